@@ -1,0 +1,170 @@
+/**
+ * What the author of a function sees: which rows make a set, when the set is complete, and what to
+ * do then. Parts and rules are data, not callbacks, so that Muster can check them at start, explain
+ * a set and ask the source table.
+ */
+
+/** A value a filter compares with: text, number, boolean or null, as Debezium sends it. */
+export type Scalar = string | number | boolean | null;
+
+/** A length of time in words: `'15 minutes'`, `'1 hour'`, `'500 milliseconds'`. */
+export type Duration =
+  `${number} ${'millisecond' | 'second' | 'minute' | 'hour' | 'day'}${'' | 's'}`;
+
+/** A named requirement of a set: rows of a table, chosen by `where`, correlated by `key`. */
+export interface Part {
+  /** `schema.table` of the source database. */
+  readonly table: string;
+  /** Column or columns whose values name the set. A row with a null among them joins no set. */
+  readonly key: string | readonly string[];
+  /** Equality filters; a row that differs in one of them does not fill this part. */
+  readonly where?: Readonly<Record<string, Scalar>>;
+  /** Primary key of the table; `'id'` unless given. */
+  readonly id?: string | readonly string[];
+  /** Further columns to keep for the handler; key, filter and primary key columns always are. */
+  readonly columns?: readonly string[];
+  /** Columns that arrive as base64 of their text (Debezium's `include.unknown.datatypes`). */
+  readonly base64?: readonly string[];
+  /** Rows needed; 1 unless given. */
+  readonly count?: number;
+}
+
+/** At least so many of these parts or rules hold. Made by {@link all}, {@link any}, {@link atLeast}. */
+export interface Rule<P extends string = string> {
+  readonly atLeast: number;
+  readonly of: readonly (P | Rule<P>)[];
+}
+
+/** Every one of these. */
+export function all<const P extends string>(...of: (P | Rule<P>)[]): Rule<P> {
+  return { atLeast: of.length, of };
+}
+
+/** One of these is enough. */
+export function any<const P extends string>(...of: (P | Rule<P>)[]): Rule<P> {
+  return { atLeast: 1, of };
+}
+
+/** `count` of these are enough. */
+export function atLeast<const P extends string>(count: number, ...of: (P | Rule<P>)[]): Rule<P> {
+  return { atLeast: count, of };
+}
+
+/** One source row of a complete set. */
+export interface Member {
+  /** Primary key as canonical text; several columns as a JSON array. */
+  readonly id: string;
+  /** Kept columns by name, values as Debezium sent them. Integers beyond 2^53 are `bigint`. */
+  readonly row: Readonly<Record<string, unknown>>;
+  /** Position of the row's newest change in the source's log; null where it was read by a snapshot. */
+  readonly lsn: string | null;
+  /** When this row joined the set, by the state database's clock. */
+  readonly since: Date;
+}
+
+/** What a handler gets: everything that shares one key, once the rule holds. */
+export interface CompleteSet<P extends string = string, K extends string = string> {
+  readonly function: string;
+  /** Key values as canonical text, by column name. */
+  readonly key: Readonly<Record<K, string>>;
+  /** The key in one piece: the value itself, or a JSON array of the values. */
+  readonly keyText: string;
+  readonly revision: number;
+  readonly parts: Readonly<Record<P, readonly Member[]>>;
+}
+
+/** A transaction on the state database: what is written here commits with the done-mark, or not at all. */
+export interface Tx {
+  query<R extends object = Record<string, unknown>>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<{ rows: R[]; rowCount: number | null }>;
+}
+
+/** Lines about a run; each carries function, key and runId. */
+export interface Log {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface HandlerContext {
+  /** Opened at its first query, so a handler that does not use it holds no transaction open. */
+  readonly tx: Tx;
+  /** Stable over all attempts of this revision: the idempotency key for effects elsewhere. */
+  readonly runId: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  /** Aborts at time-out, when the lease is lost, and at the end of a shutdown's grace. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+/** An event a handler gives back; it is sent after the done-mark is committed, at least once, with a stable id. */
+export interface OutgoingEvent {
+  /** CloudEvents `type`. */
+  readonly type: string;
+  /** CloudEvents `subject`; the set's key unless given. */
+  readonly subject?: string;
+  /** JSON data. */
+  readonly data?: unknown;
+}
+
+/** How failed attempts are tried again: exponential back-off with full jitter between `first` and `max`. */
+export interface RetryPolicy {
+  /** Attempts in all before the run rests as failed; 10 unless given. */
+  readonly attempts?: number;
+  /** Upper bound of the first wait; 1 second unless given. */
+  readonly first?: Duration;
+  /** Upper bound of any wait; 5 minutes unless given. */
+  readonly max?: Duration;
+}
+
+export interface FunctionDefinition<P extends string = string, K extends string = string> {
+  /** Lower-case letters, digits and dashes; the file or folder in `functions/` has the same name. */
+  readonly name: string;
+  readonly parts: Readonly<Record<P, Part>>;
+  /** When a set is complete: all parts unless given. */
+  readonly complete?: Rule<P>;
+  /** A set still incomplete so long after its first row arrived is reported with what is missing. */
+  readonly overdueAfter?: Duration;
+  /** What the connector's initial snapshot completes: known as done (`skip`, default) or run. */
+  readonly history?: 'skip' | 'run';
+  /** One attempt may take so long; 5 minutes unless given. */
+  readonly timeout?: Duration;
+  readonly retry?: RetryPolicy;
+  /** Runs at a time over all pods; no bound unless given. */
+  readonly concurrency?: number;
+  /** Done sets lose their rows and run details after this time (the done marker stays); 30 days unless given. */
+  readonly keepFor?: Duration;
+  /** Even the done marker is forgotten after this time; never unless given. */
+  readonly forgetAfter?: Duration;
+  /** Does the work. What it returns is published; what it throws is tried again, a {@link TerminalError} is not. */
+  handle(
+    set: CompleteSet<P, K>,
+    context: HandlerContext,
+  ): Promise<readonly OutgoingEvent[] | void> | readonly OutgoingEvent[] | void;
+}
+
+type KeyColumn<Q extends Record<string, Part>> = {
+  [N in keyof Q]: Q[N]['key'] extends readonly (infer C extends string)[]
+    ? C
+    : Q[N]['key'] extends string
+      ? Q[N]['key']
+      : never;
+}[keyof Q];
+
+/** Declares a function; part names and key columns become types, so a typo does not compile. */
+export function defineFunction<const Q extends Record<string, Part>>(
+  definition: { readonly parts: Q } & Omit<
+    FunctionDefinition<keyof Q & string, KeyColumn<Q>>,
+    'parts'
+  >,
+): FunctionDefinition<keyof Q & string, KeyColumn<Q>> {
+  return definition;
+}
+
+/** Thrown by a handler: no retry can help, so the run rests as failed at once. */
+export class TerminalError extends Error {
+  override readonly name = 'TerminalError';
+}

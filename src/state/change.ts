@@ -1,0 +1,50 @@
+/**
+ * What intake hands to state: one row-level change, whatever road it came by.
+ */
+
+/** Stands for a value the source did not send (an unchanged TOASTed column). */
+export const UNAVAILABLE: unique symbol = Symbol('unavailable');
+
+/**
+ * Column values by name, as JSON: text, number, boolean, null, array, object. An integer beyond 2^53
+ * is the object of `JSON.rawJSON`, so that it stays exact.
+ */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** The event a change was read from: what is kept if it has to be parked, and named in logs. */
+export interface Origin {
+  /** CloudEvents attributes and extensions. */
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly contentType: string | null;
+  readonly body: Uint8Array;
+}
+
+export interface RowChange {
+  readonly kind: 'row';
+  /** create, update, delete, read (snapshot) */
+  readonly op: 'c' | 'u' | 'd' | 'r';
+  /** Name of the connector (`source.name`): LSNs compare within one source. */
+  readonly source: string;
+  /** `schema.table` */
+  readonly table: string;
+  /** Position in the source's log; null where the message has none (incremental snapshot). */
+  readonly lsn: bigint | null;
+  /** `source.ts_ms`: commit time of a streamed change, read time of a snapshot, in epoch milliseconds. */
+  readonly at: number;
+  /** Which snapshot a read belongs to; null for streamed changes. */
+  readonly snapshot: 'initial' | 'incremental' | null;
+  /** The row after the change; for a delete what is known of the row before it (its primary key at least). */
+  readonly row: Row;
+  readonly origin: Origin;
+}
+
+export interface TruncateChange {
+  readonly kind: 'truncate';
+  readonly source: string;
+  readonly table: string;
+  readonly lsn: bigint;
+  readonly at: number;
+  readonly origin: Origin;
+}
+
+export type Change = RowChange | TruncateChange;
