@@ -1,0 +1,115 @@
+import pg from 'pg';
+import { Unavailable } from './outcome.ts';
+
+/**
+ * Plans are part of the design: left alone, the planner takes hash joins and sequential scans as
+ * soon as its statistics lag behind a growing table, at 2 to 24 times the cost. A generic plan,
+ * because a custom one costs more to make than the statement takes.
+ */
+const PINNED = [
+  'enable_seqscan=off',
+  'enable_hashjoin=off',
+  'enable_mergejoin=off',
+  'enable_bitmapscan=off',
+  'jit=off',
+  'plan_cache_mode=force_generic_plan',
+];
+const COMMON = ['synchronous_commit=on', 'default_transaction_isolation=read\\ committed'];
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** Connections that file batches; two are the knee, more only split batches. */
+  readonly writers: number;
+  /** Connections for transactions of handlers. */
+  readonly handlers: number;
+  /** A statement may take so long before the server ends it. */
+  readonly statementTimeoutMs: number;
+  readonly onIdleError: (error: Error) => void;
+}
+
+/** The pools of one process, each for one kind of work, so that none waits behind another kind. */
+export interface Database {
+  readonly writers: pg.Pool;
+  /** Claims, done-marks, leases, timers, outbox; and what people ask. */
+  readonly control: pg.Pool;
+  readonly handlers: pg.Pool;
+  close(): Promise<void>;
+}
+
+export function openDatabase(options: DatabaseOptions): Database {
+  const pool = (name: string, max: number, settings: readonly string[]) => {
+    const made = new pg.Pool({
+      connectionString: options.url,
+      application_name: `muster ${name}`,
+      max,
+      // The server's own time-outs come first; these catch a server that is gone without a word.
+      connectionTimeoutMillis: 5_000,
+      query_timeout: options.statementTimeoutMs + 5_000,
+      keepAlive: true,
+      options: [...COMMON, ...settings].map((setting) => `-c ${setting}`).join(' '),
+    });
+    made.on('error', options.onIdleError);
+    return made;
+  };
+  const limit = `statement_timeout=${options.statementTimeoutMs}`;
+  const pools = {
+    writers: pool('writer', options.writers, [...PINNED, limit]),
+    control: pool('control', 3, [...PINNED, limit]),
+    handlers: pool('handler', options.handlers, ['idle_in_transaction_session_timeout=600000']),
+  };
+  return {
+    ...pools,
+    async close() {
+      await Promise.all(Object.values(pools).map((each) => each.end()));
+    },
+  };
+}
+
+/** SQLSTATE of an error from Postgres; null for anything else (connection refused, cut, timed out). */
+export function sqlState(error: unknown): string | null {
+  return error instanceof pg.DatabaseError ? (error.code ?? null) : null;
+}
+
+/**
+ * Does the error say that these values can never be stored? Classes 21 (cardinality), 22 (data), 23
+ * (constraint) and 54 (a limit, such as an index entry too long). Everything else may pass, even
+ * permission and syntax errors: somebody mends them, and no event is lost meanwhile.
+ */
+export function isBadValue(error: unknown): boolean {
+  return /^(21|22|23|54)/.test(sqlState(error) ?? '');
+}
+
+/** Lost to a neighbour (deadlock, serialization): the same statement, sent again, works. */
+export function isLostRace(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === '40P01' || state === '40001';
+}
+
+/** The error as one that says "try again". */
+export function unavailable(error: unknown): Unavailable {
+  if (error instanceof Unavailable) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const state = sqlState(error);
+  return new Unavailable('database', state === null ? message : `${message} (SQLSTATE ${state})`, {
+    cause: error,
+  });
+}
+
+/** Runs `work` in a transaction; any error rolls it back, or drops the connection where that fails too. */
+export async function transaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch((cause: Error) => {
+      broken = cause;
+    });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}

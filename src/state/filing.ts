@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Batcher } from './batcher.ts';
+import { UNAVAILABLE, type Change, type Origin, type RowChange, type TruncateChange } from './change.ts';
+import { isBadValue, unavailable } from './database.ts';
+import type { Marks } from './marks.ts';
+import { BadKey, MissingColumn, toMemberRows, type MemberRow, type Served } from './member.ts';
+import { Unavailable, type Outcome, type ParkReason } from './outcome.ts';
+import type { KnownMember, Store } from './store.ts';
+import { deletesBelow, raiseFloors, type Truncation } from './truncate.ts';
+import type { Database } from './database.ts';
+
+/**
+ * Files changes: turns each into what it says about the parts of the served functions, keeps aside
+ * what can't be filed, and hands the rest to the batcher.
+ */
+export class Filing {
+  readonly #database: Database;
+  readonly #store: Store;
+  readonly #batcher: Batcher;
+  readonly #marks: Marks;
+  readonly #onTable = new Map<string, Served[]>();
+  #closed: Unavailable | null = null;
+  /** When the last event came, by the process' clock. */
+  lastEventAt = 0;
+
+  constructor(database: Database, store: Store, batcher: Batcher, marks: Marks, served: readonly Served[]) {
+    this.#database = database;
+    this.#store = store;
+    this.#batcher = batcher;
+    this.#marks = marks;
+    for (const each of served) {
+      for (const table of new Set(each.specification.parts.map((part) => part.table))) {
+        this.#onTable.set(table, [...(this.#onTable.get(table) ?? []), each]);
+      }
+    }
+  }
+
+  /** From now on every event is refused, with this reason. */
+  close(reason: Unavailable): void {
+    this.#closed ??= reason;
+  }
+
+  get closed(): Unavailable | null {
+    return this.#closed;
+  }
+
+  /** Resolves when no accepted event waits for its answer any more. */
+  async settled(): Promise<void> {
+    while (this.#batcher.pending > 0) await sleep(5);
+  }
+
+  /** Resolves once the change is committed; throws {@link Unavailable}. */
+  async file(change: Change): Promise<Outcome> {
+    if (this.#closed !== null) throw this.#closed;
+    this.lastEventAt = performance.now();
+    const functions = this.#onTable.get(change.table);
+    if (functions === undefined) return { kind: 'unwanted' };
+    const judgement = this.#marks.judge(change);
+    switch (judgement.kind) {
+      case 'ahead':
+        return this.#park(change.origin, 'position-ahead', judgement.detail);
+      case 'restarted':
+        return this.#park(change.origin, 'position-restarted', judgement.detail);
+      case 'fine':
+        return change.kind === 'truncate'
+          ? this.#truncate(change, judgement.epoch, functions)
+          : this.#fileRow(change, judgement.epoch, functions);
+    }
+  }
+
+  /** Resolves once the event is kept aside; throws {@link Unavailable}. */
+  async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
+    if (this.#closed !== null) throw this.#closed;
+    await this.#park(origin, reason, detail);
+  }
+
+  async #park(origin: Origin, reason: ParkReason, detail: string): Promise<Outcome> {
+    try {
+      await this.#store.park(origin, reason, detail);
+    } catch (error) {
+      throw unavailable(error);
+    }
+    return { kind: 'parked', reason, detail };
+  }
+
+  async #fileRow(change: RowChange, epoch: number, functions: readonly Served[]): Promise<Outcome> {
+    let rows: MemberRow[];
+    try {
+      rows = functions.flatMap((served) => toMemberRows(change, epoch, served));
+    } catch (error) {
+      if (error instanceof BadKey) return this.#park(change.origin, 'bad-key', error.message);
+      if (error instanceof MissingColumn) return this.#fileKnowing(change, epoch, functions);
+      throw error;
+    }
+    return rows.length === 0 ? { kind: 'filed' } : this.#batcher.file(rows, change.origin);
+  }
+
+  /**
+   * A column that decides was not sent, because it is stored out of line and did not change. It has the
+   * value of the newest version that carried it; where no version is known, the event is kept aside.
+   */
+  async #fileKnowing(change: RowChange, epoch: number, functions: readonly Served[]): Promise<Outcome> {
+    const toRows = (known: readonly KnownMember[]) =>
+      functions.flatMap((served) => toMemberRows({ ...change, row: fill(change, known, served) }, epoch, served));
+    const ids = new Set<string>();
+    try {
+      // A delete says nothing but the row's id in each part.
+      for (const served of functions) {
+        for (const row of toMemberRows({ ...change, op: 'd' }, epoch, served)) ids.add(row.id);
+      }
+      await this.#store.fileKnowing(functions.map((served) => served.id), [...ids], toRows, 0);
+      return { kind: 'filed' };
+    } catch (error) {
+      if (error instanceof MissingColumn) {
+        return this.#park(
+          change.origin,
+          'unavailable-column',
+          `column '${error.message}' of ${change.table} was not sent and nothing is known of the row: alter table ${change.table} replica identity full`,
+        );
+      }
+      if (error instanceof BadKey) return this.#park(change.origin, 'bad-key', error.message);
+      if (isBadValue(error)) return this.#park(change.origin, 'bad-value', (error as Error).message);
+      throw unavailable(error);
+    }
+  }
+
+  async #truncate(change: TruncateChange, epoch: number, functions: readonly Served[]): Promise<Outcome> {
+    const truncation: Truncation = { table: change.table, epoch, lsn: change.lsn, at: change.at, functions };
+    try {
+      await raiseFloors(this.#database, truncation);
+      for await (const rows of deletesBelow(this.#database, truncation)) await this.#store.file(rows, 0);
+      return { kind: 'filed' };
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+}
+
+/** The change's row, with what is known in place of what was not sent. */
+function fill(change: RowChange, known: readonly KnownMember[], served: Served): RowChange['row'] {
+  const lanes = new Set(
+    served.specification.parts.filter((part) => part.table === change.table).map((part) => served.laneOf.get(part.name)),
+  );
+  const filled: Record<string, unknown> = { ...change.row };
+  for (const member of known) {
+    if (member.function !== served.id || !lanes.has(member.lane) || member.columns === null) continue;
+    for (const [column, value] of Object.entries(member.columns)) {
+      if (filled[column] === UNAVAILABLE) filled[column] = value;
+    }
+  }
+  return filled;
+}

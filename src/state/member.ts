@@ -1,0 +1,159 @@
+import { UNAVAILABLE, type Row, type RowChange } from './change.ts';
+import type { PartSpecification, Specification } from './definition.ts';
+import type { Scalar } from '../function.ts';
+
+/** One row of the filing statement: what a change says about one part of one function. */
+export interface MemberRow {
+  readonly function: number;
+  readonly lane: number;
+  readonly id: string;
+  /** epoch << 55 | lsn; 0 for a snapshot read */
+  readonly version: bigint;
+  readonly at: number;
+  readonly key: string | null;
+  readonly held: boolean;
+  readonly live: boolean;
+  /** JSON text */
+  readonly columns: string | null;
+  /** JSON text: columns the source did not send, each with 0 */
+  readonly holes: string | null;
+}
+
+/** A function as this process serves it, with what registration gave it. */
+export interface Served {
+  readonly id: number;
+  readonly generation: number;
+  readonly specification: Specification;
+  readonly laneOf: ReadonlyMap<string, number>;
+}
+
+/** Longest key or primary key in bytes: an index entry holds 2,704 in all. */
+const MAX_TEXT_BYTES = 1024;
+/** Positions within an epoch: 2^55 bytes of log are 32 PiB. */
+export const LSN_BITS = 55n;
+
+/** A value that can't name a row or a set. */
+export class BadKey extends Error {}
+/** A column that decides was not sent; the row as it is known could tell. */
+export class MissingColumn extends Error {}
+
+/**
+ * What a change says about the parts on its table: one row per part. A create that one part takes
+ * leaves no row in the parts that refuse it, and one that no part takes leaves a single refused row,
+ * so that "refused by which filter" can be answered; every other operation leaves a row in each
+ * part, or an older create that comes later would bring a phantom.
+ */
+export function toMemberRows(change: RowChange, epoch: number, served: Served): MemberRow[] {
+  const { specification } = served;
+  const version = change.op === 'r' ? 0n : (BigInt(epoch) << LSN_BITS) | (change.lsn ?? 0n);
+  const live = !(change.snapshot === 'initial' && specification.history === 'skip');
+  const rows: MemberRow[] = [];
+  for (const part of specification.parts) {
+    if (part.table !== change.table) continue;
+    const row = decode(change.row, part.base64);
+    const facts = {
+      function: served.id,
+      lane: served.laneOf.get(part.name)!,
+      id: textOf(row, part.id, 'primary key')!,
+      version,
+      at: change.at,
+      live,
+    };
+    if (change.op === 'd') {
+      rows.push({ ...facts, key: null, held: false, columns: null, holes: null });
+      continue;
+    }
+    const key = textOf(row, part.key, 'key');
+    rows.push({ ...facts, key, held: key !== null && refusal(row, part) === null, ...keep(row, part) });
+  }
+  if (change.op !== 'c') return rows;
+  const taken = rows.filter((row) => row.held);
+  return taken.length > 0 ? taken : rows.slice(0, 1);
+}
+
+/** `muster.newer` of 001_state.sql, which says why. */
+export function isNewer(a: MemberRow, b: MemberRow): boolean {
+  if (a.version > 0n && b.version > 0n) return a.version > b.version;
+  return score(a) > score(b);
+}
+
+function score({ version, at }: MemberRow): number {
+  return version > 0n ? 2 * (at + 60_000) + 1 : 2 * at;
+}
+
+/** Which filter of a part refuses a row: the first that differs; null when none does. */
+export function refusal(row: Row, part: PartSpecification): { column: string; wanted: Scalar; got: unknown } | null {
+  for (const [column, wanted] of Object.entries(part.where)) {
+    const got = known(row, column) ?? null;
+    if (got !== wanted && !(JSON.isRawJSON(got) && got.rawJSON === String(wanted))) {
+      return { column, wanted, got };
+    }
+  }
+  return null;
+}
+
+/**
+ * Canonical text of the key's or primary key's columns: the value itself, or a JSON array of the
+ * values. Null if one of them is null: such a row belongs to no set.
+ */
+function textOf(row: Row, columns: readonly string[], what: string): string | null {
+  const texts: string[] = [];
+  for (const column of columns) {
+    const value = known(row, column);
+    if (value === undefined || value === null) {
+      if (what === 'key') return null;
+      throw new BadKey(`primary key column '${column}' is ${value === null ? 'null' : 'absent'}`);
+    }
+    texts.push(scalarText(value, column));
+  }
+  const text = texts.length === 1 ? texts[0]! : JSON.stringify(texts);
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MAX_TEXT_BYTES) {
+    throw new BadKey(`${what} (${columns.join(', ')}) has ${bytes} bytes; at most ${MAX_TEXT_BYTES} are indexed`);
+  }
+  return text;
+}
+
+function scalarText(value: unknown, column: string): string {
+  switch (typeof value) {
+    case 'string':
+      return value;
+    case 'number':
+    case 'boolean':
+      return String(value);
+    default:
+      if (JSON.isRawJSON(value)) return value.rawJSON;
+      throw new BadKey(`column '${column}' is ${Array.isArray(value) ? 'an array' : 'an object'}, and can't be part of a key`);
+  }
+}
+
+function known(row: Row, column: string): unknown {
+  const value = Object.hasOwn(row, column) ? row[column] : undefined;
+  if (value === UNAVAILABLE) throw new MissingColumn(column);
+  return value;
+}
+
+function keep(row: Row, part: PartSpecification): { columns: string; holes: string | null } {
+  const columns: Record<string, unknown> = {};
+  let holes: Record<string, 0> | null = null;
+  for (const column of part.columns) {
+    if (!Object.hasOwn(row, column)) continue;
+    if (row[column] === UNAVAILABLE) (holes ??= {})[column] = 0;
+    else columns[column] = row[column];
+  }
+  return { columns: JSON.stringify(columns), holes: holes && JSON.stringify(holes) };
+}
+
+/** Replaces base64 by the text it stands for; a value that is no base64 of text is left as it is. */
+function decode(row: Row, columns: readonly string[]): Row {
+  if (columns.length === 0) return row;
+  const decoded: Record<string, unknown> = { ...row };
+  for (const column of columns) {
+    const value = decoded[column];
+    if (typeof value !== 'string') continue;
+    const bytes = Buffer.from(value, 'base64');
+    const text = bytes.toString();
+    if (bytes.toString('base64') === value && Buffer.from(text).equals(bytes)) decoded[column] = text;
+  }
+  return decoded;
+}

@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { runner } from 'node-pg-migrate';
+import pg from 'pg';
+
+/** Taken for the whole run, so that twenty jobs started at once do the work of one. */
+const LOCK = 0x6d757374;
+const OLDEST_SERVER = 180_000;
+
+const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+/**
+ * Brings a database to this release: Muster's own schema, then the migrations of each named function
+ * (`functions/<name>/migrations`), each counted in a table of its own. Returns the names of those
+ * applied; an empty list means that there was nothing to do.
+ */
+export async function migrate(url: string, functions: readonly string[]): Promise<string[]> {
+  const client = new pg.Client({ connectionString: url, application_name: 'muster migrate' });
+  await client.connect();
+  try {
+    await requireServer(client);
+    await client.query('select pg_advisory_lock($1)', [LOCK]);
+    const applied = await apply(client, new URL('migrations/', import.meta.url), 'migration');
+    for (const name of functions) {
+      const folder = new URL(`../../functions/${name}/migrations/`, import.meta.url);
+      if (existsSync(folder)) {
+        applied.push(...(await apply(client, folder, `migration_${name.replaceAll('-', '_')}`)));
+      }
+    }
+    return applied;
+  } finally {
+    await client.end();
+  }
+}
+
+/** RETURNING old and new, which the filing statement rests on, came with PostgreSQL 18. */
+async function requireServer(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ number: string; version: string }>(
+    `select current_setting('server_version_num') as number, current_setting('server_version') as version`,
+  );
+  if (Number(rows[0]!.number) < OLDEST_SERVER) {
+    throw new Error(`PostgreSQL ${rows[0]!.version} is too old for Muster's state: 18 or newer is needed`);
+  }
+}
+
+async function apply(client: pg.Client, folder: URL, table: string): Promise<string[]> {
+  const done = await runner({
+    dbClient: client,
+    dir: fileURLToPath(folder),
+    direction: 'up',
+    migrationsTable: table,
+    migrationsSchema: 'muster',
+    createMigrationsSchema: true,
+    schema: 'public',
+    checkOrder: true,
+    // one session-wide lock is held by the caller, who waits where the library would give up
+    noLock: true,
+    logger,
+  });
+  return done.map((migration) => migration.name);
+}

@@ -1,0 +1,132 @@
+import type pg from 'pg';
+import type { Database } from './database.ts';
+import { transaction } from './database.ts';
+import { compile, hashOf, MAX_PARTS, type PartSpecification, type Specification } from './definition.ts';
+import type { Served } from './member.ts';
+
+/** A newer definition of a function is registered: this process must not decide its sets any more. */
+export class Superseded extends Error {
+  override readonly name = 'Superseded';
+}
+
+/**
+ * Registers a definition and gives its lanes and generation.
+ *
+ * An unknown definition becomes the newest one. One that is known and was superseded since throws
+ * {@link Superseded}: a pod of the old release that starts again during a rollout must not take over.
+ * With `adopt` it becomes the newest again: that is how a release is rolled back, by `muster migrate`
+ * of the old image.
+ */
+export async function register(database: Database, specification: Specification, adopt = false): Promise<Served> {
+  return transaction(database.control, async (client) => {
+    const hash = hashOf(specification);
+    const stored = await lockFunction(client, specification, hash);
+    if (stored.hash === hash && stored.generation > 0) {
+      return { id: stored.id, generation: stored.generation, specification, laneOf: await lanes(client, stored.id, specification) };
+    }
+    const known = await client.query('select from muster.definition where function = $1 and hash = $2', [stored.id, hash]);
+    if (known.rowCount !== 0 && !adopt) {
+      throw new Superseded(
+        `function ${specification.name}: this definition was superseded by generation ${stored.generation}; to roll back, run 'muster migrate' with this release`,
+      );
+    }
+    // The barrier: waits for batches filed by the old rule, and those that wait for it see the new one.
+    await client.query('lock table muster.member in share mode');
+    const laneOf = await assignLanes(client, stored.id, specification);
+    const generation = stored.generation + 1;
+    const { need, gateNeed, gateOf } = compile(specification, laneOf);
+    await client.query(
+      `update muster.function
+       set generation = $2, hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
+           overdue_after = make_interval(secs => $8::float8 / 1000),
+           reviewed = case when generation = 0 then $2 else reviewed end
+       where id = $1`,
+      [stored.id, generation, hash, need, gateNeed, gateOf, specification.concurrency, specification.overdueMs],
+    );
+    await client.query('insert into muster.definition (function, generation, hash, definition) values ($1, $2, $3, $4)', [
+      stored.id, generation, hash, JSON.stringify(specification),
+    ]);
+    return { id: stored.id, generation, specification, laneOf };
+  });
+}
+
+/** Functions whose sets have not all been held against their newest rule yet. */
+export async function unreviewed(database: Database, served: readonly Served[]): Promise<Served[]> {
+  const { rows } = await database.control.query<{ id: number }>(
+    'select id from muster.function where id = any($1) and reviewed < generation',
+    [served.map((each) => each.id)],
+  );
+  return served.filter((each) => rows.some((row) => row.id === each.id));
+}
+
+/** The next page of a function's sets, in the order of their keys. */
+export async function pageOfSets(database: Database, functionId: number, after: string): Promise<string[]> {
+  const { rows } = await database.control.query<{ key: string }>(
+    'select key from muster.sets where function = $1 and key > $2 order by key limit 256',
+    [functionId, after],
+  );
+  return rows.map((row) => row.key);
+}
+
+export async function markReviewed(database: Database, served: Served): Promise<void> {
+  await database.control.query('update muster.function set reviewed = $2 where id = $1 and generation = $2', [
+    served.id, served.generation,
+  ]);
+}
+
+async function lockFunction(client: pg.PoolClient, specification: Specification, hash: string) {
+  await client.query(
+    `insert into muster.function (name, generation, hash, need, gate_need, gate_of, reviewed)
+     values ($1, 0, $2, '{}', '{}', '{}', 0) on conflict (name) do nothing`,
+    [specification.name, hash],
+  );
+  const { rows } = await client.query<{ id: number; generation: number; hash: string }>(
+    'select id, generation, hash from muster.function where name = $1 for update',
+    [specification.name],
+  );
+  return rows[0]!;
+}
+
+/** What makes two parts count the same rows: `count` and kept columns may change without a new lane. */
+function laneSpecification(part: PartSpecification): string {
+  const { table, key, where, id, base64 } = part;
+  return JSON.stringify({ table, key, where, id, base64 });
+}
+
+async function lanes(client: pg.PoolClient, id: number, specification: Specification): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const part of specification.parts) {
+    const { rows } = await client.query<{ lane: number }>(
+      'select lane from muster.part where function = $1 and name = $2 and specification = $3::jsonb',
+      [id, part.name, laneSpecification(part)],
+    );
+    if (rows[0] !== undefined) found.set(part.name, rows[0].lane);
+  }
+  return found;
+}
+
+/** Keeps the lanes of parts that stay what they were; gives the others a lane in which no row is left. */
+async function assignLanes(client: pg.PoolClient, id: number, specification: Specification): Promise<Map<string, number>> {
+  const assigned = await lanes(client, id, specification);
+  const inUse = new Set(assigned.values());
+  const { rows: occupied } = await client.query<{ lane: number }>(
+    `select lane from generate_series(1, ${MAX_PARTS}) lane
+     where exists (select from muster.member m where m.function = $1 and m.lane = lane::smallint)`,
+    [id],
+  );
+  for (const row of occupied) inUse.add(row.lane);
+  for (const part of specification.parts) {
+    if (assigned.has(part.name)) continue;
+    const lane = Array.from({ length: MAX_PARTS }, (_, i) => i + 1).find((each) => !inUse.has(each));
+    if (lane === undefined) {
+      throw new Error(`function ${specification.name}: no lane is free for part ${part.name}; rows of earlier definitions still hold all ${MAX_PARTS}`);
+    }
+    await client.query('delete from muster.part where function = $1 and lane = $2', [id, lane]);
+    await client.query('insert into muster.part (function, lane, name, specification) values ($1, $2, $3, $4)', [
+      id, lane, part.name, laneSpecification(part),
+    ]);
+    assigned.set(part.name, lane);
+    inUse.add(lane);
+  }
+  return assigned;
+}

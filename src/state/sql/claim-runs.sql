@@ -1,0 +1,16 @@
+-- Leases due runs of one function to a pod, oldest first. SKIP LOCKED waits for nobody, so it needs
+-- no order; a neighbour's claim takes other rows.
+--
+-- $1 function  $2 pod  $3 at most so many
+with due as materialized (
+  select function, key from muster.run
+  where function = $1 and state = 'ready' and wanted and due_at <= now()
+  order by due_at
+  limit $3
+  for update skip locked
+)
+update muster.run r
+set state = 'running', token = r.token + 1, attempt = r.attempt + 1, pod = $2, started_at = now()
+from due
+where r.function = due.function and r.key = due.key
+returning r.function, r.key, r.revision, r.token, r.attempt;

@@ -1,0 +1,131 @@
+-- Files a batch of changes: members, then what that does to the counts of their sets, then the runs
+-- of sets that became complete or stopped being so, then their timers. One statement, one round trip.
+--
+-- All parts of a statement share one snapshot. Only INSERT … ON CONFLICT DO UPDATE locks and reads
+-- the newest committed row (and RETURNING old.* is exactly that row), so every step that depends on
+-- a stored row is an upsert, and nothing is read from a big table. Counting the members with a
+-- SELECT instead loses sets: when two pods bring the last two parts at the same moment, neither sees
+-- the other's (299 of 320 sets never ran). Withdrawing a run with a plain UPDATE leaves runs due for
+-- incomplete sets (618 of 11,080 histories).
+--
+-- "order by" before each upsert is the lock order of 001_state.sql. One row per (function, lane, id)
+-- in a batch: the caller keeps the newest.
+--
+-- $1  function ids and $2 generations of the caller's definitions: when one is superseded, nothing is filed
+-- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 live  $11 columns  $12 holes
+-- $13 function and $14 key of sets to hold against the rule again, without a change
+-- $15 pod  $16 free handler slots: so many new runs are born leased
+with current as materialized (
+  select not exists (
+    select from unnest($1::int[], $2::int[]) as mine (id, generation)
+    join muster.function f on f.id = mine.id
+    where f.generation <> mine.generation
+  ) as is_current
+),
+m as (
+  insert into muster.member as m (function, lane, id, version, at, key, held, live, columns, holes, since)
+  select c.function, c.lane, c.id, c.version, c.at,
+         case when c.cut then null else c.key end, c.held and not c.cut, c.live,
+         case when c.cut then null else c.columns end, case when c.cut then null else c.holes end, now()
+  from (
+    select c.*, muster.newer(p.floor_version, p.floor_at, c.version, c.at) and p.floor_version > 0 as cut
+    from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
+                $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[])
+           as c (function, lane, id, version, at, key, held, live, columns, holes)
+    join muster.part p on p.function = c.function and p.lane = c.lane
+  ) c
+  where (select is_current from current)
+  order by c.function, c.lane, c.id collate "C"
+  on conflict (function, lane, id) do update
+  set (version, at, key, held, live, columns, holes, since) =
+      (select v.version, v.at, v.key, v.held, v.live, v.columns, v.holes, v.since
+       from muster.resolve(m, excluded) v)
+  where muster.newer(excluded.version, excluded.at, m.version, m.at) or m.holes is not null
+  returning m.function, m.lane,
+            case when old.held then old.key end as old_key, coalesce(old.live, false) as old_live,
+            case when new.held then new.key end as new_key, new.live as new_live
+),
+moves as (
+  select function, lane, old_key as key, -1 as n, -old_live::int as live from m where old_key is not null
+  union all
+  select function, lane, new_key, 1, new_live::int from m where new_key is not null
+),
+d as (
+  -- A row changed inside its set sums to nothing and still touches it: a failed run gets its chance.
+  select function, key, sum(live)::int as live,
+         array[
+           coalesce(sum(n) filter (where lane = 1), 0)::int, coalesce(sum(n) filter (where lane = 2), 0)::int,
+           coalesce(sum(n) filter (where lane = 3), 0)::int, coalesce(sum(n) filter (where lane = 4), 0)::int,
+           coalesce(sum(n) filter (where lane = 5), 0)::int, coalesce(sum(n) filter (where lane = 6), 0)::int,
+           coalesce(sum(n) filter (where lane = 7), 0)::int, coalesce(sum(n) filter (where lane = 8), 0)::int,
+           coalesce(sum(n) filter (where lane = 9), 0)::int, coalesce(sum(n) filter (where lane = 10), 0)::int,
+           coalesce(sum(n) filter (where lane = 11), 0)::int, coalesce(sum(n) filter (where lane = 12), 0)::int,
+           coalesce(sum(n) filter (where lane = 13), 0)::int, coalesce(sum(n) filter (where lane = 14), 0)::int,
+           coalesce(sum(n) filter (where lane = 15), 0)::int, coalesce(sum(n) filter (where lane = 16), 0)::int
+         ] as counts
+  from (
+    select function, key, lane, n, live from moves
+    union all
+    select function, key, 1, 0, 0 from unnest($13::int[], $14::text[]) as again (function, key)
+    where (select is_current from current)
+  ) x
+  group by function, key
+),
+s as (
+  insert into muster.sets as s (function, key, counts, live)
+  select function, key, counts, live from d order by function, key collate "C"
+  on conflict (function, key) do update
+  set counts = muster.plus(s.counts, excluded.counts), live = s.live + excluded.live
+  returning s.function, s.key, old.counts as old_counts, coalesce(old.live, 0) as old_live, new.counts, new.live
+),
+j as (
+  select s.function, s.key, s.live, s.old_live, f.overdue_after,
+         c.complete,
+         coalesce(muster.complete(s.old_counts, f.need, f.gate_need, f.gate_of), false) as was_complete,
+         -- a bound over all pods is kept by claim-runs.sql alone
+         f.concurrency is null and s.live > 0
+           and c.complete as leasable
+  from s join muster.function f on f.id = s.function,
+       lateral (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0) as c (complete)
+),
+r as (
+  insert into muster.run as r
+    (function, key, revision, wanted, state, token, attempt, pod, due_at, born_at, started_at, finished_at)
+  select function, key, (live > 0)::int, complete,
+         case when live = 0 then 'done' when leased then 'running' else 'ready' end::muster.run_state,
+         leased::int, leased::int, case when leased then $15::uuid end,
+         now(), now(), case when leased then now() end, case when live = 0 then now() end
+  from (
+    select *, leasable and row_number() over (partition by leasable order by function, key) <= $16::int as leased
+    from j
+  ) j
+  -- held against a changed rule, a set may have a wanted run without having been complete under it
+  where complete or was_complete
+     or key = any ($14::text[]) and exists (select from muster.run h where h.function = j.function and h.key = j.key)
+  order by function, key collate "C"
+  on conflict (function, key) do update
+  set (wanted, state, token, attempt, pod, due_at, started_at, late, error) =
+      (select v.wanted, v.state, v.token, v.attempt, v.pod, v.due_at, v.started_at, v.late, v.error
+       from muster.next_run(r, excluded) v)
+  where r.wanted <> excluded.wanted or r.state <> 'ready'
+  returning new.function, new.key, new.revision, new.token, new.attempt,
+            new.state = 'running' and new.token > coalesce(old.token, 0) as leased
+),
+armed as (
+  insert into muster.timer as t (function, key, due_at)
+  select function, key, now() + overdue_after from j
+  where overdue_after is not null and live > 0 and not complete and (old_live = 0 or was_complete)
+  order by function, key collate "C"
+  on conflict (function, key) do update set due_at = excluded.due_at, fired_at = null
+),
+disarmed as (
+  -- A timer that a neighbour armed after this statement's snapshot is not seen here; when it is due
+  -- it finds its set complete and goes (fire-timers.sql).
+  delete from muster.timer t using j
+  where j.complete and not j.was_complete and t.function = j.function and t.key = j.key
+)
+select (select is_current from current) as is_current,
+       (select count(*)::int from m) as filed,
+       (select count(*)::int from j where complete and not was_complete) as completed,
+       (select coalesce(jsonb_agg(jsonb_build_array(function, key, revision, token, attempt)), '[]')
+        from r where leased) as leases;

@@ -1,0 +1,148 @@
+import type { Database } from './database.ts';
+import { isLostRace, transaction } from './database.ts';
+import type { Origin } from './change.ts';
+import type { MemberRow, Served } from './member.ts';
+import { Unavailable, type ParkReason } from './outcome.ts';
+import { sql } from './sql.ts';
+import { createHash } from 'node:crypto';
+
+/** A run this process holds. */
+export interface Lease {
+  readonly function: number;
+  readonly key: string;
+  readonly revision: number;
+  readonly token: number;
+  readonly attempt: number;
+}
+
+/** A set to hold against its rule again. */
+export interface SetName {
+  readonly function: number;
+  readonly key: string;
+}
+
+export interface Filed {
+  /** Member rows that were new or newer; the rest were duplicates or stale. */
+  readonly filed: number;
+  /** Sets that became complete. */
+  readonly completed: number;
+  /** Runs of those, as many as there were slots. */
+  readonly leases: readonly Lease[];
+}
+
+const FILE_CHANGES = sql('file-changes');
+const LOCK_MEMBERS = sql('lock-members');
+const PARK_EVENT = sql('park-event');
+const SUPERSEDED = 'a newer definition of this function is registered';
+
+/** Lost races are sent again so often; sorted locks make even one rare. */
+const RACE_TRIES = 5;
+
+export class Store {
+  readonly #database: Database;
+  readonly #pod: () => string;
+  readonly #functions: number[];
+  readonly #generations: number[];
+
+  constructor(database: Database, served: readonly Served[], pod: () => string) {
+    this.#database = database;
+    this.#pod = pod;
+    this.#functions = served.map((each) => each.id);
+    this.#generations = served.map((each) => each.generation);
+  }
+
+  /**
+   * Files rows, one per (function, lane, id), in one round trip and one transaction. Throws
+   * {@link Unavailable} `superseded` when a served definition is not the newest; other errors are
+   * Postgres' own.
+   */
+  async file(rows: readonly MemberRow[], slots: number, again: readonly SetName[] = []): Promise<Filed> {
+    const values = this.#values(rows, slots, again);
+    for (let tries = 1; ; tries++) {
+      try {
+        const result = await this.#database.writers.query<FileChangesRow>({ ...FILE_CHANGES, values });
+        return toFiled(result.rows[0]!);
+      } catch (error) {
+        if (!isLostRace(error) || tries >= RACE_TRIES) throw error;
+      }
+    }
+  }
+
+  /**
+   * Files one change whose deciding columns were not sent: `toRows` gets the columns each row is known
+   * by, under the rows' locks, so that no neighbour changes them in between.
+   */
+  async fileKnowing(
+    functions: readonly number[],
+    ids: readonly string[],
+    toRows: (known: readonly KnownMember[]) => MemberRow[],
+    slots: number,
+  ): Promise<Filed> {
+    return transaction(this.#database.writers, async (client) => {
+      const { rows } = await client.query<KnownMember>({ ...LOCK_MEMBERS, values: [functions, ids] });
+      const values = this.#values(toRows(rows), slots, []);
+      const result = await client.query<FileChangesRow>({ ...FILE_CHANGES, values });
+      return toFiled(result.rows[0]!);
+    });
+  }
+
+  /** Keeps an event aside. The same event again only counts. */
+  async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
+    const digest = createHash('sha256')
+      .update(JSON.stringify([reason, origin.attributes['source'], origin.attributes['id']]))
+      .update(origin.body)
+      .digest();
+    await this.#database.control.query({
+      ...PARK_EVENT,
+      values: [digest, reason, detail.replaceAll('\0', '\\0').slice(0, 2000), JSON.stringify(origin.attributes), origin.contentType, Buffer.from(origin.body)],
+    });
+  }
+
+  #values(rows: readonly MemberRow[], slots: number, again: readonly SetName[]): unknown[] {
+    return [
+      this.#functions,
+      this.#generations,
+      rows.map((row) => row.function),
+      rows.map((row) => row.lane),
+      rows.map((row) => row.id),
+      rows.map((row) => row.version),
+      rows.map((row) => row.at),
+      rows.map((row) => row.key),
+      rows.map((row) => row.held),
+      rows.map((row) => row.live),
+      rows.map((row) => row.columns),
+      rows.map((row) => row.holes),
+      again.map((set) => set.function),
+      again.map((set) => set.key),
+      this.#pod(),
+      slots,
+    ];
+  }
+}
+
+/** A stored row as far as a change with missing columns needs it. */
+export interface KnownMember {
+  readonly function: number;
+  readonly lane: number;
+  readonly id: string;
+  readonly columns: Readonly<Record<string, unknown>> | null;
+}
+
+/** A lease as the statements give it: function, key, revision, token, attempt. */
+export type LeaseTuple = readonly [number, string, number, number, number];
+
+export function toLease([fn, key, revision, token, attempt]: LeaseTuple): Lease {
+  return { function: fn, key, revision, token, attempt };
+}
+
+interface FileChangesRow {
+  is_current: boolean;
+  filed: number;
+  completed: number;
+  leases: LeaseTuple[];
+}
+
+function toFiled(row: FileChangesRow): Filed {
+  if (!row.is_current) throw new Unavailable('superseded', SUPERSEDED);
+  return { filed: row.filed, completed: row.completed, leases: row.leases.map(toLease) };
+}

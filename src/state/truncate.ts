@@ -1,0 +1,74 @@
+import { transaction, type Database } from './database.ts';
+import { LSN_BITS, type MemberRow, type Served } from './member.ts';
+
+/** A table was emptied at this version. */
+export interface Truncation {
+  readonly table: string;
+  readonly epoch: number;
+  readonly lsn: bigint;
+  readonly at: number;
+  readonly functions: readonly Served[];
+}
+
+const PAGE = 256;
+
+/**
+ * Sets the floor below which changes of the table count as deletes. The lock is a short barrier: it
+ * waits for the batches in flight, and those that wait for it take their snapshot after the floor is
+ * visible. Without it rows survived in 197 of 400 tries.
+ */
+export async function raiseFloors(database: Database, truncation: Truncation): Promise<void> {
+  await transaction(database.control, async (client) => {
+    await client.query('lock table muster.member in share mode');
+    await client.query(
+      `update muster.part set floor_version = $3, floor_at = $4
+       from unnest($1::int[], $2::smallint[]) as mine (function, lane)
+       where part.function = mine.function and part.lane = mine.lane
+         and muster.newer($3, $4, floor_version, floor_at)`,
+      [...lanesOf(truncation), version(truncation), truncation.at],
+    );
+  });
+}
+
+/** What is held below the floor, page by page, as deletes at the floor's version. */
+export async function* deletesBelow(database: Database, truncation: Truncation): AsyncGenerator<MemberRow[]> {
+  const [functions, lanes] = lanesOf(truncation);
+  for (const [i, fn] of functions.entries()) {
+    for (let after = ''; ; ) {
+      const { rows } = await database.control.query<{ id: string }>(
+        `select id from muster.member
+         where function = $1 and lane = $2 and id > $3 and key is not null
+           and muster.newer($4, $5, version, at)
+         order by id limit ${PAGE}`,
+        [fn, lanes[i], after, version(truncation), truncation.at],
+      );
+      if (rows.length === 0) break;
+      yield rows.map(({ id }) => ({
+        function: fn,
+        lane: lanes[i]!,
+        id,
+        version: version(truncation),
+        at: truncation.at,
+        key: null,
+        held: false,
+        live: true,
+        columns: null,
+        holes: null,
+      }));
+      after = rows.at(-1)!.id;
+    }
+  }
+}
+
+function version({ epoch, lsn }: Truncation): bigint {
+  return (BigInt(epoch) << LSN_BITS) | lsn;
+}
+
+function lanesOf({ table, functions }: Truncation): [number[], number[]] {
+  const pairs = functions.flatMap((served) =>
+    served.specification.parts
+      .filter((part) => part.table === table)
+      .map((part) => [served.id, served.laneOf.get(part.name)!] as const),
+  );
+  return [pairs.map(([fn]) => fn), pairs.map(([, lane]) => lane)];
+}

@@ -1,0 +1,35 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { inject, test as base } from 'vitest';
+
+/** A database of the test's own, a copy of the migrated template. */
+export interface TestDatabase {
+  readonly url: string;
+  readonly pool: pg.Pool;
+  query<R extends object = Record<string, unknown>>(text: string, values?: unknown[]): Promise<R[]>;
+}
+
+export const test = base.extend<{ db: TestDatabase }>({
+  db: async ({}, use) => {
+    const serverUrl = inject('serverUrl');
+    const name = `test_${randomUUID().replaceAll('-', '')}`;
+    await createDatabase(serverUrl, name);
+    const url = `${serverUrl}/${name}`;
+    const pool = new pg.Pool({ connectionString: url, max: 8, application_name: 'test' });
+    pool.on('error', () => {});
+    const query = async <R extends object>(text: string, values?: unknown[]) => (await pool.query<R>(text, values)).rows;
+    await use({ url, pool, query });
+    // The database stays: dropping it while sockets still close raises errors nobody handles.
+    await pool.end();
+  },
+});
+
+async function createDatabase(serverUrl: string, name: string): Promise<void> {
+  const admin = new pg.Client(`${serverUrl}/postgres`);
+  await admin.connect();
+  try {
+    await admin.query(`create database ${name} template template_muster strategy file_copy`);
+  } finally {
+    await admin.end();
+  }
+}
