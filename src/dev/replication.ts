@@ -1,0 +1,167 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LogicalReplicationService, type Pgoutput, PgoutputPlugin } from 'pg-logical-replication';
+import { type RowEvent, toMessages } from './envelope.ts';
+import { formatLsn, parseLsn } from './lsn.ts';
+import { type Deliver, SESSION } from './snapshot.ts';
+import type { SourceTable } from './source-table.ts';
+import { type Transaction, Watermark } from './watermark.ts';
+
+/** How often the slot is told what is delivered, in milliseconds. */
+const STATUS_INTERVAL = 200;
+
+/** A change that can't be shaped: reading it again would not help. */
+export class Malformed extends Error {
+  override readonly name = 'Malformed';
+}
+
+/** One replication connection; after a loss a new one starts where the slot stands. */
+export class Replication {
+  readonly #table: SourceTable;
+  readonly #slot: string;
+  readonly #deliver: Deliver;
+  readonly #plugin: CountingPlugin;
+  readonly #service: LogicalReplicationService;
+  readonly #watermark: Watermark;
+  readonly #ended = Promise.withResolvers<Error | undefined>();
+  #over = false;
+  #handled = 0;
+  #begin: Pgoutput.MessageBegin | undefined;
+  #transaction: Transaction | undefined;
+  #lastCommit: bigint | null = null;
+
+  /** `position`: below it everything is known to be delivered. */
+  constructor(
+    options: { url: string; slot: string; deliver: Deliver },
+    table: SourceTable,
+    position: bigint,
+  ) {
+    this.#watermark = new Watermark(position);
+    this.#table = table;
+    this.#slot = options.slot;
+    this.#deliver = options.deliver;
+    this.#plugin = new CountingPlugin(options.slot);
+    this.#service = new LogicalReplicationService(
+      { connectionString: options.url, options: SESSION },
+      // With a timeout the library acknowledges what it has received, delivered or not.
+      { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: true } },
+    );
+  }
+
+  get lag(): number {
+    return this.#watermark.undelivered + this.#plugin.parsed - this.#handled;
+  }
+
+  get position(): bigint {
+    return this.#watermark.position;
+  }
+
+  /** Settles when the connection is gone, with the reason unless it was stopped. */
+  async run(): Promise<Error | undefined> {
+    const service = this.#service;
+    service.on('data', (lsn: string, message: Pgoutput.Message) => this.#take(lsn, message));
+    service.on('heartbeat', (lsn: string) => this.#heartbeat(parseLsn(lsn)));
+    service.on('error', (error: Error) => this.#end(error));
+    service.subscribe(this.#plugin, this.#slot).then(
+      () => this.#end(),
+      (error: Error) => this.#end(error),
+    );
+    const status = setInterval(() => void this.report(), STATUS_INTERVAL);
+    const reason = await this.#ended.promise;
+    clearInterval(status);
+    await service.destroy().catch(() => {});
+    return reason;
+  }
+
+  /** Acknowledges what is delivered, and ends. The answer to a ping shows that the server has read it. */
+  async stop(): Promise<void> {
+    if (!this.#service.isStop()) {
+      const answered = new Promise((resolve) => this.#service.once('heartbeat', resolve));
+      await this.report(true);
+      await Promise.race([answered, sleep(500)]);
+    }
+    this.#end();
+  }
+
+  /**
+   * Tells the slot how far everything is delivered; `ping` asks for an answer. The library adds 1 to
+   * what it is given, and one byte too far skips a transaction whose commit record starts there.
+   */
+  async report(ping = false): Promise<void> {
+    await this.#service.acknowledge(formatLsn(this.#watermark.position - 1n), ping);
+  }
+
+  #end(reason?: Error): void {
+    this.#over = true;
+    this.#ended.resolve(reason);
+  }
+
+  /** The server has read the log up to here; this overtakes messages that are not yet handled. */
+  #heartbeat(position: bigint): void {
+    if (this.#plugin.parsed === this.#handled) this.#watermark.nothingBelow(position);
+  }
+
+  /** Once over nothing is taken any more: a commit must not count without what came before it. */
+  async #take(lsn: string, message: Pgoutput.Message): Promise<void> {
+    if (this.#over) return;
+    try {
+      if (message.tag === 'begin') {
+        this.#begin = message;
+        this.#transaction = this.#watermark.begin();
+      } else if (message.tag === 'commit') {
+        this.#lastCommit = parseLsn(message.commitEndLsn!);
+        this.#watermark.commit(this.#transaction!, this.#lastCommit);
+      } else {
+        const event = toEvent(message);
+        if (event) await this.#send(event, parseLsn(lsn));
+      }
+      this.#handled += 1;
+    } catch (cause) {
+      this.#end(new Malformed(`the change at ${lsn} could not be handed on`, { cause }));
+    }
+  }
+
+  async #send(event: RowEvent, lsn: bigint): Promise<void> {
+    const transaction = this.#transaction!;
+    const at = {
+      lsn,
+      lastCommit: this.#lastCommit,
+      txId: this.#begin!.xid,
+      at: this.#begin!.commitTime.valueOf(),
+      snapshot: 'false' as const,
+    };
+    for (const message of toMessages(event, this.#table, at)) {
+      transaction.undelivered += 1;
+      const { delivered } = await this.#deliver(message);
+      // A rejection means that delivery was stopped: the message comes again with the next start.
+      delivered.then(() => this.#watermark.delivered(transaction)).catch(() => {});
+    }
+  }
+}
+
+function toEvent(message: Pgoutput.Message): RowEvent | undefined {
+  if (message.tag === 'insert') return { op: 'c', after: message.new };
+  if (message.tag === 'truncate') return { op: 't' };
+  if (message.tag !== 'update' && message.tag !== 'delete') return undefined;
+
+  const full = message.old !== null;
+  const before = message.old ?? message.key;
+  return message.tag === 'update'
+    ? { op: 'u', before, full, after: message.new }
+    : { op: 'd', before: before ?? {}, full };
+}
+
+/** Leaves values as the server wrote them (a Date would cost the microseconds), and counts messages. */
+class CountingPlugin extends PgoutputPlugin {
+  parsed = 0;
+
+  constructor(publication: string) {
+    super({ protoVersion: 1, publicationNames: [publication] });
+  }
+
+  override parse(buffer: Buffer): Pgoutput.Message {
+    this.parsed += 1;
+    const message = super.parse(buffer);
+    if (message.tag === 'relation') for (const column of message.columns) column.parser = String;
+    return message;
+  }
+}

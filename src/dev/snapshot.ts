@@ -1,0 +1,116 @@
+import pg from 'pg';
+import { type LogPosition, type Message, type Tuple, toMessages } from './envelope.ts';
+import { parseLsn } from './lsn.ts';
+import { type SourceTable, readTable } from './source-table.ts';
+
+/** Sessions that write values as {@link Tuple} wants them. */
+export const SESSION =
+  '-c timezone=UTC -c datestyle=ISO -c bytea_output=hex -c extra_float_digits=1';
+
+/** Where messages go. Settles the first time when there is room, the promise within when delivered. */
+export type Deliver = (message: Message) => Promise<{ readonly delivered: Promise<void> }>;
+
+/**
+ * Makes the replication slot, if there is none, and delivers the rows that the table holds at that
+ * point as reads (`op` r). The slot that stays is copied from a temporary one once all rows are
+ * delivered: after a crash in between there is no slot, and the next start begins again.
+ */
+export async function ensureSlot(
+  url: string,
+  tableName: string,
+  slot: string,
+  deliver: Deliver,
+): Promise<{ table: SourceTable; position: bigint }> {
+  const client = new pg.Client({ connectionString: url, options: SESSION });
+  await client.connect();
+  try {
+    const table = await readTable(client, tableName);
+    if ((await readPosition(client, slot)) === undefined) {
+      await ensurePublication(client, tableName, slot);
+      await takeSnapshot(client, url, table, slot, deliver);
+    }
+    return { table, position: parseLsn((await readPosition(client, slot))!) };
+  } finally {
+    await client.end();
+  }
+}
+
+/** Up to where a slot is acknowledged; undefined if there is none. */
+async function readPosition(client: pg.Client, slot: string): Promise<string | undefined> {
+  const { rows } = await client.query(
+    'select confirmed_flush_lsn as position from pg_replication_slots where slot_name = $1',
+    [slot],
+  );
+  return rows[0]?.position;
+}
+
+async function ensurePublication(client: pg.Client, table: string, name: string): Promise<void> {
+  const { rowCount } = await client.query('select from pg_publication where pubname = $1', [name]);
+  if (rowCount === 0) await client.query(`create publication ${name} for table ${table}`);
+}
+
+async function takeSnapshot(
+  client: pg.Client,
+  url: string,
+  table: SourceTable,
+  slot: string,
+  deliver: Deliver,
+): Promise<void> {
+  const temporary = `${slot}_snapshot`;
+  const holder = new pg.Client({
+    connectionString: url,
+    replication: 'database',
+  } as pg.ClientConfig);
+  await holder.connect(); // the slot and its snapshot last as long as this connection
+  try {
+    // The replication protocol knows its words in upper case only.
+    const created = await holder.query(
+      `CREATE_REPLICATION_SLOT ${temporary} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')`,
+    );
+    const { consistent_point: lsn, snapshot_name: snapshot } = created.rows[0];
+    await client.query('begin isolation level repeatable read read only');
+    await client.query(`set transaction snapshot '${snapshot}'`);
+    await deliverRows(client, table, parseLsn(lsn), deliver);
+    await client.query('commit');
+    await client.query('select pg_copy_logical_replication_slot($1, $2, false)', [temporary, slot]);
+  } finally {
+    await holder.end();
+  }
+}
+
+async function deliverRows(
+  client: pg.Client,
+  table: SourceTable,
+  lsn: bigint,
+  deliver: Deliver,
+): Promise<void> {
+  const { rows } = await client.query(
+    `select (extract(epoch from now()) * 1000000)::bigint as at, pg_snapshot_xmax(pg_current_snapshot())::text as xid`,
+  );
+  const read = { lsn, lastCommit: null, txId: Number(rows[0].xid), at: BigInt(rows[0].at) };
+  const underWay: Promise<void>[] = [];
+  const send = async (after: Tuple, snapshot: LogPosition['snapshot']) => {
+    for (const message of toMessages({ op: 'r', after }, table, { ...read, snapshot })) {
+      underWay.push((await deliver(message)).delivered);
+    }
+  };
+
+  let held: Tuple | undefined;
+  let count = 0;
+  for await (const row of readRows(client, table)) {
+    if (held) await send(held, count++ === 0 ? 'first' : 'true');
+    held = row;
+  }
+  if (held) await send(held, 'last');
+  await Promise.all(underWay);
+}
+
+async function* readRows(client: pg.Client, { schema, name }: SourceTable): AsyncGenerator<Tuple> {
+  await client.query(`declare signals no scroll cursor for select * from ${schema}.${name}`);
+  const types = { getTypeParser: () => (text: string) => text };
+  for (;;) {
+    const { rows } = await client.query({ text: 'fetch 200 from signals', types });
+    if (rows.length === 0) return;
+    yield* rows;
+  }
+}

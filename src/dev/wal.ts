@@ -1,0 +1,83 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Malformed, Replication } from './replication.ts';
+import { type Deliver, ensureSlot } from './snapshot.ts';
+import type { SourceTable } from './source-table.ts';
+
+export interface WalOptions {
+  readonly url: string;
+  /** `schema.table` */
+  readonly table: string;
+  /** Name of the replication slot and of the publication. */
+  readonly slot: string;
+  readonly deliver: Deliver;
+  /** Told of a lost connection, which is made again. */
+  readonly say?: (line: string) => void;
+}
+
+/**
+ * The change source of the embedded road: PostgreSQL's logical replication (pgoutput) as the
+ * messages that Debezium would put on the table's topic. Delivers what the table holds (the first
+ * time), then every change. The slot is acknowledged only up to where everything is delivered: so,
+ * whatever is killed, nothing is lost and some messages come twice.
+ */
+export async function startWal(options: WalOptions): Promise<WalSource> {
+  const start = await ensureSlot(options.url, options.table, options.slot, options.deliver);
+  return new WalSource(options, start.table, start.position);
+}
+
+export class WalSource {
+  /** Settles only if the source can't go on. */
+  readonly failed: Promise<Error>;
+  readonly #fail: (error: Error) => void;
+  readonly #options: WalOptions;
+  readonly #table: SourceTable;
+  readonly #following: Promise<void>;
+  #replication: Replication;
+  #stopping = false;
+
+  constructor(options: WalOptions, table: SourceTable, position: bigint) {
+    const { promise, resolve } = Promise.withResolvers<Error>();
+    this.failed = promise;
+    this.#fail = resolve;
+    this.#options = options;
+    this.#table = table;
+    this.#replication = new Replication(options, table, position);
+    this.#following = this.#follow();
+  }
+
+  /** Messages read from the log and not yet delivered. */
+  get lag(): number {
+    return this.#replication.lag;
+  }
+
+  /** Position below which everything is delivered. */
+  get position(): bigint {
+    return this.#replication.position;
+  }
+
+  /** Settles when everything below this position is delivered. */
+  async caughtUp(position: bigint): Promise<void> {
+    while (!this.#stopping && this.position < position) {
+      await this.#replication.report(true);
+      await sleep(20);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#replication.stop();
+    await this.#following;
+  }
+
+  async #follow(): Promise<void> {
+    for (;;) {
+      const lost = await this.#replication.run();
+      if (this.#stopping) return;
+      if (lost instanceof Malformed) return this.#fail(lost);
+      this.#options.say?.(`replication broke off (${lost?.message}); connecting again`);
+      await sleep(500);
+      if (this.#stopping) return;
+      this.#replication = new Replication(this.#options, this.#table, this.position);
+    }
+  }
+}

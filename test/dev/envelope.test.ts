@@ -1,0 +1,212 @@
+import { readFileSync } from 'node:fs';
+import type pg from 'pg';
+import { expect } from 'vitest';
+import type { Message } from '../../src/dev/envelope.ts';
+import { type WalSource, startWal } from '../../src/dev/wal.ts';
+import { type Inbox, test, until } from './support/source.ts';
+
+type Row = Record<string, unknown>;
+
+interface Recorded {
+  readonly value: { readonly after: Row };
+  /** The bytes in Kafka, as text. */
+  readonly wire: Message;
+}
+
+/** A message of the real connector. */
+function recorded(file: string): Recorded {
+  return JSON.parse(readFileSync(`test/fixtures/debezium/json/${file}.json`, 'utf8'));
+}
+
+/** Leaves out what differs from run to run: positions, times, transactions; keeps all other bytes. */
+function timeless({ key, value }: Message): Message {
+  const masked = value
+    ?.replaceAll(/"(ts_ms|ts_us|ts_ns|txId|lsn)":\d+/g, '"$1":0')
+    .replaceAll(/\\"\d+\\"/g, String.raw`\"0\"`)
+    .replace(/"transaction":\{[^}]*\}/, '"transaction":null')
+    .replace(/"db":"\w+"/, '"db":"app"');
+  return { key, value: masked ?? null };
+}
+
+const bytes = (base64: unknown) =>
+  typeof base64 === 'string' ? Buffer.from(base64, 'base64') : null;
+
+/** Inserts the row that a recorded message tells of. */
+async function insert(client: pg.Client, file: string): Promise<void> {
+  const { after } = recorded(file).value;
+  const isNull = after['created_at'] === '1970-01-01T00:00:00.000000Z';
+  const row: Row = {
+    ...after,
+    data: bytes(after['data']),
+    span: bytes(after['span'])!.toString(),
+    created_at: isNull ? null : after['created_at'],
+  };
+  const names = Object.keys(row);
+  await client.query(
+    `insert into datastore.signal (${names.join()}) values (${names.map((_, i) => `$${i + 1}`).join()})`,
+    Object.values(row),
+  );
+}
+
+const ID_FROM = (file: string) => `'${JSON.parse(recorded(file).wire.key ?? '').id}'`;
+
+/** What was done to the real table, and the messages which that brought, in order. */
+const STEPS: { title: string; act: (client: pg.Client) => Promise<unknown>; messages: string[] }[] =
+  [
+    { title: 'an insert', act: (c) => insert(c, '05-insert.c'), messages: ['05-insert.c'] },
+    {
+      title: 'two inserts in one transaction',
+      act: async (c) => {
+        await c.query('begin');
+        await insert(c, '08-insert-two-in-one-transaction.c');
+        await insert(c, '11-insert-two-in-one-transaction.c');
+        await c.query('commit');
+      },
+      messages: ['08-insert-two-in-one-transaction.c', '11-insert-two-in-one-transaction.c'],
+    },
+    ...[
+      '12-insert-nulls.c',
+      '13-insert-unbounded-span.c',
+      '14-insert-span-open-closed.c',
+      '15-copy-three-rows.c',
+      '18-insert-toasted.c',
+    ].map((file) => ({
+      title: file.slice(3, -2),
+      act: (c: pg.Client) => insert(c, file),
+      messages: [file],
+    })),
+    {
+      title: 'an update',
+      act: (c) =>
+        c.query(
+          `update datastore.signal set sample_rate = 500 where id = ${ID_FROM('19-update-identity-default.u')}`,
+        ),
+      messages: ['19-update-identity-default.u'],
+    },
+    {
+      title: 'an update beside an unchanged value out of line',
+      act: (c) =>
+        c.query(
+          `update datastore.signal set sample_rate = 500 where id = ${ID_FROM('20-update-toasted-unchanged-identity-default.u')}`,
+        ),
+      messages: ['20-update-toasted-unchanged-identity-default.u'],
+    },
+    {
+      title: 'a new primary key',
+      act: (c) =>
+        c.query(
+          `update datastore.signal set id = ${ID_FROM('23-update-primary-key-identity-default.c')} where id = ${ID_FROM('21-update-primary-key-identity-default.d')}`,
+        ),
+      messages: [
+        '21-update-primary-key-identity-default.d',
+        '22-update-primary-key-identity-default.tombstone',
+        '23-update-primary-key-identity-default.c',
+      ],
+    },
+    {
+      title: 'a delete',
+      act: (c) =>
+        c.query(
+          `delete from datastore.signal where id = ${ID_FROM('24-delete-identity-default.d')}`,
+        ),
+      messages: ['24-delete-identity-default.d', '25-delete-identity-default.tombstone'],
+    },
+    {
+      title: 'an update under REPLICA IDENTITY FULL',
+      act: async (c) => {
+        await c.query('alter table datastore.signal replica identity full');
+        await c.query(
+          `update datastore.signal set sample_rate = 1000 where id = ${ID_FROM('26-update-identity-full.u')}`,
+        );
+      },
+      messages: ['26-update-identity-full.u'],
+    },
+    {
+      title: 'an update beside a value out of line under FULL',
+      act: (c) =>
+        c.query(
+          `update datastore.signal set sample_rate = 1000 where id = ${ID_FROM('27-update-toasted-unchanged-identity-full.u')}`,
+        ),
+      messages: ['27-update-toasted-unchanged-identity-full.u'],
+    },
+    {
+      title: 'a delete under FULL',
+      act: (c) =>
+        c.query(`delete from datastore.signal where id = ${ID_FROM('28-delete-identity-full.d')}`),
+      messages: ['28-delete-identity-full.d', '29-delete-identity-full.tombstone'],
+    },
+    {
+      title: 'a truncate',
+      act: (c) => c.query('truncate datastore.signal'),
+      messages: ['32-truncate.t'],
+    },
+  ];
+
+test('every kind of change comes as the bytes the real connector made of it', async ({
+  url,
+  client,
+  inbox,
+}) => {
+  const snapshot = ['02-snapshot.r', '01-snapshot.r', '03-snapshot.r'];
+  for (const file of snapshot) await insert(client, file);
+  const wal = await startWal({
+    url,
+    table: 'datastore.signal',
+    slot: 'bytes',
+    deliver: inbox.deliver,
+  });
+  expectMessages('the rows that were there', inbox, snapshot);
+
+  for (const { title, act, messages } of STEPS) {
+    inbox.messages.length = 0;
+    await act(client);
+    await caughtUp(client, wal);
+    expectMessages(title, inbox, messages);
+  }
+  await wal.stop();
+});
+
+function expectMessages(title: string, inbox: Inbox, files: string[]): void {
+  const expected = files.map((file) => timeless(recorded(file).wire));
+  expect({ title, messages: inbox.messages.map(timeless) }).toEqual({ title, messages: expected });
+}
+
+async function caughtUp(client: pg.Client, wal: WalSource): Promise<void> {
+  const { rows } = await client.query(`select (pg_current_wal_insert_lsn() - '0/0')::text as lsn`);
+  await wal.caughtUp(BigInt(rows[0].lsn));
+}
+
+test('a change carries the position of its record and the time of its commit', async ({
+  url,
+  client,
+  inbox,
+}) => {
+  const wal = await startWal({
+    url,
+    table: 'datastore.signal',
+    slot: 'position',
+    deliver: inbox.deliver,
+  });
+  const now = `select (pg_current_wal_insert_lsn() - '0/0')::float8 as lsn, extract(epoch from clock_timestamp())::float8 * 1000 as at`;
+  const {
+    rows: [before],
+  } = await client.query(now);
+  await client.query('begin');
+  await insert(client, '05-insert.c');
+  const {
+    rows: [between],
+  } = await client.query(now);
+  await client.query('commit');
+  const {
+    rows: [after],
+  } = await client.query(now);
+  await until(() => inbox.messages.length === 1);
+  await wal.stop();
+
+  const { source, transaction } = JSON.parse(inbox.messages[0]?.value ?? '');
+  expect(source.lsn).toBeGreaterThanOrEqual(before.lsn);
+  expect(source.lsn).toBeLessThan(between.lsn);
+  expect(source.ts_ms).toBeGreaterThanOrEqual(Math.floor(between.at));
+  expect(source.ts_ms).toBeLessThanOrEqual(after.at);
+  expect(transaction).toBeNull();
+});

@@ -1,0 +1,71 @@
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { chmod } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { test as base } from 'vitest';
+import type { Message } from '../../../src/dev/envelope.ts';
+import { startPostgres } from '../../../src/dev/postgres.ts';
+import type { Deliver } from '../../../src/dev/snapshot.ts';
+
+/** What speeds up a server that is thrown away. */
+export const THROWAWAY = { fsync: 'off', max_wal_senders: '20', max_replication_slots: '20' };
+
+/** A folder that the server's user can enter, unlike those of mkdtemp. */
+export async function newFolder(): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'muster-dev-'));
+  await chmod(folder, 0o755);
+  return folder;
+}
+
+/** Settles once the condition holds; the test's own time limit ends it otherwise. */
+export async function until(condition: () => unknown): Promise<void> {
+  while (!(await condition())) await sleep(10);
+}
+
+/** Keeps every message; delivered at once, or by `release` if `held`. */
+export class Inbox {
+  readonly messages: Message[] = [];
+  readonly waiting: (() => void)[] = [];
+  held = false;
+
+  readonly deliver: Deliver = (message) => {
+    this.messages.push(message);
+    const delivered = this.held
+      ? new Promise<void>((resolve) => this.waiting.push(resolve))
+      : Promise.resolve();
+    return Promise.resolve({ delivered });
+  };
+}
+
+/** A test with a server for the file, and a database with the original table for each test. */
+export const test = base.extend<{ server: string; url: string; client: pg.Client; inbox: Inbox }>({
+  server: [
+    async ({}, use) => {
+      const server = await startPostgres({
+        folder: join(await newFolder(), 'pg'),
+        settings: THROWAWAY,
+      });
+      await use(server.url);
+      await server.stop();
+    },
+    { scope: 'file' },
+  ],
+  url: async ({ server, task }, use) => {
+    const name = `t${task.id.replaceAll(/\W/g, '_')}`;
+    const admin = new pg.Client(server);
+    await admin.connect();
+    await admin.query(`create database ${name}`);
+    await admin.end();
+    await use(server.replace(/app$/, name));
+  },
+  client: async ({ url }, use) => {
+    const client = new pg.Client(url);
+    await client.connect();
+    await client.query(readFileSync('src/dev/datastore.sql', 'utf8'));
+    await use(client);
+    await client.end();
+  },
+  inbox: async ({}, use) => use(new Inbox()),
+});
