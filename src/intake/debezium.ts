@@ -1,0 +1,187 @@
+/**
+ * Reads a change from a Debezium message (3.7; test/fixtures/debezium holds real ones). Everything
+ * Muster knows of that format is here and in row.ts.
+ */
+import type { Change } from '../state/change.ts';
+import type { ParkReason } from '../state/outcome.ts';
+import type { CloudEvent } from './cloudevent.ts';
+import { isRounded, NotJson, parse, parseExact, textOf } from './json.ts';
+import { isObject, readRow } from './row.ts';
+import { stateChange, type Statement } from './statement.ts';
+import { kindOf, show, Unreadable } from './unreadable.ts';
+
+/** A message that changes no row. */
+export interface Ignored {
+  readonly kind: 'ignored';
+  readonly why: 'other-type' | 'tombstone' | 'heartbeat' | 'transaction' | 'message';
+}
+
+/** A message that should be a change; `detail` names the field and what was in it. */
+export interface NotReadable {
+  readonly kind: 'unreadable';
+  readonly reason: ParkReason;
+  readonly detail: string;
+}
+
+export type Reading = Change | Ignored | NotReadable;
+
+/** What KafkaSource makes of a record that is no CloudEvent; its data is the record's value. */
+export const KAFKA_EVENT = 'dev.knative.kafka.event';
+/** The types of Debezium's CloudEventsConverter start so. */
+const DEBEZIUM_EVENT = 'io.debezium.';
+
+/** No log is that long (32 PiB): the position was made up, or is no position. */
+const LSN_LIMIT = 1n << 55n;
+/** The year 10000: microseconds or nanoseconds in place of milliseconds. */
+const TIME_LIMIT = 253_402_300_800_000;
+
+/**
+ * Reads the change an event carries: a Debezium envelope, `{schema, payload}` around one, a
+ * CloudEvent of Debezium's converter (as this event, or as the body of KafkaSource's), or a
+ * flattened row that carries op, table and lsn. Never throws for anything in the event.
+ */
+export function readChange(event: CloudEvent): Reading {
+  if (event.type !== KAFKA_EVENT && !event.type.startsWith(DEBEZIUM_EVENT)) {
+    return { kind: 'ignored', why: 'other-type' };
+  }
+  try {
+    if (event.data !== undefined) return read(event.data, event, true)!;
+    if (event.body.length === 0) return { kind: 'ignored', why: 'tombstone' };
+    const text = textOf(event.body);
+    return read(parse(text), event, false) ?? read(parseExact(text), event, true)!;
+  } catch (error) {
+    if (error instanceof NotJson) {
+      return { kind: 'unreadable', reason: 'not-a-change', detail: `the body is ${error.message}` };
+    }
+    if (!(error instanceof Unreadable)) throw error;
+    return { kind: 'unreadable', reason: error.reason, detail: error.message };
+  }
+}
+
+/** Null where `exact` is false and a number was rounded. */
+function read(value: unknown, event: CloudEvent, exact: boolean): Reading | null {
+  let attributes: Readonly<Record<string, unknown>> = event.attributes;
+  let body = withoutSchema(value);
+  if (isObject(body) && typeof body['specversion'] === 'string' && !('__op' in body)) {
+    if (!String(body['type']).startsWith(DEBEZIUM_EVENT)) {
+      const type = show(body['type']);
+      throw new Unreadable('not-a-change', `the body is a CloudEvent of type ${type}`);
+    }
+    if ('data_base64' in body) {
+      throw new Unreadable('not-a-change', 'the CloudEvent in the body has data_base64, not JSON');
+    }
+    attributes = body;
+    body = withoutSchema(body['data'] ?? null);
+  }
+  if (body === null && attributes['iodebeziumop'] === undefined) {
+    return { kind: 'ignored', why: 'tombstone' };
+  }
+  if (!isObject(body)) {
+    throw new Unreadable('not-a-change', `the body is ${kindOf(body)}, not an object`);
+  }
+  const why = recordKind(body);
+  if (why !== null) return { kind: 'ignored', why };
+  const statement = stateChange(body, attributes);
+  if (statement.op === 'm') return { kind: 'ignored', why: 'message' };
+  return toChange(statement, event, exact);
+}
+
+/** JsonConverter with `schemas.enable`: `{schema, payload}`. A row of two columns so named has an `__op`. */
+function withoutSchema(value: unknown): unknown {
+  const wrapped = isObject(value) && 'payload' in value && 'schema' in value;
+  return wrapped && !('op' in value) && !('__op' in value) ? value['payload'] : value;
+}
+
+/** Heartbeats are `{ts_ms}`; transaction records have a status, an id and counts. */
+function recordKind(body: Record<string, unknown>): 'heartbeat' | 'transaction' | null {
+  if ('ts_ms' in body && Object.keys(body).every((key) => /^ts_[mun]s$/.test(key))) {
+    return 'heartbeat';
+  }
+  const bounds = body['status'] === 'BEGIN' || body['status'] === 'END';
+  return bounds && 'data_collections' in body && typeof body['id'] === 'string'
+    ? 'transaction'
+    : null;
+}
+
+function toChange(statement: Statement, event: CloudEvent, exact: boolean): Change | null {
+  const { op, names } = statement;
+  if (op !== 'c' && op !== 'u' && op !== 'd' && op !== 'r' && op !== 't') {
+    throw incomplete(names.op, op, 'c, u, d, r, t or m is expected');
+  }
+  if (!exact && typeof statement.lsn === 'number' && isRounded(statement.lsn)) return null;
+  const schema = requireName(statement.schema, names.schema);
+  const table = `${schema}.${requireName(statement.table, names.table)}`;
+  // A flattened row need not say it; of one connector there is one name in any case.
+  const source = typeof statement.name === 'string' ? statement.name : '';
+  const at = readTime(statement.at, names.at);
+  const lsn = op === 'r' && statement.lsn == null ? null : readLsn(statement.lsn, names.lsn);
+  if (op === 't') return { kind: 'truncate', source, table, lsn: lsn!, at, origin: event };
+  const row =
+    op === 'd'
+      ? readRow(statement.before, names.before, exact)
+      : readRow(statement.after, names.after, exact);
+  if (row === null) return null;
+  const snapshot = op === 'r' ? readSnapshot(statement.snapshot, lsn, names.snapshot) : null;
+  return { kind: 'row', op, source, table, lsn, at, snapshot, row, origin: event };
+}
+
+function requireName(value: unknown, name: string): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw incomplete(name, value, 'a name is expected');
+}
+
+/** A number, or text in CloudEvents attributes. */
+function readTime(value: unknown, name: string): number {
+  const time = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+  if (typeof time === 'number' && Number.isInteger(time) && time >= 0 && time < TIME_LIMIT) {
+    return time;
+  }
+  throw incomplete(name, value, 'milliseconds since 1970 are expected');
+}
+
+/** A number, the object of `JSON.rawJSON` beyond 2^53, or text in CloudEvents attributes. */
+function readLsn(value: unknown, name: string): bigint {
+  const digits = JSON.isRawJSON(value) ? value.rawJSON : value;
+  if (
+    (typeof digits !== 'string' && typeof digits !== 'number') ||
+    !/^-?\d{1,40}$/.test(`${digits}`)
+  ) {
+    throw incomplete(name, value, 'a position in the log is expected');
+  }
+  const lsn = BigInt(digits);
+  if (lsn > 0n && lsn < LSN_LIMIT) return lsn;
+  throw new Unreadable('position-ahead', `${name} is ${digits}, absurd: no log has that position`);
+}
+
+/**
+ * Which snapshot a read belongs to. Null and "false" occur on reads only where the marker was not
+ * kept (a flattened row without `__snapshot`); incremental reads have no LSN, the others have.
+ */
+function readSnapshot(
+  marker: unknown,
+  lsn: bigint | null,
+  name: string,
+): 'initial' | 'incremental' {
+  switch (marker) {
+    case 'incremental':
+      return 'incremental';
+    case true:
+    case 'true':
+    case 'first':
+    case 'last':
+    case 'first_in_data_collection':
+    case 'last_in_data_collection':
+      return 'initial';
+    case undefined:
+    case null:
+    case false:
+    case 'false':
+      return lsn === null ? 'incremental' : 'initial';
+    default:
+      throw incomplete(name, marker, 'a snapshot marker of Debezium is expected');
+  }
+}
+
+function incomplete(name: string, value: unknown, expected: string): Unreadable {
+  return new Unreadable('incomplete-change', `${name} is ${show(value)}: ${expected}`);
+}

@@ -1,0 +1,154 @@
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Change, Origin } from '../state/change.ts';
+import type { Outcome, ParkReason } from '../state/outcome.ts';
+import { readCloudEvents, type BadElement, type CloudEvent } from './cloudevent.ts';
+import { readChange, type Ignored } from './debezium.ts';
+import { Refused, type Count } from './refusal.ts';
+
+/** What intake asks of state. */
+export interface Intake {
+  /** Resolves once the change is committed; throws Unavailable. */
+  file(change: Change): Promise<Outcome>;
+  /** Resolves once the event is kept aside. */
+  park(origin: Origin, reason: ParkReason, detail: string): Promise<void>;
+  /** Sets the change's row belongs to now, for people. */
+  explain(change: Change): Promise<unknown>;
+}
+
+export interface IntakeOptions {
+  readonly count: Count;
+}
+
+/** What became of one event. */
+type Taken =
+  | { readonly kind: 'filed' | 'unwanted'; readonly change: Change }
+  | Ignored
+  | { readonly kind: 'parked'; readonly reason: ParkReason; readonly detail: string };
+
+/** Elements of a batch filed at a time: as many as one statement takes. */
+const CHUNK = 256;
+
+/**
+ * `POST /` takes CloudEvents and answers once their effect is committed:
+ * 204 filed, or nothing to file; 200 with an explanation where `Prefer: return=representation` asks
+ * for it (KafkaSource sends `Prefer: reply`); 202 kept aside, with the reason; 503 try again; 400
+ * and 413 for what is no CloudEvent or too large. `GET /` says so to people.
+ */
+export function registerIntake(
+  app: FastifyInstance,
+  intake: Intake,
+  { count }: IntakeOptions,
+): void {
+  app.register((scope, _options, done) => {
+    // KafkaSource sends Debezium's JSON without a content type, and a record's content-type header
+    // as it is: to anything Fastify has no parser for it answers 415, which loses the event.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) =>
+      parsed(null, body),
+    );
+    scope.addHook('onRequest', (request, _reply, next) => {
+      const { headers } = request;
+      if (headers['content-type'] !== undefined && !MEDIA_TYPE.test(headers['content-type'])) {
+        headers['content-type'] = 'application/octet-stream';
+      }
+      next();
+    });
+
+    scope.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(WHAT));
+
+    scope.post('/', async (request, reply) => {
+      const body = Buffer.isBuffer(request.body) ? request.body : NOTHING;
+      const incoming = readCloudEvents(request.headers, body);
+      if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
+      if (incoming.kind === 'batch') return answerBatch(reply, await takeAll(incoming.elements));
+      const taken = await take(incoming.event);
+      return wantsExplanation(request.headers['prefer'])
+        ? answerExplained(reply, taken)
+        : answerOne(reply, taken);
+    });
+    done();
+  });
+
+  async function take(event: CloudEvent): Promise<Taken> {
+    const reading = readChange(event);
+    if (reading.kind === 'ignored') {
+      count('ignored', { why: reading.why });
+      return reading;
+    }
+    if (reading.kind === 'unreadable') return park(event, reading.reason, reading.detail);
+    const outcome = await intake.file(reading);
+    if (outcome.kind === 'parked') {
+      count('parked', { reason: outcome.reason });
+      return outcome;
+    }
+    count('events', outcome.kind === 'filed' ? FILED : UNWANTED);
+    return { kind: outcome.kind, change: reading };
+  }
+
+  async function park(origin: Origin, reason: ParkReason, detail: string): Promise<Taken> {
+    await intake.park(origin, reason, detail);
+    count('parked', { reason });
+    return { kind: 'parked', reason, detail };
+  }
+
+  /** Every element is tried before the first failure is thrown; those committed are duplicates next time. */
+  async function takeAll(elements: readonly (CloudEvent | BadElement)[]): Promise<Taken[]> {
+    const taken: Taken[] = [];
+    for (let from = 0; from < elements.length; from += CHUNK) {
+      const chunk = elements.slice(from, from + CHUNK);
+      const results = await Promise.allSettled(
+        chunk.map((element) =>
+          'why' in element ? park(element.origin, 'not-a-change', element.why) : take(element),
+        ),
+      );
+      for (const result of results) {
+        if (result.status === 'rejected') throw result.reason;
+        taken.push(result.value);
+      }
+    }
+    return taken;
+  }
+
+  async function answerExplained(reply: FastifyReply, taken: Taken): Promise<FastifyReply> {
+    if (taken.kind === 'parked') return answerOne(reply, taken);
+    const explained =
+      taken.kind === 'ignored'
+        ? { outcome: taken.kind, why: taken.why, sets: [] }
+        : { outcome: taken.kind, sets: await intake.explain(taken.change) };
+    return reply.send(explained);
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+const FILED = { outcome: 'filed' };
+const UNWANTED = { outcome: 'unwanted' };
+
+/** What Fastify takes for a media type (RFC 9110, 8.3.1). */
+const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/;
+
+const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a Debezium message.
+
+  curl -X POST -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /me' \\
+    -H 'ce-type: dev.knative.kafka.event' -H 'Prefer: return=representation' \\
+    --data @change.json http://...
+`;
+
+function answerOne(reply: FastifyReply, taken: Taken): FastifyReply {
+  return taken.kind === 'parked'
+    ? reply.code(202).send({ parked: taken.reason, detail: taken.detail })
+    : reply.code(204).send();
+}
+
+function answerBatch(reply: FastifyReply, taken: readonly Taken[]): FastifyReply {
+  const parked = taken.filter((one) => one.kind === 'parked');
+  if (parked.length === 0) return reply.code(204).send();
+  return reply
+    .code(202)
+    .send({ parked: parked.map(({ reason, detail }) => ({ parked: reason, detail })) });
+}
+
+/** RFC 7240. */
+function wantsExplanation(prefer: string | string[] | undefined): boolean {
+  if (prefer === undefined || prefer === 'reply') return false;
+  return /(?:^|[,;\s])return\s*=\s*"?representation"?\s*(?:$|[,;])/i.test(String(prefer));
+}

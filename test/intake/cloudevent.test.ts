@@ -1,0 +1,306 @@
+import { CloudEvent as SDKEvent } from 'cloudevents';
+import { expect, test } from 'vitest';
+import { readCloudEvents, type Incoming } from '../../src/intake/cloudevent.ts';
+import { knativeRequests, lowerCase } from './fixtures.ts';
+
+const minimal = { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/s', 'ce-type': 't' };
+
+/** Headers over the minimal ones; null takes one away. */
+type Change = Readonly<Record<string, string | null>>;
+
+const accepted: readonly Change[] = [
+  {},
+  { 'content-type': 'application/json' },
+  { 'content-type': 'no media type' },
+  { 'ce-id': 'partition:0/offset:4' },
+  { 'ce-id': ' ' },
+  { 'ce-type': 'com.example.Order_Placed v2' },
+  { 'ce-source': 'https://user@example.com:8080/a/b;c?d=e&f#g' },
+  { 'ce-source': 'mailto:cncf-wg-serverless@lists.cncf.io' },
+  { 'ce-source': 'urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66' },
+  { 'ce-source': 'cloudevents/spec/pull/123' },
+  { 'ce-source': '1-555-123-4567' },
+  { 'ce-source': '/apis/v1/namespaces/shop/kafkasources/orders-source#shop.public.orders' },
+  { 'ce-source': 'http://[::1]/' },
+  { 'ce-source': '#fragment' },
+  { 'ce-source': '/a%20b' },
+  { 'ce-time': '2026-01-02T03:04:05Z' },
+  { 'ce-time': '2026-01-02T03:04:05.678901234Z' },
+  { 'ce-time': '2026-01-02t03:04:05z' },
+  { 'ce-time': '2026-01-02T03:04:05+05:30' },
+  { 'ce-time': '2024-02-29T23:59:59-00:00' },
+  { 'ce-subject': 'partition:0#4' },
+  { 'ce-dataschema': 'https://example.com/schema' },
+  { 'ce-key': '{"id":42}' },
+  { 'ce-kafkaheaderempty': '' },
+  { 'ce-traceparent': '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
+  { 'ce-0': 'digits are a name' },
+  { 'ce-averylongattributenameofmorethantwentycharacters': 'x' },
+  { 'x-ce-id': 'no attribute', accept: '*/*', ce: 'no attribute' },
+];
+
+const refused: readonly [Change, string][] = [
+  [{ 'ce-specversion': null }, 'attribute specversion is missing'],
+  [{ 'ce-specversion': '' }, 'attribute specversion is not 1.0'],
+  [{ 'ce-specversion': '0.3' }, 'attribute specversion is not 1.0'],
+  [{ 'ce-specversion': '1.1' }, 'attribute specversion is not 1.0'],
+  [{ 'ce-id': null }, 'attribute id is missing'],
+  [{ 'ce-id': '' }, 'attribute id is empty'],
+  [{ 'ce-type': null }, 'attribute type is missing'],
+  [{ 'ce-type': '' }, 'attribute type is empty'],
+  [{ 'ce-source': null }, 'attribute source is missing'],
+  [{ 'ce-source': '' }, 'attribute source is empty'],
+  [{ 'ce-source': 'a b' }, 'attribute source is not a URI reference'],
+  [{ 'ce-source': '/a%2' }, 'attribute source is not a URI reference'],
+  [{ 'ce-source': '/a#b#c' }, 'attribute source is not a URI reference'],
+  [{ 'ce-source': '/ü' }, 'attribute source is not a URI reference'],
+  [{ 'ce-source': '<a>' }, 'attribute source is not a URI reference'],
+  [{ 'ce-time': '' }, 'attribute time is not in RFC 3339'],
+  [{ 'ce-time': 'nope' }, 'attribute time is not in RFC 3339'],
+  [{ 'ce-time': '2026-01-02' }, 'attribute time is not in RFC 3339'],
+  [{ 'ce-time': '2026-13-02T03:04:05Z' }, 'attribute time is not in RFC 3339'],
+  [{ 'ce-time': '2026-01-02T24:04:05Z' }, 'attribute time is not in RFC 3339'],
+  [{ 'ce-time': '2026-01-02T03:04:05' }, 'attribute time is not in RFC 3339'],
+  [{ 'ce-time': '1767323045678' }, 'attribute time is not in RFC 3339'],
+  [{ 'ce-subject': '' }, 'attribute subject is empty'],
+  [{ 'ce-dataschema': '' }, 'attribute dataschema is empty'],
+  [{ 'ce-foo_bar': 'x' }, 'foo_bar is no name for an attribute'],
+  [{ 'ce-a-b': 'x' }, 'a-b is no name for an attribute'],
+  [{ 'ce-': 'x' }, ' is no name for an attribute'],
+  [{ 'ce-data': 'x' }, 'data is no name for an attribute'],
+];
+
+/**
+ * Where the reader is stricter than the SDK. It does not make up what must be there (specversion, id;
+ * a time that is empty or in no zone), and keeps the name `data` for the data.
+ */
+const stricter: readonly Change[] = [
+  { 'ce-specversion': null },
+  { 'ce-specversion': '' },
+  { 'ce-id': null },
+  { 'ce-id': '' },
+  { 'ce-time': '' },
+  { 'ce-time': '2026-01-02T03:04:05' },
+  { 'ce-data': 'x' },
+];
+/** Where it is looser: a day that this month has not, a URI told by its characters. Nothing is decided by either. */
+const looser: readonly Change[] = [
+  { 'ce-time': '2026-02-30T03:04:05Z' },
+  { 'ce-source': 'a[b' },
+  { 'ce-dataschema': 'a b' },
+];
+
+test.for(accepted)('%j is a CloudEvent, and one to the SDK', (change) => {
+  const headers = over(change);
+  expect(readCloudEvents(headers, Buffer.from('{}'))).toEqual({
+    kind: 'event',
+    event: {
+      type: headers['ce-type'],
+      attributes: attributesIn(headers),
+      contentType: headers['content-type'] ?? null,
+      body: Buffer.from('{}'),
+      data: undefined,
+    },
+  });
+  expect(sdkAccepts(headers)).toBe(true);
+});
+
+test.for(refused)('%j is no CloudEvent: %s', ([change, why]) => {
+  const headers = over(change);
+  expect(withoutExample(readCloudEvents(headers, Buffer.from('{}')))).toEqual({
+    kind: 'none',
+    why: `${why} in the ce- headers`,
+  });
+  expect(sdkAccepts(headers)).toBe(isIn(stricter, change));
+});
+
+test.for(looser)('%j passes here and not with the SDK', (change) => {
+  const headers = over(change);
+  expect(readCloudEvents(headers, Buffer.from('{}')).kind).toBe('event');
+  expect(sdkAccepts(headers)).toBe(false);
+});
+
+const odd = ['ce-batch', 'ce-binary-specversion-0.3'];
+test.for(knativeRequests.filter(({ name }) => !odd.includes(name)))(
+  'KafkaSource’s $name is read with all it has',
+  ({ headers: sent, body }) => {
+    const headers = lowerCase(sent);
+    const contentType = headers['content-type'] ?? null;
+    const attributes = attributesIn(headers);
+    expect(readCloudEvents(headers, body)).toEqual({
+      kind: 'event',
+      event: { type: attributes['type'], attributes, contentType, body, data: undefined },
+    });
+    expect(sdkAccepts(headers)).toBe(true);
+  },
+);
+
+test('KafkaSource passes a CloudEvent of another version on, which is refused', () => {
+  const { headers, body } = knativeRequests.find(({ name }) => name === odd[1])!;
+  expect(withoutExample(readCloudEvents(lowerCase(headers), body))).toEqual({
+    kind: 'none',
+    why: 'attribute specversion is not 1.0 in the ce- headers',
+  });
+});
+
+test('KafkaSource passes a batch on as it was, and its events are read', () => {
+  const { headers, body } = knativeRequests.find(({ name }) => name === odd[0])!;
+  const incoming = readCloudEvents(lowerCase(headers), body);
+  expect(incoming.kind === 'batch' && incoming.elements).toMatchObject([
+    { type: 'com.example.order.placed', attributes: { id: 'evt-1', knativekafkaoffset: '18' } },
+    { type: 'com.example.order.placed', attributes: { id: 'evt-2', knativekafkaoffset: '18' } },
+  ]);
+});
+
+test('without anything of a CloudEvent the answer shows how one is sent', () => {
+  expect(readCloudEvents({ 'content-type': 'application/json' }, Buffer.from('{}'))).toEqual({
+    kind: 'none',
+    why: expect.stringMatching(
+      /^attribute specversion is missing in the ce- headers \(e\.g\. curl -H /,
+    ),
+  });
+});
+
+const structured = { 'content-type': 'application/cloudevents+json; charset=UTF-8' };
+const event = { specversion: '1.0', id: '1', source: '/s', type: 't' };
+
+test('a structured event is read with its data exact', () => {
+  const body = Buffer.from(
+    '{"specversion":"1.0","id":"1","source":"/s","type":"t","num":7,"flag":true,"none":null,"data":{"id":9007199254740993}}',
+  );
+  const incoming = readCloudEvents(structured, body);
+  expect(incoming).toEqual({
+    kind: 'event',
+    event: {
+      type: 't',
+      attributes: { ...event, num: '7', flag: 'true' },
+      contentType: structured['content-type'],
+      body,
+      data: expect.anything(),
+    },
+  });
+  expect(JSON.stringify(incoming.kind === 'event' && incoming.event.data)).toBe(
+    '{"id":9007199254740993}',
+  );
+});
+
+test('data_base64 is read as the bytes it stands for', () => {
+  const body = json({ ...event, datacontenttype: 'application/json', data_base64: 'eyJhIjoxfQ==' });
+  expect(readCloudEvents(structured, body)).toMatchObject({
+    event: { body: Buffer.from('{"a":1}'), contentType: 'application/json', data: undefined },
+  });
+});
+
+test('a structured event that KafkaSource sent on keeps what the transport added', () => {
+  const headers = { ...structured, ...minimal, 'ce-knativekafkapartition': '3' };
+  expect(readCloudEvents(headers, json({ ...event, type: 'inner' }))).toMatchObject({
+    event: { type: 'inner', attributes: { type: 'inner', knativekafkapartition: '3' } },
+  });
+});
+
+test.for<[string, string]>([
+  ['truncated', '{"specversion":"1.0","id":'],
+  ['empty', ''],
+  ['no event', '{"a":1}'],
+])('a structured body that is %s is the data of the event around it', ([, body]) => {
+  const incoming = readCloudEvents({ ...structured, ...minimal }, Buffer.from(body));
+  expect(incoming).toMatchObject({
+    event: { type: 't', body: Buffer.from(body), data: undefined },
+  });
+});
+
+const badlyStructured: [what: string, body: unknown, why: string][] = [
+  ['truncated JSON', '{"specversion":"1.0","id":', 'the body is not JSON'],
+  ['an empty body', '', 'the body is not JSON'],
+  ['invalid UTF-8', Buffer.from([0xff]), 'the body is not text in UTF-8'],
+  ['200,000 levels', '['.repeat(200_000) + ']'.repeat(200_000), 'the body is nested too deep'],
+  ['an array', [event], 'the event is not a JSON object'],
+  ['no id', { ...event, id: undefined }, 'attribute id is missing'],
+  ['id null', { ...event, id: null }, 'attribute id is missing'],
+  ['another version', { ...event, specversion: '0.3' }, 'attribute specversion is not 1.0'],
+  ['a bad time', { ...event, time: 'nope' }, 'attribute time is not in RFC 3339'],
+  [
+    'an object as attribute',
+    { ...event, ext: {} },
+    'attribute ext is neither text, number nor boolean',
+  ],
+  ['an upper-case name', { ...event, Ext: 'x' }, 'Ext is no name for an attribute'],
+  ['data twice', { ...event, data: 1, data_base64: 'AA==' }, 'data_base64 is not a text'],
+];
+
+test.for(badlyStructured)('a structured event with %s is no CloudEvent', ([, body, why]) => {
+  expect(readCloudEvents(structured, json(body))).toEqual({ kind: 'none', why });
+});
+
+test('the event formats of the spec beside JSON are not read', () => {
+  const headers = { 'content-type': 'application/cloudevents+avro' };
+  expect(readCloudEvents(headers, Buffer.alloc(1))).toEqual({
+    kind: 'none',
+    why: 'content type application/cloudevents+avro is not application/cloudevents+json',
+  });
+});
+
+test('a batch is read element by element', () => {
+  const headers = { 'content-type': 'application/cloudevents-batch+json' };
+  const contentType = 'application/cloudevents+json';
+  const bad = { ...event, id: '' };
+  expect(readCloudEvents(headers, json([{ ...event, data: { a: 1 } }, bad, 7]))).toEqual({
+    kind: 'batch',
+    elements: [
+      {
+        type: 't',
+        attributes: event,
+        contentType,
+        body: json({ ...event, data: { a: 1 } }),
+        data: { a: 1 },
+      },
+      { origin: { attributes: {}, contentType, body: json(bad) }, why: 'attribute id is empty' },
+      {
+        origin: { attributes: {}, contentType, body: json(7) },
+        why: 'the event is not a JSON object',
+      },
+    ],
+  });
+  expect(readCloudEvents(headers, json([]))).toEqual({ kind: 'batch', elements: [] });
+  expect(readCloudEvents(headers, json({}))).toEqual({
+    kind: 'none',
+    why: 'the body of a batch is not an array',
+  });
+});
+
+function over(change: Change): Record<string, string> {
+  const headers: [string, string][] = [];
+  for (const [name, value] of Object.entries({ ...minimal, ...change })) {
+    if (value !== null) headers.push([name, value]);
+  }
+  return Object.fromEntries(headers);
+}
+
+function attributesIn(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const found = Object.entries(headers).filter(([name]) => name.startsWith('ce-'));
+  return Object.fromEntries(found.map(([name, value]) => [name.slice(3), value]));
+}
+
+/** By the SDK's own validation: HTTP.toEvent leaves it out, and puts the time of day in place of a bad time. */
+function sdkAccepts(headers: Record<string, string>): boolean {
+  try {
+    return new SDKEvent(attributesIn(headers)).validate();
+  } catch {
+    return false;
+  }
+}
+
+function withoutExample(incoming: Incoming): Incoming {
+  return incoming.kind === 'none'
+    ? { ...incoming, why: incoming.why.replace(/ \(e\.g\..*/, '') }
+    : incoming;
+}
+
+function isIn(list: readonly Change[], change: Change): boolean {
+  return list.some((other) => JSON.stringify(other) === JSON.stringify(change));
+}
+
+function json(value: unknown): Buffer {
+  if (Buffer.isBuffer(value)) return value;
+  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
+}
