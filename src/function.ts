@@ -110,7 +110,7 @@ export interface OutgoingEvent {
   readonly data?: unknown;
 }
 
-/** How failed attempts are tried again: exponential back-off with full jitter between `first` and `max`. */
+/** How failed attempts are tried again: exponential back-off between `first` and `max`, half of it jitter. */
 export interface RetryPolicy {
   /** Attempts in all before the run rests as failed; 10 unless given. */
   readonly attempts?: number;

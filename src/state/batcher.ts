@@ -23,6 +23,8 @@ export interface BatcherOptions {
   /** Bytes of events that may wait or be in flight; beyond that events are refused. */
   readonly maxBytes: number;
   readonly onFiled: (filed: Filed, events: number) => void;
+  /** A newer definition is registered: nothing can be filed here any more. */
+  readonly onSuperseded: (error: Unavailable) => void;
 }
 
 interface Item {
@@ -118,10 +120,15 @@ export class Batcher {
       for (const item of batch) item.resolve({ kind: 'filed' });
     } catch (error) {
       if (isBadValue(error)) await this.#divide(batch, error as Error);
-      else for (const item of batch) item.reject(unavailable(error));
+      else this.#refuse(batch, unavailable(error));
     } finally {
       this.#slots.start(leases, reserved);
     }
+  }
+
+  #refuse(batch: readonly Item[], error: Unavailable): void {
+    if (error.reason === 'superseded') this.#options.onSuperseded(error);
+    for (const item of batch) item.reject(error);
   }
 
   async #divide(batch: readonly Item[], error: Error): Promise<void> {
@@ -156,6 +163,7 @@ function newestRows(batch: readonly Item[]): MemberRow[] {
 
 function sizeOf(rows: readonly MemberRow[]): number {
   let bytes = 0;
-  for (const row of rows) bytes += 200 + row.id.length + (row.key?.length ?? 0) + (row.columns?.length ?? 0);
+  for (const row of rows)
+    bytes += 200 + row.id.length + (row.key?.length ?? 0) + (row.columns?.length ?? 0);
   return bytes;
 }

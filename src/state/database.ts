@@ -96,7 +96,10 @@ export function unavailable(error: unknown): Unavailable {
 }
 
 /** Runs `work` in a transaction; any error rolls it back, or drops the connection where that fails too. */
-export async function transaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+export async function transaction<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {

@@ -40,21 +40,46 @@ export function specify(definition: FunctionDefinition): Specification {
     const key = list(part.key);
     const id = list(part.id ?? 'id');
     const where = part.where ?? {};
-    check(/^[^.]+\.[^.]+$/.test(part.table), `part ${name}: table '${part.table}' must be schema.table`);
+    check(
+      /^[^.]+\.[^.]+$/.test(part.table),
+      `part ${name}: table '${part.table}' must be schema.table`,
+    );
     check(key.length > 0, `part ${name}: key needs a column`);
     check(id.length > 0, `part ${name}: id needs a column`);
-    check(Number.isInteger(part.count ?? 1) && (part.count ?? 1) > 0, `part ${name}: count must be 1 or more`);
+    check(
+      Number.isInteger(part.count ?? 1) && (part.count ?? 1) > 0,
+      `part ${name}: count must be 1 or more`,
+    );
     const columns = [...new Set([...id, ...key, ...Object.keys(where), ...(part.columns ?? [])])];
-    return { name, table: part.table, key, where, id, columns, base64: list(part.base64 ?? []), count: part.count ?? 1 };
+    return {
+      name,
+      table: part.table,
+      key,
+      where,
+      id,
+      columns,
+      base64: list(part.base64 ?? []),
+      count: part.count ?? 1,
+    };
   });
-  check(/^[a-z][a-z0-9-]{0,62}$/.test(definition.name), `name '${definition.name}' must be lower-case letters, digits and dashes`);
+  check(
+    /^[a-z][a-z0-9-]{0,62}$/.test(definition.name),
+    `name '${definition.name}' must be lower-case letters, digits and dashes`,
+  );
   check(parts.length > 0, 'parts: at least one is needed');
   check(parts.length <= MAX_PARTS, `parts: at most ${MAX_PARTS}, not ${parts.length}`);
-  check(new Set(parts.map((part) => part.key.length)).size <= 1, 'parts: all keys must have as many columns, or no two rows ever meet');
+  check(
+    new Set(parts.map((part) => part.key.length)).size <= 1,
+    'parts: all keys must have as many columns, or no two rows ever meet',
+  );
   const rule = definition.complete ?? { atLeast: parts.length, of: parts.map((part) => part.name) };
   const gates = checkRule(rule, new Set(parts.map((part) => part.name)), check);
   check(gates <= MAX_GATES, `complete: at most ${MAX_GATES} rules, not ${gates}`);
-  check(definition.concurrency === undefined || (Number.isInteger(definition.concurrency) && definition.concurrency > 0), 'concurrency must be 1 or more');
+  check(
+    definition.concurrency === undefined ||
+      (Number.isInteger(definition.concurrency) && definition.concurrency > 0),
+    'concurrency must be 1 or more',
+  );
   for (const [name, value] of Object.entries({
     overdueAfter: definition.overdueAfter,
     timeout: definition.timeout,
@@ -112,15 +137,25 @@ export function compile(specification: Specification, laneOf: ReadonlyMap<string
   return { need, gateNeed, gateOf };
 }
 
-function checkRule(rule: Rule, parts: ReadonlySet<string>, check: (fine: boolean, problem: string) => void): number {
+function checkRule(
+  rule: Rule,
+  parts: ReadonlySet<string>,
+  check: (fine: boolean, problem: string) => void,
+): number {
   const names = rule.of.filter((item) => typeof item === 'string');
   for (const name of names) check(parts.has(name), `complete: there is no part '${name}'`);
-  check(new Set(names).size === names.length, `complete: a part counts once in a rule (${names.join(', ')})`);
+  check(
+    new Set(names).size === names.length,
+    `complete: a part counts once in a rule (${names.join(', ')})`,
+  );
   check(
     Number.isInteger(rule.atLeast) && rule.atLeast > 0 && rule.atLeast <= rule.of.length,
     `complete: at least ${rule.atLeast} of ${rule.of.length} can't be`,
   );
-  return rule.of.reduce((sum, item) => sum + (typeof item === 'string' ? 0 : checkRule(item, parts, check)), 1);
+  return rule.of.reduce(
+    (sum, item) => sum + (typeof item === 'string' ? 0 : checkRule(item, parts, check)),
+    1,
+  );
 }
 
 function list(value: string | readonly string[]): readonly string[] {

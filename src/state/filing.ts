@@ -1,7 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batcher } from './batcher.ts';
-import { UNAVAILABLE, type Change, type Origin, type RowChange, type TruncateChange } from './change.ts';
+import {
+  UNAVAILABLE,
+  type Change,
+  type Origin,
+  type RowChange,
+  type TruncateChange,
+} from './change.ts';
 import { isBadValue, unavailable } from './database.ts';
+import { explain, type Explanation } from './explain.ts';
 import type { Marks } from './marks.ts';
 import { BadKey, MissingColumn, toMemberRows, type MemberRow, type Served } from './member.ts';
 import { Unavailable, type Outcome, type ParkReason } from './outcome.ts';
@@ -23,7 +30,13 @@ export class Filing {
   /** When the last event came, by the process' clock. */
   lastEventAt = 0;
 
-  constructor(database: Database, store: Store, batcher: Batcher, marks: Marks, served: readonly Served[]) {
+  constructor(
+    database: Database,
+    store: Store,
+    batcher: Batcher,
+    marks: Marks,
+    served: readonly Served[],
+  ) {
     this.#database = database;
     this.#store = store;
     this.#batcher = batcher;
@@ -74,6 +87,22 @@ export class Filing {
     await this.#park(origin, reason, detail);
   }
 
+  /** The sets a change's row belongs to now, for people. */
+  async explain(change: Change): Promise<Explanation[]> {
+    if (change.kind === 'truncate') return [];
+    const explanations: Explanation[] = [];
+    for (const served of this.#onTable.get(change.table) ?? []) {
+      // read as an update, which says something about every part on the table
+      const rows = toMemberRows({ ...change, op: change.op === 'd' ? 'd' : 'u' }, 0, served);
+      for (const key of new Set(rows.map((row) => row.key))) {
+        const explanation =
+          key === null ? null : await explain(this.#database, served.specification.name, key);
+        if (explanation !== null) explanations.push(explanation);
+      }
+    }
+    return explanations;
+  }
+
   async #park(origin: Origin, reason: ParkReason, detail: string): Promise<Outcome> {
     try {
       await this.#store.park(origin, reason, detail);
@@ -99,16 +128,27 @@ export class Filing {
    * A column that decides was not sent, because it is stored out of line and did not change. It has the
    * value of the newest version that carried it; where no version is known, the event is kept aside.
    */
-  async #fileKnowing(change: RowChange, epoch: number, functions: readonly Served[]): Promise<Outcome> {
+  async #fileKnowing(
+    change: RowChange,
+    epoch: number,
+    functions: readonly Served[],
+  ): Promise<Outcome> {
     const toRows = (known: readonly KnownMember[]) =>
-      functions.flatMap((served) => toMemberRows({ ...change, row: fill(change, known, served) }, epoch, served));
+      functions.flatMap((served) =>
+        toMemberRows({ ...change, row: fill(change, known, served) }, epoch, served),
+      );
     const ids = new Set<string>();
     try {
       // A delete says nothing but the row's id in each part.
       for (const served of functions) {
         for (const row of toMemberRows({ ...change, op: 'd' }, epoch, served)) ids.add(row.id);
       }
-      await this.#store.fileKnowing(functions.map((served) => served.id), [...ids], toRows, 0);
+      await this.#store.fileKnowing(
+        functions.map((served) => served.id),
+        [...ids],
+        toRows,
+        0,
+      );
       return { kind: 'filed' };
     } catch (error) {
       if (error instanceof MissingColumn) {
@@ -119,16 +159,28 @@ export class Filing {
         );
       }
       if (error instanceof BadKey) return this.#park(change.origin, 'bad-key', error.message);
-      if (isBadValue(error)) return this.#park(change.origin, 'bad-value', (error as Error).message);
+      if (isBadValue(error))
+        return this.#park(change.origin, 'bad-value', (error as Error).message);
       throw unavailable(error);
     }
   }
 
-  async #truncate(change: TruncateChange, epoch: number, functions: readonly Served[]): Promise<Outcome> {
-    const truncation: Truncation = { table: change.table, epoch, lsn: change.lsn, at: change.at, functions };
+  async #truncate(
+    change: TruncateChange,
+    epoch: number,
+    functions: readonly Served[],
+  ): Promise<Outcome> {
+    const truncation: Truncation = {
+      table: change.table,
+      epoch,
+      lsn: change.lsn,
+      at: change.at,
+      functions,
+    };
     try {
       await raiseFloors(this.#database, truncation);
-      for await (const rows of deletesBelow(this.#database, truncation)) await this.#store.file(rows, 0);
+      for await (const rows of deletesBelow(this.#database, truncation))
+        await this.#store.file(rows, 0);
       return { kind: 'filed' };
     } catch (error) {
       throw unavailable(error);
@@ -139,11 +191,14 @@ export class Filing {
 /** The change's row, with what is known in place of what was not sent. */
 function fill(change: RowChange, known: readonly KnownMember[], served: Served): RowChange['row'] {
   const lanes = new Set(
-    served.specification.parts.filter((part) => part.table === change.table).map((part) => served.laneOf.get(part.name)),
+    served.specification.parts
+      .filter((part) => part.table === change.table)
+      .map((part) => served.laneOf.get(part.name)),
   );
   const filled: Record<string, unknown> = { ...change.row };
   for (const member of known) {
-    if (member.function !== served.id || !lanes.has(member.lane) || member.columns === null) continue;
+    if (member.function !== served.id || !lanes.has(member.lane) || member.columns === null)
+      continue;
     for (const [column, value] of Object.entries(member.columns)) {
       if (filled[column] === UNAVAILABLE) filled[column] = value;
     }

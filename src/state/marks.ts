@@ -80,16 +80,29 @@ export class Marks {
          select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) as mine (name, epoch, lsn, at) order by name collate "C"
          on conflict (name) do update set lsn = excluded.lsn, at = excluded.at, updated_at = now()
          where s.epoch = excluded.epoch and s.lsn < excluded.lsn`,
-        [dirty.map(([name]) => name), dirty.map(([, mark]) => mark.epoch), dirty.map(([, mark]) => mark.lsn), dirty.map(([, mark]) => mark.at)],
+        [
+          dirty.map(([name]) => name),
+          dirty.map(([, mark]) => mark.epoch),
+          dirty.map(([, mark]) => mark.lsn),
+          dirty.map(([, mark]) => mark.at),
+        ],
       );
     }
-    const { rows } = await this.#database.control.query<{ name: string; epoch: number; lsn: string; at: string }>(
-      'select name, epoch, lsn, at from muster.source',
-    );
+    const { rows } = await this.#database.control.query<{
+      name: string;
+      epoch: number;
+      lsn: string;
+      at: string;
+    }>('select name, epoch, lsn, at from muster.source');
     for (const row of rows) {
       const mark = this.#marks.get(row.name);
       if (mark === undefined || mark.epoch < row.epoch || mark.lsn < BigInt(row.lsn)) {
-        this.#marks.set(row.name, { epoch: row.epoch, lsn: BigInt(row.lsn), at: Number(row.at), dirty: false });
+        this.#marks.set(row.name, {
+          epoch: row.epoch,
+          lsn: BigInt(row.lsn),
+          at: Number(row.at),
+          dirty: false,
+        });
       }
     }
   }

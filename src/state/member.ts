@@ -64,7 +64,12 @@ export function toMemberRows(change: RowChange, epoch: number, served: Served): 
       continue;
     }
     const key = textOf(row, part.key, 'key');
-    rows.push({ ...facts, key, held: key !== null && refusal(row, part) === null, ...keep(row, part) });
+    rows.push({
+      ...facts,
+      key,
+      held: key !== null && refusal(row, part) === null,
+      ...keep(row, part),
+    });
   }
   if (change.op !== 'c') return rows;
   const taken = rows.filter((row) => row.held);
@@ -82,7 +87,10 @@ function score({ version, at }: MemberRow): number {
 }
 
 /** Which filter of a part refuses a row: the first that differs; null when none does. */
-export function refusal(row: Row, part: PartSpecification): { column: string; wanted: Scalar; got: unknown } | null {
+export function refusal(
+  row: Row,
+  part: PartSpecification,
+): { column: string; wanted: Scalar; got: unknown } | null {
   for (const [column, wanted] of Object.entries(part.where)) {
     const got = known(row, column) ?? null;
     if (got !== wanted && !(JSON.isRawJSON(got) && got.rawJSON === String(wanted))) {
@@ -109,7 +117,9 @@ function textOf(row: Row, columns: readonly string[], what: string): string | nu
   const text = texts.length === 1 ? texts[0]! : JSON.stringify(texts);
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_TEXT_BYTES) {
-    throw new BadKey(`${what} (${columns.join(', ')}) has ${bytes} bytes; at most ${MAX_TEXT_BYTES} are indexed`);
+    throw new BadKey(
+      `${what} (${columns.join(', ')}) has ${bytes} bytes; at most ${MAX_TEXT_BYTES} are indexed`,
+    );
   }
   return text;
 }
@@ -123,7 +133,9 @@ function scalarText(value: unknown, column: string): string {
       return String(value);
     default:
       if (JSON.isRawJSON(value)) return value.rawJSON;
-      throw new BadKey(`column '${column}' is ${Array.isArray(value) ? 'an array' : 'an object'}, and can't be part of a key`);
+      throw new BadKey(
+        `column '${column}' is ${Array.isArray(value) ? 'an array' : 'an object'}, and can't be part of a key`,
+      );
   }
 }
 
@@ -153,7 +165,8 @@ function decode(row: Row, columns: readonly string[]): Row {
     if (typeof value !== 'string') continue;
     const bytes = Buffer.from(value, 'base64');
     const text = bytes.toString();
-    if (bytes.toString('base64') === value && Buffer.from(text).equals(bytes)) decoded[column] = text;
+    if (bytes.toString('base64') === value && Buffer.from(text).equals(bytes))
+      decoded[column] = text;
   }
   return decoded;
 }

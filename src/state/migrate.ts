@@ -39,7 +39,9 @@ async function requireServer(client: pg.Client): Promise<void> {
     `select current_setting('server_version_num') as number, current_setting('server_version') as version`,
   );
   if (Number(rows[0]!.number) < OLDEST_SERVER) {
-    throw new Error(`PostgreSQL ${rows[0]!.version} is too old for Muster's state: 18 or newer is needed`);
+    throw new Error(
+      `PostgreSQL ${rows[0]!.version} is too old for Muster's state: 18 or newer is needed`,
+    );
   }
 }
 

@@ -1,7 +1,13 @@
 import type pg from 'pg';
 import type { Database } from './database.ts';
 import { transaction } from './database.ts';
-import { compile, hashOf, MAX_PARTS, type PartSpecification, type Specification } from './definition.ts';
+import {
+  compile,
+  hashOf,
+  MAX_PARTS,
+  type PartSpecification,
+  type Specification,
+} from './definition.ts';
 import type { Served } from './member.ts';
 
 /** A newer definition of a function is registered: this process must not decide its sets any more. */
@@ -17,14 +23,26 @@ export class Superseded extends Error {
  * With `adopt` it becomes the newest again: that is how a release is rolled back, by `muster migrate`
  * of the old image.
  */
-export async function register(database: Database, specification: Specification, adopt = false): Promise<Served> {
+export async function register(
+  database: Database,
+  specification: Specification,
+  adopt = false,
+): Promise<Served> {
   return transaction(database.control, async (client) => {
     const hash = hashOf(specification);
     const stored = await lockFunction(client, specification, hash);
     if (stored.hash === hash && stored.generation > 0) {
-      return { id: stored.id, generation: stored.generation, specification, laneOf: await lanes(client, stored.id, specification) };
+      return {
+        id: stored.id,
+        generation: stored.generation,
+        specification,
+        laneOf: await lanes(client, stored.id, specification),
+      };
     }
-    const known = await client.query('select from muster.definition where function = $1 and hash = $2', [stored.id, hash]);
+    const known = await client.query(
+      'select from muster.definition where function = $1 and hash = $2',
+      [stored.id, hash],
+    );
     if (known.rowCount !== 0 && !adopt) {
       throw new Superseded(
         `function ${specification.name}: this definition was superseded by generation ${stored.generation}; to roll back, run 'muster migrate' with this release`,
@@ -41,13 +59,33 @@ export async function register(database: Database, specification: Specification,
            overdue_after = make_interval(secs => $8::float8 / 1000),
            reviewed = case when generation = 0 then $2 else reviewed end
        where id = $1`,
-      [stored.id, generation, hash, need, gateNeed, gateOf, specification.concurrency, specification.overdueMs],
+      [
+        stored.id,
+        generation,
+        hash,
+        need,
+        gateNeed,
+        gateOf,
+        specification.concurrency,
+        specification.overdueMs,
+      ],
     );
-    await client.query('insert into muster.definition (function, generation, hash, definition) values ($1, $2, $3, $4)', [
-      stored.id, generation, hash, JSON.stringify(specification),
-    ]);
+    await client.query(
+      'insert into muster.definition (function, generation, hash, definition) values ($1, $2, $3, $4)',
+      [stored.id, generation, hash, JSON.stringify(specification)],
+    );
     return { id: stored.id, generation, specification, laneOf };
   });
+}
+
+/** Is no newer definition registered of any of these? */
+export async function isCurrent(database: Database, served: readonly Served[]): Promise<boolean> {
+  const { rowCount } = await database.control.query(
+    `select from unnest($1::int[], $2::int[]) as mine (id, generation)
+     join muster.function f on f.id = mine.id where f.generation <> mine.generation`,
+    [served.map((each) => each.id), served.map((each) => each.generation)],
+  );
+  return rowCount === 0;
 }
 
 /** Functions whose sets have not all been held against their newest rule yet. */
@@ -60,7 +98,11 @@ export async function unreviewed(database: Database, served: readonly Served[]):
 }
 
 /** The next page of a function's sets, in the order of their keys. */
-export async function pageOfSets(database: Database, functionId: number, after: string): Promise<string[]> {
+export async function pageOfSets(
+  database: Database,
+  functionId: number,
+  after: string,
+): Promise<string[]> {
   const { rows } = await database.control.query<{ key: string }>(
     'select key from muster.sets where function = $1 and key > $2 order by key limit 256',
     [functionId, after],
@@ -69,9 +111,10 @@ export async function pageOfSets(database: Database, functionId: number, after: 
 }
 
 export async function markReviewed(database: Database, served: Served): Promise<void> {
-  await database.control.query('update muster.function set reviewed = $2 where id = $1 and generation = $2', [
-    served.id, served.generation,
-  ]);
+  await database.control.query(
+    'update muster.function set reviewed = $2 where id = $1 and generation = $2',
+    [served.id, served.generation],
+  );
 }
 
 async function lockFunction(client: pg.PoolClient, specification: Specification, hash: string) {
@@ -93,7 +136,11 @@ function laneSpecification(part: PartSpecification): string {
   return JSON.stringify({ table, key, where, id, base64 });
 }
 
-async function lanes(client: pg.PoolClient, id: number, specification: Specification): Promise<Map<string, number>> {
+async function lanes(
+  client: pg.PoolClient,
+  id: number,
+  specification: Specification,
+): Promise<Map<string, number>> {
   const found = new Map<string, number>();
   for (const part of specification.parts) {
     const { rows } = await client.query<{ lane: number }>(
@@ -106,7 +153,11 @@ async function lanes(client: pg.PoolClient, id: number, specification: Specifica
 }
 
 /** Keeps the lanes of parts that stay what they were; gives the others a lane in which no row is left. */
-async function assignLanes(client: pg.PoolClient, id: number, specification: Specification): Promise<Map<string, number>> {
+async function assignLanes(
+  client: pg.PoolClient,
+  id: number,
+  specification: Specification,
+): Promise<Map<string, number>> {
   const assigned = await lanes(client, id, specification);
   const inUse = new Set(assigned.values());
   const { rows: occupied } = await client.query<{ lane: number }>(
@@ -117,14 +168,19 @@ async function assignLanes(client: pg.PoolClient, id: number, specification: Spe
   for (const row of occupied) inUse.add(row.lane);
   for (const part of specification.parts) {
     if (assigned.has(part.name)) continue;
-    const lane = Array.from({ length: MAX_PARTS }, (_, i) => i + 1).find((each) => !inUse.has(each));
+    const lane = Array.from({ length: MAX_PARTS }, (_, i) => i + 1).find(
+      (each) => !inUse.has(each),
+    );
     if (lane === undefined) {
-      throw new Error(`function ${specification.name}: no lane is free for part ${part.name}; rows of earlier definitions still hold all ${MAX_PARTS}`);
+      throw new Error(
+        `function ${specification.name}: no lane is free for part ${part.name}; rows of earlier definitions still hold all ${MAX_PARTS}`,
+      );
     }
     await client.query('delete from muster.part where function = $1 and lane = $2', [id, lane]);
-    await client.query('insert into muster.part (function, lane, name, specification) values ($1, $2, $3, $4)', [
-      id, lane, part.name, laneSpecification(part),
-    ]);
+    await client.query(
+      'insert into muster.part (function, lane, name, specification) values ($1, $2, $3, $4)',
+      [id, lane, part.name, laneSpecification(part)],
+    );
     assigned.set(part.name, lane);
     inUse.add(lane);
   }

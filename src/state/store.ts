@@ -56,11 +56,18 @@ export class Store {
    * {@link Unavailable} `superseded` when a served definition is not the newest; other errors are
    * Postgres' own.
    */
-  async file(rows: readonly MemberRow[], slots: number, again: readonly SetName[] = []): Promise<Filed> {
+  async file(
+    rows: readonly MemberRow[],
+    slots: number,
+    again: readonly SetName[] = [],
+  ): Promise<Filed> {
     const values = this.#values(rows, slots, again);
     for (let tries = 1; ; tries++) {
       try {
-        const result = await this.#database.writers.query<FileChangesRow>({ ...FILE_CHANGES, values });
+        const result = await this.#database.writers.query<FileChangesRow>({
+          ...FILE_CHANGES,
+          values,
+        });
         return toFiled(result.rows[0]!);
       } catch (error) {
         if (!isLostRace(error) || tries >= RACE_TRIES) throw error;
@@ -79,7 +86,10 @@ export class Store {
     slots: number,
   ): Promise<Filed> {
     return transaction(this.#database.writers, async (client) => {
-      const { rows } = await client.query<KnownMember>({ ...LOCK_MEMBERS, values: [functions, ids] });
+      const { rows } = await client.query<KnownMember>({
+        ...LOCK_MEMBERS,
+        values: [functions, ids],
+      });
       const values = this.#values(toRows(rows), slots, []);
       const result = await client.query<FileChangesRow>({ ...FILE_CHANGES, values });
       return toFiled(result.rows[0]!);
@@ -94,7 +104,14 @@ export class Store {
       .digest();
     await this.#database.control.query({
       ...PARK_EVENT,
-      values: [digest, reason, detail.replaceAll('\0', '\\0').slice(0, 2000), JSON.stringify(origin.attributes), origin.contentType, Buffer.from(origin.body)],
+      values: [
+        digest,
+        reason,
+        detail.replaceAll('\0', '\\0').slice(0, 2000),
+        JSON.stringify(origin.attributes),
+        origin.contentType,
+        Buffer.from(origin.body),
+      ],
     });
   }
 

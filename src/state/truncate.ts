@@ -31,10 +31,13 @@ export async function raiseFloors(database: Database, truncation: Truncation): P
 }
 
 /** What is held below the floor, page by page, as deletes at the floor's version. */
-export async function* deletesBelow(database: Database, truncation: Truncation): AsyncGenerator<MemberRow[]> {
+export async function* deletesBelow(
+  database: Database,
+  truncation: Truncation,
+): AsyncGenerator<MemberRow[]> {
   const [functions, lanes] = lanesOf(truncation);
   for (const [i, fn] of functions.entries()) {
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const { rows } = await database.control.query<{ id: string }>(
         `select id from muster.member
          where function = $1 and lane = $2 and id > $3 and key is not null

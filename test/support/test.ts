@@ -17,7 +17,8 @@ export const test = base.extend<{ db: TestDatabase }>({
     const url = `${serverUrl}/${name}`;
     const pool = new pg.Pool({ connectionString: url, max: 8, application_name: 'test' });
     pool.on('error', () => {});
-    const query = async <R extends object>(text: string, values?: unknown[]) => (await pool.query<R>(text, values)).rows;
+    const query = async <R extends object>(text: string, values?: unknown[]) =>
+      (await pool.query<R>(text, values)).rows;
     await use({ url, pool, query });
     // The database stays: dropping it while sockets still close raises errors nobody handles.
     await pool.end();

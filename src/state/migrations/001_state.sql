@@ -112,7 +112,6 @@ create table muster.run (
 create index run_due on muster.run (function, due_at) where state = 'ready' and wanted;
 create index run_leased on muster.run (pod) where state = 'running';
 create index run_failed on muster.run (function, finished_at) where state = 'failed';
-create index run_done on muster.run (function, finished_at) where state = 'done' and finished_at is not null;
 
 create table muster.pod (
   id          uuid primary key,
@@ -146,8 +145,7 @@ create table muster.outbox (
   error      text
 ) with (fillfactor = 70);
 create index outbox_due on muster.outbox (function, due_at) where sent_at is null and failed_at is null;
-create index outbox_unsent on muster.outbox (function, key, id) where sent_at is null and failed_at is null;
-create index outbox_set on muster.outbox (function, key);
+create index outbox_set on muster.outbox (function, key, id);
 
 create table muster.parked (
   id           bigint generated always as identity primary key,

@@ -1,0 +1,32 @@
+import { readConfig } from '../config.ts';
+import { openDatabase, type Database } from '../state/database.ts';
+
+/** Runs one command on the state database. */
+export async function withDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
+  const database = openDatabase({
+    url: readConfig(process.env).DATABASE_URL,
+    writers: 1,
+    handlers: 1,
+    statementTimeoutMs: 60_000,
+    onIdleError: () => {},
+  });
+  try {
+    return await work(database);
+  } finally {
+    await database.close();
+  }
+}
+
+/** Id of a registered function; throws with the names there are. */
+export async function functionId(database: Database, name: string): Promise<number> {
+  const { rows } = await database.control.query<{ id: number; name: string }>(
+    'select id, name from muster.function order by name',
+  );
+  const found = rows.find((row) => row.name === name);
+  if (found === undefined) {
+    throw new Error(
+      `no function '${name}' is registered (${rows.map((row) => row.name).join(', ') || 'none is'})`,
+    );
+  }
+  return found.id;
+}

@@ -1,0 +1,72 @@
+import {
+  explain,
+  type ExplainedPart,
+  type ExplainedRow,
+  type Explanation,
+} from '../state/explain.ts';
+import { functionId, withDatabase } from './database.ts';
+
+export async function run(fn: string, key: string, options: { json?: boolean }): Promise<void> {
+  const explanation = await withDatabase(async (database) => {
+    await functionId(database, fn);
+    return (await explain(database, fn, key))!;
+  });
+  process.stdout.write(
+    options.json ? `${JSON.stringify(explanation, null, 2)}\n` : toText(explanation),
+  );
+  if (explanation.status === 'unknown') process.exitCode = 1;
+}
+
+function toText(set: Explanation): string {
+  const lines = [`${set.function} ${set.key}: ${set.status}`];
+  if (set.status === 'unknown') lines.push('  no row with this key has arrived');
+  for (const part of set.parts) lines.push(...partLines(part));
+  if (set.overdue !== null) {
+    lines.push(
+      `  deadline ${set.overdue.at}${set.overdue.reported ? ', reported as overdue' : ''}`,
+    );
+  }
+  if (set.run !== null) {
+    const { run } = set;
+    lines.push(
+      `  run: revision ${run.revision}, ${run.state}, ${run.attempts} attempt${run.attempts === 1 ? '' : 's'}`,
+    );
+    if (run.revision === 0) lines.push('    known complete from the initial snapshot, never run');
+    if (run.startedAt !== null) lines.push(`    started ${run.startedAt}`);
+    if (run.finishedAt !== null) lines.push(`    ended ${run.finishedAt}`);
+    if (run.state === 'ready') lines.push(`    due ${run.dueAt}`);
+    if (run.lateChanges > 0) lines.push(`    ${run.lateChanges} changes came after it began`);
+    if (run.lastError !== null) lines.push(`    last error: ${run.lastError}`);
+  }
+  for (const event of set.events) {
+    const fate = event.failedAt
+      ? `refused: ${event.error}`
+      : event.sentAt
+        ? `sent ${event.sentAt}`
+        : `to be sent, ${event.attempts} attempts${event.error ? `, last: ${event.error}` : ''}`;
+    lines.push(`  event ${event.type} ${event.id}: ${fate}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function partLines(part: ExplainedPart): string[] {
+  const present = part.rows.filter((row) => row.state === 'present');
+  const verdict = part.have < part.need ? 'missing' : 'present';
+  const numbers = part.need === 1 && part.have <= 1 ? '' : ` (${part.have} of ${part.need})`;
+  return [
+    `  ${part.part}: ${verdict}${numbers}`,
+    ...present.map((row) => `    row ${row.id} ${positionOf(row)}, since ${row.since}`),
+    ...part.rows
+      .filter((row) => row.state === 'refused')
+      .map((row) => `    row ${row.id} ${positionOf(row)} refused: ${refusalOf(row)}`),
+  ];
+}
+
+function positionOf(row: ExplainedRow): string {
+  return row.lsn === null ? `read by a snapshot at ${row.at}` : `at LSN ${row.lsn}`;
+}
+
+function refusalOf({ refusedBy }: ExplainedRow): string {
+  if (refusedBy === undefined) return 'its filter';
+  return `${refusedBy.column} is ${JSON.stringify(refusedBy.got)}, not ${JSON.stringify(refusedBy.wanted)}`;
+}

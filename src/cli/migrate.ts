@@ -1,0 +1,21 @@
+import { readConfig } from '../config.ts';
+import { loadFunctions } from '../functions.ts';
+import { specify } from '../state/definition.ts';
+import { migrate } from '../state/migrate.ts';
+import { register } from '../state/register.ts';
+import { withDatabase } from './database.ts';
+
+export async function run(): Promise<void> {
+  const config = readConfig(process.env);
+  const definitions = (await loadFunctions(config.FUNCTIONS)).map(specify);
+  const applied = await migrate(config.DATABASE_URL, config.FUNCTIONS);
+  process.stdout.write(
+    applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`,
+  );
+  await withDatabase(async (database) => {
+    for (const specification of definitions) {
+      const { generation } = await register(database, specification, true);
+      process.stdout.write(`registered: ${specification.name}, generation ${generation}\n`);
+    }
+  });
+}

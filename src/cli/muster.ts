@@ -1,0 +1,103 @@
+#!/usr/bin/env node
+import { Command, Option } from 'commander';
+import { ConfigError } from '../config.ts';
+
+/** A wrong call or configuration: exit code 2; everything else that goes wrong: 1. */
+const WRONG_USE = 2;
+
+const program = new Command('muster')
+  .description('Runs your function once the whole set has arrived.')
+  .showHelpAfterError('(muster --help shows how)')
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : WRONG_USE))
+  .addHelpText(
+    'after',
+    '\nThe environment configures it; the README has the table. DATABASE_URL is always needed but for send.',
+  );
+
+program
+  .command('serve')
+  .description('take events and run handlers until SIGTERM')
+  .action(async () => (await import('./serve.ts')).run());
+
+program
+  .command('migrate')
+  .description('bring the state database to this release and make its definitions the newest')
+  .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… muster migrate')
+  .action(async () => (await import('./migrate.ts')).run());
+
+program
+  .command('explain')
+  .description('what is known of one set, and why it did or did not run')
+  .argument('<function>', 'name of the function')
+  .argument('<key>', 'key of the set; several columns as a JSON array')
+  .option('--json', 'as JSON')
+  .addHelpText(
+    'after',
+    `\nExample:\n  muster explain recordings '["0193b000-0000-7000-8000-00000000000b","[0,60000000000)"]'`,
+  )
+  .action(async (fn: string, key: string, options: { json?: boolean }) =>
+    (await import('./explain.ts')).run(fn, key, options),
+  );
+
+program
+  .command('sets')
+  .description('list sets, those that wait longest first')
+  .argument('[function]', 'only of this function')
+  .addOption(new Option('--waiting', 'not complete yet').conflicts(['overdue', 'failed']))
+  .addOption(new Option('--overdue', 'not complete in time').conflicts(['waiting', 'failed']))
+  .addOption(new Option('--failed', 'the handler gave up').conflicts(['waiting', 'overdue']))
+  .option('--limit <n>', 'at most so many', '50')
+  .option('--json', 'one JSON object a line')
+  .addHelpText('after', '\nExample:\n  muster sets recordings --failed')
+  .action(async (fn: string | undefined, options: SetsOptions) =>
+    (await import('./sets.ts')).run(fn, options),
+  );
+
+program
+  .command('retry')
+  .description('run failed sets again: one, or all of a function')
+  .argument('<function>', 'name of the function')
+  .argument('[key]', 'key of the set')
+  .option('--all', 'every failed set of the function')
+  .addHelpText('after', '\nExamples:\n  muster retry recordings --all\n  muster retry orders 4711')
+  .action(async (fn: string, key: string | undefined, options: { all?: boolean }) =>
+    (await import('./retry.ts')).run(fn, key, options),
+  );
+
+program
+  .command('send')
+  .description(
+    'post change events from a file, as a KafkaSource would, and show what became of each',
+  )
+  .argument(
+    '<file>',
+    'one event, or one a line: a Debezium message, or a structured CloudEvent; - is standard input',
+  )
+  .option('--to <url>', 'where Muster listens', 'http://127.0.0.1:8080')
+  .addHelpText('after', '\nExample:\n  muster send change.json --to http://127.0.0.1:8080')
+  .action(async (file: string, options: { to: string }) =>
+    (await import('./send.ts')).run(file, options),
+  );
+
+program
+  .command('epoch')
+  .description('the source database was restored or made anew: its log positions start over')
+  .command('bump')
+  .argument('<source>', "name of the connector (Debezium's topic.prefix)")
+  .addHelpText('after', '\nExample:\n  muster epoch bump postgres')
+  .action(async (source: string) => (await import('./epoch.ts')).run(source));
+
+export interface SetsOptions {
+  readonly waiting?: boolean;
+  readonly overdue?: boolean;
+  readonly failed?: boolean;
+  readonly limit: string;
+  readonly json?: boolean;
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`muster: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = error instanceof ConfigError ? WRONG_USE : 1;
+}

@@ -1,0 +1,206 @@
+import type { Config } from './config.ts';
+import type { FunctionDefinition, Log } from './function.ts';
+import { Loop } from './loop.ts';
+import type { Metrics } from './metrics.ts';
+import { httpSink, stdoutSink } from './publish/sink.ts';
+import { Publisher } from './runs/outbox.ts';
+import { Runner } from './runs/runner.ts';
+import { Batcher } from './state/batcher.ts';
+import { openDatabase, type Database } from './state/database.ts';
+import { specify } from './state/definition.ts';
+import { Filing } from './state/filing.ts';
+import { Marks } from './state/marks.ts';
+import type { Served } from './state/member.ts';
+import { Unavailable } from './state/outcome.ts';
+import { purge } from './state/purge.ts';
+import { isCurrent, register, Superseded } from './state/register.ts';
+import { review } from './state/review.ts';
+import { Runs } from './state/runs.ts';
+import { Store } from './state/store.ts';
+import { fireTimers } from './state/timers.ts';
+
+const PURGE_EVERY_MS = 3_600_000;
+
+/** State and runs of one process: takes changes, runs handlers, keeps deadlines, publishes. */
+export interface Engine {
+  /** The door for changes. */
+  readonly filing: Filing;
+  /** Why this process should get no events; null when it should. */
+  unready(): string | null;
+  /** Refuses new events, answers those it has, ends or gives back its runs, closes the database. */
+  stop(): Promise<void>;
+}
+
+/** Registers the functions and starts work; rejects if the database can't be used. */
+export async function startEngine(
+  config: Config,
+  definitions: readonly FunctionDefinition[],
+  log: Log,
+  metrics: Metrics,
+): Promise<Engine> {
+  const database = openDatabase({
+    url: config.DATABASE_URL,
+    writers: config.WRITERS,
+    handlers: config.CONCURRENCY,
+    statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,
+    onIdleError: (error) => log.warn({ error: error.message }, 'a database connection was lost'),
+  });
+  try {
+    return await start(database, config, definitions, log, metrics);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function start(
+  database: Database,
+  config: Config,
+  definitions: readonly FunctionDefinition[],
+  log: Log,
+  metrics: Metrics,
+): Promise<Engine> {
+  const { functions, superseded } = await registerAll(database, definitions);
+  const served = functions.map((each) => each.served);
+  const ids = served.map((each) => each.id);
+  const claimMs = config.CLAIM_SECONDS * 1000;
+  const failed = (what: string) => (error: unknown) =>
+    log.warn(
+      { error: error instanceof Error ? error.message : String(error) },
+      `${what} failed, trying again`,
+    );
+
+  const runner = new Runner({
+    database,
+    runs: new Runs(database),
+    functions,
+    slots: config.CONCURRENCY,
+    leaseSeconds: config.LEASE_SECONDS,
+    log,
+    onVerdict(fn, verdict, seconds, events) {
+      metrics.runs.inc({ function: fn, verdict });
+      metrics.runSeconds.observe({ function: fn }, seconds);
+      if (events > 0) publishing.poke();
+    },
+    onFree: () => claiming.poke(),
+  });
+  const store = new Store(database, served, () => runner.pod);
+  const marks = new Marks(database);
+  const batcher = new Batcher(store, runner, {
+    writers: config.WRITERS,
+    maxBytes: config.QUEUE_MIB * 1024 * 1024,
+    onFiled(filed, events) {
+      metrics.batchSize.observe(events);
+      metrics.completed.inc(filed.completed);
+      if (filed.completed > filed.leases.length) runner.expectBacklog();
+    },
+    onSuperseded: (error) => close(error),
+  });
+  const filing = new Filing(database, store, batcher, marks, served);
+  const close = (reason: Unavailable) => {
+    if (filing.closed === null) log.warn({ reason: reason.reason }, reason.message);
+    filing.close(reason);
+  };
+  if (superseded !== null) close(new Unavailable('superseded', superseded.message));
+
+  await marks.exchange();
+  await runner.enrol();
+  let servingSince = performance.now();
+
+  const overrides = config.K_CE_OVERRIDES ?? {};
+  const publisher = new Publisher({
+    database,
+    served,
+    sink: config.K_SINK === null ? stdoutSink(overrides) : httpSink(config.K_SINK, overrides),
+    onSettled(settlement, event) {
+      metrics.outbox.inc({ outcome: settlement.kind });
+      if (settlement.kind === 'sent') return;
+      const fields = { event: event.eventId, attempts: event.attempts, error: settlement.error };
+      if (settlement.kind === 'failed') log.error(fields, 'the sink refused an event for good');
+      else log.warn(fields, 'the sink did not take an event, trying again');
+    },
+  });
+
+  /** After an outage the missing event may still wait in Kafka: see that intake is idle, or has long served. */
+  const deadlinesHeldBack = () => {
+    const grace = config.DEADLINE_GRACE_SECONDS * 1000;
+    const now = performance.now();
+    const idle = now - Math.max(filing.lastEventAt, servingSince) >= grace;
+    return !idle && now - servingSince < 6 * grace;
+  };
+
+  const claiming = new Loop(
+    claimMs,
+    async () => (filing.closed === null ? runner.claim() : undefined),
+    failed('claiming runs'),
+  );
+  const publishing = new Loop(claimMs, () => publisher.publish(), failed('publishing'));
+  const renewing = new Loop(
+    (config.LEASE_SECONDS * 1000) / 3,
+    async () => {
+      try {
+        await runner.renew();
+        await marks.exchange();
+        if (!(await isCurrent(database, served)))
+          close(new Unavailable('superseded', 'a newer definition is registered'));
+      } catch (error) {
+        servingSince = performance.now();
+        throw error;
+      }
+    },
+    failed('renewing leases'),
+  );
+  const deadlines = new Loop(
+    claimMs,
+    async () => {
+      if (filing.closed !== null || deadlinesHeldBack()) return false;
+      const overdue = await fireTimers(database, ids);
+      for (const set of overdue) {
+        metrics.overdue.inc({ function: set.function });
+        log.warn(set, 'set is overdue');
+      }
+      if (overdue.length > 0) publishing.poke();
+      return overdue.length > 0;
+    },
+    failed('firing deadlines'),
+  );
+  const purging = new Loop(
+    PURGE_EVERY_MS,
+    async () => {
+      await review(database, store, served);
+      const purged = await purge(database, functions, config.TOMBSTONE_DAYS * 86_400);
+      if (purged.sets + purged.members > 0) log.info(purged, 'purged');
+    },
+    failed('purging'),
+  );
+
+  return {
+    filing,
+    unready: () => filing.closed?.message ?? null,
+    async stop() {
+      close(new Unavailable('draining', 'this process is stopping'));
+      await Promise.all([deadlines, purging, claiming].map((loop) => loop.stop()));
+      await filing.settled();
+      await runner.drain(config.DRAIN_SECONDS * 1000);
+      await renewing.stop();
+      await publishing.stop();
+      await marks.exchange().catch(failed('writing marks'));
+      await database.close();
+    },
+  };
+}
+
+/** Registers every function; a superseded one leaves the process up but closed, so that it says why. */
+async function registerAll(database: Database, definitions: readonly FunctionDefinition[]) {
+  const functions: { definition: FunctionDefinition; served: Served }[] = [];
+  let superseded: Superseded | null = null;
+  for (const definition of definitions) {
+    try {
+      functions.push({ definition, served: await register(database, specify(definition)) });
+    } catch (error) {
+      if (!(error instanceof Superseded)) throw error;
+      superseded = error;
+    }
+  }
+  return { functions, superseded };
+}

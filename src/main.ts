@@ -1,0 +1,55 @@
+import { pino } from 'pino';
+import type { Config } from './config.ts';
+import { startEngine } from './engine.ts';
+import { loadFunctions } from './functions.ts';
+import { createApp } from './intake/app.ts';
+import { registerIntake } from './intake/http.ts';
+import type { Count } from './intake/refusal.ts';
+import { createMetrics } from './metrics.ts';
+
+/**
+ * Serves: loads the functions, starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else
+ * handles them): not ready, 503 for new events, answers for those it has, runs ended or given back.
+ * Resolves when all of that is done.
+ */
+export async function serve(config: Config): Promise<void> {
+  const log = pino({ level: config.LOG_LEVEL }, pino.destination({ dest: 2, sync: true }));
+  const metrics = createMetrics();
+  const engine = await startEngine(config, await loadFunctions(config.FUNCTIONS), log, metrics);
+
+  const count: Count = (name, labels) =>
+    (metrics[name] as { inc(labels: object): void }).inc(labels);
+  const app = createApp({
+    logger: log,
+    count,
+    bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
+  });
+  app.get('/health/liveness', () => 'alive');
+  app.get('/health/readiness', (_request, reply) => {
+    const unready = engine.unready();
+    return unready === null ? 'ready' : reply.code(503).send(unready);
+  });
+  app.get('/metrics', async (_request, reply) => {
+    reply.type(metrics.registry.contentType);
+    return metrics.registry.metrics();
+  });
+  registerIntake(app, engine.filing, { count });
+  await app.listen({ host: config.HOST, port: config.PORT });
+  log.info({ functions: config.FUNCTIONS }, 'serving');
+
+  const reason = await stopRequested(config.EXIT_WITH_STDIN === '1');
+  log.info({ reason }, 'stopping');
+  // With the database away nothing can be given back; leases end by themselves.
+  setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
+  await engine.stop();
+  await app.close();
+  log.info({}, 'stopped');
+}
+
+function stopRequested(withStdin: boolean): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+    if (withStdin) process.stdin.resume().once('end', () => resolve('standard input ended'));
+  });
+}

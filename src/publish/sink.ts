@@ -1,0 +1,95 @@
+import { CloudEvent, HTTP } from 'cloudevents';
+
+/** What is sent: the attributes Muster sets, and the data as JSON text. */
+export interface Outgoing {
+  readonly id: string;
+  readonly source: string;
+  readonly type: string;
+  readonly subject: string;
+  readonly time: Date;
+  /** JSON text */
+  readonly data: string | null;
+}
+
+/** What became of an event: taken, refused for good, or to be tried again. */
+export type Delivery =
+  | { readonly kind: 'sent' }
+  | { readonly kind: 'refused'; readonly error: string }
+  | { readonly kind: 'again'; readonly error: string };
+
+/** Where events go. Never throws: what goes wrong is a {@link Delivery}. */
+export interface Sink {
+  readonly name: string;
+  send(event: Outgoing): Promise<Delivery>;
+}
+
+/** Knative's retry rule (specs/eventing/data-plane.md): these may pass, every other refusal is final. */
+const RETRIED = new Set([404, 408, 409, 429]);
+const TIMEOUT_MS = 30_000;
+
+/**
+ * Posts binary CloudEvents to a URL: `K_SINK` as a SinkBinding sets it, with the extensions of
+ * `K_CE_OVERRIDES`.
+ */
+export function httpSink(url: string, extensions: Readonly<Record<string, string>>): Sink {
+  return {
+    name: url,
+    async send(event) {
+      const { headers, body } = HTTP.binary(toCloudEvent(event, extensions));
+      try {
+        const response = await fetch(url, {
+          method: 'POST',
+          headers: headers as Record<string, string>,
+          body: (body as string | undefined) ?? null,
+          redirect: 'manual',
+          signal: AbortSignal.timeout(TIMEOUT_MS),
+        });
+        await response.body?.cancel();
+        if (response.ok) return { kind: 'sent' };
+        const error = `${url} answered ${response.status}`;
+        return {
+          kind: response.status >= 500 || RETRIED.has(response.status) ? 'again' : 'refused',
+          error,
+        };
+      } catch (error) {
+        const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+        return {
+          kind: 'again',
+          error: `${url}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        };
+      }
+    },
+  };
+}
+
+/** Prints each event as one line of structured JSON: where no sink is configured. */
+export function stdoutSink(extensions: Readonly<Record<string, string>>): Sink {
+  return {
+    name: 'stdout',
+    send(event) {
+      return new Promise((resolve) => {
+        process.stdout.write(`${JSON.stringify(toCloudEvent(event, extensions))}\n`, (error) =>
+          resolve(error ? { kind: 'again', error: error.message } : { kind: 'sent' }),
+        );
+      });
+    },
+  };
+}
+
+function toCloudEvent(
+  event: Outgoing,
+  extensions: Readonly<Record<string, string>>,
+): CloudEvent<unknown> {
+  return new CloudEvent({
+    id: event.id,
+    source: event.source,
+    type: event.type,
+    subject: event.subject,
+    time: event.time.toISOString(),
+    ...(event.data !== null && {
+      datacontenttype: 'application/json',
+      data: JSON.parse(event.data) as unknown,
+    }),
+    ...extensions,
+  });
+}

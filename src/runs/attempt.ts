@@ -1,0 +1,114 @@
+import { failpoint } from '../failpoint.ts';
+import type {
+  CompleteSet,
+  FunctionDefinition,
+  HandlerContext,
+  Log,
+  Member,
+  OutgoingEvent,
+  Tx,
+} from '../function.ts';
+import { LSN_BITS, type Served } from '../state/member.ts';
+import type { OutboxEvent, StoredMember } from '../state/runs.ts';
+import type { Lease } from '../state/store.ts';
+
+/** The attempt took longer than the function allows. */
+export class TimedOut extends Error {
+  override readonly name = 'TimedOut';
+}
+
+/** Stable over all attempts of a revision, so that it can serve as an idempotency key elsewhere. */
+export function runIdOf(fn: string, lease: Lease): string {
+  return `${fn}/${lease.key}/${lease.revision}`;
+}
+
+export interface AttemptOptions {
+  readonly definition: FunctionDefinition;
+  readonly served: Served;
+  readonly lease: Lease;
+  readonly members: readonly StoredMember[];
+  readonly tx: Tx;
+  readonly timeoutMs: number;
+  /** Aborts when the lease is lost and at the end of a shutdown's grace. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+/** Runs the handler once; gives back the events to publish, throws what the handler threw. */
+export async function attempt(options: AttemptOptions): Promise<OutboxEvent[]> {
+  const { definition, served, lease } = options;
+  const timeout = new AbortController();
+  const timer = setTimeout(
+    () => timeout.abort(new TimedOut(`the attempt took longer than ${options.timeoutMs} ms`)),
+    options.timeoutMs,
+  );
+  const signal = AbortSignal.any([options.signal, timeout.signal]);
+  const context: HandlerContext = {
+    tx: options.tx,
+    runId: runIdOf(definition.name, lease),
+    attempt: lease.attempt,
+    signal,
+    log: options.log,
+  };
+  try {
+    // A handler that does not heed its signal is left behind: its transaction is closed, its lease ends.
+    const events = await Promise.race([
+      handle(definition, toSet(served, lease, options.members), context),
+      aborted(signal),
+    ]);
+    return toOutbox(definition.name, lease, events ?? []);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function handle(definition: FunctionDefinition, set: CompleteSet, context: HandlerContext) {
+  failpoint('in-handler');
+  return definition.handle(set, context);
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const fail = () => reject(signal.reason as Error);
+    if (signal.aborted) fail();
+    else signal.addEventListener('abort', fail, { once: true });
+  });
+}
+
+/** The set as its handler sees it. */
+export function toSet(served: Served, lease: Lease, members: readonly StoredMember[]): CompleteSet {
+  const { specification, laneOf } = served;
+  const key: Record<string, string> = {};
+  const parts: Record<string, Member[]> = {};
+  for (const part of specification.parts) {
+    const values = part.key.length === 1 ? [lease.key] : (JSON.parse(lease.key) as string[]);
+    part.key.forEach((column, i) => (key[column] = values[i]!));
+    const lane = laneOf.get(part.name);
+    parts[part.name] = members.filter((member) => member.lane === lane).map(toMember);
+  }
+  return { function: specification.name, key, keyText: lease.key, revision: lease.revision, parts };
+}
+
+function toMember({ id, columns, version, since }: StoredMember): Member {
+  const bits = BigInt(version);
+  return {
+    id,
+    row: columns,
+    lsn: bits === 0n ? null : String(bits & ((1n << LSN_BITS) - 1n)),
+    since,
+  };
+}
+
+function toOutbox(fn: string, lease: Lease, events: readonly OutgoingEvent[]): OutboxEvent[] {
+  return events.map((event, i) => {
+    if (typeof event.type !== 'string' || event.type === '') {
+      throw new TypeError(`event ${i} of ${fn} has no type`);
+    }
+    return {
+      eventId: `${runIdOf(fn, lease)}/${i}`,
+      type: event.type,
+      subject: event.subject ?? lease.key,
+      data: event.data === undefined ? null : JSON.stringify(event.data),
+    };
+  });
+}

@@ -1,0 +1,158 @@
+import type { Database } from './database.ts';
+import type { Specification } from './definition.ts';
+import { LSN_BITS, refusal } from './member.ts';
+import { sql } from './sql.ts';
+
+const EXPLAIN_SET = sql('explain-set');
+
+/** A source row as it stands in a set. */
+export interface ExplainedRow {
+  readonly id: string;
+  /** `present`, or why the row does not count. */
+  readonly state: 'present' | 'refused';
+  readonly since: string;
+  /** Position in the source's log; null for a row read by a snapshot. */
+  readonly lsn: string | null;
+  /** Commit or read time at the source. */
+  readonly at: string;
+  readonly refusedBy?: { readonly column: string; readonly wanted: unknown; readonly got: unknown };
+}
+
+export interface ExplainedPart {
+  readonly part: string;
+  readonly have: number;
+  readonly need: number;
+  readonly rows: readonly ExplainedRow[];
+}
+
+/** What Muster knows of a set, and why it did or did not run. */
+export interface Explanation {
+  readonly function: string;
+  readonly key: string;
+  readonly status: 'unknown' | 'waiting' | 'complete' | 'running' | 'done' | 'failed';
+  readonly missing: readonly string[];
+  readonly parts: readonly ExplainedPart[];
+  readonly overdue: { readonly at: string; readonly reported: boolean } | null;
+  readonly run: {
+    readonly revision: number;
+    readonly state: string;
+    readonly attempts: number;
+    readonly bornAt: string;
+    readonly startedAt: string | null;
+    readonly finishedAt: string | null;
+    readonly dueAt: string;
+    readonly lateChanges: number;
+    readonly lastError: string | null;
+  } | null;
+  readonly events: readonly {
+    readonly id: string;
+    readonly type: string;
+    readonly sentAt: string | null;
+    readonly failedAt: string | null;
+    readonly attempts: number;
+    readonly error: string | null;
+  }[];
+}
+
+interface StoredRun {
+  revision: number;
+  wanted: boolean;
+  state: 'ready' | 'running' | 'done' | 'failed';
+  attempt: number;
+  born_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  due_at: string;
+  late: number;
+  error: string | null;
+}
+
+interface Row {
+  name: string;
+  counts: number[] | null;
+  timer: { due_at: string; fired_at: string | null } | null;
+  run: StoredRun | null;
+  parts: { part: string; lane: number; need: number }[];
+  members: {
+    lane: number;
+    id: string;
+    held: boolean;
+    version: string;
+    at: number;
+    since: string;
+    columns: Record<string, unknown> | null;
+  }[];
+  events: Explanation['events'];
+  definition: Specification;
+}
+
+/** Explains one set; null if no function of that name was ever registered. */
+export async function explain(
+  database: Database,
+  fn: string,
+  key: string,
+): Promise<Explanation | null> {
+  const { rows } = await database.control.query<Row>({ ...EXPLAIN_SET, values: [fn, key] });
+  const [row] = rows;
+  if (row === undefined) return null;
+  const parts = row.parts.map(({ part, lane, need }): ExplainedPart => {
+    const specification = row.definition.parts.find((each) => each.name === part);
+    const members = row.members.filter((member) => member.lane === lane);
+    return {
+      part,
+      have: row.counts?.[lane - 1] ?? 0,
+      need,
+      rows: members.map((member) => {
+        const refused =
+          member.held || specification === undefined
+            ? null
+            : refusal(member.columns ?? {}, specification);
+        return {
+          id: member.id,
+          state: member.held ? 'present' : 'refused',
+          since: member.since,
+          lsn: lsnOf(member.version),
+          at: new Date(member.at).toISOString(),
+          ...(refused !== null && { refusedBy: refused }),
+        };
+      }),
+    };
+  });
+  return {
+    function: row.name,
+    key,
+    status: statusOf(row),
+    missing: parts.filter((part) => part.have < part.need).map((part) => part.part),
+    parts,
+    overdue:
+      row.timer === null ? null : { at: row.timer.due_at, reported: row.timer.fired_at !== null },
+    run: row.run === null ? null : toRun(row.run),
+    events: row.events,
+  };
+}
+
+function statusOf({ counts, run }: Row): Explanation['status'] {
+  if (run === null) return counts === null ? 'unknown' : 'waiting';
+  if (run.state === 'running' || run.state === 'done') return run.state;
+  if (!run.wanted) return 'waiting';
+  return run.state === 'failed' ? 'failed' : 'complete';
+}
+
+function toRun(run: StoredRun): Explanation['run'] {
+  return {
+    revision: run.revision,
+    state: run.state,
+    attempts: run.attempt,
+    bornAt: run.born_at,
+    startedAt: run.started_at,
+    finishedAt: run.finished_at,
+    dueAt: run.due_at,
+    lateChanges: run.late,
+    lastError: run.error,
+  };
+}
+
+function lsnOf(version: string): string | null {
+  const bits = BigInt(version);
+  return bits === 0n ? null : String(bits & ((1n << LSN_BITS) - 1n));
+}

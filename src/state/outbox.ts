@@ -1,0 +1,56 @@
+import type { Database } from './database.ts';
+import { sql } from './sql.ts';
+
+const CLAIM_OUTBOX = sql('claim-outbox');
+const SETTLE_OUTBOX = sql('settle-outbox');
+
+/** An event that is due to be sent. */
+export interface DueEvent {
+  readonly id: string;
+  readonly function: number;
+  readonly key: string;
+  readonly eventId: string;
+  readonly type: string;
+  readonly subject: string;
+  /** JSON text */
+  readonly data: string | null;
+  /** This attempt included. */
+  readonly attempts: number;
+  readonly createdAt: Date;
+}
+
+/** What became of an attempt to send an event. */
+export type Settlement = { readonly id: string } & (
+  | { readonly kind: 'sent' }
+  | { readonly kind: 'failed'; readonly error: string }
+  | { readonly kind: 'again'; readonly error: string; readonly waitMs: number }
+);
+
+/** Takes events to send, of each set the lowest unsent one; other pods may take them after `seconds`. */
+export async function claimOutbox(
+  database: Database,
+  functions: readonly number[],
+  limit: number,
+  seconds: number,
+): Promise<DueEvent[]> {
+  const { rows } = await database.control.query<DueEvent>({
+    ...CLAIM_OUTBOX,
+    values: [functions, limit, seconds],
+  });
+  return rows;
+}
+
+export async function settleOutbox(
+  database: Database,
+  settlements: readonly Settlement[],
+): Promise<void> {
+  await database.control.query({
+    ...SETTLE_OUTBOX,
+    values: [
+      settlements.map((each) => each.id),
+      settlements.map((each) => each.kind),
+      settlements.map((each) => (each.kind === 'again' ? each.waitMs : 0)),
+      settlements.map((each) => (each.kind === 'sent' ? null : each.error)),
+    ],
+  });
+}

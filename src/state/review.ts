@@ -1,0 +1,29 @@
+import type { Database } from './database.ts';
+import type { Served } from './member.ts';
+import { markReviewed, pageOfSets, unreviewed } from './register.ts';
+import type { Store } from './store.ts';
+
+/**
+ * Holds every set of a function whose rule has changed against the new rule, page by page, by the
+ * same statement that files changes. Begins anew where an earlier process was stopped: a set held
+ * against its rule twice stays what it is.
+ */
+export async function review(
+  database: Database,
+  store: Store,
+  functions: readonly Served[],
+): Promise<void> {
+  for (const served of await unreviewed(database, functions)) {
+    for (let after = ''; ;) {
+      const keys = await pageOfSets(database, served.id, after);
+      if (keys.length === 0) break;
+      await store.file(
+        [],
+        0,
+        keys.map((key) => ({ function: served.id, key })),
+      );
+      after = keys.at(-1)!;
+    }
+    await markReviewed(database, served);
+  }
+}

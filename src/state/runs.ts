@@ -1,0 +1,196 @@
+import type pg from 'pg';
+import type { Database } from './database.ts';
+import { transaction } from './database.ts';
+import { sql } from './sql.ts';
+import { toLease, type Lease, type LeaseTuple } from './store.ts';
+
+/** An event of a run, as it stands in the outbox. */
+export interface OutboxEvent {
+  readonly eventId: string;
+  readonly type: string;
+  readonly subject: string;
+  /** JSON text */
+  readonly data: string | null;
+}
+
+/** A run whose handler is through. */
+export interface FinishedRun {
+  readonly lease: Lease;
+  readonly events: readonly OutboxEvent[];
+}
+
+/** A row of a set, as the handler gets it. */
+export interface StoredMember {
+  readonly function: number;
+  readonly key: string;
+  readonly lane: number;
+  readonly id: string;
+  readonly version: string;
+  readonly columns: Record<string, unknown>;
+  readonly since: Date;
+}
+
+const CLAIM_RUNS = sql('claim-runs');
+const COUNT_RUNNING = sql('count-running');
+const LOAD_MEMBERS = sql('load-members');
+const FINISH_RUNS = sql('finish-runs');
+const FAIL_RUN = sql('fail-run');
+const RELEASE_RUNS = sql('release-runs');
+const RENEW_LEASE = sql('renew-lease');
+const BURY_PODS = sql('bury-pods');
+
+/** The transitions of runs after their birth, one statement each. */
+export class Runs {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Leases due runs of a function, oldest first. */
+  async claim(functionId: number, pod: string, limit: number): Promise<Lease[]> {
+    const result = await this.#database.control.query<LeaseRow>({
+      ...CLAIM_RUNS,
+      values: [functionId, pod, limit],
+    });
+    return result.rows.map(fromRow);
+  }
+
+  /** The same for a function with a bound over all pods: counts under a lock what runs everywhere. */
+  async claimBounded(
+    functionId: number,
+    pod: string,
+    limit: number,
+    bound: number,
+  ): Promise<Lease[]> {
+    return transaction(this.#database.control, async (client) => {
+      await client.query('select from muster.function where id = $1 for no key update', [
+        functionId,
+      ]);
+      const { rows } = await client.query<{ running: number }>({
+        ...COUNT_RUNNING,
+        values: [functionId],
+      });
+      const free = Math.min(limit, bound - rows[0]!.running);
+      if (free <= 0) return [];
+      const result = await client.query<LeaseRow>({
+        ...CLAIM_RUNS,
+        values: [functionId, pod, free],
+      });
+      return result.rows.map(fromRow);
+    });
+  }
+
+  async loadMembers(leases: readonly Lease[]): Promise<StoredMember[]> {
+    const { rows } = await this.#database.control.query<StoredMember>({
+      ...LOAD_MEMBERS,
+      values: [leases.map((each) => each.function), leases.map((each) => each.key)],
+    });
+    return rows;
+  }
+
+  /**
+   * Marks runs done and puts their events into the outbox; gives back which of them this pod still
+   * held. In the handler's transaction with `client`, else in one of its own.
+   */
+  async finish(runs: readonly FinishedRun[], client?: pg.ClientBase): Promise<Set<FinishedRun>> {
+    const events = runs.flatMap((run, i) => run.events.map((event) => ({ ...event, n: i + 1 })));
+    const result = await (client ?? this.#database.control).query<{ n: number }>({
+      ...FINISH_RUNS,
+      values: [
+        ...names(runs.map((run) => run.lease)),
+        events.map((event) => event.n),
+        events.map((event) => event.eventId),
+        events.map((event) => event.type),
+        events.map((event) => event.subject),
+        events.map((event) => event.data),
+      ],
+    });
+    return new Set(result.rows.map((row) => runs[row.n - 1]!));
+  }
+
+  /** Lets a run rest for so many milliseconds, or for good; false if this pod no longer held it. */
+  async fail(lease: Lease, error: string, waitMs: number | null): Promise<boolean> {
+    const result = await this.#database.control.query({
+      ...FAIL_RUN,
+      values: [
+        lease.function,
+        lease.key,
+        lease.token,
+        waitMs,
+        error.replaceAll('\0', '\\0').slice(0, 2000),
+      ],
+    });
+    return result.rowCount === 1;
+  }
+
+  /** Gives runs back unfinished; no attempt is counted. */
+  async release(leases: readonly Lease[]): Promise<void> {
+    await this.#database.control.query({ ...RELEASE_RUNS, values: names(leases) });
+  }
+
+  /** How one run stands: asked once when the answer to a COMMIT was lost. */
+  async isDone(lease: Lease): Promise<boolean> {
+    const { rows } = await this.#database.control.query<{ done: boolean }>(
+      `select state = 'done' and token = $3 as done from muster.run where function = $1 and key = $2`,
+      [lease.function, lease.key, lease.token],
+    );
+    return rows[0]?.done ?? false;
+  }
+
+  async enrol(pod: string, host: string, leaseSeconds: number): Promise<void> {
+    await this.#database.control.query(
+      'insert into muster.pod (id, host, lease_until) values ($1, $2, now() + make_interval(secs => $3::float8))',
+      [pod, host, leaseSeconds],
+    );
+  }
+
+  async resign(pod: string): Promise<void> {
+    await this.#database.control.query('delete from muster.pod where id = $1', [pod]);
+  }
+
+  /** Keeps the pod's leases; gives back all of them, or null if the pod has been buried. */
+  async renew(pod: string, leaseSeconds: number): Promise<Lease[] | null> {
+    const { rows } = await this.#database.control.query<{ leases: LeaseTuple[] }>({
+      ...RENEW_LEASE,
+      values: [pod, leaseSeconds],
+    });
+    return rows[0]?.leases.map(toLease) ?? null;
+  }
+
+  /** Frees the runs of pods that died or hang; gives back how many. */
+  async bury(): Promise<number> {
+    const result = await this.#database.control.query({ ...BURY_PODS, values: [] });
+    return result.rowCount ?? 0;
+  }
+
+  /** Puts failed runs back to ready, all of a function or one set; gives back how many. */
+  async retry(functionId: number, key: string | null): Promise<number> {
+    const result = await this.#database.control.query(
+      `update muster.run set state = 'ready', attempt = 0, due_at = now(), finished_at = null
+       where function = $1 and state = 'failed' and ($2::text is null or key = $2)`,
+      [functionId, key],
+    );
+    return result.rowCount ?? 0;
+  }
+}
+
+interface LeaseRow {
+  function: number;
+  key: string;
+  revision: number;
+  token: string;
+  attempt: number;
+}
+
+function fromRow(row: LeaseRow): Lease {
+  return { ...row, token: Number(row.token) };
+}
+
+function names(leases: readonly Lease[]): [number[], string[], number[]] {
+  return [
+    leases.map((each) => each.function),
+    leases.map((each) => each.key),
+    leases.map((each) => each.token),
+  ];
+}

@@ -1,0 +1,23 @@
+-- Everything stored about one set, for people.
+--
+-- $1 function name  $2 key
+select f.id, f.name, s.counts, f.need,
+       muster.complete(s.counts, f.need, f.gate_need, f.gate_of) as complete,
+       to_jsonb(t) - 'function' - 'key' as timer,
+       to_jsonb(r) - 'function' - 'key' as run,
+       (select coalesce(jsonb_agg(jsonb_build_object('part', p.name, 'lane', p.lane, 'need', f.need[p.lane]) order by p.lane), '[]')
+        from muster.part p where p.function = f.id and f.need[p.lane] > 0) as parts,
+       (select coalesce(jsonb_agg(jsonb_build_object(
+                 'lane', m.lane, 'id', m.id, 'held', m.held, 'version', m.version::text, 'at', m.at,
+                 'since', m.since, 'columns', m.columns) order by m.lane, m.since, m.id), '[]')
+        from muster.member m where m.function = f.id and m.key = $2) as members,
+       (select coalesce(jsonb_agg(jsonb_build_object(
+                 'id', o.event_id, 'type', o.type, 'sentAt', o.sent_at, 'failedAt', o.failed_at,
+                 'attempts', o.attempts, 'error', o.error) order by o.id), '[]')
+        from muster.outbox o where o.function = f.id and o.key = $2) as events,
+       (select d.definition from muster.definition d where d.function = f.id and d.generation = f.generation) as definition
+from muster.function f
+left join muster.sets s on s.function = f.id and s.key = $2
+left join muster.run r on r.function = f.id and r.key = $2
+left join muster.timer t on t.function = f.id and t.key = $2
+where f.name = $1;

@@ -1,0 +1,67 @@
+import { readConfig, type Config } from '../../src/config.ts';
+import { startEngine, type Engine } from '../../src/engine.ts';
+import type { FunctionDefinition, Log } from '../../src/function.ts';
+import { createApp } from '../../src/intake/app.ts';
+import { registerIntake } from '../../src/intake/http.ts';
+import { createMetrics, type Metrics } from '../../src/metrics.ts';
+import type { TestDatabase } from './test.ts';
+
+export interface TestEngine extends Engine {
+  readonly metrics: Metrics;
+  /** Log lines: level, message and fields. */
+  readonly lines: { level: string; message: string; [field: string]: unknown }[];
+}
+
+/** The engine on the test's database, with short times; stop it before the test ends. */
+export async function engineOn(
+  db: TestDatabase,
+  definitions: readonly FunctionDefinition<never, never>[] | readonly FunctionDefinition[],
+  settings: Record<string, string> = {},
+): Promise<TestEngine> {
+  const metrics = createMetrics();
+  const lines: TestEngine['lines'] = [];
+  const write = (level: string) => (fields: object, message: string) =>
+    void lines.push({ level, message, ...fields });
+  const log: Log = { info: write('info'), warn: write('warn'), error: write('error') };
+  const engine = await startEngine(
+    configOn(db, settings),
+    definitions as readonly FunctionDefinition[],
+    log,
+    metrics,
+  );
+  return { ...engine, metrics, lines };
+}
+
+export function configOn(db: TestDatabase, settings: Record<string, string> = {}): Config {
+  return readConfig({
+    DATABASE_URL: db.url,
+    DRAIN_SECONDS: '2',
+    DEADLINE_GRACE_SECONDS: '0',
+    ...settings,
+  });
+}
+
+/** An engine behind a real HTTP server on a free port. */
+export async function serverOn(
+  db: TestDatabase,
+  definitions: Parameters<typeof engineOn>[1],
+  settings: Record<string, string> = {},
+): Promise<TestEngine & { readonly url: string }> {
+  const engine = await engineOn(db, definitions, settings);
+  const count = (name: 'events' | 'ignored' | 'parked' | 'refused', labels: object) =>
+    (engine.metrics[name] as { inc(labels: object): void }).inc(labels);
+  const app = createApp({
+    count,
+    requestTimeoutMs: Number(settings['REQUEST_TIMEOUT_SECONDS'] ?? 60) * 1000,
+  });
+  registerIntake(app, engine.filing, { count });
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  return {
+    ...engine,
+    url,
+    async stop() {
+      await engine.stop();
+      await app.close();
+    },
+  };
+}
