@@ -79,9 +79,9 @@ export function processRecord(signals: readonly Signal[]): {
       throw new Error(`the ${sensor} signal is no longer in the table`);
   }
   const [first] = signals;
-  const bounded = first !== undefined && first.from_ns !== null && first.to_ns !== null;
+  const [from, to] = [first?.from_ns ?? null, first?.to_ns ?? null];
   return {
     channels,
-    seconds: bounded ? Number(BigInt(first.to_ns!) - BigInt(first.from_ns!)) / 1e9 : null,
+    seconds: from === null || to === null ? null : Number(BigInt(to) - BigInt(from)) / 1e9,
   };
 }

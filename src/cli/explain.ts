@@ -26,27 +26,29 @@ function toText(set: Explanation): string {
       `  deadline ${set.overdue.at}${set.overdue.reported ? ', reported as overdue' : ''}`,
     );
   }
-  if (set.run !== null) {
-    const { run } = set;
-    lines.push(
-      `  run: revision ${run.revision}, ${run.state}, ${run.attempts} attempt${run.attempts === 1 ? '' : 's'}`,
-    );
-    if (run.revision === 0) lines.push('    known complete from the initial snapshot, never run');
-    if (run.startedAt !== null) lines.push(`    started ${run.startedAt}`);
-    if (run.finishedAt !== null) lines.push(`    ended ${run.finishedAt}`);
-    if (run.state === 'ready') lines.push(`    due ${run.dueAt}`);
-    if (run.lateChanges > 0) lines.push(`    ${run.lateChanges} changes came after it began`);
-    if (run.lastError !== null) lines.push(`    last error: ${run.lastError}`);
-  }
-  for (const event of set.events) {
-    const fate = event.failedAt
-      ? `refused: ${event.error}`
-      : event.sentAt
-        ? `sent ${event.sentAt}`
-        : `to be sent, ${event.attempts} attempts${event.error ? `, last: ${event.error}` : ''}`;
-    lines.push(`  event ${event.type} ${event.id}: ${fate}`);
-  }
+  if (set.run !== null) lines.push(...runLines(set.run));
+  lines.push(...set.events.map(eventLine));
   return `${lines.join('\n')}\n`;
+}
+
+function runLines(state: NonNullable<Explanation['run']>): string[] {
+  const attempts = `${state.attempts} attempt${state.attempts === 1 ? '' : 's'}`;
+  const lines = [`  run: revision ${state.revision}, ${state.state}, ${attempts}`];
+  if (state.revision === 0) lines.push('    known complete from the initial snapshot, never run');
+  if (state.startedAt !== null) lines.push(`    started ${state.startedAt}`);
+  if (state.finishedAt !== null) lines.push(`    ended ${state.finishedAt}`);
+  if (state.state === 'ready') lines.push(`    due ${state.dueAt}`);
+  if (state.lateChanges > 0) lines.push(`    ${state.lateChanges} changes came after it began`);
+  if (state.lastError !== null) lines.push(`    last error: ${state.lastError}`);
+  return lines;
+}
+
+function eventLine(event: Explanation['events'][number]): string {
+  const name = `  event ${event.type} ${event.id}`;
+  if (event.failedAt !== null) return `${name}: refused: ${event.error}`;
+  if (event.sentAt !== null) return `${name}: sent ${event.sentAt}`;
+  const last = event.error === null ? '' : `, last: ${event.error}`;
+  return `${name}: to be sent, ${event.attempts} attempts${last}`;
 }
 
 function partLines(part: ExplainedPart): string[] {

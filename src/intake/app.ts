@@ -68,7 +68,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   return app;
 }
 
-/** What Node's parser refuses never becomes a request, so the answer is written by hand. */
+/** What Node refuses before or while a request arrives, so the answer is written by hand. */
 function answerSocket(
   error: Error & { code?: string },
   socket: Socket,
@@ -76,21 +76,30 @@ function answerSocket(
   log: FastifyBaseLogger,
 ): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  const { status, reason, message } =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? new Refused(431, 'the headers are larger than 64 KiB')
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? new Refused(408, 'the request did not arrive in time')
-        : new Refused(400, 'not HTTP');
+  const { status, reason, message } = refusedByNode(error.code);
   count('refused', { reason });
   log.warn({ status, reason, code: error.code }, 'refused');
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
   const body = JSON.stringify({ error: message, reason });
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nkne-reason: ${reason}\r\ncontent-type: application/json\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  );
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `kne-reason: ${reason}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  // Not half-closed: who trickles would go on, and the request would end as if it had been in time.
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+function refusedByNode(code: string | undefined): Refused {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return new Refused(431, 'the headers are larger than 64 KiB');
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return new Refused(408, 'the request did not arrive in time');
+    case 'HPE_INVALID_EOF_STATE':
+      return new Refused(408, 'the connection ended before the request', 'broken-off');
+    default:
+      return new Refused(400, 'not HTTP');
+  }
 }

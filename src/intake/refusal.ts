@@ -39,9 +39,6 @@ export class Refused extends Error {
 function toRefused(error: unknown): Refused {
   if (error instanceof Refused) return error;
   if (error instanceof Unavailable) return new Refused(503, error.message, error.reason);
-  if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET') {
-    return new Refused(408, 'the connection broke while the request arrived', 'broken-off');
-  }
   // Fastify's own errors carry their status.
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
   if (status >= 400 && status < 500 && error instanceof Error) {
@@ -58,6 +55,8 @@ export function answer(
   count: Count,
 ): FastifyReply {
   const { status, reason, message } = toRefused(error);
+  // Nobody is there to be refused: app.ts has answered for Node, or the sender went away.
+  if (request.raw.socket.destroyed) return reply.code(status).send();
   count('refused', { reason });
   const fields = { status, reason, ...namesOf(request.headers) };
   if (reason === 'internal') request.log.error({ ...fields, err: error }, 'refused');

@@ -11,7 +11,7 @@ import { isBadValue, unavailable } from './database.ts';
 import { explain, type Explanation } from './explain.ts';
 import type { Marks } from './marks.ts';
 import { BadKey, MissingColumn, toMemberRows, type MemberRow, type Served } from './member.ts';
-import { Unavailable, type Outcome, type ParkReason } from './outcome.ts';
+import type { Outcome, ParkReason, Unavailable } from './outcome.ts';
 import type { KnownMember, Store } from './store.ts';
 import { deletesBelow, raiseFloors, type Truncation } from './truncate.ts';
 import type { Database } from './database.ts';

@@ -125,18 +125,11 @@ function textOf(row: Row, columns: readonly string[], what: string): string | nu
 }
 
 function scalarText(value: unknown, column: string): string {
-  switch (typeof value) {
-    case 'string':
-      return value;
-    case 'number':
-    case 'boolean':
-      return String(value);
-    default:
-      if (JSON.isRawJSON(value)) return value.rawJSON;
-      throw new BadKey(
-        `column '${column}' is ${Array.isArray(value) ? 'an array' : 'an object'}, and can't be part of a key`,
-      );
-  }
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (JSON.isRawJSON(value)) return value.rawJSON;
+  const what = Array.isArray(value) ? 'an array' : 'an object';
+  throw new BadKey(`column '${column}' is ${what}, and can't be part of a key`);
 }
 
 function known(row: Row, column: string): unknown {

@@ -8,7 +8,7 @@ export async function until<T>(
   const end = performance.now() + ms;
   for (;;) {
     const value = await condition();
-    if (value) return value as NonNullable<T>;
+    if (value) return value;
     if (performance.now() > end) throw new Error(`gave up after ${ms} ms: ${condition.toString()}`);
     await sleep(10);
   }
