@@ -1,21 +1,26 @@
 import { pino } from 'pino';
 import type { Config } from './config.ts';
 import { startEngine } from './engine.ts';
-import { loadFunctions } from './functions.ts';
+import type { FunctionDefinition } from './function.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
 import type { Count } from './intake/refusal.ts';
 import { createMetrics } from './metrics.ts';
 
 /**
- * Serves: loads the functions, starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else
- * handles them): not ready, 503 for new events, answers for those it has, runs ended or given back.
- * Resolves when all of that is done.
+ * Serves functions: starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else handles
+ * them): not ready, 503 for new events, answers for those it has, runs ended or given back. Resolves
+ * when all of that is done.
  */
-export async function serve(config: Config): Promise<void> {
+export async function serve(
+  config: Config,
+  definitions: readonly FunctionDefinition[],
+): Promise<void> {
   const log = pino({ level: config.LOG_LEVEL }, pino.destination({ dest: 2, sync: true }));
+  // From the first moment on: a signal that comes while the engine starts must not be lost.
+  const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const metrics = createMetrics();
-  const engine = await startEngine(config, await loadFunctions(config.FUNCTIONS), log, metrics);
+  const engine = await startEngine(config, definitions, log, metrics);
 
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
@@ -35,10 +40,10 @@ export async function serve(config: Config): Promise<void> {
     return metrics.registry.metrics();
   });
   registerIntake(app, engine.filing, { count });
-  await app.listen({ host: config.HOST, port: config.PORT });
-  log.info({ functions: config.FUNCTIONS }, 'serving');
+  const url = await app.listen({ host: config.HOST, port: config.PORT });
+  log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
 
-  const reason = await stopRequested(config.EXIT_WITH_STDIN === '1');
+  const reason = await stopped;
   log.info({ reason }, 'stopping');
   // With the database away nothing can be given back; leases end by themselves.
   setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
