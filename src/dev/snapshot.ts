@@ -91,7 +91,9 @@ async function deliverRows(
   const underWay: Promise<void>[] = [];
   const send = async (after: Tuple, snapshot: LogPosition['snapshot']) => {
     for (const message of toMessages({ op: 'r', after }, table, { ...read, snapshot })) {
-      underWay.push((await deliver(message)).delivered);
+      const { delivered } = await deliver(message);
+      delivered.catch(() => {}); // told below, unless the next one is refused before that
+      underWay.push(delivered);
     }
   };
 

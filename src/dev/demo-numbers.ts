@@ -1,0 +1,114 @@
+/** What the demo shows, asked of the database: Muster's view of the sets, and the oracle's. */
+import type pg from 'pg';
+
+export interface SetCounts {
+  waiting: number;
+  complete: number;
+  running: number;
+  done: number;
+  failed: number;
+  overdue: number;
+}
+
+export async function countSets(client: pg.Client): Promise<SetCounts> {
+  const { rows } = await client.query(
+    `select status, count(*)::int as sets, count(*) filter (where overdue)::int as overdue
+     from muster.set_status where function = 'recordings' group by status`,
+  );
+  const counts = { waiting: 0, complete: 0, running: 0, done: 0, failed: 0, overdue: 0 };
+  for (const { status, sets, overdue } of rows as {
+    status: keyof SetCounts;
+    sets: number;
+    overdue: number;
+  }[]) {
+    counts[status] += sets;
+    counts.overdue += overdue;
+  }
+  return counts;
+}
+
+/** One effect of the handler. */
+export interface Processed {
+  readonly id: string;
+  readonly recording: string;
+  readonly span: string;
+  readonly run_id: string;
+}
+
+/** Hands out each effect once, in about the order of their commits, beginning with the next. */
+export class ProcessedFeed {
+  readonly #client: pg.Client;
+  readonly #start: string;
+  readonly #seen = new Set<string>();
+  #newest: string;
+
+  private constructor(client: pg.Client, start: string) {
+    this.#client = client;
+    this.#start = start;
+    this.#newest = start;
+  }
+
+  static async from(client: pg.Client): Promise<ProcessedFeed> {
+    const { rows } = await client.query(
+      'select coalesce(max(id), 0)::text as newest from recordings.processed',
+    );
+    return new ProcessedFeed(client, rows[0].newest);
+  }
+
+  /** An id drawn earlier may be committed later, so the last thousand are looked at again. */
+  async next(): Promise<Processed[]> {
+    const { rows } = await this.#client.query<Processed>(
+      `select id::text, recording, span, run_id from recordings.processed
+       where id > $1::bigint and id > $2::bigint - 1000 order by id`,
+      [this.#start, this.#newest],
+    );
+    const fresh = rows.filter(({ id }) => !this.#seen.has(id));
+    for (const { id } of fresh) this.#seen.add(id);
+    this.#newest = rows.at(-1)?.id ?? this.#newest;
+    return fresh;
+  }
+}
+
+export interface Summary {
+  /** Spans of which the table holds both signals. */
+  readonly complete: number;
+  /** Spans that the handler has processed. */
+  readonly processed: number;
+  /** Processed more than once. */
+  readonly twice: number;
+  /** Complete in the table and not processed. */
+  readonly missing: number;
+  /** Processed, and since then one of the signals was deleted. */
+  readonly brokenSince: number;
+  /** Keys of some that are missing. */
+  readonly examples: string[];
+}
+
+/** Compares what the handler did with the table: complete = processed − brokenSince + missing. */
+export async function summarise(client: pg.Client): Promise<Summary> {
+  const { rows } = await client.query<Summary>(
+    `with complete as (
+       select recording, span::text as span from datastore.signal
+       where sensor_type in ('eeg', 'accelerometer')
+       group by recording, span having count(distinct sensor_type) = 2
+     ), processed as (
+       select recording, span, count(*) as times from recordings.processed group by recording, span
+     )
+     select count(c.recording)::int as complete,
+            count(p.recording)::int as processed,
+            (count(*) filter (where p.times > 1))::int as twice,
+            (count(*) filter (where p.recording is null))::int as missing,
+            (count(*) filter (where c.recording is null))::int as "brokenSince",
+            coalesce((array_agg(format('["%s","%s"]', recording, span)) filter (where p.recording is null))[:3], '{}') as examples
+     from complete c full join processed p using (recording, span)`,
+  );
+  return rows[0]!;
+}
+
+/** Where the log ends now, as a number. */
+export async function logEnd(client: pg.Client): Promise<bigint> {
+  const { rows } = await client.query(
+    `select (pg_current_wal_insert_lsn() - '0/0')::text as position`,
+  );
+  return BigInt(rows[0].position);
+}

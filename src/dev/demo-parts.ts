@@ -1,0 +1,106 @@
+import { rmSync } from 'node:fs';
+import pg from 'pg';
+import { Courier } from './courier.ts';
+import { ensureDatastore } from './datastore.ts';
+import { freePort } from './free-port.ts';
+import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
+import { Headband } from './headband.ts';
+import { startPostgres } from './postgres.ts';
+import { type WalSource, startWal } from './wal.ts';
+
+export interface DemoOptions {
+  /** Signals a second. */
+  readonly rate: number;
+  readonly fresh: boolean;
+  readonly seed: number;
+  /** Where data and logs are to lie. */
+  readonly folder: string;
+  /** Where the function listens; any free port unless given. */
+  readonly port?: number | undefined;
+  readonly say: (line: string) => void;
+}
+
+/** What runs in the demo. */
+export interface DemoParts {
+  /** The application's database: the headbands' table, Muster's state and the function's results. */
+  readonly client: pg.Client;
+  readonly url: string;
+  /** Where data and logs lie. */
+  readonly folder: string;
+  readonly wal: WalSource;
+  readonly courier: Courier;
+  readonly headband: Headband;
+  /** Rejects if one of them can't go on. */
+  readonly broken: Promise<never>;
+  /** Ends all of them, the source first. `atOnce`: the function is not asked to drain. */
+  end(atOnce: boolean): Promise<void>;
+}
+
+/** Starts one after the other, and says how long each took; if one can't start, those before it end. */
+export async function startParts(options: DemoOptions): Promise<DemoParts> {
+  const { rate, seed, fresh, say } = options;
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {}); // told to whoever waits for it
+  const ends: ((atOnce: boolean) => unknown)[] = [];
+  const end = async (atOnce: boolean) => {
+    for (const step of ends.splice(0).toReversed())
+      await Promise.resolve(step(atOnce)).catch(() => {});
+  };
+
+  try {
+    const postgres = await timed(
+      say,
+      'PostgreSQL',
+      startPostgres({ folder: options.folder, fresh, say }),
+    );
+    const { url, folder } = postgres;
+    ends.push(() => postgres.stop());
+    void postgres.ended.then(() =>
+      broken.reject(new Error(`PostgreSQL ended; its log is in ${folder}`)),
+    );
+    if (fresh)
+      for (const file of [logIn(folder), publishedIn(folder)]) rmSync(file, { force: true });
+
+    const client = new pg.Client(url);
+    client.on('error', () => {}); // the next query tells
+    await client.connect();
+    ends.push(() => client.end());
+    await ensureDatastore(client);
+
+    const port = options.port ?? (await freePort());
+    const starting = FunctionProcess.start({ url, name: 'recordings', port, folder, say });
+    const fn = await timed(say, 'the function', starting);
+    ends.push((atOnce) => (atOnce ? fn.kill() : fn.stop()));
+
+    const courier = new Courier(fn.address, say);
+    ends.push(() => courier.stop());
+    const source = {
+      url,
+      table: 'datastore.signal',
+      slot: 'muster_demo',
+      deliver: courier.deliver,
+    };
+    const wal = await timed(say, 'replication', startWal({ ...source, say }));
+    ends.push(() => wal.stop());
+    void wal.failed.then(broken.reject);
+
+    const headband = await Headband.start({ url, rate, seed });
+    ends.push(() => headband.stop());
+    void headband.failed.then(broken.reject);
+    return { client, url, folder, wal, courier, headband, broken: broken.promise, end };
+  } catch (error) {
+    await end(true);
+    throw error;
+  }
+}
+
+async function timed<T>(
+  say: (line: string) => void,
+  what: string,
+  starting: Promise<T>,
+): Promise<T> {
+  const since = Date.now();
+  const started = await starting;
+  say(`${what} is up (${((Date.now() - since) / 1000).toFixed(1)} s)`);
+  return started;
+}
