@@ -30,13 +30,16 @@ export function createApp(options: AppOptions): FastifyInstance {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimit ?? 16 * 1024 * 1024,
     requestTimeout: requestTimeoutMs,
-    connectionTimeout: 2 * requestTimeoutMs,
+    // A socket so long silent has no request on its way; later than requestTimeout, which answers 408.
+    connectionTimeout: requestTimeoutMs + 60_000,
     // Longer than KafkaSource keeps an idle connection (10 s), so that it never writes into a closing one.
     keepAliveTimeout: 72_000,
     maxRequestsPerSocket: options.maxRequestsPerSocket ?? 1000,
     http: {
       // Keys and Kafka headers arrive as headers, the key twice.
       maxHeaderSize: 64 * 1024,
+      // 60 s unless given; where it is the longer one, Node takes each of the two for the other.
+      headersTimeout: Math.min(requestTimeoutMs, 60_000),
       connectionsCheckingInterval: Math.min(requestTimeoutMs, 10_000),
     },
     onProtoPoisoning: 'remove',
@@ -92,7 +95,7 @@ function answerSocket(
 }
 
 function refusedByNode(code: string | undefined): Refused {
-  switch (code) {
+  switch (code ?? '') {
     case 'HPE_HEADER_OVERFLOW':
       return new Refused(431, 'the headers are larger than 64 KiB');
     case 'ERR_HTTP_REQUEST_TIMEOUT':

@@ -111,8 +111,8 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
   if (!exact && typeof statement.lsn === 'number' && isRounded(statement.lsn)) return null;
   const schema = requireName(statement.schema, names.schema);
   const table = `${schema}.${requireName(statement.table, names.table)}`;
-  // A flattened row need not say it; of one connector there is one name in any case.
-  const source = typeof statement.name === 'string' ? statement.name : '';
+  // A flattened row need not say it: of one connector there is one name in any case.
+  const source = statement.name == null ? '' : requireName(statement.name, names.name);
   const at = readTime(statement.at, names.at);
   const lsn = op === 'r' && statement.lsn == null ? null : readLsn(statement.lsn, names.lsn);
   if (op === 't') return { kind: 'truncate', source, table, lsn: lsn!, at, origin: event };
@@ -125,8 +125,10 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
   return { kind: 'row', op, source, table, lsn, at, snapshot, row, origin: event };
 }
 
+/** A name Postgres can hold: its own have at most 63 bytes, those of connectors are parts of topics' (249). */
 function requireName(value: unknown, name: string): string {
-  if (typeof value === 'string' && value !== '') return value;
+  if (typeof value === 'string' && /^[^\0]{1,249}$/.test(value) && value.isWellFormed())
+    return value;
   throw incomplete(name, value, 'a name is expected');
 }
 

@@ -25,6 +25,20 @@ type Taken =
   | Ignored
   | { readonly kind: 'parked'; readonly reason: ParkReason; readonly detail: string };
 
+const NOTHING = Buffer.alloc(0);
+const FILED = { outcome: 'filed' };
+const UNWANTED = { outcome: 'unwanted' };
+
+/** What Fastify takes for a media type (RFC 9110, 8.3.1). */
+const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/;
+
+const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a Debezium message.
+
+  curl -X POST -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /me' \\
+    -H 'ce-type: dev.knative.kafka.event' -H 'Prefer: return=representation' \\
+    --data @change.json http://...
+`;
+
 /** Elements of a batch filed at a time: as many as one statement takes. */
 const CHUNK = 256;
 
@@ -40,8 +54,9 @@ export function registerIntake(
   { count }: IntakeOptions,
 ): void {
   app.register((scope, _options, done) => {
-    // KafkaSource sends Debezium's JSON without a content type, and a record's content-type header
-    // as it is: to anything Fastify has no parser for it answers 415, which loses the event.
+    // KafkaSource sends Debezium's JSON without a content type, and a record's content-type header as
+    // it is. Where Fastify has no parser, or the header is no media type, it answers 415, which
+    // loses the event.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) =>
       parsed(null, body),
@@ -118,20 +133,6 @@ export function registerIntake(
     return reply.send(explained);
   }
 }
-
-const NOTHING = Buffer.alloc(0);
-const FILED = { outcome: 'filed' };
-const UNWANTED = { outcome: 'unwanted' };
-
-/** What Fastify takes for a media type (RFC 9110, 8.3.1). */
-const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/;
-
-const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a Debezium message.
-
-  curl -X POST -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /me' \\
-    -H 'ce-type: dev.knative.kafka.event' -H 'Prefer: return=representation' \\
-    --data @change.json http://...
-`;
 
 function answerOne(reply: FastifyReply, taken: Taken): FastifyReply {
   return taken.kind === 'parked'

@@ -1,6 +1,6 @@
 import { UNAVAILABLE } from '../state/change.ts';
 import { isRounded } from './json.ts';
-import { kindOf, Unreadable } from './unreadable.ts';
+import { kindOf, show, Unreadable } from './unreadable.ts';
 
 /** What Debezium sends for a value it does not have (`unavailable.value.placeholder`, its default). */
 const PLACEHOLDER = '__debezium_unavailable_value';
@@ -66,7 +66,10 @@ function fits(value: unknown, column: string, exact: boolean, depth: number): bo
   if (typeof value === 'number') return exact || !isRounded(value);
   if (typeof value !== 'object' || value === null || JSON.isRawJSON(value)) return true;
   if (depth === MAX_DEPTH) {
-    throw new Unreadable('bad-value', `column ${column} nests deeper than ${MAX_DEPTH} levels`);
+    throw new Unreadable(
+      'bad-value',
+      `column ${show(column)} nests deeper than ${MAX_DEPTH} levels`,
+    );
   }
   if (Array.isArray(value)) return value.every((item) => fits(item, column, exact, depth + 1));
   if (!isObject(value)) return true;
@@ -81,9 +84,10 @@ function fits(value: unknown, column: string, exact: boolean, depth: number): bo
  * would two different keys.
  */
 function requireText(value: string, column: string): true {
-  if (value.includes('\0')) throw new Unreadable('bad-value', `column ${column} holds U+0000`);
+  if (value.includes('\0'))
+    throw new Unreadable('bad-value', `column ${show(column)} holds U+0000`);
   if (!value.isWellFormed()) {
-    throw new Unreadable('bad-value', `column ${column} holds half a surrogate pair`);
+    throw new Unreadable('bad-value', `column ${show(column)} holds half a surrogate pair`);
   }
   return true;
 }

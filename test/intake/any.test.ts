@@ -1,0 +1,76 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { readCloudEvents } from '../../src/intake/cloudevent.ts';
+import { readChange } from '../../src/intake/debezium.ts';
+import { flattened, insert, kafkaEvent } from './messages.ts';
+
+const kinds = ['row', 'truncate', 'ignored', 'unreadable'];
+
+test('whatever bytes an event holds, they are read as something', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array(), fc.json()), (value) => {
+      expect(kinds).toContain(readChange(kafkaEvent(Buffer.from(value))).kind);
+    }),
+  );
+});
+
+test('whatever stands in place of a field, the message is read as something', () => {
+  const messages = [
+    insert,
+    flattened,
+    { specversion: '1.0', type: 'io.debezium.x', iodebeziumop: 'c', data: insert },
+  ];
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...messages),
+      fc.nat(40),
+      fc.jsonValue(),
+      (message, place, value) => {
+        const text = JSON.stringify(message);
+        const fields = [...text.matchAll(/:("[^"]*"|[\d.]+|null)/g)];
+        const field = fields[place % fields.length]!;
+        const changed = `${text.slice(0, field.index)}:${JSON.stringify(value)}${text.slice(field.index + field[0].length)}`;
+        expect(kinds).toContain(readChange(kafkaEvent(changed)).kind);
+      },
+    ),
+  );
+});
+
+test('whatever a column holds, its row is written again as it came', () => {
+  fc.assert(
+    fc.property(
+      fc.dictionary(fc.string(), fc.oneof(fc.bigInt(), fc.integer(), fc.boolean())),
+      (columns) => {
+        const fields = Object.entries(columns).map(
+          ([name, value]) => `${JSON.stringify(name)}:${value}`,
+        );
+        const after = `{${fields.join(',')}}`;
+        const reading = readChange(
+          kafkaEvent(JSON.stringify(insert).replace(/"after":\{.*?\}/, () => `"after":${after}`)),
+        );
+        const written = JSON.stringify(reading.kind === 'row' && reading.row);
+        expect(sorted(written)).toEqual(sorted(after));
+      },
+    ),
+  );
+});
+
+test('whatever is sent as a structured event, it is read as something', () => {
+  const headers = { 'content-type': 'application/cloudevents+json' };
+  fc.assert(
+    fc.property(fc.json(), fc.boolean(), (text, batch) => {
+      const body = Buffer.from(batch ? `[${text}]` : text);
+      if (batch) headers['content-type'] = 'application/cloudevents-batch+json';
+      expect(['event', 'batch', 'none']).toContain(readCloudEvents(headers, body).kind);
+    }),
+  );
+});
+
+/** Columns as text: names like "0" come first in an object, and `__proto__` is left out. */
+function sorted(text: string): string[] {
+  return text
+    .slice(1, -1)
+    .split(',')
+    .filter((column) => !column.startsWith('"__proto__"'))
+    .toSorted();
+}
