@@ -64,6 +64,48 @@ program
     (await import('./retry.ts')).run(fn, key, options),
   );
 
+for (const [name, paused, what] of [
+  [
+    'pause',
+    true,
+    'start no more runs of a function; events are still taken and sets still completed',
+  ],
+  ['resume', false, 'start runs of a paused function again'],
+] as const) {
+  program
+    .command(name)
+    .description(what)
+    .argument('<function>', 'name of the function')
+    .action(async (fn: string) => (await import('./pause.ts')).run(fn, paused));
+}
+
+program
+  .command('parked')
+  .description('list events that were kept aside, newest first, with the reason; or show one whole')
+  .argument('[id]', 'number of one event')
+  .option('--limit <n>', 'at most so many', '50')
+  .option('--json', 'one JSON object a line')
+  .addHelpText('after', '\nExamples:\n  muster parked\n  muster parked 17')
+  .action(async (id: string | undefined, options: ParkedOptions) =>
+    (await import('./parked.ts')).run(id, options),
+  );
+
+program
+  .command('redeliver')
+  .description(
+    'post parked events again, once their cause is mended; those that are taken are parked no more',
+  )
+  .argument('[id...]', 'numbers of events; all of them unless given')
+  .option('--reason <reason>', 'only events parked for this reason')
+  .option('--to <url>', 'where Muster listens', 'http://127.0.0.1:8080')
+  .addHelpText(
+    'after',
+    '\nExample:\n  muster redeliver --reason position-restarted --to http://127.0.0.1:8080',
+  )
+  .action(async (ids: string[], options: RedeliverOptions) =>
+    (await import('./redeliver.ts')).run(ids, options),
+  );
+
 program
   .command('send')
   .description(
@@ -86,6 +128,16 @@ program
   .argument('<source>', "name of the connector (Debezium's topic.prefix)")
   .addHelpText('after', '\nExample:\n  muster epoch bump postgres')
   .action(async (source: string) => (await import('./epoch.ts')).run(source));
+
+export interface ParkedOptions {
+  readonly limit: string;
+  readonly json?: boolean;
+}
+
+export interface RedeliverOptions {
+  readonly reason?: string;
+  readonly to: string;
+}
 
 export interface SetsOptions {
   readonly waiting?: boolean;

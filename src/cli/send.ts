@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { post } from './post.ts';
 
 /** Posts each event of a file and prints the answer; throws at the end if one was not taken. */
 export async function run(file: string, options: { to: string }): Promise<void> {
@@ -6,16 +7,9 @@ export async function run(file: string, options: { to: string }): Promise<void> 
   const events = split(text);
   let refused = 0;
   for (const [i, event] of events.entries()) {
-    const response = await fetch(options.to, { method: 'POST', ...toRequest(event, i) }).catch(
-      (error: Error) => {
-        throw new Error(
-          `${options.to} can't be reached: ${(error.cause as Error | undefined)?.message ?? error.message}`,
-        );
-      },
-    );
-    const answer = await response.text();
-    process.stdout.write(`${response.status} ${answer}\n`);
-    if (!response.ok) refused++;
+    const { status, text: answer } = await post(options.to, ...toRequest(event, i));
+    process.stdout.write(`${status} ${answer}\n`);
+    if (status >= 300) refused++;
   }
   if (refused > 0) throw new Error(`${refused} of ${events.length} events were refused`);
 }
@@ -30,13 +24,13 @@ function split(text: string): string[] {
   }
 }
 
-function toRequest(event: string, i: number): { headers: Record<string, string>; body: string } {
+function toRequest(event: string, i: number): [headers: Record<string, string>, body: string] {
   const prefer = 'return=representation';
   if (/"specversion"\s*:/.test(event)) {
-    return { headers: { 'content-type': 'application/cloudevents+json', prefer }, body: event };
+    return [{ 'content-type': 'application/cloudevents+json', prefer }, event];
   }
-  return {
-    headers: {
+  return [
+    {
       'ce-specversion': '1.0',
       'ce-id': `send/${Date.now()}/${i}`,
       'ce-source': '/muster/send',
@@ -44,6 +38,6 @@ function toRequest(event: string, i: number): { headers: Record<string, string>;
       'content-type': 'application/json',
       prefer,
     },
-    body: event,
-  };
+    event,
+  ];
 }

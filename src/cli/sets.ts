@@ -1,5 +1,6 @@
 import { functionId, withDatabase } from './database.ts';
 import type { SetsOptions } from './muster.ts';
+import { wholeNumber } from './number.ts';
 
 interface SetRow {
   function: string;
@@ -11,9 +12,7 @@ interface SetRow {
 }
 
 export async function run(fn: string | undefined, options: SetsOptions): Promise<void> {
-  const limit = Number(options.limit);
-  if (!Number.isInteger(limit) || limit < 1)
-    throw new Error(`--limit must be a whole number, not '${options.limit}'`);
+  const limit = wholeNumber('--limit', options.limit);
   const rows = await withDatabase(async (database) => {
     if (fn !== undefined) await functionId(database, fn);
     const result = await database.control.query<SetRow>(

@@ -32,6 +32,7 @@ create table muster.function (
   gate_of       bigint[] not null,     -- ... of these bits are set; see muster.complete
   overdue_after interval,
   concurrency   int,                   -- runs at a time over all pods; null = no bound
+  paused        boolean not null default false,  -- events are filed, no run is started
   reviewed      int not null           -- the generation whose rule every set has been held against
 );
 

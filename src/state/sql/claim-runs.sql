@@ -5,6 +5,7 @@
 with due as materialized (
   select function, key from muster.run
   where function = $1 and state = 'ready' and wanted and due_at <= now()
+    and not (select paused from muster.function where id = $1)
   order by due_at
   limit $3
   for update skip locked

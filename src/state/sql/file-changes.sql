@@ -83,7 +83,7 @@ j as (
          c.complete,
          coalesce(muster.complete(s.old_counts, f.need, f.gate_need, f.gate_of), false) as was_complete,
          -- a bound over all pods is kept by claim-runs.sql alone
-         f.concurrency is null and s.live > 0
+         f.concurrency is null and not f.paused and s.live > 0
            and c.complete as leasable
   from s join muster.function f on f.id = s.function,
        lateral (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0) as c (complete)
