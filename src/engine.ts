@@ -1,5 +1,6 @@
 import type { Config } from './config.ts';
 import type { FunctionDefinition, Log } from './function.ts';
+import { timeoutMs } from './runs/attempt.ts';
 import { Loop } from './loop.ts';
 import type { Metrics } from './metrics.ts';
 import { httpSink, stdoutSink } from './publish/sink.ts';
@@ -42,6 +43,7 @@ export async function startEngine(
     url: config.DATABASE_URL,
     writers: config.WRITERS,
     handlers: config.CONCURRENCY,
+    handlerIdleMs: Math.max(...definitions.map(timeoutMs)) + 60_000,
     statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,
     onIdleError: (error) => log.warn({ error: error.message }, 'a database connection was lost'),
   });

@@ -1,11 +1,13 @@
-import { pino } from 'pino';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino, type Logger } from 'pino';
 import type { Config } from './config.ts';
-import { startEngine } from './engine.ts';
+import { startEngine, type Engine } from './engine.ts';
 import type { FunctionDefinition } from './function.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
 import type { Count } from './intake/refusal.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { mayPass, unavailable } from './state/database.ts';
 
 /**
  * Serves functions: starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else handles
@@ -20,7 +22,8 @@ export async function serve(
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const metrics = createMetrics();
-  const engine = await startEngine(config, definitions, log, metrics);
+  const engine = await startPatiently(config, definitions, log, metrics, stopped);
+  if (engine === null) return;
 
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
@@ -50,6 +53,28 @@ export async function serve(
   await engine.stop();
   await app.close();
   log.info({}, 'stopped');
+}
+
+/**
+ * Starts the engine, again and again while the database does not answer: a process that gave up
+ * instead would be restarted at ever longer intervals. Null if it was told to stop meanwhile.
+ */
+async function startPatiently(
+  config: Config,
+  definitions: readonly FunctionDefinition[],
+  log: Logger,
+  metrics: Metrics,
+  stopped: Promise<string>,
+): Promise<Engine | null> {
+  for (;;) {
+    try {
+      return await startEngine(config, definitions, log, metrics);
+    } catch (error) {
+      if (!mayPass(error)) throw error;
+      log.warn({ error: unavailable(error).message }, 'the database does not answer, trying again');
+      if ((await Promise.race([sleep(1_000, null), stopped])) !== null) return null;
+    }
+  }
 }
 
 function stopRequested(withStdin: boolean): Promise<string> {

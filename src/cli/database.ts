@@ -7,6 +7,7 @@ export async function withDatabase<T>(work: (database: Database) => Promise<T>):
     url: readConfig(process.env).DATABASE_URL,
     writers: 1,
     handlers: 1,
+    handlerIdleMs: 60_000,
     statementTimeoutMs: 60_000,
     onIdleError: () => {},
   });

@@ -1,3 +1,4 @@
+import { milliseconds } from '../duration.ts';
 import { failpoint } from '../failpoint.ts';
 import type {
   CompleteSet,
@@ -20,6 +21,11 @@ export class TimedOut extends Error {
 /** Stable over all attempts of a revision, so that it can serve as an idempotency key elsewhere. */
 export function runIdOf(fn: string, lease: Lease): string {
   return `${fn}/${lease.key}/${lease.revision}`;
+}
+
+/** Milliseconds one attempt of the function may take. */
+export function timeoutMs(definition: FunctionDefinition): number {
+  return milliseconds(definition.timeout ?? '5 minutes');
 }
 
 export interface AttemptOptions {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { milliseconds } from '../duration.ts';
 import { failpoint } from '../failpoint.ts';
 import { type FunctionDefinition, type Log, TerminalError } from '../function.ts';
 import type { Slots } from '../state/batcher.ts';
@@ -10,7 +9,7 @@ import { HandlerTx } from '../state/handler-tx.ts';
 import type { Served } from '../state/member.ts';
 import type { OutboxEvent, Runs, StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
-import { attempt, runIdOf } from './attempt.ts';
+import { attempt, runIdOf, timeoutMs } from './attempt.ts';
 import { Completer } from './completer.ts';
 import { toBackoff, waitAfter, type Backoff } from './retry.ts';
 
@@ -45,7 +44,7 @@ interface Handling {
   readonly definition: FunctionDefinition;
   readonly served: Served;
   readonly backoff: Backoff;
-  readonly timeoutMs: number;
+  readonly limitMs: number;
 }
 
 interface Running {
@@ -79,7 +78,7 @@ export class Runner implements Slots {
           definition,
           served,
           backoff: toBackoff(definition.retry),
-          timeoutMs: milliseconds(definition.timeout ?? '5 minutes'),
+          limitMs: timeoutMs(definition),
         },
       ]),
     );
@@ -211,7 +210,7 @@ export class Runner implements Slots {
   }
 
   async #run(lease: Lease, members: readonly StoredMember[]): Promise<void> {
-    const { definition, served, backoff, timeoutMs } = this.#handling.get(lease.function)!;
+    const { definition, served, backoff, limitMs } = this.#handling.get(lease.function)!;
     const { abort } = this.#running.get(nameOf(lease))!;
     const startedAt = performance.now();
     const log = withFields(this.#options.log, {
@@ -239,7 +238,7 @@ export class Runner implements Slots {
         lease,
         members,
         tx,
-        timeoutMs,
+        timeoutMs: limitMs,
         signal: abort.signal,
         log,
       });

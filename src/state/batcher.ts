@@ -30,7 +30,10 @@ export interface BatcherOptions {
 interface Item {
   readonly rows: readonly MemberRow[];
   readonly origin: Origin;
+  /** Of the rows, as the statement sends them. */
   readonly bytes: number;
+  /** Kept in memory until the event is answered: the rows and the event itself. */
+  readonly held: number;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (error: Unavailable) => void;
 }
@@ -62,12 +65,13 @@ export class Batcher {
   /** Resolves when the rows are committed; throws {@link Unavailable}. */
   file(rows: readonly MemberRow[], origin: Origin): Promise<Outcome> {
     const bytes = sizeOf(rows);
-    if (this.#bytes + bytes > this.#options.maxBytes && this.#bytes > 0) {
+    const held = bytes + origin.body.byteLength;
+    if (this.#bytes + held > this.#options.maxBytes && this.#bytes > 0) {
       throw new Unavailable('overload', `${this.#bytes} bytes of events wait for the database`);
     }
-    this.#bytes += bytes;
+    this.#bytes += held;
     return new Promise((resolve, reject) => {
-      this.#queue.push({ rows, origin, bytes, resolve, reject });
+      this.#queue.push({ rows, origin, bytes, held, resolve, reject });
       // One turn of the event loop lets requests that arrived together share a statement.
       if (!this.#scheduled && this.#writing < this.#options.writers) {
         this.#scheduled = true;
@@ -85,7 +89,7 @@ export class Batcher {
       this.#writing++;
       void this.#write(batch).finally(() => {
         this.#writing--;
-        for (const item of batch) this.#bytes -= item.bytes;
+        for (const item of batch) this.#bytes -= item.held;
         this.#pump();
       });
     }

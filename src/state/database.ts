@@ -22,6 +22,8 @@ export interface DatabaseOptions {
   readonly writers: number;
   /** Connections for transactions of handlers. */
   readonly handlers: number;
+  /** A transaction of a handler may be idle so long: beyond what any handler is allowed to take. */
+  readonly handlerIdleMs: number;
   /** A statement may take so long before the server ends it. */
   readonly statementTimeoutMs: number;
   readonly onIdleError: (error: Error) => void;
@@ -55,7 +57,9 @@ export function openDatabase(options: DatabaseOptions): Database {
   const pools = {
     writers: pool('writer', options.writers, [...PINNED, limit]),
     control: pool('control', 3, [...PINNED, limit]),
-    handlers: pool('handler', options.handlers, ['idle_in_transaction_session_timeout=600000']),
+    handlers: pool('handler', options.handlers, [
+      `idle_in_transaction_session_timeout=${options.handlerIdleMs}`,
+    ]),
   };
   return {
     ...pools,
@@ -77,6 +81,21 @@ export function sqlState(error: unknown): string | null {
  */
 export function isBadValue(error: unknown): boolean {
   return /^(21|22|23|54)/.test(sqlState(error) ?? '');
+}
+
+/**
+ * Is the server away or busy (no connection, shutting down, starting up, too many clients), and not
+ * refusing us for good (wrong password, no such database, schema not migrated)?
+ */
+export function mayPass(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state !== null) return /^(08|53|57)/.test(state);
+  return (
+    error instanceof Error &&
+    /ECONN|ETIMEDOUT|EAI_AGAIN|terminated|timeout/.test(
+      `${error}${(error as { code?: string }).code}`,
+    )
+  );
 }
 
 /** Lost to a neighbour (deadlock, serialization): the same statement, sent again, works. */

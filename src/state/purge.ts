@@ -67,11 +67,15 @@ async function purgeSets(
   purged: Purged,
 ): Promise<void> {
   for (let after = ''; ;) {
-    const { rows } = await database.control.query<{ key: string; old: boolean }>({
+    const { rows } = await database.control.query<{ key: string; old: boolean; empty: boolean }>({
       ...PAGE_DONE_SETS,
       values: [functionId, after, keepSeconds, PAGE],
     });
     const keys = rows.filter((row) => row.old).map((row) => row.key);
+    const empty = rows.filter((row) => row.empty && !row.old).map((row) => row.key);
+    if (empty.length > 0) {
+      await database.control.query({ ...DROP_EMPTY_SETS, values: [functionId, empty] });
+    }
     if (keys.length > 0) {
       const removed = await transaction(database.control, async (client) => {
         const result = await client.query<{ members: number }>({

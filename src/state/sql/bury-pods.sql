@@ -8,8 +8,8 @@ lost as materialized (
   select r.function, r.key from muster.run r
   where r.state = 'running'
     and not exists (select from muster.pod p where p.id = r.pod and p.lease_until >= now())
-  order by r.function, r.key
-  for update
+  -- a row that is locked is being finished, or was; the next round sees which
+  for update skip locked
 )
 update muster.run r
 set state = 'ready', pod = null, due_at = now(), error = 'lease lost: the pod that ran it died or hung'

@@ -1,10 +1,12 @@
 -- Leases due runs of one function to a pod, oldest first. SKIP LOCKED waits for nobody, so it needs
--- no order; a neighbour's claim takes other rows.
+-- no order; a neighbour's claim takes other rows. A pod whose lease is over gets nothing: what it took
+-- would be freed again at once, at the cost of an attempt.
 --
 -- $1 function  $2 pod  $3 at most so many
 with due as materialized (
   select function, key from muster.run
   where function = $1 and state = 'ready' and wanted and due_at <= now()
+    and exists (select from muster.pod where id = $2 and lease_until > now())
     and not (select paused from muster.function where id = $1)
   order by due_at
   limit $3

@@ -109,12 +109,16 @@ r as (
        from muster.next_run(r, excluded) v)
   where r.wanted <> excluded.wanted or r.state <> 'ready'
   returning new.function, new.key, new.revision, new.token, new.attempt,
-            new.state = 'running' and new.token > coalesce(old.token, 0) as leased
+            new.state, new.state = 'running' and new.token > coalesce(old.token, 0) as leased
 ),
 armed as (
+  -- A set waits for its deadline from its first row, and again when it breaks before its run began.
   insert into muster.timer as t (function, key, due_at)
   select function, key, now() + overdue_after from j
-  where overdue_after is not null and live > 0 and not complete and (old_live = 0 or was_complete)
+  where overdue_after is not null and live > 0 and not complete
+    and (old_live = 0
+         or was_complete and exists (select from r where r.function = j.function and r.key = j.key
+                                     and r.state in ('ready', 'failed')))
   order by function, key collate "C"
   on conflict (function, key) do update set due_at = excluded.due_at, fired_at = null
 ),
