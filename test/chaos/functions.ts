@@ -1,0 +1,72 @@
+import pg from 'pg';
+import {
+  defineFunction,
+  type FunctionDefinition,
+  type HandlerContext,
+} from '../../src/function.ts';
+
+/**
+ * The tables in which handlers leave traces: `started` as soon as an attempt begins, whatever becomes
+ * of it; `effect` in the handler's transaction. No unique constraint, on purpose: an effect that
+ * happened twice stands there twice.
+ */
+export const TRACES = `
+  create table started (run text not null, attempt int not null, pid int not null);
+  create table effect (run text not null, attempt int not null, pid int not null);
+`;
+
+/** The key of a gate: a handler waits at it for as long as a test holds the advisory lock. */
+export function gateOf(key: string, attempt: number): string {
+  return `${key} attempt ${attempt}`;
+}
+
+let traces: pg.Pool | null = null;
+
+async function trace(text: string, values: unknown[]): Promise<void> {
+  if (traces === null) {
+    traces = new pg.Pool({ connectionString: process.env['DATABASE_URL'], max: 20 });
+    traces.on('error', () => {});
+  }
+  await traces.query(text, values);
+}
+
+async function handle(key: string, { tx, runId, attempt }: HandlerContext) {
+  const values = [runId, attempt, process.pid];
+  await trace('insert into started values ($1, $2, $3)', values);
+  if (key.startsWith('killer')) process.kill(process.pid, 'SIGKILL');
+  if (key.startsWith('gated')) {
+    const gate = [gateOf(key, attempt)];
+    await trace(
+      'select pg_advisory_lock_shared(hashtext($1)), pg_advisory_unlock_shared(hashtext($1))',
+      gate,
+    );
+  }
+  if (key.startsWith('slow')) await trace('select pg_sleep(0.05)', []);
+  await tx.query('insert into effect values ($1, $2, $3)', values);
+  return [{ type: 'set.handled' }];
+}
+
+const partsOf = <const T extends string>(table: T) =>
+  ({
+    a: { table, key: 'k', where: { kind: 'a' } },
+    b: { table, key: 'k', where: { kind: 'b' } },
+  }) as const;
+
+/** Runs that are born leased: the process that completes a set starts its handler. */
+const pair = defineFunction({
+  name: 'pair',
+  parts: partsOf('public.item'),
+  retry: { attempts: 5, first: '10 milliseconds', max: '20 milliseconds' },
+  handle: (set, context) => handle(set.keyText, context),
+});
+
+/** Runs that are always claimed, because their number is bounded over all processes. */
+const bounded = defineFunction({
+  name: 'bounded',
+  parts: partsOf('public.bounded'),
+  concurrency: 4,
+  retry: { attempts: 3, first: '10 milliseconds', max: '20 milliseconds' },
+  handle: (set, context) => handle(set.keyText, context),
+});
+
+export const definitions: readonly FunctionDefinition[] = [pair, bounded];

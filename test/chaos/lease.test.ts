@@ -1,0 +1,88 @@
+import { expect } from 'vitest';
+import { deliver, envelope } from '../support/sender.ts';
+import type { TestProcess } from '../support/process.ts';
+import { until } from '../support/until.ts';
+import { begun, settled, test } from './test.ts';
+
+/** Both parts of a set, delivered one after the other. */
+async function complete(pod: TestProcess, k: string): Promise<void> {
+  await deliver(() => pod.url, envelope('c', 1, { id: `${k}a`, k, kind: 'a' }));
+  await deliver(() => pod.url, envelope('c', 2, { id: `${k}b`, k, kind: 'b' }));
+}
+
+test('a process that is paused past its lease and wakes up commits nothing', async ({
+  db,
+  chaos,
+}) => {
+  const open = await chaos.hold('gated');
+  const sleeper = await chaos.launch().serving();
+  await complete(sleeper, 'gated');
+  await begun(db, 1);
+  sleeper.kill('SIGSTOP');
+  const heir = await chaos.launch().serving();
+  await settled(db, 1);
+  await open();
+  sleeper.kill('SIGCONT');
+  await until(() => metric(sleeper, 'muster_runs_total{function="pair",verdict="fenced"} 1'));
+
+  expect(await chaos.traces('started')).toEqual([
+    { run: 'pair/gated/1', attempt: 1, pid: sleeper.pid },
+    { run: 'pair/gated/1', attempt: 2, pid: heir.pid },
+  ]);
+  expect(await chaos.traces('effect')).toEqual([
+    { run: 'pair/gated/1', attempt: 2, pid: heir.pid },
+  ]);
+  expect(chaos.sink.ids).toEqual(['pair/gated/1/0']);
+});
+
+test('a commit is refused once another process holds the run, though nobody told the first', async ({
+  db,
+  chaos,
+}) => {
+  const open = await chaos.hold('gated', 1);
+  const openHeir = await chaos.hold('gated', 2);
+  // It renews every 200 s, so nothing but the fence stands between it and a second effect.
+  const unaware = await chaos.launch({ LEASE_SECONDS: '600' }).serving();
+  await complete(unaware, 'gated');
+  await begun(db, 1);
+  await db.query(`update muster.pod set lease_until = now() - interval '1 second'`);
+  const heir = await chaos.launch().serving();
+  await begun(db, 2);
+  await open();
+  await until(() => metric(unaware, 'muster_runs_total{function="pair",verdict="fenced"} 1'));
+  expect(await chaos.traces('effect')).toEqual([]);
+  await openHeir();
+  await settled(db, 1);
+  expect(await chaos.traces('effect')).toEqual([
+    { run: 'pair/gated/1', attempt: 2, pid: heir.pid },
+  ]);
+});
+
+test('a handler that takes many times its lease runs once, beside a process with free slots', async ({
+  db,
+  chaos,
+}) => {
+  const open = await chaos.hold('gated');
+  const patient = await chaos.launch().serving();
+  await chaos.launch().serving();
+  await complete(patient, 'gated');
+  await begun(db, 1);
+  await until(
+    async () =>
+      (
+        await db.query(
+          `select from muster.run where state = 'running' and now() > started_at + interval '3 seconds'`,
+        )
+      ).length === 1,
+  );
+  await open();
+  await settled(db, 1);
+  const run = { run: 'pair/gated/1', attempt: 1, pid: patient.pid };
+  expect(await chaos.traces('started')).toEqual([run]);
+  expect(await chaos.traces('effect')).toEqual([run]);
+});
+
+async function metric(pod: TestProcess, line: string): Promise<boolean> {
+  const text = await (await fetch(`${pod.url}/metrics`)).text();
+  return text.split('\n').includes(line);
+}

@@ -1,0 +1,83 @@
+import { expect } from 'vitest';
+import { deliver, envelope, post } from '../support/sender.ts';
+import { until } from '../support/until.ts';
+import { begun, queued, settled, test } from './test.ts';
+
+const part = (k: string, kind: string, lsn: number) =>
+  envelope('c', lsn, { id: k + kind, k, kind });
+
+test('at SIGTERM a process answers what it has, refuses what is new, ends its runs and exits with 0', async ({
+  db,
+  chaos,
+}) => {
+  const open = await chaos.hold('gated');
+  const pod = await chaos.launch().serving();
+  const url = () => pod.url;
+  await deliver(url, part('gated', 'a', 1));
+  await deliver(url, part('gated', 'b', 2));
+  await begun(db, 1);
+
+  const barrier = await db.pool.connect();
+  await barrier.query('begin');
+  await barrier.query('lock table muster.member in exclusive mode');
+  const inFlight = post(pod.url, part('other', 'a', 3));
+  await queued(db, 'muster.member');
+  expect(await (await fetch(`${pod.url}/health/readiness`)).text()).toBe('ready');
+  pod.kill('SIGTERM');
+  await until(async () => (await fetch(`${pod.url}/health/readiness`)).status === 503);
+  expect((await fetch(`${pod.url}/health/liveness`)).status).toBe(200);
+  expect(await post(pod.url, part('late', 'a', 4))).toEqual({ status: 503, reason: 'draining' });
+  await barrier.query('rollback');
+  barrier.release();
+  expect(await inFlight).toEqual({ status: 204, reason: null });
+  await open();
+
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+  expect(await db.query('select id from muster.member order by id')).toEqual([
+    { id: 'gateda' },
+    { id: 'gatedb' },
+    { id: 'othera' },
+  ]);
+  expect(await db.query('select state, attempt from muster.run')).toEqual([
+    { state: 'done', attempt: 1 },
+  ]);
+  expect(await db.query('select from muster.pod')).toEqual([]);
+  expect(await chaos.traces('effect')).toHaveLength(1);
+});
+
+test('a handler that outlives the grace at SIGTERM goes back without an attempt counted', async ({
+  db,
+  chaos,
+}) => {
+  const open = await chaos.hold('gated');
+  const pod = await chaos.launch({ DRAIN_SECONDS: '1', LEASE_SECONDS: '60' }).serving();
+  const url = () => pod.url;
+  await deliver(url, part('gated', 'a', 1));
+  await deliver(url, part('gated', 'b', 2));
+  await begun(db, 1);
+  pod.kill('SIGTERM');
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+  expect(await db.query('select state, attempt, error from muster.run')).toEqual([
+    { state: 'ready', attempt: 0, error: null },
+  ]);
+  expect(await chaos.traces('effect')).toEqual([]);
+
+  await open();
+  const heir = await chaos.launch().serving();
+  await settled(db, 1);
+  expect(await chaos.traces('effect')).toEqual([
+    { run: 'pair/gated/1', attempt: 1, pid: heir.pid },
+  ]);
+});
+
+test('a process that is told to stop while it starts stops', async ({ db, chaos }) => {
+  const barrier = await db.pool.connect();
+  await barrier.query('begin');
+  await barrier.query('lock table muster.function in exclusive mode');
+  const pod = chaos.launch();
+  await queued(db, 'muster.function');
+  pod.kill('SIGTERM');
+  await barrier.query('rollback');
+  barrier.release();
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+});

@@ -1,0 +1,82 @@
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { TestProcess } from '../support/process.ts';
+import { startSink, type TestSink } from '../support/sink.ts';
+import { test as base, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+import { gateOf, TRACES } from './functions.ts';
+
+const SERVE = fileURLToPath(new URL('serve.ts', import.meta.url));
+
+/** Processes and their surroundings, for tests that kill and pause them. */
+export interface Chaos {
+  readonly sink: TestSink;
+  /** Starts a process that serves the functions of this folder; killed when the test ends. */
+  launch(settings?: Record<string, string>): TestProcess;
+  /** Lets the handler of that set wait in that attempt; what is given back lets it go on. */
+  hold(key: string, attempt?: number): Promise<() => Promise<void>>;
+  /** Rows of `started` or `effect`, in order of the run. */
+  traces(table: 'started' | 'effect'): Promise<{ run: string; attempt: number; pid: number }[]>;
+}
+
+export const test = base.extend<{ chaos: Chaos }>({
+  chaos: async ({ db }, use) => {
+    await db.query(TRACES);
+    const sink = await startSink();
+    const processes: TestProcess[] = [];
+    const holders: pg.Client[] = [];
+    await use({
+      sink,
+      launch(settings = {}) {
+        const launched = new TestProcess(SERVE, [], {
+          DATABASE_URL: db.url,
+          HOST: '127.0.0.1',
+          PORT: '0',
+          LEASE_SECONDS: '1',
+          DRAIN_SECONDS: '10',
+          K_SINK: sink.url,
+          ...settings,
+        });
+        processes.push(launched);
+        return launched;
+      },
+      async hold(key, attempt = 1) {
+        const holder = new pg.Client(db.url);
+        holders.push(holder);
+        await holder.connect();
+        await holder.query('select pg_advisory_lock(hashtext($1))', [gateOf(key, attempt)]);
+        return async () => {
+          await holder.query('select pg_advisory_unlock_all()');
+        };
+      },
+      traces: (table) => db.query(`select * from ${table} order by run, attempt`),
+    });
+    for (const each of processes) each.kill('SIGKILL');
+    await Promise.all(processes.map((each) => each.exited));
+    await Promise.all(holders.map((each) => each.end()));
+    await sink.close();
+  },
+});
+
+/** Waits until so many attempts have begun. */
+export async function begun(db: TestDatabase, n: number): Promise<void> {
+  await until(async () => (await db.query('select from started')).length >= n);
+}
+
+/** Waits until so many runs are done and their events sent. */
+export async function settled(db: TestDatabase, n: number): Promise<void> {
+  await until(
+    async () =>
+      (await db.query(`select from muster.run where state = 'done'`)).length === n &&
+      (await db.query('select from muster.outbox where sent_at is not null')).length === n,
+  );
+}
+
+/** Waits until somebody waits for a lock on that table. */
+export async function queued(db: TestDatabase, table: string): Promise<void> {
+  const waiting = `
+    select from pg_locks
+    where not granted and relation = $1::regclass
+      and database = (select oid from pg_database where datname = current_database())`;
+  await until(async () => (await db.query(waiting, [table])).length > 0);
+}

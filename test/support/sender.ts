@@ -1,0 +1,65 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A change of one row as Debezium's JsonConverter writes it. */
+export function envelope(
+  op: 'c' | 'u' | 'd',
+  lsn: number,
+  row: object,
+  table = 'public.item',
+): string {
+  const [schema, name] = table.split('.');
+  const image = op === 'd' ? { before: row, after: null } : { before: null, after: row };
+  const source = { name: 'test', schema, table: name, lsn, ts_ms: BORN + lsn, snapshot: 'false' };
+  return JSON.stringify({ ...image, source, op, ts_ms: BORN + lsn });
+}
+
+const BORN = Date.now();
+
+/** How one try to deliver an event ended: the status with the reason of a refusal, or why there was none. */
+export interface Try {
+  readonly status: number | null;
+  readonly reason: string | null;
+}
+
+/** One POST as a KafkaSource makes it; no answer within `ms` counts as none. */
+export async function post(url: string, body: string, ms = 5_000): Promise<Try> {
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: {
+        'ce-specversion': '1.0',
+        'ce-id': 'partition:0/offset:1',
+        'ce-source': '/apis/v1/namespaces/default/kafkasources/test#items',
+        'ce-type': 'dev.knative.kafka.event',
+        prefer: 'reply',
+      },
+      body,
+      signal: AbortSignal.timeout(ms),
+    });
+    await response.arrayBuffer();
+    return { status: response.status, reason: response.headers.get('kne-reason') };
+  } catch (error) {
+    const { message, cause } = error as Error;
+    return { status: null, reason: cause instanceof Error ? cause.message : message };
+  }
+}
+
+/**
+ * Delivers an event at least once, as a KafkaSource: no answer, 404, 408, 409, 429 and 5xx are tried
+ * again, to wherever `url` leads by then. Gives back every try; throws for an answer that is final.
+ */
+export async function deliver(url: () => string, body: string, ms = 30_000): Promise<Try[]> {
+  const tries: Try[] = [];
+  const end = performance.now() + ms;
+  for (;;) {
+    const tried = await post(url(), body);
+    tries.push(tried);
+    const { status } = tried;
+    if (status !== null && status < 300) return tries;
+    if (status !== null && status < 500 && ![404, 408, 409, 429].includes(status)) {
+      throw new Error(`the event was refused for good: ${status} ${tried.reason}`);
+    }
+    if (performance.now() > end) throw new Error(`not delivered: ${JSON.stringify(tries.at(-1))}`);
+    await sleep(20);
+  }
+}
