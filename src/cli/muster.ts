@@ -93,17 +93,35 @@ program
 program
   .command('redeliver')
   .description(
-    'post parked events again, once their cause is mended; those that are taken are parked no more',
+    'post parked events again, or those of a dead-letter topic, once their cause is mended',
   )
-  .argument('[id...]', 'numbers of events; all of them unless given')
+  .argument('[id...]', 'numbers of parked events; all of them unless given')
   .option('--reason <reason>', 'only events parked for this reason')
+  .option('--dead-letters <topic>', 'events that the source could not deliver, from this topic')
+  .addOption(brokersOption())
   .option('--to <url>', 'where Muster listens', 'http://127.0.0.1:8080')
   .addHelpText(
     'after',
-    '\nExample:\n  muster redeliver --reason position-restarted --to http://127.0.0.1:8080',
+    '\nExamples:\n  muster redeliver --reason position-restarted --to http://127.0.0.1:8080\n  muster redeliver --dead-letters recordings-dead --brokers kafka:9092',
   )
   .action(async (ids: string[], options: RedeliverOptions) =>
     (await import('./redeliver.ts')).run(ids, options),
+  );
+
+program
+  .command('tail')
+  .description('print the changes in a topic as Muster understands them, until Ctrl-C')
+  .argument('<topic>', 'e.g. postgres.datastore.signal')
+  .addOption(brokersOption().makeOptionMandatory())
+  .option('--raw', 'the messages as they are: partition:offset, key, value')
+  .option('--from-beginning', 'from the oldest message on')
+  .option('--to-end', 'end once everything that is there now is printed')
+  .addHelpText(
+    'after',
+    '\nExample:\n  muster tail postgres.datastore.signal --brokers localhost:9092 --from-beginning',
+  )
+  .action(async (topic: string, options: TailOptions) =>
+    (await import('./tail.ts')).run(topic, options),
   );
 
 program
@@ -134,8 +152,17 @@ export interface ParkedOptions {
   readonly json?: boolean;
 }
 
+export interface TailOptions {
+  readonly brokers: string;
+  readonly raw?: boolean;
+  readonly fromBeginning?: boolean;
+  readonly toEnd?: boolean;
+}
+
 export interface RedeliverOptions {
   readonly reason?: string;
+  readonly deadLetters?: string;
+  readonly brokers?: string;
   readonly to: string;
 }
 
@@ -145,6 +172,12 @@ export interface SetsOptions {
   readonly failed?: boolean;
   readonly limit: string;
   readonly json?: boolean;
+}
+
+function brokersOption(): Option {
+  return new Option('--brokers <list>', 'Kafka brokers, host:port, separated by commas').env(
+    'KAFKA_BROKERS',
+  );
 }
 
 try {

@@ -1,4 +1,5 @@
-import { listParked, unpark, type ParkedEvent } from '../state/parked.ts';
+import type { Database } from '../state/database.ts';
+import { listParked, unpark, type ParkedEvent, type ParkedFilter } from '../state/parked.ts';
 import { withDatabase } from './database.ts';
 import type { RedeliverOptions } from './muster.ts';
 import { wholeNumber } from './number.ts';
@@ -6,33 +7,55 @@ import { post } from './post.ts';
 
 const PAGE = 100;
 
-/** Posts parked events as they came; throws at the end if one is still parked or refused. */
-export async function run(given: readonly string[], options: RedeliverOptions): Promise<void> {
+/** Posts events as they came; throws at the end if one is still parked or refused. */
+export async function run(ids: readonly string[], options: RedeliverOptions): Promise<void> {
+  if (options.deadLetters === undefined) return redeliverParked(ids, options);
+  if (options.brokers === undefined)
+    throw new Error('--dead-letters needs --brokers, or KAFKA_BROKERS');
+  if (ids.length > 0 || options.reason !== undefined) {
+    throw new Error('--dead-letters takes all events of the topic: give no ids and no --reason');
+  }
+  const { redeliverDeadLetters } = await import('./dead-letters.ts');
+  const taken = await redeliverDeadLetters(options.deadLetters, options.brokers, options.to);
+  process.stdout.write(`${taken} taken\n`);
+}
+
+async function redeliverParked(given: readonly string[], options: RedeliverOptions): Promise<void> {
   const filter = {
     ...(given.length > 0 && { ids: given.map((id) => String(wholeNumber('id', id))) }),
     reason: options.reason,
   };
+  const left: string[] = [];
+  const taken = await withDatabase((database) =>
+    eachParked(database, filter, async (event) => {
+      const { status, text } = await post(options.to, headersOf(event), event.body);
+      if (status === 200 || status === 204) return true;
+      left.push(event.id);
+      process.stdout.write(`${event.id}\t${status}\t${text}\n`);
+      return false;
+    }),
+  );
+  process.stdout.write(`${taken} taken, ${left.length} left\n`);
+  if (left.length > 0) throw new Error(`${left.length} events could not be filed yet`);
+}
+
+/** Hands over parked events page by page, and forgets those that `take` says are filed; gives back how many. */
+async function eachParked(
+  database: Database,
+  filter: ParkedFilter,
+  take: (event: ParkedEvent) => Promise<boolean>,
+): Promise<number> {
   let taken = 0;
-  let left = 0;
-  await withDatabase(async (database) => {
-    for (let before: string | null = null; ;) {
-      const events: ParkedEvent[] = await listParked(database, filter, PAGE, before);
-      if (events.length === 0) return;
-      for (const event of events) {
-        const { status, text } = await post(options.to, headersOf(event), event.body);
-        if (status === 200 || status === 204) {
-          await unpark(database, event.id);
-          taken++;
-        } else {
-          process.stdout.write(`${event.id}\t${status}\t${text}\n`);
-          left++;
-        }
-      }
-      before = events.at(-1)!.id;
+  for (let before: string | null = null; ;) {
+    const events: ParkedEvent[] = await listParked(database, filter, PAGE, before);
+    if (events.length === 0) return taken;
+    for (const event of events) {
+      if (!(await take(event))) continue;
+      await unpark(database, event.id);
+      taken++;
     }
-  });
-  process.stdout.write(`${taken} taken, ${left} left\n`);
-  if (left > 0) throw new Error(`${left} events could not be filed yet`);
+    before = events.at(-1)!.id;
+  }
 }
 
 function headersOf(event: ParkedEvent): Record<string, string> {
