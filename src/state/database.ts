@@ -51,6 +51,9 @@ export function openDatabase(options: DatabaseOptions): Database {
       options: [...COMMON, ...settings].map((setting) => `-c ${setting}`).join(' '),
     });
     made.on('error', options.onIdleError);
+    // The pool listens to idle clients only. One that is lost while a handler holds it would end the
+    // process; whoever holds it learns of it by the next query.
+    made.on('connect', (client) => client.on('error', () => {}));
     return made;
   };
   const limit = `statement_timeout=${options.statementTimeoutMs}`;

@@ -1,0 +1,108 @@
+import { expect } from 'vitest';
+import { defineFunction, type HandlerContext } from '../../src/function.ts';
+import { serverOn, type TestEngine } from '../support/engine.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { deliver, envelope } from '../support/sender.ts';
+import { test as base } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+interface Cut {
+  readonly proxy: Proxy;
+  /** Serves function `pair` by way of the proxy. */
+  serve(handle: (context: HandlerContext) => Promise<void>): Promise<TestEngine & { url: string }>;
+}
+
+const test = base.extend<{ cut: Cut }>({
+  cut: async ({ db }, use) => {
+    await db.query('create table effect (run text not null)');
+    const proxy = await startProxy(db.url);
+    const engines: TestEngine[] = [];
+    await use({
+      proxy,
+      async serve(handle) {
+        const pair = defineFunction({
+          name: 'pair',
+          parts: {
+            a: { table: 'public.item', key: 'k', where: { kind: 'a' } },
+            b: { table: 'public.item', key: 'k', where: { kind: 'b' } },
+          },
+          handle: (_set, context) => handle(context),
+        });
+        const server = await serverOn({ ...db, url: proxy.url }, [pair], { LEASE_SECONDS: '1' });
+        engines.push(server);
+        return server;
+      },
+    });
+    await Promise.all(engines.map((engine) => engine.stop()));
+    await proxy.close();
+  },
+});
+
+const part = (kind: string, lsn: number) => envelope('c', lsn, { id: kind, k: 'x', kind });
+const DONE = `select state, token, attempt from muster.run where state = 'done'`;
+
+test('a connection cut between COMMIT and its answer is a 503, and the run it was given starts all the same', async ({
+  db,
+  cut,
+}) => {
+  let calls = 0;
+  const { url } = await cut.serve(async ({ tx, runId }) => {
+    calls++;
+    await tx.query('insert into effect values ($1)', [runId]);
+  });
+  await deliver(() => url, part('a', 1));
+  const lost = cut.proxy.loseAnswerTo('file-changes');
+  const tries = await deliver(() => url, part('b', 2));
+  await lost;
+  expect(tries).toEqual([
+    { status: 503, reason: 'database' },
+    { status: 204, reason: null },
+  ]);
+  // still by the first lease: taken over by the process that holds it, not freed and claimed again
+  expect(await until(async () => (await db.query(DONE))[0])).toEqual({
+    state: 'done',
+    token: '1',
+    attempt: 1,
+  });
+  expect(calls).toBe(1);
+  expect(await db.query('select * from effect')).toEqual([{ run: 'pair/x/1' }]);
+});
+
+test("the answer to a handler's COMMIT is lost: it counts as done and is not run again", async ({
+  db,
+  cut,
+}) => {
+  let calls = 0;
+  const { url, metrics } = await cut.serve(async ({ tx, runId }) => {
+    calls++;
+    await tx.query('insert into effect values ($1)', [runId]);
+  });
+  const lost = cut.proxy.loseAnswerTo('commit');
+  await deliver(() => url, part('a', 1));
+  await deliver(() => url, part('b', 2));
+  await lost;
+  await until(async () => (await metrics.runs.get()).values.length > 0);
+  expect((await metrics.runs.get()).values).toMatchObject([
+    { labels: { verdict: 'done' }, value: 1 },
+  ]);
+  expect(calls).toBe(1);
+  expect(await db.query('select * from effect')).toEqual([{ run: 'pair/x/1' }]);
+});
+
+test('the answer to the done-mark of a handler without writes is lost: it counts as done', async ({
+  db,
+  cut,
+}) => {
+  let calls = 0;
+  const { url, metrics } = await cut.serve(async () => void calls++);
+  const lost = cut.proxy.loseAnswerTo('finish-runs');
+  await deliver(() => url, part('a', 1));
+  await deliver(() => url, part('b', 2));
+  await lost;
+  await until(async () => (await metrics.runs.get()).values.length > 0);
+  expect((await metrics.runs.get()).values).toMatchObject([
+    { labels: { verdict: 'done' }, value: 1 },
+  ]);
+  expect(calls).toBe(1);
+  expect(await db.query(DONE)).toEqual([{ state: 'done', token: '1', attempt: 1 }]);
+});
