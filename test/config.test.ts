@@ -1,0 +1,192 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { ConfigError, knownFunctions, readConfig, SETTINGS, type Config } from '../src/config.ts';
+
+const DATABASE_URL = 'postgres://muster:pa55word@db.example:5432/state';
+
+/** Good values with what is read from them, and bad ones, of every setting. */
+const VALUES: {
+  readonly [N in keyof typeof SETTINGS]: {
+    readonly good: readonly (readonly [text: string, value: Config[N]])[];
+    readonly bad: readonly string[];
+  };
+} = {
+  DATABASE_URL: {
+    good: [
+      [DATABASE_URL, DATABASE_URL],
+      ['postgresql://localhost/state', 'postgresql://localhost/state'],
+      ['postgres:///state?host=/run/postgresql', 'postgres:///state?host=/run/postgresql'],
+    ],
+    bad: ['mysql://db/state', 'localhost:5432', 'state', 'http://db/state'],
+  },
+  FUNCTIONS: {
+    good: [
+      ['recordings', ['recordings']],
+      [' recordings , recordings', ['recordings', 'recordings']],
+    ],
+    bad: ['Recordings', 'recordings,', 'recordings;other', '../recordings', 'a b'],
+  },
+  HOST: {
+    good: [
+      ['127.0.0.1', '127.0.0.1'],
+      ['::', '::'],
+    ],
+    bad: [],
+  },
+  PORT: {
+    good: [
+      ['0', 0],
+      ['65535', 65_535],
+    ],
+    bad: ['65536', '-1', '80.5', 'http', '0x50', '1e3', '８０'],
+  },
+  LOG_LEVEL: {
+    good: [
+      ['silent', 'silent'],
+      ['trace', 'trace'],
+    ],
+    bad: ['verbose', 'INFO', '30'],
+  },
+  CONCURRENCY: ofCount('1', '1000', ['0', '1001']),
+  WRITERS: ofCount('1', '16', ['0', '17']),
+  QUEUE_MIB: ofCount('1', '4096', ['0', '4097', '64MiB']),
+  BODY_LIMIT_MIB: ofCount('1', '512', ['0', '513', '16Mi']),
+  REQUEST_TIMEOUT_SECONDS: ofCount('1', '3600', ['0', '3601', '60s']),
+  STATEMENT_TIMEOUT_SECONDS: ofCount('1', '600', ['0', '601', '-15']),
+  LEASE_SECONDS: ofCount('1', '600', ['0', '601', '10.5']),
+  CLAIM_SECONDS: ofCount('1', '60', ['0', '61']),
+  DEADLINE_GRACE_SECONDS: ofCount('0', '3600', ['-1', '3601']),
+  DRAIN_SECONDS: ofCount('0', '3600', ['-1', '3601', 'PT25S']),
+  TOMBSTONE_DAYS: ofCount('1', '3650', ['0', '3651', '30d']),
+  K_SINK: {
+    good: [
+      ['http://broker.example/orders', 'http://broker.example/orders'],
+      ['https://broker.example', 'https://broker.example'],
+    ],
+    bad: ['kafka://broker', 'broker.example', '//broker.example'],
+  },
+  K_CE_OVERRIDES: {
+    good: [
+      ['{"extensions": {"region": "eu1"}}', { region: 'eu1' }],
+      ['{"extensions": {}}', {}],
+      ['{}', {}],
+    ],
+    bad: [
+      'region=eu1',
+      '{"extensions": "eu1"}',
+      '{"extensions": {"Region": "eu1"}}',
+      '{"extensions": {"region": 1}}',
+    ],
+  },
+  EXIT_WITH_STDIN: {
+    good: [
+      ['0', '0'],
+      ['1', '1'],
+    ],
+    bad: ['true', 'yes', '2'],
+  },
+};
+
+const GOOD = Object.entries(VALUES).flatMap(([name, { good }]) =>
+  good.map(([text, value]) => ({ name, text, value })),
+);
+const BAD = Object.entries(VALUES).flatMap(([name, { bad }]) =>
+  bad.map((text) => ({ name, text, echo: name === 'DATABASE_URL' ? '' : `, not '${text}'` })),
+);
+
+test.each(GOOD)('$name may be $text', ({ name, text, value }) => {
+  expect(readConfig({ DATABASE_URL, [name]: text })).toHaveProperty(name, value);
+});
+
+test.each(BAD)('$name must not be $text', ({ name, text, echo }) => {
+  const problems = problemsOf({ DATABASE_URL, [name]: text });
+  expect(problems).toHaveLength(1);
+  expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
+  expect(problems[0]).toContain(echo);
+});
+
+test('what is not set, or set to nothing, has its default', () => {
+  const defaults = readConfig({ DATABASE_URL });
+  for (const [name, { fallback, read }] of Object.entries(SETTINGS)) {
+    if (name === 'DATABASE_URL' || name === 'FUNCTIONS') continue;
+    expect(defaults).toHaveProperty(name, fallback === null ? null : read(fallback));
+  }
+  expect(defaults.FUNCTIONS).toEqual(knownFunctions());
+  expect(defaults.FUNCTIONS).toContain('recordings');
+  const empty = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, '  ']));
+  expect(readConfig({ ...empty, DATABASE_URL })).toEqual(defaults);
+});
+
+test('the configuration can not be changed', () => {
+  expect(Object.isFrozen(readConfig({ DATABASE_URL }))).toBe(true);
+});
+
+test('one message lists every problem', () => {
+  const worst = Object.entries(VALUES).flatMap(([name, { bad }]) =>
+    bad[0] === undefined ? [] : [[name, bad[0]] as const],
+  );
+  const problems = problemsOf(Object.fromEntries(worst));
+  expect(problems.map((problem) => problem.split(' ', 1)[0])).toEqual(worst.map(([name]) => name));
+});
+
+test('a missing database is said, with what one looks like', () => {
+  expect(problemsOf({})).toEqual([
+    'DATABASE_URL is not set: postgres://user:password@host:port/database',
+  ]);
+});
+
+test('a function that is not there is named, with those that are', () => {
+  expect(problemsOf({ DATABASE_URL, FUNCTIONS: 'recordings,nope' })).toEqual([
+    `FUNCTIONS names 'nope', which is not in functions/ (${knownFunctions().join(', ')})`,
+  ]);
+});
+
+test('no part of the database URL is ever in the message', () => {
+  const wrong = [
+    'mysql://muster:pa55word@db.example/state',
+    'postgres//muster:pa55word@db.example',
+  ];
+  for (const url of wrong) {
+    const message = problemsOf({ DATABASE_URL: url, PORT: 'x' }).join('\n');
+    expect(message).toMatch(/^DATABASE_URL must be a URL that begins with postgres:/m);
+    for (const secret of [url, 'pa55word', 'db.example', 'muster:']) {
+      expect(message).not.toContain(secret);
+    }
+  }
+});
+
+test("the README's table is that of the code", () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const rows = [...readme.matchAll(/^\| `([A-Z_]+)` +\| (.*?) +\| (.*?) +\|$/gm)];
+  expect(rows.map(([, name, fallback, meaning]) => ({ name, fallback, meaning }))).toEqual(
+    Object.entries(SETTINGS).map(([name, { fallback, meaning }]) => ({
+      name,
+      fallback: fallback === null ? '' : `\`${fallback}\``,
+      meaning,
+    })),
+  );
+});
+
+function ofCount(least: string, most: string, bad: readonly string[]) {
+  return {
+    good: [
+      [least, Number(least)],
+      [most, Number(most)],
+    ] as const,
+    bad: [...bad, 'many', '1,000', '1 2'],
+  };
+}
+
+/** The lines under the first of the message; the first says that they are problems of the configuration. */
+function problemsOf(env: Record<string, string>): string[] {
+  let caught: unknown;
+  try {
+    readConfig(env);
+  } catch (error) {
+    caught = error;
+  }
+  expect(caught).toBeInstanceOf(ConfigError);
+  const [head, ...problems] = (caught as ConfigError).message.split('\n');
+  expect(head).toBe('wrong configuration:');
+  return problems.map((problem) => problem.trim());
+}
