@@ -22,7 +22,7 @@ export interface DatabaseOptions {
   readonly writers: number;
   /** Connections for transactions of handlers. */
   readonly handlers: number;
-  /** A transaction of a handler may be idle so long: beyond what any handler is allowed to take. */
+  /** A transaction of a handler, or a query in it, may take so long: more than any handler is allowed to. */
   readonly handlerIdleMs: number;
   /** A statement may take so long before the server ends it. */
   readonly statementTimeoutMs: number;
@@ -39,14 +39,14 @@ export interface Database {
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
-  const pool = (name: string, max: number, settings: readonly string[]) => {
+  const pool = (name: string, max: number, queryMs: number, settings: readonly string[]) => {
     const made = new pg.Pool({
       connectionString: options.url,
       application_name: `muster ${name}`,
       max,
       // The server's own time-outs come first; these catch a server that is gone without a word.
       connectionTimeoutMillis: 5_000,
-      query_timeout: options.statementTimeoutMs + 5_000,
+      query_timeout: queryMs,
       keepAlive: true,
       options: [...COMMON, ...settings].map((setting) => `-c ${setting}`).join(' '),
     });
@@ -57,10 +57,11 @@ export function openDatabase(options: DatabaseOptions): Database {
     return made;
   };
   const limit = `statement_timeout=${options.statementTimeoutMs}`;
+  const queryMs = options.statementTimeoutMs + 5_000;
   const pools = {
-    writers: pool('writer', options.writers, [...PINNED, limit]),
-    control: pool('control', 3, [...PINNED, limit]),
-    handlers: pool('handler', options.handlers, [
+    writers: pool('writer', options.writers, queryMs, [...PINNED, limit]),
+    control: pool('control', 3, queryMs, [...PINNED, limit]),
+    handlers: pool('handler', options.handlers, options.handlerIdleMs, [
       `idle_in_transaction_session_timeout=${options.handlerIdleMs}`,
     ]),
   };
