@@ -1,0 +1,103 @@
+import { randomUUID } from 'node:crypto';
+import { onTestFinished } from 'vitest';
+import type { FunctionDefinition } from '../../src/function.ts';
+import { Batcher } from '../../src/state/batcher.ts';
+import { openDatabase, type Database } from '../../src/state/database.ts';
+import { specify } from '../../src/state/definition.ts';
+import { Filing } from '../../src/state/filing.ts';
+import { Marks } from '../../src/state/marks.ts';
+import type { Served } from '../../src/state/member.ts';
+import { register } from '../../src/state/register.ts';
+import { Runs } from '../../src/state/runs.ts';
+import { Store, type Filed, type Lease } from '../../src/state/store.ts';
+import type { TestDatabase } from './test.ts';
+
+/** A process as the state sees it: files changes and is given leases, but runs no handler by itself. */
+export interface Pod {
+  /** The name under which it holds leases; a test may change it, as a buried process does. */
+  id: string;
+  /** Runs that may be born leased to it by each batch. */
+  slots: number;
+  /** The leases it was given, oldest first. */
+  readonly leases: Lease[];
+  readonly filed: Filed[];
+  readonly database: Database;
+  readonly served: readonly Served[];
+  readonly store: Store;
+  readonly filing: Filing;
+  readonly runs: Runs;
+  /** Closes its connections, as the end of the test does otherwise. */
+  close(): Promise<void>;
+}
+
+export interface PodOptions {
+  readonly slots?: number;
+  readonly writers?: number;
+  readonly maxBytes?: number;
+}
+
+type Definitions = readonly FunctionDefinition<never, never>[] | readonly FunctionDefinition[];
+
+/** A pod on the test's database; its connections are closed when the test ends. */
+export async function podOn(
+  db: Pick<TestDatabase, 'url'>,
+  definitions: Definitions,
+  options: PodOptions = {},
+): Promise<Pod> {
+  const database = databaseOn(db, options.writers ?? 1);
+  const served: Served[] = [];
+  for (const each of definitions as readonly FunctionDefinition[]) {
+    served.push(await register(database, specify(each)));
+  }
+  return podWith(database, served, options);
+}
+
+export function databaseOn(db: Pick<TestDatabase, 'url'>, writers = 1): Database {
+  return openDatabase({
+    url: db.url,
+    writers,
+    handlers: 4,
+    statementTimeoutMs: 20_000,
+    handlerIdleMs: 600_000,
+    onIdleError: () => {},
+  });
+}
+
+/** A pod of functions that are registered already. */
+export async function podWith(
+  database: Database,
+  served: readonly Served[],
+  options: PodOptions = {},
+): Promise<Pod> {
+  const runs = new Runs(database);
+  const leases: Lease[] = [];
+  const filed: Filed[] = [];
+  const store = new Store(database, served, () => pod.id);
+  const slots = {
+    reserve: () => pod.slots,
+    start: (given: readonly Lease[]) => void leases.push(...given),
+  };
+  const batcher = new Batcher(store, slots, {
+    writers: options.writers ?? 1,
+    maxBytes: options.maxBytes ?? 64 * 1024 * 1024,
+    onFiled: (batch) => void filed.push(batch),
+    onSuperseded: () => {},
+  });
+  const filing = new Filing(database, store, batcher, new Marks(database), served);
+  let closing: Promise<void> | undefined;
+  const pod: Pod = {
+    id: randomUUID(),
+    slots: options.slots ?? 0,
+    leases,
+    filed,
+    database,
+    served,
+    store,
+    filing,
+    runs,
+    close: () => (closing ??= database.close()),
+  };
+  onTestFinished(() => pod.close());
+  await runs.enrol(pod.id, 'test', 600);
+  return pod;
+}

@@ -1,0 +1,13 @@
+import { Random } from '../../src/dev/random.ts';
+
+/** Taken from `MUSTER_SEED` if that is set, so that a failure can be had again. */
+export function seedOf(): number {
+  const seed = Number(process.env['MUSTER_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+  console.info(`MUSTER_SEED=${seed}`);
+  return seed;
+}
+
+/** Random numbers whose seed is printed. */
+export function seeded(): Random {
+  return new Random(seedOf());
+}
