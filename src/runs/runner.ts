@@ -2,27 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../failpoint.ts';
-import { type FunctionDefinition, type Log, TerminalError } from '../function.ts';
+import type { FunctionDefinition, Log } from '../function.ts';
 import type { Slots } from '../state/batcher.ts';
-import { isBadValue, type Database } from '../state/database.ts';
-import { HandlerTx } from '../state/handler-tx.ts';
+import type { Database } from '../state/database.ts';
 import type { Served } from '../state/member.ts';
-import type { OutboxEvent, Runs, StoredMember } from '../state/runs.ts';
+import type { Runs, StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
-import { attempt, runIdOf, timeoutMs } from './attempt.ts';
+import { timeoutMs } from './attempt.ts';
 import { Completer } from './completer.ts';
-import { toBackoff, waitAfter, type Backoff } from './retry.ts';
-
-/** Another pod may hold the run by now: stop, nothing of it will be committed. */
-export class LeaseLost extends Error {
-  override readonly name = 'LeaseLost';
-}
-
-/** The process was told to stop: the run goes back, without an attempt counted. */
-class ShutDown extends Error {}
-
-/** What became of an attempt, for metrics and logs. */
-export type Verdict = 'done' | 'failed' | 'again' | 'released' | 'fenced';
+import { execute, insist, LeaseLost, ShutDown, type Handling, type Verdict } from './execute.ts';
+import { toBackoff } from './retry.ts';
 
 export interface RunnerOptions {
   readonly database: Database;
@@ -38,13 +27,6 @@ export interface RunnerOptions {
   readonly onVerdict: (fn: string, verdict: Verdict, seconds: number, events: number) => void;
   /** A slot is free again, and there may be due runs that found none. */
   readonly onFree: () => void;
-}
-
-interface Handling {
-  readonly definition: FunctionDefinition;
-  readonly served: Served;
-  readonly backoff: Backoff;
-  readonly limitMs: number;
 }
 
 interface Running {
@@ -199,129 +181,34 @@ export class Runner implements Slots {
     const fresh = leases.filter((lease) => !this.#running.has(nameOf(lease)));
     for (const lease of fresh)
       this.#running.set(nameOf(lease), { lease, abort: new AbortController() });
-    const members = await this.#insist(() => this.#options.runs.loadMembers(fresh));
+    const { runs, log } = this.#options;
+    const members = await insist(() => runs.loadMembers(fresh), log);
     const bySet = Map.groupBy(members, (member) => `${member.function}/${member.key}`);
     for (const lease of fresh) {
-      void this.#run(lease, bySet.get(`${lease.function}/${lease.key}`) ?? []).finally(() => {
-        this.#running.delete(nameOf(lease));
-        if (this.#backlog) this.#options.onFree();
-      });
+      void this.#run(lease, bySet.get(`${lease.function}/${lease.key}`) ?? []);
     }
   }
 
   async #run(lease: Lease, members: readonly StoredMember[]): Promise<void> {
-    const { definition, served, backoff, limitMs } = this.#handling.get(lease.function)!;
+    const handling = this.#handling.get(lease.function)!;
     const { abort } = this.#running.get(nameOf(lease))!;
+    if (this.#draining) abort.abort(new ShutDown('the process stops'));
     const startedAt = performance.now();
-    const log = withFields(this.#options.log, {
-      function: definition.name,
-      key: lease.key,
-      runId: runIdOf(definition.name, lease),
+    const { verdict, events } = await execute({
+      ...this.#options,
+      ...handling,
+      completer: this.#completer,
+      lease,
+      members,
+      signal: abort.signal,
     });
-    const report = (verdict: Verdict, events = 0) =>
-      this.#options.onVerdict(
-        definition.name,
-        verdict,
-        (performance.now() - startedAt) / 1000,
-        events,
-      );
-    const tx = new HandlerTx(this.#options.database);
-    try {
-      if (this.#draining) throw new ShutDown('the process stops');
-      if (lease.attempt > backoff.attempts)
-        throw new TerminalError(
-          `given up after ${backoff.attempts} attempts that ended with their process`,
-        );
-      const events = await attempt({
-        definition,
-        served,
-        lease,
-        members,
-        tx,
-        timeoutMs: limitMs,
-        signal: abort.signal,
-        log,
-      });
-      failpoint('before-done');
-      const held = await this.#conclude(lease, events, tx);
-      if (!held)
-        log.warn({}, 'another pod took this run over; nothing of this attempt was committed');
-      report(held ? 'done' : 'fenced', held ? events.length : 0);
-    } catch (error) {
-      await tx.abandon();
-      if (error instanceof LeaseLost) {
-        report('fenced');
-      } else if (error instanceof ShutDown) {
-        await this.#options.runs.release([lease]).catch(() => {}); // else freed when this pod's lease ends
-        report('released');
-      } else {
-        const waitMs = error instanceof TerminalError ? null : waitAfter(lease.attempt, backoff);
-        await this.#insist(() => this.#options.runs.fail(lease, describe(error), waitMs));
-        log.warn(
-          { attempt: lease.attempt, waitMs, error: describe(error) },
-          waitMs === null ? 'run failed for good' : 'attempt failed',
-        );
-        report(waitMs === null ? 'failed' : 'again');
-      }
-    }
-  }
-
-  /** Commits the handler's writes, events and the done-mark together; false if the run is no longer held. */
-  async #conclude(lease: Lease, events: readonly OutboxEvent[], tx: HandlerTx): Promise<boolean> {
-    const { runs } = this.#options;
-    const finished = { lease, events };
-    if (tx.isOpen) {
-      try {
-        return await tx.commit(async (client) =>
-          (await runs.finish([finished], client)).has(finished),
-        );
-      } catch (error) {
-        // The answer to COMMIT may be what was lost.
-        if (await this.#insist(() => runs.isDone(lease))) return true;
-        throw error;
-      }
-    }
-    let doubtful = false;
-    return this.#insist(async () => {
-      try {
-        if (await this.#completer.finish(finished)) return true;
-        return doubtful && (await runs.isDone(lease));
-      } catch (error) {
-        doubtful = true;
-        throw error;
-      }
-    });
-  }
-
-  /** Tries until the database answers: the run stays leased meanwhile, as long as this process lives. */
-  async #insist<T>(work: () => Promise<T>): Promise<T> {
-    for (let wait = 100; ; wait = Math.min(wait * 2, 2_000)) {
-      try {
-        return await work();
-      } catch (error) {
-        if (isBadValue(error)) throw error;
-        this.#options.log.warn(
-          { error: describe(error) },
-          'the database does not answer; trying again',
-        );
-        await sleep(wait);
-      }
-    }
+    const seconds = (performance.now() - startedAt) / 1000;
+    this.#options.onVerdict(handling.definition.name, verdict, seconds, events);
+    this.#running.delete(nameOf(lease));
+    if (this.#backlog) this.#options.onFree();
   }
 }
 
 function nameOf(lease: Lease): string {
   return `${lease.function}/${lease.token}/${lease.key}`;
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-}
-
-function withFields(log: Log, fields: object): Log {
-  return {
-    info: (more, message) => log.info({ ...fields, ...more }, message),
-    warn: (more, message) => log.warn({ ...fields, ...more }, message),
-    error: (more, message) => log.error({ ...fields, ...more }, message),
-  };
 }
