@@ -1,0 +1,38 @@
+/** A CloudEvent in structured mode, as the Java SDK reads it: `data` is written anew, as JSON. */
+
+export function isStructured(contentType: string): boolean {
+  return contentType.split(';')[0]!.trim().toLowerCase() === 'application/cloudevents+json';
+}
+
+/** Throws a SyntaxError for what is no JSON object. */
+export function parseStructured(text: string): {
+  attributes: Map<string, string>;
+  data: Buffer | null;
+} {
+  const parsed: unknown = JSON.parse(text, exactNumbers);
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+    throw new SyntaxError('a CloudEvent is a JSON object');
+  const { data, data_base64: base64, ...rest } = parsed as Record<string, unknown>;
+  const attributes = new Map(Object.entries(rest).map(([name, value]) => [name, asText(value)]));
+  return { attributes, data: readData(data, base64, attributes.get('datacontenttype')) };
+}
+
+function readData(data: unknown, base64: unknown, contentType: string | undefined): Buffer | null {
+  if (typeof base64 === 'string') return Buffer.from(base64, 'base64');
+  if (data === undefined) return null;
+  const isJson = contentType === undefined || /[/+]json\b/i.test(contentType);
+  if (isJson) return Buffer.from(JSON.stringify(data));
+  if (typeof data !== 'string') throw new SyntaxError('data that is not JSON must be text');
+  return Buffer.from(data);
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** Numbers stay as they were written: JSON.parse rounds an LSN beyond 2^53. */
+function exactNumbers(_name: string, value: unknown, context?: { source?: string }): unknown {
+  return typeof value === 'number' && context?.source !== undefined
+    ? JSON.rawJSON(context.source)
+    : value;
+}

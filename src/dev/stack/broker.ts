@@ -1,0 +1,90 @@
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Kafka, logLevel } from 'kafkajs';
+import { freePort } from '../free-port.ts';
+import type { Installation } from './install.ts';
+import { Jvm } from './jvm.ts';
+import { brokerSettings, toProperties } from './settings.ts';
+
+/** A Kafka of one node that keeps its data in a folder. */
+export class Broker {
+  /** Bootstrap server; stays the same over restarts. */
+  readonly address: string;
+  readonly #start: () => Promise<Jvm>;
+  #jvm: Jvm;
+
+  private constructor(address: string, start: () => Promise<Jvm>, jvm: Jvm) {
+    this.address = address;
+    this.#start = start;
+    this.#jvm = jvm;
+  }
+
+  /** Settles when it takes requests: 2-3 s. */
+  static async start(installation: Installation, folder: string): Promise<Broker> {
+    const data = join(folder, 'data');
+    mkdirSync(folder, { recursive: true });
+    if (!existsSync(data)) cpSync(installation.formatted, data, { recursive: true });
+    const port = await freePort();
+    const config = join(folder, 'broker.properties');
+    const settings = brokerSettings({ folder: data, port, controllerPort: await freePort() });
+    writeFileSync(config, toProperties(settings));
+    const address = `127.0.0.1:${port}`;
+    const start = async () => {
+      const jvm = await Jvm.start({
+        title: 'Kafka',
+        classpath: installation.classpath,
+        mainClass: 'kafka.Kafka',
+        args: [config],
+        heap: '256m',
+        log: join(folder, 'broker.log'),
+      });
+      await ready(address, jvm);
+      return jvm;
+    };
+    return new Broker(address, start, await start());
+  }
+
+  get pid(): number {
+    return this.#jvm.pid;
+  }
+
+  /** Settles when the process that runs now has ended. */
+  get ended(): Promise<string> {
+    return this.#jvm.ended;
+  }
+
+  kill(): Promise<void> {
+    return this.#jvm.kill();
+  }
+
+  /** Starts it again where it was, after `kill` or `stop`. */
+  async restart(): Promise<void> {
+    this.#jvm = await this.#start();
+  }
+
+  stop(): Promise<void> {
+    return this.#jvm.stop();
+  }
+}
+
+async function ready(address: string, jvm: Jvm): Promise<void> {
+  const kafka = new Kafka({
+    brokers: [address],
+    logLevel: logLevel.NOTHING,
+    retry: { retries: 0 },
+  });
+  for (;;) {
+    const admin = kafka.admin();
+    try {
+      await admin.connect();
+      await admin.listTopics();
+      return;
+    } catch (error) {
+      if (jvm.hasEnded) throw new Error(`Kafka did not start:\n${jvm.lastWords}`, { cause: error });
+      await sleep(50);
+    } finally {
+      await admin.disconnect().catch(() => {});
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../free-port.ts';
+import type { Connector } from './connector.ts';
+import type { Installation } from './install.ts';
+import { Jvm } from './jvm.ts';
+import { toProperties } from './settings.ts';
+
+export interface ConnectOptions {
+  readonly installation: Installation;
+  /** Where offsets and logs lie. */
+  readonly folder: string;
+  /** Kafka's bootstrap server. */
+  readonly broker: string;
+  /** Started with the worker, and again after a crash: what comes through REST lives in memory only. */
+  readonly connectors: readonly Connector[];
+  /** How often offsets are stored, in milliseconds: so much is sent again after a crash. */
+  readonly offsetFlushInterval?: number;
+}
+
+/** Kafka Connect in standalone mode. */
+export class Connect {
+  readonly #url: string;
+  readonly #names: readonly string[];
+  readonly #start: () => Promise<Jvm>;
+  #jvm: Jvm;
+
+  private constructor(url: string, names: readonly string[], start: () => Promise<Jvm>, jvm: Jvm) {
+    this.#url = url;
+    this.#names = names;
+    this.#start = start;
+    this.#jvm = jvm;
+  }
+
+  /** Settles when the worker and all its connectors run: 3-5 s. */
+  static async start(options: ConnectOptions): Promise<Connect> {
+    const { installation, folder, connectors } = options;
+    mkdirSync(folder, { recursive: true });
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const worker = join(folder, 'worker.properties');
+    writeFileSync(worker, toProperties(workerSettings(options, url)));
+    const files = connectors.map((connector) => {
+      const file = join(folder, `${connector.name}.json`);
+      writeFileSync(file, JSON.stringify(connector, null, 2), { mode: 0o600 });
+      return file;
+    });
+    const start = () =>
+      Jvm.start({
+        title: 'Kafka Connect',
+        classpath: installation.classpath,
+        mainClass: 'org.apache.kafka.connect.cli.ConnectStandalone',
+        args: [worker, ...files],
+        heap: '256m',
+        log: join(folder, 'connect.log'),
+      });
+    const names = connectors.map(({ name }) => name);
+    const connect = new Connect(url, names, start, await start());
+    await connect.#ready(names);
+    return connect;
+  }
+
+  get pid(): number {
+    return this.#jvm.pid;
+  }
+
+  /** Settles when the process that runs now has ended. */
+  get ended(): Promise<string> {
+    return this.#jvm.ended;
+  }
+
+  /** Adds a connector, for as long as the worker lives; settles when it runs. */
+  async add(connector: Connector): Promise<void> {
+    await this.#call('POST', '/connectors', connector);
+    await this.#ready([connector.name]);
+  }
+
+  /** Takes a connector away, with its offsets: under the same name it begins anew. */
+  async remove(name: string): Promise<void> {
+    await this.#call('PUT', `/connectors/${name}/stop`);
+    while ((await this.#state(name)) !== 'STOPPED') await sleep(50);
+    await this.#call('DELETE', `/connectors/${name}/offsets`);
+    await this.#call('DELETE', `/connectors/${name}`);
+  }
+
+  kill(): Promise<void> {
+    return this.#jvm.kill();
+  }
+
+  /** Starts it again, with the connectors it began with, after `kill` or `stop`. */
+  async restart(): Promise<void> {
+    this.#jvm = await this.#start();
+    await this.#ready(this.#names);
+  }
+
+  stop(): Promise<void> {
+    return this.#jvm.stop();
+  }
+
+  async #ready(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      while ((await this.#state(name)) !== 'RUNNING') {
+        if (this.#jvm.hasEnded)
+          throw new Error(`Kafka Connect did not start:\n${this.#jvm.lastWords}`);
+        await sleep(50);
+      }
+    }
+  }
+
+  /** Of the connector's task; of the connector itself where it has none; throws if it has failed. */
+  async #state(name: string): Promise<string> {
+    const response = await fetch(`${this.#url}/connectors/${name}/status`).catch(() => null);
+    if (!response?.ok) return 'absent';
+    const { connector, tasks } = (await response.json()) as Status;
+    const failed = [connector, ...tasks].find(({ state }) => state === 'FAILED');
+    if (failed) throw new Error(`connector ${name} failed:\n${failed.trace}`);
+    if (connector.state === 'RUNNING') return tasks[0]?.state ?? 'starting';
+    return connector.state;
+  }
+
+  async #call(method: string, path: string, body?: unknown): Promise<void> {
+    const response = await fetch(`${this.#url}${path}`, {
+      method,
+      headers: { 'content-type': 'application/json' },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    if (!response.ok)
+      throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    await response.arrayBuffer();
+  }
+}
+
+interface Status {
+  readonly connector: { readonly state: string; readonly trace?: string };
+  readonly tasks: readonly { readonly state: string; readonly trace?: string }[];
+}
+
+function workerSettings(
+  { installation, folder, broker, offsetFlushInterval = 1_000 }: ConnectOptions,
+  url: string,
+): Record<string, string> {
+  return {
+    'bootstrap.servers': broker,
+    'key.converter': 'org.apache.kafka.connect.json.JsonConverter',
+    'value.converter': 'org.apache.kafka.connect.json.JsonConverter',
+    'offset.storage.file.filename': join(folder, 'offsets'),
+    'offset.flush.interval.ms': String(offsetFlushInterval),
+    'plugin.path': installation.plugins,
+    'plugin.discovery': 'service_load',
+    listeners: url,
+  };
+}

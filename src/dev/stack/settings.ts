@@ -1,0 +1,42 @@
+/** Settings of a Kafka of one node, for one machine: replication 1, nothing waited for in vain. */
+export function brokerSettings({
+  folder,
+  port,
+  controllerPort,
+}: {
+  readonly folder: string;
+  readonly port: number;
+  readonly controllerPort: number;
+}): Record<string, string> {
+  return {
+    'process.roles': 'broker,controller',
+    'node.id': '1',
+    'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
+    'controller.listener.names': 'CONTROLLER',
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+    'log.dirs': folder,
+    'num.partitions': '1',
+    'offsets.topic.replication.factor': '1',
+    'offsets.topic.num.partitions': '1',
+    'transaction.state.log.replication.factor': '1',
+    'transaction.state.log.min.isr': '1',
+    'transaction.state.log.num.partitions': '1',
+    'share.coordinator.state.topic.replication.factor': '1',
+    'share.coordinator.state.topic.min.isr': '1',
+    'share.coordinator.state.topic.num.partitions': '1',
+    'group.initial.rebalance.delay.ms': '0',
+    // After kill -9 a broker waits for the session of its former self: 16 s with the defaults.
+    'broker.session.timeout.ms': '3000',
+    'broker.heartbeat.interval.ms': '500',
+  };
+}
+
+/** As a Java properties file. */
+export function toProperties(settings: Readonly<Record<string, string>>): string {
+  const lines = Object.entries(settings).map(
+    ([name, value]) => `${name}=${value.replaceAll('\\', '\\\\')}`,
+  );
+  return `${lines.join('\n')}\n`;
+}
