@@ -16,6 +16,8 @@ export interface PartSpecification {
   readonly id: readonly string[];
   /** Columns kept in the member row. */
   readonly columns: readonly string[];
+  /** Are there others among them than those that decide: key, filter and primary key? */
+  readonly keepsMore: boolean;
   readonly base64: readonly string[];
   readonly count: number;
 }
@@ -50,7 +52,8 @@ export function specify(definition: FunctionDefinition): Specification {
       Number.isInteger(part.count ?? 1) && (part.count ?? 1) > 0,
       `part ${name}: count must be 1 or more`,
     );
-    const columns = [...new Set([...id, ...key, ...Object.keys(where), ...(part.columns ?? [])])];
+    const deciding = new Set([...id, ...key, ...Object.keys(where)]);
+    const columns = [...new Set([...deciding, ...(part.columns ?? [])])];
     return {
       name,
       table: part.table,
@@ -58,6 +61,7 @@ export function specify(definition: FunctionDefinition): Specification {
       where,
       id,
       columns,
+      keepsMore: columns.length > deciding.size,
       base64: list(part.base64 ?? []),
       count: part.count ?? 1,
     };

@@ -15,7 +15,7 @@ export interface MemberRow {
   readonly live: boolean;
   /** JSON text */
   readonly columns: string | null;
-  /** JSON text: columns the source did not send, each with 0 */
+  /** JSON text: columns the source did not send, each with 0: nothing fills it yet */
   readonly holes: string | null;
 }
 
@@ -41,13 +41,15 @@ export class MissingColumn extends Error {}
  * What a change says about the parts on its table: one row per part. A create that one part takes
  * leaves no row in the parts that refuse it, and one that no part takes leaves a single refused row,
  * so that "refused by which filter" can be answered; every other operation leaves a row in each
- * part, or an older create that comes later would bring a phantom.
+ * part, or an older create that comes later would bring a phantom. A part that keeps further columns
+ * remembers also what it refuses: the update that brings the row into it may not send them again.
  */
 export function toMemberRows(change: RowChange, epoch: number, served: Served): MemberRow[] {
   const { specification } = served;
   const version = change.op === 'r' ? 0n : (BigInt(epoch) << LSN_BITS) | (change.lsn ?? 0n);
   const live = !(change.snapshot === 'initial' && specification.history === 'skip');
   const rows: MemberRow[] = [];
+  const remembered: MemberRow[] = [];
   for (const part of specification.parts) {
     if (part.table !== change.table) continue;
     const row = decode(change.row, part.base64);
@@ -64,16 +66,12 @@ export function toMemberRows(change: RowChange, epoch: number, served: Served): 
       continue;
     }
     const key = textOf(row, part.key, 'key');
-    rows.push({
-      ...facts,
-      key,
-      held: key !== null && refusal(row, part) === null,
-      ...keep(row, part),
-    });
+    const held = key !== null && refusal(row, part) === null;
+    rows.push({ ...facts, key, held, ...keep(row, part) });
+    if (held || part.keepsMore) remembered.push(rows.at(-1)!);
   }
   if (change.op !== 'c') return rows;
-  const taken = rows.filter((row) => row.held);
-  return taken.length > 0 ? taken : rows.slice(0, 1);
+  return remembered.length > 0 ? remembered : rows.slice(0, 1);
 }
 
 /** `muster.newer` of 001_state.sql, which says why. */

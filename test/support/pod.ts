@@ -49,7 +49,9 @@ export async function podOn(
   for (const each of definitions as readonly FunctionDefinition[]) {
     served.push(await register(database, specify(each)));
   }
-  return podWith(database, served, options);
+  const pod = await podWith(database, served, options);
+  onTestFinished(() => pod.close());
+  return pod;
 }
 
 export function databaseOn(db: Pick<TestDatabase, 'url'>, writers = 1): Database {
@@ -97,7 +99,6 @@ export async function podWith(
     runs,
     close: () => (closing ??= database.close()),
   };
-  onTestFinished(() => pod.close());
   await runs.enrol(pod.id, 'test', 600);
   return pod;
 }

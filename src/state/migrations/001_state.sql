@@ -76,7 +76,7 @@ create table muster.member (
   held     boolean not null,           -- counts in its set
   live     boolean not null,           -- false: came with the initial snapshot and is history
   columns  jsonb,
-  holes    jsonb,                      -- columns the source did not send: column -> score of what fills it
+  holes    jsonb,                      -- columns the source did not send: column -> [version, at] of what fills it, 0 = nothing
   since    timestamptz not null,       -- in this set since
   primary key (function, lane, id)
 ) with (fillfactor = 80);
@@ -185,7 +185,8 @@ declare
   winner muster.member := b;
   other  muster.member := a;
   hole   text;
-  filler bigint;
+  filled jsonb;
+  filler jsonb;
 begin
   if not muster.newer(b.version, b.at, a.version, a.at) then
     winner := a;
@@ -195,11 +196,14 @@ begin
   if winner.holes is null or other.columns is null then
     return winner;
   end if;
-  for hole in select jsonb_object_keys(winner.holes) loop
-    filler := coalesce((other.holes ->> hole)::bigint, muster.score(other.version, other.at));
-    if other.columns ? hole and filler > (winner.holes ->> hole)::bigint then
+  for hole, filled in select * from jsonb_each(winner.holes) loop
+    filler := coalesce(other.holes -> hole, jsonb_build_array(other.version, other.at));
+    -- by version, not by time: changes of one transaction have the same
+    if other.columns ? hole
+       and (filled = '0' or muster.newer((filler ->> 0)::bigint, (filler ->> 1)::bigint,
+                                         (filled ->> 0)::bigint, (filled ->> 1)::bigint)) then
       winner.columns := jsonb_set(winner.columns, array[hole], other.columns -> hole);
-      winner.holes := jsonb_set(winner.holes, array[hole], to_jsonb(filler));
+      winner.holes := jsonb_set(winner.holes, array[hole], filler);
     end if;
   end loop;
   return winner;

@@ -112,13 +112,14 @@ r as (
             new.state, new.state = 'running' and new.token > coalesce(old.token, 0) as leased
 ),
 armed as (
-  -- A set waits for its deadline from its first row, and again when it breaks before its run began.
+  -- A set waits for its deadline from its first row, and again when it breaks before its run is done:
+  -- also while the run is under way, which may yet fail and rest.
   insert into muster.timer as t (function, key, due_at)
   select function, key, now() + overdue_after from j
   where overdue_after is not null and live > 0 and not complete
     and (old_live = 0
          or was_complete and exists (select from r where r.function = j.function and r.key = j.key
-                                     and r.state in ('ready', 'failed')))
+                                     and r.state <> 'done'))
   order by function, key collate "C"
   on conflict (function, key) do update set due_at = excluded.due_at, fired_at = null
 ),

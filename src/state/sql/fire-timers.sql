@@ -1,13 +1,15 @@
 -- Fires due timers of sets that are still incomplete, once, and drops the others. A statement of its
 -- own after lock-sets.sql, so that its snapshot is younger than the locks.
 --
--- A run that is running or done says that the set was complete in time, whatever came later.
+-- A run that is done says that the set was complete in time, whatever came later; of one that is
+-- running that is not known yet.
 -- $1 function  $2 key
 with due as materialized (
   select t.function, t.key, t.due_at, s.counts, f.name, f.overdue_after, f.need,
          s.key is not null and s.live > 0
            and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
-           and (r.state is null or r.state in ('ready', 'failed')) as overdue
+           and r.state is distinct from 'done' as waits,
+         r.state is not distinct from 'running' as running
   from unnest($1::int[], $2::text[]) as mine (function, key)
   join muster.timer t on t.function = mine.function and t.key = mine.key
   join muster.function f on f.id = t.function
@@ -17,12 +19,16 @@ with due as materialized (
 ),
 fired as (
   update muster.timer t set fired_at = now() from due
-  where due.overdue and t.function = due.function and t.key = due.key and t.fired_at is null
+  where due.waits and not due.running and t.function = due.function and t.key = due.key and t.fired_at is null
   returning t.function, t.key
+),
+held_back as (
+  update muster.timer t set due_at = now() + interval '30 seconds' from due
+  where due.waits and due.running and t.function = due.function and t.key = due.key
 ),
 dropped as (
   delete from muster.timer t using due
-  where not due.overdue and t.function = due.function and t.key = due.key
+  where not due.waits and t.function = due.function and t.key = due.key
 ),
 missing as (
   select due.function, due.key, due.due_at,

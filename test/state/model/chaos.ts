@@ -1,0 +1,116 @@
+/** Processes that take runs, commit, fail, die and wake up too late, while events are filed beside them. */
+import { randomUUID } from 'node:crypto';
+import type { Random } from '../../../src/dev/random.ts';
+import { HandlerTx } from '../../../src/state/handler-tx.ts';
+import type { Lease } from '../../../src/state/store.ts';
+import type { Pod } from '../../support/pod.ts';
+
+/** What happened: a chaos that does nothing proves nothing. */
+export interface Tally {
+  committed: number;
+  /** commits refused because the run was no longer held */
+  fenced: number;
+  failed: number;
+  released: number;
+  buried: number;
+  /** most runs at a time of functions with a bound */
+  mostBounded: number;
+}
+
+export class Chaos {
+  readonly #random: Random;
+  readonly #tally: Tally;
+  /** Leases of processes that died, each with the pod it was given to. */
+  readonly #ghosts: [Pod, Lease][] = [];
+
+  constructor(random: Random, tally: Tally) {
+    this.#random = random;
+    this.#tally = tally;
+  }
+
+  /** One thing that a process may do. */
+  async act(pod: Pod): Promise<void> {
+    const [lease] = pod.leases.splice(0, 1);
+    switch (this.#random.between(1, 8)) {
+      case 1:
+        return this.#claim(pod, this.#random.between(1, 3));
+      case 2:
+        return this.#die(pod, lease);
+      case 3:
+        return this.#wake();
+      case 4:
+        if (lease !== undefined) {
+          await pod.runs.fail(lease, 'chaos', this.#random.chance(0.3) ? null : 0);
+          this.#tally.failed++;
+        }
+        return;
+      case 5:
+        if (lease !== undefined) {
+          await pod.runs.release([lease]);
+          this.#tally.released++;
+        }
+        return;
+      default:
+        if (lease !== undefined) await this.#commit(pod, lease);
+        else await this.#claim(pod, 1);
+    }
+  }
+
+  /** Everything due is run: failed runs too, and those of processes that died. */
+  async settle(pods: readonly Pod[]): Promise<void> {
+    const [pod] = pods as [Pod];
+    for (const each of pods) await this.#die(each, undefined);
+    while (this.#ghosts.length > 0) await this.#wake();
+    for (const { id } of pod.served) await pod.runs.retry(id, null);
+    for (;;) {
+      await this.#claim(pod, 100);
+      if (pod.leases.length === 0) return;
+      for (const lease of pod.leases.splice(0)) await this.#commit(pod, lease);
+    }
+  }
+
+  async #claim(pod: Pod, limit: number): Promise<void> {
+    for (const { id, specification } of pod.served) {
+      const bound = specification.concurrency;
+      if (bound === null) {
+        pod.leases.push(...(await pod.runs.claim(id, pod.id, limit)));
+        continue;
+      }
+      pod.leases.push(...(await pod.runs.claimBounded(id, pod.id, limit, bound)));
+      const { rows } = await pod.database.control.query<{ n: number }>(
+        `select count(*)::int as n from muster.run where function = $1 and state = 'running'`,
+        [id],
+      );
+      this.#tally.mostBounded = Math.max(this.#tally.mostBounded, rows[0]!.n);
+    }
+  }
+
+  /** The process is gone, and another one takes its place; what it held may still try to commit. */
+  async #die(pod: Pod, lease: Lease | undefined): Promise<void> {
+    const dead = pod.id;
+    pod.id = randomUUID();
+    await pod.runs.enrol(pod.id, 'chaos', 600);
+    await pod.runs.resign(dead);
+    const leases = [...(lease === undefined ? [] : [lease]), ...pod.leases.splice(0)];
+    this.#ghosts.push(...leases.map((each): [Pod, Lease] => [pod, each]));
+    this.#tally.buried += await pod.runs.bury();
+  }
+
+  async #wake(): Promise<void> {
+    const ghost = this.#ghosts.splice(this.#random.between(0, this.#ghosts.length), 1)[0];
+    if (ghost !== undefined) await this.#commit(...ghost);
+  }
+
+  /** A handler that writes one row, and its done-mark in the same transaction. */
+  async #commit(pod: Pod, lease: Lease): Promise<void> {
+    const tx = new HandlerTx(pod.database);
+    await tx.query('insert into effect (function, key, revision) values ($1, $2, $3)', [
+      lease.function,
+      lease.key,
+      lease.revision,
+    ]);
+    const run = { lease, events: [] };
+    const held = await tx.commit(async (client) => (await pod.runs.finish([run], client)).has(run));
+    this.#tally[held ? 'committed' : 'fenced']++;
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * A source database as a connector sees it: what its tables hold at the end, and every message about
+ * how they came to hold it.
+ */
+import fc from 'fast-check';
+import { UNAVAILABLE, type Change, type Row } from '../../../src/state/change.ts';
+
+export const TABLES = ['t1', 't2'] as const;
+export type Table = (typeof TABLES)[number];
+
+/** A row of either table; `note` is the column that may be stored out of line. */
+export interface SourceRow {
+  readonly id: number;
+  readonly k1: string | null;
+  readonly k2: number;
+  readonly kind: 'a' | 'b' | 'c';
+  readonly note: string;
+}
+
+/** One step of the source's life, still without a position. */
+export type Step =
+  | {
+      readonly do: 'write';
+      readonly table: Table;
+      readonly row: SourceRow;
+      /** an update that leaves `note` alone sends no value for it */
+      readonly keepNote: boolean;
+    }
+  | { readonly do: 'delete'; readonly table: Table; readonly id: number }
+  | { readonly do: 'rename'; readonly table: Table; readonly id: number; readonly to: number }
+  | { readonly do: 'truncate'; readonly table: Table }
+  | { readonly do: 'read'; readonly table: Table; readonly ids: readonly number[] };
+
+export interface PlannedStep {
+  readonly step: Step;
+  /** milliseconds since the step before */
+  readonly pause: number;
+}
+
+const table = fc.constantFrom(...TABLES);
+const id = fc.integer({ min: 1, max: 8 });
+export const sourceRow: fc.Arbitrary<SourceRow> = fc.record({
+  id,
+  k1: fc.constantFrom('x', 'x', 'x', 'x', 'y', 'y', 'ž', null),
+  k2: fc.constantFrom(1, 1, 2),
+  kind: fc.constantFrom('a', 'a', 'b', 'b', 'c'),
+  note: fc.constantFrom('n1', 'n2', 'n3', 'n4', 'n5'),
+});
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    arbitrary: fc.record({
+      do: fc.constant('write' as const),
+      table,
+      row: sourceRow,
+      keepNote: fc.boolean(),
+    }),
+    weight: 60,
+  },
+  { arbitrary: fc.record({ do: fc.constant('delete' as const), table, id }), weight: 5 },
+  { arbitrary: fc.record({ do: fc.constant('rename' as const), table, id, to: id }), weight: 3 },
+  { arbitrary: fc.record({ do: fc.constant('truncate' as const), table }), weight: 1 },
+  {
+    arbitrary: fc.record({
+      do: fc.constant('read' as const),
+      table,
+      ids: fc.uniqueArray(id, { minLength: 1 }),
+    }),
+    weight: 2,
+  },
+);
+
+/** Several changes at one moment, or apart; some apart by more than the 60 s in which a change wins over a read. */
+const pause = fc.oneof(
+  { arbitrary: fc.constant(0), weight: 6 },
+  fc.constantFrom(1, 1_000, 59_000, 61_000, 600_000),
+);
+
+export const life = (maxLength: number) =>
+  fc.array(fc.record({ step, pause }), { minLength: 1, maxLength, size: 'max' });
+
+/** What the source holds, and what it has said of itself. */
+export class Source {
+  readonly #prefix: string;
+  readonly #tables = new Map<Table, Map<number, SourceRow>>(
+    TABLES.map((name) => [name, new Map()]),
+  );
+  #lsn = 1000;
+  #at = 1_800_000_000_000;
+  readonly messages: Change[] = [];
+
+  /** The initial rows were there before the connector: only its snapshot tells of them. */
+  constructor(prefix: string, initial: readonly (readonly [Table, SourceRow])[]) {
+    this.#prefix = prefix;
+    for (const [name, row] of initial) this.#rows(name).set(row.id, row);
+  }
+
+  name(name: Table): string {
+    return `${this.#prefix}.${name}`;
+  }
+
+  rows(name: Table): readonly SourceRow[] {
+    return [...this.#rows(name).values()];
+  }
+
+  /** The connector's first snapshot: every row as it is now. */
+  initialSnapshot(): Change[] {
+    return TABLES.flatMap((name) =>
+      this.rows(name).map((row) => this.#read(name, row, 'initial', BigInt(this.#lsn))),
+    );
+  }
+
+  /** Everything that happens, in its order; what it says is added to `messages`. */
+  live(steps: readonly PlannedStep[]): void {
+    for (const { step: each, pause: ms } of steps) {
+      this.#at += ms;
+      this.#take(each);
+    }
+  }
+
+  #take(each: Step): void {
+    const rows = this.#rows(each.table);
+    switch (each.do) {
+      case 'write': {
+        const before = rows.get(each.row.id);
+        if (before === undefined) {
+          rows.set(each.row.id, each.row);
+          return this.#say(each.table, 'c', { ...each.row });
+        }
+        const row = { ...each.row, note: each.keepNote ? before.note : each.row.note };
+        rows.set(row.id, row);
+        return this.#say(each.table, 'u', {
+          ...row,
+          ...(each.keepNote && { note: UNAVAILABLE }),
+        });
+      }
+      case 'delete':
+        if (rows.delete(each.id)) this.#say(each.table, 'd', { id: each.id });
+        return;
+      case 'rename': {
+        // a changed primary key is a delete and a create
+        const row = rows.get(each.id);
+        if (row === undefined || rows.has(each.to)) return;
+        rows.delete(each.id);
+        rows.set(each.to, { ...row, id: each.to });
+        this.#say(each.table, 'd', { id: each.id });
+        return this.#say(each.table, 'c', { ...row, id: each.to });
+      }
+      case 'truncate':
+        rows.clear();
+        this.#lsn += 8;
+        this.messages.push({
+          kind: 'truncate',
+          source: this.#prefix,
+          table: this.name(each.table),
+          lsn: BigInt(this.#lsn),
+          at: this.#at,
+          origin: ORIGIN,
+        });
+        return;
+      case 'read':
+        for (const wanted of each.ids) {
+          const row = rows.get(wanted);
+          if (row !== undefined)
+            this.messages.push(this.#read(each.table, row, 'incremental', null));
+        }
+    }
+  }
+
+  #say(name: Table, op: 'c' | 'u' | 'd', row: Row): void {
+    this.#lsn += 8;
+    this.messages.push({
+      kind: 'row',
+      op,
+      source: this.#prefix,
+      table: this.name(name),
+      lsn: BigInt(this.#lsn),
+      at: this.#at,
+      snapshot: null,
+      row,
+      origin: ORIGIN,
+    });
+  }
+
+  #read(
+    name: Table,
+    row: SourceRow,
+    snapshot: 'initial' | 'incremental',
+    lsn: bigint | null,
+  ): Change {
+    return {
+      kind: 'row',
+      op: 'r',
+      source: this.#prefix,
+      table: this.name(name),
+      lsn,
+      at: this.#at,
+      snapshot,
+      row: { ...row },
+      origin: ORIGIN,
+    };
+  }
+
+  #rows(name: Table): Map<number, SourceRow> {
+    return this.#tables.get(name)!;
+  }
+}
+
+const ORIGIN = {
+  attributes: { source: '/model', id: '1' },
+  contentType: null,
+  body: new Uint8Array(),
+};

@@ -1,0 +1,94 @@
+/** What the state holds, beside what the model says it must hold. */
+import type { Pod } from '../../support/pod.ts';
+import { completeOf, membersOf, type PlannedFunction } from './functions.ts';
+import type { Source } from './source.ts';
+
+/** Differences between state and model, in words; none if all is well. */
+export async function differences(
+  pod: Pod,
+  plans: readonly PlannedFunction[],
+  source: Source,
+  history: readonly ReadonlySet<string>[],
+): Promise<unknown> {
+  const expected: unknown[] = [];
+  const actual: unknown[] = [];
+  for (const [i, plan] of plans.entries()) {
+    const members = membersOf(plan, source).toSorted(byName);
+    const complete = completeOf(plan, members);
+    const skipped = history[i]!;
+    expected.push({
+      members,
+      counts: countsOf(members),
+      wanted: [...complete].toSorted(),
+      effects: [...complete].filter((key) => !skipped.has(key)).toSorted(),
+      fromHistory: [...skipped].toSorted(),
+      twice: [],
+      withoutDeadline: [],
+      miscountedLive: [],
+    });
+    actual.push(await stateOf(pod, i, complete));
+  }
+  return { expected, actual };
+}
+
+function countsOf(members: readonly { part: string; key: string }[]): string[] {
+  return [...Map.groupBy(members, (member) => `${member.key} ${member.part}`)]
+    .map(([name, rows]) => `${name} ${rows.length}`)
+    .toSorted();
+}
+
+async function stateOf(pod: Pod, i: number, complete: ReadonlySet<string>) {
+  const served = pod.served[i]!;
+  const partOf = new Map([...served.laneOf].map(([part, lane]) => [lane, part]));
+  const query = async <R extends object>(text: string) =>
+    (await pod.database.control.query<R>(text, [served.id])).rows;
+  const members = await query<{ lane: number; id: string; key: string; columns: object }>(
+    'select lane, id, key, columns from muster.member where function = $1 and held',
+  );
+  const counts = await query<{ key: string; lane: number; n: number }>(
+    `select key, lane::int, n from muster.sets, unnest(counts) with ordinality as c (n, lane)
+     where function = $1 and n <> 0`,
+  );
+  const runs = await query<{ key: string; revision: number; wanted: boolean }>(
+    'select key, revision, wanted from muster.run where function = $1',
+  );
+  const effects = await query<{ key: string; revision: number; n: number }>(
+    'select key, revision, count(*)::int as n from effect where function = $1 group by key, revision',
+  );
+  return {
+    members: members
+      .map(({ lane, ...rest }) => ({ part: partOf.get(lane)!, ...rest }))
+      .toSorted(byName),
+    counts: counts.map(({ key, lane, n }) => `${key} ${partOf.get(lane)} ${n}`).toSorted(),
+    wanted: runs
+      .filter((run) => run.wanted)
+      .map((run) => run.key)
+      .toSorted(),
+    effects: effects
+      .filter(({ key }) => complete.has(key))
+      .map(({ key }) => key)
+      .toSorted(),
+    fromHistory: runs
+      .filter((run) => run.revision === 0)
+      .map((run) => run.key)
+      .toSorted(),
+    twice: effects.filter(({ n }) => n > 1),
+    withoutDeadline: await query(
+      `select s.key from muster.sets s join muster.function f on f.id = s.function
+       left join muster.run r on r.function = s.function and r.key = s.key
+       where s.function = $1 and f.overdue_after is not null and s.live > 0
+         and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
+         and (r.state is null or r.state in ('ready', 'failed'))
+         and not exists (select from muster.timer t where t.function = s.function and t.key = s.key)`,
+    ),
+    miscountedLive: await query(
+      `select s.key, s.live from muster.sets s
+       where s.function = $1 and s.live <> (select count(*) from muster.member m
+         where m.function = s.function and m.key = s.key and m.held and m.live)`,
+    ),
+  };
+}
+
+function byName(a: { part: string; id: string }, b: { part: string; id: string }): number {
+  return `${a.part}/${a.id}` < `${b.part}/${b.id}` ? -1 : 1;
+}
