@@ -32,8 +32,10 @@ export interface DemoParts {
   readonly headband: Headband;
   /** Rejects if one of them can't go on. */
   readonly broken: Promise<never>;
-  /** Ends all of them, the source first. `atOnce`: the function is not asked to drain. */
-  end(atOnce: boolean): Promise<void>;
+  /** Ends all of them, the source first; the function drains, unless it is killed. */
+  end(): Promise<void>;
+  /** Kills the function: nobody waits for it any more. */
+  readonly kill: () => void;
 }
 
 /** Starts one after the other, and says how long each took; if one can't start, those before it end. */
@@ -41,10 +43,9 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
   const { rate, seed, fresh, say } = options;
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => {}); // told to whoever waits for it
-  const ends: ((atOnce: boolean) => unknown)[] = [];
-  const end = async (atOnce: boolean) => {
-    for (const step of ends.splice(0).toReversed())
-      await Promise.resolve(step(atOnce)).catch(() => {});
+  const ends: (() => unknown)[] = [];
+  const end = async () => {
+    for (const step of ends.splice(0).toReversed()) await Promise.resolve(step()).catch(() => {});
   };
 
   try {
@@ -70,7 +71,7 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     const port = options.port ?? (await freePort());
     const starting = FunctionProcess.start({ url, name: 'recordings', port, folder, say });
     const fn = await timed(say, 'the function', starting);
-    ends.push((atOnce) => (atOnce ? fn.kill() : fn.stop()));
+    ends.push(() => fn.stop());
 
     const courier = new Courier(fn.address, say);
     ends.push(() => courier.stop());
@@ -87,9 +88,10 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     const headband = await Headband.start({ url, rate, seed });
     ends.push(() => headband.stop());
     void headband.failed.then(broken.reject);
-    return { client, url, folder, wal, courier, headband, broken: broken.promise, end };
+    const kill = () => fn.kill();
+    return { client, url, folder, wal, courier, headband, broken: broken.promise, end, kill };
   } catch (error) {
-    await end(true);
+    await end();
     throw error;
   }
 }

@@ -9,11 +9,14 @@ import {
   summarise,
 } from './demo-numbers.ts';
 import type { DemoParts } from './demo-parts.ts';
+import { logIn } from './function-process.ts';
 import type { Screen } from './screen.ts';
 import type { StopRequest } from './stop-request.ts';
 
 /** How often the sets are counted for the status line, in milliseconds. */
 const COUNT_INTERVAL = 500;
+/** After so many milliseconds with lag and no delivery the status says where to look. */
+const STUCK = 5_000;
 /** How long what is under way may take at the end, in milliseconds. */
 const SETTLE = 60_000;
 
@@ -28,6 +31,7 @@ export class Watch {
   #counts: SetCounts | undefined;
   #countedAt = Date.now();
   #deliveredThen = 0;
+  #movedAt = Date.now();
 
   private constructor(parts: DemoParts, screen: Screen, stop: StopRequest, feed: ProcessedFeed) {
     this.#parts = parts;
@@ -66,7 +70,7 @@ export class Watch {
   }
 
   async #show(countInterval: number): Promise<SetCounts> {
-    const { client, wal, courier } = this.#parts;
+    const { client, wal, courier, folder } = this.#parts;
     for (const effect of await this.#feed.next()) {
       this.#processed += 1;
       this.#screen.line(describe(effect));
@@ -85,8 +89,11 @@ export class Watch {
       ((courier.delivered - this.#deliveredThen) * 1000) / Math.max(since, 1),
     );
     this.#countedAt = Date.now();
+    if (courier.delivered > this.#deliveredThen || wal.lag === 0) this.#movedAt = Date.now();
     this.#deliveredThen = courier.delivered;
-    this.#screen.status(statusLine(this.#counts, rate, wal.lag));
+    const stuck =
+      Date.now() - this.#movedAt > STUCK ? `, nothing gets through: see ${logIn(folder)}` : '';
+    this.#screen.status(`${statusLine(this.#counts, rate, wal.lag)}${stuck}`);
     return this.#counts;
   }
 }

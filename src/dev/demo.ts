@@ -62,10 +62,12 @@ async function main({ rate, seed, fresh, name, port, for: enough }: Flags): Prom
   } catch (error) {
     screen.clear();
     screen.line(`demo: ${error instanceof Error ? error.message : String(error)}`);
-    await parts?.end(true);
+    parts?.kill();
+    await parts?.end();
     return 1;
   }
-  await parts.end(summary === undefined);
+  void stop.pressed.then(parts.kill);
+  await parts.end();
   if (!summary) return INTERRUPTED;
   return summary.twice === 0 && summary.missing === 0 ? 0 : 1;
 }
@@ -83,7 +85,7 @@ function conclusion(summary: Summary): string {
   const { complete, processed, twice, missing, brokenSince, examples } = summary;
   const lines = [
     ['complete in the table', complete],
-    ['processed', processed, brokenSince > 0 ? `of ${brokenSince} a signal was deleted since` : ''],
+    ['processed', processed, brokenSince > 0 ? `(${brokenSince} lost a signal since)` : ''],
     ['twice', twice],
     ['missing', missing, examples.join(' ')],
   ] as const;

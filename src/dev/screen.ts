@@ -37,6 +37,6 @@ export class Screen {
 
   /** A line that wraps can't be rewritten in place. */
   #cut(): string {
-    return this.#status.slice(0, (this.#out.columns ?? 80) - 1);
+    return this.#status.slice(0, (this.#out.columns || 80) - 1);
   }
 }

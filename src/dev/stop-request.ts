@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 /** When to end: asked (in good order) or pressed (at once). */
 export class StopRequest {
   /** Settles with the reason. */
@@ -6,7 +8,7 @@ export class StopRequest {
   readonly pressed: Promise<void>;
   isAsked = false;
 
-  /** Listens for signals, a closed output, and the end of npm if npm started this process. */
+  /** Listens for signals, a closed output, and the death of the npm that started this process. */
   constructor() {
     const asked = Promise.withResolvers<string>();
     const pressed = Promise.withResolvers<void>();
@@ -22,9 +24,29 @@ export class StopRequest {
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask);
     process.stdout.on('error', () => ask('output closed'));
+    if (process.env['npm_lifecycle_event']) whenOrphaned(() => ask('npm ended'));
+  }
+}
 
-    const parent = process.ppid;
-    const check = () => process.ppid !== parent && ask('npm ended');
-    if (process.env['npm_lifecycle_event']) setInterval(check, 500).unref();
+/** npm runs a script through a shell, which outlives a killed npm: the parent's parent is watched too. */
+function whenOrphaned(tell: () => void): void {
+  const before = ancestors();
+  const timer = setInterval(() => {
+    if (ancestors() === before) return;
+    clearInterval(timer);
+    tell();
+  }, 500);
+  timer.unref();
+}
+
+function ancestors(): string {
+  return `${process.ppid} ${parentOf(process.ppid)}`;
+}
+
+function parentOf(pid: number): string | undefined {
+  try {
+    return /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  } catch {
+    return undefined; // gone, or no Linux
   }
 }

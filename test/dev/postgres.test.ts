@@ -7,7 +7,6 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
-  readdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -18,6 +17,7 @@ import pg from 'pg';
 import { expect, onTestFinished, test as base } from 'vitest';
 import { type Postgres, type PostgresOptions, startPostgres } from '../../src/dev/postgres.ts';
 import { isServerOf } from '../../src/dev/postgres-process.ts';
+import { processes } from './support/processes.ts';
 import { newFolder, until } from './support/source.ts';
 import { THROWAWAY } from './support/throwaway.ts';
 
@@ -70,13 +70,10 @@ const runs = ({ pid, folder }: { pid: number; folder: string }) =>
 
 /** Kills the shell that would end the server after its parent's death. */
 function killWatcher(serverPid: number): void {
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    const command = existsSync(`/proc/${pid}/cmdline`)
-      ? readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-      : '';
-    if (command.startsWith('sh\0-c\0read') && command.endsWith(`\0${serverPid}\0`))
-      process.kill(Number(pid), 'SIGKILL');
-  }
+  const watcher = processes().find(
+    ({ command }) => command.startsWith('sh -c read') && command.endsWith(` ${serverPid}`),
+  );
+  process.kill(watcher!.pid, 'SIGKILL');
 }
 
 test('data survive a restart, and fresh throws them away', async ({ folder }) => {

@@ -1,0 +1,88 @@
+import { expect, test as pure } from 'vitest';
+import { Headband } from '../../src/dev/headband.ts';
+import { type Action, HeadbandPlan } from '../../src/dev/headband-plan.ts';
+import { Random } from '../../src/dev/random.ts';
+import { test, until } from './support/source.ts';
+
+function plan(seed: number, steps: number): (readonly Action[])[] {
+  const headbands = new HeadbandPlan(new Random(seed));
+  return Array.from({ length: steps }, () => headbands.next());
+}
+
+const shapeOf = (steps: (readonly Action[])[]) =>
+  steps.map((actions) =>
+    actions.map((each) =>
+      each.kind === 'insert' ? `${each.signal.sensor} ${each.signal.span}` : each.kind,
+    ),
+  );
+const idsOf = (steps: (readonly Action[])[]) =>
+  steps.flat().map((each) => (each.kind === 'insert' ? each.signal.id : ''));
+
+pure('the same seed does the same things to new rows', () => {
+  expect(shapeOf(plan(1, 300))).toEqual(shapeOf(plan(1, 300)));
+  expect(shapeOf(plan(1, 300))).not.toEqual(shapeOf(plan(2, 300)));
+  expect(idsOf(plan(1, 300))).not.toEqual(idsOf(plan(1, 300)));
+});
+
+pure(
+  'every step brings one signal; signals come in either order, apart, late, never, twice, and are taken back',
+  () => {
+    const steps = plan(1, 3000);
+    expect(
+      steps.every((actions) => actions.filter(({ kind }) => kind === 'insert').length === 1),
+    ).toBe(true);
+
+    const spans = new Map<string, { sensor: string; step: number }[]>();
+    const recordings = new Map<string, Set<string>>();
+    const count = { update: 0, delete: 0 };
+    for (const [step, actions] of steps.entries()) {
+      for (const action of actions) {
+        if (action.kind !== 'insert') count[action.kind] += 1;
+        if (action.kind !== 'insert' || action.signal.sensor === 'ecg') continue;
+        const { recording, span, sensor } = action.signal;
+        const key = `${recording} ${span}`;
+        spans.set(key, [...(spans.get(key) ?? []), { sensor, step }]);
+        recordings.set(recording, (recordings.get(recording) ?? new Set()).add(span));
+      }
+    }
+    const settled = [...spans.values()].filter(([first]) => first!.step < 2500);
+    const share = (fits: (signals: { sensor: string; step: number }[]) => boolean) =>
+      settled.filter(fits).length / settled.length;
+    expect(share(([first]) => first?.sensor === 'eeg')).toBeGreaterThan(0.4);
+    expect(share(([first]) => first?.sensor === 'accelerometer')).toBeGreaterThan(0.4);
+    expect(share((signals) => signals.length === 1)).toBeGreaterThan(0.02);
+    expect(share((signals) => signals.at(-1)!.step - signals[0]!.step > 80)).toBeGreaterThan(0.05);
+    expect(count.update).toBeGreaterThan(100);
+    expect(count.delete).toBeGreaterThan(100);
+    expect([...recordings.values()].filter((each) => each.size > 1).length).toBeGreaterThan(100);
+  },
+);
+
+test('signals are stored with data that fit their channels', async ({ url, client }) => {
+  const headband = await Headband.start({ url, rate: 2000, seed: 1 });
+  await until(() => headband.signals >= 100);
+  await headband.stop();
+
+  const { rows } = await client.query(
+    `select sensor_type, channels, sample_unit, sample_type::text, sample_rate,
+            bool_and(length(data) % (4 * cardinality(channels)) = 0) as fits, bool_or(length(data) > 2000) as long
+     from datastore.signal where sensor_type <> 'ecg' group by 1, 2, 3, 4, 5 order by 1`,
+  );
+  const common = { sample_type: 'float32', fits: true, long: true };
+  expect(rows).toEqual([
+    {
+      sensor_type: 'accelerometer',
+      channels: ['x', 'y', 'z'],
+      sample_unit: 'gforce',
+      sample_rate: 50,
+      ...common,
+    },
+    {
+      sensor_type: 'eeg',
+      channels: ['f7-o1', 'f8-o2', 'f8-f7', 'f8-o1', 'f7-o2'],
+      sample_unit: 'microvolt',
+      sample_rate: 250,
+      ...common,
+    },
+  ]);
+});
