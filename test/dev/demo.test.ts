@@ -25,7 +25,7 @@ const test = base.extend<{ place: string }>({
 });
 
 /** Left-over processes are looked for in /proc. */
-const onLinux = test.skipIf(process.platform !== 'linux');
+const notLinux = process.platform !== 'linux';
 
 function start(name: string, ...flags: string[]): Demo {
   const child = spawn(
@@ -68,7 +68,7 @@ const processed = ({ lines }: Demo) =>
   lines.filter((line) => line.startsWith('processed  ')).length;
 const FINE = /\ntwice +0\nmissing +0$/;
 
-onLinux(
+test.skipIf(notLinux)(
   'it ends by itself after so many spans, each processed once, and leaves no process behind',
   async ({ place }) => {
     const demo = start(place, '--for', '10', '--rate', '100');
@@ -85,7 +85,7 @@ onLinux(
   },
 );
 
-onLinux(
+test.skipIf(notLinux)(
   'the curl line that it prints shows the set of the event, and Ctrl-C ends it in good order',
   async ({ place }) => {
     const demo = start(place, '--for', '100000', '--rate', '50');
@@ -101,7 +101,7 @@ onLinux(
   },
 );
 
-onLinux(
+test.skipIf(notLinux)(
   'after kill -9 the next start goes on, and nothing is lost or done twice',
   async ({ place }) => {
     const killed = start(place, '--for', '100000', '--rate', '200');

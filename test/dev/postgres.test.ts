@@ -157,6 +157,7 @@ test.skipIf(!isRoot)('root runs it from a clone that the user postgres can not e
   expect(postgres.folder).toMatch(/^\/var\/tmp\/muster-[0-9a-f]{8}\/demo$/);
   expect(said).toEqual([expect.stringContaining('/var/tmp/muster-')]);
   expect(await query(postgres.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+  await postgres.stop(); // before its folder goes
 });
 
 test.skipIf(!isRoot)(
