@@ -2,6 +2,10 @@ import type pg from 'pg';
 import type { Tx } from '../function.ts';
 import type { Database } from './database.ts';
 
+/** Savepoints are fine; an end of its own would part the handler's writes from the done-mark. */
+const ENDS_TRANSACTION =
+  /^\s*(?:begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+to))\b/i;
+
 /**
  * The transaction a handler writes in: begun by its first query, ended by `commit` or `abandon` and
  * by nothing else. A query after that is refused, so a handler that outlives its time can do nothing.
@@ -21,6 +25,9 @@ export class HandlerTx implements Tx {
 
   async query<R extends object>(text: string, values: readonly unknown[] = []) {
     if (this.#ended) throw new Error('the transaction of this run has ended');
+    if (ENDS_TRANSACTION.test(text)) {
+      throw new Error(`'${text.trim()}' is not for the handler: the transaction ends with its run`);
+    }
     this.#client ??= this.#begin();
     const client = await this.#client;
     // The handler may have been abandoned while it waited for the connection.
@@ -58,8 +65,13 @@ export class HandlerTx implements Tx {
 
   async #begin(): Promise<pg.PoolClient> {
     const client = await this.#pool.connect();
-    await client.query('begin');
-    return client;
+    try {
+      await client.query('begin');
+      return client;
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
   }
 
   async #end(): Promise<pg.PoolClient> {
