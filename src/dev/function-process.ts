@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { watchOver } from './watcher.ts';
 
 export interface FunctionOptions {
   /** State database, and the one its handlers read. */
@@ -77,7 +78,12 @@ export class FunctionProcess {
       detached: true,
       stdio: ['pipe', openSync(publishedIn(folder), 'a'), openSync(logIn(folder), 'a')],
     });
-    child.once('exit', (code, signal) => void this.#onExit(signal ?? `exit code ${code}`));
+    // It drains when its standard input ends; without a database it would try for longer.
+    const watcher = watchOver(child.pid!, 'KILL', 5);
+    child.once('exit', (code, signal) => {
+      watcher.kill('SIGKILL');
+      void this.#onExit(signal ?? `exit code ${code}`);
+    });
     return child;
   }
 

@@ -7,6 +7,7 @@ import { freePort } from './free-port.ts';
 import { checkVersion, initialise, urlOf } from './postgres-data.ts';
 import { type Home, findHome } from './postgres-home.ts';
 import { type Running, disownPidFile, findRunning, stopServer } from './postgres-process.ts';
+import { watchOver } from './watcher.ts';
 
 export interface PostgresOptions {
   /** Where data, password and log are to lie; they go elsewhere if the server's user can't reach it. */
@@ -35,6 +36,9 @@ export interface Postgres {
   stop(): Promise<void>;
 }
 
+/** A server outlives a killed parent by so many seconds: the parent's other children end in order. */
+const OUTLIVES = 2;
+
 /** Held by whoever uses a server, as long as it lives: the kernel closes a killed process's connection. */
 const OWNER = 'select pg_try_advisory_lock(20260, 3) as owned';
 
@@ -60,7 +64,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const port = await freePort();
   const server = spawnServer(home, port, options.settings);
   const pid = server.pid!;
-  const watcher = spawnWatcher(home, pid);
+  const watcher = watchOver(pid, 'INT', OUTLIVES, home.user);
   const owner = await connectWhenReady(home, port, server).catch((error: unknown) => {
     watcher.kill('SIGKILL');
     throw error;
@@ -156,18 +160,6 @@ function spawnServer({ native, folder, user }: Home, port: number, settings = {}
   );
   server.unref();
   return server;
-}
-
-/** Ends the server when this process is gone: its end of the pipe closes then, also after kill -9. */
-function spawnWatcher({ user }: Home, pid: number): ChildProcess {
-  const watcher = spawn('sh', ['-c', 'read -r _; kill -INT "$1"', 'sh', String(pid)], {
-    cwd: '/',
-    detached: true,
-    stdio: ['pipe', 'ignore', 'ignore'],
-    ...user,
-  });
-  watcher.unref();
-  return watcher;
 }
 
 async function connectWhenReady(

@@ -52,7 +52,7 @@ function commandsOf(name: string): string[] {
   return processes().flatMap(({ command }) => (command.includes(name) ? [command] : []));
 }
 
-/** What the demo has started: PostgreSQL, the shell that watches over it, the function. */
+/** What the demo has started: PostgreSQL, the function, and a shell that watches over each. */
 function childrenOf(demo: Demo): number[] {
   return processes().flatMap(({ pid, parent }) => (parent === demo.process.pid ? [pid] : []));
 }
@@ -74,7 +74,7 @@ test.skipIf(notLinux)(
     const demo = start(place, '--for', '10', '--rate', '100');
     await until(() => processed(demo) > 0);
     const children = childrenOf(demo);
-    expect(children).toHaveLength(3);
+    expect(children).toHaveLength(4);
     const { how, output } = await demo.ended;
 
     expect(output).toMatch(FINE);
@@ -117,6 +117,19 @@ test.skipIf(notLinux)(
     expect(
       Number(/^processed +(\d+)/m.exec(output.slice(output.indexOf('complete in the table')))?.[1]),
     ).toBeGreaterThan(20);
-    expect(alive(children)).toEqual([]);
+    await until(() => alive(children).length === 0);
+  },
+);
+
+test.skipIf(notLinux)(
+  'after kill -9 everything that it started ends by itself',
+  async ({ place }) => {
+    const demo = start(place);
+    await until(() => processed(demo) > 0);
+    const children = childrenOf(demo);
+    demo.process.kill('SIGKILL');
+    await demo.ended;
+    await until(() => alive(children).length === 0);
+    expect(commandsOf(place)).toEqual([]);
   },
 );

@@ -70,9 +70,7 @@ const runs = ({ pid, folder }: { pid: number; folder: string }) =>
 
 /** Kills the shell that would end the server after its parent's death. */
 function killWatcher(serverPid: number): void {
-  const watcher = processes().find(
-    ({ command }) => command.startsWith('sh -c read') && command.endsWith(` ${serverPid}`),
-  );
+  const watcher = processes().find(({ command }) => command.includes(` watcher ${serverPid} `));
   process.kill(watcher!.pid, 'SIGKILL');
 }
 
