@@ -1,0 +1,31 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import type { Measured } from './arena.ts';
+
+const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
+
+test('the bench runs: every cell stores what it answered', { timeout: 180_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'muster-bench-test-'));
+  try {
+    const json = join(folder, 'bench.json');
+    const args = [RUN, '--quick', '--json', json];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+
+    const { measured } = JSON.parse(readFileSync(json, 'utf8')) as {
+      measured: Record<string, Measured[]>;
+    };
+    expect(Object.keys(measured)).toEqual(['http', 'process', 'features']);
+    for (const { contender, cells } of Object.values(measured).flat()) {
+      expect(stdout).toMatch(/^in flight .* CPU µs\/event/m);
+      expect(cells.length, contender.name).toBeGreaterThan(0);
+      expect(Math.min(...cells.map(({ answered }) => answered)), contender.name).toBeGreaterThan(0);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** `getconf CLK_TCK`, which is 100 on every Linux. */
+const TICK_US = 10_000;
+
+/** CPU time of a process in microseconds; 0 where there is no /proc, and for a process that is gone. */
+export function cpuOf(pid: number): number {
+  const stat = statOf(pid);
+  return stat === null ? 0 : stat.own;
+}
+
+/** CPU time of PostgreSQL in microseconds: its processes, and what those that ended have left to the first. */
+export function cpuOfPostgres(pid: number): number {
+  let sum = statOf(pid)?.withEnded ?? 0;
+  for (const name of procs()) {
+    const stat = statOf(Number(name));
+    if (stat?.parent === pid) sum += stat.own;
+  }
+  return sum;
+}
+
+function procs(): string[] {
+  try {
+    return readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  } catch {
+    return [];
+  }
+}
+
+function statOf(pid: number): { parent: number; own: number; withEnded: number } | null {
+  try {
+    // The second field is the name, which may hold anything, in parentheses.
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number);
+    const own = (fields[11]! + fields[12]!) * TICK_US;
+    return { parent: fields[1]!, own, withEnded: own + (fields[13]! + fields[14]!) * TICK_US };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,92 @@
+import { connect, type Socket } from 'node:net';
+
+/** What a closed loop of callers saw. */
+export interface Seen {
+  /** Events that were answered. */
+  readonly answered: number;
+  /** From the first event to the last answer. */
+  readonly seconds: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** Calls `call(n)` again and again, so many at a time; all that was begun is waited for. */
+export async function callers(
+  inFlight: number,
+  seconds: number,
+  from: number,
+  call: (n: number) => Promise<void>,
+): Promise<Seen> {
+  const latencies: number[] = [];
+  const begun = performance.now();
+  const end = begun + seconds * 1000;
+  let next = from;
+  const loop = async () => {
+    for (let at = performance.now(); at < end;) {
+      await call(next++);
+      const now = performance.now();
+      latencies.push(now - at);
+      at = now;
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, loop));
+  return seen(latencies, begun);
+}
+
+/**
+ * The same over HTTP: one request at a time on each of so many kept-alive connections, as raw bytes,
+ * because every microsecond this takes is one that the server does not get. A connection that the
+ * server closes after its last answer is opened anew.
+ */
+export async function posters(
+  port: number,
+  inFlight: number,
+  seconds: number,
+  from: number,
+  request: (n: number) => string,
+): Promise<Seen> {
+  const latencies: number[] = [];
+  const begun = performance.now();
+  const end = begun + seconds * 1000;
+  let next = from;
+  const poster = () =>
+    new Promise<void>((resolve, reject) => {
+      let socket: Socket;
+      let sentAt = 0;
+      const post = () => {
+        sentAt = performance.now();
+        socket.write(request(next++), 'latin1');
+      };
+      const open = () => {
+        socket = connect({ port, host: '127.0.0.1', noDelay: true }, post);
+        socket.on('data', answered).on('error', reject);
+      };
+      const answered = (answer: Buffer) => {
+        if (answer.toString('latin1', 0, 12) !== 'HTTP/1.1 204') {
+          reject(new Error(`not a whole answer of 204: ${answer.toString('latin1', 0, 300)}`));
+          return;
+        }
+        const now = performance.now();
+        latencies.push(now - sentAt);
+        if (now >= end) {
+          socket.destroy();
+          resolve();
+        } else if (answer.includes('close')) {
+          socket.destroy();
+          open();
+        } else {
+          post();
+        }
+      };
+      open();
+    });
+  await Promise.all(Array.from({ length: inFlight }, poster));
+  return seen(latencies, begun);
+}
+
+function seen(latencies: number[], begun: number): Seen {
+  const seconds = (performance.now() - begun) / 1000;
+  const sorted = Float64Array.from(latencies).toSorted();
+  const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN;
+  return { answered: latencies.length, seconds, p50Ms: at(0.5), p99Ms: at(0.99) };
+}

@@ -1,0 +1,155 @@
+import { spawnSync } from 'node:child_process';
+import { cpus, loadavg, release, totalmem } from 'node:os';
+import pg from 'pg';
+import type { Postgres } from '../../src/dev/postgres.ts';
+import type { Cell, Measured } from './arena.ts';
+import type { Contender } from './contender.ts';
+
+/** Without it a number is worth nothing: where, when and of what it was measured. */
+export async function describeMachine(postgres: Postgres): Promise<Record<string, string>> {
+  const client = new pg.Client(postgres.url);
+  await client.connect();
+  const { rows } = await client.query<{ about: string }>(
+    `select concat('PostgreSQL ', current_setting('server_version'), ', ', string_agg(name || '=' || current_setting(name), ' ')) as about
+     from unnest('{fsync,synchronous_commit,shared_buffers,max_wal_size}'::text[]) as name`,
+  );
+  await client.end();
+  const changed =
+    git('status', '--porcelain', '--', '../../src') === '' ? '' : ', src changed since';
+  const [core] = cpus();
+  return {
+    machine: `${cpus().length} × ${core?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${release()}, load ${loadavg()[0]!.toFixed(1)}`,
+    postgres: rows[0]!.about,
+    node: `Node ${process.version}`,
+    commit: `commit ${git('rev-parse', '--short', 'HEAD') || 'unknown'}${changed}`,
+    at: new Date().toISOString(),
+  };
+}
+
+function git(...args: string[]): string {
+  return (
+    spawnSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8' }).stdout?.trim() ?? ''
+  );
+}
+
+/** One line for each contender and number in flight, and how it compares with the first and with each baseline. */
+export function table(title: string, measured: readonly Measured[]): string {
+  const rounds = measured[0]!.cells.filter(
+    ({ inFlight }) => inFlight === measured[0]!.cells[0]!.inFlight,
+  );
+  const baselines = measured.filter(({ contender }) => !isMuster(contender));
+  const head = [
+    'in flight',
+    'store',
+    'events/s',
+    'p50 ms',
+    'p99 ms',
+    'CPU µs/event: Node',
+    'PostgreSQL',
+    ...baselines.map(({ contender }) => `× ${short(contender)}`),
+    `× ${short(measured[0]!.contender)}`,
+  ];
+  const rows = inFlights(measured).flatMap((inFlight) =>
+    measured.map((each) => {
+      const cell = median(each, inFlight);
+      const ratios = [...baselines, measured[0]!].map((other) => ratio(each, other, inFlight));
+      return [
+        String(inFlight),
+        short(each.contender),
+        Math.round(rate(cell)).toLocaleString('en'),
+        cell.p50Ms.toFixed(1),
+        cell.p99Ms.toFixed(1),
+        cell.nodeUs.toFixed(0),
+        cell.postgresUs.toFixed(0),
+        ...ratios.map((times) => times.toFixed(2)),
+      ];
+    }),
+  );
+  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]!.length)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((text, i) => (i === 1 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!)))
+      .join('  ');
+  const title2 = `${title}; medians of ${rounds.length} rounds`;
+  return ['', title2, line(head), ...rows.map(line)].join('\n');
+}
+
+/** The contender that answered most. */
+export function fastest(measured: readonly Measured[]): Contender {
+  const [inFlight] = inFlights(measured);
+  return measured.toSorted((a, b) => ratio(b, a, inFlight!) - 1)[0]!.contender;
+}
+
+export interface Aim {
+  readonly text: string;
+  readonly ratio: number;
+  readonly wanted: number;
+  readonly met: boolean;
+}
+
+const AIMS = [
+  { road: 'http', inFlight: 99, baseline: 'transaction', wanted: 5 },
+  { road: 'http', inFlight: 99, baseline: 'statement', wanted: 2.5 },
+  { road: 'process', inFlight: 256, baseline: 'floor', wanted: 0.4 },
+] as const;
+
+/**
+ * What was aimed at and what was reached. Compared is Muster with its handlers paused: the baselines
+ * run none.
+ */
+export function aims(measured: Readonly<Record<string, readonly Measured[]>>): Aim[] {
+  return AIMS.flatMap(({ road, inFlight, baseline, wanted }) => {
+    const find = (store: Contender['store']) =>
+      measured[road]?.find(({ contender }) => contender.store === store);
+    const [muster, running, other] = [find('paused'), find('muster'), find(baseline)];
+    if (muster === undefined || running === undefined || other === undefined) return [];
+    const reached = ratio(muster, other, inFlight);
+    const met = reached >= wanted;
+    const text = `${road}, ${inFlight} in flight: ${reached.toFixed(2)} × ${baseline} (with handlers ${ratio(running, other, inFlight).toFixed(2)}); aim ${wanted}, ${met ? 'met' : 'missed'}`;
+    return { text, ratio: reached, wanted, met };
+  });
+}
+
+const NAMES: Partial<Record<Contender['store'], string>> = {
+  muster: 'Muster',
+  paused: 'Muster, handlers paused',
+  transaction: 'transaction per event',
+  statement: 'statement per event',
+  floor: 'bare inserts',
+};
+
+/** Features have names of their own. */
+function short({ name, store, road }: Contender): string {
+  return name === `${store} ${road}` ? (NAMES[store] ?? store) : name;
+}
+
+function isMuster({ store }: Contender): boolean {
+  return store === 'muster' || store === 'paused' || store === 'unversioned';
+}
+
+function inFlights(measured: readonly Measured[]): number[] {
+  return [...new Set(measured.flatMap(({ cells }) => cells.map(({ inFlight }) => inFlight)))];
+}
+
+function rate({ answered, seconds }: Cell): number {
+  return answered / seconds;
+}
+
+function ratio(a: Measured, b: Measured, inFlight: number): number {
+  return rate(median(a, inFlight)) / rate(median(b, inFlight));
+}
+
+/** Of each figure its own median; `answered` and `seconds` are those of the median rate. */
+function median({ cells }: Measured, inFlight: number): Cell {
+  const rounds = cells.filter((cell) => cell.inFlight === inFlight);
+  const middle = (of: (cell: Cell) => number) =>
+    rounds.toSorted((a, b) => of(a) - of(b))[(rounds.length - 1) >> 1]!;
+  const rated = middle(rate);
+  return {
+    ...rated,
+    p50Ms: middle((cell) => cell.p50Ms).p50Ms,
+    p99Ms: middle((cell) => cell.p99Ms).p99Ms,
+    nodeUs: middle((cell) => cell.nodeUs).nodeUs,
+    postgresUs: middle((cell) => cell.postgresUs).postgresUs,
+  };
+}

@@ -1,0 +1,39 @@
+import pg from 'pg';
+
+/**
+ * The filing statement as it would be if a row were written once and for all: nothing compared,
+ * nothing taken back. To say what versions and tombstones cost, and for nothing else.
+ */
+const MEMBERS = `m as (
+  insert into muster.member as m (function, lane, id, key, held, columns)
+  select c.function, c.lane, c.id, c.key, c.held, c.columns
+  from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
+              $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[])
+         as c (function, lane, id, version, at, key, held, live, columns, holes)
+  where (select is_current from current)
+  order by c.function, c.lane, c.id collate "C"
+  on conflict (function, lane, id) do nothing
+  returning m.function, m.lane, null::text as old_key, false as old_live,
+            case when new.held then new.key end as new_key, true as new_live
+),
+moves as (`;
+
+/** Takes the columns away that only versions and tombstones need. */
+export const UNVERSIONED_SCHEMA = `
+  drop function muster.resolve;
+  drop index muster.member_gone;
+  alter table muster.member drop column version, drop column at, drop column live, drop column holes, drop column since`;
+
+/** From now on this process sends the filing statement without versions. */
+export function forgetVersions(): void {
+  const pools = pg.Pool.prototype as unknown as {
+    query: (this: pg.Pool, config: { name?: string; text: string }, ...more: unknown[]) => unknown;
+  };
+  const { query } = pools;
+  pools.query = function queryUnversioned(config, ...more) {
+    if (config.name !== 'file-changes') return query.call(this, config, ...more);
+    const text = config.text.replace(/^m as \(\n[^]*?^moves as \(/m, MEMBERS);
+    if (text === config.text) throw new Error('file-changes.sql is written otherwise now');
+    return query.call(this, { ...config, text }, ...more);
+  };
+}
