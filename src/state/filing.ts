@@ -10,7 +10,14 @@ import {
 import { isBadValue, unavailable } from './database.ts';
 import { explain, type Explanation } from './explain.ts';
 import type { Marks } from './marks.ts';
-import { BadKey, MissingColumn, toMemberRows, type MemberRow, type Served } from './member.ts';
+import {
+  BadKey,
+  isNewer,
+  MissingColumn,
+  toMemberRows,
+  type MemberRow,
+  type Served,
+} from './member.ts';
 import type { Outcome, ParkReason, Unavailable } from './outcome.ts';
 import type { KnownMember, Store } from './store.ts';
 import { deletesBelow, raiseFloors, type Truncation } from './truncate.ts';
@@ -188,7 +195,10 @@ export class Filing {
   }
 }
 
-/** The change's row, with what is known in place of what was not sent. */
+/**
+ * The change's row, with what is known in place of what was not sent: the newest, because a part that
+ * refuses a row may have heard of it last in an earlier life.
+ */
 function fill(change: RowChange, known: readonly KnownMember[], served: Served): RowChange['row'] {
   const lanes = new Set(
     served.specification.parts
@@ -196,7 +206,8 @@ function fill(change: RowChange, known: readonly KnownMember[], served: Served):
       .map((part) => served.laneOf.get(part.name)),
   );
   const filled: Record<string, unknown> = { ...change.row };
-  for (const member of known) {
+  const newestFirst = known.toSorted((a, b) => (isNewer(a, b) ? -1 : isNewer(b, a) ? 1 : 0));
+  for (const member of newestFirst) {
     if (member.function !== served.id || !lanes.has(member.lane) || member.columns === null)
       continue;
     for (const [column, value] of Object.entries(member.columns)) {

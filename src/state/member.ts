@@ -74,13 +74,15 @@ export function toMemberRows(change: RowChange, epoch: number, served: Served): 
   return remembered.length > 0 ? remembered : rows.slice(0, 1);
 }
 
+type Versioned = Pick<MemberRow, 'version' | 'at'>;
+
 /** `muster.newer` of 001_state.sql, which says why. */
-export function isNewer(a: MemberRow, b: MemberRow): boolean {
+export function isNewer(a: Versioned, b: Versioned): boolean {
   if (a.version > 0n && b.version > 0n) return a.version > b.version;
   return score(a) > score(b);
 }
 
-function score({ version, at }: MemberRow): number {
+function score({ version, at }: Versioned): number {
   return version > 0n ? 2 * (at + 60_000) + 1 : 2 * at;
 }
 

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Database } from './database.ts';
 import { transaction } from './database.ts';
+import { parseExact } from './exact.ts';
 import { sql } from './sql.ts';
 import { toLease, type Lease, type LeaseTuple } from './store.ts';
 
@@ -26,6 +27,7 @@ export interface StoredMember {
   readonly lane: number;
   readonly id: string;
   readonly version: string;
+  /** Integers beyond 2^53 are `bigint`. */
   readonly columns: Record<string, unknown>;
   readonly since: Date;
 }
@@ -82,11 +84,16 @@ export class Runs {
   }
 
   async loadMembers(leases: readonly Lease[]): Promise<StoredMember[]> {
-    const { rows } = await this.#database.control.query<StoredMember>({
+    const { rows } = await this.#database.control.query<
+      Omit<StoredMember, 'columns'> & { columns: string }
+    >({
       ...LOAD_MEMBERS,
       values: [leases.map((each) => each.function), leases.map((each) => each.key)],
     });
-    return rows;
+    return rows.map((row) => ({
+      ...row,
+      columns: parseExact(row.columns, BigInt) as Record<string, unknown>,
+    }));
   }
 
   /**

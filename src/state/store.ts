@@ -1,6 +1,7 @@
 import type { Database } from './database.ts';
 import { isLostRace, transaction } from './database.ts';
-import type { Origin } from './change.ts';
+import type { Origin, Row } from './change.ts';
+import { parseExact } from './exact.ts';
 import type { MemberRow, Served } from './member.ts';
 import { Unavailable, type ParkReason } from './outcome.ts';
 import { sql } from './sql.ts';
@@ -62,17 +63,13 @@ export class Store {
     again: readonly SetName[] = [],
   ): Promise<Filed> {
     const values = this.#values(rows, slots, again);
-    for (let tries = 1; ; tries++) {
-      try {
-        const result = await this.#database.writers.query<FileChangesRow>({
-          ...FILE_CHANGES,
-          values,
-        });
-        return toFiled(result.rows[0]!);
-      } catch (error) {
-        if (!isLostRace(error) || tries >= RACE_TRIES) throw error;
-      }
-    }
+    return racing(async () => {
+      const result = await this.#database.writers.query<FileChangesRow>({
+        ...FILE_CHANGES,
+        values,
+      });
+      return toFiled(result.rows[0]!);
+    });
   }
 
   /**
@@ -85,15 +82,17 @@ export class Store {
     toRows: (known: readonly KnownMember[]) => MemberRow[],
     slots: number,
   ): Promise<Filed> {
-    return transaction(this.#database.writers, async (client) => {
-      const { rows } = await client.query<KnownMember>({
-        ...LOCK_MEMBERS,
-        values: [functions, ids],
-      });
-      const values = this.#values(toRows(rows), slots, []);
-      const result = await client.query<FileChangesRow>({ ...FILE_CHANGES, values });
-      return toFiled(result.rows[0]!);
-    });
+    return racing(() =>
+      transaction(this.#database.writers, async (client) => {
+        const { rows } = await client.query<StoredKnowledge>({
+          ...LOCK_MEMBERS,
+          values: [functions, ids],
+        });
+        const values = this.#values(toRows(rows.map(toKnown)), slots, []);
+        const result = await client.query<FileChangesRow>({ ...FILE_CHANGES, values });
+        return toFiled(result.rows[0]!);
+      }),
+    );
   }
 
   /** Keeps an event aside. The same event again only counts. */
@@ -107,8 +106,10 @@ export class Store {
       values: [
         digest,
         reason,
-        detail.replaceAll('\0', '\\0').slice(0, 2000),
-        JSON.stringify(origin.attributes),
+        storable(detail).slice(0, 2000),
+        JSON.stringify(origin.attributes, (_, value: unknown) =>
+          typeof value === 'string' ? storable(value) : value,
+        ),
         origin.contentType,
         Buffer.from(origin.body),
       ],
@@ -141,8 +142,41 @@ export class Store {
 export interface KnownMember {
   readonly function: number;
   readonly lane: number;
-  readonly id: string;
-  readonly columns: Readonly<Record<string, unknown>> | null;
+  readonly version: bigint;
+  readonly at: number;
+  readonly columns: Row | null;
+}
+
+interface StoredKnowledge {
+  function: number;
+  lane: number;
+  version: string;
+  at: string;
+  columns: string | null;
+}
+
+function toKnown(row: StoredKnowledge): KnownMember {
+  return {
+    ...row,
+    version: BigInt(row.version),
+    at: Number(row.at),
+    columns: row.columns === null ? null : (parseExact(row.columns, JSON.rawJSON) as Row),
+  };
+}
+
+/** Text as Postgres holds it: neither U+0000 nor half a surrogate pair. */
+function storable(text: string): string {
+  return text.replaceAll('\0', '\\0').toWellFormed();
+}
+
+async function racing<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isLostRace(error) || tries >= RACE_TRIES) throw error;
+    }
+  }
 }
 
 /** A lease as the statements give it: function, key, revision, token, attempt. */

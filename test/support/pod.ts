@@ -25,6 +25,7 @@ export interface Pod {
   readonly served: readonly Served[];
   readonly store: Store;
   readonly filing: Filing;
+  readonly marks: Marks;
   readonly runs: Runs;
   /** Closes its connections, as the end of the test does otherwise. */
   close(): Promise<void>;
@@ -85,7 +86,8 @@ export async function podWith(
     onFiled: (batch) => void filed.push(batch),
     onSuperseded: () => {},
   });
-  const filing = new Filing(database, store, batcher, new Marks(database), served);
+  const marks = new Marks(database);
+  const filing = new Filing(database, store, batcher, marks, served);
   let closing: Promise<void> | undefined;
   const pod: Pod = {
     id: randomUUID(),
@@ -96,6 +98,7 @@ export async function podWith(
     served,
     store,
     filing,
+    marks,
     runs,
     close: () => (closing ??= database.close()),
   };

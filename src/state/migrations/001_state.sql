@@ -77,7 +77,7 @@ create table muster.member (
   live     boolean not null,           -- false: came with the initial snapshot and is history
   columns  jsonb,
   holes    jsonb,                      -- columns the source did not send: column -> [version, at] of what fills it, 0 = nothing
-  since    timestamptz not null,       -- in this set since
+  since    timestamptz not null,       -- in this set since; not held: newest version known since
   primary key (function, lane, id)
 ) with (fillfactor = 80);
 create index member_key on muster.member (function, key) where key is not null;
@@ -191,8 +191,9 @@ begin
   if not muster.newer(b.version, b.at, a.version, a.at) then
     winner := a;
     other := b;
+  elsif a.held and b.held and a.key = b.key then
+    winner.since := a.since;
   end if;
-  winner.since := case when a.held = winner.held and a.key is not distinct from winner.key then a.since else b.since end;
   if winner.holes is null or other.columns is null then
     return winner;
   end if;
@@ -208,6 +209,15 @@ begin
   end loop;
   return winner;
 end $$;
+
+-- Does version `b`, though it is not newer, carry what `a` lacks or has from an older version still?
+create function muster.fills(a muster.member, b muster.member) returns boolean
+language sql immutable parallel safe
+return exists (
+  select from jsonb_each(a.holes) as hole (name, filled)
+  where b.columns ? hole.name
+    and (hole.filled = '0' or muster.newer(b.version, b.at, (hole.filled ->> 0)::bigint, (hole.filled ->> 1)::bigint))
+);
 
 -- Does the rule hold? Bit i - 1 = lane i has the rows it needs; then each gate in turn sets bit
 -- 15 + its number when at least gate_need of the bits in gate_of are set, so a gate may read those
@@ -261,6 +271,7 @@ begin
     r.state := 'ready';
     r.attempt := 0;
     r.due_at := now();
+    r.finished_at := null;
     r.error := null;
   end if;
   if p.state = 'running' and r.due_at <= now() then

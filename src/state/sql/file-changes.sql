@@ -40,7 +40,8 @@ m as (
   set (version, at, key, held, live, columns, holes, since) =
       (select v.version, v.at, v.key, v.held, v.live, v.columns, v.holes, v.since
        from muster.resolve(m, excluded) v)
-  where muster.newer(excluded.version, excluded.at, m.version, m.at) or m.holes is not null
+  where muster.newer(excluded.version, excluded.at, m.version, m.at)
+     or m.holes is not null and muster.fills(m, excluded)
   returning m.function, m.lane,
             case when old.held then old.key end as old_key, coalesce(old.live, false) as old_live,
             case when new.held then new.key end as new_key, new.live as new_live
@@ -96,16 +97,19 @@ r as (
          leased::int, leased::int, case when leased then $15::uuid end,
          now(), now(), case when leased then now() end, case when live = 0 then now() end
   from (
-    select *, leasable and row_number() over (partition by leasable order by function, key) <= $16::int as leased
+    -- slots go first to sets that were not complete before: the others have been run, mostly
+    select *, leasable and row_number() over (partition by leasable order by was_complete, function, key) <= $16::int as leased
     from j
   ) j
-  -- held against a changed rule, a set may have a wanted run without having been complete under it
-  where complete or was_complete
-     or key = any ($14::text[]) and exists (select from muster.run h where h.function = j.function and h.key = j.key)
+  -- Held against a changed rule, a set that nothing happened to matters only if its run says otherwise;
+  -- a run that this snapshot does not show was judged by the same rule.
+  where case when key = any ($14::text[])
+             then complete <> coalesce((select h.wanted from muster.run h where h.function = j.function and h.key = j.key), false)
+             else complete or was_complete end
   order by function, key collate "C"
   on conflict (function, key) do update
-  set (wanted, state, token, attempt, pod, due_at, started_at, late, error) =
-      (select v.wanted, v.state, v.token, v.attempt, v.pod, v.due_at, v.started_at, v.late, v.error
+  set (wanted, state, token, attempt, pod, due_at, started_at, finished_at, late, error) =
+      (select v.wanted, v.state, v.token, v.attempt, v.pod, v.due_at, v.started_at, v.finished_at, v.late, v.error
        from muster.next_run(r, excluded) v)
   where r.wanted <> excluded.wanted or r.state <> 'ready'
   returning new.function, new.key, new.revision, new.token, new.attempt,

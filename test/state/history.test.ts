@@ -1,0 +1,73 @@
+import { expect } from 'vitest';
+import { change, read } from '../support/changes.ts';
+import { pairOf } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { runsOf, setsOf } from '../support/state.ts';
+import { test } from '../support/test.ts';
+
+const a = { id: 1, k: 'x', kind: 'a' };
+const b = { id: 2, k: 'x', kind: 'b' };
+const done = { key: 'x', revision: 0, wanted: true, state: 'done', token: '0', attempt: 0, late: 0 };
+const running = { ...done, revision: 1, state: 'running', token: '1', attempt: 1 };
+
+test('what the initial snapshot completes is done at revision 0, runs nothing and has no deadline', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
+  await pod.filing.file(read(0, a));
+  expect(await db.query('select * from muster.timer')).toEqual([]);
+  await pod.filing.file(read(0, b));
+  expect(await runsOf(db)).toEqual([done]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 0 }]);
+  expect(pod.leases).toEqual([]);
+  expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
+  expect(await db.query('select * from muster.timer')).toEqual([]);
+});
+
+test('what the initial snapshot completed runs nothing when its rows change later', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
+  await Promise.all([read(0, a), read(0, b)].map((each) => pod.filing.file(each)));
+  await pod.filing.file(change('u', 1, a));
+  await pod.filing.file(change('d', 2, { id: 2 }));
+  await pod.filing.file(change('c', 3, { ...b, id: 3 }));
+  expect(pod.leases).toEqual([]);
+  expect(await runsOf(db)).toEqual([{ ...done, late: 3 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
+});
+
+test('a streamed part that completes what the snapshot left incomplete runs it', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 4 });
+  await pod.filing.file(read(0, a));
+  await pod.filing.file(change('c', 1, b));
+  expect(await runsOf(db)).toEqual([running]);
+  expect(pod.leases.length).toBe(1);
+});
+
+test('the deadline of what the snapshot left incomplete begins with the first streamed part', async ({
+  db,
+}) => {
+  const three = pairOf({ overdueAfter: '1 hour' });
+  const pod = await podOn(db, [
+    { ...three, parts: { ...three.parts, c: { table: 'public.item', key: 'k', where: { kind: 'c' } } } },
+  ]);
+  await pod.filing.file(read(0, a));
+  expect(await db.query('select * from muster.timer')).toEqual([]);
+  await pod.filing.file(change('c', 1, b));
+  expect(await db.query('select key, fired_at from muster.timer')).toEqual([
+    { key: 'x', fired_at: null },
+  ]);
+});
+
+test('an incremental snapshot counts as change, and runs what it completes', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 4 });
+  for (const row of [a, b]) await pod.filing.file(read(0, row, { snapshot: 'incremental' }));
+  expect(await runsOf(db)).toEqual([running]);
+});
+
+test("history 'run' runs what the initial snapshot completes", async ({ db }) => {
+  const pod = await podOn(db, [pairOf({ history: 'run' })], { slots: 4 });
+  for (const row of [a, b]) await pod.filing.file(read(0, row));
+  expect(await runsOf(db)).toEqual([running]);
+});
