@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -73,11 +73,13 @@ export class FunctionProcess {
   /** In a process group of its own: Ctrl-C goes to a terminal's whole group, and the end has its order. */
   #spawn(): ChildProcess {
     const { folder } = this.#options;
+    const files = [publishedIn(folder), logIn(folder)].map((path) => openSync(path, 'a'));
     const child = spawn(process.execPath, [MUSTER, 'serve'], {
       env: this.#env,
       detached: true,
-      stdio: ['pipe', openSync(publishedIn(folder), 'a'), openSync(logIn(folder), 'a')],
+      stdio: ['pipe', ...files],
     });
+    files.forEach(closeSync);
     // It drains when its standard input ends; without a database it would try for longer.
     const watcher = watchOver(child.pid!, 'KILL', 5);
     child.once('exit', (code, signal) => {
@@ -97,13 +99,13 @@ export class FunctionProcess {
   async #ready(): Promise<void> {
     const child = this.#child;
     for (;;) {
-      const answer = await fetch(`${this.address}health/readiness`).catch(() => undefined);
-      if (answer?.ok) return;
       if (hasEnded(child)) {
         this.#stopping = true;
         const log = readFileSync(logIn(this.#options.folder), 'utf8').trimEnd().split('\n');
         throw new Error(`muster serve did not start:\n${log.slice(-5).join('\n')}`);
       }
+      const answer = await fetch(`${this.address}health/readiness`).catch(() => undefined);
+      if (answer?.ok) return;
       await sleep(50);
     }
   }

@@ -93,6 +93,19 @@ export function positive(text: string): number {
 
 export const newSeed = () => Math.floor(Math.random() * 1_000_000);
 
+async function main(options: HeadbandOptions): Promise<number> {
+  const headband = await Headband.start(options);
+  process.stdout.write(`${options.rate} signals a second, seed ${options.seed}; Ctrl-C ends it\n`);
+  const interrupted = new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+  });
+  const error = await Promise.race([interrupted, headband.failed]);
+  await headband.stop().catch(() => {});
+  process.stdout.write(`${headband.signals} signals stored\n`);
+  if (error) throw error;
+  return 0;
+}
+
 if (import.meta.main) {
   const { url, rate, seed } = new Command('headband')
     .description('Adds the signals of headbands to datastore.signal until Ctrl-C.')
@@ -105,15 +118,8 @@ if (import.meta.main) {
     )
     .parse()
     .opts<HeadbandOptions>();
-  const headband = await Headband.start({ url, rate, seed });
-  process.stdout.write(`${rate} signals a second, seed ${seed}; Ctrl-C ends it\n`);
-
-  const interrupted = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
+  process.exitCode = await main({ url, rate, seed }).catch((error: Error) => {
+    process.stderr.write(`headband: ${error.message}\n`);
+    return 1;
   });
-  const error = await Promise.race([interrupted, headband.failed]);
-  if (error) process.exitCode = 1;
-  if (error) process.stderr.write(`headband: ${error.message}\n`);
-  await headband.stop().catch(() => {});
-  process.stdout.write(`${headband.signals} signals stored\n`);
 }

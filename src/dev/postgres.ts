@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
@@ -158,6 +158,7 @@ function spawnServer({ native, folder, user }: Home, port: number, settings = {}
       ...user,
     },
   );
+  closeSync(log);
   server.unref();
   return server;
 }
