@@ -6,6 +6,7 @@ import { sql } from './sql.ts';
 
 const PAGE_DONE_SETS = sql('page-done-sets');
 const PURGE_SETS = sql('purge-sets');
+const CLEAR_SETS = sql('clear-sets');
 const DROP_EMPTY_SETS = sql('drop-empty-sets');
 const PURGE_TOMBSTONES = sql('purge-tombstones');
 const FORGET_RUNS = sql('forget-runs');
@@ -53,10 +54,9 @@ export async function purge(
       removed = result.rowCount ?? 0;
       purged.members += removed;
     }
-    await client.query('select pg_advisory_unlock($1)', [LOCK]);
     return purged;
   } finally {
-    client.release();
+    client.release(true); // the lock ends with its session, also after an error
   }
 }
 
@@ -82,6 +82,7 @@ async function purgeSets(
           ...PURGE_SETS,
           values: [functionId, keys],
         });
+        await client.query({ ...CLEAR_SETS, values: [functionId, keys] });
         await client.query({ ...DROP_EMPTY_SETS, values: [functionId, keys] });
         return result.rows[0]!.members;
       });

@@ -32,7 +32,11 @@ const table: [name: string, messages: Change[], held: object[]][] = [
     [change('c', 1, row('x')), change('u', 2, row('y', 'second'))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
-  ['a create and a delete without image', [change('c', 1, row('x')), change('d', 2, { id: 1 })], []],
+  [
+    'a create and a delete without image',
+    [change('c', 1, row('x')), change('d', 2, { id: 1 })],
+    [],
+  ],
   [
     'a delete between two lives of a row',
     [change('c', 1, row('x')), change('d', 2, { id: 1 }), change('c', 3, row('y', 'second'))],
@@ -75,11 +79,7 @@ const table: [name: string, messages: Change[], held: object[]][] = [
     [change('c', 1, row('x')), truncate(2), change('c', 3, row('y', 'second'))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
-  [
-    'two truncates',
-    [truncate(2), truncate(4), change('c', 3, row('x'))],
-    [],
-  ],
+  ['two truncates', [truncate(2), truncate(4), change('c', 3, row('x'))], []],
   [
     'an update that does not send a kept column',
     [change('c', 1, row('x')), change('u', 2, row('y', hole))],
@@ -97,11 +97,7 @@ const table: [name: string, messages: Change[], held: object[]][] = [
   ],
   [
     'the same in one transaction, all with one time',
-    [
-      at(0, 'c', 1, row('x')),
-      at(0, 'u', 2, row('x', 'second')),
-      at(0, 'u', 3, row('y', hole)),
-    ],
+    [at(0, 'c', 1, row('x')), at(0, 'u', 2, row('x', 'second')), at(0, 'u', 3, row('y', hole))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
@@ -155,7 +151,10 @@ test('a change of the next epoch replaces one of the last, in both orders', asyn
     [0, 1],
     [1, 0],
   ]) {
-    const sent = [change('u', 9000, row('x')), change('u', 1, row('y', 'second'), { at: Date.now() + 600_000 })];
+    const sent = [
+      change('u', 9000, row('x')),
+      change('u', 1, row('y', 'second'), { at: Date.now() + 600_000 }),
+    ];
     for (const epoch of [first!, second!]) {
       await db.query('delete from muster.source');
       await db.query(`insert into muster.source values ('test', $1, 0, 0)`, [epoch]);

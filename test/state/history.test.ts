@@ -7,7 +7,15 @@ import { test } from '../support/test.ts';
 
 const a = { id: 1, k: 'x', kind: 'a' };
 const b = { id: 2, k: 'x', kind: 'b' };
-const done = { key: 'x', revision: 0, wanted: true, state: 'done', token: '0', attempt: 0, late: 0 };
+const done = {
+  key: 'x',
+  revision: 0,
+  wanted: true,
+  state: 'done',
+  token: '0',
+  attempt: 0,
+  late: 0,
+};
 const running = { ...done, revision: 1, state: 'running', token: '1', attempt: 1 };
 
 test('what the initial snapshot completes is done at revision 0, runs nothing and has no deadline', async ({
@@ -50,7 +58,10 @@ test('the deadline of what the snapshot left incomplete begins with the first st
 }) => {
   const three = pairOf({ overdueAfter: '1 hour' });
   const pod = await podOn(db, [
-    { ...three, parts: { ...three.parts, c: { table: 'public.item', key: 'k', where: { kind: 'c' } } } },
+    {
+      ...three,
+      parts: { ...three.parts, c: { table: 'public.item', key: 'k', where: { kind: 'c' } } },
+    },
   ]);
   await pod.filing.file(read(0, a));
   expect(await db.query('select * from muster.timer')).toEqual([]);

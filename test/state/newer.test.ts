@@ -28,7 +28,12 @@ const table: [name: string, a: Version, b: Version, newer: 'a' | 'b' | 'neither'
   ['a read more than 60 s after a change wins', read(60.001), stream(10), 'a'],
   ['a read before a change loses', read(-1), stream(10), 'b'],
   ['a change of a later epoch, whatever its position', stream(1, 0, 1), stream(2 ** 50), 'a'],
-  ['the first epoch with the longest log', stream(1, 0, 1), { version: (1n << LSN_BITS) - 1n, at: T }, 'a'],
+  [
+    'the first epoch with the longest log',
+    stream(1, 0, 1),
+    { version: (1n << LSN_BITS) - 1n, at: T },
+    'a',
+  ],
   ['a change against a table that was never truncated', stream(1), { version: -1n, at: 0 }, 'a'],
   ['a read against a table that was never truncated', read(0), { version: -1n, at: 0 }, 'a'],
 ];
@@ -69,9 +74,9 @@ test('the batcher and Postgres agree on which version is newer', async ({ db }) 
   const version = fc.record({
     version: fc.oneof(
       fc.constant(0n),
-      fc.tuple(fc.integer({ min: 0, max: 2 }), fc.integer({ min: 1, max: 5 })).map(
-        ([epoch, lsn]) => (BigInt(epoch) << LSN_BITS) | BigInt(lsn),
-      ),
+      fc
+        .tuple(fc.integer({ min: 0, max: 2 }), fc.integer({ min: 1, max: 5 }))
+        .map(([epoch, lsn]) => (BigInt(epoch) << LSN_BITS) | BigInt(lsn)),
     ),
     at: fc.constantFrom(0, 1, 59_999, 60_000, 60_001, 120_000).map((ms) => T + ms),
   });

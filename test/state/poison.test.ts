@@ -13,7 +13,11 @@ const NUL = 'unsupported Unicode escape sequence';
 const poisons: [name: string, row: Record<string, unknown>, detail: string][] = [
   ['U+0000 in a kept column', { k: 'x', note: 'a\0b' }, NUL],
   ['U+0000 within a kept object', { k: 'x', note: { deep: ['\0'] } }, NUL],
-  ['half a surrogate pair in a kept column', { k: 'x', note: 'a\ud800' }, 'invalid input syntax for type json'],
+  [
+    'half a surrogate pair in a kept column',
+    { k: 'x', note: 'a\ud800' },
+    'invalid input syntax for type json',
+  ],
   ['U+0000 in the key', { k: 'x\0', note: '' }, 'invalid byte sequence for encoding "UTF8": 0x00'],
 ];
 
@@ -39,7 +43,9 @@ for (const [name, row, detail] of poisons) {
   });
 }
 
-test('five poison rows among 256 are parked, and the others are filed in one go', async ({ db }) => {
+test('five poison rows among 256 are parked, and the others are filed in one go', async ({
+  db,
+}) => {
   const pod = await podOn(db, [kept]);
   const poison = new Set([0, 17, 18, 200, 255]);
   const file = () =>
@@ -53,15 +59,26 @@ test('five poison rows among 256 are parked, and the others are filed in one go'
   const kinds = Array.from({ length: 256 }, (_, id) => (poison.has(id) ? 'parked' : 'filed'));
   expect((await file()).map(({ kind }) => kind)).toEqual(kinds);
   expect((await file()).map(({ kind }) => kind)).toEqual(kinds);
-  expect(await db.query('select count(*)::int as n, min(seen) as seen from muster.parked')).toEqual([
-    { n: 5, seen: 2 },
-  ]);
+  expect(await db.query('select count(*)::int as n, min(seen) as seen from muster.parked')).toEqual(
+    [{ n: 5, seen: 2 }],
+  );
   expect(await db.query('select count(*)::int as n from muster.member')).toEqual([{ n: 251 }]);
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('runs that a divided batch completes are leased or found by the next claim', async ({ db }) => {
-  const pod = await podOn(db, [pairOf({ parts: { ...pairOf().parts, c: { table: 'public.other', key: 'k', columns: ['note'] } }, complete: { atLeast: 2, of: ['a', 'b'] } })], { slots: 4 });
+test('runs that a divided batch completes are leased or found by the next claim', async ({
+  db,
+}) => {
+  const pod = await podOn(
+    db,
+    [
+      pairOf({
+        parts: { ...pairOf().parts, c: { table: 'public.other', key: 'k', columns: ['note'] } },
+        complete: { atLeast: 2, of: ['a', 'b'] },
+      }),
+    ],
+    { slots: 4 },
+  );
   const changes = ['x', 'y'].flatMap((k, i) => [
     change('c', 10 + i, { id: `${k}a`, k, kind: 'a' }),
     change('c', 20 + i, { id: `${k}b`, k, kind: 'b' }),

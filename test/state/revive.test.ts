@@ -5,7 +5,15 @@ import { podOn } from '../support/pod.ts';
 import { runsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
 
-const ready = { key: 'x', revision: 1, wanted: true, state: 'ready', token: '0', attempt: 0, late: 0 };
+const ready = {
+  key: 'x',
+  revision: 1,
+  wanted: true,
+  state: 'ready',
+  token: '0',
+  attempt: 0,
+  late: 0,
+};
 
 test('complete, broken and complete again before the first attempt: one run', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -20,9 +28,9 @@ test('complete, broken and complete again before the first attempt: one run', as
   await pod.filing.file(partB());
   expect(await runsOf(db)).toEqual([ready]);
   const leases = await claim();
-  expect(leases.map(({ key, revision, token, attempt }) => ({ key, revision, token, attempt }))).toEqual([
-    { key: 'x', revision: 1, token: 1, attempt: 1 },
-  ]);
+  expect(
+    leases.map(({ key, revision, token, attempt }) => ({ key, revision, token, attempt })),
+  ).toEqual([{ key: 'x', revision: 1, token: 1, attempt: 1 }]);
   expect(await claim()).toEqual([]);
   await pod.runs.finish([{ lease: leases[0]!, events: [] }]);
   expect(await runsOf(db)).toEqual([{ ...ready, state: 'done', token: '1', attempt: 1 }]);
@@ -59,9 +67,7 @@ test('an attempt that dies while its set is broken rests until the set is whole 
   await pod.runs.resign(pod.id);
   expect(await pod.runs.bury()).toBe(1);
   expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
-  expect(await runsOf(db)).toEqual([
-    { ...ready, wanted: false, token: '1', attempt: 1, late: 1 },
-  ]);
+  expect(await runsOf(db)).toEqual([{ ...ready, wanted: false, token: '1', attempt: 1, late: 1 }]);
   await pod.filing.file(partB());
   expect(pod.leases.map(({ token, attempt }) => [token, attempt])).toEqual([
     [1, 1],
@@ -96,7 +102,11 @@ test('a failed run whose set changes is ready again, from its first attempt', as
 });
 
 test('a duplicate or stale change wakes no failed run and is not late', async ({ db }) => {
-  const pod = await podOn(db, [pairOf({ parts: { a: { table: 'public.item', key: 'k', columns: ['note'] } } })], { slots: 2 });
+  const pod = await podOn(
+    db,
+    [pairOf({ parts: { a: { table: 'public.item', key: 'k', columns: ['note'] } } })],
+    { slots: 2 },
+  );
   const { UNAVAILABLE } = await import('../../src/state/change.ts');
   const rows = [
     change('c', 1, { id: 1, k: 'x', note: 'first' }),
@@ -121,7 +131,5 @@ test('a done set that changes later runs nothing', async ({ db }) => {
     await pod.filing.file(each);
   }
   expect(pod.leases.length).toBe(1);
-  expect(await runsOf(db)).toEqual([
-    { ...ready, state: 'done', token: '1', attempt: 1, late: 4 },
-  ]);
+  expect(await runsOf(db)).toEqual([{ ...ready, state: 'done', token: '1', attempt: 1, late: 4 }]);
 });

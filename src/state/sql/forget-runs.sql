@@ -7,6 +7,8 @@ with page as materialized (
 forgotten as (
   delete from muster.run r using page
   where r.function = $1 and r.key = page.key and page.state = 'done'
+    -- looked at again under the row's lock: a neighbour may be filing the set anew
+    and not r.wanted
     and page.finished_at < now() - make_interval(secs => $3::float8)
     and not exists (select from muster.sets s where s.function = $1 and s.key = page.key)
 )

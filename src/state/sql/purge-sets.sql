@@ -1,6 +1,7 @@
--- Removes the members and sent events of sets that were done long ago. The run row stays: it is the
--- marker that stops a replay from running again. Counts change by deltas, as in file-changes.sql: a row
--- that a neighbour files meanwhile is not in this snapshot, and stays counted.
+-- Removes the members of sets that were done long ago. Counts change by deltas, as in
+-- file-changes.sql: a row that a neighbour files meanwhile is not in this snapshot, and stays counted.
+-- Every set is touched, also one without members, so that all of them are locked in key order when
+-- clear-sets.sql comes.
 --
 -- $1 function  $2 keys of done sets
 with locked as materialized (
@@ -12,32 +13,22 @@ with locked as materialized (
 gone as (
   delete from muster.member m using locked l
   where m.function = l.function and m.lane = l.lane and m.id = l.id
-  returning m.function, m.lane, m.key, m.held, m.live
+  returning m.lane, m.key, m.held, m.live
 ),
 s as (
   insert into muster.sets as s (function, key, counts, live)
-  select function, key,
+  select $1, key,
          array(select -count(*) filter (where x = lane)::int
                from generate_series(1, 16) lane, unnest(array_agg(g.lane)) x group by lane order by lane),
          -count(*) filter (where g.live)::int
-  from gone g where held
-  group by function, key
-  order by function, key collate "C"
+  from (
+    select key, lane, live from gone where held
+    union all
+    select key, 0, false from unnest($2::text[]) as old (key)
+  ) g
+  group by key
+  order by key collate "C"
   on conflict (function, key) do update
   set counts = muster.plus(s.counts, excluded.counts), live = s.live + excluded.live
-  returning s.function, s.key, s.counts
-),
-unwanted as (
-  update muster.run r set wanted = false, error = null
-  from s join muster.function f on f.id = s.function
-  where r.function = s.function and r.key = s.key and r.wanted
-    and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
-),
-timers as (
-  delete from muster.timer t using unnest($2::text[]) as old (key) where t.function = $1 and t.key = old.key
-),
-sent as (
-  delete from muster.outbox o using unnest($2::text[]) as old (key)
-  where o.function = $1 and o.key = old.key and o.sent_at is not null
 )
 select count(*)::int as members from gone;

@@ -1,0 +1,19 @@
+-- What else is kept of sets whose members are purged. The run row stays: it is the marker that stops a
+-- replay from running again. A statement of its own after purge-sets.sql, so that its snapshot is
+-- younger than the locks on the sets: within that statement a run that a neighbour has just made
+-- wanted again would be overlooked, and timers would be locked before their sets.
+--
+-- $1 function  $2 keys
+with unwanted as (
+  update muster.run r set wanted = false, error = null
+  from unnest($2::text[]) as old (key)
+  join muster.sets s on s.function = $1 and s.key = old.key
+  join muster.function f on f.id = s.function
+  where r.function = s.function and r.key = s.key and r.wanted
+    and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
+),
+timers as (
+  delete from muster.timer t using unnest($2::text[]) as old (key) where t.function = $1 and t.key = old.key
+)
+delete from muster.outbox o using unnest($2::text[]) as old (key)
+where o.function = $1 and o.key = old.key and o.sent_at is not null;

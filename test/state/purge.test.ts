@@ -1,0 +1,244 @@
+import { expect } from 'vitest';
+import type { FunctionDefinition } from '../../src/function.ts';
+import { purge } from '../../src/state/purge.ts';
+import { fireTimers } from '../../src/state/timers.ts';
+import { blocked } from '../support/blocked.ts';
+import { change } from '../support/changes.ts';
+import { pairOf } from '../support/pair.ts';
+import { podOn, type Pod } from '../support/pod.ts';
+import { misjudged, miscounted, runsOf, setsOf } from '../support/state.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+
+const DAY = 86_400;
+const definition = pairOf({ keepFor: '1 day', overdueAfter: '1 hour' });
+const history = ['x', 'y'].flatMap((k, i) => [
+  change('c', 10 * i + 1, { id: `${k}a`, k, kind: 'a' }),
+  change('c', 10 * i + 2, { id: `${k}b`, k, kind: 'b' }),
+]);
+
+const purgeOf = (pod: Pod, fn: FunctionDefinition = definition, tombstones = 30 * DAY) =>
+  purge(pod.database, [{ definition: fn, served: pod.served[0]! }], tombstones);
+
+/** Two complete sets whose runs are done, one event each: one sent, one refused for good. */
+async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): Promise<Pod> {
+  const pod = await podOn(db, [fn], { slots: 2 });
+  for (const each of history) await pod.filing.file(each);
+  await pod.runs.finish(
+    pod.leases.map((lease) => ({
+      lease,
+      events: [{ eventId: lease.key, type: 't', subject: lease.key, data: null }],
+    })),
+  );
+  await db.query(`update muster.outbox set sent_at = now() where key = 'x'`);
+  await db.query(`update muster.outbox set failed_at = now() where key = 'y'`);
+  return pod;
+}
+
+const later = (db: TestDatabase, by = '25 hours') =>
+  db.query(`update muster.run set finished_at = finished_at - $1::interval`, [by]);
+
+const counts = async (db: TestDatabase) =>
+  (
+    await db.query(
+      `select (select count(*) from muster.member)::int as members, (select count(*) from muster.sets)::int as sets,
+              (select count(*) from muster.timer)::int as timers, (select count(*) from muster.run)::int as runs,
+              (select count(*) from muster.outbox)::int as events`,
+    )
+  )[0];
+
+const done = { revision: 1, state: 'done', token: '1', attempt: 1, late: 0 };
+
+test('done sets lose members, counts and sent events after keepFor, and keep their run', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  await later(db, '23 hours');
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  expect(await counts(db)).toEqual({ members: 4, sets: 2, timers: 0, runs: 2, events: 2 });
+  await later(db, '2 hours');
+  expect(await purgeOf(pod)).toEqual({ sets: 2, members: 4 });
+  expect(await counts(db)).toEqual({ members: 0, sets: 0, timers: 0, runs: 2, events: 1 });
+  expect(await runsOf(db)).toEqual([
+    { key: 'x', wanted: false, ...done },
+    { key: 'y', wanted: false, ...done },
+  ]);
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+});
+
+test('waiting, ready and failed sets are kept, however old', async ({ db }) => {
+  const pod = await podOn(db, [definition], { slots: 1 });
+  for (const each of history.slice(0, 3)) await pod.filing.file(each);
+  await pod.runs.fail(pod.leases[0]!, 'never', null);
+  await db.query(
+    `update muster.run set finished_at = now() - interval '1 year', born_at = now() - interval '1 year'`,
+  );
+  await db.query(`update muster.member set since = now() - interval '1 year'`);
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  expect(await setsOf(db)).toEqual([
+    { key: 'x', counts: [1, 1], live: 2 },
+    { key: 'y', counts: [1, 0], live: 1 },
+  ]);
+});
+
+test('a replay of everything after the purge runs nothing and arms no deadline that fires', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  await later(db);
+  await purgeOf(pod);
+  pod.leases.splice(0);
+  // to the last part but one: a set that is done is not overdue, whatever a replay shows of it
+  for (const each of history.slice(0, 3)) await pod.filing.file(each);
+  await db.query(`update muster.timer set due_at = now() - interval '1 second'`);
+  expect(await fireTimers(pod.database, [pod.served[0]!.id])).toEqual([]);
+  for (const each of history) await pod.filing.file(each);
+  expect(pod.leases).toEqual([]);
+  expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
+  expect((await runsOf(db)).map(({ state, wanted, token }) => [state, wanted, token])).toEqual([
+    ['done', true, '1'],
+    ['done', true, '1'],
+  ]);
+  expect(await db.query('select * from muster.timer')).toEqual([]);
+  expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
+});
+
+test('a row that is filed while the purge runs stays counted', async ({ db }) => {
+  const pod = await twoDone(db);
+  const neighbour = await podOn(db, [definition]);
+  await later(db);
+  const holder = await db.pool.connect();
+  await holder.query('begin');
+  await holder.query(`select from muster.sets where key = 'x' for update`);
+  const filing = neighbour.filing.file(change('c', 50, { id: 'new', k: 'x', kind: 'a' }));
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await holder.query('commit');
+  holder.release();
+  await filing;
+  expect(await purging).toEqual({ sets: 2, members: 4 });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
+  expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
+});
+
+test('a done set that becomes whole again while the purge runs is judged by what is left', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  const neighbour = await podOn(db, [definition]);
+  await pod.filing.file(change('d', 40, { id: 'xb' }));
+  await later(db);
+  const holder = await db.pool.connect();
+  await holder.query('begin');
+  await holder.query(`select from muster.sets where key = 'x' for update`);
+  const restoring = neighbour.filing.file(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await holder.query('commit');
+  holder.release();
+  await Promise.all([restoring, purging]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+  expect(await misjudged(db)).toEqual([]);
+});
+
+test('purge and filing lock set before timer: neither waits for ever', async ({ db }) => {
+  const pod = await twoDone(db);
+  const neighbour = await podOn(db, [definition]);
+  // broken, with a timer, as a run that failed while its set was broken and was retried leaves it
+  await pod.filing.file(change('d', 40, { id: 'xb' }));
+  await db.query(`insert into muster.timer values ($1, 'x', now() + interval '1 hour')`, [
+    pod.served[0]!.id,
+  ]);
+  await later(db);
+  const holder = await db.pool.connect();
+  await holder.query('begin');
+  await holder.query(`select from muster.run where key = 'x' for update`);
+  // holds the set, waits for the run, and wants the timer then
+  const filing = neighbour.filing.file(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await holder.query('commit');
+  holder.release();
+  expect(await filing).toEqual({ kind: 'filed' });
+  await purging;
+  await Promise.all([pod.close(), neighbour.close()]);
+  expect(
+    await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
+  ).toEqual([{ deadlocks: '0' }]);
+});
+
+test('two processes that purge at once: one does, the other leaves it alone', async ({ db }) => {
+  const pod = await twoDone(db);
+  const other = await podOn(db, [definition]);
+  await later(db);
+  const holder = await db.pool.connect();
+  await holder.query('begin');
+  await holder.query(`select from muster.sets for update`);
+  const purging = purgeOf(pod);
+  await blocked(db, 1);
+  expect(await purgeOf(other)).toEqual({ sets: 0, members: 0 });
+  await holder.query('commit');
+  holder.release();
+  expect(await purging).toEqual({ sets: 2, members: 4 });
+});
+
+test('a purge that fails leaves no lock behind', async ({ db }) => {
+  const pod = await twoDone(db);
+  await later(db);
+  await db.query('alter table muster.member rename to gone');
+  await expect(purgeOf(pod)).rejects.toThrow('muster.member');
+  await db.query('alter table muster.gone rename to member');
+  expect(await purgeOf(await podOn(db, [definition]))).toEqual({ sets: 2, members: 4 });
+});
+
+test('sets that were emptied before they were ever complete go', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('d', 2, { id: 1 }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+  await purgeOf(pod);
+  expect(await setsOf(db)).toEqual([]);
+});
+
+test('a deleted row is remembered until no older change of it can come', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(change('d', 5, { id: 1 }));
+  await db.query(`update muster.member set since = now() - interval '29 days'`);
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  expect(await setsOf(db)).toEqual([]);
+  await db.query(`update muster.member set since = now() - interval '31 days'`);
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 2 });
+});
+
+test('a refused row is remembered from its newest version on', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  const refused = { id: 1, k: 'x', kind: 'none' };
+  await pod.filing.file(change('u', 5, refused));
+  await db.query(`update muster.member set since = now() - interval '31 days'`);
+  await pod.filing.file(change('u', 7, refused));
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  await pod.filing.file(change('u', 6, { id: 1, k: 'x', kind: 'a' }));
+  expect(await setsOf(db)).toEqual([]);
+});
+
+test('forgetAfter forgets the done marker of a purged set, and the set runs again', async ({
+  db,
+}) => {
+  const forgetful = pairOf({ keepFor: '1 day', forgetAfter: '2 days' });
+  const pod = await twoDone(db, forgetful);
+  await later(db, '25 hours');
+  await purgeOf(pod, forgetful);
+  expect((await runsOf(db)).length).toBe(2);
+  await later(db, '24 hours');
+  await purgeOf(pod, forgetful);
+  expect(await runsOf(db)).toEqual([]);
+  pod.leases.splice(0);
+  for (const each of history) await pod.filing.file(each);
+  expect(pod.leases.map(({ key, revision, token }) => [key, revision, token])).toEqual([
+    ['x', 1, 1],
+    ['y', 1, 1],
+  ]);
+});
