@@ -161,8 +161,8 @@ async function assignLanes(
   const assigned = await lanes(client, id, specification);
   const inUse = new Set(assigned.values());
   const { rows: occupied } = await client.query<{ lane: number }>(
-    `select lane from generate_series(1, ${MAX_PARTS}) lane
-     where exists (select from muster.member m where m.function = $1 and m.lane = lane::smallint)`,
+    `select l.lane from generate_series(1, ${MAX_PARTS}) as l (lane)
+     where exists (select from muster.member m where m.function = $1 and m.lane = l.lane::smallint)`,
     [id],
   );
   for (const row of occupied) inUse.add(row.lane);

@@ -117,13 +117,16 @@ r as (
 ),
 armed as (
   -- A set waits for its deadline from its first row, and again when it breaks before its run is done:
-  -- also while the run is under way, which may yet fail and rest.
+  -- also while the run is under way, which may yet fail and rest. One that waits already when its
+  -- function first asks for deadlines gets its own when it is held against the rule.
   insert into muster.timer as t (function, key, due_at)
   select function, key, now() + overdue_after from j
   where overdue_after is not null and live > 0 and not complete
     and (old_live = 0
          or was_complete and exists (select from r where r.function = j.function and r.key = j.key
-                                     and r.state <> 'done'))
+                                     and r.state <> 'done')
+         or key = any ($14::text[])
+            and not exists (select from muster.timer h where h.function = j.function and h.key = j.key))
   order by function, key collate "C"
   on conflict (function, key) do update set due_at = excluded.due_at, fired_at = null
 ),
