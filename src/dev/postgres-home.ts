@@ -104,10 +104,10 @@ function claims(folder: string, user: User | undefined): boolean {
   const may = (test: string, path: string) =>
     spawnSync('test', [test, path], { cwd: '/', ...user }).status === 0;
   try {
-    let ancestor = folder;
+    if (existsSync(folder) && !mine.has(statSync(folder).uid)) return false;
+    let ancestor = dirname(folder);
     while (!existsSync(ancestor)) ancestor = dirname(ancestor);
     if (!may('-x', ancestor)) return false;
-    if (ancestor === folder && !mine.has(statSync(folder).uid)) return false;
 
     mkdirSync(folder, { recursive: true });
     if (user) chownSync(folder, user.uid, user.gid);
