@@ -174,8 +174,12 @@ async function explainAll(database: Database, fn: string): Promise<Explanation[]
   return Promise.all(rows.map(async ({ key }) => (await explain(database, fn, key))!));
 }
 
-function keyOf(specification: Specification, key: string): Record<string, string> {
-  const [{ key: columns } = { key: [] }] = specification.parts;
-  const values = columns.length === 1 ? [key] : (JSON.parse(key) as string[]);
-  return Object.fromEntries(columns.map((column, i) => [column, values[i]!]));
+/** As a handler gets it: parts may have columns of different names for one key. */
+function keyOf({ parts }: Specification, key: string): Record<string, string> {
+  return Object.fromEntries(
+    parts.flatMap((part) => {
+      const values = part.key.length === 1 ? [key] : (JSON.parse(key) as string[]);
+      return part.key.map((column, i) => [column, values[i]!]);
+    }),
+  );
 }

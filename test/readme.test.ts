@@ -1,0 +1,58 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { expect } from 'vitest';
+import recordings from '../functions/recordings.ts';
+import { serverOn } from './support/engine.ts';
+import { test } from './support/test.ts';
+
+const root = new URL('../', import.meta.url);
+const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
+const readme = read('README.md');
+const pages = ['README.md', 'CONTRIBUTING.md'];
+
+test('the README is at most 200 lines', () => {
+  expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(200);
+});
+
+test('every promise names tests, and they are there', () => {
+  const promises = readme.split('\n').filter((line) => line.startsWith('| **'));
+  expect(promises.length).toBeGreaterThanOrEqual(4);
+  for (const promise of promises) {
+    const tests = [...promise.matchAll(/(test\/\S+\.test\.ts): "([^"]+)"/g)];
+    expect(tests.length).toBeGreaterThan(0);
+    for (const [, file, title] of tests) expect(read(file!)).toContain(title);
+  }
+});
+
+test('the function it shows is the one that runs', () => {
+  const shown = /```ts\n([^]*?)```/.exec(readme)![1]!;
+  expect(read('functions/recordings.ts')).toContain(shown);
+});
+
+test('the event it sends by hand is taken, and the answer explains its set', async ({ db }) => {
+  const server = await serverOn(db, [recordings]);
+  const curl = /curl http:\/\/localhost:8080 [^]*?```/.exec(readme)![0];
+  const headers = [...curl.matchAll(/-H '([\w-]+): ([^']*)'/g)].map(
+    ([, name, value]): [string, string] => [name!, value!],
+  );
+  const body = /-d '([^']*)'/.exec(curl)![1]!;
+
+  const answer = await fetch(server.url, { method: 'POST', headers, body });
+  expect(answer.status).toBe(200);
+  const { '…': _, ...set } = JSON.parse(/```json\n([^]*?)```/.exec(readme)![1]!).sets[0];
+  expect(await answer.json()).toMatchObject({ outcome: 'filed', sets: [set] });
+  await server.stop();
+});
+
+test.each(pages)('what %s points to is there', (page) => {
+  const text = read(page);
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+  const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path]) => path!);
+  expect(links.filter((path) => !existsSync(new URL(path, root)))).toEqual([]);
+  const commands = [...text.matchAll(/npm run ([\w:]+)/g)].map(([, name]) => name!);
+  expect(commands.length).toBeGreaterThan(0);
+  expect(commands.filter((name) => scripts[name] === undefined)).toEqual([]);
+});
+
+test('the changelog has a place for what is not released', () => {
+  expect(read('CHANGELOG.md')).toMatch(/^## \[Unreleased\]$/m);
+});
