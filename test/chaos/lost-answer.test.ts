@@ -9,7 +9,10 @@ import { until } from '../support/until.ts';
 interface Cut {
   readonly proxy: Proxy;
   /** Serves function `pair` by way of the proxy. */
-  serve(handle: (context: HandlerContext) => Promise<void>): Promise<TestEngine & { url: string }>;
+  serve(
+    handle: (context: HandlerContext) => Promise<void>,
+    settings?: Record<string, string>,
+  ): Promise<TestEngine & { url: string }>;
 }
 
 const test = base.extend<{ cut: Cut }>({
@@ -19,16 +22,20 @@ const test = base.extend<{ cut: Cut }>({
     const engines: TestEngine[] = [];
     await use({
       proxy,
-      async serve(handle) {
+      async serve(handle, settings = {}) {
         const pair = defineFunction({
           name: 'pair',
           parts: {
             a: { table: 'public.item', key: 'k', where: { kind: 'a' } },
             b: { table: 'public.item', key: 'k', where: { kind: 'b' } },
           },
+          retry: { first: '10 milliseconds' },
           handle: (_set, context) => handle(context),
         });
-        const server = await serverOn({ ...db, url: proxy.url }, [pair], { LEASE_SECONDS: '1' });
+        const server = await serverOn({ ...db, url: proxy.url }, [pair], {
+          LEASE_SECONDS: '1',
+          ...settings,
+        });
         engines.push(server);
         return server;
       },
@@ -105,4 +112,19 @@ test('the answer to the done-mark of a handler without writes is lost: it counts
   ]);
   expect(calls).toBe(1);
   expect(await db.query(DONE)).toEqual([{ state: 'done', token: '1', attempt: 1 }]);
+});
+
+test('a connection that is lost while a transaction begins does not take a slot with it', async ({
+  db,
+  cut,
+}) => {
+  const { url } = await cut.serve(
+    async ({ tx, runId }) => void (await tx.query('insert into effect values ($1)', [runId])),
+    { CONCURRENCY: '1' },
+  );
+  const lost = cut.proxy.loseAnswerTo('begin');
+  await deliver(() => url, part('a', 1));
+  await deliver(() => url, part('b', 2));
+  await lost;
+  expect(await until(async () => (await db.query(DONE))[0])).toMatchObject({ attempt: 2 });
 });

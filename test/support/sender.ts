@@ -46,11 +46,15 @@ export async function post(url: string, body: string, ms = 5_000): Promise<Try> 
 
 /**
  * Delivers an event at least once, as a KafkaSource: no answer, 404, 408, 409, 429 and 5xx are tried
- * again, to wherever `url` leads by then. Gives back every try; throws for an answer that is final.
+ * again, to wherever `url` leads by then. Gives back every try, added to `tries` as it ends; throws
+ * for an answer that is final.
  */
-export async function deliver(url: () => string, body: string, ms = 30_000): Promise<Try[]> {
-  const tries: Try[] = [];
-  const end = performance.now() + ms;
+export async function deliver(
+  url: () => string,
+  body: string,
+  tries: Try[] = [],
+): Promise<readonly Try[]> {
+  const end = performance.now() + 30_000;
   for (;;) {
     const tried = await post(url(), body);
     tries.push(tried);

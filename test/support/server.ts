@@ -15,6 +15,28 @@ declare module 'vitest' {
 
 /** One PostgreSQL for the whole run, with a migrated template that each test's database is a copy of. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const { server, url, remove } = await install();
+  await server.start();
+  const admin = new pg.Client(`${url}/postgres`);
+  await admin.connect();
+  await admin.query('create database template_muster');
+  await migrate(`${url}/template_muster`, ['recordings']);
+  await admin.end();
+  project.provide('serverUrl', url);
+  return async () => {
+    await server.stop();
+    await remove();
+  };
+}
+
+/** A PostgreSQL of one's own on a free port, for tests that stop it; not started yet. */
+export async function install(): Promise<{
+  readonly server: EmbeddedPostgres;
+  /** Without a database. */
+  readonly url: string;
+  /** Removes the stopped server's files. */
+  readonly remove: () => Promise<void>;
+}> {
   const folder = await mkdtemp(join(tmpdir(), 'muster-test-'));
   await chmod(folder, 0o755);
   const port = await freePort();
@@ -23,7 +45,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     user: 'postgres',
     password: 'postgres',
     port,
-    persistent: false,
+    persistent: true,
     createPostgresUser: true,
     initdbFlags: ['--encoding=UTF8', '--locale=C.UTF-8', '--no-sync'],
     postgresFlags: [
@@ -44,17 +66,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
     onError: () => {},
   });
   await server.initialise();
-  await server.start();
-  const serverUrl = `postgres://postgres:postgres@127.0.0.1:${port}`;
-  const admin = new pg.Client(`${serverUrl}/postgres`);
-  await admin.connect();
-  await admin.query('create database template_muster');
-  await migrate(`${serverUrl}/template_muster`, ['recordings']);
-  await admin.end();
-  project.provide('serverUrl', serverUrl);
-  return async () => {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
+  return {
+    server,
+    url: `postgres://postgres:postgres@127.0.0.1:${port}`,
+    remove: () => rm(folder, { recursive: true, force: true }),
   };
 }
 
