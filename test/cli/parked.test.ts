@@ -1,0 +1,112 @@
+import { expect } from 'vitest';
+import { defineFunction } from '../../src/function.ts';
+import { serverOn } from '../support/engine.ts';
+import { TestProcess } from '../support/process.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+const pair = defineFunction({
+  name: 'pair',
+  parts: {
+    a: { table: 'public.item', key: 'k', where: { kind: 'a' } },
+    b: { table: 'public.item', key: 'k', where: { kind: 'b' } },
+  },
+  handle() {},
+});
+
+const HEADERS = {
+  'ce-specversion': '1.0',
+  'ce-source': '/test',
+  'ce-type': 'dev.knative.kafka.event',
+};
+
+function envelope(lsn: number, atMs: number, after: object): string {
+  const source = { name: 'pg', schema: 'public', table: 'item', lsn, ts_ms: atMs };
+  return JSON.stringify({ op: 'c', before: null, after, source });
+}
+
+async function muster(db: TestDatabase, ...args: string[]) {
+  const child = new TestProcess('src/cli/muster.ts', args, { DATABASE_URL: db.url });
+  const { code } = await child.exited;
+  return { code, stdout: child.stdout, stderr: child.stderr };
+}
+
+test('parked events are listed and shown; redelivered, those whose cause is mended are filed', async ({
+  db,
+}) => {
+  const server = await serverOn(db, [pair]);
+  const post = (id: string, body: string) =>
+    fetch(server.url, { method: 'POST', headers: { ...HEADERS, 'ce-id': id }, body });
+  const now = Date.now();
+  await post('1', envelope(5_000_000, now, { id: 1, k: 'x', kind: 'a' }));
+  await post('2', 'no JSON');
+  // the source was restored: its log starts over, an hour later
+  await post('3', envelope(1_000, now + 3_600_000, { id: 2, k: 'x', kind: 'b' }));
+
+  const list = await muster(db, 'parked');
+  expect(list.code).toBe(0);
+  expect(list.stdout.split('\n').map((line) => line.split('\t')[2])).toEqual([
+    'position-restarted',
+    'not-a-change',
+    undefined,
+  ]);
+  const [second] = await db.query<{ id: string }>(
+    `select id from muster.parked where reason = 'not-a-change'`,
+  );
+  const shown = await muster(db, 'parked', second!.id);
+  expect(shown.stdout).toContain('ce-id: 2\n');
+  expect(shown.stdout.endsWith('\n\nno JSON\n')).toBe(true);
+
+  const early = await muster(db, 'redeliver', '--to', server.url);
+  expect(early).toMatchObject({ code: 1, stderr: 'muster: 2 events could not be filed yet\n' });
+  expect(early.stdout).toContain('0 taken, 2 left');
+
+  expect((await muster(db, 'epoch', 'bump', 'pg')).stdout).toBe(
+    'source pg is in epoch 1 now: its positions start over\n',
+  );
+  // the server learns of the new epoch with its next renewal
+  await until(
+    async () =>
+      (await muster(db, 'redeliver', '--reason', 'position-restarted', '--to', server.url)).code ===
+      0,
+  );
+  await until(
+    async () => (await db.query(`select from muster.run where state = 'done'`)).length === 1,
+  );
+  expect(await db.query('select reason from muster.parked')).toEqual([{ reason: 'not-a-change' }]);
+  await server.stop();
+});
+
+test('a paused function completes sets and runs none until it is resumed', async ({ db }) => {
+  const server = await serverOn(db, [pair]);
+  expect(await muster(db, 'pause', 'pair')).toMatchObject({
+    code: 0,
+    stdout: "pair is paused: no run is started until 'muster resume pair'\n",
+  });
+  for (const [i, kind] of ['a', 'b'].entries()) {
+    const body = envelope(i + 1, Date.now(), { id: i, k: 'x', kind });
+    await fetch(server.url, { method: 'POST', headers: { ...HEADERS, 'ce-id': kind }, body });
+  }
+  expect((await muster(db, 'sets')).stdout).toBe('pair\tx\tcomplete\n');
+  await muster(db, 'resume', 'pair');
+  await until(
+    async () => (await db.query(`select from muster.run where state = 'done'`)).length === 1,
+  );
+  expect((await muster(db, 'sets')).stdout).toBe('pair\tx\tdone\n');
+  await server.stop();
+});
+
+test('redeliver says what is wrong with its call', async ({ db }) => {
+  expect(await muster(db, 'redeliver', 'seven')).toMatchObject({
+    code: 1,
+    stderr: "muster: id must be a whole number of 1 or more, not 'seven'\n",
+  });
+  expect(await muster(db, 'redeliver', '--dead-letters', 'dead')).toMatchObject({
+    code: 1,
+    stderr: 'muster: --dead-letters needs --brokers, or KAFKA_BROKERS\n',
+  });
+  expect(await muster(db, 'parked', '4')).toMatchObject({
+    code: 1,
+    stderr: 'muster: no event 4 is parked\n',
+  });
+});
