@@ -56,7 +56,7 @@ const partsOf = <const T extends string>(table: T) =>
 const pair = defineFunction({
   name: 'pair',
   parts: partsOf('public.item'),
-  retry: { attempts: 5, first: '10 milliseconds', max: '20 milliseconds' },
+  retry: { attempts: 50, first: '10 milliseconds', max: '20 milliseconds' },
   handle: (set, context) => handle(set.keyText, context),
 });
 
@@ -65,7 +65,7 @@ const bounded = defineFunction({
   name: 'bounded',
   parts: partsOf('public.bounded'),
   concurrency: 4,
-  retry: { attempts: 3, first: '10 milliseconds', max: '20 milliseconds' },
+  retry: { attempts: 2, first: '10 milliseconds', max: '20 milliseconds' },
   handle: (set, context) => handle(set.keyText, context),
 });
 

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { deliver, envelope } from '../support/sender.ts';
-import { settled, test } from './test.ts';
+import { until } from '../support/until.ts';
+import { settledAfterKills, test } from './test.ts';
 
 const KEYS = ['x', 'y', 'z'];
 
@@ -29,7 +30,7 @@ test.for([
     await delivered;
     // events taken by the killed process come back after a minute: it is over
     await db.query('update muster.outbox set due_at = now() where sent_at is null');
-    await settled(db, KEYS.length);
+    await settledAfterKills(db, KEYS.length);
 
     expect(await db.query('select id, held from muster.member order by id')).toEqual(
       KEYS.flatMap((k) => ['a', 'b'].map((kind) => ({ id: k + kind, held: true }))),
@@ -39,3 +40,20 @@ test.for([
     expect([...new Set(chaos.sink.ids)].toSorted()).toEqual(runs.map((run) => `${run}/0`));
   },
 );
+
+test('an event whose answer was lost with its process is sent again, under the same id', async ({
+  db,
+  chaos,
+}) => {
+  chaos.sink.answer = () => null;
+  const doomed = await chaos.launch().serving();
+  await deliver(() => doomed.url, envelope('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await deliver(() => doomed.url, envelope('c', 2, { id: 2, k: 'x', kind: 'b' }));
+  await until(() => chaos.sink.ids.length === 1);
+  doomed.kill('SIGKILL');
+  await doomed.exited;
+  chaos.sink.answer = () => 202;
+  await chaos.launch().serving();
+  await settledAfterKills(db, 1);
+  expect(chaos.sink.ids).toEqual(['pair/x/1/0', 'pair/x/1/0']);
+});

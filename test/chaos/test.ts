@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { TestProcess } from '../support/process.ts';
-import { startSink, type TestSink } from '../support/sink.ts';
+import { sinkServer, type TestSink } from '../support/sink.ts';
 import { test as base, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { gateOf, TRACES } from './functions.ts';
@@ -22,7 +22,7 @@ export interface Chaos {
 export const test = base.extend<{ chaos: Chaos }>({
   chaos: async ({ db }, use) => {
     await db.query(TRACES);
-    const sink = await startSink();
+    const sink = await sinkServer();
     const processes: TestProcess[] = [];
     const holders: pg.Client[] = [];
     await use({
@@ -54,7 +54,6 @@ export const test = base.extend<{ chaos: Chaos }>({
     for (const each of processes) each.kill('SIGKILL');
     await Promise.all(processes.map((each) => each.exited));
     await Promise.all(holders.map((each) => each.end()));
-    await sink.close();
   },
 });
 
@@ -65,10 +64,23 @@ export async function begun(db: TestDatabase, n: number): Promise<void> {
 
 /** Waits until so many runs are done and their events sent. */
 export async function settled(db: TestDatabase, n: number): Promise<void> {
+  await done(db, n);
+  await until(async () => (await db.query(SENT)).length === n);
+}
+
+/** The same after kills: what a killed process was about to send comes back after a minute, and it is over now. */
+export async function settledAfterKills(db: TestDatabase, n: number): Promise<void> {
+  await done(db, n);
+  await db.query('update muster.outbox set due_at = now() where sent_at is null');
+  await until(async () => (await db.query(SENT)).length === n);
+}
+
+const SENT = 'select from muster.outbox where sent_at is not null';
+
+async function done(db: TestDatabase, n: number): Promise<void> {
   await until(
-    async () =>
-      (await db.query(`select from muster.run where state = 'done'`)).length === n &&
-      (await db.query('select from muster.outbox where sent_at is not null')).length === n,
+    async () => (await db.query(`select from muster.run where state = 'done'`)).length === n,
+    25_000,
   );
 }
 

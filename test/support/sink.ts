@@ -1,32 +1,43 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { onTestFinished } from 'vitest';
 
-/** A sink of events, as `K_SINK` names one. */
+/** A real HTTP server that events are posted to. */
 export interface TestSink {
   readonly url: string;
-  /** Ids of the events that came, in the order in which they did. */
+  /** `ce-id` of what was posted, in order, whatever was answered. */
   readonly ids: string[];
-  /** While false, events arrive but are not answered. */
-  answering: boolean;
-  close(): Promise<void>;
+  readonly bodies: string[];
+  /** The status to answer with; null: the answer never comes. */
+  answer: (id: string) => number | null;
 }
 
-export async function startSink(): Promise<TestSink> {
+export async function sinkServer(): Promise<TestSink> {
   const server = createServer((request, response) => {
-    request.resume().on('end', () => {
-      sink.ids.push(String(request.headers['ce-id']));
-      if (sink.answering) response.writeHead(202).end();
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      const id = String(request.headers['ce-id']);
+      sink.ids.push(id);
+      sink.bodies.push(body);
+      const status = sink.answer(id);
+      if (status !== null) response.writeHead(status).end();
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const sink = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    ids: [] as string[],
-    answering: true,
-    async close() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
+  onTestFinished(
+    () =>
+      new Promise<void>((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  );
+  const { port } = server.address() as AddressInfo;
+  const sink: TestSink = {
+    url: `http://127.0.0.1:${port}/`,
+    ids: [],
+    bodies: [],
+    answer: () => 202,
   };
   return sink;
 }

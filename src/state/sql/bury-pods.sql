@@ -1,6 +1,10 @@
 -- Frees the runs of pods whose lease is over, so that a killed pod's work goes on elsewhere. Looks
 -- for runs without a living pod, not for dead pods' runs: a pod that was paused may have been given
 -- runs after its row was gone.
+--
+-- The first time a run is due again at once. A handler that kills its process takes its neighbours
+-- along; from the second time on each rests for a random while, so that they do not start together
+-- again, be counted together, and be given up together.
 with gone as (
   delete from muster.pod where lease_until < now()
 ),
@@ -12,7 +16,8 @@ lost as materialized (
   for update skip locked
 )
 update muster.run r
-set state = 'ready', pod = null, due_at = now(), error = 'lease lost: the pod that ran it died or hung'
+set state = 'ready', pod = null, error = 'lease lost: the pod that ran it died or hung',
+    due_at = now() + make_interval(secs => case when r.attempt > 1 then random() * 2 ^ least(r.attempt - 1, 8) else 0 end)
 from lost
 where r.function = lost.function and r.key = lost.key
 returning r.function, r.key;

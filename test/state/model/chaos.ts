@@ -94,6 +94,8 @@ export class Chaos {
     const leases = [...(lease === undefined ? [] : [lease]), ...pod.leases.splice(0)];
     this.#ghosts.push(...leases.map((each): [Pod, Lease] => [pod, each]));
     this.#tally.buried += await pod.runs.bury();
+    // those that were lost before would rest for a while
+    await pod.database.control.query(`update muster.run set due_at = now() where state = 'ready'`);
   }
 
   async #wake(): Promise<void> {
