@@ -17,6 +17,8 @@ export interface KafkaSourceOptions extends EventOptions {
   readonly delivery?: Delivery;
   /** An HTTP URL, or `kafka:<topic>` for a KafkaSink with `contentMode: binary`. */
   readonly deadLetterSink?: string;
+  /** Milliseconds; 5 s unless given, as there. */
+  readonly commitInterval?: number;
   /** Told of partitions that come and go, and of events that were given up. */
   readonly on?: (happening: Happening) => void;
 }
@@ -30,7 +32,6 @@ export type Happening =
 
 /** `max.poll.records`: a poll happens while fewer are in flight, and adds up to so many. */
 const POLL = 50;
-const COMMIT_INTERVAL = 5_000;
 
 /**
  * A Knative KafkaSource (dispatcher of 2026-07) in this process: the same requests, as many at a time,
@@ -70,7 +71,7 @@ export class KafkaSource {
     this.#sender = new Sender(options.namespace, options.delivery ?? DEFAULT_DELIVERY);
     const [, topic] = /^kafka:(.+)$/.exec(options.deadLetterSink ?? '') ?? [];
     this.#deadLetters = topic === undefined ? null : new DeadLetterTopic(this.#kafka, topic);
-    this.#committing = setInterval(() => void this.commit(), COMMIT_INTERVAL);
+    this.#committing = setInterval(() => void this.commit(), options.commitInterval ?? 5_000);
   }
 
   /** Settles once the group is joined. */

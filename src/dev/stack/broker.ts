@@ -54,6 +54,17 @@ export class Broker {
     return this.#jvm.ended;
   }
 
+  /** Makes a topic, unless it is there. */
+  async createTopic(topic: string, numPartitions: number): Promise<void> {
+    const admin = new Kafka({ brokers: [this.address], logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    try {
+      await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true });
+    } finally {
+      await admin.disconnect();
+    }
+  }
+
   kill(): Promise<void> {
     return this.#jvm.kill();
   }

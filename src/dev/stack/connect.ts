@@ -22,12 +22,20 @@ export interface ConnectOptions {
 /** Kafka Connect in standalone mode. */
 export class Connect {
   readonly #url: string;
+  readonly #offsetsFile: string;
   readonly #names: readonly string[];
   readonly #start: () => Promise<Jvm>;
   #jvm: Jvm;
 
-  private constructor(url: string, names: readonly string[], start: () => Promise<Jvm>, jvm: Jvm) {
+  private constructor(
+    url: string,
+    offsetsFile: string,
+    names: readonly string[],
+    start: () => Promise<Jvm>,
+    jvm: Jvm,
+  ) {
     this.#url = url;
+    this.#offsetsFile = offsetsFile;
     this.#names = names;
     this.#start = start;
     this.#jvm = jvm;
@@ -55,9 +63,14 @@ export class Connect {
         log: join(folder, 'connect.log'),
       });
     const names = connectors.map(({ name }) => name);
-    const connect = new Connect(url, names, start, await start());
+    const connect = new Connect(url, join(folder, 'offsets'), names, start, await start());
     await connect.#ready(names);
     return connect;
+  }
+
+  /** Where it stores up to where its connectors have read. */
+  get offsetsFile(): string {
+    return this.#offsetsFile;
   }
 
   get pid(): number {
@@ -98,13 +111,21 @@ export class Connect {
   }
 
   async #ready(names: readonly string[]): Promise<void> {
+    while (!(await this.#listens())) await this.#pause();
     for (const name of names) {
-      while ((await this.#state(name)) !== 'RUNNING') {
-        if (this.#jvm.hasEnded)
-          throw new Error(`Kafka Connect did not start:\n${this.#jvm.lastWords}`);
-        await sleep(50);
-      }
+      while ((await this.#state(name)) !== 'RUNNING') await this.#pause();
     }
+  }
+
+  async #listens(): Promise<boolean> {
+    const response = await fetch(`${this.#url}/connectors`).catch(() => null);
+    await response?.arrayBuffer();
+    return response?.ok ?? false;
+  }
+
+  async #pause(): Promise<void> {
+    if (this.#jvm.hasEnded) throw new Error(`Kafka Connect did not start:\n${this.#jvm.lastWords}`);
+    await sleep(50);
   }
 
   /** Of the connector's task; of the connector itself where it has none; throws if it has failed. */

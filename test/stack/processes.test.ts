@@ -1,0 +1,30 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { TestProcess } from '../support/process.ts';
+import { until } from '../support/until.ts';
+import { test } from './support/test.ts';
+
+const PARENT = fileURLToPath(new URL('support/parent.ts', import.meta.url));
+
+test(
+  'Kafka and Connect end soon after their parent is killed',
+  { timeout: 60_000 },
+  async ({ road }) => {
+    const folder = road.stack.newFolder();
+    const parent = new TestProcess(PARENT, [folder], {});
+    const pids = await until(() => {
+      if (parent.hasExited) throw new Error(parent.stderr);
+      return /pids (\d+) (\d+)/.exec(parent.stdout)?.slice(1).map(Number);
+    }, 50_000);
+    expect(pids.map(isAlive)).toEqual([true, true]);
+    parent.kill('SIGKILL');
+    await until(() => !pids.some(isAlive), 5_000);
+  },
+);
+
+/** A killed process that nobody has waited for has no command line any more. */
+function isAlive(pid: number): boolean {
+  const file = `/proc/${pid}/cmdline`;
+  return existsSync(file) && readFileSync(file, 'utf8') !== '';
+}

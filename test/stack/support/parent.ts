@@ -1,0 +1,17 @@
+/** Starts Kafka and Connect in the given folder, says their process ids, and stays: to be killed. */
+import { join } from 'node:path';
+import { Broker } from '../../../src/dev/stack/broker.ts';
+import { Connect } from '../../../src/dev/stack/connect.ts';
+import { install } from '../../../src/dev/stack/install.ts';
+
+const folder = process.argv[2]!;
+const installation = await install(() => {});
+const broker = await Broker.start(installation, join(folder, 'kafka'));
+const connect = await Connect.start({
+  installation,
+  folder: join(folder, 'connect'),
+  broker: broker.address,
+  connectors: [],
+});
+process.stdout.write(`pids ${broker.pid} ${connect.pid}\n`);
+setInterval(() => {}, 1_000);

@@ -1,0 +1,61 @@
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
+
+/** A way to a server that can be cut. */
+export class Proxy {
+  readonly port: number;
+  readonly #sockets: Set<Socket>;
+  readonly #switch: { isCut: boolean };
+  readonly close: () => void;
+
+  private constructor(
+    port: number,
+    sockets: Set<Socket>,
+    isCut: { isCut: boolean },
+    close: () => void,
+  ) {
+    this.port = port;
+    this.#sockets = sockets;
+    this.#switch = isCut;
+    this.close = close;
+  }
+
+  static async to(port: number): Promise<Proxy> {
+    const sockets = new Set<Socket>();
+    const state = { isCut: false };
+    const server = createServer((near) => {
+      if (state.isCut) {
+        near.destroy();
+        return;
+      }
+      const far = connect(port, '127.0.0.1');
+      for (const [one, other] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        sockets.add(one);
+        one.pipe(other);
+        one.on('error', () => other.destroy());
+        one.on('close', () => {
+          sockets.delete(one);
+          other.destroy();
+        });
+      }
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port: own } = server.address() as AddressInfo;
+    return new Proxy(own, sockets, state, () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    });
+  }
+
+  /** Breaks what is connected and refuses what comes. */
+  cut(): void {
+    this.#switch.isCut = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend(): void {
+    this.#switch.isCut = false;
+  }
+}

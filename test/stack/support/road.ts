@@ -1,0 +1,325 @@
+import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { Kafka, logLevel } from 'kafkajs';
+import pg from 'pg';
+import { ensureDatastore } from '../../../src/dev/datastore.ts';
+import { countSets, summarise, type Summary } from '../../../src/dev/demo-numbers.ts';
+import { freePort } from '../../../src/dev/free-port.ts';
+import {
+  KafkaSource,
+  type KafkaSourceOptions,
+} from '../../../src/dev/kafka-source/kafka-source.ts';
+import { Random } from '../../../src/dev/random.ts';
+import { insertSignal, type Sensor, type Signal } from '../../../src/dev/signal.ts';
+import type { Connect } from '../../../src/dev/stack/connect.ts';
+import {
+  connection,
+  type Connector,
+  CONNECTOR,
+  SIGNAL_TABLE,
+  SINGLE_NODE,
+} from '../../../src/dev/stack/connector.ts';
+import { TestProcess } from '../../support/process.ts';
+import type { TestDatabase } from '../../support/test.ts';
+import { until } from '../../support/until.ts';
+import type { Stack } from './stack.ts';
+
+const MUSTER = fileURLToPath(new URL('../../../src/cli/muster.ts', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../../src/dev/kafka-source/main.ts', import.meta.url));
+const SPAN = 60_000_000_000;
+
+/** Tries so close together that an outage of a test is long. */
+export const QUICK = {
+  retry: 1_000,
+  backoffPolicy: 'linear',
+  backoffDelay: 5,
+  timeout: 10_000,
+} as const;
+
+/** One record of the table's topic. */
+export interface TopicRecord {
+  readonly key: string | null;
+  readonly value: string | null;
+}
+
+/** From a row's commit to its handler: PostgreSQL, Debezium, Kafka, a KafkaSource, `muster serve`. */
+export class Road {
+  readonly db: TestDatabase;
+  readonly stack: Stack;
+  /** Of connector, slot, publication, topic prefix and consumer group. */
+  readonly name = `t${randomUUID().slice(0, 8)}`;
+  readonly topic = `${this.name}.datastore.signal`;
+  readonly #random = new Random(1);
+  readonly #ends: (() => unknown)[] = [];
+  readonly sources: KafkaSource[] = [];
+  #client: pg.Client | undefined;
+  #fn: TestProcess | undefined;
+  #port = 0;
+
+  constructor(stack: Stack, db: TestDatabase) {
+    this.stack = stack;
+    this.db = db;
+  }
+
+  /** Ends what the test started, the newest first. */
+  async close(): Promise<void> {
+    for (const end of this.#ends.toReversed()) await end();
+  }
+
+  /** The tables, the topic and a function: what is there before a connector. */
+  async prepare(databaseUrl = this.db.url): Promise<void> {
+    this.#client = new pg.Client(this.db.url);
+    await this.#client.connect();
+    this.#ends.push(() => this.#client!.end());
+    await ensureDatastore(this.#client);
+    await this.#client.query(SIGNAL_TABLE);
+    const broker = await this.stack.broker();
+    await broker.createTopic(this.topic, 3);
+    this.#port = await freePort();
+    await this.startFunction(databaseUrl);
+  }
+
+  /** All of it: tables, function, connector, source. */
+  async start(
+    config: Readonly<Record<string, string>> = {},
+    source: Partial<KafkaSourceOptions> = {},
+  ): Promise<void> {
+    const connect = this.stack.connect();
+    await this.prepare();
+    await Promise.all([
+      connect.then(async (worker) => this.addConnector(worker, config)),
+      this.startSource(source),
+    ]);
+  }
+
+  get client(): pg.Client {
+    return this.#client!;
+  }
+
+  /** Where the function listens, the same over restarts. */
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}/`;
+  }
+
+  get fn(): TestProcess {
+    return this.#fn!;
+  }
+
+  /** `muster serve`, where the one before it listened. */
+  async startFunction(databaseUrl = this.db.url): Promise<TestProcess> {
+    const fn = new TestProcess(MUSTER, ['serve'], {
+      DATABASE_URL: databaseUrl,
+      FUNCTIONS: 'recordings',
+      HOST: '127.0.0.1',
+      PORT: String(this.#port),
+      LEASE_SECONDS: '2',
+      DEADLINE_GRACE_SECONDS: '0',
+    });
+    this.#fn = fn;
+    this.#ends.push(async () => {
+      fn.kill('SIGKILL');
+      await fn.exited;
+    });
+    return fn.serving();
+  }
+
+  connector(config: Readonly<Record<string, string>> = {}): Connector {
+    return {
+      name: this.name,
+      config: {
+        ...CONNECTOR,
+        ...SINGLE_NODE,
+        ...connection(this.db.url),
+        'topic.prefix': this.name,
+        'slot.name': this.name,
+        'publication.name': this.name,
+        'signal.poll.interval.ms': '100',
+        ...config,
+      },
+    };
+  }
+
+  async addConnector(
+    connect: Connect,
+    config: Readonly<Record<string, string>> = {},
+  ): Promise<void> {
+    await connect.add(this.connector(config));
+    this.#ends.push(() => this.removeConnector(connect));
+  }
+
+  async removeConnector(connect: Connect): Promise<void> {
+    await connect.remove(this.name).catch(() => {});
+    await this.dropSlot();
+  }
+
+  async dropSlot(): Promise<void> {
+    await until(async () => {
+      const slots = await this.db.query<{ active: boolean }>(
+        'select active from pg_replication_slots where slot_name = $1',
+        [this.name],
+      );
+      return slots.every(({ active }) => !active);
+    });
+    await this.db.query(
+      'select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1',
+      [this.name],
+    );
+  }
+
+  /** A worker of the road's own, which holds its connector and may be killed. */
+  async ownConnect(
+    config: Readonly<Record<string, string>> = {},
+    offsetFlushInterval?: number,
+  ): Promise<Connect> {
+    const connect = await this.stack.ownConnect([this.connector(config)], offsetFlushInterval);
+    this.#ends.push(async () => {
+      await connect.kill();
+      await this.dropSlot();
+    });
+    return connect;
+  }
+
+  /** A KafkaSource in this process. */
+  async startSource(options: Partial<KafkaSourceOptions> = {}): Promise<KafkaSource> {
+    const source = await KafkaSource.start({
+      brokers: [(await this.stack.broker()).address],
+      topics: [this.topic],
+      consumerGroup: this.name,
+      namespace: 'default',
+      name: 'signals',
+      sink: this.url,
+      ordering: 'unordered',
+      initialOffset: 'earliest',
+      delivery: QUICK,
+      ...options,
+    });
+    this.sources.push(source);
+    this.#ends.push(() => source.stop());
+    return source;
+  }
+
+  /** A KafkaSource in a process of its own; settles when it consumes. */
+  async startSourceProcess(...flags: string[]): Promise<TestProcess> {
+    const broker = await this.stack.broker();
+    const args = `--brokers ${broker.address} --topic ${this.topic} --sink ${this.url} --group ${this.name}
+      --initial-offset earliest --commit-interval PT1S
+      --retry 1000 --backoff-policy linear --backoff-delay PT0.005S`;
+    const process = new TestProcess(SOURCE, [...args.split(/\s+/), ...flags], {});
+    this.#ends.push(async () => {
+      process.kill('SIGKILL');
+      await process.exited;
+    });
+    await until(() => {
+      if (process.hasExited) throw new Error(`the source ended: ${process.stderr}`);
+      return process.log.some(({ msg }) => msg === 'consuming');
+    }, 40_000);
+    return process;
+  }
+
+  /** The two signals that make a set, of a recording of their own. */
+  pair(): [eeg: Signal, accelerometer: Signal] {
+    const where = { recording: randomUUID(), span: `[0,${SPAN})` };
+    const signal = (sensor: Sensor): Signal => ({ id: randomUUID(), ...where, sensor });
+    return [signal('eeg'), signal('accelerometer')];
+  }
+
+  async insert(...signals: Signal[]): Promise<void> {
+    for (const signal of signals) await this.client.query(insertSignal(signal, this.#random));
+  }
+
+  /** Asks Debezium to send every row of the table again, while it goes on. */
+  async snapshot(): Promise<void> {
+    const data = { 'data-collections': ['datastore.signal'], type: 'incremental' };
+    await this.client.query(
+      `insert into debezium.dbz_signal values (gen_random_uuid(), 'execute-snapshot', $1)`,
+      [JSON.stringify(data)],
+    );
+  }
+
+  /** Settles when so many sets are processed. */
+  async processed(n: number): Promise<void> {
+    await until(async () => (await summarise(this.client)).processed >= n, 40_000);
+  }
+
+  /**
+   * Waits until all that was written has come to rest, and compares the table with what was
+   * processed. A last pair goes the whole way, behind everything else; then nothing may be left in
+   * Kafka and no run be due.
+   */
+  async settled(): Promise<Summary> {
+    const last = this.pair();
+    await this.insert(...last);
+    await until(async () => {
+      const { rowCount } = await this.client.query(
+        'select from recordings.processed where recording = $1',
+        [last[0].recording],
+      );
+      return rowCount! > 0;
+    }, 60_000);
+    await until(async () => {
+      await Promise.all(this.sources.map((each) => each.commit()));
+      return (await this.lag()) === 0n;
+    }, 40_000);
+    await until(async () => {
+      const { complete, running } = await countSets(this.client);
+      return complete + running === 0;
+    }, 40_000);
+    return summarise(this.client);
+  }
+
+  /** Records of the topic that the consumer group has not committed. */
+  async lag(topic = this.topic, groupId = this.name): Promise<bigint> {
+    const admin = (await this.kafka()).admin();
+    await admin.connect();
+    try {
+      const ends = await admin.fetchTopicOffsets(topic);
+      const [committed] = await admin.fetchOffsets({ groupId, topics: [topic] });
+      return ends.reduce((sum, { partition, low, high }) => {
+        const offset = committed?.partitions.find((each) => each.partition === partition)?.offset;
+        return sum + BigInt(high) - BigInt(offset === undefined || offset === '-1' ? low : offset);
+      }, 0n);
+    } finally {
+      await admin.disconnect();
+    }
+  }
+
+  /** Everything that the topic holds now. */
+  async records(topic = this.topic): Promise<TopicRecord[]> {
+    const kafka = await this.kafka();
+    const admin = kafka.admin();
+    await admin.connect();
+    const ends = await admin.fetchTopicOffsets(topic);
+    await admin.disconnect();
+    const open = new Map(ends.map(({ partition, low, high }) => [partition, [low, high] as const]));
+    const records: TopicRecord[] = [];
+    const consumer = kafka.consumer({ groupId: randomUUID(), maxWaitTimeInMs: 100 });
+    await consumer.connect();
+    await consumer.subscribe({ topic, fromBeginning: true });
+    for (const [partition, [low, high]] of open) if (low === high) open.delete(partition);
+    await consumer.run({
+      eachMessage: ({ partition, message }) => {
+        const { key, value, offset } = message;
+        records.push({ key: key?.toString() ?? null, value: value?.toString() ?? null });
+        if (BigInt(offset) + 1n >= BigInt(open.get(partition)?.[1] ?? 0)) open.delete(partition);
+        return Promise.resolve();
+      },
+    });
+    await until(() => open.size === 0);
+    await consumer.disconnect();
+    return records;
+  }
+
+  /** The sum of a counter of the function's, over labels that contain the text. */
+  async count(metric: string, label = ''): Promise<number> {
+    const text = await (await fetch(`${this.url}metrics`)).text();
+    return text
+      .split('\n')
+      .filter((line) => line.startsWith(metric) && line.includes(label))
+      .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  }
+
+  async kafka(): Promise<Kafka> {
+    const { address } = await this.stack.broker();
+    return new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
+  }
+}

@@ -1,0 +1,21 @@
+import { missingTools } from '../../../src/dev/stack/tools.ts';
+import { test as base } from '../../support/test.ts';
+import { Road } from './road.ts';
+import { Stack } from './stack.ts';
+
+const missing = missingTools();
+
+/** A test on the real road; skipped where Java or Maven is missing, unless REQUIRE_STACK is 1. */
+export const test = base
+  .extend('stack', { scope: 'worker' }, ({}, { onCleanup }) => {
+    const stack = new Stack();
+    onCleanup(() => stack.stop());
+    return stack;
+  })
+  .extend('road', ({ stack, db, skip }, { onCleanup }) => {
+    if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
+    if (missing !== null) skip(missing);
+    const road = new Road(stack, db);
+    onCleanup(() => road.close());
+    return road;
+  });
