@@ -145,7 +145,7 @@ async function tune(
   store: 'transaction' | 'statement',
   candidates: readonly number[],
 ): Promise<number> {
-  if (options.quick) return candidates[0]!;
+  if (options.quick || !options.only.some((road) => road in ROADS)) return candidates[0]!;
   const contenders = candidates.map((connections) => ({
     name: `${store} on ${connections}`,
     store,

@@ -18,11 +18,10 @@ const MEMBERS = `m as (
 ),
 moves as (`;
 
-/** Takes the columns away that only versions and tombstones need. */
+/** Takes the columns away that only versions and tombstones need, and what reads them. */
 export const UNVERSIONED_SCHEMA = `
-  drop function muster.resolve;
-  drop index muster.member_gone;
-  alter table muster.member drop column version, drop column at, drop column live, drop column holes, drop column since`;
+  alter table muster.member drop column version cascade, drop column at cascade,
+    drop column live cascade, drop column holes cascade, drop column since cascade`;
 
 /** From now on this process sends the filing statement without versions. */
 export function forgetVersions(): void {
