@@ -111,7 +111,7 @@ const WRITERS: Record<Column['kind'], (text: string | undefined) => unknown> = {
   timestamptz: (text = UNAVAILABLE) => toZonedTimestamp(text),
 };
 
-// oxlint-disable-next-line typescript/no-unsafe-enum-assignment -- pg has no name for text[]
+// pg has no name for text[]
 const parseTextArray: (text: string) => unknown = pg.types.getTypeParser(1009 as number, 'text');
 
 /** As Java writes it: 250.0; NaN and infinities as text. */

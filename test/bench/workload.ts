@@ -33,7 +33,7 @@ export function definitionOf({ rowsPerSet, timers, completes }: Workload): Funct
     },
     ...(timers && { overdueAfter: '1 hour' as const }),
     handle() {},
-  }) as FunctionDefinition;
+  });
 }
 
 /** The set and the part of event `n`. */

@@ -119,10 +119,7 @@ test('what can’t be filed is kept aside whole, with its reason, and the next e
   const server = await serverOn(db, [orders]);
   expect(await post(server.url, insertOf(1, 'a'))).toMatchObject({ status: 204 });
   for (const [what, value, reason, detail] of bad) {
-    const body = {
-      parked: reason,
-      detail: typeof detail === 'string' ? detail : expect.stringMatching(detail),
-    };
+    const body = { parked: reason, detail: textLike(detail) };
     expect([what, await post(server.url, value)]).toEqual([
       what,
       { status: 202, reason: null, body },
@@ -283,4 +280,8 @@ function of(metadata: object): object {
 /** The insert's text with this in place of its state. */
 function placed(text: string): string {
   return JSON.stringify(insert).replace('"PLACED"', text);
+}
+
+function textLike(detail: string | RegExp): unknown {
+  return typeof detail === 'string' ? detail : expect.stringMatching(detail);
 }
