@@ -24,12 +24,17 @@ const signals = defineFunction({
   handle() {},
 });
 
-type Bad = [what: string, value: unknown, reason: string, detail: string | RegExp];
+type Bad = [what: string, value: unknown, reason: string, detail: unknown];
 
 const bad: Bad[] = [
   ['not JSON', 'hello', 'not-a-change', 'the body is not JSON'],
-  ['JSON cut short', '{"op":"c"', 'not-a-change', /^the body is not JSON at position 9/],
-  ['an empty object', {}, 'not-a-change', /^neither an envelope/],
+  [
+    'JSON cut short',
+    '{"op":"c"',
+    'not-a-change',
+    expect.stringMatching(/^the body is not JSON at position 9/),
+  ],
+  ['an empty object', {}, 'not-a-change', expect.stringMatching(/^neither an envelope/)],
   ['an array', [], 'not-a-change', 'the body is an array, not an object'],
   ['invalid UTF-8', Buffer.of(0x22, 0xff, 0x22), 'not-a-change', 'the body is not text in UTF-8'],
   ['a BOM alone', Buffer.of(0xef, 0xbb, 0xbf), 'not-a-change', 'the body is not JSON'],
@@ -37,28 +42,58 @@ const bad: Bad[] = [
     'another CloudEvent',
     { specversion: '1.0', type: 'x' },
     'not-a-change',
-    /CloudEvent of type "x"/,
+    expect.stringMatching(/CloudEvent of type "x"/),
   ],
   [
     'a flattened row without op',
     { ...flattened, __op: undefined },
     'incomplete-change',
-    /^__op is missing/,
+    expect.stringMatching(/^__op is missing/),
   ],
-  ['an unknown op', { ...insert, op: 'x' }, 'incomplete-change', /^op is "x"/],
-  ['no source', { ...insert, source: null }, 'incomplete-change', /^source.schema is missing/],
-  ['no table', of({ table: null }), 'incomplete-change', /^source.table is null/],
-  ['no time', of({ ts_ms: null }), 'incomplete-change', /^source.ts_ms is null/],
-  ['no LSN', of({ lsn: null }), 'incomplete-change', /^source.lsn is null/],
-  ['an LSN of words', of({ lsn: 'here' }), 'incomplete-change', /^source.lsn is "here"/],
-  ['LSN 0', of({ lsn: 0 }), 'position-ahead', /^source.lsn is 0, absurd/],
-  ['LSN -1', of({ lsn: -1 }), 'position-ahead', /^source.lsn is -1, absurd/],
-  ['LSN 2^55', of({ lsn: '36028797018963968' }), 'position-ahead', /^source.lsn is 3602.*, absurd/],
+  [
+    'an unknown op',
+    { ...insert, op: 'x' },
+    'incomplete-change',
+    expect.stringMatching(/^op is "x"/),
+  ],
+  [
+    'no source',
+    { ...insert, source: null },
+    'incomplete-change',
+    expect.stringMatching(/^source.schema is missing/),
+  ],
+  [
+    'no table',
+    of({ table: null }),
+    'incomplete-change',
+    expect.stringMatching(/^source.table is null/),
+  ],
+  [
+    'no time',
+    of({ ts_ms: null }),
+    'incomplete-change',
+    expect.stringMatching(/^source.ts_ms is null/),
+  ],
+  ['no LSN', of({ lsn: null }), 'incomplete-change', expect.stringMatching(/^source.lsn is null/)],
+  [
+    'an LSN of words',
+    of({ lsn: 'here' }),
+    'incomplete-change',
+    expect.stringMatching(/^source.lsn is "here"/),
+  ],
+  ['LSN 0', of({ lsn: 0 }), 'position-ahead', expect.stringMatching(/^source.lsn is 0, absurd/)],
+  ['LSN -1', of({ lsn: -1 }), 'position-ahead', expect.stringMatching(/^source.lsn is -1, absurd/)],
+  [
+    'LSN 2^55',
+    of({ lsn: '36028797018963968' }),
+    'position-ahead',
+    expect.stringMatching(/^source.lsn is 3602.*, absurd/),
+  ],
   [
     'an LSN a gibibyte ahead',
     of({ lsn: source.lsn + 2 ** 31 }),
     'position-ahead',
-    /ahead of 24023128/,
+    expect.stringMatching(/ahead of 24023128/),
   ],
   [
     'before and after null',
@@ -83,33 +118,33 @@ const bad: Bad[] = [
     'an object for a key',
     row({ id: 1, customer: {} }),
     'bad-key',
-    /^column 'customer' is an object/,
+    expect.stringMatching(/^column 'customer' is an object/),
   ],
   ['an over-long key', row({ id: 1, customer: 'k'.repeat(1025) }), 'bad-key', /has 1025 bytes/],
   [
     'an over-long primary key',
     row({ id: 'k'.repeat(4000), customer: 'a' }),
     'bad-key',
-    /has 4000 bytes/,
+    expect.stringMatching(/has 4000 bytes/),
   ],
   ['NUL in a key', row({ id: 1, customer: 'a\0' }), 'bad-value', 'column "customer" holds U+0000'],
   [
     'half a surrogate pair',
     row({ id: 1, customer: '\ud800' }),
     'bad-value',
-    /^column "customer" holds half/,
+    expect.stringMatching(/^column "customer" holds half/),
   ],
   [
     '200,000 levels',
     placed('['.repeat(200_000) + ']'.repeat(200_000)),
     'bad-value',
-    /nests deeper/,
+    expect.stringMatching(/nests deeper/),
   ],
   [
     'a key that was not sent, of a row never seen',
     { ...row({ id: 99, customer: '__debezium_unavailable_value' }), op: 'u' },
     'unavailable-column',
-    /^column 'customer' of public.orders was not sent/,
+    expect.stringMatching(/^column 'customer' of public.orders was not sent/),
   ],
 ];
 
@@ -119,7 +154,7 @@ test('what can’t be filed is kept aside whole, with its reason, and the next e
   const server = await serverOn(db, [orders]);
   expect(await post(server.url, insertOf(1, 'a'))).toMatchObject({ status: 204 });
   for (const [what, value, reason, detail] of bad) {
-    const body = { parked: reason, detail: textLike(detail) };
+    const body = { parked: reason, detail };
     expect([what, await post(server.url, value)]).toEqual([
       what,
       { status: 202, reason: null, body },
@@ -280,8 +315,4 @@ function of(metadata: object): object {
 /** The insert's text with this in place of its state. */
 function placed(text: string): string {
   return JSON.stringify(insert).replace('"PLACED"', text);
-}
-
-function textLike(detail: string | RegExp): unknown {
-  return typeof detail === 'string' ? detail : expect.stringMatching(detail);
 }
