@@ -21,6 +21,9 @@ const url =
         `must be a URL that begins with ${protocols.map((each) => `${each}//`).join(' or ')}`,
       );
     }
+    if (parsed.username !== '' && parsed.protocol.startsWith('http')) {
+      throw new Wrong('must not hold a user: no request can be made to such a URL');
+    }
     return value;
   };
 const count = (least: number, most: number) => (value: string) => {
@@ -175,7 +178,8 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       return [name, given === null ? null : setting.read(given)];
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
-      problems.push(`${name} ${error.message}${name === 'DATABASE_URL' ? '' : `, not '${given}'`}`);
+      const secret = name === 'DATABASE_URL' || given?.includes('@') === true;
+      problems.push(`${name} ${error.message}${secret ? '' : `, not '${given}'`}`);
       return [name, null];
     }
   });

@@ -31,3 +31,22 @@ export async function functionId(database: Database, name: string): Promise<numb
   }
   return found.id;
 }
+
+/** A key as it is stored: a JSON array may be given with spaces. */
+export function keyText(key: string): string {
+  try {
+    const values: unknown = JSON.parse(key);
+    return Array.isArray(values) ? JSON.stringify(values) : key;
+  } catch {
+    return key;
+  }
+}
+
+/** Names of the columns that make up a function's keys. */
+export async function keyColumns(database: Database, id: number): Promise<string[]> {
+  const { rows } = await database.control.query<{ key: string[] }>(
+    `select specification -> 'key' as key from muster.part where function = $1 limit 1`,
+    [id],
+  );
+  return rows[0]?.key ?? [];
+}

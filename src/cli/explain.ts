@@ -4,22 +4,25 @@ import {
   type ExplainedRow,
   type Explanation,
 } from '../state/explain.ts';
-import { functionId, withDatabase } from './database.ts';
+import { functionId, keyColumns, keyText, withDatabase } from './database.ts';
 
 export async function run(fn: string, key: string, options: { json?: boolean }): Promise<void> {
-  const explanation = await withDatabase(async (database) => {
-    await functionId(database, fn);
-    return (await explain(database, fn, key))!;
+  const [explanation, columns] = await withDatabase(async (database) => {
+    const id = await functionId(database, fn);
+    const found = (await explain(database, fn, keyText(key)))!;
+    return [found, await keyColumns(database, id)] as const;
   });
   process.stdout.write(
     options.json ? `${JSON.stringify(explanation, null, 2)}\n` : toText(explanation),
   );
-  if (explanation.status === 'unknown') process.exitCode = 1;
+  if (explanation.status === 'unknown') {
+    const form = columns.length === 1 ? columns[0] : `a JSON array of ${columns.join(', ')}`;
+    throw new Error(`no row with this key has arrived; the key of ${fn} is ${form}`);
+  }
 }
 
 function toText(set: Explanation): string {
   const lines = [`${set.function} ${set.key}: ${set.status}`];
-  if (set.status === 'unknown') lines.push('  no row with this key has arrived');
   for (const part of set.parts) lines.push(...partLines(part));
   if (set.overdue !== null) {
     lines.push(

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
 import { ConfigError } from '../config.ts';
+import { WrongUse } from './wrong-use.ts';
 
 /** A wrong call or configuration: exit code 2; everything else that goes wrong: 1. */
 const WRONG_USE = 2;
@@ -183,6 +184,8 @@ function brokersOption(): Option {
 try {
   await program.parseAsync();
 } catch (error) {
-  process.stderr.write(`muster: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = error instanceof ConfigError ? WRONG_USE : 1;
+  const wrong = error instanceof ConfigError || error instanceof WrongUse;
+  const message = wrong ? error.message : (await import('./failure.ts')).describe(error);
+  process.stderr.write(`muster: ${message}\n`);
+  process.exitCode = wrong ? WRONG_USE : 1;
 }

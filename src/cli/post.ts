@@ -9,7 +9,9 @@ export async function post(
     return { status: response.status, text: await response.text() };
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const why = cause instanceof Error ? cause.message : String(cause);
+    // of several addresses that were all tried, the error says nothing but its code
+    const why =
+      cause instanceof Error ? cause.message || (cause as { code?: string }).code : String(cause);
     throw new Error(`${url} can't be reached: ${why}`, { cause: error });
   }
 }

@@ -4,6 +4,7 @@ import { withDatabase } from './database.ts';
 import type { RedeliverOptions } from './muster.ts';
 import { wholeNumber } from './number.ts';
 import { post } from './post.ts';
+import { WrongUse } from './wrong-use.ts';
 
 const PAGE = 100;
 
@@ -11,9 +12,9 @@ const PAGE = 100;
 export async function run(ids: readonly string[], options: RedeliverOptions): Promise<void> {
   if (options.deadLetters === undefined) return redeliverParked(ids, options);
   if (options.brokers === undefined)
-    throw new Error('--dead-letters needs --brokers, or KAFKA_BROKERS');
+    throw new WrongUse('--dead-letters needs --brokers, or KAFKA_BROKERS');
   if (ids.length > 0 || options.reason !== undefined) {
-    throw new Error('--dead-letters takes all events of the topic: give no ids and no --reason');
+    throw new WrongUse('--dead-letters takes all events of the topic: give no ids and no --reason');
   }
   const { redeliverDeadLetters } = await import('./dead-letters.ts');
   const taken = await redeliverDeadLetters(options.deadLetters, options.brokers, options.to);

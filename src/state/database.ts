@@ -111,11 +111,15 @@ export function isLostRace(error: unknown): boolean {
 /** The error as one that says "try again". */
 export function unavailable(error: unknown): Unavailable {
   if (error instanceof Unavailable) return error;
-  const message = error instanceof Error ? error.message : String(error);
   const state = sqlState(error);
-  return new Unavailable('database', state === null ? message : `${message} (SQLSTATE ${state})`, {
-    cause: error,
-  });
+  const message = state === null ? messageOf(error) : `${messageOf(error)} (SQLSTATE ${state})`;
+  return new Unavailable('database', message, { cause: error });
+}
+
+/** What an error says; one of several addresses that were all tried says nothing but its code. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.message || ((error as { code?: string }).code ?? error.name);
 }
 
 /** Runs `work` in a transaction; any error rolls it back, or drops the connection where that fails too. */

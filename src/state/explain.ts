@@ -1,6 +1,6 @@
 import type { Database } from './database.ts';
-import type { Specification } from './definition.ts';
-import { LSN_BITS, refusal } from './member.ts';
+import type { PartSpecification, Specification } from './definition.ts';
+import { LSN_BITS, metFilters, refusal } from './member.ts';
 import { sql } from './sql.ts';
 
 const EXPLAIN_SET = sql('explain-set');
@@ -67,21 +67,25 @@ interface StoredRun {
   error: string | null;
 }
 
+interface StoredRow {
+  lane: number;
+  id: string;
+  held: boolean;
+  version: string;
+  at: number;
+  since: string;
+  columns: Record<string, unknown> | null;
+}
+
+type SpecificationOf = ReadonlyMap<number, PartSpecification | undefined>;
+
 interface Row {
   name: string;
   counts: number[] | null;
   timer: { due_at: string; fired_at: string | null } | null;
   run: StoredRun | null;
   parts: { part: string; lane: number; need: number }[];
-  members: {
-    lane: number;
-    id: string;
-    held: boolean;
-    version: string;
-    at: number;
-    since: string;
-    columns: Record<string, unknown> | null;
-  }[];
+  members: StoredRow[];
   events: Explanation['events'];
   definition: Specification;
 }
@@ -95,27 +99,22 @@ export async function explain(
   const { rows } = await database.control.query<Row>({ ...EXPLAIN_SET, values: [fn, key] });
   const [row] = rows;
   if (row === undefined) return null;
+  const specificationOf = new Map(
+    row.parts.map(({ part, lane }) => [
+      lane,
+      row.definition.parts.find((each) => each.name === part),
+    ]),
+  );
+  const members = withoutRepeats(row.members, specificationOf);
   const parts = row.parts.map(({ part, lane, need }): ExplainedPart => {
-    const specification = row.definition.parts.find((each) => each.name === part);
-    const members = row.members.filter((member) => member.lane === lane);
+    const specification = specificationOf.get(lane);
     return {
       part,
       have: row.counts?.[lane - 1] ?? 0,
       need,
-      rows: members.map((member) => {
-        const refused =
-          member.held || specification === undefined
-            ? null
-            : refusal(member.columns ?? {}, specification);
-        return {
-          id: member.id,
-          state: member.held ? 'present' : 'refused',
-          since: member.since,
-          lsn: lsnOf(member.version),
-          at: new Date(member.at).toISOString(),
-          ...(refused !== null && { refusedBy: refused }),
-        };
-      }),
+      rows: members
+        .filter((member) => member.lane === lane)
+        .map((member) => toRow(member, specification)),
     };
   });
   return {
@@ -128,6 +127,43 @@ export async function explain(
       row.timer === null ? null : { at: row.timer.due_at, reported: row.timer.fired_at !== null },
     run: row.run === null ? null : toRun(row.run),
     events: row.events,
+  };
+}
+
+/**
+ * A source row is known to each part on its table. Refused by some and held by another, it is only
+ * held; refused by all, it is shown where it comes closest.
+ */
+function withoutRepeats(
+  members: readonly StoredRow[],
+  specificationOf: SpecificationOf,
+): readonly StoredRow[] {
+  const bySource = Map.groupBy(
+    members,
+    ({ lane, id }) => `${specificationOf.get(lane)?.table ?? lane}/${id}`,
+  );
+  const met = ({ lane, columns }: StoredRow) => {
+    const specification = specificationOf.get(lane);
+    return specification === undefined ? 0 : metFilters(columns ?? {}, specification);
+  };
+  return [...bySource.values()].flatMap((same) => {
+    const held = same.filter((member) => member.held);
+    return held.length > 0 ? held : same.toSorted((a, b) => met(b) - met(a)).slice(0, 1);
+  });
+}
+
+function toRow(member: StoredRow, specification: PartSpecification | undefined): ExplainedRow {
+  const refused =
+    member.held || specification === undefined
+      ? null
+      : refusal(member.columns ?? {}, specification);
+  return {
+    id: member.id,
+    state: member.held ? 'present' : 'refused',
+    since: member.since,
+    lsn: lsnOf(member.version),
+    at: new Date(member.at).toISOString(),
+    ...(refused !== null && { refusedBy: refused }),
   };
 }
 

@@ -40,7 +40,7 @@ export class MissingColumn extends Error {}
 /**
  * What a change says about the parts on its table: one row per part. A create that one part takes
  * leaves no row in the parts that refuse it, and one that no part takes leaves a single refused row,
- * so that "refused by which filter" can be answered; every other operation leaves a row in each
+ * in the part it comes closest to, so that "refused by which filter" can be answered; every other operation leaves a row in each
  * part, or an older create that comes later would bring a phantom. A part that keeps further columns
  * remembers also what it refuses: the update that brings the row into it may not send them again.
  */
@@ -71,7 +71,15 @@ export function toMemberRows(change: RowChange, epoch: number, served: Served): 
     if (held || part.keepsMore) remembered.push(rows.at(-1)!);
   }
   if (change.op !== 'c') return rows;
-  return remembered.length > 0 ? remembered : rows.slice(0, 1);
+  return remembered.length > 0 || rows.length === 0 ? remembered : [closest(rows, change, served)];
+}
+
+/** Of rows that are all refused, one for each part on the table, the one whose part agrees in most filters. */
+function closest(rows: readonly MemberRow[], change: RowChange, served: Served): MemberRow {
+  const met = served.specification.parts
+    .filter((part) => part.table === change.table)
+    .map((part) => metFilters(decode(change.row, part.base64), part));
+  return rows[met.indexOf(Math.max(...met))]!;
 }
 
 type Versioned = Pick<MemberRow, 'version' | 'at'>;
@@ -93,11 +101,20 @@ export function refusal(
 ): { column: string; wanted: Scalar; got: unknown } | null {
   for (const [column, wanted] of Object.entries(part.where)) {
     const got = known(row, column) ?? null;
-    if (got !== wanted && !(JSON.isRawJSON(got) && got.rawJSON === String(wanted))) {
-      return { column, wanted, got };
-    }
+    if (!agrees(got, wanted)) return { column, wanted, got };
   }
   return null;
+}
+
+/** How many filters of a part a row meets. */
+export function metFilters(row: Row, part: PartSpecification): number {
+  return Object.entries(part.where).filter(([column, wanted]) =>
+    agrees((Object.hasOwn(row, column) ? row[column] : null) ?? null, wanted),
+  ).length;
+}
+
+function agrees(got: unknown, wanted: Scalar): boolean {
+  return got === wanted || (JSON.isRawJSON(got) && got.rawJSON === String(wanted));
 }
 
 /**

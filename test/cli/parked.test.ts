@@ -98,11 +98,11 @@ test('a paused function completes sets and runs none until it is resumed', async
 
 test('redeliver says what is wrong with its call', async ({ db }) => {
   expect(await muster(db, 'redeliver', 'seven')).toMatchObject({
-    code: 1,
+    code: 2,
     stderr: "muster: id must be a whole number of 1 or more, not 'seven'\n",
   });
   expect(await muster(db, 'redeliver', '--dead-letters', 'dead')).toMatchObject({
-    code: 1,
+    code: 2,
     stderr: 'muster: --dead-letters needs --brokers, or KAFKA_BROKERS\n',
   });
   expect(await muster(db, 'parked', '4')).toMatchObject({

@@ -1,0 +1,14 @@
+import { mayPass, messageOf, sqlState } from '../state/database.ts';
+
+/** What went wrong, and where that is known, what to do. */
+export function describe(error: unknown): string {
+  const message = messageOf(error);
+  const state = sqlState(error);
+  if ((state === '42P01' || state === '3F000') && message.includes('muster')) {
+    return `${message}: bring the state database to this release first, by 'muster migrate'`;
+  }
+  if (state !== null) return `the state database says: ${message} (SQLSTATE ${state})`;
+  // `send` and `redeliver` meet other servers, and word that themselves
+  const ofDatabase = error instanceof Error && 'code' in error && mayPass(error);
+  return ofDatabase ? `the state database does not answer: ${message}` : message;
+}
