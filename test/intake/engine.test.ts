@@ -120,7 +120,12 @@ const bad: Bad[] = [
     'bad-key',
     expect.stringMatching(/^column 'customer' is an object/),
   ],
-  ['an over-long key', row({ id: 1, customer: 'k'.repeat(1025) }), 'bad-key', /has 1025 bytes/],
+  [
+    'an over-long key',
+    row({ id: 1, customer: 'k'.repeat(1025) }),
+    'bad-key',
+    expect.stringMatching(/has 1025 bytes/),
+  ],
   [
     'an over-long primary key',
     row({ id: 'k'.repeat(4000), customer: 'a' }),
