@@ -3,7 +3,7 @@ import { Forwarder, type KafkaRecord, requestHeaders } from './forward.ts';
 import type { Deliver } from './snapshot.ts';
 
 /** The KafkaSource and the topic that are played. */
-const KAFKA_SOURCE = { namespace: 'demo', name: 'signals' };
+export const KAFKA_SOURCE = { namespace: 'demo', name: 'signals' };
 const TOPIC = 'postgres.datastore.signal';
 
 /** Takes Debezium's messages to the function, as Kafka and a KafkaSource would. */
@@ -45,15 +45,7 @@ export class Courier {
   /** A command that sends an event which was just sent once more, and shows what is known of its set. */
   get curl(): string | undefined {
     if (!this.#example) return undefined;
-    const attributes = requestHeaders(this.#example, KAFKA_SOURCE).filter(([name]) =>
-      name.startsWith('ce-'),
-    );
-    const headers = [
-      ['Prefer', 'return=representation'],
-      ['content-type', 'application/json'],
-      ...attributes,
-    ].map(([name, value]) => `-H ${quote(`${name}: ${value}`)}`);
-    return `curl -sS ${this.#sink} ${headers.join(' ')} -d ${quote(this.#example.value ?? '')}`;
+    return curlCommand(this.#sink, this.#example);
   }
 
   async #post(record: KafkaRecord): Promise<void> {
@@ -64,9 +56,22 @@ export class Courier {
 }
 
 /** A new signal that belongs to a set, and is short enough for a line. */
-function isExample({ value }: Message): boolean {
+export function isExample({ value }: Message): boolean {
   if (value === null || value.length > 1500) return false;
   return value.includes('"op":"c"') && !value.includes('"sensor_type":"ecg"');
+}
+
+/** Posts the record's event, and shows what is known of its set. */
+export function curlCommand(sink: string, record: KafkaRecord): string {
+  const attributes = requestHeaders(record, KAFKA_SOURCE).filter(([name]) =>
+    name.startsWith('ce-'),
+  );
+  const headers = [
+    ['Prefer', 'return=representation'],
+    ['content-type', 'application/json'],
+    ...attributes,
+  ].map(([name, value]) => `-H ${quote(`${name}: ${value}`)}`);
+  return `curl -sS ${sink} ${headers.join(' ')} -d ${quote(record.value ?? '')}`;
 }
 
 function quote(text: string): string {

@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import pg from 'pg';
 import { Courier } from './courier.ts';
 import { ensureDatastore } from './datastore.ts';
@@ -6,6 +7,8 @@ import { freePort } from './free-port.ts';
 import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
 import { Headband } from './headband.ts';
 import { startPostgres } from './postgres.ts';
+import type { KafkaRoadOptions } from './stack/road.ts';
+import { timed } from './timed.ts';
 import { type WalSource, startWal } from './wal.ts';
 
 export interface DemoOptions {
@@ -13,6 +16,8 @@ export interface DemoOptions {
   readonly rate: number;
   readonly fresh: boolean;
   readonly seed: number;
+  /** Through Debezium, Kafka and a KafkaSource. */
+  readonly kafka: boolean;
   /** Where data and logs are to lie. */
   readonly folder: string;
   /** Where the function listens; any free port unless given. */
@@ -27,8 +32,8 @@ export interface DemoParts {
   readonly url: string;
   /** Where data and logs lie. */
   readonly folder: string;
-  readonly wal: WalSource;
-  readonly courier: Courier;
+  readonly wal: Pick<WalSource, 'lag' | 'caughtUp'>;
+  readonly courier: Pick<Courier, 'delivered' | 'curl'>;
   readonly headband: Headband;
   /** Rejects if one of them can't go on. */
   readonly broken: Promise<never>;
@@ -49,6 +54,9 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
   };
 
   try {
+    const installation = options.kafka
+      ? await (await import('./stack/install.ts')).install(say)
+      : undefined;
     const postgres = await timed(
       say,
       'PostgreSQL',
@@ -60,7 +68,13 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
       broken.reject(new Error(`PostgreSQL ended; its log is in ${folder}`)),
     );
     if (fresh)
-      for (const file of [logIn(folder), publishedIn(folder)]) rmSync(file, { force: true });
+      for (const path of [
+        logIn(folder),
+        publishedIn(folder),
+        join(folder, 'kafka'),
+        join(folder, 'connect'),
+      ])
+        rmSync(path, { recursive: true, force: true });
 
     const client = new pg.Client(url);
     client.on('error', () => {}); // the next query tells
@@ -73,16 +87,13 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     const fn = await timed(say, 'the function', starting);
     ends.push(() => fn.stop());
 
-    const courier = new Courier(fn.address, say);
-    ends.push(() => courier.stop());
-    const source = {
-      url,
-      table: 'datastore.signal',
-      slot: 'muster_demo',
-      deliver: courier.deliver,
-    };
-    const wal = await timed(say, 'replication', startWal({ ...source, say }));
-    ends.push(() => wal.stop());
+    const { courier, wal } = installation
+      ? await startKafka({ installation, url, sink: fn.address, folder, say })
+      : await startEmbedded(url, fn.address, say);
+    ends.push(
+      () => courier.stop(),
+      () => wal.stop(),
+    );
     void wal.failed.then(broken.reject);
 
     const headband = await Headband.start({ url, rate, seed });
@@ -96,13 +107,20 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
   }
 }
 
-async function timed<T>(
-  say: (line: string) => void,
-  what: string,
-  starting: Promise<T>,
-): Promise<T> {
-  const since = Date.now();
-  const started = await starting;
-  say(`${what} is up (${((Date.now() - since) / 1000).toFixed(1)} s)`);
-  return started;
+async function startKafka(options: KafkaRoadOptions) {
+  const { KafkaRoad } = await import('./stack/road.ts');
+  const road = await KafkaRoad.start(options);
+  return { courier: road, wal: road };
+}
+
+async function startEmbedded(url: string, sink: string, say: (line: string) => void) {
+  const courier = new Courier(sink, say);
+  const { deliver } = courier;
+  const options = { url, table: 'datastore.signal', slot: 'muster_demo', deliver, say };
+  try {
+    return { courier, wal: await timed(say, 'replication', startWal(options)) };
+  } catch (error) {
+    courier.stop();
+    throw error;
+  }
 }

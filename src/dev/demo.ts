@@ -16,7 +16,8 @@ interface Flags {
   readonly for?: number;
   readonly fresh: boolean;
   readonly seed: number;
-  readonly name: string;
+  readonly name?: string;
+  readonly kafka: boolean;
   readonly port?: number;
 }
 
@@ -31,18 +32,27 @@ const flags = new Command('npm run demo --')
   .option('--for <spans>', 'end when so many spans are processed (without a terminal: 50)', whole)
   .option('--fresh', 'throw away what earlier runs stored', false)
   .option('--seed <number>', 'decides what the headbands do', whole, newSeed())
-  .option('--name <name>', 'keep data and logs in .muster/<name>', folderName, 'demo')
+  .option('--kafka', 'through Debezium, Kafka and a KafkaSource (needs Java 17 and Maven)', false)
+  .option('--name <name>', 'keep data and logs in .muster/<name>; demo, or demo-kafka', folderName)
   .option('--port <port>', 'where the function listens; any free port unless given', whole)
   .addHelpText(
     'after',
-    '\nExamples:\n  npm run demo\n  npm run demo -- --fresh --rate 200\n  npm run demo -- --for 50',
+    '\nExamples:\n  npm run demo\n  npm run demo -- --fresh --rate 200\n  npm run demo -- --for 50\n  npm run demo -- --kafka',
   )
   .parse()
   .opts<Flags>();
 
 process.exit(await main(flags));
 
-async function main({ rate, seed, fresh, name, port, for: enough }: Flags): Promise<number> {
+async function main({
+  rate,
+  seed,
+  fresh,
+  kafka,
+  port,
+  for: enough,
+  name = kafka ? 'demo-kafka' : 'demo',
+}: Flags): Promise<number> {
   const stop = new StopRequest();
   const live = process.stdout.isTTY && enough === undefined;
   const screen = new Screen(process.stdout, live);
@@ -52,7 +62,7 @@ async function main({ rate, seed, fresh, name, port, for: enough }: Flags): Prom
   let summary: Summary | undefined;
   try {
     screen.line('Starting');
-    parts = await startParts({ rate, seed, fresh, folder, port, say });
+    parts = await startParts({ rate, seed, fresh, kafka, folder, port, say });
     screen.line(introduction(parts, rate, seed));
     const watch = await Watch.start(parts, screen, stop);
     await watch.until(enough ?? (live ? Infinity : 50));

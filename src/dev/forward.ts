@@ -1,10 +1,12 @@
 /**
- * Sends Kafka records to a function as a Knative KafkaSource does (dispatcher of 2026-07, recorded in
- * test/fixtures/knative): the same request byte for byte, unordered, tried again on the same answers.
- * One difference: a KafkaSource gives up after its retries and drops the event; this one does not.
+ * Sends records that never were in Kafka to a function as a Knative KafkaSource does: the same request
+ * byte for byte, unordered, tried again on the same answers. One difference: a KafkaSource gives up
+ * after its retries and drops the event; this one does not. kafka-source/ is the one for a real Kafka.
  */
-import { Agent, request } from 'node:http';
+import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { toEvent } from './kafka-source/event.ts';
+import { eventHeaders, post } from './kafka-source/request.ts';
 
 /** A record as Kafka hands it to the KafkaSource. */
 export interface KafkaRecord {
@@ -83,38 +85,13 @@ export class Forwarder {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  #send(record: KafkaRecord): Promise<Answer> {
+  async #send(record: KafkaRecord): Promise<Answer> {
     const { sink, timeout } = this.#options;
-    const { signal } = this.#stopping;
-    const body = record.value === null ? null : Buffer.from(record.value);
-    return new Promise((resolve, reject) => {
-      const sent = request(sink, {
-        method: 'POST',
-        agent: this.#agent,
-        setHost: false,
-        signal,
-        timeout,
-      });
-      for (const [name, value] of requestHeaders(record, this.#options))
-        sent.setHeader(name, value);
-      if (body) sent.setHeader('content-length', body.length);
-      sent.setHeader('host', new URL(sink).host);
-      sent.removeHeader('connection'); // Vert.x sends none of these where Node would
-      if (!body)
-        for (const name of ['content-length', 'transfer-encoding']) sent.removeHeader(name);
-
-      sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
-      sent.on('error', reject);
-      sent.on('response', (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () =>
-          resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }),
-        );
-      });
-      sent.end(body);
-    });
+    const headers = requestHeaders(record, this.#options);
+    const message = { headers, data: toBytes(record.value), last: [] };
+    const by = { agent: this.#agent, signal: this.#stopping.signal, timeout };
+    const { status, body } = await post(sink, message, by);
+    return { status, body: body.toString() };
   }
 }
 
@@ -130,22 +107,22 @@ function noAnswer(error: Error): Answer {
 
 /** The headers of a plain record, in the order of the wire, without content-length and host. */
 export function requestHeaders(
-  { topic, partition, offset, timestamp, key }: KafkaRecord,
-  { namespace, name }: Pick<ForwarderOptions, 'namespace' | 'name'>,
+  record: KafkaRecord,
+  source: Pick<ForwarderOptions, 'namespace' | 'name'>,
 ): [string, string][] {
-  return [
-    ['user-agent', 'Vert.x-WebClient/4.5.21'],
-    ['Prefer', 'reply'],
-    ['Kn-Namespace', namespace],
-    ['ce-specversion', '1.0'],
-    ['ce-id', `partition:${partition}/offset:${offset}`],
-    ['ce-source', `/apis/v1/namespaces/${namespace}/kafkasources/${name}#${topic}`],
-    ['ce-type', 'dev.knative.kafka.event'],
-    ['ce-subject', `partition:${partition}#${offset}`],
-    ['ce-time', new Date(timestamp).toISOString()],
-    ...(key === null ? [] : [['ce-partitionkey', key] as [string, string]]),
-    ['ce-knativekafkapartition', String(partition)],
-    ['ce-knativekafkaoffset', String(offset)],
-    ...(key === null ? [] : [['ce-key', key] as [string, string]]),
-  ];
+  const event = toEvent(
+    {
+      ...record,
+      offset: String(record.offset),
+      key: toBytes(record.key),
+      value: toBytes(record.value),
+      headers: [],
+    },
+    source,
+  );
+  return eventHeaders(event, source.namespace);
+}
+
+function toBytes(text: string | null): Buffer | null {
+  return text === null ? null : Buffer.from(text);
 }

@@ -19,13 +19,14 @@ export interface KafkaSourceOptions extends EventOptions {
   readonly deadLetterSink?: string;
   /** Milliseconds; 5 s unless given, as there. */
   readonly commitInterval?: number;
-  /** Told of partitions that come and go, and of events that were given up. */
+  /** Told of partitions that come and go, and of what became of events. */
   readonly on?: (happening: Happening) => void;
 }
 
 export type Happening =
   | { readonly kind: 'assigned'; readonly partitions: number }
   | { readonly kind: 'revoked' }
+  | { readonly kind: 'delivered'; readonly record: KafkaRecord }
   | { readonly kind: 'dead-letter'; readonly record: KafkaRecord; readonly failure: Failure }
   /** Nobody took it, and its offset is committed all the same. */
   | { readonly kind: 'lost'; readonly record: KafkaRecord; readonly failure: Failure };
@@ -242,6 +243,7 @@ export class KafkaSource {
     const failure = await this.#sender.send(sink, event, traceparent);
     if (failure === null) {
       this.counts.delivered += 1;
+      on?.({ kind: 'delivered', record });
       return;
     }
     const dead = toDeadLetter(event, failure);

@@ -75,6 +75,8 @@ function tell(happening: Happening): void {
       return log.info({ partitions: happening.partitions }, 'partitions assigned');
     case 'revoked':
       return log.info({}, 'partitions revoked');
+    case 'delivered':
+      return;
     case 'dead-letter':
     case 'lost': {
       const { partition, offset } = happening.record;
