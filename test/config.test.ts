@@ -155,6 +155,18 @@ test('no part of the database URL is ever in the message', () => {
   }
 });
 
+test('a password in the URL of a sink is refused, and not said again', () => {
+  for (const url of [
+    'https://muster:pa55word@broker.example',
+    'htp://muster:pa55word@broker.example',
+  ]) {
+    const problems = problemsOf({ DATABASE_URL, K_SINK: url });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(/^K_SINK must /);
+    expect(problems[0]).not.toContain('pa55word');
+  }
+});
+
 test("the README's table is that of the code", () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
   const rows = [...readme.matchAll(/^\| `([A-Z_]+)` +\| (.*?) +\| (.*?) +\|$/gm)];
