@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { defineFunction, type HandlerContext } from '../../src/function.ts';
+import { defineFunction, type HandlerContext, type OutgoingEvent } from '../../src/function.ts';
 import { serverOn, type TestEngine } from '../support/engine.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 import { deliver, envelope } from '../support/sender.ts';
@@ -10,7 +10,7 @@ interface Cut {
   readonly proxy: Proxy;
   /** Serves function `pair` by way of the proxy. */
   serve(
-    handle: (context: HandlerContext) => Promise<void>,
+    handle: (context: HandlerContext) => Promise<void | OutgoingEvent[]>,
     settings?: Record<string, string>,
   ): Promise<TestEngine & { url: string }>;
 }
@@ -29,7 +29,7 @@ const test = base.extend<{ cut: Cut }>({
             a: { table: 'public.item', key: 'k', where: { kind: 'a' } },
             b: { table: 'public.item', key: 'k', where: { kind: 'b' } },
           },
-          retry: { first: '10 milliseconds' },
+          retry: { attempts: 1000, first: '10 milliseconds', max: '20 milliseconds' },
           handle: (_set, context) => handle(context),
         });
         const server = await serverOn({ ...db, url: proxy.url }, [pair], {
@@ -112,6 +112,39 @@ test('the answer to the done-mark of a handler without writes is lost: it counts
   ]);
   expect(calls).toBe(1);
   expect(await db.query(DONE)).toEqual([{ state: 'done', token: '1', attempt: 1 }]);
+});
+
+test('a COMMIT that Postgres refuses takes the done-mark and the events with it', async ({
+  db,
+  cut,
+}) => {
+  await db.query(`
+    create table refusal (n int);
+    insert into refusal values (1);
+    create function refuse() returns trigger language plpgsql as $$ begin
+      if exists (select from refusal) then raise 'not now' using errcode = '40001'; end if;
+      return null;
+    end $$;
+    create constraint trigger refuse after insert on effect deferrable initially deferred
+      for each row execute function refuse();
+  `);
+  const { url, metrics } = await cut.serve(async ({ tx, runId }) => {
+    await tx.query('insert into effect values ($1)', [runId]);
+    return [{ type: 'set.handled' }];
+  });
+  await deliver(() => url, part('a', 1));
+  await deliver(() => url, part('b', 2));
+  const again = async () => (await metrics.runs.get()).values[0]?.labels.verdict === 'again';
+  await until(again);
+  expect(await db.query(`select from muster.run where state = 'done'`)).toEqual([]);
+  expect(await db.query('select from muster.outbox')).toEqual([]);
+
+  await db.query('delete from refusal');
+  await until(async () => (await db.query(DONE)).length === 1);
+  expect(await db.query('select * from effect')).toEqual([{ run: 'pair/x/1' }]);
+  expect(await db.query('select event_id from muster.outbox')).toEqual([
+    { event_id: 'pair/x/1/0' },
+  ]);
 });
 
 test('a connection that is lost while a transaction begins does not take a slot with it', async ({
