@@ -1,0 +1,159 @@
+/** A guard taken away: `find` stands once in `file` and is replaced; one of the tests must notice. */
+export interface Mutant {
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  /** Test files that are run, quickest first. */
+  readonly tests: readonly string[];
+}
+
+const FILE_CHANGES = 'src/state/sql/file-changes.sql';
+const STATE = 'src/state/migrations/001_state.sql';
+const BATCHER = 'src/state/batcher.ts';
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'no fence: a done-mark asks for no token',
+    file: 'src/state/sql/finish-runs.sql',
+    find: "where r.token = mine.token and r.state = 'running'",
+    replace: 'where true',
+    tests: ['test/runs/fence.test.ts'],
+  },
+  {
+    name: 'no fence: any token of a running run will do',
+    file: 'src/state/sql/finish-runs.sql',
+    find: "where r.token = mine.token and r.state = 'running'",
+    replace: "where r.state = 'running'",
+    tests: ['test/runs/fence.test.ts'],
+  },
+  {
+    name: 'members are locked unsorted',
+    file: FILE_CHANGES,
+    find: '  order by c.function, c.lane, c.id collate "C"\n',
+    replace: '',
+    tests: ['test/state/races.test.ts'],
+  },
+  {
+    name: 'versions are not compared',
+    file: FILE_CHANGES,
+    find: 'where muster.newer(excluded.version, excluded.at, m.version, m.at)',
+    replace: 'where true',
+    tests: ['test/state/arrival.test.ts', 'test/state/model.test.ts'],
+  },
+  {
+    name: 'the older version wins',
+    file: STATE,
+    find: 'then a_version > b_version',
+    replace: 'then a_version < b_version',
+    tests: ['test/state/newer.test.ts'],
+  },
+  {
+    name: 'answered before the commit',
+    file: BATCHER,
+    find: "      failpoint('before-commit');\n",
+    replace:
+      "      for (const item of batch) item.resolve({ kind: 'filed' });\n      failpoint('before-commit');\n",
+    tests: ['test/chaos/kill.test.ts'],
+  },
+  {
+    name: 'runs of living pods are freed',
+    file: 'src/state/sql/bury-pods.sql',
+    find: 'where p.id = r.pod and p.lease_until >= now()',
+    replace: 'where false',
+    tests: ['test/runs/leases.test.ts'],
+  },
+  {
+    name: 'runs of dead pods are not freed',
+    file: 'src/state/sql/bury-pods.sql',
+    find: "  where r.state = 'running'\n",
+    replace: '  where false\n',
+    tests: ['test/runs/leases.test.ts'],
+  },
+  {
+    name: 'no re-arm: a failed run rests although its set changes',
+    file: STATE,
+    find: "  if r.state = 'failed' then\n",
+    replace: '  if false then\n',
+    tests: ['test/state/revive.test.ts'],
+  },
+  {
+    name: 'no re-arm: a set that is whole again stays unwanted',
+    file: STATE,
+    find: '  r.wanted := p.wanted;\n',
+    replace: '  r.wanted := r.wanted and p.wanted;\n',
+    tests: ['test/state/revive.test.ts'],
+  },
+  {
+    name: 'a run of a broken set is claimed',
+    file: 'src/state/sql/claim-runs.sql',
+    find: "state = 'ready' and wanted and",
+    replace: "state = 'ready' and",
+    tests: ['test/state/revive.test.ts', 'test/state/model.test.ts'],
+  },
+  {
+    name: "the handler's writes commit without the done-mark",
+    file: 'src/state/handler-tx.ts',
+    find: "await client.query(held ? 'commit' : 'rollback');",
+    replace: "await client.query('commit');",
+    tests: ['test/runs/fence.test.ts'],
+  },
+  {
+    name: 'poison is not cut out of its batch',
+    file: BATCHER,
+    find: 'if (isBadValue(error)) await this.#divide(batch, error as Error);\n      else ',
+    replace: '',
+    tests: ['test/state/poison.test.ts'],
+  },
+  {
+    name: 'a deleted row leaves no tombstone',
+    file: 'src/state/member.ts',
+    find: "    if (change.op === 'd') {\n",
+    replace: "    if (change.op === 'd' && rows.length > 99) {\n",
+    tests: ['test/state/arrival.test.ts'],
+  },
+  {
+    name: 'a deadline fires although the set is complete',
+    file: 'src/state/sql/fire-timers.sql',
+    find: 'and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)',
+    replace: '',
+    tests: ['test/state/deadlines.test.ts'],
+  },
+  {
+    name: 'a deadline fires again and again',
+    file: 'src/state/sql/fire-timers.sql',
+    find: 'set fired_at = now() from due',
+    replace: 'set fired_at = null from due',
+    tests: ['test/state/deadlines.test.ts'],
+  },
+  {
+    name: 'a superseded definition still files',
+    file: FILE_CHANGES,
+    find: 'where f.generation <> mine.generation',
+    replace: 'where false',
+    tests: ['test/state/register.test.ts'],
+  },
+  {
+    name: 'completeness is read by a SELECT, not from the row where changes queue',
+    file: FILE_CHANGES,
+    find: 'muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0',
+    replace:
+      'muster.complete(coalesce((select muster.plus(o.counts, d.counts) from muster.sets o, d where o.function = s.function and o.key = s.key and d.function = s.function and d.key = s.key), s.counts), f.need, f.gate_need, f.gate_of) offset 0',
+    tests: ['test/state/races.test.ts'],
+  },
+  {
+    name: 'the purge forgets the done marker',
+    file: 'src/state/sql/purge-sets.sql',
+    find: 'select count(*)::int as members from gone;',
+    replace:
+      ', marker as (delete from muster.run r using unnest($2::text[]) as old (key) where r.function = $1 and r.key = old.key)\nselect count(*)::int as members from gone;',
+    tests: ['test/state/purge.test.ts'],
+  },
+  {
+    name: 'an outage of the database parks the event',
+    file: 'src/state/database.ts',
+    find: "return /^(21|22|23|54)/.test(sqlState(error) ?? '');",
+    replace: 'return error instanceof Error;',
+    tests: ['test/chaos/faults.test.ts'],
+  },
+];

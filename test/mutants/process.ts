@@ -1,0 +1,86 @@
+import type { Mutant } from './mutants.ts';
+
+const RUNNER = 'src/runs/runner.ts';
+const EXECUTE = 'src/runs/execute.ts';
+
+/** Guards against what happens to processes and connections; most are found by killing real ones. */
+export const PROCESS_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'the done-mark is written beside the transaction of the handler',
+    file: EXECUTE,
+    find: 'await runs.finish([finished], client)',
+    replace: 'await runs.finish([finished])',
+    tests: ['test/chaos/lost-answer.test.ts'],
+  },
+  {
+    name: 'events go to the outbox although the run is no longer held',
+    file: 'src/state/sql/finish-runs.sql',
+    find: '  join done on done.n = e.n\n',
+    replace:
+      '  join unnest($1::int[], $2::text[]) with ordinality as done (function, key, n) on done.n = e.n\n',
+    tests: ['test/chaos/lease.test.ts'],
+  },
+  {
+    name: 'a COMMIT whose answer was lost counts as failed',
+    file: EXECUTE,
+    find: 'if (await insist(() => runs.isDone(lease), log)) return true;',
+    replace: '',
+    tests: ['test/chaos/lost-answer.test.ts'],
+  },
+  {
+    name: 'a lease whose answer was lost is not taken up',
+    file: RUNNER,
+    find: 'if (orphans.length > 0) void this.#begin(orphans);',
+    replace: '',
+    tests: ['test/chaos/lost-answer.test.ts'],
+  },
+  {
+    name: 'a connection that is lost at BEGIN is not given back',
+    file: 'src/state/handler-tx.ts',
+    find: '      client.release(true);\n      throw error;',
+    replace: '      throw error;',
+    tests: ['test/chaos/lost-answer.test.ts'],
+  },
+  {
+    name: 'leases are not renewed',
+    file: 'src/state/sql/renew-lease.sql',
+    find: 'set lease_until = now() + make_interval(secs => $2::float8)',
+    replace: 'set lease_until = lease_until + make_interval(secs => $2::float8 * 0)',
+    tests: ['test/chaos/lease.test.ts'],
+  },
+  {
+    name: 'a handler that kills its process is never given up',
+    file: EXECUTE,
+    find: 'if (lease.attempt > backoff.attempts) {',
+    replace: 'if (lease.attempt > 1000 * backoff.attempts) {',
+    tests: ['test/chaos/crash-loop.test.ts'],
+  },
+  {
+    name: 'runs that were lost together come back together',
+    file: 'src/state/sql/bury-pods.sql',
+    find: 'case when r.attempt > 1 then',
+    replace: 'case when r.attempt > 1000 then',
+    tests: ['test/chaos/crash-loop.test.ts'],
+  },
+  {
+    name: 'a run that goes back at a shutdown counts its attempt',
+    file: 'src/state/sql/release-runs.sql',
+    find: 'attempt = r.attempt - 1, ',
+    replace: '',
+    tests: ['test/chaos/stop.test.ts'],
+  },
+  {
+    name: 'runs under way are cut off at SIGTERM',
+    file: 'src/engine.ts',
+    find: 'runner.drain(config.DRAIN_SECONDS * 1000)',
+    replace: 'runner.drain(0)',
+    tests: ['test/chaos/stop.test.ts'],
+  },
+  {
+    name: 'new events are taken while the process stops',
+    file: 'src/engine.ts',
+    find: "      close(new Unavailable('draining', 'this process is stopping'));\n",
+    replace: '',
+    tests: ['test/chaos/stop.test.ts'],
+  },
+];
