@@ -1,4 +1,4 @@
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import type { TestProcess } from '../support/process.ts';
 import { deliver, envelope } from '../support/sender.ts';
 import { until } from '../support/until.ts';
@@ -13,6 +13,7 @@ test('a handler that kills its process each time is given up, and its neighbours
   let pod: TestProcess = await chaos.launch().serving();
   const exits: (NodeJS.Signals | null)[] = [];
   const enough = new AbortController();
+  onTestFinished(() => enough.abort());
   const supervised = (async () => {
     while (!enough.signal.aborted) {
       const { signal } = await pod.exited;

@@ -42,7 +42,9 @@ async function handle(key: string, { tx, runId, attempt }: HandlerContext) {
     );
   }
   if (key.startsWith('slow')) await trace('select pg_sleep(0.05)', []);
-  await tx.query('insert into effect values ($1, $2, $3)', values);
+  if (!key.endsWith('without writes')) {
+    await tx.query('insert into effect values ($1, $2, $3)', values);
+  }
   return [{ type: 'set.handled' }];
 }
 

@@ -35,27 +35,32 @@ test('a process that is paused past its lease and wakes up commits nothing', asy
   expect(chaos.sink.ids).toEqual(['pair/gated/1/0']);
 });
 
-test('a commit is refused once another process holds the run, though nobody told the first', async ({
+test('nothing is committed once another process holds the run, though nobody told the first', async ({
   db,
   chaos,
 }) => {
-  const open = await chaos.hold('gated', 1);
-  const openHeir = await chaos.hold('gated', 2);
+  const keys = ['gated', 'gated without writes'];
+  const open = await Promise.all(keys.map((k) => chaos.hold(k, 1)));
+  const openHeir = await Promise.all(keys.map((k) => chaos.hold(k, 2)));
   // It renews every 200 s, so nothing but the fence stands between it and a second effect.
   const unaware = await chaos.launch({ LEASE_SECONDS: '600' }).serving();
-  await complete(unaware, 'gated');
-  await begun(db, 1);
+  for (const k of keys) await complete(unaware, k);
+  await begun(db, 2);
   await db.query(`update muster.pod set lease_until = now() - interval '1 second'`);
   const heir = await chaos.launch().serving();
-  await begun(db, 2);
-  await open();
-  await until(() => metric(unaware, 'muster_runs_total{function="pair",verdict="fenced"} 1'));
+  await begun(db, 4);
+  await Promise.all(open.map((each) => each()));
+  await until(() => metric(unaware, 'muster_runs_total{function="pair",verdict="fenced"} 2'));
   expect(await chaos.traces('effect')).toEqual([]);
-  await openHeir();
-  await settled(db, 1);
+  expect(await db.query('select from muster.outbox')).toEqual([]);
+  expect(await db.query('select distinct state from muster.run')).toEqual([{ state: 'running' }]);
+
+  await Promise.all(openHeir.map((each) => each()));
+  await settled(db, 2);
   expect(await chaos.traces('effect')).toEqual([
     { run: 'pair/gated/1', attempt: 2, pid: heir.pid },
   ]);
+  expect(chaos.sink.ids.toSorted()).toEqual(['pair/gated without writes/1/0', 'pair/gated/1/0']);
 });
 
 test('a handler that takes many times its lease runs once, beside a process with free slots', async ({

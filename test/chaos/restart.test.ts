@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
 import { migrate } from '../../src/state/migrate.ts';
 import { serverOn } from '../support/engine.ts';
@@ -55,6 +55,7 @@ test('Postgres crashes and restarts under load: nothing is lost, nothing is done
 
   const tries: Try[] = [];
   const enough = new AbortController();
+  onTestFinished(() => enough.abort());
   let sets = 0;
   const load = (async () => {
     for (; !enough.signal.aborted; sets++) {

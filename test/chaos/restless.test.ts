@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { Random } from '../../src/dev/random.ts';
 import type { TestProcess } from '../support/process.ts';
 import { deliver, envelope, type Try } from '../support/sender.ts';
@@ -17,6 +17,7 @@ test('processes are killed again and again: every accepted event is there, every
   process.stdout.write(`MUSTER_SEED=${SEED}\n`);
   const random = new Random(SEED);
   const enough = new AbortController();
+  onTestFinished(() => enough.abort());
   const alive = new Set<TestProcess>();
   const supervisors = [1, 2].map(() => keepUp(chaos, alive, enough.signal));
   await until(() => alive.size === 2);
