@@ -2,6 +2,7 @@
  * One contender of the bench in a process of its own, told over IPC what to do. So each has its own
  * heap and compiled code, and its CPU time is told apart.
  */
+import { pino } from 'pino';
 import { readConfig } from '../../src/config.ts';
 import { startEngine } from '../../src/engine.ts';
 import type { Log } from '../../src/function.ts';
@@ -26,7 +27,7 @@ export interface Contender {
   /** Calls from within the process, or requests. */
   readonly road: 'process' | 'http';
   readonly workload: Workload;
-  /** Of `transaction` and `statement`; the others write on two. */
+  /** Those that write, two unless given. */
   readonly connections?: number;
 }
 
@@ -78,7 +79,13 @@ interface Opened {
 
 async function open({ store, road, url, port, workload, connections = 2 }: Start): Promise<Opened> {
   const config = () =>
-    readConfig({ ...QUIET, DATABASE_URL: url, HOST: '127.0.0.1', PORT: String(port) });
+    readConfig({
+      ...QUIET,
+      DATABASE_URL: url,
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      WRITERS: String(connections),
+    });
   const definitions = [definitionOf(workload)];
   if (store === 'unversioned') forgetVersions();
   switch (store) {
@@ -112,7 +119,7 @@ async function listen(over: Intake, port: number): Promise<void> {
   const metrics = createMetrics();
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
-  const app = createApp({ count });
+  const app = createApp({ count, logger: pino({ level: 'error' }) });
   registerIntake(app, over, { count });
   await app.listen({ host: '127.0.0.1', port });
 }
