@@ -114,7 +114,15 @@ function toOutbox(fn: string, lease: Lease, events: readonly OutgoingEvent[]): O
       eventId: `${runIdOf(fn, lease)}/${i}`,
       type: event.type,
       subject: event.subject ?? lease.key,
-      data: event.data === undefined ? null : JSON.stringify(event.data),
+      data: toJson(event.data),
     };
   });
+}
+
+/** A bigint, as rows have beyond 2^53, is written as the number it is. */
+function toJson(data: unknown): string | null {
+  const text = JSON.stringify(data, (_key, value: unknown) =>
+    typeof value === 'bigint' ? JSON.rawJSON(String(value)) : value,
+  ) as string | undefined;
+  return text ?? null;
 }

@@ -137,8 +137,13 @@ export async function insist<T>(work: () => Promise<T>, log: Log): Promise<T> {
   }
 }
 
+/** What a handler threw, in words: it may be anything, also what has no words. */
 function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  try {
+    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  } catch {
+    return `the handler threw ${typeof error} that can't be written as text`;
+  }
 }
 
 function withFields(log: Log, fields: object): Log {

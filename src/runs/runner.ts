@@ -95,6 +95,8 @@ export class Runner implements Slots {
   start(leases: readonly Lease[], reserved: number): void {
     this.#reserved -= reserved;
     if (leases.length > 0) void this.#begin(leases);
+    // runs of a function with a bound are never born leased: they are claimed as soon as a slot is back
+    if (this.#backlog && this.#free > 0) this.#options.onFree();
   }
 
   /** Says that runs were born which found no free slot here. */
@@ -115,7 +117,9 @@ export class Runner implements Slots {
         if (leases.length > 0) failpoint('after-claim');
         this.start(leases, reserved);
       }
-      this.#backlog ||= leases.length === reserved;
+      // at its bound a function may have more that is due as soon as one run ends
+      const bounded = served.specification.concurrency !== null && leases.length > 0;
+      this.#backlog ||= leases.length === reserved || bounded;
     }
   }
 

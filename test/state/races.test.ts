@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
-import { blocked } from '../support/blocked.ts';
+import { blocked, hold } from '../support/blocked.ts';
 import { change } from '../support/changes.ts';
 import { podOn } from '../support/pod.ts';
 import { seeded } from '../support/seeded.ts';
@@ -31,15 +31,12 @@ for (const [first, second, name] of [
     // Both queue on the set's row, in a known order, with snapshots that show neither part.
     await one.filing.file(change('c', 1, { id: 9, k: 'x', kind: 'a' }));
     await one.filing.file(change('d', 2, { id: 9 }));
-    const holder = await db.pool.connect();
-    await holder.query('begin');
-    await holder.query(`select from muster.sets where key = 'x' for update`);
+    const release = await hold(db, `select from muster.sets where key = 'x' for update`);
     const earlier = one.filing.file(first());
     await blocked(db, 1);
     const later = two.filing.file(second());
     await blocked(db, 2);
-    await holder.query('commit');
-    holder.release();
+    await release();
 
     expect(await Promise.all([earlier, later])).toEqual([{ kind: 'filed' }, { kind: 'filed' }]);
     expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
@@ -54,15 +51,14 @@ test('two replicas that make the same new set at the same moment make one run', 
   const one = await podOn(db, [pair], { slots: 1 });
   const two = await podOn(db, [pair], { slots: 1 });
   // The first transaction has inserted the set's row and not committed: the second waits for it.
-  const holder = await db.pool.connect();
-  await holder.query('begin');
-  await holder.query(`insert into muster.sets values ($1, 'x', array_fill(0, array[16]), 0)`, [
-    one.served[0]!.id,
-  ]);
+  const release = await hold(
+    db,
+    `insert into muster.sets values ($1, 'x', array_fill(0, array[16]), 0)`,
+    [one.served[0]!.id],
+  );
   const both = [one.filing.file(a()), two.filing.file(b())];
   await blocked(db, 2);
-  await holder.query('rollback');
-  holder.release();
+  await release('rollback');
   await Promise.all(both);
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
   expect(one.leases.length + two.leases.length).toBe(1);
@@ -72,15 +68,12 @@ test('a part that leaves while another arrives leaves no run that is due', async
   const one = await podOn(db, [pair]);
   const two = await podOn(db, [pair]);
   await one.filing.file(a());
-  const holder = await db.pool.connect();
-  await holder.query('begin');
-  await holder.query(`select from muster.sets where key = 'x' for update`);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   const completing = one.filing.file(b());
   await blocked(db, 1);
   const breaking = two.filing.file(change('d', 5, { id: 1 }));
   await blocked(db, 2);
-  await holder.query('commit');
-  holder.release();
+  await release();
   await Promise.all([completing, breaking]);
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
   expect(await runsOf(db)).toEqual([

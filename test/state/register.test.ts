@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { specify } from '../../src/state/definition.ts';
 import { register, Superseded } from '../../src/state/register.ts';
 import { review } from '../../src/state/review.ts';
-import { blocked } from '../support/blocked.ts';
+import { blocked, hold } from '../support/blocked.ts';
 import { change } from '../support/changes.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { databaseOn, podOn, podWith } from '../support/pod.ts';
@@ -10,6 +10,9 @@ import { misjudged, miscounted, runsOf, setsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
 
 const part = (kind: string) => ({ table: 'public.item', key: 'k', where: { kind } });
+/** Sixteen parts, as many as there are lanes. */
+const kinds = (from: number) =>
+  Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`p${from + i}`, part(`${from + i}`)]));
 const both = pairOf();
 const either = pairOf({ complete: { atLeast: 1, of: ['a', 'b'] } });
 const one = pairOf({ parts: { a: part('a') } });
@@ -47,17 +50,14 @@ test('a batch under way when a newer definition comes is waited for; the next se
 }) => {
   const old = await podOn(db, [both]);
   await old.filing.file(partA());
-  const holder = await db.pool.connect();
-  await holder.query('begin');
-  await holder.query(`select from muster.sets for update`);
+  const release = await hold(db, `select from muster.sets for update`);
   const underWay = old.filing.file(partB());
   await blocked(db, 1);
   const registering = podOn(db, [either]);
   await blocked(db, 1, 'lock table%');
   const neighbour = await podWith(old.database, old.served);
   const late = neighbour.filing.file(partA('y')).catch((error: unknown) => error);
-  await holder.query('commit');
-  holder.release();
+  await release();
   expect(await underWay).toEqual({ kind: 'filed' });
   expect(await late).toMatchObject({ reason: 'superseded' });
   await registering;
@@ -213,8 +213,6 @@ test('a part that needs more rows, or keeps more columns, stays in its lane', as
 });
 
 test('a definition for which no lane is free is refused, and changes nothing', async ({ db }) => {
-  const kinds = (from: number) =>
-    Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`p${from + i}`, part(`${from + i}`)]));
   const full = await podOn(db, [pairOf({ parts: kinds(0) })]);
   await full.filing.file(change('u', 1, { id: 1, k: 'x', kind: '3' }));
   const database = databaseOn(db);

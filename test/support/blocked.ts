@@ -1,3 +1,5 @@
+import pg from 'pg';
+import { onTestFinished } from 'vitest';
 import type { TestDatabase } from './test.ts';
 import { until } from './until.ts';
 
@@ -14,4 +16,26 @@ export async function blocked(db: TestDatabase, sessions = 1, like = '%'): Promi
     );
     return rows.length >= sessions;
   });
+}
+
+/**
+ * Takes locks with a statement in a transaction of its own, so that others wait for them; what is given
+ * back commits it. If the test fails before, the locks end with the test.
+ */
+export async function hold(
+  db: TestDatabase,
+  text: string,
+  values: unknown[] = [],
+): Promise<(end?: 'commit' | 'rollback') => Promise<void>> {
+  const client = new pg.Client({ connectionString: db.url, application_name: 'holder' });
+  client.on('error', () => {});
+  await client.connect();
+  let ended: Promise<void> | undefined;
+  onTestFinished(() => (ended ??= client.end()));
+  await client.query('begin');
+  await client.query(text, values);
+  return async (end = 'commit') => {
+    await client.query(end);
+    await (ended ??= client.end());
+  };
 }

@@ -1,0 +1,140 @@
+import { expect } from 'vitest';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { runsOf } from '../support/state.ts';
+import { test } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+async function complete(
+  pod: { filing: { file(change: ReturnType<typeof partA>): unknown } },
+  ...keys: string[]
+) {
+  for (const key of keys)
+    await Promise.all([pod.filing.file(partA(key)), pod.filing.file(partB(key))]);
+}
+
+test('a handler longer than its lease keeps it, because its process lives', async ({ db }) => {
+  const gate = Promise.withResolvers<void>();
+  let attempts = 0;
+  const definition = pairOf({
+    async handle() {
+      attempts++;
+      await gate.promise;
+    },
+  });
+  const engine = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
+  const other = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
+  await complete(engine, 'x');
+  const first = await db.query<{ until: Date }>('select max(lease_until) as until from muster.pod');
+  await until(async () => {
+    const rows = await db.query(
+      `select from muster.pod where lease_until > $1::timestamptz + interval '1.5 seconds'`,
+      [first[0]!.until],
+    );
+    return rows.length === 2;
+  });
+  gate.resolve();
+  await until(async () => (await runsOf(db))[0]?.state === 'done');
+  expect([attempts, (await runsOf(db))[0]!.token]).toEqual([1, '1']);
+  await Promise.all([engine.stop(), other.stop()]);
+});
+
+test("a killed pod's runs go on elsewhere, and count the attempt", async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 2 });
+  const other = await podOn(db, [pairOf()]);
+  await complete(pod, 'x', 'y');
+  expect(await other.runs.bury()).toBe(0);
+  await db.query(`update muster.pod set lease_until = now() - interval '1 second' where id = $1`, [
+    pod.id,
+  ]);
+  expect(await other.runs.bury()).toBe(2);
+  expect(await other.runs.bury()).toBe(0);
+  expect(await db.query('select id from muster.pod')).toEqual([{ id: other.id }]);
+  const leases = await other.runs.claim(1, other.id, 10);
+  expect(leases.map(({ key, token, attempt }) => [key, token, attempt])).toEqual([
+    ['x', 2, 2],
+    ['y', 2, 2],
+  ]);
+});
+
+test('a pod that is buried while it is given a run does not keep it', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  const other = await podOn(db, [pairOf()]);
+  await pod.runs.resign(pod.id);
+  await complete(pod, 'x');
+  expect(await runsOf(db)).toMatchObject([{ state: 'running' }]);
+  expect(await other.runs.bury()).toBe(1);
+  expect(await pod.runs.renew(pod.id, 10)).toBe(null);
+});
+
+test('a pod whose lease is over is given nothing', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await complete(pod, 'x');
+  await db.query(`update muster.pod set lease_until = now() - interval '1 second'`);
+  expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
+});
+
+test('a run that goes back at a shutdown counts no attempt, and is due at once', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  await complete(pod, 'x');
+  await pod.runs.release(pod.leases);
+  const [lease] = await pod.runs.claim(1, pod.id, 10);
+  expect([lease!.token, lease!.attempt]).toEqual([2, 1]);
+  // whose lease it was, and is no more, can give nothing back
+  await pod.runs.release(pod.leases);
+  expect(await runsOf(db)).toMatchObject([{ state: 'running', token: '2', attempt: 1 }]);
+});
+
+test('due runs are claimed oldest first, and only those that are due', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await complete(pod, 'x', 'y', 'z');
+  await db.query(`update muster.run set due_at = now() - interval '1 minute' where key = 'z'`);
+  await db.query(`update muster.run set due_at = now() + interval '1 minute' where key = 'x'`);
+  expect((await pod.runs.claim(1, pod.id, 1)).map(({ key }) => key)).toEqual(['z']);
+  expect((await pod.runs.claim(1, pod.id, 10)).map(({ key }) => key)).toEqual(['y']);
+});
+
+test('a lease whose answer was lost is found by the renewals, and its run is started', async ({
+  db,
+}) => {
+  const seen: string[] = [];
+  const engine = await engineOn(db, [pairOf({ handle: (set) => void seen.push(set.keyText) })], {
+    LEASE_SECONDS: '1',
+  });
+  // Another pod files, and its lease is given to the engine's: as if the engine had not heard of it.
+  const [row] = await db.query<{ id: string }>('select id from muster.pod');
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  pod.id = row!.id;
+  await complete(pod, 'x');
+  expect(await runsOf(db)).toMatchObject([{ state: 'running', token: '1' }]);
+  await until(async () => (await runsOf(db))[0]?.state === 'done');
+  expect(seen).toEqual(['x']);
+  await engine.stop();
+});
+
+test('at a stop, runs under way may end within the grace; the others go back without an attempt', async ({
+  db,
+}) => {
+  const gate = Promise.withResolvers<void>();
+  const signals: AbortSignal[] = [];
+  const definition = pairOf({
+    async handle(set, { signal }) {
+      signals.push(signal);
+      if (set.keyText === 'quick') await gate.promise;
+      else await new Promise(() => {});
+    },
+  });
+  const engine = await engineOn(db, [definition], { DRAIN_SECONDS: '1' });
+  await complete(engine, 'quick', 'stuck');
+  await until(() => signals.length === 2);
+  const stopping = engine.stop();
+  await expect(engine.filing.file(partA('z'))).rejects.toMatchObject({ reason: 'draining' });
+  gate.resolve();
+  await stopping;
+  expect((await runsOf(db)).map(({ key, state, attempt }) => [key, state, attempt])).toEqual([
+    ['quick', 'done', 1],
+    ['stuck', 'ready', 0],
+  ]);
+  expect(await db.query('select * from muster.pod')).toEqual([]);
+});

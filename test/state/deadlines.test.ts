@@ -1,0 +1,216 @@
+import { expect } from 'vitest';
+import { fireTimers } from '../../src/state/timers.ts';
+import { blocked, hold } from '../support/blocked.ts';
+import { change, read } from '../support/changes.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn, type Pod } from '../support/pod.ts';
+import { runsOf } from '../support/state.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+const definition = pairOf({ overdueAfter: '1 hour' });
+
+const fire = (pod: Pod) => fireTimers(pod.database, [pod.served[0]!.id]);
+/** As much later as an hour is, and a little. */
+const anHourPasses = (db: TestDatabase) =>
+  db.query(`update muster.timer set due_at = due_at - interval '1 hour 1 second'`);
+const reports = (db: TestDatabase) =>
+  db.query<{ key: string; type: string; data: unknown }>(
+    'select key, type, subject, event_id, data from muster.outbox order by id',
+  );
+
+test('a set that stays incomplete is reported once, not early, with what is missing', async ({
+  db,
+}) => {
+  const three = pairOf({
+    overdueAfter: '1 hour',
+    parts: { ...definition.parts, b: { ...definition.parts['b']!, count: 3 } },
+  });
+  const pod = await podOn(db, [three]);
+  await pod.filing.file(partB());
+  expect(
+    await db.query(
+      `select key, fired_at, round(extract(epoch from due_at - now()) / 60)::int as minutes from muster.timer`,
+    ),
+  ).toEqual([{ key: 'x', fired_at: null, minutes: 60 }]);
+  expect(await fire(pod)).toEqual([]);
+  await db.query(`update muster.timer set due_at = due_at - interval '59 minutes'`);
+  expect(await fire(pod)).toEqual([]);
+  await anHourPasses(db);
+  const missing = [
+    { part: 'a', have: 0, need: 1 },
+    { part: 'b', have: 1, need: 3 },
+  ];
+  expect(await fire(pod)).toEqual([{ function: 'pair', key: 'x', missing }]);
+  expect(await fire(pod)).toEqual([]);
+  expect(await reports(db)).toEqual([
+    {
+      key: 'x',
+      type: 'muster.set.overdue',
+      subject: 'x',
+      event_id: expect.stringMatching(/^pair\/x\/overdue\/\d+/),
+      data: { function: 'pair', key: 'x', overdueSince: expect.any(String), missing },
+    },
+  ]);
+});
+
+test('the deadline counts from the first row; later ones do not move it', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  const before = await db.query('select due_at from muster.timer');
+  await pod.filing.file(partA('x', 'u', 'another'));
+  await pod.filing.file(partA());
+  expect(await db.query('select due_at from muster.timer')).toEqual(before);
+});
+
+const silent: [name: string, live: (pod: Pod, db: TestDatabase) => Promise<unknown>][] = [
+  ['a set that became complete', (pod) => pod.filing.file(partB())],
+  ['a set that was emptied', (pod) => pod.filing.file(partA('x', 'd'))],
+  [
+    'a set whose run is done, and that broke since',
+    async (pod) => {
+      pod.slots = 1;
+      await pod.filing.file(partB());
+      await pod.runs.finish([{ lease: pod.leases[0]!, events: [] }]);
+      await pod.filing.file(partB('x', 'd'));
+    },
+  ],
+  [
+    'a complete set whose timer a neighbour armed too late',
+    async (pod, db) => {
+      const timers = await db.query<{ function: number; key: string; due_at: Date }>(
+        'select * from muster.timer',
+      );
+      await pod.filing.file(partB());
+      await db.query(
+        'insert into muster.timer values ($1, $2, $3)',
+        Object.values(timers[0]!).slice(0, 3),
+      );
+    },
+  ],
+];
+for (const [name, live] of silent) {
+  test(`not reported: ${name}`, async ({ db }) => {
+    const pod = await podOn(db, [definition]);
+    await pod.filing.file(partA());
+    await live(pod, db);
+    await anHourPasses(db);
+    expect(await fire(pod)).toEqual([]);
+    expect(await reports(db)).toEqual([]);
+    expect(await db.query('select * from muster.timer')).toEqual([]);
+  });
+}
+
+test('not reported: rows of the initial snapshot that are incomplete', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(read(0, { id: 1, k: 'x', kind: 'a' }));
+  expect(await db.query('select * from muster.timer')).toEqual([]);
+});
+
+test('a set that breaks before its run begins waits anew, and may be overdue again', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  expect((await fire(pod)).length).toBe(1);
+  await pod.filing.file(partB());
+  await pod.filing.file(partB('x', 'd'));
+  expect(await fire(pod)).toEqual([]);
+  await anHourPasses(db);
+  expect((await fire(pod)).length).toBe(1);
+  expect(new Set((await reports(db)).map(({ key }) => key)).size).toBe(1);
+  expect((await reports(db)).length).toBe(2);
+});
+
+test('the deadline of a set that breaks during its run is held back, and kept if the run fails', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition], { slots: 1 });
+  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
+  await pod.filing.file(partB('x', 'd'));
+  await anHourPasses(db);
+  expect(await fire(pod)).toEqual([]);
+  await pod.runs.fail(pod.leases[0]!, 'once', 0);
+  await db.query(`update muster.timer set due_at = due_at - interval '31 seconds'`);
+  expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
+});
+
+test('a timer that is firing waits for the statement that completes its set, and goes', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  const other = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const completing = pod.filing.file(partB());
+  await blocked(db, 1);
+  const firing = fire(other);
+  await blocked(db, 2);
+  await release();
+  await completing;
+  expect(await firing).toEqual([]);
+  expect(await reports(db)).toEqual([]);
+});
+
+test('the statement that completes a set waits for its firing timer: both happen, in that order', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  const other = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const firing = fire(other);
+  await blocked(db, 1);
+  const completing = pod.filing.file(partB());
+  await blocked(db, 2);
+  await release();
+  expect((await firing).map(({ key }) => key)).toEqual(['x']);
+  await completing;
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true, state: 'ready' }]);
+  expect(await fire(pod)).toEqual([]);
+});
+
+test('timers that two replicas find at the same moment fire once each', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  const other = await podOn(db, [definition]);
+  await Promise.all(Array.from({ length: 30 }, (_, i) => pod.filing.file(partA(`k${i}`))));
+  await anHourPasses(db);
+  const release = await hold(db, 'select from muster.sets for update');
+  const both = [fire(pod), fire(other)];
+  await blocked(db, 2);
+  await release();
+  expect((await Promise.all(both)).flat().length).toBe(30);
+  expect((await reports(db)).length).toBe(30);
+});
+
+test('deadlines are held back until intake has been idle for the grace', async ({ db }) => {
+  const settings = { DEADLINE_GRACE_SECONDS: '1' };
+  const first = await engineOn(db, [definition], settings);
+  await first.filing.file(partA());
+  await first.stop();
+  await anHourPasses(db);
+  // It starts again after an outage: the missing part may come first, so it waits a second for it.
+  const startedAt = performance.now();
+  const second = await engineOn(db, [definition], settings);
+  await until(async () => (await reports(db)).length > 0);
+  expect(performance.now() - startedAt).toBeGreaterThan(1000);
+  await second.stop();
+});
+
+test('a part that comes within the grace is not missed', async ({ db }) => {
+  const settings = { DEADLINE_GRACE_SECONDS: '1' };
+  const first = await engineOn(db, [definition], settings);
+  await first.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await first.stop();
+  await anHourPasses(db);
+  const second = await engineOn(db, [definition], settings);
+  await second.filing.file(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
+  await until(async () => (await runsOf(db))[0]?.state === 'done');
+  expect([await reports(db), await db.query('select * from muster.timer')]).toEqual([[], []]);
+  await second.stop();
+});
