@@ -57,6 +57,7 @@ const QUIET = { CLAIM_SECONDS: '60', LEASE_SECONDS: '600', LOG_LEVEL: 'error', C
 const start = JSON.parse(process.argv[2]!) as Start;
 const opened = await open(start);
 process.on('message', (order: Order) => void obey(order));
+process.once('disconnect', () => process.exit(1)); // the bench is gone
 process.once('SIGTERM', () => void opened.stop().then(() => process.exit(0)));
 answer({ ready: true });
 
