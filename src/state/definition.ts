@@ -7,6 +7,9 @@ export const MAX_PARTS = 16;
 /** Rules within rules a function may have: the bits of a bigint beyond the lanes. */
 const MAX_GATES = 46;
 
+/** A timer of Node: one that is set to more ends at once. */
+const LONGEST_TIMER_MS = 24 * 86_400_000;
+
 /** A part with every default written out. */
 export interface PartSpecification {
   readonly name: string;
@@ -84,6 +87,10 @@ export function specify(definition: FunctionDefinition): Specification {
       (Number.isInteger(definition.concurrency) && definition.concurrency > 0),
     'concurrency must be 1 or more',
   );
+  const attempts = definition.retry?.attempts ?? 1;
+  check(Number.isInteger(attempts) && attempts > 0, 'retry.attempts must be 1 or more');
+  const history = definition.history ?? 'skip';
+  check(['skip', 'run'].includes(history), "history must be 'skip' or 'run'");
   for (const [name, value] of Object.entries({
     overdueAfter: definition.overdueAfter,
     timeout: definition.timeout,
@@ -93,7 +100,9 @@ export function specify(definition: FunctionDefinition): Specification {
     'retry.max': definition.retry?.max,
   })) {
     try {
-      if (value !== undefined) milliseconds(value);
+      const ms = value === undefined ? 1 : milliseconds(value);
+      const fits = name !== 'timeout' || (ms > 0 && ms <= LONGEST_TIMER_MS);
+      check(fits, `${name}: must be longer than nothing and at most 24 days`);
     } catch (error) {
       problems.push(`${name}: ${(error as Error).message}`);
     }
@@ -105,7 +114,7 @@ export function specify(definition: FunctionDefinition): Specification {
     name: definition.name,
     parts,
     rule,
-    history: definition.history ?? 'skip',
+    history,
     overdueMs: definition.overdueAfter === undefined ? null : milliseconds(definition.overdueAfter),
     concurrency: definition.concurrency ?? null,
   };
@@ -125,7 +134,8 @@ export interface Gates {
 
 /** Compiles the rule to gates, inner rules first; `laneOf` gives each part's lane, counted from 1. */
 export function compile(specification: Specification, laneOf: ReadonlyMap<string, number>): Gates {
-  const need = Array.from({ length: MAX_PARTS }, () => 0);
+  const lanes = Math.max(...specification.parts.map((part) => laneOf.get(part.name)!));
+  const need = Array.from({ length: lanes }, () => 0);
   for (const part of specification.parts) need[laneOf.get(part.name)! - 1] = part.count;
   const gateNeed: number[] = [];
   const gateOf: bigint[] = [];

@@ -94,8 +94,12 @@ export class Chaos {
     const leases = [...(lease === undefined ? [] : [lease]), ...pod.leases.splice(0)];
     this.#ghosts.push(...leases.map((each): [Pod, Lease] => [pod, each]));
     this.#tally.buried += await pod.runs.bury();
-    // those that were lost before would rest for a while
-    await pod.database.control.query(`update muster.run set due_at = now() where state = 'ready'`);
+    // those that were lost before would rest for a while; waits for nobody, so it needs no order
+    await pod.database.control.query(
+      `with resting as (select function, key from muster.run where state = 'ready' for update skip locked)
+       update muster.run r set due_at = now() from resting
+       where r.function = resting.function and r.key = resting.key`,
+    );
   }
 
   async #wake(): Promise<void> {

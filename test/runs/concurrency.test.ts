@@ -1,0 +1,127 @@
+import { expect } from 'vitest';
+import { blocked, hold } from '../support/blocked.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { runsOf } from '../support/state.ts';
+import { test } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+/** Handlers that wait for each other's gates, and how many there are at a time. */
+function counted() {
+  const waiting: (() => void)[] = [];
+  const seen = { now: 0, most: 0, attempts: 0 };
+  const handle = async () => {
+    seen.attempts++;
+    seen.most = Math.max(seen.most, ++seen.now);
+    await new Promise<void>((resolve) => void waiting.push(resolve));
+    seen.now--;
+  };
+  return { waiting, seen, handle };
+}
+
+const keys = Array.from({ length: 12 }, (_, i) => `k${i}`);
+
+test('a bound holds over all pods, and nobody waits for the next look when a run ends', async ({
+  db,
+}) => {
+  const { waiting, seen, handle } = counted();
+  const definition = pairOf({ concurrency: 3, handle });
+  // a minute between looks: what goes on within the test goes on because something has ended
+  const one = await engineOn(db, [definition], { CLAIM_SECONDS: '60' });
+  const two = await engineOn(db, [definition], { CLAIM_SECONDS: '60' });
+  await Promise.all(
+    keys.flatMap((key, i) => {
+      const engine = i % 2 === 0 ? one : two;
+      return [partA(key), partB(key)].map((each) => engine.filing.file(each));
+    }),
+  );
+  for (let ended = 0; ended < keys.length; ended++) {
+    await until(() => waiting.length > 0);
+    const rows = await db.query(`select from muster.run where state = 'running'`);
+    expect(rows.length).toBeLessThanOrEqual(3);
+    waiting.shift()!();
+  }
+  await until(async () => (await runsOf(db)).every(({ state }) => state === 'done'));
+  expect(seen).toEqual({ now: 0, most: 3, attempts: keys.length });
+  await Promise.all([one.stop(), two.stop()]);
+});
+
+test('two pods that claim at the same moment stay within the bound', async ({ db }) => {
+  const definition = pairOf({ concurrency: 3 });
+  const one = await podOn(db, [definition], { slots: 5 });
+  const two = await podOn(db, [definition], { slots: 5 });
+  await Promise.all(
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => one.filing.file(each)),
+  );
+  expect(one.leases).toEqual([]); // no run of it is born leased
+  const release = await hold(db, 'select from muster.function for update');
+  const claims = [one, two].map((pod) => pod.runs.claimBounded(1, pod.id, 2, 3));
+  await blocked(db, 2);
+  await release();
+  const leases = await Promise.all(claims);
+  expect(leases.map((each) => each.length).toSorted((a, b) => a - b)).toEqual([1, 2]);
+});
+
+test('a pod runs no more handlers than it has slots, and takes the rest as they get free', async ({
+  db,
+}) => {
+  const { waiting, seen, handle } = counted();
+  const engine = await engineOn(db, [pairOf({ handle })], {
+    CONCURRENCY: '2',
+    CLAIM_SECONDS: '60',
+  });
+  await Promise.all(
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+  );
+  for (let ended = 0; ended < keys.length; ended++) {
+    await until(() => waiting.length > 0);
+    waiting.shift()!();
+  }
+  await until(async () => (await runsOf(db)).every(({ state }) => state === 'done'));
+  expect(seen).toEqual({ now: 0, most: 2, attempts: keys.length });
+  await engine.stop();
+});
+
+test('slots go to sets that became complete, not to those that were and changed', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 10 });
+  const old = ['a1', 'a2', 'a3'];
+  for (const key of old) for (const each of [partA(key), partB(key)]) await pod.filing.file(each);
+  await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
+  pod.slots = 1;
+  await pod.filing.file(partA('z'));
+  await Promise.all(
+    [...old.map((key) => partA(key)), partB('z')].map((each) => pod.filing.file(each)),
+  );
+  expect(pod.leases.map(({ key }) => key)).toEqual(['z']);
+});
+
+test('born leased are at most as many runs as there are slots', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 3 });
+  await Promise.all(
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => pod.filing.file(each)),
+  );
+  expect(pod.leases.length).toBe(3);
+  expect((await pod.runs.claim(1, pod.id, 100)).length).toBe(9);
+});
+
+test('a run of one function waits for no run of another', async ({ db }) => {
+  const { waiting, handle } = counted();
+  const engine = await engineOn(
+    db,
+    [pairOf({ concurrency: 1, handle }), pairOf({ name: 'other', handle() {} })],
+    { CONCURRENCY: '2' },
+  );
+  for (const key of ['x', 'y', 'z'])
+    for (const each of [partA(key), partB(key)]) await engine.filing.file(each);
+  await until(async () => (await runsOf(db)).filter(({ state }) => state === 'done').length === 3);
+  await until(() => waiting.length > 0);
+  for (let i = 0; i < 3; i++) {
+    await until(() => waiting.length > 0);
+    waiting.shift()!();
+  }
+  await until(async () => (await runsOf(db)).every(({ state }) => state === 'done'));
+  await engine.stop();
+});

@@ -1,0 +1,242 @@
+import { expect } from 'vitest';
+import { type FunctionDefinition, TerminalError, type Tx } from '../../src/function.ts';
+import { change } from '../support/changes.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+type Handle = FunctionDefinition['handle'];
+
+/** Runs one set through this handler, which may not be tried again; gives back what became of it. */
+async function failure(db: TestDatabase, handle: Handle, more: Partial<FunctionDefinition> = {}) {
+  const definition = pairOf({ retry: { attempts: 1 }, handle, ...more });
+  const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '5' });
+  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  const run = await until(
+    async () =>
+      (
+        await db.query<{ state: string; error: string }>(
+          `select state, error from muster.run where state in ('done', 'failed')`,
+        )
+      )[0],
+  );
+  await engine.stop();
+  return run;
+}
+
+const wrong: [name: string, handle: Handle, error: unknown][] = [
+  [
+    'throws an error',
+    () => {
+      throw new Error('no');
+    },
+    'Error: no',
+  ],
+  [
+    'throws text',
+    () => {
+      throw 'no';
+    },
+    'no',
+  ],
+  [
+    'throws undefined',
+    () => {
+      throw undefined;
+    },
+    'undefined',
+  ],
+  [
+    'throws what has no text',
+    () => {
+      throw Object.create(null);
+    },
+    "the handler threw object that can't be written as text",
+  ],
+  [
+    'throws U+0000',
+    () => {
+      throw new Error('a\0b');
+    },
+    'Error: a\\0b',
+  ],
+  [
+    'rejects',
+    async () => {
+      throw new TerminalError('never');
+    },
+    'TerminalError: never',
+  ],
+  ['returns no list', () => 'done' as never, expect.stringMatching(/^TypeError: /)],
+  [
+    'returns an event without a type',
+    () => [{} as never],
+    'TypeError: event 0 of pair has no type',
+  ],
+  ['returns null among its events', () => [null as never], expect.stringMatching(/^TypeError: /)],
+  [
+    'returns data with a cycle',
+    () => {
+      const data: unknown[] = [];
+      data.push(data);
+      return [{ type: 't', data }];
+    },
+    expect.stringMatching(/^TypeError: Converting circular/),
+  ],
+  [
+    'returns a type with U+0000',
+    () => [{ type: 'a\0b' }],
+    expect.stringMatching(/^error: invalid byte sequence/),
+  ],
+  [
+    'writes what is refused, and hides it',
+    async (_set, { tx }) => {
+      await tx.query('insert into nowhere values (1)').catch(() => {});
+    },
+    expect.stringMatching(/^error: current transaction is aborted/),
+  ],
+];
+for (const [name, handle, error] of wrong) {
+  test(`a handler that ${name} fails its run, and nothing else`, async ({ db }) => {
+    expect(await failure(db, handle)).toEqual({
+      state: 'failed',
+      error,
+    });
+    expect(await db.query('select * from muster.outbox')).toEqual([]);
+  });
+}
+
+test('a handler that ignores its signal is left behind at its time-out, and can write nothing more', async ({
+  db,
+}) => {
+  await db.query('create table effect (n int)');
+  const gate = Promise.withResolvers<void>();
+  const after = Promise.withResolvers<unknown>();
+  let signal: AbortSignal | undefined;
+  const run = await failure(
+    db,
+    async (_set, context) => {
+      signal = context.signal;
+      await context.tx.query('insert into effect values (1)');
+      await gate.promise;
+      after.resolve(
+        await context.tx.query('insert into effect values (2)').catch((error: unknown) => error),
+      );
+    },
+    { timeout: '200 milliseconds' },
+  );
+  expect(run).toEqual({ state: 'failed', error: 'TimedOut: the attempt took longer than 200 ms' });
+  expect(signal!.reason).toMatchObject({ name: 'TimedOut' });
+  gate.resolve();
+  expect(await after.promise).toMatchObject({ message: 'the transaction of this run has ended' });
+  expect(await db.query('select * from effect')).toEqual([]);
+});
+
+test('a query that still runs at the time-out does not hold the run up', async ({ db }) => {
+  const startedAt = performance.now();
+  const run = await failure(
+    db,
+    async (_set, { tx }) => void (await tx.query('select pg_sleep(10)')),
+    {
+      timeout: '200 milliseconds',
+    },
+  );
+  expect(run.error).toBe('TimedOut: the attempt took longer than 200 ms');
+  expect(performance.now() - startedAt).toBeLessThan(8000);
+});
+
+test('a transaction used after its handler has ended is refused', async ({ db }) => {
+  let kept: Tx | undefined;
+  const run = await failure(db, async (_set, { tx }) => {
+    kept = tx;
+    await tx.query('select 1');
+  });
+  expect(run.state).toBe('done');
+  await expect(kept!.query('select 1')).rejects.toThrow('the transaction of this run has ended');
+});
+
+test('a handler that never asks for its transaction opens none', async ({ db }) => {
+  let kept: Tx | undefined;
+  expect(
+    await failure(db, (_set, { tx }) => {
+      kept = tx;
+    }),
+  ).toMatchObject({ state: 'done' });
+  await expect(kept!.query('select 1')).rejects.toThrow('the transaction of this run has ended');
+});
+
+test('a constraint that is checked at COMMIT fails the run, and the done-mark with it', async ({
+  db,
+}) => {
+  await db.query('create table effect (n int unique deferrable initially deferred)');
+  await db.query('insert into effect values (1)');
+  const run = await failure(
+    db,
+    async (_set, { tx }) => void (await tx.query('insert into effect values (1)')),
+  );
+  expect(run).toEqual({ state: 'failed', error: expect.stringMatching(/duplicate key/) });
+});
+
+test('the run id is the same in every attempt, the attempt is not', async ({ db }) => {
+  const seen: unknown[] = [];
+  const run = await failure(
+    db,
+    (set, { runId, attempt }) => {
+      seen.push([set.revision, runId, attempt]);
+      if (attempt < 3) throw new Error('again');
+    },
+    { retry: { attempts: 3, first: '1 millisecond' } },
+  );
+  expect(run.state).toBe('done');
+  expect(seen).toEqual([
+    [1, 'pair/x/1', 1],
+    [1, 'pair/x/1', 2],
+    [1, 'pair/x/1', 3],
+  ]);
+});
+
+test('integers beyond 2^53 reach the handler as bigint, and go out as the numbers they are', async ({
+  db,
+}) => {
+  const seen: unknown[] = [];
+  const engine = await engineOn(db, [
+    pairOf({
+      parts: { a: { table: 'public.item', key: ['k', 'n'], columns: ['more'] } },
+      handle(set) {
+        const rows = set.parts['a']!.map(({ id, row, lsn }) => ({ id, row, lsn }));
+        seen.push({ key: set.key, text: set.keyText, rows });
+        return [{ type: 't', data: rows[0]!.row['n'] }];
+      },
+    }),
+  ]);
+  const n = JSON.rawJSON('9007199254740993');
+  await engine.filing.file(
+    change('c', 7, { id: n, k: 'x', n, more: { deep: [n, 1.5, 'y', null] } }),
+  );
+  await until(() => seen.length > 0);
+  expect(seen).toEqual([
+    {
+      key: { k: 'x', n: '9007199254740993' },
+      text: '["x","9007199254740993"]',
+      rows: [
+        {
+          id: '9007199254740993',
+          lsn: '7',
+          row: {
+            id: 9007199254740993n,
+            k: 'x',
+            n: 9007199254740993n,
+            more: { deep: [9007199254740993n, 1.5, 'y', null] },
+          },
+        },
+      ],
+    },
+  ]);
+  expect(
+    await until(async () => (await db.query('select data::text from muster.outbox'))[0]),
+  ).toEqual({
+    data: '9007199254740993',
+  });
+  await engine.stop();
+});

@@ -1,0 +1,221 @@
+import { expect } from 'vitest';
+import { claimOutbox, settleOutbox } from '../../src/state/outbox.ts';
+import { blocked, hold } from '../support/blocked.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn, type Pod } from '../support/pod.ts';
+import { sinkServer } from '../support/sink.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+const three = pairOf({
+  handle: (set) => [0, 1, 2].map((n) => ({ type: 'pair.done', data: { set: set.keyText, n } })),
+});
+
+const complete = (engine: { filing: Pod['filing'] }, ...keys: string[]) =>
+  Promise.all(
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+  );
+
+const sent = async (db: TestDatabase) =>
+  (
+    await db.query<{ event_id: string }>(
+      'select event_id from muster.outbox where sent_at is not null',
+    )
+  ).length;
+
+/** Ids of one set's events, in the order they were posted. */
+const ofSet = (ids: readonly string[], key: string) =>
+  ids.filter((id) => id.startsWith(`pair/${key}/`));
+
+/** In one test the set's key is the status its first event is answered with. */
+const statusOf = (id: string) => Number(id.split('/')[1]);
+
+const take = (pod: Pod) => claimOutbox(pod.database, [1], 10, 60);
+
+/** Does not wait for the back-off. */
+const hurry = (db: TestDatabase) =>
+  db.query('update muster.outbox set due_at = now() where sent_at is null');
+
+test('the events of a set are posted in order, each once while all goes well', async ({ db }) => {
+  const sink = await sinkServer();
+  const engine = await engineOn(db, [three], { K_SINK: sink.url });
+  await complete(engine, 'x', 'y');
+  await until(async () => (await sent(db)) === 6);
+  expect(sink.ids.length).toBe(6);
+  expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/2']);
+  expect(ofSet(sink.ids, 'y')).toEqual(['pair/y/1/0', 'pair/y/1/1', 'pair/y/1/2']);
+  expect(sink.bodies.map((body) => JSON.parse(body) as unknown)).toContainEqual({ set: 'y', n: 2 });
+  await engine.stop();
+});
+
+test('an event that is not taken holds back those after it in its set, and no others', async ({
+  db,
+}) => {
+  const sink = await sinkServer();
+  let down = true;
+  sink.answer = (id) => (down && id === 'pair/x/1/1' ? 503 : 202);
+  const engine = await engineOn(db, [three], { K_SINK: sink.url });
+  await complete(engine, 'x', 'y');
+  await until(async () => (await sent(db)) === 4);
+  expect(
+    await db.query(
+      `select attempts, error, sent_at, due_at > now() as later from muster.outbox where event_id = 'pair/x/1/1'`,
+    ),
+  ).toEqual([{ attempts: 1, error: `${sink.url} answered 503`, sent_at: null, later: true }]);
+  expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1']);
+  down = false;
+  await hurry(db);
+  await until(async () => (await sent(db)) === 6);
+  expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/1', 'pair/x/1/2']);
+  await engine.stop();
+});
+
+test('an event that is refused for good is shown as failed, and the next ones go out', async ({
+  db,
+}) => {
+  const sink = await sinkServer();
+  sink.answer = (id) => (id.endsWith('/0') ? 400 : 202);
+  const engine = await engineOn(db, [three], { K_SINK: sink.url });
+  await complete(engine, 'x');
+  await until(async () => (await sent(db)) === 2);
+  expect(
+    await db.query(
+      'select event_id, failed_at is not null as failed, error from muster.outbox order by id',
+    ),
+  ).toEqual([
+    { event_id: 'pair/x/1/0', failed: true, error: `${sink.url} answered 400` },
+    { event_id: 'pair/x/1/1', failed: false, error: null },
+    { event_id: 'pair/x/1/2', failed: false, error: null },
+  ]);
+  expect(engine.lines).toContainEqual(
+    expect.objectContaining({
+      level: 'error',
+      event: 'pair/x/1/0',
+      message: 'the sink refused an event for good',
+    }),
+  );
+  expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/2']);
+  await engine.stop();
+});
+
+test('what may pass is tried again, what may not is final', async ({ db }) => {
+  const sink = await sinkServer();
+  const again = [404, 408, 409, 429, 500, 502, 503, 504];
+  const final = [301, 400, 401, 403, 410, 413, 415, 422];
+  sink.answer = (id) => (sink.ids.filter((each) => each === id).length === 1 ? statusOf(id) : 202);
+  const one = pairOf({ handle: () => [{ type: 't' }] });
+  const engine = await engineOn(db, [one], { K_SINK: sink.url });
+  await complete(engine, ...[...again, ...final].map(String));
+  await until(async () => {
+    const rows = await db.query('select from muster.outbox where error is not null');
+    return rows.length === again.length + final.length;
+  });
+  await hurry(db);
+  await until(async () => (await sent(db)) === again.length);
+  const posts = Map.groupBy(sink.ids, statusOf);
+  expect(again.map((status) => posts.get(status)!.length)).toEqual(again.map(() => 2));
+  expect(final.map((status) => posts.get(status)!.length)).toEqual(final.map(() => 1));
+  expect(
+    await db.query(
+      'select key::int as status from muster.outbox where failed_at is not null order by 1',
+    ),
+  ).toEqual(final.map((status) => ({ status })));
+  await engine.stop();
+});
+
+test('a sink that is down delays events and loses none', async ({ db }) => {
+  const gone = 'http://127.0.0.1:1/';
+  const first = await engineOn(db, [three], { K_SINK: gone });
+  await complete(first, 'x');
+  await until(
+    async () => (await db.query('select from muster.outbox where error is not null')).length > 0,
+  );
+  expect(
+    await db.query(
+      'select count(*)::int as n, bool_or(failed_at is not null) as failed from muster.outbox',
+    ),
+  ).toEqual([{ n: 3, failed: false }]);
+  await first.stop();
+  const sink = await sinkServer();
+  const second = await engineOn(db, [three], { K_SINK: sink.url });
+  await hurry(db);
+  await until(async () => (await sent(db)) === 3);
+  expect(sink.ids).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/2']);
+  await second.stop();
+});
+
+test('two pods that look at the same moment take each event once, and of a set only the lowest', async ({
+  db,
+}) => {
+  const one = await podOn(db, [pairOf()], { slots: 2 });
+  const two = await podOn(db, [pairOf()]);
+  await complete(one, 'x', 'y');
+  await one.runs.finish(
+    one.leases.map((lease) => ({
+      lease,
+      events: [0, 1].map((n) => ({
+        eventId: `${lease.key}${n}`,
+        type: 't',
+        subject: 's',
+        data: null,
+      })),
+    })),
+  );
+  const release = await hold(db, `select from muster.outbox where event_id = 'x0' for update`);
+  // the locked one is passed over, and its successor waits for it
+  expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['y0']);
+  expect(await take(two)).toEqual([]);
+  await release();
+  const taken = await take(two);
+  expect(taken.map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x0', 1]]);
+  await settleOutbox(two.database, [{ id: taken[0]!.id, kind: 'sent' }]);
+  expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['x1']);
+  // whoever took y0 died: it comes back by itself
+  await db.query(`update muster.outbox set due_at = due_at - interval '61 seconds'`);
+  expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([
+    ['y0', 2],
+    ['x1', 2],
+  ]);
+});
+
+test('what was sent stays sent, whatever a slower pod says of it', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  await complete(pod, 'x');
+  const event = { eventId: 'x0', type: 't', subject: 's', data: null };
+  await pod.runs.finish([{ lease: pod.leases[0]!, events: [event] }]);
+  const [taken] = await claimOutbox(pod.database, [1], 10, 60);
+  const { id } = taken!;
+  const release = await hold(db, 'select from muster.outbox for update');
+  const right = settleOutbox(pod.database, [{ id, kind: 'sent' }]);
+  await blocked(db, 1);
+  const wrong = settleOutbox(pod.database, [{ id, kind: 'failed', error: 'no' }]);
+  await blocked(db, 2);
+  await release();
+  await Promise.all([right, wrong]);
+  expect(
+    await db.query('select sent_at is not null as sent, failed_at, error from muster.outbox'),
+  ).toEqual([{ sent: true, failed_at: null, error: null }]);
+});
+
+test('the events of many runs that end together keep their order in each set', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 100 });
+  const keys = Array.from({ length: 100 }, (_, i) => `k${i}`);
+  await complete(pod, ...keys);
+  await pod.runs.finish(
+    pod.leases.toReversed().map((lease) => ({
+      lease,
+      events: [0, 1, 2, 3].map((n) => ({
+        eventId: `${lease.key}/${n}`,
+        type: 't',
+        subject: 's',
+        data: null,
+      })),
+    })),
+  );
+  const rows = await db.query<{ ids: string[] }>(
+    'select array_agg(event_id order by id) as ids from muster.outbox group by key',
+  );
+  expect(rows.length).toBe(100);
+  for (const { ids } of rows) expect(ids).toEqual(ids.toSorted((a, b) => a.localeCompare(b)));
+});
