@@ -98,7 +98,6 @@ const faults: Record<string, Fault> = {
       create function public.disk_full() returns trigger language plpgsql as
         $$ begin raise 'could not extend file' using errcode = '53100'; end $$;
       create trigger disk_full before insert or update on muster.member execute function public.disk_full();
-      create trigger disk_full before insert on effect execute function public.disk_full();
     `);
     return () => db.query('drop function public.disk_full cascade');
   },

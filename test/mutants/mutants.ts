@@ -35,10 +35,17 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/state/races.test.ts'],
   },
   {
-    name: 'versions are not compared',
+    name: 'a stale change counts as one',
     file: FILE_CHANGES,
     find: 'where muster.newer(excluded.version, excluded.at, m.version, m.at)',
     replace: 'where true',
+    tests: ['test/state/revive.test.ts'],
+  },
+  {
+    name: 'versions are not compared',
+    file: STATE,
+    find: '  if not muster.newer(b.version, b.at, a.version, a.at) then\n',
+    replace: '  if false then\n',
     tests: ['test/state/arrival.test.ts', 'test/state/model.test.ts'],
   },
   {
@@ -53,7 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: BATCHER,
     find: "      failpoint('before-commit');\n",
     replace:
-      "      for (const item of batch) item.resolve({ kind: 'filed' });\n      failpoint('before-commit');\n",
+      "      for (const item of batch) item.resolve({ kind: 'filed' });\n      await new Promise((answered) => setTimeout(answered, 50));\n      failpoint('before-commit');\n",
     tests: ['test/chaos/kill.test.ts'],
   },
   {

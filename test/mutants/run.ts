@@ -1,13 +1,15 @@
 /**
- * Takes guards away one by one, in a copy of the project, and shows that a test notices each. A mutant
- * that survives, or a test that fails without one, ends with exit code 1.
+ * Takes guards away one by one, in a copy of the project, and shows that a test notices each. Prints a
+ * table; a mutant that survives, or a test that fails without one, ends with exit code 1. Words given
+ * on the command line choose mutants by name.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MUTANTS, type Mutant } from './mutants.ts';
+import { PROCESS_MUTANTS } from './process.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
@@ -19,6 +21,8 @@ const COPIED = [
   'tsconfig.json',
   'README.md',
 ];
+/** Longer than any test file takes: a mutant may make it wait for ever. */
+const PATIENCE_MS = 180_000;
 
 interface Report {
   readonly numTotalTests: number;
@@ -27,22 +31,24 @@ interface Report {
   }[];
 }
 
-interface Run {
-  readonly passed: boolean;
-  /** Titles of tests that failed; empty although it did not pass: the run itself broke. */
-  readonly failed: readonly string[];
-}
+/** `failed` holds the titles of failed tests. */
+type Run =
+  | { readonly kind: 'passed' | 'hangs' | 'broken' }
+  | { readonly kind: 'failed'; readonly failed: readonly string[] };
 
-function main(only: readonly string[]): void {
-  const mutants = MUTANTS.filter(
-    ({ name }) => only.length === 0 || only.some((word) => name.includes(word)),
+function main(words: readonly string[]): void {
+  const mutants = [...MUTANTS, ...PROCESS_MUTANTS].filter(
+    ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
   );
+  for (const mutant of mutants) requireText(mutant);
   const copy = mkdtempSync(join(tmpdir(), 'muster-mutants-'));
   try {
     for (const name of COPIED) cpSync(join(HERE, name), join(copy, name), { recursive: true });
     symlinkSync(join(HERE, 'node_modules'), join(copy, 'node_modules'));
-    checkBaseline(copy, new Set(mutants.flatMap((mutant) => mutant.tests)));
-    const survivors = mutants.filter((mutant) => !isFound(copy, mutant));
+    requirePassing(copy, new Set(mutants.flatMap((mutant) => mutant.tests)));
+    const width = Math.max(...mutants.map(({ name }) => name.length));
+    writeRow(width, ['mutant', 'where', 's', 'found by']);
+    const survivors = mutants.filter((mutant) => !isFound(copy, mutant, width));
     process.stdout.write(`\n${mutants.length - survivors.length} of ${mutants.length} found\n`);
     if (survivors.length > 0) process.exitCode = 1;
   } finally {
@@ -50,41 +56,53 @@ function main(only: readonly string[]): void {
   }
 }
 
+/** What a mutant replaces stands exactly once in its file, or the mutant is out of date. */
+function requireText({ name, file, find }: Mutant): void {
+  const places = readFileSync(join(HERE, file), 'utf8').split(find).length - 1;
+  if (places !== 1) throw new Error(`'${name}': its text stands ${places} times in ${file}`);
+}
+
 /** Without a mutant every test passes, or the table would prove nothing. */
-function checkBaseline(copy: string, tests: ReadonlySet<string>): void {
-  const { passed, failed } = runTests(copy, [...tests], false);
-  if (!passed)
-    throw new Error(`tests fail without a mutant: ${failed.join('; ') || 'they did not run'}`);
+function requirePassing(copy: string, tests: ReadonlySet<string>): void {
+  const run = runTests(copy, [...tests], false);
+  if (run.kind !== 'passed') {
+    const what = run.kind === 'failed' ? run.failed.join('; ') : run.kind;
+    throw new Error(`tests fail without a mutant: ${what}`);
+  }
   process.stdout.write(`${tests.size} test files pass without a mutant\n\n`);
 }
 
-function isFound(copy: string, mutant: Mutant): boolean {
+function isFound(copy: string, mutant: Mutant, width: number): boolean {
   const path = join(copy, mutant.file);
   const text = readFileSync(path, 'utf8');
-  const places = text.split(mutant.find).length - 1;
-  if (places !== 1)
-    throw new Error(`'${mutant.name}': its text stands ${places} times in ${mutant.file}`);
   const startedAt = performance.now();
+  const row = (verdict: string) => {
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+    writeRow(width, [mutant.name, basename(mutant.file), seconds, verdict]);
+  };
   writeFileSync(
     path,
     text.replace(mutant.find, () => mutant.replace),
   );
   try {
     for (const file of mutant.tests) {
-      const { passed, failed } = runTests(copy, [file], true);
-      if (passed) continue;
-      const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
-      if (failed.length === 0) throw new Error(`'${mutant.name}': ${file} did not run`);
-      process.stdout.write(
-        `found     ${mutant.name}\n          ${file}: ${failed[0]} (${seconds} s)\n`,
-      );
+      const run = runTests(copy, [file], true);
+      if (run.kind === 'passed') continue;
+      if (run.kind === 'broken') throw new Error(`'${mutant.name}': ${file} did not run`);
+      row(`${file}: ${run.kind === 'failed' ? run.failed[0] : 'it waits for ever'}`);
       return true;
     }
-    process.stdout.write(`SURVIVED  ${mutant.name}\n          ${mutant.tests.join(', ')}\n`);
+    row(`NOBODY, it survived ${mutant.tests.join(', ')}`);
     return false;
   } finally {
     writeFileSync(path, text);
   }
+}
+
+function writeRow(width: number, [name, where, seconds, found]: [string, string, string, string]) {
+  process.stdout.write(
+    `${name.padEnd(width)}  ${where.padEnd(18)}  ${seconds.padStart(3)}  ${found}\n`,
+  );
 }
 
 function runTests(copy: string, files: readonly string[], bail: boolean): Run {
@@ -98,18 +116,24 @@ function runTests(copy: string, files: readonly string[], bail: boolean): Run {
     `--outputFile=${output}`,
     ...(bail ? ['--bail=1'] : []),
   ];
-  const { status } = spawnSync(process.execPath, [vitest, ...args], { cwd: copy, stdio: 'ignore' });
+  const { status, signal } = spawnSync(process.execPath, [vitest, ...args], {
+    cwd: copy,
+    stdio: 'ignore',
+    timeout: bail ? PATIENCE_MS : 5 * PATIENCE_MS,
+  });
+  if (signal !== null) return { kind: 'hangs' };
   let report: Report;
   try {
     report = JSON.parse(readFileSync(output, 'utf8')) as Report;
   } catch {
-    return { passed: false, failed: [] };
+    return { kind: 'broken' };
   }
   const failed = report.testResults
     .flatMap((file) => file.assertionResults)
     .filter((test) => test.status === 'failed')
     .map((test) => test.title);
-  return { passed: status === 0 && report.numTotalTests > 0, failed };
+  if (failed.length > 0) return { kind: 'failed', failed };
+  return { kind: status === 0 && report.numTotalTests > 0 ? 'passed' : 'broken' };
 }
 
 main(process.argv.slice(2));
