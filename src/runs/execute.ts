@@ -45,13 +45,13 @@ export interface ExecuteOptions extends Handling {
   readonly lease: Lease;
   readonly members: readonly StoredMember[];
   /** Aborts with {@link LeaseLost} or {@link ShutDown}. */
-  readonly signal: AbortSignal;
+  readonly abort: AbortController;
   readonly log: Log;
 }
 
 /** Runs the handler of one leased run, and commits what became of it. Never rejects. */
 export async function execute(options: ExecuteOptions): Promise<Ended> {
-  const { definition, lease, backoff, signal } = options;
+  const { definition, lease, backoff, abort } = options;
   const log = withFields(options.log, {
     function: definition.name,
     key: lease.key,
@@ -59,7 +59,7 @@ export async function execute(options: ExecuteOptions): Promise<Ended> {
   });
   const tx = new HandlerTx(options.database);
   try {
-    signal.throwIfAborted();
+    abort.signal.throwIfAborted();
     if (lease.attempt > backoff.attempts) {
       throw new TerminalError(
         `given up after ${backoff.attempts} attempts that ended with their process`,
@@ -112,6 +112,8 @@ async function conclude(
       throw error;
     }
   }
+  await tx.abandon(); // never opened, and from now on refused
+  await tx.abandon(); // what the handler left running may not begin it now
   let doubtful = false;
   return insist(async () => {
     try {
