@@ -35,20 +35,19 @@ export interface AttemptOptions {
   readonly members: readonly StoredMember[];
   readonly tx: Tx;
   readonly timeoutMs: number;
-  /** Aborts when the lease is lost and at the end of a shutdown's grace. */
-  readonly signal: AbortSignal;
+  /** Of this attempt: aborted when the lease is lost, at the end of a shutdown's grace, and by the time-out. */
+  readonly abort: AbortController;
   readonly log: Log;
 }
 
 /** Runs the handler once; gives back the events to publish, throws what the handler threw. */
 export async function attempt(options: AttemptOptions): Promise<OutboxEvent[]> {
-  const { definition, served, lease } = options;
-  const timeout = new AbortController();
+  const { definition, served, lease, abort } = options;
+  const { signal } = abort;
   const timer = setTimeout(
-    () => timeout.abort(new TimedOut(`the attempt took longer than ${options.timeoutMs} ms`)),
+    () => abort.abort(new TimedOut(`the attempt took longer than ${options.timeoutMs} ms`)),
     options.timeoutMs,
   );
-  const signal = AbortSignal.any([options.signal, timeout.signal]);
   const context: HandlerContext = {
     tx: options.tx,
     runId: runIdOf(definition.name, lease),

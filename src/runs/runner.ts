@@ -204,7 +204,7 @@ export class Runner implements Slots {
       completer: this.#completer,
       lease,
       members,
-      signal: abort.signal,
+      abort,
     });
     const seconds = (performance.now() - startedAt) / 1000;
     this.#options.onVerdict(handling.definition.name, verdict, seconds, events);

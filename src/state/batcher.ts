@@ -8,6 +8,8 @@ import { failpoint } from '../failpoint.ts';
 /** Larger batches only add latency: 64 events 0.44x, 256 1.00x, 1024 0.75x. */
 const MAX_EVENTS = 256;
 const MAX_BYTES = 4 * 1024 * 1024;
+const WORTH_A_WRITER = 64;
+const SLOW_MS = 20;
 
 /** Handler slots of this process, as far as filing needs them. */
 export interface Slots {
@@ -49,6 +51,7 @@ export class Batcher {
   #queue: Item[] = [];
   #bytes = 0;
   #writing = 0;
+  #wroteAt = 0;
   #scheduled = false;
 
   constructor(store: Store, slots: Slots, options: BatcherOptions) {
@@ -73,7 +76,7 @@ export class Batcher {
     return new Promise((resolve, reject) => {
       this.#queue.push({ rows, origin, bytes, held, resolve, reject });
       // One turn of the event loop lets requests that arrived together share a statement.
-      if (!this.#scheduled && this.#writing < this.#options.writers) {
+      if (!this.#scheduled && this.#mayWrite()) {
         this.#scheduled = true;
         setImmediate(() => {
           this.#scheduled = false;
@@ -83,10 +86,21 @@ export class Batcher {
     });
   }
 
+  /**
+   * A further writer begins where one is slow or much waits: two writers on few events only halve the
+   * batches (at 99 in flight 39 µs of Postgres per event with one, 49 with two).
+   */
+  #mayWrite(): boolean {
+    if (this.#writing === 0) return true;
+    if (this.#writing >= this.#options.writers) return false;
+    return this.#queue.length >= WORTH_A_WRITER || performance.now() - this.#wroteAt > SLOW_MS;
+  }
+
   #pump(): void {
-    while (this.#queue.length > 0 && this.#writing < this.#options.writers) {
+    while (this.#queue.length > 0 && this.#mayWrite()) {
       const batch = this.#take();
       this.#writing++;
+      this.#wroteAt = performance.now();
       void this.#write(batch).finally(() => {
         this.#writing--;
         for (const item of batch) this.#bytes -= item.held;

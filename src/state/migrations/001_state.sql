@@ -224,11 +224,11 @@ return exists (
 -- before it: all(a, any(b, c)) is two gates. The last gate is the verdict.
 -- Gates, not a normal form: atLeast 10 of 16 would be 8,008 terms.
 create function muster.complete(counts int[], need int[], gate_need int[], gate_of bigint[]) returns boolean
-language plpgsql immutable parallel safe as $$
+language plpgsql immutable parallel safe strict as $$
 declare
   met bigint := 0;
 begin
-  for lane in 1 .. 16 loop
+  for lane in 1 .. cardinality(need) loop
     if counts[lane] >= need[lane] then
       met := met | (1::bigint << (lane - 1));
     end if;
