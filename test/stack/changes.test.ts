@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { Headband, newSeed } from '../../src/dev/headband.ts';
+import { until } from '../support/until.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 90_000 };
@@ -147,4 +148,21 @@ test('a truncate leaves nothing to wait for', LIMIT, async ({ road }) => {
     brokenSince: 1,
     missing: 0,
   });
+});
+
+test('a quiet table holds back no log of a busy database', LIMIT, async ({ road }) => {
+  await road.start({ 'heartbeat.interval.ms': '200' });
+  await road.client.query('create table public.busy as select generate_series(1, 10000) as n');
+  const [{ lsn }] = (await road.db.query('select pg_current_wal_lsn() as lsn')) as [
+    { lsn: string },
+  ];
+  await until(async () => {
+    await road.client.query('insert into public.busy values (1)');
+    const slots = await road.db.query(
+      'select from pg_replication_slots where slot_name = $1 and confirmed_flush_lsn > $2',
+      [road.name, lsn],
+    );
+    return slots.length === 1;
+  });
+  expect(await road.records()).toEqual([]);
 });

@@ -26,7 +26,9 @@ async function full(road: Road, held: number) {
   return { sink, answer: (n: number) => answers[n]!.resolve({ status: 204 }) };
 }
 
-test('unordered, a poll adds 50 while fewer than 50 are in flight', async ({ road }) => {
+const LIMIT = { timeout: 90_000 };
+
+test('unordered, a poll adds 50 while fewer than 50 are in flight', LIMIT, async ({ road }) => {
   const { sink, answer } = await full(road, 1_000);
   const source = await road.startSource({ sink: sink.url });
   await until(() => sink.requests.length === 50);
@@ -37,39 +39,46 @@ test('unordered, a poll adds 50 while fewer than 50 are in flight', async ({ roa
   sink.close();
 });
 
-test('ordered, one of each partition is in flight, and the others follow in order', async ({
-  road,
-}) => {
-  const { sink, answer } = await full(road, 4);
-  const source = await road.startSource({ sink: sink.url, ordering: 'ordered' });
-  await until(() => sink.requests.length === 3);
-  answer(0);
-  await until(() => sink.requests.length === 4);
-  expect(source.inFlight).toBe(3);
-  for (const held of [1, 2, 3]) answer(held);
-  await until(() => source.counts.delivered === 3 * PER_PARTITION);
-  const places = sink.requests.map(
-    (request) =>
-      /ce-id: partition:(\d)\/offset:(\d+)/.exec(request)!.slice(1).map(Number) as [number, number],
-  );
-  for (const partition of [0, 1, 2]) {
-    const offsets = places.filter(([each]) => each === partition).map(([, offset]) => offset);
-    expect(offsets).toEqual(Array.from({ length: PER_PARTITION }, (_, offset) => offset));
-  }
-  await source.stop();
-  sink.close();
-});
+test(
+  'ordered, one of each partition is in flight, and the others follow in order',
+  LIMIT,
+  async ({ road }) => {
+    const { sink, answer } = await full(road, 4);
+    const source = await road.startSource({ sink: sink.url, ordering: 'ordered' });
+    await until(() => sink.requests.length === 3);
+    answer(0);
+    await until(() => sink.requests.length === 4);
+    expect(source.inFlight).toBe(3);
+    for (const held of [1, 2, 3]) answer(held);
+    await until(() => source.counts.delivered === 3 * PER_PARTITION);
+    const places = sink.requests.map(
+      (request) =>
+        /ce-id: partition:(\d)\/offset:(\d+)/.exec(request)!.slice(1).map(Number) as [
+          number,
+          number,
+        ],
+    );
+    for (const partition of [0, 1, 2]) {
+      const offsets = places.filter(([each]) => each === partition).map(([, offset]) => offset);
+      expect(offsets).toEqual(Array.from({ length: PER_PARTITION }, (_, offset) => offset));
+    }
+    await source.stop();
+    sink.close();
+  },
+);
 
-test('what is finished behind an event in flight is not committed, nor when the source stops', async ({
-  road,
-}) => {
-  const { sink } = await full(road, 1);
-  const source = await road.startSource({ sink: sink.url });
-  await until(() => source.counts.delivered === 3 * PER_PARTITION - 1);
-  await source.commit();
-  const held = await road.lag();
-  expect(held).toBeGreaterThan(0n);
-  await source.stop();
-  expect(await road.lag()).toBe(held);
-  sink.close();
-});
+test(
+  'what is finished behind an event in flight is not committed, nor when the source stops',
+  LIMIT,
+  async ({ road }) => {
+    const { sink } = await full(road, 1);
+    const source = await road.startSource({ sink: sink.url });
+    await until(() => source.counts.delivered === 3 * PER_PARTITION - 1);
+    await source.commit();
+    const held = await road.lag();
+    expect(held).toBeGreaterThan(0n);
+    await source.stop();
+    expect(await road.lag()).toBe(held);
+    sink.close();
+  },
+);

@@ -55,7 +55,10 @@ const stopped = new Promise<string>((resolve) => {
     process.stdin.resume().once('end', () => resolve('standard input ended'));
 });
 
-const source = await KafkaSource.start({
+let source: KafkaSource | undefined;
+// Kafka may not be there yet; nobody is to wait for it then.
+void stopped.then(() => source ?? process.exit(0));
+source = await KafkaSource.start({
   ...rest,
   topics: topic,
   consumerGroup: group,
