@@ -1,0 +1,88 @@
+import { expect } from 'vitest';
+import { UNAVAILABLE } from '../../src/state/change.ts';
+import { blocked, hold } from '../support/blocked.ts';
+import { change } from '../support/changes.ts';
+import { pairOf } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { miscounted, setsOf } from '../support/state.ts';
+import { test } from '../support/test.ts';
+
+const hole = UNAVAILABLE;
+
+test('a key that was not sent is the one the row is known by', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  expect(await pod.filing.file(change('u', 2, { id: 1, k: hole, kind: 'b' }))).toEqual({
+    kind: 'filed',
+  });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+});
+
+test('a filter column that was not sent is the one the row is known by', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('u', 2, { id: 1, k: 'y', kind: hole }));
+  expect((await setsOf(db)).map(({ key, counts }) => [key, counts])).toEqual([
+    ['x', [0, 0]],
+    ['y', [1, 0]],
+  ]);
+});
+
+test('a key beyond 2^53 that was not sent stays exact', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  const k = JSON.rawJSON('9007199254740993');
+  await pod.filing.file(change('c', 1, { id: 1, k, kind: 'a' }));
+  await pod.filing.file(change('u', 2, { id: 1, k: hole, kind: 'b' }));
+  expect(await setsOf(db)).toEqual([{ key: '9007199254740993', counts: [0, 1], live: 1 }]);
+});
+
+test('where nothing is known of the row, the event is parked and says what to do', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const unknown = change('u', 2, { id: 1, k: hole, kind: 'a' });
+  const detail =
+    "column 'k' of public.item was not sent and nothing is known of the row: alter table public.item replica identity full";
+  expect(await pod.filing.file(unknown)).toEqual({
+    kind: 'parked',
+    reason: 'unavailable-column',
+    detail,
+  });
+  await pod.filing.file(change('d', 1, { id: 1 }));
+  expect(await pod.filing.file(unknown)).toEqual({
+    kind: 'parked',
+    reason: 'unavailable-column',
+    detail,
+  });
+  expect(await setsOf(db)).toEqual([]);
+});
+
+test('of what several parts know of the row, the newest counts', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  // part a knows the row's first life; its end has not arrived, its second is known to part b alone
+  await pod.filing.file(change('u', 1, { id: 1, k: 'old', kind: 'a' }));
+  await pod.filing.file(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
+  await pod.filing.file(change('u', 4, { id: 1, k: hole, kind: 'b' }));
+  await pod.filing.file(change('d', 2, { id: 1 }));
+  const held = (await setsOf(db)).filter(({ live }) => live > 0);
+  expect(held).toEqual([{ key: 'new', counts: [0, 1], live: 1 }]);
+});
+
+test('what is known is read under a lock: a neighbour that changes it is waited for', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const neighbour = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const moving = neighbour.filing.file(change('u', 2, { id: 1, k: 'y', kind: 'a' }));
+  await blocked(db, 1);
+  const knowing = pod.filing.file(change('u', 3, { id: 1, k: hole, kind: 'b' }));
+  await blocked(db, 2);
+  await release();
+  await Promise.all([moving, knowing]);
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
+    { key: 'y', counts: [0, 1], live: 1 },
+  ]);
+  expect(await miscounted(db)).toEqual([]);
+});
