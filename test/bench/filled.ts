@@ -1,0 +1,65 @@
+import type pg from 'pg';
+
+export interface Filling {
+  /** Number of the first set; sets of another number have another key. */
+  readonly from: number;
+  readonly sets: number;
+  /** Half of them in each of the two parts of workload.ts. */
+  readonly rowsPerSet: number;
+  /** `ready`: complete, its run due; `done`: and run; `waiting`: one row short, with a deadline. */
+  readonly state: 'ready' | 'done' | 'waiting';
+}
+
+/** As workload.ts makes them: the uuid of a recording, and its only span. */
+const KEY = `format('["0193b000-0000-7000-8000-%s","[0,60000000000)"]', lpad(to_hex(s), 12, '0'))`;
+/** Ids above those of any event that is sent. */
+const ID = `format('0193b002-0000-7000-8000-%s', lpad(to_hex(s * $3 + m), 12, '0'))`;
+
+/**
+ * Writes sets as filing them one by one would leave them, by three statements: members, sets, and
+ * runs or timers. The function of workload.ts must be registered.
+ */
+export async function fillSets(
+  client: pg.Client,
+  { from, sets, rowsPerSet, state }: Filling,
+): Promise<void> {
+  const { rows } = await client.query<{ id: number }>(
+    `select id from muster.function where name = 'bench'`,
+  );
+  const fn = rows[0]!.id;
+  const held = state === 'waiting' ? rowsPerSet - 1 : rowsPerSet;
+  const range = [from, from + sets - 1];
+  await client.query(
+    `insert into muster.member (function, lane, id, version, at, key, held, live, columns, since)
+     select $4::int, lane, id, 8, $5::bigint, key, true, true,
+            jsonb_build_object('id', id, 'span', '[0,60000000000)', 'recording', key::jsonb ->> 0,
+                               'sensor_type', (array['eeg', 'accelerometer'])[lane]), now()
+     from (select 1 + (m >= $3 / 2)::int as lane, ${KEY} as key, ${ID} as id
+           from generate_series($1::bigint, $2::bigint) s, generate_series(0::bigint, $6::bigint - 1) m) x
+     where $3::bigint > 0`,
+    [...range, rowsPerSet, fn, Date.now() - 86_400_000, held],
+  );
+  await client.query(
+    `insert into muster.sets (function, key, counts, live)
+     select $3::int, ${KEY}, array[$4::int, $5::int] || array_fill(0, array[14]), $4::int + $5::int
+     from generate_series($1::bigint, $2::bigint) s`,
+    [...range, fn, rowsPerSet / 2, held - rowsPerSet / 2],
+  );
+  if (state === 'waiting') {
+    await client.query(
+      `insert into muster.timer (function, key, due_at)
+       select $3::int, ${KEY}, now() + interval '1 hour' from generate_series($1::bigint, $2::bigint) s`,
+      [...range, fn],
+    );
+    return;
+  }
+  const done = state === 'done';
+  await client.query(
+    `insert into muster.run
+       (function, key, revision, wanted, state, token, attempt, due_at, born_at, started_at, finished_at)
+     select $3::int, ${KEY}, 1, true, $4::muster.run_state, $5::int, $5::int, now(), now(),
+            case when $5::int = 1 then now() end, case when $5::int = 1 then now() end
+     from generate_series($1::bigint, $2::bigint) s`,
+    [...range, fn, state, done ? 1 : 0],
+  );
+}

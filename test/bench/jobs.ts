@@ -1,0 +1,216 @@
+/**
+ * Runs a second out of a backlog, against job queues on the same server, each in its own process and
+ * database, in turn. Muster loads the rows of each set for its handler; the queues hand over a small
+ * payload. With an insert: Muster commits it with the done-mark, so once; pg-boss does so when it is
+ * told to; graphile-worker can't, and may repeat it.
+ */
+import { cpuOf, cpuOfPostgres } from './cpu.ts';
+import { fillSets } from './filled.ts';
+import type { JobsAnswer, JobsOrder, JobsStart } from './jobs-worker.ts';
+import {
+  atLeast,
+  createDatabase,
+  grid,
+  medianOf,
+  same,
+  whole,
+  Worker,
+  type BenchDatabase,
+  type SectionContext,
+  type SectionResult,
+} from './section.ts';
+
+type Settings<T = JobsStart> = T extends JobsStart ? Omit<T, 'url'> : never;
+
+interface Entry {
+  readonly name: string;
+  /** Where they differ: is the insert committed together with the completion? */
+  readonly once: boolean;
+  readonly settings: Settings;
+}
+
+/** The best of what was tried on two cores: see CHOSEN. */
+const entries = (insert: boolean): Entry[] => [
+  { name: 'Muster', once: true, settings: { kind: 'muster', insert, slots: insert ? 32 : 512 } },
+  {
+    name: 'graphile-worker',
+    once: false,
+    settings: {
+      kind: 'graphile-worker',
+      insert,
+      concurrentJobs: insert ? 32 : 24,
+      localQueue: 500,
+      completeJobBatchDelay: 0,
+      pool: insert ? 32 : 10,
+    },
+  },
+  {
+    name: 'pg-boss',
+    once: false,
+    settings: {
+      kind: 'pg-boss',
+      insert,
+      transactional: false,
+      batchSize: 500,
+      localConcurrency: 2,
+    },
+  },
+  ...(insert
+    ? [
+        {
+          name: 'pg-boss, transactional',
+          once: true,
+          settings: {
+            kind: 'pg-boss',
+            insert,
+            transactional: true,
+            batchSize: 500,
+            localConcurrency: 2,
+          },
+        } satisfies Entry,
+      ]
+    : []),
+];
+
+interface Cell {
+  readonly seconds: number;
+  readonly nodeUs: number;
+  readonly postgresUs: number;
+}
+
+class Contender {
+  readonly entry: Entry;
+  readonly cells: Cell[] = [];
+  readonly #db: BenchDatabase;
+  readonly #worker: Worker<JobsOrder, JobsAnswer>;
+
+  private constructor(entry: Entry, db: BenchDatabase, worker: Worker<JobsOrder, JobsAnswer>) {
+    this.entry = entry;
+    this.#db = db;
+    this.#worker = worker;
+  }
+
+  static async enter(entry: Entry, postgres: SectionContext['postgres']): Promise<Contender> {
+    const { kind } = entry.settings;
+    const name = `jobs ${entry.name} ${entry.settings.insert ? 'insert' : 'noop'}`;
+    const db = await createDatabase(postgres, name.replaceAll(/\W+/g, '_'), kind !== 'muster');
+    await db.client.query('create table effect (job text not null)');
+    const start = { ...entry.settings, url: db.url };
+    return new Contender(entry, db, await Worker.start('jobs-worker.ts', start));
+  }
+
+  async measure(jobs: number, postgresPid: number): Promise<Cell> {
+    const { client } = this.#db;
+    if (this.entry.settings.kind === 'muster')
+      await fillSets(client, { from: 0, sets: jobs, rowsPerSet: 2, state: 'ready' });
+    else await this.#worker.ask({ kind: 'fill', jobs });
+    await client.query('vacuum analyze');
+    await client.query('checkpoint');
+    const cpu = () => [cpuOf(this.#worker.pid), cpuOfPostgres(postgresPid)] as const;
+    const before = cpu();
+    const { seconds, handled } = await this.#worker.ask({ kind: 'work', jobs });
+    const after = cpu();
+    await this.#check(jobs, handled);
+    return {
+      seconds,
+      nodeUs: (after[0] - before[0]) / jobs,
+      postgresUs: (after[1] - before[1]) / jobs,
+    };
+  }
+
+  async leave(): Promise<void> {
+    await this.#worker.end();
+    await this.#db.drop();
+  }
+
+  async #check(jobs: number, handled: number): Promise<void> {
+    const { name, settings } = this.entry;
+    same(`${name}: handlers called`, handled, jobs);
+    const { client } = this.#db;
+    const { rows } = await client.query<{ rows: number; jobs: number; done: number }>(
+      `select (select count(*)::int from effect) as rows,
+              (select count(distinct job)::int from effect) as jobs, (${DONE[settings.kind]}) as done`,
+    );
+    const effects = settings.insert ? jobs : 0;
+    const done = settings.kind === 'graphile-worker' ? 0 : jobs; // it deletes what is done
+    same(`${name}: rows inserted and runs done`, rows[0], { rows: effects, jobs: effects, done });
+    await client.query(`truncate effect${EMPTY[settings.kind]}`);
+  }
+}
+
+const DONE = {
+  muster: `select count(*)::int from muster.run where state = 'done' and token = 1`,
+  'graphile-worker': `select count(*)::int from graphile_worker._private_jobs`,
+  'pg-boss': `select count(*)::int from pgboss.job where state = 'completed'`,
+} as const;
+const EMPTY = {
+  muster: ', muster.member, muster.sets, muster.run',
+  'graphile-worker': '',
+  'pg-boss': ', pgboss.job',
+} as const;
+
+export async function jobs(context: SectionContext): Promise<SectionResult> {
+  const count = context.quick ? 300 : 20_000;
+  const rounds = context.quick ? 1 : 3;
+  const measured = {
+    noop: await compete(false, count, rounds, context),
+    insert: await compete(true, count, rounds, context),
+  };
+  const rate = (of: Contender) => count / medianOf(of.cells.map(({ seconds }) => seconds));
+  const verdicts = Object.values(measured).flatMap(([muster, ...others]) =>
+    others.map((other) => {
+      const { insert } = other.entry.settings;
+      const equal = !insert || other.entry.once ? '' : ', whose insert may be repeated';
+      const what = `runs/s ${insert ? 'with one insert' : 'of a no-op'}, × ${other.entry.name}${equal}`;
+      return atLeast(what, rate(muster!) / rate(other), 1.5);
+    }),
+  );
+  const data = Object.values(measured)
+    .flat()
+    .map(({ entry, cells }) => ({ ...entry, jobs: count, cells }));
+  return { data, verdicts };
+}
+
+async function compete(
+  insert: boolean,
+  count: number,
+  rounds: number,
+  { postgres, say, quick }: SectionContext,
+): Promise<Contender[]> {
+  const contenders: Contender[] = [];
+  try {
+    for (const entry of entries(insert)) contenders.push(await Contender.enter(entry, postgres));
+    if (!quick) for (const each of contenders) await each.measure(count >> 1, postgres.pid); // compiles
+    for (let round = 0; round < rounds; round++) {
+      for (const each of contenders) each.cells.push(await each.measure(count, postgres.pid));
+    }
+  } finally {
+    for (const each of contenders) await each.leave();
+  }
+  const of = (each: Contender, what: (cell: Cell) => number) => medianOf(each.cells.map(what));
+  const rate = (each: Contender) => count / of(each, ({ seconds }) => seconds);
+  const rows = contenders.map((each) => [
+    each.entry.name,
+    whole(rate(each)),
+    of(each, ({ nodeUs }) => nodeUs).toFixed(0),
+    of(each, ({ postgresUs }) => postgresUs).toFixed(0),
+    (rate(contenders[0]!) / rate(each)).toFixed(2),
+    each.entry.once ? 'yes' : 'no',
+  ]);
+  const what = insert ? 'handlers that insert one row' : 'handlers that do nothing';
+  say(
+    grid(
+      `Backlog of ${whole(count)}, ${what}; medians of ${rounds} rounds`,
+      [
+        'runner',
+        'runs/s',
+        'CPU µs/run: Node',
+        'PostgreSQL',
+        'Muster is ×',
+        'insert with done-mark',
+      ],
+      rows,
+    ),
+  );
+  return contenders;
+}

@@ -1,0 +1,173 @@
+/** What every section of the bench beyond throughput is made of: a server, databases, a table, verdicts. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import type { Postgres } from '../../src/dev/postgres.ts';
+import { migrate } from '../../src/state/migrate.ts';
+
+export interface SectionContext {
+  readonly postgres: Postgres;
+  /** Sizes with which it only shows that everything works. */
+  readonly quick: boolean;
+  /** A folder on a disk, for whatever a section writes. */
+  readonly folder: string;
+  readonly say: (text: string) => void;
+}
+
+export interface Verdict {
+  readonly what: string;
+  readonly reached: number;
+  readonly aim: string;
+  readonly met: boolean;
+}
+
+export interface SectionResult {
+  /** For the JSON. */
+  readonly data: unknown;
+  readonly verdicts: readonly Verdict[];
+}
+
+export type Section = (context: SectionContext) => Promise<SectionResult>;
+
+export interface BenchDatabase {
+  readonly url: string;
+  readonly client: pg.Client;
+  /** Ends its connection and drops the database. */
+  drop(): Promise<void>;
+}
+
+/** A database of its own on the bench's server, with Muster's schema unless `bare`. */
+export async function createDatabase(
+  postgres: Pick<Postgres, 'url'>,
+  name: string,
+  bare = false,
+): Promise<BenchDatabase> {
+  const url = new URL(postgres.url);
+  url.pathname = name;
+  await asAdmin(postgres, [
+    `drop database if exists "${name}" with (force)`,
+    `create database "${name}"`,
+  ]);
+  const client = new pg.Client(url.href);
+  client.on('error', () => {}); // the server may go first
+  await client.connect();
+  if (!bare) await migrate(url.href, []);
+  return {
+    url: url.href,
+    client,
+    async drop() {
+      await client.end();
+      await asAdmin(postgres, [`drop database "${name}" with (force)`]);
+    },
+  };
+}
+
+async function asAdmin({ url }: Pick<Postgres, 'url'>, statements: string[]): Promise<void> {
+  const admin = new pg.Client(url);
+  await admin.connect();
+  try {
+    for (const statement of statements) await admin.query(statement);
+  } finally {
+    await admin.end();
+  }
+}
+
+/** A worker of the bench in a process of its own, told over IPC what to do, one order at a time. */
+export class Worker<Order extends object, Answer> {
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  /** Settles when the script has said that it is ready, by any message. */
+  static async start<O extends object, A>(script: string, start: object): Promise<Worker<O, A>> {
+    const file = fileURLToPath(new URL(script, import.meta.url));
+    const worker = new Worker<O, A>(
+      fork(file, [JSON.stringify(start)], { execArgv: ['--disable-warning=ExperimentalWarning'] }),
+    );
+    await worker.#answer();
+    return worker;
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  async ask(order: Order): Promise<Answer> {
+    const answer = this.#answer();
+    this.#child.send(order);
+    return answer;
+  }
+
+  async end(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const gone = once(this.#child, 'exit');
+    this.#child.disconnect();
+    await gone;
+  }
+
+  #answer(): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const failed = (code: number | null) => reject(new Error(`a worker ended with ${code}`));
+      this.#child.once('exit', failed);
+      this.#child.once('message', (answer) => {
+        this.#child.off('exit', failed);
+        resolve(answer as Answer);
+      });
+    });
+  }
+}
+
+/** The other side of {@link Worker}: obeys until its parent lets go or is gone. */
+export function obey<Order>(work: (order: Order) => Promise<unknown>): void {
+  process.on('message', (order) => {
+    void work(order as Order).then((answer) => process.send!(answer as object));
+  });
+  process.once('disconnect', () => process.exit(0));
+  process.send!({});
+}
+
+/** Lower median. */
+export function medianOf(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[(values.length - 1) >> 1]!;
+}
+
+export function percentile(values: readonly number[], p: number): number {
+  return values.toSorted((a, b) => a - b)[
+    Math.min(values.length - 1, Math.ceil(values.length * p) - 1)
+  ]!;
+}
+
+/** Columns aligned: text in the first to the left, everything else to the right. */
+export function grid(title: string, head: readonly string[], rows: readonly string[][]): string {
+  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]!.length)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((text, i) => (i === 0 ? text.padEnd(widths[i]!) : text.padStart(widths[i]!)))
+      .join('  ');
+  return ['', title, line(head), ...rows.map(line)].join('\n');
+}
+
+export function atLeast(what: string, reached: number, wanted: number): Verdict {
+  return { what, reached, aim: `≥ ${wanted}`, met: reached >= wanted };
+}
+
+export function atMost(what: string, reached: number, wanted: number): Verdict {
+  return { what, reached, aim: `≤ ${wanted}`, met: reached <= wanted };
+}
+
+export function verdictLine({ what, reached, aim, met }: Verdict): string {
+  return `${what}: ${Number(reached.toFixed(2))}; aim ${aim}, ${met ? 'met' : 'missed'}`;
+}
+
+export function whole(n: number): string {
+  return Math.round(n).toLocaleString('en');
+}
+
+/** Fails the bench where a result is not what it should be: a wrong answer has no speed. */
+export function same(what: string, got: unknown, wanted: unknown): void {
+  const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)];
+  if (a !== b) throw new Error(`${what}: it is ${a}, but it should be ${b}`);
+}
