@@ -112,7 +112,6 @@ async function conclude(
       throw error;
     }
   }
-  await tx.abandon(); // never opened, and from now on refused
   await tx.abandon(); // what the handler left running may not begin it now
   let doubtful = false;
   return insist(async () => {
