@@ -5,9 +5,11 @@
 with due as materialized (
   select o.id from muster.outbox o
   where o.function = any ($1::int[]) and o.sent_at is null and o.failed_at is null and o.due_at <= now()
-    and not exists (select from muster.outbox lower
-                    where lower.function = o.function and lower.key = o.key and lower.id < o.id
-                      and lower.sent_at is null and lower.failed_at is null)
+    -- no anti-join: it would read all that is not sent, for each event
+    and o.id = (select lower.id from muster.outbox lower
+                where lower.function = o.function and lower.key = o.key
+                  and lower.sent_at is null and lower.failed_at is null
+                order by lower.id limit 1)
   order by o.due_at
   limit $2
   for update skip locked

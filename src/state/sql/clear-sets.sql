@@ -13,7 +13,6 @@ with unwanted as (
     and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
 ),
 timers as (
-  delete from muster.timer t using unnest($2::text[]) as old (key) where t.function = $1 and t.key = old.key
+  delete from muster.timer where function = $1 and key = any ($2::text[])
 )
-delete from muster.outbox o using unnest($2::text[]) as old (key)
-where o.function = $1 and o.key = old.key and o.sent_at is not null;
+delete from muster.outbox where function = $1 and key = any ($2::text[]) and sent_at is not null;

@@ -4,14 +4,19 @@
 -- A run that is done says that the set was complete in time, whatever came later; of one that is
 -- running that is not known yet.
 -- $1 function  $2 key
-with due as materialized (
+with timer as materialized (
+  -- by key alone, before the conditions: else the planner takes the index of all that are not fired
+  select t.function, t.key, t.due_at, t.fired_at
+  from unnest($1::int[], $2::text[]) as mine (function, key)
+  join muster.timer t on t.function = mine.function and t.key = mine.key
+),
+due as materialized (
   select t.function, t.key, t.due_at, s.counts, f.name, f.overdue_after, f.need,
          s.key is not null and s.live > 0
            and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
            and r.state is distinct from 'done' as waits,
          r.state is not distinct from 'running' as running
-  from unnest($1::int[], $2::text[]) as mine (function, key)
-  join muster.timer t on t.function = mine.function and t.key = mine.key
+  from timer t
   join muster.function f on f.id = t.function
   left join muster.sets s on s.function = t.function and s.key = t.key
   left join muster.run r on r.function = t.function and r.key = t.key
@@ -19,7 +24,7 @@ with due as materialized (
 ),
 fired as (
   update muster.timer t set fired_at = now() from due
-  where due.waits and not due.running and t.function = due.function and t.key = due.key and t.fired_at is null
+  where due.waits and not due.running and t.function = due.function and t.key = due.key
   returning t.function, t.key
 ),
 held_back as (

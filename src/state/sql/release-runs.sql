@@ -1,12 +1,14 @@
 -- Gives back runs that were not finished, so that any pod may start them at once. No attempt is
 -- counted: the pod was told to stop.
 --
+-- The state is compared as text for the reason given in finish-runs.sql.
+--
 -- $1 function  $2 key  $3 token
 with held as materialized (
   select r.function, r.key
   from unnest($1::int[], $2::text[], $3::bigint[]) as mine (function, key, token)
   join muster.run r on r.function = mine.function and r.key = mine.key
-  where r.token = mine.token and r.state = 'running'
+  where r.token = mine.token and r.state::text = 'running'
   order by r.function, r.key
   for update of r
 )
