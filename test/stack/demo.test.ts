@@ -21,7 +21,7 @@ test(
     timeout: 90_000,
   },
   async ({ onTestFinished, road }) => {
-    await road.stack.broker(); // Maven has fetched everything by then
+    await road.stack.install(); // the time of the test is not for downloads
     const name = `test-${randomBytes(4).toString('hex')}`;
     onTestFinished(async () => {
       await until(() => left(name).length === 0);

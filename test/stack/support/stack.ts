@@ -15,7 +15,7 @@ export class Stack {
   #connect: Promise<Connect> | undefined;
 
   broker(): Promise<Broker> {
-    return (this.#broker ??= this.#install().then((it) =>
+    return (this.#broker ??= this.install().then((it) =>
       Broker.start(it, join(this.#folder, 'kafka')),
     ));
   }
@@ -29,7 +29,7 @@ export class Stack {
   async ownConnect(connectors: Connector[], offsetFlushInterval?: number): Promise<Connect> {
     const folder = join(this.#folder, `connect-${this.#connects.length}`);
     const broker = (await this.broker()).address;
-    const installation = await this.#install();
+    const installation = await this.install();
     const connect = await Connect.start({
       installation,
       folder,
@@ -52,7 +52,8 @@ export class Stack {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #install(): Promise<Installation> {
+  /** Fetches everything, the first time. */
+  install(): Promise<Installation> {
     return (this.#installation ??= install((line) => process.stdout.write(`stack: ${line}\n`)));
   }
 }
