@@ -169,7 +169,10 @@ async function openGraphile(options: JobsStart & { kind: 'graphile-worker' }): P
 }
 
 async function allHandled(jobs: number): Promise<void> {
-  for (; handled < jobs; await sleep(2));
+  for (;;) {
+    if (handled >= jobs) return;
+    await sleep(2);
+  }
 }
 
 async function openBoss(options: JobsStart & { kind: 'pg-boss' }): Promise<Work> {

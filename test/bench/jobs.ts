@@ -149,7 +149,7 @@ const EMPTY = {
   'pg-boss': ', pgboss.job',
 } as const;
 
-export async function jobs(context: SectionContext): Promise<SectionResult> {
+export async function measureJobs(context: SectionContext): Promise<SectionResult> {
   const count = context.quick ? 300 : 20_000;
   const rounds = context.quick ? 1 : 3;
   const measured = {

@@ -18,7 +18,8 @@ import {
 
 /** Loaded on demand: what one needs, the others do without. */
 const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
-  jobs: async () => (await import('./jobs.ts')).jobs,
+  jobs: async () => (await import('./jobs.ts')).measureJobs,
+  cold: async () => (await import('./cold.ts')).measureColdStart,
 };
 
 export const sectionNames = Object.keys(SECTIONS);
