@@ -32,7 +32,9 @@ interface Plan {
 
 for (const analyzed of [false, true]) {
   describe(analyzed ? 'with statistics' : 'without statistics', () => {
-    test('no statement reads a big table as a whole, and none joins by hashing or merging', async ({ db }) => {
+    test('no statement reads a big table as a whole, and none joins by hashing or merging', async ({
+      db,
+    }) => {
       await load(db, analyzed);
       const pod = await podOn(db, [pairOf()], { writers: 1 });
       const found: string[] = [];
@@ -41,7 +43,9 @@ for (const analyzed of [false, true]) {
         found.push(...flaws(name, await planOf(pod.database[pool], name)));
       }
       // a handler with writes of its own sends it on its own connection
-      found.push(...flaws('finish-runs of a handler', await planOf(pod.database.handlers, 'finish-runs')));
+      found.push(
+        ...flaws('finish-runs of a handler', await planOf(pod.database.handlers, 'finish-runs')),
+      );
       expect(found).toEqual([]);
     }, 60_000);
   });

@@ -1,7 +1,9 @@
 /** Processes that take runs, commit, fail, die and wake up too late, while events are filed beside them. */
 import { randomUUID } from 'node:crypto';
 import type { Random } from '../../../src/dev/random.ts';
+import type { FunctionDefinition } from '../../../src/function.ts';
 import { HandlerTx } from '../../../src/state/handler-tx.ts';
+import { purge } from '../../../src/state/purge.ts';
 import type { Lease } from '../../../src/state/store.ts';
 import type { Pod } from '../../support/pod.ts';
 
@@ -15,21 +17,37 @@ export interface Tally {
   buried: number;
   /** most runs at a time of functions with a bound */
   mostBounded: number;
+  /** rows removed by purges beside */
+  purged: number;
 }
+
+export const nothingYet = (): Tally => ({
+  committed: 0,
+  fenced: 0,
+  failed: 0,
+  released: 0,
+  buried: 0,
+  mostBounded: 0,
+  purged: 0,
+});
 
 export class Chaos {
   readonly #random: Random;
   readonly #tally: Tally;
+  /** Purged at any time, as soon as their sets are done. */
+  readonly #purged: readonly FunctionDefinition[];
   /** Leases of processes that died, each with the pod it was given to. */
   readonly #ghosts: [Pod, Lease][] = [];
 
-  constructor(random: Random, tally: Tally) {
+  constructor(random: Random, tally: Tally, purged: readonly FunctionDefinition[]) {
     this.#random = random;
     this.#tally = tally;
+    this.#purged = purged;
   }
 
   /** One thing that a process may do. */
   async act(pod: Pod): Promise<void> {
+    if (this.#purged.length > 0 && this.#random.chance(0.2)) return this.purge(pod);
     const [lease] = pod.leases.splice(0, 1);
     switch (this.#random.between(1, 8)) {
       case 1:
@@ -65,8 +83,21 @@ export class Chaos {
     for (;;) {
       await this.#claim(pod, 100);
       if (pod.leases.length === 0) return;
+      // nothing is filed any more, so what is due must be wanted
+      const { rows } = await pod.database.control.query(
+        `select key from muster.run where state = 'running' and not wanted`,
+      );
+      if (rows.length > 0) throw new Error(`claimed, though broken: ${JSON.stringify(rows)}`);
       for (const lease of pod.leases.splice(0)) await this.#commit(pod, lease);
     }
+  }
+
+  async purge(pod: Pod): Promise<void> {
+    const functions = this.#purged.map((definition, i) => ({
+      definition: { ...definition, keepFor: '0 seconds' as const },
+      served: pod.served[i]!,
+    }));
+    this.#tally.purged += (await purge(pod.database, functions, 86_400)).members;
   }
 
   async #claim(pod: Pod, limit: number): Promise<void> {
@@ -110,10 +141,11 @@ export class Chaos {
   /** A handler that writes one row, and its done-mark in the same transaction. */
   async #commit(pod: Pod, lease: Lease): Promise<void> {
     const tx = new HandlerTx(pod.database);
-    await tx.query('insert into effect (function, key, revision) values ($1, $2, $3)', [
+    await tx.query('insert into effect (function, key, revision, token) values ($1, $2, $3, $4)', [
       lease.function,
       lease.key,
       lease.revision,
+      lease.token,
     ]);
     const run = { lease, events: [] };
     const held = await tx.commit(async (client) => (await pod.runs.finish([run], client)).has(run));

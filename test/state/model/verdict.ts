@@ -1,15 +1,34 @@
 /** What the state holds, beside what the model says it must hold. */
 import type { Pod } from '../../support/pod.ts';
+import { misjudged, miscounted } from '../../support/state.ts';
+import type { TestDatabase } from '../../support/test.ts';
 import { completeOf, membersOf, type PlannedFunction } from './functions.ts';
 import type { Source } from './source.ts';
 
-/** Differences between state and model, in words; none if all is well. */
-export async function differences(
+/** Effects of an attempt that was not the one to mark its run done. */
+const BY_STRANGERS = `
+  select e.* from effect e join muster.run r on r.function = e.function and r.key = e.key
+  where e.function = $1 and (r.state <> 'done' or r.token <> e.token)`;
+
+/** What must not be there, whatever was purged. */
+export async function flaws(pod: Pod, db: TestDatabase): Promise<unknown> {
+  const ids = pod.served.map(({ id }) => id);
+  const twice = await db.query(
+    'select function, key, revision from effect where function = any ($1) group by 1, 2, 3 having count(*) > 1',
+    [ids],
+  );
+  const byStrangers = await Promise.all(ids.map((id) => db.query(BY_STRANGERS, [id])));
+  const found = [...twice, ...byStrangers.flat()];
+  return [...found, ...(await miscounted(db, ids)), ...(await misjudged(db, ids))];
+}
+
+/** What the model says, and what the state holds. */
+export async function compare(
   pod: Pod,
   plans: readonly PlannedFunction[],
   source: Source,
   history: readonly ReadonlySet<string>[],
-): Promise<unknown> {
+): Promise<{ expected: unknown; actual: unknown }> {
   const expected: unknown[] = [];
   const actual: unknown[] = [];
   for (const [i, plan] of plans.entries()) {
@@ -23,6 +42,7 @@ export async function differences(
       effects: [...complete].filter((key) => !skipped.has(key)).toSorted(),
       fromHistory: [...skipped].toSorted(),
       twice: [],
+      byStrangers: [],
       withoutDeadline: [],
       miscountedLive: [],
     });
@@ -73,6 +93,7 @@ async function stateOf(pod: Pod, i: number, complete: ReadonlySet<string>) {
       .map((run) => run.key)
       .toSorted(),
     twice: effects.filter(({ n }) => n > 1),
+    byStrangers: await query(BY_STRANGERS),
     withoutDeadline: await query(
       `select s.key from muster.sets s join muster.function f on f.id = s.function
        left join muster.run r on r.function = s.function and r.key = s.key

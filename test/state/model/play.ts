@@ -1,0 +1,104 @@
+/** Plays one history: many processes, all messages in any order, and chaos beside them. */
+import fc from 'fast-check';
+import { expect } from 'vitest';
+import { Random } from '../../../src/dev/random.ts';
+import type { Change } from '../../../src/state/change.ts';
+import type { Database } from '../../../src/state/database.ts';
+import { specify } from '../../../src/state/definition.ts';
+import { register } from '../../../src/state/register.ts';
+import { podWith, type Pod } from '../../support/pod.ts';
+import { Chaos, type Tally } from './chaos.ts';
+import { completeOf, define, functions, membersOf } from './functions.ts';
+import { life, Source, sourceRow, TABLES } from './source.ts';
+
+export const history = fc.record({
+  functions,
+  initial: fc.uniqueArray(fc.tuple(fc.constantFrom(...TABLES), sourceRow), {
+    maxLength: 8,
+    size: 'max',
+    selector: ([table, row]) => `${table}/${row.id}`,
+  }),
+  steps: life(80),
+  mode: fc.constantFrom('run' as const, 'skip' as const),
+  pods: fc.integer({ min: 2, max: 4 }),
+  schedule: fc.nat(),
+});
+
+export type History = typeof history extends fc.Arbitrary<infer T> ? T : never;
+
+export interface Played {
+  readonly pods: readonly Pod[];
+  readonly source: Source;
+  /** Per function the sets that were complete before Muster came. */
+  readonly known: readonly ReadonlySet<string>[];
+}
+
+/** `name` sets this history's tables and functions apart from those of others in the database. */
+export async function play(
+  databases: readonly Database[],
+  name: string,
+  plan: History,
+  tally: Tally,
+  purging: boolean,
+): Promise<Played> {
+  const random = new Random(plan.schedule);
+  const source = new Source(name, plan.initial);
+  const definitions = plan.functions.map((each, i) =>
+    define(each, `${name}-${i}`, source, plan.mode),
+  );
+  const served = [];
+  for (const each of definitions) served.push(await register(databases[0]!, specify(each)));
+  const pods: Pod[] = [];
+  for (const database of databases.slice(0, plan.pods)) {
+    pods.push(await podWith(database, served, { slots: random.between(0, 3) }));
+  }
+  const chaos = new Chaos(random, tally, purging ? definitions : []);
+  const initial = source.initialSnapshot();
+  const known = plan.functions.map((each) =>
+    plan.mode === 'run' ? new Set<string>() : completeOf(each, membersOf(each, source)),
+  );
+  if (plan.mode === 'skip') await deliver(initial, pods, chaos, random);
+  source.live(plan.steps);
+  const messages = [...initial, ...source.messages];
+  await deliver([...messages, ...messages.filter(() => random.chance(0.3))], pods, chaos, random);
+  await chaos.settle(pods);
+  if (purging) {
+    await chaos.purge(pods[0]!);
+    await deliver(messages, pods, chaos, random);
+    await chaos.settle(pods);
+  }
+  for (const pod of pods) await pod.runs.resign(pod.id);
+  return { pods, source, known };
+}
+
+/** Deals the messages in any order to the pods, which file them in batches of any size, all at once. */
+async function deliver(
+  messages: readonly Change[],
+  pods: readonly Pod[],
+  chaos: Chaos,
+  random: Random,
+): Promise<void> {
+  const hands = pods.map((): Change[] => []);
+  for (const message of shuffle(messages, random)) {
+    hands[random.between(0, pods.length - 1)]!.push(message);
+  }
+  await Promise.all(
+    pods.map(async (pod, i) => {
+      const hand = hands[i]!;
+      while (hand.length > 0) {
+        const batch = hand.splice(0, random.between(1, 20));
+        const acts = [1, 2, 3].filter(() => random.chance(0.5)).map(() => chaos.act(pod));
+        const outcomes = await Promise.all(batch.map((change) => pod.filing.file(change)));
+        expect(outcomes.filter(({ kind }) => kind === 'parked')).toEqual([]);
+        await Promise.all(acts);
+      }
+    }),
+  );
+}
+
+function shuffle<T>(items: readonly T[], random: Random): T[] {
+  return items
+    .map((item) => [random.next(), item] as const)
+    .toSorted(([a], [b]) => a - b)
+    .map(([, item]) => item);
+}
