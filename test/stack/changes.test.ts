@@ -3,7 +3,7 @@ import { Headband, newSeed } from '../../src/dev/headband.ts';
 import { until } from '../support/until.ts';
 import { test } from './support/test.ts';
 
-const LIMIT = { timeout: 90_000 };
+const LIMIT = { timeout: 120_000 };
 const seed = newSeed();
 
 test.for(['unordered', 'ordered'] as const)(

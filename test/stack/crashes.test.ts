@@ -75,7 +75,7 @@ test.for(['unordered', 'ordered'])(
     await road.processed(50);
     source.kill('SIGKILL');
     await writeOn(headband);
-    await headband.stop(); // its group waits 10 s for the dead member
+    await headband.stop();
     await road.startSourceProcess('--ordering', ordering);
 
     expect(await road.settled()).toMatchObject({ twice: 0, missing: 0 });

@@ -19,6 +19,8 @@ export interface KafkaSourceOptions extends EventOptions {
   readonly deadLetterSink?: string;
   /** Milliseconds; 5 s unless given, as there. */
   readonly commitInterval?: number;
+  /** A source that was killed is waited for so long, in milliseconds; 10 s unless given, as there. */
+  readonly sessionTimeout?: number;
   /** Told of partitions that come and go, and of what became of events. */
   readonly on?: (happening: Happening) => void;
 }
@@ -64,7 +66,7 @@ export class KafkaSource {
     });
     this.#consumer = this.#kafka.consumer({
       groupId: options.consumerGroup,
-      sessionTimeout: 10_000,
+      sessionTimeout: options.sessionTimeout ?? 10_000,
       rebalanceTimeout: 10_000,
       heartbeatInterval: 500,
       maxWaitTimeInMs: 200, // a further consumer waits for the end of this one's fetch

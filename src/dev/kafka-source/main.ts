@@ -30,6 +30,7 @@ const { topic, group, extension, retry, backoffPolicy, backoffDelay, timeout, ..
     .addOption(time('--timeout', 'no answer in this time is a failure', 'PT600S'))
     .option('--dead-letter-sink <url>', 'a URL, or kafka:<topic>; without it events are dropped')
     .addOption(time('--commit-interval', 'finished records are committed so often', 'PT5S'))
+    .addOption(time('--session-timeout', 'a killed source is waited for so long', 'PT10S'))
     .option('--namespace <name>', "the source's", 'default')
     .option('--name <name>', "the source's", 'kafka-source')
     .addOption(

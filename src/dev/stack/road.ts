@@ -147,6 +147,7 @@ export class KafkaRoad {
       initialOffset: 'earliest',
       delivery: DELIVERY,
       commitInterval: 1_000,
+      sessionTimeout: 3_000, // the next start waits for the end of one that was killed
       on: (happening) => this.#note(happening),
     });
     this.#ends.push(() => this.#source.stop());

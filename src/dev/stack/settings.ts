@@ -26,6 +26,7 @@ export function brokerSettings({
     'share.coordinator.state.topic.replication.factor': '1',
     'share.coordinator.state.topic.min.isr': '1',
     'share.coordinator.state.topic.num.partitions': '1',
+    'group.min.session.timeout.ms': '1000',
     'group.initial.rebalance.delay.ms': '0',
     // After kill -9 a broker waits for the session of its former self: 16 s with the defaults.
     'broker.session.timeout.ms': '3000',

@@ -23,6 +23,7 @@ import { TestProcess } from '../../support/process.ts';
 import type { TestDatabase } from '../../support/test.ts';
 import { until } from '../../support/until.ts';
 import type { Stack } from './stack.ts';
+import { lagOf, recordsOf, type TopicRecord } from './topic.ts';
 
 const MUSTER = fileURLToPath(new URL('../../../src/cli/muster.ts', import.meta.url));
 const SOURCE = fileURLToPath(new URL('../../../src/dev/kafka-source/main.ts', import.meta.url));
@@ -35,12 +36,6 @@ export const QUICK = {
   backoffDelay: 5,
   timeout: 10_000,
 } as const;
-
-/** One record of the table's topic. */
-export interface TopicRecord {
-  readonly key: string | null;
-  readonly value: string | null;
-}
 
 /** From a row's commit to its handler: PostgreSQL, Debezium, Kafka, a KafkaSource, `muster serve`. */
 export class Road {
@@ -202,7 +197,7 @@ export class Road {
   async startSourceProcess(...flags: string[]): Promise<TestProcess> {
     const broker = await this.stack.broker();
     const args = `--brokers ${broker.address} --topic ${this.topic} --sink ${this.url} --group ${this.name}
-      --initial-offset earliest --commit-interval PT1S
+      --initial-offset earliest --commit-interval PT1S --session-timeout PT3S
       --retry 1000 --backoff-policy linear --backoff-delay PT0.005S`;
     const process = new TestProcess(SOURCE, [...args.split(/\s+/), ...flags], {});
     this.#ends.push(async () => {
@@ -255,7 +250,7 @@ export class Road {
         [last[0].recording],
       );
       return rowCount! > 0;
-    }, 60_000);
+    }, 100_000);
     await until(async () => {
       await Promise.all(this.sources.map((each) => each.commit()));
       return (await this.lag()) === 0n;
@@ -268,45 +263,13 @@ export class Road {
   }
 
   /** Records of the topic that the consumer group has not committed. */
-  async lag(topic = this.topic, groupId = this.name): Promise<bigint> {
-    const admin = (await this.kafka()).admin();
-    await admin.connect();
-    try {
-      const ends = await admin.fetchTopicOffsets(topic);
-      const [committed] = await admin.fetchOffsets({ groupId, topics: [topic] });
-      return ends.reduce((sum, { partition, low, high }) => {
-        const offset = committed?.partitions.find((each) => each.partition === partition)?.offset;
-        return sum + BigInt(high) - BigInt(offset === undefined || offset === '-1' ? low : offset);
-      }, 0n);
-    } finally {
-      await admin.disconnect();
-    }
+  async lag(): Promise<bigint> {
+    return lagOf(await this.kafka(), this.topic, this.name);
   }
 
   /** Everything that the topic holds now. */
-  async records(topic = this.topic): Promise<TopicRecord[]> {
-    const kafka = await this.kafka();
-    const admin = kafka.admin();
-    await admin.connect();
-    const ends = await admin.fetchTopicOffsets(topic);
-    await admin.disconnect();
-    const open = new Map(ends.map(({ partition, low, high }) => [partition, [low, high] as const]));
-    const records: TopicRecord[] = [];
-    const consumer = kafka.consumer({ groupId: randomUUID(), maxWaitTimeInMs: 100 });
-    await consumer.connect();
-    await consumer.subscribe({ topic, fromBeginning: true });
-    for (const [partition, [low, high]] of open) if (low === high) open.delete(partition);
-    await consumer.run({
-      eachMessage: ({ partition, message }) => {
-        const { key, value, offset } = message;
-        records.push({ key: key?.toString() ?? null, value: value?.toString() ?? null });
-        if (BigInt(offset) + 1n >= BigInt(open.get(partition)?.[1] ?? 0)) open.delete(partition);
-        return Promise.resolve();
-      },
-    });
-    await until(() => open.size === 0);
-    await consumer.disconnect();
-    return records;
+  async records(): Promise<TopicRecord[]> {
+    return recordsOf(await this.kafka(), this.topic);
   }
 
   /** The sum of a counter of the function's, over labels that contain the text. */
