@@ -62,7 +62,7 @@ export async function measureColdStart(context: SectionContext): Promise<Section
   const { postgres, folder, quick, say } = context;
   const rounds = quick ? 1 : 9;
   const muster = await createDatabase(postgres, 'cold_muster');
-  const bare = await createDatabase(postgres, 'cold_bare', true);
+  const bare = await createDatabase(postgres, 'cold_bare', 'empty');
   await bare.client.query('create table event (id text primary key, row jsonb not null)');
   const variants = await makeVariants(folder, muster.url, bare.url);
   const limited = cpuLimiter();
@@ -72,11 +72,11 @@ export async function measureColdStart(context: SectionContext): Promise<Section
   try {
     for (let round = -1; round < rounds; round++) {
       for (const limit of limits) {
-        for (const variant of variants) {
-          const ms = await start(variant, limit, limited);
+        for (const each of variants) {
+          const ms = await start(each, limit, limited);
           if (round < 0) continue; // fills the page cache, writes caches, registers functions
           const name = labelOf(limit);
-          variant.times.set(name, [...(variant.times.get(name) ?? []), ms]);
+          each.times.set(name, [...(each.times.get(name) ?? []), ms]);
         }
       }
     }
@@ -89,11 +89,11 @@ export async function measureColdStart(context: SectionContext): Promise<Section
 
   const labels = limits.map(labelOf);
   const base = variants.at(-1)!;
-  const rows = variants.map((variant) => [
-    variant.name,
+  const rows = variants.map((each) => [
+    each.name,
     ...labels.flatMap((label) => [
-      median(variant, label).toFixed(0),
-      (median(variant, label) / median(base, label)).toFixed(2),
+      median(each, label).toFixed(0),
+      (median(each, label) / median(base, label)).toFixed(2),
     ]),
   ]);
   const head = ['started', ...labels.flatMap((label) => [`${label}: ms`, '×'])];

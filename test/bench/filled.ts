@@ -8,9 +8,12 @@ export interface Filling {
   readonly rowsPerSet: number;
   /** `ready`: complete, its run due; `done`: and run; `waiting`: one row short, with a deadline. */
   readonly state: 'ready' | 'done' | 'waiting';
+  /** Rows that are there of a set that waits; all but one unless given. */
+  readonly held?: number;
 }
 
 /** As workload.ts makes them: the uuid of a recording, and its only span. */
+const RECORDING = `'0193b000-0000-7000-8000-' || lpad(to_hex(s), 12, '0')`;
 const KEY = `format('["0193b000-0000-7000-8000-%s","[0,60000000000)"]', lpad(to_hex(s), 12, '0'))`;
 /** Ids above those of any event that is sent. */
 const ID = `format('0193b002-0000-7000-8000-%s', lpad(to_hex(s * $3 + m), 12, '0'))`;
@@ -21,20 +24,25 @@ const ID = `format('0193b002-0000-7000-8000-%s', lpad(to_hex(s * $3 + m), 12, '0
  */
 export async function fillSets(
   client: pg.Client,
-  { from, sets, rowsPerSet, state }: Filling,
+  {
+    from,
+    sets,
+    rowsPerSet,
+    state,
+    held = state === 'waiting' ? rowsPerSet - 1 : rowsPerSet,
+  }: Filling,
 ): Promise<void> {
   const { rows } = await client.query<{ id: number }>(
     `select id from muster.function where name = 'bench'`,
   );
   const fn = rows[0]!.id;
-  const held = state === 'waiting' ? rowsPerSet - 1 : rowsPerSet;
   const range = [from, from + sets - 1];
   await client.query(
     `insert into muster.member (function, lane, id, version, at, key, held, live, columns, since)
      select $4::int, lane, id, 8, $5::bigint, key, true, true,
-            jsonb_build_object('id', id, 'span', '[0,60000000000)', 'recording', key::jsonb ->> 0,
+            jsonb_build_object('id', id, 'span', '[0,60000000000)', 'recording', recording,
                                'sensor_type', (array['eeg', 'accelerometer'])[lane]), now()
-     from (select 1 + (m >= $3 / 2)::int as lane, ${KEY} as key, ${ID} as id
+     from (select 1 + (m >= $3 / 2)::int as lane, ${RECORDING} as recording, ${KEY} as key, ${ID} as id
            from generate_series($1::bigint, $2::bigint) s, generate_series(0::bigint, $6::bigint - 1) m) x
      where $3::bigint > 0`,
     [...range, rowsPerSet, fn, Date.now() - 86_400_000, held],
@@ -43,7 +51,7 @@ export async function fillSets(
     `insert into muster.sets (function, key, counts, live)
      select $3::int, ${KEY}, array[$4::int, $5::int] || array_fill(0, array[14]), $4::int + $5::int
      from generate_series($1::bigint, $2::bigint) s`,
-    [...range, fn, rowsPerSet / 2, held - rowsPerSet / 2],
+    [...range, fn, Math.min(held, rowsPerSet / 2), Math.max(0, held - rowsPerSet / 2)],
   );
   if (state === 'waiting') {
     await client.query(

@@ -93,7 +93,8 @@ class Contender {
   static async enter(entry: Entry, postgres: SectionContext['postgres']): Promise<Contender> {
     const { kind } = entry.settings;
     const name = `jobs ${entry.name} ${entry.settings.insert ? 'insert' : 'noop'}`;
-    const db = await createDatabase(postgres, name.replaceAll(/\W+/g, '_'), kind !== 'muster');
+    const content = kind === 'muster' ? 'schema' : 'empty';
+    const db = await createDatabase(postgres, name.replaceAll(/\W+/g, '_'), content);
     await db.client.query('create table effect (job text not null)');
     const start = { ...entry.settings, url: db.url };
     return new Contender(entry, db, await Worker.start('jobs-worker.ts', start));

@@ -37,22 +37,32 @@ export interface BenchDatabase {
   drop(): Promise<void>;
 }
 
-/** A database of its own on the bench's server, with Muster's schema unless `bare`. */
+/** A database of its own on the bench's server: empty, with Muster's schema, or the copy of another. */
 export async function createDatabase(
   postgres: Pick<Postgres, 'url'>,
   name: string,
-  bare = false,
+  content: 'empty' | 'schema' | { readonly copyOf: string } = 'schema',
+): Promise<BenchDatabase> {
+  const copied = typeof content === 'object';
+  await asAdmin(postgres, [
+    `drop database if exists "${name}" with (force)`,
+    `create database "${name}"${copied ? ` template "${content.copyOf}" strategy file_copy` : ''}`,
+  ]);
+  const database = await attach(postgres, name);
+  if (content === 'schema') await migrate(database.url, []);
+  return database;
+}
+
+/** A database that is there. */
+export async function attach(
+  postgres: Pick<Postgres, 'url'>,
+  name: string,
 ): Promise<BenchDatabase> {
   const url = new URL(postgres.url);
   url.pathname = name;
-  await asAdmin(postgres, [
-    `drop database if exists "${name}" with (force)`,
-    `create database "${name}"`,
-  ]);
   const client = new pg.Client(url.href);
   client.on('error', () => {}); // the server may go first
   await client.connect();
-  if (!bare) await migrate(url.href, []);
   return {
     url: url.href,
     client,

@@ -20,6 +20,7 @@ import {
 const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   jobs: async () => (await import('./jobs.ts')).measureJobs,
   cold: async () => (await import('./cold.ts')).measureColdStart,
+  growth: async () => (await import('./growth.ts')).measureGrowth,
 };
 
 export const sectionNames = Object.keys(SECTIONS);

@@ -1,0 +1,30 @@
+/** The engine of one cell of growth.ts, with events that call its door from within the process. */
+import { readConfig } from '../../src/config.ts';
+import { startEngine } from '../../src/engine.ts';
+import type { Log } from '../../src/function.ts';
+import { createMetrics } from '../../src/metrics.ts';
+import { callers } from './load.ts';
+import { obey } from './section.ts';
+import { changeOf, definitionOf, type Workload } from './workload.ts';
+
+export interface GrowthStart {
+  readonly url: string;
+  readonly workload: Workload;
+}
+
+export interface GrowthOrder {
+  readonly inFlight: number;
+  readonly seconds: number;
+  readonly from: number;
+}
+
+const { url, workload } = JSON.parse(process.argv[2]!) as GrowthStart;
+const log: Log = { info() {}, warn() {}, error: (fields, text) => console.error(text, fields) };
+const quiet = { CLAIM_SECONDS: '60', LEASE_SECONDS: '600', CONCURRENCY: '256' };
+const config = readConfig({ ...quiet, DATABASE_URL: url });
+const engine = await startEngine(config, [definitionOf(workload)], log, createMetrics());
+obey<GrowthOrder>(({ inFlight, seconds, from }) =>
+  callers(inFlight, seconds, from, async (n) => {
+    await engine.filing.file(changeOf(n, workload));
+  }),
+);
