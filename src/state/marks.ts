@@ -9,12 +9,19 @@ interface Mark {
   epoch: number;
   lsn: bigint;
   at: number;
+  /** Commit time of the first streamed change. */
+  streamedAt: number;
   dirty: boolean;
 }
 
 /** What a position says about its source's log. */
 export type Judgement =
-  | { readonly kind: 'fine'; readonly epoch: number }
+  | {
+      readonly kind: 'fine';
+      readonly epoch: number;
+      /** Had the source begun to stream before this change? */
+      readonly streaming: boolean;
+    }
   | { readonly kind: 'ahead' | 'restarted'; readonly detail: string };
 
 /**
@@ -28,6 +35,7 @@ export type Judgement =
 export class Marks {
   readonly #database: Database;
   readonly #marks = new Map<string, Mark>();
+  #firstIsUnsaved = false;
 
   constructor(database: Database) {
     this.#database = database;
@@ -40,12 +48,17 @@ export class Marks {
    */
   judge(change: RowChange | TruncateChange): Judgement {
     const mark = this.#marks.get(change.source);
-    if (change.lsn === null || (change.kind === 'row' && change.op === 'r')) {
-      return { kind: 'fine', epoch: mark?.epoch ?? 0 };
-    }
+    const fine = {
+      kind: 'fine',
+      epoch: mark?.epoch ?? 0,
+      streaming: mark !== undefined && mark.streamedAt < change.at,
+    } as const;
+    if (change.lsn === null || (change.kind === 'row' && change.op === 'r')) return fine;
     if (mark === undefined) {
-      this.#marks.set(change.source, { epoch: 0, lsn: change.lsn, at: change.at, dirty: true });
-      return { kind: 'fine', epoch: 0 };
+      const { lsn, at } = change;
+      this.#marks.set(change.source, { epoch: 0, lsn, at, streamedAt: at, dirty: true });
+      this.#firstIsUnsaved = true;
+      return fine;
     }
     if (change.lsn < mark.lsn) {
       if (mark.lsn > 0n && change.at > mark.at + JUMP_BACK_MS) {
@@ -67,42 +80,59 @@ export class Marks {
       mark.at = Math.max(mark.at, change.at);
       mark.dirty = true;
     }
-    return { kind: 'fine', epoch: mark.epoch };
+    if (change.at < mark.streamedAt) {
+      mark.streamedAt = change.at;
+      mark.dirty = true;
+    }
+    return fine;
+  }
+
+  /** That a source has begun to stream must be known before its first change is filed: see {@link Filing}. */
+  async saveFirst(): Promise<void> {
+    if (this.#firstIsUnsaved) await this.exchange();
   }
 
   /** Writes what is new here, and reads what is new elsewhere (another pod's marks, an epoch bump). */
   async exchange(): Promise<void> {
     const dirty = [...this.#marks].filter(([, mark]) => mark.dirty);
-    for (const [, mark] of dirty) mark.dirty = false;
     if (dirty.length > 0) {
       await this.#database.control.query(
-        `insert into muster.source as s (name, epoch, lsn, at)
-         select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) as mine (name, epoch, lsn, at) order by name collate "C"
-         on conflict (name) do update set lsn = excluded.lsn, at = excluded.at, updated_at = now()
-         where s.epoch = excluded.epoch and s.lsn < excluded.lsn`,
+        `insert into muster.source as s (name, epoch, lsn, at, streamed_at)
+         select * from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[])
+                         as mine (name, epoch, lsn, at, streamed_at) order by name collate "C"
+         on conflict (name) do update
+         set lsn = greatest(s.lsn, excluded.lsn),
+             at = case when s.lsn < excluded.lsn then excluded.at else s.at end,
+             streamed_at = least(s.streamed_at, excluded.streamed_at), updated_at = now()
+         where s.epoch = excluded.epoch
+           and (s.lsn < excluded.lsn or s.streamed_at > excluded.streamed_at)`,
         [
           dirty.map(([name]) => name),
           dirty.map(([, mark]) => mark.epoch),
           dirty.map(([, mark]) => mark.lsn),
           dirty.map(([, mark]) => mark.at),
+          dirty.map(([, mark]) => mark.streamedAt),
         ],
       );
+      for (const [, mark] of dirty) mark.dirty = false;
     }
+    this.#firstIsUnsaved = false;
     const { rows } = await this.#database.control.query<{
       name: string;
       epoch: number;
       lsn: string;
       at: string;
-    }>('select name, epoch, lsn, at from muster.source');
+      streamedAt: string;
+    }>('select name, epoch, lsn, at, streamed_at as "streamedAt" from muster.source');
     for (const row of rows) {
       const mark = this.#marks.get(row.name);
+      const streamedAt = Math.min(Number(row.streamedAt), mark?.streamedAt ?? Infinity);
       if (mark === undefined || mark.epoch < row.epoch || mark.lsn < BigInt(row.lsn)) {
-        this.#marks.set(row.name, {
-          epoch: row.epoch,
-          lsn: BigInt(row.lsn),
-          at: Number(row.at),
-          dirty: false,
-        });
+        const { epoch, lsn, at } = row;
+        const newer = { epoch, lsn: BigInt(lsn), at: Number(at), streamedAt, dirty: false };
+        this.#marks.set(row.name, newer);
+      } else {
+        mark.streamedAt = streamedAt;
       }
     }
   }

@@ -49,7 +49,7 @@ export async function register(
       );
     }
     // The barrier: waits for batches filed by the old rule, and those that wait for it see the new one.
-    await client.query('lock table muster.member in share mode');
+    await client.query('lock table muster.barrier in share mode');
     const laneOf = await assignLanes(client, stored.id, specification);
     const generation = stored.generation + 1;
     const { need, gateNeed, gateOf } = compile(specification, laneOf);

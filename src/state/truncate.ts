@@ -19,7 +19,7 @@ const PAGE = 256;
  */
 export async function raiseFloors(database: Database, truncation: Truncation): Promise<void> {
   await transaction(database.control, async (client) => {
-    await client.query('lock table muster.member in share mode');
+    await client.query('lock table muster.barrier in share mode');
     await client.query(
       `update muster.part set floor_version = $3, floor_at = $4
        from unnest($1::int[], $2::smallint[]) as mine (function, lane)

@@ -30,6 +30,7 @@ test('of twenty migrations at once one does the work, and the next time there is
   expect(applied.filter((names) => names.length > 0)).toEqual([['001_state', '001_processed']]);
   const tables = await tablesOf(url);
   expect(tables).toEqual([
+    'muster.barrier',
     'muster.definition',
     'muster.function',
     'muster.member',

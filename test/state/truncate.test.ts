@@ -67,3 +67,16 @@ test('a truncate that comes again, or after a later one, takes nothing more', as
   await pod.filing.file(change('c', FAR + 7, { id: 'old', k: 'x', kind: 'b' }));
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
 });
+
+test('neither truncate nor intake waits for a vacuum', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(partA('x'));
+  const release = await hold(
+    db,
+    'lock table muster.member, muster.sets in share update exclusive mode',
+  );
+  await pod.filing.file(truncate(FAR));
+  await podOn(db, [pairOf({ overdueAfter: '1 hour' })]);
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([]);
+  await release();
+});

@@ -63,6 +63,7 @@ create table muster.source (
   epoch      int not null default 0,
   lsn        bigint not null,
   at         bigint not null,
+  streamed_at bigint not null,         -- commit time of the first streamed change, epoch ms
   updated_at timestamptz not null default now()
 );
 
@@ -90,6 +91,11 @@ create table muster.sets (
   live     int not null,               -- rows held that are not history
   primary key (function, key)
 ) with (fillfactor = 60);
+
+-- Always empty. Every filing statement is a writer of it, so that a lock on it waits for the batches
+-- under way, and makes the next ones wait before they take their snapshot. A table of its own: the same
+-- lock on member would wait for a vacuum, which may take an hour, with all intake behind it.
+create table muster.barrier ();
 
 create type muster.run_state as enum ('ready', 'running', 'done', 'failed');
 

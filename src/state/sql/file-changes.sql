@@ -15,7 +15,10 @@
 -- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 live  $11 columns  $12 holes
 -- $13 function and $14 key of sets to hold against the rule again, without a change
 -- $15 pod  $16 free handler slots: so many new runs are born leased
-with current as materialized (
+with barrier as (
+  delete from muster.barrier -- see there
+),
+current as materialized (
   select not exists (
     select from unnest($1::int[], $2::int[]) as mine (id, generation)
     join muster.function f on f.id = mine.id
