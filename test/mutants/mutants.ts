@@ -113,10 +113,11 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/state/poison.test.ts'],
   },
   {
-    name: 'a deleted row leaves no tombstone',
-    file: 'src/state/member.ts',
-    find: "    if (change.op === 'd') {\n",
-    replace: "    if (change.op === 'd' && rows.length > 99) {\n",
+    name: 'a delete of a row that is not known leaves no tombstone',
+    file: FILE_CHANGES,
+    find: 'where (select is_current from current)\n  order by',
+    replace:
+      'where (select is_current from current) and (c.key is not null or exists (select from muster.member o where o.function = c.function and o.lane = c.lane and o.id = c.id))\n  order by',
     tests: ['test/state/arrival.test.ts'],
   },
   {

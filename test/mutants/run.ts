@@ -116,12 +116,12 @@ function runTests(copy: string, files: readonly string[], bail: boolean): Run {
     `--outputFile=${output}`,
     ...(bail ? ['--bail=1'] : []),
   ];
-  const { status, signal } = spawnSync(process.execPath, [vitest, ...args], {
+  const { status, error } = spawnSync(process.execPath, [vitest, ...args], {
     cwd: copy,
     stdio: 'ignore',
     timeout: bail ? PATIENCE_MS : 5 * PATIENCE_MS,
   });
-  if (signal !== null) return { kind: 'hangs' };
+  if ((error as { code?: string } | undefined)?.code === 'ETIMEDOUT') return { kind: 'hangs' };
   let report: Report;
   try {
     report = JSON.parse(readFileSync(output, 'utf8')) as Report;
