@@ -76,6 +76,7 @@ export class Filing {
     const functions = this.#onTable.get(change.table);
     if (functions === undefined) return { kind: 'unwanted' };
     const judgement = this.#marks.judge(change);
+    if (this.#marks.firstIsUnsaved) await this.#saveMarks();
     switch (judgement.kind) {
       case 'ahead':
         return this.#park(change.origin, 'position-ahead', judgement.detail);
@@ -84,7 +85,11 @@ export class Filing {
       case 'fine':
         return change.kind === 'truncate'
           ? this.#truncate(change, judgement.epoch, functions)
-          : this.#fileRow(change, judgement.epoch, functions);
+          : this.#fileRow(
+              judgement.streaming ? asRecovery(change) : change,
+              judgement.epoch,
+              functions,
+            );
     }
   }
 
@@ -108,6 +113,14 @@ export class Filing {
       }
     }
     return explanations;
+  }
+
+  async #saveMarks(): Promise<void> {
+    try {
+      await this.#marks.exchange();
+    } catch (error) {
+      throw unavailable(error);
+    }
   }
 
   async #park(origin: Origin, reason: ParkReason, detail: string): Promise<Outcome> {
@@ -193,6 +206,15 @@ export class Filing {
       throw unavailable(error);
     }
   }
+}
+
+/**
+ * An initial snapshot that was taken after the source had begun to stream is no history: the connector
+ * lost its place (a new slot, a crash before its first stored offset) and reads everything again, also
+ * what was written meanwhile and never streamed.
+ */
+function asRecovery(change: RowChange): RowChange {
+  return change.snapshot === 'initial' ? { ...change, snapshot: 'incremental' } : change;
 }
 
 /**

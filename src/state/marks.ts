@@ -87,9 +87,9 @@ export class Marks {
     return fine;
   }
 
-  /** That a source has begun to stream must be known before its first change is filed: see {@link Filing}. */
-  async saveFirst(): Promise<void> {
-    if (this.#firstIsUnsaved) await this.exchange();
+  /** A source has begun to stream, which other processes must know before its first change is filed. */
+  get firstIsUnsaved(): boolean {
+    return this.#firstIsUnsaved;
   }
 
   /** Writes what is new here, and reads what is new elsewhere (another pod's marks, an epoch bump). */

@@ -157,7 +157,7 @@ test('a change of the next epoch replaces one of the last, in both orders', asyn
     ];
     for (const epoch of [first!, second!]) {
       await db.query('delete from muster.source');
-      await db.query(`insert into muster.source values ('test', $1, 0, 0)`, [epoch]);
+      await db.query(`insert into muster.source values ('test', $1, 0, 0, 0)`, [epoch]);
       const fresh = await podOn(db, [kept]);
       await fresh.marks.exchange();
       expect(await fresh.filing.file(sent[epoch]!)).toEqual({ kind: 'filed' });

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { change, read } from '../support/changes.ts';
-import { pairOf } from '../support/pair.ts';
+import { pairOf, partA } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { runsOf, setsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
@@ -81,4 +81,28 @@ test("history 'run' runs what the initial snapshot completes", async ({ db }) =>
   const pod = await podOn(db, [pairOf({ history: 'run' })], { slots: 4 });
   for (const row of [a, b]) await pod.filing.file(read(0, row));
   expect(await runsOf(db)).toEqual([running]);
+});
+
+test('an initial snapshot taken after the source began to stream is recovery: what it completes runs', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 2 });
+  const other = await podOn(db, [pairOf()], { slots: 2 });
+  await pod.filing.file(read(0, { id: 1, k: 'old', kind: 'a' }));
+  await pod.filing.file(read(0, { id: 2, k: 'old', kind: 'b' }));
+  await pod.filing.file(partA('streamed'));
+  // the connector lost its place and reads everything again, also what it never streamed
+  await other.marks.exchange();
+  for (const [id, k, kind] of [
+    [1, 'old', 'a'],
+    [2, 'old', 'b'],
+    [3, 'missed', 'a'],
+    [4, 'missed', 'b'],
+  ] as const) {
+    await other.filing.file(read(60_000, { id, k, kind }));
+  }
+  expect(await runsOf(db)).toMatchObject([
+    { key: 'missed', revision: 1, state: 'running' },
+    { key: 'old', revision: 0, state: 'done' },
+  ]);
 });

@@ -64,7 +64,7 @@ test('marks are shared: a pod that starts knows where the others are, and an epo
   expect(judge(two, 10, 6 * MINUTE)).toBe('restarted');
   await db.query(`update muster.source set epoch = epoch + 1, lsn = 0, at = 0`);
   await one.marks.exchange();
-  expect(one.marks.judge(at(10, 6 * MINUTE))).toEqual({ kind: 'fine', epoch: 1 });
+  expect(one.marks.judge(at(10, 6 * MINUTE))).toMatchObject({ kind: 'fine', epoch: 1 });
   // a mark of the old epoch is not written over the new one
   expect(judge(two, 6 * GIB, 0)).toBe('fine');
   await two.marks.exchange();
