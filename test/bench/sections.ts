@@ -18,9 +18,11 @@ import {
 
 /** Loaded on demand: what one needs, the others do without. */
 const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
+  hot: async () => (await import('./hot.ts')).measureHotKeys,
   jobs: async () => (await import('./jobs.ts')).measureJobs,
   cold: async () => (await import('./cold.ts')).measureColdStart,
   growth: async () => (await import('./growth.ts')).measureGrowth,
+  recovery: async () => (await import('./recovery.ts')).measureRecovery,
 };
 
 export const sectionNames = Object.keys(SECTIONS);
