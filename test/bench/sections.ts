@@ -23,6 +23,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   cold: async () => (await import('./cold.ts')).measureColdStart,
   growth: async () => (await import('./growth.ts')).measureGrowth,
   recovery: async () => (await import('./recovery.ts')).measureRecovery,
+  poll: async () => (await import('./poll.ts')).measurePoll,
 };
 
 export const sectionNames = Object.keys(SECTIONS);
