@@ -1,0 +1,79 @@
+/** `muster serve` with a function of the bench's own, as recovery.ts and road.ts need it. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../../src/dev/free-port.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Where handlers note their starts. */
+export const STARTED = `create table started (
+  key text, attempt int, pid int, at_ms float8, at timestamptz not null default clock_timestamp())`;
+
+/** Notes its start where the bench can see it, outside of its transaction; then works for `ms`. */
+const FUNCTION = `
+import pg from 'pg';
+import { definitionOf } from '../test/bench/workload.ts';
+const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'], max: 4 });
+pool.on('error', () => {});
+export default {
+  ...definitionOf({ rowsPerSet: 2, timers: true, completes: true }),
+  async handle(set: { keyText: string }, context: { attempt: number; signal: AbortSignal }) {
+    const begun = Date.now();
+    await pool.query('insert into started (key, attempt, pid, at_ms) values ($1, $2, $3, $4)', [set.keyText, context.attempt, process.pid, begun]);
+    const ms = Number(process.env['HANDLER_MS']);
+    await new Promise((resolve) => setTimeout(resolve, ms));
+  },
+};
+`;
+
+export interface Pod {
+  readonly child: ChildProcess;
+  readonly url: string;
+}
+
+/** The sources, with a `functions/` of one function of the bench's. */
+export function layOut(home: string): void {
+  rmSync(home, { recursive: true, force: true });
+  mkdirSync(join(home, 'functions'), { recursive: true });
+  for (const name of ['src', 'test', 'package.json'])
+    cpSync(join(ROOT, name), join(home, name), { recursive: true });
+  symlinkSync(join(ROOT, 'node_modules'), join(home, 'node_modules'));
+  writeFileSync(join(home, 'functions/bench.ts'), FUNCTION);
+}
+
+export async function startPod(
+  home: string,
+  url: string,
+  settings: Readonly<Record<string, string>>,
+): Promise<Pod> {
+  const port = await freePort();
+  const child = spawn(process.execPath, [join(home, 'src/cli/muster.ts'), 'serve'], {
+    env: {
+      PATH: process.env['PATH'],
+      DATABASE_URL: url,
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      LOG_LEVEL: 'error',
+      DRAIN_SECONDS: '1',
+      ...settings,
+    },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const ready = () => fetch(`http://127.0.0.1:${port}/health/readiness`).catch(() => null);
+  while ((await ready())?.ok !== true) {
+    if (child.exitCode !== null) throw new Error(`muster serve ended with ${child.exitCode}`);
+    await sleep(20);
+  }
+  return { child, url: `http://127.0.0.1:${port}/` };
+}
+
+export async function endPod({ child }: Pod, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill(signal);
+  await gone;
+}
