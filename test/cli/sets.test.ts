@@ -45,6 +45,14 @@ const test = base.extend<{ cli: Cli }>({
           (await db.query('select state from muster.run where key = $1', [k]))[0]?.['state'],
       );
 
+    // history is what a snapshot reads before the source begins to stream
+    await engine.filing.file(
+      read(10, { id: 'old-order', k: 'history', kind: 'order', state: 'paid' }),
+    );
+    await engine.filing.file(
+      read(10, { id: 'old-payment', k: 'history', kind: 'payment', state: 'paid' }),
+    );
+
     for (const k of ['done', 'failed', 'running', 'complete']) {
       await file(k, 'order');
       await file(k, 'payment');
@@ -62,12 +70,6 @@ const test = base.extend<{ cli: Cli }>({
     );
     await until(
       async () => (await db.query('select from muster.timer where fired_at is not null')).length,
-    );
-    await engine.filing.file(
-      read(10, { id: 'old-order', k: 'history', kind: 'order', state: 'paid' }),
-    );
-    await engine.filing.file(
-      read(10, { id: 'old-payment', k: 'history', kind: 'payment', state: 'paid' }),
     );
     await until(
       async () =>
