@@ -33,11 +33,15 @@ export async function claimOutbox(
   limit: number,
   seconds: number,
 ): Promise<DueEvent[]> {
-  const { rows } = await database.control.query<DueEvent>({
-    ...CLAIM_OUTBOX,
-    values: [functions, limit, seconds],
-  });
-  return rows;
+  for (;;) {
+    const { rows } = await database.control.query<DueEvent & { lookedAt: number }>({
+      ...CLAIM_OUTBOX,
+      values: [functions, limit, seconds],
+    });
+    // without an event there is one row, that says how many were looked at and put off
+    const due = rows.filter((row) => row.id !== null);
+    if (due.length > 0 || rows[0]!.lookedAt === 0) return due;
+  }
 }
 
 export async function settleOutbox(

@@ -174,9 +174,34 @@ test('two pods that look at the same moment take each event once, and of a set o
   // whoever took y0 died: it comes back by itself
   await db.query(`update muster.outbox set due_at = due_at - interval '61 seconds'`);
   expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([
-    ['y0', 2],
     ['x1', 2],
+    ['y0', 2],
   ]);
+});
+
+test('events behind one that is not taken are looked at once, and found again when it is sent', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await db.query(
+    `insert into muster.outbox (function, key, event_id, type, subject, due_at)
+     select 1, 'set' || i, i || '/' || n, 't', 's', now() + case when n = 0 then interval '1 minute' else '0' end
+     from generate_series(1, 1000) i, generate_series(0, 2) n order by n, i`,
+  );
+  const due = () =>
+    db.query(
+      'select event_id from muster.outbox where due_at <= now() and sent_at is null and failed_at is null order by id',
+    );
+  expect((await due()).length).toBe(2000);
+  expect(await take(pod)).toEqual([]);
+  expect(await due()).toEqual([]);
+  await settleOutbox(pod.database, [
+    { id: '1', kind: 'sent' },
+    { id: '2', kind: 'failed', error: 'no' },
+    { id: '3', kind: 'again', error: 'later', waitMs: 60_000 },
+  ]);
+  expect(await due()).toEqual([{ event_id: '1/1' }, { event_id: '2/1' }]);
+  expect((await take(pod)).map(({ eventId }) => eventId)).toEqual(['1/1', '2/1']);
 });
 
 test('what was sent stays sent, whatever a slower pod says of it', async ({ db }) => {

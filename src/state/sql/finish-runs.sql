@@ -27,8 +27,10 @@ done as (
   returning r.function, r.key, held.n
 ),
 sent as (
-  insert into muster.outbox (function, key, event_id, type, subject, data)
-  select done.function, done.key, e.event_id, e.type, e.subject, e.data::json
+  -- only the first is due: settle-outbox.sql wakes the next
+  insert into muster.outbox (function, key, event_id, type, subject, data, due_at)
+  select done.function, done.key, e.event_id, e.type, e.subject, e.data::json,
+         now() + case when lag(e.n) over (partition by e.n order by e.nth) is null then interval '0' else interval '1 minute' end
   from unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[]) with ordinality
          as e (n, event_id, type, subject, data, nth)
   join done on done.n = e.n
