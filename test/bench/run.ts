@@ -13,6 +13,7 @@ import { startPostgres } from '../../src/dev/postgres.ts';
 import { Fighter, type Cell, type Measured } from './arena.ts';
 import type { Contender } from './contender.ts';
 import { aims, describeMachine, fastest, table } from './report.ts';
+import { runSections, sectionNames } from './sections.ts';
 import type { Workload } from './workload.ts';
 
 const { values: options } = parseArgs({
@@ -22,9 +23,12 @@ const { values: options } = parseArgs({
     seconds: { type: 'string' },
     rounds: { type: 'string' },
     'in-flight': { type: 'string', multiple: true },
-    only: { type: 'string', multiple: true, default: ['http', 'process', 'features'] },
+    only: { type: 'string', multiple: true },
   },
 });
+/** `--only http,jobs` is `--only http --only jobs`; sections.test.ts sees to the sections' quick runs. */
+const parts = ['http', 'process', 'features', ...(options.quick ? [] : sectionNames)];
+const only = options.only?.flatMap((each) => each.split(',')) ?? parts;
 const seconds = Number(options.seconds ?? (options.quick ? 0.1 : 2));
 const warmUp = options.quick ? seconds : 4;
 const rounds = Number(options.rounds ?? (options.quick ? 1 : 3));
@@ -57,7 +61,7 @@ try {
   };
   const measured: Record<string, Measured[]> = {};
   for (const road of ['http', 'process'] as const) {
-    if (!options.only.includes(road)) continue;
+    if (!only.includes(road)) continue;
     const stores = ['muster', 'paused', 'transaction', 'statement'] as const;
     const contenders = [...stores, ...(road === 'process' ? (['floor'] as const) : [])].map(
       (store): Contender => ({
@@ -73,14 +77,20 @@ try {
     measured[road] = await compete(contenders, IN_FLIGHT);
     print(table(ROADS[road], measured[road]));
   }
-  if (options.only.includes('features')) {
+  if (only.includes('features')) {
     measured['features'] = await compete(features(), FEATURES_IN_FLIGHT);
     print(table('What each feature costs, in process', measured['features']));
   }
   const verdicts = options.quick || asked !== undefined ? [] : aims(measured);
   if (verdicts.length > 0) print(`\n${verdicts.map(({ text }) => text).join('\n')}`);
+  const sections = await runSections(only, {
+    postgres,
+    quick: options.quick,
+    folder: postgres.folder,
+    say: print,
+  });
   if (options.json !== undefined) {
-    const result = { machine, seconds, rounds, connections, measured, aims: verdicts };
+    const result = { machine, seconds, rounds, connections, measured, aims: verdicts, sections };
     writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
   }
 } finally {
@@ -148,7 +158,7 @@ async function tune(
   store: 'transaction' | 'statement',
   candidates: readonly number[],
 ): Promise<number> {
-  if (options.quick || !options.only.some((road) => road in ROADS)) return candidates[0]!;
+  if (options.quick || !only.some((road) => road in ROADS)) return candidates[0]!;
   const contenders = candidates.map((connections) => ({
     name: `${store} on ${connections}`,
     store,

@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import type { SectionResult } from './section.ts';
+
+const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
+/** Not `cold`, which builds the bundle, nor `road`, which needs Java: other tests do. */
+const SECTIONS = ['hot', 'jobs', 'growth', 'recovery', 'poll'];
+
+test(
+  'the sections of the bench run, and each finds what it checks',
+  { timeout: 300_000 },
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'muster-bench-test-'));
+    try {
+      const json = join(folder, 'bench.json');
+      const args = [RUN, '--quick', '--only', SECTIONS.join(','), '--json', json];
+      await promisify(execFile)(process.execPath, args);
+
+      const { sections } = JSON.parse(readFileSync(json, 'utf8')) as {
+        sections: Record<string, SectionResult>;
+      };
+      expect(Object.keys(sections)).toEqual(SECTIONS);
+      for (const { verdicts } of Object.values(sections)) {
+        expect(verdicts.length).toBeGreaterThan(0);
+        expect(verdicts.filter(({ reached }) => !Number.isFinite(reached))).toEqual([]);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+);
