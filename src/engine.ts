@@ -21,6 +21,7 @@ import { Store } from './state/store.ts';
 import { fireTimers } from './state/timers.ts';
 
 const PURGE_EVERY_MS = 3_600_000;
+const REVIEW_EVERY_MS = 60_000;
 
 /** State and runs of one process: takes changes, runs handlers, keeps deadlines, publishes. */
 export interface Engine {
@@ -166,11 +167,17 @@ async function start(
     },
     failed('firing deadlines'),
   );
+  const stopped = () => filing.closed !== null;
+  const reviewing = new Loop(
+    REVIEW_EVERY_MS,
+    () => review(database, store, served, stopped),
+    failed('holding sets against a new rule'),
+  );
   const purging = new Loop(
     PURGE_EVERY_MS,
     async () => {
-      await review(database, store, served);
-      const purged = await purge(database, functions, config.TOMBSTONE_DAYS * 86_400);
+      const days = config.TOMBSTONE_DAYS;
+      const purged = await purge(database, functions, days * 86_400, stopped);
       if (purged.sets + purged.members > 0) log.info(purged, 'purged');
     },
     failed('purging'),
@@ -181,7 +188,7 @@ async function start(
     unready: () => filing.closed?.message ?? null,
     async stop() {
       close(new Unavailable('draining', 'this process is stopping'));
-      await Promise.all([deadlines, purging, claiming].map((loop) => loop.stop()));
+      await Promise.all([deadlines, reviewing, purging, claiming].map((loop) => loop.stop()));
       await filing.settled();
       await runner.drain(config.DRAIN_SECONDS * 1000);
       await renewing.stop();

@@ -23,12 +23,14 @@ export interface Purged {
 /**
  * Removes what is no longer needed, one page and one short transaction at a time: rows, events and
  * details of sets done longer than `keepFor` ago; tombstones older than the topic can hold; done
- * markers after `forgetAfter`, if given. One process at a time; the others find the lock taken.
+ * markers after `forgetAfter`, if given. One process at a time; the others find the lock taken. Ends
+ * between two pages when `stopped` says so; the next pass goes on.
  */
 export async function purge(
   database: Database,
   functions: readonly { readonly definition: FunctionDefinition; readonly served: Served }[],
   tombstoneSeconds: number,
+  stopped: () => boolean = () => false,
 ): Promise<Purged> {
   const purged: Purged = { sets: 0, members: 0 };
   const client = await database.control.connect();
@@ -40,13 +42,13 @@ export async function purge(
     if (!rows[0]!.mine) return purged;
     for (const { definition, served } of functions) {
       const keepSeconds = milliseconds(definition.keepFor ?? '30 days') / 1000;
-      await purgeSets(database, served.id, keepSeconds, purged);
+      await purgeSets(database, served.id, keepSeconds, purged, stopped);
       if (definition.forgetAfter !== undefined) {
-        await forgetRuns(database, served.id, milliseconds(definition.forgetAfter) / 1000);
+        await forgetRuns(database, served.id, milliseconds(definition.forgetAfter) / 1000, stopped);
       }
     }
     const ids = functions.map(({ served }) => served.id);
-    for (let removed = PAGE; removed === PAGE;) {
+    for (let removed = PAGE; removed === PAGE && !stopped();) {
       const result = await database.control.query({
         ...PURGE_TOMBSTONES,
         values: [ids, tombstoneSeconds, PAGE],
@@ -65,8 +67,9 @@ async function purgeSets(
   functionId: number,
   keepSeconds: number,
   purged: Purged,
+  stopped: () => boolean,
 ): Promise<void> {
-  for (let after = ''; ;) {
+  for (let after = ''; !stopped();) {
     const { rows } = await database.control.query<{ key: string; old: boolean; empty: boolean }>({
       ...PAGE_DONE_SETS,
       values: [functionId, after, keepSeconds, PAGE],
@@ -94,8 +97,13 @@ async function purgeSets(
   }
 }
 
-async function forgetRuns(database: Database, functionId: number, seconds: number): Promise<void> {
-  for (let after = ''; ;) {
+async function forgetRuns(
+  database: Database,
+  functionId: number,
+  seconds: number,
+  stopped: () => boolean,
+): Promise<void> {
+  for (let after = ''; !stopped();) {
     const { rows } = await database.control.query<{ last: string | null }>({
       ...FORGET_RUNS,
       values: [functionId, after, seconds, PAGE],

@@ -5,16 +5,18 @@ import type { Store } from './store.ts';
 
 /**
  * Holds every set of a function whose rule has changed against the new rule, page by page, by the
- * same statement that files changes. Begins anew where an earlier process was stopped: a set held
- * against its rule twice stays what it is.
+ * same statement that files changes. Ends between two pages when `stopped` says so; another process
+ * begins anew: a set held against its rule twice stays what it is.
  */
 export async function review(
   database: Database,
   store: Store,
   functions: readonly Served[],
+  stopped: () => boolean = () => false,
 ): Promise<void> {
   for (const served of await unreviewed(database, functions)) {
     for (let after = ''; ;) {
+      if (stopped()) return;
       const keys = await pageOfSets(database, served.id, after);
       if (keys.length === 0) break;
       await store.file(

@@ -1,0 +1,49 @@
+import { expect } from 'vitest';
+import { defineFunction } from '../../src/function.ts';
+import { purge } from '../../src/state/purge.ts';
+import { review } from '../../src/state/review.ts';
+import { podOn } from '../support/pod.ts';
+import { test } from '../support/test.ts';
+
+const part = { table: 'public.item', key: 'k' } as const;
+const one = defineFunction({ name: 'one', parts: { a: part }, handle() {} });
+const two = defineFunction({ ...one, parts: { a: { ...part, count: 2 } } });
+
+/** Says that the process is told to stop once it has been asked so often. */
+function stoppedAfter(times: number): () => boolean {
+  let asked = 0;
+  return () => ++asked > times;
+}
+
+test('a purge ends between two pages when its process is told to stop', async ({ db }) => {
+  const pod = await podOn(db, [one]);
+  await db.query(
+    `insert into muster.sets (function, key, counts, live)
+     select $1, n::text, array_fill(0, array[16]), 1 from generate_series(1, 1200) n`,
+    [pod.served[0]!.id],
+  );
+  await db.query(`
+    insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at, finished_at)
+    select function, key, 1, true, 'done', 1, 1, '2020-01-01', '2020-01-01', '2020-01-01' from muster.sets
+  `);
+  const functions = [{ definition: one, served: pod.served[0]! }];
+  expect(await purge(pod.database, functions, 1, stoppedAfter(1))).toMatchObject({ sets: 500 });
+  expect(await purge(pod.database, functions, 1, stoppedAfter(0))).toMatchObject({ sets: 0 });
+});
+
+test('a review ends between two pages when its process is told to stop, and is begun anew', async ({
+  db,
+}) => {
+  await podOn(db, [one]);
+  const pod = await podOn(db, [two]);
+  await db.query(
+    `insert into muster.sets (function, key, counts, live)
+     select $1, n::text, array_fill(2, array[16]), 1 from generate_series(1, 600) n`,
+    [pod.served[0]!.id],
+  );
+  const born = async () => (await db.query('select from muster.run')).length;
+  await review(pod.database, pod.store, pod.served, stoppedAfter(1));
+  expect(await born()).toBe(256);
+  await review(pod.database, pod.store, pod.served);
+  expect(await born()).toBe(600);
+});
