@@ -117,7 +117,7 @@ export class Filing {
 
   async #saveMarks(): Promise<void> {
     try {
-      await this.#marks.exchange();
+      await this.#marks.saveFirst();
     } catch (error) {
       throw unavailable(error);
     }

@@ -36,6 +36,7 @@ export class Marks {
   readonly #database: Database;
   readonly #marks = new Map<string, Mark>();
   #firstIsUnsaved = false;
+  #saving: Promise<void> | null = null;
 
   constructor(database: Database) {
     this.#database = database;
@@ -90,6 +91,12 @@ export class Marks {
   /** A source has begun to stream, which other processes must know before its first change is filed. */
   get firstIsUnsaved(): boolean {
     return this.#firstIsUnsaved;
+  }
+
+  /** Tells them, once for all changes that wait for it. */
+  saveFirst(): Promise<void> {
+    this.#saving ??= this.exchange().finally(() => (this.#saving = null));
+    return this.#saving;
   }
 
   /** Writes what is new here, and reads what is new elsewhere (another pod's marks, an epoch bump). */
