@@ -22,6 +22,8 @@ import { fireTimers } from './state/timers.ts';
 
 const PURGE_EVERY_MS = 3_600_000;
 const REVIEW_EVERY_MS = 60_000;
+/** A stop waits so long for the sink's answers. */
+const SINK_GRACE_MS = 2_000;
 
 /** State and runs of one process: takes changes, runs handlers, keeps deadlines, publishes. */
 export interface Engine {
@@ -192,7 +194,9 @@ async function start(
       await filing.settled();
       await runner.drain(config.DRAIN_SECONDS * 1000);
       await renewing.stop();
+      const hurrying = setTimeout(() => publisher.hurry(), SINK_GRACE_MS);
       await publishing.stop();
+      clearTimeout(hurrying);
       await marks.exchange().catch(failed('writing marks'));
       await database.close();
     },

@@ -17,10 +17,13 @@ export type Delivery =
   | { readonly kind: 'refused'; readonly error: string }
   | { readonly kind: 'again'; readonly error: string };
 
-/** Where events go. Never throws: what goes wrong is a {@link Delivery}. */
+/**
+ * Where events go. Never throws: what goes wrong is a {@link Delivery}. When `signal` aborts, an event
+ * that is not answered yet is to be tried again.
+ */
 export interface Sink {
   readonly name: string;
-  send(event: Outgoing): Promise<Delivery>;
+  send(event: Outgoing, signal: AbortSignal): Promise<Delivery>;
 }
 
 /** Knative's retry rule (specs/eventing/data-plane.md): these may pass, every other refusal is final. */
@@ -34,7 +37,7 @@ const TIMEOUT_MS = 30_000;
 export function httpSink(url: string, extensions: Readonly<Record<string, string>>): Sink {
   return {
     name: url,
-    async send(event) {
+    async send(event, signal) {
       const { headers, body } = HTTP.binary(toCloudEvent(event, extensions));
       try {
         const response = await fetch(url, {
@@ -42,7 +45,7 @@ export function httpSink(url: string, extensions: Readonly<Record<string, string
           headers: headers as Record<string, string>,
           body: (body as string | undefined) ?? null,
           redirect: 'manual',
-          signal: AbortSignal.timeout(TIMEOUT_MS),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
         });
         await response.body?.cancel();
         if (response.ok) return { kind: 'sent' };

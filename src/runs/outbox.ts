@@ -22,6 +22,7 @@ export interface PublisherOptions {
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #names: ReadonlyMap<number, string>;
+  readonly #hurry = new AbortController();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -40,6 +41,11 @@ export class Publisher {
     return true;
   }
 
+  /** Waits for no answer any more: what is under way is to be tried again, by whoever is up. */
+  hurry(): void {
+    this.#hurry.abort(new Error('the process stops'));
+  }
+
   async #send(event: DueEvent): Promise<Settlement> {
     const outgoing: Outgoing = {
       id: event.eventId,
@@ -51,7 +57,7 @@ export class Publisher {
     };
     const { id } = event;
     try {
-      const delivery = await this.#options.sink.send(outgoing);
+      const delivery = await this.#options.sink.send(outgoing, this.#hurry.signal);
       switch (delivery.kind) {
         case 'sent':
           return { id, kind: 'sent' };

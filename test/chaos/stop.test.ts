@@ -1,4 +1,5 @@
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
+import { startProxy } from '../support/proxy.ts';
 import { deliver, envelope, post } from '../support/sender.ts';
 import { until } from '../support/until.ts';
 import { begun, queued, settled, test } from './test.ts';
@@ -80,4 +81,40 @@ test('a process that is told to stop while it starts stops', async ({ db, chaos 
   await barrier.query('rollback');
   barrier.release();
   expect(await pod.exited).toEqual({ code: 0, signal: null });
+});
+
+test('a sink that does not answer does not hold up the stop: its event is due again elsewhere', async ({
+  db,
+  chaos,
+}) => {
+  chaos.sink.answer = () => null;
+  const pod = await chaos.launch({ DRAIN_SECONDS: '1' }).serving();
+  await deliver(() => pod.url, part('x', 'a', 1));
+  await deliver(() => pod.url, part('x', 'b', 2));
+  await until(() => chaos.sink.ids.length === 1);
+  pod.kill('SIGTERM');
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+
+  chaos.sink.answer = () => 202;
+  await chaos.launch().serving();
+  await settled(db, 1);
+  expect(chaos.sink.ids).toEqual(['pair/x/1/0', 'pair/x/1/0']);
+});
+
+test('a database that is away does not hold up the stop', async ({ db, chaos }) => {
+  const proxy = await startProxy(db.url);
+  onTestFinished(() => proxy.close());
+  const open = await chaos.hold('gated');
+  const pod = await chaos.launch({ DATABASE_URL: proxy.url, DRAIN_SECONDS: '1' }).serving();
+  await deliver(() => pod.url, part('gated', 'a', 1));
+  await deliver(() => pod.url, part('gated', 'b', 2));
+  await begun(db, 1);
+  await proxy.close();
+  pod.kill('SIGTERM');
+  expect(await pod.exited).toEqual({ code: 0, signal: null });
+
+  await open();
+  await chaos.launch().serving();
+  await settled(db, 1);
+  expect(await chaos.traces('effect')).toHaveLength(1);
 });
