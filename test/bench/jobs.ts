@@ -29,7 +29,10 @@ interface Entry {
   readonly settings: Settings;
 }
 
-/** The best of what was tried on two cores: see CHOSEN. */
+/**
+ * graphile-worker as an earlier measurement on two cores had it at its best without inserts; the other
+ * numbers are a first choice, not the result of a search.
+ */
 const entries = (insert: boolean): Entry[] => [
   { name: 'Muster', once: true, settings: { kind: 'muster', insert, slots: insert ? 32 : 512 } },
   {
