@@ -2,6 +2,8 @@ import { isBadValue } from '../state/database.ts';
 import type { FinishedRun, Runs } from '../state/runs.ts';
 
 const MAX_RUNS = 256;
+/** At a time: while one waits for its commit to reach the disk, the next is carried out. */
+const STATEMENTS = 2;
 
 interface Item {
   readonly run: FinishedRun;
@@ -16,7 +18,7 @@ interface Item {
 export class Completer {
   readonly #runs: Runs;
   #queue: Item[] = [];
-  #writing = false;
+  #writing = 0;
 
   constructor(runs: Runs) {
     this.#runs = runs;
@@ -26,18 +28,16 @@ export class Completer {
   finish(run: FinishedRun): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ run, resolve, reject });
-      if (!this.#writing) void this.#pump();
+      if (this.#writing < STATEMENTS) void this.#pump();
     });
   }
 
   async #pump(): Promise<void> {
-    this.#writing = true;
+    this.#writing++;
     // One turn of the event loop lets handlers that end together share a statement.
     await new Promise(setImmediate);
-    while (this.#queue.length > 0) {
-      await this.#write(this.#queue.splice(0, MAX_RUNS));
-    }
-    this.#writing = false;
+    while (this.#queue.length > 0) await this.#write(this.#queue.splice(0, MAX_RUNS));
+    this.#writing--;
   }
 
   /** One run whose events can't be stored must not hold up the others: they are marked one by one. */

@@ -212,7 +212,8 @@ export class Runner implements Slots {
     const seconds = (performance.now() - startedAt) / 1000;
     this.#options.onVerdict(handling.definition.name, verdict, seconds, events);
     this.#running.delete(nameOf(lease));
-    if (this.#backlog) this.#options.onFree();
+    // Not for each slot: a claim for one run costs as much as one for many. The next poll takes the rest.
+    if (this.#backlog && this.#free * 4 >= this.#options.slots) this.#options.onFree();
   }
 }
 

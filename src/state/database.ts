@@ -60,7 +60,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   const queryMs = options.statementTimeoutMs + 5_000;
   const pools = {
     writers: pool('writer', options.writers, queryMs, [...PINNED, limit]),
-    control: pool('control', 3, queryMs, [...PINNED, limit]),
+    control: pool('control', 5, queryMs, [...PINNED, limit]),
     handlers: pool('handler', options.handlers, options.handlerIdleMs, [
       `idle_in_transaction_session_timeout=${options.handlerIdleMs}`,
     ]),
