@@ -96,7 +96,7 @@ export function mayPass(error: unknown): boolean {
   if (state !== null) return /^(08|53|57)/.test(state);
   return (
     error instanceof Error &&
-    /ECONN|ETIMEDOUT|EAI_AGAIN|terminated|timeout/.test(
+    /ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|terminated|timeout|not queryable/.test(
       `${error}${(error as { code?: string }).code}`,
     )
   );

@@ -13,7 +13,8 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-export async function startProxy(databaseUrl: string): Promise<Proxy> {
+/** On a free port unless one is given. */
+export async function startProxy(databaseUrl: string, port = 0): Promise<Proxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
   let armed: { statement: string; cut: () => void } | null = null;
@@ -54,7 +55,7 @@ export async function startProxy(databaseUrl: string): Promise<Proxy> {
       if (!lost) client.write(chunk);
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
 
   const url = new URL(databaseUrl);
   url.port = String((server.address() as AddressInfo).port);
