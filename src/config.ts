@@ -201,7 +201,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   return Object.freeze(config) as Config;
 }
 
-/** The functions that are there: a file `functions/<name>.ts` or a folder with an `index.ts`. */
+/** The functions that are there: the files `functions/<name>.ts`. */
 export function knownFunctions(): string[] {
   return readdirSync(new URL('../functions/', import.meta.url), { withFileTypes: true })
     .filter((entry) => entry.isFile() && /\.[jt]s$/.test(entry.name))
