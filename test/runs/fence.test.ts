@@ -107,3 +107,21 @@ test('a pod that lost its lease aborts its handlers, and goes on under a new nam
   expect(await db.query('select * from effect')).toEqual([{ run: 'pair/x/1', attempt: 2 }]);
   await engine.stop();
 });
+
+test('a handler whose run alone was taken away is aborted at the next renewal', async ({ db }) => {
+  await db.query('create table effect (run text, attempt int)');
+  const { gates, contexts, definition } = gated();
+  const engine = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
+  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  await until(() => gates.length === 1);
+  await db.query(
+    `update muster.run set state = 'ready', pod = null, due_at = now() + interval '1 hour'`,
+  );
+  await until(() => contexts[0]!.signal.aborted);
+  expect(contexts[0]!.signal.reason).toMatchObject({
+    name: 'LeaseLost',
+    message: 'the lease of this run was lost',
+  });
+  expect(await runsOf(db)).toMatchObject([{ state: 'ready', token: '1', attempt: 1 }]);
+  await engine.stop();
+});

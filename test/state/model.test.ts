@@ -9,7 +9,7 @@ import { history, play } from './model/play.ts';
 import { compare, flaws } from './model/verdict.ts';
 
 /** Histories; `MUSTER_SEED` has the same ones again. */
-const RUNS = Number(process.env['MUSTER_MODEL_RUNS'] ?? 120);
+const RUNS = Number(process.env['MUSTER_MODEL_RUNS'] ?? 250);
 const PURGED_RUNS = Math.ceil(RUNS / 4);
 
 test('whatever the order, duplicates and cuts, members, counts, wanted runs and effects are those of the model', async ({
