@@ -60,8 +60,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: BATCHER,
     find: "      failpoint('before-commit');\n",
     replace:
-      "      for (const item of batch) item.resolve({ kind: 'filed' });\n      await new Promise((answered) => setTimeout(answered, 50));\n      failpoint('before-commit');\n",
-    tests: ['test/chaos/kill.test.ts'],
+      "      for (const item of batch) item.resolve({ kind: 'filed' });\n      failpoint('before-commit');\n",
+    tests: ['test/chaos/faults.test.ts'],
   },
   {
     name: 'runs of living pods are freed',
