@@ -1,4 +1,5 @@
 import { CloudEvent, HTTP } from 'cloudevents';
+import { parseExact } from '../state/exact.ts';
 
 /** What is sent: the attributes Muster sets, and the data as JSON text. */
 export interface Outgoing {
@@ -91,7 +92,7 @@ function toCloudEvent(
     time: event.time.toISOString(),
     ...(event.data !== null && {
       datacontenttype: 'application/json',
-      data: JSON.parse(event.data) as unknown,
+      data: parseExact(event.data, (digits) => JSON.rawJSON(digits)),
     }),
     ...extensions,
   });
