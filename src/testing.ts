@@ -127,6 +127,8 @@ function toChange({ table, row, op = 'c', lsn }: ArrivingRow, place: number): Ro
     table,
     lsn: BigInt(position),
     at: LOG_BEGAN + position,
+    handledAt: LOG_BEGAN + position,
+    lastCommit: null,
     snapshot: op === 'r' ? 'initial' : null,
     row,
     origin: {

@@ -115,14 +115,18 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
   const source = statement.name == null ? '' : requireName(statement.name, names.name);
   const at = readTime(statement.at, names.at);
   const lsn = op === 'r' && statement.lsn == null ? null : readLsn(statement.lsn, names.lsn);
-  if (op === 't') return { kind: 'truncate', source, table, lsn: lsn!, at, origin: event };
+  const when = { at, handledAt: isTime(statement.handledAt) ? statement.handledAt : at };
+  const lastCommit = lastCommitOf(statement.sequence);
+  if (op === 't') {
+    return { kind: 'truncate', source, table, lsn: lsn!, ...when, lastCommit, origin: event };
+  }
   const row =
     op === 'd'
       ? readRow(statement.before, names.before, exact)
       : readRow(statement.after, names.after, exact);
   if (row === null) return null;
   const snapshot = op === 'r' ? readSnapshot(statement.snapshot, lsn, names.snapshot) : null;
-  return { kind: 'row', op, source, table, lsn, at, snapshot, row, origin: event };
+  return { kind: 'row', op, source, table, lsn, ...when, lastCommit, snapshot, row, origin: event };
 }
 
 /** A name Postgres can hold: its own have at most 63 bytes, those of connectors are parts of topics' (249). */
@@ -135,10 +139,19 @@ function requireName(value: unknown, name: string): string {
 /** A number, or text in CloudEvents attributes. */
 function readTime(value: unknown, name: string): number {
   const time = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
-  if (typeof time === 'number' && Number.isInteger(time) && time >= 0 && time < TIME_LIMIT) {
-    return time;
-  }
+  if (isTime(time)) return time;
   throw incomplete(name, value, 'milliseconds since 1970 are expected');
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < TIME_LIMIT;
+}
+
+/** `source.sequence` is the text `["<position of the last commit>","<position>"]`; the first may be null. */
+function lastCommitOf(sequence: unknown): bigint | null {
+  const digits = typeof sequence === 'string' ? /^\["(\d{1,20})"/.exec(sequence)?.[1] : undefined;
+  const lsn = digits === undefined ? 0n : BigInt(digits);
+  return lsn > 0n && lsn < LSN_LIMIT ? lsn : null;
 }
 
 /** A number, the object of `JSON.rawJSON` beyond 2^53, or text in CloudEvents attributes. */

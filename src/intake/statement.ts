@@ -10,6 +10,8 @@ export interface Statement {
   readonly lsn: unknown;
   readonly at: unknown;
   readonly snapshot: unknown;
+  readonly sequence: unknown;
+  readonly handledAt: unknown;
   readonly before: unknown;
   readonly after: unknown;
   readonly names: Names;
@@ -25,6 +27,8 @@ const ENVELOPE: Names = {
   lsn: 'source.lsn',
   at: 'source.ts_ms',
   snapshot: 'source.snapshot',
+  sequence: 'source.sequence',
+  handledAt: 'ts_ms',
   before: 'before',
   after: 'after',
 };
@@ -37,6 +41,8 @@ const CONVERTED: Names = {
   lsn: 'iodebeziumlsn',
   at: 'iodebeziumtsms',
   snapshot: 'iodebeziumsnapshot',
+  sequence: 'iodebeziumsequence',
+  handledAt: 'ts_ms',
   before: 'data.before',
   after: 'data.after',
 };
@@ -49,6 +55,8 @@ const FLATTENED: Names = {
   lsn: '__lsn',
   at: '__source_ts_ms',
   snapshot: '__snapshot',
+  sequence: '__sequence',
+  handledAt: '__ts_ms',
   before: 'the row',
   after: 'the row',
 };
@@ -94,6 +102,8 @@ function fromEnvelope(body: Record<string, unknown>): Statement {
     lsn: source['lsn'],
     at: source['ts_ms'],
     snapshot: source['snapshot'],
+    sequence: source['sequence'],
+    handledAt: body['ts_ms'],
     before: body['before'],
     after: body['after'],
     names: ENVELOPE,
@@ -117,6 +127,8 @@ function fromConverted(
     lsn: attributes['iodebeziumlsn'],
     at: attributes['iodebeziumtsms'],
     snapshot: attributes['iodebeziumsnapshot'],
+    sequence: attributes['iodebeziumsequence'],
+    handledAt: undefined,
     before: images ? body['before'] : body,
     after: images ? body['after'] : body,
     names: images ? CONVERTED : { ...CONVERTED, before: 'data', after: 'data' },
@@ -137,6 +149,8 @@ function fromFlattened(body: Record<string, unknown>): Statement {
     lsn: body['__lsn'] ?? body['__source_lsn'],
     at: body['__source_ts_ms'],
     snapshot: body['__snapshot'] ?? body['__source_snapshot'],
+    sequence: body['__sequence'] ?? body['__source_sequence'],
+    handledAt: body['__ts_ms'],
     before: body,
     after: body,
     names: FLATTENED,

@@ -31,6 +31,10 @@ export interface RowChange {
   readonly lsn: bigint | null;
   /** `source.ts_ms`: commit time of a streamed change, read time of a snapshot, in epoch milliseconds. */
   readonly at: number;
+  /** When the connector handled it, in epoch milliseconds; `at` where the message does not say. */
+  readonly handledAt: number;
+  /** Position of the commit the connector had passed last (`source.sequence`); null where it is not told. */
+  readonly lastCommit: bigint | null;
   /** Which snapshot a read belongs to; null for streamed changes. */
   readonly snapshot: 'initial' | 'incremental' | null;
   /** The row after the change; for a delete what is known of the row before it (its primary key at least). */
@@ -44,6 +48,8 @@ export interface TruncateChange {
   readonly table: string;
   readonly lsn: bigint;
   readonly at: number;
+  readonly handledAt: number;
+  readonly lastCommit: bigint | null;
   readonly origin: Origin;
 }
 

@@ -9,7 +9,7 @@ interface Mark {
   epoch: number;
   lsn: bigint;
   at: number;
-  /** Commit time of the first streamed change. */
+  /** When the connector handled the first streamed change. */
   streamedAt: number;
   dirty: boolean;
 }
@@ -43,8 +43,9 @@ export class Marks {
   }
 
   /**
-   * Back: below the mark and committed over 5 minutes after it. A redelivery or replay goes back
-   * without being later. Ahead: by more than 1 GiB, and 1 GiB more for each second between the two
+   * Back: below the mark, committed over 5 minutes after it, and no commit at or above the mark came
+   * before it. A redelivery or replay goes back without being later; a long transaction goes back and
+   * is later, but knows of the commits it outlived. Ahead: by more than 1 GiB, and 1 GiB more for each second between the two
    * commits, which no server writes; a quiet table in a busy database moves on by its neighbours' log.
    */
   judge(change: RowChange | TruncateChange): Judgement {
@@ -57,12 +58,14 @@ export class Marks {
     if (change.lsn === null || (change.kind === 'row' && change.op === 'r')) return fine;
     if (mark === undefined) {
       const { lsn, at } = change;
-      this.#marks.set(change.source, { epoch: 0, lsn, at, streamedAt: at, dirty: true });
+      const streamedAt = change.handledAt;
+      this.#marks.set(change.source, { epoch: 0, lsn, at, streamedAt, dirty: true });
       this.#firstIsUnsaved = true;
       return fine;
     }
     if (change.lsn < mark.lsn) {
-      if (mark.lsn > 0n && change.at > mark.at + JUMP_BACK_MS) {
+      const outlived = change.lastCommit !== null && change.lastCommit >= mark.lsn;
+      if (mark.lsn > 0n && !outlived && change.at > mark.at + JUMP_BACK_MS) {
         const later = Math.round((change.at - mark.at) / 1000);
         return {
           kind: 'restarted',
@@ -81,8 +84,8 @@ export class Marks {
       mark.at = Math.max(mark.at, change.at);
       mark.dirty = true;
     }
-    if (change.at < mark.streamedAt) {
-      mark.streamedAt = change.at;
+    if (change.handledAt < mark.streamedAt) {
+      mark.streamedAt = change.handledAt;
       mark.dirty = true;
     }
     return fine;

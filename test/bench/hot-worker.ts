@@ -51,6 +51,8 @@ function changeOf(n: number): RowChange {
     table: 'datastore.signal',
     lsn: BigInt(8 * (n + 1)),
     at: Date.now(),
+    handledAt: Date.now(),
+    lastCommit: null,
     snapshot: null,
     row: { id, recording, span: '', sensor_type: 'eeg' },
     origin: ORIGIN,

@@ -106,6 +106,8 @@ export function changeOf(n: number, workload: Workload): RowChange {
     table: 'datastore.signal',
     lsn: BigInt(8 * (n + 1)),
     at: Date.now(),
+    handledAt: Date.now(),
+    lastCommit: null,
     snapshot: null,
     row: rowOf(n, workload),
     origin: ORIGIN,

@@ -58,6 +58,8 @@ test('a flattened row is read by its added fields', () => {
     table: 'public.orders',
     lsn: BigInt(source.lsn),
     at: 1767323045000,
+    handledAt: 1767323045000,
+    lastCommit: null,
     snapshot: null,
     row: flattened,
     origin: event,
@@ -123,7 +125,16 @@ function expected(
   const position = /"(?:lsn|iodebeziumlsn)":"?(\d+)/.exec(text)?.[1];
   const time = /"(?:snapshot|iodebeziumsnapshot)":/.exec(text)!.index;
   const at = Number(/"(?:ts_ms|iodebeziumtsms)":"?(\d+)"?,$/.exec(text.slice(0, time))![1]);
-  const common = { source: 'postgres', table: 'datastore.signal', at, origin: event };
+  const handled = /"op":"\w","ts_ms":(\d+)/.exec(text)?.[1];
+  const lastCommit = /"(?:sequence|iodebeziumsequence)":"\[\\"(\d+)/.exec(text)?.[1];
+  const common = {
+    source: 'postgres',
+    table: 'datastore.signal',
+    at,
+    handledAt: handled === undefined ? at : Number(handled),
+    lastCommit: lastCommit === undefined ? null : BigInt(lastCommit),
+    origin: event,
+  };
   if (kind === 't') return { kind: 'truncate', ...common, lsn: BigInt(position!) };
   const snapshot = step === 'incremental-snapshot' ? 'incremental' : 'initial';
   return {

@@ -106,3 +106,16 @@ test('an initial snapshot taken after the source began to stream is recovery: wh
     { key: 'old', revision: 0, state: 'done' },
   ]);
 });
+
+test('what was committed while the initial snapshot was read, and came first, makes no recovery of it', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 2 });
+  // committed at 10, streamed when the snapshot had ended at 100; partitions deliver in any order
+  const [early] = [partA('early')].map((each) => ({ ...each, at: read(10, {}).at }));
+  await pod.filing.file({ ...early!, handledAt: read(100, {}).at });
+  await pod.filing.file(read(50, { ...a, id: 11 }));
+  await pod.filing.file(read(51, { ...b, id: 12 }));
+  expect(await runsOf(db)).toEqual([done]);
+  expect(pod.leases).toEqual([]);
+});

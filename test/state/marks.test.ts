@@ -30,6 +30,17 @@ test('what a position says of its log', async ({ db }) => {
   expect(steps.map(([lsn, ms]) => judge(pod, lsn, ms))).toEqual(steps.map(([, , kind]) => kind));
 });
 
+test('a transaction that took long in a quiet database is no restart: it knows of the commits it outlived', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  expect(judge(pod, 2 * GIB, 0)).toBe('fine');
+  const long = at(GIB, 30 * MINUTE);
+  expect(pod.marks.judge({ ...long, lastCommit: BigInt(2 * GIB) }).kind).toBe('fine');
+  expect(pod.marks.judge({ ...long, lastCommit: BigInt(2 * GIB) - 1n }).kind).toBe('restarted');
+  expect(pod.marks.judge(long).kind).toBe('restarted');
+});
+
 test('a snapshot read neither moves nor breaks a mark', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   expect(judge(pod, GIB, 0)).toBe('fine');

@@ -21,6 +21,8 @@ export function change(
     table: 'public.item',
     lsn: BigInt(lsn),
     at: now + lsn,
+    handledAt: more.at ?? now + lsn,
+    lastCommit: null,
     snapshot: null,
     row,
     origin: { ...origin, body: Buffer.from(JSON.stringify({ op, lsn, row })) },
@@ -30,7 +32,15 @@ export function change(
 
 /** A row read by a snapshot, `at` milliseconds after the streamed changes begin. */
 export function read(at: number, row: Row, more: Partial<RowChange> = {}): RowChange {
-  return { ...change('u', 1, row), op: 'r', lsn: null, at: now + at, snapshot: 'initial', ...more };
+  return {
+    ...change('u', 1, row),
+    op: 'r',
+    lsn: null,
+    at: now + at,
+    handledAt: now + at,
+    snapshot: 'initial',
+    ...more,
+  };
 }
 
 export function truncate(lsn: number, more: Partial<TruncateChange> = {}): TruncateChange {
@@ -40,6 +50,8 @@ export function truncate(lsn: number, more: Partial<TruncateChange> = {}): Trunc
     table: 'public.item',
     lsn: BigInt(lsn),
     at: now + lsn,
+    handledAt: more.at ?? now + lsn,
+    lastCommit: null,
     origin,
     ...more,
   };

@@ -63,7 +63,7 @@ create table muster.source (
   epoch      int not null default 0,
   lsn        bigint not null,
   at         bigint not null,
-  streamed_at bigint not null,         -- commit time of the first streamed change, epoch ms
+  streamed_at bigint not null,         -- when the connector handled the first streamed change, epoch ms
   updated_at timestamptz not null default now()
 );
 

@@ -155,6 +155,8 @@ export class Source {
           table: this.name(each.table),
           lsn: BigInt(this.#lsn),
           at: this.#at,
+          handledAt: this.#at,
+          lastCommit: null,
           origin: ORIGIN,
         });
         return;
@@ -176,6 +178,8 @@ export class Source {
       table: this.name(name),
       lsn: BigInt(this.#lsn),
       at: this.#at,
+      handledAt: this.#at,
+      lastCommit: null,
       snapshot: null,
       row,
       origin: ORIGIN,
@@ -195,6 +199,8 @@ export class Source {
       table: this.name(name),
       lsn,
       at: this.#at,
+      handledAt: this.#at,
+      lastCommit: null,
       snapshot,
       row: { ...row },
       origin: ORIGIN,
