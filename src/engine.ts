@@ -20,7 +20,9 @@ import { Runs } from './state/runs.ts';
 import { Store } from './state/store.ts';
 import { fireTimers } from './state/timers.ts';
 
-const PURGE_EVERY_MS = 3_600_000;
+const PURGE_EVERY_SECONDS = 3600;
+/** Of all processes together one purges; each looks so often whether it is time. */
+const PURGE_LOOK_MS = 60_000;
 const REVIEW_EVERY_MS = 60_000;
 /** A stop waits so long for the sink's answers. */
 const SINK_GRACE_MS = 2_000;
@@ -176,10 +178,11 @@ async function start(
     failed('holding sets against a new rule'),
   );
   const purging = new Loop(
-    PURGE_EVERY_MS,
+    PURGE_LOOK_MS,
     async () => {
-      const days = config.TOMBSTONE_DAYS;
-      const purged = await purge(database, functions, days * 86_400, stopped);
+      const tombstoneSeconds = config.TOMBSTONE_DAYS * 86_400;
+      const options = { tombstoneSeconds, everySeconds: PURGE_EVERY_SECONDS, stopped };
+      const purged = await purge(database, functions, options);
       if (purged.sets + purged.members > 0) log.info(purged, 'purged');
     },
     failed('purging'),

@@ -62,6 +62,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     writers: pool('writer', options.writers, queryMs, [...PINNED, limit]),
     control: pool('control', 5, queryMs, [...PINNED, limit]),
     handlers: pool('handler', options.handlers, options.handlerIdleMs, [
+      // a query of a handler that was abandoned ends soon after its connection is closed
+      'client_connection_check_interval=5s',
       `idle_in_transaction_session_timeout=${options.handlerIdleMs}`,
     ]),
   };

@@ -14,6 +14,14 @@ const FORGET_RUNS = sql('forget-runs');
 const PAGE = 500;
 const LOCK = 0x70757267;
 
+export interface PurgeOptions {
+  /** Versions and tombstones are kept so long: no older change can come then. */
+  readonly tombstoneSeconds: number;
+  /** Functions that were purged within this time are left alone; 0 unless given. */
+  readonly everySeconds?: number;
+  readonly stopped?: () => boolean;
+}
+
 /** What one pass removed. */
 export interface Purged {
   sets: number;
@@ -22,50 +30,82 @@ export interface Purged {
 
 /**
  * Removes what is no longer needed, one page and one short transaction at a time: rows, events and
- * details of sets done longer than `keepFor` ago; tombstones older than the topic can hold; done
+ * details of sets done longer than `keepFor` ago; versions and tombstones older than the topic can hold; done
  * markers after `forgetAfter`, if given. One process at a time; the others find the lock taken. Ends
  * between two pages when `stopped` says so; the next pass goes on.
  */
 export async function purge(
   database: Database,
   functions: readonly { readonly definition: FunctionDefinition; readonly served: Served }[],
-  tombstoneSeconds: number,
-  stopped: () => boolean = () => false,
+  options: PurgeOptions,
 ): Promise<Purged> {
   const purged: Purged = { sets: 0, members: 0 };
   const client = await database.control.connect();
+  let broken: Error | undefined;
   try {
     const { rows } = await client.query<{ mine: boolean }>(
       'select pg_try_advisory_lock($1) as mine',
       [LOCK],
     );
     if (!rows[0]!.mine) return purged;
-    for (const { definition, served } of functions) {
-      const keepSeconds = milliseconds(definition.keepFor ?? '30 days') / 1000;
-      await purgeSets(database, served.id, keepSeconds, purged, stopped);
-      if (definition.forgetAfter !== undefined) {
-        await forgetRuns(database, served.id, milliseconds(definition.forgetAfter) / 1000, stopped);
-      }
+    for (const each of await due(database, functions, options.everySeconds ?? 0)) {
+      await purgeFunction(database, each, options, purged);
     }
-    const ids = functions.map(({ served }) => served.id);
-    for (let removed = PAGE; removed === PAGE && !stopped();) {
-      const result = await database.control.query({
-        ...PURGE_TOMBSTONES,
-        values: [ids, tombstoneSeconds, PAGE],
-      });
-      removed = result.rowCount ?? 0;
-      purged.members += removed;
-    }
+    await client.query('select pg_advisory_unlock($1)', [LOCK]);
     return purged;
+  } catch (error) {
+    broken = error as Error; // the lock ends with its session
+    throw error;
   } finally {
-    client.release(true); // the lock ends with its session, also after an error
+    client.release(broken);
   }
+}
+
+/** Those not purged for so long: processes that come and go with the load must not each read all sets. */
+async function due<T extends { readonly served: Served }>(
+  database: Database,
+  functions: readonly T[],
+  everySeconds: number,
+): Promise<T[]> {
+  const { rows } = await database.control.query<{ id: number }>(
+    `select id from muster.function
+     where id = any ($1) and (purged_at is null or purged_at <= now() - make_interval(secs => $2::float8))`,
+    [functions.map(({ served }) => served.id), everySeconds],
+  );
+  return functions.filter(({ served }) => rows.some((row) => row.id === served.id));
+}
+
+async function purgeFunction(
+  database: Database,
+  { definition, served }: { readonly definition: FunctionDefinition; readonly served: Served },
+  options: PurgeOptions,
+  purged: Purged,
+): Promise<void> {
+  const stopped = options.stopped ?? (() => false);
+  const keepSeconds = milliseconds(definition.keepFor ?? '30 days') / 1000;
+  await purgeSets(database, served.id, keepSeconds, options.tombstoneSeconds, purged, stopped);
+  if (definition.forgetAfter !== undefined) {
+    await forgetRuns(database, served.id, milliseconds(definition.forgetAfter) / 1000, stopped);
+  }
+  for (let removed = PAGE; removed === PAGE && !stopped();) {
+    const result = await database.control.query({
+      ...PURGE_TOMBSTONES,
+      values: [[served.id], options.tombstoneSeconds, PAGE],
+    });
+    removed = result.rowCount ?? 0;
+    purged.members += removed;
+  }
+  if (stopped()) return;
+  await database.control.query('update muster.function set purged_at = now() where id = $1', [
+    served.id,
+  ]);
 }
 
 async function purgeSets(
   database: Database,
   functionId: number,
   keepSeconds: number,
+  tombstoneSeconds: number,
   purged: Purged,
   stopped: () => boolean,
 ): Promise<void> {
@@ -83,7 +123,7 @@ async function purgeSets(
       const removed = await transaction(database.control, async (client) => {
         const result = await client.query<{ members: number }>({
           ...PURGE_SETS,
-          values: [functionId, keys],
+          values: [functionId, keys, tombstoneSeconds],
         });
         await client.query({ ...CLEAR_SETS, values: [functionId, keys] });
         await client.query({ ...DROP_EMPTY_SETS, values: [functionId, keys] });

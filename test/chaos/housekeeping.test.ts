@@ -27,8 +27,12 @@ test('a purge ends between two pages when its process is told to stop', async ({
     select function, key, 1, true, 'done', 1, 1, '2020-01-01', '2020-01-01', '2020-01-01' from muster.sets
   `);
   const functions = [{ definition: one, served: pod.served[0]! }];
-  expect(await purge(pod.database, functions, 1, stoppedAfter(1))).toMatchObject({ sets: 500 });
-  expect(await purge(pod.database, functions, 1, stoppedAfter(0))).toMatchObject({ sets: 0 });
+  expect(
+    await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(1) }),
+  ).toMatchObject({ sets: 500 });
+  expect(
+    await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(0) }),
+  ).toMatchObject({ sets: 0 });
 });
 
 test('a review ends between two pages when its process is told to stop, and is begun anew', async ({

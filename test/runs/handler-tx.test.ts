@@ -1,17 +1,11 @@
 import { expect } from 'vitest';
-import { openDatabase } from '../../src/state/database.ts';
 import { HandlerTx } from '../../src/state/handler-tx.ts';
+import { databaseOn } from '../support/pod.ts';
 import { test } from '../support/test.ts';
+import { until } from '../support/until.ts';
 
 test('a handler can set savepoints in its transaction and can not end it', async ({ db }) => {
-  const database = openDatabase({
-    url: db.url,
-    writers: 1,
-    handlers: 1,
-    handlerIdleMs: 60_000,
-    statementTimeoutMs: 10_000,
-    onIdleError: () => {},
-  });
+  const database = databaseOn(db);
   const tx = new HandlerTx(database);
   await tx.query('create table effect (n int)');
   await tx.query('savepoint before');
@@ -38,14 +32,7 @@ test('an abandoned transaction leaves nothing, and its connection is free for th
   db,
 }) => {
   await db.query('create table effect (n int)');
-  const database = openDatabase({
-    url: db.url,
-    writers: 1,
-    handlers: 1,
-    handlerIdleMs: 60_000,
-    statementTimeoutMs: 10_000,
-    onIdleError: () => {},
-  });
+  const database = databaseOn(db);
   const abandoned = new HandlerTx(database);
   await abandoned.query('insert into effect values (1)');
   await abandoned.abandon();
@@ -54,5 +41,23 @@ test('an abandoned transaction leaves nothing, and its connection is free for th
   await next.query('insert into effect values (2)');
   await next.commit(async () => true);
   expect(await db.query('select * from effect')).toEqual([{ n: 2 }]);
+  await database.close();
+});
+
+test('a query that still runs when its transaction is abandoned is ended by the server', async ({
+  db,
+}) => {
+  const database = databaseOn(db);
+  const abandoned = new HandlerTx(database);
+  const query = abandoned.query('select pg_sleep(600)');
+  const failed = expect(query).rejects.toThrow();
+  const sleeping = () =>
+    db.query(
+      `select from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active'`,
+    );
+  await until(async () => (await sleeping()).length === 1);
+  await abandoned.abandon();
+  await failed;
+  await until(async () => (await sleeping()).length === 0);
   await database.close();
 });

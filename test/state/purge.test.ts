@@ -16,8 +16,11 @@ const history = ['x', 'y'].flatMap((k, i) => [
   change('c', 10 * i + 2, { id: `${k}b`, k, kind: 'b' }),
 ]);
 
-const purgeOf = (pod: Pod, fn: FunctionDefinition = definition, tombstones = 30 * DAY) =>
-  purge(pod.database, [{ definition: fn, served: pod.served[0]! }], tombstones);
+const purgeOf = (pod: Pod, fn: FunctionDefinition = definition, everySeconds = 0) =>
+  purge(pod.database, [{ definition: fn, served: pod.served[0]! }], {
+    tombstoneSeconds: 30 * DAY,
+    everySeconds,
+  });
 
 /** Two complete sets whose runs are done, one event each: one sent, one refused for good. */
 async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): Promise<Pod> {
@@ -34,8 +37,11 @@ async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): P
   return pod;
 }
 
-const later = (db: TestDatabase, by = '25 hours') =>
-  db.query(`update muster.run set finished_at = finished_at - $1::interval`, [by]);
+/** So much later, and the rows so old that no older change of them can come. */
+const later = async (db: TestDatabase, by = '25 hours') => {
+  await db.query(`update muster.run set finished_at = finished_at - $1::interval`, [by]);
+  await db.query(`update muster.member set since = since - interval '31 days'`);
+};
 
 const counts = async (db: TestDatabase) =>
   (
@@ -63,6 +69,28 @@ test('done sets lose members, counts and sent events after keepFor, and keep the
     { key: 'y', wanted: false, ...done },
   ]);
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+});
+
+test('a purged row that an older change may still come for stays as its version alone', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition], { slots: 2 });
+  await pod.filing.file(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
+  await pod.filing.file(change('u', 2, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
+  await pod.filing.file(change('c', 4, { id: 3, k: 'left', kind: 'b' }));
+  await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
+  await db.query(`update muster.run set finished_at = finished_at - interval '25 hours'`);
+  await purgeOf(pod);
+  expect(await db.query('select id, key, held, columns from muster.member where lane = 1')).toEqual(
+    [{ id: '1', key: null, held: false, columns: null }],
+  );
+  await pod.filing.file(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
+  expect(pod.leases).toEqual([]);
+  expect(await setsOf(db)).toEqual([{ key: 'left', counts: [0, 1], live: 1 }]);
+  await db.query(`update muster.member set since = now() - interval '31 days' where not held`);
+  await purgeOf(pod);
+  expect(await db.query('select id from muster.member')).toEqual([{ id: '3' }]);
 });
 
 test('waiting, ready and failed sets are kept, however old', async ({ db }) => {
@@ -170,6 +198,15 @@ test('two processes that purge at once: one does, the other leaves it alone', as
   expect(await purgeOf(other)).toEqual({ sets: 0, members: 0 });
   await release();
   expect(await purging).toEqual({ sets: 2, members: 4 });
+});
+
+test('a function that was purged within the time asked for is left alone', async ({ db }) => {
+  const pod = await twoDone(db);
+  await later(db);
+  await db.query(`update muster.function set purged_at = now() - interval '59 minutes'`);
+  expect(await purgeOf(pod, definition, 3600)).toEqual({ sets: 0, members: 0 });
+  await db.query(`update muster.function set purged_at = now() - interval '60 minutes'`);
+  expect(await purgeOf(pod, definition, 3600)).toEqual({ sets: 2, members: 4 });
 });
 
 test('a purge that fails leaves no lock behind', async ({ db }) => {

@@ -118,6 +118,20 @@ test('the review runs sets that a new rule completes and withdraws those it does
   ]);
 });
 
+test('a run that only the old rule wanted is not claimed, also before the review comes to it', async ({
+  db,
+}) => {
+  const old = await podOn(db, [both]);
+  for (const k of ['p', 'q']) {
+    await old.filing.file(partA(k));
+    await old.filing.file(partB(k));
+  }
+  const strict = await podOn(db, [pairOf({ parts: { ...both.parts, c: part('c') } })]);
+  await strict.filing.file(change('c', 50, { id: 'qc', k: 'q', kind: 'c' }));
+  const claimed = await strict.runs.claim(1, strict.id, 10);
+  expect(claimed.map(({ key }) => key)).toEqual(['q']);
+});
+
 test('a review touches neither done nor failed runs whose verdict stays', async ({ db }) => {
   const old = await podOn(db, [both]);
   for (const each of [partA('x'), partB('x'), partA('y'), partB('y')]) await old.filing.file(each);

@@ -33,7 +33,8 @@ create table muster.function (
   overdue_after interval,
   concurrency   int,                   -- runs at a time over all pods; null = no bound
   paused        boolean not null default false,  -- events are filed, no run is started
-  reviewed      int not null           -- the generation whose rule every set has been held against
+  reviewed      int not null,          -- the generation whose rule every set has been held against
+  purged_at     timestamptz
 );
 
 create table muster.definition (

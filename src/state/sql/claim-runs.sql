@@ -2,12 +2,19 @@
 -- no order; a neighbour's claim takes other rows. A pod whose lease is over gets nothing: what it took
 -- would be freed again at once, at the cost of an attempt.
 --
+-- Until every set has been held against a changed rule (review.ts), a run that the old rule wanted is
+-- held against it here.
+--
 -- $1 function  $2 pod  $3 at most so many
 with due as materialized (
   select function, key from muster.run
   where function = $1 and state = 'ready' and wanted and due_at <= now()
     and exists (select from muster.pod where id = $2 and lease_until > now())
     and not (select paused from muster.function where id = $1)
+    and ((select reviewed = generation from muster.function where id = $1)
+         or (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
+             from muster.sets s join muster.function f on f.id = s.function
+             where s.function = run.function and s.key = run.key))
   order by due_at
   limit $3
   for update skip locked

@@ -97,7 +97,9 @@ export class Chaos {
       definition: { ...definition, keepFor: '0 seconds' as const },
       served: pod.served[i]!,
     }));
-    this.#tally.purged += (await purge(pod.database, functions, 86_400)).members;
+    this.#tally.purged += (
+      await purge(pod.database, functions, { tombstoneSeconds: 86_400 })
+    ).members;
   }
 
   async #claim(pod: Pod, limit: number): Promise<void> {
