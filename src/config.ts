@@ -119,7 +119,7 @@ export const SETTINGS = {
     read: count(1, 600),
   },
   CLAIM_SECONDS: {
-    meaning: 'how often due runs, timers and events are looked for',
+    meaning: 'how often due runs, deadlines and events are looked for',
     fallback: '1',
     read: count(1, 60),
   },

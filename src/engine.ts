@@ -8,6 +8,7 @@ import { Publisher } from './runs/outbox.ts';
 import { Runner } from './runs/runner.ts';
 import { Batcher } from './state/batcher.ts';
 import { openDatabase, type Database } from './state/database.ts';
+import { fireDeadlines, pruneDeadlines } from './state/deadlines.ts';
 import { specify } from './state/definition.ts';
 import { Filing } from './state/filing.ts';
 import { Marks } from './state/marks.ts';
@@ -18,7 +19,6 @@ import { isCurrent, register, Superseded } from './state/register.ts';
 import { review } from './state/review.ts';
 import { Runs } from './state/runs.ts';
 import { Store } from './state/store.ts';
-import { fireTimers } from './state/timers.ts';
 
 const PURGE_EVERY_SECONDS = 3600;
 /** Of all processes together one purges; each looks so often whether it is time. */
@@ -160,14 +160,16 @@ async function start(
   const deadlines = new Loop(
     claimMs,
     async () => {
-      if (filing.closed !== null || deadlinesHeldBack()) return false;
-      const overdue = await fireTimers(database, ids);
+      if (filing.closed !== null) return false;
+      const pruning = await pruneDeadlines(database, ids);
+      if (deadlinesHeldBack()) return pruning;
+      const { overdue, more } = await fireDeadlines(database, ids);
       for (const set of overdue) {
         metrics.overdue.inc({ function: set.function });
         log.warn(set, 'set is overdue');
       }
       if (overdue.length > 0) publishing.poke();
-      return overdue.length > 0;
+      return pruning || more;
     },
     failed('firing deadlines'),
   );

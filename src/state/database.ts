@@ -32,7 +32,7 @@ export interface DatabaseOptions {
 /** The pools of one process, each for one kind of work, so that none waits behind another kind. */
 export interface Database {
   readonly writers: pg.Pool;
-  /** Claims, done-marks, leases, timers, outbox; and what people ask. */
+  /** Claims, done-marks, leases, deadlines, outbox; and what people ask. */
   readonly control: pg.Pool;
   readonly handlers: pg.Pool;
   close(): Promise<void>;

@@ -82,7 +82,9 @@ type SpecificationOf = ReadonlyMap<number, PartSpecification | undefined>;
 interface Row {
   name: string;
   counts: number[] | null;
-  timer: { due_at: string; fired_at: string | null } | null;
+  /** of a set that is not complete */
+  deadline: string | null;
+  reported: boolean;
   run: StoredRun | null;
   parts: { part: string; lane: number; need: number }[];
   members: StoredRow[];
@@ -123,8 +125,7 @@ export async function explain(
     status: statusOf(row),
     missing: parts.filter((part) => part.have < part.need).map((part) => part.part),
     parts,
-    overdue:
-      row.timer === null ? null : { at: row.timer.due_at, reported: row.timer.fired_at !== null },
+    overdue: row.deadline === null ? null : { at: row.deadline, reported: row.reported },
     run: row.run === null ? null : toRun(row.run),
     events: row.events,
   };

@@ -144,7 +144,7 @@ export class Fighter {
 
   async #empty(): Promise<void> {
     const tables =
-      'muster.member, muster.sets, muster.run, muster.timer, muster.outbox, bench.member, bench.sets, bench.event';
+      'muster.member, muster.sets, muster.run, muster.deadline, muster.overdue, muster.outbox, bench.member, bench.sets, bench.event';
     await this.#database.query(`truncate ${tables}`);
   }
 }

@@ -20,7 +20,7 @@ const ID = `format('0193b002-0000-7000-8000-%s', lpad(to_hex(s * $3 + m), 12, '0
 
 /**
  * Writes sets as filing them one by one would leave them, by three statements: members, sets, and
- * runs or timers. The function of workload.ts must be registered.
+ * runs or deadlines. The function of workload.ts must be registered.
  */
 export async function fillSets(
   client: pg.Client,
@@ -55,8 +55,8 @@ export async function fillSets(
   );
   if (state === 'waiting') {
     await client.query(
-      `insert into muster.timer (function, key, due_at)
-       select $3::int, ${KEY}, now() + interval '1 hour' from generate_series($1::bigint, $2::bigint) s`,
+      `insert into muster.deadline (function, due_at, keys)
+       select $3::int, now() + interval '1 hour', array_agg(${KEY}) from generate_series($1::bigint, $2::bigint) s group by s / 100`,
       [...range, fn],
     );
     return;

@@ -126,7 +126,7 @@ class Cell {
     await client.query(`delete from muster.member where ${NEW_MEMBERS}`);
     for (const name of ['sets', 'run'])
       await client.query(`delete from muster.${name} where ${NEW_SETS}`);
-    await client.query('truncate muster.timer');
+    await client.query('truncate muster.deadline');
     // So that the next turn writes where this one did.
     await client.query('vacuum muster.member, muster.sets, muster.run');
     this.#from = Math.ceil(this.#from / 2048) * 2048; // no set is begun in one turn and ended in another
@@ -138,7 +138,7 @@ function isPair({ rowsPerSet }: CellDefinition): boolean {
 }
 
 function workloadOf({ rowsPerSet }: CellDefinition): Workload {
-  return { rowsPerSet, timers: true, completes: true };
+  return { rowsPerSet, deadlines: true, completes: true };
 }
 
 /** A database with the function, paused, and with the sets that are there before. */
@@ -155,7 +155,7 @@ async function fill(name: string, definition: CellDefinition, context: SectionCo
   await register(database, specify(definitionOf(workloadOf(definition))));
   await database.close();
   // Else autovacuum comes to those that were not to be analyzed, at a moment of its own.
-  for (const each of ['member', 'sets', 'run', 'timer'])
+  for (const each of ['member', 'sets', 'run', 'deadline'])
     await db.client.query(`alter table muster.${each} set (autovacuum_enabled = off)`);
   await db.client.query('update muster.function set paused = true');
   await db.client.query('set synchronous_commit = off');

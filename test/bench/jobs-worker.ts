@@ -86,7 +86,7 @@ function open(options: JobsStart): Promise<Work> {
 async function openMuster({ url, insert, slots }: JobsStart & { kind: 'muster' }): Promise<Work> {
   const config = readConfig({ DATABASE_URL: url, CONCURRENCY: String(slots) });
   const log: Log = { info() {}, warn() {}, error: (fields, text) => console.error(text, fields) };
-  const definition = definitionOf({ rowsPerSet: 2, timers: true, completes: true });
+  const definition = definitionOf({ rowsPerSet: 2, deadlines: true, completes: true });
   const handle: typeof definition.handle = insert
     ? async (set, { tx }) => {
         begin();

@@ -20,7 +20,7 @@ import { definitionOf } from '../test/bench/workload.ts';
 const pool = new pg.Pool({ connectionString: process.env['DATABASE_URL'], max: 4 });
 pool.on('error', () => {});
 export default {
-  ...definitionOf({ rowsPerSet: 2, timers: true, completes: true }),
+  ...definitionOf({ rowsPerSet: 2, deadlines: true, completes: true }),
   async handle(set: { keyText: string }, context: { attempt: number; signal: AbortSignal }) {
     const begun = Date.now();
     await pool.query('insert into started (key, attempt, pid, at_ms) values ($1, $2, $3, $4)', [set.keyText, context.attempt, process.pid, begun]);

@@ -151,7 +151,7 @@ async function explain(client: pg.Client): Promise<Explained> {
 /** Events one by one, as a slow stream sends them: the dearest, for nothing is shared. Handlers run. */
 async function measureBusy({ postgres, quick }: SectionContext): Promise<Busy> {
   const db = await createDatabase(postgres, 'poll_busy');
-  const workload = { rowsPerSet: 2, timers: true, completes: true };
+  const workload = { rowsPerSet: 2, deadlines: true, completes: true };
   const start: GrowthStart = { url: db.url, workload };
   const worker = await Worker.start<GrowthOrder, Seen>('growth-worker.ts', start);
   try {

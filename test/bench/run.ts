@@ -41,7 +41,7 @@ const ROADS = {
 const FEATURES_IN_FLIGHT = asked ?? (options.quick ? [16] : [256]);
 
 /** Pairs, as functions/recordings.ts has them: the dearest sets, half a set and half a run per event. */
-const PAIRS: Workload = { rowsPerSet: 2, timers: true, completes: true };
+const PAIRS: Workload = { rowsPerSet: 2, deadlines: true, completes: true };
 
 /** A disk that is one: the temporary folder may be memory. */
 const folder = options.quick
@@ -105,7 +105,7 @@ function features(): Contender[] {
   return [
     variant('everything', 'paused'),
     variant('and handlers run', 'muster'),
-    variant('without deadlines', 'paused', { timers: false }),
+    variant('without deadlines', 'paused', { deadlines: false }),
     variant('without births of runs', 'paused', { completes: false }),
     variant('without versions and tombstones', 'unversioned'),
     variant('20 rows to a set', 'paused', { rowsPerSet: 20 }),

@@ -9,7 +9,7 @@ export interface Workload {
   /** Rows that make a set: 2, or another even number. */
   readonly rowsPerSet: number;
   /** Whether a set that waits has a deadline. */
-  readonly timers: boolean;
+  readonly deadlines: boolean;
   /** Whether sets become complete when all rows are there; else one more than ever comes is needed. */
   readonly completes: boolean;
 }
@@ -18,7 +18,7 @@ const SETS = 1024;
 /** Base64 of `[0,60000000000)`, as Debezium sends a range of its own type. */
 const SPAN = 'WzAsNjAwMDAwMDAwMDAp';
 
-export function definitionOf({ rowsPerSet, timers, completes }: Workload): FunctionDefinition {
+export function definitionOf({ rowsPerSet, deadlines, completes }: Workload): FunctionDefinition {
   const table = {
     table: 'datastore.signal',
     key: ['recording', 'span'],
@@ -31,7 +31,7 @@ export function definitionOf({ rowsPerSet, timers, completes }: Workload): Funct
       eeg: { ...table, where: { sensor_type: 'eeg' } },
       accelerometer: { ...table, where: { sensor_type: 'accelerometer' } },
     },
-    ...(timers && { overdueAfter: '1 hour' as const }),
+    ...(deadlines && { overdueAfter: '1 hour' as const }),
     handle() {},
   });
 }

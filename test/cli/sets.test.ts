@@ -65,12 +65,9 @@ const test = base.extend<{ cli: Cli }>({
       change('c', ++lsn, { id: 'waiting-payment', k: 'waiting', kind: 'payment', state: 'open' }),
     );
     await file('late', 'order');
-    await db.query(
-      `update muster.timer set due_at = now() - interval '1 second' where key = 'late'`,
-    );
-    await until(
-      async () => (await db.query('select from muster.timer where fired_at is not null')).length,
-    );
+    await db.query(`update muster.member set since = since - interval '1 day' where key = 'late'`);
+    await db.query(`update muster.deadline set due_at = now() where 'late' = any (keys)`);
+    await until(async () => (await db.query('select from muster.overdue')).length);
     await until(
       async () =>
         (await db.query('select from muster.outbox where sent_at is not null')).length === 2,
@@ -222,12 +219,12 @@ test('sets lists sets, all or by state, as lines or as JSON', async ({ cli }) =>
   };
   expect(await list('orders')).toEqual([
     'orders\tlate\toverdue',
-    'orders\twaiting\twaiting',
     'orders\tcomplete\tcomplete',
     'orders\tdone\tdone',
     'orders\tfailed\tfailed\tTerminalError: no stock',
     'orders\thistory\tdone',
     'orders\trunning\trunning',
+    'orders\twaiting\twaiting',
   ]);
   expect(await list('--failed')).toEqual(['orders\tfailed\tfailed\tTerminalError: no stock']);
   expect(await list('--overdue')).toEqual(['orders\tlate\toverdue']);

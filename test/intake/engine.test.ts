@@ -263,7 +263,9 @@ test('what the converter wrote without its extensions is kept aside, message by 
 });
 
 async function forget(db: TestDatabase): Promise<void> {
-  await db.query('truncate muster.member, muster.sets, muster.run, muster.timer, muster.source');
+  await db.query(
+    'truncate muster.member, muster.sets, muster.run, muster.deadline, muster.overdue, muster.source',
+  );
   await db.query('update muster.part set floor_version = -1, floor_at = 0');
 }
 

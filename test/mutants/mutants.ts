@@ -122,16 +122,16 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a deadline fires although the set is complete',
-    file: 'src/state/sql/fire-timers.sql',
+    file: 'src/state/sql/fire-deadlines.sql',
     find: 'and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)',
     replace: '',
     tests: ['test/state/deadlines.test.ts'],
   },
   {
     name: 'a deadline fires again and again',
-    file: 'src/state/sql/fire-timers.sql',
-    find: 'set fired_at = now() from due',
-    replace: 'set fired_at = null from due',
+    file: 'src/state/sql/fire-deadlines.sql',
+    find: 'delete from muster.deadline where id = any ($1::bigint[])',
+    replace: 'delete from muster.deadline where false',
     tests: ['test/state/deadlines.test.ts'],
   },
   {

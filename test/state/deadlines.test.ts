@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { fireTimers } from '../../src/state/timers.ts';
+import { fireDeadlines, pruneDeadlines } from '../../src/state/deadlines.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { change, read } from '../support/changes.ts';
 import { engineOn } from '../support/engine.ts';
@@ -11,10 +11,18 @@ import { until } from '../support/until.ts';
 
 const definition = pairOf({ overdueAfter: '1 hour' });
 
-const fire = (pod: Pod) => fireTimers(pod.database, [pod.served[0]!.id]);
+const fire = async (pod: Pod) => (await fireDeadlines(pod.database, [pod.served[0]!.id])).overdue;
+const prune = (pod: Pod) => pruneDeadlines(pod.database, [pod.served[0]!.id], 0);
+const pass = async (db: TestDatabase, time: string) => {
+  await db.query('update muster.deadline set due_at = due_at - $1::interval', [time]);
+  await db.query('update muster.member set since = since - $1::interval', [time]);
+};
 /** As much later as an hour is, and a little. */
-const anHourPasses = (db: TestDatabase) =>
-  db.query(`update muster.timer set due_at = due_at - interval '1 hour 1 second'`);
+const anHourPasses = (db: TestDatabase) => pass(db, '1 hour 1 second');
+const reminders = (db: TestDatabase) =>
+  db.query<{ keys: string[]; minutes: number }>(
+    `select keys, round(extract(epoch from due_at - now()) / 60)::int as minutes from muster.deadline order by id`,
+  );
 const reports = (db: TestDatabase) =>
   db.query<{ key: string; type: string; data: unknown }>(
     'select key, type, subject, event_id, data from muster.outbox order by id',
@@ -29,13 +37,9 @@ test('a set that stays incomplete is reported once, not early, with what is miss
   });
   const pod = await podOn(db, [three]);
   await pod.filing.file(partB());
-  expect(
-    await db.query(
-      `select key, fired_at, round(extract(epoch from due_at - now()) / 60)::int as minutes from muster.timer`,
-    ),
-  ).toEqual([{ key: 'x', fired_at: null, minutes: 60 }]);
+  expect(await reminders(db)).toEqual([{ keys: ['x'], minutes: 60 }]);
   expect(await fire(pod)).toEqual([]);
-  await db.query(`update muster.timer set due_at = due_at - interval '59 minutes'`);
+  await pass(db, '59 minutes');
   expect(await fire(pod)).toEqual([]);
   await anHourPasses(db);
   const missing = [
@@ -58,11 +62,57 @@ test('a set that stays incomplete is reported once, not early, with what is miss
 test('the deadline counts from the first row; later ones do not move it', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   await pod.filing.file(partA());
-  await anHourPasses(db);
-  const before = await db.query('select due_at from muster.timer');
+  await pass(db, '59 minutes');
   await pod.filing.file(partA('x', 'u', 'another'));
   await pod.filing.file(partA());
-  expect(await db.query('select due_at from muster.timer')).toEqual(before);
+  expect(await reminders(db)).toEqual([{ keys: ['x'], minutes: 1 }]);
+  await pass(db, '61 seconds');
+  expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
+});
+
+test('the deadline of a set that was emptied counts from its next first row', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await pass(db, '59 minutes');
+  await pod.filing.file(partA('x', 'd'));
+  await pod.filing.file(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
+  await pass(db, '61 seconds');
+  expect(await fire(pod)).toEqual([]);
+  expect((await reminders(db)).map(({ minutes }) => minutes)).toEqual([59, 59]);
+  await anHourPasses(db);
+  expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
+  expect(await reminders(db)).toEqual([]);
+});
+
+test('sets that are complete are taken out of their reminder, and one that names none goes', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  await Promise.all([partA('x'), partA('y')].map((each) => pod.filing.file(each)));
+  expect((await reminders(db)).flatMap(({ keys }) => keys).toSorted()).toEqual(['x', 'y']);
+  await pod.filing.file(partB('x'));
+  expect(await prune(pod)).toBe(false);
+  expect(await reminders(db)).toEqual([{ keys: ['y'], minutes: 60 }]);
+  // looked at once: from now on it waits for its deadline
+  await pod.filing.file(partB('y'));
+  await prune(pod);
+  expect((await reminders(db)).length).toBe(1);
+  await anHourPasses(db);
+  expect(await fire(pod)).toEqual([]);
+  expect(await reminders(db)).toEqual([]);
+});
+
+test('more reminders than a page are fired and pruned page by page', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  for (let i = 0; i < 10; i++) await pod.filing.file(partA(`k${i}`));
+  await pod.filing.file(partB('k0'));
+  expect([await prune(pod), await prune(pod)]).toEqual([true, false]);
+  expect((await reminders(db)).length).toBe(9);
+  await anHourPasses(db);
+  const pages = [1, 2].map(() => fireDeadlines(pod.database, [pod.served[0]!.id]));
+  const fired = await Promise.all(pages);
+  expect(fired.flatMap(({ overdue }) => overdue).length).toBe(9);
+  expect(fired.some(({ more }) => more)).toBe(true);
 });
 
 const silent: [name: string, live: (pod: Pod, db: TestDatabase) => Promise<unknown>][] = [
@@ -77,19 +127,6 @@ const silent: [name: string, live: (pod: Pod, db: TestDatabase) => Promise<unkno
       await pod.filing.file(partB('x', 'd'));
     },
   ],
-  [
-    'a complete set whose timer a neighbour armed too late',
-    async (pod, db) => {
-      const timers = await db.query<{ function: number; key: string; due_at: Date }>(
-        'select * from muster.timer',
-      );
-      await pod.filing.file(partB());
-      await db.query(
-        'insert into muster.timer values ($1, $2, $3)',
-        Object.values(timers[0]!).slice(0, 3),
-      );
-    },
-  ],
 ];
 for (const [name, live] of silent) {
   test(`not reported: ${name}`, async ({ db }) => {
@@ -99,14 +136,14 @@ for (const [name, live] of silent) {
     await anHourPasses(db);
     expect(await fire(pod)).toEqual([]);
     expect(await reports(db)).toEqual([]);
-    expect(await db.query('select * from muster.timer')).toEqual([]);
+    expect(await reminders(db)).toEqual([]);
   });
 }
 
 test('not reported: rows of the initial snapshot that are incomplete', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   await pod.filing.file(read(0, { id: 1, k: 'x', kind: 'a' }));
-  expect(await db.query('select * from muster.timer')).toEqual([]);
+  expect(await reminders(db)).toEqual([]);
 });
 
 test('a set that breaks before its run begins waits anew, and may be overdue again', async ({
@@ -134,11 +171,11 @@ test('the deadline of a set that breaks during its run is held back, and kept if
   await anHourPasses(db);
   expect(await fire(pod)).toEqual([]);
   await pod.runs.fail(pod.leases[0]!, 'once', 0);
-  await db.query(`update muster.timer set due_at = due_at - interval '31 seconds'`);
+  await pass(db, '31 seconds');
   expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
 });
 
-test('a timer that is firing waits for the statement that completes its set, and goes', async ({
+test('a deadline that is firing waits for the statement that completes its set, and is kept silent', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -156,7 +193,7 @@ test('a timer that is firing waits for the statement that completes its set, and
   expect(await reports(db)).toEqual([]);
 });
 
-test('the statement that completes a set waits for its firing timer: both happen, in that order', async ({
+test('the statement that completes a set waits for its firing deadline: both happen, in that order', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -175,13 +212,19 @@ test('the statement that completes a set waits for its firing timer: both happen
   expect(await fire(pod)).toEqual([]);
 });
 
-test('timers that two replicas find at the same moment fire once each', async ({ db }) => {
+test('deadlines that two replicas find at the same moment fire once each', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   const other = await podOn(db, [definition]);
   await Promise.all(Array.from({ length: 30 }, (_, i) => pod.filing.file(partA(`k${i}`))));
   await anHourPasses(db);
   const release = await hold(db, 'select from muster.sets for update');
-  const both = [fire(pod), fire(other)];
+  const both = [fire(pod)];
+  await blocked(db, 1);
+  // broken and reminded of anew, say
+  await db.query(
+    `insert into muster.deadline (function, due_at, keys) select function, due_at, keys from muster.deadline`,
+  );
+  both.push(fire(other));
   await blocked(db, 2);
   await release();
   expect((await Promise.all(both)).flat().length).toBe(30);
@@ -211,6 +254,6 @@ test('a part that comes within the grace is not missed', async ({ db }) => {
   const second = await engineOn(db, [definition], settings);
   await second.filing.file(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
   await until(async () => (await runsOf(db))[0]?.state === 'done');
-  expect([await reports(db), await db.query('select * from muster.timer')]).toEqual([[], []]);
+  expect(await reports(db)).toEqual([]);
   await second.stop();
 });

@@ -23,13 +23,13 @@ test('what the initial snapshot completes is done at revision 0, runs nothing an
 }) => {
   const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
   await pod.filing.file(read(0, a));
-  expect(await db.query('select * from muster.timer')).toEqual([]);
+  expect(await db.query('select * from muster.deadline')).toEqual([]);
   await pod.filing.file(read(0, b));
   expect(await runsOf(db)).toEqual([done]);
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 0 }]);
   expect(pod.leases).toEqual([]);
   expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
-  expect(await db.query('select * from muster.timer')).toEqual([]);
+  expect(await db.query('select * from muster.deadline')).toEqual([]);
 });
 
 test('what the initial snapshot completed runs nothing when its rows change later', async ({
@@ -64,11 +64,9 @@ test('the deadline of what the snapshot left incomplete begins with the first st
     },
   ]);
   await pod.filing.file(read(0, a));
-  expect(await db.query('select * from muster.timer')).toEqual([]);
+  expect(await db.query('select * from muster.deadline')).toEqual([]);
   await pod.filing.file(change('c', 1, b));
-  expect(await db.query('select key, fired_at from muster.timer')).toEqual([
-    { key: 'x', fired_at: null },
-  ]);
+  expect(await db.query('select keys from muster.deadline')).toEqual([{ keys: ['x'] }]);
 });
 
 test('an incremental snapshot counts as change, and runs what it completes', async ({ db }) => {

@@ -31,19 +31,20 @@ test('of twenty migrations at once one does the work, and the next time there is
   const tables = await tablesOf(url);
   expect(tables).toEqual([
     'muster.barrier',
+    'muster.deadline',
     'muster.definition',
     'muster.function',
     'muster.member',
     'muster.migration',
     'muster.migration_recordings',
     'muster.outbox',
+    'muster.overdue',
     'muster.parked',
     'muster.part',
     'muster.pod',
     'muster.run',
     'muster.sets',
     'muster.source',
-    'muster.timer',
     'recordings.processed',
   ]);
   expect(await migrate(url, ['recordings'])).toEqual([]);

@@ -6,7 +6,7 @@ import { pairOf } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 
-const BIG = ['member', 'sets', 'run', 'timer', 'outbox'];
+const BIG = ['member', 'sets', 'run', 'deadline', 'overdue', 'outbox'];
 const names = readdirSync(new URL('../../src/state/sql/', import.meta.url)).map((file) =>
   file.replace('.sql', ''),
 );
@@ -16,7 +16,8 @@ const WALKS: Record<string, string[]> = {
   'claim-outbox': ['outbox_due'],
   'claim-runs': ['run_due'],
   'count-running': ['run_leased'],
-  'due-timers': ['timer_due'],
+  'due-deadlines': ['deadline_due'],
+  'prune-deadlines': ['deadline_new'],
   'purge-tombstones': ['member_gone'],
   'renew-lease': ['run_leased'],
 };
@@ -66,7 +67,10 @@ async function load(db: TestDatabase, analyzed: boolean): Promise<void> {
     select 1, 'set' || i, 1, true, case i % 10 when 1 then 'ready' else 'done' end::muster.run_state, 1, 1, now(), now(), now()
     from generate_series(1, 20000) i where i % 10 > 0`);
   await db.query(`
-    insert into muster.timer select 1, 'set' || i, now() + interval '1 hour' from generate_series(1, 20000) i where i % 10 = 0`);
+    insert into muster.deadline (function, due_at, pruned, keys)
+    select 1, now() + interval '1 hour', i % 100 > 0, array['set' || i] from generate_series(1, 20000) i`);
+  await db.query(`
+    insert into muster.overdue (function, key, due_at) select 1, 'set' || i, now() from generate_series(1, 20000) i where i % 10 = 0`);
   await db.query(`
     insert into muster.outbox (function, key, event_id, type, subject, sent_at)
     select 1, 'set' || i, i::text, 't', 's', case when i % 10 > 1 then now() end from generate_series(1, 20000) i`);

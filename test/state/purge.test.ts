@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import type { FunctionDefinition } from '../../src/function.ts';
 import { purge } from '../../src/state/purge.ts';
-import { fireTimers } from '../../src/state/timers.ts';
+import { fireDeadlines } from '../../src/state/deadlines.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { change } from '../support/changes.ts';
 import { pairOf } from '../support/pair.ts';
@@ -47,7 +47,7 @@ const counts = async (db: TestDatabase) =>
   (
     await db.query(
       `select (select count(*) from muster.member)::int as members, (select count(*) from muster.sets)::int as sets,
-              (select count(*) from muster.timer)::int as timers, (select count(*) from muster.run)::int as runs,
+              (select count(*) from muster.overdue)::int as overdue, (select count(*) from muster.run)::int as runs,
               (select count(*) from muster.outbox)::int as events`,
     )
   )[0];
@@ -60,10 +60,10 @@ test('done sets lose members, counts and sent events after keepFor, and keep the
   const pod = await twoDone(db);
   await later(db, '23 hours');
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
-  expect(await counts(db)).toEqual({ members: 4, sets: 2, timers: 0, runs: 2, events: 2 });
+  expect(await counts(db)).toEqual({ members: 4, sets: 2, overdue: 0, runs: 2, events: 2 });
   await later(db, '2 hours');
   expect(await purgeOf(pod)).toEqual({ sets: 2, members: 4 });
-  expect(await counts(db)).toEqual({ members: 0, sets: 0, timers: 0, runs: 2, events: 1 });
+  expect(await counts(db)).toEqual({ members: 0, sets: 0, overdue: 0, runs: 2, events: 1 });
   expect(await runsOf(db)).toEqual([
     { key: 'x', wanted: false, ...done },
     { key: 'y', wanted: false, ...done },
@@ -117,8 +117,9 @@ test('a replay of everything after the purge runs nothing and arms no deadline t
   pod.leases.splice(0);
   // to the last part but one: a set that is done is not overdue, whatever a replay shows of it
   for (const each of history.slice(0, 3)) await pod.filing.file(each);
-  await db.query(`update muster.timer set due_at = now() - interval '1 second'`);
-  expect(await fireTimers(pod.database, [pod.served[0]!.id])).toEqual([]);
+  await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
+  await db.query(`update muster.member set since = now() - interval '2 hours'`);
+  expect(await fireDeadlines(pod.database, [pod.served[0]!.id])).toMatchObject({ overdue: [] });
   for (const each of history) await pod.filing.file(each);
   expect(pod.leases).toEqual([]);
   expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
@@ -126,7 +127,7 @@ test('a replay of everything after the purge runs nothing and arms no deadline t
     ['done', true, '1'],
     ['done', true, '1'],
   ]);
-  expect(await db.query('select * from muster.timer')).toEqual([]);
+  expect(await db.query('select * from muster.deadline')).toEqual([]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
 
@@ -164,17 +165,15 @@ test('a done set that becomes whole again while the purge runs is judged by what
   expect(await misjudged(db)).toEqual([]);
 });
 
-test('purge and filing lock set before timer: neither waits for ever', async ({ db }) => {
+test('purge and filing lock set before mark: neither waits for ever', async ({ db }) => {
   const pod = await twoDone(db);
   const neighbour = await podOn(db, [definition]);
-  // broken, with a timer, as a run that failed while its set was broken and was retried leaves it
+  // broken, and overdue, as a run that failed while its set was broken and was retried leaves it
   await pod.filing.file(change('d', 40, { id: 'xb' }));
-  await db.query(`insert into muster.timer values ($1, 'x', now() + interval '1 hour')`, [
-    pod.served[0]!.id,
-  ]);
+  await db.query(`insert into muster.overdue values ($1, 'x', now())`, [pod.served[0]!.id]);
   await later(db);
   const release = await hold(db, `select from muster.run where key = 'x' for update`);
-  // holds the set, waits for the run, and wants the timer then
+  // holds the set, waits for the run, and wants the mark then
   const filing = neighbour.filing.file(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
   const purging = purgeOf(pod);

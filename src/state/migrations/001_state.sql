@@ -8,13 +8,15 @@
 --   run       one row per set that was ever complete. wanted = "the set is complete now", changed
 --             only under the lock of the set's row. Due = wanted and ready and due_at has passed.
 --   pod       one row per process that holds leases; a run is held as long as its pod's row lives.
---   timer     one row per set that waits for its first completion.
+--   deadline  sets that were incomplete when a batch was filed, all in one row: to be looked at when it is
+--             due. A reminder and no more: whether a set is overdue is read from its rows.
+--   overdue   sets that were reported as overdue, until they become complete.
 --   outbox    events of handlers, written in the transaction that marks the run done.
 --   parked    events that can't be understood, with the reason.
 --   function, part, definition   the registered definitions; source: epoch and newest log position.
 --
 -- Lock order everywhere: member (function, lane, id) < sets (function, key) < run (function, key) <
--- timer, outbox. Every statement sorts by it, in collation "C". Unsorted, two writers on the same
+-- overdue, outbox. Every statement sorts by it, in collation "C". Unsorted, two writers on the same
 -- rows deadlock within seconds (53 deadlocks in 523 batches).
 --
 -- fillfactor leaves room for HOT updates: sets are updated once per arriving part, runs two or
@@ -128,14 +130,26 @@ create table muster.pod (
   lease_until timestamptz not null
 );
 
-create table muster.timer (
-  function int not null,
-  key      text collate "C" not null,
-  due_at   timestamptz not null,
-  fired_at timestamptz,
+-- A row per set would cost a third of all intake: it is inserted and deleted again, with its index
+-- entries, for nearly every set. One per batch costs nothing that can be measured.
+create table muster.deadline (
+  id         bigint generated always as identity primary key,
+  function   int not null,
+  due_at     timestamptz not null,
+  created_at timestamptz not null default now(),
+  pruned     boolean not null default false,  -- holds those only that were not complete soon after
+  keys       text[] not null
+);
+create index deadline_due on muster.deadline (function, due_at);
+create index deadline_new on muster.deadline (function, created_at) where not pruned;
+
+create table muster.overdue (
+  function    int not null,
+  key         text collate "C" not null,
+  due_at      timestamptz not null,
+  reported_at timestamptz not null default now(),
   primary key (function, key)
 );
-create index timer_due on muster.timer (function, due_at) where fired_at is null;
 
 create table muster.outbox (
   id         bigint generated always as identity primary key,
@@ -297,9 +311,9 @@ select f.name as function, s.key,
        case when r.state is null or (r.state in ('ready', 'failed') and not r.wanted) then 'waiting'
             when r.state = 'ready' then 'complete'
             else r.state::text end as status,
-       (t.fired_at is not null and (r.state is null or (r.state in ('ready', 'failed') and not r.wanted))) as overdue,
-       r.revision, r.attempt, r.error, r.late, t.due_at as overdue_at
+       (o.key is not null and (r.state is null or (r.state in ('ready', 'failed') and not r.wanted))) as overdue,
+       r.revision, r.attempt, r.error, r.late, o.due_at as overdue_at
 from muster.sets s
 join muster.function f on f.id = s.function
 left join muster.run r on r.function = s.function and r.key = s.key
-left join muster.timer t on t.function = s.function and t.key = s.key;
+left join muster.overdue o on o.function = s.function and o.key = s.key;

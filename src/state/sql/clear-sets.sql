@@ -1,7 +1,7 @@
 -- What else is kept of sets whose members are purged. The run row stays: it is the marker that stops a
 -- replay from running again. A statement of its own after purge-sets.sql, so that its snapshot is
 -- younger than the locks on the sets: within that statement a run that a neighbour has just made
--- wanted again would be overlooked, and timers would be locked before their sets.
+-- wanted again would be overlooked, and marks of overdue sets would be locked before their sets.
 --
 -- $1 function  $2 keys
 with unwanted as (
@@ -12,7 +12,7 @@ with unwanted as (
   where r.function = s.function and r.key = s.key and r.wanted
     and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
 ),
-timers as (
-  delete from muster.timer where function = $1 and key = any ($2::text[])
+overdue as (
+  delete from muster.overdue where function = $1 and key = any ($2::text[])
 )
 delete from muster.outbox where function = $1 and key = any ($2::text[]) and sent_at is not null;

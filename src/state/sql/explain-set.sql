@@ -3,7 +3,11 @@
 -- $1 function name  $2 key
 select f.id, f.name, s.counts, f.need,
        muster.complete(s.counts, f.need, f.gate_need, f.gate_of) as complete,
-       to_jsonb(t) - 'function' - 'key' as timer,
+       case when s.live > 0 and r.state is distinct from 'done'
+              and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of) then to_jsonb(
+         (select min(m.since) from muster.member m where m.function = f.id and m.key = $2 and m.held and m.live)
+         + f.overdue_after) end as deadline,
+       exists (select from muster.overdue o where o.function = f.id and o.key = $2) as reported,
        to_jsonb(r) - 'function' - 'key' as run,
        (select coalesce(jsonb_agg(jsonb_build_object('part', p.name, 'lane', p.lane, 'need', f.need[p.lane]) order by p.lane), '[]')
         from muster.part p where p.function = f.id and f.need[p.lane] > 0) as parts,
@@ -19,5 +23,4 @@ select f.id, f.name, s.counts, f.need,
 from muster.function f
 left join muster.sets s on s.function = f.id and s.key = $2
 left join muster.run r on r.function = f.id and r.key = $2
-left join muster.timer t on t.function = f.id and t.key = $2
 where f.name = $1;

@@ -1,5 +1,5 @@
 -- Files a batch of changes: members, then what that does to the counts of their sets, then the runs
--- of sets that became complete or stopped being so, then their timers. One statement, one round trip.
+-- of sets that became complete or stopped being so, then their deadlines. One statement, one round trip.
 --
 -- All parts of a statement share one snapshot. Only INSERT … ON CONFLICT DO UPDATE locks and reads
 -- the newest committed row (and RETURNING old.* is exactly that row), so every step that depends on
@@ -118,26 +118,18 @@ r as (
   returning new.function, new.key, new.revision, new.token, new.attempt,
             new.state, new.state = 'running' and new.token > coalesce(old.token, 0) as leased
 ),
-armed as (
-  -- A set waits for its deadline from its first row, and again when it breaks before its run is done:
-  -- also while the run is under way, which may yet fail and rest. One that waits already when its
-  -- function first asks for deadlines gets its own when it is held against the rule.
-  insert into muster.timer as t (function, key, due_at)
-  select function, key, now() + overdue_after from j
+reminded as (
+  -- A set waits for its deadline from its first row, and again when it breaks.
+  insert into muster.deadline (function, due_at, keys)
+  select function, now() + overdue_after, array_agg(key) from j
   where overdue_after is not null and live > 0 and not complete
-    and (old_live = 0
-         or was_complete and exists (select from r where r.function = j.function and r.key = j.key
-                                     and r.state <> 'done')
-         or key = any ($14::text[])
-            and not exists (select from muster.timer h where h.function = j.function and h.key = j.key))
-  order by function, key collate "C"
-  on conflict (function, key) do update set due_at = excluded.due_at, fired_at = null
+    and (old_live = 0 or was_complete or key = any ($14::text[]))
+  group by function, overdue_after
 ),
-disarmed as (
-  -- A timer that a neighbour armed after this statement's snapshot is not seen here; when it is due
-  -- it finds its set complete and goes (fire-timers.sql).
-  delete from muster.timer t using j
-  where j.complete and not j.was_complete and t.function = j.function and t.key = j.key
+in_time as (
+  delete from muster.overdue o using j
+  where (j.complete and not j.was_complete or j.old_live = 0 and j.live > 0)
+    and o.function = j.function and o.key = j.key
 )
 select (select is_current from current) as is_current,
        (select count(*)::int from m) as filed,

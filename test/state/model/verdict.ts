@@ -100,7 +100,7 @@ async function stateOf(pod: Pod, i: number, complete: ReadonlySet<string>) {
        where s.function = $1 and f.overdue_after is not null and s.live > 0
          and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
          and (r.state is null or r.state in ('ready', 'failed'))
-         and not exists (select from muster.timer t where t.function = s.function and t.key = s.key)`,
+         and not exists (select from muster.deadline d where d.function = s.function and s.key = any (d.keys))`,
     ),
     miscountedLive: await query(
       `select s.key, s.live from muster.sets s

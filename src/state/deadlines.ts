@@ -1,0 +1,73 @@
+import { transaction, type Database } from './database.ts';
+import { sql } from './sql.ts';
+
+const DUE_DEADLINES = sql('due-deadlines');
+const LOCK_SETS = sql('lock-sets');
+const FIRE_DEADLINES = sql('fire-deadlines');
+const PRUNE_DEADLINES = sql('prune-deadlines');
+
+/** Reminders at a time; each names the sets of one batch. */
+const PAGE = 8;
+/** So soon most sets are complete. */
+const PRUNE_AFTER_SECONDS = 10;
+
+/** A set that did not become whole in time. */
+export interface Overdue {
+  readonly function: string;
+  readonly key: string;
+  readonly missing: readonly {
+    readonly part: string;
+    readonly have: number;
+    readonly need: number;
+  }[];
+}
+
+/** What one page of reminders came to. */
+export interface Fired {
+  readonly overdue: readonly Overdue[];
+  /** There may be further reminders that are due. */
+  readonly more: boolean;
+}
+
+interface Reminder {
+  id: string;
+  function: number;
+  keys: string[];
+}
+
+/** Reports sets past their deadline, each once. */
+export async function fireDeadlines(
+  database: Database,
+  functions: readonly number[],
+): Promise<Fired> {
+  return transaction(database.control, async (client) => {
+    const { rows: reminders } = await client.query<Reminder>({
+      ...DUE_DEADLINES,
+      values: [functions, PAGE],
+    });
+    if (reminders.length === 0) return { overdue: [], more: false };
+    const sets = reminders.flatMap(({ id, function: fn, keys }) =>
+      keys.map((key) => [id, fn, key] as const),
+    );
+    const names = [sets.map(([, fn]) => fn), sets.map(([, , key]) => key)];
+    if (sets.length > 0) await client.query({ ...LOCK_SETS, values: names });
+    const { rows: overdue } = await client.query<Overdue>({
+      ...FIRE_DEADLINES,
+      values: [reminders.map(({ id }) => id), sets.map(([id]) => id), ...names],
+    });
+    return { overdue, more: reminders.length === PAGE };
+  });
+}
+
+/** Takes sets that are complete out of their reminders; true if there may be more to do. */
+export async function pruneDeadlines(
+  database: Database,
+  functions: readonly number[],
+  afterSeconds = PRUNE_AFTER_SECONDS,
+): Promise<boolean> {
+  const { rows } = await database.control.query<{ reminders: number }>({
+    ...PRUNE_DEADLINES,
+    values: [functions, afterSeconds, PAGE],
+  });
+  return rows[0]!.reminders === PAGE;
+}

@@ -1,0 +1,15 @@
+-- Reminders that are due, and which of their sets look incomplete. A neighbour takes other reminders.
+--
+-- $1 functions  $2 at most so many
+with page as materialized (
+  select id, function, keys from muster.deadline
+  where function = any ($1::int[]) and due_at <= now()
+  order by due_at
+  limit $2
+  for update skip locked
+)
+select p.id, p.function,
+       array(select k.key from unnest(p.keys) as k (key)
+             join muster.sets s on s.function = p.function and s.key = k.key
+             where s.live > 0 and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)) as keys
+from page p join muster.function f on f.id = p.function;

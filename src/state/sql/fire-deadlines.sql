@@ -1,0 +1,57 @@
+-- Reports sets that are overdue, once, and takes the reminders away. A statement of its own after
+-- lock-sets.sql, so that its snapshot is younger than the locks.
+--
+-- The deadline counts from the first row that the set holds now. A run that is done says that the set
+-- was complete in time, whatever came later; of one that is running that is not known yet.
+--
+-- $1 ids of reminders  $2 id, $3 function and $4 key of sets that looked incomplete
+with due as materialized (
+  select d.function, mine.key, d.due_at, f.name, f.need, s.counts,
+         r.state is not distinct from 'running' as running,
+         (select min(m.since) from muster.member m
+          where m.function = s.function and m.key = s.key and m.held and m.live) + f.overdue_after as at
+  from unnest($2::bigint[], $3::int[], $4::text[]) as mine (id, function, key)
+  join muster.deadline d on d.id = mine.id
+  join muster.function f on f.id = mine.function and f.overdue_after is not null
+  join muster.sets s on s.function = mine.function and s.key = mine.key
+  left join muster.run r on r.function = mine.function and r.key = mine.key
+  where s.live > 0
+    and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
+    and r.state is distinct from 'done'
+),
+reported as (
+  insert into muster.overdue (function, key, due_at)
+  select function, key, max(due_at) from due where at <= now() and not running
+  group by function, key
+  order by function, key
+  on conflict do nothing
+  returning function, key, due_at
+),
+again as (
+  -- the first row of then is gone, and a later one is the first; or a run is under way
+  insert into muster.deadline (function, due_at, pruned, keys)
+  select function, case when running then now() + interval '30 seconds' else at end, true, array_agg(distinct key)
+  from due where running or at > now()
+  group by 1, 2
+),
+gone as (
+  delete from muster.deadline where id = any ($1::bigint[])
+),
+missing as (
+  select o.function, o.key, o.due_at, due.name,
+         json_agg(json_build_object('part', p.name, 'have', due.counts[p.lane], 'need', due.need[p.lane])
+                  order by p.lane) filter (where due.counts[p.lane] < due.need[p.lane]) as parts
+  from reported o
+  join due on due.function = o.function and due.key = o.key and due.due_at = o.due_at
+  join muster.part p on p.function = due.function and due.need[p.lane] > 0
+  group by o.function, o.key, o.due_at, due.name
+),
+sent as (
+  insert into muster.outbox (function, key, event_id, type, subject, data)
+  select function, key, name || '/' || key || '/overdue/' || extract(epoch from due_at)::numeric,
+         'muster.set.overdue', key,
+         json_build_object('function', name, 'key', key, 'overdueSince', due_at, 'missing', parts)
+  from missing
+  order by function, key
+)
+select name as function, key, parts as missing from missing;

@@ -1,0 +1,27 @@
+-- Most sets are complete soon after their first row. This takes them out of their reminders, so that a
+-- pod is woken at the deadline only for sets that may be overdue. Without a lock: one that breaks
+-- meanwhile is reminded of anew (file-changes.sql).
+--
+-- $1 functions  $2 seconds since the batch  $3 at most so many
+with page as materialized (
+  select id, function, keys from muster.deadline
+  where function = any ($1::int[]) and not pruned and created_at < now() - make_interval(secs => $2::float8)
+  order by created_at
+  limit $3
+  for update skip locked
+),
+waiting as materialized (
+  select p.id,
+         array(select k.key from unnest(p.keys) as k (key)
+               join muster.sets s on s.function = p.function and s.key = k.key
+               where s.live > 0 and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)) as keys
+  from page p join muster.function f on f.id = p.function
+),
+kept as (
+  update muster.deadline d set pruned = true, keys = w.keys from waiting w
+  where d.id = w.id and cardinality(w.keys) > 0
+),
+gone as (
+  delete from muster.deadline d using waiting w where d.id = w.id and cardinality(w.keys) = 0
+)
+select count(*)::int as reminders from page;
