@@ -103,9 +103,7 @@ async function conclude(
   const finished = { lease, events };
   if (tx.isOpen) {
     try {
-      return await tx.commit(async (client) =>
-        (await runs.finish([finished], client)).has(finished),
-      );
+      return await tx.commit((client) => runs.finishIn(client, finished));
     } catch (error) {
       // The answer to COMMIT may be what was lost.
       if (await insist(() => runs.isDone(lease), log)) return true;

@@ -39,8 +39,15 @@ export interface Database {
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
-  const pool = (name: string, max: number, queryMs: number, settings: readonly string[]) => {
+  const pool = (
+    name: string,
+    max: number,
+    queryMs: number,
+    settings: readonly string[],
+    more: pg.PoolConfig = {},
+  ) => {
     const made = new pg.Pool({
+      ...more,
       connectionString: options.url,
       application_name: `muster ${name}`,
       max,
@@ -61,11 +68,17 @@ export function openDatabase(options: DatabaseOptions): Database {
   const pools = {
     writers: pool('writer', options.writers, queryMs, [...PINNED, limit]),
     control: pool('control', 5, queryMs, [...PINNED, limit]),
-    handlers: pool('handler', options.handlers, options.handlerIdleMs, [
-      // a query of a handler that was abandoned ends soon after its connection is closed
-      'client_connection_check_interval=5s',
-      `idle_in_transaction_session_timeout=${options.handlerIdleMs}`,
-    ]),
+    handlers: pool(
+      'handler',
+      options.handlers,
+      options.handlerIdleMs,
+      [
+        // a query of a handler that was abandoned ends soon after its connection is closed
+        'client_connection_check_interval=5s',
+        `idle_in_transaction_session_timeout=${options.handlerIdleMs}`,
+      ],
+      { pipeline: true },
+    ),
   };
   return {
     ...pools,

@@ -1,6 +1,7 @@
 import { transaction, type Database } from './database.ts';
 import { sql } from './sql.ts';
 
+const ANY_DEADLINE = sql('any-deadline');
 const DUE_DEADLINES = sql('due-deadlines');
 const LOCK_SETS = sql('lock-sets');
 const FIRE_DEADLINES = sql('fire-deadlines');
@@ -40,6 +41,9 @@ export async function fireDeadlines(
   database: Database,
   functions: readonly number[],
 ): Promise<Fired> {
+  // Mostly there is none: then no transaction is begun.
+  const { rowCount } = await database.control.query({ ...ANY_DEADLINE, values: [functions] });
+  if (rowCount === 0) return { overdue: [], more: false };
   return transaction(database.control, async (client) => {
     const { rows: reminders } = await client.query<Reminder>({
       ...DUE_DEADLINES,

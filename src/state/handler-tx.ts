@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Tx } from '../function.ts';
-import type { Database } from './database.ts';
+import { sqlState, type Database } from './database.ts';
+import { FENCED } from './runs.ts';
 
 /** Savepoints are fine; an end of its own would part the handler's writes from the done-mark. */
 const ENDS_TRANSACTION =
@@ -37,19 +38,20 @@ export class HandlerTx implements Tx {
   }
 
   /**
-   * Lets `last` send the last statement, then commits. When `last` says no, everything is rolled back.
-   * An error of COMMIT itself leaves open whether it happened.
+   * Lets `last` send the last statements and sends COMMIT right behind them, in one round trip: where
+   * they fail, COMMIT has nothing left but to roll back. False where they say that the run is no
+   * longer held; an error of COMMIT itself leaves open whether it happened.
    */
-  async commit(last: (client: pg.ClientBase) => Promise<boolean>): Promise<boolean> {
+  async commit(last: (client: pg.ClientBase) => Promise<void>): Promise<boolean> {
     const client = await this.#end();
     let broken: Error | undefined;
     try {
-      const held = await last(client);
-      await client.query(held ? 'commit' : 'rollback');
-      return held;
-    } catch (error) {
-      broken = error as Error;
-      throw error;
+      const [sent, committed] = await Promise.allSettled([last(client), client.query('commit')]);
+      if (committed.status === 'rejected') broken = committed.reason as Error;
+      if (sent.status === 'fulfilled' && broken === undefined) return true;
+      if (sent.status === 'fulfilled') throw broken;
+      if (sqlState(sent.reason) === FENCED) return false;
+      throw sent.reason;
     } finally {
       client.release(broken);
     }
@@ -60,7 +62,9 @@ export class HandlerTx implements Tx {
     if (this.#ended) return;
     this.#ended = true;
     const client = await this.#client?.catch(() => null);
-    client?.release(true);
+    if (client == null) return;
+    client.connection.stream.destroy(); // a client that pipelines would wait for its queries
+    client.release(true);
   }
 
   async #begin(): Promise<pg.PoolClient> {

@@ -32,10 +32,15 @@ export interface StoredMember {
   readonly since: Date;
 }
 
+/** What `muster.fence` raises. */
+export const FENCED = 'MU001';
+
 const CLAIM_RUNS = sql('claim-runs');
 const COUNT_RUNNING = sql('count-running');
 const LOAD_MEMBERS = sql('load-members');
 const FINISH_RUNS = sql('finish-runs');
+const FINISH_RUN = sql('finish-run');
+const SEND_EVENTS = sql('send-events');
 const FAIL_RUN = sql('fail-run');
 const RELEASE_RUNS = sql('release-runs');
 const RENEW_LEASE = sql('renew-lease');
@@ -96,13 +101,10 @@ export class Runs {
     }));
   }
 
-  /**
-   * Marks runs done and puts their events into the outbox; gives back which of them this pod still
-   * held. In the handler's transaction with `client`, else in one of its own.
-   */
-  async finish(runs: readonly FinishedRun[], client?: pg.ClientBase): Promise<Set<FinishedRun>> {
+  /** Marks runs done and puts their events into the outbox; gives back which of them this pod still held. */
+  async finish(runs: readonly FinishedRun[]): Promise<Set<FinishedRun>> {
     const events = runs.flatMap((run, i) => run.events.map((event) => ({ ...event, n: i + 1 })));
-    const result = await (client ?? this.#database.control).query<{ n: number }>({
+    const result = await this.#database.control.query<{ n: number }>({
       ...FINISH_RUNS,
       values: [
         ...names(runs.map((run) => run.lease)),
@@ -114,6 +116,29 @@ export class Runs {
       ],
     });
     return new Set(result.rows.map((row) => runs[row.n - 1]!));
+  }
+
+  /**
+   * The same for one run, as the last statements of its handler's transaction, sent at once. Rejects
+   * with SQLSTATE {@link FENCED} if this pod no longer held it.
+   */
+  async finishIn(client: pg.ClientBase, { lease, events }: FinishedRun): Promise<void> {
+    const { function: fn, key, token } = lease;
+    const sent: Promise<unknown>[] = [];
+    if (events.length > 0) {
+      const columns = [
+        events.map((event) => event.eventId),
+        events.map((event) => event.type),
+        events.map((event) => event.subject),
+        events.map((event) => event.data),
+      ];
+      sent.push(client.query({ ...SEND_EVENTS, values: [fn, key, ...columns] }));
+    }
+    sent.push(client.query({ ...FINISH_RUN, values: [fn, key, token] }));
+    // The first that failed says why; what came behind it only says that the transaction is aborted.
+    for (const each of await Promise.allSettled(sent)) {
+      if (each.status === 'rejected') throw each.reason;
+    }
   }
 
   /** Lets a run rest for so many milliseconds, or for good; false if this pod no longer held it. */
@@ -136,10 +161,13 @@ export class Runs {
     await this.#database.control.query({ ...RELEASE_RUNS, values: names(leases) });
   }
 
-  /** How one run stands: asked once when the answer to a COMMIT was lost. */
+  /**
+   * How one run stands: asked once when the answer to a COMMIT was lost. Waits for its lock, because the
+   * server may still be about to carry that COMMIT out.
+   */
   async isDone(lease: Lease): Promise<boolean> {
     const { rows } = await this.#database.control.query<{ done: boolean }>(
-      `select state = 'done' and token = $3 as done from muster.run where function = $1 and key = $2`,
+      `select state = 'done' and token = $3 as done from muster.run where function = $1 and key = $2 for share`,
       [lease.function, lease.key, lease.token],
     );
     return rows[0]?.done ?? false;

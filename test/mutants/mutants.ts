@@ -28,6 +28,20 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/runs/fence.test.ts'],
   },
   {
+    name: 'no fence: a handler with writes of its own commits without the run',
+    file: 'src/state/sql/finish-run.sql',
+    find: 'muster.fence(exists (select from done))',
+    replace: 'muster.fence(true)',
+    tests: ['test/runs/fence.test.ts'],
+  },
+  {
+    name: 'no fence: any token of a running run will do for a handler with writes',
+    file: 'src/state/sql/finish-run.sql',
+    find: 'and token = $3 and',
+    replace: 'and token >= $3 and',
+    tests: ['test/runs/fence.test.ts'],
+  },
+  {
     name: 'members are locked unsorted',
     file: FILE_CHANGES,
     find: '  order by c.function, c.lane, c.id collate "C"\n',

@@ -8,8 +8,8 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'the done-mark is written beside the transaction of the handler',
     file: EXECUTE,
-    find: 'await runs.finish([finished], client)',
-    replace: 'await runs.finish([finished])',
+    find: 'tx.commit((client) => runs.finishIn(client, finished))',
+    replace: 'tx.commit(async () => void (await runs.finish([finished])))',
     tests: ['test/chaos/lost-answer.test.ts'],
   },
   {

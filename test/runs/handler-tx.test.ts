@@ -23,7 +23,7 @@ test('a handler can set savepoints in its transaction and can not end it', async
     await expect(tx.query(text)).rejects.toThrow('the transaction ends with its run');
   }
   await tx.query('insert into effect values (2)');
-  expect(await tx.commit(async () => true)).toBe(true);
+  expect(await tx.commit(async () => {})).toBe(true);
   expect(await db.query('select * from effect')).toEqual([{ n: 2 }]);
   await database.close();
 });
@@ -39,7 +39,7 @@ test('an abandoned transaction leaves nothing, and its connection is free for th
   await expect(abandoned.query('insert into effect values (1)')).rejects.toThrow('has ended');
   const next = new HandlerTx(database);
   await next.query('insert into effect values (2)');
-  await next.commit(async () => true);
+  await next.commit(async () => {});
   expect(await db.query('select * from effect')).toEqual([{ n: 2 }]);
   await database.close();
 });
@@ -49,15 +49,38 @@ test('a query that still runs when its transaction is abandoned is ended by the 
 }) => {
   const database = databaseOn(db);
   const abandoned = new HandlerTx(database);
-  const query = abandoned.query('select pg_sleep(600)');
-  const failed = expect(query).rejects.toThrow();
+  const query = abandoned.query('select pg_sleep(600)').catch((error: Error) => error.message);
   const sleeping = () =>
     db.query(
       `select from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active'`,
     );
   await until(async () => (await sleeping()).length === 1);
   await abandoned.abandon();
-  await failed;
+  expect(await query).toContain('Connection terminated');
   await until(async () => (await sleeping()).length === 0);
+  await database.close();
+});
+
+test('a last statement that fails rolls back, though COMMIT is sent behind it without waiting', async ({
+  db,
+}) => {
+  await db.query('create table effect (n int)');
+  const database = databaseOn(db);
+  const failing = new HandlerTx(database);
+  await failing.query('insert into effect values (1)');
+  const last = failing.commit(async (client) => void (await client.query('select 1 / 0')));
+  await expect(last).rejects.toThrow('division by zero');
+  const fenced = new HandlerTx(database);
+  await fenced.query('insert into effect values (2)');
+  const held = fenced.commit(
+    async (client) => void (await client.query('select muster.fence(false)')),
+  );
+  expect(await held).toBe(false);
+  expect(await db.query('select * from effect')).toEqual([]);
+  // and the connections serve on
+  const next = new HandlerTx(database);
+  await next.query('insert into effect values (3)');
+  expect(await next.commit(async () => {})).toBe(true);
+  expect(await db.query('select * from effect')).toEqual([{ n: 3 }]);
   await database.close();
 });

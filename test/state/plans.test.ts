@@ -16,6 +16,7 @@ const WALKS: Record<string, string[]> = {
   'claim-outbox': ['outbox_due'],
   'claim-runs': ['run_due'],
   'count-running': ['run_leased'],
+  'any-deadline': ['deadline_due'],
   'due-deadlines': ['deadline_due'],
   'prune-deadlines': ['deadline_new'],
   'purge-tombstones': ['member_gone'],
@@ -44,7 +45,7 @@ for (const statistics of ['no statistics', 'statistics']) {
     }
     // a handler with writes of its own sends it on its own connection
     found.push(
-      ...flaws('finish-runs of a handler', await planOf(pod.database.handlers, 'finish-runs')),
+      ...flaws('finish-run of a handler', await planOf(pod.database.handlers, 'finish-run')),
     );
     expect(found).toEqual([]);
   }, 60_000);

@@ -33,15 +33,23 @@ export async function startProxy(databaseUrl: string, port = 0): Promise<Proxy> 
         cut();
       });
     }
+    // Statements may be sent before the ones ahead of them are answered; the start of a session is one too.
+    let unanswered = 1;
+    let ahead = 0;
     // The first message of a connection has no type.
     const sent = messages('', (type, body) => {
-      if (armed === null || statementOf(type, body) !== armed.statement) return;
-      losing = armed.cut;
-      armed = null;
+      if (armed !== null && statementOf(type, body) === armed.statement) {
+        losing = armed.cut;
+        armed = null;
+        ahead = unanswered;
+      }
+      if (type === 'Q' || type === 'S') unanswered++;
     });
     const answered = messages(null, (type) => {
       // ReadyForQuery comes after the commit, CommandComplete before it.
-      if (type !== 'Z' || losing === null) return;
+      if (type !== 'Z') return;
+      unanswered--;
+      if (losing === null || ahead-- > 0) return;
       cut();
       losing();
     });

@@ -305,6 +305,15 @@ begin
   return r;
 end $$;
 
+-- Ends a transaction that may not commit.
+create function muster.fence(held boolean) returns void
+language plpgsql as $$
+begin
+  if not held then
+    raise exception using errcode = 'MU001', message = 'another pod holds this run';
+  end if;
+end $$;
+
 -- What a person asks: in which state is each set?
 create view muster.set_status as
 select f.name as function, s.key,

@@ -3,8 +3,7 @@
 --
 -- Locks in key order, because the filing statement locks run rows in that order too (8 deadlocks in
 -- 12 s without); touches no set row, which come before run rows in the lock order. A handler with
--- writes of its own sends it as the last statement of its transaction: first, a filing batch that
--- withdraws this set would wait for the handler with all its 256 events.
+-- writes of its own has finish-run.sql instead.
 --
 -- The state is compared as text so that the partial index of leased runs does not fit: to statistics
 -- taken in a quiet moment it looks empty, and the planner would read all of it for each row.

@@ -150,7 +150,7 @@ export class Chaos {
       lease.token,
     ]);
     const run = { lease, events: [] };
-    const held = await tx.commit(async (client) => (await pod.runs.finish([run], client)).has(run));
+    const held = await tx.commit((client) => pod.runs.finishIn(client, run));
     this.#tally[held ? 'committed' : 'fenced']++;
   }
 }

@@ -1,0 +1,9 @@
+-- Puts the outgoing events of one run into the outbox, in its handler's transaction. Only the first is
+-- due: settle-outbox.sql wakes the next.
+--
+-- $1 function  $2 key  $3 event id  $4 type  $5 subject  $6 data (events, in the order to send them)
+insert into muster.outbox (function, key, event_id, type, subject, data, due_at)
+select $1, $2, e.event_id, e.type, e.subject, e.data::json,
+       now() + case when e.nth = 1 then interval '0' else interval '1 minute' end
+from unnest($3::text[], $4::text[], $5::text[], $6::text[]) with ordinality as e (event_id, type, subject, data, nth)
+order by e.nth;
