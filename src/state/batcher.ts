@@ -29,6 +29,11 @@ export interface BatcherOptions {
   readonly onSuperseded: (error: Unavailable) => void;
 }
 
+/** Nothing is filed yet: a stored row must be known for it. */
+export interface Undecided {
+  readonly kind: 'undecided';
+}
+
 interface Item {
   readonly rows: readonly MemberRow[];
   readonly origin: Origin;
@@ -36,7 +41,7 @@ interface Item {
   readonly bytes: number;
   /** Kept in memory until the event is answered: the rows and the event itself. */
   readonly held: number;
-  readonly resolve: (outcome: Outcome) => void;
+  readonly resolve: (outcome: Outcome | Undecided) => void;
   readonly reject: (error: Unavailable) => void;
 }
 
@@ -66,7 +71,7 @@ export class Batcher {
   }
 
   /** Resolves when the rows are committed; throws {@link Unavailable}. */
-  file(rows: readonly MemberRow[], origin: Origin): Promise<Outcome> {
+  file(rows: readonly MemberRow[], origin: Origin): Promise<Outcome | Undecided> {
     const bytes = sizeOf(rows);
     const held = bytes + origin.body.byteLength;
     if (this.#bytes + held > this.#options.maxBytes && this.#bytes > 0) {
@@ -135,7 +140,9 @@ export class Batcher {
       failpoint('after-commit');
       leases = filed.leases;
       this.#options.onFiled(filed, batch.length);
-      for (const item of batch) item.resolve({ kind: 'filed' });
+      const undecided = new Set(filed.undecided.map((each) => each.join('/')));
+      for (const item of batch)
+        item.resolve({ kind: isIn(undecided, item) ? 'undecided' : 'filed' });
     } catch (error) {
       if (isBadValue(error)) await this.#divide(batch, error as Error);
       else this.#refuse(batch, unavailable(error));
@@ -166,12 +173,20 @@ export class Batcher {
   }
 }
 
+function isIn(names: ReadonlySet<string>, { rows }: Item): boolean {
+  return names.size > 0 && rows.some((row) => names.has(nameOf(row)));
+}
+
+function nameOf(row: MemberRow): string {
+  return `${row.function}/${row.lane}/${row.id}`;
+}
+
 /** One row per (function, lane, id), the newest: a statement may not touch a row twice. */
 function newestRows(batch: readonly Item[]): MemberRow[] {
   const newest = new Map<string, MemberRow>();
   for (const { rows } of batch) {
     for (const row of rows) {
-      const name = `${row.function}/${row.lane}/${row.id}`;
+      const name = nameOf(row);
       const other = newest.get(name);
       if (other === undefined || isNewer(row, other)) newest.set(name, row);
     }

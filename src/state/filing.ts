@@ -1,25 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batcher } from './batcher.ts';
-import {
-  UNAVAILABLE,
-  type Change,
-  type Origin,
-  type RowChange,
-  type TruncateChange,
-} from './change.ts';
+import { type Change, type Origin, type RowChange, type TruncateChange } from './change.ts';
 import { isBadValue, unavailable } from './database.ts';
 import { explain, type Explanation } from './explain.ts';
 import type { Marks } from './marks.ts';
-import {
-  BadKey,
-  isNewer,
-  MissingColumn,
-  toMemberRows,
-  type MemberRow,
-  type Served,
-} from './member.ts';
+import { BadKey, MissingColumn, toMemberRows, type MemberRow, type Served } from './member.ts';
 import type { Outcome, ParkReason, Unavailable } from './outcome.ts';
-import type { KnownMember, Store } from './store.ts';
+import { toKnowingRows, type KnownMember } from './knowing.ts';
+import type { Store } from './store.ts';
 import { deletesBelow, raiseFloors, type Truncation } from './truncate.ts';
 import type { Database } from './database.ts';
 
@@ -141,12 +129,14 @@ export class Filing {
       if (error instanceof MissingColumn) return this.#fileKnowing(change, epoch, functions);
       throw error;
     }
-    return rows.length === 0 ? { kind: 'filed' } : this.#batcher.file(rows, change.origin);
+    if (rows.length === 0) return { kind: 'filed' };
+    const outcome = await this.#batcher.file(rows, change.origin);
+    return outcome.kind === 'undecided' ? this.#fileKnowing(change, epoch, functions) : outcome;
   }
 
   /**
-   * A column that decides was not sent, because it is stored out of line and did not change. It has the
-   * value of the newest version that carried it; where no version is known, the event is kept aside.
+   * A column that decides was not sent, or a newer change lacked one that this one carries. Where no
+   * version is known that carried it, the event is kept aside.
    */
   async #fileKnowing(
     change: RowChange,
@@ -154,9 +144,7 @@ export class Filing {
     functions: readonly Served[],
   ): Promise<Outcome> {
     const toRows = (known: readonly KnownMember[]) =>
-      functions.flatMap((served) =>
-        toMemberRows({ ...change, row: fill(change, known, served) }, epoch, served),
-      );
+      functions.flatMap((served) => toKnowingRows(change, epoch, served, known));
     const ids = new Set<string>();
     try {
       // A delete says nothing but the row's id in each part.
@@ -215,26 +203,4 @@ export class Filing {
  */
 function asRecovery(change: RowChange): RowChange {
   return change.snapshot === 'initial' ? { ...change, snapshot: 'incremental' } : change;
-}
-
-/**
- * The change's row, with what is known in place of what was not sent: the newest, because a part that
- * refuses a row may have heard of it last in an earlier life.
- */
-function fill(change: RowChange, known: readonly KnownMember[], served: Served): RowChange['row'] {
-  const lanes = new Set(
-    served.specification.parts
-      .filter((part) => part.table === change.table)
-      .map((part) => served.laneOf.get(part.name)),
-  );
-  const filled: Record<string, unknown> = { ...change.row };
-  const newestFirst = known.toSorted((a, b) => (isNewer(a, b) ? -1 : isNewer(b, a) ? 1 : 0));
-  for (const member of newestFirst) {
-    if (member.function !== served.id || !lanes.has(member.lane) || member.columns === null)
-      continue;
-    for (const [column, value] of Object.entries(member.columns)) {
-      if (filled[column] === UNAVAILABLE) filled[column] = value;
-    }
-  }
-  return filled;
 }

@@ -15,7 +15,10 @@ export interface MemberRow {
   readonly live: boolean;
   /** JSON text */
   readonly columns: string | null;
-  /** JSON text: columns the source did not send, each with 0: nothing fills it yet */
+  /**
+   * JSON text: columns the source did not send, each with 0 (nothing fills it yet) or `[version, at]` of
+   * what does, and `true` behind them where the column decides
+   */
   readonly holes: string | null;
 }
 
@@ -44,7 +47,12 @@ export class MissingColumn extends Error {}
  * part, or an older create that comes later would bring a phantom. A part that keeps further columns
  * remembers also what it refuses: the update that brings the row into it may not send them again.
  */
-export function toMemberRows(change: RowChange, epoch: number, served: Served): MemberRow[] {
+export function toMemberRows(
+  change: RowChange,
+  epoch: number,
+  served: Served,
+  toRow: typeof toMemberRow = toMemberRow,
+): MemberRow[] {
   const { specification } = served;
   const version = change.op === 'r' ? 0n : (BigInt(epoch) << LSN_BITS) | (change.lsn ?? 0n);
   const live = !(change.snapshot === 'initial' && specification.history === 'skip');
@@ -65,13 +73,27 @@ export function toMemberRows(change: RowChange, epoch: number, served: Served): 
       rows.push({ ...facts, key: null, held: false, columns: null, holes: null });
       continue;
     }
-    const key = textOf(row, part.key, 'key');
-    const held = key !== null && refusal(row, part) === null;
-    rows.push({ ...facts, key, held, ...keep(row, part) });
-    if (held || part.keepsMore) remembered.push(rows.at(-1)!);
+    const made = toRow(row, part, facts);
+    rows.push(made);
+    if (made.held || part.keepsMore) remembered.push(made);
   }
   if (change.op !== 'c') return rows;
   return remembered.length > 0 || rows.length === 0 ? remembered : [closest(rows, change, served)];
+}
+
+/**
+ * What a row says about one part. `sources` are the versions of columns that the row's own did not carry.
+ * Throws {@link MissingColumn} where one that decides is not known.
+ */
+export function toMemberRow(
+  row: Row,
+  part: PartSpecification,
+  facts: Pick<MemberRow, 'function' | 'lane' | 'id' | 'version' | 'at' | 'live'>,
+  sources: Readonly<Record<string, Versioned>> = {},
+): MemberRow {
+  const key = textOf(row, part.key, 'key');
+  const held = key !== null && refusal(row, part) === null;
+  return { ...facts, key, held, ...keep(row, part, sources) };
 }
 
 /** Of rows that are all refused, one for each part on the table, the one whose part agrees in most filters. */
@@ -155,15 +177,26 @@ function known(row: Row, column: string): unknown {
   return value;
 }
 
-function keep(row: Row, part: PartSpecification): { columns: string; holes: string | null } {
+function keep(
+  row: Row,
+  part: PartSpecification,
+  sources: Readonly<Record<string, Versioned>>,
+): { columns: string; holes: string | null } {
   const columns: Record<string, unknown> = {};
-  let holes: Record<string, 0> | null = null;
+  let holes: Record<string, unknown> | null = null;
   for (const column of part.columns) {
     if (!Object.hasOwn(row, column)) continue;
+    const source = Object.hasOwn(sources, column) ? sources[column]! : null;
     if (row[column] === UNAVAILABLE) (holes ??= {})[column] = 0;
     else columns[column] = row[column];
+    if (source !== null) (holes ??= {})[column] = hole(source, part, column);
   }
   return { columns: JSON.stringify(columns), holes: holes && JSON.stringify(holes) };
+}
+
+function hole({ version, at }: Versioned, part: PartSpecification, column: string): unknown[] {
+  const decides = part.key.includes(column) || Object.hasOwn(part.where, column);
+  return [JSON.rawJSON(String(version)), at, ...(decides ? [true] : [])];
 }
 
 /** Replaces base64 by the text it stands for; a value that is no base64 of text is left as it is. */

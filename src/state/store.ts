@@ -2,6 +2,7 @@ import type { Database } from './database.ts';
 import { isLostRace, transaction } from './database.ts';
 import type { Origin, Row } from './change.ts';
 import { parseExact } from './exact.ts';
+import type { KnownMember } from './knowing.ts';
 import type { MemberRow, Served } from './member.ts';
 import { Unavailable, type ParkReason } from './outcome.ts';
 import { sql } from './sql.ts';
@@ -22,6 +23,9 @@ export interface SetName {
   readonly key: string;
 }
 
+/** Function, lane and id. */
+export type MemberName = readonly [function: number, lane: number, id: string];
+
 export interface Filed {
   /** Member rows that were new or newer; the rest were duplicates or stale. */
   readonly filed: number;
@@ -29,6 +33,11 @@ export interface Filed {
   readonly completed: number;
   /** Runs of those, as many as there were slots. */
   readonly leases: readonly Lease[];
+  /**
+   * Rows whose stored version is newer and got a deciding column from elsewhere: a change of theirs that
+   * carries it must be filed knowing that version.
+   */
+  readonly undecided: readonly MemberName[];
 }
 
 const FILE_CHANGES = sql('file-changes');
@@ -138,29 +147,34 @@ export class Store {
   }
 }
 
-/** A stored row as far as a change with missing columns needs it. */
-export interface KnownMember {
-  readonly function: number;
-  readonly lane: number;
-  readonly version: bigint;
-  readonly at: number;
-  readonly columns: Row | null;
-}
-
 interface StoredKnowledge {
   function: number;
   lane: number;
+  id: string;
   version: string;
   at: string;
+  live: boolean;
   columns: string | null;
+  holes: string | null;
 }
 
 function toKnown(row: StoredKnowledge): KnownMember {
+  const columns = row.columns === null ? null : (parseExact(row.columns, JSON.rawJSON) as Row);
+  const holes = Object.entries(
+    (row.holes === null ? {} : parseExact(row.holes, BigInt)) as Record<string, unknown>,
+  ).map(([column, from]) => {
+    const [version, at] = Array.isArray(from) ? (from as (number | bigint)[]) : [];
+    return [
+      column,
+      version === undefined ? null : { version: BigInt(version), at: Number(at) },
+    ] as const;
+  });
   return {
     ...row,
     version: BigInt(row.version),
     at: Number(row.at),
-    columns: row.columns === null ? null : (parseExact(row.columns, JSON.rawJSON) as Row),
+    columns,
+    holes: Object.fromEntries(holes),
   };
 }
 
@@ -191,9 +205,11 @@ interface FileChangesRow {
   filed: number;
   completed: number;
   leases: LeaseTuple[];
+  undecided: MemberName[] | null;
 }
 
 function toFiled(row: FileChangesRow): Filed {
   if (!row.is_current) throw new Unavailable('superseded', SUPERSEDED);
-  return { filed: row.filed, completed: row.completed, leases: row.leases.map(toLease) };
+  const { filed, completed, leases, undecided } = row;
+  return { filed, completed, leases: leases.map(toLease), undecided: undecided ?? [] };
 }

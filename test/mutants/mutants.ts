@@ -42,6 +42,13 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/runs/fence.test.ts'],
   },
   {
+    name: 'a key that was not sent stays, whatever an older change says later',
+    file: 'src/state/filing.ts',
+    find: "outcome.kind === 'undecided' ? this.#fileKnowing(change, epoch, functions) : outcome",
+    replace: "outcome.kind === 'undecided' ? { kind: 'filed' } : outcome",
+    tests: ['test/state/knowing.test.ts'],
+  },
+  {
     name: 'members are locked unsorted',
     file: FILE_CHANGES,
     find: '  order by c.function, c.lane, c.id collate "C"\n',

@@ -86,3 +86,64 @@ test('what is known is read under a lock: a neighbour that changes it is waited 
   ]);
   expect(await miscounted(db)).toEqual([]);
 });
+
+test('a key that was not sent follows the version that carried it, also when that one comes later', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const created = change('c', 1, { id: 1, k: 'x', kind: 'a' });
+  const moved = change('u', 2, { id: 1, k: 'y', kind: 'a' });
+  const touched = change('u', 3, { id: 1, k: hole, kind: 'a' });
+  for (const each of [created, touched, moved]) await pod.filing.file(each);
+  const held = async () => (await setsOf(db)).filter(({ live }) => live > 0);
+  expect(await held()).toEqual([{ key: 'y', counts: [1, 0], live: 1 }]);
+  // redelivered in any order, nothing changes any more
+  for (const each of [moved, created, touched]) await pod.filing.file(each);
+  expect(await held()).toEqual([{ key: 'y', counts: [1, 0], live: 1 }]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('a filter column that was not sent follows the version that carried it, also when that one comes later', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('u', 4, { id: 1, k: 'x', kind: hole }));
+  await pod.filing.file(change('u', 2, { id: 1, k: 'x', kind: 'b' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+  await pod.filing.file(change('u', 3, { id: 1, k: 'x', kind: 'none' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+  await pod.filing.file(change('u', 5, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('u', 3, { id: 1, k: 'x', kind: 'none' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
+});
+
+test('whatever the order of changes that lack their key, the row ends where its newest version put it', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const history = [
+    change('c', 1, { id: 1, k: 'x', kind: 'a' }),
+    change('u', 2, { id: 1, k: hole, kind: 'b' }),
+    change('u', 3, { id: 1, k: 'y', kind: hole }),
+    change('u', 4, { id: 1, k: hole, kind: 'a' }),
+    change('u', 5, { id: 1, k: hole, kind: 'b' }),
+  ];
+  // the first two in any order say enough for none of the others to be parked
+  for (const [n, order] of permutations([2, 3, 4]).entries()) {
+    const row = (i: number) => ({ ...history[i]!, row: { ...history[i]!.row, id: n } });
+    for (const i of [0, 1, ...order, ...order.toReversed()]) await pod.filing.file(row(i));
+  }
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
+    { key: 'y', counts: [0, 6], live: 6 },
+  ]);
+  expect(await db.query('select from muster.parked')).toEqual([]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+function permutations<T>(items: readonly T[]): T[][] {
+  if (items.length < 2) return [[...items]];
+  return items.flatMap((item, i) =>
+    permutations(items.toSpliced(i, 1)).map((rest) => [item, ...rest]),
+  );
+}

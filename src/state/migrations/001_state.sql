@@ -80,7 +80,7 @@ create table muster.member (
   held     boolean not null,           -- counts in its set
   live     boolean not null,           -- false: came with the initial snapshot and is history
   columns  jsonb,
-  holes    jsonb,                      -- columns the source did not send: column -> [version, at] of what fills it, 0 = nothing
+  holes    jsonb,                      -- columns the source did not send: column -> [version, at] of what fills it, 0 = nothing; and true where it decides
   since    timestamptz not null,       -- in this set since; not held: newest version known since
   primary key (function, lane, id)
 ) with (fillfactor = 80);
@@ -198,8 +198,21 @@ return case
   else muster.score(a_version, a_at) > muster.score(b_version, b_at)
 end;
 
+-- Does version `b`, though it is not newer, carry what `a` lacks or has from an older version still?
+create function muster.fills(a muster.member, b muster.member) returns boolean
+language sql immutable parallel safe
+return exists (
+  select from jsonb_each(a.holes) as hole (name, filled),
+       lateral (select coalesce(b.holes -> hole.name, jsonb_build_array(b.version, b.at)) offset 0) as f (filler)
+  where b.columns ? hole.name
+    and (hole.filled = '0' or muster.newer((f.filler ->> 0)::bigint, (f.filler ->> 1)::bigint,
+                                           (hole.filled ->> 0)::bigint, (hole.filled ->> 1)::bigint))
+);
+
 -- What is known of a row after version `b` came in on top of `a`: the newer one, its holes (columns
--- the source did not send) filled with the newest value any version carried.
+-- the source did not send) filled with the newest value any version carried. A hole that decides is
+-- left as it is: key and verdict would have to follow it. Of two rows of one version, that one whose
+-- holes are filled by newer versions; it was made knowing the other (knowing.ts).
 create function muster.resolve(a muster.member, b muster.member) returns muster.member
 language plpgsql immutable parallel safe as $$
 declare
@@ -209,7 +222,8 @@ declare
   filled jsonb;
   filler jsonb;
 begin
-  if not muster.newer(b.version, b.at, a.version, a.at) then
+  if not muster.newer(b.version, b.at, a.version, a.at)
+     and not (b.version = a.version and b.at = a.at and a.holes is not null and muster.fills(a, b)) then
     winner := a;
     other := b;
   elsif a.held and b.held and a.key = b.key then
@@ -219,6 +233,7 @@ begin
     return winner;
   end if;
   for hole, filled in select * from jsonb_each(winner.holes) loop
+    continue when filled ->> 2 is not null;
     filler := coalesce(other.holes -> hole, jsonb_build_array(other.version, other.at));
     -- by version, not by time: changes of one transaction have the same
     if other.columns ? hole
@@ -230,15 +245,6 @@ begin
   end loop;
   return winner;
 end $$;
-
--- Does version `b`, though it is not newer, carry what `a` lacks or has from an older version still?
-create function muster.fills(a muster.member, b muster.member) returns boolean
-language sql immutable parallel safe
-return exists (
-  select from jsonb_each(a.holes) as hole (name, filled)
-  where b.columns ? hole.name
-    and (hole.filled = '0' or muster.newer(b.version, b.at, (hole.filled ->> 0)::bigint, (hole.filled ->> 1)::bigint))
-);
 
 -- Does the rule hold? Bit i - 1 = lane i has the rows it needs; then each gate in turn sets bit
 -- 15 + its number when at least gate_need of the bits in gate_of are set, so a gate may read those

@@ -45,7 +45,9 @@ m as (
        from muster.resolve(m, excluded) v)
   where muster.newer(excluded.version, excluded.at, m.version, m.at)
      or m.holes is not null and muster.fills(m, excluded)
-  returning m.function, m.lane,
+  returning m.function, m.lane, m.id,
+            -- only filled, and what decided it was not its own: see knowing.ts
+            old.version = new.version and old.at = new.at and new.holes @? '$.*[2]' as undecided,
             case when old.held then old.key end as old_key, coalesce(old.live, false) as old_live,
             case when new.held then new.key end as new_key, new.live as new_live
 ),
@@ -135,4 +137,5 @@ select (select is_current from current) as is_current,
        (select count(*)::int from m) as filed,
        (select count(*)::int from j where complete and not was_complete) as completed,
        (select coalesce(jsonb_agg(jsonb_build_array(function, key, revision, token, attempt)), '[]')
-        from r where leased) as leases;
+        from r where leased) as leases,
+       (select jsonb_agg(jsonb_build_array(function, lane, id)) from m where undecided) as undecided;

@@ -1,0 +1,84 @@
+/**
+ * Changes that lack a column which decides (a key or a filter): Postgres does not send a value that is
+ * stored out of line and did not change. It is that of the newest version which carried it, and this
+ * version may come later than the change.
+ */
+import { UNAVAILABLE, type Row, type RowChange } from './change.ts';
+import { isNewer, toMemberRow, toMemberRows, type MemberRow, type Served } from './member.ts';
+
+export type Version = Pick<MemberRow, 'version' | 'at'>;
+
+/** A stored row, as far as a change with missing columns needs it. */
+export interface KnownMember extends Version {
+  readonly function: number;
+  readonly lane: number;
+  readonly id: string;
+  readonly live: boolean;
+  readonly columns: Row | null;
+  /** Columns that the row's own version did not carry, each with the one it is from; null: with none. */
+  readonly holes: Readonly<Record<string, Version | null>>;
+}
+
+interface Carried extends Version {
+  readonly value: unknown;
+}
+
+/**
+ * What a change says about the parts on its table, its missing columns filled with the newest that is
+ * known. A change that is older than a stored row, and carries what that one lacks, gives that row
+ * anew, under its own version. Throws `MissingColumn` where nothing is known.
+ */
+export function toKnowingRows(
+  change: RowChange,
+  epoch: number,
+  served: Served,
+  known: readonly KnownMember[],
+): MemberRow[] {
+  const parts = served.specification.parts.filter((part) => part.table === change.table);
+  const lanes = new Set(parts.map((part) => served.laneOf.get(part.name)));
+  const members = known.filter(({ function: fn, lane }) => fn === served.id && lanes.has(lane));
+  return toMemberRows(change, epoch, served, (row, part, facts) => {
+    const stored = members.find(({ lane, id }) => lane === facts.lane && id === facts.id);
+    const newest =
+      stored !== undefined && stored.columns !== null && isNewer(stored, facts) ? stored : null;
+    const filled: Record<string, unknown> = newest === null ? { ...row } : rowOf(newest);
+    const sources: Record<string, Version> = {};
+    for (const column of part.columns) {
+      const lacks =
+        newest === null ? row[column] === UNAVAILABLE : Object.hasOwn(newest.holes, column);
+      const source = lacks ? newestOf(column, row, facts, members) : null;
+      if (source === null) continue;
+      filled[column] = source.value;
+      sources[column] = source;
+    }
+    if (newest === null) return toMemberRow(filled, part, facts, sources);
+    const { version, at, live } = newest;
+    return toMemberRow(filled, part, { ...facts, version, at, live }, sources);
+  });
+}
+
+/** A stored row as its own version said it. */
+function rowOf({ columns, holes }: KnownMember): Record<string, unknown> {
+  const lacking = Object.keys(holes).map((column) => [column, UNAVAILABLE]);
+  return { ...columns, ...Object.fromEntries(lacking) };
+}
+
+/** The value of a column in the newest version that carried it, be it the change's or a stored one. */
+function newestOf(
+  column: string,
+  row: Row,
+  facts: Version,
+  members: readonly KnownMember[],
+): Carried | null {
+  let newest: Carried | null = null;
+  const offer = (version: Version, value: unknown) => {
+    if (newest === null || isNewer(version, newest)) newest = { ...version, value };
+  };
+  if (Object.hasOwn(row, column) && row[column] !== UNAVAILABLE) offer(facts, row[column]);
+  for (const { columns, holes, version, at } of members) {
+    if (columns === null || !Object.hasOwn(columns, column)) continue;
+    const from = Object.hasOwn(holes, column) ? holes[column]! : { version, at };
+    if (from !== null) offer(from, columns[column]);
+  }
+  return newest;
+}
