@@ -32,7 +32,8 @@ export interface EventOptions {
   readonly extensions?: Readonly<Record<string, string>>;
 }
 
-const ATTRIBUTES = [
+/** Those that the specification names, in the order in which they are sent. */
+export const ATTRIBUTES = [
   'specversion',
   'id',
   'source',

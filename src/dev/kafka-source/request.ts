@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http';
-import type { SourceEvent } from './event.ts';
+import { ATTRIBUTES, type SourceEvent } from './event.ts';
 import { inHashMapOrder, toLatin1 } from './java.ts';
 
 export interface Answer {
@@ -9,20 +9,9 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-const ORDER = [
-  'specversion',
-  'id',
-  'source',
-  'type',
-  'datacontenttype',
-  'dataschema',
-  'subject',
-  'time',
-];
-
 /** Headers of the request that carries the event, in the order of the wire, without length and host. */
 export function eventHeaders(event: SourceEvent, namespace: string): [string, string][] {
-  const attributes = ORDER.flatMap((name): [string, string][] => {
+  const attributes = ATTRIBUTES.flatMap((name): [string, string][] => {
     const value = event.attributes.get(name);
     if (value === undefined) return [];
     return [[name === 'datacontenttype' ? 'content-type' : `ce-${name}`, value]];
