@@ -1,84 +1,28 @@
 import { readdirSync } from 'node:fs';
-
-/** One environment variable: what the README's table shows is read from here. */
-interface Setting {
-  readonly meaning: string;
-  /** As it would stand in the environment; null = nothing is set. */
-  readonly fallback: string | null;
-  readonly read: (text: string) => unknown;
-}
-
-/** A value that can't be used, with what would do. */
-class Wrong extends Error {}
-
-const text = (value: string) => value;
-const url =
-  (...protocols: string[]) =>
-  (value: string) => {
-    const parsed = URL.canParse(value) ? new URL(value) : null;
-    if (parsed === null || !protocols.includes(parsed.protocol)) {
-      throw new Wrong(
-        `must be a URL that begins with ${protocols.map((each) => `${each}//`).join(' or ')}`,
-      );
-    }
-    if (parsed.username !== '' && parsed.protocol.startsWith('http')) {
-      throw new Wrong('must not hold a user: no request can be made to such a URL');
-    }
-    return value;
-  };
-const count = (least: number, most: number) => (value: string) => {
-  const number = Number(value);
-  if (!/^\d+$/.test(value) || number < least || number > most) {
-    throw new Wrong(`must be a whole number from ${least} to ${most}`);
-  }
-  return number;
-};
-const oneOf =
-  <const T extends string>(...values: T[]) =>
-  (value: string): T => {
-    if (!values.includes(value as T)) throw new Wrong(`must be one of ${values.join(', ')}`);
-    return value as T;
-  };
-const names = (value: string) => {
-  const list = value.split(',').map((each) => each.trim());
-  if (list.some((each) => !/^[a-z][a-z0-9-]*$/.test(each))) {
-    throw new Wrong('must be names of functions, separated by commas');
-  }
-  return list;
-};
-const extensions = (value: string): Record<string, string> => {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(value);
-  } catch {
-    throw new Wrong('must be JSON');
-  }
-  const given = (parsed as { extensions?: unknown } | null)?.extensions ?? {};
-  if (
-    typeof given !== 'object' ||
-    given === null ||
-    Object.entries(given).some(
-      ([name, each]) => !/^[a-z0-9]+$/.test(name) || typeof each !== 'string',
-    )
-  ) {
-    throw new Wrong(
-      'must be {"extensions": {"name": "text"}}, names of lower-case letters and digits',
-    );
-  }
-  return given as Record<string, string>;
-};
+import {
+  count,
+  extensions,
+  listOf,
+  matching,
+  oneOf,
+  text,
+  url,
+  Wrong,
+  type Setting,
+} from './setting.ts';
 
 /** Everything that can be configured. Names carry their unit. */
 export const SETTINGS = {
   DATABASE_URL: {
     meaning: 'state database (PostgreSQL 18 or newer)',
     fallback: null,
+    secret: true,
     read: url('postgres:', 'postgresql:'),
   },
   FUNCTIONS: {
     meaning: 'functions this process serves, separated by commas; all of them unless set',
     fallback: null,
-    read: names,
+    read: listOf('names of functions', /^[a-z][a-z0-9-]*$/),
   },
   HOST: { meaning: 'address to listen on', fallback: '0.0.0.0', read: text },
   PORT: { meaning: 'port to listen on', fallback: '8080', read: count(0, 65_535) },
@@ -149,6 +93,69 @@ export const SETTINGS = {
     fallback: null,
     read: extensions,
   },
+  SINK_TOPIC: {
+    meaning: 'Kafka topic that outgoing events are written to, instead of `K_SINK`',
+    fallback: null,
+    read: matching('the name of a topic', /^[\w.-]{1,249}$/),
+  },
+  KAFKA_BROKERS: {
+    meaning: 'Kafka bootstrap servers, host:port, separated by commas',
+    fallback: null,
+    read: listOf('host:port', /^(?:[\w.-]+|\[[\da-f:]+\]):\d{1,5}$/i),
+  },
+  KAFKA_TLS: {
+    meaning: '`1`: connect to Kafka by TLS',
+    fallback: '0',
+    read: oneOf('0', '1'),
+  },
+  KAFKA_CA_FILE: {
+    meaning: 'certificates (PEM) that brokers are verified with; those of the system unless set',
+    fallback: null,
+    read: text,
+  },
+  KAFKA_CERT_FILE: {
+    meaning: 'certificate (PEM) shown to brokers that ask for one',
+    fallback: null,
+    read: text,
+  },
+  KAFKA_KEY_FILE: { meaning: 'key (PEM) of that certificate', fallback: null, read: text },
+  KAFKA_SASL_MECHANISM: {
+    meaning: '`plain`, `scram-sha-256` or `scram-sha-512`: log in to Kafka',
+    fallback: null,
+    read: oneOf('plain', 'scram-sha-256', 'scram-sha-512'),
+  },
+  KAFKA_USERNAME: { meaning: 'who logs in to Kafka', fallback: null, read: text },
+  KAFKA_PASSWORD: {
+    meaning: 'password of that user',
+    fallback: null,
+    secret: true,
+    read: text,
+  },
+  OIDC_ISSUER: {
+    meaning: 'URL of the issuer whose tokens senders must show; anybody may post events unless set',
+    fallback: null,
+    read: url('https:'),
+  },
+  OIDC_AUDIENCE: {
+    meaning: "audience that a token must be for: the source's `sink.audience`",
+    fallback: null,
+    read: text,
+  },
+  OIDC_SUBJECTS: {
+    meaning: 'subjects that may post, separated by commas; all that have a token unless set',
+    fallback: null,
+    read: listOf('subjects of tokens', /^\S+$/),
+  },
+  OIDC_CA_FILE: {
+    meaning: 'certificates (PEM) that the issuer is verified with; those of the system unless set',
+    fallback: null,
+    read: text,
+  },
+  OIDC_TOKEN_FILE: {
+    meaning: "token to ask for the issuer's keys with, where it does not tell them to everybody",
+    fallback: null,
+    read: text,
+  },
   EXIT_WITH_STDIN: {
     meaning: '`1`: stop when standard input ends, for a parent process that may be killed',
     fallback: '0',
@@ -169,36 +176,88 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** A setting that means nothing without another. */
+const NEEDS: readonly (readonly [Name, Name])[] = [
+  ['SINK_TOPIC', 'KAFKA_BROKERS'],
+  ['KAFKA_CA_FILE', 'KAFKA_TLS'],
+  ['KAFKA_CERT_FILE', 'KAFKA_TLS'],
+  ['KAFKA_CERT_FILE', 'KAFKA_KEY_FILE'],
+  ['KAFKA_KEY_FILE', 'KAFKA_CERT_FILE'],
+  ['KAFKA_SASL_MECHANISM', 'KAFKA_USERNAME'],
+  ['KAFKA_USERNAME', 'KAFKA_PASSWORD'],
+  ['KAFKA_PASSWORD', 'KAFKA_SASL_MECHANISM'],
+  ['OIDC_ISSUER', 'OIDC_AUDIENCE'],
+  ['OIDC_AUDIENCE', 'OIDC_ISSUER'],
+  ['OIDC_SUBJECTS', 'OIDC_ISSUER'],
+  ['OIDC_CA_FILE', 'OIDC_ISSUER'],
+  ['OIDC_TOKEN_FILE', 'OIDC_ISSUER'],
+];
+
+/** What it takes to reach Kafka. */
+export type KafkaConfig = { readonly [N in KafkaName]: Config[N] };
+type KafkaName = Extract<Name, `KAFKA_${string}`>;
+const KAFKA_NAMES = Object.keys(SETTINGS).filter((name) =>
+  name.startsWith('KAFKA_'),
+) as KafkaName[];
+
 /** Reads the environment; throws {@link ConfigError}. Values of secrets never enter its message. */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
-  const problems: string[] = [];
-  const entries = Object.entries<Setting>(SETTINGS).map(([name, setting]) => {
-    const given = env[name]?.trim() || setting.fallback;
-    try {
-      return [name, given === null ? null : setting.read(given)];
-    } catch (error) {
-      if (!(error instanceof Wrong)) throw error;
-      const secret = name === 'DATABASE_URL' || given?.includes('@') === true;
-      problems.push(`${name} ${error.message}${secret ? '' : `, not '${given}'`}`);
-      return [name, null];
-    }
-  });
-  const config = Object.fromEntries(entries) as Record<string, unknown>;
-  if (
-    config['DATABASE_URL'] === null &&
-    !problems.some((each) => each.startsWith('DATABASE_URL'))
-  ) {
-    problems.push('DATABASE_URL is not set: postgres://user:password@host:port/database');
+  const { values, problems } = read(env, Object.keys(SETTINGS) as Name[]);
+  if (values['DATABASE_URL'] === null && !problems.has('DATABASE_URL')) {
+    problems.set(
+      'DATABASE_URL',
+      'DATABASE_URL is not set: postgres://user:password@host:port/database',
+    );
+  }
+  if (values['K_SINK'] && values['SINK_TOPIC']) {
+    problems.set('SINK_TOPIC', 'SINK_TOPIC and K_SINK are both set: events go to one of them');
   }
   const known = knownFunctions();
-  config['FUNCTIONS'] ??= known;
-  for (const name of config['FUNCTIONS'] as string[]) {
-    if (!known.includes(name))
-      problems.push(`FUNCTIONS names '${name}', which is not in functions/ (${known.join(', ')})`);
+  values['FUNCTIONS'] ??= known;
+  const unknown = (values['FUNCTIONS'] as string[]).filter((name) => !known.includes(name));
+  if (unknown.length > 0) {
+    problems.set(
+      'FUNCTIONS',
+      `FUNCTIONS names '${unknown.join("', '")}', which is not in functions/ (${known.join(', ')})`,
+    );
   }
-  if (problems.length > 0)
-    throw new ConfigError(`wrong configuration:\n  ${problems.join('\n  ')}`);
-  return Object.freeze(config) as Config;
+  return freeze<Config>(values, problems);
+}
+
+/** Reads no more than Kafka needs, for commands that use no database; throws {@link ConfigError}. */
+export function readKafkaConfig(env: NodeJS.ProcessEnv): KafkaConfig {
+  const { values, problems } = read(env, KAFKA_NAMES);
+  return freeze<KafkaConfig>(values, problems);
+}
+
+function read(env: NodeJS.ProcessEnv, names: readonly Name[]) {
+  const values: Record<string, unknown> = {};
+  const problems = new Map<Name, string>();
+  for (const name of names) {
+    const setting: Setting = SETTINGS[name];
+    const given = env[name]?.trim() || setting.fallback;
+    values[name] = null;
+    try {
+      if (given !== null) values[name] = setting.read(given);
+    } catch (error) {
+      if (!(error instanceof Wrong)) throw error;
+      const secret = setting.secret === true || given?.includes('@') === true;
+      problems.set(name, `${name} ${error.message}${secret ? '' : `, not '${given}'`}`);
+    }
+  }
+  const isSet = (name: Name) => values[name] !== null && values[name] !== '0';
+  for (const [name, other] of NEEDS) {
+    if (!names.includes(name) || !isSet(name) || isSet(other) || problems.has(other)) continue;
+    problems.set(name, `${name} is set, so ${other} must be too`);
+  }
+  return { values, problems };
+}
+
+function freeze<T>(values: Record<string, unknown>, problems: ReadonlyMap<Name, string>): T {
+  if (problems.size > 0) {
+    throw new ConfigError(`wrong configuration:\n  ${[...problems.values()].join('\n  ')}`);
+  }
+  return Object.freeze(values) as T;
 }
 
 /** The functions that are there: the files `functions/<name>.ts`. */

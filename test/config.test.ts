@@ -1,14 +1,31 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { ConfigError, knownFunctions, readConfig, SETTINGS, type Config } from '../src/config.ts';
+import {
+  ConfigError,
+  knownFunctions,
+  readConfig,
+  readKafkaConfig,
+  SETTINGS,
+  type Config,
+} from '../src/config.ts';
 
 const DATABASE_URL = 'postgres://muster:pa55word@db.example:5432/state';
+
+const LOGIN = {
+  KAFKA_SASL_MECHANISM: 'plain',
+  KAFKA_USERNAME: 'muster',
+  KAFKA_PASSWORD: 'pa55word',
+};
+const ISSUER = 'https://kubernetes.default.svc';
+const OIDC = { OIDC_ISSUER: ISSUER, OIDC_AUDIENCE: 'muster' };
 
 /** Good values with what is read from them, and bad ones, of every setting. */
 const VALUES: {
   readonly [N in keyof typeof SETTINGS]: {
     readonly good: readonly (readonly [text: string, value: Config[N]])[];
     readonly bad: readonly string[];
+    /** Other settings without which this one means nothing. */
+    readonly beside?: Readonly<Record<string, string>>;
   };
 } = {
   DATABASE_URL: {
@@ -78,6 +95,62 @@ const VALUES: {
       '{"extensions": {"region": 1}}',
     ],
   },
+  SINK_TOPIC: {
+    good: [
+      ['recordings.processed', 'recordings.processed'],
+      ['A_1-b', 'A_1-b'],
+    ],
+    bad: ['a b', 'a/b', 'ä', 'x'.repeat(250)],
+    beside: { KAFKA_BROKERS: 'kafka:9092' },
+  },
+  KAFKA_BROKERS: {
+    good: [
+      ['kafka:9092', ['kafka:9092']],
+      ['10.0.0.1:9092 , [::1]:9093', ['10.0.0.1:9092', '[::1]:9093']],
+    ],
+    bad: ['kafka', 'kafka:', 'kafka:9092;b:9092', 'kafka://kafka:9092', 'kafka:9092,'],
+  },
+  KAFKA_TLS: {
+    good: [
+      ['0', '0'],
+      ['1', '1'],
+    ],
+    bad: ['true', 'yes'],
+  },
+  KAFKA_CA_FILE: { good: [['/tls/ca.crt', '/tls/ca.crt']], bad: [], beside: { KAFKA_TLS: '1' } },
+  KAFKA_CERT_FILE: {
+    good: [['/tls/user.crt', '/tls/user.crt']],
+    bad: [],
+    beside: { KAFKA_TLS: '1', KAFKA_KEY_FILE: '/tls/user.key' },
+  },
+  KAFKA_KEY_FILE: {
+    good: [['/tls/user.key', '/tls/user.key']],
+    bad: [],
+    beside: { KAFKA_TLS: '1', KAFKA_CERT_FILE: '/tls/user.crt' },
+  },
+  KAFKA_SASL_MECHANISM: {
+    good: [
+      ['plain', 'plain'],
+      ['scram-sha-512', 'scram-sha-512'],
+    ],
+    bad: ['PLAIN', 'scram', 'gssapi'],
+    beside: LOGIN,
+  },
+  KAFKA_USERNAME: { good: [['muster', 'muster']], bad: [], beside: LOGIN },
+  KAFKA_PASSWORD: { good: [['pa55word', 'pa55word']], bad: [], beside: LOGIN },
+  OIDC_ISSUER: {
+    good: [[ISSUER, ISSUER]],
+    bad: ['http://kubernetes.default.svc', 'kubernetes.default.svc'],
+    beside: { OIDC_AUDIENCE: 'muster' },
+  },
+  OIDC_AUDIENCE: { good: [['muster', 'muster']], bad: [], beside: { OIDC_ISSUER: ISSUER } },
+  OIDC_SUBJECTS: {
+    good: [['system:serviceaccount:a:b, c', ['system:serviceaccount:a:b', 'c']]],
+    bad: ['a,', 'a b'],
+    beside: OIDC,
+  },
+  OIDC_CA_FILE: { good: [['/tls/ca.crt', '/tls/ca.crt']], bad: [], beside: OIDC },
+  OIDC_TOKEN_FILE: { good: [['/token', '/token']], bad: [], beside: OIDC },
   EXIT_WITH_STDIN: {
     good: [
       ['0', '0'],
@@ -87,19 +160,24 @@ const VALUES: {
   },
 };
 
-const GOOD = Object.entries(VALUES).flatMap(([name, { good }]) =>
-  good.map(([text, value]) => ({ name, text, value })),
+const GOOD = Object.entries(VALUES).flatMap(([name, { good, beside }]) =>
+  good.map(([text, value]) => ({ name, text, value, beside })),
 );
-const BAD = Object.entries(VALUES).flatMap(([name, { bad }]) =>
-  bad.map((text) => ({ name, text, echo: name === 'DATABASE_URL' ? '' : `, not '${text}'` })),
+const BAD = Object.entries(VALUES).flatMap(([name, { bad, beside }]) =>
+  bad.map((text) => ({
+    name,
+    text,
+    beside,
+    echo: name === 'DATABASE_URL' ? '' : `, not '${text}'`,
+  })),
 );
 
-test.each(GOOD)('$name may be $text', ({ name, text, value }) => {
-  expect(readConfig({ DATABASE_URL, [name]: text })).toHaveProperty(name, value);
+test.each(GOOD)('$name may be $text', ({ name, text, value, beside }) => {
+  expect(readConfig({ DATABASE_URL, ...beside, [name]: text })).toHaveProperty(name, value);
 });
 
-test.each(BAD)('$name must not be $text', ({ name, text, echo }) => {
-  const problems = problemsOf({ DATABASE_URL, [name]: text });
+test.each(BAD)('$name must not be $text', ({ name, text, echo, beside }) => {
+  const problems = problemsOf({ DATABASE_URL, ...beside, [name]: text });
   expect(problems).toHaveLength(1);
   expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
   expect(problems[0]).toContain(echo);
@@ -139,6 +217,45 @@ test('a function that is not there is named, with those that are', () => {
   expect(problemsOf({ DATABASE_URL, FUNCTIONS: 'recordings,nope' })).toEqual([
     `FUNCTIONS names 'nope', which is not in functions/ (${knownFunctions().join(', ')})`,
   ]);
+});
+
+test.each([
+  [{ SINK_TOPIC: 't' }, 'SINK_TOPIC is set, so KAFKA_BROKERS must be too'],
+  [{ KAFKA_CA_FILE: 'ca' }, 'KAFKA_CA_FILE is set, so KAFKA_TLS must be too'],
+  [
+    { KAFKA_TLS: '1', KAFKA_KEY_FILE: 'k' },
+    'KAFKA_KEY_FILE is set, so KAFKA_CERT_FILE must be too',
+  ],
+  [
+    { KAFKA_SASL_MECHANISM: 'plain', KAFKA_PASSWORD: 'p' },
+    'KAFKA_SASL_MECHANISM is set, so KAFKA_USERNAME must be too',
+  ],
+  [{ KAFKA_PASSWORD: 'p' }, 'KAFKA_PASSWORD is set, so KAFKA_SASL_MECHANISM must be too'],
+  [{ OIDC_ISSUER: ISSUER }, 'OIDC_ISSUER is set, so OIDC_AUDIENCE must be too'],
+  [{ OIDC_SUBJECTS: 'a' }, 'OIDC_SUBJECTS is set, so OIDC_ISSUER must be too'],
+])('what means nothing without another setting is said: %o', (env, problem) => {
+  expect(problemsOf({ DATABASE_URL, ...env })).toEqual([problem]);
+});
+
+test('events go to one place', () => {
+  const env = { K_SINK: 'http://sink', SINK_TOPIC: 't', KAFKA_BROKERS: 'kafka:9092' };
+  expect(problemsOf({ DATABASE_URL, ...env })).toEqual([
+    'SINK_TOPIC and K_SINK are both set: events go to one of them',
+  ]);
+});
+
+test('for Kafka alone no database is needed', () => {
+  expect(readKafkaConfig({ KAFKA_BROKERS: 'kafka:9092', PORT: 'x' })).toEqual({
+    KAFKA_BROKERS: ['kafka:9092'],
+    KAFKA_TLS: '0',
+    KAFKA_CA_FILE: null,
+    KAFKA_CERT_FILE: null,
+    KAFKA_KEY_FILE: null,
+    KAFKA_SASL_MECHANISM: null,
+    KAFKA_USERNAME: null,
+    KAFKA_PASSWORD: null,
+  });
+  expect(() => readKafkaConfig({ KAFKA_BROKERS: 'kafka' })).toThrow(ConfigError);
 });
 
 test('no part of the database URL is ever in the message', () => {

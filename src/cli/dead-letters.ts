@@ -1,4 +1,5 @@
-import { connectKafka, readTopic, toRequest, type KafkaRecord } from '../intake/kafka.ts';
+import { readTopic, toRequest, type KafkaRecord } from '../intake/kafka.ts';
+import { kafkaAt } from './kafka.ts';
 import { post } from './post.ts';
 
 /** What a KafkaSource adds to an event it could not deliver: about that attempt, not about the event. */
@@ -20,7 +21,7 @@ export async function redeliverDeadLetters(
     toEnd: true,
     signal: new AbortController().signal,
   };
-  await readTopic(connectKafka(brokers.split(',')), topic, options, async (record) => {
+  await readTopic(kafkaAt(brokers), topic, options, async (record) => {
     const { headers, body } = toRequest(record);
     const { status, text } = await post(to, sendable(headers), body);
     if (status >= 300)

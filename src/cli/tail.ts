@@ -1,6 +1,7 @@
 import { readChange } from '../intake/debezium.ts';
 import { readCloudEvents } from '../intake/cloudevent.ts';
-import { connectKafka, readTopic, toRequest, type KafkaRecord } from '../intake/kafka.ts';
+import { readTopic, toRequest, type KafkaRecord } from '../intake/kafka.ts';
+import { kafkaAt } from './kafka.ts';
 import type { TailOptions } from './muster.ts';
 
 /** Prints what is in a topic as it comes, until Ctrl-C. */
@@ -8,7 +9,7 @@ export async function run(topic: string, options: TailOptions): Promise<void> {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   await readTopic(
-    connectKafka(options.brokers.split(',')),
+    kafkaAt(options.brokers),
     topic,
     {
       fromBeginning: options.fromBeginning ?? false,

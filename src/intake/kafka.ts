@@ -1,25 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { Kafka, logLevel, type KafkaMessage } from 'kafkajs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kafka, KafkaMessage } from 'kafkajs';
 
 /** A record as it stands in a topic. */
 export interface KafkaRecord {
   readonly topic: string;
   readonly partition: number;
   readonly message: KafkaMessage;
-}
-
-/** Connects to a cluster; kafkajs' own complaints go to standard error. */
-export function connectKafka(brokers: readonly string[]): Kafka {
-  return new Kafka({
-    clientId: 'muster',
-    brokers: [...brokers],
-    logLevel: logLevel.ERROR,
-    logCreator:
-      () =>
-      ({ log, label }) =>
-        void process.stderr.write(`kafka ${label}: ${log.message}\n`),
-  });
 }
 
 /**
@@ -119,7 +107,7 @@ async function unread(
   topic: string,
 ): Promise<Map<number, bigint>> {
   const ends = await admin.fetchTopicOffsets(topic);
-  const [stored] = await admin.fetchOffsets({ groupId, topics: [topic] });
+  const [stored] = await patiently(() => admin.fetchOffsets({ groupId, topics: [topic] }));
   const open = new Map<number, bigint>();
   for (const { partition, low, high } of ends) {
     const offset = stored?.partitions.find((each) => each.partition === partition)?.offset ?? '-1';
@@ -127,4 +115,16 @@ async function unread(
     if (next < BigInt(high)) open.set(partition, BigInt(high));
   }
   return open;
+}
+
+/** kafkajs asks only once here, and a broker that has just started says that it is still loading. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if ((error as { retriable?: boolean }).retriable !== true || tries === 20) throw error;
+      await sleep(250);
+    }
+  }
 }

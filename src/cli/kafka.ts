@@ -1,0 +1,13 @@
+import type { Kafka } from 'kafkajs';
+import { readKafkaConfig } from '../config.ts';
+import { connectKafka } from '../kafka.ts';
+
+/** A client for one command: TLS and login as configured, brokers as given. */
+export function kafkaAt(brokers: string): Kafka {
+  const config = readKafkaConfig({ ...process.env, KAFKA_BROKERS: brokers });
+  return connectKafka(config, { info: say, warn: say, error: say });
+}
+
+function say(_fields: object, message: string): void {
+  process.stderr.write(`${message}\n`);
+}

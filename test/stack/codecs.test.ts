@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { CompressionTypes, Kafka, logLevel } from 'kafkajs';
+import { expect } from 'vitest';
+import { readKafkaConfig } from '../../src/config.ts';
+import { readTopic } from '../../src/intake/kafka.ts';
+import { connectKafka } from '../../src/kafka.ts';
+import { test } from './support/test.ts';
+
+const silent = { info() {}, warn() {}, error() {} };
+/** More than a block of any codec, partly repeated, partly random. */
+const VALUES = Array.from({ length: 300 }, (_, i) =>
+  JSON.stringify({ i, id: randomUUID(), text: `${'again '.repeat(300)}${randomUUID()}` }),
+);
+
+test.for(['gzip', 'snappy', 'lz4', 'zstd'])(
+  'records that Java compressed with %s are read',
+  async (codec, { road }) => {
+    const { address } = await road.stack.broker();
+    const topic = `${codec}-${randomUUID()}`;
+    const plain = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
+    const admin = plain.admin();
+    await admin.connect();
+    // the broker writes anew, with its own libraries, what comes in another codec
+    const configEntries = [{ name: 'compression.type', value: codec }];
+    await admin.createTopics({ topics: [{ topic, configEntries }], waitForLeaders: true });
+    await admin.disconnect();
+    await produce(plain, topic, CompressionTypes.None);
+
+    expect(await valuesOf(address, topic)).toEqual(VALUES);
+  },
+);
+
+test.for([
+  ['gzip', CompressionTypes.GZIP],
+  ['snappy', CompressionTypes.Snappy],
+  ['zstd', CompressionTypes.ZSTD],
+] as const)(
+  'records that Muster compresses with %s are read by Java',
+  async ([, type], { road }) => {
+    const { address } = await road.stack.broker();
+    const topic = `ours-${randomUUID()}`;
+    const kafka = connectKafka(readKafkaConfig({ KAFKA_BROKERS: address }), silent);
+    const admin = kafka.admin();
+    await admin.connect();
+    // the broker has to read them to write them uncompressed
+    const configEntries = [{ name: 'compression.type', value: 'uncompressed' }];
+    await admin.createTopics({ topics: [{ topic, configEntries }], waitForLeaders: true });
+    await admin.disconnect();
+    await produce(kafka, topic, type);
+
+    expect(await valuesOf(address, topic)).toEqual(VALUES);
+  },
+);
+
+async function produce(kafka: Kafka, topic: string, compression: CompressionTypes): Promise<void> {
+  const producer = kafka.producer();
+  await producer.connect();
+  await producer.send({ topic, compression, messages: VALUES.map((value) => ({ value })) });
+  await producer.disconnect();
+}
+
+async function valuesOf(address: string, topic: string): Promise<(string | undefined)[]> {
+  const kafka = connectKafka(readKafkaConfig({ KAFKA_BROKERS: address }), silent);
+  const values: (string | undefined)[] = [];
+  const { signal } = new AbortController();
+  const options = { fromBeginning: true, toEnd: true, signal };
+  await readTopic(kafka, topic, options, async ({ message }) => {
+    values.push(message.value?.toString());
+  });
+  return values;
+}
