@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import pg from 'pg';
 import { expect, inject, test } from 'vitest';
 import { migrate } from '../../src/state/migrate.ts';
+
+/** Muster's own migrations. */
+const STATE = readdirSync(new URL('../../src/state/migrations/', import.meta.url))
+  .map((file) => file.replace('.sql', ''))
+  .toSorted();
 
 /** An empty database: not even a schema. */
 async function emptyDatabase(): Promise<string> {
@@ -27,7 +33,7 @@ async function tablesOf(url: string): Promise<string[]> {
 test('of twenty migrations at once one does the work, and the next time there is none', async () => {
   const url = await emptyDatabase();
   const applied = await Promise.all(Array.from({ length: 20 }, () => migrate(url, ['recordings'])));
-  expect(applied.filter((names) => names.length > 0)).toEqual([['001_state', '001_processed']]);
+  expect(applied.filter((names) => names.length > 0)).toEqual([[...STATE, '001_processed']]);
   const tables = await tablesOf(url);
   expect(tables).toEqual([
     'muster.barrier',
@@ -53,7 +59,7 @@ test('of twenty migrations at once one does the work, and the next time there is
 
 test('a function whose migrations come later gets only its own', async () => {
   const url = await emptyDatabase();
-  expect(await migrate(url, [])).toEqual(['001_state']);
+  expect(await migrate(url, [])).toEqual(STATE);
   expect(await migrate(url, ['recordings', 'without-migrations'])).toEqual(['001_processed']);
 });
 
@@ -66,5 +72,5 @@ test('a migration that fails leaves nothing behind, and the lock free', async ()
   expect(await tablesOf(url)).toEqual(['muster.migration', 'muster.outbox']);
   await client.query('drop table muster.outbox');
   await client.end();
-  expect(await migrate(url, [])).toEqual(['001_state']);
+  expect(await migrate(url, [])).toEqual(STATE);
 });

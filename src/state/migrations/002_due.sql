@@ -1,0 +1,45 @@
+-- What there is to do for each function: how many pods KEDA should keep. One row per registered
+-- function, zeros when there is nothing. Asked every few seconds by a role that may read nothing else
+-- (the view reads with its owner's rights), so it has to be cheap whatever the tables hold.
+--
+--   runs      running, or due and waiting for a slot; at most 10,000, so that a backlog is not
+--             counted in whole, and at most the function's concurrency: a pod more could start none of
+--             the others. One whose pod died counts until somebody takes it over. Failed runs, those
+--             that wait for their next attempt, and due ones of a paused function don't count.
+--   timers    1 if a deadline is due
+--   events    1 if an outgoing event is due. Not how many: while the sink is down they pile up, and one
+--             pod is enough to find out that it is back.
+--   reviews   1 if sets are still to be held against a new rule
+--   total     the sum
+--
+-- KEDA's connection does not pin its plans as Muster's own do. Where the planner guesses that many
+-- rows fit, it reads a table from its beginning until it has found one, which takes seconds when there
+-- is none. Asked for the lowest in the order of an index, it has no choice.
+create view muster.due as
+select f.name as function, w.runs, w.timers, w.events, w.reviews,
+       w.runs + w.timers + w.events + w.reviews as total
+from muster.function f
+left join (
+  -- by pod, because that is what the index of leased runs has; they are few
+  select r.function, count(*) as n from muster.run r
+  where r.pod is not null and r.state = 'running'
+  group by r.function
+) leased on leased.function = f.id
+cross join lateral (
+  select count(*) as n from (
+    select from muster.run r
+    where r.function = f.id and r.state = 'ready' and r.wanted and r.due_at <= now() and not f.paused
+    order by r.due_at
+    limit 10000
+  ) first
+) waiting
+cross join lateral (
+  select least(coalesce(leased.n, 0) + waiting.n, coalesce(f.concurrency, 10000), 10000)::int as runs,
+         coalesce((select t.due_at <= now() from muster.timer t
+                   where t.function = f.id and t.fired_at is null
+                   order by t.due_at limit 1), false)::int as timers,
+         coalesce((select o.due_at <= now() from muster.outbox o
+                   where o.function = f.id and o.sent_at is null and o.failed_at is null
+                   order by o.due_at limit 1), false)::int as events,
+         (f.reviewed < f.generation)::int as reviews
+) w;
