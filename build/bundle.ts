@@ -52,7 +52,7 @@ export async function bundle(folder: string): Promise<Metafile> {
     metafile: true,
     plugins: [textsOfStatements, placesOfSources],
   });
-  for (const part of ['src/state/migrations', 'functions']) {
+  for (const part of ['src/state/migrations', 'src/state/grants.sql', 'functions']) {
     cpSync(join(root, part), join(folder, part), {
       recursive: true,
       filter: (from) => !from.endsWith('.ts'),

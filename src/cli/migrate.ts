@@ -3,6 +3,7 @@ import { loadFunctions } from '../functions.ts';
 import { specify } from '../state/definition.ts';
 import { migrate } from '../state/migrate.ts';
 import { register } from '../state/register.ts';
+import { grantRoles } from '../state/roles.ts';
 import { withDatabase } from './database.ts';
 
 export async function run(): Promise<void> {
@@ -18,4 +19,11 @@ export async function run(): Promise<void> {
       process.stdout.write(`registered: ${specification.name}, generation ${generation}\n`);
     }
   });
+  const missing = await grantRoles(config.DATABASE_URL, config.FUNCTIONS);
+  if (missing.length > 0) {
+    const statements = missing.map((role) => `create role ${role} nologin;`).join(' ');
+    process.stdout.write(
+      `no roles: this user may not make them. Where others than it are to connect, let an administrator run\n  ${statements}\nand then 'muster migrate' again\n`,
+    );
+  }
 }

@@ -4,7 +4,7 @@ import { runner } from 'node-pg-migrate';
 import pg from 'pg';
 
 /** Taken for the whole run, so that twenty jobs started at once do the work of one. */
-const LOCK = 0x6d757374;
+export const MIGRATION_LOCK = 0x6d757374;
 const OLDEST_SERVER = 180_000;
 
 const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -19,7 +19,7 @@ export async function migrate(url: string, functions: readonly string[]): Promis
   await client.connect();
   try {
     await requireServer(client);
-    await client.query('select pg_advisory_lock($1)', [LOCK]);
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const applied = await apply(client, new URL('migrations/', import.meta.url), 'migration');
     for (const name of functions) {
       const folder = new URL(`../../functions/${name}/migrations/`, import.meta.url);
