@@ -3,7 +3,7 @@ import type { FunctionDefinition, Log } from './function.ts';
 import { timeoutMs } from './runs/attempt.ts';
 import { Loop } from './loop.ts';
 import type { Metrics } from './metrics.ts';
-import { httpSink, stdoutSink } from './publish/sink.ts';
+import { openSink } from './publish/open.ts';
 import { Publisher } from './runs/outbox.ts';
 import { Runner } from './runs/runner.ts';
 import { Batcher } from './state/batcher.ts';
@@ -67,6 +67,7 @@ async function start(
   log: Log,
   metrics: Metrics,
 ): Promise<Engine> {
+  const sink = await openSink(config, log);
   const { functions, superseded } = await registerAll(database, definitions);
   const served = functions.map((each) => each.served);
   const ids = served.map((each) => each.id);
@@ -114,11 +115,10 @@ async function start(
   await runner.enrol();
   let servingSince = performance.now();
 
-  const overrides = config.K_CE_OVERRIDES ?? {};
   const publisher = new Publisher({
     database,
     served,
-    sink: config.K_SINK === null ? stdoutSink(overrides) : httpSink(config.K_SINK, overrides),
+    sink,
     onSettled(settlement, event) {
       metrics.outbox.inc({ outcome: settlement.kind });
       if (settlement.kind === 'sent') return;
@@ -202,6 +202,7 @@ async function start(
       const hurrying = setTimeout(() => publisher.hurry(), SINK_GRACE_MS);
       await publishing.stop();
       clearTimeout(hurrying);
+      await sink.close();
       await marks.exchange().catch(failed('writing marks'));
       await database.close();
     },

@@ -1,15 +1,23 @@
 import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
-import kafkajs, { Kafka, logLevel, type LogEntry, type SASLOptions } from 'kafkajs';
+import kafkajs, {
+  Kafka,
+  logLevel,
+  type LogEntry,
+  type RetryOptions,
+  type SASLOptions,
+} from 'kafkajs';
 import { ConfigError, type KafkaConfig } from './config.ts';
 import type { Log } from './function.ts';
 
 /**
  * The one place where a Kafka client is made: brokers, TLS, login and codecs are the same for all that
  * read or write Kafka. Connects to nothing yet. Throws {@link ConfigError} for a file that can't be read.
+ *
+ * @param retry how patient each request is; kafkajs' own patience, half a minute, unless given
  */
-export function connectKafka(config: KafkaConfig, log: Log): Kafka {
+export function connectKafka(config: KafkaConfig, log: Log, retry: RetryOptions = {}): Kafka {
   if (config.KAFKA_BROKERS === null) throw new ConfigError('KAFKA_BROKERS is not set: host:port');
   const sasl = saslOf(config);
   return new Kafka({
@@ -17,6 +25,7 @@ export function connectKafka(config: KafkaConfig, log: Log): Kafka {
     brokers: [...config.KAFKA_BROKERS],
     ssl: tlsOf(config),
     ...(sasl !== null && { sasl }),
+    retry,
     // No lower: on DEBUG, what is sent is in the lines.
     logLevel: logLevel.ERROR,
     logCreator: () => (entry) => write(log, entry),

@@ -4,6 +4,8 @@ import { parseExact } from '../state/exact.ts';
 /** What is sent: the attributes Muster sets, and the data as JSON text. */
 export interface Outgoing {
   readonly id: string;
+  /** Of the set it is about: what it is ordered by. */
+  readonly key: string;
   readonly source: string;
   readonly type: string;
   readonly subject: string;
@@ -25,6 +27,8 @@ export type Delivery =
 export interface Sink {
   readonly name: string;
   send(event: Outgoing, signal: AbortSignal): Promise<Delivery>;
+  /** Lets go of connections; nothing is sent any more. */
+  close(): Promise<void>;
 }
 
 /** Knative's retry rule (specs/eventing/data-plane.md): these may pass, every other refusal is final. */
@@ -63,6 +67,7 @@ export function httpSink(url: string, extensions: Readonly<Record<string, string
         };
       }
     },
+    async close() {},
   };
 }
 
@@ -77,10 +82,12 @@ export function stdoutSink(extensions: Readonly<Record<string, string>>): Sink {
         );
       });
     },
+    async close() {},
   };
 }
 
-function toCloudEvent(
+/** The event as the SDK knows it; throws if it can't be one (CloudEvents 1.0.2, 2). */
+export function toCloudEvent(
   event: Outgoing,
   extensions: Readonly<Record<string, string>>,
 ): CloudEvent<unknown> {

@@ -49,6 +49,7 @@ export class Publisher {
   async #send(event: DueEvent): Promise<Settlement> {
     const outgoing: Outgoing = {
       id: event.eventId,
+      key: event.key,
       source: `/muster/${this.#names.get(event.function)}`,
       type: event.type,
       subject: event.subject,

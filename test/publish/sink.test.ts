@@ -7,6 +7,7 @@ test('integers beyond 2^53 are sent with the digits the handler gave', async () 
   const data = '{"id":9007199254740993,"more":[9007199254740993,1.5,"x",null]}';
   const event = {
     id: 'pair/x/1/0',
+    key: 'x',
     source: '/muster/pair',
     type: 'pair.done',
     subject: 'x',

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { CompressionTypes, Kafka, logLevel } from 'kafkajs';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { readKafkaConfig } from '../../src/config.ts';
 import { readTopic } from '../../src/intake/kafka.ts';
 import { connectKafka } from '../../src/kafka.ts';
 import { test } from './support/test.ts';
+
+vi.setConfig({ testTimeout: 90_000 });
 
 const silent = { info() {}, warn() {}, error() {} };
 /** More than a block of any codec, partly repeated, partly random. */

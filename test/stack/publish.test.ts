@@ -1,0 +1,216 @@
+import { randomUUID } from 'node:crypto';
+import { HTTP, Kafka as KafkaBinding, type CloudEvent } from 'cloudevents';
+import { Kafka, logLevel, type IHeaders, type KafkaMessage } from 'kafkajs';
+import { expect, onTestFinished, vi } from 'vitest';
+import { readKafkaConfig } from '../../src/config.ts';
+import { Broker } from '../../src/dev/stack/broker.ts';
+import { readTopic, toRequest, type KafkaRecord } from '../../src/intake/kafka.ts';
+import { connectKafka } from '../../src/kafka.ts';
+import { KafkaSink, RETRY } from '../../src/publish/kafka.ts';
+import type { Outgoing } from '../../src/publish/sink.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import type { TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+import { test } from './support/test.ts';
+
+vi.setConfig({ testTimeout: 90_000 });
+
+const silent = { info() {}, warn() {}, error() {} };
+const { signal } = new AbortController();
+
+const three = pairOf({
+  handle: (set) => [0, 1, 2].map((n) => ({ type: 'pair.done', data: { set: set.keyText, n } })),
+});
+
+async function newTopic(
+  address: string,
+  settings: Record<string, string> = {},
+  numPartitions = 3,
+): Promise<string> {
+  const topic = `out-${randomUUID()}`;
+  const admin = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
+  await admin.createTopics({
+    topics: [{ topic, numPartitions, configEntries }],
+    waitForLeaders: true,
+  });
+  await admin.disconnect();
+  return topic;
+}
+
+async function recordsOf(address: string, topic: string): Promise<KafkaRecord[]> {
+  const kafka = connectKafka(readKafkaConfig({ KAFKA_BROKERS: address }), silent);
+  const records: KafkaRecord[] = [];
+  const options = { fromBeginning: true, toEnd: true, signal };
+  await readTopic(kafka, topic, options, async (record) => void records.push(record));
+  return records;
+}
+
+const eventOf = (id: string, more: Partial<Outgoing> = {}): Outgoing => ({
+  id,
+  key: 'x',
+  source: '/muster/pair',
+  type: 'pair.done',
+  subject: 'x',
+  time: new Date('2026-11-21T12:00:00Z'),
+  data: '{"n":1}',
+  ...more,
+});
+
+function sinkOn(
+  address: string,
+  topic: string,
+  extensions: Record<string, string> = {},
+): KafkaSink {
+  const kafka = connectKafka(readKafkaConfig({ KAFKA_BROKERS: address }), silent, RETRY);
+  const sink = new KafkaSink(kafka, topic, extensions);
+  onTestFinished(() => sink.close());
+  return sink;
+}
+
+const textOf = (headers: IHeaders | undefined) =>
+  Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, String(value)]));
+
+test('an event is a binary CloudEvent whose record is keyed by its set', async ({ road }) => {
+  const { address } = await road.stack.broker();
+  const topic = await newTopic(address);
+  const sink = sinkOn(address, topic, { region: 'eu1' });
+  const data = '{"id":9007199254740993,"name":"Zoë"}';
+  const key = '["r","[0,60)"]';
+  expect(await sink.send(eventOf('pair/x/1/0', { key, data, subject: 'Zoë' }), signal)).toEqual({
+    kind: 'sent',
+  });
+  expect(await sink.send(eventOf('pair/x/1/1', { data: null }), signal)).toEqual({ kind: 'sent' });
+
+  const records = await recordsOf(address, topic);
+  const [full, bare] = records.toSorted((a, b) => idOf(a).localeCompare(idOf(b)));
+  expect(full!.message.key?.toString()).toBe(key);
+  expect(full!.message.value?.toString()).toBe(data);
+  expect(textOf(full!.message.headers)).toEqual({
+    'content-type': 'application/json',
+    ce_specversion: '1.0',
+    ce_id: 'pair/x/1/0',
+    ce_source: '/muster/pair',
+    ce_type: 'pair.done',
+    ce_subject: 'Zoë',
+    ce_time: '2026-11-21T12:00:00.000Z',
+    ce_region: 'eu1',
+  });
+  expect(bare!.message.value).toBeNull();
+  expect(textOf(bare!.message.headers)).not.toHaveProperty('content-type');
+  // the SDK reads what was written, and a KafkaSource makes the same event of it
+  expect(read(full!.message)).toMatchObject({ id: 'pair/x/1/0', subject: 'Zoë', region: 'eu1' });
+  const { headers, body } = toRequest(full!);
+  expect(HTTP.toEvent({ headers, body: body.toString() })).toMatchObject({
+    id: 'pair/x/1/0',
+    source: '/muster/pair',
+  });
+});
+
+test('the events of many sets arrive once, in order in each set', async ({ road, db }) => {
+  const { address } = await road.stack.broker();
+  const topic = await newTopic(address);
+  const engine = await engineOn(db, [three], { SINK_TOPIC: topic, KAFKA_BROKERS: address });
+  const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
+  await Promise.all(
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+  );
+  await until(async () => (await sent(db)) === 600);
+  await engine.stop();
+
+  const records = await recordsOf(address, topic);
+  expect(records.length).toBe(600);
+  expect(new Set(records.map(({ partition }) => partition))).toEqual(new Set([0, 1, 2]));
+  const bySet = Map.groupBy(records, ({ message }) => message.key!.toString());
+  for (const [key, mine] of bySet) {
+    expect(mine.map(idOf)).toEqual([0, 1, 2].map((n) => `pair/${key}/1/${n}`));
+  }
+});
+
+test('events that no broker takes wait; killed and started again, it gets them all', async ({
+  road,
+  db,
+}) => {
+  const broker = await Broker.start(await road.stack.install(), road.stack.newFolder());
+  onTestFinished(() => broker.kill());
+  const topic = await newTopic(broker.address);
+  const settings = { SINK_TOPIC: topic, KAFKA_BROKERS: broker.address };
+  const engine = await engineOn(db, [three], settings);
+  const complete = (...keys: string[]) =>
+    Promise.all(
+      keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+    );
+  await complete('before');
+  await until(async () => (await sent(db)) === 3);
+
+  await broker.kill();
+  await complete('meanwhile', 'too');
+  await until(
+    async () => (await db.query('select from muster.outbox where error is not null')).length > 0,
+  );
+  expect(await db.query('select from muster.outbox where failed_at is not null')).toEqual([]);
+  await broker.restart();
+  await until(async () => {
+    await db.query(
+      'update muster.outbox set due_at = now() where sent_at is null and attempts > 0',
+    );
+    return (await sent(db)) === 9;
+  });
+  await engine.stop();
+  const ids = (await recordsOf(broker.address, topic)).map(idOf);
+  for (const key of ['before', 'meanwhile', 'too']) {
+    const mine = ids.filter((id) => id.startsWith(`pair/${key}/`));
+    // a record whose acknowledgement was lost is there twice
+    expect([...new Set(mine)]).toEqual([0, 1, 2].map((n) => `pair/${key}/1/${n}`));
+  }
+});
+
+test('a record that is too large is refused alone, and those sent with it are taken', async ({
+  road,
+}) => {
+  const { address } = await road.stack.broker();
+  const topic = await newTopic(address, { 'max.message.bytes': '2000' });
+  const sink = sinkOn(address, topic);
+  const large = JSON.stringify(Array.from({ length: 200 }, () => randomUUID()));
+  const sendings = [eventOf('a'), eventOf('b', { data: large }), eventOf('c')];
+  expect(await Promise.all(sendings.map((each) => sink.send(each, signal)))).toEqual([
+    { kind: 'sent' },
+    { kind: 'refused', error: expect.stringContaining('larger than the max') as string },
+    { kind: 'sent' },
+  ]);
+  expect((await recordsOf(address, topic)).map(idOf).toSorted()).toEqual(['a', 'c']);
+});
+
+test('a topic that is not there is waited for, not made', async ({ road }) => {
+  const { address } = await road.stack.broker();
+  const sink = sinkOn(address, `none-${randomUUID()}`);
+  expect(await sink.send(eventOf('a'), signal)).toMatchObject({ kind: 'again' });
+});
+
+test('a process that stops waits for no broker', async () => {
+  const stopping = new AbortController();
+  const sink = sinkOn('127.0.0.1:1', 't');
+  const sending = sink.send(eventOf('a'), stopping.signal);
+  stopping.abort(new Error('the process stops'));
+  expect(await sending).toEqual({ kind: 'again', error: 'topic t: the process stops' });
+  expect(await sink.send(eventOf('b'), stopping.signal)).toMatchObject({ kind: 'again' });
+});
+
+async function sent(db: TestDatabase): Promise<number> {
+  return (await db.query('select from muster.outbox where sent_at is not null')).length;
+}
+
+function idOf({ message }: KafkaRecord): string {
+  return String(message.headers?.['ce_id']);
+}
+
+function read({ key, value, headers }: KafkaMessage): CloudEvent {
+  return KafkaBinding.toEvent({
+    key: key?.toString(),
+    value: value?.toString(),
+    headers: textOf(headers),
+    body: value?.toString(),
+  } as never) as CloudEvent;
+}
