@@ -88,7 +88,7 @@ async function start(
     onVerdict(fn, verdict, seconds, events) {
       metrics.runs.inc({ function: fn, verdict });
       metrics.runSeconds.observe({ function: fn }, seconds);
-      if (events > 0) publishing.poke();
+      if (events > 0 || verdict === 'failed') publishing.poke();
     },
     onFree: () => claiming.poke(),
   });

@@ -36,7 +36,10 @@ export interface Happened<P extends string, K extends string> {
     readonly status: Explanation['status'];
     readonly missing: readonly P[];
   }[];
-  /** Events that were published during this call, in the order in which they were sent. */
+  /**
+   * Events of handlers that were published during this call, in the order in which they were sent.
+   * What Muster reports of its own (`muster.set.…`) is in `sets` and `errors`.
+   */
   readonly events: readonly {
     readonly type: string;
     readonly subject: string;
@@ -143,11 +146,11 @@ function toChange({ table, row, op = 'c', lsn }: ArrivingRow, place: number): Ro
 async function listen(events: { type: string; subject: string; data: unknown }[]): Promise<Server> {
   const server = createServer(async (request, response) => {
     const body = (await buffer(request)).toString();
-    events.push({
-      type: String(request.headers['ce-type']),
-      subject: String(request.headers['ce-subject']),
-      data: body === '' ? undefined : JSON.parse(body),
-    });
+    const type = String(request.headers['ce-type']);
+    if (!type.startsWith('muster.set.')) {
+      const subject = String(request.headers['ce-subject']);
+      events.push({ type, subject, data: body === '' ? undefined : JSON.parse(body) });
+    }
     response.writeHead(204).end();
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');

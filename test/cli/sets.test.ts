@@ -70,7 +70,7 @@ const test = base.extend<{ cli: Cli }>({
     await until(async () => (await db.query('select from muster.overdue')).length);
     await until(
       async () =>
-        (await db.query('select from muster.outbox where sent_at is not null')).length === 2,
+        (await db.query('select from muster.outbox where sent_at is not null')).length === 3,
     );
 
     await use({
@@ -121,6 +121,7 @@ test('explain says of each set how it stands and why, as text', async ({ cli }) 
         started TIME
         ended TIME
         last error: TerminalError: no stock
+      event muster.set.failed orders/failed/1/failed/1: sent TIME
     ",
       "history": "orders history: done
       order: present

@@ -98,12 +98,16 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
   ],
 ];
 for (const [name, handle, error] of wrong) {
-  test(`a handler that ${name} fails its run, and nothing else`, async ({ db }) => {
+  test(`a handler that ${name} fails its run, which is reported, and nothing else`, async ({
+    db,
+  }) => {
     expect(await failure(db, handle)).toEqual({
       state: 'failed',
       error,
     });
-    expect(await db.query('select * from muster.outbox')).toEqual([]);
+    expect(await db.query('select type from muster.outbox')).toEqual([
+      { type: 'muster.set.failed' },
+    ]);
   });
 }
 

@@ -1,0 +1,62 @@
+import { expect } from 'vitest';
+import { TerminalError } from '../../src/function.ts';
+import { Runs } from '../../src/state/runs.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { sinkServer } from '../support/sink.ts';
+import { test } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+test('a set that failed for good is reported at once, with its attempts and the error', async ({
+  db,
+}) => {
+  const sink = await sinkServer();
+  const definition = pairOf({
+    retry: { attempts: 2, first: '1 millisecond' },
+    handle({ keyText }) {
+      throw keyText === 'x' ? new TerminalError('no stock') : new Error('no answer');
+    },
+  });
+  // a minute between looks: the report is sent because the run has failed
+  const engine = await engineOn(db, [definition], { K_SINK: sink.url, CLAIM_SECONDS: '60' });
+  for (const each of [partA('x'), partB('x')]) await engine.filing.file(each);
+  await until(() => sink.ids.length === 1);
+  expect(sink.ids[0]).toMatch(/^pair\/x\/1\/failed\/\d+$/);
+  expect(JSON.parse(sink.bodies[0]!)).toEqual({
+    function: 'pair',
+    key: 'x',
+    revision: 1,
+    attempts: 1,
+    error: 'TerminalError: no stock',
+  });
+  await engine.stop();
+});
+
+test('an attempt that is tried again is not reported, the last one is, and each failure once', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA('x'), partB('x')]) await pod.filing.file(each);
+  const [lease] = pod.leases;
+  expect(await pod.runs.fail(lease!, 'again', 0)).toBe(true);
+  expect(await reports()).toEqual([]);
+
+  const fail = async () => {
+    const [claimed] = await pod.runs.claim(1, pod.id, 1);
+    expect(await pod.runs.fail(claimed!, 'for good', null)).toBe(true);
+    expect(await pod.runs.fail(claimed!, 'for good', null)).toBe(false);
+  };
+  await fail();
+  expect(await reports()).toEqual(['pair/x/1/failed/2']);
+  await new Runs(pod.database).retry(1, 'x');
+  await fail();
+  expect(await reports()).toEqual(['pair/x/1/failed/2', 'pair/x/1/failed/3']);
+
+  async function reports() {
+    const rows = await db.query<{ id: string }>(
+      `select event_id as id from muster.outbox where type = 'muster.set.failed' and subject = 'x' order by id`,
+    );
+    return rows.map(({ id }) => id);
+  }
+});
