@@ -119,6 +119,7 @@ async function start(
     database,
     served,
     sink,
+    pod: () => runner.pod,
     onSettled(settlement, event) {
       metrics.outbox.inc({ outcome: settlement.kind });
       if (settlement.kind === 'sent') return;
@@ -202,6 +203,7 @@ async function start(
       const hurrying = setTimeout(() => publisher.hurry(), SINK_GRACE_MS);
       await publishing.stop();
       clearTimeout(hurrying);
+      await runner.resign();
       await sink.close();
       await marks.exchange().catch(failed('writing marks'));
       await database.close();

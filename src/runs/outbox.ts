@@ -15,6 +15,8 @@ export interface PublisherOptions {
   readonly database: Database;
   readonly served: readonly Served[];
   readonly sink: Sink;
+  /** The name under which this process holds leases. */
+  readonly pod: () => string;
   readonly onSettled: (settlement: Settlement, event: DueEvent) => void;
 }
 
@@ -31,8 +33,9 @@ export class Publisher {
 
   /** Sends what is due; true if there may be more. */
   async publish(): Promise<boolean> {
-    const { database, onSettled } = this.#options;
-    const due = await claimOutbox(database, [...this.#names.keys()], BATCH, TAKEN_SECONDS);
+    const { database, pod, onSettled } = this.#options;
+    const ids = [...this.#names.keys()];
+    const due = await claimOutbox(database, ids, pod(), BATCH, TAKEN_SECONDS);
     if (due.length === 0) return false;
     failpoint('before-publish');
     const settlements = await Promise.all(due.map((event) => this.#send(event)));

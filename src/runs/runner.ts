@@ -46,7 +46,6 @@ export class Runner implements Slots {
   #unknown = new Set<string>();
   #reserved = 0;
   #draining = false;
-  #resigned = false;
   #backlog = false;
   #renewedAt = 0;
   #pod = randomUUID() as string;
@@ -140,7 +139,6 @@ export class Runner implements Slots {
       throw error;
     }
     if (held === null) {
-      if (this.#resigned) return;
       this.#abortAll();
       this.#pod = randomUUID();
       await this.enrol();
@@ -166,8 +164,11 @@ export class Runner implements Slots {
     for (const { abort } of this.#running.values()) abort.abort(new ShutDown('the process stops'));
     const hurry = performance.now() + 2_000;
     while (this.#running.size > 0 && performance.now() < hurry) await sleep(10);
-    this.#resigned = true;
-    await this.#options.runs.resign(this.#pod).catch(() => {}); // its lease ends by itself
+  }
+
+  /** Gives up this process' lease, when it neither renews it nor sends anything any more. */
+  async resign(): Promise<void> {
+    await this.#options.runs.resign(this.#pod).catch(() => {}); // it ends by itself
   }
 
   #abortAll(): void {

@@ -26,7 +26,8 @@ grant select, insert, update on muster.source to muster_intake;
 grant select, insert, update, delete on muster.member to muster_intake;
 grant select, insert, update on muster.sets to muster_intake;
 grant select, insert, update on muster.run to muster_intake;
-grant select, insert, update, delete on muster.timer to muster_intake;
+grant insert on muster.deadline to muster_intake;
+grant select, delete on muster.overdue to muster_intake;
 grant select (id, digest, seen), insert, update (seen), delete on muster.parked to muster_intake;
 -- for an answer that explains a set: which events, not what is in them
 grant select (id, function, key, event_id, type, sent_at, failed_at, attempts, error) on muster.outbox to muster_intake;
@@ -37,7 +38,8 @@ grant select, update, delete on muster.member to muster_run;
 grant select, insert, update, delete on muster.sets to muster_run;
 grant select, update, delete on muster.run to muster_run;
 grant select, insert, update, delete on muster.pod to muster_run;
-grant select, update, delete on muster.timer to muster_run;
+grant select, insert, update, delete on muster.deadline to muster_run;
+grant select, insert, delete on muster.overdue to muster_run;
 grant select, insert, update, delete on muster.outbox to muster_run;
 
 grant select on all tables in schema muster to muster_read;

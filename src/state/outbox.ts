@@ -26,17 +26,21 @@ export type Settlement = { readonly id: string } & (
   | { readonly kind: 'again'; readonly error: string; readonly waitMs: number }
 );
 
-/** Takes events to send, of each set the lowest unsent one; other pods may take them after `seconds`. */
+/**
+ * Takes events to send, of each set the lowest unsent one. Other pods may take them after `seconds`, or
+ * once this one is dead.
+ */
 export async function claimOutbox(
   database: Database,
   functions: readonly number[],
+  pod: string,
   limit: number,
   seconds: number,
 ): Promise<DueEvent[]> {
   for (;;) {
     const { rows } = await database.control.query<DueEvent & { lookedAt: number }>({
       ...CLAIM_OUTBOX,
-      values: [functions, limit, seconds],
+      values: [functions, limit, seconds, pod],
     });
     // without an event there is one row, that says how many were looked at and put off
     const due = rows.filter((row) => row.id !== null);

@@ -31,7 +31,7 @@ const ofSet = (ids: readonly string[], key: string) =>
 /** In one test the set's key is the status its first event is answered with. */
 const statusOf = (id: string) => Number(id.split('/')[1]);
 
-const take = (pod: Pod) => claimOutbox(pod.database, [1], 10, 60);
+const take = (pod: Pod) => claimOutbox(pod.database, [1], pod.id, 10, 60);
 
 /** Does not wait for the back-off. */
 const hurry = (db: TestDatabase) =>
@@ -179,6 +179,35 @@ test('two pods that look at the same moment take each event once, and of a set o
   ]);
 });
 
+test('what a pod took that died is sent by another as soon as it is buried', async ({ db }) => {
+  const one = await podOn(db, [pairOf()], { slots: 2 });
+  const two = await podOn(db, [pairOf()]);
+  await complete(one, 'x', 'y');
+  await one.runs.finish(
+    one.leases.map((lease) => ({
+      lease,
+      events: [{ eventId: lease.key, type: 't', subject: 's', data: null }],
+    })),
+  );
+  const [first] = await claimOutbox(one.database, [1], one.id, 1, 60);
+  expect(first!.eventId).toBe('x');
+  expect((await take(two)).map(({ eventId }) => eventId)).toEqual(['y']);
+  await two.runs.bury();
+  expect(await take(two)).toEqual([]); // both are alive
+
+  await db.query(`update muster.pod set lease_until = now() where id = $1`, [one.id]);
+  await two.runs.bury();
+  expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x', 2]]);
+  // what it did meanwhile is still heard
+  await settleOutbox(one.database, [{ id: first!.id, kind: 'sent' }]);
+  await db.query('delete from muster.pod');
+  await one.runs.bury();
+  expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['y']);
+  expect(await db.query('select event_id from muster.outbox where sent_at is null')).toEqual([
+    { event_id: 'y' },
+  ]);
+});
+
 test('events behind one that is not taken are looked at once, and found again when it is sent', async ({
   db,
 }) => {
@@ -209,7 +238,7 @@ test('what was sent stays sent, whatever a slower pod says of it', async ({ db }
   await complete(pod, 'x');
   const event = { eventId: 'x0', type: 't', subject: 's', data: null };
   await pod.runs.finish([{ lease: pod.leases[0]!, events: [event] }]);
-  const [taken] = await claimOutbox(pod.database, [1], 10, 60);
+  const [taken] = await take(pod);
   const { id } = taken!;
   const release = await hold(db, 'select from muster.outbox for update');
   const right = settleOutbox(pod.database, [{ id, kind: 'sent' }]);

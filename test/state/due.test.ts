@@ -3,11 +3,11 @@ import { pairOf } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 
-const NOTHING = { runs: 0, timers: 0, events: 0, reviews: 0, total: 0 };
+const NOTHING = { runs: 0, deadlines: 0, events: 0, reviews: 0, total: 0 };
 
 async function due(db: TestDatabase, fn = 'pair') {
   const rows = await db.query(
-    'select runs, timers, events, reviews, total from muster.due where function = $1',
+    'select runs, deadlines, events, reviews, total from muster.due where function = $1',
     [fn],
   );
   expect(rows).toHaveLength(1);
@@ -80,14 +80,11 @@ test('a backlog counts as 10,000 runs at most', async ({ db }) => {
 
 test('deadlines count once, as soon as one is due', async ({ db }) => {
   await registered(db);
-  await db.query(
-    `insert into muster.timer values (1, 'fired', now(), now()), (1, 'later', now() + interval '1 minute', null)`,
-  );
+  const remind = 'insert into muster.deadline (function, keys, due_at) select 1,';
+  await db.query(`${remind} '{later}', now() + interval '1 minute'`);
   expect(await due(db)).toEqual(NOTHING);
-  await db.query(
-    `insert into muster.timer select 1, 'due' || i, now() from generate_series(1, 9) i`,
-  );
-  expect(await due(db)).toEqual({ ...NOTHING, timers: 1, total: 1 });
+  await db.query(`${remind} array[i], now() from generate_series(1, 9) i`);
+  expect(await due(db)).toEqual({ ...NOTHING, deadlines: 1, total: 1 });
 });
 
 test('events count once, as soon as one is due', async ({ db }) => {
@@ -112,9 +109,9 @@ test('functions do not count for each other', async ({ db }) => {
   await registered(db, pairOf(), pairOf({ name: 'other' }));
   await runs(db, 2, 'ready', 2);
   await runs(db, 2, 'running', 3);
-  await db.query(`insert into muster.timer values (2, 'due', now(), null)`);
+  await db.query(`insert into muster.deadline (function, keys, due_at) values (2, '{due}', now())`);
   expect(await due(db)).toEqual(NOTHING);
-  expect(await due(db, 'other')).toEqual({ ...NOTHING, runs: 5, timers: 1, total: 6 });
+  expect(await due(db, 'other')).toEqual({ ...NOTHING, runs: 5, deadlines: 1, total: 6 });
 });
 
 /** Where the planner may find itself: it knows nothing, the truth, or what was true in a busy hour. */
@@ -128,7 +125,7 @@ const STATISTICS: Record<string, (db: TestDatabase) => Promise<void>> = {
     await fill(db, 'ready');
     await db.query('analyze');
     await db.query(`update muster.run set state = 'done'`);
-    await db.query('update muster.timer set fired_at = now()');
+    await db.query(`update muster.deadline set due_at = now() + interval '1 hour'`);
     await db.query('update muster.outbox set sent_at = now()');
     await db.query('vacuum');
   },
@@ -139,7 +136,7 @@ test.for(Object.keys(STATISTICS))(
   { timeout: 60_000 },
   async (statistics, { db }) => {
     await registered(db);
-    for (const table of ['run', 'timer', 'outbox']) {
+    for (const table of ['run', 'deadline', 'outbox']) {
       await db.query(`alter table muster.${table} set (autovacuum_enabled = false)`);
     }
     await STATISTICS[statistics]!(db);
@@ -150,7 +147,7 @@ test.for(Object.keys(STATISTICS))(
     const plan = row!['QUERY PLAN'][0].Plan;
     const scans = scansOf(plan).filter(({ relation }) => relation !== 'function');
     expect(new Set(scans.map(({ index }) => index))).toEqual(
-      new Set(['outbox_due', 'run_due', 'run_leased', 'timer_due']),
+      new Set(['outbox_due', 'run_due', 'run_leased', 'deadline_due']),
     );
     expect(plan['Shared Hit Blocks'] + plan['Shared Read Blocks']).toBeLessThan(100);
   },
@@ -162,7 +159,10 @@ async function fill(db: TestDatabase, state: 'done' | 'ready'): Promise<void> {
   await runs(db, 1, state, 40_000);
   await runs(db, 1, 'running', 20);
   await db.query(
-    `insert into muster.timer select 1, 'set' || i, now(), ${past} from generate_series(1, 40000) i`,
+    `insert into muster.deadline (function, keys, due_at)
+     select 1, array['set' || i], now() + case when $1 = 'done' then interval '1 hour' else '0' end
+     from generate_series(1, 40000) i`,
+    [state],
   );
   await db.query(
     `insert into muster.outbox (function, key, event_id, type, subject, sent_at)

@@ -12,7 +12,7 @@ const names = readdirSync(new URL('../../src/state/sql/', import.meta.url)).map(
 );
 /** Indexes that a statement may walk along; everywhere else rows are looked up by key or id. */
 const WALKS: Record<string, string[]> = {
-  'bury-pods': ['run_leased'],
+  'bury-pods': ['run_leased', 'outbox_taken'],
   'claim-outbox': ['outbox_due'],
   'claim-runs': ['run_due'],
   'count-running': ['run_leased'],

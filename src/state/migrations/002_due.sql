@@ -6,7 +6,7 @@
 --             counted in whole, and at most the function's concurrency: a pod more could start none of
 --             the others. One whose pod died counts until somebody takes it over. Failed runs, those
 --             that wait for their next attempt, and due ones of a paused function don't count.
---   timers    1 if a deadline is due
+--   deadlines 1 if one is due
 --   events    1 if an outgoing event is due. Not how many: while the sink is down they pile up, and one
 --             pod is enough to find out that it is back.
 --   reviews   1 if sets are still to be held against a new rule
@@ -16,8 +16,8 @@
 -- rows fit, it reads a table from its beginning until it has found one, which takes seconds when there
 -- is none. Asked for the lowest in the order of an index, it has no choice.
 create view muster.due as
-select f.name as function, w.runs, w.timers, w.events, w.reviews,
-       w.runs + w.timers + w.events + w.reviews as total
+select f.name as function, w.runs, w.deadlines, w.events, w.reviews,
+       w.runs + w.deadlines + w.events + w.reviews as total
 from muster.function f
 left join (
   -- by pod, because that is what the index of leased runs has; they are few
@@ -35,9 +35,8 @@ cross join lateral (
 ) waiting
 cross join lateral (
   select least(coalesce(leased.n, 0) + waiting.n, coalesce(f.concurrency, 10000), 10000)::int as runs,
-         coalesce((select t.due_at <= now() from muster.timer t
-                   where t.function = f.id and t.fired_at is null
-                   order by t.due_at limit 1), false)::int as timers,
+         coalesce((select d.due_at <= now() from muster.deadline d where d.function = f.id
+                   order by d.due_at limit 1), false)::int as deadlines,
          coalesce((select o.due_at <= now() from muster.outbox o
                    where o.function = f.id and o.sent_at is null and o.failed_at is null
                    order by o.due_at limit 1), false)::int as events,

@@ -1,4 +1,5 @@
--- Frees the runs of pods whose lease is over, so that a killed pod's work goes on elsewhere. Looks
+-- Frees the runs of pods whose lease is over, and the events they had taken to send, so that a killed
+-- pod's work goes on elsewhere. Looks
 -- for runs without a living pod, not for dead pods' runs: a pod that was paused may have been given
 -- runs after its row was gone.
 --
@@ -14,6 +15,15 @@ lost as materialized (
     and not exists (select from muster.pod p where p.id = r.pod and p.lease_until >= now())
   -- a row that is locked is being finished, or was; the next round sees which
   for update skip locked
+),
+unsent as materialized (
+  select o.id from muster.outbox o
+  where o.pod is not null
+    and not exists (select from muster.pod p where p.id = o.pod and p.lease_until >= now())
+  for update skip locked
+),
+returned as (
+  update muster.outbox o set pod = null, due_at = now() from unsent where o.id = unsent.id
 )
 update muster.run r
 set state = 'ready', pod = null, error = 'lease lost: the pod that ran it died or hung',

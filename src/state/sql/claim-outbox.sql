@@ -1,12 +1,12 @@
 -- Takes events that are due, of each set only the lowest that is not sent yet: the events of a set
--- go out in order. They come back by themselves if the pod that took them dies.
+-- go out in order. They come back when the pod that took them is buried, or by themselves.
 --
 -- An event that is due behind one that is not sent is put off until that one is due, or 5 s; when it
 -- is sent, settle-outbox.sql wakes the next. Left due, such events would be looked at every time: with
 -- 200,000 of them behind a sink that is down one look took more than 20 s.
 --
 -- $1 functions  $2 at most so many, eight times as many are looked at
--- $3 seconds until another pod may take them
+-- $3 seconds until another pod may take them  $4 pod
 with due as materialized (
   -- function by function, so that the index gives them in order and no backlog is sorted
   select o.id, o.function, o.key from unnest($1::int[]) as mine (id), lateral (
@@ -35,7 +35,7 @@ put_off as (
 ),
 taken as (
   update muster.outbox o
-  set due_at = now() + make_interval(secs => $3::float8), attempts = o.attempts + 1
+  set due_at = now() + make_interval(secs => $3::float8), attempts = o.attempts + 1, pod = $4
   from judged
   where o.id = judged.id and judged.id = judged.head and judged.nth <= $2::int
   returning o.id, o.function, o.key, o.event_id, o.type, o.subject, o.data::text as data, o.attempts, o.created_at

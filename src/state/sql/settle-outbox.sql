@@ -7,7 +7,8 @@ with settled as (
   set sent_at = case when v.verdict = 'sent' then now() end,
       failed_at = case when v.verdict = 'failed' then now() end,
       due_at = now() + make_interval(secs => v.wait / 1000),
-      error = v.error
+      error = v.error,
+      pod = null
   from unnest($1::bigint[], $2::text[], $3::float8[], $4::text[]) as v (id, verdict, wait, error)
   where o.id = v.id and o.sent_at is null
   returning o.id, o.function, o.key, v.verdict
