@@ -25,6 +25,8 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #names: ReadonlyMap<number, string>;
   readonly #hurry = new AbortController();
+  /** What became of events, as far as the database could not be told yet. */
+  #unsettled: readonly Settlement[] = [];
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -34,14 +36,20 @@ export class Publisher {
   /** Sends what is due; true if there may be more. */
   async publish(): Promise<boolean> {
     const { database, pod, onSettled } = this.#options;
+    await this.#settle();
     const ids = [...this.#names.keys()];
     const due = await claimOutbox(database, ids, pod(), BATCH, TAKEN_SECONDS);
     if (due.length === 0) return false;
     failpoint('before-publish');
-    const settlements = await Promise.all(due.map((event) => this.#send(event)));
-    await settleOutbox(database, settlements);
-    settlements.forEach((settlement, i) => onSettled(settlement, due[i]!));
+    this.#unsettled = await Promise.all(due.map((event) => this.#send(event)));
+    this.#unsettled.forEach((settlement, i) => onSettled(settlement, due[i]!));
+    await this.#settle();
     return true;
+  }
+
+  async #settle(): Promise<void> {
+    if (this.#unsettled.length > 0) await settleOutbox(this.#options.database, this.#unsettled);
+    this.#unsettled = [];
   }
 
   /** Waits for no answer any more: what is under way is to be tried again, by whoever is up. */

@@ -2,7 +2,7 @@ import { expect, onTestFinished } from 'vitest';
 import type { TestProcess } from '../support/process.ts';
 import { deliver, envelope } from '../support/sender.ts';
 import { until } from '../support/until.ts';
-import { settledAfterKills, test } from './test.ts';
+import { settled, test } from './test.ts';
 
 const NEIGHBOURS = ['slow 1', 'slow 2', 'slow 3'];
 
@@ -33,7 +33,7 @@ test('a handler that kills its process each time is given up, and its neighbours
   await until(
     async () => (await db.query(`select from muster.run where state = 'failed'`)).length === 1,
   );
-  await settledAfterKills(db, NEIGHBOURS.length);
+  await settled(db, NEIGHBOURS.length);
   enough.abort();
   pod.kill('SIGTERM');
   await supervised;

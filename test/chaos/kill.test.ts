@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { deliver, envelope } from '../support/sender.ts';
 import { until } from '../support/until.ts';
-import { settledAfterKills, test } from './test.ts';
+import { settled, test } from './test.ts';
 
 const KEYS = ['x', 'y', 'z'];
 
@@ -28,9 +28,7 @@ test.for([
     const heir = await chaos.launch().serving();
     url = heir.url;
     await delivered;
-    // events taken by the killed process come back after a minute: it is over
-    await db.query('update muster.outbox set due_at = now() where sent_at is null');
-    await settledAfterKills(db, KEYS.length);
+    await settled(db, KEYS.length);
 
     expect(await db.query('select id, held from muster.member order by id')).toEqual(
       KEYS.flatMap((k) => ['a', 'b'].map((kind) => ({ id: k + kind, held: true }))),
@@ -54,6 +52,6 @@ test('an event whose answer was lost with its process is sent again, under the s
   await doomed.exited;
   chaos.sink.answer = () => 202;
   await chaos.launch().serving();
-  await settledAfterKills(db, 1);
+  await settled(db, 1);
   expect(chaos.sink.ids).toEqual(['pair/x/1/0', 'pair/x/1/0']);
 });

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { Publisher } from '../../src/runs/outbox.ts';
 import { claimOutbox, settleOutbox } from '../../src/state/outbox.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
@@ -206,6 +207,39 @@ test('what a pod took that died is sent by another as soon as it is buried', asy
   expect(await db.query('select event_id from muster.outbox where sent_at is null')).toEqual([
     { event_id: 'y' },
   ]);
+});
+
+test('an event that was sent while the database went away is not sent again', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  await complete(pod, 'x');
+  const event = { eventId: 'x0', type: 't', subject: 's', data: null };
+  await pod.runs.finish([{ lease: pod.leases[0]!, events: [event] }]);
+  const sends: string[] = [];
+  let release: (() => Promise<void>) | undefined;
+  const publisher = new Publisher({
+    database: pod.database,
+    served: pod.served,
+    pod: () => pod.id,
+    onSettled: () => {},
+    sink: {
+      name: 'test',
+      async send({ id }) {
+        sends.push(id);
+        release = await hold(db, 'select from muster.outbox for update');
+        return { kind: 'sent' };
+      },
+      async close() {},
+    },
+  });
+  const cut = publisher.publish().catch(String);
+  await blocked(db);
+  await db.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  expect(await cut).toContain('terminating connection');
+  await release!();
+  expect(await publisher.publish()).toBe(false);
+  expect([sends, await sent(db)]).toEqual([['x0'], 1]);
 });
 
 test('events behind one that is not taken are looked at once, and found again when it is sent', async ({
