@@ -6,6 +6,7 @@ import type { FunctionDefinition } from './function.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
 import type { Count } from './intake/refusal.ts';
+import type { Tokens } from './intake/token.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { mayPass, unavailable } from './state/database.ts';
 
@@ -42,7 +43,7 @@ export async function serve(
     reply.type(metrics.registry.contentType);
     return metrics.registry.metrics();
   });
-  registerIntake(app, engine.filing, { count });
+  registerIntake(app, engine.filing, { count, tokens: await openTokens(config, log) });
   const url = await app.listen({ host: config.HOST, port: config.PORT });
   log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
 
@@ -75,6 +76,26 @@ async function startPatiently(
       if ((await Promise.race([sleep(1_000, null), stopped])) !== null) return null;
     }
   }
+}
+
+/** Who may post, as configured; undefined: anybody. */
+async function openTokens(config: Config, log: Logger): Promise<Tokens | undefined> {
+  const { OIDC_ISSUER: url, OIDC_AUDIENCE: audience, OIDC_SUBJECTS: subjects } = config;
+  if (url === null || audience === null) {
+    log.warn({}, 'whoever reaches this process may post events: OIDC_ISSUER is not set');
+    return undefined;
+  }
+  const [{ Issuer }, { Tokens }] = await Promise.all([
+    import('./intake/issuer.ts'),
+    import('./intake/token.ts'),
+  ]);
+  const { OIDC_CA_FILE: caFile, OIDC_TOKEN_FILE: tokenFile } = config;
+  const issuer = new Issuer({ url, caFile, tokenFile });
+  // Now rather than with the first event, which would wait for it.
+  issuer.keys().catch((error: Error) => {
+    log.warn({ error: error.message }, 'the issuer of tokens does not tell its keys yet');
+  });
+  return new Tokens({ issuer, url, audience, subjects });
 }
 
 function stopRequested(withStdin: boolean): Promise<string> {

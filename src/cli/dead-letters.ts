@@ -1,6 +1,6 @@
 import { readTopic, toRequest, type KafkaRecord } from '../intake/kafka.ts';
 import { kafkaAt } from './kafka.ts';
-import { post } from './post.ts';
+import { post, type Destination } from './post.ts';
 
 /** What a KafkaSource adds to an event it could not deliver: about that attempt, not about the event. */
 const ABOUT_FAILURE = /^ce-(knativeerror(code|data|dest)|reason)$/;
@@ -12,7 +12,7 @@ const ABOUT_FAILURE = /^ce-(knativeerror(code|data|dest)|reason)$/;
 export async function redeliverDeadLetters(
   topic: string,
   brokers: string,
-  to: string,
+  to: Destination,
 ): Promise<number> {
   let taken = 0;
   const options = {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
 import { ConfigError } from '../config.ts';
+import type { Destination } from './post.ts';
 import { WrongUse } from './wrong-use.ts';
 
 /** A wrong call or configuration: exit code 2; everything else that goes wrong: 1. */
@@ -101,6 +102,7 @@ program
   .option('--dead-letters <topic>', 'events that the source could not deliver, from this topic')
   .addOption(brokersOption())
   .option('--to <url>', 'where Muster listens', 'http://127.0.0.1:8080')
+  .option('--token-file <file>', 'a token to show, where not everybody may post')
   .addHelpText(
     'after',
     '\nExamples:\n  muster redeliver --reason position-restarted --to http://127.0.0.1:8080\n  muster redeliver --dead-letters recordings-dead --brokers kafka:9092',
@@ -135,8 +137,9 @@ program
     'one event, or one a line: a Debezium message, or a structured CloudEvent; - is standard input',
   )
   .option('--to <url>', 'where Muster listens', 'http://127.0.0.1:8080')
+  .option('--token-file <file>', 'a token to show, where not everybody may post')
   .addHelpText('after', '\nExample:\n  muster send change.json --to http://127.0.0.1:8080')
-  .action(async (file: string, options: { to: string }) =>
+  .action(async (file: string, options: Destination) =>
     (await import('./send.ts')).run(file, options),
   );
 
@@ -160,11 +163,10 @@ export interface TailOptions {
   readonly toEnd?: boolean;
 }
 
-export interface RedeliverOptions {
+export interface RedeliverOptions extends Destination {
   readonly reason?: string;
   readonly deadLetters?: string;
   readonly brokers?: string;
-  readonly to: string;
 }
 
 export interface SetsOptions {

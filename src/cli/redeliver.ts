@@ -17,7 +17,7 @@ export async function run(ids: readonly string[], options: RedeliverOptions): Pr
     throw new WrongUse('--dead-letters takes all events of the topic: give no ids and no --reason');
   }
   const { redeliverDeadLetters } = await import('./dead-letters.ts');
-  const taken = await redeliverDeadLetters(options.deadLetters, options.brokers, options.to);
+  const taken = await redeliverDeadLetters(options.deadLetters, options.brokers, options);
   process.stdout.write(`${taken} taken\n`);
 }
 
@@ -29,7 +29,7 @@ async function redeliverParked(given: readonly string[], options: RedeliverOptio
   const left: string[] = [];
   const taken = await withDatabase((database) =>
     eachParked(database, filter, async (event) => {
-      const { status, text } = await post(options.to, headersOf(event), event.body);
+      const { status, text } = await post(options, headersOf(event), event.body);
       if (status === 200 || status === 204) return true;
       left.push(event.id);
       process.stdout.write(`${event.id}\t${status}\t${text}\n`);

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
-import { post } from './post.ts';
+import { post, type Destination } from './post.ts';
 
 /** Posts each event of a file and prints the answer; throws at the end if one was not taken. */
-export async function run(file: string, options: { to: string }): Promise<void> {
+export async function run(file: string, options: Destination): Promise<void> {
   const text = readFileSync(file === '-' ? 0 : file, 'utf8');
   const events = split(text);
   let refused = 0;
   for (const [i, event] of events.entries()) {
-    const { status, text: answer } = await post(options.to, ...toRequest(event, i));
+    const { status, text: answer } = await post(options, ...toRequest(event, i));
     process.stdout.write(`${status} ${answer}\n`);
     if (status >= 300) refused++;
   }

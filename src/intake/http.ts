@@ -4,6 +4,7 @@ import type { Outcome, ParkReason } from '../state/outcome.ts';
 import { readCloudEvents, type BadElement, type CloudEvent } from './cloudevent.ts';
 import { readChange, type Ignored } from './debezium.ts';
 import { Refused, type Count } from './refusal.ts';
+import type { Tokens } from './token.ts';
 
 /** What intake asks of state. */
 export interface Intake {
@@ -17,6 +18,8 @@ export interface Intake {
 
 export interface IntakeOptions {
   readonly count: Count;
+  /** Who may post; anybody unless given. */
+  readonly tokens?: Tokens | undefined;
 }
 
 /** What became of one event. */
@@ -51,7 +54,7 @@ const CHUNK = 256;
 export function registerIntake(
   app: FastifyInstance,
   intake: Intake,
-  { count }: IntakeOptions,
+  { count, tokens }: IntakeOptions,
 ): void {
   app.register((scope, _options, done) => {
     // KafkaSource sends Debezium's JSON without a content type, and a record's content-type header as
@@ -68,6 +71,13 @@ export function registerIntake(
       }
       next();
     });
+
+    if (tokens !== undefined) {
+      // before the body is read: nobody else may keep this process busy with 16 MiB
+      scope.addHook('onRequest', async ({ method, raw }) => {
+        if (method === 'POST') await tokens.check(raw);
+      });
+    }
 
     scope.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(WHAT));
 

@@ -61,6 +61,7 @@ export function answer(
   const fields = { status, reason, ...namesOf(request.headers) };
   if (reason === 'internal') request.log.error({ ...fields, err: error }, 'refused');
   else request.log.warn({ ...fields, error: message }, 'refused');
+  if (status === 401) void reply.header('www-authenticate', 'Bearer'); // RFC 9110, 15.5.2
   return reply.code(status).header('kne-reason', reason).send({ error: message, reason });
 }
 

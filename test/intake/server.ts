@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { pino } from 'pino';
 import { test as base } from 'vitest';
 import { createApp, type AppOptions } from '../../src/intake/app.ts';
-import { registerIntake, type Intake } from '../../src/intake/http.ts';
+import { registerIntake, type Intake, type IntakeOptions } from '../../src/intake/http.ts';
 import type { Change } from '../../src/state/change.ts';
 import type { Outcome } from '../../src/state/outcome.ts';
 
@@ -48,13 +48,14 @@ export class Recorder implements Intake {
   }
 }
 
-type Serve = (intake: Intake, options?: Partial<AppOptions>) => Promise<TestServer>;
+type Options = Partial<AppOptions> & Pick<IntakeOptions, 'tokens'>;
+type Serve = (intake: Intake, options?: Options) => Promise<TestServer>;
 
 /** `serve` starts a server that is closed at the test's end. */
 export const test = base.extend<{ serve: Serve }>({
   serve: async ({}, use) => {
     const apps: FastifyInstance[] = [];
-    await use(async (intake, options) => {
+    await use(async (intake, { tokens, ...options } = {}) => {
       const counted: string[] = [];
       const logged: Record<string, unknown>[] = [];
       const logger = pino(
@@ -65,7 +66,7 @@ export const test = base.extend<{ serve: Serve }>({
         void counted.push([name, ...Object.values(labels)].join(' '));
       const app = createApp({ logger, count, ...options });
       apps.push(app);
-      registerIntake(app, intake, { count });
+      registerIntake(app, intake, { count, tokens });
       const url = await app.listen({ host: '127.0.0.1', port: 0 });
       logged.length = 0;
       const port = Number(new URL(url).port);
