@@ -30,8 +30,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /** A PostgreSQL of one's own on a free port, for tests that stop it; not started yet. */
-export async function install(): Promise<{
+export async function install(flags: readonly string[] = []): Promise<{
   readonly server: EmbeddedPostgres;
+  /** Its data directory, which belongs to the user it runs as. */
+  readonly data: string;
   /** Without a database. */
   readonly url: string;
   /** Removes the stopped server's files. */
@@ -61,6 +63,7 @@ export async function install(): Promise<{
       'shared_buffers=128MB',
       '-c',
       'deadlock_timeout=200ms',
+      ...flags,
     ],
     onLog: () => {},
     onError: () => {},
@@ -68,6 +71,7 @@ export async function install(): Promise<{
   await server.initialise();
   return {
     server,
+    data: join(folder, 'data'),
     url: `postgres://postgres:postgres@127.0.0.1:${port}`,
     remove: () => rm(folder, { recursive: true, force: true }),
   };

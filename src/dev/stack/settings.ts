@@ -37,7 +37,7 @@ export function brokerSettings({
 /** As a Java properties file. */
 export function toProperties(settings: Readonly<Record<string, string>>): string {
   const lines = Object.entries(settings).map(
-    ([name, value]) => `${name}=${value.replaceAll('\\', '\\\\')}`,
+    ([name, value]) => `${name}=${value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}`,
   );
   return `${lines.join('\n')}\n`;
 }

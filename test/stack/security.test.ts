@@ -1,0 +1,151 @@
+import { randomUUID } from 'node:crypto';
+import { Kafka, logLevel } from 'kafkajs';
+import { afterAll, expect, vi } from 'vitest';
+import { muster } from '../cli/command.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { until } from '../support/until.ts';
+import type { Road } from './support/road.ts';
+import { startSecureBroker, USER, type SecureBroker } from './support/secure-broker.ts';
+import { test } from './support/test.ts';
+
+vi.setConfig({ testTimeout: 90_000 });
+
+const PASSWORD = `canary ${randomUUID()}`;
+let starting: Promise<SecureBroker> | undefined;
+
+/** One for all tests of this file. */
+function brokerOf({ stack }: Road): Promise<SecureBroker> {
+  return (starting ??= stack
+    .install()
+    .then((installation) => startSecureBroker(installation, stack.newFolder(), PASSWORD)));
+}
+afterAll(async () => (await starting)?.kill());
+
+async function topicWith(broker: SecureBroker, ...values: string[]): Promise<string> {
+  const topic = `secure-${randomUUID()}`;
+  const kafka = new Kafka({ brokers: [broker.plain], logLevel: logLevel.NOTHING });
+  const admin = kafka.admin();
+  await admin.connect();
+  await admin.createTopics({ topics: [{ topic }], waitForLeaders: true });
+  await admin.disconnect();
+  const producer = kafka.producer();
+  await producer.connect();
+  await producer.send({ topic, messages: values.map((value) => ({ value })) });
+  await producer.disconnect();
+  return topic;
+}
+
+const tail = (env: Record<string, string>, brokers: string, topic: string) =>
+  muster(env, ['tail', topic, '--brokers', brokers, '--raw', '--from-beginning', '--to-end']);
+
+const login = (broker: SecureBroker, mechanism: string, password = PASSWORD) => ({
+  KAFKA_TLS: '1',
+  KAFKA_CA_FILE: broker.caFile,
+  KAFKA_SASL_MECHANISM: mechanism,
+  KAFKA_USERNAME: USER,
+  KAFKA_PASSWORD: password,
+});
+
+test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
+  'a topic is read by TLS with a user and password (%s)',
+  async (mechanism, { road }) => {
+    const broker = await brokerOf(road);
+    const topic = await topicWith(broker, 'secret');
+    expect(await tail(login(broker, mechanism), broker.sasl, topic)).toEqual({
+      code: 0,
+      stdout: '0:0\tnull\tsecret\n',
+      stderr: expect.not.stringContaining(PASSWORD) as string,
+    });
+  },
+);
+
+test('a topic is read by TLS with a certificate', async ({ road }) => {
+  const broker = await brokerOf(road);
+  const topic = await topicWith(broker, 'secret');
+  const { certFile, keyFile } = broker.certificate();
+  const env = {
+    KAFKA_TLS: '1',
+    KAFKA_CA_FILE: broker.caFile,
+    KAFKA_CERT_FILE: certFile,
+    KAFKA_KEY_FILE: keyFile,
+  };
+  expect(await tail(env, broker.mtls, topic)).toMatchObject({
+    code: 0,
+    stdout: '0:0\tnull\tsecret\n',
+  });
+});
+
+test('events are published by TLS with a user and password', async ({ road, db }) => {
+  const broker = await brokerOf(road);
+  const topic = await topicWith(broker, 'first');
+  const definition = pairOf({ handle: () => [{ type: 'pair.done' }] });
+  const engine = await engineOn(db, [definition], {
+    ...login(broker, 'scram-sha-512'),
+    KAFKA_BROKERS: broker.sasl,
+    SINK_TOPIC: topic,
+  });
+  for (const each of [partA('x'), partB('x')]) await engine.filing.file(each);
+  await until(
+    async () => (await db.query('select from muster.outbox where sent_at is not null')).length > 0,
+  );
+  await engine.stop();
+  const { stdout } = await tail(login(broker, 'plain'), broker.sasl, topic);
+  expect(stdout).toBe('0:0\tnull\tfirst\n0:1\tx\tnull\n');
+});
+
+/** Who is not let in, or must not be let in: what is said of it. */
+const REFUSED: Record<
+  string,
+  [env: (broker: SecureBroker) => Record<string, string>, to: 'sasl' | 'mtls', why: RegExp]
+> = {
+  'a wrong password (plain)': [
+    (broker) => login(broker, 'plain', 'wrong'),
+    'sasl',
+    /authentication/i,
+  ],
+  'a wrong password (scram)': [
+    (broker) => login(broker, 'scram-sha-512', `wrong ${PASSWORD}`),
+    'sasl',
+    /authentication/i,
+  ],
+  'a broker that others certify': [
+    (broker) => ({
+      ...login(broker, 'plain'),
+      KAFKA_CA_FILE: broker.certificate(true).certFile,
+    }),
+    'sasl',
+    /certificate/,
+  ],
+  'no certificate': [
+    (broker) => ({ KAFKA_TLS: '1', KAFKA_CA_FILE: broker.caFile }),
+    'mtls',
+    /certificate|alert|closed|disconnected/i,
+  ],
+  'the certificate of a stranger': [
+    (broker) => {
+      const { certFile, keyFile } = broker.certificate(true);
+      return {
+        KAFKA_TLS: '1',
+        KAFKA_CA_FILE: broker.caFile,
+        KAFKA_CERT_FILE: certFile,
+        KAFKA_KEY_FILE: keyFile,
+      };
+    },
+    'mtls',
+    /certificate|alert|closed|disconnected/i,
+  ],
+};
+
+test.for(Object.entries(REFUSED))(
+  'with %s nothing is read, and no password is said',
+  async ([, [env, to, why]], { road }) => {
+    const broker = await brokerOf(road);
+    const topic = await topicWith(broker, 'secret');
+    const { code, stdout, stderr } = await tail(env(broker), broker[to], topic);
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(why);
+    expect(stderr).not.toContain(PASSWORD);
+    expect(stderr).not.toContain(Buffer.from(PASSWORD).toString('base64'));
+  },
+);
