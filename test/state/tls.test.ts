@@ -53,6 +53,8 @@ const test = base.extend<{ secure: Secure }>({
   },
 });
 
+const serve = (url: string) => muster({ DATABASE_URL: url }, ['serve']);
+
 test('by verify-full everything Muster sends to PostgreSQL is encrypted', async ({ secure }) => {
   const url = secure.url(secure.caFile);
   expect((await migrate(url, [])).length).toBeGreaterThan(0);
@@ -72,7 +74,6 @@ test('by verify-full everything Muster sends to PostgreSQL is encrypted', async 
 });
 
 test('a server that cannot prove to be the one named is not talked to', async ({ secure }) => {
-  const serve = async (url: string) => muster({ DATABASE_URL: url }, ['serve']);
   expect(await serve(secure.url(secure.otherCaFile))).toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/certificate/) as string,

@@ -73,7 +73,11 @@ export async function startSecureBroker(
     '-cp',
     installation.classpath,
     'kafka.tools.StorageTool',
-    ...['format', '--config', config, '--cluster-id', 'bXVzdGVyLW11c3Rlci1tdQ'],
+    'format',
+    '--config',
+    config,
+    '--cluster-id',
+    'bXVzdGVyLW11c3Rlci1tdQ',
     ...['256', '512'].flatMap((bits) => [
       '--add-scram',
       `SCRAM-SHA-${bits}=[name=${USER},password=${password}]`,
