@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { knownFunctions } from '../src/config.ts';
+import { functionFiles } from '../src/config.ts';
 import { noticesOf } from './notices.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -32,7 +32,10 @@ export async function bundle(folder: string): Promise<Metafile> {
     absWorkingDir: root,
     entryPoints: [
       { in: 'src/cli/muster.ts', out: 'src/muster' },
-      ...knownFunctions().map((name) => ({ in: `functions/${name}.ts`, out: `functions/${name}` })),
+      ...[...functionFiles()].map(([name, file]) => ({
+        in: `functions/${file}`,
+        out: `functions/${name}`,
+      })),
     ],
     outdir: folder,
     chunkNames: 'src/[name]-[hash]',

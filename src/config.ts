@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import {
   count,
   extensions,
@@ -260,10 +260,20 @@ function freeze<T>(values: Record<string, unknown>, problems: ReadonlyMap<Name, 
   return Object.freeze(values) as T;
 }
 
-/** The functions that are there: the files `functions/<name>.ts`. */
+/** The functions that are there. */
 export function knownFunctions(): string[] {
-  return readdirSync(new URL('../functions/', import.meta.url), { withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.[jt]s$/.test(entry.name))
-    .map((entry) => entry.name.replace(/\.[jt]s$/, ''))
-    .toSorted();
+  return [...functionFiles().keys()].toSorted();
+}
+
+/** Their files below `functions/`, by name: `<name>.ts`, or `<name>/index.ts`. The bundle's end in `.js`. */
+export function functionFiles(): Map<string, string> {
+  const folder = new URL('../functions/', import.meta.url);
+  const files = new Map<string, string>();
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const [, name] = /^(.+)\.[jt]s$/.exec(entry.name) ?? [];
+    if (entry.isFile() && name !== undefined) files.set(name, entry.name);
+    const index = `${entry.name}/index.ts`;
+    if (entry.isDirectory() && existsSync(new URL(index, folder))) files.set(entry.name, index);
+  }
+  return files;
 }

@@ -1,13 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import type { Config } from './config.ts';
-import { startEngine, type Engine } from './engine.ts';
-import type { FunctionDefinition } from './function.ts';
+import { startEngine } from './engine.ts';
+import type { Definition } from './function.ts';
+import { isOfSets, isProjection } from './functions.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
 import type { Count } from './intake/refusal.ts';
 import type { Tokens } from './intake/token.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
+import { createMetrics } from './metrics.ts';
+import { startProjections } from './projections.ts';
 import { mayPass, unavailable } from './state/database.ts';
 
 /**
@@ -15,16 +17,19 @@ import { mayPass, unavailable } from './state/database.ts';
  * them): not ready, 503 for new events, answers for those it has, runs ended or given back. Resolves
  * when all of that is done.
  */
-export async function serve(
-  config: Config,
-  definitions: readonly FunctionDefinition[],
-): Promise<void> {
+export async function serve(config: Config, definitions: readonly Definition[]): Promise<void> {
   const log = pino({ level: config.LOG_LEVEL }, pino.destination({ dest: 2, sync: true }));
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const metrics = createMetrics();
-  const engine = await startPatiently(config, definitions, log, metrics, stopped);
+  const engine = await patiently(log, stopped, () =>
+    startEngine(config, definitions.filter(isOfSets), log, metrics),
+  );
   if (engine === null) return;
+  const projections = await patiently(log, stopped, () =>
+    startProjections(config, definitions.filter(isProjection), log),
+  );
+  if (projections === null) return engine.stop();
 
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
@@ -51,25 +56,23 @@ export async function serve(
   log.info({ reason }, 'stopping');
   // With the database away nothing can be given back; leases end by themselves.
   setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
-  await engine.stop();
+  await Promise.all([engine.stop(), projections.stop()]);
   await app.close();
   log.info({}, 'stopped');
 }
 
 /**
- * Starts the engine, again and again while the database does not answer: a process that gave up
+ * Starts something, again and again while the database does not answer: a process that gave up
  * instead would be restarted at ever longer intervals. Null if it was told to stop meanwhile.
  */
-async function startPatiently(
-  config: Config,
-  definitions: readonly FunctionDefinition[],
+async function patiently<T>(
   log: Logger,
-  metrics: Metrics,
   stopped: Promise<string>,
-): Promise<Engine | null> {
+  start: () => Promise<T>,
+): Promise<T | null> {
   for (;;) {
     try {
-      return await startEngine(config, definitions, log, metrics);
+      return await start();
     } catch (error) {
       if (!mayPass(error)) throw error;
       log.warn({ error: unavailable(error).message }, 'the database does not answer, trying again');

@@ -16,6 +16,9 @@ const PINNED = [
 ];
 const COMMON = ['synchronous_commit=on', 'default_transaction_isolation=read\\ committed'];
 
+/** Between the statements of a chunk there is nothing but computing. */
+const CHUNK_IDLE_MS = 10_000;
+
 export interface DatabaseOptions {
   readonly url: string;
   /** Connections that file batches; two are the knee, more only split batches. */
@@ -35,6 +38,8 @@ export interface Database {
   /** Claims, done-marks, leases, deadlines, outbox; and what people ask. */
   readonly control: pg.Pool;
   readonly handlers: pg.Pool;
+  /** Chunks and settling of projections. */
+  readonly chunks: pg.Pool;
   close(): Promise<void>;
 }
 
@@ -79,6 +84,11 @@ export function openDatabase(options: DatabaseOptions): Database {
       ],
       { pipeline: true },
     ),
+    // A process that is frozen in the middle of a chunk must not hold the partition's position for long.
+    chunks: pool('chunk', options.writers, queryMs, [
+      limit,
+      `idle_in_transaction_session_timeout=${CHUNK_IDLE_MS}`,
+    ]),
   };
   return {
     ...pools,
