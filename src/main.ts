@@ -8,8 +8,10 @@ import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
 import type { Count } from './intake/refusal.ts';
 import type { Tokens } from './intake/token.ts';
+import { connectKafka } from './kafka.ts';
 import { createMetrics } from './metrics.ts';
 import { startProjections } from './projections.ts';
+import { placesToPull, startPulling } from './pulling.ts';
 import { mayPass, unavailable } from './state/database.ts';
 
 /**
@@ -22,9 +24,9 @@ export async function serve(config: Config, definitions: readonly Definition[]):
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const metrics = createMetrics();
-  const engine = await patiently(log, stopped, () =>
-    startEngine(config, definitions.filter(isOfSets), log, metrics),
-  );
+  const ofSets = definitions.filter(isOfSets);
+  const places = placesToPull(config, definitions, log);
+  const engine = await patiently(log, stopped, () => startEngine(config, ofSets, log, metrics));
   if (engine === null) return;
   const projections = await patiently(log, stopped, () =>
     startProjections(config, definitions.filter(isProjection), log),
@@ -33,29 +35,48 @@ export async function serve(config: Config, definitions: readonly Definition[]):
 
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
+  const pulling =
+    places === null
+      ? null
+      : startPulling({
+          config,
+          places,
+          connect: () => connectKafka(config, log),
+          filing: engine.filing,
+          projections,
+          log,
+          metrics,
+          count,
+        });
   const app = createApp({
     logger: log,
     count,
     bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
     requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
   });
+  let isStopping = false;
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
-    const unready = engine.unready();
+    const unready = isStopping
+      ? 'this process is stopping'
+      : (engine.unready() ?? pulling?.trouble() ?? null);
     return unready === null ? 'ready' : reply.code(503).send(unready);
   });
   app.get('/metrics', async (_request, reply) => {
     reply.type(metrics.registry.contentType);
     return metrics.registry.metrics();
   });
-  registerIntake(app, engine.filing, { count, tokens: await openTokens(config, log) });
+  if (ofSets.length > 0)
+    registerIntake(app, engine.filing, { count, tokens: await openTokens(config, log) });
   const url = await app.listen({ host: config.HOST, port: config.PORT });
   log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
 
   const reason = await stopped;
+  isStopping = true;
   log.info({ reason }, 'stopping');
   // With the database away nothing can be given back; leases end by themselves.
   setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
+  await pulling?.stop();
   await Promise.all([engine.stop(), projections.stop()]);
   await app.close();
   log.info({}, 'stopped');

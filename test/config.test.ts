@@ -103,6 +103,22 @@ const VALUES: {
     bad: ['a b', 'a/b', 'ä', 'x'.repeat(250)],
     beside: { KAFKA_BROKERS: 'kafka:9092' },
   },
+  INTAKE: {
+    good: [
+      ['http', 'http'],
+      ['kafka', 'kafka'],
+    ],
+    bad: ['HTTP', 'kafka,http', 'pull'],
+    beside: { KAFKA_BROKERS: 'kafka:9092' },
+  },
+  KAFKA_GROUP: { good: [['muster.recordings-2', 'muster.recordings-2']], bad: ['a b', 'a,b', 'ä'] },
+  TOPIC: {
+    good: [
+      ['postgres.datastore.signal', ['postgres.datastore.signal']],
+      ['changes, postgres.*', ['changes', 'postgres.*']],
+    ],
+    bad: ['a b', 'a,,b', '*', 'postgres.*.signal', 'ä'],
+  },
   KAFKA_BROKERS: {
     good: [
       ['kafka:9092', ['kafka:9092']],
@@ -237,6 +253,12 @@ test.each([
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([problem]);
 });
 
+test('pulling needs brokers', () => {
+  expect(problemsOf({ DATABASE_URL, INTAKE: 'kafka' })).toEqual([
+    'INTAKE is kafka, so KAFKA_BROKERS must be set',
+  ]);
+});
+
 test('events go to one place', () => {
   const env = { K_SINK: 'http://sink', SINK_TOPIC: 't', KAFKA_BROKERS: 'kafka:9092' };
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([
@@ -246,6 +268,7 @@ test('events go to one place', () => {
 
 test('for Kafka alone no database is needed', () => {
   expect(readKafkaConfig({ KAFKA_BROKERS: 'kafka:9092', PORT: 'x' })).toEqual({
+    KAFKA_GROUP: null,
     KAFKA_BROKERS: ['kafka:9092'],
     KAFKA_TLS: '0',
     KAFKA_CA_FILE: null,

@@ -1,20 +1,8 @@
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import type { Change, Origin } from '../state/change.ts';
-import type { Outcome, ParkReason } from '../state/outcome.ts';
 import { readCloudEvents, type BadElement, type CloudEvent } from './cloudevent.ts';
-import { readChange, type Ignored } from './debezium.ts';
 import { Refused, type Count } from './refusal.ts';
+import { Taker, type Intake, type Taken } from './take.ts';
 import type { Tokens } from './token.ts';
-
-/** What intake asks of state. */
-export interface Intake {
-  /** Resolves once the change is committed; throws Unavailable. */
-  file(change: Change): Promise<Outcome>;
-  /** Resolves once the event is kept aside. */
-  park(origin: Origin, reason: ParkReason, detail: string): Promise<void>;
-  /** Sets the change's row belongs to now, for people. */
-  explain(change: Change): Promise<unknown>;
-}
 
 export interface IntakeOptions {
   readonly count: Count;
@@ -22,15 +10,7 @@ export interface IntakeOptions {
   readonly tokens?: Tokens | undefined;
 }
 
-/** What became of one event. */
-type Taken =
-  | { readonly kind: 'filed' | 'unwanted'; readonly change: Change }
-  | Ignored
-  | { readonly kind: 'parked'; readonly reason: ParkReason; readonly detail: string };
-
 const NOTHING = Buffer.alloc(0);
-const FILED = { outcome: 'filed' };
-const UNWANTED = { outcome: 'unwanted' };
 
 /** What Fastify takes for a media type (RFC 9110, 8.3.1). */
 const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/;
@@ -56,6 +36,7 @@ export function registerIntake(
   intake: Intake,
   { count, tokens }: IntakeOptions,
 ): void {
+  const taker = new Taker(intake, count);
   app.register((scope, _options, done) => {
     // KafkaSource sends Debezium's JSON without a content type, and a record's content-type header as
     // it is. Where Fastify has no parser, or the header is no media type, it answers 415, which
@@ -86,7 +67,7 @@ export function registerIntake(
       const incoming = readCloudEvents(request.headers, body);
       if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
       if (incoming.kind === 'batch') return answerBatch(reply, await takeAll(incoming.elements));
-      const taken = await take(incoming.event);
+      const taken = await taker.take(incoming.event);
       return wantsExplanation(request.headers['prefer'])
         ? answerExplained(reply, taken)
         : answerOne(reply, taken);
@@ -94,38 +75,12 @@ export function registerIntake(
     done();
   });
 
-  async function take(event: CloudEvent): Promise<Taken> {
-    const reading = readChange(event);
-    if (reading.kind === 'ignored') {
-      count('ignored', { why: reading.why });
-      return reading;
-    }
-    if (reading.kind === 'unreadable') return park(event, reading.reason, reading.detail);
-    const outcome = await intake.file(reading);
-    if (outcome.kind === 'parked') {
-      count('parked', { reason: outcome.reason });
-      return outcome;
-    }
-    count('events', outcome.kind === 'filed' ? FILED : UNWANTED);
-    return { kind: outcome.kind, change: reading };
-  }
-
-  async function park(origin: Origin, reason: ParkReason, detail: string): Promise<Taken> {
-    await intake.park(origin, reason, detail);
-    count('parked', { reason });
-    return { kind: 'parked', reason, detail };
-  }
-
   /** Every element is tried before the first failure is thrown; those committed are duplicates next time. */
   async function takeAll(elements: readonly (CloudEvent | BadElement)[]): Promise<Taken[]> {
     const taken: Taken[] = [];
     for (let from = 0; from < elements.length; from += CHUNK) {
       const chunk = elements.slice(from, from + CHUNK);
-      const results = await Promise.allSettled(
-        chunk.map((element) =>
-          'why' in element ? park(element.origin, 'not-a-change', element.why) : take(element),
-        ),
-      );
+      const results = await Promise.allSettled(chunk.map((element) => taker.takeElement(element)));
       for (const result of results) {
         if (result.status === 'rejected') throw result.reason;
         taken.push(result.value);

@@ -1,4 +1,3 @@
-import type { Position } from '../function.ts';
 import type { Database } from './database.ts';
 import { sql } from './sql.ts';
 
@@ -54,9 +53,9 @@ export class Positions {
     }));
   }
 
-  /** Notes what the owner of the partitions has just seen. */
-  async see(extents: readonly Extent[]): Promise<void> {
-    await this.#database.control.query({
+  /** Notes what the owner of the partitions has just seen; gives whether the function is paused. */
+  async see(extents: readonly Extent[]): Promise<boolean> {
+    const { rows } = await this.#database.control.query<{ paused: boolean }>({
       ...SEE_POSITIONS,
       values: [
         this.#function,
@@ -65,6 +64,7 @@ export class Positions {
         extents.map((each) => each.high),
       ],
     });
+    return rows[0]?.paused === true;
   }
 
   /** Goes on at `next`, because the records from `first` on are gone; false: the position is another one now. */
@@ -97,4 +97,26 @@ export const POSITIONS = `
   select topic, partition, next::float8 as next, log_end::float8 as "end", seen_at as "seenAt"
   from muster.position where function = $1 and topic = $2 order by topic, partition`;
 
-export type { Position };
+/** Notes gaps of functions whose positions Kafka keeps. */
+export class LostRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async note(
+    fn: string,
+    topic: string,
+    partition: number,
+    first: number,
+    next: number,
+  ): Promise<void> {
+    await this.#database.control.query(
+      `insert into muster.lost_records (function, topic, partition, first, next)
+       select id, $2, $3, $4, $5 from muster.function where name = $1
+       on conflict (function, topic, partition, first) do update set next = excluded.next, noticed_at = now()`,
+      [fn, topic, partition, first, next],
+    );
+  }
+}
