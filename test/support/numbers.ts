@@ -1,5 +1,4 @@
 import { defineProjection, TerminalError, type ProjectionDefinition } from '../../src/function.ts';
-import { test as base, type TestDatabase } from './test.ts';
 
 /** Tables of {@link numbers}: without any constraint, so that what is applied twice stands there twice. */
 export const NUMBERS = `
@@ -25,7 +24,7 @@ export function numbers(
       return { n };
     },
     async apply(records, chunk, tx) {
-      if (records.some(({ n }) => n === 666)) throw new TerminalError('666 is refused');
+      if (records.some(({ n }) => n === -1)) throw new TerminalError('-1 is refused');
       await tx.query(
         `insert into total as t
          select $1, count(*), sum(n) from unnest($2::int[]) as u (n)
@@ -44,11 +43,3 @@ export function numbers(
     ...more,
   });
 }
-
-/** A database of the test's own, with those tables. */
-export const test = base.extend<{ db: TestDatabase }>({
-  db: async ({ db }, use) => {
-    await db.query(NUMBERS);
-    await use(db);
-  },
-});
