@@ -1,6 +1,6 @@
 import type { Log } from '../function.ts';
 import type { RecordChunk } from '../state/chunks.ts';
-import type { LostRecords } from '../state/positions.ts';
+import type { LostRecords, Sight } from '../state/positions.ts';
 import { readCloudEvents } from './cloudevent.ts';
 import type { Assigned, Destination, Start } from './destination.ts';
 import type { Taker } from './take.ts';
@@ -84,8 +84,8 @@ export class ChangeDestination implements Destination {
     return Promise.resolve();
   }
 
-  see(): Promise<{ paused: boolean }> {
+  see(): Promise<Sight> {
     // A pause of a function of sets keeps its runs from starting; events are still filed.
-    return Promise.resolve({ paused: false });
+    return Promise.resolve({ paused: false, positions: new Map() });
   }
 }

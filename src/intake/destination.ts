@@ -1,5 +1,5 @@
 import type { RecordChunk } from '../state/chunks.ts';
-import type { Extent } from '../state/positions.ts';
+import type { Extent, Sight } from '../state/positions.ts';
 
 /** What is known of a partition when a process is given it. */
 export interface Assigned extends Extent {
@@ -36,6 +36,6 @@ export interface Destination {
   take(chunk: RecordChunk): Promise<number | null>;
   /** The record before the position is another one than was read: the partition rests. */
   rest(topic: string, partition: number, problem: string): Promise<void>;
-  /** Told every second what the topic holds; gives whether somebody has paused the function. */
-  see(topic: string, extents: readonly Extent[]): Promise<{ readonly paused: boolean }>;
+  /** Told every second what the topic holds. */
+  see(topic: string, extents: readonly Extent[]): Promise<Sight>;
 }

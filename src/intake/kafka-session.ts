@@ -34,8 +34,8 @@ interface Owned {
   readonly stamp: number | null;
   /** Fetching went on elsewhere: what waits is taken, then the partition begins anew. */
   isOff: boolean;
-  /** Where the fetch stood outside of what the topic holds, when the watch last looked. */
-  suspect: number | null;
+  /** What made the watch doubt this partition's place, when it last looked. */
+  suspect: string | null;
 }
 
 /**
@@ -331,10 +331,10 @@ export class KafkaSession {
         .map((each) => ({ ...each, low: Number(each.low), high: Number(each.high) }));
       if (era !== this.#era) return;
       const read = extents.filter(({ partition }) => this.#owned.has(keyOf(topic, partition)));
-      const { paused } = await destination.see(topic, read);
+      const { paused, positions } = await destination.see(topic, read);
       if (era !== this.#era) return;
       this.#setPaused(paused);
-      for (const extent of extents) this.#check(topic, extent);
+      for (const extent of extents) this.#check(topic, extent, positions.get(extent.partition));
     }
     for (const { topic, partition } of this.#resting.values()) {
       // somebody may have decided
@@ -346,19 +346,21 @@ export class KafkaSession {
 
   /**
    * Where the topic does not hold the next record any more, kafkajs goes on at the earliest and says so
-   * with the first record it gets there, which may never come. Looks twice: while it was asked for the
-   * extent, more may have been fetched.
+   * with the first record it gets there, which may never come; and a person may have moved the
+   * position. Looks twice: while it asked, a chunk may have been committed and more been fetched.
    */
-  #check(topic: string, { partition, low, high }: Extent): void {
+  #check(topic: string, { partition, low, high }: Extent, stored: number | undefined): void {
     const owned = this.#owned.get(keyOf(topic, partition));
     if (owned === undefined) return;
     const { reader, fetch } = owned;
     this.#options.onLag(topic, partition, Math.max(0, high - reader.next));
     const isOutside = fetch < low || fetch > high;
-    const isSure = owned.isOff || (isOutside && owned.suspect === fetch);
-    owned.suspect = isOutside ? fetch : null;
+    const isElsewhere = stored !== undefined && stored !== reader.next;
+    const suspect = isOutside || isElsewhere ? `${fetch} ${reader.next} ${stored}` : null;
+    const isSure = owned.isOff || (suspect !== null && owned.suspect === suspect);
+    owned.suspect = suspect;
     // what waits is not lost
-    if (isSure && reader.next >= fetch) this.#restart(topic, partition);
+    if (isSure && reader.isIdle) this.#restart(topic, partition);
   }
 
   #setPaused(paused: boolean): void {

@@ -54,6 +54,7 @@ export class PartitionReader {
   #isFull = false;
   #isHeld = false;
   #isFailing = false;
+  #isTaking = false;
   #stopped = false;
   #wake: (() => void) | undefined;
   readonly #ended: Promise<void>;
@@ -82,6 +83,11 @@ export class PartitionReader {
 
   get isFull(): boolean {
     return this.#isFull;
+  }
+
+  /** Does nothing wait to be committed? */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0 && !this.#isTaking;
   }
 
   /** Is its chunk being tried again? */
@@ -120,7 +126,9 @@ export class PartitionReader {
       await this.#linger();
       if (this.#stopped || this.#isHeld) continue;
       const chunk = this.#cut();
+      this.#isTaking = true;
       const next = await this.#take(chunk);
+      this.#isTaking = false;
       if (next === undefined) return;
       if (next !== chunk.next) {
         this.#stopped = true;

@@ -3,7 +3,7 @@ import type { Log, ProjectionDefinition } from '../function.ts';
 import { Chunks, type RecordChunk } from '../state/chunks.ts';
 import type { Database } from '../state/database.ts';
 import type { ParkReason } from '../state/outcome.ts';
-import { Positions, type Extent } from '../state/positions.ts';
+import { Positions, type Extent, type Sight } from '../state/positions.ts';
 import type { Assigned, Destination, Start } from './destination.ts';
 
 const CHUNK_RECORDS = 10_000;
@@ -77,8 +77,8 @@ export class ProjectionDestination implements Destination {
     );
   }
 
-  async see(_topic: string, extents: readonly Extent[]): Promise<{ paused: boolean }> {
-    return { paused: await this.#positions.see(extents) };
+  see(_topic: string, extents: readonly Extent[]): Promise<Sight> {
+    return this.#positions.see(extents);
   }
 
   async #skipLost(topic: string, partition: number, next: number, low: number): Promise<Start> {

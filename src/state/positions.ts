@@ -22,6 +22,14 @@ export interface StoredPosition {
   readonly problem: string | null;
 }
 
+/** What an owner of partitions is told in turn. */
+export interface Sight {
+  /** Somebody has paused the function. */
+  readonly paused: boolean;
+  /** Where the partitions are, as far as rows say so: a person may have moved them. */
+  readonly positions: ReadonlyMap<number, number>;
+}
+
 /** How far a projection is in the partitions of a topic. */
 export class Positions {
   readonly #database: Database;
@@ -53,9 +61,9 @@ export class Positions {
     }));
   }
 
-  /** Notes what the owner of the partitions has just seen; gives whether the function is paused. */
-  async see(extents: readonly Extent[]): Promise<boolean> {
-    const { rows } = await this.#database.control.query<{ paused: boolean }>({
+  /** Notes what the owner of the partitions has just seen. */
+  async see(extents: readonly Extent[]): Promise<Sight> {
+    const { rows } = await this.#database.control.query<SeenRow>({
       ...SEE_POSITIONS,
       values: [
         this.#function,
@@ -64,7 +72,10 @@ export class Positions {
         extents.map((each) => each.high),
       ],
     });
-    return rows[0]?.paused === true;
+    const positions = new Map<number, number>();
+    for (const { partition, next } of rows)
+      if (partition !== null && next !== null) positions.set(partition, Number(next));
+    return { paused: rows[0]?.paused === true, positions };
   }
 
   /** Goes on at `next`, because the records from `first` on are gone; false: the position is another one now. */
@@ -83,6 +94,12 @@ export class Positions {
       [this.#function, this.#topic, partition, problem],
     );
   }
+}
+
+interface SeenRow {
+  paused: boolean;
+  partition: number | null;
+  next: string | null;
 }
 
 interface StoredRow {

@@ -1,10 +1,15 @@
 import { expect } from 'vitest';
+import type { TestProcess } from '../support/process.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { until } from '../support/until.ts';
 import { assignedTo } from './support/pull-road.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
+
+/** Settles when the process was given so many partitions. */
+const share = (process: TestProcess, n: number) =>
+  until(() => assignedTo(process)?.length === n, 30_000);
 
 test('every record of a topic is folded once, and no lag is left', LIMIT, async ({ pull }) => {
   await pull.start(3);
@@ -70,11 +75,9 @@ test(
   LIMIT,
   async ({ pull }) => {
     await pull.start(6);
-    const share = (process: Parameters<typeof assignedTo>[0], n: number) =>
-      until(() => assignedTo(process)?.length === n, 30_000);
-    let producing = true;
+    const producing = new AbortController();
     const produced = (async () => {
-      while (producing) await pull.produce(2_000, 6);
+      while (!producing.signal.aborted) await pull.produce(2_000, 6);
     })();
     const first = await pull.serve();
     await share(first, 6);
@@ -90,7 +93,7 @@ test(
     await share(first, 3);
     third.kill('SIGKILL');
     await share(first, 6);
-    producing = false;
+    producing.abort();
     await produced;
     await pull.until(pull.produced.records);
     expect(await pull.folded()).toEqual(pull.produced);

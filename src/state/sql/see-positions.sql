@@ -1,5 +1,6 @@
 -- Notes the log ends that a partition's owner has just seen, also where nothing new is there: so
--- settling can tell an idle partition from one that nobody reads. Says whether the function is paused.
+-- settling can tell an idle partition from one that nobody reads. Gives whether the function is paused,
+-- and the positions, which a person may have moved.
 --
 -- Rows that a chunk holds are left out: the chunk says the same, and this must not wait for it.
 --
@@ -16,4 +17,7 @@ with free as (
   where u.partition = free.partition
     and p.function = $1 and p.topic = $2 and p.partition = free.partition
 )
-select paused from muster.function where id = $1;
+select f.paused, p.partition, p.next
+from muster.function f
+left join muster.position p on p.function = f.id and p.topic = $2 and p.partition = any ($3)
+where f.id = $1;

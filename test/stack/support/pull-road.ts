@@ -5,6 +5,7 @@ import { NUMBERS } from '../../support/numbers.ts';
 import { TestProcess } from '../../support/process.ts';
 import type { TestDatabase } from '../../support/test.ts';
 import { until } from '../../support/until.ts';
+import { muster } from '../../cli/command.ts';
 import type { Stack } from './stack.ts';
 import { lagOf } from './topic.ts';
 
@@ -47,6 +48,17 @@ export class PullRoad {
     });
   }
 
+  /** Deletes the topic and makes it anew. */
+  async remake(partitions: number): Promise<void> {
+    await this.admin.deleteTopics({ topics: [this.topic] });
+    await until(async () => !(await this.admin.listTopics()).includes(this.topic));
+    await this.createTopic(partitions);
+    // a client that knew the old topic believes in it
+    await this.#producer!.disconnect();
+    this.#producer = this.#kafka!.producer({ idempotent: true });
+    await this.#producer.connect();
+  }
+
   get admin(): Admin {
     return this.#admin!;
   }
@@ -78,10 +90,10 @@ export class PullRoad {
     await this.#producer!.send({ topic: this.topic, messages });
   }
 
-  /** A process that serves the projection; settles when it listens. */
-  async serve(env: Readonly<Record<string, string>> = {}): Promise<TestProcess> {
+  /** A process that serves the projection, or what another script serves; settles when it listens. */
+  async serve(env: Readonly<Record<string, string>> = {}, script = PULL): Promise<TestProcess> {
     const { address } = await this.stack.broker();
-    const child = new TestProcess(PULL, [], {
+    const child = new TestProcess(script, [], {
       DATABASE_URL: this.db.url,
       HOST: '127.0.0.1',
       PORT: '0',
@@ -98,6 +110,21 @@ export class PullRoad {
       await child.exited;
     });
     return child.serving();
+  }
+
+  /** Lets the topic forget what is below these offsets, by partition. */
+  async forget(...offsets: number[]): Promise<void> {
+    const partitions = offsets.map((offset, partition) => ({ partition, offset: String(offset) }));
+    // kafkajs finds leaders only in metadata that it has asked for
+    await this.admin.fetchTopicOffsets(this.topic);
+    await this.admin.deleteTopicRecords({ topic: this.topic, partitions });
+  }
+
+  /** `muster <args>` on this database; gives what it printed. */
+  async muster(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await muster({ DATABASE_URL: this.db.url }, args);
+    if (code !== 0) throw new Error(stderr);
+    return stdout;
   }
 
   /** What the projection has counted and summed. */
