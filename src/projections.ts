@@ -31,6 +31,7 @@ export async function startProjections(
   const database = openDatabase({
     url: config.DATABASE_URL,
     writers: config.WRITERS,
+    chunks: config.WRITERS * definitions.length + definitions.length,
     handlers: 1,
     handlerIdleMs: 60_000,
     statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,

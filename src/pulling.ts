@@ -115,14 +115,14 @@ export function startPulling(options: PullingOptions): Pulling {
 }
 
 function destinationOf(place: Place, options: PullingOptions): Destination {
-  const { filing, projections, log, metrics, count } = options;
+  const { config, filing, projections, log, metrics, count } = options;
   const onLost = (records: number) => metrics.recordsLost.inc({ function: place.name }, records);
   const projection = projections.served.find(({ definition }) => definition.name === place.name);
   if (projection === undefined) {
     const lost = new LostRecords(projections.database);
     return new ChangeDestination(place, new Taker(filing, count), lost, log, onLost);
   }
-  return new ProjectionDestination(projections.database, projection, log, {
+  return new ProjectionDestination(projections.database, config.WRITERS, projection, log, {
     onLost,
     onParked: (reason) => metrics.parked.inc({ reason }),
   });

@@ -2,6 +2,7 @@ import type { Log } from '../function.ts';
 import type { RecordChunk } from '../state/chunks.ts';
 import type { LostRecords, Sight } from '../state/positions.ts';
 import { readCloudEvents } from './cloudevent.ts';
+import { Gate } from './gate.ts';
 import type { Assigned, Destination, Start } from './destination.ts';
 import type { Taker } from './take.ts';
 import { toRequest } from './topic.ts';
@@ -9,6 +10,8 @@ import { toRequest } from './topic.ts';
 /** As many events as a few statements take. */
 const CHUNK_RECORDS = 1_024;
 const CHUNK_BYTES = 1024 * 1024;
+/** Chunks at a time: what they hold is far below what may wait for the database. */
+const CHUNKS = 8;
 
 /**
  * Change events of a function of sets, filed as if a KafkaSource had posted them. Positions are those of
@@ -20,6 +23,7 @@ export class ChangeDestination implements Destination {
   readonly chunkRecords = CHUNK_RECORDS;
   readonly chunkBytes = CHUNK_BYTES;
   readonly lingerMs = 0;
+  readonly gate = new Gate(CHUNKS);
   readonly #taker: Taker;
   readonly #lost: LostRecords;
   readonly #log: Log;

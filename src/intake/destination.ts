@@ -1,4 +1,5 @@
 import type { RecordChunk } from '../state/chunks.ts';
+import type { Gate } from './gate.ts';
 import type { Extent, Sight } from '../state/positions.ts';
 
 /** What is known of a partition when a process is given it. */
@@ -27,6 +28,8 @@ export interface Destination {
   readonly chunkBytes: number;
   /** A chunk that is not full waits so long for more. */
   readonly lingerMs: number;
+  /** Chunks at a time, of all partitions. */
+  readonly gate: Gate;
   /** Decides where partitions begin, and reports records that the topic no longer holds. */
   begin(topic: string, assigned: readonly Assigned[]): Promise<Start[]>;
   /**

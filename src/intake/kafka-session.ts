@@ -1,10 +1,11 @@
-import type { Admin, Consumer, EachBatchPayload, Kafka, KafkaMessage } from 'kafkajs';
-import type { Log, TopicRecord } from '../function.ts';
+import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import type { Log } from '../function.ts';
 import { Loop } from '../loop.ts';
 import type { RecordChunk } from '../state/chunks.ts';
 import { messageOf } from '../state/database.ts';
 import type { Extent } from '../state/positions.ts';
 import type { Assigned, Destination, Start } from './destination.ts';
+import { OwnedPartition, type Batch } from './owned-partition.ts';
 import { PartitionReader } from './partition.ts';
 
 /** How often offsets are committed to Kafka, and the ends of the partitions looked at. */
@@ -24,20 +25,6 @@ export interface SessionOptions {
   readonly onLag: (topic: string, partition: number, records: number | null) => void;
 }
 
-/** One partition of this process. */
-interface Owned {
-  readonly reader: PartitionReader;
-  /** Where the next fetch begins, as kafkajs must see it too. */
-  fetch: number;
-  /** Records below are read again only to be compared with the stamp. */
-  readonly from: number;
-  readonly stamp: number | null;
-  /** Fetching went on elsewhere: what waits is taken, then the partition begins anew. */
-  isOff: boolean;
-  /** What made the watch doubt this partition's place, when it last looked. */
-  suspect: string | null;
-}
-
 /**
  * One membership of a consumer group, from joining to leaving. Where a partition begins is what the
  * destination says; to Kafka offsets are committed afterwards, and only so that lag is true.
@@ -46,7 +33,7 @@ export class KafkaSession {
   readonly #options: SessionOptions;
   readonly #consumer: Consumer;
   readonly #admin: Admin;
-  readonly #owned = new Map<string, Owned>();
+  readonly #owned = new Map<string, OwnedPartition>();
   /** Partitions that rest, with the reason. */
   readonly #resting = new Map<string, { topic: string; partition: number; problem: string }>();
   readonly #committed = new Map<string, number>();
@@ -70,6 +57,8 @@ export class KafkaSession {
       // The longest a further member, or a partition that is fetched again, has to wait.
       maxWaitTimeInMs: 250,
       minBytes: 1,
+      // What one answer may hold: decoded it takes five times as much.
+      maxBytes: 4 * 1024 * 1024,
       allowAutoTopicCreation: false,
       // Whoever made this session makes the next one, with a client that knows nothing of the old one.
       retry: { restartOnFailure: () => Promise.resolve(false) },
@@ -95,8 +84,9 @@ export class KafkaSession {
     consumer.on('consumer.rebalancing', () => this.#revoke());
     consumer.on('consumer.group_join', ({ payload }) => this.#assign(payload.memberAssignment));
     // Of transactions that were aborted, and of markers at the end of one, kafkajs tells nothing else.
-    consumer.on('consumer.start_batch_process', ({ payload: batch }) => {
-      if (batch.batchSize === 0) this.#receive({ ...batch, messages: [], fetchedOffset: null });
+    consumer.on('consumer.start_batch_process', ({ payload: { topic, partition, ...batch } }) => {
+      if (batch.batchSize > 0) return;
+      this.#receive(topic, partition, { ...batch, messages: [], fetchedOffset: null });
     });
     await this.#admin.connect();
     await consumer.connect();
@@ -105,11 +95,10 @@ export class KafkaSession {
       autoCommit: false,
       partitionsConsumedConcurrently: 1,
       eachBatch: ({ batch }: EachBatchPayload) => {
-        // kafkajs resets an offset that the topic no longer holds by itself; this says where it fetched.
-        const { fetchedOffset } = batch as unknown as { fetchedOffset: string };
         const { topic, partition, highWatermark, messages } = batch;
+        const { fetchedOffset } = batch as unknown as { fetchedOffset: string };
         const lastOffset = batch.lastOffset();
-        this.#receive({ topic, partition, highWatermark, lastOffset, messages, fetchedOffset });
+        this.#receive(topic, partition, { fetchedOffset, lastOffset, highWatermark, messages });
         return Promise.resolve();
       },
     });
@@ -209,7 +198,8 @@ export class KafkaSession {
     this.#consumer.resume([{ topic, partitions: open }]);
   }
 
-  #open(topic: string, { partition, next, stamp }: Start, low: number): void {
+  #open(topic: string, start: Start, low: number): void {
+    const { partition, next } = start;
     const { destination, queueBytes, onTaken, log } = this.#options;
     const all = Object.values(this.#assignment).reduce((sum, each) => sum + each.length, 0);
     const place = { function: destination.name, topic, partition };
@@ -232,18 +222,10 @@ export class KafkaSession {
       },
     });
     reader.hold(this.#paused);
-    const isCompared = stamp !== null && next - 1 >= low;
-    const fetch = isCompared ? next - 1 : next;
+    const owned = new OwnedPartition(reader, start, low);
     this.#resting.delete(key);
-    this.#owned.set(key, {
-      reader,
-      fetch,
-      from: next,
-      stamp: isCompared ? stamp : null,
-      isOff: false,
-      suspect: null,
-    });
-    this.#consumer.seek({ topic, partition, offset: String(fetch) });
+    this.#owned.set(key, owned);
+    this.#consumer.seek({ topic, partition, offset: String(owned.fetch) });
   }
 
   /** What was read ahead is void: begins anew where the destination says. */
@@ -260,45 +242,22 @@ export class KafkaSession {
     );
   }
 
-  #receive(batch: {
-    readonly topic: string;
-    readonly partition: number;
-    readonly highWatermark: string;
-    readonly lastOffset: string;
-    readonly messages: readonly KafkaMessage[];
-    readonly fetchedOffset: string | null;
-  }): void {
-    const { topic, partition } = batch;
+  #receive(topic: string, partition: number, batch: Batch): void {
     const owned = this.#owned.get(keyOf(topic, partition));
-    if (owned === undefined || owned.isOff) return;
-    if (batch.fetchedOffset !== null && Number(batch.fetchedOffset) !== owned.fetch) {
-      owned.isOff = true;
-      this.#consumer.pause([{ topic, partitions: [partition] }]);
-      return;
-    }
-    const next = Number(batch.lastOffset) + 1;
-    owned.fetch = next;
-    const records = batch.messages.map(toRecord);
-    const first = records[0];
-    if (first !== undefined && first.offset < owned.from) {
-      if (
-        owned.stamp !== null &&
-        first.offset === owned.from - 1 &&
-        first.timestamp !== owned.stamp
-      ) {
-        void this.#rest(topic, partition, owned);
+    switch (owned?.receive(batch)) {
+      case 'off':
+        this.#consumer.pause([{ topic, partitions: [partition] }]);
         return;
-      }
-      records.splice(0, records.findLastIndex((record) => record.offset < owned.from) + 1);
+      case 'remade':
+        void this.#rest(topic, partition, owned.reader.next);
+        return;
+      case 'taken':
+      case undefined:
     }
-    if (next <= owned.from) return;
-    let bytes = 0;
-    for (const { value, key } of records) bytes += (value?.length ?? 0) + (key?.length ?? 0);
-    owned.reader.push({ records, bytes, next, end: Number(batch.highWatermark) });
   }
 
-  async #rest(topic: string, partition: number, { from }: Owned): Promise<void> {
-    const problem = `record ${from - 1} of the topic is not the one that was read: was the topic made anew?`;
+  async #rest(topic: string, partition: number, next: number): Promise<void> {
+    const problem = `record ${next - 1} of the topic is not the one that was read: was the topic made anew?`;
     try {
       await this.#options.destination.rest(topic, partition, problem);
     } catch (error) {
@@ -323,7 +282,7 @@ export class KafkaSession {
   }
 
   async #watch(): Promise<void> {
-    const { destination } = this.#options;
+    const { destination, onLag } = this.#options;
     for (const [topic, partitions] of Object.entries(this.#assignment)) {
       const era = this.#era;
       const extents: Extent[] = (await this.#admin.fetchTopicOffsets(topic))
@@ -334,7 +293,13 @@ export class KafkaSession {
       const { paused, positions } = await destination.see(topic, read);
       if (era !== this.#era) return;
       this.#setPaused(paused);
-      for (const extent of extents) this.#check(topic, extent, positions.get(extent.partition));
+      for (const extent of extents) {
+        const { partition, high } = extent;
+        const owned = this.#owned.get(keyOf(topic, partition));
+        if (owned === undefined) continue;
+        onLag(topic, partition, Math.max(0, high - owned.reader.next));
+        if (owned.isMisplaced(extent, positions.get(partition))) this.#restart(topic, partition);
+      }
     }
     for (const { topic, partition } of this.#resting.values()) {
       // somebody may have decided
@@ -342,25 +307,6 @@ export class KafkaSession {
     }
     if (this.#beginning === 0) this.#trouble = null;
     await this.#commit();
-  }
-
-  /**
-   * Where the topic does not hold the next record any more, kafkajs goes on at the earliest and says so
-   * with the first record it gets there, which may never come; and a person may have moved the
-   * position. Looks twice: while it asked, a chunk may have been committed and more been fetched.
-   */
-  #check(topic: string, { partition, low, high }: Extent, stored: number | undefined): void {
-    const owned = this.#owned.get(keyOf(topic, partition));
-    if (owned === undefined) return;
-    const { reader, fetch } = owned;
-    this.#options.onLag(topic, partition, Math.max(0, high - reader.next));
-    const isOutside = fetch < low || fetch > high;
-    const isElsewhere = stored !== undefined && stored !== reader.next;
-    const suspect = isOutside || isElsewhere ? `${fetch} ${reader.next} ${stored}` : null;
-    const isSure = owned.isOff || (suspect !== null && owned.suspect === suspect);
-    owned.suspect = suspect;
-    // what waits is not lost
-    if (isSure && reader.isIdle) this.#restart(topic, partition);
   }
 
   #setPaused(paused: boolean): void {
@@ -383,7 +329,7 @@ export class KafkaSession {
       if (partitions.length > 0) this.#consumer.pause([{ topic, partitions: [...partitions] }]);
   }
 
-  async #end(owned: readonly Owned[]): Promise<void> {
+  async #end(owned: readonly OwnedPartition[]): Promise<void> {
     await Promise.all(owned.map(({ reader }) => reader.stop()));
   }
 
@@ -410,26 +356,4 @@ export class KafkaSession {
 
 function keyOf(topic: string, partition: number): string {
   return `${topic} ${partition}`;
-}
-
-const NO_HEADERS: TopicRecord['headers'] = {};
-
-function toRecord({ offset, timestamp, key, value, headers }: KafkaMessage): TopicRecord {
-  return {
-    offset: Number(offset),
-    timestamp: Number(timestamp),
-    key,
-    value,
-    headers: headers === undefined ? NO_HEADERS : toHeaders(headers),
-  };
-}
-
-function toHeaders(headers: NonNullable<KafkaMessage['headers']>): TopicRecord['headers'] {
-  let found: Record<string, Buffer> | null = null;
-  for (const name in headers) {
-    const last = [headers[name]].flat().at(-1);
-    found ??= {};
-    found[name] = last == null ? Buffer.alloc(0) : Buffer.from(last as Buffer);
-  }
-  return found ?? NO_HEADERS;
 }

@@ -124,19 +124,47 @@ export class PartitionReader {
         continue;
       }
       await this.#linger();
-      if (this.#stopped || this.#isHeld) continue;
-      const chunk = this.#cut();
-      this.#isTaking = true;
-      const next = await this.#take(chunk);
-      this.#isTaking = false;
-      if (next === undefined) return;
-      if (next !== chunk.next) {
+      const next = await this.#takeNext();
+      if (next === undefined) continue;
+      if (next.actual !== next.expected) {
         this.#stopped = true;
-        this.#events.moved(next);
+        this.#events.moved(next.actual);
         return;
       }
-      this.#next = next;
+      this.#next = next.expected;
     }
+  }
+
+  /** Takes what waits, up to a chunk; gives where the partition goes on. Undefined: it did not come to that. */
+  async #takeNext(): Promise<{ expected: number; actual: number | null } | undefined> {
+    const { gate } = this.#destination;
+    let chunk: RecordChunk | null = null;
+    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      await gate.enter();
+      try {
+        if (this.#stopped || (this.#isHeld && chunk === null)) return undefined;
+        // Only now: meanwhile more has come. From then on it stays the same, for the try before may have
+        // been committed without an answer.
+        chunk ??= this.#cut();
+        return { expected: chunk.next, actual: await this.#take(chunk) };
+      } catch (error) {
+        this.#isFailing = true;
+        this.#events.failed(chunk!, error);
+      } finally {
+        gate.leave();
+      }
+      await this.#restFully(wait * (0.5 + Math.random() / 2));
+    }
+  }
+
+  async #take(chunk: RecordChunk): Promise<number | null> {
+    this.#isTaking = true;
+    const began = performance.now();
+    const next = await this.#destination.take(chunk);
+    this.#isTaking = false;
+    this.#isFailing = false;
+    if (next === chunk.next) this.#events.taken(chunk, (performance.now() - began) / 1000);
+    return next;
   }
 
   async #linger(): Promise<void> {
@@ -192,24 +220,6 @@ export class PartitionReader {
       { ...fetched, records: first, bytes, next: rest[0]!.offset },
       { ...fetched, records: rest, bytes: fetched.bytes - bytes },
     );
-  }
-
-  /** Where the partition goes on; undefined: stopped before the chunk could be committed. */
-  async #take(chunk: RecordChunk): Promise<number | null | undefined> {
-    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
-      const began = performance.now();
-      try {
-        const next = await this.#destination.take(chunk);
-        this.#isFailing = false;
-        if (next === chunk.next) this.#events.taken(chunk, (performance.now() - began) / 1000);
-        return next;
-      } catch (error) {
-        this.#isFailing = true;
-        this.#events.failed(chunk, error);
-      }
-      await this.#restFully(wait * (0.5 + Math.random() / 2));
-      if (this.#stopped) return undefined;
-    }
   }
 
   #count({ records, bytes }: Fetched, sign: 1 | -1): void {

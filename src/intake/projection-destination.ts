@@ -4,6 +4,7 @@ import { Chunks, type RecordChunk } from '../state/chunks.ts';
 import type { Database } from '../state/database.ts';
 import type { ParkReason } from '../state/outcome.ts';
 import { Positions, type Extent, type Sight } from '../state/positions.ts';
+import { Gate } from './gate.ts';
 import type { Assigned, Destination, Start } from './destination.ts';
 
 const CHUNK_RECORDS = 10_000;
@@ -22,6 +23,7 @@ export class ProjectionDestination implements Destination {
   readonly chunkRecords: number;
   readonly chunkBytes = CHUNK_BYTES;
   readonly lingerMs: number;
+  readonly gate: Gate;
   readonly #positions: Positions;
   readonly #chunks: Chunks;
   readonly #log: Log;
@@ -29,6 +31,8 @@ export class ProjectionDestination implements Destination {
 
   constructor(
     database: Database,
+    /** Chunks at a time: connections that there are for them. */
+    writers: number,
     { id, definition }: { readonly id: number; readonly definition: ProjectionDefinition },
     log: Log,
     events: ProjectionEvents,
@@ -36,6 +40,7 @@ export class ProjectionDestination implements Destination {
     this.name = definition.name;
     this.topics = [definition.topic];
     this.chunkRecords = definition.chunkRecords ?? CHUNK_RECORDS;
+    this.gate = new Gate(writers);
     this.lingerMs = milliseconds(definition.linger ?? LINGER);
     this.#positions = new Positions(database, id, definition.topic);
     this.#chunks = new Chunks(database, id, definition);

@@ -25,6 +25,8 @@ export interface DatabaseOptions {
   readonly writers: number;
   /** Connections for transactions of handlers. */
   readonly handlers: number;
+  /** Connections for chunks of projections and for settling them; 1 unless given. */
+  readonly chunks?: number;
   /** A transaction of a handler, or a query in it, may take so long: more than any handler is allowed to. */
   readonly handlerIdleMs: number;
   /** A statement may take so long before the server ends it. */
@@ -85,7 +87,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       { pipeline: true },
     ),
     // A process that is frozen in the middle of a chunk must not hold the partition's position for long.
-    chunks: pool('chunk', options.writers, queryMs, [
+    chunks: pool('chunk', options.chunks ?? 1, queryMs, [
       limit,
       `idle_in_transaction_session_timeout=${CHUNK_IDLE_MS}`,
     ]),
