@@ -7,7 +7,7 @@ import type { Kafka, KafkaMessage } from 'kafkajs';
 export interface KafkaRecord {
   readonly topic: string;
   readonly partition: number;
-  readonly message: Pick<KafkaMessage, 'offset' | 'key' | 'value' | 'headers'>;
+  readonly message: KafkaMessage;
 }
 
 /**
@@ -15,7 +15,13 @@ export interface KafkaRecord {
  * binary mode (Kafka protocol binding 1.0.2: headers `ce_…`) or structured mode as it is, anything
  * else as a `dev.knative.kafka.event` named by topic, partition and offset.
  */
-export function toRequest({ topic, partition, message }: KafkaRecord): {
+export function toRequest({
+  topic,
+  partition,
+  message,
+}: Omit<KafkaRecord, 'message'> & {
+  readonly message: Pick<KafkaMessage, 'offset' | 'value' | 'headers'>;
+}): {
   headers: IncomingHttpHeaders;
   body: Buffer;
 } {
