@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { functionFiles } from '../src/config.ts';
+import { functionFiles } from '../src/function-files.ts';
 import { noticesOf } from './notices.ts';
 import { warmUp } from './warm-up.ts';
 

@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { knownFunctions } from '../src/config.ts';
+import { knownFunctions } from '../src/function-files.ts';
 import { freePort } from '../src/dev/free-port.ts';
 import { startPostgres } from '../src/dev/postgres.ts';
 import type { FunctionDefinition } from '../src/function.ts';

@@ -1,4 +1,4 @@
-import { functionFiles } from './config.ts';
+import { functionFiles } from './function-files.ts';
 import type { Definition, FunctionDefinition, ProjectionDefinition } from './function.ts';
 
 /** Loads functions by name; throws if a file does not define the function of its name. */

@@ -8,10 +8,9 @@ import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
 import type { Count } from './intake/refusal.ts';
 import type { Tokens } from './intake/token.ts';
-import { connectKafka } from './kafka.ts';
 import { createMetrics } from './metrics.ts';
 import { startProjections } from './projections.ts';
-import { placesToPull, startPulling } from './pulling.ts';
+import { placesToPull } from './places.ts';
 import { mayPass, unavailable } from './state/database.ts';
 
 /**
@@ -35,19 +34,19 @@ export async function serve(config: Config, definitions: readonly Definition[]):
 
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
+  const { filing } = engine;
+  // kafkajs is loaded by those alone that pull
   const pulling =
-    places === null
-      ? null
-      : startPulling({
-          config,
-          places,
-          connect: () => connectKafka(config, log),
-          filing: engine.filing,
-          projections,
-          log,
-          metrics,
-          count,
-        });
+    places &&
+    (await import('./pulling.ts')).startPulling({
+      config,
+      places,
+      filing,
+      projections,
+      log,
+      metrics,
+      count,
+    });
   const app = createApp({
     logger: log,
     count,
@@ -67,7 +66,7 @@ export async function serve(config: Config, definitions: readonly Definition[]):
     return metrics.registry.metrics();
   });
   if (ofSets.length > 0)
-    registerIntake(app, engine.filing, { count, tokens: await openTokens(config, log) });
+    registerIntake(app, filing, { count, tokens: await openTokens(config, log) });
   const url = await app.listen({ host: config.HOST, port: config.PORT });
   log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
 

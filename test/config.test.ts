@@ -1,13 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import {
-  ConfigError,
-  knownFunctions,
-  readConfig,
-  readKafkaConfig,
-  SETTINGS,
-  type Config,
-} from '../src/config.ts';
+import { ConfigError, readConfig, readKafkaConfig, SETTINGS, type Config } from '../src/config.ts';
+import { knownFunctions } from '../src/function-files.ts';
 
 const DATABASE_URL = 'postgres://muster:pa55word@db.example:5432/state';
 

@@ -3,8 +3,9 @@ import type { Log } from '../function.ts';
 import { Loop } from '../loop.ts';
 import type { RecordChunk } from '../state/chunks.ts';
 import { messageOf } from '../state/database.ts';
-import type { Extent } from '../state/positions.ts';
-import type { Assigned, Destination, Start } from './destination.ts';
+import { Commits } from './commits.ts';
+import { assignedOf, consumerOf, extentsOf } from './consumer.ts';
+import type { Destination, Start } from './destination.ts';
 import { OwnedPartition, type Batch } from './owned-partition.ts';
 import { PartitionReader } from './partition.ts';
 
@@ -33,36 +34,25 @@ export class KafkaSession {
   readonly #options: SessionOptions;
   readonly #consumer: Consumer;
   readonly #admin: Admin;
+  readonly #commits: Commits;
   readonly #owned = new Map<string, OwnedPartition>();
   /** Partitions that rest, with the reason. */
   readonly #resting = new Map<string, { topic: string; partition: number; problem: string }>();
-  readonly #committed = new Map<string, number>();
   readonly #crash = Promise.withResolvers<never>();
   #assignment: Readonly<Record<string, readonly number[]>> = {};
   /** Counts assignments: what began under an earlier one is void. */
   #era = 0;
   #beginning = 0;
   #paused = false;
+  #isStopping = false;
   #watching: Loop | undefined;
   #trouble: string | null = 'the consumer group is not joined yet';
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#admin = options.kafka.admin();
-    this.#consumer = options.kafka.consumer({
-      groupId: options.group,
-      sessionTimeout: options.sessionTimeoutMs,
-      rebalanceTimeout: 30_000,
-      heartbeatInterval: Math.min(1_000, options.sessionTimeoutMs / 5),
-      // The longest a further member, or a partition that is fetched again, has to wait.
-      maxWaitTimeInMs: 250,
-      minBytes: 1,
-      // What one answer may hold: decoded it takes five times as much.
-      maxBytes: 4 * 1024 * 1024,
-      allowAutoTopicCreation: false,
-      // Whoever made this session makes the next one, with a client that knows nothing of the old one.
-      retry: { restartOnFailure: () => Promise.resolve(false) },
-    });
+    this.#consumer = consumerOf(options.kafka, options.group, options.sessionTimeoutMs);
+    this.#commits = new Commits(this.#consumer, options.log);
     this.#crash.promise.catch(() => {});
   }
 
@@ -96,6 +86,7 @@ export class KafkaSession {
       partitionsConsumedConcurrently: 1,
       eachBatch: ({ batch }: EachBatchPayload) => {
         const { topic, partition, highWatermark, messages } = batch;
+        // kafkajs does not declare it
         const { fetchedOffset } = batch as unknown as { fetchedOffset: string };
         const lastOffset = batch.lastOffset();
         this.#receive(topic, partition, { fetchedOffset, lastOffset, highWatermark, messages });
@@ -115,6 +106,7 @@ export class KafkaSession {
 
   /** Ends the chunks under way, commits, leaves the group. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     this.#era++;
     await this.#watching?.stop();
     this.#pause(this.#assignment);
@@ -132,10 +124,11 @@ export class KafkaSession {
   }
 
   #assign(assignment: Readonly<Record<string, number[]>>): void {
+    if (this.#isStopping) return;
     this.#era++;
     this.#assignment = assignment;
     this.#resting.clear();
-    this.#committed.clear();
+    this.#commits.forget();
     const before = [...this.#owned.values()];
     this.#owned.clear();
     // Before anything is fetched: this is called before kafkajs goes on.
@@ -175,18 +168,15 @@ export class KafkaSession {
   }
 
   async #tryBegin(topic: string, partitions: readonly number[], era: number): Promise<void> {
-    const assigned = await this.#extents(topic, partitions);
-    const starts = await this.#options.destination.begin(topic, assigned);
+    const { group, destination } = this.#options;
+    const assigned = await assignedOf(this.#admin, group, topic, partitions);
+    const starts = await destination.begin(topic, assigned);
     if (era !== this.#era) return;
     for (const start of starts) {
-      const { low } = assigned.find((each) => each.partition === start.partition)!;
-      if (start.problem === null) this.#open(topic, start, low);
-      else
-        this.#resting.set(keyOf(topic, start.partition), {
-          topic,
-          ...start,
-          problem: start.problem,
-        });
+      const { partition, problem } = start;
+      const { low } = assigned.find((each) => each.partition === partition)!;
+      if (problem === null) this.#open(topic, start, low);
+      else this.#resting.set(keyOf(topic, partition), { topic, partition, problem });
     }
     this.#trouble = null;
     // At once: after a crash on a quiet topic nothing else would ever say that there is no lag.
@@ -233,7 +223,7 @@ export class KafkaSession {
     const key = keyOf(topic, partition);
     const owned = this.#owned.get(key);
     this.#owned.delete(key);
-    this.#committed.delete(key);
+    this.#commits.forget();
     this.#consumer.pause([{ topic, partitions: [partition] }]);
     void this.#begin(
       topic,
@@ -266,28 +256,11 @@ export class KafkaSession {
     this.#restart(topic, partition);
   }
 
-  async #extents(topic: string, partitions: readonly number[]): Promise<Assigned[]> {
-    const ends = await this.#admin.fetchTopicOffsets(topic);
-    const [group] = await this.#admin.fetchOffsets({
-      groupId: this.#options.group,
-      topics: [topic],
-    });
-    return ends
-      .filter((each) => partitions.includes(each.partition))
-      .map(({ partition, low, high }) => {
-        const stored = group?.partitions.find((each) => each.partition === partition)?.offset;
-        const committed = stored === undefined || Number(stored) < 0 ? null : Number(stored);
-        return { partition, low: Number(low), high: Number(high), committed };
-      });
-  }
-
   async #watch(): Promise<void> {
     const { destination, onLag } = this.#options;
     for (const [topic, partitions] of Object.entries(this.#assignment)) {
       const era = this.#era;
-      const extents: Extent[] = (await this.#admin.fetchTopicOffsets(topic))
-        .filter((each) => partitions.includes(each.partition))
-        .map((each) => ({ ...each, low: Number(each.low), high: Number(each.high) }));
+      const extents = await extentsOf(this.#admin, topic, partitions);
       if (era !== this.#era) return;
       const read = extents.filter(({ partition }) => this.#owned.has(keyOf(topic, partition)));
       const { paused, positions } = await destination.see(topic, read);
@@ -333,24 +306,8 @@ export class KafkaSession {
     await Promise.all(owned.map(({ reader }) => reader.stop()));
   }
 
-  /** Tells Kafka how far the partitions are. What fails, in a rebalance or without a broker, comes with the next. */
   async #commit(): Promise<void> {
-    const news = [...this.#owned.values()].flatMap(({ reader }) => {
-      const { topic, partition, next } = reader;
-      return this.#committed.get(keyOf(topic, partition)) === next
-        ? []
-        : [{ topic, partition, next }];
-    });
-    if (news.length === 0) return;
-    try {
-      await this.#consumer.commitOffsets(
-        news.map(({ topic, partition, next }) => ({ topic, partition, offset: String(next) })),
-      );
-      for (const { topic, partition, next } of news)
-        this.#committed.set(keyOf(topic, partition), next);
-    } catch (error) {
-      this.#options.log.info({ error: messageOf(error) }, 'offsets are committed to Kafka later');
-    }
+    await this.#commits.commit([...this.#owned.values()].map(({ reader }) => reader));
   }
 }
 

@@ -49,16 +49,17 @@ export class KafkaIntake {
     });
     for (let wait = FIRST_WAIT_MS; !signal.aborted; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       const began = performance.now();
-      const session = new KafkaSession({ ...this.#options, kafka: this.#options.connect() });
-      this.#session = session;
+      let session: KafkaSession | null = null;
       try {
+        session = new KafkaSession({ ...this.#options, kafka: this.#options.connect() });
+        this.#session = session;
         await Promise.race([session.run(), stopped]);
       } catch (error) {
         this.#trouble = `Kafka: ${messageOf(error)}`;
         const { group, log } = this.#options;
         log.warn({ group, error: messageOf(error) }, 'reading from Kafka ended, trying again');
       }
-      await session.stop();
+      await session?.stop();
       this.#session = null;
       if (signal.aborted) return;
       if (performance.now() - began > LONGEST_WAIT_MS) wait = FIRST_WAIT_MS;
