@@ -76,6 +76,7 @@ export class ChangeDestination implements Destination {
       records.map((record) => {
         const message = { ...record, offset: String(record.offset) };
         const { headers, body } = toRequest({ topic, partition, message });
+        headers['ce-kafkatopic'] = topic;
         const incoming = readCloudEvents(headers, body);
         return this.#taker.takeRecord(incoming, headers, body);
       }),

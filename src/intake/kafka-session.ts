@@ -8,10 +8,10 @@ import { assignedOf, consumerOf, extentsOf } from './consumer.ts';
 import type { Destination, Start } from './destination.ts';
 import { OwnedPartition, type Batch } from './owned-partition.ts';
 import { PartitionReader } from './partition.ts';
+import { persistently } from './persistently.ts';
 
 /** How often offsets are committed to Kafka, and the ends of the partitions looked at. */
 const WATCH_MS = 1_000;
-const AGAIN_MS = 500;
 
 export interface SessionOptions {
   readonly kafka: Kafka;
@@ -146,25 +146,17 @@ export class KafkaSession {
   async #begin(topic: string, partitions: readonly number[], ended: Promise<void>): Promise<void> {
     const era = this.#era;
     this.#beginning++;
-    try {
-      await ended;
-      for (;;) {
-        try {
-          return await this.#tryBegin(topic, partitions, era);
-        } catch (error) {
-          if (era !== this.#era) return;
-          this.#trouble = messageOf(error);
-          this.#options.log.warn(
-            { topic, partitions, error: messageOf(error) },
-            'partitions could not begin, trying again',
-          );
-        }
-        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-        if (era !== this.#era) return;
-      }
-    } finally {
-      this.#beginning--;
-    }
+    await ended;
+    await persistently(
+      () => this.#tryBegin(topic, partitions, era),
+      () => era !== this.#era,
+      (error) => {
+        this.#trouble = messageOf(error);
+        const fields = { topic, partitions, error: messageOf(error) };
+        this.#options.log.warn(fields, 'partitions could not begin, trying again');
+      },
+    );
+    this.#beginning--;
   }
 
   async #tryBegin(topic: string, partitions: readonly number[], era: number): Promise<void> {
@@ -191,7 +183,7 @@ export class KafkaSession {
   #open(topic: string, start: Start, low: number): void {
     const { partition, next } = start;
     const { destination, queueBytes, onTaken, log } = this.#options;
-    const all = Object.values(this.#assignment).reduce((sum, each) => sum + each.length, 0);
+    const all = Object.values(this.#assignment).flat().length;
     const place = { function: destination.name, topic, partition };
     const key = keyOf(topic, partition);
     const reader = new PartitionReader({ topic, partition, next }, destination, queueBytes / all, {
@@ -234,25 +226,15 @@ export class KafkaSession {
 
   #receive(topic: string, partition: number, batch: Batch): void {
     const owned = this.#owned.get(keyOf(topic, partition));
-    switch (owned?.receive(batch)) {
-      case 'off':
-        this.#consumer.pause([{ topic, partitions: [partition] }]);
-        return;
-      case 'remade':
-        void this.#rest(topic, partition, owned.reader.next);
-        return;
-      case 'taken':
-      case undefined:
-    }
+    const outcome = owned?.receive(batch);
+    if (outcome === 'off') this.#consumer.pause([{ topic, partitions: [partition] }]);
+    if (outcome === 'remade') void this.#rest(topic, partition, owned!.reader.next);
   }
 
   async #rest(topic: string, partition: number, next: number): Promise<void> {
     const problem = `record ${next - 1} of the topic is not the one that was read: was the topic made anew?`;
-    try {
-      await this.#options.destination.rest(topic, partition, problem);
-    } catch (error) {
-      this.#options.log.warn({ topic, partition, error: messageOf(error) }, problem);
-    }
+    // what fails is found out again
+    await this.#options.destination.rest(topic, partition, problem).catch(() => {});
     this.#restart(topic, partition);
   }
 

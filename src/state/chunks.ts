@@ -154,6 +154,7 @@ export class Chunks<R = unknown> {
       source: `/kafka#${chunk.topic}`,
       type: 'dev.knative.kafka.event',
       projection: this.#definition.name,
+      kafkatopic: chunk.topic,
       knativekafkapartition: String(chunk.partition),
       knativekafkaoffset: String(record.offset),
     };

@@ -48,14 +48,14 @@ test(
     const effects = await pull.db.query<{ run: string }>('select run from effect');
     expect(new Set(effects.map(({ run }) => run)).size).toBe(effects.length);
     expect(effects).toHaveLength(SETS);
-    const source = `/kafka#${pull.topic}`;
+    const { topic } = pull;
     const parked = await pull.db.query(
-      `select reason, attributes ->> 'source' as source, attributes ->> 'knativekafkapartition' as partition,
-              convert_from(body, 'utf8') as body, seen from muster.parked order by id`,
+      `select reason, attributes ->> 'kafkatopic' as topic, attributes ->> 'knativekafkapartition' as partition,
+              convert_from(body, 'utf8') as body from muster.parked order by body`,
     );
     expect(parked).toEqual([
-      { reason: 'not-a-change', source, partition: '1', body: 'no change', seen: 2 },
-      { reason: 'not-a-change', source: null, partition: '1', body: '{}', seen: 2 },
+      { reason: 'not-a-change', topic, partition: '1', body: 'no change' },
+      { reason: 'not-a-change', topic, partition: '1', body: '{}' },
     ]);
     second.kill('SIGTERM');
     expect(await second.exited).toEqual({ code: 0, signal: null });
