@@ -24,6 +24,33 @@ export function consumerOf(kafka: Kafka, groupId: string, sessionTimeout: number
   });
 }
 
+/**
+ * Fetches partitions, from where they were or from an offset on, or fetches them no more. A consumer that
+ * has crashed fetches nothing: that is told elsewhere, and ends the membership.
+ */
+export function setFetching(
+  consumer: Consumer,
+  isFetching: boolean,
+  topic: string,
+  partitions: readonly number[],
+): void {
+  const which = [{ topic, partitions: [...partitions] }];
+  tolerate(() => (isFetching ? consumer.resume(which) : consumer.pause(which)));
+}
+
+/** The next fetch of a partition begins there. */
+export function seekTo(consumer: Consumer, topic: string, partition: number, offset: number): void {
+  tolerate(() => consumer.seek({ topic, partition, offset: String(offset) }));
+}
+
+function tolerate(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if ((error as Error).name !== 'KafkaJSNonRetriableError') throw error;
+  }
+}
+
 /** What a topic holds of these partitions. */
 export async function extentsOf(
   admin: Admin,

@@ -4,7 +4,7 @@ import { Loop } from '../loop.ts';
 import type { RecordChunk } from '../state/chunks.ts';
 import { messageOf } from '../state/database.ts';
 import { Commits } from './commits.ts';
-import { assignedOf, consumerOf, extentsOf } from './consumer.ts';
+import { assignedOf, consumerOf, extentsOf, seekTo, setFetching } from './consumer.ts';
 import type { Destination, Start } from './destination.ts';
 import { OwnedPartition, type Batch } from './owned-partition.ts';
 import { PartitionReader } from './partition.ts';
@@ -177,7 +177,7 @@ export class KafkaSession {
     const open = partitions.filter(
       (each) => this.#owned.get(keyOf(topic, each))?.reader.isFull === false,
     );
-    this.#consumer.resume([{ topic, partitions: open }]);
+    setFetching(this.#consumer, true, topic, open);
   }
 
   #open(topic: string, start: Start, low: number): void {
@@ -189,8 +189,7 @@ export class KafkaSession {
     const reader = new PartitionReader({ topic, partition, next }, destination, queueBytes / all, {
       full: (isFull) => {
         if (this.#owned.get(key)?.reader !== reader || this.#paused) return;
-        if (isFull) this.#consumer.pause([{ topic, partitions: [partition] }]);
-        else this.#consumer.resume([{ topic, partitions: [partition] }]);
+        setFetching(this.#consumer, !isFull, topic, [partition]);
       },
       taken: onTaken,
       failed: ({ from, records }, error) =>
@@ -207,7 +206,7 @@ export class KafkaSession {
     const owned = new OwnedPartition(reader, start, low);
     this.#resting.delete(key);
     this.#owned.set(key, owned);
-    this.#consumer.seek({ topic, partition, offset: String(owned.fetch) });
+    seekTo(this.#consumer, topic, partition, owned.fetch);
   }
 
   /** What was read ahead is void: begins anew where the destination says. */
@@ -216,7 +215,7 @@ export class KafkaSession {
     const owned = this.#owned.get(key);
     this.#owned.delete(key);
     this.#commits.forget();
-    this.#consumer.pause([{ topic, partitions: [partition] }]);
+    setFetching(this.#consumer, false, topic, [partition]);
     void this.#begin(
       topic,
       [partition],
@@ -227,7 +226,7 @@ export class KafkaSession {
   #receive(topic: string, partition: number, batch: Batch): void {
     const owned = this.#owned.get(keyOf(topic, partition));
     const outcome = owned?.receive(batch);
-    if (outcome === 'off') this.#consumer.pause([{ topic, partitions: [partition] }]);
+    if (outcome === 'off') setFetching(this.#consumer, false, topic, [partition]);
     if (outcome === 'remade') void this.#rest(topic, partition, owned!.reader.next);
   }
 
@@ -272,16 +271,15 @@ export class KafkaSession {
       paused ? 'paused' : 'resumed',
     );
     for (const { reader } of this.#owned.values()) {
-      const which = [{ topic: reader.topic, partitions: [reader.partition] }];
       reader.hold(paused);
-      if (paused) this.#consumer.pause(which);
-      else if (!reader.isFull) this.#consumer.resume(which);
+      const isFetching = !paused && !reader.isFull;
+      setFetching(this.#consumer, isFetching, reader.topic, [reader.partition]);
     }
   }
 
   #pause(assignment: Readonly<Record<string, readonly number[]>>): void {
     for (const [topic, partitions] of Object.entries(assignment))
-      if (partitions.length > 0) this.#consumer.pause([{ topic, partitions: [...partitions] }]);
+      setFetching(this.#consumer, false, topic, partitions);
   }
 
   async #end(owned: readonly OwnedPartition[]): Promise<void> {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
+import { Broker } from '../../src/dev/stack/broker.ts';
 import { until } from '../support/until.ts';
 import { Proxy } from './support/proxy.ts';
 import { test } from './support/test.ts';
@@ -197,5 +198,27 @@ test(
     await until(async () => (await pull.health(process)).status === 200);
     await until(async () => (await pull.lag()) === 0n);
     way.close();
+  },
+);
+
+test(
+  'while Kafka is away the process is not ready; then it goes on, and every record is folded once',
+  LIMIT,
+  async ({ pull }) => {
+    const broker = await Broker.start(await pull.stack.install(), pull.stack.newFolder());
+    onTestFinished(() => broker.kill());
+    await pull.start(2, {}, broker);
+    await pull.produce(1_000, 2);
+    const process = await pull.serve();
+    await pull.until(1_000);
+    await until(async () => (await pull.lag()) === 0n);
+    await broker.stop();
+    await until(async () => (await pull.health(process)).status === 503, 30_000);
+    await broker.restart();
+    await pull.produce(1_000, 2);
+    await pull.until(2_000, 60_000);
+    expect(await pull.folded()).toEqual(pull.produced);
+    await until(async () => (await pull.health(process)).status === 200);
+    await until(async () => (await pull.lag()) === 0n);
   },
 );

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Kafka, logLevel, type Admin, type Message, type Producer } from 'kafkajs';
+import type { Broker } from '../../../src/dev/stack/broker.ts';
 import { NUMBERS } from '../../support/numbers.ts';
 import { TestProcess } from '../../support/process.ts';
 import type { TestDatabase } from '../../support/test.ts';
@@ -18,6 +19,7 @@ export class PullRoad {
   readonly topic = `numbers-${randomUUID().slice(0, 8)}`;
   readonly group = `muster-${this.topic}`;
   readonly #ends: (() => unknown)[] = [];
+  #address = '';
   #kafka: Kafka | undefined;
   #producer: Producer | undefined;
   #admin: Admin | undefined;
@@ -29,9 +31,14 @@ export class PullRoad {
     this.db = db;
   }
 
-  async start(partitions: number, config: Readonly<Record<string, string>> = {}): Promise<void> {
+  async start(
+    partitions: number,
+    config: Readonly<Record<string, string>> = {},
+    broker?: Broker,
+  ): Promise<void> {
     await this.db.query(NUMBERS);
-    const { address } = await this.stack.broker();
+    const { address } = broker ?? (await this.stack.broker());
+    this.#address = address;
     this.#kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
     this.#admin = this.#kafka.admin();
     this.#producer = this.#kafka.producer({ idempotent: true });
@@ -92,13 +99,12 @@ export class PullRoad {
 
   /** A process that serves the projection, or what another script serves; settles when it listens. */
   async serve(env: Readonly<Record<string, string>> = {}, script = PULL): Promise<TestProcess> {
-    const { address } = await this.stack.broker();
     const child = new TestProcess(script, [], {
       DATABASE_URL: this.db.url,
       HOST: '127.0.0.1',
       PORT: '0',
       INTAKE: 'kafka',
-      KAFKA_BROKERS: address,
+      KAFKA_BROKERS: this.#address,
       KAFKA_GROUP: this.group,
       LEASE_SECONDS: '3',
       NUMBERS: this.topic,
