@@ -44,7 +44,8 @@ export async function bundle(folder: string): Promise<Metafile> {
     // Names and lines stay, so that a stack trace says where; minified it starts no sooner.
     minifySyntax: true,
     legalComments: 'none',
-    external: ['pg-native'],
+    // Asked for by packages that do without them.
+    external: ['pg-native', 'supports-color'],
     // CommonJS packages ask for Node's modules by `require`.
     banner: {
       js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);`,

@@ -7,8 +7,11 @@ import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
 import type { Count } from './intake/refusal.ts';
 import type { Tokens } from './intake/token.ts';
+import { createLog } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { mayPass, unavailable } from './state/database.ts';
+import type { Telemetry } from './telemetry.ts';
+import { signalsOf } from './trace.ts';
 
 /**
  * Serves functions: starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else handles
@@ -19,12 +22,16 @@ export async function serve(
   config: Config,
   definitions: readonly FunctionDefinition[],
 ): Promise<void> {
-  const log = pino({ level: config.LOG_LEVEL }, pino.destination({ dest: 2, sync: true }));
+  const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const metrics = createMetrics();
-  const engine = await startPatiently(config, definitions, log, metrics, stopped);
-  if (engine === null) return;
+  // Both at once: one waits for the database while the other loads.
+  const [telemetry, engine] = await Promise.all([
+    loadTelemetry(config, metrics, log),
+    startPatiently(config, definitions, log, metrics, stopped),
+  ]);
+  if (engine === null) return telemetry?.stop();
 
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
@@ -53,7 +60,20 @@ export async function serve(
   setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
   await engine.stop();
   await app.close();
+  await telemetry?.stop();
   log.info({}, 'stopped');
+}
+
+/** What OpenTelemetry needs is not small, so it is loaded only where something is to be sent. */
+async function loadTelemetry(
+  config: Config,
+  { registry }: Metrics,
+  log: Logger,
+): Promise<Telemetry | null> {
+  const { traces, metrics } = signalsOf(process.env);
+  if (!traces && !metrics) return null;
+  const { startTelemetry } = await import('./telemetry.ts');
+  return startTelemetry(process.env, config.OTEL_SERVICE_NAME, registry, log);
 }
 
 /**

@@ -23,6 +23,7 @@ import { bundle } from '../build/bundle.ts';
 import { warmUp, type Runtime } from '../build/warm-up.ts';
 import { freePort } from '../src/dev/free-port.ts';
 import { until } from './support/until.ts';
+import { startCollector } from './telemetry/collector.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const home = mkdtempSync(join(tmpdir(), 'muster-bundle-test-'));
@@ -129,8 +130,38 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   expect(files(/was accepted/)).toEqual(files(/reading cache/));
   expect(files(/was accepted/)).toContain('recordings.js');
   expect(lines.filter((line) => /writing|temporary/i.test(line))).toEqual([]);
-  // Migrations are nothing a server reads.
-  expect(files(/reading cache/).filter((file) => file.startsWith('migrate'))).toEqual([]);
+  // Migrations are nothing a server reads, nor is OpenTelemetry where nothing is sent.
+  expect(files(/reading cache/).filter((file) => /^(migrate|telemetry)/.test(file))).toEqual([]);
+});
+
+test('told where to, the bundle sends traces, and had compiled before what that takes', async () => {
+  const collector = await startCollector();
+  const env = {
+    DATABASE_URL: await emptyDatabase(),
+    HOST: '127.0.0.1',
+    PORT: String(await freePort()),
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    NODE_COMPILE_CACHE: join(dist, 'cache'),
+    NODE_COMPILE_CACHE_PORTABLE: '1',
+    NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
+  };
+  const started = { env, cwd: '/', ...runtime.user };
+  spawnSync(runtime.node, [join(dist, 'bin/muster'), 'migrate'], started);
+  const serve = spawn(runtime.node, [join(dist, 'src/muster.js'), 'serve'], started);
+  let said = '';
+  serve.stderr.on('data', (chunk) => (said += chunk));
+  await until(async () => {
+    if (serve.exitCode !== null) throw new Error(said);
+    return (await fetch(`http://127.0.0.1:${env.PORT}/health/readiness`).catch(() => null))?.ok;
+  });
+  const row = { id: randomUUID(), recording: 'r', span: '[0,60)', sensor_type: 'eeg' };
+  expect(await post(env.PORT, row)).toBe(204);
+  serve.kill('SIGTERM');
+  expect(await once(serve, 'exit')).toEqual([0, null]);
+  await collector.close();
+
+  expect(collector.spans.map(({ name }) => name).toSorted()).toEqual(['file-changes', 'process']);
+  expect(said).toMatch(/telemetry-\w+\.js was accepted/);
 });
 
 test('the bundle holds nothing that only development needs', () => {

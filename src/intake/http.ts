@@ -1,6 +1,9 @@
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Span } from '@opentelemetry/api';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { endFailed, intakeSpan } from '../spans.ts';
 import type { Change, Origin } from '../state/change.ts';
-import type { Outcome, ParkReason } from '../state/outcome.ts';
+import { Unavailable, type Outcome, type ParkReason } from '../state/outcome.ts';
+import { logFields } from '../trace.ts';
 import { readCloudEvents, type BadElement, type CloudEvent } from './cloudevent.ts';
 import { readChange, type Ignored } from './debezium.ts';
 import { Refused, type Count } from './refusal.ts';
@@ -85,8 +88,10 @@ export function registerIntake(
       const body = Buffer.isBuffer(request.body) ? request.body : NOTHING;
       const incoming = readCloudEvents(request.headers, body);
       if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
-      if (incoming.kind === 'batch') return answerBatch(reply, await takeAll(incoming.elements));
-      const taken = await take(incoming.event);
+      if (incoming.kind === 'batch') {
+        return answerBatch(reply, await takeAll(incoming.elements, request));
+      }
+      const taken = await take(incoming.event, request);
       return wantsExplanation(request.headers['prefer'])
         ? answerExplained(reply, taken)
         : answerOne(reply, taken);
@@ -94,7 +99,28 @@ export function registerIntake(
     done();
   });
 
-  async function take(event: CloudEvent): Promise<Taken> {
+  function take(event: CloudEvent, request: FastifyRequest): Promise<Taken> {
+    const span = intakeSpan(event.attributes, request.headers);
+    return span === null ? takeEvent(event) : takeTraced(event, span, request);
+  }
+
+  async function takeTraced(
+    event: CloudEvent,
+    span: Span,
+    request: FastifyRequest,
+  ): Promise<Taken> {
+    try {
+      const taken = await takeEvent({ ...event, span });
+      span.setAttributes({ 'muster.outcome': taken.kind }).end();
+      return taken;
+    } catch (error) {
+      endFailed(span, error instanceof Unavailable ? error.reason : 'internal');
+      request.log = request.log.child(logFields(span.spanContext())); // for the line of the refusal
+      throw error;
+    }
+  }
+
+  async function takeEvent(event: CloudEvent): Promise<Taken> {
     const reading = readChange(event);
     if (reading.kind === 'ignored') {
       count('ignored', { why: reading.why });
@@ -117,13 +143,18 @@ export function registerIntake(
   }
 
   /** Every element is tried before the first failure is thrown; those committed are duplicates next time. */
-  async function takeAll(elements: readonly (CloudEvent | BadElement)[]): Promise<Taken[]> {
+  async function takeAll(
+    elements: readonly (CloudEvent | BadElement)[],
+    request: FastifyRequest,
+  ): Promise<Taken[]> {
     const taken: Taken[] = [];
     for (let from = 0; from < elements.length; from += CHUNK) {
       const chunk = elements.slice(from, from + CHUNK);
       const results = await Promise.allSettled(
         chunk.map((element) =>
-          'why' in element ? park(element.origin, 'not-a-change', element.why) : take(element),
+          'why' in element
+            ? park(element.origin, 'not-a-change', element.why)
+            : take(element, request),
         ),
       );
       for (const result of results) {

@@ -185,4 +185,25 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'return error instanceof Error;',
     tests: ['test/chaos/faults.test.ts'],
   },
+  {
+    name: 'a log line may hold whatever it is given',
+    file: 'src/log.ts',
+    find: 'if (FIELDS.has(name)) kept[name] = value;',
+    replace: 'if (true) kept[name] = value;',
+    tests: ['test/log.test.ts'],
+  },
+  {
+    name: 'a handler logs the row it was given',
+    file: 'src/log.ts',
+    find: 'return [name, isScalar ? value : `(${typeof value})`];',
+    replace: 'return [name, value];',
+    tests: ['test/telemetry/privacy.test.ts'],
+  },
+  {
+    name: 'spans are not sent before the process ends',
+    file: 'src/main.ts',
+    find: '  await telemetry?.stop();\n  log.info',
+    replace: '  log.info',
+    tests: ['test/telemetry/spans.test.ts'],
+  },
 ];
