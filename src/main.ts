@@ -5,6 +5,7 @@ import { startEngine, type Engine } from './engine.ts';
 import type { FunctionDefinition } from './function.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
+import { registerPing } from './intake/ping.ts';
 import type { Count } from './intake/refusal.ts';
 import type { Tokens } from './intake/token.ts';
 import { createLog } from './log.ts';
@@ -41,6 +42,7 @@ export async function serve(
     bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
     requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
   });
+  registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
     const unready = engine.unready();
