@@ -26,7 +26,7 @@ export const OVERLAYS = [
   'knative/kn',
 ];
 
-/** Why nothing can be rendered here; null if it can. Components came to kubectl with 1.21. */
+/** Why nothing can be rendered here; null if it can. Kustomize 5 came to kubectl with 1.27. */
 export const problem = kubectlProblem();
 if (problem !== null) process.stderr.write(`the manifests are not rendered: ${problem}\n`);
 
@@ -36,7 +36,7 @@ function kubectlProblem(): string | null {
   });
   if (!stdout) return 'there is no kubectl here';
   const { clientVersion } = JSON.parse(stdout) as { clientVersion: { minor: string } };
-  return Number.parseInt(clientVersion.minor, 10) >= 21 ? null : 'kubectl 1.21 or newer is needed';
+  return Number.parseInt(clientVersion.minor, 10) >= 27 ? null : 'kubectl 1.27 or newer is needed';
 }
 
 /** The objects of a kustomization of the repository. */

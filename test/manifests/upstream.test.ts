@@ -47,7 +47,7 @@ test('Debezium may publish the table, Muster may keep its state, and neither may
       // psql's variables, which come from the Secret
       const sql = read(`${FOLDER}/${file}.sql`)
         .replaceAll(/^\\getenv .*$/gm, '')
-        .replaceAll(/:'\w+_password'/g, `'postgres'`);
+        .replaceAll(/:'\w+'/g, `'postgres'`);
       await admin.query(sql);
     }
   });
@@ -62,8 +62,8 @@ test('Debezium may publish the table, Muster may keep its state, and neither may
     await client.query(CONNECTOR['heartbeat.action.query']);
     await client.query(`select pg_create_logical_replication_slot('muster', 'pgoutput')`);
   });
-  expect(await migrate(urlOf('muster', 'app'), ['recordings'])).toContain('001_state');
-  await using('muster', 'app', async (client) => {
+  expect(await migrate(urlOf('migrate', 'app'), ['recordings'])).toContain('001_state');
+  await using('serve', 'app', async (client) => {
     expect((await client.query('select from datastore.signal')).rowCount).toBe(1);
     await expect(client.query(insert)).rejects.toThrow('permission denied');
   });
