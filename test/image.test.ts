@@ -4,10 +4,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import pg from 'pg';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { parse } from 'yaml';
 import { writeArchive } from '../build/archive.ts';
 import { USER } from '../build/base.ts';
-import { SIMULATORS } from '../build/bundle.ts';
 import { layersOf, START, writeImage } from '../build/image.ts';
 import { freePort } from '../src/dev/free-port.ts';
 import { freshDatabase } from './support/fresh-database.ts';
@@ -72,14 +73,31 @@ test.skipIf(jail !== null).each(['its own user', 'any other user'])(
     // Node reads the cache of its own user only.
     expect(/muster\.js.* was accepted/.test(stderr)).toBe(uid === USER);
   },
+  120_000,
 );
 
-test.skipIf(jail !== null)('the simulators of the image ask for a database', async () => {
-  for (const name of SIMULATORS) {
-    const { code, stderr } = await ended(startIn(image, USER, [], ['node', `/app/dev/${name}.js`]));
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/required option '--\w+/)]);
-  }
-});
+test.skipIf(jail !== null)(
+  'the headbands of the image make their table and write to it',
+  async () => {
+    const { url } = await freshDatabase();
+    const manifest = parse(
+      readFileSync(join(root, 'knative/upstream/datastore/headband.yaml'), 'utf8'),
+    );
+    const { command } = manifest.spec.template.spec.containers[0];
+    const playing = startIn(image, USER, [`DATABASE_URL=${url}`], command);
+    const all = ended(playing);
+    const client = new pg.Client(url);
+    await client.connect();
+    await until(async () => {
+      if (playing.exitCode !== null) throw new Error((await all).stderr);
+      const found = client.query<{ n: number }>('select count(*)::int as n from datastore.signal');
+      return (await found.catch(() => null))?.rows[0]!.n;
+    });
+    process.kill(firstOf(playing), 'SIGTERM');
+    expect(await all).toMatchObject({ code: 0, stdout: expect.stringContaining('signals stored') });
+    await client.end();
+  },
+);
 
 test.skipIf(!linux)('the archive is an OCI image whose digests hold', () => {
   const file = join(home, 'muster.tar');
