@@ -1,5 +1,6 @@
 /** The rules that keep events alive on their way to the functions. */
 import { beforeAll, describe, expect, test } from 'vitest';
+import { SETTINGS } from '../../src/config.ts';
 import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
 import { byName, problem, renderVariant, VARIANTS, type KubernetesObject } from './render.ts';
 
@@ -55,9 +56,12 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     expect(new Set(groups).size).toBe(groups.length);
   });
 
-  test('topics of changes are not compacted', () => {
-    for (const topic of topics.values()) {
-      expect(topic['spec'].config['cleanup.policy']).toBe('delete');
+  test('topics of changes are not compacted, and kept no longer than deleted rows are remembered', () => {
+    for (const { metadata, spec } of topics.values()) {
+      expect(spec.config['cleanup.policy']).toBe('delete');
+      if (/-(dead|refused)$/.test(metadata.name)) continue;
+      const days = spec.config['retention.ms'] / (24 * HOUR * 1000);
+      expect(days).toBeLessThan(Number(SETTINGS.TOMBSTONE_DAYS.fallback));
     }
   });
 
