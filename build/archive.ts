@@ -51,9 +51,8 @@ export function writeArchive({ name, layers, start, file }: ArchiveOptions): voi
     const mediaType = 'application/vnd.oci.image.manifest.v1+json';
     const manifest = { schemaVersion: 2, mediaType, config, layers: packed };
     const tagged = /:[\w.-]+$/.test(name) ? name : `${name}:latest`;
-    const reference = /[.:].*\//.test(tagged) ? tagged : `docker.io/library/${tagged}`;
     const annotations = {
-      'io.containerd.image.name': reference,
+      'io.containerd.image.name': referenceOf(tagged),
       'org.opencontainers.image.ref.name': tagged.slice(tagged.lastIndexOf(':') + 1),
     };
     const manifests = [{ ...addBlob(folder, mediaType, manifest), annotations }];
@@ -67,6 +66,12 @@ export function writeArchive({ name, layers, start, file }: ArchiveOptions): voi
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** As Docker fills it up: what stands before the first slash is a host if it looks like one. */
+function referenceOf(tagged: string): string {
+  if (/^(?:localhost|[^/]*[.:][^/]*)\//.test(tagged)) return tagged;
+  return tagged.includes('/') ? `docker.io/${tagged}` : `docker.io/library/${tagged}`;
 }
 
 interface Descriptor {
