@@ -185,6 +185,20 @@ const CONTROL_CONNECTIONS = 5;
 /** A Knative pod's proxy waits so long for the last request. */
 const KNATIVE_QUIET_SECONDS = 30;
 
+test.skipIf(problem !== null)(
+  'the quickstart leaves 1.5 of 4 GiB to the operators and the node',
+  () => {
+    const objects = renderVariant('knative/overlays/quickstart');
+    const asked = [
+      ...workloadsIn(objects).map(({ container }) => container.resources),
+      ...objects
+        .filter(({ kind }) => kind === 'KafkaNodePool' || kind === 'KafkaConnect')
+        .map(({ spec }) => spec.resources),
+    ].map(({ requests }) => Number(/^(\d+)Mi$/.exec(requests.memory)![1]));
+    expect(asked.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(2.5 * 1024);
+  },
+);
+
 describe.skipIf(problem !== null)('for production', () => {
   let objects: KubernetesObject[];
   beforeAll(() => {
