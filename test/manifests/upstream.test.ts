@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
 import { CONNECTOR, SIGNAL_TABLE, TOPIC } from '../../src/dev/stack/connector.ts';
 import { migrate } from '../../src/state/migrate.ts';
+import { grantRoles } from '../../src/state/roles.ts';
 import { install } from '../support/server.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
@@ -34,7 +35,7 @@ test('the tables are those of the demo', () => {
   expect(statements.trim()).toBe(SIGNAL_TABLE.trim());
 });
 
-test('Debezium may publish the table, Muster may keep its state, and neither may write the signals', async () => {
+test('every login of the database may do its own work, and no more', async () => {
   const { server, url, remove } = await install();
   await server.start();
   onTestFinished(async () => {
@@ -63,9 +64,20 @@ test('Debezium may publish the table, Muster may keep its state, and neither may
     await client.query(`select pg_create_logical_replication_slot('muster', 'pgoutput')`);
   });
   expect(await migrate(urlOf('migrate', 'app'), ['recordings'])).toContain('001_state');
+  expect(await grantRoles(urlOf('migrate', 'app'), ['recordings'])).toEqual([]);
   await using('serve', 'app', async (client) => {
     expect((await client.query('select from datastore.signal')).rowCount).toBe(1);
+    await client.query('select from recordings.processed');
     await expect(client.query(insert)).rejects.toThrow('permission denied');
+  });
+  await using('console', 'app', async (client) => {
+    await client.query('select from muster.set_status');
+    await expect(client.query('delete from muster.sets')).rejects.toThrow('permission denied');
+  });
+  const { spec } = parse(read('keda/recordings.yaml'));
+  await using('keda', 'app', async (client) => {
+    await client.query(spec.triggers[1].metadata.query);
+    await expect(client.query('select from muster.run')).rejects.toThrow('permission denied');
   });
 
   function urlOf(user: string, database: string): string {
