@@ -25,6 +25,7 @@ test('a ping is answered once the handlers that run have ended', async ({ db }) 
   await askedForDueWork(db);
   await askedForDueWork(db);
   expect(answered).toBe(false);
+  expect(await ping(`${server.url}/elsewhere`)).toBe(404);
   gate.resolve();
   expect(await pinged).toBe(204);
   expect(await db.query('select state from muster.run')).toEqual([{ state: 'done' }]);
