@@ -99,36 +99,44 @@ test.skipIf(jail !== null)(
   },
 );
 
-test.skipIf(!linux)('the archive is an OCI image whose digests hold', () => {
-  const file = join(home, 'muster.tar');
-  writeArchive({ name: 'muster:test', layers: layersOf(image), start: START, file });
-  const unpacked = mkdtempSync(join(home, 'unpacked-'));
-  expect(spawnSync('tar', ['-C', unpacked, '-xf', file]).status).toBe(0);
-  const blob = (digest: string) => readFileSync(join(unpacked, 'blobs', digest.replace(':', '/')));
-  for (const name of readdirSync(join(unpacked, 'blobs/sha256'))) {
-    expect(sha256(blob(`sha256:${name}`))).toBe(name);
-  }
-  const [entry] = json(readFileSync(join(unpacked, 'index.json'))).manifests;
-  expect(entry.annotations).toEqual({
-    'io.containerd.image.name': 'docker.io/library/muster:test',
-    'org.opencontainers.image.ref.name': 'test',
-  });
-  const manifest = json(blob(entry.digest));
-  const config = json(blob(manifest.config.digest));
-  expect(config.config).toEqual(START);
-  expect(config.rootfs.diff_ids).toEqual(manifest.layers.map((layer: Blob) => layer.digest));
-  const paths = manifest.layers.map((layer: Blob) => {
-    const list = [
-      '--numeric-owner',
-      '-tvf',
-      join(unpacked, 'blobs', layer.digest.replace(':', '/')),
-    ];
-    return spawnSync('tar', list, { encoding: 'utf8' }).stdout;
-  });
-  expect(paths[0]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/usr\/local\/bin\/node$/m);
-  expect(paths[1]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/app\/src\/muster\.js$/m);
-  expect(paths[1]).toMatch(/^lrwxrwxrwx 0\/0 .* \.\/app\/muster\.js -> src\/muster\.js$/m);
-});
+test.skipIf(!linux)(
+  'the archive is an OCI image whose digests hold, and the same each time',
+  () => {
+    const file = join(home, 'muster.tar');
+    writeArchive({ name: 'muster:test', layers: layersOf(image), start: START, file });
+    const unpacked = mkdtempSync(join(home, 'unpacked-'));
+    expect(spawnSync('tar', ['-C', unpacked, '-xf', file]).status).toBe(0);
+    const blob = (digest: string) =>
+      readFileSync(join(unpacked, 'blobs', digest.replace(':', '/')));
+    for (const name of readdirSync(join(unpacked, 'blobs/sha256'))) {
+      expect(sha256(blob(`sha256:${name}`))).toBe(name);
+    }
+    const index = readFileSync(join(unpacked, 'index.json'));
+    writeArchive({ name: 'muster:test', layers: layersOf(image), start: START, file });
+    const again = spawnSync('tar', ['-xOf', file, './index.json']);
+    expect(again.stdout.toString()).toBe(index.toString());
+    const [entry] = json(index).manifests;
+    expect(entry.annotations).toEqual({
+      'io.containerd.image.name': 'docker.io/library/muster:test',
+      'org.opencontainers.image.ref.name': 'test',
+    });
+    const manifest = json(blob(entry.digest));
+    const config = json(blob(manifest.config.digest));
+    expect(config.config).toEqual(START);
+    expect(config.rootfs.diff_ids).toEqual(manifest.layers.map((layer: Blob) => layer.digest));
+    const paths = manifest.layers.map((layer: Blob) => {
+      const list = [
+        '--numeric-owner',
+        '-tvf',
+        join(unpacked, 'blobs', layer.digest.replace(':', '/')),
+      ];
+      return spawnSync('tar', list, { encoding: 'utf8' }).stdout;
+    });
+    expect(paths[0]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/usr\/local\/bin\/node$/m);
+    expect(paths[1]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/app\/src\/muster\.js$/m);
+    expect(paths[1]).toMatch(/^lrwxrwxrwx 0\/0 .* \.\/app\/muster\.js -> src\/muster\.js$/m);
+  },
+);
 
 test('the Dockerfile makes the same image of the same sources', () => {
   const steps = readFileSync(join(root, 'Dockerfile'), 'utf8')
