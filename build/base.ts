@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 
@@ -24,7 +24,8 @@ export function writeBase(folder: string): void {
   for (const each of ['app', 'etc/ssl/certs', 'usr/local/bin', 'usr/share/doc/node']) {
     mkdirSync(join(folder, each), { recursive: true });
   }
-  mkdirSync(join(folder, 'tmp'), { mode: 0o1777 });
+  mkdirSync(join(folder, 'tmp'));
+  chmodSync(join(folder, 'tmp'), 0o1777);
   const node = process.execPath;
   copyFileSync(node, join(folder, 'usr/local/bin/node'));
   copyFileSync(licenceOf(node), join(folder, 'usr/share/doc/node/copyright'));
@@ -71,9 +72,10 @@ function describePackage(folder: string, name: string): void {
   const status = join(folder, 'var/lib/dpkg/status.d');
   mkdirSync(status, { recursive: true });
   writeFileSync(join(status, name), query('dpkg-query', '--status', name));
-  const doc = join('usr/share/doc', name);
-  mkdirSync(join(folder, doc), { recursive: true });
-  cpSync(join('/', doc, 'copyright'), join(folder, doc, 'copyright'), { dereference: true });
+  const copyright = join('usr/share/doc', name, 'copyright');
+  if (!existsSync(join('/', copyright))) return;
+  mkdirSync(join(folder, dirname(copyright)), { recursive: true });
+  copyFileSync(join('/', copyright), join(folder, copyright));
 }
 
 function query(command: string, ...args: string[]): string {

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash, randomInt } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +31,7 @@ test.skipIf(!linux)('the image holds Node, its libraries, the bundle, and no she
   const listed =
     /^(usr\/local\/bin\/node|(usr\/)?lib(64)?\/.+\.so[.\d]*|etc\/(passwd|group|nsswitch\.conf|ssl\/certs\/ca-certificates\.crt)|usr\/share\/doc\/[^/]+\/copyright|var\/lib\/dpkg\/status\.d\/[^/]+)$/;
   expect(files.filter((file) => !listed.test(file))).toEqual([]);
+  expect(statSync(join(image, 'base/tmp')).mode & 0o7777).toBe(0o1777);
   expect(files).toEqual(
     expect.arrayContaining(['usr/local/bin/node', 'usr/share/doc/node/copyright', 'etc/passwd']),
   );
