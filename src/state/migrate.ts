@@ -5,7 +5,7 @@ import pg from 'pg';
 
 /** Taken for the whole run, so that twenty jobs started at once do the work of one. */
 export const MIGRATION_LOCK = 0x6d757374;
-const OLDEST_SERVER = 180_000;
+export const OLDEST_SERVER = 180_000;
 
 const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -20,17 +20,24 @@ export async function migrate(url: string, functions: readonly string[]): Promis
   try {
     await requireServer(client);
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    const applied = await apply(client, new URL('migrations/', import.meta.url), 'migration');
-    for (const name of functions) {
-      const folder = new URL(`../../functions/${name}/migrations/`, import.meta.url);
-      if (existsSync(folder)) {
-        applied.push(...(await apply(client, folder, `migration_${name.replaceAll('-', '_')}`)));
-      }
+    const applied: string[] = [];
+    for (const { folder, table } of migrationsOf(functions)) {
+      applied.push(...(await apply(client, folder, table)));
     }
     return applied;
   } finally {
     await client.end();
   }
+}
+
+/** Where the migrations lie, Muster's own first, and the table in schema `muster` that counts them. */
+export function migrationsOf(functions: readonly string[]): { folder: URL; table: string }[] {
+  const own = { folder: new URL('migrations/', import.meta.url), table: 'migration' };
+  const others = functions.map((name) => ({
+    folder: new URL(`../../functions/${name}/migrations/`, import.meta.url),
+    table: `migration_${name.replaceAll('-', '_')}`,
+  }));
+  return [own, ...others.filter(({ folder }) => existsSync(folder))];
 }
 
 /** RETURNING old and new, which the filing statement rests on, came with PostgreSQL 18. */

@@ -1,0 +1,128 @@
+import type { Admin } from 'kafkajs';
+import type { Specification } from '../state/definition.ts';
+import { type Check, fine, problem, unchecked, type Finding } from './finding.ts';
+import { type KafkaContext, topicOf } from './kafka.ts';
+import { tablesOf } from './publication.ts';
+import { plural } from './words.ts';
+
+export const groups: Check<KafkaContext> = {
+  id: 'kafka.groups',
+  title: 'consumer groups',
+  async run(context) {
+    const there = await context.admin.listTopics();
+    const findings: Finding[] = [];
+    for (const specification of context.specifications) {
+      findings.push(...(await judgeGroup(context, specification, there)));
+    }
+    return findings;
+  },
+};
+
+async function judgeGroup(
+  context: KafkaContext,
+  specification: Specification,
+  there: readonly string[],
+): Promise<Finding[]> {
+  const { admin, groupOf } = context;
+  const group = groupOf(specification.name);
+  const wanted = tablesOf([specification]).map((table) => topicOf(context, table));
+  const [description] = (await admin.describeGroups([group])).groups;
+  const state = description?.state ?? 'Dead';
+  const stored = await admin.fetchOffsets({ groupId: group });
+  const backlogs = await Promise.all(
+    wanted.filter((topic) => there.includes(topic)).map((topic) => backlogOf(admin, group, topic)),
+  );
+  const lag = backlogs.reduce((sum, each) => sum + each.waiting, 0n);
+  const gone = backlogs.reduce((sum, each) => sum + each.gone, 0n);
+  const findings: Finding[] = [];
+  if (state === 'Dead' && stored.length === 0) {
+    return [
+      problem(
+        `${group}, of ${specification.name}, is not there: nothing reads its topics`,
+        'kubectl get kafkasource   # is it there and ready? muster doctor --group <its consumerGroup>',
+      ),
+    ];
+  }
+  if (gone > 0n) {
+    findings.push(
+      problem(
+        `${group}: ${gone} records were deleted before it read them`,
+        `insert into debezium.dbz_signal values (gen_random_uuid(), 'execute-snapshot', '{"data-collections": ["${tablesOf([specification]).join('", "')}"], "type": "incremental"}');   -- at the source: sends every row again`,
+      ),
+    );
+  }
+  const members = description?.members.length ?? 0;
+  const says = `${group}: ${state}, ${plural(members, 'member')}, ${lag} records behind`;
+  if (members === 0 && lag > 0n) {
+    findings.push(
+      problem(`${says}: nobody reads`, 'kubectl describe kafkasource   # why is it not ready?'),
+    );
+  }
+  const strangers = stored
+    .filter(
+      ({ topic, partitions }) =>
+        !wanted.includes(topic) && partitions.some((p) => p.offset !== '-1'),
+    )
+    .map(({ topic }) => topic);
+  if (strangers.length > 0) {
+    findings.push(
+      problem(
+        `${group} reads ${strangers.join(', ')}, of which ${specification.name} names no table: all of it is ignored`,
+        'take it out of spec.topics of the KafkaSource',
+      ),
+    );
+  }
+  return findings.length > 0 ? findings : [fine(says)];
+}
+
+export const deadLetters: Check<KafkaContext> = {
+  id: 'kafka.dead_letters',
+  title: 'dead letters',
+  async run({ admin, brokers, deadLetters: named }) {
+    if (named.length === 0) return [unchecked('no topic is named: --dead-letters <topic>')];
+    const there = await admin.listTopics();
+    const findings: Finding[] = [];
+    for (const topic of named) {
+      if (!there.includes(topic)) {
+        findings.push(
+          problem(
+            `there is no topic ${topic}: what can't be delivered is lost`,
+            `kafka-topics.sh --bootstrap-server ${brokers} --create --topic ${topic} --partitions 3`,
+          ),
+        );
+        continue;
+      }
+      // the group of `muster redeliver`
+      const { waiting } = await backlogOf(admin, `muster-redeliver-${topic}`, topic);
+      findings.push(
+        waiting === 0n
+          ? fine(`${topic}: none waits`)
+          : problem(
+              `${topic}: ${waiting} events could not be delivered`,
+              `muster redeliver --dead-letters ${topic} --brokers ${brokers} --to <where Muster listens>`,
+            ),
+      );
+    }
+    return findings;
+  },
+};
+
+/** Records of a topic that a group has still to read, and those that went before it did. */
+async function backlogOf(
+  admin: Admin,
+  groupId: string,
+  topic: string,
+): Promise<{ waiting: bigint; gone: bigint }> {
+  const ends = await admin.fetchTopicOffsets(topic);
+  const [stored] = await admin.fetchOffsets({ groupId, topics: [topic] });
+  let waiting = 0n;
+  let gone = 0n;
+  for (const { partition, low, high } of ends) {
+    const offset = stored?.partitions.find((each) => each.partition === partition)?.offset ?? '-1';
+    const oldest = BigInt(low);
+    const next = offset === '-1' ? oldest : BigInt(offset);
+    if (next < oldest) gone += oldest - next;
+    waiting += BigInt(high) - (next > oldest ? next : oldest);
+  }
+  return { waiting, gone };
+}

