@@ -1,4 +1,4 @@
-import { connectKafka } from '../intake/kafka.ts';
+import { Kafka, logLevel } from 'kafkajs';
 import { type Group, problem, runChecks, skipChecks, toResult, fine } from './finding.ts';
 import { type KafkaContext, retention, topics } from './kafka.ts';
 import { deadLetters, groups } from './kafka-groups.ts';
@@ -7,10 +7,17 @@ import { plural } from './words.ts';
 const CHECKS = [topics, retention, groups, deadLetters];
 const REACHABLE = { id: 'kafka.reachable', title: 'reachable' };
 
-/** Connects to Kafka and asks; null brokers are none of its business. */
+/** Connects to Kafka and asks. */
 export async function kafkaGroup(context: Omit<KafkaContext, 'admin'>): Promise<Group> {
   const { brokers } = context;
-  const admin = connectKafka(brokers.split(',')).admin({ retry: { retries: 1 } });
+  const kafka = new Kafka({
+    clientId: 'muster',
+    brokers: brokers.split(','),
+    connectionTimeout: 5_000,
+    logLevel: logLevel.NOTHING, // what went wrong is a finding
+    retry: { retries: 1 },
+  });
+  const admin = kafka.admin();
   try {
     await admin.connect();
     const cluster = await admin.describeCluster();
