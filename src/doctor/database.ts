@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import { CONTROL_CONNECTIONS } from '../state/database.ts';
 import type { Specification } from '../state/definition.ts';
-import { migrationsOf, OLDEST_SERVER } from '../state/migrate.ts';
+import { migrationsOf, OLDEST_SERVER } from '../state/migrations.ts';
 import type { Reader } from '../state/reader.ts';
 import { type Check, fine, problem } from './finding.ts';
 import { plural } from './words.ts';

@@ -1,11 +1,10 @@
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
+import { migrationsOf, OLDEST_SERVER } from './migrations.ts';
 
 /** Taken for the whole run, so that twenty jobs started at once do the work of one. */
 export const MIGRATION_LOCK = 0x6d757374;
-export const OLDEST_SERVER = 180_000;
 
 const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -30,17 +29,6 @@ export async function migrate(url: string, functions: readonly string[]): Promis
   }
 }
 
-/** Where the migrations lie, Muster's own first, and the table in schema `muster` that counts them. */
-export function migrationsOf(functions: readonly string[]): { folder: URL; table: string }[] {
-  const own = { folder: new URL('migrations/', import.meta.url), table: 'migration' };
-  const others = functions.map((name) => ({
-    folder: new URL(`../../functions/${name}/migrations/`, import.meta.url),
-    table: `migration_${name.replaceAll('-', '_')}`,
-  }));
-  return [own, ...others.filter(({ folder }) => existsSync(folder))];
-}
-
-/** RETURNING old and new, which the filing statement rests on, came with PostgreSQL 18. */
 async function requireServer(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ number: string; version: string }>(
     `select current_setting('server_version_num') as number, current_setting('server_version') as version`,

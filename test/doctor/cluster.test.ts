@@ -16,7 +16,7 @@ import { says } from './examination.ts';
  */
 const HEALTHY = readFileSync(new URL('objects.json', import.meta.url), 'utf8');
 
-// oxlint-disable-next-line typescript/no-explicit-any -- what is made wrong in them is wrong for their types too
+// what is made wrong in them is wrong for their types too
 type Objects = any;
 
 function contextOf(spoil: (objects: Objects) => void = () => {}): ClusterContext {
@@ -26,7 +26,7 @@ function contextOf(spoil: (objects: Objects) => void = () => {}): ClusterContext
     namespace: 'muster',
     objects,
     functions: ['recordings', 'travelers'],
-    specifications: [specify(recordings as never)],
+    specifications: [specify(recordings)],
   };
 }
 
