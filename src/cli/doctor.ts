@@ -12,7 +12,11 @@ const UNNAMED = 'postgres://unnamed';
 /** Prints what was found; exit code 1 if there is a problem among it. */
 export async function run(options: DoctorOptions): Promise<void> {
   const databaseUrl = process.env['DATABASE_URL']?.trim() || null;
-  const config = readConfig({ ...process.env, DATABASE_URL: databaseUrl ?? UNNAMED });
+  const config = readConfig({
+    ...process.env,
+    DATABASE_URL: databaseUrl ?? UNNAMED,
+    KAFKA_BROKERS: options.brokers,
+  });
   const groups = await examine(config, { ...whereabouts(options), databaseUrl });
   const { stdout } = process;
   const isColoured = stdout.isTTY && stdout.hasColors();
@@ -21,13 +25,12 @@ export async function run(options: DoctorOptions): Promise<void> {
 }
 
 function whereabouts(options: DoctorOptions): Omit<Whereabouts, 'databaseUrl'> {
-  const { source, brokers, cluster, namespace, topicPrefix, group, deadLetters, pods } = options;
+  const { source, cluster, namespace, topicPrefix, group, deadLetters, pods } = options;
   if (source !== undefined && !/^postgres(ql)?:$/.test(URL.parse(source)?.protocol ?? '')) {
     throw new WrongUse('--source must be a URL that begins with postgres:// or postgresql://');
   }
   return {
     sourceUrl: source ?? null,
-    brokers: brokers ?? null,
     cluster:
       cluster === undefined
         ? isClusterNear(process.env)

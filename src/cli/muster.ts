@@ -162,7 +162,7 @@ program
     'after',
     `
 Looks at the state database (DATABASE_URL) and at whatever of source, Kafka and cluster is named; what is
-not, it says. It changes nothing. Exit code 1 if there is a problem, 2 for a wrong call.
+not, it says. It changes nothing, and a login of muster_read will do. Exit code 1 if there is a problem, 2 for a wrong call.
 
 Examples:
   muster doctor

@@ -17,7 +17,7 @@ import {
   toResult,
   unchecked,
 } from './finding.ts';
-import { login } from './login.ts';
+import { login, roles } from './login.ts';
 import { publication } from './publication.ts';
 import { placeOf, reach } from './reach.ts';
 import { position, slot, sourceClock, walLevel } from './source.ts';
@@ -28,7 +28,6 @@ import { due, failed, outbox, parked, paused } from './work.ts';
 export interface Whereabouts {
   readonly databaseUrl: string | null;
   readonly sourceUrl: string | null;
-  readonly brokers: string | null;
   /** `asked`: nothing to be seen there is a problem; `near`: it is no more than not checked. */
   readonly cluster: 'asked' | 'near' | 'no';
   readonly namespace: string | null;
@@ -41,7 +40,17 @@ export interface Whereabouts {
 }
 
 const WORK = [definitions, orphans, paused, parked, failed, outbox, due];
-const DATABASE = [version, migrations, login, commits, standbys, connections, clock, ...WORK];
+const DATABASE = [
+  version,
+  migrations,
+  roles,
+  login,
+  commits,
+  standbys,
+  connections,
+  clock,
+  ...WORK,
+];
 const SOURCE = [walLevel, publication, slot, position, tables, keys, identity, sourceClock];
 
 /** Looks at everything that can be reached from here, and changes nothing. Throws for nothing it finds. */
@@ -75,12 +84,12 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
 
     const named = where.deadLetters?.split(',') ?? cluster?.deadLetters ?? [];
     const kafka =
-      where.brokers === null
+      config.KAFKA_BROKERS === null
         ? unasked('kafka', 'no broker is named: --brokers or KAFKA_BROKERS')
         : await (
             await import('./examine-kafka.ts')
           ).kafkaGroup({
-            brokers: where.brokers,
+            brokers: config.KAFKA_BROKERS.join(','),
             config,
             specifications,
             prefix,

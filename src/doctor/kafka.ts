@@ -1,4 +1,4 @@
-import kafkajs, { type Admin } from 'kafkajs';
+import type { Admin, ConfigResourceTypes } from 'kafkajs';
 import type { Config } from '../config.ts';
 import type { Specification } from '../state/definition.ts';
 import { type Check, fine, problem, unchecked, type Finding } from './finding.ts';
@@ -10,6 +10,7 @@ export interface KafkaContext {
   readonly admin: Admin;
   /** Bootstrap servers, for commands. */
   readonly brokers: string;
+  /** With brokers and login. */
   readonly config: Config;
   readonly specifications: readonly Specification[];
   /** The connector's `topic.prefix`. */
@@ -19,6 +20,9 @@ export interface KafkaContext {
   /** Topics that events go to which could not be delivered. */
   readonly deadLetters: readonly string[];
 }
+
+/** kafkajs' enum can't be imported by name from an ES module. */
+const TOPIC: ConfigResourceTypes.TOPIC = 2;
 
 /** Of the connector itself: heartbeats, transactions, messages, and the table that takes its orders. */
 const OF_CONNECTOR = /\.(transaction|message|dbz_\w+|debezium_\w+)$/;
@@ -100,7 +104,7 @@ async function judgeSettings(
   const names = ['cleanup.policy', 'retention.ms', 'max.message.bytes'];
   const answer = await admin.describeConfigs({
     includeSynonyms: false,
-    resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic, configNames: names }],
+    resources: [{ type: TOPIC, name: topic, configNames: names }],
   });
   const entries = answer.resources[0]!.configEntries;
   const valueOf = (name: string) => entries.find((each) => each.configName === name)!.configValue;

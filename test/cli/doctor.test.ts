@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import recordings from '../../functions/recordings.ts';
 import { toText } from '../../src/doctor/report.ts';
+import { makeRoles } from '../doctor/examination.ts';
 import { podOn } from '../support/pod.ts';
 import { test } from '../support/test.ts';
 import { muster } from './command.ts';
@@ -14,6 +15,7 @@ const ENV = { FUNCTIONS: 'recordings' };
 
 test('a healthy state database is fine: exit code 0, a line for each check', async ({ db }) => {
   await podOn(db, [recordings]);
+  await makeRoles(db);
   const { code, stdout, stderr } = await muster({ ...ENV, DATABASE_URL: db.url }, [
     'doctor',
     '--no-cluster',
@@ -28,7 +30,8 @@ State database ${host}${pathname}
   ✓ reachable: PostgreSQL 1, as postgres, in 1 ms
   ✓ version: PostgreSQL 1, a primary
   ✓ migrations: 1 applied
-  ✓ login: postgres, a superuser: more than it needs
+  ✓ roles: muster_intake, muster_run, muster_read, muster_keda
+  ✓ login: postgres, a superuser: more than any process needs
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
   ✓ connections: 1 at most, 1 of them free for Muster: 1 pods of 1
@@ -50,7 +53,7 @@ Kafka
 Cluster
   – reachable: not checked: no cluster is named: --cluster
 
-16 fine, 0 problems, 3 not checked
+17 fine, 0 problems, 3 not checked
 `.replaceAll(/\b\d+(\.\d+)*\b/g, 'N'),
   );
 });
@@ -66,11 +69,11 @@ test('a problem comes with what mends it: exit code 1, no password', async () =>
 State database 127.0.0.1:1/state
   ✗ reachable: nothing listens there: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, login, commits, standbys, connections, clock, definitions, functions nobody serves, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
+  – version, migrations, roles, login, commits, standbys, connections, clock, definitions, functions nobody serves, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1
-  ✗ reachable: Connection error: connect ECONNREFUSED 127.0.0.1:1
+  ✗ reachable: 127.0.0.1:1 does not answer: connect ECONNREFUSED 127.0.0.1:1
       nc -vz 127.0.0.1 1   # is it there? A NetworkPolicy may be in between
   – topics, retention, consumer groups, dead letters: not checked: not reachable
 `);

@@ -4,14 +4,14 @@ import recordings from '../../functions/recordings.ts';
 import { clock, connections, migrations, version } from '../../src/doctor/database.ts';
 import { commits, standbys } from '../../src/doctor/durability.ts';
 import { definitions, orphans } from '../../src/doctor/definitions.ts';
-import { login } from '../../src/doctor/login.ts';
+import { login, roles } from '../../src/doctor/login.ts';
 import { reach } from '../../src/doctor/reach.ts';
 import { specify } from '../../src/state/definition.ts';
 import { register } from '../../src/state/register.ts';
 import { pairOf } from '../support/pair.ts';
 import { databaseOn, podOn } from '../support/pod.ts';
 import { test, type TestDatabase } from '../support/test.ts';
-import { readerOf, says, stateOf } from './examination.ts';
+import { makeRoles, mend, readerOf, says, stateOf } from './examination.ts';
 
 test('a server that is new enough and may be written to is fine', async ({ db }) => {
   expect(await says(version, await stateOf(db))).toEqual([
@@ -68,20 +68,44 @@ test('migrations that are not applied are named; those of a newer release do no 
   ]);
 });
 
-test('a login that may not write the state is told so', async ({ db }) => {
-  expect(await says(login, await stateOf(db))).toEqual([
-    '✓ postgres, a superuser: more than it needs',
+test('a login is told what it may do', async ({ db }) => {
+  const asked = await stateOf(db);
+  expect(await says(login, asked)).toEqual([
+    '✓ postgres, a superuser: more than any process needs',
   ]);
-  const visitor = await loginOn(db);
-  const context = { ...(await stateOf(db)), reader: await readerOf({ url: visitor.url }) };
-  expect(await says(login, context)).toEqual([
-    expect.stringMatching(new RegExp(`^✗ ${visitor.name} may not write .*\\(DELETE\\)`)),
+  const { name, url } = await loginOn(db);
+  const context = { ...asked, reader: await readerOf({ url }) };
+  await expect(login.run(context)).resolves.toEqual([
+    {
+      state: 'problem',
+      says: expect.stringMatching(`^${name} may not serve: \\w+ \\(delete\\), .* …$`),
+      mend: `grant muster_intake, muster_run to "${name}";`,
+    },
   ]);
-  await db.query(`grant usage on schema muster to ${visitor.name}`);
+  await makeRoles(db);
+  for (const [grant, expected] of [
+    ['muster_read', `✓ ${name} may read: for people and the doctor, not to serve`],
+    ['muster_run', `✗ ${name} may run handlers, but file no event`],
+    ['muster_intake', `✓ ${name} may serve`],
+  ] as const) {
+    await db.query(`grant ${grant} to ${name}`);
+    expect(await says(login, context)).toEqual([expected]);
+  }
+  await db.query(`revoke muster_run from ${name}`);
+  expect(await says(login, context)).toEqual([`✗ ${name} may file events, but run no handler`]);
+  await mend(login, context, db);
+  expect(await says(login, context)).toEqual([`✓ ${name} may serve`]);
+});
+
+test('roles whose rights are older than the tables are told', async ({ db }) => {
+  await makeRoles(db);
   await db.query(
-    `grant select, insert, update, delete on all tables in schema muster to ${visitor.name}`,
+    'revoke all on all tables in schema muster from muster_intake, muster_run, muster_read',
   );
-  expect(await says(login, context)).toEqual([`✓ ${visitor.name}`]);
+  const context = await stateOf(db);
+  expect((await says(roles, context))[0]).toMatch(
+    /^✗ muster_intake, muster_run, muster_read(, muster_keda)? may not do what it is for$/,
+  );
 });
 
 test('commits that would not survive a crash are told', async ({ db }) => {

@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { version } from '../../src/doctor/database.ts';
 import { commits, standbys } from '../../src/doctor/durability.ts';
 import { freePort } from '../../src/dev/free-port.ts';
+import { roles } from '../../src/doctor/login.ts';
 import { openReader } from '../../src/state/reader.ts';
 import { install } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -14,7 +15,7 @@ import { mend, says, stateOf } from './examination.ts';
 import type { TestDatabase } from '../support/test.ts';
 
 test(
-  'a standby that is not waited for is a problem, and one that is waited for and gone',
+  'what is wrong with a server as a whole is told: standbys, settings, roles',
   { timeout: 60_000 },
   async () => {
     const { server, url, remove } = await install();
@@ -22,6 +23,10 @@ test(
     const primary = await databaseAt(`${url}/postgres`);
     const context = await stateOf(primary);
     expect(await says(standbys, context)).toEqual(['✓ none']);
+
+    expect(await says(roles, context)).toEqual([
+      '✗ there is no muster_intake, muster_run, muster_read, muster_keda: each process needs a login that may do everything',
+    ]);
 
     const standby = await standbyOf(primary, 'replica');
     expect(await says(version, { ...context, reader: standby.reader })).toEqual([
