@@ -39,14 +39,14 @@ test.for([
     /^TLS: .*SSL/,
     /sslmode=verify-full/,
   ],
-] as const)('%s is told apart', async ([, part, why, mend], { db }) => {
+] as const)('%s is told apart', async ([, part, why, cure], { db }) => {
   const url = Object.assign(new URL(db.url), part);
   const { reader, finding } = await reach(url.href, 'X_URL');
   expect(reader).toBe(null);
   expect(finding).toEqual({
     state: 'problem',
     says: expect.stringMatching(why),
-    mend: expect.stringMatching(mend),
+    mend: expect.stringMatching(cure),
   });
   expect(JSON.stringify(finding)).not.toContain('canary');
 });
