@@ -152,7 +152,10 @@ program
   .addOption(brokersOption())
   .option('--topic-prefix <name>', "the connector's topic.prefix; as the cluster says, or postgres")
   .option('--group <name>', 'consumer group; as the cluster says, or muster-<function>')
-  .option('--dead-letters <topic,...>', 'topics of dead letters; as the cluster says')
+  .option(
+    '--dead-letters <topic,...>',
+    'topics of dead letters; as the cluster says, or <function>-dead',
+  )
   .option('--cluster', 'look at the cluster of the kubeconfig; by default if there is one')
   .option('--no-cluster', 'do not')
   .option('--namespace <name>', 'where Muster is; as the kubeconfig says, or muster')
@@ -163,6 +166,9 @@ program
     `
 Looks at the state database (DATABASE_URL) and at whatever of source, Kafka and cluster is named; what is
 not, it says. It changes nothing, and a login of muster_read will do. Exit code 1 if there is a problem, 2 for a wrong call.
+
+As JSON: {status, fine, problems, unchecked, findings: [{group, at, check, title, state, says, mend}]};
+check is a stable name, state one of fine, problem, unchecked; mend is null but for problems.
 
 Examples:
   muster doctor

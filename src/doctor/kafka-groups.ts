@@ -75,14 +75,17 @@ async function judgeGroup(
   return findings.length > 0 ? findings : [fine(says)];
 }
 
+/** They wait until `muster redeliver` or a KafkaSource of their own has posted them again. */
 export const deadLetters: Check<KafkaContext> = {
   id: 'kafka.dead_letters',
   title: 'dead letters',
-  async run({ admin, brokers, deadLetters: named }) {
-    if (named.length === 0) return [unchecked('no topic is named: --dead-letters <topic>')];
+  async run({ admin, brokers, deadLetters: named, specifications }) {
     const there = await admin.listTopics();
+    const usual = specifications.map(({ name }) => `${name}-dead`);
+    const wanted = named.length > 0 ? named : usual.filter((topic) => there.includes(topic));
+    if (wanted.length === 0) return [unchecked('no topic is named: --dead-letters <topic>')];
     const findings: Finding[] = [];
-    for (const topic of named) {
+    for (const topic of wanted) {
       if (!there.includes(topic)) {
         findings.push(
           problem(
@@ -92,8 +95,9 @@ export const deadLetters: Check<KafkaContext> = {
         );
         continue;
       }
-      // the group of `muster redeliver`
-      const { waiting } = await backlogOf(admin, `muster-redeliver-${topic}`, topic);
+      const readers = [`muster-redeliver-${topic}`, `muster-${topic}`];
+      const backlogs = await Promise.all(readers.map((group) => backlogOf(admin, group, topic)));
+      const [waiting] = backlogs.map((each) => each.waiting).toSorted((a, b) => (a < b ? -1 : 1));
       findings.push(
         waiting === 0n
           ? fine(`${topic}: none waits`)
@@ -122,7 +126,8 @@ async function backlogOf(
     const oldest = BigInt(low);
     const next = offset === '-1' ? oldest : BigInt(offset);
     if (next < oldest) gone += oldest - next;
-    waiting += BigInt(high) - (next > oldest ? next : oldest);
+    const left = BigInt(high) - (next > oldest ? next : oldest);
+    if (left > 0n) waiting += left;
   }
   return { waiting, gone };
 }

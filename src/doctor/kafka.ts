@@ -17,7 +17,7 @@ export interface KafkaContext {
   readonly prefix: string;
   /** Consumer group of a function's source. */
   readonly groupOf: (fn: string) => string;
-  /** Topics that events go to which could not be delivered. */
+  /** Topics that events go to which could not be delivered; empty: those of the usual names. */
   readonly deadLetters: readonly string[];
 }
 

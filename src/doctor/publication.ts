@@ -3,6 +3,9 @@ import { type Check, fine, problem, type Finding } from './finding.ts';
 import type { SourceContext } from './source.ts';
 import { identifier, plural, tableName } from './words.ts';
 
+/** Tables of the connector's own, for signals and heartbeats. */
+const OF_CONNECTOR = /^debezium\.|\.(dbz|debezium)_/;
+
 interface Publication {
   readonly all: boolean;
   /** Muster's schema as a whole. */
@@ -152,7 +155,9 @@ function covers(
 
 /** Says too which tables no function names: their changes are read, sent and ignored. */
 function summary(name: string, tables: readonly string[], published: readonly Published[]): string {
-  const others = published.map(({ table }) => table).filter((each) => !tables.includes(each));
+  const others = published
+    .map(({ table }) => table)
+    .filter((each) => !tables.includes(each) && !OF_CONNECTOR.test(each));
   const also = others.length > 0 ? `; of no function: ${others.slice(0, 5).join(', ')}` : '';
   const more = others.length > 5 ? ` and ${others.length - 5} more` : '';
   return `${name} holds ${tables.join(', ')}${also}${more}`;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -77,6 +78,26 @@ Kafka 127.0.0.1:1
       nc -vz 127.0.0.1 1   # is it there? A NetworkPolicy may be in between
   – topics, retention, consumer groups, dead letters: not checked: not reachable
 `);
+});
+
+test('a login of muster_read is enough to look at everything but standbys', async ({ db }) => {
+  await podOn(db, [recordings]);
+  await makeRoles(db);
+  const login = `reader_${randomUUID().slice(0, 8)}`;
+  await db.query(`create role ${login} login password 'secret' in role muster_read`);
+  const url = Object.assign(new URL(db.url), { username: login, password: 'secret' });
+  const { code, stdout } = await muster({ ...ENV, DATABASE_URL: url.href }, [
+    'doctor',
+    '--no-cluster',
+  ]);
+  expect(code).toBe(0);
+  expect(stdout).toContain(
+    `  ✓ login: ${login} may read: for people and the doctor, not to serve\n`,
+  );
+  expect(stdout).toContain(
+    `  – standbys: not checked: this login sees no standby: grant pg_monitor to ${login}\n`,
+  );
+  expect(stdout).toContain('16 fine, 0 problems, 4 not checked\n');
 });
 
 test('as JSON every finding has the same fields', async ({ db }) => {

@@ -8,6 +8,7 @@ import { version } from '../../src/doctor/database.ts';
 import { commits, standbys } from '../../src/doctor/durability.ts';
 import { freePort } from '../../src/dev/free-port.ts';
 import { roles } from '../../src/doctor/login.ts';
+import { slot } from '../../src/doctor/source.ts';
 import { openReader } from '../../src/state/reader.ts';
 import { install } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -54,12 +55,45 @@ test(
       '✗ fsync is off, full_page_writes is on: a crash of the machine loses what was acknowledged',
     ]);
 
+    await fillLog(primary, 'small');
+    const source = {
+      ...context,
+      slot: 'small',
+      publication: 'muster',
+      name: 'postgres',
+      state: null,
+    };
+    expect(await says(slot, source)).toEqual([
+      expect.stringMatching(
+        /^✗ small is about to be lost: \d+ MiB of log held, beyond max_slot_wal_keep_size \(1MB\)$/,
+      ),
+    ]);
+    await primary.query('checkpoint');
+    await until(async () => (await says(slot, source))[0]!.startsWith('✗ small is lost'));
+    expect(await says(slot, source)).toEqual([
+      '✗ small is lost: the log it needs is gone, and with it changes',
+    ]);
+    await mend(slot, source, primary);
+    expect((await says(slot, source))[0]).toMatch(/^✗ there is no slot small/);
+
     await context.reader.close();
     await primary.pool.end();
     await server.stop();
     await remove();
   },
 );
+
+/** A slot that nobody reads, and more log behind it than the server is to keep. */
+async function fillLog(primary: TestDatabase, name: string): Promise<void> {
+  await primary.query(`alter system set synchronous_standby_names = ''`);
+  await primary.query(`alter system set max_slot_wal_keep_size = '1MB'`);
+  await primary.query('select pg_reload_conf()');
+  await primary.query('select pg_create_logical_replication_slot($1, $2)', [name, 'pgoutput']);
+  for (let segment = 0; segment < 3; segment++) {
+    await primary.query(`select pg_logical_emit_message(false, 'test', repeat('x', 1000000))`);
+    await primary.query('select pg_switch_wal()');
+  }
+}
 
 async function databaseAt(url: string): Promise<TestDatabase> {
   const pool = new pg.Pool({ connectionString: url, max: 2 });
