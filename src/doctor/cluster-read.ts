@@ -32,6 +32,7 @@ export function openCluster(): Cluster {
         knativeServices,
         kafkaSources,
         kafkaSinks,
+        pingSources,
         scaledObjects,
         connectors,
       ] = await Promise.all([
@@ -40,6 +41,7 @@ export function openCluster(): Cluster {
         list(at('/apis/serving.knative.dev/v1', 'services')),
         list(at('/apis/sources.knative.dev/v1', 'kafkasources')),
         list(at('/apis/eventing.knative.dev/v1alpha1', 'kafkasinks')),
+        list(at('/apis/sources.knative.dev/v1', 'pingsources')),
         list(at('/apis/keda.sh/v1alpha1', 'scaledobjects')),
         list('/apis/kafka.strimzi.io/v1/kafkaconnectors'),
       ]);
@@ -49,6 +51,7 @@ export function openCluster(): Cluster {
         knativeServices,
         kafkaSources,
         kafkaSinks,
+        pingSources,
         scaledObjects,
         connectors,
       } as ClusterObjects;

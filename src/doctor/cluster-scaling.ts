@@ -25,37 +25,57 @@ export const scaling: Check<ClusterContext> = {
   id: 'cluster.scaling',
   title: 'scaling',
   run(context) {
-    listed(context.objects.scaledObjects);
     const all = deployed(context);
     if (all.length === 0) return [unchecked('no function is deployed here')];
-    return all.flatMap((each) => {
-      const [scaler, second] = scalersOf(context, each);
-      const { name } = each.workload.metadata;
-      if (each.isKnative) {
-        return scaler === undefined
-          ? [fine(`${each.fn}: by Knative`)]
-          : [
-              problem(
-                `scaledobject/${scaler.metadata.name} scales ksvc/${name}, which Knative scales too`,
-                `${kubectl(context)} delete scaledobject ${scaler.metadata.name}`,
-              ),
-            ];
-      }
-      if (scaler === undefined) {
-        return [problem(`no ScaledObject scales deployment/${name}`, 'kubectl apply -k keda')];
-      }
-      if (second !== undefined) {
-        return [
-          problem(
-            `deployment/${name} has two ScaledObjects, which fight: ${scaler.metadata.name}, ${second.metadata.name}`,
-            `${kubectl(context)} delete scaledobject ${second.metadata.name}`,
-          ),
-        ];
-      }
-      return [judgeState(context, scaler)];
-    });
+    return all.flatMap((each) =>
+      each.isKnative ? judgeKnative(context, each) : judgeKeda(context, each),
+    );
   },
 };
+
+function judgeKeda(context: ClusterContext, each: Deployed): Finding {
+  const { name } = each.workload.metadata;
+  const [scaler, second] = scalersOf(context, each);
+  if (scaler === undefined) {
+    return problem(`no ScaledObject scales deployment/${name}`, 'kubectl apply -k keda');
+  }
+  if (second !== undefined) {
+    return problem(
+      `deployment/${name} has two ScaledObjects, which fight: ${scaler.metadata.name}, ${second.metadata.name}`,
+      `${kubectl(context)} delete scaledobject ${second.metadata.name}`,
+    );
+  }
+  return judgeState(context, scaler);
+}
+
+/** Requests alone scale a Knative Service: something has to make one for work that is due. */
+function judgeKnative(context: ClusterContext, { fn, workload }: Deployed): Finding {
+  const { name } = workload.metadata;
+  const revisions = new RegExp(`^${name}(-\\d{5}-deployment)?$`);
+  const fighting = known(context.objects.scaledObjects).find(({ spec }) =>
+    revisions.test(spec.scaleTargetRef.name),
+  );
+  if (fighting !== undefined) {
+    return problem(
+      `scaledobject/${fighting.metadata.name} scales ksvc/${name}, which Knative scales too`,
+      `${kubectl(context)} delete scaledobject ${fighting.metadata.name}`,
+    );
+  }
+  const ping = listed(context.objects.pingSources).find(({ spec }) => spec.sink.ref?.name === name);
+  if (ping === undefined) {
+    return problem(
+      `no PingSource wakes ksvc/${name} for retries and deadlines`,
+      'kubectl apply -f knative/kn/ping-source.yaml',
+    );
+  }
+  const ready = conditionOf(ping, 'Ready');
+  return ready?.status === 'True'
+    ? fine(`${fn}: by Knative, woken by pingsource/${ping.metadata.name}`)
+    : problem(
+        `pingsource/${ping.metadata.name}, which wakes ksvc/${name}, is not ready: ${reasonOf(ready)}`,
+        `${kubectl(context)} describe pingsource ${ping.metadata.name}`,
+      );
+}
 
 function judgeState(context: ClusterContext, scaler: ScaledObject): Finding {
   const { name, annotations = {} } = scaler.metadata;
@@ -94,7 +114,7 @@ export const triggers: Check<ClusterContext> = {
   run(context) {
     listed(context.objects.scaledObjects);
     const all = deployed(context).filter((each) => !each.isKnative);
-    if (all.length === 0) return [unchecked('no function is deployed here')];
+    if (all.length === 0) return [unchecked('no function is scaled by KEDA here')];
     return all.flatMap((each) =>
       scalersOf(context, each).flatMap((scaler) => judgeTriggers(each, scaler)),
     );

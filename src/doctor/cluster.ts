@@ -145,7 +145,7 @@ export const services: Check<ClusterContext> = {
   run(context) {
     listed(context.objects.services);
     const all = deployed(context).filter((each) => !each.isPull && !each.isKnative);
-    if (all.length === 0) return [unchecked('no function takes events by HTTP here')];
+    if (all.length === 0) return [unchecked('no function is behind a plain Service here')];
     return all.flatMap((each) => judgeServices(context, each));
   },
 };

@@ -66,6 +66,10 @@ export interface KafkaSource extends KubeObject {
   };
 }
 
+export interface PingSource extends KubeObject {
+  readonly spec: { readonly sink: Reference };
+}
+
 export interface KafkaSink extends KubeObject {
   readonly spec: { readonly topic: string };
 }
@@ -109,6 +113,7 @@ export interface ClusterObjects {
   readonly knativeServices: Listed<Workload>;
   readonly kafkaSources: Listed<KafkaSource>;
   readonly kafkaSinks: Listed<KafkaSink>;
+  readonly pingSources: Listed<PingSource>;
   readonly scaledObjects: Listed<ScaledObject>;
   /** Of every namespace. */
   readonly connectors: Listed<KafkaConnector>;

@@ -304,25 +304,52 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
   }
 });
 
-test('a Knative Service needs no Service and no ScaledObject', async () => {
-  const context = contextOf((o) => {
-    const { metadata, spec } = named(o.deployments);
-    const conditions = [{ type: 'Ready', status: 'True' }];
-    o.knativeServices = [{ metadata, spec: { template: spec.template }, status: { conditions } }];
-    o.deployments = o.deployments.filter((each: Objects) => each.metadata.name === 'travelers');
-    named(o.kafkaSources).spec.sink.ref = {
-      apiVersion: 'serving.knative.dev/v1',
-      kind: 'Service',
-      name: 'recordings',
-    };
-  });
+/** `recordings` as a Knative Service. */
+function asKnative(objects: Objects): void {
+  const { metadata, spec } = named(objects.deployments);
+  const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+  const ref = { apiVersion: 'serving.knative.dev/v1', kind: 'Service', name: 'recordings' };
+  objects.knativeServices = [{ metadata, spec: { template: spec.template }, status }];
+  objects.deployments = objects.deployments.filter((each: Objects) => each.metadata !== metadata);
+  objects.scaledObjects = objects.scaledObjects.slice(1);
+  objects.pingSources = [{ metadata: { name: 'each-minute' }, spec: { sink: { ref } }, status }];
+  named(objects.kafkaSources).spec.sink.ref = ref;
+}
+
+test('a Knative Service needs no Service and no ScaledObject, but somebody to wake it', async () => {
+  const context = contextOf(asKnative);
   expect(await says(workloads, context)).toContain('✓ recordings: ksvc/recordings');
   expect(await says(sources, context)).toEqual([
     '✓ recordings: kafkasource/recordings is ready, postgres.datastore.signal',
   ]);
-  expect(await says(scaling, context)).toContain(
-    '✗ scaledobject/recordings scales ksvc/recordings, which Knative scales too',
+  expect(await says(services, context)).toEqual(['– no function is behind a plain Service here']);
+  expect((await says(scaling, context))[1]).toBe(
+    '✓ recordings: by Knative, woken by pingsource/each-minute',
   );
+  for (const [spoil, expected] of [
+    [
+      (o: Objects) => (o.pingSources = []),
+      '✗ no PingSource wakes ksvc/recordings for retries and deadlines',
+    ],
+    [
+      (o: Objects) => set(o.pingSources[0], 'Ready', 'False', 'no adapter'),
+      '✗ pingsource/each-minute, which wakes ksvc/recordings, is not ready: Because: no adapter',
+    ],
+    [
+      (o: Objects) =>
+        o.scaledObjects.push({
+          metadata: { name: 'mine' },
+          spec: { scaleTargetRef: { name: 'recordings-00001-deployment' } },
+        }),
+      '✗ scaledobject/mine scales ksvc/recordings, which Knative scales too',
+    ],
+  ] as const) {
+    const wrong = contextOf((o) => {
+      asKnative(o);
+      spoil(o);
+    });
+    expect(await says(scaling, wrong)).toContain(expected);
+  }
 });
 
 test('kinds that the cluster does not know, or that may not be listed, are not checked', async () => {
