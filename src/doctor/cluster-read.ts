@@ -34,6 +34,8 @@ export function openCluster(): Cluster {
         kafkaSinks,
         pingSources,
         scaledObjects,
+        autoscalers,
+        events,
         connectors,
       ] = await Promise.all([
         list(at('/apis/apps/v1', 'deployments')),
@@ -43,6 +45,8 @@ export function openCluster(): Cluster {
         list(at('/apis/eventing.knative.dev/v1alpha1', 'kafkasinks')),
         list(at('/apis/sources.knative.dev/v1', 'pingsources')),
         list(at('/apis/keda.sh/v1alpha1', 'scaledobjects')),
+        list(at('/apis/autoscaling/v2', 'horizontalpodautoscalers')),
+        list(at('/apis/events.k8s.io/v1', 'events')),
         list('/apis/kafka.strimzi.io/v1/kafkaconnectors'),
       ]);
       return {
@@ -53,6 +57,8 @@ export function openCluster(): Cluster {
         kafkaSinks,
         pingSources,
         scaledObjects,
+        autoscalers,
+        events,
         connectors,
       } as ClusterObjects;
     },

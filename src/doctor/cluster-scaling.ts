@@ -1,6 +1,13 @@
 import { type ClusterContext, deployed, type Deployed, envOf, kubectl } from './cluster.ts';
 import { type Check, fine, problem, unchecked, type Finding } from './finding.ts';
-import { conditionOf, known, listed, reasonOf, type ScaledObject } from './objects.ts';
+import {
+  conditionOf,
+  type KubeEvent,
+  known,
+  listed,
+  reasonOf,
+  type ScaledObject,
+} from './objects.ts';
 
 /** ScaledObjects of a function's Deployment. */
 function scalersOf({ objects }: ClusterContext, { workload }: Deployed): ScaledObject[] {
@@ -103,9 +110,41 @@ function judgeState(context: ClusterContext, scaler: ScaledObject): Finding {
       `${kubectl(context)} describe scaledobject ${name}   # which trigger?`,
     );
   }
+  const failure = failureOf(context, scaler);
+  if (failure !== null) {
+    return problem(
+      `a trigger of ${object} fails, whatever its conditions say: ${failure}`,
+      `${kubectl(context)} describe scaledobject ${name}   # and look at its events`,
+    );
+  }
   const { minReplicaCount = 0, maxReplicaCount = 100 } = scaler.spec;
   const active = conditionOf(scaler, 'Active')?.status === 'True' ? 'active' : 'idle';
   return fine(`${object} is ready, ${active}, ${minReplicaCount} to ${maxReplicaCount} pods`);
+}
+
+/**
+ * Why a trigger fails now; null if none is known to. Where KEDA (2.21) can't even connect to what a
+ * trigger asks, all conditions of the ScaledObject stay as they were, nothing is scaled and nothing falls
+ * back: only the autoscaler says so, while there are pods, and the newest of its events.
+ */
+function failureOf({ objects }: ClusterContext, { metadata, spec }: ScaledObject): string | null {
+  const autoscaler = known(objects.autoscalers).find(
+    (each) => each.spec.scaleTargetRef.name === spec.scaleTargetRef.name,
+  );
+  const scales = autoscaler === undefined ? undefined : conditionOf(autoscaler, 'ScalingActive');
+  if (scales?.status === 'False' && scales.reason?.startsWith('Failed')) return reasonOf(scales);
+  const newest = known(objects.events)
+    .filter(
+      ({ regarding }) => regarding?.kind === 'ScaledObject' && regarding.name === metadata.name,
+    )
+    .toSorted((a, b) => timeOf(a) - timeOf(b))
+    .at(-1);
+  return newest?.reason === 'KEDAScalerFailed' ? (newest.note ?? newest.reason) : null;
+}
+
+function timeOf({ series, eventTime, deprecatedLastTimestamp, metadata }: KubeEvent): number {
+  const last = series?.lastObservedTime ?? eventTime ?? deprecatedLastTimestamp;
+  return Date.parse(last ?? metadata.creationTimestamp ?? '') || 0;
 }
 
 export const triggers: Check<ClusterContext> = {

@@ -100,14 +100,14 @@ export function keyForms(
   tables: ReadonlyMap<string, SourceTable | null>,
 ): Finding[] {
   const findings: Finding[] = [];
-  const columnsAt = (place: number) =>
-    parts.flatMap((part) => {
-      const column = tables.get(part.table)?.columns.find((each) => each.name === part.key[place]);
-      return column === undefined ? [] : [{ table: part.table, column }];
-    });
+  const columnOf = (part: PartSpecification, place: number) =>
+    tables.get(part.table)?.columns.find((each) => each.name === part.key[place]);
+  if (parts.some((part) => part.key.some((_, place) => columnOf(part, place) === undefined))) {
+    return [unchecked(`not every key column of ${name} is there`)];
+  }
   const width = parts[0]?.key.length ?? 0;
   for (let place = 0; place < width; place++) {
-    const columns = columnsAt(place);
+    const columns = parts.map((part) => ({ table: part.table, column: columnOf(part, place)! }));
     const forms = new Map(columns.map(({ table, column }) => [formOf(column), { table, column }]));
     if (forms.size > 1) {
       const list = [...forms].map(

@@ -86,6 +86,22 @@ export interface ScaledObject extends KubeObject {
   };
 }
 
+export interface Autoscaler extends KubeObject {
+  readonly spec: { readonly scaleTargetRef: { readonly name: string } };
+}
+
+/** Of events.k8s.io/v1. */
+export interface KubeEvent {
+  readonly metadata: { readonly creationTimestamp?: string };
+  readonly regarding?: { readonly kind?: string; readonly name?: string };
+  readonly type?: string;
+  readonly reason?: string;
+  readonly note?: string;
+  readonly eventTime?: string | null;
+  readonly series?: { readonly lastObservedTime?: string };
+  readonly deprecatedLastTimestamp?: string | null;
+}
+
 export interface KafkaConnector extends KubeObject {
   readonly spec: {
     readonly class?: string;
@@ -115,6 +131,8 @@ export interface ClusterObjects {
   readonly kafkaSinks: Listed<KafkaSink>;
   readonly pingSources: Listed<PingSource>;
   readonly scaledObjects: Listed<ScaledObject>;
+  readonly autoscalers: Listed<Autoscaler>;
+  readonly events: Listed<KubeEvent>;
   /** Of every namespace. */
   readonly connectors: Listed<KafkaConnector>;
 }

@@ -78,6 +78,33 @@ test('the other checks learn from the cluster what is called how', () => {
   expect([groupOf('recordings'), groupOf('travelers')]).toEqual(['muster-recordings', null]);
 });
 
+const HPA = {
+  metadata: { name: 'keda-hpa-recordings' },
+  spec: { scaleTargetRef: { name: 'recordings' } },
+};
+
+function event(reason: string, minute: number): object {
+  const eventTime = `2026-11-21T18:0${minute}:00.000000Z`;
+  const regarding = { kind: 'ScaledObject', name: 'recordings' };
+  return {
+    metadata: {},
+    regarding,
+    reason,
+    note: `${reason} at ${minute}`,
+    eventTime,
+    type: 'Warning',
+  };
+}
+
+test('a trigger that failed and works again is fine', async () => {
+  const context = contextOf((o) => {
+    o.events = [event('KEDAScalersStarted', 3), event('KEDAScalerFailed', 2)];
+  });
+  expect((await says(scaling, context))[0]).toBe(
+    '✓ scaledobject/recordings is ready, idle, 0 to 8 pods',
+  );
+});
+
 test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
   [
     'no workload',
@@ -204,6 +231,34 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     scaling,
     (o) => set(named(o.scaledObjects), 'Fallback', 'True', 'at least one trigger is falling back'),
     '✗ scaledobject/recordings falls back: a trigger fails (Because: at least one trigger is falling back)',
+  ],
+  [
+    'a trigger that KEDA can not connect for, with pods',
+    scaling,
+    (o) => {
+      const condition = {
+        type: 'ScalingActive',
+        status: 'False',
+        reason: 'FailedGetExternalMetric',
+      };
+      const conditions = [{ ...condition, message: 'dial tcp: connection refused' }];
+      o.autoscalers = [{ ...HPA, status: { conditions } }];
+    },
+    '✗ a trigger of scaledobject/recordings fails, whatever its conditions say: FailedGetExternalMetric: dial tcp: connection refused',
+  ],
+  [
+    'a trigger that KEDA can not connect for, at zero',
+    scaling,
+    (o) => {
+      const condition = { type: 'ScalingActive', status: 'False', reason: 'ScalingDisabled' };
+      o.autoscalers = [{ ...HPA, status: { conditions: [condition] } }];
+      o.events = [
+        event('KEDAScalerFailed', 3),
+        event('KEDAScalersStarted', 1),
+        event('KEDAScalerFailed', 0),
+      ];
+    },
+    '✗ a trigger of scaledobject/recordings fails, whatever its conditions say: KEDAScalerFailed at 3',
   ],
   [
     'a trigger on another group',

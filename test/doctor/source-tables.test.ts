@@ -110,6 +110,9 @@ test('keys that arrive in different forms never meet', async ({ db }) => {
   expect(await says(keys, await sourceOf(db, both('k')))).toEqual([
     '✓ those of shop arrive in one form',
   ]);
+  expect(await says(keys, await sourceOf(db, both('price')))).toEqual([
+    '– not every key column of shop is there',
+  ]);
   expect(await says(keys, await sourceOf(db, both('at')))).toEqual([
     '✗ the keys of shop arrive in different forms and never meet: public.item.at (microseconds since 1970), public.bill.at (ISO 8601)',
   ]);
