@@ -1,7 +1,7 @@
+import { ROLES } from '../state/roles.ts';
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from './finding.ts';
 
-const ROLES = ['muster_intake', 'muster_run', 'muster_read', 'muster_keda'] as const;
 type Role = (typeof ROLES)[number];
 
 /** One thing that each role must be able to do; grants that are older than a table lack it. */

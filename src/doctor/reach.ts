@@ -48,6 +48,7 @@ function unreachable(error: unknown, url: string, variable: string): Finding {
     );
   }
   if (state !== null) return problem(`${says} (SQLSTATE ${state})`, refused(state));
+  if (code === 'ENOENT') return problem(says, `name a file that is there in ${variable}`);
   if (/ENOTFOUND|EAI_AGAIN/.test(code)) {
     return problem(`the name ${hostname} is not known: ${says}`, `set the host in ${variable}`);
   }

@@ -1,10 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
-import { migrationsOf, OLDEST_SERVER } from './migrations.ts';
-
-/** Taken for the whole run, so that twenty jobs started at once do the work of one. */
-export const MIGRATION_LOCK = 0x6d757374;
+import { MIGRATION_LOCK, migrationsOf, OLDEST_SERVER } from './migrations.ts';
 
 const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import recordings from '../../functions/recordings.ts';
 import { toText } from '../../src/doctor/report.ts';
-import { makeRoles } from '../doctor/examination.ts';
+import { grantRoles } from '../../src/state/roles.ts';
 import { podOn } from '../support/pod.ts';
 import { test } from '../support/test.ts';
 import { muster } from './command.ts';
@@ -16,7 +16,7 @@ const ENV = { FUNCTIONS: 'recordings' };
 
 test('a healthy state database is fine: exit code 0, a line for each check', async ({ db }) => {
   await podOn(db, [recordings]);
-  await makeRoles(db);
+  await grantRoles(db.url, ['recordings']);
   const { code, stdout, stderr } = await muster({ ...ENV, DATABASE_URL: db.url }, [
     'doctor',
     '--no-cluster',
@@ -82,7 +82,7 @@ Kafka 127.0.0.1:1
 
 test('a login of muster_read is enough to look at everything but standbys', async ({ db }) => {
   await podOn(db, [recordings]);
-  await makeRoles(db);
+  await grantRoles(db.url, ['recordings']);
   const login = `reader_${randomUUID().slice(0, 8)}`;
   await db.query(`create role ${login} login password 'secret' in role muster_read`);
   const url = Object.assign(new URL(db.url), { username: login, password: 'secret' });

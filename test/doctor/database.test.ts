@@ -8,10 +8,11 @@ import { login, roles } from '../../src/doctor/login.ts';
 import { reach } from '../../src/doctor/reach.ts';
 import { specify } from '../../src/state/definition.ts';
 import { register } from '../../src/state/register.ts';
+import { grantRoles } from '../../src/state/roles.ts';
 import { pairOf } from '../support/pair.ts';
 import { databaseOn, podOn } from '../support/pod.ts';
 import { test, type TestDatabase } from '../support/test.ts';
-import { makeRoles, mend, readerOf, says, stateOf } from './examination.ts';
+import { mend, readerOf, says, stateOf } from './examination.ts';
 
 test('a server that is new enough and may be written to is fine', async ({ db }) => {
   expect(await says(version, await stateOf(db))).toEqual([
@@ -32,6 +33,12 @@ test.for([
   ['no server', { port: '1' }, /^nothing listens there: .*ECONNREFUSED/, /^pg_isready -h .* -p 1$/],
   ['a wrong password', { password: 'canary' }, /28P01/, /^set the password of postgres in X_URL$/],
   ['no such database', { pathname: '/nothing' }, /3D000/, /^createdb .* nothing$/],
+  [
+    'no such file',
+    { search: '?sslmode=verify-full&sslrootcert=/nowhere' },
+    /ENOENT.*nowhere/,
+    /^name a file that is there in X_URL$/,
+  ],
   ['no such host', { hostname: 'no.invalid' }, /^the name no\.invalid is not/, /^set the host/],
   [
     'a server without TLS',
@@ -82,7 +89,7 @@ test('a login is told what it may do', async ({ db }) => {
       mend: `grant muster_intake, muster_run to "${name}";`,
     },
   ]);
-  await makeRoles(db);
+  await grantRoles(db.url, ['recordings']);
   for (const [grant, expected] of [
     ['muster_read', `✓ ${name} may read: for people and the doctor, not to serve`],
     ['muster_run', `✗ ${name} may run handlers, but file no event`],
@@ -98,7 +105,7 @@ test('a login is told what it may do', async ({ db }) => {
 });
 
 test('roles whose rights are older than the tables are told', async ({ db }) => {
-  await makeRoles(db);
+  await grantRoles(db.url, ['recordings']);
   await db.query(
     'revoke all on all tables in schema muster from muster_intake, muster_run, muster_read',
   );

@@ -64,19 +64,3 @@ export async function mend<C>(check: Check<C>, context: C, db: TestDatabase): Pr
     for (const statement of statements.filter(Boolean)) await db.query(statement);
   }
 }
-
-/** The four roles, with rights on the test's database. They belong to the server, which other tests share. */
-export async function makeRoles(db: TestDatabase): Promise<void> {
-  const roles = ['muster_intake', 'muster_run', 'muster_read', 'muster_keda'];
-  for (const role of roles) {
-    await db.query(
-      `do $$ begin create role ${role} nologin;
-       exception when duplicate_object or unique_violation then null; end $$`,
-    );
-  }
-  await db.query(`grant usage on schema muster to ${roles.join(', ')}`);
-  await db.query('grant select on all tables in schema muster to muster_read, muster_keda');
-  await db.query(
-    'grant insert, update on all tables in schema muster to muster_intake, muster_run',
-  );
-}

@@ -1,7 +1,7 @@
 import kafkajs from 'kafkajs';
 import { expect } from 'vitest';
 import { muster } from '../cli/command.ts';
-import { makeRoles } from '../doctor/examination.ts';
+import { grantRoles } from '../../src/state/roles.ts';
 import { until } from '../support/until.ts';
 import type { Road } from './support/road.ts';
 import { test } from './support/test.ts';
@@ -34,7 +34,7 @@ async function doctor(
 }
 
 test('a road on which all is well has no problem', LIMIT, async ({ road }) => {
-  await makeRoles(road.db);
+  await grantRoles(road.db.url, ['recordings']);
   await road.start();
   await road.insert(...road.pair());
   await road.processed(1);
