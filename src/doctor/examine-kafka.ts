@@ -31,11 +31,10 @@ export async function kafkaGroup(context: Omit<KafkaContext, 'admin'>): Promise<
     at: brokers,
     results: [...found.map((each) => toResult(REACHABLE, each)), ...results],
   });
-  // The client would try again for a quarter of a minute.
   if (findings.every(({ state }) => state === 'problem')) {
     return group(findings, skipChecks(CHECKS, 'not reachable'));
   }
-  const admin = connectKafka(context.config, SILENT).admin();
+  const admin = connectKafka(context.config, SILENT, { retries: 1 }).admin();
   try {
     await admin.connect();
     const cluster = await admin.describeCluster();

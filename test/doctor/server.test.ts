@@ -8,7 +8,7 @@ import { version } from '../../src/doctor/database.ts';
 import { commits, standbys } from '../../src/doctor/durability.ts';
 import { freePort } from '../../src/dev/free-port.ts';
 import { roles } from '../../src/doctor/login.ts';
-import { slot } from '../../src/doctor/source.ts';
+import { slot, walLevel } from '../../src/doctor/source.ts';
 import { openReader } from '../../src/state/reader.ts';
 import { install } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -24,6 +24,13 @@ test(
     const primary = await databaseAt(`${url}/postgres`);
     const context = await stateOf(primary);
     expect(await says(standbys, context)).toEqual(['✓ none']);
+    const source = {
+      ...context,
+      slot: 'small',
+      publication: 'muster',
+      name: 'postgres',
+      state: null,
+    };
 
     expect(await says(roles, context)).toEqual([
       '✗ there is no muster_intake, muster_run, muster_read, muster_keda: each process needs a login that may do everything',
@@ -32,6 +39,9 @@ test(
     const standby = await standbyOf(primary, 'replica');
     expect(await says(version, { ...context, reader: standby.reader })).toEqual([
       '✗ this is a standby, and can not be written to',
+    ]);
+    expect(await says(walLevel, { ...source, reader: standby.reader })).toEqual([
+      '✗ replica: its log does not hold what a change was',
     ]);
     await until(async () => (await says(standbys, context))[0] !== '✓ none');
     expect(await says(standbys, context)).toEqual([
@@ -56,13 +66,6 @@ test(
     ]);
 
     await fillLog(primary, 'small');
-    const source = {
-      ...context,
-      slot: 'small',
-      publication: 'muster',
-      name: 'postgres',
-      state: null,
-    };
     expect(await says(slot, source)).toEqual([
       expect.stringMatching(
         /^✗ small is about to be lost: \d+ MiB of log held, beyond max_slot_wal_keep_size \(1MB\)$/,
