@@ -3,13 +3,13 @@ import type { Config } from '../config.ts';
 import { CONTROL_CONNECTIONS } from '../state/database.ts';
 import type { Specification } from '../state/definition.ts';
 import { migrationsOf, OLDEST_SERVER } from '../state/migrations.ts';
-import type { Reader } from '../state/reader.ts';
+import type { Inspector } from '../state/inspector.ts';
 import { type Check, fine, problem } from './finding.ts';
 import { plural } from './words.ts';
 
 /** What the checks of the state database look at. */
 export interface StateContext {
-  readonly reader: Reader;
+  readonly inspector: Inspector;
   readonly config: Config;
   readonly specifications: readonly Specification[];
   /** Pods there may be at a time; null = not known. */
@@ -22,8 +22,8 @@ const SKEW_SECONDS = 5;
 export const version: Check<StateContext> = {
   id: 'database.version',
   title: 'version',
-  async run({ reader }) {
-    const [server] = await reader.query<{ number: number; version: string; standby: boolean }>(
+  async run({ inspector }) {
+    const [server] = await inspector.query<{ number: number; version: string; standby: boolean }>(
       `select current_setting('server_version_num')::int as number,
               current_setting('server_version') as version, pg_is_in_recovery() as standby`,
     );
@@ -46,13 +46,13 @@ export const version: Check<StateContext> = {
 export const migrations: Check<StateContext> = {
   id: 'database.migrations',
   title: 'migrations',
-  async run({ reader, config }) {
+  async run({ inspector, config }) {
     const missing: string[] = [];
     const newer: string[] = [];
     let count = 0;
     for (const { folder, table } of migrationsOf(config.FUNCTIONS)) {
       const here = readdirSync(folder).map((file) => file.replace(/\.sql$/, ''));
-      const there = await applied(reader, table);
+      const there = await applied(inspector, table);
       missing.push(...here.filter((name) => !there.includes(name)));
       newer.push(...there.filter((name) => !here.includes(name)));
       count += here.length;
@@ -67,13 +67,13 @@ export const migrations: Check<StateContext> = {
 export const clock: Check<StateContext> = {
   id: 'database.clock',
   title: 'clock',
-  run: ({ reader }) => compareClocks(reader),
+  run: ({ inspector }) => compareClocks(inspector),
 };
 
 /** How far a server's clock is from this machine's. */
-export async function compareClocks(reader: Reader) {
+export async function compareClocks(inspector: Inspector) {
   const before = Date.now();
-  const [row] = await reader.query<{ ms: number }>(
+  const [row] = await inspector.query<{ ms: number }>(
     'select extract(epoch from clock_timestamp())::float8 * 1000 as ms',
   );
   const after = Date.now();
@@ -88,14 +88,14 @@ export async function compareClocks(reader: Reader) {
 export const connections: Check<StateContext> = {
   id: 'database.connections',
   title: 'connections',
-  async run({ reader, config, pods }) {
-    const [row] = await reader.query<{ max: number; others: number; limit: number | null }>(
+  async run({ inspector, config, pods }) {
+    const [row] = await inspector.query<{ max: number; others: number; limit: number | null }>(
       `select current_setting('max_connections')::int as max,
               current_setting('superuser_reserved_connections')::int
                 + current_setting('reserved_connections')::int
                 + (select count(*)::int from pg_stat_activity
                    where datid is not null and coalesce(backend_type, 'client backend') = 'client backend'
-                     and application_name !~ '^muster (writer|control|handler|reader)$') as others,
+                     and application_name !~ '^muster (writer|control|handler|chunk|inspector)$') as others,
               least((select nullif(rolconnlimit, -1) from pg_roles where rolname = current_user),
                     (select nullif(datconnlimit, -1) from pg_database where datname = current_database())) as limit`,
     );
@@ -118,12 +118,14 @@ export const connections: Check<StateContext> = {
   },
 };
 
-async function applied(reader: Reader, table: string): Promise<string[]> {
-  const [found] = await reader.query<{ there: boolean }>(
+async function applied(inspector: Inspector, table: string): Promise<string[]> {
+  const [found] = await inspector.query<{ there: boolean }>(
     'select to_regclass($1) is not null as there',
     [`muster.${table}`],
   );
   if (!found!.there) return [];
-  const rows = await reader.query<{ name: string }>(`select name from muster.${table} order by id`);
+  const rows = await inspector.query<{ name: string }>(
+    `select name from muster.${table} order by id`,
+  );
   return rows.map((row) => row.name);
 }

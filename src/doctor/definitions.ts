@@ -16,8 +16,8 @@ interface Registered {
 export const definitions: Check<StateContext> = {
   id: 'database.definitions',
   title: 'definitions',
-  async run({ reader, specifications }) {
-    const registered = await reader.query<Registered>(
+  async run({ inspector, specifications }) {
+    const registered = await inspector.query<Registered>(
       `select f.name, f.generation, f.reviewed, f.hash = mine.hash as "isNewest",
               (select max(d.generation) from muster.definition d
                where d.function = f.id and d.hash = mine.hash) as mine
@@ -56,8 +56,8 @@ function standing(name: string, registered: Registered | undefined): Finding {
 export const orphans: Check<StateContext> = {
   id: 'database.orphans',
   title: 'functions nobody serves',
-  async run({ reader }) {
-    const left = await reader.query<{ name: string; runs: number }>(
+  async run({ inspector }) {
+    const left = await inspector.query<{ name: string; runs: number }>(
       `select f.name, count(*)::int as runs from muster.function f
        join muster.run r on r.function = f.id and r.state = 'ready' and r.wanted
        where f.name <> all ($1) group by f.name order by f.name`,

@@ -6,8 +6,8 @@ import { plural } from './words.ts';
 export const commits: Check<StateContext> = {
   id: 'database.commits',
   title: 'commits',
-  async run({ reader }) {
-    const [row] = await reader.query<{ commit: string; fsync: string; pages: string }>(
+  async run({ inspector }) {
+    const [row] = await inspector.query<{ commit: string; fsync: string; pages: string }>(
       `select current_setting('synchronous_commit') as commit, current_setting('fsync') as fsync,
               current_setting('full_page_writes') as pages`,
     );
@@ -41,14 +41,14 @@ interface Standby {
 export const standbys: Check<StateContext> = {
   id: 'database.standbys',
   title: 'standbys',
-  async run({ reader }) {
-    const [setting] = await reader.query<{ names: string; login: string; sees: boolean }>(
+  async run({ inspector }) {
+    const [setting] = await inspector.query<{ names: string; login: string; sees: boolean }>(
       `select current_setting('synchronous_standby_names') as names, current_user as login,
               pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees`,
     );
     const { names, login, sees } = setting!;
     if (!sees) return [unchecked(`this login sees no standby: grant pg_monitor to ${login}`)];
-    const all = await reader.query<Standby>(
+    const all = await inspector.query<Standby>(
       `select r.application_name as name, r.sync_state as sync from pg_stat_replication r
        where not exists (select from pg_replication_slots s
                          where s.slot_type = 'logical' and s.active_pid = r.pid)

@@ -1,7 +1,8 @@
 import type { Config } from '../config.ts';
+import type { FunctionDefinition } from '../function.ts';
 import { loadFunctions } from '../functions.ts';
 import { specify, type Specification } from '../state/definition.ts';
-import type { Reader } from '../state/reader.ts';
+import type { Inspector } from '../state/inspector.ts';
 import { clock, connections, migrations, version } from './database.ts';
 import { definitions, orphans } from './definitions.ts';
 import { commits, standbys } from './durability.ts';
@@ -17,6 +18,7 @@ import {
   toResult,
   unchecked,
 } from './finding.ts';
+import type { Stream } from './kafka.ts';
 import { login, roles } from './login.ts';
 import { publication } from './publication.ts';
 import { placeOf, reach } from './reach.ts';
@@ -55,7 +57,7 @@ const SOURCE = [walLevel, publication, slot, position, tables, keys, identity, s
 
 /** Looks at everything that can be reached from here, and changes nothing. Throws for nothing it finds. */
 export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {
-  const { specifications, group: functions } = await load(config.FUNCTIONS);
+  const { specifications, streams, group: functions } = await load(config.FUNCTIONS);
   const seen =
     where.cluster === 'no'
       ? { why: 'no cluster is named: --cluster' }
@@ -64,23 +66,23 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
   const prefix = where.topicPrefix ?? cluster?.topicPrefix ?? 'postgres';
   const pods = where.pods ?? cluster?.pods ?? null;
 
-  const database = await atPostgres('database', where.databaseUrl, DATABASE, (reader) => ({
-    reader,
+  const database = await atPostgres('database', where.databaseUrl, DATABASE, (inspector) => ({
+    inspector,
     config,
     specifications,
     pods,
   }));
   try {
     const { publication: publicationName, slot: slotName } = where;
-    const source = await atPostgres('source', where.sourceUrl, SOURCE, (reader) => ({
-      reader,
+    const source = await atPostgres('source', where.sourceUrl, SOURCE, (inspector) => ({
+      inspector,
       specifications,
       publication: publicationName,
       slot: slotName,
       name: prefix,
-      state: database.reader,
+      state: database.inspector,
     }));
-    await source.reader?.close();
+    await source.inspector?.close();
 
     const named = where.deadLetters?.split(',') ?? cluster?.deadLetters ?? [];
     const kafka =
@@ -92,6 +94,7 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
             brokers: config.KAFKA_BROKERS.join(','),
             config,
             specifications,
+            streams,
             prefix,
             groupOf: (fn) => where.group ?? cluster?.groupOf(fn) ?? `muster-${fn}`,
             deadLetters: named,
@@ -99,27 +102,34 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
     const inCluster = await clusterGroup(seen, where.cluster === 'asked');
     return [functions, database.group, source.group, kafka, inCluster];
   } finally {
-    await database.reader?.close();
+    await database.inspector?.close();
   }
+}
+
+/** A function that folds a topic instead of running for sets. */
+interface Folding {
+  readonly topic: string;
 }
 
 /** One that can't be loaded does not keep the rest from being looked at. */
 async function load(
   names: readonly string[],
-): Promise<{ specifications: Specification[]; group: Group }> {
+): Promise<{ specifications: Specification[]; streams: Stream[]; group: Group }> {
   const check = { id: 'functions.definition', title: 'definition' };
   const specifications: Specification[] = [];
+  const streams: Stream[] = [];
   const results: Result[] = [];
   for (const name of names) {
     try {
-      const [definition] = await loadFunctions([name]);
-      specifications.push(specify(definition!));
+      const [definition] = (await loadFunctions([name])) as [FunctionDefinition | Folding];
+      if ('parts' in definition) specifications.push(specify(definition));
+      else streams.push({ fn: name, topic: definition.topic });
       results.push(toResult(check, fine(name)));
     } catch (error) {
       results.push(toResult(check, problem((error as Error).message, `mend functions/${name}.ts`)));
     }
   }
-  return { specifications, group: { group: 'functions', at: '', results } };
+  return { specifications, streams, group: { group: 'functions', at: '', results } };
 }
 
 const POSTGRES = {
@@ -127,21 +137,21 @@ const POSTGRES = {
   source: { variable: 'SOURCE_URL', unasked: 'no source is named: --source or SOURCE_URL' },
 } as const;
 
-/** Connects and runs the checks; whoever gets the reader closes it. */
+/** Connects and runs the checks; whoever gets the inspector closes it. */
 async function atPostgres<Context>(
   group: 'database' | 'source',
   url: string | null,
   checks: readonly Check<Context>[],
-  contextOf: (reader: Reader) => Context,
-): Promise<{ group: Group; reader: Reader | null }> {
-  if (url === null) return { group: unasked(group, POSTGRES[group].unasked), reader: null };
-  const { reader, finding } = await reach(url, POSTGRES[group].variable);
+  contextOf: (inspector: Inspector) => Context,
+): Promise<{ group: Group; inspector: Inspector | null }> {
+  if (url === null) return { group: unasked(group, POSTGRES[group].unasked), inspector: null };
+  const { inspector, finding } = await reach(url, POSTGRES[group].variable);
   const reached = toResult(reachable(group), finding);
   const results =
-    reader === null
+    inspector === null
       ? skipChecks(checks, 'not reachable')
-      : await runChecks(checks, contextOf(reader));
-  return { group: { group, at: placeOf(url), results: [reached, ...results] }, reader };
+      : await runChecks(checks, contextOf(inspector));
+  return { group: { group, at: placeOf(url), results: [reached, ...results] }, inspector };
 }
 
 /** A system that nobody named: one line says so, for all of its checks. */

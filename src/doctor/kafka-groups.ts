@@ -1,5 +1,4 @@
 import type { Admin } from 'kafkajs';
-import type { Specification } from '../state/definition.ts';
 import { type Check, fine, problem, unchecked, type Finding } from './finding.ts';
 import { type KafkaContext, topicOf } from './kafka.ts';
 import { tablesOf } from './publication.ts';
@@ -12,20 +11,33 @@ export const groups: Check<KafkaContext> = {
     const there = await context.admin.listTopics();
     const findings: Finding[] = [];
     for (const specification of context.specifications) {
-      findings.push(...(await judgeGroup(context, specification, there)));
+      const tables = tablesOf([specification]);
+      const topics = tables.map((table) => topicOf(context, table));
+      const fn = specification.name;
+      findings.push(...(await judgeGroup(context, { fn, tables, topics }, there)));
+    }
+    for (const { fn, topic } of context.streams) {
+      findings.push(...(await judgeGroup(context, { fn, tables: [], topics: [topic] }, there)));
     }
     return findings;
   },
 };
 
+/** What a function is to read. */
+interface Reading {
+  readonly fn: string;
+  readonly topics: readonly string[];
+  /** Those whose changes the topics hold; none where they hold something else. */
+  readonly tables: readonly string[];
+}
+
 async function judgeGroup(
   context: KafkaContext,
-  specification: Specification,
+  { fn, topics: wanted, tables }: Reading,
   there: readonly string[],
 ): Promise<Finding[]> {
   const { admin, groupOf } = context;
-  const group = groupOf(specification.name);
-  const wanted = tablesOf([specification]).map((table) => topicOf(context, table));
+  const group = groupOf(fn);
   const [description] = (await admin.describeGroups([group])).groups;
   const state = description?.state ?? 'Dead';
   const stored = await admin.fetchOffsets({ groupId: group });
@@ -38,7 +50,7 @@ async function judgeGroup(
   if (state === 'Dead' && stored.length === 0) {
     return [
       problem(
-        `${group}, of ${specification.name}, is not there: nothing reads its topics`,
+        `${group}, of ${fn}, is not there: nothing reads its topics`,
         'kubectl get kafkasource   # is it there and ready? muster doctor --group <its consumerGroup>',
       ),
     ];
@@ -47,7 +59,7 @@ async function judgeGroup(
     findings.push(
       problem(
         `${group}: ${gone} records were deleted before it read them`,
-        `insert into debezium.dbz_signal values (gen_random_uuid(), 'execute-snapshot', '{"data-collections": ["${tablesOf([specification]).join('", "')}"], "type": "incremental"}');   -- at the source: sends every row again`,
+        tables.length > 0 ? sendAgain(tables) : `raise retention.ms of ${wanted.join(', ')}`,
       ),
     );
   }
@@ -67,12 +79,18 @@ async function judgeGroup(
   if (strangers.length > 0) {
     findings.push(
       problem(
-        `${group} reads ${strangers.join(', ')}, of which ${specification.name} names no table: all of it is ignored`,
+        `${group} reads ${strangers.join(', ')}, of which ${fn} names no table: all of it is ignored`,
         'take it out of spec.topics of the KafkaSource',
       ),
     );
   }
   return findings.length > 0 ? findings : [fine(says)];
+}
+
+/** At the source; the name of the table is the connector's signal.data.collection. */
+function sendAgain(tables: readonly string[]): string {
+  const signal = JSON.stringify({ 'data-collections': tables, type: 'incremental' });
+  return `insert into debezium.dbz_signal values (gen_random_uuid(), 'execute-snapshot', '${signal}');   -- at the source: sends every row again`;
 }
 
 /** They wait until `muster redeliver` or a KafkaSource of their own has posted them again. */

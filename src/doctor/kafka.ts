@@ -5,6 +5,12 @@ import { type Check, fine, problem, unchecked, type Finding } from './finding.ts
 import { tablesOf } from './publication.ts';
 import { bytes, duration, plural } from './words.ts';
 
+/** A function that folds a topic instead of the changes of tables. */
+export interface Stream {
+  readonly fn: string;
+  readonly topic: string;
+}
+
 /** What the checks of Kafka look at. */
 export interface KafkaContext {
   readonly admin: Admin;
@@ -13,6 +19,8 @@ export interface KafkaContext {
   /** With brokers and login. */
   readonly config: Config;
   readonly specifications: readonly Specification[];
+  /** Functions that read a topic of their own. */
+  readonly streams: readonly Stream[];
   /** The connector's `topic.prefix`. */
   readonly prefix: string;
   /** Consumer group of a function's source. */
@@ -35,17 +43,26 @@ export const topics: Check<KafkaContext> = {
   id: 'kafka.topics',
   title: 'topics',
   async run(context) {
-    const { admin, specifications, prefix, brokers } = context;
+    const { admin, specifications, streams, prefix, brokers } = context;
     const there = (await admin.listTopics()).toSorted();
     const wanted = tablesOf(specifications).map((table) => topicOf(context, table));
+    const create = (topic: string) =>
+      `kafka-topics.sh --bootstrap-server ${brokers} --create --topic ${topic} --partitions 12`;
     const findings: Finding[] = [];
+    for (const { fn, topic } of streams) {
+      findings.push(
+        there.includes(topic)
+          ? await replication(admin, topic)
+          : problem(`there is no topic ${topic}, which ${fn} reads`, create(topic)),
+      );
+    }
     for (const topic of wanted) {
       findings.push(
         there.includes(topic)
           ? await replication(admin, topic)
           : problem(
               `there is no topic ${topic}: nothing was written to its table yet, or topic.prefix is not ${prefix}`,
-              `kafka-topics.sh --bootstrap-server ${brokers} --create --topic ${topic} --partitions 12`,
+              create(topic),
             ),
       );
     }

@@ -16,8 +16,8 @@ const PROOFS: readonly [role: Role, privilege: string, relation: string][] = [
 export const roles: Check<StateContext> = {
   id: 'database.roles',
   title: 'roles',
-  async run({ reader }) {
-    const there = await reader.query<{ name: Role }>(
+  async run({ inspector }) {
+    const there = await inspector.query<{ name: Role }>(
       'select rolname as name from pg_roles where rolname = any ($1)',
       [[...ROLES]],
     );
@@ -32,7 +32,7 @@ export const roles: Check<StateContext> = {
     }
     const lacking: Role[] = [];
     for (const [role, privilege, relation] of PROOFS) {
-      const [row] = await reader.query<{ may: boolean | null }>(
+      const [row] = await inspector.query<{ may: boolean | null }>(
         'select has_table_privilege($1, to_regclass($2)::oid, $3) as may',
         [role, relation, privilege],
       );
@@ -56,8 +56,8 @@ interface Login {
 export const login: Check<StateContext> = {
   id: 'database.login',
   title: 'login',
-  async run({ reader }) {
-    const [row] = await reader.query<Login>(
+  async run({ inspector }) {
+    const [row] = await inspector.query<Login>(
       `select current_user as name, (select rolsuper from pg_roles where rolname = current_user) as "isSuper",
               (select json_agg(rolname order by rolname) from pg_roles
                where rolname = any ($1) and pg_has_role(current_user, oid, 'usage')) as roles,

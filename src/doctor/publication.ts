@@ -23,9 +23,9 @@ interface Published {
 export const publication: Check<SourceContext> = {
   id: 'source.publication',
   title: 'publication',
-  async run({ reader, publication: name, specifications }) {
+  async run({ inspector, publication: name, specifications }) {
     const tables = tablesOf(specifications);
-    const [found] = await reader.query<Publication>(
+    const [found] = await inspector.query<Publication>(
       `select puballtables as all, pubviaroot as root,
               exists (select from pg_publication_namespace pn join pg_namespace n on n.oid = pn.pnnspid
                       where pn.pnpubid = p.oid and n.nspname = 'muster') as schema,
@@ -41,12 +41,12 @@ export const publication: Check<SourceContext> = {
         ),
       ];
     }
-    const published = await reader.query<Published>(
+    const published = await inspector.query<Published>(
       `select schemaname || '.' || tablename as table, attnames::text[] as columns, rowfilter as filter
        from pg_publication_tables where pubname = $1 order by 1`,
       [name],
     );
-    const partitioned = await reader.query<{ table: string }>(
+    const partitioned = await inspector.query<{ table: string }>(
       `select n.nspname || '.' || c.relname as table from pg_class c
        join pg_namespace n on n.oid = c.relnamespace
        where c.relkind = 'p' and n.nspname || '.' || c.relname = any ($1)`,

@@ -1,27 +1,27 @@
 import { messageOf, sqlState } from '../state/database.ts';
-import { openReader, type Reader } from '../state/reader.ts';
+import { openInspector, type Inspector } from '../state/inspector.ts';
 import { fine, problem, type Finding } from './finding.ts';
 
 /** A connection, or why there is none. */
 export type Reached =
-  | { readonly reader: Reader; readonly finding: Finding }
-  | { readonly reader: null; readonly finding: Finding };
+  | { readonly inspector: Inspector; readonly finding: Finding }
+  | { readonly inspector: null; readonly finding: Finding };
 
 /** Connects to a Postgres; never throws. `variable` is where its URL comes from. */
 export async function reach(url: string, variable: string): Promise<Reached> {
   const started = performance.now();
   try {
-    const reader = await openReader(url);
-    const [row] = await reader.query<{ version: string; login: string }>(
+    const inspector = await openInspector(url);
+    const [row] = await inspector.query<{ version: string; login: string }>(
       `select current_setting('server_version') as version, current_user as login`,
     );
     const ms = Math.round(performance.now() - started);
     return {
-      reader,
+      inspector,
       finding: fine(`PostgreSQL ${row!.version}, as ${row!.login}, in ${ms} ms`),
     };
   } catch (error) {
-    return { reader: null, finding: unreachable(error, url, variable) };
+    return { inspector: null, finding: unreachable(error, url, variable) };
   }
 }
 

@@ -1,5 +1,5 @@
 import type { PartSpecification } from '../state/definition.ts';
-import type { Reader } from '../state/reader.ts';
+import type { Inspector } from '../state/inspector.ts';
 import { fine, problem, unchecked, type Finding } from './finding.ts';
 import type { SourceTable } from './source-tables.ts';
 import { identifier, plural, tableName } from './words.ts';
@@ -18,7 +18,7 @@ const MAY_BE_OUT = 500;
  * column is long in fact; it costs the whole old row in the log of every update and delete.
  */
 export async function judgeIdentity(
-  reader: Reader,
+  inspector: Inspector,
   name: string,
   table: SourceTable,
   parts: readonly PartSpecification[],
@@ -56,7 +56,7 @@ export async function judgeIdentity(
   const says = `${name}: ${logged.join(', ')}`;
   if (long.length === 0) return [fine(says)];
   const names = long.map((column) => column.name);
-  const sample = await sampleOf(reader, name, names);
+  const sample = await sampleOf(inspector, name, names);
   if (sample.rows === 0) {
     return [
       unchecked(
@@ -81,11 +81,11 @@ export async function judgeIdentity(
 }
 
 async function sampleOf(
-  reader: Reader,
+  inspector: Inspector,
   name: string,
   columns: readonly string[],
 ): Promise<{ rows: number; out: number[] }> {
-  const [server] = await reader.query<{ number: number }>(
+  const [server] = await inspector.query<{ number: number }>(
     `select current_setting('server_version_num')::int as number`,
   );
   const isOut = (column: string) =>
@@ -93,7 +93,7 @@ async function sampleOf(
       ? `pg_column_toast_chunk_id(${identifier(column)}) is not null`
       : `pg_column_size(${identifier(column)}) >= ${MAY_BE_OUT}`;
   const counts = columns.map((column) => `count(*) filter (where ${isOut(column)})::int`);
-  const [row] = await reader.query<{ rows: number; out: number[] }>(
+  const [row] = await inspector.query<{ rows: number; out: number[] }>(
     `select count(*)::int as rows, array[${counts.join(', ')}] as out
      from (select ${columns.map(identifier).join(', ')} from ${tableName(name)} limit ${SAMPLE}) as sample`,
   );

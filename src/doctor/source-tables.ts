@@ -1,5 +1,5 @@
 import type { PartSpecification } from '../state/definition.ts';
-import type { Reader } from '../state/reader.ts';
+import type { Inspector } from '../state/inspector.ts';
 import { checkTypes, keyForms } from './column-types.ts';
 import { type Check, fine, problem, unchecked, type Finding } from './finding.ts';
 import { tablesOf } from './publication.ts';
@@ -46,10 +46,10 @@ export interface NamedPart {
 export const tables: Check<SourceContext> = {
   id: 'source.tables',
   title: 'tables',
-  async run({ reader, specifications }) {
+  async run({ inspector, specifications }) {
     const findings: Finding[] = [];
     for (const name of tablesOf(specifications)) {
-      const table = await readTable(reader, name);
+      const table = await readTable(inspector, name);
       const parts = specifications.flatMap((each) =>
         each.parts.filter((part) => part.table === name).map((part) => ({ fn: each.name, part })),
       );
@@ -63,9 +63,9 @@ export const tables: Check<SourceContext> = {
 export const keys: Check<SourceContext> = {
   id: 'source.keys',
   title: 'keys',
-  async run({ reader, specifications }) {
+  async run({ inspector, specifications }) {
     const found = new Map<string, SourceTable | null>();
-    for (const name of tablesOf(specifications)) found.set(name, await readTable(reader, name));
+    for (const name of tablesOf(specifications)) found.set(name, await readTable(inspector, name));
     return specifications.map((each) => keyForms(each, found)).flat();
   },
 };
@@ -73,10 +73,10 @@ export const keys: Check<SourceContext> = {
 export const identity: Check<SourceContext> = {
   id: 'source.replica_identity',
   title: 'replica identity',
-  async run({ reader, specifications }) {
+  async run({ inspector, specifications }) {
     const findings: Finding[] = [];
     for (const name of tablesOf(specifications)) {
-      const table = await readTable(reader, name);
+      const table = await readTable(inspector, name);
       if (table === null) {
         findings.push(unchecked(`there is no table ${name}`));
         continue;
@@ -84,7 +84,7 @@ export const identity: Check<SourceContext> = {
       const parts = specifications
         .flatMap((each) => each.parts)
         .filter((each) => each.table === name);
-      findings.push(...(await judgeIdentity(reader, name, table, parts)));
+      findings.push(...(await judgeIdentity(inspector, name, table, parts)));
     }
     return findings;
   },
@@ -157,9 +157,9 @@ function dedupe(findings: readonly Finding[]): Finding[] {
   return [...new Map(findings.map((each) => [`${each.says}${each.mend}`, each])).values()];
 }
 
-async function readTable(reader: Reader, name: string): Promise<SourceTable | null> {
+async function readTable(inspector: Inspector, name: string): Promise<SourceTable | null> {
   const [schema, table] = name.split('.');
-  const [row] = await reader.query<SourceTable>(SOURCE_TABLE, [schema, table]);
+  const [row] = await inspector.query<SourceTable>(SOURCE_TABLE, [schema, table]);
   return row ?? null;
 }
 

@@ -1,12 +1,12 @@
 import type { Specification } from '../state/definition.ts';
-import type { Reader } from '../state/reader.ts';
+import type { Inspector } from '../state/inspector.ts';
 import { compareClocks } from './database.ts';
 import { type Check, fine, problem, type Finding } from './finding.ts';
 import { bytes } from './words.ts';
 
 /** What the checks of the source database look at. */
 export interface SourceContext {
-  readonly reader: Reader;
+  readonly inspector: Inspector;
   readonly specifications: readonly Specification[];
   /** Names that the connector was given. */
   readonly publication: string;
@@ -14,7 +14,7 @@ export interface SourceContext {
   /** Name of the source in Muster's state: the connector's `topic.prefix`. */
   readonly name: string;
   /** The state database, where it could be reached. */
-  readonly state: Reader | null;
+  readonly state: Inspector | null;
 }
 
 /** A connector acknowledges every few seconds; one so far behind does not. */
@@ -23,8 +23,8 @@ const MUCH_WAL = 1024 ** 3;
 export const walLevel: Check<SourceContext> = {
   id: 'source.wal_level',
   title: 'wal_level',
-  async run({ reader }) {
-    const [row] = await reader.query<{ level: string }>(
+  async run({ inspector }) {
+    const [row] = await inspector.query<{ level: string }>(
       `select current_setting('wal_level') as level`,
     );
     return row!.level === 'logical'
@@ -52,8 +52,8 @@ interface Slot {
 export const slot: Check<SourceContext> = {
   id: 'source.slot',
   title: 'replication slot',
-  async run({ reader, slot: name }) {
-    const [found] = await reader.query<Slot>(
+  async run({ inspector, slot: name }) {
+    const [found] = await inspector.query<Slot>(
       `select plugin, slot_type as type, database, current_database() as here, active, wal_status as status,
               pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
                                    else pg_current_wal_lsn() end, restart_lsn)::float8 as held,
@@ -118,7 +118,7 @@ function moreThan(held: number | null): string {
 export const position: Check<SourceContext> = {
   id: 'source.position',
   title: 'position in the log',
-  async run({ reader, state, name }) {
+  async run({ inspector, state, name }) {
     if (state === null)
       throw new Error('the state database, which knows the newest one, is not reachable');
     const [mark] = await state.query<{ lsn: string; epoch: number }>(
@@ -126,7 +126,7 @@ export const position: Check<SourceContext> = {
       [name],
     );
     if (mark === undefined) return [fine(`nothing of a source '${name}' has arrived yet`)];
-    const [now] = await reader.query<{ lsn: string }>(
+    const [now] = await inspector.query<{ lsn: string }>(
       `select pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
                                    else pg_current_wal_lsn() end, '0/0')::bigint as lsn`,
     );
@@ -146,5 +146,5 @@ export const position: Check<SourceContext> = {
 export const sourceClock: Check<SourceContext> = {
   id: 'source.clock',
   title: 'clock',
-  run: ({ reader }) => compareClocks(reader),
+  run: ({ inspector }) => compareClocks(inspector),
 };

@@ -9,8 +9,8 @@ const UNSEEN_SECONDS = 60;
 export const paused: Check<StateContext> = {
   id: 'database.paused',
   title: 'paused functions',
-  async run({ reader }) {
-    const rows = await reader.query<{ name: string }>(
+  async run({ inspector }) {
+    const rows = await inspector.query<{ name: string }>(
       'select name from muster.function where paused order by name',
     );
     return orNone(
@@ -29,8 +29,8 @@ interface Parked {
 export const parked: Check<StateContext> = {
   id: 'database.parked',
   title: 'parked events',
-  async run({ reader }) {
-    const rows = await reader.query<Parked>(
+  async run({ inspector }) {
+    const rows = await inspector.query<Parked>(
       `select reason, count(*)::int as count, (array_agg(detail order by id desc))[1] as detail,
               extract(epoch from now() - min(parked_at))::float8 as seconds
        from muster.parked group by reason order by reason`,
@@ -61,8 +61,8 @@ function cure({ reason, detail }: Parked): string {
 export const failed: Check<StateContext> = {
   id: 'database.failed',
   title: 'failed runs',
-  async run({ reader }) {
-    const rows = await reader.query<{ name: string; count: number; error: string | null }>(
+  async run({ inspector }) {
+    const rows = await inspector.query<{ name: string; count: number; error: string | null }>(
       `select f.name, count(*)::int as count, (array_agg(r.error order by r.finished_at desc))[1] as error
        from muster.run r join muster.function f on f.id = r.function
        where r.state = 'failed' and r.wanted group by f.name order by f.name`,
@@ -81,8 +81,8 @@ export const failed: Check<StateContext> = {
 export const outbox: Check<StateContext> = {
   id: 'database.outbox',
   title: 'outgoing events',
-  async run({ reader }) {
-    const rows = await reader.query<{
+  async run({ inspector }) {
+    const rows = await inspector.query<{
       name: string;
       refused: number;
       late: number;
@@ -116,8 +116,8 @@ export const outbox: Check<StateContext> = {
 export const due: Check<StateContext> = {
   id: 'database.due',
   title: 'work that is due',
-  async run({ reader }) {
-    const [row] = await reader.query<{ pods: number; count: number; seconds: number }>(
+  async run({ inspector }) {
+    const [row] = await inspector.query<{ pods: number; count: number; seconds: number }>(
       `select (select count(*)::int from muster.pod where lease_until > now()) as pods,
               count(*)::int as count,
               coalesce(extract(epoch from now() - min(r.due_at)), 0)::float8 as seconds

@@ -12,7 +12,7 @@ import { grantRoles } from '../../src/state/roles.ts';
 import { pairOf } from '../support/pair.ts';
 import { databaseOn, podOn } from '../support/pod.ts';
 import { test, type TestDatabase } from '../support/test.ts';
-import { mend, readerOf, says, stateOf } from './examination.ts';
+import { mend, inspectorOf, says, stateOf } from './examination.ts';
 
 test('a server that is new enough and may be written to is fine', async ({ db }) => {
   expect(await says(version, await stateOf(db))).toEqual([
@@ -21,10 +21,13 @@ test('a server that is new enough and may be written to is fine', async ({ db })
 });
 
 test('a server that is too old is to be upgraded', async ({ db }) => {
-  const reader = await readerOf(db);
+  const inspector = await inspectorOf(db);
   // No older server is here; it answers so.
-  const older = { ...reader, query: async <R>() => [{ number: 170_006, version: '17.6' }] as R[] };
-  expect(await says(version, { ...(await stateOf(db)), reader: older })).toEqual([
+  const older = {
+    ...inspector,
+    query: async <R>() => [{ number: 170_006, version: '17.6' }] as R[],
+  };
+  expect(await says(version, { ...(await stateOf(db)), inspector: older })).toEqual([
     '✗ PostgreSQL 17.6 is too old',
   ]);
 });
@@ -48,8 +51,8 @@ test.for([
   ],
 ] as const)('%s is told apart', async ([, part, why, cure], { db }) => {
   const url = Object.assign(new URL(db.url), part);
-  const { reader, finding } = await reach(url.href, 'X_URL');
-  expect(reader).toBe(null);
+  const { inspector, finding } = await reach(url.href, 'X_URL');
+  expect(inspector).toBe(null);
   expect(finding).toEqual({
     state: 'problem',
     says: expect.stringMatching(why),
@@ -81,7 +84,7 @@ test('a login is told what it may do', async ({ db }) => {
     '✓ postgres, a superuser: more than any process needs',
   ]);
   const { name, url } = await loginOn(db);
-  const context = { ...asked, reader: await readerOf({ url }) };
+  const context = { ...asked, inspector: await inspectorOf({ url }) };
   await expect(login.run(context)).resolves.toEqual([
     {
       state: 'problem',
@@ -119,7 +122,7 @@ test('commits that would not survive a crash are told', async ({ db }) => {
   const context = await stateOf(db);
   expect(await says(commits, context)).toEqual(['✓ synchronous_commit on, fsync on']);
   // as behind a pooler that drops the options of a connection
-  await context.reader.query('set synchronous_commit = off');
+  await context.inspector.query('set synchronous_commit = off');
   expect(await says(commits, context)).toEqual([
     expect.stringMatching(/^✗ synchronous_commit is off though the connection asks for on/),
   ]);
@@ -127,12 +130,14 @@ test('commits that would not survive a crash are told', async ({ db }) => {
 
 test('a login that sees no standby says what would let it', async ({ db }) => {
   const { name, url } = await loginOn(db);
-  const context = { ...(await stateOf(db)), reader: await readerOf({ url }) };
+  const context = { ...(await stateOf(db)), inspector: await inspectorOf({ url }) };
   await expect(standbys.run(context)).resolves.toEqual([
     { state: 'unchecked', says: `this login sees no standby: grant pg_monitor to ${name}` },
   ]);
   await db.query(`grant pg_monitor to ${name}`);
-  expect(await says(standbys, { ...context, reader: await readerOf({ url }) })).toEqual(['✓ none']);
+  expect(await says(standbys, { ...context, inspector: await inspectorOf({ url }) })).toEqual([
+    '✓ none',
+  ]);
 });
 
 test('connections of all pods together are held against what the server takes', async ({ db }) => {
@@ -145,7 +150,7 @@ test('connections of all pods together are held against what the server takes', 
   ]);
   const visitor = await loginOn(db);
   await db.query(`alter role ${visitor.name} connection limit 40`);
-  const limited = { ...context, reader: await readerOf({ url: visitor.url }), pods: 2 };
+  const limited = { ...context, inspector: await inspectorOf({ url: visitor.url }), pods: 2 };
   await expect(connections.run(limited)).resolves.toEqual([
     {
       state: 'problem',

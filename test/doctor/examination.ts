@@ -4,17 +4,17 @@ import type { Check, Finding } from '../../src/doctor/finding.ts';
 import type { SourceContext } from '../../src/doctor/source.ts';
 import type { FunctionDefinition } from '../../src/function.ts';
 import { specify } from '../../src/state/definition.ts';
-import { openReader, type Reader } from '../../src/state/reader.ts';
+import { openInspector, type Inspector } from '../../src/state/inspector.ts';
 import { configOn } from '../support/engine.ts';
 import type { TestDatabase } from '../support/test.ts';
 
 type Definitions = readonly FunctionDefinition<never, never>[] | readonly FunctionDefinition[];
 
-/** A reader that is closed when the test ends. */
-export async function readerOf({ url }: Pick<TestDatabase, 'url'>): Promise<Reader> {
-  const reader = await openReader(url);
-  onTestFinished(() => reader.close());
-  return reader;
+/** A inspector that is closed when the test ends. */
+export async function inspectorOf({ url }: Pick<TestDatabase, 'url'>): Promise<Inspector> {
+  const inspector = await openInspector(url);
+  onTestFinished(() => inspector.close());
+  return inspector;
 }
 
 export async function stateOf(
@@ -23,7 +23,7 @@ export async function stateOf(
   settings: Record<string, string> = {},
 ): Promise<StateContext> {
   return {
-    reader: await readerOf(db),
+    inspector: await inspectorOf(db),
     config: configOn(db, settings),
     specifications: (definitions as readonly FunctionDefinition[]).map(specify),
     pods: null,
@@ -36,7 +36,7 @@ export async function sourceOf(
   names: Partial<SourceContext> = {},
 ): Promise<SourceContext> {
   return {
-    reader: await readerOf(db),
+    inspector: await inspectorOf(db),
     specifications: (definitions as readonly FunctionDefinition[]).map(specify),
     publication: 'muster',
     slot: 'muster',

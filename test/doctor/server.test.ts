@@ -9,7 +9,7 @@ import { commits, standbys } from '../../src/doctor/durability.ts';
 import { freePort } from '../../src/dev/free-port.ts';
 import { roles } from '../../src/doctor/login.ts';
 import { slot, walLevel } from '../../src/doctor/source.ts';
-import { openReader } from '../../src/state/reader.ts';
+import { openInspector } from '../../src/state/inspector.ts';
 import { install } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { mend, says, stateOf } from './examination.ts';
@@ -37,10 +37,10 @@ test(
     ]);
 
     const standby = await standbyOf(primary, 'replica');
-    expect(await says(version, { ...context, reader: standby.reader })).toEqual([
+    expect(await says(version, { ...context, inspector: standby.inspector })).toEqual([
       '✗ this is a standby, and can not be written to',
     ]);
-    expect(await says(walLevel, { ...source, reader: standby.reader })).toEqual([
+    expect(await says(walLevel, { ...source, inspector: standby.inspector })).toEqual([
       '✗ replica: its log does not hold what a change was',
     ]);
     await until(async () => (await says(standbys, context))[0] !== '✓ none');
@@ -79,7 +79,7 @@ test(
     await mend(slot, source, primary);
     expect((await says(slot, source))[0]).toMatch(/^✗ there is no slot small/);
 
-    await context.reader.close();
+    await context.inspector.close();
     await primary.pool.end();
     await server.stop();
     await remove();
@@ -146,13 +146,13 @@ async function standbyOf(primary: TestDatabase, name: string) {
   });
   // It waits for a line that only a primary writes, and gives up when the server ends.
   server.start().catch(() => {});
-  const reader = await until(() =>
-    openReader(`postgres://postgres:postgres@127.0.0.1:${port}/postgres`).catch(() => null),
+  const inspector = await until(() =>
+    openInspector(`postgres://postgres:postgres@127.0.0.1:${port}/postgres`).catch(() => null),
   );
   return {
-    reader,
+    inspector,
     async stop() {
-      await reader.close();
+      await inspector.close();
       await server.stop();
     },
   };

@@ -9,7 +9,7 @@ import { ensureDatastore } from '../../src/dev/datastore.ts';
 import { pairOf } from '../support/pair.ts';
 import { test as base, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
-import { mend, readerOf, says, sourceOf } from './examination.ts';
+import { mend, inspectorOf, says, sourceOf } from './examination.ts';
 
 /** The headbands' table, and what the function `recordings` needs of it. */
 const test = base.extend<{ context: SourceContext }>({
@@ -143,8 +143,8 @@ test('a slot of another kind is not the one', async ({ db, context }) => {
   const elsewhere = new URL(db.url);
   elsewhere.pathname = '/postgres';
   await makeSlot(db, context.slot, 'pgoutput');
-  const reader = await readerOf({ url: elsewhere.href });
-  expect(await says(slot, { ...context, reader })).toEqual([
+  const inspector = await inspectorOf({ url: elsewhere.href });
+  expect(await says(slot, { ...context, inspector })).toEqual([
     expect.stringMatching(
       /^✗ s\w+ is a logical slot of pgoutput in database test_\w+: pgoutput in postgres is expected$/,
     ),
@@ -152,7 +152,7 @@ test('a slot of another kind is not the one', async ({ db, context }) => {
 });
 
 test('a source that stands behind what was seen of it was restored', async ({ db, context }) => {
-  const seen = { ...context, state: context.reader };
+  const seen = { ...context, state: context.inspector };
   expect(await says(position, seen)).toEqual(["✓ nothing of a source 'postgres' has arrived yet"]);
   await db.query(
     `insert into muster.source (name, lsn, at, streamed_at) values ('postgres', 1000, 0, 0)`,

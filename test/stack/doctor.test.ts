@@ -1,7 +1,11 @@
 import kafkajs from 'kafkajs';
 import { expect } from 'vitest';
 import { muster } from '../cli/command.ts';
+import { topics } from '../../src/doctor/kafka.ts';
+import { groups } from '../../src/doctor/kafka-groups.ts';
 import { grantRoles } from '../../src/state/roles.ts';
+import { says } from '../doctor/examination.ts';
+import { configOn } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import type { Road } from './support/road.ts';
 import { test } from './support/test.ts';
@@ -29,7 +33,7 @@ async function doctor(
   const of = (check: string) =>
     findings
       .filter((each) => each.check === check)
-      .map(({ state, says }) => `${state}: ${says.replaceAll(name, 'NAME')}`);
+      .map(({ state, says: words }) => `${state}: ${words.replaceAll(name, 'NAME')}`);
   return { code, of, problems: findings.filter(({ state }) => state === 'problem') };
 }
 
@@ -136,6 +140,28 @@ test(
     await commit(road, dead, `muster-${dead}`, '3');
     const redelivered = await doctor(road, ['--dead-letters', dead]);
     expect(redelivered.of('kafka.dead_letters')).toEqual(['fine: NAME-dead: none waits']);
+
+    const context = {
+      admin,
+      brokers: broker.address,
+      config: configOn(road.db),
+      specifications: [],
+      streams: [
+        { fn: 'counts', topic: dead },
+        { fn: 'sums', topic: `${road.name}-nothing` },
+      ],
+      prefix: road.name,
+      groupOf: (fn: string) => (fn === 'counts' ? `muster-${dead}` : `${road.name}-sums`),
+      deadLetters: [],
+    };
+    expect((await says(topics, context)).slice(0, 2)).toEqual([
+      `✓ ${dead}: 2 partitions, 1 replica`,
+      `✗ there is no topic ${road.name}-nothing, which sums reads`,
+    ]);
+    expect(await says(groups, context)).toEqual([
+      `✓ muster-${dead}: Empty, 0 members, 0 records behind`,
+      `✗ ${road.name}-sums, of sums, is not there: nothing reads its topics`,
+    ]);
 
     const asTls = await doctor(road, [], { KAFKA_TLS: '1' });
     expect(asTls.of('kafka.reachable')).toEqual([expect.stringMatching(/^problem: .*TLS/)]);

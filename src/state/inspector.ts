@@ -1,7 +1,7 @@
 import pg from 'pg';
 
 /** A connection that can only read. */
-export interface Reader {
+export interface Inspector {
   query<R extends object>(text: string, values?: readonly unknown[]): Promise<R[]>;
   close(): Promise<void>;
 }
@@ -11,10 +11,10 @@ export interface Reader {
  * every write on it, and ends a question after 10 s. Plans are not pinned: catalogs and other
  * people's tables need what Muster's own statements must not have.
  */
-export async function openReader(url: string): Promise<Reader> {
+export async function openInspector(url: string): Promise<Inspector> {
   const client = new pg.Client({
     connectionString: url,
-    application_name: 'muster reader',
+    application_name: 'muster inspector',
     connectionTimeoutMillis: 5_000,
     query_timeout: 15_000,
     options: [
