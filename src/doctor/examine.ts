@@ -6,7 +6,7 @@ import type { Inspector } from '../state/inspector.ts';
 import { clock, connections, migrations, version } from './database.ts';
 import { definitions, orphans } from './definitions.ts';
 import { commits, standbys } from './durability.ts';
-import { clusterGroup, lookAtCluster } from './examine-cluster.ts';
+import { clusterGroup, type ClusterView, lookAtCluster } from './examine-cluster.ts';
 import {
   type Check,
   fine,
@@ -18,7 +18,7 @@ import {
   toResult,
   unchecked,
 } from './finding.ts';
-import type { Stream } from './kafka.ts';
+import type { KafkaContext, Stream } from './kafka.ts';
 import { login, roles } from './login.ts';
 import { publication } from './publication.ts';
 import { placeOf, reach } from './reach.ts';
@@ -73,32 +73,17 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
     pods,
   }));
   try {
-    const { publication: publicationName, slot: slotName } = where;
     const source = await atPostgres('source', where.sourceUrl, SOURCE, (inspector) => ({
       inspector,
       specifications,
-      publication: publicationName,
-      slot: slotName,
+      publication: where.publication,
+      slot: where.slot,
       name: prefix,
       state: database.inspector,
     }));
     await source.inspector?.close();
 
-    const named = where.deadLetters?.split(',') ?? cluster?.deadLetters ?? [];
-    const kafka =
-      config.KAFKA_BROKERS === null
-        ? unasked('kafka', 'no broker is named: --brokers or KAFKA_BROKERS')
-        : await (
-            await import('./examine-kafka.ts')
-          ).kafkaGroup({
-            brokers: config.KAFKA_BROKERS.join(','),
-            config,
-            specifications,
-            streams,
-            prefix,
-            groupOf: (fn) => where.group ?? cluster?.groupOf(fn) ?? `muster-${fn}`,
-            deadLetters: named,
-          });
+    const kafka = await atKafka(where, cluster, { config, specifications, streams, prefix });
     const inCluster = await clusterGroup(seen, where.cluster === 'asked');
     return [functions, database.group, source.group, kafka, inCluster];
   } finally {
@@ -130,6 +115,22 @@ async function load(
     }
   }
   return { specifications, streams, group: { group: 'functions', at: '', results } };
+}
+
+async function atKafka(
+  { group, deadLetters }: Whereabouts,
+  cluster: ClusterView | null,
+  context: Pick<KafkaContext, 'config' | 'specifications' | 'streams' | 'prefix'>,
+): Promise<Group> {
+  const brokers = context.config.KAFKA_BROKERS;
+  if (brokers === null) return unasked('kafka', 'no broker is named: --brokers or KAFKA_BROKERS');
+  const { kafkaGroup } = await import('./examine-kafka.ts');
+  return kafkaGroup({
+    ...context,
+    brokers: brokers.join(','),
+    groupOf: (fn) => group ?? cluster?.groupOf(fn) ?? `muster-${fn}`,
+    deadLetters: deadLetters?.split(',') ?? cluster?.deadLetters ?? [],
+  });
 }
 
 const POSTGRES = {
