@@ -76,6 +76,10 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   });
 
   await database.query(readFileSync(join(root, 'src/dev/datastore.sql'), 'utf8'));
+  const doctor = muster('doctor', '--no-cluster');
+  expect(doctor.stdout).toContain('  ✓ migrations: ');
+  expect(doctor.status).toBe(0);
+
   const serve = spawn(runtime.node, [join(dist, 'src/muster.js'), 'serve'], {
     env,
     cwd: '/',
@@ -180,9 +184,38 @@ test('the bundle holds nothing that only development needs', () => {
   );
 });
 
+test('what a server starts with has nothing of the doctor and its clients', () => {
+  const outputs = new Map(
+    Object.entries(metafile.outputs).map(([file, output]) => [
+      file.replace(/^.*\/src\//, ''),
+      output,
+    ]),
+  );
+  const loaded = new Set<string>();
+  const load = (file: string) => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const { path, kind } of outputs.get(file)?.imports ?? []) {
+      if (kind === 'import-statement') load(path.replace(/^.*\/src\//, ''));
+    }
+  };
+  load('muster.js');
+  load([...outputs.keys()].find((file) => file.startsWith('serve-'))!);
+  const inputs = [...loaded].flatMap((file) => Object.keys(outputs.get(file)?.inputs ?? {}));
+  expect(inputs).toContain('src/engine.ts');
+  expect(inputs.filter((input) => /@kubernetes|undici|src\/doctor/.test(input))).toEqual([]);
+});
+
 test('the bundle names the licence of every package in it', () => {
   const notices = readFileSync(join(dist, 'NOTICES.txt'), 'utf8');
-  for (const name of ['fastify', 'pg', 'pino', 'cloudevents', 'node-pg-migrate']) {
+  for (const name of [
+    'fastify',
+    'pg',
+    'pino',
+    'cloudevents',
+    'node-pg-migrate',
+    '@kubernetes/client-node',
+  ]) {
     expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
   }
 });

@@ -16,6 +16,9 @@ const PINNED = [
 ];
 const COMMON = ['synchronous_commit=on', 'default_transaction_isolation=read\\ committed'];
 
+/** Connections of a process for claims, done-marks, leases, timers and the outbox. */
+export const CONTROL_CONNECTIONS = 5;
+
 export interface DatabaseOptions {
   readonly url: string;
   /** Connections that file batches; two are the knee, more only split batches. */
@@ -67,7 +70,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   const queryMs = options.statementTimeoutMs + 5_000;
   const pools = {
     writers: pool('writer', options.writers, queryMs, [...PINNED, limit]),
-    control: pool('control', 5, queryMs, [...PINNED, limit]),
+    control: pool('control', CONTROL_CONNECTIONS, queryMs, [...PINNED, limit]),
     handlers: pool(
       'handler',
       options.handlers,
