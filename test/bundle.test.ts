@@ -137,7 +137,7 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
 test('told where to, the bundle sends traces, and had compiled before what that takes', async () => {
   const collector = await startCollector();
   const env = {
-    DATABASE_URL: await freshDatabase(),
+    DATABASE_URL: (await freshDatabase()).url,
     HOST: '127.0.0.1',
     PORT: String(await freePort()),
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
