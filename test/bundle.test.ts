@@ -146,7 +146,7 @@ test('told where to, the bundle sends traces, and had compiled before what that 
     NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
   };
   const started = { env, cwd: '/', ...runtime.user };
-  spawnSync(runtime.node, [join(dist, 'bin/muster'), 'migrate'], started);
+  spawnSync(runtime.node, [join(dist, 'muster.js'), 'migrate'], started);
   const serve = spawn(runtime.node, [join(dist, 'src/muster.js'), 'serve'], started);
   let said = '';
   serve.stderr.on('data', (chunk) => (said += chunk));
