@@ -1,8 +1,9 @@
 # Build with the context at the top of the repository:  docker build --tag muster .
 #
-# Both stages have one base and one user: Node reads the compile cache only of its own version and user.
+# The image holds Node, the C libraries it needs and the bundle, and nothing else: build/base.ts lists
+# it. `npm run image` writes the same without Docker.
 FROM node:24.21.0-bookworm-slim AS build
-WORKDIR /app
+WORKDIR /build
 RUN chown 65532:65532 .
 USER 65532:65532
 ENV HOME=/tmp
@@ -11,18 +12,20 @@ RUN npm ci
 COPY --chown=65532:65532 build ./build
 COPY --chown=65532:65532 src ./src
 COPY --chown=65532:65532 functions ./functions
-# Bundles, then runs the bundle once on a database of its own, which fills dist/cache.
-RUN npm run bundle
+# Bundles, then runs the bundle once on a database of its own, which fills the compile cache.
+RUN npm run image
 
-FROM node:24.21.0-bookworm-slim
+FROM scratch
+COPY --from=build /build/image/base /
+COPY --from=build /build/image/app /app
 WORKDIR /app
-COPY --from=build /app/dist ./dist
 USER 65532:65532
 # The cache is only ever read here, so the root file system may be read-only.
-ENV NODE_ENV=production \
-    NODE_COMPILE_CACHE=/app/dist/cache \
-    NODE_COMPILE_CACHE_PORTABLE=1 \
-    PATH=/app/dist/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+ENV PATH=/usr/local/bin \
+    NODE_ENV=production \
+    NODE_COMPILE_CACHE=/app/cache \
+    NODE_COMPILE_CACHE_PORTABLE=1
 EXPOSE 8080
 # As PID 1 it handles SIGTERM itself. Other commands: docker run … muster migrate
-CMD ["node", "dist/src/muster.js", "serve"]
+ENTRYPOINT ["node", "/app/muster.js"]
+CMD ["serve"]

@@ -1,14 +1,5 @@
 import { build, type Metafile, type Plugin } from 'esbuild';
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { functionFiles } from '../src/function-files.ts';
@@ -17,11 +8,14 @@ import { warmUp } from './warm-up.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
+/** What knative/upstream starts beside the functions: who writes the rows. */
+const SIMULATORS = ['headband'];
+
 /**
- * Writes what the image runs into a folder, which it replaces: `src/muster.js` and its chunks,
- * `functions/<name>.js`, and beside them the files that are read at run time, each at the path it has in
- * the sources. What is imported on demand (migrations, the other commands) is a chunk that nobody loads
- * until then.
+ * Writes what the image runs into a folder, which it replaces: `muster.js`, which is `src/muster.js`,
+ * and its chunks, `functions/<name>.js`, `dev/<simulator>.js`, and beside them the files that are read
+ * at run time, each at the path it has in the sources. What is imported on demand (migrations, the other
+ * commands) is a chunk that nobody loads until then.
  *
  * Everything is built at once: bundled on its own, a function would throw a `TerminalError` that is
  * not the one the runner knows.
@@ -32,6 +26,7 @@ export async function bundle(folder: string): Promise<Metafile> {
     absWorkingDir: root,
     entryPoints: [
       { in: 'src/cli/muster.ts', out: 'src/muster' },
+      ...SIMULATORS.map((name) => ({ in: `src/dev/${name}.ts`, out: `dev/${name}` })),
       ...[...functionFiles()].map(([name, file]) => ({
         in: `functions/${file}`,
         out: `functions/${name}`,
@@ -47,7 +42,8 @@ export async function bundle(folder: string): Promise<Metafile> {
     // Names and lines stay, so that a stack trace says where; minified it starts no sooner.
     minifySyntax: true,
     legalComments: 'none',
-    external: ['pg-native'],
+    // Asked for by packages that do without them.
+    external: ['pg-native', 'supports-color'],
     // CommonJS packages ask for Node's modules by `require`.
     banner: {
       js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);`,
@@ -55,7 +51,13 @@ export async function bundle(folder: string): Promise<Metafile> {
     metafile: true,
     plugins: [textsOfStatements, placesOfSources],
   });
-  for (const part of ['src/state/migrations', 'src/state/grants.sql', 'functions']) {
+  const parts = [
+    'src/state/migrations',
+    'src/state/grants.sql',
+    'src/dev/datastore.sql',
+    'functions',
+  ];
+  for (const part of parts) {
     cpSync(join(root, part), join(folder, part), {
       recursive: true,
       filter: (from) => !from.endsWith('.ts'),
@@ -63,9 +65,7 @@ export async function bundle(folder: string): Promise<Metafile> {
   }
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
   writeFileSync(join(folder, 'NOTICES.txt'), noticesOf(root, Object.keys(metafile.inputs)));
-  chmodSync(join(folder, 'src/muster.js'), 0o755);
-  mkdirSync(join(folder, 'bin'));
-  symlinkSync('../src/muster.js', join(folder, 'bin/muster'));
+  symlinkSync('src/muster.js', join(folder, 'muster.js'));
   return metafile;
 }
 

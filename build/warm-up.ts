@@ -1,6 +1,8 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,8 +19,8 @@ export interface Runtime {
 }
 
 /**
- * Runs a bundle once, from migration to SIGTERM, on a database of its own and with an event for every
- * part, while Node writes what it compiles into `cache` (with it the first event is answered after 150
+ * Runs a bundle once, from migration to SIGTERM, on a database of its own, with an event for every part
+ * and with a collector that takes its traces, while Node writes what it compiles into `cache` (with it the first event is answered after 150
  * ms, without after 175, from the sources after 315). So the build also shows that its result works:
  * a step that fails fails the build.
  *
@@ -29,6 +31,12 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
   const home = mkdtempSync(join(tmpdir(), 'muster-bundle-'));
   const postgres = await startPostgres({ folder: home });
   const port = await freePort();
+  const collector = createServer((request, response) => {
+    request.resume().once('end', () => response.end());
+  }).listen(0, '127.0.0.1');
+  await once(collector, 'listening');
+  let traces = 0;
+  collector.on('request', ({ url }: IncomingMessage) => (traces += Number(url === '/v1/traces')));
   const env = {
     PATH: process.env['PATH'],
     NODE_COMPILE_CACHE: cache,
@@ -37,6 +45,7 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
     HOST: '127.0.0.1',
     PORT: String(port),
     LOG_LEVEL: 'error',
+    OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
   };
   const muster = join(folder, 'src/muster.js');
   try {
@@ -54,11 +63,14 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
     await exercise(`http://127.0.0.1:${port}`, serve).finally(() => serve.kill('SIGTERM'));
     const [code, signal] = (await exit) as [number | null, NodeJS.Signals | null];
     if (code !== 0) throw new Error(`the bundle ended with ${code ?? signal}`);
+    if (traces === 0) throw new Error('the bundle sent no traces');
     // Node lets nobody else read what it wrote; in the image it belongs to root.
     for (const entry of readdirSync(cache, { recursive: true, withFileTypes: true })) {
       chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
     }
   } finally {
+    collector.closeAllConnections();
+    collector.close();
     await postgres.stop();
     for (const left of new Set([postgres.folder, home])) {
       rmSync(left, { recursive: true, force: true });

@@ -174,6 +174,16 @@ export const SETTINGS = {
     fallback: null,
     read: text,
   },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    meaning: "where traces and metrics go (OTLP); other `OTEL_` variables are OpenTelemetry's own",
+    fallback: null,
+    read: url('http:', 'https:'),
+  },
+  OTEL_SERVICE_NAME: {
+    meaning: 'name of this process in traces and metrics',
+    fallback: 'muster',
+    read: text,
+  },
   EXIT_WITH_STDIN: {
     meaning: '`1`: stop when standard input ends, for a parent process that may be killed',
     fallback: '0',

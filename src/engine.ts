@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from './config.ts';
 import type { FunctionDefinition, Log } from './function.ts';
 import { timeoutMs } from './runs/attempt.ts';
@@ -10,6 +11,7 @@ import { Batcher } from './state/batcher.ts';
 import { openDatabase, type Database } from './state/database.ts';
 import { fireDeadlines, pruneDeadlines } from './state/deadlines.ts';
 import { specify } from './state/definition.ts';
+import { countDue } from './state/due.ts';
 import { Filing } from './state/filing.ts';
 import { Marks } from './state/marks.ts';
 import type { Served } from './state/member.ts';
@@ -24,6 +26,8 @@ const PURGE_EVERY_SECONDS = 3600;
 /** Of all processes together one purges; each looks so often whether it is time. */
 const PURGE_LOOK_MS = 60_000;
 const REVIEW_EVERY_MS = 60_000;
+/** How often it is asked whether anything is left to do, while a ping waits for the answer. */
+const SETTLED_EVERY_MS = 250;
 /** A stop waits so long for the sink's answers. */
 const SINK_GRACE_MS = 2_000;
 
@@ -33,6 +37,11 @@ export interface Engine {
   readonly filing: Filing;
   /** Why this process should get no events; null when it should. */
   unready(): string | null;
+  /**
+   * Does what is due at once; resolves when nothing of its functions is running or due in any process,
+   * or after so many milliseconds. Throws Unavailable.
+   */
+  settle(withinMs: number): Promise<void>;
   /** Refuses new events, answers those it has, ends or gives back its runs, closes the database. */
   stop(): Promise<void>;
 }
@@ -194,6 +203,14 @@ async function start(
   return {
     filing,
     unready: () => filing.closed?.message ?? null,
+    async settle(withinMs) {
+      const names = served.map((each) => each.specification.name);
+      for (let until = performance.now() + withinMs; ; await sleep(SETTLED_EVERY_MS)) {
+        if (filing.closed !== null) throw filing.closed;
+        if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
+        for (const loop of [claiming, deadlines, publishing]) loop.poke();
+      }
+    },
     async stop() {
       close(new Unavailable('draining', 'this process is stopping'));
       await Promise.all([deadlines, reviewing, purging, claiming].map((loop) => loop.stop()));

@@ -98,6 +98,8 @@ export interface HandlerContext {
   /** Aborts at time-out, when the lease is lost, and at the end of a shutdown's grace. */
   readonly signal: AbortSignal;
   readonly log: Log;
+  /** Of this attempt, in the form of W3C Trace Context: for calls to other services. Null where nothing is traced. */
+  readonly traceparent: string | null;
 }
 
 /** An event a handler gives back; it is sent after the done-mark is committed, at least once, with a stable id. */

@@ -6,12 +6,16 @@ import type { Definition } from './function.ts';
 import { isOfSets, isProjection } from './functions.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
+import { registerPing } from './intake/ping.ts';
 import type { Count } from './intake/refusal.ts';
 import type { Tokens } from './intake/token.ts';
-import { createMetrics } from './metrics.ts';
-import { startProjections } from './projections.ts';
+import { createLog } from './log.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
 import { placesToPull } from './places.ts';
+import { startProjections } from './projections.ts';
 import { mayPass, unavailable } from './state/database.ts';
+import type { Telemetry } from './telemetry.ts';
+import { signalsOf } from './trace.ts';
 
 /**
  * Serves functions: starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else handles
@@ -19,18 +23,25 @@ import { mayPass, unavailable } from './state/database.ts';
  * when all of that is done.
  */
 export async function serve(config: Config, definitions: readonly Definition[]): Promise<void> {
-  const log = pino({ level: config.LOG_LEVEL }, pino.destination({ dest: 2, sync: true }));
+  const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const metrics = createMetrics();
   const ofSets = definitions.filter(isOfSets);
   const places = placesToPull(config, definitions, log);
-  const engine = await patiently(log, stopped, () => startEngine(config, ofSets, log, metrics));
-  if (engine === null) return;
+  // Both at once: one waits for the database while the other loads.
+  const [telemetry, engine] = await Promise.all([
+    loadTelemetry(config, metrics, log),
+    patiently(log, stopped, () => startEngine(config, ofSets, log, metrics)),
+  ]);
+  if (engine === null) return telemetry?.stop();
   const projections = await patiently(log, stopped, () =>
     startProjections(config, definitions.filter(isProjection), log),
   );
-  if (projections === null) return engine.stop();
+  if (projections === null) {
+    await engine.stop();
+    return telemetry?.stop();
+  }
 
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
@@ -54,6 +65,7 @@ export async function serve(config: Config, definitions: readonly Definition[]):
     requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
   });
   let isStopping = false;
+  registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
     const unready = isStopping
@@ -78,7 +90,20 @@ export async function serve(config: Config, definitions: readonly Definition[]):
   await pulling?.stop();
   await Promise.all([engine.stop(), projections.stop()]);
   await app.close();
+  await telemetry?.stop();
   log.info({}, 'stopped');
+}
+
+/** What OpenTelemetry needs is not small, so it is loaded only where something is to be sent. */
+async function loadTelemetry(
+  config: Config,
+  { registry }: Metrics,
+  log: Logger,
+): Promise<Telemetry | null> {
+  const { traces, metrics } = signalsOf(process.env);
+  if (!traces && !metrics) return null;
+  const { startTelemetry } = await import('./telemetry.ts');
+  return startTelemetry(process.env, config.OTEL_SERVICE_NAME, registry, log);
 }
 
 /**

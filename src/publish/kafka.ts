@@ -1,3 +1,4 @@
+import type { Attributes } from '@opentelemetry/api';
 import { Kafka as KafkaBinding } from 'cloudevents';
 import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs';
 import { toCloudEvent, type Delivery, type Outgoing, type Sink } from './sink.ts';
@@ -27,6 +28,7 @@ interface Item {
  */
 export class KafkaSink implements Sink {
   readonly name: string;
+  readonly attributes: Attributes;
   readonly #kafka: Kafka;
   readonly #topic: string;
   readonly #extensions: Readonly<Record<string, string>>;
@@ -35,6 +37,7 @@ export class KafkaSink implements Sink {
 
   constructor(kafka: Kafka, topic: string, extensions: Readonly<Record<string, string>>) {
     this.name = `topic ${topic}`;
+    this.attributes = { 'messaging.system.name': 'kafka', 'messaging.destination.name': topic };
     this.#kafka = kafka;
     this.#topic = topic;
     this.#extensions = extensions;
@@ -117,9 +120,14 @@ function toMessage(event: Outgoing, extensions: Readonly<Record<string, string>>
   return {
     key: event.key,
     value: event.data,
-    headers: Object.fromEntries(
-      Object.entries(attributes).filter((each): each is [string, string] => each[1] !== undefined),
-    ),
+    headers: {
+      ...Object.fromEntries(
+        Object.entries(attributes).filter(
+          (each): each is [string, string] => each[1] !== undefined,
+        ),
+      ),
+      ...(event.hop && { traceparent: event.hop }),
+    },
   };
 }
 

@@ -1,3 +1,4 @@
+import type { Attributes } from '@opentelemetry/api';
 import { CloudEvent, HTTP } from 'cloudevents';
 import { parseExact } from '../state/exact.ts';
 
@@ -12,13 +13,24 @@ export interface Outgoing {
   readonly time: Date;
   /** JSON text */
   readonly data: string | null;
+  /**
+   * `traceparent` of the run that made it, as the extension of that name: the same in every attempt
+   * (CloudEvents, distributed tracing).
+   */
+  readonly traceparent?: string | null;
+  /** `traceparent` of this attempt, as the header. */
+  readonly hop?: string | null;
 }
 
 /** What became of an event: taken, refused for good, or to be tried again. */
-export type Delivery =
+export type Delivery = (
   | { readonly kind: 'sent' }
   | { readonly kind: 'refused'; readonly error: string }
-  | { readonly kind: 'again'; readonly error: string };
+  | { readonly kind: 'again'; readonly error: string }
+) & {
+  /** Of HTTP, where there was an answer. */
+  readonly status?: number;
+};
 
 /**
  * Where events go. Never throws: what goes wrong is a {@link Delivery}. When `signal` aborts, an event
@@ -26,6 +38,8 @@ export type Delivery =
  */
 export interface Sink {
   readonly name: string;
+  /** What it is in the words of OpenTelemetry's semantic conventions. */
+  readonly attributes?: Attributes;
   send(event: Outgoing, signal: AbortSignal): Promise<Delivery>;
   /** Lets go of connections; nothing is sent any more. */
   close(): Promise<void>;
@@ -40,24 +54,36 @@ const TIMEOUT_MS = 30_000;
  * `K_CE_OVERRIDES`.
  */
 export function httpSink(url: string, extensions: Readonly<Record<string, string>>): Sink {
+  const { hostname, port, protocol } = new URL(url);
   return {
     name: url,
+    attributes: {
+      'messaging.system.name': 'http',
+      'http.request.method': 'POST',
+      'server.address': hostname,
+      'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
+    },
     async send(event, signal) {
       const { headers, body } = HTTP.binary(toCloudEvent(event, extensions));
       try {
         const response = await fetch(url, {
           method: 'POST',
-          headers: headers as Record<string, string>,
+          headers: {
+            ...(headers as Record<string, string>),
+            ...(event.hop && { traceparent: event.hop }),
+          },
           body: (body as string | undefined) ?? null,
           redirect: 'manual',
           signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
         });
         await response.body?.cancel();
-        if (response.ok) return { kind: 'sent' };
-        const error = `${url} answered ${response.status}`;
+        const { status } = response;
+        if (response.ok) return { kind: 'sent', status };
+        const error = `${url} answered ${status}`;
         return {
-          kind: response.status >= 500 || RETRIED.has(response.status) ? 'again' : 'refused',
+          kind: status >= 500 || RETRIED.has(status) ? 'again' : 'refused',
           error,
+          status,
         };
       } catch (error) {
         const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
@@ -101,6 +127,7 @@ export function toCloudEvent(
       datacontenttype: 'application/json',
       data: parseExact(event.data, (digits) => JSON.rawJSON(digits)),
     }),
+    ...(event.traceparent && { traceparent: event.traceparent }),
     ...extensions,
   });
 }

@@ -1,3 +1,4 @@
+import type { SpanContext } from '@opentelemetry/api';
 import { milliseconds } from '../duration.ts';
 import { failpoint } from '../failpoint.ts';
 import type {
@@ -12,6 +13,7 @@ import type {
 import { LSN_BITS, type Served } from '../state/member.ts';
 import type { OutboxEvent, StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
+import { toTraceparent } from '../trace.ts';
 
 /** The attempt took longer than the function allows. */
 export class TimedOut extends Error {
@@ -38,6 +40,7 @@ export interface AttemptOptions {
   /** Of this attempt: aborted when the lease is lost, at the end of a shutdown's grace, and by the time-out. */
   readonly abort: AbortController;
   readonly log: Log;
+  readonly trace: SpanContext | null;
 }
 
 /** Runs the handler once; gives back the events to publish, throws what the handler threw. */
@@ -54,6 +57,7 @@ export async function attempt(options: AttemptOptions): Promise<OutboxEvent[]> {
     attempt: lease.attempt,
     signal,
     log: options.log,
+    traceparent: options.trace === null ? null : toTraceparent(options.trace),
   };
   try {
     // A handler that does not heed its signal is left behind: its transaction is closed, its lease ends.

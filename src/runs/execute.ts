@@ -1,6 +1,8 @@
+import type { SpanContext } from '@opentelemetry/api';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../failpoint.ts';
 import { type FunctionDefinition, type Log, TerminalError } from '../function.ts';
+import { inWords, scalarsOf } from '../log.ts';
 import { isBadValue, type Database } from '../state/database.ts';
 import { HandlerTx } from '../state/handler-tx.ts';
 import type { Served } from '../state/member.ts';
@@ -27,6 +29,8 @@ export interface Ended {
   readonly verdict: Verdict;
   /** Events put into the outbox. */
   readonly events: number;
+  /** The kind of error that ended the attempt, if one did. */
+  readonly failure: string | null;
 }
 
 /** A function with what its runs need to know. */
@@ -47,6 +51,8 @@ export interface ExecuteOptions extends Handling {
   /** Aborts with {@link LeaseLost} or {@link ShutDown}. */
   readonly abort: AbortController;
   readonly log: Log;
+  /** Where the attempt stands in a trace; null where that is not sampled. */
+  readonly trace: SpanContext | null;
 }
 
 /** Runs the handler of one leased run, and commits what became of it. Never rejects. */
@@ -65,19 +71,28 @@ export async function execute(options: ExecuteOptions): Promise<Ended> {
         `given up after ${backoff.attempts} attempts that ended with their process`,
       );
     }
-    const events = await attempt({ ...options, tx, timeoutMs: options.limitMs, log });
+    const events = await attempt({
+      ...options,
+      tx,
+      timeoutMs: options.limitMs,
+      log: ofHandler(log),
+    });
     failpoint('before-done');
-    if (await conclude(options, events, tx, log)) return { verdict: 'done', events: events.length };
+    if (await conclude(options, events, tx, log)) {
+      return { verdict: 'done', events: events.length, failure: null };
+    }
     log.warn({}, 'another pod took this run over; nothing of this attempt was committed');
-    return { verdict: 'fenced', events: 0 };
+    return { verdict: 'fenced', events: 0, failure: null };
   } catch (error) {
     await tx.abandon();
-    return { verdict: await giveUp(options, error, log), events: 0 };
+    const verdict = await giveUp(options, error, log);
+    const failed = verdict === 'again' || verdict === 'failed';
+    return { verdict, events: 0, failure: failed ? kindOf(error) : null };
   }
 }
 
 async function giveUp(
-  { runs, lease, backoff }: ExecuteOptions,
+  { runs, lease, backoff, trace }: ExecuteOptions,
   error: unknown,
   log: Log,
 ): Promise<Verdict> {
@@ -87,20 +102,20 @@ async function giveUp(
     return 'released';
   }
   const waitMs = error instanceof TerminalError ? null : waitAfter(lease.attempt, backoff);
-  const fields = { attempt: lease.attempt, waitMs, error: describe(error) };
+  const fields = { attempt: lease.attempt, waitMs, error: inWords(error) };
   log.warn(fields, waitMs === null ? 'run failed for good' : 'attempt failed');
-  await insist(() => runs.fail(lease, fields.error, waitMs), log);
+  await insist(() => runs.fail(lease, describe(error), waitMs, trace), log);
   return waitMs === null ? 'failed' : 'again';
 }
 
 /** Commits the handler's writes, events and the done-mark together; false if the run is no longer held. */
 async function conclude(
-  { runs, completer, lease }: ExecuteOptions,
+  { runs, completer, lease, trace }: ExecuteOptions,
   events: readonly OutboxEvent[],
   tx: HandlerTx,
   log: Log,
 ): Promise<boolean> {
-  const finished = { lease, events };
+  const finished = { lease, events, trace };
   if (tx.isOpen) {
     try {
       return await tx.commit((client) => runs.finishIn(client, finished));
@@ -130,7 +145,7 @@ export async function insist<T>(work: () => Promise<T>, log: Log): Promise<T> {
       return await work();
     } catch (error) {
       if (isBadValue(error)) throw error;
-      log.warn({ error: describe(error) }, 'the database does not answer; trying again');
+      log.warn({ error: inWords(error) }, 'the database does not answer; trying again');
       await sleep(wait);
     }
   }
@@ -143,6 +158,20 @@ function describe(error: unknown): string {
   } catch {
     return `the handler threw ${typeof error} that can't be written as text`;
   }
+}
+
+/** A word of few for what a handler threw. */
+function kindOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
+
+/** What a handler logs: fields of its own choice under one name, none of which can hold a row. */
+function ofHandler(log: Log): Log {
+  return {
+    info: (fields, message) => log.info({ handler: scalarsOf(fields) }, message),
+    warn: (fields, message) => log.warn({ handler: scalarsOf(fields) }, message),
+    error: (fields, message) => log.error({ handler: scalarsOf(fields) }, message),
+  };
 }
 
 function withFields(log: Log, fields: object): Log {

@@ -1,8 +1,10 @@
-import type { Outgoing, Sink } from '../publish/sink.ts';
+import type { Delivery, Outgoing, Sink } from '../publish/sink.ts';
 import type { Database } from '../state/database.ts';
 import type { Served } from '../state/member.ts';
 import { claimOutbox, settleOutbox, type DueEvent, type Settlement } from '../state/outbox.ts';
 import { failpoint } from '../failpoint.ts';
+import { contextOf, endFailed, sendSpan } from '../spans.ts';
+import { toTraceparent } from '../trace.ts';
 import { waitAfter, type Backoff } from './retry.ts';
 
 const BATCH = 64;
@@ -58,34 +60,40 @@ export class Publisher {
   }
 
   async #send(event: DueEvent): Promise<Settlement> {
-    const outgoing: Outgoing = {
+    const { id, trace } = event;
+    const source = `/muster/${this.#names.get(event.function)}`;
+    const { sink } = this.#options;
+    const span = sendSpan(event, source, sink.attributes);
+    const context = contextOf(span);
+    const delivery = await this.#deliver({
       id: event.eventId,
       key: event.key,
-      source: `/muster/${this.#names.get(event.function)}`,
+      source,
       type: event.type,
       subject: event.subject,
       time: event.createdAt,
       data: event.data,
-    };
-    const { id } = event;
+      traceparent: trace === null ? null : toTraceparent(trace),
+      hop: context === null ? null : toTraceparent(context),
+    });
+    const status = { 'http.response.status_code': delivery.status };
+    if (delivery.kind === 'sent') {
+      span?.setAttributes(status).end();
+      return { id, kind: 'sent' };
+    }
+    endFailed(span, String(delivery.status ?? delivery.kind), status);
+    const { kind, error } = delivery;
+    return kind === 'refused'
+      ? { id, kind: 'failed', error }
+      : { id, kind, error, waitMs: waitAfter(event.attempts, BACKOFF)! };
+  }
+
+  async #deliver(outgoing: Outgoing): Promise<Delivery> {
     try {
-      const delivery = await this.#options.sink.send(outgoing, this.#hurry.signal);
-      switch (delivery.kind) {
-        case 'sent':
-          return { id, kind: 'sent' };
-        case 'refused':
-          return { id, kind: 'failed', error: delivery.error };
-        case 'again':
-          return {
-            id,
-            kind: 'again',
-            error: delivery.error,
-            waitMs: waitAfter(event.attempts, BACKOFF)!,
-          };
-      }
+      return await this.#options.sink.send(outgoing, this.#hurry.signal);
     } catch (error) {
       // an event that can't be written as a CloudEvent (its type or subject): no retry can mend it
-      return { id, kind: 'failed', error: String(error) };
+      return { kind: 'refused', error: String(error) };
     }
   }
 }

@@ -8,6 +8,7 @@ import type { Database } from '../state/database.ts';
 import type { Served } from '../state/member.ts';
 import type { Runs, StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
+import { contextOf, endFailed, runSpan, within } from '../spans.ts';
 import { timeoutMs } from './attempt.ts';
 import { Completer } from './completer.ts';
 import { execute, insist, LeaseLost, ShutDown, type Handling, type Verdict } from './execute.ts';
@@ -202,14 +203,21 @@ export class Runner implements Slots {
     const { abort } = this.#running.get(nameOf(lease))!;
     if (this.#draining) abort.abort(new ShutDown('the process stops'));
     const startedAt = performance.now();
-    const { verdict, events } = await execute({
-      ...this.#options,
-      ...handling,
-      completer: this.#completer,
-      lease,
-      members,
-      abort,
-    });
+    const span = runSpan(handling.definition.name, lease, members);
+    const { verdict, events, failure } = await within(span, () =>
+      execute({
+        ...this.#options,
+        ...handling,
+        completer: this.#completer,
+        lease,
+        members,
+        abort,
+        trace: contextOf(span),
+      }),
+    );
+    span?.setAttributes({ 'muster.verdict': verdict, 'muster.events': events });
+    if (failure === null) span?.end();
+    else endFailed(span, failure);
     const seconds = (performance.now() - startedAt) / 1000;
     this.#options.onVerdict(handling.definition.name, verdict, seconds, events);
     this.#running.delete(nameOf(lease));

@@ -1,9 +1,10 @@
 import type { Origin } from './change.ts';
-import { isBadValue, unavailable } from './database.ts';
+import { isBadValue, sqlState, unavailable } from './database.ts';
 import { isNewer, type MemberRow } from './member.ts';
 import { Unavailable, type Outcome } from './outcome.ts';
 import type { Filed, Lease, Store } from './store.ts';
 import { failpoint } from '../failpoint.ts';
+import { batchSpan, endFailed } from '../spans.ts';
 
 /** Larger batches only add latency: 64 events 0.44x, 256 1.00x, 1024 0.75x. */
 const MAX_EVENTS = 256;
@@ -132,18 +133,23 @@ export class Batcher {
 
   /** Files a batch; where Postgres refuses a value, files its halves, down to the culprit, and parks that. */
   async #write(batch: readonly Item[]): Promise<void> {
+    const rows = newestRows(batch);
+    const span = batchSpan(batch, rows.length);
     const reserved = this.#slots.reserve();
     let leases: readonly Lease[] = [];
     try {
       failpoint('before-commit');
-      const filed = await this.#store.file(newestRows(batch), reserved);
+      const filed = await this.#store.file(rows, reserved);
       failpoint('after-commit');
+      span?.setAttributes({ 'muster.rows.filed': filed.filed }).end();
       leases = filed.leases;
       this.#options.onFiled(filed, batch.length);
       const undecided = new Set(filed.undecided.map((each) => each.join('/')));
       for (const item of batch)
         item.resolve({ kind: isIn(undecided, item) ? 'undecided' : 'filed' });
     } catch (error) {
+      const state = sqlState(error) ?? undefined;
+      endFailed(span, state ?? 'unavailable', { 'db.response.status_code': state });
       if (isBadValue(error)) await this.#divide(batch, error as Error);
       else this.#refuse(batch, unavailable(error));
     } finally {

@@ -1,6 +1,7 @@
 /**
  * What intake hands to state: one row-level change, whatever road it came by.
  */
+import type { Span } from '@opentelemetry/api';
 
 /** Stands for a value the source did not send (an unchanged TOASTed column). */
 export const UNAVAILABLE: unique symbol = Symbol('unavailable');
@@ -17,6 +18,8 @@ export interface Origin {
   readonly attributes: Readonly<Record<string, string>>;
   readonly contentType: string | null;
   readonly body: Uint8Array;
+  /** Of its intake, where that is traced. */
+  readonly span?: Span;
 }
 
 export interface RowChange {

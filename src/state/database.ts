@@ -16,6 +16,9 @@ const PINNED = [
 ];
 const COMMON = ['synchronous_commit=on', 'default_transaction_isolation=read\\ committed'];
 
+/** Connections of a process for claims, done-marks, leases, timers and the outbox. */
+export const CONTROL_CONNECTIONS = 5;
+
 /** Between the statements of a chunk there is nothing but computing. */
 const CHUNK_IDLE_MS = 10_000;
 
@@ -74,7 +77,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   const queryMs = options.statementTimeoutMs + 5_000;
   const pools = {
     writers: pool('writer', options.writers, queryMs, [...PINNED, limit]),
-    control: pool('control', 5, queryMs, [...PINNED, limit]),
+    control: pool('control', CONTROL_CONNECTIONS, queryMs, [...PINNED, limit]),
     handlers: pool(
       'handler',
       options.handlers,

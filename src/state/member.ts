@@ -1,6 +1,8 @@
 import { UNAVAILABLE, type Row, type RowChange } from './change.ts';
 import type { PartSpecification, Specification } from './definition.ts';
 import type { Scalar } from '../function.ts';
+import { contextOf } from '../spans.ts';
+import { toBytea } from '../trace.ts';
 
 /** One row of the filing statement: what a change says about one part of one function. */
 export interface MemberRow {
@@ -20,6 +22,8 @@ export interface MemberRow {
    * what does, and `true` behind them where the column decides
    */
   readonly holes: string | null;
+  /** Where its event stands in a trace, for `bytea`; null where that is not sampled. */
+  readonly trace: string | null;
 }
 
 /** A function as this process serves it, with what registration gave it. */
@@ -56,6 +60,8 @@ export function toMemberRows(
   const { specification } = served;
   const version = change.op === 'r' ? 0n : (BigInt(epoch) << LSN_BITS) | (change.lsn ?? 0n);
   const live = !(change.snapshot === 'initial' && specification.history === 'skip');
+  const context = contextOf(change.origin.span);
+  const trace = context === null ? null : toBytea(context);
   const rows: MemberRow[] = [];
   const remembered: MemberRow[] = [];
   for (const part of specification.parts) {
@@ -68,6 +74,7 @@ export function toMemberRows(
       version,
       at: change.at,
       live,
+      trace,
     };
     if (change.op === 'd') {
       rows.push({ ...facts, key: null, held: false, columns: null, holes: null });
@@ -88,7 +95,7 @@ export function toMemberRows(
 export function toMemberRow(
   row: Row,
   part: PartSpecification,
-  facts: Pick<MemberRow, 'function' | 'lane' | 'id' | 'version' | 'at' | 'live'>,
+  facts: Pick<MemberRow, 'function' | 'lane' | 'id' | 'version' | 'at' | 'live' | 'trace'>,
   sources: Readonly<Record<string, Versioned>> = {},
 ): MemberRow {
   const key = textOf(row, part.key, 'key');

@@ -1,11 +1,7 @@
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
-
-/** Taken for the whole run, so that twenty jobs started at once do the work of one. */
-export const MIGRATION_LOCK = 0x6d757374;
-const OLDEST_SERVER = 180_000;
+import { MIGRATION_LOCK, migrationsOf, OLDEST_SERVER } from './migrations.ts';
 
 const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -20,12 +16,9 @@ export async function migrate(url: string, functions: readonly string[]): Promis
   try {
     await requireServer(client);
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
-    const applied = await apply(client, new URL('migrations/', import.meta.url), 'migration');
-    for (const name of functions) {
-      const folder = new URL(`../../functions/${name}/migrations/`, import.meta.url);
-      if (existsSync(folder)) {
-        applied.push(...(await apply(client, folder, `migration_${name.replaceAll('-', '_')}`)));
-      }
+    const applied: string[] = [];
+    for (const { folder, table } of migrationsOf(functions)) {
+      applied.push(...(await apply(client, folder, table)));
     }
     return applied;
   } finally {
@@ -33,7 +26,6 @@ export async function migrate(url: string, functions: readonly string[]): Promis
   }
 }
 
-/** RETURNING old and new, which the filing statement rests on, came with PostgreSQL 18. */
 async function requireServer(client: pg.Client): Promise<void> {
   const { rows } = await client.query<{ number: string; version: string }>(
     `select current_setting('server_version_num') as number, current_setting('server_version') as version`,

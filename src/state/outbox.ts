@@ -1,3 +1,5 @@
+import type { SpanContext } from '@opentelemetry/api';
+import { fromHex } from '../trace.ts';
 import type { Database } from './database.ts';
 import { sql } from './sql.ts';
 
@@ -17,6 +19,8 @@ export interface DueEvent {
   /** This attempt included. */
   readonly attempts: number;
   readonly createdAt: Date;
+  /** Of the run that made it, if that was sampled. */
+  readonly trace: SpanContext | null;
 }
 
 /** What became of an attempt to send an event. */
@@ -38,13 +42,17 @@ export async function claimOutbox(
   seconds: number,
 ): Promise<DueEvent[]> {
   for (;;) {
-    const { rows } = await database.control.query<DueEvent & { lookedAt: number }>({
+    const { rows } = await database.control.query<
+      Omit<DueEvent, 'trace'> & { lookedAt: number; trace: string | null }
+    >({
       ...CLAIM_OUTBOX,
       values: [functions, limit, seconds, pod],
     });
     // without an event there is one row, that says how many were looked at and put off
     const due = rows.filter((row) => row.id !== null);
-    if (due.length > 0 || rows[0]!.lookedAt === 0) return due;
+    if (due.length > 0 || rows[0]!.lookedAt === 0) {
+      return due.map((row) => ({ ...row, trace: row.trace === null ? null : fromHex(row.trace) }));
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import pg from 'pg';
-import { MIGRATION_LOCK } from './migrate.ts';
+import { MIGRATION_LOCK } from './migrations.ts';
 
 export const ROLES = ['muster_intake', 'muster_run', 'muster_read', 'muster_keda'] as const;
 

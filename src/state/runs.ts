@@ -1,4 +1,6 @@
+import type { SpanContext } from '@opentelemetry/api';
 import type pg from 'pg';
+import { fromHex, toBytea } from '../trace.ts';
 import type { Database } from './database.ts';
 import { transaction } from './database.ts';
 import { parseExact } from './exact.ts';
@@ -18,6 +20,8 @@ export interface OutboxEvent {
 export interface FinishedRun {
   readonly lease: Lease;
   readonly events: readonly OutboxEvent[];
+  /** Where the run stands in a trace, if that is sampled. */
+  readonly trace?: SpanContext | null;
 }
 
 /** A row of a set, as the handler gets it. */
@@ -30,6 +34,8 @@ export interface StoredMember {
   /** Integers beyond 2^53 are `bigint`. */
   readonly columns: Record<string, unknown>;
   readonly since: Date;
+  /** Of the event that brought the row, if that was sampled. */
+  readonly trace: SpanContext | null;
 }
 
 /** What `muster.fence` raises. */
@@ -90,7 +96,7 @@ export class Runs {
 
   async loadMembers(leases: readonly Lease[]): Promise<StoredMember[]> {
     const { rows } = await this.#database.control.query<
-      Omit<StoredMember, 'columns'> & { columns: string }
+      Omit<StoredMember, 'columns' | 'trace'> & { columns: string; trace: string | null }
     >({
       ...LOAD_MEMBERS,
       values: [leases.map((each) => each.function), leases.map((each) => each.key)],
@@ -98,12 +104,15 @@ export class Runs {
     return rows.map((row) => ({
       ...row,
       columns: parseExact(row.columns, BigInt) as Record<string, unknown>,
+      trace: row.trace === null ? null : fromHex(row.trace),
     }));
   }
 
   /** Marks runs done and puts their events into the outbox; gives back which of them this pod still held. */
   async finish(runs: readonly FinishedRun[]): Promise<Set<FinishedRun>> {
-    const events = runs.flatMap((run, i) => run.events.map((event) => ({ ...event, n: i + 1 })));
+    const events = runs.flatMap((run, i) =>
+      run.events.map((event) => ({ ...event, n: i + 1, trace: byteaOf(run) })),
+    );
     const result = await this.#database.control.query<{ n: number }>({
       ...FINISH_RUNS,
       values: [
@@ -113,6 +122,7 @@ export class Runs {
         events.map((event) => event.type),
         events.map((event) => event.subject),
         events.map((event) => event.data),
+        events.map((event) => event.trace),
       ],
     });
     return new Set(result.rows.map((row) => runs[row.n - 1]!));
@@ -122,7 +132,8 @@ export class Runs {
    * The same for one run, as the last statements of its handler's transaction, sent at once. Rejects
    * with SQLSTATE {@link FENCED} if this pod no longer held it.
    */
-  async finishIn(client: pg.ClientBase, { lease, events }: FinishedRun): Promise<void> {
+  async finishIn(client: pg.ClientBase, run: FinishedRun): Promise<void> {
+    const { lease, events } = run;
     const { function: fn, key, token } = lease;
     const sent: Promise<unknown>[] = [];
     if (events.length > 0) {
@@ -132,7 +143,7 @@ export class Runs {
         events.map((event) => event.subject),
         events.map((event) => event.data),
       ];
-      sent.push(client.query({ ...SEND_EVENTS, values: [fn, key, ...columns] }));
+      sent.push(client.query({ ...SEND_EVENTS, values: [fn, key, ...columns, byteaOf(run)] }));
     }
     sent.push(client.query({ ...FINISH_RUN, values: [fn, key, token] }));
     // The first that failed says why; what came behind it only says that the transaction is aborted.
@@ -142,7 +153,12 @@ export class Runs {
   }
 
   /** Lets a run rest for so many milliseconds, or for good; false if this pod no longer held it. */
-  async fail(lease: Lease, error: string, waitMs: number | null): Promise<boolean> {
+  async fail(
+    lease: Lease,
+    error: string,
+    waitMs: number | null,
+    trace: SpanContext | null = null,
+  ): Promise<boolean> {
     const result = await this.#database.control.query({
       ...FAIL_RUN,
       values: [
@@ -151,6 +167,7 @@ export class Runs {
         lease.token,
         waitMs,
         error.replaceAll('\0', '\\0').slice(0, 2000),
+        trace && toBytea(trace),
       ],
     });
     return result.rowCount === 1;
@@ -208,6 +225,10 @@ export class Runs {
     );
     return result.rowCount ?? 0;
   }
+}
+
+function byteaOf({ trace }: FinishedRun): string | null {
+  return trace ? toBytea(trace) : null;
 }
 
 interface LeaseRow {

@@ -138,6 +138,7 @@ export class Store {
       again.map((set) => set.key),
       this.#pod(),
       slots,
+      rows.some((row) => row.trace !== null) ? rows.map((row) => row.trace) : [],
     ];
   }
 }

@@ -57,6 +57,7 @@ export async function* deletesBelow(
         live: true,
         columns: null,
         holes: null,
+        trace: null,
       }));
       after = rows.at(-1)!.id;
     }

@@ -69,6 +69,7 @@ export class Fighter {
     if (contender.store === 'unversioned') await database.query(UNVERSIONED_SCHEMA);
     const start: Start = { ...contender, url: url.href, port: await freePort() };
     const child = fork(CONTENDER, [JSON.stringify(start)], {
+      env: { ...process.env, ...contender.env },
       execArgv: [
         '--disable-warning=ExperimentalWarning',
         ...(process.env['BENCH_ARGV']?.split(' ') ?? []),
@@ -110,7 +111,8 @@ export class Fighter {
   async #run(order: Order): Promise<Seen> {
     if (this.contender.road === 'http') {
       const { inFlight, seconds, from } = order;
-      const request = (n: number) => requestOf(n, this.contender.workload);
+      const { workload, traceparent } = this.contender;
+      const request = (n: number) => requestOf(n, workload, traceparent);
       return posters(this.#port, inFlight, seconds, from, request);
     }
     this.#child.send(order);

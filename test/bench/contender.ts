@@ -30,6 +30,10 @@ export interface Contender {
   readonly workload: Workload;
   /** Those that write, two unless given. */
   readonly connections?: number;
+  /** Of its process, beside what the bench sets. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Whether its requests come with a `traceparent`, and of which kind. */
+  readonly traceparent?: 'sampled' | 'unsampled';
 }
 
 export interface Start extends Contender {

@@ -135,7 +135,7 @@ function rate({ answered, seconds }: Cell): number {
   return answered / seconds;
 }
 
-function ratio(a: Measured, b: Measured, inFlight: number): number {
+export function ratio(a: Measured, b: Measured, inFlight: number): number {
   return rate(median(a, inFlight)) / rate(median(b, inFlight));
 }
 

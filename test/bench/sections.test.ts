@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import type { SectionResult } from './section.ts';
 
 const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
-/** Not `cold`, which builds the bundle, nor `road`, which needs Java: other tests do. */
+/** Neither `cold` nor `telemetry`, which build the bundle, nor `road`, which needs Java: other tests do. */
 const SECTIONS = ['hot', 'jobs', 'growth', 'recovery', 'poll'];
 
 test(

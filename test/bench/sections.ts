@@ -24,6 +24,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   growth: async () => (await import('./growth.ts')).measureGrowth,
   recovery: async () => (await import('./recovery.ts')).measureRecovery,
   poll: async () => (await import('./poll.ts')).measurePoll,
+  telemetry: async () => (await import('./telemetry.ts')).measureTelemetry,
   road: async () => (await import('./road.ts')).measureRoad,
 };
 

@@ -8,12 +8,12 @@ const MEMBERS = `m as (
   insert into muster.member as m (function, lane, id, key, held, columns)
   select c.function, c.lane, c.id, c.key, c.held, c.columns
   from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
-              $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[])
-         as c (function, lane, id, version, at, key, held, live, columns, holes)
+              $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[], $17::bytea[])
+         as c (function, lane, id, version, at, key, held, live, columns, holes, trace)
   where (select is_current from current)
   order by c.function, c.lane, c.id collate "C"
   on conflict (function, lane, id) do nothing
-  returning m.function, m.lane, null::text as old_key, false as old_live,
+  returning m.function, m.lane, m.id, false as undecided, null::text as old_key, false as old_live,
             case when new.held then new.key end as new_key, true as new_live
 ),
 moves as (`;

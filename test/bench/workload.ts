@@ -128,7 +128,11 @@ const HEAD = [
 ].join('\r\n');
 
 /** Event `n` as the bytes of a KafkaSource's request, all of them ASCII. */
-export function requestOf(n: number, workload: Workload): string {
+export function requestOf(
+  n: number,
+  workload: Workload,
+  traceparent?: 'sampled' | 'unsampled',
+): string {
   const { lsn, at, row } = changeOf(n, workload);
   const position = Number(lsn);
   const body = JSON.stringify({
@@ -158,5 +162,10 @@ export function requestOf(n: number, workload: Workload): string {
     ts_us: at * 1000,
     ts_ns: at * 1_000_000,
   });
-  return `${HEAD}\r\nce-id: partition:0/offset:${n}\r\nce-subject: partition:0#${n}\r\nce-knativekafkaoffset: ${n}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+  const id = n.toString(16).padStart(16, '0');
+  const trace =
+    traceparent === undefined
+      ? ''
+      : `\r\ntraceparent: 00-0193b004${id}a1b2c3d4-c${id.slice(1)}-0${traceparent === 'sampled' ? 1 : 0}`;
+  return `${HEAD}${trace}\r\nce-id: partition:0/offset:${n}\r\nce-subject: partition:0#${n}\r\nce-knativekafkaoffset: ${n}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
 }

@@ -17,7 +17,10 @@ const COMMANDS = {
   'epoch bump': ['postgres'],
 } as const;
 
-const HELP = ['', ...[...Object.keys(COMMANDS), 'send', 'tail'].map((each) => `${each} `)];
+const HELP = [
+  '',
+  ...[...Object.keys(COMMANDS), 'send', 'tail', 'doctor'].map((each) => `${each} `),
+];
 /** Those whose name says how they are called. */
 const WITHOUT_EXAMPLE = new Set(['', 'serve ', 'pause ', 'resume ']);
 
@@ -42,6 +45,11 @@ test.for([
   ['retry recordings x --all', 'muster: name the key of a set, or say --all'],
   ['parked one', "muster: id must be a whole number of 1 or more, not 'one'"],
   ['redeliver --dead-letters dead', 'muster: --dead-letters needs --brokers, or KAFKA_BROKERS'],
+  ['doctor --pods some', "muster: --pods must be a whole number of 1 or more, not 'some'"],
+  [
+    'doctor --source mysql://db/app',
+    'muster: --source must be a URL that begins with postgres:// or postgresql://',
+  ],
   ['epoch', 'Usage: muster epoch'],
   ['epoch bump', "error: missing required argument 'source'"],
 ] as const)(

@@ -1,7 +1,7 @@
 import { createHmac, type webcrypto } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { exportSPKI, importJWK } from 'jose';
-import { expect } from 'vitest';
+import { expect, onTestFinished, vi } from 'vitest';
 import { Issuer, type IssuerOptions } from '../../src/intake/issuer.ts';
 import { Tokens } from '../../src/intake/token.ts';
 import { AUDIENCE, startIssuer, SUBJECT, type TestIssuer } from '../support/issuer.ts';
@@ -323,4 +323,15 @@ test('an issuer whose certificate another authority made is not believed', async
     expect(answer).toMatchObject({ status: 503, reason: 'issuer-unavailable' });
   }
   expect(issuer.asked).toEqual([]);
+});
+
+test('a token that was taken is refused once it has expired', async ({ serve }) => {
+  const issuer = await startIssuer();
+  const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
+  vi.useFakeTimers({ toFake: ['Date'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const token = await issuer.sign({ exp: seconds() + 60 });
+  expect((await server.post(CHANGE, bearer(token))).status).toBe(204);
+  vi.setSystemTime(Date.now() + 120_000);
+  expect(await server.post(CHANGE, bearer(token))).toMatchObject({ status: 401 });
 });

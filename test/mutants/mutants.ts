@@ -65,8 +65,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'versions are not compared',
     file: STATE,
-    find: '  if not muster.newer(b.version, b.at, a.version, a.at) then\n',
-    replace: '  if false then\n',
+    find: '  if not muster.newer(b.version, b.at, a.version, a.at)\n',
+    replace: '  if false\n',
     tests: ['test/state/arrival.test.ts', 'test/state/model.test.ts'],
   },
   {
@@ -122,8 +122,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the handler's writes commit without the done-mark",
     file: 'src/state/handler-tx.ts',
-    find: "await client.query(held ? 'commit' : 'rollback');",
-    replace: "await client.query('commit');",
+    find: "Promise.allSettled([last(client), client.query('commit')])",
+    replace: "Promise.allSettled([Promise.resolve(), client.query('commit')])",
     tests: ['test/runs/fence.test.ts'],
   },
   {
@@ -173,9 +173,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the purge forgets the done marker',
     file: 'src/state/sql/purge-sets.sql',
-    find: 'select count(*)::int as members from gone;',
+    find: 'select count(*)::int as members from locked;',
     replace:
-      ', marker as (delete from muster.run r using unnest($2::text[]) as old (key) where r.function = $1 and r.key = old.key)\nselect count(*)::int as members from gone;',
+      ', marker as (delete from muster.run r using unnest($2::text[]) as old (key) where r.function = $1 and r.key = old.key)\nselect count(*)::int as members from locked;',
     tests: ['test/state/purge.test.ts'],
   },
   {
@@ -184,6 +184,27 @@ export const MUTANTS: readonly Mutant[] = [
     find: "return /^(21|22|23|54)/.test(sqlState(error) ?? '');",
     replace: 'return error instanceof Error;',
     tests: ['test/chaos/faults.test.ts'],
+  },
+  {
+    name: 'a log line may hold whatever it is given',
+    file: 'src/log.ts',
+    find: 'if (FIELDS.has(name)) kept[name] = value;',
+    replace: 'if (true) kept[name] = value;',
+    tests: ['test/log.test.ts'],
+  },
+  {
+    name: 'a handler logs the row it was given',
+    file: 'src/log.ts',
+    find: 'return [name, isScalar ? value : `(${typeof value})`];',
+    replace: 'return [name, value];',
+    tests: ['test/telemetry/privacy.test.ts'],
+  },
+  {
+    name: 'spans are not sent before the process ends',
+    file: 'src/main.ts',
+    find: '  await telemetry?.stop();\n  log.info',
+    replace: '  log.info',
+    tests: ['test/telemetry/spans.test.ts'],
   },
   {
     name: 'a chunk is applied wherever the position is',

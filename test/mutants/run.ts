@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MUTANTS, type Mutant } from './mutants.ts';
+import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { PROCESS_MUTANTS } from './process.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
@@ -37,7 +38,7 @@ type Run =
   | { readonly kind: 'failed'; readonly failed: readonly string[] };
 
 function main(words: readonly string[]): void {
-  const mutants = [...MUTANTS, ...PROCESS_MUTANTS].filter(
+  const mutants = [...MUTANTS, ...NEIGHBOUR_MUTANTS, ...PROCESS_MUTANTS].filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
   );
   for (const mutant of mutants) requireText(mutant);

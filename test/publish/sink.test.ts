@@ -15,6 +15,9 @@ test('integers beyond 2^53 are sent with the digits the handler gave', async () 
     data,
   };
   const { signal } = new AbortController();
-  expect(await httpSink(server.url, {}).send(event, signal)).toEqual({ kind: 'sent' });
+  expect(await httpSink(server.url, {}).send(event, signal)).toEqual({
+    kind: 'sent',
+    status: 202,
+  });
   expect(server.bodies).toEqual([data]);
 });

@@ -79,9 +79,10 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
   const sink = sinkOn(address, topic, { region: 'eu1' });
   const data = '{"id":9007199254740993,"name":"Zoë"}';
   const key = '["r","[0,60)"]';
-  expect(await sink.send(eventOf('pair/x/1/0', { key, data, subject: 'Zoë' }), signal)).toEqual({
-    kind: 'sent',
-  });
+  const trace = '00-0af7651916cd43dd8448eb211c80319c';
+  const [traceparent, hop] = [`${trace}-b7ad6b7169203331-01`, `${trace}-2ae06a0479943b0f-01`];
+  const event = eventOf('pair/x/1/0', { key, data, subject: 'Zoë', traceparent, hop });
+  expect(await sink.send(event, signal)).toEqual({ kind: 'sent' });
   expect(await sink.send(eventOf('pair/x/1/1', { data: null }), signal)).toEqual({ kind: 'sent' });
 
   const records = await recordsOf(address, topic);
@@ -97,6 +98,8 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
     ce_subject: 'Zoë',
     ce_time: '2026-11-21T12:00:00.000Z',
     ce_region: 'eu1',
+    ce_traceparent: traceparent,
+    traceparent: hop,
   });
   expect(bare!.message.value).toBeNull();
   expect(textOf(bare!.message.headers)).not.toHaveProperty('content-type');
@@ -107,6 +110,7 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
     id: 'pair/x/1/0',
     source: '/muster/pair',
   });
+  expect(headers).toMatchObject({ 'ce-traceparent': traceparent, traceparent: hop });
 });
 
 test('the events of many sets arrive once, in order in each set', async ({ road, db }) => {

@@ -55,7 +55,7 @@ test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
     expect(await tail(login(broker, mechanism), broker.sasl, topic)).toEqual({
       code: 0,
       stdout: '0:0\tnull\tsecret\n',
-      stderr: expect.not.stringContaining(PASSWORD) as string,
+      stderr: expect.stringMatching(/^(kafka: .*\n)*$/) as string,
     });
   },
 );
@@ -149,3 +149,23 @@ test.for(Object.entries(REFUSED))(
     expect(stderr).not.toContain(Buffer.from(PASSWORD).toString('base64'));
   },
 );
+
+test.for([
+  ['the right login', {}, /^ {2}✓ reachable: 1 broker\n/m],
+  [
+    'a wrong password',
+    { KAFKA_PASSWORD: 'canary' },
+    /^ {2}✗ reachable: .*[Aa]uthentication.*\n {6}set KAFKA_SASL_MECHANISM, /m,
+  ],
+  [
+    'no authority to know it by',
+    { KAFKA_CA_FILE: '' },
+    /^ {2}✗ reachable: .*certificate.*\n {6}set KAFKA_TLS=1 and KAFKA_CA_FILE/m,
+  ],
+] as const)('the doctor tells %s', async ([, more, expected], { road }) => {
+  const broker = await brokerOf(road);
+  const env = { ...login(broker, 'plain'), ...more };
+  const { stdout } = await muster(env, ['doctor', '--no-cluster', '--brokers', broker.sasl]);
+  expect(stdout).toMatch(expected);
+  expect(stdout).not.toContain('canary');
+});

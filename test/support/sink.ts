@@ -8,6 +8,8 @@ export interface TestSink {
   /** `ce-id` of what was posted, in order, whatever was answered. */
   readonly ids: string[];
   readonly bodies: string[];
+  /** `traceparent` of each: as an attribute of the event, and of the request. */
+  readonly traceparents: { extension: unknown; header: unknown }[];
   /** The status to answer with; null: the answer never comes. */
   answer: (id: string) => number | null;
 }
@@ -20,6 +22,11 @@ export async function sinkServer(): Promise<TestSink> {
       const id = String(request.headers['ce-id']);
       sink.ids.push(id);
       sink.bodies.push(body);
+      const { headers } = request;
+      sink.traceparents.push({
+        extension: headers['ce-traceparent'],
+        header: headers['traceparent'],
+      });
       const status = sink.answer(id);
       if (status !== null) response.writeHead(status).end();
     });
@@ -37,6 +44,7 @@ export async function sinkServer(): Promise<TestSink> {
     url: `http://127.0.0.1:${port}/`,
     ids: [],
     bodies: [],
+    traceparents: [],
     answer: () => 202,
   };
   return sink;

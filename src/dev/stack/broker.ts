@@ -1,7 +1,7 @@
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Kafka, logLevel } from 'kafkajs';
+import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { freePort } from '../free-port.ts';
 import type { Installation } from './install.ts';
 import { Jvm } from './jvm.ts';
@@ -59,7 +59,9 @@ export class Broker {
     const admin = new Kafka({ brokers: [this.address], logLevel: logLevel.NOTHING }).admin();
     await admin.connect();
     try {
-      await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true });
+      await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
+      // kafkajs' own wait fails where a topic that was just made is not known yet
+      while (!(await hasLeaders(admin, topic))) await sleep(50);
     } finally {
       await admin.disconnect();
     }
@@ -76,6 +78,16 @@ export class Broker {
 
   stop(): Promise<void> {
     return this.#jvm.stop();
+  }
+}
+
+async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+    return topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0));
+  } catch (error) {
+    if ((error as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION') return false;
+    throw error;
   }
 }
 

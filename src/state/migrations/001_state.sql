@@ -82,6 +82,7 @@ create table muster.member (
   columns  jsonb,
   holes    jsonb,                      -- columns the source did not send: column -> [version, at] of what fills it, 0 = nothing; and true where it decides
   since    timestamptz not null,       -- in this set since; not held: newest version known since
+  trace    bytea,                      -- trace id and span id of the event, if it was sampled
   primary key (function, lane, id)
 ) with (fillfactor = 80);
 create index member_key on muster.member (function, key) where key is not null;
@@ -164,7 +165,8 @@ create table muster.outbox (
   attempts   int not null default 0,
   sent_at    timestamptz,
   failed_at  timestamptz,
-  error      text
+  error      text,
+  trace      bytea                     -- of the run, as in member
 ) with (fillfactor = 70);
 create index outbox_due on muster.outbox (function, due_at) where sent_at is null and failed_at is null;
 create index outbox_set on muster.outbox (function, key, id);

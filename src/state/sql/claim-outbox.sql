@@ -38,9 +38,9 @@ taken as (
   set due_at = now() + make_interval(secs => $3::float8), attempts = o.attempts + 1, pod = $4
   from judged
   where o.id = judged.id and judged.id = judged.head and judged.nth <= $2::int
-  returning o.id, o.function, o.key, o.event_id, o.type, o.subject, o.data::text as data, o.attempts, o.created_at
+  returning o.id, o.function, o.key, o.event_id, o.type, o.subject, o.data::text as data, o.attempts, o.created_at, encode(o.trace, 'hex') as trace
 )
 select looked.at as "lookedAt", taken.id, function, key, event_id as "eventId", type, subject, data, attempts,
-       created_at as "createdAt"
+       created_at as "createdAt", trace
 from (select count(*)::int as at from due) as looked left join taken on true
 order by taken.id;

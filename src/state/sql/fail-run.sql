@@ -4,6 +4,7 @@
 -- The state is compared as text for the reason given in finish-runs.sql.
 --
 -- $1 function  $2 key  $3 token  $4 milliseconds to wait; null = no further attempt  $5 error
+-- $6 trace context
 with failed as (
   update muster.run
   set state = case when $4::float8 is null then 'failed' else 'ready' end::muster.run_state,
@@ -15,10 +16,10 @@ with failed as (
   returning function, key, revision, token, attempt, state, error
 ),
 reported as (
-  insert into muster.outbox (function, key, event_id, type, subject, data)
+  insert into muster.outbox (function, key, event_id, type, subject, data, trace)
   select r.function, r.key, concat_ws('/', f.name, r.key, r.revision, 'failed', r.token),
          'muster.set.failed', r.key,
-         json_build_object('function', f.name, 'key', r.key, 'revision', r.revision, 'attempts', r.attempt, 'error', r.error)
+         json_build_object('function', f.name, 'key', r.key, 'revision', r.revision, 'attempts', r.attempt, 'error', r.error), $6::bytea
   from failed r join muster.function f on f.id = r.function
   where r.state = 'failed'
 )

@@ -15,6 +15,7 @@
 -- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 live  $11 columns  $12 holes
 -- $13 function and $14 key of sets to hold against the rule again, without a change
 -- $15 pod  $16 free handler slots: so many new runs are born leased
+-- $17 trace contexts of $3 to $12; empty where no event is traced
 with barrier as (
   delete from muster.barrier -- see there
 ),
@@ -26,22 +27,22 @@ current as materialized (
   ) as is_current
 ),
 m as (
-  insert into muster.member as m (function, lane, id, version, at, key, held, live, columns, holes, since)
+  insert into muster.member as m (function, lane, id, version, at, key, held, live, columns, holes, since, trace)
   select c.function, c.lane, c.id, c.version, c.at,
          case when c.cut then null else c.key end, c.held and not c.cut, c.live,
-         case when c.cut then null else c.columns end, case when c.cut then null else c.holes end, now()
+         case when c.cut then null else c.columns end, case when c.cut then null else c.holes end, now(), c.trace
   from (
     select c.*, muster.newer(p.floor_version, p.floor_at, c.version, c.at) and p.floor_version > 0 as cut
     from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
-                $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[])
-           as c (function, lane, id, version, at, key, held, live, columns, holes)
+                $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[], $17::bytea[])
+           as c (function, lane, id, version, at, key, held, live, columns, holes, trace)
     join muster.part p on p.function = c.function and p.lane = c.lane
   ) c
   where (select is_current from current)
   order by c.function, c.lane, c.id collate "C"
   on conflict (function, lane, id) do update
-  set (version, at, key, held, live, columns, holes, since) =
-      (select v.version, v.at, v.key, v.held, v.live, v.columns, v.holes, v.since
+  set (version, at, key, held, live, columns, holes, since, trace) =
+      (select v.version, v.at, v.key, v.held, v.live, v.columns, v.holes, v.since, v.trace
        from muster.resolve(m, excluded) v)
   where muster.newer(excluded.version, excluded.at, m.version, m.at)
      or m.holes is not null and muster.fills(m, excluded)

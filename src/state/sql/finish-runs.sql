@@ -9,7 +9,7 @@
 -- taken in a quiet moment it looks empty, and the planner would read all of it for each row.
 --
 -- $1 function  $2 key  $3 token
--- $4 which of these  $5 event id  $6 type  $7 subject  $8 data (events, in the order to send them)
+-- $4 which of these  $5 event id  $6 type  $7 subject  $8 data (events, in the order to send them)  $9 trace contexts of the events' runs
 with held as materialized (
   select r.function, r.key, mine.n
   from unnest($1::int[], $2::text[], $3::bigint[]) with ordinality as mine (function, key, token, n)
@@ -27,11 +27,11 @@ done as (
 ),
 sent as (
   -- only the first is due: settle-outbox.sql wakes the next
-  insert into muster.outbox (function, key, event_id, type, subject, data, due_at)
-  select done.function, done.key, e.event_id, e.type, e.subject, e.data::json,
+  insert into muster.outbox (function, key, event_id, type, subject, data, trace, due_at)
+  select done.function, done.key, e.event_id, e.type, e.subject, e.data::json, e.trace,
          now() + case when lag(e.n) over (partition by e.n order by e.nth) is null then interval '0' else interval '1 minute' end
-  from unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[]) with ordinality
-         as e (n, event_id, type, subject, data, nth)
+  from unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[]) with ordinality
+         as e (n, event_id, type, subject, data, trace, nth)
   join done on done.n = e.n
   order by e.nth
 )

@@ -18,7 +18,7 @@ deleted as (
   where l.old and m.function = l.function and m.lane = l.lane and m.id = l.id
 ),
 stripped as (
-  update muster.member m set key = null, held = false, columns = null, holes = null from locked l
+  update muster.member m set key = null, held = false, columns = null, holes = null, trace = null from locked l
   where not l.old and m.function = l.function and m.lane = l.lane and m.id = l.id
 ),
 s as (

@@ -1,0 +1,109 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+/** What a container of the image is started with. */
+export interface Start {
+  readonly Entrypoint: readonly string[];
+  readonly Cmd: readonly string[];
+  readonly Env: readonly string[];
+  readonly WorkingDir: string;
+  readonly User: string;
+  readonly ExposedPorts: Readonly<Record<string, object>>;
+}
+
+export interface ArchiveOptions {
+  /** With or without a tag: `muster` is `docker.io/library/muster:latest`, as Docker understands it. */
+  readonly name: string;
+  /** Folders whose contents are laid over each other, and below which path each. */
+  readonly layers: readonly { readonly folder: string; readonly at: string }[];
+  readonly start: Start;
+  /** Written; replaced if it is there. */
+  readonly file: string;
+}
+
+/**
+ * Packs folders as an image, in the OCI image layout (image-spec 1.1) with Docker's manifest.json
+ * beside it: `docker load`, `ctr images import`, `kind load image-archive` and `skopeo copy oci-archive:`
+ * take it. Equal folders make an equal image: everything belongs to root and to the year 1970.
+ */
+export function writeArchive({ name, layers, start, file }: ArchiveOptions): void {
+  const folder = mkdtempSync(`${file}-`);
+  try {
+    mkdirSync(join(folder, 'blobs/sha256'), { recursive: true });
+    const packed = layers.map((layer) => packLayer(folder, layer));
+    const config = addBlob(folder, 'application/vnd.oci.image.config.v1+json', {
+      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      os: 'linux',
+      config: start,
+      // Not compressed, so the digest of the archive is that of its content.
+      rootfs: { type: 'layers', diff_ids: packed.map(({ digest }) => digest) },
+    });
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const manifest = { schemaVersion: 2, mediaType, config, layers: packed };
+    const tagged = /:[\w.-]+$/.test(name) ? name : `${name}:latest`;
+    const annotations = {
+      'io.containerd.image.name': referenceOf(tagged),
+      'org.opencontainers.image.ref.name': tagged.slice(tagged.lastIndexOf(':') + 1),
+    };
+    const manifests = [{ ...addBlob(folder, mediaType, manifest), annotations }];
+    const json = (path: string, value: unknown) =>
+      writeFileSync(join(folder, path), JSON.stringify(value));
+    json('oci-layout', { imageLayoutVersion: '1.0.0' });
+    json('index.json', { schemaVersion: 2, manifests });
+    const blob = ({ digest }: Descriptor) => `blobs/${digest.replace(':', '/')}`;
+    json('manifest.json', [{ Config: blob(config), RepoTags: [tagged], Layers: packed.map(blob) }]);
+    pack(folder, file);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** As Docker fills it up: what stands before the first slash is a host if it looks like one. */
+function referenceOf(tagged: string): string {
+  if (/^(?:localhost|[^/]*[.:][^/]*)\//.test(tagged)) return tagged;
+  return tagged.includes('/') ? `docker.io/${tagged}` : `docker.io/library/${tagged}`;
+}
+
+interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+function packLayer(
+  image: string,
+  { folder, at }: { readonly folder: string; readonly at: string },
+): Descriptor {
+  const file = join(image, 'layer.tar');
+  pack(folder, file, `--transform=flags=r;s,^\\.,.${at},`);
+  const digest = sha256(readFileSync(file));
+  renameSync(file, join(image, 'blobs', digest.replace(':', '/')));
+  const { size } = statSync(join(image, 'blobs', digest.replace(':', '/')));
+  return { mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size };
+}
+
+function addBlob(image: string, mediaType: string, value: unknown): Descriptor {
+  const content = Buffer.from(JSON.stringify(value));
+  const digest = sha256(content);
+  writeFileSync(join(image, 'blobs', digest.replace(':', '/')), content);
+  return { mediaType, digest, size: content.length };
+}
+
+function sha256(content: Uint8Array): string {
+  return `sha256:${createHash('sha256').update(content).digest('hex')}`;
+}
+
+function pack(folder: string, file: string, ...more: string[]): void {
+  const same = ['--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner'];
+  execFileSync('tar', [...same, ...more, '-C', folder, '-cf', file, '.']);
+}

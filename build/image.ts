@@ -1,0 +1,60 @@
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { writeArchive, type Start } from './archive.ts';
+import { USER, writeBase } from './base.ts';
+import { bundle } from './bundle.ts';
+import { warmUp } from './warm-up.ts';
+
+/** As the Dockerfile says it too; a test holds the two to be the same. */
+export const START: Start = {
+  Entrypoint: ['node', '/app/muster.js'],
+  Cmd: ['serve'],
+  Env: [
+    'PATH=/usr/local/bin',
+    'NODE_ENV=production',
+    // Only ever read, so the root file system may be read-only.
+    'NODE_COMPILE_CACHE=/app/cache',
+    'NODE_COMPILE_CACHE_PORTABLE=1',
+  ],
+  WorkingDir: '/app',
+  User: `${USER}:${USER}`,
+  ExposedPorts: { '8080/tcp': {} },
+};
+
+/** What lies where in the image, as folders: `base` is the root, `app` is `/app`. */
+export function layersOf(folder: string): { readonly folder: string; readonly at: string }[] {
+  return [
+    { folder: join(folder, 'base'), at: '' },
+    { folder: join(folder, 'app'), at: '/app' },
+  ];
+}
+
+/** Writes the content of the image into a folder: what changes seldom, and what changes often. */
+export async function writeImage(folder: string): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  writeBase(join(folder, 'base'));
+  const app = join(folder, 'app');
+  await bundle(app);
+  await fillCache(app);
+}
+
+/**
+ * Runs the bundle in `app` once, for the compile cache of the image's user. Node names the cache after
+ * who wrote it, and reads only that of its own user; another user's process starts 25 ms later.
+ */
+export async function fillCache(app: string): Promise<void> {
+  const cache = join(app, 'cache');
+  await warmUp(app, cache);
+  for (const entry of readdirSync(cache)) {
+    renameSync(join(cache, entry), join(cache, entry.replace(/\d+$/, String(USER))));
+  }
+}
+
+if (import.meta.main) {
+  const [folder = 'image', archive, name = 'muster'] = process.argv.slice(2);
+  await writeImage(resolve(folder));
+  if (archive !== undefined) {
+    const file = resolve(archive);
+    writeArchive({ name, layers: layersOf(resolve(folder)), start: START, file });
+  }
+}

@@ -1,0 +1,50 @@
+import { readConfig } from '../config.ts';
+import { examine, type Whereabouts } from '../doctor/examine.ts';
+import { isClusterNear } from '../doctor/examine-cluster.ts';
+import { countOf, toJson, toText } from '../doctor/report.ts';
+import type { DoctorOptions } from './muster.ts';
+import { wholeNumber } from './number.ts';
+import { WrongUse } from './wrong-use.ts';
+
+/** Stands for a state database that is not named: everything else can be looked at without it. */
+const UNNAMED = 'postgres://unnamed';
+
+/** Prints what was found; exit code 1 if there is a problem among it. */
+export async function run(options: DoctorOptions): Promise<void> {
+  const databaseUrl = process.env['DATABASE_URL']?.trim() || null;
+  const config = readConfig({
+    ...process.env,
+    DATABASE_URL: databaseUrl ?? UNNAMED,
+    KAFKA_BROKERS: options.brokers,
+  });
+  const groups = await examine(config, { ...whereabouts(options), databaseUrl });
+  const { stdout } = process;
+  const isColoured = stdout.isTTY && stdout.hasColors();
+  stdout.write(options.json ? toJson(groups) : toText(groups, isColoured));
+  if (countOf(groups, 'problem') > 0) process.exitCode = 1;
+}
+
+function whereabouts(options: DoctorOptions): Omit<Whereabouts, 'databaseUrl'> {
+  const { source, cluster, namespace, topicPrefix, group, deadLetters, pods } = options;
+  if (source !== undefined && !/^postgres(ql)?:$/.test(URL.parse(source)?.protocol ?? '')) {
+    throw new WrongUse('--source must be a URL that begins with postgres:// or postgresql://');
+  }
+  return {
+    sourceUrl: source ?? null,
+    cluster:
+      cluster === undefined
+        ? isClusterNear(process.env)
+          ? 'near'
+          : 'no'
+        : cluster
+          ? 'asked'
+          : 'no',
+    namespace: namespace ?? null,
+    publication: options.publication,
+    slot: options.slot,
+    topicPrefix: topicPrefix ?? null,
+    group: group ?? null,
+    deadLetters: deadLetters ?? null,
+    pods: pods === undefined ? null : wholeNumber('--pods', pods),
+  };
+}

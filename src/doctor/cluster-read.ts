@@ -1,0 +1,104 @@
+import { request, type RequestOptions } from 'node:https';
+import { request as plainRequest } from 'node:http';
+import { KubeConfig } from '@kubernetes/client-node';
+import type { ClusterObjects, Listed } from './objects.ts';
+
+const TIMEOUT_MS = 10_000;
+
+/** A cluster, as the kubeconfig or the pod's service account names it. */
+export interface Cluster {
+  readonly server: string;
+  /** Of the current context; null where it names none. */
+  readonly namespace: string | null;
+  read(namespace: string): Promise<ClusterObjects>;
+}
+
+/** Reads the kubeconfig; connects to nothing yet. */
+export function openCluster(): Cluster {
+  const config = new KubeConfig();
+  config.loadFromDefault();
+  const server = config.getCurrentCluster()?.server;
+  if (server === undefined)
+    throw new Error('the kubeconfig has no current context: kubectl config use-context <name>');
+  const list = <T>(path: string) => listOf<T>(config, server, path);
+  return {
+    server,
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? null,
+    async read(namespace) {
+      const at = (group: string, kind: string) => `${group}/namespaces/${namespace}/${kind}`;
+      const [
+        deployments,
+        services,
+        knativeServices,
+        kafkaSources,
+        kafkaSinks,
+        pingSources,
+        scaledObjects,
+        autoscalers,
+        events,
+        connectors,
+      ] = await Promise.all([
+        list(at('/apis/apps/v1', 'deployments')),
+        list(at('/api/v1', 'services')),
+        list(at('/apis/serving.knative.dev/v1', 'services')),
+        list(at('/apis/sources.knative.dev/v1', 'kafkasources')),
+        list(at('/apis/eventing.knative.dev/v1alpha1', 'kafkasinks')),
+        list(at('/apis/sources.knative.dev/v1', 'pingsources')),
+        list(at('/apis/keda.sh/v1alpha1', 'scaledobjects')),
+        list(at('/apis/autoscaling/v2', 'horizontalpodautoscalers')),
+        list(at('/apis/events.k8s.io/v1', 'events')),
+        list('/apis/kafka.strimzi.io/v1/kafkaconnectors'),
+      ]);
+      return {
+        deployments,
+        services,
+        knativeServices,
+        kafkaSources,
+        kafkaSinks,
+        pingSources,
+        scaledObjects,
+        autoscalers,
+        events,
+        connectors,
+      } as ClusterObjects;
+    },
+  };
+}
+
+async function listOf<T>(config: KubeConfig, server: string, path: string): Promise<Listed<T>> {
+  const { status, text } = await get(config, server, path);
+  if (status === 200) return (JSON.parse(text) as { items: T[] }).items;
+  const kind = path.split('/').at(-1)!;
+  if (status === 404) return { why: `this cluster knows no ${kind} (${path})` };
+  if (status === 401 || status === 403) {
+    return { why: `this user may not list ${kind}: kubectl auth can-i list ${kind}` };
+  }
+  return { why: `the API server answered ${status} for ${kind}: ${text.slice(0, 200)}` };
+}
+
+/**
+ * One GET, with the credentials of the kubeconfig. Not by the client's classes: they cover every kind
+ * there is, twenty megabytes of source, of which none is needed.
+ */
+async function get(
+  config: KubeConfig,
+  server: string,
+  path: string,
+): Promise<{ status: number; text: string }> {
+  const options: RequestOptions = { headers: { accept: 'application/json' }, timeout: TIMEOUT_MS };
+  await config.applyToHTTPSOptions(options);
+  const url = new URL(`${server.replace(/\/$/, '')}${path}`);
+  const send = url.protocol === 'https:' ? request : plainRequest;
+  return new Promise((resolve, reject) => {
+    const sent = send(url, options, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on('error', reject);
+    });
+    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
+    sent.on('error', reject);
+    sent.end();
+  });
+}

@@ -1,0 +1,74 @@
+import { knownFunctions } from '../function-files.ts';
+import { hashOf } from '../state/definition.ts';
+import type { StateContext } from './database.ts';
+import { type Check, fine, problem, type Finding } from './finding.ts';
+import { plural } from './words.ts';
+
+interface Registered {
+  readonly name: string;
+  readonly generation: number;
+  /** Generation in which this release's definition was registered; null = never. */
+  readonly mine: number | null;
+  readonly reviewed: number;
+  readonly isNewest: boolean;
+}
+
+export const definitions: Check<StateContext> = {
+  id: 'database.definitions',
+  title: 'definitions',
+  async run({ inspector, specifications }) {
+    const registered = await inspector.query<Registered>(
+      `select f.name, f.generation, f.reviewed, f.hash = mine.hash as "isNewest",
+              (select max(d.generation) from muster.definition d
+               where d.function = f.id and d.hash = mine.hash) as mine
+       from unnest($1::text[], $2::text[]) as mine (name, hash)
+       join muster.function f on f.name = mine.name`,
+      [specifications.map(({ name }) => name), specifications.map(hashOf)],
+    );
+    return specifications.map(({ name }) =>
+      standing(
+        name,
+        registered.find((each) => each.name === name),
+      ),
+    );
+  },
+};
+
+function standing(name: string, registered: Registered | undefined): Finding {
+  if (registered === undefined) return problem(`${name} is not registered`, 'muster migrate');
+  const { generation, mine, isNewest, reviewed } = registered;
+  if (isNewest) {
+    const rest = reviewed < generation ? '; its sets are not all held against it yet' : '';
+    return fine(`${name}: generation ${generation}${rest}`);
+  }
+  return mine === null
+    ? problem(
+        `${name}: this release's definition is newer than generation ${generation}, which is registered`,
+        'muster migrate',
+      )
+    : problem(
+        `${name}: this release's definition is generation ${mine}, ${generation} is the newest: its pods answer 503`,
+        'roll the newer release out; or, to roll back to this one: muster migrate',
+      );
+}
+
+/** Functions that were registered once and are in this release no more, but still have something to do. */
+export const orphans: Check<StateContext> = {
+  id: 'database.orphans',
+  title: 'functions nobody serves',
+  async run({ inspector }) {
+    const left = await inspector.query<{ name: string; runs: number }>(
+      `select f.name, count(*)::int as runs from muster.function f
+       join muster.run r on r.function = f.id and r.state = 'ready' and r.wanted
+       where f.name <> all ($1) group by f.name order by f.name`,
+      [knownFunctions()],
+    );
+    if (left.length === 0) return [fine('none')];
+    return left.map(({ name, runs }) =>
+      problem(
+        `${name} is not in this release, and ${plural(runs, 'run')} of it are due`,
+        `deploy a release with functions/${name}, or: muster pause ${name}`,
+      ),
+    );
+  },
+};

@@ -1,0 +1,165 @@
+import type { Config } from '../config.ts';
+import type { FunctionDefinition } from '../function.ts';
+import { loadFunctions } from '../functions.ts';
+import { specify, type Specification } from '../state/definition.ts';
+import type { Inspector } from '../state/inspector.ts';
+import { clock, connections, migrations, version } from './database.ts';
+import { definitions, orphans } from './definitions.ts';
+import { commits, standbys } from './durability.ts';
+import { clusterGroup, type ClusterView, lookAtCluster } from './examine-cluster.ts';
+import {
+  type Check,
+  fine,
+  type Group,
+  problem,
+  type Result,
+  runChecks,
+  skipChecks,
+  toResult,
+  unchecked,
+} from './finding.ts';
+import type { KafkaContext, Stream } from './kafka.ts';
+import { login, roles } from './login.ts';
+import { publication } from './publication.ts';
+import { placeOf, reach } from './reach.ts';
+import { position, slot, sourceClock, walLevel } from './source.ts';
+import { identity, keys, tables } from './source-tables.ts';
+import { due, failed, outbox, parked, paused } from './work.ts';
+
+/** Where to look, and what is called how there; null = not given. */
+export interface Whereabouts {
+  readonly databaseUrl: string | null;
+  readonly sourceUrl: string | null;
+  /** `asked`: nothing to be seen there is a problem; `near`: it is no more than not checked. */
+  readonly cluster: 'asked' | 'near' | 'no';
+  readonly namespace: string | null;
+  readonly publication: string;
+  readonly slot: string;
+  readonly topicPrefix: string | null;
+  readonly group: string | null;
+  readonly deadLetters: string | null;
+  readonly pods: number | null;
+}
+
+const WORK = [definitions, orphans, paused, parked, failed, outbox, due];
+const DATABASE = [
+  version,
+  migrations,
+  roles,
+  login,
+  commits,
+  standbys,
+  connections,
+  clock,
+  ...WORK,
+];
+const SOURCE = [walLevel, publication, slot, position, tables, keys, identity, sourceClock];
+
+/** Looks at everything that can be reached from here, and changes nothing. Throws for nothing it finds. */
+export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {
+  const { specifications, streams, group: functions } = await load(config.FUNCTIONS);
+  const seen =
+    where.cluster === 'no'
+      ? { why: 'no cluster is named: --cluster' }
+      : await lookAtCluster(where.namespace, config.FUNCTIONS, specifications);
+  const cluster = 'why' in seen ? null : seen;
+  const prefix = where.topicPrefix ?? cluster?.topicPrefix ?? 'postgres';
+  const pods = where.pods ?? cluster?.pods ?? null;
+
+  const database = await atPostgres('database', where.databaseUrl, DATABASE, (inspector) => ({
+    inspector,
+    config,
+    specifications,
+    pods,
+  }));
+  try {
+    const source = await atPostgres('source', where.sourceUrl, SOURCE, (inspector) => ({
+      inspector,
+      specifications,
+      publication: where.publication,
+      slot: where.slot,
+      name: prefix,
+      state: database.inspector,
+    }));
+    await source.inspector?.close();
+
+    const kafka = await atKafka(where, cluster, { config, specifications, streams, prefix });
+    const inCluster = await clusterGroup(seen, where.cluster === 'asked');
+    return [functions, database.group, source.group, kafka, inCluster];
+  } finally {
+    await database.inspector?.close();
+  }
+}
+
+/** A function that folds a topic instead of running for sets. */
+interface Folding {
+  readonly topic: string;
+}
+
+/** One that can't be loaded does not keep the rest from being looked at. */
+async function load(
+  names: readonly string[],
+): Promise<{ specifications: Specification[]; streams: Stream[]; group: Group }> {
+  const check = { id: 'functions.definition', title: 'definition' };
+  const specifications: Specification[] = [];
+  const streams: Stream[] = [];
+  const results: Result[] = [];
+  for (const name of names) {
+    try {
+      const [definition] = (await loadFunctions([name])) as [FunctionDefinition | Folding];
+      if ('parts' in definition) specifications.push(specify(definition));
+      else streams.push({ fn: name, topic: definition.topic });
+      results.push(toResult(check, fine(name)));
+    } catch (error) {
+      results.push(toResult(check, problem((error as Error).message, `mend functions/${name}.ts`)));
+    }
+  }
+  return { specifications, streams, group: { group: 'functions', at: '', results } };
+}
+
+async function atKafka(
+  { group, deadLetters }: Whereabouts,
+  cluster: ClusterView | null,
+  context: Pick<KafkaContext, 'config' | 'specifications' | 'streams' | 'prefix'>,
+): Promise<Group> {
+  const brokers = context.config.KAFKA_BROKERS;
+  if (brokers === null) return unasked('kafka', 'no broker is named: --brokers or KAFKA_BROKERS');
+  const { kafkaGroup } = await import('./examine-kafka.ts');
+  return kafkaGroup({
+    ...context,
+    brokers: brokers.join(','),
+    groupOf: (fn) => group ?? cluster?.groupOf(fn) ?? `muster-${fn}`,
+    deadLetters: deadLetters?.split(',') ?? cluster?.deadLetters ?? [],
+  });
+}
+
+const POSTGRES = {
+  database: { variable: 'DATABASE_URL', unasked: 'DATABASE_URL is not set' },
+  source: { variable: 'SOURCE_URL', unasked: 'no source is named: --source or SOURCE_URL' },
+} as const;
+
+/** Connects and runs the checks; whoever gets the inspector closes it. */
+async function atPostgres<Context>(
+  group: 'database' | 'source',
+  url: string | null,
+  checks: readonly Check<Context>[],
+  contextOf: (inspector: Inspector) => Context,
+): Promise<{ group: Group; inspector: Inspector | null }> {
+  if (url === null) return { group: unasked(group, POSTGRES[group].unasked), inspector: null };
+  const { inspector, finding } = await reach(url, POSTGRES[group].variable);
+  const reached = toResult(reachable(group), finding);
+  const results =
+    inspector === null
+      ? skipChecks(checks, 'not reachable')
+      : await runChecks(checks, contextOf(inspector));
+  return { group: { group, at: placeOf(url), results: [reached, ...results] }, inspector };
+}
+
+/** A system that nobody named: one line says so, for all of its checks. */
+function unasked(group: Group['group'], why: string): Group {
+  return { group, at: '', results: [toResult(reachable(group), unchecked(why))] };
+}
+
+function reachable(group: Group['group']): { id: string; title: string } {
+  return { id: `${group}.reachable`, title: 'reachable' };
+}

@@ -1,0 +1,159 @@
+/** Objects of a cluster, as far as the checks read them; an API server may leave any field out. */
+export interface KubeObject {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly status?: {
+    readonly conditions?: readonly Condition[];
+  };
+}
+
+export interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+interface Container {
+  readonly args?: readonly string[];
+  readonly env?: readonly { readonly name: string; readonly value?: string }[];
+  readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
+  readonly lifecycle?: { readonly preStop?: { readonly sleep?: { readonly seconds: number } } };
+}
+
+/** A Deployment or a Knative Service. */
+export interface Workload extends KubeObject {
+  readonly spec: {
+    readonly template: {
+      readonly metadata?: { readonly labels?: Readonly<Record<string, string>> };
+      readonly spec: {
+        readonly containers: readonly Container[];
+        readonly terminationGracePeriodSeconds?: number;
+      };
+    };
+  };
+}
+
+export interface Service extends KubeObject {
+  readonly spec: {
+    readonly selector?: Readonly<Record<string, string>>;
+    readonly ports?: readonly { readonly port: number; readonly targetPort?: number | string }[];
+  };
+}
+
+interface Reference {
+  readonly ref?: { readonly apiVersion?: string; readonly kind?: string; readonly name?: string };
+  readonly uri?: string;
+}
+
+export interface KafkaSource extends KubeObject {
+  readonly spec: {
+    readonly topics: readonly string[];
+    readonly consumerGroup?: string;
+    readonly initialOffset?: string;
+    readonly ordering?: string;
+    readonly delivery?: {
+      readonly retry?: number;
+      readonly backoffPolicy?: string;
+      readonly backoffDelay?: string;
+      readonly deadLetterSink?: Reference;
+    };
+    readonly sink: Reference;
+  };
+}
+
+export interface PingSource extends KubeObject {
+  readonly spec: { readonly sink: Reference };
+}
+
+export interface KafkaSink extends KubeObject {
+  readonly spec: { readonly topic: string };
+}
+
+export interface ScaledObject extends KubeObject {
+  readonly spec: {
+    readonly scaleTargetRef: { readonly name: string; readonly kind?: string };
+    readonly minReplicaCount?: number;
+    readonly maxReplicaCount?: number;
+    readonly triggers: readonly {
+      readonly type: string;
+      readonly metadata: Readonly<Record<string, string>>;
+    }[];
+  };
+}
+
+export interface Autoscaler extends KubeObject {
+  readonly spec: { readonly scaleTargetRef: { readonly name: string } };
+}
+
+/** Of events.k8s.io/v1. */
+export interface KubeEvent {
+  readonly metadata: { readonly creationTimestamp?: string };
+  readonly regarding?: { readonly kind?: string; readonly name?: string };
+  readonly type?: string;
+  readonly reason?: string;
+  readonly note?: string;
+  readonly eventTime?: string | null;
+  readonly series?: { readonly lastObservedTime?: string };
+  readonly deprecatedLastTimestamp?: string | null;
+}
+
+export interface KafkaConnector extends KubeObject {
+  readonly spec: {
+    readonly class?: string;
+    readonly pause?: boolean;
+    readonly state?: string;
+    readonly config?: Readonly<Record<string, string | number | boolean>>;
+  };
+  readonly status?: KubeObject['status'] & {
+    readonly connectorStatus?: {
+      readonly tasks?: readonly {
+        readonly id: number;
+        readonly state: string;
+        readonly trace?: string;
+      }[];
+    };
+  };
+}
+
+/** What was read of each kind, or why it could not be. */
+export type Listed<T> = readonly T[] | { readonly why: string };
+
+export interface ClusterObjects {
+  readonly deployments: Listed<Workload>;
+  readonly services: Listed<Service>;
+  readonly knativeServices: Listed<Workload>;
+  readonly kafkaSources: Listed<KafkaSource>;
+  readonly kafkaSinks: Listed<KafkaSink>;
+  readonly pingSources: Listed<PingSource>;
+  readonly scaledObjects: Listed<ScaledObject>;
+  readonly autoscalers: Listed<Autoscaler>;
+  readonly events: Listed<KubeEvent>;
+  /** Of every namespace. */
+  readonly connectors: Listed<KafkaConnector>;
+}
+
+/** What was read; throws why it could not be. */
+export function listed<T>(list: Listed<T>): readonly T[] {
+  if ('why' in list) throw new Error(list.why);
+  return list;
+}
+
+/** What was read, or nothing. */
+export function known<T>(list: Listed<T>): readonly T[] {
+  return 'why' in list ? [] : list;
+}
+
+export function conditionOf(object: KubeObject, type: string): Condition | undefined {
+  return object.status?.conditions?.find((each) => each.type === type);
+}
+
+/** What a condition says beside True or False. */
+export function reasonOf(condition: Condition | undefined): string {
+  if (condition === undefined) return 'nothing has looked at it yet: is its controller there?';
+  return [condition.reason, condition.message].filter(Boolean).join(': ') || condition.status;
+}

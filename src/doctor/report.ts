@@ -1,0 +1,79 @@
+import { styleText } from 'node:util';
+import type { Group, Result } from './finding.ts';
+
+const TITLES: Readonly<Record<Group['group'], string>> = {
+  functions: 'Functions',
+  database: 'State database',
+  source: 'Source',
+  kafka: 'Kafka',
+  cluster: 'Cluster',
+};
+const MARKS = { fine: ['✓', 'green'], problem: ['✗', 'red'], unchecked: ['–', 'dim'] } as const;
+
+export function countOf(groups: readonly Group[], state: Result['state']): number {
+  return groups.flatMap(({ results }) => results).filter((each) => each.state === state).length;
+}
+
+/** For people: a line per finding, what mends a problem on the lines below it. */
+export function toText(groups: readonly Group[], isColoured: boolean): string {
+  const style = (name: 'green' | 'red' | 'dim' | 'bold', text: string) =>
+    isColoured ? styleText(name, text, { validateStream: false }) : text;
+  const lines = groups.flatMap(({ group, at, results }) => [
+    `${style('bold', TITLES[group])}${at === '' ? '' : style('dim', ` ${at}`)}`,
+    ...together(results).flatMap(({ state, title, says, mend }) => {
+      const [mark, colour] = MARKS[state];
+      const text = `${title}: ${state === 'unchecked' ? `not checked: ${says}` : says}`;
+      return [
+        `  ${style(colour, mark)} ${text}`,
+        ...(mend?.split('\n').map((line) => `      ${line}`) ?? []),
+      ];
+    }),
+    '',
+  ]);
+  const problems = countOf(groups, 'problem');
+  lines.push(
+    `${countOf(groups, 'fine')} fine, ${problems} problem${problems === 1 ? '' : 's'}, ${countOf(groups, 'unchecked')} not checked`,
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+/** What was not checked for one reason is one line. */
+function together(results: readonly Result[]): Result[] {
+  const lines: Result[] = [];
+  for (const result of results) {
+    const last = lines.at(-1);
+    if (result.state === 'unchecked' && last?.state === 'unchecked' && last.says === result.says) {
+      lines.splice(-1, 1, { ...last, title: `${last.title}, ${result.title}` });
+    } else {
+      lines.push(result);
+    }
+  }
+  return lines;
+}
+
+/**
+ * For machines; fields are only ever added:
+ * `{status: "fine" | "problem", fine, problems, unchecked, findings: [{group, at, check, title, state, says, mend}]}`
+ * where `check` is a stable name, `state` is fine, problem or unchecked, and `mend` is null but for problems.
+ */
+export function toJson(groups: readonly Group[]): string {
+  const problems = countOf(groups, 'problem');
+  const report = {
+    status: problems > 0 ? 'problem' : 'fine',
+    fine: countOf(groups, 'fine'),
+    problems,
+    unchecked: countOf(groups, 'unchecked'),
+    findings: groups.flatMap(({ group, at, results }) =>
+      results.map(({ check, title, state, says, mend = null }) => ({
+        group,
+        at,
+        check,
+        title,
+        state,
+        says,
+        mend,
+      })),
+    ),
+  };
+  return `${JSON.stringify(report, null, 2)}\n`;
+}

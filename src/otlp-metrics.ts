@@ -1,0 +1,114 @@
+import type {
+  CollectionResult,
+  DataPoint,
+  Histogram,
+  MetricData,
+  MetricProducer,
+} from '@opentelemetry/sdk-metrics';
+import { AggregationTemporality, DataPointType } from '@opentelemetry/sdk-metrics';
+import { ValueType, type HrTime } from '@opentelemetry/api';
+import type { MetricObjectWithValues, MetricValue, Registry } from 'prom-client';
+
+/** Where the semantic conventions have a name for what `/metrics` counts, with their attributes. */
+const CONVENTIONS: Readonly<
+  Record<string, { readonly name: string; readonly attributes: Readonly<Record<string, string>> }>
+> = {
+  muster_events_total: {
+    name: 'messaging.client.consumed.messages',
+    attributes: { 'messaging.operation.name': 'process' },
+  },
+  muster_run_seconds: {
+    name: 'messaging.process.duration',
+    attributes: { 'messaging.operation.name': 'run' },
+  },
+  muster_outbox_total: {
+    name: 'messaging.client.sent.messages',
+    attributes: { 'messaging.operation.name': 'send' },
+  },
+};
+
+type Family = MetricObjectWithValues<MetricValue<string>>;
+
+/**
+ * What `/metrics` shows, in the form of OTLP, read anew for each export: nothing is counted twice, and
+ * intake pays for one set of books. `muster_runs_total` is `muster.runs`, a label `function` is
+ * `muster.function`.
+ */
+export function registryProducer(registry: Registry): MetricProducer {
+  const since = toHrTime(performance.timeOrigin);
+  return {
+    async collect() {
+      const now = toHrTime(Date.now());
+      const families = (await registry.getMetricsAsJSON()) as Family[];
+      const metrics = families
+        .filter(({ values }) => values.length > 0)
+        .map((family) => toMetric(family, since, now));
+      const scopeMetrics = [{ scope: { name: 'muster' }, metrics }];
+      // The reader puts the process' own resource in its place.
+      const resource = {} as CollectionResult['resourceMetrics']['resource'];
+      return { resourceMetrics: { resource, scopeMetrics }, errors: [] };
+    },
+  };
+}
+
+function toMetric(family: Family, startTime: HrTime, endTime: HrTime): MetricData {
+  const { name, help, type } = family;
+  const known = CONVENTIONS[name];
+  const seconds = name.endsWith('_seconds');
+  const descriptor = {
+    name: known?.name ?? name.replace(/_total$|_seconds$/, '').replace('_', '.'),
+    description: help,
+    unit: seconds ? 's' : '',
+    valueType: ValueType.DOUBLE,
+  };
+  const point = <T>(labels: MetricValue<string>['labels'], value: T): DataPoint<T> => {
+    const own = Object.entries(labels).map(([label, text]) => [`muster.${label}`, text]);
+    const attributes = { ...known?.attributes, ...Object.fromEntries(own) };
+    return { startTime, endTime, attributes, value };
+  };
+  const common = { descriptor, aggregationTemporality: AggregationTemporality.CUMULATIVE };
+  const points = () => family.values.map(({ labels, value }) => point(labels, value));
+  // The type says 'counter' although it is an enum of numbers.
+  switch (String(type)) {
+    case 'histogram':
+      return {
+        ...common,
+        dataPointType: DataPointType.HISTOGRAM,
+        dataPoints: histogramsOf(family).map(({ labels, value }) => point(labels, value)),
+      };
+    case 'gauge':
+      return { ...common, dataPointType: DataPointType.GAUGE, dataPoints: points() };
+    default:
+      return {
+        ...common,
+        dataPointType: DataPointType.SUM,
+        isMonotonic: true,
+        dataPoints: points(),
+      };
+  }
+}
+
+/** prom-client gives a line per bucket, each with those below it in it. */
+function histogramsOf({ name, values }: Family) {
+  const lines = values as (MetricValue<string> & { metricName: string })[];
+  const series = Map.groupBy(lines, ({ labels }) => JSON.stringify({ ...labels, le: undefined }));
+  return [...series].map(([labels, of]) => {
+    const single = (what: string) =>
+      of.find(({ metricName }) => metricName === `${name}_${what}`)?.value ?? 0;
+    const buckets = of.filter(({ labels: { le } }) => le !== undefined);
+    const upTo = buckets.map(({ value }) => value);
+    const value: Histogram = {
+      buckets: {
+        boundaries: buckets.map(({ labels: { le } }) => Number(le)).filter(Number.isFinite),
+        counts: upTo.map((count, i) => count - (upTo[i - 1] ?? 0)),
+      },
+      sum: single('sum'),
+      count: single('count'),
+    };
+    return { labels: JSON.parse(labels) as Record<string, string>, value };
+  });
+}
+
+function toHrTime(ms: number): HrTime {
+  return [Math.floor(ms / 1000), Math.round((ms % 1000) * 1e6)];
+}

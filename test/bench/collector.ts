@@ -1,0 +1,14 @@
+/** A collector in a process of its own: takes what is sent to it, and counts requests by their path. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+const taken: Record<string, number> = {};
+const server = createServer((request, response) => {
+  taken[request.url!] = (taken[request.url!] ?? 0) + 1;
+  request.resume().once('end', () => response.end());
+});
+server.listen(0, '127.0.0.1', () => {
+  process.send!({ port: (server.address() as AddressInfo).port });
+});
+process.on('message', () => process.send!(taken));
+process.once('disconnect', () => process.exit(0));

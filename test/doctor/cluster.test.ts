@@ -1,0 +1,435 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import recordings from '../../functions/recordings.ts';
+import { services, workloads, type ClusterContext } from '../../src/doctor/cluster.ts';
+import { connectors } from '../../src/doctor/cluster-connectors.ts';
+import { scaling, triggers } from '../../src/doctor/cluster-scaling.ts';
+import { delivery, sources } from '../../src/doctor/cluster-sources.ts';
+import { clusterGroup, viewOf } from '../../src/doctor/examine-cluster.ts';
+import type { Check } from '../../src/doctor/finding.ts';
+import { specify } from '../../src/state/definition.ts';
+import { says } from './examination.ts';
+
+/**
+ * The manifests as an API server gave them back, as far as the checks may read them, with the
+ * conditions that the controllers of Kubernetes, Knative, KEDA and Strimzi write when all is well.
+ */
+const HEALTHY = readFileSync(new URL('objects.json', import.meta.url), 'utf8');
+
+// what is made wrong in them is wrong for their types too
+type Objects = any;
+
+function contextOf(spoil: (objects: Objects) => void = () => {}): ClusterContext {
+  const objects: Objects = JSON.parse(HEALTHY);
+  spoil(objects);
+  return {
+    namespace: 'muster',
+    objects,
+    functions: ['recordings', 'travelers'],
+    specifications: [specify(recordings)],
+  };
+}
+
+/** The one of this name. */
+function named(list: Objects, name = 'recordings'): Objects {
+  return list.find((each: Objects) => each.metadata.name === name);
+}
+
+function set(object: Objects, type: string, status: string, message: string): void {
+  const conditions = object.status.conditions.filter((each: Objects) => each.type !== type);
+  object.status.conditions = [...conditions, { type, status, reason: 'Because', message }];
+}
+
+const lagOf = (objects: Objects) => named(objects.scaledObjects).spec.triggers[0].metadata;
+
+test('a deployment as the manifests make it is fine', async () => {
+  const { results, at } = await clusterGroup(viewOf('https://here', contextOf()), true);
+  expect(at).toBe('https://here, namespace muster');
+  expect(results.map(({ check, state, says: words }) => [check, state, words])).toEqual([
+    ['cluster.reachable', 'fine', 'it answers'],
+    ['cluster.workloads', 'fine', 'recordings: deployment/recordings'],
+    ['cluster.workloads', 'fine', 'travelers: deployment/travelers'],
+    ['cluster.services', 'fine', 'recordings: service/recordings, 80 → 8080'],
+    [
+      'cluster.sources',
+      'fine',
+      'recordings: kafkasource/recordings is ready, postgres.datastore.signal',
+    ],
+    [
+      'cluster.delivery',
+      'fine',
+      'kafkasource/recordings: 600 retries, linear; then recordings-dead',
+    ],
+    ['cluster.scaling', 'fine', 'scaledobject/recordings is ready, idle, 0 to 8 pods'],
+    ['cluster.scaling', 'fine', 'scaledobject/travelers is ready, idle, 0 to 12 pods'],
+    ['cluster.triggers', 'fine', 'those of scaledobject/recordings watch what recordings reads'],
+    ['cluster.triggers', 'fine', 'those of scaledobject/travelers watch what travelers reads'],
+    ['cluster.connectors', 'fine', 'kafkaconnector/muster in kafka runs'],
+  ]);
+});
+
+test('the other checks learn from the cluster what is called how', () => {
+  const { groupOf, ...view } = viewOf('https://here', contextOf());
+  expect(view).toMatchObject({
+    pods: 20,
+    topicPrefix: 'postgres',
+    deadLetters: ['recordings-dead'],
+  });
+  expect([groupOf('recordings'), groupOf('travelers')]).toEqual(['muster-recordings', null]);
+});
+
+const HPA = {
+  metadata: { name: 'keda-hpa-recordings' },
+  spec: { scaleTargetRef: { name: 'recordings' } },
+};
+
+function event(reason: string, minute: number): object {
+  const eventTime = `2026-11-21T18:0${minute}:00.000000Z`;
+  const regarding = { kind: 'ScaledObject', name: 'recordings' };
+  return {
+    metadata: {},
+    regarding,
+    reason,
+    note: `${reason} at ${minute}`,
+    eventTime,
+    type: 'Warning',
+  };
+}
+
+test('a trigger that failed and works again is fine', async () => {
+  const context = contextOf((o) => {
+    o.events = [event('KEDAScalersStarted', 3), event('KEDAScalerFailed', 2)];
+  });
+  expect((await says(scaling, context))[0]).toBe(
+    '✓ scaledobject/recordings is ready, idle, 0 to 8 pods',
+  );
+});
+
+test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
+  [
+    'no workload',
+    workloads,
+    (o) =>
+      (o.deployments = o.deployments.filter(
+        (each: Objects) => each.metadata.name !== 'recordings',
+      )),
+    '✗ nothing in namespace muster serves recordings',
+  ],
+  [
+    'pods that do not come up',
+    workloads,
+    (o) => set(named(o.deployments), 'Available', 'False', 'no minimum availability'),
+    '✗ recordings: deployment/recordings is not up: Because: no minimum availability',
+  ],
+  [
+    'a grace period shorter than the drain',
+    workloads,
+    (o) => (named(o.deployments).spec.template.spec.terminationGracePeriodSeconds = 30),
+    '✗ recordings: a pod is killed 30 s after it is told to stop, and may need 315 (preStop 5, DRAIN_SECONDS 300, and 10)',
+  ],
+  [
+    'a Service of another port',
+    services,
+    (o) => (named(o.services).spec.ports[0].port = 8080),
+    '✗ service/recordings of recordings has no port 80, to which a KafkaSource posts',
+  ],
+  [
+    'a Service that leads nowhere',
+    services,
+    (o) => (named(o.services).spec.ports[0].targetPort = 3000),
+    '✗ service/recordings leads to port 3000; recordings listens on 8080',
+  ],
+  [
+    'a Service that selects nothing',
+    services,
+    (o) => (named(o.services).spec.selector['app.kubernetes.io/component'] = 'recording'),
+    '✗ no Service selects the pods of recordings',
+  ],
+  [
+    'no source',
+    sources,
+    (o) => (o.kafkaSources = []),
+    '✗ no KafkaSource has recordings as its sink',
+  ],
+  [
+    'a source that is not ready',
+    sources,
+    (o) => set(named(o.kafkaSources), 'Ready', 'False', 'topic is not there'),
+    '✗ kafkasource/recordings is not ready: Because: topic is not there',
+  ],
+  [
+    'a source no controller has seen',
+    sources,
+    (o) => delete named(o.kafkaSources).status,
+    '✗ kafkasource/recordings is not ready: nothing has looked at it yet: is its controller there?',
+  ],
+  [
+    'a source of another table',
+    sources,
+    (o) => (named(o.kafkaSources).spec.topics = ['postgres.datastore.sample']),
+    '✗ no KafkaSource of recordings reads a topic of datastore.signal',
+  ],
+  [
+    'a source of a table that no function names',
+    sources,
+    (o) => named(o.kafkaSources).spec.topics.push('postgres.public.weather'),
+    '✗ kafkasource/recordings reads postgres.public.weather, of which recordings names no table: all of it is ignored',
+  ],
+  [
+    'no delivery',
+    delivery,
+    (o) => delete named(o.kafkaSources).spec.delivery,
+    '✗ kafkasource/recordings has no delivery: it gives an event up after ten minutes, and it is lost',
+  ],
+  [
+    'delivery without retry',
+    delivery,
+    (o) => delete named(o.kafkaSources).spec.delivery.retry,
+    '✗ delivery of kafkasource/recordings has no retry, which means none: with no pod up, each event is given up at once',
+  ],
+  [
+    'delivery without dead letters',
+    delivery,
+    (o) => delete named(o.kafkaSources).spec.delivery.deadLetterSink,
+    '✗ delivery of kafkasource/recordings has no deadLetterSink: what is given up is lost',
+  ],
+  [
+    'a dead letter sink that is not there',
+    delivery,
+    (o) => (o.kafkaSinks = []),
+    '✗ kafkasink/recordings-dead, the dead letters of kafkasource/recordings, is not there',
+  ],
+  [
+    'no ScaledObject',
+    scaling,
+    (o) => (o.scaledObjects = o.scaledObjects.slice(1)),
+    '✗ no ScaledObject scales deployment/recordings',
+  ],
+  [
+    'two ScaledObjects',
+    scaling,
+    (o) => o.scaledObjects.push({ ...named(o.scaledObjects), metadata: { name: 'second' } }),
+    '✗ deployment/recordings has two ScaledObjects, which fight: recordings, second',
+  ],
+  [
+    'a ScaledObject that is paused',
+    scaling,
+    (o) =>
+      (named(o.scaledObjects).metadata.annotations = {
+        'autoscaling.keda.sh/paused-replicas': '0',
+      }),
+    '✗ scaledobject/recordings is paused by hand',
+  ],
+  [
+    'a ScaledObject that is not ready',
+    scaling,
+    (o) => set(named(o.scaledObjects), 'Ready', 'False', 'no such secret'),
+    '✗ scaledobject/recordings is not ready, and scales nothing: Because: no such secret',
+  ],
+  [
+    'a ScaledObject that falls back',
+    scaling,
+    (o) => set(named(o.scaledObjects), 'Fallback', 'True', 'at least one trigger is falling back'),
+    '✗ scaledobject/recordings falls back: a trigger fails (Because: at least one trigger is falling back)',
+  ],
+  [
+    'a trigger that KEDA can not connect for, with pods',
+    scaling,
+    (o) => {
+      const condition = {
+        type: 'ScalingActive',
+        status: 'False',
+        reason: 'FailedGetExternalMetric',
+      };
+      const conditions = [{ ...condition, message: 'dial tcp: connection refused' }];
+      o.autoscalers = [{ ...HPA, status: { conditions } }];
+    },
+    '✗ a trigger of scaledobject/recordings fails, whatever its conditions say: FailedGetExternalMetric: dial tcp: connection refused',
+  ],
+  [
+    'a trigger that KEDA can not connect for, at zero',
+    scaling,
+    (o) => {
+      const condition = { type: 'ScalingActive', status: 'False', reason: 'ScalingDisabled' };
+      o.autoscalers = [{ ...HPA, status: { conditions: [condition] } }];
+      o.events = [
+        event('KEDAScalerFailed', 3),
+        event('KEDAScalersStarted', 1),
+        event('KEDAScalerFailed', 0),
+      ];
+    },
+    '✗ a trigger of scaledobject/recordings fails, whatever its conditions say: KEDAScalerFailed at 3',
+  ],
+  [
+    'a trigger on another group',
+    triggers,
+    (o) => (lagOf(o).consumerGroup = 'recordings'),
+    '✗ kafkasource/recordings reads postgres.datastore.signal as muster-recordings, which no trigger of scaledobject/recordings watches (recordings): its events wake no pod',
+  ],
+  [
+    'a trigger on another topic',
+    triggers,
+    (o) => (lagOf(o).topic = 'signal'),
+    '✗ kafkasource/recordings reads postgres.datastore.signal as muster-recordings, which no trigger of scaledobject/recordings watches (muster-recordings): its events wake no pod',
+  ],
+  [
+    'a trigger of another policy',
+    triggers,
+    (o) => delete lagOf(o).offsetResetPolicy,
+    '✗ kafkasource/recordings begins at earliest, the trigger on muster-recordings at latest: partitions that were never read count wrongly',
+  ],
+  [
+    'a source of another policy',
+    triggers,
+    (o) => (named(o.kafkaSources).spec.initialOffset = 'latest'),
+    '✗ kafkasource/recordings begins at latest, the trigger on muster-recordings at earliest: partitions that were never read count wrongly',
+  ],
+  [
+    'a trigger that misses the first event',
+    triggers,
+    (o) => (lagOf(o).scaleToZeroOnInvalidOffset = 'true'),
+    "✗ the trigger on muster-recordings does not wake for a partition's first event",
+  ],
+  [
+    'a trigger that waits for more',
+    triggers,
+    (o) => (lagOf(o).activationLagThreshold = '10'),
+    '✗ the trigger on muster-recordings lets single events wait',
+  ],
+  [
+    'a trigger bounded by partitions',
+    triggers,
+    (o) => delete lagOf(o).allowIdleConsumers,
+    '✗ the trigger on muster-recordings bounds the pods by the partitions',
+  ],
+  [
+    'a trigger of an old protocol',
+    triggers,
+    (o) => delete lagOf(o).version,
+    '✗ the trigger on muster-recordings speaks the protocol of Kafka 1.0, which Kafka 4 refuses',
+  ],
+  [
+    'no trigger for due work',
+    triggers,
+    (o) => named(o.scaledObjects).spec.triggers.pop(),
+    '✗ scaledobject/recordings has no postgresql trigger: at lag 0 handlers are stopped, and no retry or deadline wakes a pod',
+  ],
+  [
+    'a function that reads Kafka itself under another group',
+    triggers,
+    (o) =>
+      (named(o.scaledObjects, 'travelers').spec.triggers[0].metadata.consumerGroup = 'travelers'),
+    '✗ deployment/travelers reads Kafka as muster-travelers, which no trigger of scaledobject/travelers watches (travelers): its events wake no pod',
+  ],
+  [
+    'a connector whose task failed',
+    connectors,
+    (o) =>
+      (o.connectors[0].status.connectorStatus.tasks[0] = {
+        id: 0,
+        state: 'FAILED',
+        trace: 'slot is lost\n at',
+      }),
+    '✗ a task of kafkaconnector/muster has failed: slot is lost',
+  ],
+  [
+    'a connector that is stopped',
+    connectors,
+    (o) => (o.connectors[0].spec.state = 'stopped'),
+    '✗ kafkaconnector/muster is paused: the log of its source grows',
+  ],
+  [
+    'a connector that skips truncates',
+    connectors,
+    (o) => delete o.connectors[0].spec.config['skipped.operations'],
+    '✗ skipped.operations of kafkaconnector/muster is not set: truncates are not sent: emptied tables stay full of sets',
+  ],
+  [
+    'a connector that leaves out types',
+    connectors,
+    (o) => (o.connectors[0].spec.config['include.unknown.datatypes'] = false),
+    '✗ include.unknown.datatypes of kafkaconnector/muster is false: columns that a function names in base64 are missing',
+  ],
+])('%s is a problem', async ([, check, spoil, expected]) => {
+  expect(await says(check, contextOf())).not.toContainEqual(expect.stringMatching(/^✗/));
+  const context = contextOf(spoil);
+  expect(await says(check, context)).toContain(expected);
+  for (const finding of await check.run(context)) {
+    expect(finding.mend ?? 'none').toMatch(finding.state === 'problem' ? /\w/ : /^none$/);
+  }
+});
+
+/** `recordings` as a Knative Service. */
+function asKnative(objects: Objects): void {
+  const { metadata, spec } = named(objects.deployments);
+  const status = { conditions: [{ type: 'Ready', status: 'True' }] };
+  const ref = { apiVersion: 'serving.knative.dev/v1', kind: 'Service', name: 'recordings' };
+  objects.knativeServices = [{ metadata, spec: { template: spec.template }, status }];
+  objects.deployments = objects.deployments.filter((each: Objects) => each.metadata !== metadata);
+  objects.scaledObjects = objects.scaledObjects.slice(1);
+  objects.pingSources = [{ metadata: { name: 'each-minute' }, spec: { sink: { ref } }, status }];
+  named(objects.kafkaSources).spec.sink.ref = ref;
+}
+
+test('a Knative Service needs no Service and no ScaledObject, but somebody to wake it', async () => {
+  const context = contextOf(asKnative);
+  expect(await says(workloads, context)).toContain('✓ recordings: ksvc/recordings');
+  expect(await says(sources, context)).toEqual([
+    '✓ recordings: kafkasource/recordings is ready, postgres.datastore.signal',
+  ]);
+  expect(await says(services, context)).toEqual(['– no function is behind a plain Service here']);
+  expect((await says(scaling, context))[1]).toBe(
+    '✓ recordings: by Knative, woken by pingsource/each-minute',
+  );
+  for (const [spoil, expected] of [
+    [
+      (o: Objects) => (o.pingSources = []),
+      '✗ no PingSource wakes ksvc/recordings for retries and deadlines',
+    ],
+    [
+      (o: Objects) => set(o.pingSources[0], 'Ready', 'False', 'no adapter'),
+      '✗ pingsource/each-minute, which wakes ksvc/recordings, is not ready: Because: no adapter',
+    ],
+    [
+      (o: Objects) =>
+        o.scaledObjects.push({
+          metadata: { name: 'mine' },
+          spec: { scaleTargetRef: { name: 'recordings-00001-deployment' } },
+        }),
+      '✗ scaledobject/mine scales ksvc/recordings, which Knative scales too',
+    ],
+  ] as const) {
+    const wrong = contextOf((o) => {
+      asKnative(o);
+      spoil(o);
+    });
+    expect(await says(scaling, wrong)).toContain(expected);
+  }
+});
+
+test('kinds that the cluster does not know, or that may not be listed, are not checked', async () => {
+  const why = 'this user may not list scaledobjects: kubectl auth can-i list scaledobjects';
+  const context = contextOf((o) => (o.scaledObjects = { why }));
+  const { results } = await clusterGroup(viewOf('https://here', context), true);
+  expect(
+    results.filter(({ state }) => state !== 'fine').map(({ check, says: words }) => [check, words]),
+  ).toEqual([
+    ['cluster.scaling', why],
+    ['cluster.triggers', why],
+  ]);
+});
+
+test('a cluster that was not asked for is no problem', async () => {
+  const empty = contextOf((o) => (o.deployments = []));
+  for (const [isAsked, state] of [
+    [false, 'unchecked'],
+    [true, 'problem'],
+  ] as const) {
+    const unreachable = await clusterGroup({ why: 'connect ECONNREFUSED' }, isAsked);
+    expect(unreachable.results).toEqual([
+      expect.objectContaining({ state, says: 'connect ECONNREFUSED' }),
+    ]);
+    const nothing = await clusterGroup(viewOf('https://here', empty), isAsked);
+    expect(nothing.results.some((each) => each.state === 'problem')).toBe(isAsked);
+  }
+});

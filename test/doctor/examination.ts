@@ -1,0 +1,66 @@
+import { onTestFinished } from 'vitest';
+import type { StateContext } from '../../src/doctor/database.ts';
+import type { Check, Finding } from '../../src/doctor/finding.ts';
+import type { SourceContext } from '../../src/doctor/source.ts';
+import type { FunctionDefinition } from '../../src/function.ts';
+import { specify } from '../../src/state/definition.ts';
+import { openInspector, type Inspector } from '../../src/state/inspector.ts';
+import { configOn } from '../support/engine.ts';
+import type { TestDatabase } from '../support/test.ts';
+
+type Definitions = readonly FunctionDefinition<never, never>[] | readonly FunctionDefinition[];
+
+/** A inspector that is closed when the test ends. */
+export async function inspectorOf({ url }: Pick<TestDatabase, 'url'>): Promise<Inspector> {
+  const inspector = await openInspector(url);
+  onTestFinished(() => inspector.close());
+  return inspector;
+}
+
+export async function stateOf(
+  db: TestDatabase,
+  definitions: Definitions = [],
+  settings: Record<string, string> = {},
+): Promise<StateContext> {
+  return {
+    inspector: await inspectorOf(db),
+    config: configOn(db, settings),
+    specifications: (definitions as readonly FunctionDefinition[]).map(specify),
+    pods: null,
+  };
+}
+
+export async function sourceOf(
+  db: TestDatabase,
+  definitions: Definitions,
+  names: Partial<SourceContext> = {},
+): Promise<SourceContext> {
+  return {
+    inspector: await inspectorOf(db),
+    specifications: (definitions as readonly FunctionDefinition[]).map(specify),
+    publication: 'muster',
+    slot: 'muster',
+    name: 'postgres',
+    state: null,
+    ...names,
+  };
+}
+
+/** What one check says, a line for each finding: ✓, ✗ or –, and the words. */
+export async function says<C>(check: Check<C>, context: C): Promise<string[]> {
+  return lines(await check.run(context));
+}
+
+export function lines(findings: readonly Finding[]): string[] {
+  const marks = { fine: '✓', problem: '✗', unchecked: '–' };
+  return findings.map(({ state, says: words }) => `${marks[state]} ${words}`);
+}
+
+/** Carries out what a check says mends its problems, as a person would paste it into psql. */
+export async function mend<C>(check: Check<C>, context: C, db: TestDatabase): Promise<void> {
+  for (const finding of await check.run(context)) {
+    if (finding.state !== 'problem') continue;
+    const statements = finding.mend!.replace(/ {3}--.*$/, '').split(/; */);
+    for (const statement of statements.filter(Boolean)) await db.query(statement);
+  }
+}

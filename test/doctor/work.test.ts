@@ -1,0 +1,118 @@
+import { expect } from 'vitest';
+import { due, failed, outbox, parked, paused } from '../../src/doctor/work.ts';
+import { serverOn } from '../support/engine.ts';
+import { pairOf } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { envelope, post } from '../support/sender.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { says, stateOf } from './examination.ts';
+
+const pair = pairOf();
+
+test('a function that is paused is told', async ({ db }) => {
+  const context = await stateOf(db);
+  await podOn(db, [pair]);
+  expect(await says(paused, context)).toEqual(['✓ none']);
+  await db.query('update muster.function set paused = true');
+  await expect(paused.run(context)).resolves.toEqual([
+    { state: 'problem', says: 'pair starts no runs', mend: 'muster resume pair' },
+  ]);
+});
+
+test('parked events are told by their reason, with what mends its cause', async ({ db }) => {
+  const context = await stateOf(db);
+  expect(await says(parked, context)).toEqual(['✓ none']);
+  const server = await serverOn(db, [pair]);
+  const send = async (lsn: number, row: object, at = Date.now()) => {
+    const body = JSON.parse(envelope('u', lsn, row)) as { source: { ts_ms: number } };
+    body.source.ts_ms = at;
+    return (await post(server.url, JSON.stringify(body))).status;
+  };
+  expect(await send(1000, { id: 1, k: 'x', kind: 'a' })).toBe(204);
+  expect(await send(1001, { id: 2, k: '__debezium_unavailable_value', kind: 'a' })).toBe(202);
+  expect(await send(10, { id: 3, k: 'x', kind: 'a' }, Date.now() + 3_600_000)).toBe(202);
+  expect((await post(server.url, 'nonsense')).status).toBe(202);
+  await server.stop();
+
+  const findings = await parked.run(context);
+  expect(findings.map((each) => [each.says.slice(0, 29), each.mend])).toEqual([
+    [
+      '1 event: not-a-change, since ',
+      'muster parked   # to see them; once their cause is mended: muster redeliver --reason not-a-change',
+    ],
+    [
+      '1 event: position-restarted, ',
+      'muster epoch bump test && muster redeliver --reason position-restarted',
+    ],
+    [
+      '1 event: unavailable-column, ',
+      `psql "$SOURCE_URL" -c 'alter table public.item replica identity full' && muster redeliver --reason unavailable-column`,
+    ],
+  ]);
+});
+
+test('runs that gave up are told with their last error; those of a broken set are not', async ({
+  db,
+}) => {
+  const context = await stateOf(db);
+  await podOn(db, [pair]);
+  expect(await says(failed, context)).toEqual(['✓ none']);
+  await addRun(db, 'x', `'failed', true`, 'TerminalError: no such order\n  at handle');
+  await addRun(db, 'y', `'failed', false`, 'Error: late');
+  await expect(failed.run(context)).resolves.toEqual([
+    {
+      state: 'problem',
+      says: '1 run of pair gave up; the last: TerminalError: no such order',
+      mend: 'muster sets pair --failed   # to see them; once their cause is mended: muster retry pair --all',
+    },
+  ]);
+});
+
+test('events that the sink refused, or does not take, are told', async ({ db }) => {
+  const context = await stateOf(db);
+  await podOn(db, [pair]);
+  await addEvent(db, 'sent_at = now()');
+  await addEvent(db, 'attempts = 0');
+  expect(await says(outbox, context)).toEqual(['✓ none']);
+  await addEvent(db, `attempts = 3, error = 'connect ECONNREFUSED'`);
+  expect(await says(outbox, context)).toEqual([
+    '✗ the sink does not take 1 event of pair: connect ECONNREFUSED',
+  ]);
+  await addEvent(db, `failed_at = now(), error = '400 no such type'`);
+  expect(await says(outbox, context)).toEqual([
+    '✗ the sink refused 1 event of pair for good; the last: 400 no such type',
+  ]);
+});
+
+test('work that is due is a problem once no pod is there to do it', async ({ db }) => {
+  const context = await stateOf(db);
+  await podOn(db, [pair]);
+  expect(await says(due, context)).toEqual(['✓ none; 1 pod at work']);
+  await addRun(db, 'x', `'ready', true`, null);
+  expect(await says(due, context)).toEqual(['✓ 1 run, the oldest since 5 min; 1 pod at work']);
+  await db.query(`update muster.pod set lease_until = now() - interval '1 s'`);
+  expect(await says(due, context)).toEqual(['✗ 1 run, the oldest since 5 min; 0 pods at work']);
+  await db.query('update muster.function set paused = true');
+  expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
+});
+
+async function addRun(
+  db: TestDatabase,
+  key: string,
+  standing: string,
+  error: string | null,
+): Promise<void> {
+  await db.query(
+    `insert into muster.run (function, key, revision, state, wanted, token, attempt, due_at, born_at, finished_at, error)
+     select id, $1, 1, ${standing}, 1, 1, now() - interval '5 minutes', now(), now(), $2 from muster.function`,
+    [key, error],
+  );
+}
+
+async function addEvent(db: TestDatabase, set: string): Promise<void> {
+  const [row] = await db.query<{ id: string }>(
+    `insert into muster.outbox (function, key, event_id, type, subject)
+     select id, 'k', gen_random_uuid()::text, 't', 's' from muster.function returning id`,
+  );
+  await db.query(`update muster.outbox set ${set} where id = $1`, [row!.id]);
+}

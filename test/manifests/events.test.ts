@@ -1,0 +1,245 @@
+/** The rules that keep events alive on their way to the functions. */
+import { beforeAll, describe, expect, test } from 'vitest';
+import { SETTINGS } from '../../src/config.ts';
+import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
+import { byName, problem, renderVariant, VARIANTS, type KubernetesObject } from './render.ts';
+
+const HOUR = 3600;
+
+describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
+  let objects: KubernetesObject[];
+  let workloads: Workload[];
+  let topics: Map<string, KubernetesObject>;
+  let sources: KubernetesObject[];
+  let scaled: KubernetesObject[];
+
+  beforeAll(() => {
+    objects = renderVariant(of);
+    workloads = workloadsIn(objects);
+    topics = byName(objects, 'KafkaTopic');
+    sources = [...byName(objects, 'KafkaSource').values()];
+    scaled = [...byName(objects, 'ScaledObject').values()];
+  });
+
+  test('wherever delivery is, it is tried for a day at least, in waits that grow evenly', () => {
+    const deliveries = objects.flatMap((object) => valuesOf(object, 'delivery'));
+    expect(deliveries.length).toBe(sources.length);
+    for (const { retry, backoffPolicy, backoffDelay, timeout } of deliveries) {
+      expect(backoffPolicy).toBe('linear');
+      expect((secondsOf(backoffDelay) * retry * (retry + 1)) / 2).toBeGreaterThan(24 * HOUR);
+      // A pod that comes up from zero is found soon: nobody waits longer than 10 minutes ever.
+      expect(secondsOf(backoffDelay) * retry).toBeLessThanOrEqual(600);
+      expect(secondsOf(timeout)).toBeGreaterThan(20);
+    }
+  });
+
+  test('what can not be delivered goes to a topic that keeps it, and not round in a circle', () => {
+    for (const { spec } of sources) {
+      const { ref } = spec.delivery.deadLetterSink;
+      const sink = byName(objects, ref.kind).get(ref.name)!;
+      expect(spec.topics).not.toContain(sink['spec'].topic);
+      expect(sink['spec'].bootstrapServers).toEqual(spec.bootstrapServers);
+      if (topics.size === 0) continue;
+      expect(topics.get(sink['spec'].topic)?.['spec'].config).toMatchObject({
+        'cleanup.policy': 'delete',
+        'retention.ms': -1,
+      });
+    }
+  });
+
+  test('a source begins with the oldest event, in any order, under a group of its own', () => {
+    for (const { spec } of sources) {
+      expect(spec).toMatchObject({ initialOffset: 'earliest', ordering: 'unordered' });
+      expect(spec.consumerGroup).toMatch(/^muster-/);
+    }
+    const groups = sources.map(({ spec }) => spec.consumerGroup);
+    expect(new Set(groups).size).toBe(groups.length);
+  });
+
+  test('topics of changes are not compacted, and kept no longer than deleted rows are remembered', () => {
+    for (const { metadata, spec } of topics.values()) {
+      expect(spec.config['cleanup.policy']).toBe('delete');
+      if (/-(dead|refused)$/.test(metadata.name)) continue;
+      const days = spec.config['retention.ms'] / (24 * HOUR * 1000);
+      expect(days).toBeLessThan(Number(SETTINGS.TOMBSTONE_DAYS.fallback));
+    }
+  });
+
+  test('a source posts to port 80 of a Service whose pods listen, or to a Knative Service', () => {
+    for (const { spec } of [...sources, ...byName(objects, 'PingSource').values()]) {
+      const { kind, name, apiVersion } = spec.sink.ref;
+      const sink = objects.find(
+        (each) =>
+          each.kind === kind && each.metadata.name === name && each.apiVersion === apiVersion,
+      );
+      expect(sink).toBeDefined();
+      if (apiVersion !== 'v1') continue;
+      const { selector, ports } = sink!['spec'];
+      expect(ports[0].port).toBe(80);
+      const behind = workloads.filter(({ labels }) => selects({ matchLabels: selector }, labels));
+      expect(behind).toHaveLength(1);
+      expect(behind[0]!.container.ports).toContainEqual({ name: 'http', containerPort: 8080 });
+      expect(ports[0].targetPort).toBe('http');
+    }
+  });
+
+  test('the lag of every source wakes the Deployment that it posts to, under equal terms', () => {
+    if (of === 'knative/kn') return;
+    for (const { spec } of sources) {
+      const target = scaled.find(
+        ({ spec: each }) => each.scaleTargetRef.name === spec.sink.ref.name,
+      )!;
+      expect(target['spec'].triggers).toContainEqual(
+        expect.objectContaining({
+          type: 'kafka',
+          metadata: expect.objectContaining({
+            consumerGroup: spec.consumerGroup,
+            topic: spec.topics[0],
+            bootstrapServers: spec.bootstrapServers[0],
+            offsetResetPolicy: spec.initialOffset,
+            // its pods are no consumers
+            allowIdleConsumers: 'true',
+          }),
+        }),
+      );
+    }
+  });
+
+  test('every function is scaled between nothing and a bound, by one ScaledObject', () => {
+    const targets = scaled.map(({ spec }) => spec.scaleTargetRef.name as string);
+    const functions = ofMuster(workloads).filter(
+      ({ object, container }) => object.kind === 'Deployment' && container.args[0] === 'serve',
+    );
+    expect(targets.toSorted()).toEqual(
+      functions.map(({ object }) => object.metadata.name).toSorted(),
+    );
+    for (const { spec } of scaled) {
+      expect(spec).toMatchObject({ minReplicaCount: 0, fallback: { replicas: 1 } });
+      expect(spec.pollingInterval).toBeLessThanOrEqual(5);
+      expect(spec.maxReplicaCount).toBeGreaterThan(1);
+    }
+    // Whoever else sets the number would fight with KEDA.
+    for (const { object } of functions) expect(object['spec']).not.toHaveProperty('replicas');
+  });
+
+  test('one event is enough to wake a function, and Kafka 4 answers', () => {
+    for (const { type, metadata } of scaled.flatMap(({ spec }) => spec.triggers)) {
+      expect(metadata).toMatchObject(
+        type === 'kafka'
+          ? { activationLagThreshold: '0', version: '3.6.0' }
+          : { activationTargetQueryValue: '0' },
+      );
+    }
+  });
+
+  test('work that is due wakes the function whose it is, a pod for each of its slots', () => {
+    for (const { spec } of scaled) {
+      const { name } = spec.scaleTargetRef;
+      const workload = workloads.find(({ of: each }) => each === `Deployment ${name}`)!;
+      const { INTAKE, CONCURRENCY } = environmentOf(workload, objects);
+      const due = spec.triggers.filter((each: any) => each.type === 'postgresql');
+      expect(due.map((each: any) => each.metadata)).toEqual(
+        INTAKE === 'kafka'
+          ? []
+          : [
+              {
+                query: `select total from muster.due where function = '${name}'`,
+                targetQueryValue: CONCURRENCY,
+                activationTargetQueryValue: '0',
+              },
+            ],
+      );
+    }
+  });
+
+  test('a function that reads Kafka has its own group and no more pods than partitions', () => {
+    for (const workload of ofMuster(workloads)) {
+      const { INTAKE, KAFKA_GROUP, KAFKA_BROKERS } = environmentOf(workload, objects);
+      if (INTAKE !== 'kafka') continue;
+      const { spec } = scaled.find(
+        (each) => each['spec'].scaleTargetRef.name === workload.object.metadata.name,
+      )!;
+      const [{ metadata }] = spec.triggers;
+      expect(metadata.consumerGroup).toBe(KAFKA_GROUP);
+      expect(metadata.bootstrapServers).toBe(KAFKA_BROKERS);
+      expect(metadata.offsetResetPolicy).toBe('earliest');
+      expect(metadata).not.toHaveProperty('allowIdleConsumers');
+      expect(spec.maxReplicaCount).toBeLessThanOrEqual(
+        topics.get(metadata.topic)!['spec'].partitions,
+      );
+    }
+  });
+
+  test('everybody speaks to the Kafka that the ConfigMap names', () => {
+    const { KAFKA_BROKERS } = byName(objects, 'ConfigMap').get('muster')!['data'];
+    const named = objects
+      .filter(({ kind }) => !kind.startsWith('KafkaConnect'))
+      .flatMap((object) => valuesOf(object, 'bootstrapServers'))
+      .flat();
+    expect(named.length).toBeGreaterThan(1);
+    expect(new Set(named)).toEqual(new Set([KAFKA_BROKERS]));
+  });
+
+  test('the network lets in who posts and who measures, and out to what is needed', () => {
+    const policies = [...byName(objects, 'NetworkPolicy').values()].filter(
+      ({ metadata }) => metadata.namespace === 'muster',
+    );
+    expect(policies.map(({ spec }) => spec)).toContainEqual({
+      podSelector: {},
+      policyTypes: ['Ingress', 'Egress'],
+    });
+    for (const { labels, container } of ofMuster(workloads)) {
+      const mine = policies.filter(({ spec }) => selects(spec.podSelector, labels));
+      const rules = mine.flatMap(({ spec }) => [...(spec.ingress ?? []), ...(spec.egress ?? [])]);
+      const open = (where: object, port: number) =>
+        expect(rules).toContainEqual({
+          [where === DISPATCHER || where === PROMETHEUS ? 'from' : 'to']: expect.arrayContaining([
+            where,
+          ]),
+          ports: expect.arrayContaining([expect.objectContaining({ port })]),
+        });
+      open(DNS, 53);
+      expect(
+        rules.flatMap(({ to, ports }) => (to ? ports : [])).map((each) => each.port),
+      ).toContain(5432);
+      if (container.args[0] === 'migrate') continue;
+      open(PROMETHEUS, 8080);
+      if (
+        sources.some(({ spec }) => spec.sink.ref.name === labels['app.kubernetes.io/component'])
+      ) {
+        if (of !== 'knative/kn') open(DISPATCHER, 8080);
+      }
+    }
+  });
+});
+
+const namespace = (name: string) => ({
+  namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': name } },
+});
+/** Labels of Knative's data-plane/config/source, Prometheus' operator and CoreDNS. */
+const DISPATCHER = {
+  ...namespace('knative-eventing'),
+  podSelector: { matchLabels: { app: 'kafka-source-dispatcher' } },
+};
+const PROMETHEUS = {
+  ...namespace('monitoring'),
+  podSelector: { matchLabels: { 'app.kubernetes.io/name': 'prometheus' } },
+};
+const DNS = {
+  ...namespace('kube-system'),
+  podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
+};
+
+/** Every value that stands under a name, at any depth. */
+function valuesOf(value: unknown, name: string): any[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value as KubernetesObject).flatMap(([each, inner]) =>
+    each === name ? [inner] : valuesOf(inner, name),
+  );
+}
+
+/** Of an ISO 8601 duration in hours, minutes or seconds. */
+function secondsOf(duration: string): number {
+  const [, number, unit] = /^PT(\d+)([HMS])$/.exec(duration)!;
+  return Number(number) * { H: HOUR, M: 60, S: 1 }[unit as 'H' | 'M' | 'S'];
+}

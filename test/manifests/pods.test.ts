@@ -1,0 +1,249 @@
+/** How pods are started, kept and ended. */
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { START } from '../../build/image.ts';
+import { readConfig, SETTINGS } from '../../src/config.ts';
+import { knownFunctions } from '../../src/function-files.ts';
+import { isOfSets, loadFunctions } from '../../src/functions.ts';
+import { timeoutMs } from '../../src/runs/attempt.ts';
+import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
+import { byName, problem, renderVariant, VARIANTS, type KubernetesObject } from './render.ts';
+
+describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
+  let objects: KubernetesObject[];
+  let all: Workload[];
+  let muster: Workload[];
+  const env = (workload: Workload) => environmentOf(workload, objects);
+
+  beforeAll(() => {
+    objects = renderVariant(of);
+    all = workloadsIn(objects);
+    muster = ofMuster(all);
+  });
+
+  test('every pod keeps to the restricted standard, with a read-only root and no token', () => {
+    for (const { pod, container } of all) {
+      const context = { ...pod.securityContext, ...container.securityContext };
+      expect(context).toMatchObject({
+        runAsNonRoot: true,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      expect(pod.automountServiceAccountToken).toBe(false);
+      expect(pod).not.toHaveProperty('hostNetwork');
+    }
+    for (const { container, pod } of muster) {
+      const { runAsUser } = { ...pod.securityContext, ...container.securityContext };
+      expect(`${runAsUser}:${runAsUser}`).toBe(START.User);
+    }
+    for (const namespace of byName(objects, 'Namespace').values()) {
+      expect(namespace.metadata.labels).toMatchObject({
+        'pod-security.kubernetes.io/enforce': 'restricted',
+      });
+    }
+  });
+
+  test('every pod asks for CPU and memory, and is held to memory alone', () => {
+    for (const { container } of all) {
+      expect(container.resources).toEqual({
+        requests: { cpu: expect.any(String), memory: expect.any(String) },
+        limits: { memory: expect.any(String) },
+      });
+    }
+  });
+
+  test('what a container is started with is a command of the image', () => {
+    for (const { container } of muster) {
+      expect(['serve', 'migrate', 'console']).toContain(container.args[0]);
+      expect(container).not.toHaveProperty('command');
+    }
+  });
+
+  test('the configuration knows every variable, and takes what the pod is given', () => {
+    const known = muster.filter((each) => {
+      const name = env(each)['FUNCTIONS'];
+      return name === undefined || knownFunctions().includes(name);
+    });
+    expect(known.length).toBeGreaterThan(2);
+    for (const workload of known) {
+      const given = env(workload);
+      const names = Object.keys(given).filter((name) => !name.startsWith('OTEL_'));
+      expect(names.filter((name) => !(name in SETTINGS))).toEqual([]);
+      expect(() => readConfig({ ...given, DATABASE_URL: 'postgres://a/b' })).not.toThrow();
+    }
+  });
+
+  test('each function has a workload of its own, and the console is there', () => {
+    const served = muster.filter(({ container }) => container.args[0] === 'serve');
+    const names = served.map((each) => [each.object.metadata.name, env(each)['FUNCTIONS']]);
+    const expected = of === 'knative/kn' ? ['recordings'] : knownFunctions();
+    expect(names).toEqual(expect.arrayContaining(expected.map((name) => [name, name])));
+    expect(names.filter(([name, functions]) => name !== functions)).toEqual([]);
+    expect(muster.filter(({ container }) => container.args[0] === 'console')).toHaveLength(1);
+  });
+
+  test('a pod that is told to stop has the time to end its longest handler', async () => {
+    for (const workload of muster.filter(({ container }) => container.args[0] === 'serve')) {
+      const { FUNCTIONS, DRAIN_SECONDS, INTAKE } = env(workload);
+      const { pod, container } = workload;
+      const drain = Number(DRAIN_SECONDS);
+      // 10 s later it gives up by itself (src/main.ts).
+      const grace = pod.terminationGracePeriodSeconds ?? pod.timeoutSeconds - KNATIVE_QUIET_SECONDS;
+      expect(grace).toBeGreaterThan((container.lifecycle?.preStop.sleep.seconds ?? 0) + drain + 10);
+      if (INTAKE === 'kafka' || of === 'knative/kn') continue;
+      for (const definition of (await loadFunctions(FUNCTIONS!.split(','))).filter(isOfSets)) {
+        expect(drain * 1000).toBeGreaterThanOrEqual(timeoutMs(definition));
+      }
+    }
+  });
+
+  test('a Deployment is probed, waits an hour for its database, and is rolled without a gap', () => {
+    for (const { object, container } of muster.filter(
+      ({ object: { kind } }) => kind === 'Deployment',
+    )) {
+      expect(container.startupProbe.httpGet.path).toBe('/health/liveness');
+      const { periodSeconds, failureThreshold } = container.startupProbe;
+      expect(periodSeconds).toBe(1);
+      expect(failureThreshold).toBeGreaterThanOrEqual(3600);
+      expect(container.readinessProbe.httpGet.path).toBe('/health/readiness');
+      expect(container.livenessProbe.httpGet.path).toBe('/health/liveness');
+      expect(object['spec'].strategy.rollingUpdate).toEqual({ maxUnavailable: 0, maxSurge: 1 });
+    }
+  });
+
+  test('who is posted to goes on serving while endpoints are taken out', () => {
+    for (const service of byName(objects, 'Service').values()) {
+      if (service.apiVersion !== 'v1' || service.metadata.namespace !== 'muster') continue;
+      const { selector } = service['spec'];
+      const behind = muster.filter(({ labels }) => selects({ matchLabels: selector }, labels));
+      expect(behind.map(({ container }) => container.lifecycle.preStop.sleep.seconds)).toEqual([5]);
+    }
+  });
+
+  test('pods spread over zones and nodes, and leave a node one at a time', () => {
+    if (of === 'knative/kn') return;
+    const budgets = [...byName(objects, 'PodDisruptionBudget').values()];
+    for (const { pod, labels, container } of muster) {
+      if (container.args[0] === 'migrate') continue;
+      expect(pod.topologySpreadConstraints).toMatchObject([
+        { topologyKey: 'topology.kubernetes.io/zone', maxSkew: 1 },
+        { topologyKey: 'kubernetes.io/hostname', maxSkew: 1, whenUnsatisfiable: 'ScheduleAnyway' },
+      ]);
+      for (const { labelSelector, matchLabelKeys } of pod.topologySpreadConstraints) {
+        expect(selects(labelSelector, labels)).toBe(true);
+        expect(matchLabelKeys).toEqual(['pod-template-hash']);
+      }
+      if (container.args[0] === 'console') continue;
+      const mine = budgets.filter(({ spec }) => selects(spec.selector, labels));
+      expect(mine.map(({ spec }) => spec.maxUnavailable)).toEqual([1]);
+    }
+  });
+
+  test('every Secret, ConfigMap and ServiceAccount that is named is made, or asked for', () => {
+    const readme = readFileSync(
+      new URL('../../knative/overlays/production/README.md', import.meta.url),
+      'utf8',
+    );
+    const [secretsMade, configMaps, accounts] = ['Secret', 'ConfigMap', 'ServiceAccount'].map(
+      (kind) => byName(objects, kind),
+    );
+    for (const { pod, container } of all) {
+      const secrets = [
+        ...(container.env ?? []).map((each: any) => each.valueFrom?.secretKeyRef.name),
+        ...(pod.volumes ?? []).map((each: any) => each.secret?.secretName),
+      ].filter((name) => name !== undefined);
+      const missing = secrets.filter((name) => !secretsMade!.has(name));
+      expect(missing.filter((name) => !readme.includes(`| \`${name}\``))).toEqual([]);
+      expect(of.includes('quickstart') ? missing : []).toEqual([]);
+      for (const { configMapRef } of container.envFrom ?? []) {
+        expect(configMaps!.has(configMapRef.name)).toBe(true);
+      }
+      const { serviceAccountName = 'default' } = pod;
+      expect(serviceAccountName === 'default' || accounts!.has(serviceAccountName)).toBe(true);
+    }
+  });
+
+  test('pods may hold no more connections than the database that comes along has', () => {
+    const database = all.find((each) => each.of === 'StatefulSet postgres');
+    if (database === undefined) return;
+    const [, limit] = /max_connections=(\d+)/.exec(database.container.args.join(' '))!;
+    const most = [...byName(objects, 'ScaledObject').values()].map(({ spec }) => {
+      const target = all.find((each) => each.of === `Deployment ${spec.scaleTargetRef.name}`)!;
+      const { WRITERS, CONCURRENCY } = { ...DEFAULTS, ...env(target) };
+      return spec.maxReplicaCount * (Number(WRITERS) + Number(CONCURRENCY) + CONTROL_CONNECTIONS);
+    });
+    const sum = most.reduce((a, b) => a + b, 0);
+    expect(sum).toBeGreaterThan(0);
+    expect(sum).toBeLessThan(Number(limit) - 20);
+  });
+});
+
+const DEFAULTS = { WRITERS: SETTINGS.WRITERS.fallback, CONCURRENCY: SETTINGS.CONCURRENCY.fallback };
+/** As src/state/database.ts opens them, beside writers and handlers. */
+const CONTROL_CONNECTIONS = 5;
+/** A Knative pod's proxy waits so long for the last request. */
+const KNATIVE_QUIET_SECONDS = 30;
+
+test.skipIf(problem !== null)(
+  'the quickstart leaves 1.5 of 4 GiB to the operators and the node',
+  () => {
+    const objects = renderVariant('knative/overlays/quickstart');
+    const asked = [
+      ...workloadsIn(objects).map(({ container }) => container.resources),
+      ...objects
+        .filter(({ kind }) => kind === 'KafkaNodePool' || kind === 'KafkaConnect')
+        .map(({ spec }) => spec.resources),
+    ].map(({ requests }) => Number(/^(\d+)Mi$/.exec(requests.memory)![1]));
+    expect(asked.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(2.5 * 1024);
+  },
+);
+
+describe.skipIf(problem !== null)('for production', () => {
+  let objects: KubernetesObject[];
+  beforeAll(() => {
+    objects = renderVariant('knative/overlays/production with redelivery');
+  });
+
+  test('one image is pinned by its digest', () => {
+    const images = workloadsIn(objects).map(({ container }) => container.image);
+    expect(new Set(images).size).toBe(1);
+    expect(images[0]).toMatch(/@sha256:[0-9a-f]{64}$/);
+  });
+
+  test('no Secret is in the manifests', () => {
+    expect([...byName(objects, 'Secret').keys()]).toEqual([]);
+  });
+
+  test('every way to Kafka is encrypted and says who is there', () => {
+    for (const { spec } of byName(objects, 'KafkaSource').values()) {
+      expect(spec.net).toMatchObject({ tls: { enable: true }, sasl: { enable: true } });
+    }
+    for (const { spec } of byName(objects, 'KafkaSink').values()) {
+      expect(spec.auth).toEqual({ secret: { ref: { name: 'muster-kafka' } } });
+    }
+    const triggers = [...byName(objects, 'ScaledObject').values()].flatMap(
+      ({ spec }) => spec.triggers,
+    );
+    for (const { type, authenticationRef } of triggers) {
+      expect(authenticationRef.name).toBe(type === 'kafka' ? 'muster-kafka' : 'muster-database');
+      expect(byName(objects, 'TriggerAuthentication').has(authenticationRef.name)).toBe(true);
+    }
+  });
+
+  test('a source sends a token for the audience that its function asks for, as a subject it lets in', () => {
+    for (const { metadata, spec } of byName(objects, 'KafkaSource').values()) {
+      const target = workloadsIn(objects).find(
+        ({ of }) => of === `Deployment ${spec.sink.ref.name}`,
+      )!;
+      const { OIDC_AUDIENCE, OIDC_SUBJECTS } = environmentOf(target, objects);
+      expect(spec.sink.audience).toBe(OIDC_AUDIENCE);
+      // As knative.dev/eventing names the service account it makes for a source.
+      const account = `oidc-sources.knative.dev-kafkasource-${metadata.name}`;
+      expect(OIDC_SUBJECTS!.split(',')).toContain(
+        `system:serviceaccount:${metadata.namespace}:${account}`,
+      );
+    }
+  });
+});

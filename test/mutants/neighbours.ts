@@ -1,0 +1,122 @@
+import type { Mutant } from './mutants.ts';
+
+const TOKEN = 'src/intake/token.ts';
+const ISSUER = 'src/intake/issuer.ts';
+const DUE = 'src/state/migrations/002_due.sql';
+const GRANTS = 'src/state/grants.sql';
+
+/** Guards towards those around Muster: who posts, who reads the database, who takes its events. */
+export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'a token for another audience is taken',
+    file: TOKEN,
+    find: '        audience,\n',
+    replace: '',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'any subject may post',
+    file: TOKEN,
+    find: 'if (subjects !== null && !subjects.includes(claims.sub!))',
+    replace: 'if (false)',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'a token chooses its algorithm',
+    file: TOKEN,
+    find: '        algorithms: ALGORITHMS,\n',
+    replace: '',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'a token need not expire',
+    file: TOKEN,
+    find: "['exp', 'sub']",
+    replace: "['sub']",
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'a verified token is one for ever',
+    file: TOKEN,
+    find: 'expiresAt !== undefined && Date.now() < expiresAt',
+    replace: 'expiresAt !== undefined',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'an issuer that is down is held against the sender',
+    file: TOKEN,
+    find: '      503,\n      `the issuer of tokens does not tell its keys',
+    replace: '      401,\n      `the issuer of tokens does not tell its keys',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'the issuer is asked for each unknown key',
+    file: ISSUER,
+    find: 'if (moment && this.#asking === null) return false;',
+    replace: '',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'keys of another issuer are believed',
+    file: ISSUER,
+    find: 'if (issuer !== url) throw',
+    replace: 'if (false) throw',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'KEDA keeps pods for runs that may not start',
+    file: DUE,
+    find: 'coalesce(f.concurrency, 10000), ',
+    replace: '',
+    tests: ['test/state/due.test.ts'],
+  },
+  {
+    name: 'KEDA keeps pods for a paused function',
+    file: DUE,
+    find: ' and not f.paused',
+    replace: '',
+    tests: ['test/state/due.test.ts'],
+  },
+  {
+    name: 'KEDA stops pods whose runs are under way',
+    file: DUE,
+    find: 'coalesce(leased.n, 0) + waiting.n',
+    replace: 'waiting.n',
+    tests: ['test/state/due.test.ts'],
+  },
+  {
+    name: 'what was granted once stays granted',
+    file: GRANTS,
+    find: 'revoke all on all tables in schema muster from public, muster_intake, muster_run, muster_read, muster_keda;\n',
+    replace: '',
+    tests: ['test/state/roles.test.ts'],
+  },
+  {
+    name: 'tables of the source are granted to handlers',
+    file: 'src/state/roles.ts',
+    find: "and not exists (select from muster.part where starts_with(specification ->> 'table', $1 || '.'))",
+    replace: '',
+    tests: ['test/state/roles.test.ts'],
+  },
+  {
+    name: 'events that a dead process had taken wait',
+    file: 'src/state/sql/bury-pods.sql',
+    find: '  where o.pod is not null\n',
+    replace: '  where false\n',
+    tests: ['test/runs/outbox.test.ts'],
+  },
+  {
+    name: 'events that a living process sends are given to another',
+    file: 'src/state/sql/bury-pods.sql',
+    find: 'where p.id = o.pod and p.lease_until >= now()',
+    replace: 'where false',
+    tests: ['test/runs/outbox.test.ts'],
+  },
+  {
+    name: 'a run that failed for good is not reported',
+    file: 'src/state/sql/fail-run.sql',
+    find: "  where r.state = 'failed'\n",
+    replace: '  where false\n',
+    tests: ['test/runs/failed.test.ts'],
+  },
+];

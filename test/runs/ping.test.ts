@@ -1,0 +1,138 @@
+/** What a Knative PingSource finds: the function as a Knative Service has nothing else to wake it. */
+import { expect } from 'vitest';
+import { defineFunction } from '../../src/function.ts';
+import { change } from '../support/changes.ts';
+import { engineOn, serverOn } from '../support/engine.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+const parts = { item: { table: 'public.item', key: 'k' } } as const;
+
+/** Looks for work by itself once a minute: what happens at once was brought about by the ping. */
+const ASLEEP = { CLAIM_SECONDS: '60' };
+
+test('a ping is answered once the handlers that run have ended', async ({ db }) => {
+  const gate = Promise.withResolvers<void>();
+  const server = await serverOn(db, [
+    defineFunction({ name: 'one', parts, handle: () => gate.promise }),
+  ]);
+  await server.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  let answered = false;
+  const pinged = ping(server.url).then((status) => {
+    answered = true;
+    return status;
+  });
+  await askedForDueWork(db);
+  await askedForDueWork(db);
+  expect(answered).toBe(false);
+  expect(await ping(`${server.url}/elsewhere`)).toBe(404);
+  gate.resolve();
+  expect(await pinged).toBe(204);
+  expect(await db.query('select state from muster.run')).toEqual([{ state: 'done' }]);
+  await server.stop();
+});
+
+test('a ping does what has come due while nobody was up', async ({ db }) => {
+  const late = defineFunction({
+    name: 'late',
+    parts: { item: parts.item, other: { table: 'public.other', key: 'k' } },
+    overdueAfter: '1 hour',
+    handle() {},
+  });
+  let attempts = 0;
+  const retried = defineFunction({
+    name: 'retried',
+    parts,
+    retry: { first: '1 hour' },
+    handle() {
+      attempts += 1;
+      if (attempts === 1) throw new Error('once');
+    },
+  });
+  const server = await serverOn(db, [late, retried], ASLEEP);
+  await server.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  await until(
+    async () =>
+      (await db.query('select from muster.run where attempt = 1 and state = $1', ['ready'])).length,
+  );
+  expect(await ping(server.url)).toBe(204);
+  expect(attempts).toBe(1);
+
+  await db.query(`update muster.run set due_at = now()`);
+  await db.query(`update muster.deadline set due_at = now()`);
+  await db.query(`update muster.member set since = since - interval '2 hours'`);
+  expect(await ping(server.url)).toBe(204);
+  expect(attempts).toBe(2);
+  expect(await db.query('select key from muster.overdue')).toEqual([{ key: 'x' }]);
+  await server.stop();
+});
+
+test('runs of a function that is paused keep no ping waiting', async ({ db }) => {
+  const one = defineFunction({ name: 'one', parts, handle() {} });
+  const server = await serverOn(db, [one], ASLEEP);
+  await db.query('update muster.function set paused = true');
+  await server.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  await until(async () => (await db.query('select from muster.run')).length === 1);
+  await db.query(`update muster.run set state = 'ready', pod = null`);
+  expect(await ping(server.url)).toBe(204);
+  await server.stop();
+});
+
+test('a handler that takes longer holds nobody for ever', async ({ db }) => {
+  const gate = Promise.withResolvers<void>();
+  const engine = await engineOn(db, [
+    defineFunction({ name: 'one', parts, handle: () => gate.promise }),
+  ]);
+  await engine.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  await engine.settle(1);
+  expect(await db.query('select state from muster.run')).toEqual([{ state: 'running' }]);
+  gate.resolve();
+  await engine.stop();
+});
+
+test('a process that stops asks for the ping to be tried again', async ({ db }) => {
+  const gate = Promise.withResolvers<void>();
+  const server = await serverOn(db, [
+    defineFunction({ name: 'one', parts, handle: () => gate.promise }),
+  ]);
+  await server.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  const pinged = ping(server.url);
+  await askedForDueWork(db);
+  const stopped = server.stop();
+  expect(await pinged).toBe(503);
+  gate.resolve();
+  await stopped;
+});
+
+/** As Knative's adapter sends it; the status of the answer. */
+async function ping(url: string): Promise<number> {
+  const { status } = await fetch(url, {
+    method: 'POST',
+    headers: {
+      'ce-specversion': '1.0',
+      'ce-id': '18f1a3b2',
+      'ce-source': '/apis/v1/namespaces/muster/pingsources/recordings',
+      'ce-type': 'dev.knative.sources.ping',
+      'ce-time': '2026-11-21T08:00:00Z',
+    },
+  });
+  return status;
+}
+
+/** Waits until due work is asked for once more. */
+async function askedForDueWork(db: TestDatabase): Promise<void> {
+  const asked = async () => {
+    const rows = await db.query<{ at: string }>(
+      `select query_start::text as at from pg_stat_activity
+       where datname = current_database() and query like '%from muster.due%' and pid <> pg_backend_pid()`,
+    );
+    return (
+      rows
+        .map(({ at }) => at)
+        .toSorted()
+        .at(-1) ?? ''
+    );
+  };
+  const before = await asked();
+  await until(async () => (await asked()) > before);
+}

@@ -1,0 +1,14 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { inject } from 'vitest';
+
+/** A database with nothing in it, on the server of the run. */
+export async function freshDatabase(): Promise<{ readonly url: string }> {
+  const serverUrl = inject('serverUrl');
+  const name = `fresh_${randomUUID().replaceAll('-', '')}`;
+  const admin = new pg.Client(`${serverUrl}/postgres`);
+  await admin.connect();
+  await admin.query(`create database ${name}`);
+  await admin.end();
+  return { url: `${serverUrl}/${name}` };
+}

@@ -1,0 +1,50 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { layersOf, START } from '../../build/image.ts';
+
+/** Why nothing can be run in a root of its own here; null if it can. */
+export function jailProblem(): string | null {
+  if (process.platform !== 'linux') return 'it is for Linux';
+  if (process.getuid?.() !== 0) return 'only root may change the root';
+  const { status } = spawnSync('unshare', ['--mount', '--pid', '--fork', 'mount', '--version']);
+  return status === 0 ? null : 'unshare makes no namespaces here';
+}
+
+const ENTER = `
+  mount --make-rprivate / && mount --bind "$1" "$1" && mount --bind "$2" "$1/app" &&
+  mount -o remount,bind,ro "$1/app" && mount -o remount,bind,ro "$1" || exit 125
+  shift 2; exec env -i "$@"`;
+
+/**
+ * Starts a command in the image whose layers lie in this folder, as a container would: as PID 1, on a
+ * read-only root, with the environment of the image and this one.
+ */
+export function startIn(
+  image: string,
+  uid: number,
+  env: readonly string[],
+  command: readonly string[],
+): ChildProcess {
+  const [base, app] = layersOf(image).map(({ folder }) => folder) as [string, string];
+  const isolated = ['--mount', '--pid', '--fork', '--kill-child'];
+  const chroot = ['/usr/sbin/chroot', `--userspec=${uid}:0`, '--groups=', base];
+  const rest = [base, app, ...START.Env, ...env, ...chroot, ...command];
+  return spawn('unshare', [...isolated, 'sh', '-c', ENTER, 'sh', ...rest]);
+}
+
+/** The process that is PID 1 inside. */
+export function firstOf({ pid }: ChildProcess): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim());
+}
+
+/** How a process ended, and what it said. */
+export async function ended(
+  child: ChildProcess,
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  const said = { stdout: '', stderr: '' };
+  child.stdout!.on('data', (chunk) => (said.stdout += chunk));
+  child.stderr!.on('data', (chunk) => (said.stderr += chunk));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, ...said };
+}
