@@ -36,9 +36,13 @@ export const SETTINGS = {
     fallback: '16',
     read: count(1, 1000),
   },
-  WRITERS: { meaning: 'connections that file events', fallback: '2', read: count(1, 16) },
+  WRITERS: {
+    meaning: 'connections that file events, or apply chunks of a projection',
+    fallback: '2',
+    read: count(1, 16),
+  },
   QUEUE_MIB: {
-    meaning: 'events that may wait for the database; beyond it 503',
+    meaning: 'events that may wait for the database; beyond it 503, or no more records are fetched',
     fallback: '64',
     read: count(1, 4096),
   },

@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
-import type { FunctionDefinition } from '../function.ts';
-import { loadFunctions } from '../functions.ts';
+import type { Definition } from '../function.ts';
+import { isOfSets, loadFunctions } from '../functions.ts';
 import { specify, type Specification } from '../state/definition.ts';
 import type { Inspector } from '../state/inspector.ts';
 import { clock, connections, migrations, version } from './database.ts';
@@ -91,11 +91,6 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
   }
 }
 
-/** A function that folds a topic instead of running for sets. */
-interface Folding {
-  readonly topic: string;
-}
-
 /** One that can't be loaded does not keep the rest from being looked at. */
 async function load(
   names: readonly string[],
@@ -106,8 +101,8 @@ async function load(
   const results: Result[] = [];
   for (const name of names) {
     try {
-      const [definition] = (await loadFunctions([name])) as [FunctionDefinition | Folding];
-      if ('parts' in definition) specifications.push(specify(definition));
+      const [definition] = (await loadFunctions([name])) as [Definition];
+      if (isOfSets(definition)) specifications.push(specify(definition));
       else streams.push({ fn: name, topic: definition.topic });
       results.push(toResult(check, fine(name)));
     } catch (error) {
