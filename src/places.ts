@@ -40,7 +40,7 @@ function topicsOf({ name, parts }: FunctionDefinition, { TOPIC }: Config): strin
   const tables = [...new Set(Object.values(parts).map((part) => part.table))];
   if (TOPIC === null) {
     throw new ConfigError(
-      `TOPIC is not set: the topics with ${name}'s changes, as in TOPIC=<prefix>.${tables[0]}, or <prefix>.* for ${tables.join(', ')}`,
+      `TOPIC is not set: the topics with the changes of ${name}, as in TOPIC=<prefix>.${tables[0]}, or <prefix>.* for ${tables.join(', ')}`,
     );
   }
   return TOPIC.flatMap((topic) =>
