@@ -2,7 +2,7 @@ import { build, type Metafile, type Plugin } from 'esbuild';
 import { cpSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { knownFunctions } from '../src/config.ts';
+import { functionFiles } from '../src/function-files.ts';
 import { noticesOf } from './notices.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -27,7 +27,10 @@ export async function bundle(folder: string): Promise<Metafile> {
     entryPoints: [
       { in: 'src/cli/muster.ts', out: 'src/muster' },
       ...SIMULATORS.map((name) => ({ in: `src/dev/${name}.ts`, out: `dev/${name}` })),
-      ...knownFunctions().map((name) => ({ in: `functions/${name}.ts`, out: `functions/${name}` })),
+      ...[...functionFiles()].map(([name, file]) => ({
+        in: `functions/${file}`,
+        out: `functions/${name}`,
+      })),
     ],
     outdir: folder,
     chunkNames: 'src/[name]-[hash]',

@@ -6,11 +6,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { knownFunctions } from '../src/config.ts';
+import { knownFunctions } from '../src/function-files.ts';
 import { freePort } from '../src/dev/free-port.ts';
 import { startPostgres } from '../src/dev/postgres.ts';
 import type { FunctionDefinition } from '../src/function.ts';
-import { loadFunctions } from '../src/functions.ts';
+import { isOfSets, loadFunctions } from '../src/functions.ts';
 
 /** How the bundle is run: by which Node, as whom. */
 export interface Runtime {
@@ -84,7 +84,8 @@ async function exercise(url: string, serve: ChildProcess): Promise<void> {
     const response = await fetch(`${url}/health/readiness`).catch(() => null);
     ready = response?.ok === true;
   }
-  for (const change of (await loadFunctions(knownFunctions())).flatMap(changesOf)) {
+  const ofSets = (await loadFunctions(knownFunctions())).filter(isOfSets);
+  for (const change of ofSets.flatMap(changesOf)) {
     const { status } = await fetch(url, { method: 'POST', ...change });
     if (status !== 204) throw new Error(`the bundle answered ${status} to a change`);
   }

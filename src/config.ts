@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { knownFunctions } from './function-files.ts';
 import {
   count,
   extensions,
@@ -58,7 +58,8 @@ export const SETTINGS = {
     read: count(1, 600),
   },
   LEASE_SECONDS: {
-    meaning: 'work of a killed pod goes on elsewhere after this time',
+    meaning:
+      'work of a killed pod goes on elsewhere after this time; also the session of a consumer, of which brokers allow 6 and more',
     fallback: '10',
     read: count(1, 600),
   },
@@ -97,6 +98,23 @@ export const SETTINGS = {
     meaning: 'Kafka topic that outgoing events are written to, instead of `K_SINK`',
     fallback: null,
     read: matching('the name of a topic', /^[\w.-]{1,249}$/),
+  },
+  INTAKE: {
+    meaning:
+      '`http`: events are posted; `kafka`: records are read, as a member of a consumer group',
+    fallback: 'http',
+    read: oneOf('http', 'kafka'),
+  },
+  KAFKA_GROUP: {
+    meaning: 'consumer group of that; `muster-<function>` unless set',
+    fallback: null,
+    read: matching('a name of a consumer group', /^[\w.-]{1,249}$/),
+  },
+  TOPIC: {
+    meaning:
+      "topics with the change events of a function's tables, separated by commas; `<prefix>.*` stands for `<prefix>.<schema>.<table>` of each",
+    fallback: null,
+    read: listOf('names of topics', /^[\w.-]{1,249}(?:\.\*)?$/),
   },
   KAFKA_BROKERS: {
     meaning: 'Kafka bootstrap servers, host:port, separated by commas',
@@ -222,6 +240,9 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   if (values['K_SINK'] && values['SINK_TOPIC']) {
     problems.set('SINK_TOPIC', 'SINK_TOPIC and K_SINK are both set: events go to one of them');
   }
+  if (values['INTAKE'] === 'kafka' && values['KAFKA_BROKERS'] === null) {
+    problems.set('INTAKE', 'INTAKE is kafka, so KAFKA_BROKERS must be set');
+  }
   const known = knownFunctions();
   values['FUNCTIONS'] ??= known;
   const unknown = (values['FUNCTIONS'] as string[]).filter((name) => !known.includes(name));
@@ -268,12 +289,4 @@ function freeze<T>(values: Record<string, unknown>, problems: ReadonlyMap<Name, 
     throw new ConfigError(`wrong configuration:\n  ${[...problems.values()].join('\n  ')}`);
   }
   return Object.freeze(values) as T;
-}
-
-/** The functions that are there: the files `functions/<name>.ts`. */
-export function knownFunctions(): string[] {
-  return readdirSync(new URL('../functions/', import.meta.url), { withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.[jt]s$/.test(entry.name))
-    .map((entry) => entry.name.replace(/\.[jt]s$/, ''))
-    .toSorted();
 }

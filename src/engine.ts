@@ -57,7 +57,7 @@ export async function startEngine(
     url: config.DATABASE_URL,
     writers: config.WRITERS,
     handlers: config.CONCURRENCY,
-    handlerIdleMs: Math.max(...definitions.map(timeoutMs)) + 60_000,
+    handlerIdleMs: Math.max(0, ...definitions.map(timeoutMs)) + 60_000,
     statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,
     onIdleError: (error) => log.warn({ error: error.message }, 'a database connection was lost'),
   });

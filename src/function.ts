@@ -166,7 +166,100 @@ export function defineFunction<const Q extends Record<string, Part>>(
   return definition;
 }
 
-/** Thrown by a handler: no retry can help, so the run rests as failed at once. */
+/** A record of a Kafka topic. */
+export interface TopicRecord {
+  /** Offsets are numbers: at 58,000 records/s a partition comes to 2^53 after 4,900 years. */
+  readonly offset: number;
+  /** Epoch milliseconds, by the producer's clock or the broker's, as the topic is set. */
+  readonly timestamp: number;
+  readonly key: Buffer | null;
+  /** Null is a tombstone. */
+  readonly value: Buffer | null;
+  /** The last value of each name; empty where it has none. */
+  readonly headers: Readonly<Record<string, Buffer>>;
+}
+
+/** Records of one partition that are applied in one transaction. */
+export interface Chunk {
+  readonly topic: string;
+  readonly partition: number;
+  /** Where it begins and where the next one does; offsets between may be missing (compaction, transactions). */
+  readonly from: number;
+  readonly next: number;
+  /** Offset behind the partition's newest record, as far as known: `end - next` records wait behind this chunk. */
+  readonly end: number;
+}
+
+/** How far a projection is in a partition. */
+export interface Position {
+  readonly topic: string;
+  readonly partition: number;
+  /** Everything below it is applied. */
+  readonly next: number;
+  /**
+   * Offset behind the newest record when the partition's owner last looked, every second or so. With
+   * `next` equal to it the partition is idle; a `seenAt` long past says that nobody reads it now.
+   */
+  readonly end: number;
+  readonly seenAt: Date;
+}
+
+export interface SettleContext {
+  /** Of every partition that was ever assigned, by topic and partition. */
+  readonly positions: readonly Position[];
+  /** The database's clock at the begin of the transaction. */
+  readonly now: Date;
+  readonly log: Log;
+}
+
+/** A stream of records that folds into tables of the function's own. */
+export interface ProjectionDefinition<R = unknown> {
+  /** Lower-case letters, digits and dashes; the file or folder in `functions/` has the same name. */
+  readonly name: string;
+  readonly topic: string;
+  /** Records in a transaction at most; 10,000 unless given. */
+  readonly chunkRecords?: number;
+  /**
+   * A chunk that is not full waits so long for more, from its first record on; 100 milliseconds unless
+   * given. Larger chunks cost less, and under full load they are full anyway.
+   */
+  readonly linger?: Duration;
+  /**
+   * Reads a record, outside of any transaction: what it gives is passed to `apply`, a record it gives
+   * `undefined` for is skipped. What it throws says that the record can't be understood: the record is
+   * parked with topic, partition, offset and the message, and the partition goes on.
+   */
+  read(record: TopicRecord): R | undefined;
+  /**
+   * Writes what the records change, through `tx` alone: it commits together with the partition's
+   * position, so each record is applied exactly once. Chunks of a partition come one after another in
+   * the order of offsets, chunks of different partitions at the same time; how a stream is cut into
+   * chunks is up to load and chance, so the result must not depend on it.
+   *
+   * A value that Postgres refuses and a {@link TerminalError} are the fault of a record, which is found
+   * by halves and parked; after any other error the same records come again.
+   */
+  apply(records: readonly R[], chunk: Chunk, tx: Tx): Promise<void>;
+  /**
+   * Periodic work in a transaction of its own, in one process at a time over all pods, also while
+   * partitions are idle. `true` says that there is more to do at once.
+   */
+  settle?(tx: Tx, context: SettleContext): Promise<boolean | void>;
+  /** 1 second unless given. */
+  readonly settleEvery?: Duration;
+}
+
+/** What a file in `functions/` may define. */
+export type Definition = FunctionDefinition | ProjectionDefinition;
+
+/** Declares a projection: the lower-level form, for streams that fold into tables of their own. */
+export function defineProjection<R>(definition: ProjectionDefinition<R>): ProjectionDefinition<R> {
+  return definition;
+}
+
+/**
+ * No retry can help: a run rests as failed at once, and a projection's record is parked.
+ */
 export class TerminalError extends Error {
   override readonly name = 'TerminalError';
 }

@@ -12,7 +12,7 @@ const FIELDS = new Set(
     'function functions key missing runId attempt attempts waitMs', // of a set and its run
     'handler', // what a handler says itself
     'error err reason status code sets members', // why, and how much
-    'label broker groupId topic retryCount assignment from to records position end problem', // of Kafka
+    'label broker groupId topic retryCount assignment from to next records position end problem partitions group', // of Kafka
     'url trace_id span_id',
   ].flatMap((names) => names.split(' ')),
 );

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import type { Config } from './config.ts';
-import { startEngine, type Engine } from './engine.ts';
-import type { FunctionDefinition } from './function.ts';
+import { startEngine } from './engine.ts';
+import type { Definition } from './function.ts';
+import { isOfSets, isProjection } from './functions.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
 import { registerPing } from './intake/ping.ts';
@@ -10,6 +11,8 @@ import type { Count } from './intake/refusal.ts';
 import type { Tokens } from './intake/token.ts';
 import { createLog } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { placesToPull } from './places.ts';
+import { startProjections } from './projections.ts';
 import { mayPass, unavailable } from './state/database.ts';
 import type { Telemetry } from './telemetry.ts';
 import { signalsOf } from './trace.ts';
@@ -19,48 +22,73 @@ import { signalsOf } from './trace.ts';
  * them): not ready, 503 for new events, answers for those it has, runs ended or given back. Resolves
  * when all of that is done.
  */
-export async function serve(
-  config: Config,
-  definitions: readonly FunctionDefinition[],
-): Promise<void> {
+export async function serve(config: Config, definitions: readonly Definition[]): Promise<void> {
   const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const metrics = createMetrics();
+  const ofSets = definitions.filter(isOfSets);
+  const places = placesToPull(config, definitions, log);
   // Both at once: one waits for the database while the other loads.
   const [telemetry, engine] = await Promise.all([
     loadTelemetry(config, metrics, log),
-    startPatiently(config, definitions, log, metrics, stopped),
+    patiently(log, stopped, () => startEngine(config, ofSets, log, metrics)),
   ]);
   if (engine === null) return telemetry?.stop();
+  const projections = await patiently(log, stopped, () =>
+    startProjections(config, definitions.filter(isProjection), log),
+  );
+  if (projections === null) {
+    await engine.stop();
+    return telemetry?.stop();
+  }
 
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
+  const { filing } = engine;
+  // kafkajs is loaded by those alone that pull
+  const pulling =
+    places &&
+    (await import('./pulling.ts')).startPulling({
+      config,
+      places,
+      filing,
+      projections,
+      log,
+      metrics,
+      count,
+    });
   const app = createApp({
     logger: log,
     count,
     bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
     requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
   });
+  let isStopping = false;
   registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
-    const unready = engine.unready();
+    const unready = isStopping
+      ? 'this process is stopping'
+      : (engine.unready() ?? pulling?.trouble() ?? null);
     return unready === null ? 'ready' : reply.code(503).send(unready);
   });
   app.get('/metrics', async (_request, reply) => {
     reply.type(metrics.registry.contentType);
     return metrics.registry.metrics();
   });
-  registerIntake(app, engine.filing, { count, tokens: await openTokens(config, log) });
+  if (ofSets.length > 0)
+    registerIntake(app, filing, { count, tokens: await openTokens(config, log) });
   const url = await app.listen({ host: config.HOST, port: config.PORT });
   log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
 
   const reason = await stopped;
+  isStopping = true;
   log.info({ reason }, 'stopping');
   // With the database away nothing can be given back; leases end by themselves.
   setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
-  await engine.stop();
+  await pulling?.stop();
+  await Promise.all([engine.stop(), projections.stop()]);
   await app.close();
   await telemetry?.stop();
   log.info({}, 'stopped');
@@ -79,19 +107,17 @@ async function loadTelemetry(
 }
 
 /**
- * Starts the engine, again and again while the database does not answer: a process that gave up
+ * Starts something, again and again while the database does not answer: a process that gave up
  * instead would be restarted at ever longer intervals. Null if it was told to stop meanwhile.
  */
-async function startPatiently(
-  config: Config,
-  definitions: readonly FunctionDefinition[],
+async function patiently<T>(
   log: Logger,
-  metrics: Metrics,
   stopped: Promise<string>,
-): Promise<Engine | null> {
+  start: () => Promise<T>,
+): Promise<T | null> {
   for (;;) {
     try {
-      return await startEngine(config, definitions, log, metrics);
+      return await start();
     } catch (error) {
       if (!mayPass(error)) throw error;
       log.warn({ error: unavailable(error).message }, 'the database does not answer, trying again');

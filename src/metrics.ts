@@ -14,6 +14,11 @@ export interface Metrics {
   readonly running: Gauge;
   readonly overdue: Counter<'function'>;
   readonly outbox: Counter<'outcome'>;
+  readonly records: Counter<'function'>;
+  readonly recordsLost: Counter<'function'>;
+  readonly chunkRecords: Histogram<'function'>;
+  readonly chunkSeconds: Histogram<'function'>;
+  readonly lag: Gauge<'function' | 'topic' | 'partition'>;
 }
 
 export function createMetrics(): Metrics {
@@ -60,5 +65,33 @@ export function createMetrics(): Metrics {
     }),
     overdue: counter('muster_sets_overdue_total', 'Sets reported as overdue.', ['function']),
     outbox: counter('muster_outbox_total', 'Attempts to send an event, by outcome.', ['outcome']),
+    records: counter('muster_records_total', 'Records read from Kafka and committed.', [
+      'function',
+    ]),
+    recordsLost: counter(
+      'muster_records_lost_total',
+      'Records that a topic no longer held when they were to be read.',
+      ['function'],
+    ),
+    chunkRecords: new Histogram({
+      name: 'muster_chunk_records',
+      help: 'Records that were committed together.',
+      labelNames: ['function'],
+      buckets: [1, 10, 100, 1_000, 10_000],
+      registers,
+    }),
+    chunkSeconds: new Histogram({
+      name: 'muster_chunk_seconds',
+      help: 'Time it took to commit records together.',
+      labelNames: ['function'],
+      buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
+      registers,
+    }),
+    lag: new Gauge({
+      name: 'muster_lag_records',
+      help: 'Records that are not committed yet, of the partitions of this process.',
+      labelNames: ['function', 'topic', 'partition'],
+      registers,
+    }),
   };
 }

@@ -1,13 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import {
-  ConfigError,
-  knownFunctions,
-  readConfig,
-  readKafkaConfig,
-  SETTINGS,
-  type Config,
-} from '../src/config.ts';
+import { ConfigError, readConfig, readKafkaConfig, SETTINGS, type Config } from '../src/config.ts';
+import { knownFunctions } from '../src/function-files.ts';
 
 const DATABASE_URL = 'postgres://muster:pa55word@db.example:5432/state';
 
@@ -102,6 +96,22 @@ const VALUES: {
     ],
     bad: ['a b', 'a/b', 'ä', 'x'.repeat(250)],
     beside: { KAFKA_BROKERS: 'kafka:9092' },
+  },
+  INTAKE: {
+    good: [
+      ['http', 'http'],
+      ['kafka', 'kafka'],
+    ],
+    bad: ['HTTP', 'kafka,http', 'pull'],
+    beside: { KAFKA_BROKERS: 'kafka:9092' },
+  },
+  KAFKA_GROUP: { good: [['muster.recordings-2', 'muster.recordings-2']], bad: ['a b', 'a,b', 'ä'] },
+  TOPIC: {
+    good: [
+      ['postgres.datastore.signal', ['postgres.datastore.signal']],
+      ['changes, postgres.*', ['changes', 'postgres.*']],
+    ],
+    bad: ['a b', 'a,,b', '*', 'postgres.*.signal', 'ä'],
   },
   KAFKA_BROKERS: {
     good: [
@@ -242,6 +252,12 @@ test.each([
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([problem]);
 });
 
+test('pulling needs brokers', () => {
+  expect(problemsOf({ DATABASE_URL, INTAKE: 'kafka' })).toEqual([
+    'INTAKE is kafka, so KAFKA_BROKERS must be set',
+  ]);
+});
+
 test('events go to one place', () => {
   const env = { K_SINK: 'http://sink', SINK_TOPIC: 't', KAFKA_BROKERS: 'kafka:9092' };
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([
@@ -251,6 +267,7 @@ test('events go to one place', () => {
 
 test('for Kafka alone no database is needed', () => {
   expect(readKafkaConfig({ KAFKA_BROKERS: 'kafka:9092', PORT: 'x' })).toEqual({
+    KAFKA_GROUP: null,
     KAFKA_BROKERS: ['kafka:9092'],
     KAFKA_TLS: '0',
     KAFKA_CA_FILE: null,

@@ -18,10 +18,16 @@ export async function withDatabase<T>(work: (database: Database) => Promise<T>):
   }
 }
 
-/** Id of a registered function; throws with the names there are. */
-export async function functionId(database: Database, name: string): Promise<number> {
-  const { rows } = await database.control.query<{ id: number; name: string }>(
-    'select id, name from muster.function order by name',
+interface Registered {
+  readonly id: number;
+  /** Of a projection; null for functions of sets. */
+  readonly topic: string | null;
+}
+
+/** A registered function; throws with the names there are. */
+export async function functionOf(database: Database, name: string): Promise<Registered> {
+  const { rows } = await database.control.query<Registered & { name: string }>(
+    'select id, name, topic from muster.function order by name',
   );
   const found = rows.find((row) => row.name === name);
   if (found === undefined) {
@@ -29,7 +35,28 @@ export async function functionId(database: Database, name: string): Promise<numb
       `no function '${name}' is registered (${rows.map((row) => row.name).join(', ') || 'none is'})`,
     );
   }
-  return found.id;
+  return found;
+}
+
+/** Id of a function of sets; throws for a projection, which has none. */
+export async function functionId(database: Database, name: string): Promise<number> {
+  const { id, topic } = await functionOf(database, name);
+  if (topic === null) return id;
+  throw new Error(
+    `${name} is a projection of the topic ${topic} and has no sets: muster positions ${name} says how far it is`,
+  );
+}
+
+/** A projection; throws for a function of sets. */
+export async function projectionOf(
+  database: Database,
+  name: string,
+): Promise<Registered & { topic: string }> {
+  const { id, topic } = await functionOf(database, name);
+  if (topic !== null) return { id, topic };
+  throw new Error(
+    `${name} is no projection: where it is in its topics, its consumer group in Kafka says`,
+  );
 }
 
 /** A key as it is stored: a JSON array may be given with spaces. */

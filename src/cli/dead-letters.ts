@@ -1,4 +1,4 @@
-import { readTopic, toRequest, type KafkaRecord } from '../intake/kafka.ts';
+import { readTopic, toRequest, type KafkaRecord } from '../intake/topic.ts';
 import { kafkaAt } from './kafka.ts';
 import { post, type Destination } from './post.ts';
 

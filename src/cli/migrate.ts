@@ -1,22 +1,30 @@
 import { readConfig } from '../config.ts';
-import { loadFunctions } from '../functions.ts';
+import { isOfSets, isProjection, loadFunctions } from '../functions.ts';
 import { specify } from '../state/definition.ts';
 import { migrate } from '../state/migrate.ts';
 import { register } from '../state/register.ts';
 import { grantRoles } from '../state/roles.ts';
+import { checkProjection, registerProjection } from '../state/register-projection.ts';
 import { withDatabase } from './database.ts';
 
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
-  const definitions = (await loadFunctions(config.FUNCTIONS)).map(specify);
+  const definitions = await loadFunctions(config.FUNCTIONS);
+  const specifications = definitions.filter(isOfSets).map(specify);
+  const projections = definitions.filter(isProjection);
+  projections.forEach(checkProjection);
   const applied = await migrate(config.DATABASE_URL, config.FUNCTIONS);
   process.stdout.write(
     applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`,
   );
   await withDatabase(async (database) => {
-    for (const specification of definitions) {
+    for (const specification of specifications) {
       const { generation } = await register(database, specification, true);
       process.stdout.write(`registered: ${specification.name}, generation ${generation}\n`);
+    }
+    for (const projection of projections) {
+      await registerProjection(database, projection);
+      process.stdout.write(`registered: ${projection.name}, a projection of ${projection.topic}\n`);
     }
   });
   const missing = await grantRoles(config.DATABASE_URL, config.FUNCTIONS);

@@ -70,9 +70,9 @@ for (const [name, paused, what] of [
   [
     'pause',
     true,
-    'start no more runs of a function; events are still taken and sets still completed',
+    'start no more runs of a function, while events are still taken and sets completed; of a projection, read no more records',
   ],
-  ['resume', false, 'start runs of a paused function again'],
+  ['resume', false, 'let a paused function go on'],
 ] as const) {
   program
     .command(name)
@@ -80,6 +80,29 @@ for (const [name, paused, what] of [
     .argument('<function>', 'name of the function')
     .action(async (fn: string) => (await import('./pause.ts')).run(fn, paused));
 }
+
+program
+  .command('positions')
+  .description('how far projections are in their topics, and what was lost on the way')
+  .argument('[function]', 'only of this projection')
+  .option('--json', 'one JSON object a line')
+  .addHelpText('after', '\nExample:\n  muster positions travelers')
+  .action(async (fn: string | undefined, options: PositionsOptions) =>
+    (await import('./positions.ts')).run(fn, options),
+  );
+
+program
+  .command('seek')
+  .description(
+    'let a projection go on elsewhere in a partition: records in between are skipped, or applied a second time',
+  )
+  .argument('<function>', 'name of the projection')
+  .argument('<partition>', 'number of the partition')
+  .argument('<offset>', 'of the next record to read')
+  .addHelpText('after', '\nExample:\n  muster seek travelers 3 0')
+  .action(async (fn: string, partition: string, offset: string) =>
+    (await import('./seek.ts')).run(fn, partition, offset),
+  );
 
 program
   .command('parked')
@@ -197,6 +220,10 @@ export interface DoctorOptions {
   readonly cluster?: boolean;
   readonly namespace?: string;
   readonly pods?: string;
+  readonly json?: boolean;
+}
+
+export interface PositionsOptions {
   readonly json?: boolean;
 }
 

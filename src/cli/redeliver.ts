@@ -29,6 +29,14 @@ async function redeliverParked(given: readonly string[], options: RedeliverOptio
   const left: string[] = [];
   const taken = await withDatabase((database) =>
     eachParked(database, filter, async (event) => {
+      const { projection } = event.attributes;
+      if (projection !== undefined) {
+        left.push(event.id);
+        process.stdout.write(
+          `${event.id}\tis a record of the projection ${projection}: once that can read it, write it to the topic again\n`,
+        );
+        return false;
+      }
       const { status, text } = await post(options, headersOf(event), event.body);
       if (status === 200 || status === 204) return true;
       left.push(event.id);

@@ -1,6 +1,6 @@
 import { readChange } from '../intake/debezium.ts';
 import { readCloudEvents } from '../intake/cloudevent.ts';
-import { readTopic, toRequest, type KafkaRecord } from '../intake/kafka.ts';
+import { readTopic, toRequest, type KafkaRecord } from '../intake/topic.ts';
 import { kafkaAt } from './kafka.ts';
 import type { TailOptions } from './muster.ts';
 

@@ -1,4 +1,4 @@
-import { knownFunctions } from '../config.ts';
+import { knownFunctions } from '../function-files.ts';
 import { hashOf } from '../state/definition.ts';
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from './finding.ts';

@@ -1,23 +1,9 @@
-import type { Span } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { endFailed, intakeSpan } from '../spans.ts';
-import type { Change, Origin } from '../state/change.ts';
-import { Unavailable, type Outcome, type ParkReason } from '../state/outcome.ts';
 import { logFields } from '../trace.ts';
 import { readCloudEvents, type BadElement, type CloudEvent } from './cloudevent.ts';
-import { readChange, type Ignored } from './debezium.ts';
 import { Refused, type Count } from './refusal.ts';
+import { Taker, type Intake, type Taken } from './take.ts';
 import type { Tokens } from './token.ts';
-
-/** What intake asks of state. */
-export interface Intake {
-  /** Resolves once the change is committed; throws Unavailable. */
-  file(change: Change): Promise<Outcome>;
-  /** Resolves once the event is kept aside. */
-  park(origin: Origin, reason: ParkReason, detail: string): Promise<void>;
-  /** Sets the change's row belongs to now, for people. */
-  explain(change: Change): Promise<unknown>;
-}
 
 export interface IntakeOptions {
   readonly count: Count;
@@ -25,15 +11,7 @@ export interface IntakeOptions {
   readonly tokens?: Tokens | undefined;
 }
 
-/** What became of one event. */
-type Taken =
-  | { readonly kind: 'filed' | 'unwanted'; readonly change: Change }
-  | Ignored
-  | { readonly kind: 'parked'; readonly reason: ParkReason; readonly detail: string };
-
 const NOTHING = Buffer.alloc(0);
-const FILED = { outcome: 'filed' };
-const UNWANTED = { outcome: 'unwanted' };
 
 /** What Fastify takes for a media type (RFC 9110, 8.3.1). */
 const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/;
@@ -59,6 +37,7 @@ export function registerIntake(
   intake: Intake,
   { count, tokens }: IntakeOptions,
 ): void {
+  const taker = new Taker(intake, count);
   app.register((scope, _options, done) => {
     // KafkaSource sends Debezium's JSON without a content type, and a record's content-type header as
     // it is. Where Fastify has no parser, or the header is no media type, it answers 415, which
@@ -99,47 +78,10 @@ export function registerIntake(
     done();
   });
 
-  function take(event: CloudEvent, request: FastifyRequest): Promise<Taken> {
-    const span = intakeSpan(event.attributes, request.headers);
-    return span === null ? takeEvent(event) : takeTraced(event, span, request);
-  }
-
-  async function takeTraced(
-    event: CloudEvent,
-    span: Span,
-    request: FastifyRequest,
-  ): Promise<Taken> {
-    try {
-      const taken = await takeEvent({ ...event, span });
-      span.setAttributes({ 'muster.outcome': taken.kind }).end();
-      return taken;
-    } catch (error) {
-      endFailed(span, error instanceof Unavailable ? error.reason : 'internal');
+  function take(element: CloudEvent | BadElement, request: FastifyRequest): Promise<Taken> {
+    return taker.take(element, request.headers, (span) => {
       request.log = request.log.child(logFields(span.spanContext())); // for the line of the refusal
-      throw error;
-    }
-  }
-
-  async function takeEvent(event: CloudEvent): Promise<Taken> {
-    const reading = readChange(event);
-    if (reading.kind === 'ignored') {
-      count('ignored', { why: reading.why });
-      return reading;
-    }
-    if (reading.kind === 'unreadable') return park(event, reading.reason, reading.detail);
-    const outcome = await intake.file(reading);
-    if (outcome.kind === 'parked') {
-      count('parked', { reason: outcome.reason });
-      return outcome;
-    }
-    count('events', outcome.kind === 'filed' ? FILED : UNWANTED);
-    return { kind: outcome.kind, change: reading };
-  }
-
-  async function park(origin: Origin, reason: ParkReason, detail: string): Promise<Taken> {
-    await intake.park(origin, reason, detail);
-    count('parked', { reason });
-    return { kind: 'parked', reason, detail };
+    });
   }
 
   /** Every element is tried before the first failure is thrown; those committed are duplicates next time. */
@@ -150,13 +92,7 @@ export function registerIntake(
     const taken: Taken[] = [];
     for (let from = 0; from < elements.length; from += CHUNK) {
       const chunk = elements.slice(from, from + CHUNK);
-      const results = await Promise.allSettled(
-        chunk.map((element) =>
-          'why' in element
-            ? park(element.origin, 'not-a-change', element.why)
-            : take(element, request),
-        ),
-      );
+      const results = await Promise.allSettled(chunk.map((element) => take(element, request)));
       for (const result of results) {
         if (result.status === 'rejected') throw result.reason;
         taken.push(result.value);

@@ -1,131 +1,80 @@
-import { randomUUID } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kafka, KafkaMessage } from 'kafkajs';
+import type { Kafka } from 'kafkajs';
+import type { Log } from '../function.ts';
+import { messageOf } from '../state/database.ts';
+import { KafkaSession, type SessionOptions } from './kafka-session.ts';
 
-/** A record as it stands in a topic. */
-export interface KafkaRecord {
-  readonly topic: string;
-  readonly partition: number;
-  readonly message: KafkaMessage;
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 10_000;
+
+export interface KafkaIntakeOptions extends Omit<SessionOptions, 'kafka'> {
+  /** A client that knows nothing yet: after a crash the old one may believe in what is gone. */
+  readonly connect: () => Kafka;
+  /** A stop waits so long for chunks under way. */
+  readonly drainMs: number;
+  readonly log: Log;
 }
 
 /**
- * The request that a KafkaSource would make of a record, as `readCloudEvents` takes it: a CloudEvent in
- * binary mode (Kafka protocol binding 1.0.2: headers `ce_…`) or structured mode as it is, anything
- * else as a `dev.knative.kafka.event` named by topic, partition and offset.
+ * Pulls the records of a function's topics, as a member of a consumer group, for as long as it is not
+ * stopped: what ends a membership (no broker, a topic that is not there) is tried again with growing
+ * waits.
  */
-export function toRequest({ topic, partition, message }: KafkaRecord): {
-  headers: IncomingHttpHeaders;
-  body: Buffer;
-} {
-  const headers: IncomingHttpHeaders = {};
-  for (const [name, value] of Object.entries(message.headers ?? {})) {
-    const text = value === undefined || Array.isArray(value) ? undefined : value.toString();
-    if (text === undefined) continue;
-    if (name.startsWith('ce_')) headers[`ce-${name.slice(3)}`] = text;
-    else if (name.toLowerCase() === 'content-type') headers['content-type'] = text;
-    else if (name === 'traceparent') headers['traceparent'] = text; // its request continues the trace
+export class KafkaIntake {
+  readonly #options: KafkaIntakeOptions;
+  readonly #stopping = new AbortController();
+  #session: KafkaSession | null = null;
+  #trouble: string | null = null;
+  readonly #ended: Promise<void>;
+
+  constructor(options: KafkaIntakeOptions) {
+    this.#options = options;
+    this.#ended = this.#run();
   }
-  const isCloudEvent =
-    headers['ce-specversion'] !== undefined ||
-    /^\s*application\/cloudevents\+json/i.test(headers['content-type'] ?? '');
-  if (!isCloudEvent) {
-    Object.assign(headers, {
-      'ce-specversion': '1.0',
-      'ce-id': `partition:${partition}/offset:${message.offset}`,
-      'ce-source': `/kafka#${topic}`,
-      'ce-type': 'dev.knative.kafka.event',
+
+  /** Why it reads nothing, or not everything; null if all is well. */
+  get trouble(): string | null {
+    return this.#trouble ?? this.#session?.trouble ?? null;
+  }
+
+  /** Begins no further chunk, ends those under way, commits, leaves the group. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await within(this.#options.drainMs, this.#ended);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    const stopped = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
     });
-  }
-  headers['ce-knativekafkapartition'] = String(partition);
-  headers['ce-knativekafkaoffset'] = message.offset;
-  return { headers, body: message.value ?? Buffer.alloc(0) };
-}
-
-export interface ReadOptions {
-  /** Consumer group whose offsets are kept; a passing one, removed at the end, unless given. */
-  readonly group?: string;
-  /** From the oldest record where the group has no offset; else from the newest. */
-  readonly fromBeginning: boolean;
-  /** Ends once every record is read that was there at the start; else when `signal` says so. */
-  readonly toEnd: boolean;
-  readonly signal: AbortSignal;
-}
-
-/**
- * Reads a topic record by record. An offset is committed when `each` has resolved for the record; what
- * `each` throws ends the reading, and the record stays unread.
- */
-export async function readTopic(
-  kafka: Kafka,
-  topic: string,
-  options: ReadOptions,
-  each: (record: KafkaRecord) => Promise<void>,
-): Promise<void> {
-  const groupId = options.group ?? `muster-${randomUUID()}`;
-  const admin = kafka.admin();
-  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 250, retry: { retries: 5 } });
-  await admin.connect();
-  try {
-    const open = await unread(admin, groupId, topic);
-    if (options.toEnd && open.size === 0) return;
-    await consumer.connect();
-    await consumer.subscribe({ topic, fromBeginning: options.fromBeginning });
-    await new Promise<void>((resolve, reject) => {
-      options.signal.addEventListener('abort', () => resolve(), { once: true });
-      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
-      void consumer.run({
-        autoCommit: false,
-        eachMessage: async ({ partition, message }) => {
-          try {
-            await each({ topic, partition, message });
-          } catch (error) {
-            reject(error);
-            consumer.pause([{ topic }]);
-            return;
-          }
-          const next = BigInt(message.offset) + 1n;
-          if (options.group !== undefined) {
-            await consumer.commitOffsets([{ topic, partition, offset: String(next) }]);
-          }
-          if (next >= (open.get(partition) ?? 0n)) open.delete(partition);
-          if (options.toEnd && open.size === 0) resolve();
-        },
-      });
-    });
-  } finally {
-    await consumer.disconnect();
-    if (options.group === undefined) await admin.deleteGroups([groupId]).catch(() => {});
-    await admin.disconnect();
-  }
-}
-
-/** End offsets of the partitions in which the group has something left to read. */
-async function unread(
-  admin: ReturnType<Kafka['admin']>,
-  groupId: string,
-  topic: string,
-): Promise<Map<number, bigint>> {
-  const ends = await admin.fetchTopicOffsets(topic);
-  const [stored] = await patiently(() => admin.fetchOffsets({ groupId, topics: [topic] }));
-  const open = new Map<number, bigint>();
-  for (const { partition, low, high } of ends) {
-    const offset = stored?.partitions.find((each) => each.partition === partition)?.offset ?? '-1';
-    const next = offset === '-1' ? BigInt(low) : BigInt(offset);
-    if (next < BigInt(high)) open.set(partition, BigInt(high));
-  }
-  return open;
-}
-
-/** kafkajs asks only once here, and a broker that has just started says that it is still loading. */
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await ask();
-    } catch (error) {
-      if ((error as { retriable?: boolean }).retriable !== true || tries === 20) throw error;
-      await sleep(250);
+    for (let wait = FIRST_WAIT_MS; !signal.aborted; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      const began = performance.now();
+      let session: KafkaSession | null = null;
+      try {
+        session = new KafkaSession({ ...this.#options, kafka: this.#options.connect() });
+        this.#session = session;
+        await Promise.race([session.run(), stopped]);
+      } catch (error) {
+        this.#trouble = `Kafka: ${messageOf(error)}`;
+        const { group, log } = this.#options;
+        log.warn({ group, error: messageOf(error) }, 'reading from Kafka ended, trying again');
+      }
+      await session?.stop();
+      this.#session = null;
+      if (signal.aborted) return;
+      if (performance.now() - began > LONGEST_WAIT_MS) wait = FIRST_WAIT_MS;
+      await Promise.race([stopped, within(wait, new Promise(() => {}))]);
+      this.#trouble = null;
     }
   }
+}
+
+/** Waits for the promise, but not longer. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
 }

@@ -19,12 +19,17 @@ const COMMON = ['synchronous_commit=on', 'default_transaction_isolation=read\\ c
 /** Connections of a process for claims, done-marks, leases, timers and the outbox. */
 export const CONTROL_CONNECTIONS = 5;
 
+/** Between the statements of a chunk there is nothing but computing. */
+const CHUNK_IDLE_MS = 10_000;
+
 export interface DatabaseOptions {
   readonly url: string;
   /** Connections that file batches; two are the knee, more only split batches. */
   readonly writers: number;
   /** Connections for transactions of handlers. */
   readonly handlers: number;
+  /** Connections for chunks of projections and for settling them; 1 unless given. */
+  readonly chunks?: number;
   /** A transaction of a handler, or a query in it, may take so long: more than any handler is allowed to. */
   readonly handlerIdleMs: number;
   /** A statement may take so long before the server ends it. */
@@ -38,6 +43,8 @@ export interface Database {
   /** Claims, done-marks, leases, deadlines, outbox; and what people ask. */
   readonly control: pg.Pool;
   readonly handlers: pg.Pool;
+  /** Chunks and settling of projections. */
+  readonly chunks: pg.Pool;
   close(): Promise<void>;
 }
 
@@ -82,6 +89,11 @@ export function openDatabase(options: DatabaseOptions): Database {
       ],
       { pipeline: true },
     ),
+    // A process that is frozen in the middle of a chunk must not hold the partition's position for long.
+    chunks: pool('chunk', options.chunks ?? 1, queryMs, [
+      limit,
+      `idle_in_transaction_session_timeout=${CHUNK_IDLE_MS}`,
+    ]),
   };
   return {
     ...pools,

@@ -3,9 +3,15 @@ import type { Tx } from '../function.ts';
 import { sqlState, type Database } from './database.ts';
 import { FENCED } from './runs.ts';
 
-/** Savepoints are fine; an end of its own would part the handler's writes from the done-mark. */
+/** Savepoints are fine; an end of its own would part the author's writes from what commits with them. */
 const ENDS_TRANSACTION =
   /^\s*(?:begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+to))\b/i;
+
+/** Throws for a statement that would end the transaction it is sent in. */
+export function keepOpen(text: string): void {
+  if (!ENDS_TRANSACTION.test(text)) return;
+  throw new Error(`'${text.trim()}' is not for the handler: the transaction ends with its run`);
+}
 
 /**
  * The transaction a handler writes in: begun by its first query, ended by `commit` or `abandon` and
@@ -26,9 +32,7 @@ export class HandlerTx implements Tx {
 
   async query<R extends object>(text: string, values: readonly unknown[] = []) {
     if (this.#ended) throw new Error('the transaction of this run has ended');
-    if (ENDS_TRANSACTION.test(text)) {
-      throw new Error(`'${text.trim()}' is not for the handler: the transaction ends with its run`);
-    }
+    keepOpen(text);
     this.#client ??= this.#begin();
     const client = await this.#client;
     // The handler may have been abandoned while it waited for the connection.

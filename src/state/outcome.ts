@@ -13,7 +13,11 @@ export type ParkReason =
   /** the source's log started over: it was restored or made anew */
   | 'position-restarted'
   /** Postgres refused the values (SQLSTATE class 21, 22 or 23, 54) */
-  | 'bad-value';
+  | 'bad-value'
+  /** a projection could not read the record */
+  | 'not-a-record'
+  /** a projection refused the record with a TerminalError */
+  | 'refused';
 
 /** What became of an event whose effect is committed. */
 export type Outcome =

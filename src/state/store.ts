@@ -5,8 +5,8 @@ import { parseExact } from './exact.ts';
 import type { KnownMember } from './knowing.ts';
 import type { MemberRow, Served } from './member.ts';
 import { Unavailable, type ParkReason } from './outcome.ts';
+import { toParking } from './parking.ts';
 import { sql } from './sql.ts';
-import { createHash } from 'node:crypto';
 
 /** A run this process holds. */
 export interface Lease {
@@ -106,21 +106,16 @@ export class Store {
 
   /** Keeps an event aside. The same event again only counts. */
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
-    const digest = createHash('sha256')
-      .update(JSON.stringify([reason, origin.attributes['source'], origin.attributes['id']]))
-      .update(origin.body)
-      .digest();
+    const parking = toParking(origin, reason, detail);
     await this.#database.control.query({
       ...PARK_EVENT,
       values: [
-        digest,
-        reason,
-        storable(detail).slice(0, 2000),
-        JSON.stringify(origin.attributes, (_, value: unknown) =>
-          typeof value === 'string' ? storable(value) : value,
-        ),
-        origin.contentType,
-        Buffer.from(origin.body),
+        parking.digest,
+        parking.reason,
+        parking.detail,
+        parking.attributes,
+        parking.contentType,
+        parking.body,
       ],
     });
   }
@@ -179,12 +174,8 @@ function toKnown(row: StoredKnowledge): KnownMember {
   };
 }
 
-/** Text as Postgres holds it: neither U+0000 nor half a surrogate pair. */
-function storable(text: string): string {
-  return text.replaceAll('\0', '\\0').toWellFormed();
-}
-
-async function racing<T>(work: () => Promise<T>): Promise<T> {
+/** Runs `work` again where it was lost to a neighbour. */
+export async function racing<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await work();

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect } from 'vitest';
-import type { Intake } from '../../src/intake/http.ts';
+import type { Intake } from '../../src/intake/take.ts';
 import { answerOf, heard, speak, test, type Answer } from './server.ts';
 
 /** No request here gets as far as state. */

@@ -4,7 +4,8 @@ import { connect, type Socket } from 'node:net';
 import { pino } from 'pino';
 import { test as base } from 'vitest';
 import { createApp, type AppOptions } from '../../src/intake/app.ts';
-import { registerIntake, type Intake, type IntakeOptions } from '../../src/intake/http.ts';
+import { registerIntake, type IntakeOptions } from '../../src/intake/http.ts';
+import type { Intake } from '../../src/intake/take.ts';
 import type { Change } from '../../src/state/change.ts';
 import type { Outcome } from '../../src/state/outcome.ts';
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { CompressionTypes, Kafka, logLevel } from 'kafkajs';
 import { expect, vi } from 'vitest';
 import { readKafkaConfig } from '../../src/config.ts';
-import { readTopic } from '../../src/intake/kafka.ts';
+import { readTopic } from '../../src/intake/topic.ts';
 import { connectKafka } from '../../src/kafka.ts';
 import { test } from './support/test.ts';
 

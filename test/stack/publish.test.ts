@@ -4,7 +4,7 @@ import { Kafka, logLevel, type IHeaders, type KafkaMessage } from 'kafkajs';
 import { expect, onTestFinished, vi } from 'vitest';
 import { readKafkaConfig } from '../../src/config.ts';
 import { Broker } from '../../src/dev/stack/broker.ts';
-import { readTopic, toRequest, type KafkaRecord } from '../../src/intake/kafka.ts';
+import { readTopic, toRequest, type KafkaRecord } from '../../src/intake/topic.ts';
 import { connectKafka } from '../../src/kafka.ts';
 import { KafkaSink, RETRY } from '../../src/publish/kafka.ts';
 import type { Outgoing } from '../../src/publish/sink.ts';

@@ -7,6 +7,8 @@ import { grantRoles, ROLES } from '../../src/state/roles.ts';
 import { muster } from '../cli/command.ts';
 import { truncate } from '../support/changes.ts';
 import { engineOn } from '../support/engine.ts';
+import { feedOn } from '../support/feed.ts';
+import { NUMBERS, numbers } from '../support/numbers.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { databaseOn, podOn } from '../support/pod.ts';
 import { install } from '../support/server.ts';
@@ -55,6 +57,22 @@ const relationsOf = (db: TestDatabase) =>
     db,
     `select relname as name from pg_class where relnamespace = 'muster'::regnamespace and relkind in ('r', 'v')`,
   );
+
+test('a member of muster_intake and muster_run reads a projection', async ({ db }) => {
+  const url = await loginOf(db, 'muster_intake', 'muster_run');
+  await db.query(NUMBERS);
+  await db.query('grant select, insert, update on total, applied to muster_run');
+  const feed = await feedOn({ url }, numbers({ async settle() {} }), 2);
+  await feed.give(0, [{ n: 1 }, { n: 'none' }]);
+  await feed.positions.see([{ partition: 0, low: 0, high: 2 }]);
+  await feed.positions.lose(1, 0, 3);
+  await feed.positions.rest(1, 'made anew');
+  await feed.settle();
+  expect(await db.query('select next, problem from muster.position order by partition')).toEqual([
+    { next: '2', problem: null },
+    { next: '3', problem: 'made anew' },
+  ]);
+});
 
 test('a member of muster_intake and muster_run serves', async ({ db }) => {
   const url = await loginOf(db, 'muster_intake', 'muster_run');

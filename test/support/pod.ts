@@ -60,6 +60,7 @@ export function databaseOn(db: Pick<TestDatabase, 'url'>, writers = 1): Database
     url: db.url,
     writers,
     handlers: 4,
+    chunks: 4,
     statementTimeoutMs: 20_000,
     handlerIdleMs: 600_000,
     onIdleError: () => {},

@@ -1,5 +1,6 @@
 import { missingTools } from '../../../src/dev/stack/tools.ts';
 import { test as base } from '../../support/test.ts';
+import { PullRoad } from './pull-road.ts';
 import { Road } from './road.ts';
 import { Stack } from './stack.ts';
 
@@ -18,4 +19,11 @@ export const test = base
     const road = new Road(stack, db);
     onCleanup(() => road.close());
     return road;
+  })
+  .extend('pull', ({ stack, db, skip }, { onCleanup }) => {
+    if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
+    if (missing !== null) skip(missing);
+    const pull = new PullRoad(stack, db);
+    onCleanup(() => pull.close());
+    return pull;
   });

@@ -1,0 +1,48 @@
+import type { PositionsOptions } from './muster.ts';
+import { projectionOf, withDatabase } from './database.ts';
+
+interface PositionRow {
+  function: string;
+  topic: string;
+  partition: number;
+  /** bigint as text */
+  next: string;
+  end: string;
+  waiting: string;
+  seenAt: Date;
+  problem: string | null;
+  lost: string;
+}
+
+export async function run(fn: string | undefined, options: PositionsOptions): Promise<void> {
+  const rows = await withDatabase(async (database) => {
+    if (fn !== undefined) await projectionOf(database, fn);
+    const result = await database.control.query<PositionRow>(
+      `select f.name as function, p.topic, p.partition, p.next, p.log_end as "end",
+              greatest(p.log_end - p.next, 0) as waiting, p.seen_at as "seenAt", p.problem,
+              (select coalesce(sum(l.next - l.first), 0) from muster.lost_records l
+               where l.function = p.function and l.topic = p.topic and l.partition = p.partition) as lost
+       from muster.position p join muster.function f on f.id = p.function
+       where ($1::text is null or f.name = $1)
+       order by f.name, p.topic, p.partition`,
+      [fn ?? null],
+    );
+    return result.rows;
+  });
+  for (const row of rows)
+    process.stdout.write(`${options.json ? JSON.stringify(row) : toLine(row)}\n`);
+  if (rows.length === 0 && !options.json) process.stderr.write('no partition was read yet\n');
+}
+
+function toLine({ topic, partition, next, waiting, seenAt, problem, lost, ...row }: PositionRow) {
+  const notes = [
+    ...(lost === '0' ? [] : [`${lost} records were lost`]),
+    ...(problem === null ? [] : [`rests: ${problem}`]),
+  ];
+  return [
+    row.function,
+    `${topic} ${partition}:${next}`,
+    `${waiting} waiting at ${seenAt.toISOString()}`,
+    ...notes,
+  ].join('\t');
+}

@@ -1,0 +1,23 @@
+-- Where reading goes on in the partitions of a topic: where the rows say, at the earliest record where
+-- there is none yet.
+--
+-- Only what is missing is inserted: on conflict, an insert would wait for every chunk that is under way
+-- in any of the partitions.
+--
+-- $1 function  $2 topic  $3 partitions  $4 earliest offset of each  $5 log end of each
+with known as (
+  select partition, next, stamp, problem
+  from muster.position
+  where function = $1::int and topic = $2::text and partition = any ($3::int[])
+), begun as (
+  insert into muster.position (function, topic, partition, next, log_end)
+  select $1, $2, u.partition, u.earliest, u.log_end
+  from unnest($3::int[], $4::bigint[], $5::bigint[]) as u (partition, earliest, log_end)
+  where not exists (select from known where known.partition = u.partition)
+  order by u.partition
+  on conflict (function, topic, partition) do nothing
+  returning partition, next, stamp, problem
+)
+select * from known
+union all
+select * from begun;

@@ -1,0 +1,23 @@
+-- Notes the log ends that a partition's owner has just seen, also where nothing new is there: so
+-- settling can tell an idle partition from one that nobody reads. Gives whether the function is paused,
+-- and the positions, which a person may have moved.
+--
+-- Rows that a chunk holds are left out: the chunk says the same, and this must not wait for it.
+--
+-- $1 function  $2 topic  $3 partitions  $4 log end of each
+with free as (
+  select p.partition
+  from muster.position p
+  where p.function = $1::int and p.topic = $2::text and p.partition = any ($3::int[])
+  for no key update skip locked
+), seen as (
+  update muster.position p
+  set log_end = greatest(p.next, u.log_end), seen_at = now()
+  from unnest($3::int[], $4::bigint[]) as u (partition, log_end), free
+  where u.partition = free.partition
+    and p.function = $1 and p.topic = $2 and p.partition = free.partition
+)
+select f.paused, p.partition, p.next
+from muster.function f
+left join muster.position p on p.function = f.id and p.topic = $2 and p.partition = any ($3)
+where f.id = $1;

@@ -1,0 +1,71 @@
+import { expect } from 'vitest';
+import { chunkOf, feedOn } from '../support/feed.ts';
+import { numbers } from '../support/numbers.ts';
+import { test } from '../support/numbers-test.ts';
+import type { TestDatabase } from '../support/test.ts';
+import { muster } from './command.ts';
+
+const run = (db: TestDatabase, ...args: string[]) => muster({ DATABASE_URL: db.url }, args);
+
+test('a projection has positions in place of sets, and commands about sets say so', async ({
+  db,
+}) => {
+  const feed = await feedOn(db, numbers(), 2);
+  await feed.give(0, [{ n: 1 }, { n: 2 }]);
+  await feed.positions.lose(1, 0, 5);
+  const { stdout } = await run(db, 'positions', 'numbers', '--json');
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
+  expect(lines).toMatchObject([
+    { function: 'numbers', partition: 0, next: '2', end: '2', waiting: '0', lost: '0' },
+    { function: 'numbers', partition: 1, next: '5', end: '5', waiting: '0', lost: '5' },
+  ]);
+  for (const args of [
+    ['sets', 'numbers'],
+    ['explain', 'numbers', 'k'],
+    ['retry', 'numbers', '--all'],
+  ]) {
+    expect(await run(db, ...args)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr:
+        'muster: numbers is a projection of the topic numbers and has no sets: muster positions numbers says how far it is\n',
+    });
+  }
+});
+
+test('a position is moved only in a partition that was read', async ({ db }) => {
+  const feed = await feedOn(db, numbers());
+  await feed.give(0, [{ n: 1 }, { n: 2 }]);
+  await feed.positions.rest(0, 'was the topic made anew?');
+  expect((await run(db, 'positions')).stdout).toContain('rests: was the topic made anew?');
+  // whoever is in the middle of a chunk may not go on either
+  expect(await feed.apply(chunkOf(2, [{ n: 3 }]))).toEqual({ kind: 'moved', next: 2 });
+  expect(await run(db, 'seek', 'numbers', '0', '1')).toEqual({
+    code: 0,
+    stdout: 'numbers goes on in partition 0 of numbers at 1, was at 2\n',
+    stderr: '',
+  });
+  expect(await feed.apply(chunkOf(1, [{ n: 2 }]))).toEqual({ kind: 'applied', parked: [] });
+  expect(await run(db, 'seek', 'numbers', '7', '0')).toMatchObject({
+    code: 1,
+    stderr: 'muster: partition 7 of numbers was not read yet\n',
+  });
+  expect(await run(db, 'seek', 'numbers', 'a', '0')).toMatchObject({
+    code: 2,
+    stderr: "muster: partition must be a whole number, not 'a'\n",
+  });
+});
+
+test('a parked record is not posted: it says what to do instead', async ({ db }) => {
+  const feed = await feedOn(db, numbers());
+  await feed.give(0, [{ n: 'one' }]);
+  expect(await run(db, 'redeliver')).toEqual({
+    code: 1,
+    stdout:
+      '1\tis a record of the projection numbers: once that can read it, write it to the topic again\n0 taken, 1 left\n',
+    stderr: 'muster: 1 events could not be filed yet\n',
+  });
+});

@@ -1,0 +1,75 @@
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { TRACES } from '../chaos/functions.ts';
+import { TestProcess } from '../support/process.ts';
+import { seeded } from '../support/seeded.ts';
+import { envelope } from '../support/sender.ts';
+import { until } from '../support/until.ts';
+import { lagOf } from './support/topic.ts';
+import { test } from './support/test.ts';
+
+const SERVE = fileURLToPath(new URL('../chaos/serve.ts', import.meta.url));
+const SETS = 300;
+
+test(
+  'sets whose changes are pulled run once each, with duplicates, in any order and over kills',
+  { timeout: 120_000 },
+  async ({ pull }) => {
+    const random = seeded();
+    await pull.start(3);
+    await pull.db.query(TRACES);
+    const changes = Array.from({ length: 2 * SETS }, (_, i) =>
+      envelope('c', i + 1, { id: i + 1, k: `slow ${i >> 1}`, kind: i % 2 === 0 ? 'a' : 'b' }),
+    );
+    const messages = [...changes, ...changes]
+      .map((value) => ({ place: random.next(), partition: random.between(0, 2), value }))
+      .toSorted((a, b) => a.place - b.place)
+      .map(({ partition, value }) => ({ partition, value }));
+    await pull.send(messages.slice(0, SETS));
+    // two functions, so each in its own group
+    const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '', LEASE_SECONDS: '2' };
+    const first = await pull.serve(env, SERVE);
+    await until(async () => (await pull.db.query('select from effect')).length > 5, 30_000);
+    first.kill('SIGKILL');
+    await pull.send(messages.slice(SETS));
+    await pull.send([
+      { partition: 1, key: '{"id":1}', value: null },
+      { partition: 1, value: 'no change' },
+      { partition: 1, headers: { ce_specversion: '1.0' }, value: '{}' },
+    ]);
+    const second = await pull.serve(env, SERVE);
+    await until(async () => (await pull.db.query('select from effect')).length >= SETS, 60_000);
+    await until(
+      async () =>
+        (await lagOf(pull.kafka, pull.topic, 'muster-pair')) === 0n &&
+        (await lagOf(pull.kafka, pull.topic, 'muster-bounded')) === 0n,
+      30_000,
+    );
+    const effects = await pull.db.query<{ run: string }>('select run from effect');
+    expect(new Set(effects.map(({ run }) => run)).size).toBe(effects.length);
+    expect(effects).toHaveLength(SETS);
+    const { topic } = pull;
+    const parked = await pull.db.query(
+      `select reason, attributes ->> 'kafkatopic' as topic, attributes ->> 'knativekafkapartition' as partition,
+              convert_from(body, 'utf8') as body from muster.parked order by body`,
+    );
+    expect(parked).toEqual([
+      { reason: 'not-a-change', topic, partition: '1', body: 'no change' },
+      { reason: 'not-a-change', topic, partition: '1', body: '{}' },
+    ]);
+    second.kill('SIGTERM');
+    expect(await second.exited).toEqual({ code: 0, signal: null });
+  },
+);
+
+test('without a topic a function of sets says which it needs', async ({ pull }) => {
+  const child = new TestProcess(SERVE, [], {
+    DATABASE_URL: pull.db.url,
+    INTAKE: 'kafka',
+    KAFKA_BROKERS: 'localhost:1',
+  });
+  expect(await child.exited).toEqual({ code: 1, signal: null });
+  expect(child.stderr).toContain(
+    "TOPIC is not set: the topics with pair's changes, as in TOPIC=<prefix>.public.item, or <prefix>.* for public.item",
+  );
+});

@@ -1,0 +1,7 @@
+/** The process under test: serves the projection of numbers, from the topic that `NUMBERS` names. */
+import { readConfig } from '../../../src/config.ts';
+import { serve } from '../../../src/main.ts';
+import { numbers } from '../../support/numbers.ts';
+
+await serve(readConfig(process.env), [numbers({ topic: process.env['NUMBERS']! })]);
+process.exit(0);

@@ -1,0 +1,185 @@
+import { expect } from 'vitest';
+import type { SettleContext } from '../../src/function.ts';
+import { blocked, hold } from '../support/blocked.ts';
+import { chunkOf, feedOn } from '../support/feed.ts';
+import { numbers } from '../support/numbers.ts';
+import { test } from '../support/numbers-test.ts';
+import type { TestDatabase } from '../support/test.ts';
+
+async function state(db: TestDatabase) {
+  const [total] = await db.query<{ records: string; sum: string }>(
+    'select records, sum from total',
+  );
+  const [position] = await db.query<{ next: string }>('select next from muster.position');
+  return {
+    records: Number(total?.records ?? 0),
+    sum: Number(total?.sum ?? 0),
+    next: Number(position!.next),
+  };
+}
+
+const ns = (...values: unknown[]) => values.map((n) => ({ n }));
+
+test('a chunk commits what it writes together with the position', async ({ db }) => {
+  const feed = await feedOn(db, numbers());
+  expect(await feed.give(0, ns(1, 2, 3))).toEqual({ kind: 'applied', parked: [] });
+  expect(await state(db)).toEqual({ records: 3, sum: 6, next: 3 });
+  expect(await feed.give(0, ns(4))).toEqual({ kind: 'applied', parked: [] });
+  expect(await state(db)).toEqual({ records: 4, sum: 10, next: 4 });
+});
+
+test('a chunk that does not begin at the position writes nothing and says where to go on', async ({
+  db,
+}) => {
+  const feed = await feedOn(db, numbers());
+  await feed.give(0, ns(1, 2, 3));
+  for (const chunk of [chunkOf(0, ns(1, 2)), chunkOf(2, ns(3, 4)), chunkOf(5, ns(6))]) {
+    expect(await feed.apply(chunk)).toEqual({ kind: 'moved', next: 3 });
+  }
+  expect(await feed.apply({ ...chunkOf(0, ns(1)), partition: 7 })).toEqual({
+    kind: 'moved',
+    next: null,
+  });
+  expect(await state(db)).toEqual({ records: 3, sum: 6, next: 3 });
+});
+
+test('a chunk whose commit was not answered counts as applied when it comes again', async ({
+  db,
+}) => {
+  const feed = await feedOn(db, numbers());
+  const chunk = chunkOf(0, ns(1, 2, 3));
+  await feed.apply(chunk);
+  expect(await feed.apply(chunk)).toEqual({ kind: 'applied', parked: [] });
+  expect(await state(db)).toEqual({ records: 3, sum: 6, next: 3 });
+});
+
+test('of two owners of a partition one applies the records, and the other waits before it works', async ({
+  db,
+}) => {
+  const feed = await feedOn(db, numbers());
+  const other = await feedOn(db, numbers());
+  const release = await hold(db, 'lock table total');
+  const first = feed.apply(chunkOf(0, ns(1, 2, 3)));
+  await blocked(db, 1, 'insert into total%');
+  const second = other.apply(chunkOf(0, ns(1, 2)));
+  await blocked(db, 1, '%update muster.position%');
+  await release();
+  expect([await first, await second]).toEqual([
+    { kind: 'applied', parked: [] },
+    { kind: 'moved', next: 3 },
+  ]);
+  expect(await state(db)).toEqual({ records: 3, sum: 6, next: 3 });
+});
+
+test('an error of apply leaves the chunk to be applied again', async ({ db }) => {
+  let failures = 1;
+  const feed = await feedOn(
+    db,
+    numbers({
+      async apply(records, chunk, tx) {
+        await numbers().apply(records, chunk, tx);
+        if (failures-- > 0) throw new Error('not now');
+      },
+    }),
+  );
+  await expect(feed.give(0, ns(1, 2))).rejects.toThrow('not now');
+  expect(await state(db)).toEqual({ records: 0, sum: 0, next: 0 });
+  await feed.give(0, ns(1, 2));
+  expect(await state(db)).toEqual({ records: 2, sum: 3, next: 2 });
+});
+
+test('records that cannot be read are parked with their place, and the partition goes on', async ({
+  db,
+}) => {
+  const feed = await feedOn(db, numbers());
+  const values = [{ n: 1 }, Buffer.from('{"n":'), { n: 'two' }, { n: 'skipped' }, { n: 3 }];
+  expect(await feed.give(0, values)).toEqual({
+    kind: 'applied',
+    parked: ['not-a-record', 'not-a-record'],
+  });
+  expect(await state(db)).toEqual({ records: 2, sum: 4, next: 5 });
+  const parked = await db.query(
+    `select reason, detail, attributes ->> 'source' as source, attributes ->> 'id' as id,
+            convert_from(body, 'utf8') as body
+     from muster.parked order by id`,
+  );
+  expect(parked).toEqual([
+    {
+      reason: 'not-a-record',
+      detail: expect.stringContaining('JSON'),
+      source: '/kafka#numbers',
+      id: 'partition:0/offset:1',
+      body: '{"n":',
+    },
+    {
+      reason: 'not-a-record',
+      detail: 'n is "two", not a number',
+      source: '/kafka#numbers',
+      id: 'partition:0/offset:2',
+      body: '{"n":"two"}',
+    },
+  ]);
+});
+
+test('records that are refused are cut out of their chunk, and the others are applied', async ({
+  db,
+}) => {
+  const feed = await feedOn(db, numbers());
+  // 2^31 is no int for Postgres, -1 none for the projection
+  const values = ns(1, 2 ** 31, 2, -1, 'nothing', 3, 4, -1);
+  const applied = await feed.give(0, values);
+  expect(applied.kind === 'applied' && applied.parked.toSorted()).toEqual([
+    'bad-value',
+    'not-a-record',
+    'refused',
+    'refused',
+  ]);
+  expect(await state(db)).toEqual({ records: 4, sum: 10, next: 8 });
+  const parked = await db.query<{ id: string }>(
+    `select attributes ->> 'id' as id from muster.parked order by 1`,
+  );
+  expect(parked.map(({ id }) => id)).toEqual(
+    [1, 3, 4, 7].map((offset) => `partition:0/offset:${offset}`),
+  );
+});
+
+test('a statement that would end the transaction is refused', async ({ db }) => {
+  const feed = await feedOn(
+    db,
+    numbers({
+      async apply(_records, _chunk, tx) {
+        await tx.query('commit');
+      },
+    }),
+  );
+  await expect(feed.give(0, ns(1))).rejects.toThrow("'commit' is not for the handler");
+});
+
+test('settling runs in one process at a time and sees how far every partition is', async ({
+  db,
+}) => {
+  const seen: SettleContext[] = [];
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  const projection = numbers({
+    async settle(tx, context) {
+      await tx.query('select 1');
+      seen.push(context);
+      if (seen.length === 1) await gate;
+      return seen.length === 1;
+    },
+  });
+  const feed = await feedOn(db, projection, 2);
+  const other = await feedOn(db, projection, 2);
+  await feed.give(1, ns(1, 2));
+  const first = feed.settle();
+  await expect.poll(() => seen.length).toBe(1);
+  expect(await other.settle()).toBe(false);
+  expect(seen.length).toBe(1);
+  open();
+  expect(await first).toBe(true);
+  await other.settle();
+  expect(seen[1]!.positions).toEqual([
+    { topic: 'numbers', partition: 0, next: 0, end: 0, seenAt: expect.any(Date) },
+    { topic: 'numbers', partition: 1, next: 2, end: 2, seenAt: expect.any(Date) },
+  ]);
+});
