@@ -270,7 +270,7 @@ function judgeTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObjec
     findings.push(
       problem(
         `scaledobject/${name} has no postgresql trigger: at lag 0 handlers are stopped, and no retry or deadline wakes a pod`,
-        `add one with: select total from muster.due where function = '${each.fn}'`,
+        `add one with: select coalesce(max(total), 0) from muster.due where function = '${each.fn}'`,
       ),
     );
   }
