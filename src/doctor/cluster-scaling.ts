@@ -1,4 +1,6 @@
+import { SETTINGS } from '../config.ts';
 import { type ClusterContext, deployed, type Deployed, envOf, kubectl } from './cluster.ts';
+import { connectionsPerPod, type Wanted } from './database.ts';
 import { type Check, fine, problem, unchecked, type Finding } from './finding.ts';
 import {
   conditionOf,
@@ -16,16 +18,30 @@ function scalersOf({ objects }: ClusterContext, { workload }: Deployed): ScaledO
   );
 }
 
-/** Pods there may be at a time by what the ScaledObjects say; null where there are none. */
-export function mostPods(context: ClusterContext): number | null {
-  const names = new Set(deployed(context).map(({ workload }) => workload.metadata.name));
-  const mine = known(context.objects.scaledObjects).filter(({ spec }) =>
-    names.has(spec.scaleTargetRef.name),
-  );
-  // 100 is KEDA's own default
-  return mine.length === 0
-    ? null
-    : mine.reduce((sum, { spec }) => sum + (spec.maxReplicaCount ?? 100), 0);
+/** Pods there may be at a time by what the ScaledObjects say, and their connections; null where there are none. */
+export function mostPods(context: ClusterContext): Wanted | null {
+  const wanted = deployed(context).flatMap((each) => {
+    const { workload, isKnative } = each;
+    const scaler = known(context.objects.scaledObjects).find(
+      ({ spec }) => spec.scaleTargetRef.name === workload.metadata.name,
+    );
+    if (isKnative || scaler === undefined) return [];
+    const pods = scaler.spec.maxReplicaCount ?? 100; // KEDA's own default
+    return [{ pods, connections: pods * connectionsOf(context, each) }];
+  });
+  if (wanted.length === 0) return null;
+  return wanted.reduce((sum, { pods, connections }) => ({
+    pods: sum.pods + pods,
+    connections: sum.connections + connections,
+  }));
+}
+
+/** By its own settings, as far as they stand in the Deployment. */
+function connectionsOf({ specifications }: ClusterContext, { fn, workload }: Deployed): number {
+  const numberOf = (name: 'WRITERS' | 'CONCURRENCY') =>
+    Number(envOf(workload, name) ?? SETTINGS[name].fallback);
+  const isOfSets = specifications.some(({ name }) => name === fn);
+  return connectionsPerPod(numberOf('WRITERS'), isOfSets ? numberOf('CONCURRENCY') : 1);
 }
 
 export const scaling: Check<ClusterContext> = {
@@ -254,7 +270,7 @@ function judgeTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObjec
     findings.push(
       problem(
         `scaledobject/${name} has no postgresql trigger: at lag 0 handlers are stopped, and no retry or deadline wakes a pod`,
-        `add one with: select total from muster.due where function = '${each.fn}'`,
+        `add one with: select coalesce(max(total), 0) from muster.due where function = '${each.fn}'`,
       ),
     );
   }

@@ -12,8 +12,18 @@ export interface StateContext {
   readonly inspector: Inspector;
   readonly config: Config;
   readonly specifications: readonly Specification[];
-  /** Pods there may be at a time; null = not known. */
-  readonly pods: number | null;
+  /** Pods there may be at a time, and connections they may hold together; null = not known. */
+  readonly wanted: Wanted | null;
+}
+
+export interface Wanted {
+  readonly pods: number;
+  readonly connections: number;
+}
+
+/** Connections that a pod with handlers may hold at a time. */
+export function connectionsPerPod(writers: number, concurrency: number): number {
+  return writers + CONTROL_CONNECTIONS + concurrency;
 }
 
 /** Clocks further apart than this are of a machine that no NTP keeps. */
@@ -88,7 +98,7 @@ export async function compareClocks(inspector: Inspector) {
 export const connections: Check<StateContext> = {
   id: 'database.connections',
   title: 'connections',
-  async run({ inspector, config, pods }) {
+  async run({ inspector, config, wanted }) {
     const [row] = await inspector.query<{ max: number; others: number; limit: number | null }>(
       `select current_setting('max_connections')::int as max,
               current_setting('superuser_reserved_connections')::int
@@ -100,19 +110,23 @@ export const connections: Check<StateContext> = {
                     (select nullif(datconnlimit, -1) from pg_database where datname = current_database())) as limit`,
     );
     const { max, others, limit } = row!;
-    const perPod = config.WRITERS + CONTROL_CONNECTIONS + config.CONCURRENCY;
+    const perPod = connectionsPerPod(config.WRITERS, config.CONCURRENCY);
+    const { pods, connections: needed } = wanted ?? { pods: 1, connections: perPod };
     const free = Math.min(max - others, limit ?? Infinity);
-    const fit = Math.floor(free / perPod);
-    const needed = pods ?? 1;
-    const says = `${max} at most, ${free} of them free for Muster: ${plural(fit, 'pod')} of ${perPod}`;
-    if (fit >= needed) return [fine(pods === null ? says : `${says}, ${pods} wanted`)];
-    const more = limit !== null && limit < max - others;
+    const says = `${max} at most, ${free} of them free for Muster`;
+    if (free >= needed) {
+      const enough = wanted
+        ? `${plural(pods, 'pod')} with ${needed}`
+        : `${Math.floor(free / perPod)} pods of ${perPod}`;
+      return [fine(`${says}: enough for ${enough}`)];
+    }
+    const isLimited = limit !== null && limit < max - others;
     return [
       problem(
-        `${says}; ${needed} may start`,
-        more
-          ? `raise the connection limit of the login and the database to ${needed * perPod}`
-          : `alter system set max_connections = ${needed * perPod + others};   -- and restart the server; or lower CONCURRENCY or maxReplicaCount`,
+        `${says}; ${plural(pods, 'pod')} may hold ${needed}`,
+        isLimited
+          ? `raise the connection limit of the login and the database to ${needed}`
+          : `alter system set max_connections = ${needed + others};   -- and restart the server; or lower CONCURRENCY or maxReplicaCount`,
       ),
     ];
   },

@@ -6,6 +6,7 @@ import { type ClusterContext, deployed, services, workloads } from './cluster.ts
 import { connectors } from './cluster-connectors.ts';
 import { mostPods, scaling, triggers } from './cluster-scaling.ts';
 import { deadLetterTopics, delivery, sources } from './cluster-sources.ts';
+import type { Wanted } from './database.ts';
 import { fine, type Group, problem, runChecks, toResult, unchecked } from './finding.ts';
 import { tablesOf } from './publication.ts';
 
@@ -18,7 +19,7 @@ export interface ClusterView {
   readonly server: string;
   readonly context: ClusterContext;
   /** Pods there may be at a time; null = no ScaledObject says it. */
-  readonly pods: number | null;
+  readonly wanted: Wanted | null;
   /** The connector's, as it stands in the topics of the sources. */
   readonly topicPrefix: string | null;
   /** Consumer group of a function's source. */
@@ -76,7 +77,7 @@ export function viewOf(server: string, context: ClusterContext): ClusterView {
   return {
     server,
     context,
-    pods: mostPods(context),
+    wanted: mostPods(context),
     topicPrefix: read[0]?.prefix ?? null,
     groupOf: (fn) => read.find((each) => each.fn === fn)?.group ?? null,
     deadLetters: deadLetterTopics(context),

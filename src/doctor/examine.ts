@@ -3,7 +3,7 @@ import type { Definition } from '../function.ts';
 import { isOfSets, loadFunctions } from '../functions.ts';
 import { specify, type Specification } from '../state/definition.ts';
 import type { Inspector } from '../state/inspector.ts';
-import { clock, connections, migrations, version } from './database.ts';
+import { clock, connections, connectionsPerPod, migrations, version } from './database.ts';
 import { definitions, orphans } from './definitions.ts';
 import { commits, standbys } from './durability.ts';
 import { clusterGroup, type ClusterView, lookAtCluster } from './examine-cluster.ts';
@@ -64,13 +64,17 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
       : await lookAtCluster(where.namespace, config.FUNCTIONS, specifications);
   const cluster = 'why' in seen ? null : seen;
   const prefix = where.topicPrefix ?? cluster?.topicPrefix ?? 'postgres';
-  const pods = where.pods ?? cluster?.pods ?? null;
+  const perPod = connectionsPerPod(config.WRITERS, config.CONCURRENCY);
+  const wanted =
+    where.pods === null
+      ? (cluster?.wanted ?? null)
+      : { pods: where.pods, connections: where.pods * perPod };
 
   const database = await atPostgres('database', where.databaseUrl, DATABASE, (inspector) => ({
     inspector,
     config,
     specifications,
-    pods,
+    wanted,
   }));
   try {
     const source = await atPostgres('source', where.sourceUrl, SOURCE, (inspector) => ({

@@ -35,7 +35,7 @@ State database ${host}${pathname}
   ✓ login: postgres, a superuser: more than any process needs
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
-  ✓ connections: 1 at most, 1 of them free for Muster: 1 pods of 1
+  ✓ connections: 1 at most, 1 of them free for Muster: enough for 1 pods of 1
   ✓ clock: 1 s from this machine's
   ✓ definitions: recordings: generation 1
   ✓ functions nobody serves: none

@@ -71,7 +71,7 @@ test('a deployment as the manifests make it is fine', async () => {
 test('the other checks learn from the cluster what is called how', () => {
   const { groupOf, ...view } = viewOf('https://here', contextOf());
   expect(view).toMatchObject({
-    pods: 20,
+    wanted: { pods: 20, connections: 8 * 23 + 12 * 8 },
     topicPrefix: 'postgres',
     deadLetters: ['recordings-dead'],
   });

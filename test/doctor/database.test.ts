@@ -143,18 +143,21 @@ test('a login that sees no standby says what would let it', async ({ db }) => {
 test('connections of all pods together are held against what the server takes', async ({ db }) => {
   const context = await stateOf(db, [], { CONCURRENCY: '16', WRITERS: '2' });
   expect(await says(connections, context)).toEqual([
-    expect.stringMatching(/^✓ 300 at most, \d+ of them free for Muster: \d+ pods of 23$/),
+    expect.stringMatching(
+      /^✓ 300 at most, \d+ of them free for Muster: enough for \d+ pods of 23$/,
+    ),
   ]);
-  expect(await says(connections, { ...context, pods: 50 })).toEqual([
-    expect.stringMatching(/^✗ 300 at most, .* pods of 23; 50 may start$/),
+  expect(await says(connections, { ...context, wanted: { pods: 50, connections: 1150 } })).toEqual([
+    expect.stringMatching(/^✗ 300 at most, \d+ of them free for Muster; 50 pods may hold 1150$/),
   ]);
   const visitor = await loginOn(db);
   await db.query(`alter role ${visitor.name} connection limit 40`);
-  const limited = { ...context, inspector: await inspectorOf({ url: visitor.url }), pods: 2 };
+  const wanted = { pods: 2, connections: 46 };
+  const limited = { ...context, inspector: await inspectorOf({ url: visitor.url }), wanted };
   await expect(connections.run(limited)).resolves.toEqual([
     {
       state: 'problem',
-      says: '300 at most, 40 of them free for Muster: 1 pod of 23; 2 may start',
+      says: '300 at most, 40 of them free for Muster; 2 pods may hold 46',
       mend: 'raise the connection limit of the login and the database to 46',
     },
   ]);

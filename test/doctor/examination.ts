@@ -26,7 +26,7 @@ export async function stateOf(
     inspector: await inspectorOf(db),
     config: configOn(db, settings),
     specifications: (definitions as readonly FunctionDefinition[]).map(specify),
-    pods: null,
+    wanted: null,
   };
 }
 

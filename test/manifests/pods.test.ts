@@ -84,6 +84,13 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     expect(muster.filter(({ container }) => container.args[0] === 'console')).toHaveLength(1);
   });
 
+  test('each says in its traces which one it is', () => {
+    const lasting = muster.filter(({ container }) => container.args[0] !== 'migrate');
+    for (const each of lasting) {
+      expect(env(each)['OTEL_SERVICE_NAME']).toBe(each.object.metadata.name);
+    }
+  });
+
   test('a pod that is told to stop has the time to end its longest handler', async () => {
     for (const workload of muster.filter(({ container }) => container.args[0] === 'serve')) {
       const { FUNCTIONS, DRAIN_SECONDS, INTAKE } = env(workload);

@@ -140,11 +140,13 @@ test.for(Object.keys(STATISTICS))(
       await db.query(`alter table muster.${table} set (autovacuum_enabled = false)`);
     }
     await STATISTICS[statistics]!(db);
-    const ask = `select total from muster.due where function = 'pair'`;
+    const ask = `select coalesce(max(total), 0) from muster.due where function = 'pair'`;
     const [row] = await db.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
       `explain (analyze, buffers, format json) ${ask}`,
     );
     const plan = row!['QUERY PLAN'][0].Plan;
+    // before its first migration a function has no row, which KEDA would take for a failure
+    expect(await db.query(ask.replace('pair', 'nobody'))).toEqual([{ coalesce: 0 }]);
     const scans = scansOf(plan).filter(({ relation }) => relation !== 'function');
     expect(new Set(scans.map(({ index }) => index))).toEqual(
       new Set(['outbox_due', 'run_due', 'run_leased', 'deadline_due']),
