@@ -43,7 +43,7 @@ test('a projection reads its topic, sets those that are configured', () => {
     { name: 'orders', topics: ['changes', 'pg.shop.order', 'pg.shop.payment'] },
   ]);
   expect(() => placesOf([orders], KAFKA)).toThrow(
-    "TOPIC is not set: the topics with the changes of orders, as in TOPIC=<prefix>.shop.order, or <prefix>.* for shop.order, shop.payment",
+    'TOPIC is not set: the topics with the changes of orders, as in TOPIC=<prefix>.shop.order, or <prefix>.* for shop.order, shop.payment',
   );
 });
 
