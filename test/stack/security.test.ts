@@ -60,6 +60,15 @@ test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
   },
 );
 
+test('a projection is read by TLS with a user and password', async ({ road, pull }) => {
+  const broker = await brokerOf(road);
+  await pull.start(2, {}, { address: broker.plain });
+  await pull.produce(1_000, 2);
+  await pull.serve({ ...login(broker, 'scram-sha-512'), KAFKA_BROKERS: broker.sasl });
+  await pull.until(1_000);
+  expect(await pull.folded()).toEqual(pull.produced);
+});
+
 test('a topic is read by TLS with a certificate', async ({ road }) => {
   const broker = await brokerOf(road);
   const topic = await topicWith(broker, 'secret');

@@ -34,7 +34,7 @@ export class PullRoad {
   async start(
     partitions: number,
     config: Readonly<Record<string, string>> = {},
-    broker?: Broker,
+    broker?: Pick<Broker, 'address'>,
   ): Promise<void> {
     await this.db.query(NUMBERS);
     const { address } = broker ?? (await this.stack.broker());
