@@ -1,5 +1,11 @@
 import type { Tx } from '../../src/function.ts';
+import { eachBucket } from './history.ts';
+import { readProgress } from './progress.ts';
+import { eachStagedBucket } from './provisional.ts';
+import { refuse } from './refuse.ts';
 import type { TravelerType } from './sample.ts';
+import { knownSensors } from './sensors.ts';
+import { Windows } from './windows.ts';
 
 /** Which windows, of whom. Times are milliseconds since 1970 UTC and whole seconds. */
 export interface MetricsQuery {
@@ -55,67 +61,22 @@ export interface Speed {
   readonly p95: number;
 }
 
-/** The question can't be answered, whenever it is asked again; `field` is the one of {@link MetricsQuery} to change. */
-export class QueryError extends Error {
-  override readonly name = 'QueryError';
-  readonly field: keyof MetricsQuery;
-
-  constructor(field: keyof MetricsQuery, message: string) {
-    super(message);
-    this.field = field;
-  }
-}
-
 /**
  * Counts and speeds per window. `tx` must show one moment (`begin isolation level repeatable read read
  * only`), because what is folded and what is still staged are read one after the other.
  *
- * Seconds are kept for some hours and minutes for some weeks, so windows further back must begin and
- * end with a minute, or with an hour; throws {@link QueryError} where they don't.
+ * Seconds are kept for an hour and minutes for some weeks, so windows further back must begin and end
+ * with a minute, or with an hour. Throws a QueryError where they don't, and for other questions that
+ * can't be answered.
  */
-export async function metrics(_tx: Tx, _query: MetricsQuery): Promise<Metrics> {
-  throw new Error('to come');
-}
-
-export interface SensorState {
-  readonly sensor: number;
-  /** Times of its oldest and newest sample, milliseconds since 1970 UTC. */
-  readonly firstHeard: number;
-  readonly lastHeard: number;
-  /** Samples that came too late to be counted, ever. */
-  readonly late: number;
-}
-
-/** Every sensor ever heard, rising. */
-export async function sensors(_tx: Tx): Promise<SensorState[]> {
-  throw new Error('to come');
-}
-
-/** How far things are, milliseconds since 1970 UTC with microseconds as decimals; null where nothing was heard. */
-export interface Newest {
-  /** Time of the newest sample: windows that end by then are as whole as they are now. */
-  readonly newest: number | null;
-  /** Windows that end by then are final. */
-  readonly finalTo: number | null;
-  /** Changes whenever a provisional window may have changed. */
-  readonly version: string;
-}
-
-export async function newest(_tx: Tx): Promise<Newest> {
-  throw new Error('to come');
-}
-
-export interface Late {
-  readonly sensor: number;
-  /** Milliseconds since 1970 UTC; a minute begins there. */
-  readonly start: number;
-  readonly samples: number;
-}
-
-/** Samples that came too late to be counted, by sensor and minute, of the minutes that touch [from, to). */
-export async function late(
-  _tx: Tx,
-  _query: Pick<MetricsQuery, 'sensors' | 'from' | 'to'>,
-): Promise<Late[]> {
-  throw new Error('to come');
+export async function metrics(tx: Tx, query: MetricsQuery): Promise<Metrics> {
+  const progress = await readProgress(tx);
+  const { grain, count } = refuse(query, progress);
+  const known = query.sensors === 'all' && query.groupBy.sensor ? await knownSensors(tx) : [];
+  const windows = new Windows(query, count, known);
+  await eachBucket(tx, windows, grain, progress, (bucket) => windows.add(bucket));
+  if (windows.to > progress.finalTo) {
+    await eachStagedBucket(tx, windows, progress, (bucket) => windows.add(bucket));
+  }
+  return { steps: windows.steps(progress.finalTo) };
 }

@@ -22,7 +22,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const admin = new pg.Client(`${url}/postgres`);
   await admin.connect();
   await admin.query('create database template_muster');
-  await migrate(`${url}/template_muster`, ['recordings']);
+  await migrate(`${url}/template_muster`, ['recordings', 'travelers']);
   await admin.end();
   project.provide('serverUrl', url);
   return async () => {

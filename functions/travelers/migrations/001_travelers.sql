@@ -24,7 +24,7 @@ create table travelers.progress (
   hours_to      bigint not null default 0,   -- µs; hours that end by then are there
   seconds_from  bigint not null default 0,   -- µs; older seconds are removed, only minutes are kept
   minutes_from  bigint not null default 0,   -- µs; older minutes are removed, only hours are kept
-  visit_timeout bigint not null default 0    -- µs; of the process that folded last
+  visit_timeout bigint not null default 10000000 -- µs; of the process that folded last
 );
 insert into travelers.progress default values;
 

@@ -1,0 +1,28 @@
+import { defineProjection, type ProjectionDefinition } from '../../src/function.ts';
+import type { Options } from './options.ts';
+import { readSample, type Sample } from './sample.ts';
+import { settle } from './settle.ts';
+import { stage } from './stage.ts';
+import { timestampsIn } from './timestamp.ts';
+
+/** Counts and speeds of travelers at street sensors; what they mean is said in fold.ts. */
+export function travelers(options: Options): ProjectionDefinition<Sample> {
+  const readTime = timestampsIn(options.zone);
+  return defineProjection<Sample>({
+    name: 'travelers',
+    topic: 'movements',
+    read({ value }) {
+      if (value === null) return undefined;
+      const sample = readSample(value, readTime);
+      const ahead = sample.at - Date.now() * 1000;
+      if (ahead > options.aheadAtMost) {
+        throw new Error(
+          `timestamp is ${Math.round(ahead / 1e6)} s in the future; at most ${options.aheadAtMost / 1e6} s are taken for a clock that is ahead`,
+        );
+      }
+      return sample;
+    },
+    apply: (samples, chunk, tx) => stage(tx, samples, chunk, options.lateness),
+    settle: (tx, context) => settle(tx, context, options),
+  });
+}

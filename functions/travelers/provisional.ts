@@ -1,0 +1,44 @@
+import type { Tx } from '../../src/function.ts';
+import { fold } from './fold.ts';
+import { SECOND } from './length.ts';
+import type { Progress } from './progress.ts';
+import { Samples } from './samples.ts';
+import { readSensors } from './sensors.ts';
+import { ALL_SENSORS } from './tallies.ts';
+import type { WindowPart, Windows } from './windows.ts';
+
+/**
+ * What the fold would add to the seconds of these windows if every staged sample were folded now. With
+ * those that are still to come it may be more; where none come, it is what will be stored.
+ */
+export async function eachStagedBucket(
+  tx: Tx,
+  { from, to, sensors }: Windows,
+  { foldedTo, visitTimeout }: Progress,
+  add: (part: WindowPart) => void,
+): Promise<void> {
+  const ofAll = sensors.includes(ALL_SENSORS);
+  const wanted = ofAll ? null : new Set(sensors);
+  const { inView } = await readSensors(tx, ofAll ? null : sensors);
+  const { rows } = await tx.query<{ newest: number; data: Buffer }>(
+    'select newest::float8 as newest, data from travelers.staged where newest >= $1',
+    [foldedTo],
+  );
+  const newest = rows.reduce((most, row) => Math.max(most, row.newest), foldedTo);
+  const parts = rows.map(({ data }) => Samples.unpack(data).between(foldedTo, Infinity, wanted));
+  const { tallies } = fold(inView, Samples.concat(parts), newest + 1, visitTimeout);
+  for (const { sensor, type, second, tally } of tallies.entries()) {
+    const start = second * SECOND;
+    if (start < from || start >= to) continue;
+    add({
+      sensor: ofAll ? ALL_SENSORS : sensor,
+      type,
+      start,
+      samples: tally.samples,
+      addTo(window, withStart) {
+        if (withStart) window.merge(tally);
+        else window.append(tally);
+      },
+    });
+  }
+}

@@ -1,0 +1,75 @@
+import { expect } from 'vitest';
+import {
+  metrics,
+  type Metrics,
+  type MetricsQuery,
+  type Series,
+} from '../../../functions/travelers/metrics.ts';
+import type { Sample } from '../../../functions/travelers/sample.ts';
+import type { Tx } from '../../../src/function.ts';
+import type { TestDatabase } from '../../support/test.ts';
+import { Oracle, type Truth } from './oracle.ts';
+
+/** Asks in one snapshot, as the console does. */
+export async function ask<T>({ pool }: TestDatabase, question: (tx: Tx) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  const tx: Tx = {
+    async query<R extends object>(text: string, values: readonly unknown[] = []) {
+      const { rows, rowCount } = await client.query(text, [...values]);
+      return { rows: rows as R[], rowCount };
+    },
+  };
+  try {
+    await client.query('begin isolation level repeatable read read only');
+    return await question(tx);
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+}
+
+/**
+ * Holds the answer to a query against the truth about these samples: counts and extremes exactly,
+ * averages within 1e-9, percentiles within the histogram's error. `now`: microseconds; visits are over
+ * that were by then.
+ */
+export async function expectTruth(
+  db: TestDatabase,
+  query: MetricsQuery,
+  samples: readonly Sample[],
+  timeout: number,
+  now = Infinity,
+): Promise<Metrics> {
+  // a sensor has a series of its own once something of it is folded
+  const known = query.groupBy.sensor
+    ? (await db.query<{ id: number }>('select id from travelers.sensor order by id')).map(
+        ({ id }) => id,
+      )
+    : [...new Set(samples.map(({ sensor }) => sensor))];
+  const truth = new Oracle(samples, timeout).answer(query, known, now);
+  const answer = await ask(db, (tx) => metrics(tx, query));
+  expect(answer.steps.map(({ start, end }) => ({ start, end }))).toEqual(
+    truth.map(({ start, end }) => ({ start, end })),
+  );
+  for (const [i, step] of answer.steps.entries()) {
+    const where = `window ${i} of ${JSON.stringify(query)}`;
+    expect(step.series.map(exactOf), where).toEqual(truth[i]!.series.map(exactOf));
+    for (const [j, { speed }] of step.series.entries()) {
+      const right = truth[i]!.series[j]!.speed;
+      if (speed === null || right === null) continue;
+      expect(Math.abs(speed.average - right.average), where).toBeLessThanOrEqual(1e-9);
+      for (const rank of ['p50', 'p85', 'p95'] as const) {
+        const error = Math.abs(speed[rank] - right[rank]);
+        expect(error, `${rank} of ${where}`).toBeLessThanOrEqual(
+          Math.max(1 / 16, right[rank] / 64),
+        );
+      }
+    }
+  }
+  return answer;
+}
+
+/** What must be right to the last bit. */
+function exactOf({ speed, ...counts }: Series | (Truth & Pick<Series, 'sensor' | 'type'>)) {
+  return { ...counts, slowest: speed?.min ?? null, fastest: speed?.max ?? null };
+}

@@ -1,0 +1,78 @@
+import type { Options } from '../../../functions/travelers/options.ts';
+import { travelers } from '../../../functions/travelers/projection.ts';
+import type { Sample } from '../../../functions/travelers/sample.ts';
+import type { ProjectionDefinition } from '../../../src/function.ts';
+import { feedOn } from '../../support/feed.ts';
+import type { TestDatabase } from '../../support/test.ts';
+
+/** Partitions are never idle, and nothing is removed, unless a test says so. */
+export const OPTIONS: Options = {
+  zone: 'UTC',
+  lateness: 5_000_000,
+  visitTimeout: 10_000_000,
+  idleAfter: 3_600_000_000,
+  aheadAtMost: 60_000_000,
+  keepSeconds: 1e14,
+  keepMinutes: 1e14,
+};
+
+/** A sensor that is in no question: its samples let time go on. */
+const CLOCK = 2_000_000_000;
+
+/** The projection on a test's database, fed by hand. */
+export async function streamOn(db: TestDatabase, options: Options = OPTIONS, partitions = 1) {
+  const feed = await feedOn(db, travelers(options) as ProjectionDefinition, partitions);
+  const settled = async () => {
+    while (await feed.settle());
+  };
+  return {
+    ...feed,
+    async give(partition: number, samples: readonly Sample[]) {
+      return feed.give(partition, samples.map(toRecord));
+    },
+    /** Folds until nothing is left that can be folded now. */
+    async settled() {
+      await settled(); // what the last watermark allows
+      await settled(); // what is allowed by the one that was set meanwhile
+    },
+    /** Lets time go on in all partitions, so that everything before `to` (µs) is final. */
+    async finish(to: number) {
+      const at = to + options.lateness + options.visitTimeout + 1;
+      for (let partition = 0; partition < partitions; partition++) {
+        await feed.give(partition, [toRecord(clockSample(at, partition))]);
+      }
+      await this.settled();
+    },
+  };
+}
+
+export type Stream = Awaited<ReturnType<typeof streamOn>>;
+
+function clockSample(at: number, partition: number): Sample {
+  return {
+    sensor: CLOCK,
+    traveler: `00000000-0000-0000-0000-${String(partition).padStart(12, '0')}`,
+    type: 'vehicle',
+    at,
+    x: 0,
+    y: 0,
+  };
+}
+
+/** As it stands in the topic. */
+export function toRecord({ sensor, traveler, type, at, x, y }: Sample) {
+  return {
+    traveler_id: traveler,
+    traveler_type: type,
+    position: [x, y],
+    timestamp: toTimestamp(at),
+    sensor_id: sensor,
+  };
+}
+
+/** Without an offset, with microseconds. */
+export function toTimestamp(at: number): string {
+  const second = Math.floor(at / 1e6);
+  const text = new Date(second * 1000).toISOString().slice(0, 19);
+  return `${text}.${String(at - second * 1e6).padStart(6, '0')}`;
+}
