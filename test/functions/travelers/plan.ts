@@ -100,7 +100,7 @@ export function plan(seconds: number, lateness: number): fc.Arbitrary<Plan> {
         fc.record({
           partition: fc.integer({ min: 0, max: PARTITIONS - 1 }),
           samples: fc.integer({ min: 1, max: 20 }),
-          then: fc.constantFrom('nothing', 'settle', 'ask', 'settle and ask'),
+          after: fc.constantFrom('nothing', 'settle', 'ask', 'settle and ask'),
           query: query(seconds),
         }),
         { minLength: 10, maxLength: 30, size: 'max' },
@@ -129,7 +129,7 @@ function actsOf(
   cuts: readonly {
     partition: number;
     samples: number;
-    then: string;
+    after: string;
     query: MetricsQuery;
   }[],
 ): Act[] {
@@ -142,15 +142,15 @@ function actsOf(
   const rest = queues.map((_, partition) => ({
     partition,
     samples: Infinity,
-    then: 'nothing',
+    after: 'nothing',
     query: cuts[0]!.query,
   }));
-  return [...cuts, ...rest].flatMap(({ partition, samples, then, query: asked }): Act[] => {
+  return [...cuts, ...rest].flatMap(({ partition, samples, after, query: asked }): Act[] => {
     const given = queues[partition]!.splice(0, samples);
     return [
       ...(given.length > 0 ? [{ kind: 'give', partition, samples: given } as const] : []),
-      ...(then.includes('settle') ? [{ kind: 'settle' } as const] : []),
-      ...(then.includes('ask') ? [{ kind: 'ask', query: asked } as const] : []),
+      ...(after.includes('settle') ? [{ kind: 'settle' } as const] : []),
+      ...(after.includes('ask') ? [{ kind: 'ask', query: asked } as const] : []),
     ];
   });
 }

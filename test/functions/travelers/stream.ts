@@ -1,7 +1,6 @@
 import type { Options } from '../../../functions/travelers/options.ts';
 import { travelers } from '../../../functions/travelers/projection.ts';
 import type { Sample } from '../../../functions/travelers/sample.ts';
-import type { ProjectionDefinition } from '../../../src/function.ts';
 import { feedOn } from '../../support/feed.ts';
 import type { TestDatabase } from '../../support/test.ts';
 
@@ -21,7 +20,7 @@ const CLOCK = 2_000_000_000;
 
 /** The projection on a test's database, fed by hand. */
 export async function streamOn(db: TestDatabase, options: Options = OPTIONS, partitions = 1) {
-  const feed = await feedOn(db, travelers(options) as ProjectionDefinition, partitions);
+  const feed = await feedOn(db, travelers(options), partitions);
   const settled = async () => {
     while (await feed.settle());
   };
