@@ -5,7 +5,7 @@ import { seedOf } from '../../support/seeded.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 import { expectTruth } from './compare.ts';
 import { BASE_SECOND, PARTITIONS, plan, type Plan } from './plan.ts';
-import { OPTIONS, streamOn, type Stream } from './stream.ts';
+import { empty, OPTIONS, streamOn, type Stream } from './stream.ts';
 
 const SECONDS = 40;
 const options = { ...OPTIONS, visitTimeout: 3_000_000 };
@@ -21,7 +21,7 @@ test('whatever the order, batches, partitions and duplicates, every window is th
       await stream.settle(); // from then on the visit time-out is known
       await play(db, stream, drawn, seen);
     }),
-    { seed: seedOf(), numRuns: Number(process.env['MUSTER_MODEL_RUNS'] ?? 100) },
+    { seed: seedOf(), numRuns: Number(process.env['MUSTER_MODEL_RUNS'] ?? 60) },
   );
   console.info(JSON.stringify(seen));
   expect(Object.values(seen).every((count) => count > 0)).toBe(true);
@@ -54,12 +54,4 @@ async function play(
     seen.final += steps.length;
   }
   expect(await db.query('select * from travelers.late')).toEqual([]);
-}
-
-async function empty(db: TestDatabase): Promise<void> {
-  await db.query(
-    'truncate travelers.partition, travelers.staged, travelers.sensor, travelers.bucket, travelers.late',
-  );
-  await db.query('delete from travelers.progress');
-  await db.query('insert into travelers.progress default values');
 }

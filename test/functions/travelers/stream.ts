@@ -75,3 +75,12 @@ export function toTimestamp(at: number): string {
   const text = new Date(second * 1000).toISOString().slice(0, 19);
   return `${text}.${String(at - second * 1e6).padStart(6, '0')}`;
 }
+
+/** As after the migration; positions stay. */
+export async function empty(db: TestDatabase): Promise<void> {
+  await db.query(
+    'truncate travelers.partition, travelers.staged, travelers.sensor, travelers.bucket, travelers.late',
+  );
+  await db.query('delete from travelers.progress');
+  await db.query('insert into travelers.progress default values');
+}
