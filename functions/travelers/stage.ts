@@ -32,8 +32,7 @@ export async function stage(
     topic,
     partition,
     newest,
-    timely.reduce((least, { at }) => Math.min(least, at), Infinity),
-    timely.reduce((most, { at }) => Math.max(most, at), -Infinity),
+    ...extentOf(timely),
     timely.length,
     Samples.of(timely).pack(),
     counts.map((each) => each.sensor),
@@ -73,6 +72,18 @@ function sift(samples: readonly Sample[], heard: number, watermark: number, late
     if (sample.at > newest) newest = sample.at;
   }
   return { timely, late, newest };
+}
+
+/** Oldest and newest; null where there are none, because Postgres knows no infinite integer. */
+function extentOf(samples: readonly Sample[]): [number | null, number | null] {
+  if (samples.length === 0) return [null, null];
+  let oldest = Infinity;
+  let newest = -Infinity;
+  for (const { at } of samples) {
+    if (at < oldest) oldest = at;
+    if (at > newest) newest = at;
+  }
+  return [oldest, newest];
 }
 
 function countByMinute(late: readonly Sample[]) {

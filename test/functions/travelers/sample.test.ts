@@ -3,7 +3,7 @@ import { readOptions } from '../../../functions/travelers/options.ts';
 import { travelers } from '../../../functions/travelers/projection.ts';
 import { recordOf } from '../../support/feed.ts';
 
-const { read } = travelers(readOptions({}));
+const projection = travelers(readOptions({}));
 const GOOD = {
   traveler_id: 'E41CD473-f5e3-4d68-a981-f6c03cf7ae7e',
   traveler_type: 'bicyclist',
@@ -11,7 +11,7 @@ const GOOD = {
   timestamp: '2026-11-21T08:00:01.036752',
   sensor_id: 52,
 };
-const given = (value: unknown) => read(recordOf(0, value));
+const given = (value: unknown) => projection.read(recordOf(0, value));
 
 test('a record is read as it stands in the topic', () => {
   expect(given(GOOD)).toEqual({
@@ -25,7 +25,7 @@ test('a record is read as it stands in the topic', () => {
 });
 
 test('a tombstone says nothing', () => {
-  expect(read({ ...recordOf(0, GOOD), value: null })).toBeUndefined();
+  expect(projection.read({ ...recordOf(0, GOOD), value: null })).toBeUndefined();
 });
 
 test.for([

@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import type { Options } from '../../../functions/travelers/options.ts';
 import { travelers } from '../../../functions/travelers/projection.ts';
 import type { Sample } from '../../../functions/travelers/sample.ts';
@@ -27,7 +28,8 @@ export async function streamOn(db: TestDatabase, options: Options = OPTIONS, par
   return {
     ...feed,
     async give(partition: number, samples: readonly Sample[]) {
-      return feed.give(partition, samples.map(toRecord));
+      const applied = await feed.give(partition, samples.map(toRecord));
+      expect(applied).toEqual({ kind: 'applied', parked: [] });
     },
     /** Folds until nothing is left that can be folded now. */
     async settled() {
