@@ -46,7 +46,8 @@ export async function toKafka(
     topics: [{ topic, numPartitions: partitions }],
     waitForLeaders: true,
   });
-  const there = (await admin.fetchTopicOffsets(topic)).length;
+  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+  const there = topics[0]!.partitions.length;
   await admin.disconnect();
   const producer = kafka.producer({ allowAutoTopicCreation: false });
   await producer.connect();

@@ -40,7 +40,7 @@ export async function streamOn(db: TestDatabase, options: Options = OPTIONS, par
     async finish(to: number) {
       const at = to + options.lateness + options.visitTimeout + 1;
       for (let partition = 0; partition < partitions; partition++) {
-        await feed.give(partition, [toRecord(clockSample(at, partition))]);
+        await feed.give(partition, [clockRecord(at, partition)]);
       }
       await this.settled();
     },
@@ -49,15 +49,10 @@ export async function streamOn(db: TestDatabase, options: Options = OPTIONS, par
 
 export type Stream = Awaited<ReturnType<typeof streamOn>>;
 
-function clockSample(at: number, partition: number): Sample {
-  return {
-    sensor: CLOCK,
-    traveler: `00000000-0000-0000-0000-${String(partition).padStart(12, '0')}`,
-    type: 'vehicle',
-    at,
-    x: 0,
-    y: 0,
-  };
+/** Says nothing but the time. */
+export function clockRecord(at: number, partition: number) {
+  const traveler = `00000000-0000-0000-0000-${String(partition).padStart(12, '0')}`;
+  return toRecord({ sensor: CLOCK, traveler, type: 'vehicle', at, x: 0, y: 0 });
 }
 
 /** As it stands in the topic. */
