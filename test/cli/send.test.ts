@@ -141,21 +141,23 @@ test('epoch bump lets the positions of a restored source start over', async ({ d
 test('migrate brings a database to this release, and does nothing the second time', async ({
   db,
 }) => {
-  await db.query('drop schema muster, recordings cascade');
+  await db.query('drop schema muster, recordings, travelers cascade');
   const env = { DATABASE_URL: db.url };
   const first = await muster(env, ['migrate']);
   expect({ ...first, stdout: first.stdout.split('\n') }).toEqual({
     code: 0,
     stdout: [
-      expect.stringMatching(/^migrated: 001_state(, \w+)*, 001_processed$/),
+      expect.stringMatching(/^migrated: 001_state(, \w+)*, 001_processed, 001_travelers$/),
       'registered: recordings, generation 1',
+      'registered: travelers, a projection of movements',
       '',
     ],
     stderr: '',
   });
   expect(await muster(env, ['migrate'])).toEqual({
     code: 0,
-    stdout: 'nothing to migrate\nregistered: recordings, generation 1\n',
+    stdout:
+      'nothing to migrate\nregistered: recordings, generation 1\nregistered: travelers, a projection of movements\n',
     stderr: '',
   });
 });
