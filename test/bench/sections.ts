@@ -25,6 +25,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   recovery: async () => (await import('./recovery.ts')).measureRecovery,
   poll: async () => (await import('./poll.ts')).measurePoll,
   telemetry: async () => (await import('./telemetry.ts')).measureTelemetry,
+  travelers: async () => (await import('./travelers.ts')).measureTravelers,
   road: async () => (await import('./road.ts')).measureRoad,
 };
 
