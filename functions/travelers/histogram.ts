@@ -18,18 +18,19 @@ export class Histogram {
   }
 
   /**
-   * The middle of the bin of the lowest speed at which, or below which, so many percent of the time
-   * were spent (nearest rank); null if it is empty.
+   * For each of these percents, which rise, the middle of the bin of the lowest speed at which, or
+   * below which, so much of the time was spent (nearest rank); none if it is empty.
    */
-  percentile(percent: number): number | null {
+  percentiles(percents: readonly number[]): number[] {
     let total = 0;
     for (const micros of this.#bins) total += micros;
-    if (total === 0) return null;
-    let below = 0;
-    for (let bin = 0; ; bin++) {
-      below += this.#bins[bin]!;
-      if (below * 100 >= total * percent) return middleOf(bin);
-    }
+    if (total === 0) return [];
+    let bin = 0;
+    let below = this.#bins[0]!;
+    return percents.map((percent) => {
+      while (below * 100 < total * percent) below += this.#bins[++bin]!;
+      return middleOf(bin);
+    });
   }
 
   /** Pairs of varints: bins skipped since the last one, microseconds. */

@@ -8,16 +8,16 @@ import type { WindowPart, Windows } from './windows.ts';
 const PAGE = 20_000;
 
 /**
- * Every stored bucket that windows are made of, once: as long ones as there are, but none longer than
- * `grain`.
+ * Adds every stored bucket that windows are made of, once: as long ones as there are, but none longer
+ * than `grain`.
  */
-export async function eachBucket(
+export async function addStored(
   tx: Tx,
-  { from, to, sensors }: Windows,
+  windows: Windows,
   grain: number,
   { minutesTo, hoursTo }: Progress,
-  add: (part: WindowPart) => void,
 ): Promise<void> {
+  const { from, to, sensors } = windows;
   let begin = from;
   for (const [length, until] of [
     [HOUR, hoursTo],
@@ -26,14 +26,21 @@ export async function eachBucket(
   ] as const) {
     const end = Math.min(to, until);
     if (length > grain || end <= begin) continue;
-    for await (const row of readRange(tx, sensors, length, begin, end)) add(toPart(row));
-    begin = end;
+    const page = Math.max(1, Math.floor(PAGE / (3 * sensors.length))) * length;
+    for (; begin < end; begin = Math.min(begin + page, end)) {
+      const next = Math.min(begin + page, end);
+      for (const row of await readRange(tx, sensors, length, begin, next)) windows.add(toPart(row));
+      windows.passed(next);
+    }
   }
 }
 
 function toPart(row: BucketRow): WindowPart {
   return {
-    ...row,
+    sensor: row.sensor,
+    type: row.type,
+    start: row.start,
+    samples: row.samples,
     addTo(tally, withStart) {
       if (withStart) tally.atStart += row.at_start;
       appendRow(tally, row);
@@ -41,21 +48,18 @@ function toPart(row: BucketRow): WindowPart {
   };
 }
 
-async function* readRange(
+async function readRange(
   tx: Tx,
   sensors: readonly number[],
   length: number,
   from: number,
   to: number,
-): AsyncIterableIterator<BucketRow> {
-  const pageLength = Math.max(1, Math.floor(PAGE / (3 * sensors.length))) * length;
-  for (let begin = from; begin < to; begin += pageLength) {
-    const { rows } = await tx.query<BucketRow>(
-      `select ${BUCKET_COLUMNS} from travelers.bucket
-       where seconds = $1 and sensor = any ($2)
-         and start >= to_timestamp($3) and start < to_timestamp($4)`,
-      [length / SECOND, sensors, begin / SECOND, Math.min(begin + pageLength, to) / SECOND],
-    );
-    yield* rows;
-  }
+): Promise<BucketRow[]> {
+  const { rows } = await tx.query<BucketRow>(
+    `select ${BUCKET_COLUMNS} from travelers.bucket
+     where seconds = $1 and sensor = any ($2)
+       and start >= to_timestamp($3) and start < to_timestamp($4)`,
+    [length / SECOND, sensors, from / SECOND, to / SECOND],
+  );
+  return rows;
 }

@@ -1,7 +1,7 @@
 import type { Tx } from '../../src/function.ts';
-import { eachBucket } from './history.ts';
+import { addStored } from './history.ts';
 import { readProgress } from './progress.ts';
-import { eachStagedBucket } from './provisional.ts';
+import { addStaged } from './provisional.ts';
 import { refuse } from './refuse.ts';
 import type { TravelerType } from './sample.ts';
 import { knownSensors } from './sensors.ts';
@@ -73,10 +73,10 @@ export async function metrics(tx: Tx, query: MetricsQuery): Promise<Metrics> {
   const progress = await readProgress(tx);
   const { grain, count } = refuse(query, progress);
   const known = query.sensors === 'all' && query.groupBy.sensor ? await knownSensors(tx) : [];
-  const windows = new Windows(query, count, known);
-  await eachBucket(tx, windows, grain, progress, (bucket) => windows.add(bucket));
+  const windows = new Windows(query, count, known, progress.finalTo);
+  await addStored(tx, windows, grain, progress);
   if (windows.to > progress.finalTo) {
-    await eachStagedBucket(tx, windows, progress, (bucket) => windows.add(bucket));
+    await addStaged(tx, windows, progress);
   }
-  return { steps: windows.steps(progress.finalTo) };
+  return { steps: windows.steps() };
 }

@@ -5,18 +5,18 @@ import type { Progress } from './progress.ts';
 import { Samples } from './samples.ts';
 import { readSensors } from './sensors.ts';
 import { ALL_SENSORS } from './tallies.ts';
-import type { WindowPart, Windows } from './windows.ts';
+import type { Windows } from './windows.ts';
 
 /**
  * What the fold would add to the seconds of these windows if every staged sample were folded now. With
  * those that are still to come it may be more; where none come, it is what will be stored.
  */
-export async function eachStagedBucket(
+export async function addStaged(
   tx: Tx,
-  { from, to, sensors }: Windows,
+  windows: Windows,
   { foldedTo, visitTimeout }: Progress,
-  add: (part: WindowPart) => void,
 ): Promise<void> {
+  const { from, to, sensors } = windows;
   const ofAll = sensors.includes(ALL_SENSORS);
   const wanted = ofAll ? null : new Set(sensors);
   const { inView } = await readSensors(tx, ofAll ? null : sensors);
@@ -30,7 +30,7 @@ export async function eachStagedBucket(
   for (const { sensor, type, second, tally } of tallies.entries()) {
     const start = second * SECOND;
     if (start < from || start >= to) continue;
-    add({
+    windows.add({
       sensor: ofAll ? ALL_SENSORS : sensor,
       type,
       start,

@@ -71,10 +71,10 @@ export class Tally {
     return (this.#feet + this.#units / UNITS_OF_FOOT) / (this.moved / 1e6);
   }
 
-  /** Nearest rank by time, in feet per second; the middle of a bin of {@link Histogram}, but no extreme passed. */
-  percentile(percent: number): number | null {
-    const middle = this.histogram?.percentile(percent) ?? null;
-    return middle === null ? null : Math.min(Math.max(middle, this.slowest), this.fastest);
+  /** Nearest rank by time, in feet per second; middles of bins of {@link Histogram}, but within the extremes. */
+  percentiles(percents: readonly number[]): number[] {
+    const middles = this.histogram?.percentiles(percents) ?? [];
+    return middles.map((middle) => Math.min(Math.max(middle, this.slowest), this.fastest));
   }
 
   #addExtremes(slowest: number, fastest: number): void {

@@ -4,8 +4,20 @@ import { TYPES } from './sample.ts';
 import { ALL_SENSORS } from './tallies.ts';
 import { Tally } from './tally.ts';
 
-/** What a bucket adds to: all of it, or all but who was in view at its start. */
-type Add = (tally: Tally, withStart: boolean) => void;
+/** A bucket that lies in one window, or in several that overlap. */
+export interface WindowPart extends Omit<Bucket, 'tally'> {
+  readonly samples: number;
+  /** Adds all of it, or all but who was in view at its start. */
+  readonly addTo: (tally: Tally, withStart: boolean) => void;
+}
+
+/** A window that is being added up. */
+interface Open {
+  /** By series. */
+  readonly tallies: (Tally | undefined)[];
+  /** By group: those that were heard. */
+  readonly alive: Set<number>;
+}
 
 /** Buckets added up to windows. Times in microseconds. */
 export class Windows {
@@ -14,86 +26,98 @@ export class Windows {
   readonly to: number;
   /** Sensors whose buckets are to be added: one that stands for all, or each of them. */
   readonly sensors: readonly number[];
-  readonly #query: MetricsQuery;
   readonly #count: number;
   readonly #step: number;
   readonly #length: number;
-  /** Series of each sensor and type; more than one sensor or type may be in a series. */
-  readonly #series: readonly { readonly sensor: number | null; readonly type: number | null }[];
-  readonly #seriesOf = new Map<number, number>();
-  /** By window and series. */
-  readonly #tallies: (Tally | undefined)[] = [];
-  /** By window and sensor, or by window where sensors are summed. */
-  readonly #alive = new Set<string>();
+  readonly #finalTo: number;
+  /** Sensors that share a series: the sum is one group, or each is its own (then this is its sensor). */
+  readonly #groups: readonly (number | null)[];
+  readonly #groupOf: ReadonlyMap<number, number>;
+  /** Types of a group's series, and the series of each type, or -1. */
+  readonly #types: readonly (number | null)[];
+  readonly #seriesOf: readonly number[];
+  readonly #open = new Map<number, Open>();
+  readonly #steps: Step[] = [];
 
-  constructor(query: MetricsQuery, count: number, known: readonly number[]) {
-    this.#query = query;
+  constructor(query: MetricsQuery, count: number, known: readonly number[], finalTo: number) {
+    const { groupBy } = query;
     this.#count = count;
+    this.#finalTo = finalTo;
     this.#step = query.stepMs * 1000;
     this.#length = query.windowMs * 1000;
     this.from = query.from * 1000 + this.#step - this.#length;
     this.to = query.from * 1000 + this.#step * count;
-    const bySensor = query.groupBy.sensor;
     const asked = query.sensors === 'all' ? known : query.sensors;
     const ids = [...new Set(asked)].toSorted((a, b) => a - b);
-    this.sensors = query.sensors === 'all' && !bySensor ? [ALL_SENSORS] : ids;
+    this.sensors = query.sensors === 'all' && !groupBy.sensor ? [ALL_SENSORS] : ids;
+    this.#groups = groupBy.sensor ? ids : [null];
+    this.#groupOf = new Map(this.sensors.map((each, i) => [each, groupBy.sensor ? i : 0]));
     const types = [...TYPES.keys()].filter((type) => query.types.includes(TYPES[type]!));
-    this.#series = (bySensor ? ids : [null]).flatMap((sensor) =>
-      (query.groupBy.type ? types : [null]).map((type) => ({ sensor, type })),
+    this.#types = groupBy.type ? types : [null];
+    this.#seriesOf = TYPES.map((_, type) =>
+      groupBy.type || !types.includes(type) ? types.indexOf(type) : 0,
     );
-    this.#series.forEach(({ sensor, type }, place) => {
-      for (const each of sensor === null ? this.sensors : [sensor]) {
-        for (const one of type === null ? types : [type])
-          this.#seriesOf.set(keyOf(each, one), place);
-      }
-    });
   }
 
   add({ sensor, type, start, samples, addTo }: WindowPart): void {
     // The windows that hold `start`: those that end after it, and begin at it or before.
     const first = Math.max(0, Math.floor((start - this.from - this.#length) / this.#step) + 1);
     const last = Math.min(this.#count - 1, Math.floor((start - this.from) / this.#step));
-    const series = this.#seriesOf.get(keyOf(sensor, type));
+    const group = this.#groupOf.get(sensor)!;
+    const series = this.#seriesOf[type]!;
     for (let window = first; window <= last; window++) {
-      if (samples > 0) this.#alive.add(this.#aliveKey(window, sensor));
-      if (series === undefined) continue;
-      const place = window * this.#series.length + series;
-      addTo((this.#tallies[place] ??= new Tally()), start === this.from + window * this.#step);
+      let open = this.#open.get(window);
+      if (open === undefined) {
+        open = { tallies: [], alive: new Set() };
+        this.#open.set(window, open);
+      }
+      if (samples > 0) open.alive.add(group);
+      if (series < 0) continue;
+      const place = group * this.#types.length + series;
+      addTo((open.tallies[place] ??= new Tally()), start === this.from + window * this.#step);
     }
   }
 
+  /**
+   * Says that everything before `until` was added. What is final is put into numbers at once: sums of a
+   * day of a hundred sensors would take hundreds of megabytes.
+   */
+  passed(until: number): void {
+    const end = Math.min(until, this.#finalTo);
+    while (
+      this.#steps.length < this.#count &&
+      this.#startOf(this.#steps.length) + this.#length <= end
+    )
+      this.#finish();
+  }
+
   /** What came together. */
-  steps(finalTo: number): Step[] {
-    return Array.from({ length: this.#count }, (_, window) => {
-      const start = this.from + window * this.#step;
-      const end = start + this.#length;
-      return {
-        start: start / 1000,
-        end: end / 1000,
-        final: end <= finalTo,
-        series: this.#series.map(({ sensor, type }, place) => ({
-          sensor,
-          type: type === null ? null : TYPES[type]!,
-          alive: this.#alive.has(this.#aliveKey(window, sensor)),
-          ...numbersOf(this.#tallies[window * this.#series.length + place]),
-        })),
-      };
-    });
+  steps(): readonly Step[] {
+    while (this.#steps.length < this.#count) this.#finish();
+    return this.#steps;
   }
 
-  #aliveKey(window: number, sensor: number | null): string {
-    return this.#query.groupBy.sensor ? `${window} ${sensor}` : `${window}`;
+  /** Puts the next window into numbers. */
+  #finish(): void {
+    const window = this.#steps.length;
+    const open = this.#open.get(window);
+    this.#open.delete(window);
+    const start = this.#startOf(window);
+    const end = start + this.#length;
+    const series = this.#groups.flatMap((sensor, group) =>
+      this.#types.map((type, place) => ({
+        sensor,
+        type: type === null ? null : TYPES[type]!,
+        alive: open?.alive.has(group) ?? false,
+        ...numbersOf(open?.tallies[group * this.#types.length + place]),
+      })),
+    );
+    this.#steps.push({ start: start / 1000, end: end / 1000, final: end <= this.#finalTo, series });
   }
-}
 
-/** A bucket that lies in one window, or in several that overlap. */
-export interface WindowPart extends Omit<Bucket, 'tally'> {
-  readonly samples: number;
-  readonly addTo: Add;
-}
-
-function keyOf(sensor: number, type: number): number {
-  return sensor * 4 + type;
+  #startOf(window: number): number {
+    return this.from + window * this.#step;
+  }
 }
 
 function numbersOf(
@@ -105,14 +129,8 @@ function numbersOf(
 }
 
 function speedOf(tally: Tally): Speed | null {
-  const average = tally.average;
+  const { average } = tally;
   if (average === null) return null;
-  return {
-    min: tally.slowest,
-    average,
-    max: tally.fastest,
-    p50: tally.percentile(50)!,
-    p85: tally.percentile(85)!,
-    p95: tally.percentile(95)!,
-  };
+  const [p50, p85, p95] = tally.percentiles([50, 85, 95]);
+  return { min: tally.slowest, average, max: tally.fastest, p50: p50!, p85: p85!, p95: p95! };
 }
