@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { Courier } from './courier.ts';
 import { ensureDatastore } from './datastore.ts';
+import { DemoTravelers } from './demo-travelers.ts';
 import { freePort } from './free-port.ts';
 import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
 import { Headband } from './headband.ts';
@@ -14,6 +15,8 @@ import { type WalSource, startWal } from './wal.ts';
 export interface DemoOptions {
   /** Signals a second. */
   readonly rate: number;
+  /** Street sensors; 0: none. */
+  readonly sensors: number;
   readonly fresh: boolean;
   readonly seed: number;
   /** Through Debezium, Kafka and a KafkaSource. */
@@ -35,6 +38,8 @@ export interface DemoParts {
   readonly wal: Pick<WalSource, 'lag' | 'caughtUp'>;
   readonly courier: Pick<Courier, 'delivered' | 'curl'>;
   readonly headband: Headband;
+  /** Undefined without sensors. */
+  readonly travelers: DemoTravelers | undefined;
   /** Rejects if one of them can't go on. */
   readonly broken: Promise<never>;
   /** Ends all of them, the source first; the function drains, unless it is killed. */
@@ -45,7 +50,7 @@ export interface DemoParts {
 
 /** Starts one after the other, and says how long each took; if one can't start, those before it end. */
 export async function startParts(options: DemoOptions): Promise<DemoParts> {
-  const { rate, seed, fresh, say } = options;
+  const { rate, sensors, seed, fresh, say } = options;
   const broken = Promise.withResolvers<never>();
   broken.promise.catch(() => {}); // told to whoever waits for it
   const ends: (() => unknown)[] = [];
@@ -87,7 +92,7 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     const fn = await timed(say, 'the function', starting);
     ends.push(() => fn.stop());
 
-    const { courier, wal } = installation
+    const { courier, wal, broker } = installation
       ? await startKafka({ installation, url, sink: fn.address, folder, say })
       : await startEmbedded(url, fn.address, say);
     ends.push(
@@ -99,8 +104,16 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     const headband = await Headband.start({ url, rate, seed });
     ends.push(() => headband.stop());
     void headband.failed.then(broken.reject);
+
+    const streets = { url, broker, sensors, seed, folder, say };
+    const travelers = sensors > 0 ? await DemoTravelers.start(streets) : undefined;
+    if (travelers !== undefined) {
+      ends.push(() => travelers.stop());
+      void travelers.failed.then(broken.reject);
+    }
     const kill = () => fn.kill();
-    return { client, url, folder, wal, courier, headband, broken: broken.promise, end, kill };
+    const parts = { client, url, folder, wal, courier, headband, travelers };
+    return { ...parts, broken: broken.promise, end, kill };
   } catch (error) {
     await end();
     throw error;
@@ -110,7 +123,7 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
 async function startKafka(options: KafkaRoadOptions) {
   const { KafkaRoad } = await import('./stack/road.ts');
   const road = await KafkaRoad.start(options);
-  return { courier: road, wal: road };
+  return { courier: road, wal: road, broker: road.broker };
 }
 
 async function startEmbedded(url: string, sink: string, say: (line: string) => void) {
@@ -118,7 +131,8 @@ async function startEmbedded(url: string, sink: string, say: (line: string) => v
   const { deliver } = courier;
   const options = { url, table: 'datastore.signal', slot: 'muster_demo', deliver, say };
   try {
-    return { courier, wal: await timed(say, 'replication', startWal(options)) };
+    const wal = await timed(say, 'replication', startWal(options));
+    return { courier, wal, broker: undefined };
   } catch (error) {
     courier.stop();
     throw error;

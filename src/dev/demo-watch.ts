@@ -54,9 +54,11 @@ export class Watch {
 
   /** Stops the headbands, waits until nothing is under way any more, and compares with the table. */
   async settle(): Promise<Summary> {
-    const { client, wal, headband, broken } = this.#parts;
-    await headband.stop();
-    this.#screen.line('Headbands stopped; waiting for what is under way (Ctrl-C: end at once).');
+    const { client, wal, headband, travelers, broken } = this.#parts;
+    await Promise.all([headband.stop(), travelers?.stop()]);
+    this.#screen.line(
+      'Headbands and sensors stopped; waiting for what is under way (Ctrl-C: end at once).',
+    );
     let delivered = false;
     void wal.caughtUp(await logEnd(client)).then(() => (delivered = true));
     for (const deadline = Date.now() + SETTLE; Date.now() < deadline;) {
@@ -70,7 +72,7 @@ export class Watch {
   }
 
   async #show(countInterval: number): Promise<SetCounts> {
-    const { client, wal, courier, folder } = this.#parts;
+    const { client, wal, courier, travelers, folder } = this.#parts;
     for (const effect of await this.#feed.next()) {
       this.#processed += 1;
       this.#screen.line(describe(effect));
@@ -93,7 +95,8 @@ export class Watch {
     this.#deliveredThen = courier.delivered;
     const stuck =
       Date.now() - this.#movedAt > STUCK ? `, nothing gets through: see ${logIn(folder)}` : '';
-    this.#screen.status(`${statusLine(this.#counts, rate, wal.lag)}${stuck}`);
+    const records = travelers === undefined ? '' : `, ${travelers.records} movements`;
+    this.#screen.status(`${statusLine(this.#counts, rate, wal.lag)}${records}${stuck}`);
     return this.#counts;
   }
 }

@@ -1,6 +1,7 @@
 /**
  * `npm run demo`: headbands write to a real PostgreSQL, its log becomes the requests of a KafkaSource,
- * and Muster processes each span of a recording once, as soon as both of its signals are there.
+ * and Muster processes each span of a recording once, as soon as both of its signals are there; street
+ * sensors see travelers, and Muster counts them.
  */
 import { join, relative } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
@@ -13,6 +14,7 @@ import { StopRequest } from './stop-request.ts';
 
 interface Flags {
   readonly rate: number;
+  readonly sensors: number;
   readonly for?: number;
   readonly fresh: boolean;
   readonly seed: number;
@@ -29,6 +31,7 @@ const flags = new Command('npm run demo --')
     'Shows Muster at work on a PostgreSQL of its own. What it stores stays for the next start.',
   )
   .option('--rate <signals>', 'signals a second that the headbands send', positive, 20)
+  .option('--sensors <count>', 'street sensors that see travelers; 0 for none', whole, 10)
   .option('--for <spans>', 'end when so many spans are processed (without a terminal: 50)', whole)
   .option('--fresh', 'throw away what earlier runs stored', false)
   .option('--seed <number>', 'decides what the headbands do', whole, newSeed())
@@ -46,6 +49,7 @@ process.exit(await main(flags));
 
 async function main({
   rate,
+  sensors,
   seed,
   fresh,
   kafka,
@@ -62,8 +66,8 @@ async function main({
   let summary: Summary | undefined;
   try {
     screen.line('Starting');
-    parts = await startParts({ rate, seed, fresh, kafka, folder, port, say });
-    screen.line(introduction(parts, rate, seed));
+    parts = await startParts({ rate, sensors, seed, fresh, kafka, folder, port, say });
+    screen.line(introduction(parts, { rate, sensors, seed }));
     const watch = await Watch.start(parts, screen, stop);
     await watch.until(enough ?? (live ? Infinity : 50));
     summary = (await Promise.race([watch.settle(), stop.pressed])) ?? undefined;
@@ -82,10 +86,13 @@ async function main({
   return summary.twice === 0 && summary.missing === 0 ? 0 : 1;
 }
 
-function introduction({ url, folder }: DemoParts, rate: number, seed: number): string {
+function introduction(
+  { url, folder }: DemoParts,
+  { rate, sensors, seed }: Pick<Flags, 'rate' | 'sensors' | 'seed'>,
+): string {
   const place = relative(process.cwd(), folder);
   return `
-Headbands send ${rate} signals a second (seed ${seed}); Ctrl-C ends it.
+Headbands send ${rate} signals a second, ${sensors} street sensors see travelers (seed ${seed}); Ctrl-C ends it.
 Data and logs lie in ${place.startsWith('..') ? folder : place}. Look around, or store a signal by hand:
 psql '${url}'
 `;

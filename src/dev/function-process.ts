@@ -15,6 +15,8 @@ export interface FunctionOptions {
   /** Where its log and the events it publishes go. */
   readonly folder: string;
   readonly say: (line: string) => void;
+  /** Further configuration. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const MUSTER = fileURLToPath(new URL('../cli/muster.ts', import.meta.url));
@@ -118,10 +120,11 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
 
-function environment({ url, name, port }: FunctionOptions): NodeJS.ProcessEnv {
+function environment({ url, name, port, env }: FunctionOptions): NodeJS.ProcessEnv {
   return {
     LOG_LEVEL: 'info',
     ...process.env,
+    ...env,
     DATABASE_URL: url,
     FUNCTIONS: name,
     HOST: '127.0.0.1',

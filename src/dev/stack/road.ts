@@ -42,6 +42,7 @@ export class KafkaRoad {
   readonly #fail: (error: Error) => void;
   #client!: pg.Client;
   #admin!: Admin;
+  #broker!: Broker;
   #source!: KafkaSource;
   #example: KafkaRecord | undefined;
   #lag = 0;
@@ -64,6 +65,11 @@ export class KafkaRoad {
       throw error;
     }
     return road;
+  }
+
+  /** Kafka's address. */
+  get broker(): string {
+    return this.#broker.address;
   }
 
   /** Events that got their 2xx. */
@@ -118,6 +124,7 @@ export class KafkaRoad {
     await this.#client.query(SIGNAL_TABLE);
 
     const broker = await timed(say, 'Kafka', Broker.start(installation, join(folder, 'kafka')));
+    this.#broker = broker;
     this.#watch(broker);
     await broker.createTopic(TOPIC, 3);
     await broker.createTopic(MESSAGES, 1);
