@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { PROCESS_MUTANTS } from './process.ts';
+import { TRAVELERS_MUTANTS } from './travelers.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
@@ -38,9 +39,12 @@ type Run =
   | { readonly kind: 'failed'; readonly failed: readonly string[] };
 
 function main(words: readonly string[]): void {
-  const mutants = [...MUTANTS, ...NEIGHBOUR_MUTANTS, ...PROCESS_MUTANTS].filter(
-    ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
-  );
+  const mutants = [
+    ...MUTANTS,
+    ...NEIGHBOUR_MUTANTS,
+    ...PROCESS_MUTANTS,
+    ...TRAVELERS_MUTANTS,
+  ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);
   const copy = mkdtempSync(join(tmpdir(), 'muster-mutants-'));
   try {

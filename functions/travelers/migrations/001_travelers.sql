@@ -6,10 +6,10 @@
 --               before final_to never changes again.
 --   partition   one row per partition of the topic: the newest time heard in it, against which a sample
 --               is late.
---   staged      samples that are not folded yet, packed by ../staged.ts, one row per chunk: a row per
---               sample costs 6 times the log and 15 times the CPU.
+--   staged      samples that are not folded yet, packed by ../samples.ts, one row per chunk: a row per
+--               sample takes twice the log and the CPU, without being folded.
 --   sensor      one row per sensor ever heard, with the travelers in its view at folded_to, packed by
---               ../in-view.ts: a row per traveler would be rewritten for each sample of it.
+--               ../samples.ts: a row per traveler would be rewritten for each sample of it.
 --   bucket      what travelers did at a sensor in a length of time: sums, extremes, counts, which merge
 --               exactly. Sensor -1 is the sum of all sensors.
 --   late        samples that came too late to be folded, by the minute they are of.
