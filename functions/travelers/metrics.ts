@@ -5,6 +5,7 @@ import { addStaged } from './provisional.ts';
 import { refuse } from './refuse.ts';
 import type { TravelerType } from './sample.ts';
 import { knownSensors } from './sensors.ts';
+import { StagedSamples } from './staged.ts';
 import { Windows } from './windows.ts';
 
 /** Which windows, of whom. Times are milliseconds since 1970 UTC and whole seconds. */
@@ -67,16 +68,20 @@ export interface Speed {
  *
  * Seconds are kept for an hour and minutes for some weeks, so windows further back must begin and end
  * with a minute, or with an hour. Throws a QueryError where they don't, and for other questions that
- * can't be answered.
+ * can't be answered. Who asks often keeps a `staged`.
  */
-export async function metrics(tx: Tx, query: MetricsQuery): Promise<Metrics> {
+export async function metrics(
+  tx: Tx,
+  query: MetricsQuery,
+  staged = new StagedSamples(),
+): Promise<Metrics> {
   const progress = await readProgress(tx);
   const { grain, count } = refuse(query, progress);
   const known = query.sensors === 'all' && query.groupBy.sensor ? await knownSensors(tx) : [];
   const windows = new Windows(query, count, known, progress.finalTo);
   await addStored(tx, windows, grain, progress);
   if (windows.to > progress.finalTo) {
-    await addStaged(tx, windows, progress);
+    await addStaged(tx, windows, progress, staged);
   }
   return { steps: windows.steps() };
 }

@@ -4,6 +4,7 @@ import { SECOND } from './length.ts';
 import type { Progress } from './progress.ts';
 import { Samples } from './samples.ts';
 import { readSensors } from './sensors.ts';
+import type { StagedSamples } from './staged.ts';
 import { ALL_SENSORS } from './tallies.ts';
 import type { Windows } from './windows.ts';
 
@@ -15,18 +16,15 @@ export async function addStaged(
   tx: Tx,
   windows: Windows,
   { foldedTo, visitTimeout }: Progress,
+  staged: StagedSamples,
 ): Promise<void> {
   const { from, to, sensors } = windows;
   const ofAll = sensors.includes(ALL_SENSORS);
   const wanted = ofAll ? null : new Set(sensors);
   const { inView } = await readSensors(tx, ofAll ? null : sensors);
-  const { rows } = await tx.query<{ newest: number; data: Buffer }>(
-    'select newest::float8 as newest, data from travelers.staged where newest >= $1',
-    [foldedTo],
-  );
-  const newest = rows.reduce((most, row) => Math.max(most, row.newest), foldedTo);
-  const parts = rows.map(({ data }) => Samples.unpack(data).between(foldedTo, Infinity, wanted));
-  const { tallies } = fold(inView, Samples.concat(parts), newest + 1, visitTimeout);
+  const { parts, newest } = await staged.read(tx, foldedTo);
+  const samples = parts.map((part) => part.between(foldedTo, Infinity, wanted));
+  const { tallies } = fold(inView, Samples.concat(samples), newest + 1, visitTimeout);
   for (const { sensor, type, second, tally } of tallies.entries()) {
     const start = second * SECOND;
     if (start < from || start >= to) continue;

@@ -6,6 +6,7 @@ import {
   type Series,
   type Speed,
 } from '../../../functions/travelers/metrics.ts';
+import { StagedSamples } from '../../../functions/travelers/staged.ts';
 import type { Sample } from '../../../functions/travelers/sample.ts';
 import type { Tx } from '../../../src/function.ts';
 import type { TestDatabase } from '../../support/test.ts';
@@ -40,6 +41,7 @@ export async function expectTruth(
   samples: readonly Sample[],
   timeout: number,
   now = Infinity,
+  staged = new StagedSamples(),
 ): Promise<Metrics> {
   // a sensor has a series of its own once something of it is folded
   const known = query.groupBy.sensor
@@ -48,7 +50,7 @@ export async function expectTruth(
       )
     : [...new Set(samples.map(({ sensor }) => sensor))];
   const truth = new Oracle(samples, timeout).answer(query, known, now);
-  const answer = await ask(db, (tx) => metrics(tx, query));
+  const answer = await ask(db, (tx) => metrics(tx, query, staged));
   expect(answer.steps.map(({ start, end }) => ({ start, end }))).toEqual(
     truth.map(({ start, end }) => ({ start, end })),
   );

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect } from 'vitest';
+import { StagedSamples } from '../../../functions/travelers/staged.ts';
 import type { Sample } from '../../../functions/travelers/sample.ts';
 import { seedOf } from '../../support/seeded.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
@@ -34,6 +35,7 @@ async function play(
   seen: { provisional: number; final: number; folds: number },
 ): Promise<void> {
   const given: Sample[] = [];
+  const staged = new StagedSamples();
   for (const act of acts) {
     if (act.kind === 'give') {
       await stream.give(act.partition, act.samples);
@@ -43,7 +45,14 @@ async function play(
       seen.folds += 1;
     } else if (given.length > 0) {
       const newest = Math.max(...given.map(({ at }) => at));
-      const { steps } = await expectTruth(db, act.query, given, options.visitTimeout, newest + 1);
+      const { steps } = await expectTruth(
+        db,
+        act.query,
+        given,
+        options.visitTimeout,
+        newest + 1,
+        staged,
+      );
       seen.provisional += steps.filter(({ final }) => !final).length;
     }
   }
