@@ -4,7 +4,7 @@ const FOLD = 'functions/travelers/fold.ts';
 const STAGE = 'functions/travelers/stage.ts';
 const WATERMARK = 'functions/travelers/watermark.ts';
 const LATE = ['test/functions/travelers/late.test.ts'];
-const EVERY_WINDOW = ['test/functions/travelers/fold.test.ts'];
+const DEFINITIONS = ['test/functions/travelers/definitions.test.ts'];
 
 /** Guards of the fold of travelers. */
 export const TRAVELERS_MUTANTS: readonly Mutant[] = [
@@ -41,35 +41,35 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
     file: 'functions/travelers/settle.ts',
     find: '.between(foldedTo, to)',
     replace: '.between(0, to)',
-    tests: EVERY_WINDOW,
+    tests: DEFINITIONS,
   },
   {
     name: 'travelers: duplicates count',
     file: FOLD,
     find: 'if (last >= 0 && at[last] === now) continue;',
     replace: '',
-    tests: EVERY_WINDOW,
+    tests: DEFINITIONS,
   },
   {
     name: 'travelers: of duplicates the first to come counts',
     file: FOLD,
     find: ' || x[before]! - x[place]! || y[before]! - y[place]!',
     replace: '',
-    tests: EVERY_WINDOW,
+    tests: DEFINITIONS,
   },
   {
     name: 'travelers: every bucket of a segment gets its whole path',
     file: FOLD,
     find: 'path * (part / micros)',
     replace: 'path',
-    tests: EVERY_WINDOW,
+    tests: DEFINITIONS,
   },
   {
     name: 'travelers: who was in view counts in each bucket of a window',
     file: 'functions/travelers/history.ts',
     find: 'if (withStart) tally',
     replace: 'tally',
-    tests: EVERY_WINDOW,
+    tests: DEFINITIONS,
   },
   {
     name: 'travelers: a window is final before its visits are over',
