@@ -15,25 +15,30 @@ export interface Options {
   readonly keepMinutes: number;
 }
 
-const SECONDS = {
-  TRAVELERS_LATENESS_SECONDS: ['lateness', 5],
-  TRAVELERS_VISIT_TIMEOUT_SECONDS: ['visitTimeout', 10],
-  TRAVELERS_IDLE_SECONDS: ['idleAfter', 10],
-  TRAVELERS_AHEAD_SECONDS: ['aheadAtMost', 60],
-  TRAVELERS_KEEP_SECONDS: ['keepSeconds', 3_600],
-  TRAVELERS_KEEP_MINUTES_SECONDS: ['keepMinutes', 35 * 86_400],
+const SECOND = 1e6;
+const HOUR = 3_600e6;
+const DAY = 86_400e6;
+
+/** Each with its default, in the unit that its name ends with. */
+const DURATIONS = {
+  TRAVELERS_LATENESS_SECONDS: ['lateness', 5, SECOND],
+  TRAVELERS_VISIT_TIMEOUT_SECONDS: ['visitTimeout', 10, SECOND],
+  TRAVELERS_IDLE_SECONDS: ['idleAfter', 10, SECOND],
+  TRAVELERS_AHEAD_SECONDS: ['aheadAtMost', 60, SECOND],
+  TRAVELERS_SECOND_BUCKETS_HOURS: ['keepSeconds', 1, HOUR],
+  TRAVELERS_MINUTE_BUCKETS_DAYS: ['keepMinutes', 35, DAY],
 } as const;
 
 /** Reads `TRAVELERS_ZONE` (UTC unless set) and those above; throws one error that says all that is wrong. */
 export function readOptions(env: NodeJS.ProcessEnv): Options {
   const problems: string[] = [];
-  const entries = Object.entries(SECONDS).map(([name, [option, fallback]]) => {
+  const entries = Object.entries(DURATIONS).map(([name, [option, fallback, unit]]) => {
     const text = env[name]?.trim() || String(fallback);
-    const seconds = Number(text);
-    if (!(seconds >= 0.001 && seconds <= 1e9)) {
-      problems.push(`${name} must be a number of seconds from 0.001 to 1e9, not '${text}'`);
+    const value = Number(text);
+    if (!(value >= 0.001 && value <= 1e5)) {
+      problems.push(`${name} must be a number from 0.001 to 100000, not '${text}'`);
     }
-    return [option, Math.round(seconds * 1e6)] as const;
+    return [option, Math.round(value * unit)] as const;
   });
   const zone = env['TRAVELERS_ZONE']?.trim() || 'UTC';
   try {

@@ -84,6 +84,6 @@ test('options come from the environment, and all that is wrong is said at once',
     keepMinutes: 3_024_000_000_000,
   });
   expect(() => readOptions({ TRAVELERS_ZONE: 'Mars', TRAVELERS_IDLE_SECONDS: '-1' })).toThrow(
-    "TRAVELERS_IDLE_SECONDS must be a number of seconds from 0.001 to 1e9, not '-1'; TRAVELERS_ZONE must be a time zone as Europe/Berlin, not 'Mars'",
+    "TRAVELERS_IDLE_SECONDS must be a number from 0.001 to 100000, not '-1'; TRAVELERS_ZONE must be a time zone as Europe/Berlin, not 'Mars'",
   );
 });
