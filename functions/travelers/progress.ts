@@ -30,24 +30,22 @@ export async function lockProgress(tx: Tx): Promise<Progress> {
   return rows[0]!;
 }
 
-/** Saves all but the watermark. */
-export async function saveProgress(
-  tx: Tx,
-  progress: Omit<Progress, 'watermark' | 'visitTimeout'>,
-  visitTimeout: number,
-): Promise<void> {
+/** Saves all but the watermark, unless nothing changed: most turns of a quiet stream change nothing. */
+export async function saveProgress(tx: Tx, before: Progress, after: Progress): Promise<void> {
+  const keys = Object.keys(before) as (keyof Progress)[];
+  if (keys.every((key) => before[key] === after[key])) return;
   await tx.query(
     `update travelers.progress
      set folded_to = $1, final_to = $2, minutes_to = $3, hours_to = $4, seconds_from = $5,
          minutes_from = $6, visit_timeout = $7`,
     [
-      progress.foldedTo,
-      progress.finalTo,
-      progress.minutesTo,
-      progress.hoursTo,
-      progress.secondsFrom,
-      progress.minutesFrom,
-      visitTimeout,
+      after.foldedTo,
+      after.finalTo,
+      after.minutesTo,
+      after.hoursTo,
+      after.secondsFrom,
+      after.minutesFrom,
+      after.visitTimeout,
     ],
   );
 }

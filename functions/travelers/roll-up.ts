@@ -40,8 +40,9 @@ export async function rollUp(
 
 /** Rolls the first coarse bucket at or after `from` that has something in it; returns how far it came. */
 async function rollNext(tx: Tx, fine: number, coarse: number, from: number, limit: number) {
+  if (limit <= from) return from;
   const begin = await nextStart(tx, fine, coarse, from, limit);
-  if (begin === null) return Math.max(from, limit);
+  if (begin === null) return limit;
   const rows = await readRange(tx, fine, begin, begin + coarse);
   const buckets = new Map<number, Bucket>();
   for (const row of rows) {

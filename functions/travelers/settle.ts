@@ -21,7 +21,8 @@ export async function settle(tx: Tx, context: SettleContext, options: Options): 
   const to = await foldStaged(tx, progress, options);
   const finalTo = Math.max(progress.finalTo, to - options.visitTimeout);
   const rolled = await rollUp(tx, { ...progress, finalTo }, options);
-  await saveProgress(tx, { ...rolled.progress, foldedTo: to }, options.visitTimeout);
+  const { visitTimeout } = options;
+  await saveProgress(tx, progress, { ...rolled.progress, foldedTo: to, visitTimeout });
   await moveWatermark(tx, context, options);
   return rolled.more || to < progress.watermark;
 }

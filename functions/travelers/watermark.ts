@@ -30,7 +30,7 @@ export async function moveWatermark(
     holding.length > 0
       ? Math.min(...holding.map((row) => row.newest))
       : Math.max(0, ...rows.map((row) => row.newest));
-  await tx.query('update travelers.progress set watermark = greatest(watermark, $1)', [
+  await tx.query('update travelers.progress set watermark = $1 where watermark < $1', [
     newest - lateness,
   ]);
 }
