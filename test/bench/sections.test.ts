@@ -9,7 +9,7 @@ import type { SectionResult } from './section.ts';
 
 const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
 /** Neither `cold` nor `telemetry`, which build the bundle, nor `road`, which needs Java: other tests do. */
-const SECTIONS = ['hot', 'jobs', 'growth', 'recovery', 'poll'];
+const SECTIONS = ['hot', 'jobs', 'growth', 'recovery', 'poll', 'travelers'];
 
 test(
   'the sections of the bench run, and each finds what it checks',

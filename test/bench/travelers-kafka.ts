@@ -17,6 +17,7 @@ const MUSTER = fileURLToPath(new URL('../../src/cli/muster.ts', import.meta.url)
 const TOPIC = 'movements';
 const PARTITIONS = 12;
 const BATCH = 10_000;
+const RECORDS = 2_000_000;
 
 export interface FromKafka {
   readonly rate: number;
@@ -28,7 +29,7 @@ export interface FromKafka {
 
 /** One `muster serve` that pulls from a full topic of a broker on the same machine; null without Java. */
 export async function measureFromKafka(context: SectionContext): Promise<FromKafka | null> {
-  const { folder, quick, say, postgres } = context;
+  const { folder, say, postgres } = context;
   const missing = missingTools();
   if (missing !== null) {
     say(`\nTravelers from Kafka: skipped. ${missing}`);
@@ -39,10 +40,9 @@ export async function measureFromKafka(context: SectionContext): Promise<FromKaf
   const db = await createDatabase(postgres, 'travelers_kafka');
   try {
     await migrate(db.url, ['travelers']);
-    const count = quick ? 50_000 : 2_000_000;
     await broker.createTopic(TOPIC, PARTITIONS);
-    await fill(broker, await Records.make(count));
-    const measured = await measure(db, broker, count, postgres.pid);
+    await fill(broker, await Records.make(RECORDS));
+    const measured = await measure(db, broker, postgres.pid);
     const head = ['', 'records/s', 'CPU µs/record: Node', 'PostgreSQL', 'Kafka'];
     const { rate, nodeUs, postgresUs, brokerUs } = measured;
     const row = [
@@ -51,7 +51,9 @@ export async function measureFromKafka(context: SectionContext): Promise<FromKaf
       ...[nodeUs, postgresUs, brokerUs].map((us) => us.toFixed(1)),
     ];
     say(
-      grid(`Travelers from Kafka: ${whole(count)} records, ${PARTITIONS} partitions`, head, [row]),
+      grid(`Travelers from Kafka: ${whole(RECORDS)} records, ${PARTITIONS} partitions`, head, [
+        row,
+      ]),
     );
     return measured;
   } finally {
@@ -80,7 +82,6 @@ async function fill(broker: Broker, records: Records): Promise<void> {
 async function measure(
   { url, client }: BenchDatabase,
   broker: Broker,
-  count: number,
   postgresPid: number,
 ): Promise<FromKafka> {
   const pod = spawn(process.execPath, [MUSTER, 'serve'], {
@@ -98,7 +99,7 @@ async function measure(
   });
   const gone = once(pod, 'exit');
   const look = async () => {
-    const { rows } = await client.query<{ n: number; wal: number }>(
+    const { rows } = await client.query<{ n: number }>(
       'select coalesce(sum(next), 0)::float8 as n from muster.position',
     );
     return {
@@ -118,8 +119,8 @@ async function measure(
     }
   };
   try {
-    const begin = await reached(count / 5);
-    const end = await reached(count);
+    const begin = await reached(RECORDS / 5);
+    const end = await reached(RECORDS);
     const records = end.n - begin.n;
     return {
       rate: records / ((end.at - begin.at) / 1000),
