@@ -18,6 +18,7 @@ import {
   type SectionResult,
 } from './section.ts';
 import { measureFromKafka } from './travelers-kafka.ts';
+import { measureLive } from './travelers-live.ts';
 import { measureQueries } from './travelers-query.ts';
 import type { TravelersAnswer, TravelersOrder, TravelersStart } from './travelers-worker.ts';
 
@@ -180,9 +181,10 @@ export async function measureTravelers(context: SectionContext): Promise<Section
   // What the sections' own test does without, as it does without the road: it needs Java.
   const kafka = quick ? null : await measureFromKafka(context);
   const queries = await measureQueries(context);
+  const live = await measureLive(context);
   const best = Math.max(...states.map((each) => each.median('rate')));
   return {
-    data: { stores: contenders.map(({ name, turns }) => ({ name, turns })), kafka, queries },
+    data: { stores: contenders.map(({ name, turns }) => ({ name, turns })), kafka, queries, live },
     verdicts: [
       atLeast('travelers, × a row per traveler', muster!.median('rate') / best, 20),
       atLeast('travelers, records per statement', 1 / muster!.median('statements'), 500),
