@@ -68,7 +68,10 @@ Examples:
   .parse()
   .opts<Flags>();
 
-process.exitCode = await main(flags);
+process.exitCode = await main(flags).catch((error: unknown) => {
+  say(`sensors: ${error instanceof Error ? error.message : String(error)}`);
+  return 1;
+});
 
 async function main(given: Flags): Promise<number> {
   const stopping = new AbortController();
