@@ -9,7 +9,7 @@ import { warmUp } from './warm-up.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** What knative/upstream starts beside the functions: who writes the rows. */
-const SIMULATORS = ['headband'];
+const SIMULATORS = ['headband', 'sensors'];
 
 /**
  * Writes what the image runs into a folder, which it replaces: `muster.js`, which is `src/muster.js`,
