@@ -3,6 +3,7 @@ import { cpSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync }
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { functionFiles } from '../src/function-files.ts';
+import { consoleEntries, writePages } from './consoles.ts';
 import { noticesOf } from './notices.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -13,9 +14,9 @@ const SIMULATORS = ['headband', 'sensors'];
 
 /**
  * Writes what the image runs into a folder, which it replaces: `muster.js`, which is `src/muster.js`,
- * and its chunks, `functions/<name>.js`, `dev/<simulator>.js`, and beside them the files that are read
- * at run time, each at the path it has in the sources. What is imported on demand (migrations, the other
- * commands) is a chunk that nobody loads until then.
+ * and its chunks, `functions/<name>.js`, `consoles/<name>.js`, `dev/<simulator>.js`, and beside them the
+ * files that are read at run time, each at the path it has in the sources. What is imported on demand
+ * (migrations, the other commands) is a chunk that nobody loads until then.
  *
  * Everything is built at once: bundled on its own, a function would throw a `TerminalError` that is
  * not the one the runner knows.
@@ -31,6 +32,7 @@ export async function bundle(folder: string): Promise<Metafile> {
         in: `functions/${file}`,
         out: `functions/${name}`,
       })),
+      ...consoleEntries(root),
     ],
     outdir: folder,
     chunkNames: 'src/[name]-[hash]',
@@ -60,11 +62,12 @@ export async function bundle(folder: string): Promise<Metafile> {
   for (const part of parts) {
     cpSync(join(root, part), join(folder, part), {
       recursive: true,
-      filter: (from) => !from.endsWith('.ts'),
+      filter: (from) => !from.endsWith('.ts') && !from.endsWith('/console'),
     });
   }
+  const inputs = [...Object.keys(metafile.inputs), ...(await writePages(root, folder))];
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
-  writeFileSync(join(folder, 'NOTICES.txt'), noticesOf(root, Object.keys(metafile.inputs)));
+  writeFileSync(join(folder, 'NOTICES.txt'), noticesOf(root, inputs));
   symlinkSync('src/muster.js', join(folder, 'muster.js'));
   return metafile;
 }

@@ -19,10 +19,11 @@ export interface Runtime {
 }
 
 /**
- * Runs a bundle once, from migration to SIGTERM, on a database of its own, with an event for every part
- * and with a collector that takes its traces, while Node writes what it compiles into `cache` (with it the first event is answered after 150
- * ms, without after 175, from the sources after 315). So the build also shows that its result works:
- * a step that fails fails the build.
+ * Runs a bundle once, from migration to SIGTERM, its functions and its console, on a database of its
+ * own, with an event for every part and with a collector that takes its traces, while Node writes what
+ * it compiles into `cache` (with it the first event is answered after 150 ms, without after 175, from
+ * the sources after 315). So the build also shows that its result works: a step that fails fails the
+ * build.
  *
  * Node keeps a cache for each of its versions and each user, and reads no other.
  */
@@ -54,15 +55,23 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
       stdio: ['ignore', 'ignore', 'inherit'],
       ...user,
     });
-    const serve = spawn(node, [muster, 'serve'], {
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-      ...user,
-    });
-    const exit = once(serve, 'exit');
-    await exercise(`http://127.0.0.1:${port}`, serve).finally(() => serve.kill('SIGTERM'));
-    const [code, signal] = (await exit) as [number | null, NodeJS.Signals | null];
-    if (code !== 0) throw new Error(`the bundle ended with ${code ?? signal}`);
+    for (const [command, exercise] of [
+      ['serve', exerciseIntake],
+      ['console', exerciseConsole],
+    ] as const) {
+      const child = spawn(node, [muster, command], {
+        env,
+        stdio: ['ignore', 'ignore', 'inherit'],
+        ...user,
+      });
+      const exit = once(child, 'exit');
+      const url = `http://127.0.0.1:${port}`;
+      await ready(url, child)
+        .then(() => exercise(url))
+        .finally(() => child.kill('SIGTERM'));
+      const [code, signal] = (await exit) as [number | null, NodeJS.Signals | null];
+      if (code !== 0) throw new Error(`the bundle's ${command} ended with ${code ?? signal}`);
+    }
     if (traces === 0) throw new Error('the bundle sent no traces');
     // Node lets nobody else read what it wrote; in the image it belongs to root.
     for (const entry of readdirSync(cache, { recursive: true, withFileTypes: true })) {
@@ -78,16 +87,26 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
   }
 }
 
-async function exercise(url: string, serve: ChildProcess): Promise<void> {
-  for (let ready = false; !ready; await sleep(10)) {
-    if (serve.exitCode !== null || serve.signalCode !== null) throw new Error('the bundle ended');
+async function ready(url: string, child: ChildProcess): Promise<void> {
+  for (let isReady = false; !isReady; await sleep(10)) {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error('the bundle ended');
     const response = await fetch(`${url}/health/readiness`).catch(() => null);
-    ready = response?.ok === true;
+    isReady = response?.ok === true;
   }
+}
+
+async function exerciseIntake(url: string): Promise<void> {
   const ofSets = (await loadFunctions(knownFunctions())).filter(isOfSets);
   for (const change of ofSets.flatMap(changesOf)) {
     const { status } = await fetch(url, { method: 'POST', ...change });
     if (status !== 204) throw new Error(`the bundle answered ${status} to a change`);
+  }
+}
+
+async function exerciseConsole(url: string): Promise<void> {
+  for (const path of ['/', '/api/docs/', '/api/docs/json', '/api/docs/static/swagger-ui.css']) {
+    const { status } = await fetch(url + path);
+    if (status !== 200) throw new Error(`the bundle answered ${status} to ${path}`);
   }
 }
 

@@ -14,6 +14,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import { placesToPull } from './places.ts';
 import { startProjections } from './projections.ts';
 import { mayPass, unavailable } from './state/database.ts';
+import { stopRequested } from './stop.ts';
 import type { Telemetry } from './telemetry.ts';
 import { signalsOf } from './trace.ts';
 
@@ -144,11 +145,4 @@ async function openTokens(config: Config, log: Logger): Promise<Tokens | undefin
     log.warn({ error: error.message }, 'the issuer of tokens does not tell its keys yet');
   });
   return new Tokens({ issuer, url, audience, subjects });
-}
-
-function stopRequested(withStdin: boolean): Promise<string> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
-    if (withStdin) process.stdin.resume().once('end', () => resolve('standard input ended'));
-  });
 }

@@ -22,6 +22,12 @@ program
   .action(async () => (await import('./serve.ts')).run());
 
 program
+  .command('console')
+  .description('serve the API and the pages for people until SIGTERM; it only reads')
+  .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… PORT=8081 muster console')
+  .action(async () => (await import('./console.ts')).run());
+
+program
   .command('migrate')
   .description('bring the state database to this release and make its definitions the newest')
   .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… muster migrate')

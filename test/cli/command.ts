@@ -25,3 +25,8 @@ export async function muster(
 export async function musterServe(env: Readonly<Record<string, string>>): Promise<TestProcess> {
   return new TestProcess(MUSTER, ['serve'], { HOST: '127.0.0.1', PORT: '0', ...env }).serving();
 }
+
+/** `muster console`, on a free port. */
+export async function musterConsole(env: Readonly<Record<string, string>>): Promise<TestProcess> {
+  return new TestProcess(MUSTER, ['console'], { HOST: '127.0.0.1', PORT: '0', ...env }).serving();
+}

@@ -6,6 +6,7 @@ const DATABASE_URL = 'postgres://muster:canary-password@127.0.0.1:1/state';
 
 const COMMANDS = {
   serve: [],
+  console: [],
   migrate: [],
   explain: ['recordings', 'x'],
   sets: [],
@@ -84,7 +85,9 @@ test.for(Object.entries(COMMANDS))(
   },
 );
 
-test.for(Object.entries(COMMANDS).filter(([command]) => command !== 'serve'))(
+test.for(
+  Object.entries(COMMANDS).filter(([command]) => command !== 'serve' && command !== 'console'),
+)(
   'muster %s says that the database does not answer: exit code 1, no password',
   async ([command, args]) => {
     const { code, stdout, stderr } = await muster({ DATABASE_URL }, [

@@ -1,0 +1,154 @@
+import { fetchMetrics, fetchSensors, liveUrl, metricsUrl, Refusal } from './api.ts';
+import { Charts } from './charts.ts';
+import { byId } from '../../../../src/console/page/element.ts';
+import { Form } from './form.ts';
+import { follow } from './live.ts';
+import { Status } from './status.ts';
+import { Table } from './table.ts';
+import { showTiles } from './tiles.ts';
+import { fromAddress, seconds, toAddress, toParameters, ZONE } from './view.ts';
+import { wasHeard, Windows } from './windows.ts';
+import { countText } from './words.ts';
+
+const SENSORS_EVERY_MS = 60_000;
+/** The server tells its time in whole seconds, and some pass on the way. */
+const CLOCK_TOLERANCE_MS = 3_000;
+
+const status = new Status();
+const announcer = byId('announcer');
+const charts = new Charts(byId('counts'), byId('speeds'), (text) => {
+  announcer.textContent = text;
+});
+const table = new Table();
+const windows = new Windows();
+
+let view = fromAddress(location.search);
+let under = new AbortController();
+let clockAhead = 0;
+
+const form = new Form(view, (next) => {
+  view = next;
+  history.pushState(null, '', toAddress(view));
+  void load();
+});
+
+addEventListener('popstate', () => {
+  view = fromAddress(location.search);
+  form.show(view);
+  void load();
+});
+
+/** Shows the view from its beginning. */
+async function load(): Promise<void> {
+  under.abort();
+  under = new AbortController();
+  const { signal } = under;
+  windows.clear();
+  table.reset();
+  form.accept();
+  status.loading();
+  if (view.mode === 'live') await loadLive(signal);
+  else await loadRange(signal);
+}
+
+async function loadRange(signal: AbortSignal): Promise<void> {
+  const parameters = toParameters(view);
+  parameters.set('from', view.from);
+  parameters.set('to', view.to);
+  try {
+    windows.add(await fetchMetrics(parameters, signal));
+    render();
+    const { length } = windows.list();
+    status.loaded(`${length} ${length === 1 ? 'window' : 'windows'}`, isEmpty());
+  } catch (error) {
+    if (!signal.aborted) refuse(error);
+  }
+}
+
+async function loadLive(signal: AbortSignal): Promise<void> {
+  const parameters = toParameters(view);
+  parameters.set('last', view.last);
+  const listener = {
+    clock(aheadMs: number) {
+      clockAhead = Math.abs(aheadMs) > CLOCK_TOLERANCE_MS ? aheadMs : 0;
+    },
+    metrics(answer: Parameters<Windows['add']>[0]) {
+      windows.add(answer);
+      windows.forgetBefore(now() - seconds(view.last) - seconds(view.step));
+      render();
+      status.live(isEmpty());
+    },
+    alive() {
+      if (windows.types.length === 0) return; // the first numbers are still to come
+      render();
+      status.live(isEmpty());
+    },
+    failing: () => status.disconnected('the database does not answer'),
+    disconnected: (why: string | null) => status.disconnected(why),
+    refused: refuse,
+  };
+  await follow(liveUrl(parameters), listener, signal);
+}
+
+function refuse(error: unknown): void {
+  const isField =
+    error instanceof Refusal &&
+    error.field !== undefined &&
+    form.refuse(error.field, error.message);
+  status.failed(error instanceof Error ? error.message : String(error), isField);
+}
+
+function isEmpty(): boolean {
+  return !windows.list().some(wasHeard);
+}
+
+function render(): void {
+  const list = windows.list();
+  const live = { from: now() - seconds(view.last), to: now() };
+  const step = seconds(view.step);
+  const range = { from: (list[0]?.end ?? 1) - step, to: list.at(-1)?.end ?? 1 };
+  const { types } = windows;
+  if (types.length === 0) return;
+  charts.show({ view, types, windows: list, ...(view.mode === 'live' ? live : range) });
+  showTiles(byId('tiles'), byId('now-title'), view, types, list);
+  table.show(view, types, list);
+  byId<HTMLAnchorElement>('csv').href = csvAddress(list[0]?.end, list.at(-1)?.end);
+}
+
+/** Seconds since 1970, by the server's clock: windows of a browser's that is wrong would be off the chart. */
+function now(): number {
+  return (Date.now() + clockAhead) / 1000;
+}
+
+/** The shown windows, as CSV: a live view is told by its times, so that the file has what was seen. */
+function csvAddress(first: number | undefined, last: number | undefined): string {
+  const parameters = toParameters(view);
+  parameters.set('format', 'csv');
+  if (first !== undefined && last !== undefined) {
+    parameters.set('from', instant(first - seconds(view.step)));
+    parameters.set('to', instant(last));
+  }
+  return metricsUrl(parameters);
+}
+
+function instant(at: number): string {
+  return new Date(at * 1000).toISOString();
+}
+
+/** Sensors that were heard since are offered as well. */
+async function loadSensors(): Promise<void> {
+  try {
+    const { sensors } = await fetchSensors();
+    form.offer(sensors);
+    const late = sensors.reduce((sum, each) => sum + each.late, 0);
+    byId('late').textContent =
+      late === 0 ? '' : `${countText(late)} samples came too late to be counted.`;
+  } catch {
+    // that there is no answer is said where the numbers are missing
+  }
+}
+
+byId('zone').textContent = `Times are ${ZONE.replaceAll('_', ' ')}.`;
+void load();
+void loadSensors();
+setInterval(() => void loadSensors(), SENSORS_EVERY_MS);

@@ -1,0 +1,50 @@
+import { BadField, type Reader } from '../../../src/console/plugin.ts';
+import { metrics, type MetricsQuery, type Step } from '../metrics.ts';
+import { QueryError } from '../refuse.ts';
+import { newest, sensors, type Newest, type SensorState } from '../state.ts';
+import type { Selection, Windows } from './query.ts';
+
+/** Where the numbers come from. */
+export interface Source {
+  /** Each window of the range, rising; throws {@link BadField}. */
+  windows(selection: Selection, windows: Windows): Promise<readonly Step[]>;
+  /** Rising. */
+  sensors(): Promise<readonly SensorState[]>;
+  newest(): Promise<Newest>;
+}
+
+/** What the fields of a question are called in the URL. */
+const PARAMETERS: Readonly<Record<keyof MetricsQuery, string>> = {
+  sensors: 'sensor',
+  types: 'type',
+  from: 'from',
+  to: 'to',
+  stepMs: 'step',
+  windowMs: 'window',
+  groupBy: 'group',
+};
+
+/** The numbers of the state database. */
+export function databaseSource(db: Reader): Source {
+  return {
+    async windows({ sensors: ids, types, bySensor, byType, step, window }, { first, last }) {
+      const query = {
+        sensors: ids ?? ('all' as const),
+        types,
+        from: first - step,
+        to: last,
+        stepMs: step,
+        windowMs: window,
+        groupBy: { sensor: bySensor, type: byType },
+      };
+      try {
+        return (await db.read((tx) => metrics(tx, query))).steps;
+      } catch (error) {
+        if (error instanceof QueryError) throw new BadField(PARAMETERS[error.field], error.message);
+        throw error;
+      }
+    },
+    sensors: () => db.read(sensors),
+    newest: () => db.read(newest),
+  };
+}

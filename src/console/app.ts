@@ -1,0 +1,78 @@
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { Reader } from '../state/reader.ts';
+import { addConditionalAnswers } from './conditional.ts';
+import type { FunctionConsole } from './consoles.ts';
+import { addDocumentation } from './documentation.ts';
+import { answerError } from './errors.ts';
+import { addSecurityHeaders } from './headers.ts';
+import { addMetrics } from './metrics.ts';
+import { addOverview } from './overview.ts';
+import { servePage } from './page.ts';
+
+export interface ConsoleOptions {
+  readonly db: Reader;
+  readonly consoles: readonly FunctionConsole[];
+  readonly logger?: FastifyBaseLogger;
+  /** A request must be here in whole after this time; 60 s unless given. */
+  readonly requestTimeoutMs?: number;
+}
+
+/**
+ * The console: an API and pages, to read. It knows no state of its own, so that as many as one likes
+ * may run, and none of them is needed for anything else.
+ */
+export async function createConsole(options: ConsoleOptions): Promise<FastifyInstance> {
+  const { db, consoles, requestTimeoutMs = 60_000 } = options;
+  const app: FastifyInstance = Fastify({
+    ...(options.logger === undefined ? {} : { loggerInstance: options.logger }),
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: 64 * 1024,
+    requestTimeout: requestTimeoutMs,
+    forceCloseConnections: 'idle',
+    // A parameter nobody knows is a typo that should be told, not dropped.
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
+  });
+  const stopping = new AbortController();
+  app.addHook('preClose', (done) => {
+    stopping.abort();
+    done();
+  });
+  app.setErrorHandler(answerError);
+  app.setNotFoundHandler((request, reply) =>
+    reply
+      .code(404)
+      .send({ error: `nothing is served at ${pathOf(request.url)}`, reason: 'not-found' }),
+  );
+  addSecurityHeaders(app);
+  addConditionalAnswers(app);
+  addMetrics(app);
+
+  app.get('/health/liveness', { schema: { hide: true } }, () => 'alive');
+  app.get('/health/readiness', { schema: { hide: true } }, async (_request, reply) => {
+    if (stopping.signal.aborted) return reply.code(503).send('stopping');
+    await db.read((tx) => tx.query('select'));
+    return 'ready';
+  });
+
+  await addDocumentation(app, consoles);
+  addOverview(app, db, consoles);
+  for (const { name, page, ...definition } of consoles) {
+    await app.register(
+      async (scope) => {
+        // Each route's place in the documentation is under its function's name.
+        scope.addHook('onRoute', (route) => {
+          route.schema = { tags: [name], ...route.schema };
+        });
+        await definition.routes(scope, { db, log: app.log, stopping: stopping.signal });
+      },
+      { prefix: `/api/${name}` },
+    );
+    if (page !== null) await servePage(app, `/${name}/`, page);
+  }
+  await servePage(app, '/', new URL('page/', import.meta.url));
+  return app;
+}
+
+function pathOf(url: string): string {
+  return url.split('?', 1)[0]!;
+}

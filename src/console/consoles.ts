@@ -1,0 +1,29 @@
+import { existsSync } from 'node:fs';
+import type { ConsoleDefinition } from './plugin.ts';
+
+/** What one function brings to the console. */
+export interface FunctionConsole extends ConsoleDefinition {
+  /** The function's name. */
+  readonly name: string;
+  /** The sources or built files of its page; null where it has none. */
+  readonly page: URL | null;
+}
+
+/** Loads `functions/<name>/console/plugin` of those functions that have one. */
+export async function loadConsoles(names: readonly string[]): Promise<FunctionConsole[]> {
+  return (await Promise.all(names.map(load))).flat();
+}
+
+async function load(name: string): Promise<FunctionConsole[]> {
+  const folder = new URL(`../../functions/${name}/console/`, import.meta.url);
+  const file = import.meta.url.endsWith('.ts')
+    ? new URL('plugin.ts', folder)
+    : new URL(`../../consoles/${name}.js`, import.meta.url);
+  if (!existsSync(file)) return [];
+  const { default: definition } = (await import(file.href)) as { default?: ConsoleDefinition };
+  if (typeof definition?.routes !== 'function') {
+    throw new Error(`functions/${name}/console/plugin has no default export made by defineConsole`);
+  }
+  const page = new URL('page/', folder);
+  return [{ ...definition, name, page: existsSync(new URL('index.html', page)) ? page : null }];
+}

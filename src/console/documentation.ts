@@ -1,0 +1,55 @@
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { FunctionConsole } from './consoles.ts';
+import { POLICY } from './headers.ts';
+
+/** Where people read about the API and try it; `json` and `yaml` below it are the OpenAPI document. */
+export const DOCUMENTATION = '/api/docs';
+
+/** Serves an OpenAPI document of all routes registered after this, and a page to try them. */
+export async function addDocumentation(
+  app: FastifyInstance,
+  consoles: readonly FunctionConsole[],
+): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Muster console',
+        description: consoles
+          .map(({ title, description }) => `## ${title}\n${description}`)
+          .join('\n'),
+        version: '1',
+      },
+      tags: consoles.map(({ name }) => ({ name })),
+    },
+  });
+  await app.register(swaggerUi, {
+    routePrefix: DOCUMENTATION,
+    baseDir: fileURLToPath(assets()),
+    // Its own would be read from a place that the bundle does not have.
+    logo: { type: 'image/svg+xml', content: LOGO },
+    // Swagger UI sets styles inline; no script is inline here either.
+    staticCSP: POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'"),
+    theme: { title: 'Muster console: API', favicon: [] },
+    uiConfig: {
+      docExpansion: 'list',
+      deepLinking: true,
+      layout: 'BaseLayout',
+      tryItOutEnabled: true,
+      validatorUrl: null,
+    },
+  });
+}
+
+const LOGO = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>');
+
+/** The package's files; the bundle has a copy of them. */
+function assets(): URL {
+  if (!import.meta.url.endsWith('.ts')) return new URL('swagger-ui/', import.meta.url);
+  const entry = createRequire(import.meta.url).resolve('@fastify/swagger-ui');
+  return new URL('static/', `file://${entry}`);
+}

@@ -1,0 +1,55 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { mayPass, messageOf, sqlState } from '../state/database.ts';
+import { BadField, type Failure } from './plugin.ts';
+
+/** Answers an error; what is not known to be the sender's fault is logged, and told without detail. */
+export function answerError(
+  error: FastifyError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const { status, failure } = toFailure(error);
+  if (status >= 500) request.log.error({ err: error, url: request.url }, failure.error);
+  if (status === 503) void reply.header('retry-after', '1');
+  return reply.code(status).header('cache-control', 'no-store').send(failure);
+}
+
+function toFailure(error: FastifyError | BadField): { status: number; failure: Failure } {
+  if (error instanceof BadField) {
+    const failure = { error: error.message, reason: 'bad-request', field: error.field };
+    return { status: 400, failure };
+  }
+  const [problem] = error.validation ?? [];
+  if (problem !== undefined) {
+    const { params, instancePath, message } = problem;
+    const { additionalProperty, missingProperty } = params as Record<string, string | undefined>;
+    const field = additionalProperty ?? missingProperty ?? instancePath.slice(1);
+    const what =
+      missingProperty !== undefined
+        ? 'is missing'
+        : additionalProperty === undefined
+          ? message
+          : 'is not a parameter here';
+    return {
+      status: 400,
+      failure: { error: `${field} ${what}`, reason: 'bad-request', field },
+    };
+  }
+  if (/^(?:3F000|42P01|42703)$/.test(sqlState(error) ?? '')) {
+    const what = "bring the state database to this release first, by 'muster migrate'";
+    return { status: 503, failure: { error: `${error.message}: ${what}`, reason: 'database' } };
+  }
+  if (mayPass(error)) {
+    const failure = {
+      error: `the database does not answer: ${messageOf(error)}`,
+      reason: 'database',
+    };
+    return { status: 503, failure };
+  }
+  const { statusCode = 500, message } = error;
+  if (statusCode >= 400 && statusCode < 500) {
+    return { status: statusCode, failure: { error: message, reason: 'refused' } };
+  }
+  if (statusCode === 503) return { status: 503, failure: { error: message, reason: 'busy' } };
+  return { status: 500, failure: { error: 'unexpected error, see the log', reason: 'internal' } };
+}

@@ -1,0 +1,42 @@
+import { pino } from 'pino';
+import type { Config } from '../config.ts';
+import { createLog } from '../log.ts';
+import { openReader } from '../state/reader.ts';
+import { stopRequested } from '../stop.ts';
+import { createConsole } from './app.ts';
+import { loadConsoles } from './consoles.ts';
+
+/** Sessions with the database; what many people ask at once is asked once. */
+const CONNECTIONS = 4;
+/** At a stop, answers under way may take so long. */
+const STOP_MS = 10_000;
+
+/**
+ * Serves the console of these functions until SIGTERM or SIGINT. It starts without the database, and is
+ * not ready until that answers.
+ */
+export async function serveConsole(config: Config): Promise<void> {
+  const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
+  const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
+  const reader = openReader({
+    url: config.DATABASE_URL,
+    connections: CONNECTIONS,
+    statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,
+    onIdleError: (error) => log.warn({ error: error.message }, 'a database connection was lost'),
+  });
+  const consoles = await loadConsoles(config.FUNCTIONS);
+  const app = await createConsole({
+    db: reader,
+    consoles,
+    logger: log,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
+  });
+  const url = await app.listen({ host: config.HOST, port: config.PORT });
+  log.info({ url, functions: consoles.map((each) => each.name) }, 'serving');
+
+  log.info({ reason: await stopped }, 'stopping');
+  setTimeout(() => process.exit(1), STOP_MS).unref();
+  await app.close();
+  await reader.close();
+  log.info({}, 'stopped');
+}

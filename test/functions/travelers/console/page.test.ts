@@ -1,0 +1,269 @@
+import { AxeBuilder } from '@axe-core/playwright';
+import { readFile } from 'node:fs/promises';
+import type { Page } from 'playwright-core';
+import { expect, vi } from 'vitest';
+import { freePort } from '../../../../src/dev/free-port.ts';
+import { consoleOn } from '../../../support/console.ts';
+import { test } from '../../../support/page.ts';
+import type { TestDatabase } from '../../../support/test.ts';
+import { until } from '../../../support/until.ts';
+import { streamOn } from '../stream.ts';
+import { street } from '../street.ts';
+
+/** A browser shares the machine with whatever else is tested. */
+vi.setConfig({ testTimeout: 180_000 });
+
+const SECOND = 1_000;
+const PATIENCE = 60_000;
+
+/** Two sensors of the last two minutes, and a console. */
+async function given(db: TestDatabase, port = 0) {
+  const stream = await streamOn(db);
+  const now = Date.now();
+  const samples = street([17, 18], now - 120 * SECOND, now, { everySeconds: 1 });
+  await stream.give(0, samples);
+  await stream.settled();
+  const server = await consoleOn(db, { port });
+  /** Brings more travelers up to now. */
+  let last = now;
+  const goOn = async () => {
+    const to = Date.now();
+    await stream.give(0, street([17, 18], last, to, { everySeconds: 1, seed: to % 1000 }));
+    await stream.settled();
+    last = to;
+  };
+  return { stream, samples, now, url: `${server.url}/travelers/`, stop: () => server.stop(), goOn };
+}
+
+const status = (page: Page) => page.locator('#status').textContent();
+const figure = (page: Page, type: string) =>
+  page.locator(`[data-type=${type}] .figure`).textContent();
+
+test('from the form to charts, to what comes live, to CSV', async ({ db, open }) => {
+  const { url, goOn } = await given(db);
+  const page = await open(url);
+  await until(async () => (await status(page)) === 'Live', PATIENCE);
+  expect(await page.locator('#sensor option').allTextContents()).toEqual([
+    'All 2 sensors',
+    'Sensor 17',
+    'Sensor 18',
+  ]);
+  expect(await page.locator('.plot canvas').count()).toBe(4);
+  const before = Number(await figure(page, 'vehicle').then((text) => /^\d+/.exec(text!)?.[0]));
+  expect(before).toBeGreaterThan(0);
+
+  // What comes live.
+  const title = await page.locator('#now-title').textContent();
+  await until(async () => {
+    await goOn();
+    return (await page.locator('#now-title').textContent()) !== title;
+  }, PATIENCE);
+
+  // One sensor, one type: the address says so, and the page can be had again from it.
+  await page.getByLabel('Sensor').selectOption('17');
+  await page.getByLabel('Type').selectOption('bicyclist');
+  await page.getByText('km/h', { exact: true }).click();
+  await until(async () => (await page.locator('.plot canvas').count()) === 2);
+  expect(new URL(page.url()).search).toBe('?sensor=17&type=bicyclist&unit=km%2Fh');
+  const again = await open(page.url());
+  await until(async () => (await status(again)) === 'Live', PATIENCE);
+  expect(await again.getByLabel('Sensor').inputValue()).toBe('17');
+  expect(await again.locator('.plot canvas').count()).toBe(2);
+  await again.goBack();
+
+  // The table and the file hold the same windows.
+  await page.getByText('Show all numbers').click();
+  await until(async () => (await page.locator('tbody tr').count()) > 0);
+  const download = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'Download CSV' }).click();
+  const file = await readFile(await (await download).path(), 'utf8');
+  const lines = file.trimEnd().split('\r\n');
+  expect(lines[0]).toMatch(/^window_start,window_end,sensor,type,present,/);
+  expect(lines.slice(1).every((line) => line.includes(',17,bicyclist,'))).toBe(true);
+  expect(lines.length).toBeGreaterThan(10);
+  expect(page.said).toEqual([]);
+});
+
+test('a range has the numbers of the API, and marks nothing provisional that is final', async ({
+  db,
+  open,
+}) => {
+  const { url, stream, now } = await given(db);
+  await stream.finish((now + SECOND) * 1000);
+  const [from, to] = [now - 90 * SECOND, now - 30 * SECOND];
+  const page = await open(`${url}?from=${local(from)}&to=${local(to)}&step=10s`);
+  await until(async () => (await status(page)) === '6 windows');
+  await page.getByText('Show all numbers').click();
+  const rows = await page.locator('tbody tr').allTextContents();
+  expect(rows).toHaveLength(18);
+  expect(rows.every((row) => row.endsWith('final'))).toBe(true);
+  const api = new URL('../api/travelers/metrics', url);
+  api.search = `from=${new Date(Math.floor(from / 1000) * 1000).toISOString()}&to=${new Date(Math.floor(to / 1000) * 1000).toISOString()}&step=10s&group=type`;
+  const { series } = (await (await fetch(api)).json()) as { series: { present: number[] }[] };
+  const counts = await page.locator('tbody tr td:nth-child(3)').allTextContents();
+  expect(counts).toEqual(
+    [5, 4, 3, 2, 1, 0].flatMap((i) => series.map((each) => String(each.present[i]))),
+  );
+  expect(page.said).toEqual([]);
+});
+
+test('a gap in what was heard is shown as one, and nothing heard is said', async ({ db, open }) => {
+  const { url } = await given(db);
+  const page = await open(`${url}?from=2026-01-01T00:00&to=2026-01-01T01:00&step=1h`);
+  await until(async () => (await status(page)) === 'Empty');
+  expect(await page.locator('#message').textContent()).toBe(
+    'Nothing was heard from these sensors in this time.',
+  );
+  await page.getByText('Show all numbers').click();
+  expect((await page.locator('tbody tr').allTextContents())[0]).toMatch(/–.*not heard$/);
+});
+
+test('what the API refuses is said at the field', async ({ db, open }) => {
+  const { url } = await given(db);
+  const page = await open(`${url}?sensor=99`);
+  await until(async () => (await status(page)) === 'Can’t be shown');
+  const sensor = page.getByLabel('Sensor');
+  expect(await sensor.getAttribute('aria-invalid')).toBe('true');
+  expect(await page.locator('#sensor-error').textContent()).toBe(
+    'sensor 99 is not known: nothing was heard from it',
+  );
+  await sensor.selectOption('18');
+  await until(async () => (await status(page)) === 'Live', PATIENCE);
+  expect(await sensor.getAttribute('aria-invalid')).toBe(null);
+});
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  test(`axe finds nothing in ${colorScheme}, on a desk, on a phone, with the table open, disconnected`, async ({
+    db,
+    open,
+  }) => {
+    const { url, stop } = await given(db);
+    // Few rows: axe takes 15 ms for each cell.
+    const few = `${url}?last=5m&step=1m`;
+    const desk = await open(few, { colorScheme });
+    const phone = await open(few, { colorScheme, viewport: { width: 360, height: 740 } });
+    for (const page of [desk, phone]) {
+      await until(async () => (await status(page)) === 'Live', PATIENCE);
+      await page.getByText('Show all numbers').click();
+      await until(async () => (await page.locator('tbody tr').count()) > 0);
+      await settled(page);
+      expect(await violations(page)).toEqual([]);
+    }
+    await stop();
+    await until(async () => (await status(desk)) === 'Disconnected', PATIENCE);
+    await settled(desk);
+    expect(await violations(desk)).toEqual([]);
+  });
+}
+
+test('a phone of 360 px shows everything without scrolling sideways', async ({ db, open }) => {
+  const { url } = await given(db);
+  const page = await open(url, { viewport: { width: 360, height: 740 }, hasTouch: true });
+  for (const search of [
+    '',
+    '?from=2026-11-01T00:00&to=2026-11-01T02:00',
+    '?unit=km/h&type=vehicle',
+  ]) {
+    await page.goto(url + search);
+    await until(async () => ['Live', 'Empty'].includes((await status(page)) ?? ''));
+    await page.getByText('Show all numbers').click();
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360);
+  }
+});
+
+test('the keyboard reaches everything, and reads a chart window by window', async ({
+  db,
+  open,
+}) => {
+  const { url } = await given(db);
+  const page = await open(url);
+  await until(async () => (await status(page)) === 'Live', PATIENCE);
+  const reached: string[] = [];
+  for (let i = 0; i < 40; i++) {
+    await page.keyboard.press('Tab');
+    const name = await page.evaluate<string>(
+      `(() => { const e = document.activeElement; return e.id || e.className || e.tagName; })()`,
+    );
+    reached.push(name);
+    if (name === 'BODY') break;
+  }
+  expect(reached).toEqual([
+    'skip',
+    'sensor',
+    'type',
+    'live',
+    'last',
+    'step',
+    'window',
+    'present',
+    'plot',
+    'ft/s',
+    'plot',
+    'plot',
+    'plot',
+    'csv',
+    'SUMMARY',
+    'A',
+    'A',
+    'BODY',
+  ]);
+
+  await page.locator('.plot').first().focus();
+  await page.keyboard.press('End');
+  const last = await page.locator('#announcer').textContent();
+  expect(last).toMatch(
+    /^\d\d:\d\d:\d\d · Pedestrians \d+ · Bicyclists \d+ · Vehicles \d+ · provisional$/,
+  );
+  await page.keyboard.press('ArrowLeft');
+  expect(await page.locator('#announcer').textContent()).not.toBe(last);
+  await page.keyboard.press('Home');
+  expect(await page.locator('#announcer').textContent()).toMatch(/^\d\d:\d\d:\d\d · not heard$/);
+});
+
+test('without the server the page says so, keeps what it has, and goes on by itself', async ({
+  db,
+  open,
+}) => {
+  const port = await freePort();
+  const { url, stop } = await given(db, port);
+  const page = await open(url);
+  await until(async () => (await status(page)) === 'Live', PATIENCE);
+  const shown = await figure(page, 'pedestrian');
+  await stop();
+  await until(async () => (await status(page)) === 'Disconnected', PATIENCE);
+  expect(await page.locator('#message').textContent()).toMatch(/^The console does not answer\./);
+  expect(await figure(page, 'pedestrian')).toBe(shown);
+  await consoleOn(db, { port });
+  await until(async () => (await status(page)) === 'Live', PATIENCE);
+  expect(await page.locator('#message').isVisible()).toBe(false);
+});
+
+test('a browser whose clock is an hour ahead shows the same', async ({ db, open }) => {
+  const { url } = await given(db);
+  const page = await open('about:blank');
+  await page.clock.setSystemTime(Date.now() + 3_600_000);
+  await page.goto(url);
+  await until(async () => (await status(page)) === 'Live', PATIENCE);
+  expect(Number(/^\d+/.exec((await figure(page, 'vehicle'))!)?.[0])).toBeGreaterThan(0);
+  await page.locator('.plot').first().focus();
+  await page.keyboard.press('End');
+  expect(await page.locator('#announcer').textContent()).toMatch(/Vehicles \d/);
+});
+
+/** Opacity fades for a moment. */
+async function settled(page: Page): Promise<void> {
+  await page.evaluate(
+    `Promise.all(document.getAnimations().filter((each) => each.effect.getTiming().iterations === 1).map((each) => each.finished))`,
+  );
+}
+
+async function violations(page: Page): Promise<string[]> {
+  const { violations: found } = await new AxeBuilder({ page }).analyze();
+  return found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
+}
+
+/** A time as a form has it, by the clocks of the browser. */
+function local(at: number): string {
+  const options = { timeZone: 'Europe/Berlin', dateStyle: 'short', timeStyle: 'medium' } as const;
+  return new Intl.DateTimeFormat('sv', options).format(at).replace(' ', 'T');
+}
