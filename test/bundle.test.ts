@@ -171,9 +171,14 @@ test('the bundle holds nothing that only development needs', () => {
   const inputs = Object.keys(metafile.inputs);
   const own = inputs.filter((input) => !input.includes('node_modules/'));
   expect(own.filter((input) => !/^(src|functions)\//.test(input))).toEqual([]);
-  // The simulators are programs of their own; nothing else has a line of src/dev.
-  const others = Object.entries(metafile.outputs).filter(([path]) => !/\/dev\/[^/]+$/.test(path));
-  const lines = others.flatMap(([, output]) => Object.keys(output.inputs));
+  // The simulators are programs of their own; nothing else loads a line of src/dev.
+  const others = Object.keys(metafile.outputs).filter(
+    (path) => metafile.outputs[path]!.entryPoint !== undefined && !/\/dev\/[^/]+$/.test(path),
+  );
+  const lines = [...loadedBy(others)].flatMap((path) =>
+    Object.keys(metafile.outputs[path]!.inputs),
+  );
+  expect(lines).toContain('src/main.ts');
   expect(lines.filter((input) => input.startsWith('src/dev/'))).toEqual([]);
   const used = new Set(
     inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),
@@ -246,4 +251,18 @@ async function post(port: string, row: unknown): Promise<number> {
     body: JSON.stringify({ op: 'c', before: null, after: row, source }),
   });
   return status;
+}
+
+/** These outputs with all that they import, on demand too. */
+function loadedBy(paths: readonly string[], found = new Set<string>()): Set<string> {
+  for (const path of paths) {
+    if (found.has(path)) continue;
+    found.add(path);
+    const imports = metafile.outputs[path]!.imports.filter(({ external }) => external !== true);
+    loadedBy(
+      imports.map((each) => each.path),
+      found,
+    );
+  }
+  return found;
 }

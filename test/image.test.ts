@@ -36,7 +36,16 @@ test.skipIf(!linux)('the image holds Node, its libraries, the bundle, and no she
     expect.arrayContaining(['usr/local/bin/node', 'usr/share/doc/node/copyright', 'etc/passwd']),
   );
   expect(readdirSync(join(image, 'app')).toSorted()).toEqual(
-    ['NOTICES.txt', 'cache', 'dev', 'functions', 'muster.js', 'package.json', 'src'].toSorted(),
+    [
+      'NOTICES.txt',
+      'cache',
+      'consoles',
+      'dev',
+      'functions',
+      'muster.js',
+      'package.json',
+      'src',
+    ].toSorted(),
   );
 });
 

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { Headband, newSeed } from '../../src/dev/headband.ts';
+import { Headband, newSeed } from '../../src/dev/options.ts';
 import { until } from '../support/until.ts';
 import { test } from './support/test.ts';
 
