@@ -171,9 +171,20 @@ test('the bundle holds nothing that only development needs', () => {
   const inputs = Object.keys(metafile.inputs);
   const own = inputs.filter((input) => !input.includes('node_modules/'));
   expect(own.filter((input) => !/^(src|functions)\//.test(input))).toEqual([]);
-  // The simulators are programs of their own; nothing else has a line of src/dev.
-  const others = Object.entries(metafile.outputs).filter(([path]) => !/\/dev\/[^/]+$/.test(path));
-  const lines = others.flatMap(([, output]) => Object.keys(output.inputs));
+  // The simulators are programs of their own; nothing else loads a line of src/dev.
+  const loaded = new Set<string>();
+  const load = (path: string) => {
+    if (loaded.has(path)) return;
+    loaded.add(path);
+    metafile.outputs[path]?.imports.forEach((each) => load(each.path));
+  };
+  const programs = Object.keys(metafile.outputs).filter((path) =>
+    /\/(muster|functions\/[^/]+)\.js$/.test(path),
+  );
+  expect(programs).toHaveLength(3);
+  programs.forEach(load);
+  const lines = [...loaded].flatMap((path) => Object.keys(metafile.outputs[path]?.inputs ?? {}));
+  expect(lines).toContain('src/engine.ts');
   expect(lines.filter((input) => input.startsWith('src/dev/'))).toEqual([]);
   const used = new Set(
     inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),
@@ -182,6 +193,18 @@ test('the bundle holds nothing that only development needs', () => {
   expect([...used].filter((name) => packages[name] === undefined || packages[name].dev)).toEqual(
     [],
   );
+});
+
+test.for(['headband', 'sensors'])('the simulator %s starts from the bundle', (name) => {
+  const { status, stdout } = spawnSync(runtime.node, [join(dist, 'dev', `${name}.js`), '--help'], {
+    encoding: 'utf8',
+    cwd: '/',
+    ...runtime.user,
+  });
+  expect({ status, stdout }).toEqual({
+    status: 0,
+    stdout: expect.stringMatching(/^Usage: /) as string,
+  });
 });
 
 test('what a server starts with has nothing of the doctor and its clients', () => {

@@ -3,9 +3,10 @@
  * in time and in either order, some late or never, some written twice, some deleted.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import pg from 'pg';
 import { ensureDatastore } from './datastore.ts';
+import { newSeed, positive } from './flags.ts';
 import { type Action, HeadbandPlan } from './headband-plan.ts';
 import { Random } from './random.ts';
 import { insertSignal } from './signal.ts';
@@ -82,16 +83,6 @@ export class Headband {
     }
   }
 }
-
-/** For commander: a number above zero. */
-export function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && Number.isFinite(value)))
-    throw new InvalidArgumentError('must be a number above 0');
-  return value;
-}
-
-export const newSeed = () => Math.floor(Math.random() * 1_000_000);
 
 async function main(options: HeadbandOptions): Promise<number> {
   const headband = await Headband.start(options);
