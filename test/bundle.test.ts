@@ -172,13 +172,19 @@ test('the bundle holds nothing that only development needs', () => {
   const own = inputs.filter((input) => !input.includes('node_modules/'));
   expect(own.filter((input) => !/^(src|functions)\//.test(input))).toEqual([]);
   // The simulators are programs of their own; nothing else loads a line of src/dev.
-  const others = Object.keys(metafile.outputs).filter(
-    (path) => metafile.outputs[path]!.entryPoint !== undefined && !/\/dev\/[^/]+$/.test(path),
+  const loaded = new Set<string>();
+  const load = (path: string) => {
+    if (loaded.has(path)) return;
+    loaded.add(path);
+    metafile.outputs[path]?.imports.forEach((each) => load(each.path));
+  };
+  const programs = Object.keys(metafile.outputs).filter((path) =>
+    /\/(muster|functions\/[^/]+)\.js$/.test(path),
   );
-  const lines = [...loadedBy(others)].flatMap((path) =>
-    Object.keys(metafile.outputs[path]!.inputs),
-  );
-  expect(lines).toContain('src/main.ts');
+  expect(programs).toHaveLength(3);
+  programs.forEach(load);
+  const lines = [...loaded].flatMap((path) => Object.keys(metafile.outputs[path]?.inputs ?? {}));
+  expect(lines).toContain('src/engine.ts');
   expect(lines.filter((input) => input.startsWith('src/dev/'))).toEqual([]);
   const used = new Set(
     inputs.flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),
@@ -187,6 +193,18 @@ test('the bundle holds nothing that only development needs', () => {
   expect([...used].filter((name) => packages[name] === undefined || packages[name].dev)).toEqual(
     [],
   );
+});
+
+test.for(['headband', 'sensors'])('the simulator %s starts from the bundle', (name) => {
+  const { status, stdout } = spawnSync(runtime.node, [join(dist, 'dev', `${name}.js`), '--help'], {
+    encoding: 'utf8',
+    cwd: '/',
+    ...runtime.user,
+  });
+  expect({ status, stdout }).toEqual({
+    status: 0,
+    stdout: expect.stringMatching(/^Usage: /) as string,
+  });
 });
 
 test('what a server starts with has nothing of the doctor and its clients', () => {
@@ -251,18 +269,4 @@ async function post(port: string, row: unknown): Promise<number> {
     body: JSON.stringify({ op: 'c', before: null, after: row, source }),
   });
   return status;
-}
-
-/** These outputs with all that they import, on demand too. */
-function loadedBy(paths: readonly string[], found = new Set<string>()): Set<string> {
-  for (const path of paths) {
-    if (found.has(path)) continue;
-    found.add(path);
-    const imports = metafile.outputs[path]!.imports.filter(({ external }) => external !== true);
-    loadedBy(
-      imports.map((each) => each.path),
-      found,
-    );
-  }
-  return found;
 }

@@ -13,7 +13,8 @@ export class QueryError extends Error {
   }
 }
 
-/** Windows and the buckets they are made of, in one answer: seconds of work. */
+/** Windows in one answer, two years of minutes; and the steps they are made of, seconds of work. */
+const MOST_WINDOWS = 1_000_000;
 const MOST_PARTS = 20_000_000;
 
 /**
@@ -35,7 +36,7 @@ export function refuse(
   if (types.length === 0) throw new QueryError('types', 'must name a type');
   const count = Math.floor((to - from) / stepMs);
   if (count < 1) throw new QueryError('to', 'must be at least one step after from');
-  if (count * Math.max(1, windowMs / stepMs) > MOST_PARTS) {
+  if (count > MOST_WINDOWS || count * (windowMs / stepMs) > MOST_PARTS) {
     throw new QueryError('stepMs', 'makes too many windows');
   }
 

@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { Summary } from './demo-numbers.ts';
 import { type DemoParts, startParts } from './demo-parts.ts';
 import { Watch } from './demo-watch.ts';
-import { newSeed, positive } from './options.ts';
+import { newSeed, positive } from './flags.ts';
 import { Screen } from './screen.ts';
 import { StopRequest } from './stop-request.ts';
 

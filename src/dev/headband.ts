@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import pg from 'pg';
 import { ensureDatastore } from './datastore.ts';
+import { newSeed, positive } from './flags.ts';
 import { type Action, HeadbandPlan } from './headband-plan.ts';
-import { newSeed, positive } from './options.ts';
 import { Random } from './random.ts';
 import { insertSignal } from './signal.ts';
 

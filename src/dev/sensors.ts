@@ -4,7 +4,7 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { kafkaAt } from '../cli/kafka.ts';
-import { newSeed, positive } from './options.ts';
+import { newSeed, positive } from './flags.ts';
 import { toFile, toKafka, KEYS, type Destination, type Key } from './sensors/destination.ts';
 import { replay } from './sensors/replay.ts';
 import { simulate } from './sensors/simulation.ts';

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import { Headband, newSeed } from '../../src/dev/options.ts';
+import { newSeed } from '../../src/dev/flags.ts';
+import { Headband } from '../../src/dev/headband.ts';
 import { until } from '../support/until.ts';
 import { test } from './support/test.ts';
 

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { expect } from 'vitest';
-import { Headband, newSeed } from '../../src/dev/options.ts';
+import { newSeed } from '../../src/dev/flags.ts';
+import { Headband } from '../../src/dev/headband.ts';
 import { until } from '../support/until.ts';
 import type { Road } from './support/road.ts';
 import { test } from './support/test.ts';
