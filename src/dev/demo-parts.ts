@@ -40,6 +40,8 @@ export interface DemoParts {
   readonly headband: Headband;
   /** Undefined without sensors. */
   readonly travelers: DemoTravelers | undefined;
+  /** Address of the console. */
+  readonly pages: string;
   /** Rejects if one of them can't go on. */
   readonly broken: Promise<never>;
   /** Ends all of them, the source first; the function drains, unless it is killed. */
@@ -111,8 +113,21 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
       ends.push(() => travelers.stop());
       void travelers.failed.then(broken.reject);
     }
-    const kill = () => fn.kill();
-    const parts = { client, url, folder, wal, courier, headband, travelers };
+    const people = FunctionProcess.start({
+      url,
+      name: 'recordings,travelers',
+      command: 'console',
+      port: await freePort(),
+      folder: join(folder, 'console'),
+      say,
+    });
+    const pages = await timed(say, 'the console', people);
+    ends.push(() => pages.stop());
+    const kill = () => {
+      fn.kill();
+      pages.kill();
+    };
+    const parts = { client, url, folder, wal, courier, headband, travelers, pages: pages.address };
     return { ...parts, broken: broken.promise, end, kill };
   } catch (error) {
     await end();

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
 import { freePort } from './free-port.ts';
@@ -58,7 +57,6 @@ export class DemoTravelers {
     const topic = { topic: 'movements', partitions: PARTITIONS, key: 'none' as const };
     const destination = await toKafka(kafka, topic);
     const folder = join(options.folder, 'travelers');
-    mkdirSync(folder, { recursive: true });
     const pull = { INTAKE: 'kafka', KAFKA_BROKERS: broker };
     const place = { url, folder, port: await freePort() };
     const fn = await FunctionProcess.start({ ...place, name: 'travelers', say, env: pull });

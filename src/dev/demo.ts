@@ -87,12 +87,13 @@ async function main({
 }
 
 function introduction(
-  { url, folder }: DemoParts,
+  { url, folder, pages }: DemoParts,
   { rate, sensors, seed }: Pick<Flags, 'rate' | 'sensors' | 'seed'>,
 ): string {
   const place = relative(process.cwd(), folder);
   return `
 Headbands send ${rate} signals a second, ${sensors} street sensors see travelers (seed ${seed}); Ctrl-C ends it.
+Look at ${pages}travelers/ how many there are and how fast, at ${pages} how functions stand.
 Data and logs lie in ${place.startsWith('..') ? folder : place}. Look around, or store a signal by hand:
 psql '${url}'
 `;

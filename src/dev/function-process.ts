@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +9,10 @@ import { watchOver } from './watcher.ts';
 export interface FunctionOptions {
   /** State database, and the one its handlers read. */
   readonly url: string;
-  /** Name of the function in `functions/`. */
+  /** Names of the functions in `functions/`, separated by commas. */
   readonly name: string;
+  /** `console`: the process for people, which brings no database up to date. */
+  readonly command?: 'serve' | 'console';
   readonly port: number;
   /** Where its log and the events it publishes go. */
   readonly folder: string;
@@ -43,9 +45,12 @@ export class FunctionProcess {
   /** Brings the state database up to date, starts the process and waits until it takes events. */
   static async start(options: FunctionOptions): Promise<FunctionProcess> {
     const env = environment(options);
-    await promisify(execFile)(process.execPath, [MUSTER, 'migrate'], { env }).catch((error) => {
-      throw new Error(`muster migrate failed:\n${error.stderr || error.message}`);
-    });
+    mkdirSync(options.folder, { recursive: true });
+    if (options.command !== 'console') {
+      await promisify(execFile)(process.execPath, [MUSTER, 'migrate'], { env }).catch((error) => {
+        throw new Error(`muster migrate failed:\n${error.stderr || error.message}`);
+      });
+    }
     const started = new FunctionProcess(options);
     await started.#ready();
     return started;
@@ -76,7 +81,7 @@ export class FunctionProcess {
   #spawn(): ChildProcess {
     const { folder } = this.#options;
     const files = [publishedIn(folder), logIn(folder)].map((path) => openSync(path, 'a'));
-    const child = spawn(process.execPath, [MUSTER, 'serve'], {
+    const child = spawn(process.execPath, [MUSTER, this.#options.command ?? 'serve'], {
       env: this.#env,
       detached: true,
       stdio: ['pipe', ...files],
@@ -93,7 +98,8 @@ export class FunctionProcess {
 
   async #onExit(how: string): Promise<void> {
     if (this.#stopping) return;
-    this.#options.say(`the function ended (${how}); starting it again`);
+    const what = this.#options.command === 'console' ? 'console' : 'function';
+    this.#options.say(`the ${what} ended (${how}); starting it again`);
     await sleep(500);
     if (!this.#stopping) this.#child = this.#spawn();
   }
@@ -104,7 +110,9 @@ export class FunctionProcess {
       if (hasEnded(child)) {
         this.#stopping = true;
         const log = readFileSync(logIn(this.#options.folder), 'utf8').trimEnd().split('\n');
-        throw new Error(`muster serve did not start:\n${log.slice(-5).join('\n')}`);
+        throw new Error(
+          `muster ${this.#options.command ?? 'serve'} did not start:\n${log.slice(-5).join('\n')}`,
+        );
       }
       const answer = await fetch(`${this.address}health/readiness`).catch(() => undefined);
       if (answer?.ok) return;
