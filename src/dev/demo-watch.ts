@@ -30,7 +30,7 @@ export class Watch {
   #toldHow = false;
   #counts: SetCounts | undefined;
   #countedAt = Date.now();
-  #deliveredThen = 0;
+  #deliveredThen: number;
   #movedAt = Date.now();
 
   private constructor(parts: DemoParts, screen: Screen, stop: StopRequest, feed: ProcessedFeed) {
@@ -38,6 +38,7 @@ export class Watch {
     this.#screen = screen;
     this.#stop = stop;
     this.#feed = feed;
+    this.#deliveredThen = parts.courier.delivered;
   }
 
   static async start(parts: DemoParts, screen: Screen, stop: StopRequest): Promise<Watch> {
