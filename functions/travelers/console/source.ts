@@ -1,6 +1,7 @@
 import { BadField, type Reader } from '../../../src/console/plugin.ts';
 import { metrics, type MetricsQuery, type Step } from '../metrics.ts';
 import { QueryError } from '../refuse.ts';
+import { StagedSamples } from '../staged.ts';
 import { newest, sensors, type Newest, type SensorState } from '../state.ts';
 import type { Selection, Windows } from './query.ts';
 
@@ -26,6 +27,7 @@ const PARAMETERS: Readonly<Record<keyof MetricsQuery, string>> = {
 
 /** The numbers of the state database. */
 export function databaseSource(db: Reader): Source {
+  const staged = new StagedSamples();
   return {
     async windows({ sensors: ids, types, bySensor, byType, step, window }, { first, last }) {
       const query = {
@@ -38,7 +40,7 @@ export function databaseSource(db: Reader): Source {
         groupBy: { sensor: bySensor, type: byType },
       };
       try {
-        return (await db.read((tx) => metrics(tx, query))).steps;
+        return (await db.read((tx) => metrics(tx, query, staged))).steps;
       } catch (error) {
         if (error instanceof QueryError) throw new BadField(PARAMETERS[error.field], error.message);
         throw error;
