@@ -130,8 +130,9 @@ reminded as (
   group by function, overdue_after
 ),
 in_time as (
+  -- also when it breaks: the statement that completed it may have waited for the report, and not seen it
   delete from muster.overdue o using j
-  where (j.complete and not j.was_complete or j.old_live = 0 and j.live > 0)
+  where (j.complete <> j.was_complete or j.old_live = 0 and j.live > 0)
     and o.function = j.function and o.key = j.key
 )
 select (select is_current from current) as is_current,
