@@ -47,6 +47,8 @@ const SUPERSEDED = 'a newer definition of this function is registered';
 
 /** Lost races are sent again so often; sorted locks make even one rare. */
 const RACE_TRIES = 5;
+/** A row can be brought but once per part while it is looked for: two or three are the most. */
+const KNOWING_TRIES = 20;
 
 export class Store {
   readonly #database: Database;
@@ -83,7 +85,8 @@ export class Store {
 
   /**
    * Files one change whose deciding columns were not sent: `toRows` gets the columns each row is known
-   * by, under the rows' locks, so that no neighbour changes them in between.
+   * by, under the rows' locks, so that no neighbour changes them in between. A row that is not there yet
+   * can't be locked: where a neighbour brought one meanwhile, it is done again, until nothing is left undecided.
    */
   async fileKnowing(
     functions: readonly number[],
@@ -91,17 +94,21 @@ export class Store {
     toRows: (known: readonly KnownMember[]) => MemberRow[],
     slots: number,
   ): Promise<Filed> {
-    return racing(() =>
-      transaction(this.#database.writers, async (client) => {
-        const { rows } = await client.query<StoredKnowledge>({
-          ...LOCK_MEMBERS,
-          values: [functions, ids],
-        });
-        const values = this.#values(toRows(rows.map(toKnown)), slots, []);
-        const result = await client.query<FileChangesRow>({ ...FILE_CHANGES, values });
-        return toFiled(result.rows[0]!);
-      }),
-    );
+    for (let tries = 1; ; tries++) {
+      const filed = await racing(() =>
+        transaction(this.#database.writers, async (client) => {
+          const { rows } = await client.query<StoredKnowledge>({
+            ...LOCK_MEMBERS,
+            values: [functions, ids],
+          });
+          const values = this.#values(toRows(rows.map(toKnown)), slots, []);
+          const result = await client.query<FileChangesRow>({ ...FILE_CHANGES, values });
+          return toFiled(result.rows[0]!);
+        }),
+      );
+      if (filed.undecided.length === 0) return filed;
+      if (tries >= KNOWING_TRIES) throw new Error('what is known of a row changes all the time');
+    }
   }
 
   /** Keeps an event aside. The same event again only counts. */

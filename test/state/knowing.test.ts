@@ -141,6 +141,107 @@ test('whatever the order of changes that lack their key, the row ends where its 
   expect(await miscounted(db)).toEqual([]);
 });
 
+test('what two changes at once know of a row is put together, though a part had no row to lock', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const other = await podOn(db, [pairOf()]);
+  // taken by part b, so that part a has no row
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'b' }));
+  const release = await hold(db, `select from muster.member for update`);
+  const newer = pod.filing.file(change('u', 3, { id: 1, k: 'y', kind: hole }));
+  await blocked(db, 1);
+  const older = other.filing.file(change('u', 2, { id: 1, k: hole, kind: 'a' }));
+  await blocked(db, 2);
+  await release();
+  await Promise.all([newer, older]);
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
+    { key: 'y', counts: [1, 0], live: 1 },
+  ]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('a change made without knowing a row that a neighbour was about to commit is made anew', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const other = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'old', kind: 'a' }));
+  await pod.filing.file(change('c', 1, { id: 2, k: 'new', kind: 'a' }));
+  const release = await hold(db, `select from muster.sets where key = 'new' for update`);
+  // a second life in another part, not committed yet
+  const second = pod.filing.file(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
+  await blocked(db, 1);
+  const touched = other.filing.file(change('u', 4, { id: 1, k: hole, kind: 'b' }));
+  await blocked(db, 2);
+  await release();
+  await Promise.all([second, touched]);
+  await pod.filing.file(change('d', 2, { id: 1 }));
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
+    { key: 'new', counts: [1, 1], live: 2 },
+  ]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('a second life that comes late takes the row out of the part that held it by its first', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('u', 4, { id: 1, k: 'x', kind: hole }));
+  await pod.filing.file(change('c', 3, { id: 1, k: 'x', kind: 'b' }));
+  await pod.filing.file(change('d', 2, { id: 1 }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+});
+
+test('a change of a row that is deleted since is not parked for what it lacks', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  const changes = [
+    change('c', 1, { id: 1, k: 'x', kind: 'a' }),
+    change('u', 2, { id: 1, k: hole, kind: 'b' }),
+    change('d', 3, { id: 1 }),
+  ];
+  // as when a topic is read again
+  for (const each of [...changes, ...changes])
+    expect(await pod.filing.file(each)).toEqual({ kind: 'filed' });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+});
+
+test('a row is not taken for another that has its id in another column', async ({ db }) => {
+  const pod = await podOn(db, [
+    pairOf({
+      parts: {
+        a: { table: 'public.item', key: 'k', where: { kind: 'a' } },
+        b: { table: 'public.item', key: 'k', where: { kind: 'b' }, id: 'reference' },
+      },
+    }),
+  ]);
+  await pod.filing.file(change('u', 1, { id: 1, reference: 2, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('u', 2, { id: 2, reference: 3, k: 'y', kind: 'a' }));
+  await pod.filing.file(change('u', 3, { id: 1, reference: 2, k: hole, kind: 'b' }));
+  expect((await setsOf(db)).map(({ key, counts }) => [key, counts])).toEqual([
+    ['x', [0, 1]],
+    ['y', [1, 0]],
+  ]);
+});
+
+test('a filter column of one part is known from a create that only another part took', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [
+    pairOf({
+      parts: {
+        a: { table: 'public.item', key: 'k', where: { kind: 'a' } },
+        b: { table: 'public.item', key: 'k', where: { state: 's' } },
+      },
+    }),
+  ]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'b', state: 's' }));
+  const touched = change('u', 2, { id: 1, k: 'x', kind: hole, state: 't' });
+  expect(await pod.filing.file(touched)).toEqual({ kind: 'filed' });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+});
+
 function permutations<T>(items: readonly T[]): T[][] {
   if (items.length < 2) return [[...items]];
   return items.flatMap((item, i) =>

@@ -47,8 +47,9 @@ m as (
   where muster.newer(excluded.version, excluded.at, m.version, m.at)
      or m.holes is not null and muster.fills(m, excluded)
   returning m.function, m.lane, m.id,
-            -- only filled, and what decided it was not its own: see knowing.ts
-            old.version = new.version and old.at = new.at and new.holes @? '$.*[2]' as undecided,
+            -- only filled, or left as it was, and what decided it was not its own: see knowing.ts
+            old.version = new.version and old.at = new.at
+              and (new.holes @? '$.*[2]' or new.holes is not distinct from old.holes) as undecided,
             case when old.held then old.key end as old_key, coalesce(old.live, false) as old_live,
             case when new.held then new.key end as new_key, new.live as new_live
 ),
