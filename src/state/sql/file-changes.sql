@@ -28,11 +28,13 @@ current as materialized (
 ),
 m as (
   insert into muster.member as m (function, lane, id, version, at, key, held, live, columns, holes, since, trace)
-  select c.function, c.lane, c.id, c.version, c.at,
+  -- below the floor a row is gone since the floor: what else of its life comes later is stale by that
+  select c.function, c.lane, c.id,
+         case when c.cut then c.floor_version else c.version end, case when c.cut then c.floor_at else c.at end,
          case when c.cut then null else c.key end, c.held and not c.cut, c.live,
          case when c.cut then null else c.columns end, case when c.cut then null else c.holes end, now(), c.trace
   from (
-    select c.*, muster.newer(p.floor_version, p.floor_at, c.version, c.at) and p.floor_version > 0 as cut
+    select c.*, p.floor_version, p.floor_at, muster.newer(p.floor_version, p.floor_at, c.version, c.at) and p.floor_version > 0 as cut
     from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
                 $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[], $17::bytea[])
            as c (function, lane, id, version, at, key, held, live, columns, holes, trace)
