@@ -47,7 +47,7 @@ export function toKnowingRows(
   return toMemberRows({ ...change, op }, epoch, served, (row, part, facts) => {
     const stored = members.find(({ lane }) => lane === facts.lane);
     // deleted, or purged, at this version or later: nothing need be known to refuse it
-    if (stored !== undefined && stored.columns === null && !isNewer(facts, stored))
+    if (members.some((each) => each.columns === null && !isNewer(facts, each)))
       return { ...facts, key: null, held: false, columns: null, holes: null };
     const newest = stored !== undefined && isNewer(stored, facts) ? stored : null;
     const filled: Record<string, unknown> = newest === null ? { ...row } : rowOf(newest);
