@@ -6,6 +6,7 @@ import { pairOf } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { miscounted, setsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
+import { until } from '../support/until.ts';
 
 const hole = UNAVAILABLE;
 
@@ -68,7 +69,7 @@ test('of what several parts know of the row, the newest counts', async ({ db }) 
   expect(held).toEqual([{ key: 'new', counts: [0, 1], live: 1 }]);
 });
 
-test('what is known is read under a lock: a neighbour that changes it is waited for', async ({
+test('a change that goes by what is known of its row waits for a neighbour that changes it', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -181,6 +182,37 @@ test('a change made without knowing a row that a neighbour was about to commit i
     { key: 'new', counts: [1, 1], live: 2 },
   ]);
   expect(await miscounted(db)).toEqual([]);
+});
+
+test("a change that lacks its key and a neighbour's batch never wait for each other", async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const other = await podOn(db, [pairOf()]);
+  for (let id = 1; id <= 20; id++) {
+    await pod.filing.file(change('c', 1, { id, k: 'x', kind: 'b' }));
+    const release = await hold(db, 'lock table muster.barrier in share mode');
+    const full = other.filing.file(change('u', 2, { id, k: 'y', kind: 'a' }));
+    await blocked(db, 1);
+    const lacking = pod.filing.file(change('u', 3, { id, k: hole, kind: 'b' }));
+    await blocked(db, 2);
+    await release();
+    await Promise.all([full, lacking]);
+  }
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
+    { key: 'y', counts: [0, 20], live: 20 },
+  ]);
+  // a connection that ends has told of its deadlocks
+  await Promise.all([pod.close(), other.close()]);
+  await until(async () => {
+    const open = await db.query(
+      `select from pg_stat_activity where datname = current_database() and application_name like 'muster%'`,
+    );
+    return open.length === 0;
+  });
+  expect(
+    await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
+  ).toEqual([{ deadlocks: '0' }]);
 });
 
 test('a second life that comes late takes the row out of the part that held it by its first', async ({
