@@ -36,7 +36,7 @@ export class HandlerTx implements Tx {
       if (this.#ended) throw new Error('the transaction of this run has ended');
       keepOpen(text);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     const answer = this.#send<R>(text, values);
     // A handler that does not wait for it is told by its run, which can't commit then, and the process lives.
