@@ -19,7 +19,10 @@ export interface PartSpecification {
   readonly id: readonly string[];
   /** Columns kept in the member row. */
   readonly columns: readonly string[];
-  /** Are there others among them than those that decide: key, filter and primary key? */
+  /**
+   * Are there others among them than those that decide (key, filter and primary key), or that another part
+   * on the table doesn't keep?
+   */
   readonly keepsMore: boolean;
   readonly base64: readonly string[];
   readonly count: number;
@@ -41,7 +44,7 @@ export interface Specification {
 export function specify(definition: FunctionDefinition): Specification {
   const problems: string[] = [];
   const check = (fine: boolean, problem: string) => void (fine || problems.push(problem));
-  const parts = Object.entries<Part>(definition.parts).map(([name, part]) => {
+  const listed = Object.entries<Part>(definition.parts).map(([name, part]) => {
     const key = list(part.key);
     const id = list(part.id ?? 'id');
     const where = part.where ?? {};
@@ -69,6 +72,15 @@ export function specify(definition: FunctionDefinition): Specification {
       count: part.count ?? 1,
     };
   });
+  const parts = listed.map((part) => ({
+    ...part,
+    keepsMore:
+      part.keepsMore ||
+      listed.some(
+        ({ table, columns }) =>
+          table === part.table && part.columns.some((column) => !columns.includes(column)),
+      ),
+  }));
   check(
     /^[a-z][a-z0-9-]{0,62}$/.test(definition.name),
     `name '${definition.name}' must be lower-case letters, digits and dashes`,

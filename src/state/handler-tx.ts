@@ -21,6 +21,7 @@ export class HandlerTx implements Tx {
   readonly #pool: pg.Pool;
   #client: Promise<pg.PoolClient> | null = null;
   #ended = false;
+  #abandoned = false;
 
   constructor(database: Database) {
     this.#pool = database.handlers;
@@ -30,13 +31,25 @@ export class HandlerTx implements Tx {
     return this.#client !== null;
   }
 
-  async query<R extends object>(text: string, values: readonly unknown[] = []) {
-    if (this.#ended) throw new Error('the transaction of this run has ended');
-    keepOpen(text);
+  query<R extends object>(text: string, values: readonly unknown[] = []) {
+    try {
+      if (this.#ended) throw new Error('the transaction of this run has ended');
+      keepOpen(text);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const answer = this.#send<R>(text, values);
+    // A handler that does not wait for it is told by its run, which can't commit then, and the process lives.
+    answer.catch(() => {});
+    return answer;
+  }
+
+  async #send<R extends object>(text: string, values: readonly unknown[]) {
     this.#client ??= this.#begin();
     const client = await this.#client;
-    // The handler may have been abandoned while it waited for the connection.
-    if (this.#ended) throw new Error('the transaction of this run has ended');
+    // The handler may have been abandoned while it waited for the connection. If it has only ended, this
+    // is sent before its last statements, which wait for the connection behind it.
+    if (this.#abandoned) throw new Error('the transaction of this run has ended');
     const { rows, rowCount } = await client.query(text, [...values]);
     return { rows: rows as R[], rowCount };
   }
@@ -65,6 +78,7 @@ export class HandlerTx implements Tx {
   async abandon(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
+    this.#abandoned = true;
     const client = await this.#client?.catch(() => null);
     if (client == null) return;
     client.connection.stream.destroy(); // a client that pipelines would wait for its queries

@@ -34,13 +34,22 @@ export function toKnowingRows(
   served: Served,
   known: readonly KnownMember[],
 ): MemberRow[] {
-  const parts = served.specification.parts.filter((part) => part.table === change.table);
-  const lanes = new Set(parts.map((part) => served.laneOf.get(part.name)));
-  const members = known.filter(({ function: fn, lane }) => fn === served.id && lanes.has(lane));
-  return toMemberRows(change, epoch, served, (row, part, facts) => {
-    const stored = members.find(({ lane, id }) => lane === facts.lane && id === facts.id);
-    const newest =
-      stored !== undefined && stored.columns !== null && isNewer(stored, facts) ? stored : null;
+  // A delete says nothing but the row's id in each part, which may be another column in each.
+  const ids = new Map(
+    toMemberRows({ ...change, op: 'd' }, epoch, served).map(({ lane, id }) => [lane, id]),
+  );
+  const members = known.filter(
+    ({ function: fn, lane, id }) => fn === served.id && ids.get(lane) === id,
+  );
+  // A create, too, says something about every part here: one that refuses it may hold the row by what is
+  // known of the row's life before.
+  const op = change.op === 'c' ? 'u' : change.op;
+  return toMemberRows({ ...change, op }, epoch, served, (row, part, facts) => {
+    const stored = members.find(({ lane }) => lane === facts.lane);
+    // deleted, or purged, at this version or later: nothing need be known to refuse it
+    if (members.some((each) => each.columns === null && !isNewer(facts, each)))
+      return { ...facts, key: null, held: false, columns: null, holes: null };
+    const newest = stored !== undefined && isNewer(stored, facts) ? stored : null;
     const filled: Record<string, unknown> = newest === null ? { ...row } : rowOf(newest);
     const sources: Record<string, Version> = {};
     for (const column of part.columns) {

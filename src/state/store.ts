@@ -1,5 +1,5 @@
 import type { Database } from './database.ts';
-import { isLostRace, transaction } from './database.ts';
+import { isLostRace } from './database.ts';
 import type { Origin, Row } from './change.ts';
 import { parseExact } from './exact.ts';
 import type { KnownMember } from './knowing.ts';
@@ -41,12 +41,14 @@ export interface Filed {
 }
 
 const FILE_CHANGES = sql('file-changes');
-const LOCK_MEMBERS = sql('lock-members');
+const KNOWN_MEMBERS = sql('known-members');
 const PARK_EVENT = sql('park-event');
 const SUPERSEDED = 'a newer definition of this function is registered';
 
 /** Lost races are sent again so often; sorted locks make even one rare. */
 const RACE_TRIES = 5;
+/** Each time a neighbour brought something new of the same row: two or three are the most. */
+const KNOWING_TRIES = 20;
 
 export class Store {
   readonly #database: Database;
@@ -83,7 +85,7 @@ export class Store {
 
   /**
    * Files one change whose deciding columns were not sent: `toRows` gets the columns each row is known
-   * by, under the rows' locks, so that no neighbour changes them in between.
+   * by. Where a neighbour changed what is known in between it is done again, until nothing is left undecided.
    */
   async fileKnowing(
     functions: readonly number[],
@@ -91,17 +93,15 @@ export class Store {
     toRows: (known: readonly KnownMember[]) => MemberRow[],
     slots: number,
   ): Promise<Filed> {
-    return racing(() =>
-      transaction(this.#database.writers, async (client) => {
-        const { rows } = await client.query<StoredKnowledge>({
-          ...LOCK_MEMBERS,
-          values: [functions, ids],
-        });
-        const values = this.#values(toRows(rows.map(toKnown)), slots, []);
-        const result = await client.query<FileChangesRow>({ ...FILE_CHANGES, values });
-        return toFiled(result.rows[0]!);
-      }),
-    );
+    for (let tries = 1; ; tries++) {
+      const { rows } = await this.#database.writers.query<StoredKnowledge>({
+        ...KNOWN_MEMBERS,
+        values: [functions, ids],
+      });
+      const filed = await this.file(toRows(rows.map(toKnown)), slots);
+      if (filed.undecided.length === 0) return filed;
+      if (tries >= KNOWING_TRIES) throw new Error('what is known of a row changes all the time');
+    }
   }
 
   /** Keeps an event aside. The same event again only counts. */

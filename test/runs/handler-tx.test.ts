@@ -84,3 +84,45 @@ test('a last statement that fails rolls back, though COMMIT is sent behind it wi
   expect(await db.query('select * from effect')).toEqual([{ n: 3 }]);
   await database.close();
 });
+
+test('what the handler asked for without waiting is written, or the transaction fails', async ({
+  db,
+}) => {
+  await db.query('create table effect (n int primary key)');
+  const database = databaseOn(db);
+  const written = new HandlerTx(database);
+  const first = written.query('insert into effect values (1)');
+  const second = written.query('insert into effect values (2)');
+  expect(await written.commit(async () => {})).toBe(true);
+  await Promise.all([first, second]);
+  expect(await db.query('select * from effect')).toEqual([{ n: 1 }, { n: 2 }]);
+
+  const failing = new HandlerTx(database);
+  const fine = failing.query('insert into effect values (3)');
+  const again = failing.query('insert into effect values (1)').catch(({ code }) => code as string);
+  const last = failing.commit(async (client) => void (await client.query('select 1')));
+  await expect(last).rejects.toThrow('current transaction is aborted');
+  await fine;
+  expect(await again).toBe('23505');
+  expect(await db.query('select * from effect')).toEqual([{ n: 1 }, { n: 2 }]);
+  await database.close();
+});
+
+test('values that can not be sent fail their query alone, and no answer goes to another', async ({
+  db,
+}) => {
+  const database = databaseOn(db);
+  const tx = new HandlerTx(database);
+  const answers = await Promise.all([
+    tx.query<{ n: number }>('select 1 as n, $1::text', ['a']),
+    tx.query('select $1::jsonb', [{ n: 1n }]).catch((error: Error) => error.message),
+    tx.query<{ n: number }>('select 2 as n, $1::text', ['b']),
+  ]);
+  expect(answers.map((each) => (typeof each === 'string' ? each : each.rows[0]))).toEqual([
+    { n: 1, text: 'a' },
+    expect.stringContaining('BigInt'),
+    { n: 2, text: 'b' },
+  ]);
+  expect(await tx.commit(async () => {})).toBe(true);
+  await database.close();
+});

@@ -212,6 +212,43 @@ test('the statement that completes a set waits for its firing deadline: both hap
   expect(await fire(pod)).toEqual([]);
 });
 
+test('a set that completed while it was being reported, and breaks again, may be overdue again', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  const other = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const firing = fire(other);
+  await blocked(db, 1);
+  // its snapshot is older than the report it waits for
+  const completing = pod.filing.file(partB());
+  await blocked(db, 2);
+  await release();
+  expect((await firing).length).toBe(1);
+  await completing;
+  await pod.filing.file(partB('x', 'd'));
+  await anHourPasses(db);
+  expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
+});
+
+test('a set that two reminders name for the same moment is reported with each missing part once', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await pass(db, '59 minutes');
+  await pod.filing.file(partA('x', 'd'));
+  await pod.filing.file(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
+  await pass(db, '61 seconds');
+  // the first reminder is set anew, for the moment of the second
+  expect(await fire(pod)).toEqual([]);
+  await anHourPasses(db);
+  const missing = [{ part: 'b', have: 0, need: 1 }];
+  expect(await fire(pod)).toEqual([{ function: 'pair', key: 'x', missing }]);
+});
+
 test('deadlines that two replicas find at the same moment fire once each', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   const other = await podOn(db, [definition]);

@@ -6,6 +6,7 @@ import { pairOf } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { miscounted, setsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
+import { until } from '../support/until.ts';
 
 const hole = UNAVAILABLE;
 
@@ -68,7 +69,7 @@ test('of what several parts know of the row, the newest counts', async ({ db }) 
   expect(held).toEqual([{ key: 'new', counts: [0, 1], live: 1 }]);
 });
 
-test('what is known is read under a lock: a neighbour that changes it is waited for', async ({
+test('a change that goes by what is known of its row waits for a neighbour that changes it', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -139,6 +140,138 @@ test('whatever the order of changes that lack their key, the row ends where its 
   ]);
   expect(await db.query('select from muster.parked')).toEqual([]);
   expect(await miscounted(db)).toEqual([]);
+});
+
+test('what two changes at once know of a row is put together, though a part had no row to lock', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const other = await podOn(db, [pairOf()]);
+  // taken by part b, so that part a has no row
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'b' }));
+  const release = await hold(db, `select from muster.member for update`);
+  const newer = pod.filing.file(change('u', 3, { id: 1, k: 'y', kind: hole }));
+  await blocked(db, 1);
+  const older = other.filing.file(change('u', 2, { id: 1, k: hole, kind: 'a' }));
+  await blocked(db, 2);
+  await release();
+  await Promise.all([newer, older]);
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
+    { key: 'y', counts: [1, 0], live: 1 },
+  ]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('a change made without knowing a row that a neighbour was about to commit is made anew', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const other = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'old', kind: 'a' }));
+  await pod.filing.file(change('c', 1, { id: 2, k: 'new', kind: 'a' }));
+  const release = await hold(db, `select from muster.sets where key = 'new' for update`);
+  // a second life in another part, not committed yet
+  const second = pod.filing.file(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
+  await blocked(db, 1);
+  const touched = other.filing.file(change('u', 4, { id: 1, k: hole, kind: 'b' }));
+  await blocked(db, 2);
+  await release();
+  await Promise.all([second, touched]);
+  await pod.filing.file(change('d', 2, { id: 1 }));
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
+    { key: 'new', counts: [1, 1], live: 2 },
+  ]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test("a change that lacks its key and a neighbour's batch never wait for each other", async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const other = await podOn(db, [pairOf()]);
+  for (let id = 1; id <= 20; id++) {
+    await pod.filing.file(change('c', 1, { id, k: 'x', kind: 'b' }));
+    const release = await hold(db, 'lock table muster.barrier in share mode');
+    const full = other.filing.file(change('u', 2, { id, k: 'y', kind: 'a' }));
+    await blocked(db, 1);
+    const lacking = pod.filing.file(change('u', 3, { id, k: hole, kind: 'b' }));
+    await blocked(db, 2);
+    await release();
+    await Promise.all([full, lacking]);
+  }
+  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
+    { key: 'y', counts: [0, 20], live: 20 },
+  ]);
+  // a connection that ends has told of its deadlocks
+  await Promise.all([pod.close(), other.close()]);
+  await until(async () => {
+    const open = await db.query(
+      `select from pg_stat_activity where datname = current_database() and application_name like 'muster%'`,
+    );
+    return open.length === 0;
+  });
+  expect(
+    await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
+  ).toEqual([{ deadlocks: '0' }]);
+});
+
+test('a second life that comes late takes the row out of the part that held it by its first', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('u', 4, { id: 1, k: 'x', kind: hole }));
+  await pod.filing.file(change('c', 3, { id: 1, k: 'x', kind: 'b' }));
+  await pod.filing.file(change('d', 2, { id: 1 }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+});
+
+test('a change of a row that is deleted since is not parked for what it lacks', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  const changes = [
+    change('c', 1, { id: 1, k: 'x', kind: 'a' }),
+    change('u', 2, { id: 1, k: hole, kind: 'b' }),
+    change('d', 3, { id: 1 }),
+  ];
+  // as when a topic is read again
+  for (const each of [...changes, ...changes])
+    expect(await pod.filing.file(each)).toEqual({ kind: 'filed' });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+});
+
+test('a row is not taken for another that has its id in another column', async ({ db }) => {
+  const pod = await podOn(db, [
+    pairOf({
+      parts: {
+        a: { table: 'public.item', key: 'k', where: { kind: 'a' } },
+        b: { table: 'public.item', key: 'k', where: { kind: 'b' }, id: 'reference' },
+      },
+    }),
+  ]);
+  await pod.filing.file(change('u', 1, { id: 1, reference: 2, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('u', 2, { id: 2, reference: 3, k: 'y', kind: 'a' }));
+  await pod.filing.file(change('u', 3, { id: 1, reference: 2, k: hole, kind: 'b' }));
+  expect((await setsOf(db)).map(({ key, counts }) => [key, counts])).toEqual([
+    ['x', [0, 1]],
+    ['y', [1, 0]],
+  ]);
+});
+
+test('a filter column of one part is known from a create that only another part took', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [
+    pairOf({
+      parts: {
+        a: { table: 'public.item', key: 'k', where: { kind: 'a' } },
+        b: { table: 'public.item', key: 'k', where: { state: 's' } },
+      },
+    }),
+  ]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'b', state: 's' }));
+  const touched = change('u', 2, { id: 1, k: 'x', kind: hole, state: 't' });
+  expect(await pod.filing.file(touched)).toEqual({ kind: 'filed' });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
 });
 
 function permutations<T>(items: readonly T[]): T[][] {

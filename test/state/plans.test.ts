@@ -40,7 +40,7 @@ for (const statistics of ['no statistics', 'statistics']) {
     const pod = await podOn(db, [pairOf()], { writers: 1 });
     const found: string[] = [];
     for (const name of names) {
-      const pool = name === 'file-changes' || name === 'lock-members' ? 'writers' : 'control';
+      const pool = name === 'file-changes' || name === 'known-members' ? 'writers' : 'control';
       found.push(...flaws(name, await planOf(pod.database[pool], name)));
     }
     // a handler with writes of its own sends it on its own connection

@@ -225,9 +225,12 @@ declare
   filler jsonb;
 begin
   if not muster.newer(b.version, b.at, a.version, a.at)
-     and not (b.version = a.version and b.at = a.at and a.holes is not null and muster.fills(a, b)) then
+     and not (b.version = a.version and b.at = a.at and a.holes is not null and muster.fills(a, b)
+              and not (b.holes is not null and muster.fills(b, a))) then
     winner := a;
     other := b;
+  elsif b.holes @? '$.*[2]' and muster.fills(b, a) then
+    return a; -- made without knowing this row: its change is undecided, and made again
   elsif a.held and b.held and a.key = b.key then
     winner.since := a.since;
   end if;

@@ -28,11 +28,13 @@ current as materialized (
 ),
 m as (
   insert into muster.member as m (function, lane, id, version, at, key, held, live, columns, holes, since, trace)
-  select c.function, c.lane, c.id, c.version, c.at,
+  -- below the floor a row is gone since the floor: what else of its life comes later is stale by that
+  select c.function, c.lane, c.id,
+         case when c.cut then c.floor_version else c.version end, case when c.cut then c.floor_at else c.at end,
          case when c.cut then null else c.key end, c.held and not c.cut, c.live,
          case when c.cut then null else c.columns end, case when c.cut then null else c.holes end, now(), c.trace
   from (
-    select c.*, muster.newer(p.floor_version, p.floor_at, c.version, c.at) and p.floor_version > 0 as cut
+    select c.*, p.floor_version, p.floor_at, muster.newer(p.floor_version, p.floor_at, c.version, c.at) and p.floor_version > 0 as cut
     from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
                 $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[], $17::bytea[])
            as c (function, lane, id, version, at, key, held, live, columns, holes, trace)
@@ -47,8 +49,9 @@ m as (
   where muster.newer(excluded.version, excluded.at, m.version, m.at)
      or m.holes is not null and muster.fills(m, excluded)
   returning m.function, m.lane, m.id,
-            -- only filled, and what decided it was not its own: see knowing.ts
-            old.version = new.version and old.at = new.at and new.holes @? '$.*[2]' as undecided,
+            -- only filled, or left as it was, and what decided it was not its own: see knowing.ts
+            old.version = new.version and old.at = new.at
+              and (new.holes @? '$.*[2]' or new.holes is not distinct from old.holes) as undecided,
             case when old.held then old.key end as old_key, coalesce(old.live, false) as old_live,
             case when new.held then new.key end as new_key, new.live as new_live
 ),
@@ -130,8 +133,9 @@ reminded as (
   group by function, overdue_after
 ),
 in_time as (
+  -- also when it breaks: the statement that completed it may have waited for the report, and not seen it
   delete from muster.overdue o using j
-  where (j.complete and not j.was_complete or j.old_live = 0 and j.live > 0)
+  where (j.complete <> j.was_complete or j.old_live = 0 and j.live > 0)
     and o.function = j.function and o.key = j.key
 )
 select (select is_current from current) as is_current,

@@ -42,7 +42,9 @@ missing as (
          json_agg(json_build_object('part', p.name, 'have', due.counts[p.lane], 'need', due.need[p.lane])
                   order by p.lane) filter (where due.counts[p.lane] < due.need[p.lane]) as parts
   from reported o
-  join due on due.function = o.function and due.key = o.key and due.due_at = o.due_at
+  -- several reminders may name a set, also for one moment
+  cross join lateral (select name, function, need, counts from due
+                      where due.function = o.function and due.key = o.key limit 1) due
   join muster.part p on p.function = due.function and due.need[p.lane] > 0
   group by o.function, o.key, o.due_at, due.name
 ),

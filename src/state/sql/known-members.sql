@@ -1,0 +1,7 @@
+-- What is known of rows by id, for a change that lacks deciding columns. Without a lock: a row that is
+-- not there yet could not be locked, and one of a later part, locked first, would deadlock with a
+-- neighbour's batch. muster.resolve leaves undecided what was made without knowing the row it meets.
+--
+-- $1 functions  $2 ids
+select function, lane, id, version, at, live, columns::text, holes::text from muster.member
+where function = any ($1::int[]) and lane between 1 and 16 and id = any ($2::text[]);
