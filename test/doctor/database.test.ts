@@ -74,7 +74,7 @@ test('migrations that are not applied are named; those of a newer release do no 
   expect(await says(migrations, context)).toEqual(['✗ not applied: 001_processed']);
   await db.query('drop schema muster cascade');
   expect(await says(migrations, context)).toEqual([
-    expect.stringMatching(/^✗ not applied: 001_state, .*001_processed$/),
+    expect.stringMatching(/^✗ not applied: 001_state, .*001_processed/),
   ]);
 });
 
