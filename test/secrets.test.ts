@@ -60,7 +60,7 @@ test('a wrong password, user or database ends the start, and no password is said
   );
   for (const { code, stdout, stderr } of results) {
     expect([code, stdout]).toEqual([1, '']);
-    expect(stderr).toMatch(/^muster: the state database says: password authentication failed/);
+    expect(stderr).toMatch(/^muster: the state database says: password authentication failed/m);
     expectUnsaid(stderr, CANARY);
   }
 });

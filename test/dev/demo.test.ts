@@ -74,7 +74,7 @@ test.skipIf(notLinux)(
     const demo = start(place, '--for', '10', '--rate', '100');
     await until(() => processed(demo) > 0);
     const children = childrenOf(demo);
-    expect(children).toHaveLength(4);
+    expect(children).toHaveLength(6); // PostgreSQL, the function, the console, and who watches over each
     const { how, output } = await demo.ended;
 
     expect(output).toMatch(FINE);
