@@ -1,5 +1,7 @@
-import { expect } from 'vitest';
+import { connect } from 'node:net';
+import { expect, onTestFinished } from 'vitest';
 import { test } from '../support/test.ts';
+import { until } from '../support/until.ts';
 import { musterConsole } from './command.ts';
 
 test('muster console serves until SIGTERM, ends its streams, and exits with 0', async ({ db }) => {
@@ -40,6 +42,18 @@ test('an empty database is said to need muster migrate', async ({ db }) => {
       ),
     },
   ]);
+  console.kill('SIGTERM');
+  expect(await console.exited).toEqual({ code: 0, signal: null });
+});
+
+test('somebody who does not read the answer does not hold up the stop', async ({ db }) => {
+  const console = await musterConsole({ DATABASE_URL: db.url });
+  const { port } = new URL(console.url);
+  const deaf = connect(Number(port), '127.0.0.1');
+  onTestFinished(() => void deaf.destroy());
+  deaf.pause().on('error', () => {});
+  deaf.write('GET /api/docs/static/swagger-ui.css HTTP/1.1\r\nHost: console\r\n\r\n'.repeat(200));
+  await until(async () => deaf.bytesWritten > 0 && (await fetch(`${console.url}/`)).ok);
   console.kill('SIGTERM');
   expect(await console.exited).toEqual({ code: 0, signal: null });
 });
