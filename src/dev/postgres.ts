@@ -16,6 +16,8 @@ export interface PostgresOptions {
   readonly fresh?: boolean;
   /** Server settings beyond `wal_level=logical`. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Where it listens; any free port unless given. */
+  readonly port?: number;
   /** Told what is being done, for people. */
   readonly say?: (line: string) => void;
   /** Binaries to use instead of those that npm installed. */
@@ -43,7 +45,7 @@ const OUTLIVES = 2;
 const OWNER = 'select pg_try_advisory_lock(20260, 3) as owned';
 
 /**
- * Starts PostgreSQL on a folder, on a free port of 127.0.0.1, and keeps the folder's data. A server
+ * Starts PostgreSQL on a folder, on a free port of 127.0.0.1 unless told otherwise, and keeps the folder's data. A server
  * that a killed process left behind on the folder is stopped first. The server ends with this
  * process, however that ends; call `stop` to wait for it.
  */
@@ -61,7 +63,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   checkVersion(home);
   disownPidFile(data);
 
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const server = spawnServer(home, port, options.settings);
   const pid = server.pid!;
   const watcher = watchOver(pid, 'INT', OUTLIVES, home.user);

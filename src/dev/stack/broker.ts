@@ -20,16 +20,21 @@ export class Broker {
     this.#jvm = jvm;
   }
 
-  /** Settles when it takes requests: 2-3 s. */
-  static async start(installation: Installation, folder: string): Promise<Broker> {
+  /** Settles when it takes requests: 2-3 s. `host`: an address of this machine, which clients are told. */
+  static async start(
+    installation: Installation,
+    folder: string,
+    host = '127.0.0.1',
+  ): Promise<Broker> {
     const data = join(folder, 'data');
     mkdirSync(folder, { recursive: true });
     if (!existsSync(data)) cpSync(installation.formatted, data, { recursive: true });
     const port = await freePort();
     const config = join(folder, 'broker.properties');
-    const settings = brokerSettings({ folder: data, port, controllerPort: await freePort() });
+    const controllerPort = await freePort();
+    const settings = brokerSettings({ folder: data, host, port, controllerPort });
     writeFileSync(config, toProperties(settings));
-    const address = `127.0.0.1:${port}`;
+    const address = `${host}:${port}`;
     const start = async () => {
       const jvm = await Jvm.start({
         title: 'Kafka',

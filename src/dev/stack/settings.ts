@@ -1,10 +1,13 @@
 /** Settings of a Kafka of one node, for one machine: replication 1, nothing waited for in vain. */
 export function brokerSettings({
   folder,
+  host = '127.0.0.1',
   port,
   controllerPort,
 }: {
   readonly folder: string;
+  /** Where clients reach it; 127.0.0.1 unless given. */
+  readonly host?: string;
   readonly port: number;
   readonly controllerPort: number;
 }): Record<string, string> {
@@ -13,8 +16,8 @@ export function brokerSettings({
     'node.id': '1',
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     'controller.listener.names': 'CONTROLLER',
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    listeners: `PLAINTEXT://${host}:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://${host}:${port}`,
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'log.dirs': folder,
     'num.partitions': '1',
