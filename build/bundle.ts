@@ -19,20 +19,28 @@ const SIMULATORS = ['headband', 'sensors'];
  * (migrations, the other commands) is a chunk that nobody loads until then.
  *
  * Everything is built at once: bundled on its own, a function would throw a `TerminalError` that is
- * not the one the runner knows.
+ * not the one the runner knows. `more` are further entry points, or others in place of these: sources
+ * by their name in the bundle.
  */
-export async function bundle(folder: string): Promise<Metafile> {
+export async function bundle(
+  folder: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<Metafile> {
   rmSync(folder, { recursive: true, force: true });
+  const usual = [
+    { in: 'src/cli/muster.ts', out: 'src/muster' },
+    ...SIMULATORS.map((name) => ({ in: `src/dev/${name}.ts`, out: `dev/${name}` })),
+    ...[...functionFiles()].map(([name, file]) => ({
+      in: `functions/${file}`,
+      out: `functions/${name}`,
+    })),
+    ...consoleEntries(root),
+  ];
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: [
-      { in: 'src/cli/muster.ts', out: 'src/muster' },
-      ...SIMULATORS.map((name) => ({ in: `src/dev/${name}.ts`, out: `dev/${name}` })),
-      ...[...functionFiles()].map(([name, file]) => ({
-        in: `functions/${file}`,
-        out: `functions/${name}`,
-      })),
-      ...consoleEntries(root),
+      ...usual.filter(({ out }) => !(out in more)),
+      ...Object.entries(more).map(([out, source]) => ({ in: source, out })),
     ],
     outdir: folder,
     chunkNames: 'src/[name]-[hash]',
