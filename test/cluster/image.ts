@@ -1,0 +1,55 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { writeArchive } from '../../build/archive.ts';
+import { writeBase } from '../../build/base.ts';
+import { bundle } from '../../build/bundle.ts';
+import { fillCache, layersOf, START } from '../../build/image.ts';
+import { say } from './say.ts';
+import type { Settings } from './settings.ts';
+
+/** A tag of its own each time: nodes that have an image do not look for another of its name. */
+const NAME = `localhost/muster-trial:${process.pid}-${Date.now()}`;
+
+/** Brings the image to the cluster, unless it is there; gives back its reference. */
+export async function imageOf(image: Settings['image']): Promise<string> {
+  if ('reference' in image) return image.reference;
+  const folder = mkdtempSync(join(tmpdir(), 'muster-trial-'));
+  try {
+    const archive = join(folder, 'image.tar');
+    await writeTrialImage(NAME, folder, archive);
+    execFileSync('sh', ['-c', `${image.load} "$1"`, 'sh', archive], { stdio: 'pipe' });
+    say(`image ${NAME} made and loaded`);
+    return NAME;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * The image as it is shipped, with the function of this folder in place of the one of the same name, and
+ * the stand-in for Knative's dispatcher.
+ */
+async function writeTrialImage(name: string, folder: string, file: string): Promise<void> {
+  const app = join(folder, 'app');
+  writeBase(join(folder, 'base'));
+  await bundle(app, {
+    'functions/recordings': 'test/cluster/functions/recordings.ts',
+    'dev/kafka-source': 'src/dev/kafka-source/main.ts',
+  });
+  const migrations = join(app, 'functions/recordings');
+  rmSync(migrations, { recursive: true });
+  cpSync(join(import.meta.dirname, 'functions/recordings'), migrations, { recursive: true });
+  await fillCache(app);
+  writeArchive({ name, layers: layersOf(folder), start: START, file });
+}
+
+if (import.meta.main) {
+  const [archive, name] = process.argv.slice(2);
+  if (archive === undefined || name === undefined)
+    throw new Error('usage: node test/cluster/image.ts <archive.tar> <name:tag>');
+  const folder = mkdtempSync(join(tmpdir(), 'muster-trial-'));
+  await writeTrialImage(name, folder, resolve(archive));
+  rmSync(folder, { recursive: true, force: true });
+}

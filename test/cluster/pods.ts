@@ -1,0 +1,141 @@
+import { kubectl, type KubernetesObject, watch } from './kubectl.ts';
+import { eventually, say } from './say.ts';
+
+interface Pod extends KubernetesObject {
+  readonly status: {
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly containerStatuses?: readonly {
+      readonly restartCount: number;
+      readonly lastState?: {
+        readonly terminated?: { readonly exitCode: number; readonly reason: string };
+      };
+    }[];
+  };
+}
+
+interface Deployment extends KubernetesObject {
+  readonly spec: { readonly replicas: number };
+}
+
+/** The pods of a Deployment, as they come and go; each change is said. */
+export class Pods {
+  /** `spec.replicas`: what KEDA and its HPA last set. */
+  wanted = -1;
+  /** The most that were ready at a time since {@link forget}. */
+  peak = 0;
+  /** Containers that ended and were started again, in all pods so far. */
+  restarts = 0;
+  readonly #namespace: string;
+  readonly #name: string;
+  readonly #pods = new Map<string, Pod>();
+  readonly #ending = new AbortController();
+  #told = '';
+  #telling: NodeJS.Timeout | undefined;
+
+  private constructor(namespace: string, name: string) {
+    this.#namespace = namespace;
+    this.#name = name;
+  }
+
+  static watch(namespace: string, name: string, selector: string): Pods {
+    const pods = new Pods(namespace, name);
+    const { signal } = pods.#ending;
+    const where = `--namespace=${namespace}`;
+    void watch<Pod>(['pods', where, `--selector=${selector}`], (it) => pods.#note(it), signal);
+    const scale = ({ object }: { object: Deployment }) => {
+      pods.wanted = object.spec.replicas;
+      pods.#tell();
+    };
+    void watch<Deployment>(['deployments', name, where], scale, signal);
+    return pods;
+  }
+
+  /** Names of those that are there, also while they end. */
+  get present(): string[] {
+    return [...this.#pods.keys()];
+  }
+
+  /** Names of those that get events. */
+  get ready(): string[] {
+    return [...this.#pods.values()].filter(isReady).map((pod) => pod.metadata.name);
+  }
+
+  forget(): void {
+    this.peak = this.ready.length;
+  }
+
+  stop(): void {
+    clearTimeout(this.#telling);
+    this.#ending.abort();
+  }
+
+  /** Waits until KEDA wants none and the last one has ended. */
+  async none(seconds = 120): Promise<void> {
+    const isNone = () => this.wanted === 0 && this.present.length === 0;
+    await eventually('no pod is left', isNone, seconds, () => [this.wanted, this.present]);
+  }
+
+  /** Waits until so many are ready. */
+  async atLeast(count: number, seconds = 120): Promise<void> {
+    const isThere = () => this.ready.length >= count;
+    await eventually(`${count} ready`, isThere, seconds, () => [this.wanted, this.present]);
+  }
+
+  /** `kubectl delete pod` on all that are ready, at once; gives back their names. */
+  async terminate(...flags: string[]): Promise<string[]> {
+    const names = this.ready;
+    await this.delete(names, ...flags);
+    return names;
+  }
+
+  async delete(names: readonly string[], ...flags: string[]): Promise<void> {
+    const where = `--namespace=${this.#namespace}`;
+    await kubectl(['delete', 'pod', where, '--wait=false', ...flags, ...names]);
+  }
+
+  /** Waits until the newest version of the Deployment runs, or none is wanted. */
+  async rolledOut(seconds = 180): Promise<void> {
+    const timeout = `--timeout=${seconds}s`;
+    const where = `--namespace=${this.#namespace}`;
+    await kubectl(['rollout', 'status', `deployment/${this.#name}`, where, timeout]);
+  }
+
+  #note({ type, object }: { type: string; object: Pod }): void {
+    const { name } = object.metadata;
+    const restarts = restartsOf(object) - restartsOf(this.#pods.get(name));
+    if (restarts > 0) {
+      const { exitCode, reason } =
+        object.status.containerStatuses?.[0]?.lastState?.terminated ?? {};
+      say(`${name} is started again, after ${reason} (exit code ${exitCode})`);
+      this.restarts += restarts;
+    }
+    if (type === 'DELETED') this.#pods.delete(name);
+    else this.#pods.set(name, object);
+    this.peak = Math.max(this.peak, this.ready.length);
+    this.#tell();
+  }
+
+  /** Changes come in flurries: what holds after each is said. */
+  #tell(): void {
+    clearTimeout(this.#telling);
+    this.#telling = setTimeout(() => {
+      const ending = [...this.#pods.values()].filter(isEnding).length;
+      const line = `replicas ${this.wanted}: ${this.ready.length} ready, ${ending} ending`;
+      if (line !== this.#told && this.wanted >= 0) say(line);
+      this.#told = line;
+    }, 100);
+  }
+}
+
+function isEnding(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp !== undefined;
+}
+
+function isReady(pod: Pod): boolean {
+  const ready = pod.status.conditions?.find(({ type }) => type === 'Ready');
+  return ready?.status === 'True' && !isEnding(pod);
+}
+
+function restartsOf(pod: Pod | undefined): number {
+  return (pod?.status.containerStatuses ?? []).reduce((sum, each) => sum + each.restartCount, 0);
+}

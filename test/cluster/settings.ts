@@ -1,0 +1,68 @@
+import { execFileSync } from 'node:child_process';
+import { networkInterfaces } from 'node:os';
+import { missingTools } from '../../src/dev/stack/tools.ts';
+
+/** What has to be told about the cluster, besides kubectl's current context. */
+export interface Settings {
+  /** Address of this machine at which pods and KEDA reach it. */
+  readonly host: string;
+  /** Image with the functions of this folder: how it gets to the nodes, or its reference if it is there. */
+  readonly image: { readonly load: string } | { readonly reference: string };
+}
+
+const HELP = `The cluster tests need to be told:
+
+  CLUSTER_HOST   address of this machine at which pods and KEDA reach the PostgreSQL and the Kafka that
+                 the tests start here (kind, minikube: the gateway of Docker's network of that name)
+  CLUSTER_LOAD   a command that brings an image archive to the nodes; the file is its last argument:
+                   kind load image-archive
+                   minikube image load
+                   ctr --namespace k8s.io images import
+  CLUSTER_IMAGE  in place of CLUSTER_LOAD: name of that image where nodes can pull it; this makes it:
+                   node test/cluster/image.ts archive.tar registry.example/muster-trial:1
+
+kubectl's current context names the cluster. KEDA and the definitions (CRDs) of Knative's KafkaSource and
+KafkaSink must be in it; where Knative's dispatcher is not, a stand-in makes its requests.`;
+
+/** Reads the environment and looks at the cluster; throws one error that lists every problem. */
+export function readSettings(env: NodeJS.ProcessEnv): Settings {
+  const problems: string[] = [];
+  const host = env['CLUSTER_HOST']?.trim() ?? '';
+  const load = env['CLUSTER_LOAD']?.trim() ?? '';
+  const reference = env['CLUSTER_IMAGE']?.trim() ?? '';
+  if (host === '') problems.push('CLUSTER_HOST is not set');
+  else if (!addresses().includes(host))
+    problems.push(`CLUSTER_HOST is '${host}'; addresses here are ${addresses().join(', ')}`);
+  if ((load === '') === (reference === ''))
+    problems.push('set one of CLUSTER_LOAD and CLUSTER_IMAGE');
+  const missing = missingTools();
+  if (missing !== null) problems.push(missing);
+  problems.push(...missingInCluster());
+  if (problems.length > 0) throw new Error(`${problems.join('\n')}\n\n${HELP}`);
+  return { host, image: load === '' ? { reference } : { load } };
+}
+
+function addresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return all.filter(({ family }) => family === 'IPv4').map(({ address }) => address);
+}
+
+const DEFINITIONS = [
+  ['scaledobjects.keda.sh', 'KEDA'],
+  ['kafkasources.sources.knative.dev', "Knative's KafkaSource"],
+  ['kafkasinks.eventing.knative.dev', "Knative's KafkaSink"],
+] as const;
+
+function missingInCluster(): string[] {
+  try {
+    execFileSync('kubectl', ['version', '--output=json'], { stdio: 'pipe' });
+  } catch (error) {
+    const { code, stderr } = error as { code?: string; stderr?: Buffer };
+    if (code === 'ENOENT') return ['there is no kubectl here'];
+    return [`kubectl reaches no cluster: ${stderr?.toString().trim()}`];
+  }
+  const there = execFileSync('kubectl', ['get', 'crd', '--output=name'], { encoding: 'utf8' });
+  return DEFINITIONS.filter(([name]) => !there.includes(`/${name}\n`)).map(
+    ([name, whose]) => `the cluster lacks ${whose} (definition ${name})`,
+  );
+}

@@ -1,0 +1,148 @@
+import * as dispatcher from './dispatcher.ts';
+import { imageOf } from './image.ts';
+import { TOPIC } from '../../src/dev/stack/connector.ts';
+import { apply, get, kubectl } from './kubectl.ts';
+import { Pods } from './pods.ts';
+import { NAMESPACE, render, type Values } from './render.ts';
+import { createUsers } from './roles.ts';
+import { Road } from './road.ts';
+import { eventually, restartClock, say } from './say.ts';
+import { readSettings } from './settings.ts';
+import { eventsOf, Recording } from './source.ts';
+import { Traces } from './traces.ts';
+
+const SELECTOR = 'app.kubernetes.io/component=recordings';
+const GROUP = 'muster-recordings';
+const DEAD_LETTERS = 'recordings-dead';
+
+/** The function in the cluster, and what stands around it. */
+export class Trial {
+  readonly road: Road;
+  readonly pods: Pods;
+  readonly traces: Traces;
+  readonly #values: Values;
+  readonly #isStoodIn: boolean;
+  #settingUp: Promise<void> | undefined;
+
+  private constructor(road: Road, pods: Pods, values: Values, isStoodIn: boolean) {
+    this.road = road;
+    this.pods = pods;
+    this.traces = new Traces(road.state);
+    this.#values = values;
+    this.#isStoodIn = isStoodIn;
+  }
+
+  /** Everything but what is in the cluster. */
+  static async start(): Promise<Trial> {
+    restartClock();
+    const { host, image } = readSettings(process.env);
+    const reference = await imageOf(image);
+    await removeEarlier();
+    const road = await Road.start(host);
+    await road.createTopic(DEAD_LETTERS);
+    const values: Values = {
+      image: reference,
+      host,
+      kafka: road.broker.address,
+      databases: await createUsers(road.state),
+      sink: road.sink.url,
+      definition: 'first',
+    };
+    const isStoodIn = !(await dispatcher.isInstalled());
+    const pods = Pods.watch(NAMESPACE, 'recordings', SELECTOR);
+    return new Trial(road, pods, values, isStoodIn);
+  }
+
+  /** The manifests applied, nothing to do, and events flow. */
+  setUp(): Promise<void> {
+    return (this.#settingUp ??= this.#setUp());
+  }
+
+  async #setUp(): Promise<void> {
+    await this.apply();
+    await this.pods.none();
+    await this.#deliver();
+  }
+
+  /** `kubectl apply -k`, and the wait for the migration and for KEDA. */
+  async apply(definition: Values['definition'] = 'first'): Promise<void> {
+    const where = `--namespace=${NAMESPACE}`;
+    await kubectl(['delete', 'job', 'migrate', where, '--ignore-not-found']).catch(() => {});
+    const objects = await render({ ...this.#values, definition });
+    await apply(objects);
+    say(`${objects.length} objects applied`);
+    await kubectl(['wait', '--for=condition=complete', 'job/migrate', where, '--timeout=120s']);
+    say('migrated');
+    const scaled = ['--for=condition=ready', 'scaledobject/recordings', where, '--timeout=60s'];
+    await kubectl(['wait', ...scaled]);
+    say('ScaledObject ready');
+  }
+
+  /** Waits for Knative's dispatcher, or stands in for it. */
+  async #deliver(): Promise<void> {
+    if (this.#isStoodIn) {
+      await dispatcher.standIn({ namespace: NAMESPACE, name: 'recordings' }, this.#values.image);
+      say("a pod makes the KafkaSource's requests");
+    } else {
+      const source = ['--for=condition=ready', 'kafkasource/recordings', '--timeout=120s'];
+      await kubectl(['wait', ...source, `--namespace=${NAMESPACE}`]);
+      say('KafkaSource ready');
+    }
+  }
+
+  recording(): Recording {
+    return new Recording(this.road.source);
+  }
+
+  lag(): Promise<number> {
+    return this.road.lag(GROUP);
+  }
+
+  /** Waits until every event is delivered and its offset committed. */
+  async delivered(seconds = 120): Promise<void> {
+    const stand = async () => ({ events: await this.road.size(TOPIC), lag: await this.lag() });
+    const isDone = async () => {
+      const { events, lag } = await stand();
+      return lag === 0 && events === (await eventsOf(this.road.source));
+    };
+    await eventually('all events are delivered, lag 0', isDone, seconds, stand);
+  }
+
+  /** Events that nobody took: dead letters, and those that are lost altogether. */
+  async refused(): Promise<{ deadLetters: number; lost: readonly string[] }> {
+    const lost = this.#isStoodIn ? await dispatcher.losses() : [];
+    return { deadLetters: await this.road.size(DEAD_LETTERS), lost };
+  }
+
+  /** What it is like while KEDA is away: the number of pods stays what it is. */
+  async pauseScaling(isPaused: boolean): Promise<void> {
+    const annotation = `autoscaling.keda.sh/paused${isPaused ? '=true' : '-'}`;
+    const where = `--namespace=${NAMESPACE}`;
+    await kubectl(['annotate', 'scaledobject', 'recordings', annotation, where]);
+  }
+
+  /** The state of the ScaledObject's conditions, for the report. */
+  async conditions(): Promise<string> {
+    const { status } = await get<{ status: { conditions: { type: string; status: string }[] } }>(
+      'scaledobject',
+      'recordings',
+      `--namespace=${NAMESPACE}`,
+    );
+    return status.conditions.map(({ type, status: is }) => `${type} ${is}`).join(', ');
+  }
+
+  async stop(): Promise<void> {
+    this.pods.stop();
+    try {
+      if (this.#isStoodIn) await dispatcher.endStandIn();
+      await removeEarlier();
+    } finally {
+      await this.road.stop();
+    }
+  }
+}
+
+/** The namespace of the tests, also one that a killed run left behind. */
+async function removeEarlier(): Promise<void> {
+  await kubectl(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--timeout=120s']);
+}
