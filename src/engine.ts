@@ -9,7 +9,7 @@ import { Publisher } from './runs/outbox.ts';
 import { Runner } from './runs/runner.ts';
 import { Batcher } from './state/batcher.ts';
 import { openDatabase, type Database } from './state/database.ts';
-import { fireDeadlines, pruneDeadlines } from './state/deadlines.ts';
+import { fireDeadlines, pruneAll, pruneDeadlines } from './state/deadlines.ts';
 import { specify } from './state/definition.ts';
 import { countDue } from './state/due.ts';
 import { Filing } from './state/filing.ts';
@@ -25,6 +25,8 @@ import { Store } from './state/store.ts';
 const PURGE_EVERY_SECONDS = 3600;
 /** Of all processes together one purges; each looks so often whether it is time. */
 const PURGE_LOOK_MS = 60_000;
+/** A stop looks so long for reminders that nobody has to be woken for. */
+const PRUNE_MS = 1_000;
 const REVIEW_EVERY_MS = 60_000;
 /** How often it is asked whether anything is left to do, while a ping waits for the answer. */
 const SETTLED_EVERY_MS = 250;
@@ -220,6 +222,8 @@ async function start(
       const hurrying = setTimeout(() => publisher.hurry(), SINK_GRACE_MS);
       await publishing.stop();
       clearTimeout(hurrying);
+      const pruned = pruneAll(database, ids, PRUNE_MS).catch(failed('pruning deadlines'));
+      await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // a database that is away holds up no stop
       await runner.resign();
       await sink.close();
       await marks.exchange().catch(failed('writing marks'));

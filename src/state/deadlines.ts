@@ -5,6 +5,8 @@ const ANY_DEADLINE = sql('any-deadline');
 const DUE_DEADLINES = sql('due-deadlines');
 const LOCK_SETS = sql('lock-sets');
 const FIRE_DEADLINES = sql('fire-deadlines');
+const NEW_DEADLINES = sql('new-deadlines');
+const NEXT_DEADLINES = sql('next-deadlines');
 const PRUNE_DEADLINES = sql('prune-deadlines');
 
 /** Reminders at a time; each names the sets of one batch. */
@@ -63,15 +65,48 @@ export async function fireDeadlines(
   });
 }
 
-/** Takes sets that are complete out of their reminders; true if there may be more to do. */
+/** Takes sets that are complete out of their reminders, soon after their batch; true if there may be more to do. */
 export async function pruneDeadlines(
   database: Database,
   functions: readonly number[],
   afterSeconds = PRUNE_AFTER_SECONDS,
 ): Promise<boolean> {
-  const { rows } = await database.control.query<{ reminders: number }>({
-    ...PRUNE_DEADLINES,
+  const { rows } = await database.control.query<{ id: string }>({
+    ...NEW_DEADLINES,
     values: [functions, afterSeconds, PAGE],
   });
-  return rows[0]!.reminders === PAGE;
+  await prune(
+    database,
+    rows.map(({ id }) => id),
+  );
+  return rows.length === PAGE;
+}
+
+/**
+ * The same for all reminders, as far as the time suffices: before the last process goes, so that none
+ * is woken later for sets that became complete meanwhile.
+ */
+export async function pruneAll(
+  database: Database,
+  functions: readonly number[],
+  limitMs: number,
+): Promise<void> {
+  const end = performance.now() + limitMs;
+  for (let after = '0'; performance.now() < end;) {
+    const { rows } = await database.control.query<{ id: string }>({
+      ...NEXT_DEADLINES,
+      values: [functions, after, PAGE],
+    });
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    await prune(
+      database,
+      rows.map(({ id }) => id),
+    );
+    after = last.id;
+  }
+}
+
+async function prune(database: Database, ids: readonly string[]): Promise<void> {
+  if (ids.length > 0) await database.control.query({ ...PRUNE_DEADLINES, values: [ids] });
 }

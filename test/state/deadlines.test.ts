@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { fireDeadlines, pruneDeadlines } from '../../src/state/deadlines.ts';
+import { fireDeadlines, pruneAll, pruneDeadlines } from '../../src/state/deadlines.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { change, read } from '../support/changes.ts';
 import { engineOn } from '../support/engine.ts';
@@ -100,6 +100,17 @@ test('sets that are complete are taken out of their reminder, and one that names
   await anHourPasses(db);
   expect(await fire(pod)).toEqual([]);
   expect(await reminders(db)).toEqual([]);
+});
+
+test('before the last process goes, sets that became complete meanwhile are taken out too', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  for (let i = 0; i < 20; i++) await pod.filing.file(partA(`k${i}`));
+  while (await prune(pod));
+  for (let i = 0; i < 19; i++) await pod.filing.file(partB(`k${i}`));
+  await pruneAll(pod.database, [pod.served[0]!.id], 60_000);
+  expect(await reminders(db)).toEqual([{ keys: ['k19'], minutes: 60 }]);
 });
 
 test('more reminders than a page are fired and pruned page by page', async ({ db }) => {

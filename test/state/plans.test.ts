@@ -18,7 +18,7 @@ const WALKS: Record<string, string[]> = {
   'count-running': ['run_leased'],
   'any-deadline': ['deadline_due'],
   'due-deadlines': ['deadline_due'],
-  'prune-deadlines': ['deadline_new'],
+  'new-deadlines': ['deadline_new'],
   'purge-tombstones': ['member_gone'],
   'renew-lease': ['run_leased'],
 };

@@ -2,13 +2,9 @@
 -- pod is woken at the deadline only for sets that may be overdue. Without a lock: one that breaks
 -- meanwhile is reminded of anew (file-changes.sql).
 --
--- $1 functions  $2 seconds since the batch  $3 at most so many
+-- $1 ids
 with page as materialized (
-  select id, function, keys from muster.deadline
-  where function = any ($1::int[]) and not pruned and created_at < now() - make_interval(secs => $2::float8)
-  order by created_at
-  limit $3
-  for update skip locked
+  select id, function, keys from muster.deadline where id = any ($1::bigint[]) for update skip locked
 ),
 waiting as materialized (
   select p.id,
@@ -20,8 +16,5 @@ waiting as materialized (
 kept as (
   update muster.deadline d set pruned = true, keys = w.keys from waiting w
   where d.id = w.id and cardinality(w.keys) > 0
-),
-gone as (
-  delete from muster.deadline d using waiting w where d.id = w.id and cardinality(w.keys) = 0
 )
-select count(*)::int as reminders from page;
+delete from muster.deadline d using waiting w where d.id = w.id and cardinality(w.keys) = 0;
