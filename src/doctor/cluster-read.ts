@@ -26,41 +26,20 @@ export function openCluster(): Cluster {
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? null,
     async read(namespace) {
       const at = (group: string, kind: string) => `${group}/namespaces/${namespace}/${kind}`;
-      const [
-        deployments,
-        services,
-        knativeServices,
-        kafkaSources,
-        kafkaSinks,
-        pingSources,
-        scaledObjects,
-        autoscalers,
-        events,
-        connectors,
-      ] = await Promise.all([
-        list(at('/apis/apps/v1', 'deployments')),
-        list(at('/api/v1', 'services')),
-        list(at('/apis/serving.knative.dev/v1', 'services')),
-        list(at('/apis/sources.knative.dev/v1', 'kafkasources')),
-        list(at('/apis/eventing.knative.dev/v1alpha1', 'kafkasinks')),
-        list(at('/apis/sources.knative.dev/v1', 'pingsources')),
-        list(at('/apis/keda.sh/v1alpha1', 'scaledobjects')),
-        list(at('/apis/autoscaling/v2', 'horizontalpodautoscalers')),
-        list(at('/apis/events.k8s.io/v1', 'events')),
-        list('/apis/kafka.strimzi.io/v1/kafkaconnectors'),
-      ]);
-      return {
-        deployments,
-        services,
-        knativeServices,
-        kafkaSources,
-        kafkaSinks,
-        pingSources,
-        scaledObjects,
-        autoscalers,
-        events,
-        connectors,
-      } as ClusterObjects;
+      const paths: Record<keyof ClusterObjects, string> = {
+        deployments: at('/apis/apps/v1', 'deployments'),
+        services: at('/api/v1', 'services'),
+        knativeServices: at('/apis/serving.knative.dev/v1', 'services'),
+        kafkaSources: at('/apis/sources.knative.dev/v1', 'kafkasources'),
+        kafkaSinks: at('/apis/eventing.knative.dev/v1alpha1', 'kafkasinks'),
+        pingSources: at('/apis/sources.knative.dev/v1', 'pingsources'),
+        scaledObjects: at('/apis/keda.sh/v1alpha1', 'scaledobjects'),
+        autoscalers: at('/apis/autoscaling/v2', 'horizontalpodautoscalers'),
+        events: at('/apis/events.k8s.io/v1', 'events'),
+        connectors: '/apis/kafka.strimzi.io/v1/kafkaconnectors',
+      };
+      const lists = Object.entries(paths).map(async ([name, path]) => [name, await list(path)]);
+      return Object.fromEntries(await Promise.all(lists)) as ClusterObjects;
     },
   };
 }

@@ -1,3 +1,4 @@
+import type { QueryConfig } from 'pg';
 import { transaction, type Database } from './database.ts';
 import { sql } from './sql.ts';
 
@@ -71,15 +72,8 @@ export async function pruneDeadlines(
   functions: readonly number[],
   afterSeconds = PRUNE_AFTER_SECONDS,
 ): Promise<boolean> {
-  const { rows } = await database.control.query<{ id: string }>({
-    ...NEW_DEADLINES,
-    values: [functions, afterSeconds, PAGE],
-  });
-  await prune(
-    database,
-    rows.map(({ id }) => id),
-  );
-  return rows.length === PAGE;
+  const ids = await prune(database, { ...NEW_DEADLINES, values: [functions, afterSeconds, PAGE] });
+  return ids.length === PAGE;
 }
 
 /**
@@ -92,21 +86,17 @@ export async function pruneAll(
   limitMs: number,
 ): Promise<void> {
   const end = performance.now() + limitMs;
-  for (let after = '0'; performance.now() < end;) {
-    const { rows } = await database.control.query<{ id: string }>({
-      ...NEXT_DEADLINES,
-      values: [functions, after, PAGE],
-    });
-    const last = rows.at(-1);
-    if (last === undefined) return;
-    await prune(
-      database,
-      rows.map(({ id }) => id),
-    );
-    after = last.id;
+  let after: string | undefined = '0';
+  while (after !== undefined && performance.now() < end) {
+    const ids = await prune(database, { ...NEXT_DEADLINES, values: [functions, after, PAGE] });
+    after = ids.at(-1);
   }
 }
 
-async function prune(database: Database, ids: readonly string[]): Promise<void> {
+/** Prunes the reminders of a page; gives their ids. */
+async function prune(database: Database, page: QueryConfig): Promise<string[]> {
+  const { rows } = await database.control.query<{ id: string }>(page);
+  const ids = rows.map(({ id }) => id);
   if (ids.length > 0) await database.control.query({ ...PRUNE_DEADLINES, values: [ids] });
+  return ids;
 }

@@ -44,7 +44,7 @@ export class Broker {
         heap: '256m',
         log: join(folder, 'broker.log'),
       });
-      await ready(address, jvm);
+      await brokerReady(address, jvm);
       return jvm;
     };
     return new Broker(address, start, await start());
@@ -96,7 +96,8 @@ async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
   }
 }
 
-async function ready(address: string, jvm: Jvm): Promise<void> {
+/** Resolves when the broker at this address answers; throws with its last words if its process ended. */
+export async function brokerReady(address: string, jvm: Jvm): Promise<void> {
   const kafka = new Kafka({
     brokers: [address],
     logLevel: logLevel.NOTHING,

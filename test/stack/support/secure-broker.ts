@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { Kafka, logLevel } from 'kafkajs';
 import { freePort } from '../../../src/dev/free-port.ts';
+import { brokerReady } from '../../../src/dev/stack/broker.ts';
 import type { Installation } from '../../../src/dev/stack/install.ts';
 import { Jvm } from '../../../src/dev/stack/jvm.ts';
 import { brokerSettings, toProperties } from '../../../src/dev/stack/settings.ts';
@@ -92,7 +91,7 @@ export async function startSecureBroker(
     log: join(folder, 'broker.log'),
   });
   const plain = `127.0.0.1:${port}`;
-  await ready(plain, jvm);
+  await brokerReady(plain, jvm);
   const write = (name: string, text: string) => {
     writeFileSync(join(folder, name), text);
     return join(folder, name);
@@ -111,24 +110,4 @@ export async function startSecureBroker(
     },
     kill: () => jvm.kill(),
   };
-}
-
-async function ready(address: string, jvm: Jvm): Promise<void> {
-  for (;;) {
-    const admin = new Kafka({
-      brokers: [address],
-      logLevel: logLevel.NOTHING,
-      retry: { retries: 0 },
-    }).admin();
-    try {
-      await admin.connect();
-      await admin.listTopics();
-      return;
-    } catch (error) {
-      if (jvm.hasEnded) throw new Error(`Kafka did not start:\n${jvm.lastWords}`, { cause: error });
-      await sleep(100);
-    } finally {
-      await admin.disconnect().catch(() => {});
-    }
-  }
 }
