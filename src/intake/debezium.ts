@@ -115,10 +115,10 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
   const source = statement.name == null ? '' : requireName(statement.name, names.name);
   const at = readTime(statement.at, names.at);
   const lsn = op === 'r' && statement.lsn == null ? null : readLsn(statement.lsn, names.lsn);
-  const when = { at, handledAt: isTime(statement.handledAt) ? statement.handledAt : at };
+  const handledAt = isTime(statement.handledAt) ? statement.handledAt : at;
   const lastCommit = lastCommitOf(statement.sequence);
   if (op === 't') {
-    return { kind: 'truncate', source, table, lsn: lsn!, ...when, lastCommit, origin: event };
+    return { kind: 'truncate', source, table, lsn: lsn!, at, handledAt, lastCommit, origin: event };
   }
   const row =
     op === 'd'
@@ -126,7 +126,19 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
       : readRow(statement.after, names.after, exact);
   if (row === null) return null;
   const snapshot = op === 'r' ? readSnapshot(statement.snapshot, lsn, names.snapshot) : null;
-  return { kind: 'row', op, source, table, lsn, ...when, lastCommit, snapshot, row, origin: event };
+  return {
+    kind: 'row',
+    op,
+    source,
+    table,
+    lsn,
+    at,
+    handledAt,
+    lastCommit,
+    snapshot,
+    row,
+    origin: event,
+  };
 }
 
 /** A name Postgres can hold: its own have at most 63 bytes, those of connectors are parts of topics' (249). */
