@@ -36,10 +36,13 @@ test('whatever stands in place of a field, the message is read as something', ()
   );
 });
 
+// A JSON object in JavaScript has no own column of this name: it is left out on the way in.
+const columnName = fc.string().filter((name) => name !== '__proto__');
+
 test('whatever a column holds, its row is written again as it came', () => {
   fc.assert(
     fc.property(
-      fc.dictionary(fc.string(), fc.oneof(fc.bigInt(), fc.integer(), fc.boolean())),
+      fc.dictionary(columnName, fc.oneof(fc.bigInt(), fc.integer(), fc.boolean())),
       (columns) => {
         const fields = Object.entries(columns).map(
           ([name, value]) => `${JSON.stringify(name)}:${value}`,
@@ -66,11 +69,7 @@ test('whatever is sent as a structured event, it is read as something', () => {
   );
 });
 
-/** Columns as text: names like "0" come first in an object, and `__proto__` is left out. */
+/** Columns as text: names like "0" come first in an object. */
 function sorted(text: string): string[] {
-  return text
-    .slice(1, -1)
-    .split(',')
-    .filter((column) => !column.startsWith('"__proto__"'))
-    .toSorted();
+  return text.slice(1, -1).split(',').toSorted();
 }
