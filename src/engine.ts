@@ -17,10 +17,10 @@ import { Marks } from './state/marks.ts';
 import type { Served } from './state/member.ts';
 import { Unavailable } from './state/outcome.ts';
 import { purge } from './state/purge.ts';
-import { isCurrent, register, Superseded } from './state/register.ts';
+import { isCurrent, register, registered, Superseded } from './state/register.ts';
 import { review } from './state/review.ts';
 import { Runs } from './state/runs.ts';
-import { Store } from './state/store.ts';
+import { openWriter, Store } from './state/store.ts';
 
 const PURGE_EVERY_SECONDS = 3600;
 /** Of all processes together one purges; each looks so often whether it is time. */
@@ -28,6 +28,11 @@ const PURGE_LOOK_MS = 60_000;
 /** A stop looks so long for reminders that nobody has to be woken for. */
 const PRUNE_MS = 1_000;
 const REVIEW_EVERY_MS = 60_000;
+/**
+ * The loops begin one after the other, so that they share a connection: opened all at once, theirs hold
+ * up the event or the run that a process was started for.
+ */
+const FIRST_MS = { publishing: 50, deadlines: 100, reviewing: 200, purging: 250 } as const;
 /** How often it is asked whether anything is left to do, while a ping waits for the answer. */
 const SETTLED_EVERY_MS = 250;
 /** A stop waits so long for the sink's answers. */
@@ -78,8 +83,11 @@ async function start(
   log: Log,
   metrics: Metrics,
 ): Promise<Engine> {
-  const sink = await openSink(config, log);
-  const { functions, superseded } = await registerAll(database, definitions);
+  const [{ functions, superseded }, sink] = await Promise.all([
+    registerAll(database, definitions),
+    openSink(config, log),
+    openWriter(database),
+  ]);
   const served = functions.map((each) => each.served);
   const ids = served.map((each) => each.id);
   const claimMs = config.CLAIM_SECONDS * 1000;
@@ -153,7 +161,12 @@ async function start(
     async () => (filing.closed === null ? runner.claim() : undefined),
     failed('claiming runs'),
   );
-  const publishing = new Loop(claimMs, () => publisher.publish(), failed('publishing'));
+  const publishing = new Loop(
+    claimMs,
+    () => publisher.publish(),
+    failed('publishing'),
+    FIRST_MS.publishing,
+  );
   const renewing = new Loop(
     (config.LEASE_SECONDS * 1000) / 3,
     async () => {
@@ -168,6 +181,7 @@ async function start(
       }
     },
     failed('renewing leases'),
+    (config.LEASE_SECONDS * 1000) / 3,
   );
   const deadlines = new Loop(
     claimMs,
@@ -184,12 +198,14 @@ async function start(
       return pruning || more;
     },
     failed('firing deadlines'),
+    FIRST_MS.deadlines,
   );
   const stopped = () => filing.closed !== null;
   const reviewing = new Loop(
     REVIEW_EVERY_MS,
     () => review(database, store, served, stopped),
     failed('holding sets against a new rule'),
+    FIRST_MS.reviewing,
   );
   const purging = new Loop(
     PURGE_LOOK_MS,
@@ -200,6 +216,7 @@ async function start(
       if (purged.sets + purged.members > 0) log.info(purged, 'purged');
     },
     failed('purging'),
+    FIRST_MS.purging,
   );
 
   return {
@@ -234,11 +251,17 @@ async function start(
 
 /** Registers every function; a superseded one leaves the process up but closed, so that it says why. */
 async function registerAll(database: Database, definitions: readonly FunctionDefinition[]) {
+  const specified = definitions.map((definition) => [definition, specify(definition)] as const);
+  const known = await registered(
+    database,
+    specified.map(([, specification]) => specification),
+  );
   const functions: { definition: FunctionDefinition; served: Served }[] = [];
   let superseded: Superseded | null = null;
-  for (const definition of definitions) {
+  for (const [definition, specification] of specified) {
     try {
-      functions.push({ definition, served: await register(database, specify(definition)) });
+      const served = known.get(specification.name) ?? (await register(database, specification));
+      functions.push({ definition, served });
     } catch (error) {
       if (!(error instanceof Superseded)) throw error;
       superseded = error;

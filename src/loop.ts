@@ -1,6 +1,6 @@
 /**
- * Something done again and again: after `everyMs`, sooner when poked, at once while a turn says that
- * there is more. An error is reported and ends the turn, never the loop.
+ * Something done again and again: first after `firstMs`, then after `everyMs`, sooner when poked, at
+ * once while a turn says that there is more. An error is reported and ends the turn, never the loop.
  */
 export class Loop {
   readonly #everyMs: number;
@@ -16,11 +16,12 @@ export class Loop {
     everyMs: number,
     turn: () => Promise<boolean | void>,
     onError: (error: unknown) => void,
+    firstMs = 0,
   ) {
     this.#everyMs = everyMs;
     this.#turn = turn;
     this.#onError = onError;
-    this.#ended = this.#run();
+    this.#ended = this.#run(firstMs);
   }
 
   /** Lets the next turn begin now. */
@@ -36,7 +37,8 @@ export class Loop {
     await this.#ended;
   }
 
-  async #run(): Promise<void> {
+  async #run(firstMs: number): Promise<void> {
+    if (firstMs > 0) await this.#rest(firstMs);
     while (!this.#stopped) {
       this.#poked = false;
       let more = false;
@@ -45,15 +47,15 @@ export class Loop {
       } catch (error) {
         this.#onError(error);
       }
-      if (!more) await this.#rest();
+      if (!more) await this.#rest(this.#everyMs);
     }
   }
 
-  async #rest(): Promise<void> {
+  async #rest(ms: number): Promise<void> {
     if (this.#poked || this.#stopped) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      this.#timer = setTimeout(resolve, this.#everyMs);
+      this.#timer = setTimeout(resolve, ms);
     });
     clearTimeout(this.#timer);
     this.#wake = undefined;

@@ -30,11 +30,20 @@ export async function serve(config: Config, definitions: readonly Definition[]):
   const metrics = createMetrics();
   const ofSets = definitions.filter(isOfSets);
   const places = placesToPull(config, definitions, log);
-  // Both at once: one waits for the database while the other loads.
-  const [telemetry, engine] = await Promise.all([
+  const count: Count = (name, labels) =>
+    (metrics[name] as { inc(labels: object): void }).inc(labels);
+  // All at once: one waits for the database while the others load.
+  const starting = Promise.all([
     loadTelemetry(config, metrics, log),
     patiently(log, stopped, () => startEngine(config, ofSets, log, metrics)),
   ]);
+  const app = createApp({
+    logger: log,
+    count,
+    bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
+  });
+  const [telemetry, engine] = await starting;
   if (engine === null) return telemetry?.stop();
   const projections = await patiently(log, stopped, () =>
     startProjections(config, definitions.filter(isProjection), log),
@@ -44,8 +53,6 @@ export async function serve(config: Config, definitions: readonly Definition[]):
     return telemetry?.stop();
   }
 
-  const count: Count = (name, labels) =>
-    (metrics[name] as { inc(labels: object): void }).inc(labels);
   const { filing } = engine;
   // kafkajs is loaded by those alone that pull
   const pulling =
@@ -59,12 +66,6 @@ export async function serve(config: Config, definitions: readonly Definition[]):
       metrics,
       count,
     });
-  const app = createApp({
-    logger: log,
-    count,
-    bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
-    requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
-  });
   let isStopping = false;
   registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
   app.get('/health/liveness', () => 'alive');

@@ -31,14 +31,7 @@ export async function register(
   return transaction(database.control, async (client) => {
     const hash = hashOf(specification);
     const stored = await lockFunction(client, specification, hash);
-    if (stored.hash === hash && stored.generation > 0) {
-      return {
-        id: stored.id,
-        generation: stored.generation,
-        specification,
-        laneOf: await lanes(client, stored.id, specification),
-      };
-    }
+    if (isNewest(stored, hash)) return toServed(stored, specification);
     const known = await client.query(
       'select from muster.definition where function = $1 and hash = $2',
       [stored.id, hash],
@@ -50,7 +43,7 @@ export async function register(
     }
     // The barrier: waits for batches filed by the old rule, and those that wait for it see the new one.
     await client.query('lock table muster.barrier in share mode');
-    const laneOf = await assignLanes(client, stored.id, specification);
+    const laneOf = await assignLanes(client, stored, specification);
     const generation = stored.generation + 1;
     const { need, gateNeed, gateOf } = compile(specification, laneOf);
     await client.query(
@@ -76,6 +69,25 @@ export async function register(
     );
     return { id: stored.id, generation, specification, laneOf };
   });
+}
+
+/**
+ * Those whose newest definition is the given one, by name, in one statement: what a pod that starts
+ * needs to know, unless it is the first of its release.
+ */
+export async function registered(
+  database: Database,
+  specifications: readonly Specification[],
+): Promise<Map<string, Served>> {
+  const stored = await lookUp(database.control, specifications);
+  const found = new Map<string, Served>();
+  for (const specification of specifications) {
+    const one = stored.get(specification.name);
+    if (one !== undefined && isNewest(one, hashOf(specification))) {
+      found.set(specification.name, toServed(one, specification));
+    }
+  }
+  return found;
 }
 
 /** Is no newer definition registered of any of these? */
@@ -117,17 +129,57 @@ export async function markReviewed(database: Database, served: Served): Promise<
   );
 }
 
-async function lockFunction(client: pg.PoolClient, specification: Specification, hash: string) {
+interface Stored {
+  readonly id: number;
+  readonly generation: number;
+  readonly hash: string;
+  /** Lanes of the parts that are what they were, by name. */
+  readonly lanes: Readonly<Record<string, number>>;
+}
+
+function isNewest(stored: Stored, hash: string): boolean {
+  return stored.hash === hash && stored.generation > 0;
+}
+
+function toServed({ id, generation, lanes }: Stored, specification: Specification): Served {
+  return { id, generation, specification, laneOf: new Map(Object.entries(lanes)) };
+}
+
+async function lookUp(
+  queryable: pg.Pool | pg.PoolClient,
+  specifications: readonly Specification[],
+): Promise<Map<string, Stored>> {
+  const parts = specifications.flatMap(({ name, parts: all }) =>
+    all.map((part) => [name, part.name, laneSpecification(part)] as const),
+  );
+  const { rows } = await queryable.query<Stored & { name: string }>(
+    `select f.name, f.id, f.generation, f.hash,
+            (select coalesce(json_object_agg(p.name, p.lane), '{}')
+             from unnest($2::text[], $3::text[], $4::jsonb[]) as mine (function, name, specification)
+             join muster.part p on p.name = mine.name and p.specification = mine.specification
+             where mine.function = f.name and p.function = f.id) as lanes
+     from muster.function f where f.name = any($1)`,
+    [
+      specifications.map(({ name }) => name),
+      ...([0, 1, 2] as const).map((i) => parts.map((part) => part[i])),
+    ],
+  );
+  return new Map(rows.map((row) => [row.name, row]));
+}
+
+async function lockFunction(
+  client: pg.PoolClient,
+  specification: Specification,
+  hash: string,
+): Promise<Stored> {
+  const { name } = specification;
   await client.query(
     `insert into muster.function (name, generation, hash, need, gate_need, gate_of, reviewed)
      values ($1, 0, $2, '{}', '{}', '{}', 0) on conflict (name) do nothing`,
-    [specification.name, hash],
+    [name, hash],
   );
-  const { rows } = await client.query<{ id: number; generation: number; hash: string }>(
-    'select id, generation, hash from muster.function where name = $1 for update',
-    [specification.name],
-  );
-  return rows[0]!;
+  await client.query('select from muster.function where name = $1 for update', [name]);
+  return (await lookUp(client, [specification])).get(name)!;
 }
 
 /** What makes two parts count the same rows: `count` and kept columns may change without a new lane. */
@@ -136,29 +188,13 @@ function laneSpecification(part: PartSpecification): string {
   return JSON.stringify({ table, key, where, id, base64 });
 }
 
-async function lanes(
-  client: pg.PoolClient,
-  id: number,
-  specification: Specification,
-): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
-  for (const part of specification.parts) {
-    const { rows } = await client.query<{ lane: number }>(
-      'select lane from muster.part where function = $1 and name = $2 and specification = $3::jsonb',
-      [id, part.name, laneSpecification(part)],
-    );
-    if (rows[0] !== undefined) found.set(part.name, rows[0].lane);
-  }
-  return found;
-}
-
 /** Keeps the lanes of parts that stay what they were; gives the others a lane in which no row is left. */
 async function assignLanes(
   client: pg.PoolClient,
-  id: number,
+  { id, lanes }: Stored,
   specification: Specification,
 ): Promise<Map<string, number>> {
-  const assigned = await lanes(client, id, specification);
+  const assigned = new Map(Object.entries(lanes));
   const inUse = new Set(assigned.values());
   const { rows: occupied } = await client.query<{ lane: number }>(
     `select l.lane from generate_series(1, ${MAX_PARTS}) as l (lane)
