@@ -1,5 +1,5 @@
-import { build, type Metafile, type Plugin } from 'esbuild';
-import { cpSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild';
+import { cpSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { functionFiles } from '../src/function-files.ts';
@@ -12,15 +12,28 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** What knative/upstream starts beside the functions: who writes the rows. */
 const SIMULATORS = ['headband', 'sensors'];
 
+/** Of both builds. */
+const COMMON = {
+  absWorkingDir: root,
+  bundle: true,
+  metafile: true,
+  platform: 'node',
+  target: 'node24',
+  // Names and lines stay, so that a stack trace says where; minified it starts no sooner.
+  minifySyntax: true,
+  legalComments: 'none',
+  // Asked for by packages that do without them.
+  external: ['pg-native', 'supports-color'],
+} satisfies BuildOptions;
+
 /**
- * Writes what the image runs into a folder, which it replaces: `muster.js`, which is `src/muster.js`,
- * and its chunks, `functions/<name>.js`, `consoles/<name>.js`, `dev/<simulator>.js`, and beside them the
- * files that are read at run time, each at the path it has in the sources. What is imported on demand
- * (migrations, the other commands) is a chunk that nobody loads until then.
+ * Writes what the image runs into a folder, which it replaces: `muster.js`, which runs `src/serve.cjs`
+ * for `muster serve` and `src/muster.js` and its chunks for every other command, `functions/<name>.js`,
+ * `consoles/<name>.js`, `dev/<simulator>.js`, and beside them the files that are read at run time, each
+ * at the path it has in the sources. What is imported on demand (migrations, the other commands) is a
+ * chunk that nobody loads until then.
  *
- * Everything is built at once: bundled on its own, a function would throw a `TerminalError` that is
- * not the one the runner knows. `more` are further entry points, or others in place of these: sources
- * by their name in the bundle.
+ * `more` are further entry points, or others in place of these: sources by their name in the bundle.
  */
 export async function bundle(
   folder: string,
@@ -36,31 +49,42 @@ export async function bundle(
     })),
     ...consoleEntries(root),
   ];
-  const { metafile } = await build({
-    absWorkingDir: root,
+  const modules = await build({
+    ...COMMON,
     entryPoints: [
       ...usual.filter(({ out }) => !(out in more)),
       ...Object.entries(more).map(([out, source]) => ({ in: source, out })),
     ],
     outdir: folder,
     chunkNames: 'src/[name]-[hash]',
-    bundle: true,
     splitting: true,
     format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    // Names and lines stay, so that a stack trace says where; minified it starts no sooner.
-    minifySyntax: true,
-    legalComments: 'none',
-    // Asked for by packages that do without them.
-    external: ['pg-native', 'supports-color'],
     // CommonJS packages ask for Node's modules by `require`.
     banner: {
       js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);`,
     },
-    metafile: true,
     plugins: [textsOfStatements, placesOfSources],
   });
+  const script = await build({
+    ...COMMON,
+    entryPoints: ['src/cli/serve-alone.ts'],
+    outfile: join(folder, 'src/serve.cjs'),
+    format: 'cjs',
+    // A function, which muster.js calls.
+    banner: {
+      js: `(function (require, __filename, importModule) {
+const urlOfFile = require('node:url').pathToFileURL(__filename).href;`,
+    },
+    footer: { js: '})' },
+    define: { 'import.meta.url': 'urlOfFile' },
+    // A script can't import without Node's word that this is experimental.
+    supported: { 'dynamic-import': false },
+    plugins: [textsOfStatements, functionsByLauncher, placesOfSources],
+  });
+  const metafile = {
+    inputs: { ...modules.metafile.inputs, ...script.metafile.inputs },
+    outputs: { ...modules.metafile.outputs, ...script.metafile.outputs },
+  };
   const parts = [
     'src/state/migrations',
     'src/state/grants.sql',
@@ -76,7 +100,7 @@ export async function bundle(
   const inputs = [...Object.keys(metafile.inputs), ...(await writePages(root, folder))];
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
   writeFileSync(join(folder, 'NOTICES.txt'), noticesOf(root, inputs));
-  symlinkSync('src/muster.js', join(folder, 'muster.js'));
+  cpSync(join(root, 'build/muster.js'), join(folder, 'muster.js'));
   return metafile;
 }
 
@@ -92,6 +116,18 @@ const placesOfSources: Plugin = {
       );
       return { contents, loader: 'ts' };
     });
+  },
+};
+
+/** Functions stay modules of their own; muster.js imports them for the script. */
+const functionsByLauncher: Plugin = {
+  name: 'functions by launcher',
+  setup(made) {
+    made.onLoad({ filter: /\/src\/function-module\.ts$/ }, () => ({
+      contents: `export const importFunction = (file) =>
+        importModule(new URL('../functions/' + file, urlOfFile).href);`,
+      loader: 'js',
+    }));
   },
 };
 

@@ -39,8 +39,8 @@ export async function writeImage(folder: string): Promise<void> {
 }
 
 /**
- * Runs the bundle in `app` once, for the compile cache of the image's user. Node names the cache after
- * who wrote it, and reads only that of its own user; another user's process starts 25 ms later.
+ * Runs the bundle in `app` once, for its caches. Node names its own after who wrote it and reads only
+ * that of its user: here the image's. `muster serve` needs it least (build/muster.js).
  */
 export async function fillCache(app: string): Promise<void> {
   const cache = join(app, 'cache');

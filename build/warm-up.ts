@@ -42,13 +42,14 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
     PATH: process.env['PATH'],
     NODE_COMPILE_CACHE: cache,
     NODE_COMPILE_CACHE_PORTABLE: '1',
+    CODE_CACHE: 'write',
     DATABASE_URL: postgres.url,
     HOST: '127.0.0.1',
     PORT: String(port),
     LOG_LEVEL: 'error',
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
   };
-  const muster = join(folder, 'src/muster.js');
+  const muster = join(folder, 'muster.js');
   try {
     execFileSync(node, [muster, 'migrate'], {
       env,

@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from './config.ts';
 import type { FunctionDefinition, Log } from './function.ts';
-import { timeoutMs } from './runs/attempt.ts';
 import { Loop } from './loop.ts';
 import type { Metrics } from './metrics.ts';
+import { beginToOpen, type Opening } from './opening.ts';
 import { openSink } from './publish/open.ts';
 import { Publisher } from './runs/outbox.ts';
 import { Runner } from './runs/runner.ts';
 import { Batcher } from './state/batcher.ts';
-import { openDatabase, type Database } from './state/database.ts';
+import type { Database } from './state/database.ts';
 import { fireDeadlines, pruneAll, pruneDeadlines } from './state/deadlines.ts';
 import { specify } from './state/definition.ts';
 import { countDue } from './state/due.ts';
@@ -20,7 +20,7 @@ import { purge } from './state/purge.ts';
 import { isCurrent, register, registered, Superseded } from './state/register.ts';
 import { review } from './state/review.ts';
 import { Runs } from './state/runs.ts';
-import { openWriter, Store } from './state/store.ts';
+import { Store } from './state/store.ts';
 
 const PURGE_EVERY_SECONDS = 3600;
 /** Of all processes together one purges; each looks so often whether it is time. */
@@ -42,6 +42,8 @@ const SINK_GRACE_MS = 2_000;
 export interface Engine {
   /** The door for changes. */
   readonly filing: Filing;
+  /** Resolves when the first change would be filed as quickly as others. Never rejects. */
+  readonly warm: Promise<void>;
   /** Why this process should get no events; null when it should. */
   unready(): string | null;
   /**
@@ -53,23 +55,22 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
-/** Registers the functions and starts work; rejects if the database can't be used. */
+/**
+ * Registers the functions and starts work on a database that is closed when it ends. Rejects, with the
+ * database closed, if that can't be used.
+ */
 export async function startEngine(
   config: Config,
   definitions: readonly FunctionDefinition[],
   log: Log,
   metrics: Metrics,
+  opening = beginToOpen(config, definitions),
 ): Promise<Engine> {
-  const database = openDatabase({
-    url: config.DATABASE_URL,
-    writers: config.WRITERS,
-    handlers: config.CONCURRENCY,
-    handlerIdleMs: Math.max(0, ...definitions.map(timeoutMs)) + 60_000,
-    statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,
-    onIdleError: (error) => log.warn({ error: error.message }, 'a database connection was lost'),
-  });
+  opening.onLost = (error) => log.warn({ error: error.message }, 'a database connection was lost');
+  const { database } = opening;
   try {
-    return await start(database, config, definitions, log, metrics);
+    await opening.controls;
+    return await start(opening, config, definitions, log, metrics);
   } catch (error) {
     await database.close();
     throw error;
@@ -77,7 +78,7 @@ export async function startEngine(
 }
 
 async function start(
-  database: Database,
+  { database, writes }: Opening,
   config: Config,
   definitions: readonly FunctionDefinition[],
   log: Log,
@@ -86,7 +87,6 @@ async function start(
   const [{ functions, superseded }, sink] = await Promise.all([
     registerAll(database, definitions),
     openSink(config, log),
-    openWriter(database),
   ]);
   const served = functions.map((each) => each.served);
   const ids = served.map((each) => each.id);
@@ -221,6 +221,7 @@ async function start(
 
   return {
     filing,
+    warm: writes,
     unready: () => filing.closed?.message ?? null,
     async settle(withinMs) {
       const names = served.map((each) => each.specification.name);

@@ -262,4 +262,9 @@ export function defineProjection<R>(definition: ProjectionDefinition<R>): Projec
  */
 export class TerminalError extends Error {
   override readonly name = 'TerminalError';
+
+  /** By name: a function that is bundled by itself throws one of a copy of this class. */
+  static override [Symbol.hasInstance](error: unknown): boolean {
+    return error instanceof Error && error.name === 'TerminalError';
+  }
 }

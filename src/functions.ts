@@ -1,4 +1,5 @@
 import { functionFiles } from './function-files.ts';
+import { importFunction } from './function-module.ts';
 import type { Definition, FunctionDefinition, ProjectionDefinition } from './function.ts';
 
 /** Loads functions by name; throws if a file does not define the function of its name. */
@@ -18,10 +19,9 @@ export function isOfSets(definition: Definition): definition is FunctionDefiniti
 
 async function load(name: string, file: string | undefined): Promise<Definition> {
   if (file === undefined) throw new Error(`functions/ has no ${name}.ts and no ${name}/index.ts`);
-  const module = (await import(new URL(`../functions/${file}`, import.meta.url).href)) as {
+  const { default: definition } = (await importFunction(file)) as {
     default?: Partial<FunctionDefinition & ProjectionDefinition>;
   };
-  const { default: definition } = module;
   const isComplete =
     (typeof definition?.handle === 'function' && definition.parts !== undefined) ||
     (typeof definition?.apply === 'function' && typeof definition.read === 'function');

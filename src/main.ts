@@ -1,16 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import type { Config } from './config.ts';
 import { startEngine } from './engine.ts';
 import type { Definition } from './function.ts';
 import { isOfSets, isProjection } from './functions.ts';
-import { createApp } from './intake/app.ts';
-import { registerIntake } from './intake/http.ts';
-import { registerPing } from './intake/ping.ts';
 import type { Count } from './intake/refusal.ts';
 import type { Tokens } from './intake/token.ts';
 import { createLog } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import type { Opening } from './opening.ts';
 import { placesToPull } from './places.ts';
 import { startProjections } from './projections.ts';
 import { mayPass, unavailable } from './state/database.ts';
@@ -21,9 +19,13 @@ import { signalsOf } from './trace.ts';
 /**
  * Serves functions: starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else handles
  * them): not ready, 503 for new events, answers for those it has, runs ended or given back. Resolves
- * when all of that is done.
+ * when all of that is done. `opening` is the database, where somebody has begun to open it.
  */
-export async function serve(config: Config, definitions: readonly Definition[]): Promise<void> {
+export async function serve(
+  config: Config,
+  definitions: readonly Definition[],
+  opening?: Opening,
+): Promise<void> {
   const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
@@ -32,18 +34,13 @@ export async function serve(config: Config, definitions: readonly Definition[]):
   const places = placesToPull(config, definitions, log);
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
-  // All at once: one waits for the database while the others load.
-  const starting = Promise.all([
+  const begun = [opening];
+  // All at once: while the database answers, the others load.
+  const [engine, { app, addRoutes }, telemetry] = await Promise.all([
+    patiently(log, stopped, () => startEngine(config, ofSets, log, metrics, begun.pop())),
+    openServer(config, log, count),
     loadTelemetry(config, metrics, log),
-    patiently(log, stopped, () => startEngine(config, ofSets, log, metrics)),
   ]);
-  const app = createApp({
-    logger: log,
-    count,
-    bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
-    requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
-  });
-  const [telemetry, engine] = await starting;
   if (engine === null) return telemetry?.stop();
   const projections = await patiently(log, stopped, () =>
     startProjections(config, definitions.filter(isProjection), log),
@@ -67,20 +64,15 @@ export async function serve(config: Config, definitions: readonly Definition[]):
       count,
     });
   let isStopping = false;
-  registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
-  app.get('/health/liveness', () => 'alive');
-  app.get('/health/readiness', (_request, reply) => {
-    const unready = isStopping
-      ? 'this process is stopping'
-      : (engine.unready() ?? pulling?.trouble() ?? null);
-    return unready === null ? 'ready' : reply.code(503).send(unready);
+  addRoutes(app, count, {
+    metrics,
+    unready: () =>
+      isStopping ? 'this process is stopping' : (engine.unready() ?? pulling?.trouble() ?? null),
+    settle: (withinMs) => engine.settle(withinMs),
+    intake: ofSets.length > 0 ? filing : null,
+    tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,
   });
-  app.get('/metrics', async (_request, reply) => {
-    reply.type(metrics.registry.contentType);
-    return metrics.registry.metrics();
-  });
-  if (ofSets.length > 0)
-    registerIntake(app, filing, { count, tokens: await openTokens(config, log) });
+  await Promise.all([app.ready(), engine.warm]);
   const url = await app.listen({ host: config.HOST, port: config.PORT });
   log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
 
@@ -94,6 +86,14 @@ export async function serve(config: Config, definitions: readonly Definition[]):
   await app.close();
   await telemetry?.stop();
   log.info({}, 'stopped');
+}
+
+/** Fastify is half of what there is to load; the turns let the database's answers be answered meanwhile. */
+async function openServer(config: Config, log: Logger, count: Count) {
+  await turn();
+  const { addRoutes, createServer } = await import('./server.ts');
+  await turn();
+  return { app: createServer(config, log, count), addRoutes };
 }
 
 /** What OpenTelemetry needs is not small, so it is loaded only where something is to be sent. */

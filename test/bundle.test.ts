@@ -80,7 +80,7 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   expect(doctor.stdout).toContain('  ✓ migrations: ');
   expect(doctor.status).toBe(0);
 
-  const serve = spawn(runtime.node, [join(dist, 'src/muster.js'), 'serve'], {
+  const serve = spawn(runtime.node, [join(dist, 'muster.js'), 'serve'], {
     env,
     cwd: '/',
     ...runtime.user,
@@ -130,24 +130,37 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   expect(files(/was accepted/)).toEqual(files(/reading cache/));
   expect(files(/was accepted/)).toContain('recordings.js');
   expect(lines.filter((line) => /writing|temporary/i.test(line))).toEqual([]);
-  // Migrations are nothing a server reads, nor is OpenTelemetry where nothing is sent.
-  expect(files(/reading cache/).filter((file) => /^(migrate|telemetry)/.test(file))).toEqual([]);
+  // A server reads itself, whole and from one file, and its function.
+  expect(files(/reading cache/).filter((file) => file.startsWith('chunk')).length).toBeLessThan(4);
 });
 
-test('told where to, the bundle sends traces, and had compiled before what that takes', async () => {
+test('V8 takes what was compiled for the server, and it holds functions that ran', () => {
+  const compile = `
+    const { readFileSync, statSync } = require('node:fs');
+    const [filename, cache] = process.argv.slice(1);
+    const cachedData = readFileSync(cache);
+    const source = readFileSync(filename, 'latin1');
+    const { cachedDataRejected } = new (require('node:vm').Script)(source, { filename, cachedData });
+    const untouched = new (require('node:vm').Script)(source).createCachedData();
+    console.log(JSON.stringify({ cachedDataRejected, ratio: cachedData.length / untouched.length }));`;
+  const args = ['-e', compile, join(dist, 'src/serve.cjs'), join(dist, 'cache/serve')];
+  const { stdout } = spawnSync(runtime.node, args, { encoding: 'utf8', cwd: '/', ...runtime.user });
+  const { cachedDataRejected, ratio } = JSON.parse(stdout) as Record<string, unknown>;
+  expect(cachedDataRejected).toBe(false);
+  expect(ratio).toBeGreaterThan(3);
+});
+
+test('told where to, the bundle sends traces', async () => {
   const collector = await startCollector();
   const env = {
     DATABASE_URL: (await freshDatabase()).url,
     HOST: '127.0.0.1',
     PORT: String(await freePort()),
     OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
-    NODE_COMPILE_CACHE: join(dist, 'cache'),
-    NODE_COMPILE_CACHE_PORTABLE: '1',
-    NODE_DEBUG_NATIVE: 'COMPILE_CACHE',
   };
   const started = { env, cwd: '/', ...runtime.user };
   spawnSync(runtime.node, [join(dist, 'muster.js'), 'migrate'], started);
-  const serve = spawn(runtime.node, [join(dist, 'src/muster.js'), 'serve'], started);
+  const serve = spawn(runtime.node, [join(dist, 'muster.js'), 'serve'], started);
   let said = '';
   serve.stderr.on('data', (chunk) => (said += chunk));
   await until(async () => {
@@ -161,7 +174,6 @@ test('told where to, the bundle sends traces, and had compiled before what that 
   await collector.close();
 
   expect(collector.spans.map(({ name }) => name).toSorted()).toEqual(['file-changes', 'process']);
-  expect(said).toMatch(/telemetry-\w+\.js was accepted/);
 });
 
 test('the bundle holds nothing that only development needs', () => {
@@ -179,9 +191,9 @@ test('the bundle holds nothing that only development needs', () => {
     metafile.outputs[path]?.imports.forEach((each) => load(each.path));
   };
   const programs = Object.keys(metafile.outputs).filter((path) =>
-    /\/(muster|functions\/[^/]+)\.js$/.test(path),
+    /\/(muster\.js|serve\.cjs|functions\/[^/]+\.js)$/.test(path),
   );
-  expect(programs).toHaveLength(3);
+  expect(programs).toHaveLength(4);
   programs.forEach(load);
   const lines = [...loaded].flatMap((path) => Object.keys(metafile.outputs[path]?.inputs ?? {}));
   expect(lines).toContain('src/engine.ts');
@@ -208,23 +220,10 @@ test.for(['headband', 'sensors'])('the simulator %s starts from the bundle', (na
 });
 
 test('what a server starts with has nothing of the doctor and its clients', () => {
-  const outputs = new Map(
-    Object.entries(metafile.outputs).map(([file, output]) => [
-      file.replace(/^.*\/src\//, ''),
-      output,
-    ]),
-  );
-  const loaded = new Set<string>();
-  const load = (file: string) => {
-    if (loaded.has(file)) return;
-    loaded.add(file);
-    for (const { path, kind } of outputs.get(file)?.imports ?? []) {
-      if (kind === 'import-statement') load(path.replace(/^.*\/src\//, ''));
-    }
-  };
-  load('muster.js');
-  load([...outputs.keys()].find((file) => file.startsWith('serve-'))!);
-  const inputs = [...loaded].flatMap((file) => Object.keys(outputs.get(file)?.inputs ?? {}));
+  const [, server] = Object.entries(metafile.outputs).find(([file]) =>
+    file.endsWith('/serve.cjs'),
+  )!;
+  const inputs = Object.keys(server.inputs);
   expect(inputs).toContain('src/engine.ts');
   expect(inputs.filter((input) => /@kubernetes|undici|src\/doctor/.test(input))).toEqual([]);
 });

@@ -143,8 +143,8 @@ test.skipIf(!linux)(
       return spawnSync('tar', list, { encoding: 'utf8' }).stdout;
     });
     expect(paths[0]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/usr\/local\/bin\/node$/m);
-    expect(paths[1]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/app\/src\/muster\.js$/m);
-    expect(paths[1]).toMatch(/^lrwxrwxrwx 0\/0 .* \.\/app\/muster\.js -> src\/muster\.js$/m);
+    expect(paths[1]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/app\/muster\.js$/m);
+    expect(paths[1]).toMatch(/^-rw-r--r-- 0\/0 .* \.\/app\/cache\/serve$/m);
   },
 );
 

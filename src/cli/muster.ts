@@ -1,11 +1,7 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
-import { ConfigError } from '../config.ts';
 import type { Destination } from './post.ts';
-import { WrongUse } from './wrong-use.ts';
-
-/** A wrong call or configuration: exit code 2; everything else that goes wrong: 1. */
-const WRONG_USE = 2;
+import { runCommand, WRONG_USE } from './run-command.ts';
 
 const program = new Command('muster')
   .description('Runs your function once the whole set has arrived.')
@@ -265,11 +261,4 @@ function brokersOption(): Option {
   );
 }
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  const wrong = error instanceof ConfigError || error instanceof WrongUse;
-  const message = wrong ? error.message : (await import('./failure.ts')).describe(error);
-  process.stderr.write(`muster: ${message}\n`);
-  process.exitCode = wrong ? WRONG_USE : 1;
-}
+await runCommand(() => program.parseAsync());

@@ -1,9 +1,19 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { readConfig } from '../config.ts';
-import { loadFunctions } from '../functions.ts';
-import { serve } from '../main.ts';
+import { isOfSets, loadFunctions } from '../functions.ts';
+import { beginToOpen } from '../opening.ts';
 
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
-  await serve(config, await loadFunctions(config.FUNCTIONS));
+  const definitions = await loadFunctions(config.FUNCTIONS);
+  const opening = beginToOpen(config, definitions.filter(isOfSets));
+  try {
+    await turn(); // of the event loop, in which the connections go on
+    const { serve } = await import('../main.ts');
+    await serve(config, definitions, opening);
+  } catch (error) {
+    void opening.database.close();
+    throw error;
+  }
   process.exit(0); // whatever a handler left behind must not keep the process
 }

@@ -45,6 +45,7 @@ export interface Database {
   readonly handlers: pg.Pool;
   /** Chunks and settling of projections. */
   readonly chunks: pg.Pool;
+  /** Also a second time. */
   close(): Promise<void>;
 }
 
@@ -95,10 +96,11 @@ export function openDatabase(options: DatabaseOptions): Database {
       `idle_in_transaction_session_timeout=${CHUNK_IDLE_MS}`,
     ]),
   };
+  let closing: Promise<unknown> | undefined;
   return {
     ...pools,
     async close() {
-      await Promise.all(Object.values(pools).map((each) => each.end()));
+      await (closing ??= Promise.all(Object.values(pools).map((each) => each.end())));
     },
   };
 }

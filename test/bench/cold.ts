@@ -133,7 +133,7 @@ async function makeVariants(folder: string, muster: string, bare: string): Promi
   };
   const sources = [join(ROOT, 'src/cli/muster.ts'), 'serve'];
   return [
-    variant('bundle, warm compile cache', [join(dist, 'src/muster.js'), 'serve'], {
+    variant('bundle, warm compile cache', [join(dist, 'muster.js'), 'serve'], {
       ...serve,
       ...cached(join(dist, 'cache')),
     }),

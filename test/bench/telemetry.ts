@@ -106,7 +106,7 @@ async function measureStarting(context: SectionContext, env: Env): Promise<Part>
   const dist = join(folder, 'telemetry-dist');
   await bundle(dist);
   await warmUp(dist, join(dist, 'cache'));
-  const command = [join(dist, 'src/muster.js'), 'serve'];
+  const command = [join(dist, 'muster.js'), 'serve'];
   const serve = {
     DATABASE_URL: database.url,
     FUNCTIONS: 'recordings',

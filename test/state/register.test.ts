@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { specify } from '../../src/state/definition.ts';
-import { register, Superseded } from '../../src/state/register.ts';
+import { register, registered, Superseded } from '../../src/state/register.ts';
 import { review } from '../../src/state/review.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { change } from '../support/changes.ts';
@@ -33,6 +33,25 @@ test('registering twice changes nothing; a new definition is the next generation
     [1, 1, { a: 1, b: 2 }],
     [1, 2, { a: 1, b: 2 }],
   ]);
+});
+
+test('a pod that starts finds what is registered of it, and nothing of another definition', async ({
+  db,
+}) => {
+  const renamed = pairOf({ parts: { b: part('b'), c: part('c') } });
+  const { database } = await podOn(db, [both]);
+  const known = async (...definitions: (typeof both)[]) =>
+    [...(await registered(database, definitions.map(specify))).values()].map((served) => [
+      served.id,
+      served.generation,
+      Object.fromEntries(served.laneOf),
+    ]);
+  expect(await known()).toEqual([]);
+  expect(await known(both)).toEqual([[1, 1, { a: 1, b: 2 }]]);
+  expect(await known(renamed)).toEqual([]);
+  await register(database, specify(renamed));
+  expect(await known(both)).toEqual([]);
+  expect(await known(renamed)).toEqual([[1, 2, { b: 2, c: 3 }]]);
 });
 
 test('a pod with an older definition files nothing', async ({ db }) => {

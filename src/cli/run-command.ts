@@ -1,0 +1,17 @@
+import { ConfigError } from '../config.ts';
+import { WrongUse } from './wrong-use.ts';
+
+/** Exit code of a wrong call or configuration; of everything else that goes wrong: 1. */
+export const WRONG_USE = 2;
+
+/** Runs a command; what it throws is said in one line on standard error, and by the exit code. */
+export async function runCommand(command: () => Promise<unknown>): Promise<void> {
+  try {
+    await command();
+  } catch (error) {
+    const wrong = error instanceof ConfigError || error instanceof WrongUse;
+    const message = wrong ? error.message : (await import('./failure.ts')).describe(error);
+    process.stderr.write(`muster: ${message}\n`);
+    process.exitCode = wrong ? WRONG_USE : 1;
+  }
+}

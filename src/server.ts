@@ -1,0 +1,49 @@
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { Config } from './config.ts';
+import { createApp } from './intake/app.ts';
+import { registerIntake } from './intake/http.ts';
+import { registerPing } from './intake/ping.ts';
+import type { Intake } from './intake/take.ts';
+import type { Count } from './intake/refusal.ts';
+import type { Tokens } from './intake/token.ts';
+import type { Metrics } from './metrics.ts';
+
+/** What answers requests, once the engine has started. */
+export interface Services {
+  readonly metrics: Metrics;
+  /** Why this process should get no events; null when it should. */
+  readonly unready: () => string | null;
+  /** Resolves when no work is left that is due, or after so many milliseconds. */
+  readonly settle: (withinMs: number) => Promise<void>;
+  /** Where events go; null where nothing may be posted. */
+  readonly intake: Intake | null;
+  /** Who may post; undefined: anybody. */
+  readonly tokens: Tokens | undefined;
+}
+
+/** An HTTP server without routes. */
+export function createServer(config: Config, logger: Logger, count: Count): FastifyInstance {
+  return createApp({
+    logger,
+    count,
+    bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
+    requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
+  });
+}
+
+/** The routes of `muster serve`: events at `/`, and what Kubernetes and Prometheus ask. */
+export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
+  const { metrics, unready, settle, intake, tokens } = services;
+  registerPing(app, { count, settle });
+  app.get('/health/liveness', () => 'alive');
+  app.get('/health/readiness', (_request, reply) => {
+    const why = unready();
+    return why === null ? 'ready' : reply.code(503).send(why);
+  });
+  app.get('/metrics', async (_request, reply) => {
+    reply.type(metrics.registry.contentType);
+    return metrics.registry.metrics();
+  });
+  if (intake !== null) registerIntake(app, intake, { count, tokens });
+}
