@@ -11,7 +11,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import type { Opening } from './opening.ts';
 import { placesToPull } from './places.ts';
 import { startProjections } from './projections.ts';
-import { mayPass, unavailable } from './state/database.ts';
+import { isUnmigrated, mayPass, unavailable } from './state/database.ts';
 import { stopRequested } from './stop.ts';
 import type { Telemetry } from './telemetry.ts';
 import { signalsOf } from './trace.ts';
@@ -109,8 +109,9 @@ async function loadTelemetry(
 }
 
 /**
- * Starts something, again and again while the database does not answer: a process that gave up
- * instead would be restarted at ever longer intervals. Null if it was told to stop meanwhile.
+ * Starts something, again and again while the database does not answer or somebody has yet to migrate
+ * it: a process that gave up instead would be restarted at ever longer intervals. Null if it was told to
+ * stop meanwhile.
  */
 async function patiently<T>(
   log: Logger,
@@ -121,8 +122,11 @@ async function patiently<T>(
     try {
       return await start();
     } catch (error) {
-      if (!mayPass(error)) throw error;
-      log.warn({ error: unavailable(error).message }, 'the database does not answer, trying again');
+      const why = isUnmigrated(error)
+        ? "the state database is not at this release: 'muster migrate' brings it there; trying again"
+        : 'the database does not answer, trying again';
+      if (!mayPass(error) && !isUnmigrated(error)) throw error;
+      log.warn({ error: unavailable(error).message }, why);
       if ((await Promise.race([sleep(1_000, null), stopped])) !== null) return null;
     }
   }

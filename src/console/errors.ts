@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { mayPass, messageOf, sqlState } from '../state/database.ts';
+import { isUnmigrated, mayPass, messageOf } from '../state/database.ts';
 import { BadField, type Failure } from './plugin.ts';
 
 /** Answers an error; what is not known to be the sender's fault is logged, and told without detail. */
@@ -35,7 +35,7 @@ function toFailure(error: FastifyError | BadField): { status: number; failure: F
       failure: { error: `${field} ${what}`, reason: 'bad-request', field },
     };
   }
-  if (/^(?:3F000|42P01|42703)$/.test(sqlState(error) ?? '')) {
+  if (isUnmigrated(error)) {
     const what = "bring the state database to this release first, by 'muster migrate'";
     return { status: 503, failure: { error: `${error.message}: ${what}`, reason: 'database' } };
   }

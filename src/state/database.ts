@@ -134,6 +134,11 @@ export function mayPass(error: unknown): boolean {
   );
 }
 
+/** Does the database lack what this release's schema has (a schema, table, column or function)? */
+export function isUnmigrated(error: unknown): boolean {
+  return /^(3F000|42P01|42703|42883)$/.test(sqlState(error) ?? '');
+}
+
 /** Lost to a neighbour (deadlock, serialization): the same statement, sent again, works. */
 export function isLostRace(error: unknown): boolean {
   const state = sqlState(error);

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
 import { freePort } from '../../src/dev/free-port.ts';
 import { mayPass } from '../../src/state/database.ts';
+import { migrate } from '../../src/state/migrate.ts';
 import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 import { test } from './test.ts';
@@ -29,6 +30,18 @@ test('a process that starts before its database waits for it', async ({ db, chao
   await until(() => pod.log.some((line) => String(line['msg']).endsWith('trying again')));
   const proxy = await startProxy(db.url, port);
   onTestFinished(() => proxy.close());
+  await pod.serving();
+});
+
+test('a process that starts before the migration waits for it, and says so', async ({
+  db,
+  chaos,
+}) => {
+  await db.query('drop schema muster cascade');
+  const pod = chaos.launch({ DATABASE_URL: db.url });
+  const waits = /^the state database is not at this release: 'muster migrate'/;
+  await until(() => pod.log.some((line) => waits.test(String(line['msg']))));
+  await migrate(db.url, []);
   await pod.serving();
 });
 

@@ -118,7 +118,7 @@ test('a wrong password is said, and not printed', async ({ db }) => {
 
 test('an empty database is said to need muster migrate', async ({ db }) => {
   await db.query('drop schema muster cascade');
-  for (const command of ['serve', 'sets', 'parked']) {
+  for (const command of ['sets', 'parked']) {
     const { code, stderr } = await muster({ DATABASE_URL: db.url }, [command]);
     expect(code).toBe(1);
     expect(stderr).toMatch(
