@@ -98,7 +98,6 @@ describe('an event', () => {
           status: 503,
           reason,
           error: 'not now',
-          reqId: 'req-1',
           source: '/apis/v1/namespaces/shop/kafkasources/orders-source#shop.public.orders',
           id: 'partition:2/offset:7',
           partition: '2',
