@@ -62,11 +62,7 @@ export function toMemberRows(
   const live = !(change.snapshot === 'initial' && specification.history === 'skip');
   const context = contextOf(change.origin.span);
   const trace = context === null ? null : toBytea(context);
-  const rows: MemberRow[] = [];
-  const remembered: MemberRow[] = [];
-  for (const part of specification.parts) {
-    if (part.table !== change.table) continue;
-    const row = decode(change.row, part.base64);
+  const say = (part: PartSpecification, row: Row): MemberRow => {
     const facts = {
       function: served.id,
       lane: served.laneOf.get(part.name)!,
@@ -76,16 +72,22 @@ export function toMemberRows(
       live,
       trace,
     };
-    if (change.op === 'd') {
-      rows.push({ ...facts, key: null, held: false, columns: null, holes: null });
-      continue;
-    }
-    const made = toRow(row, part, facts);
-    rows.push(made);
-    if (made.held || part.keepsMore) remembered.push(made);
+    return change.op === 'd'
+      ? { ...facts, key: null, held: false, columns: null, holes: null }
+      : toRow(row, part, facts);
+  };
+  const parts = specification.parts.filter((part) => part.table === change.table);
+  const rows: MemberRow[] = [];
+  for (const part of parts) {
+    const row = pick(change.row, part);
+    const forgets = change.op === 'c' && !part.keepsMore;
+    if (forgets && disagrees(row, part)) continue; // mostly it is another part's
+    const said = say(part, row);
+    if (!forgets || said.held) rows.push(said);
   }
-  if (change.op !== 'c') return rows;
-  return remembered.length > 0 || rows.length === 0 ? remembered : [closest(rows, change, served)];
+  if (rows.length > 0 || parts.length === 0) return rows;
+  const part = closest(parts, change.row);
+  return [say(part, pick(change.row, part))];
 }
 
 /**
@@ -100,15 +102,19 @@ export function toMemberRow(
 ): MemberRow {
   const key = textOf(row, part.key, 'key');
   const held = key !== null && refusal(row, part) === null;
-  return { ...facts, key, held, ...keep(row, part, sources) };
+  return {
+    ...facts,
+    key,
+    held,
+    columns: JSON.stringify(row), // leaves out what is UNAVAILABLE, a symbol
+    holes: holesOf(row, part, sources),
+  };
 }
 
-/** Of rows that are all refused, one for each part on the table, the one whose part agrees in most filters. */
-function closest(rows: readonly MemberRow[], change: RowChange, served: Served): MemberRow {
-  const met = served.specification.parts
-    .filter((part) => part.table === change.table)
-    .map((part) => metFilters(decode(change.row, part.base64), part));
-  return rows[met.indexOf(Math.max(...met))]!;
+/** Of parts that all refuse a row, the one that agrees in most filters. */
+function closest(parts: readonly PartSpecification[], row: Row): PartSpecification {
+  const met = parts.map((part) => metFilters(pick(row, part), part));
+  return parts[met.indexOf(Math.max(...met))]!;
 }
 
 type Versioned = Pick<MemberRow, 'version' | 'at'>;
@@ -133,6 +139,15 @@ export function refusal(
     if (!agrees(got, wanted)) return { column, wanted, got };
   }
   return null;
+}
+
+/** Does a filter of a part refuse a row, whatever the source did not send of it? */
+function disagrees(row: Row, part: PartSpecification): boolean {
+  for (const column in part.where) {
+    const got = (Object.hasOwn(row, column) ? row[column] : null) ?? null;
+    if (got !== UNAVAILABLE && !agrees(got, part.where[column]!)) return true;
+  }
+  return false;
 }
 
 /** How many filters of a part a row meets. */
@@ -184,21 +199,18 @@ function known(row: Row, column: string): unknown {
   return value;
 }
 
-function keep(
+function holesOf(
   row: Row,
   part: PartSpecification,
   sources: Readonly<Record<string, Versioned>>,
-): { columns: string; holes: string | null } {
-  const columns: Record<string, unknown> = {};
+): string | null {
   let holes: Record<string, unknown> | null = null;
   for (const column of part.columns) {
-    if (!Object.hasOwn(row, column)) continue;
-    const source = Object.hasOwn(sources, column) ? sources[column]! : null;
     if (row[column] === UNAVAILABLE) (holes ??= {})[column] = 0;
-    else columns[column] = row[column];
-    if (source !== null) (holes ??= {})[column] = hole(source, part, column);
+    if (Object.hasOwn(sources, column))
+      (holes ??= {})[column] = hole(sources[column]!, part, column);
   }
-  return { columns: JSON.stringify(columns), holes: holes && JSON.stringify(holes) };
+  return holes && JSON.stringify(holes);
 }
 
 function hole({ version, at }: Versioned, part: PartSpecification, column: string): unknown[] {
@@ -206,17 +218,20 @@ function hole({ version, at }: Versioned, part: PartSpecification, column: strin
   return [JSON.rawJSON(String(version)), at, ...(decides ? [true] : [])];
 }
 
-/** Replaces base64 by the text it stands for; a value that is no base64 of text is left as it is. */
-function decode(row: Row, columns: readonly string[]): Row {
-  if (columns.length === 0) return row;
-  const decoded: Record<string, unknown> = { ...row };
+/** The columns of a row that a part keeps, base64 replaced by the text it stands for. */
+function pick(row: Row, { columns, base64 }: PartSpecification): Row {
+  const picked: Record<string, unknown> = {};
   for (const column of columns) {
-    const value = decoded[column];
-    if (typeof value !== 'string') continue;
-    const bytes = Buffer.from(value, 'base64');
-    const text = bytes.toString();
-    if (bytes.toString('base64') === value && Buffer.from(text).equals(bytes))
-      decoded[column] = text;
+    if (!Object.hasOwn(row, column)) continue;
+    const value = row[column];
+    picked[column] = typeof value === 'string' && base64.includes(column) ? decode(value) : value;
   }
-  return decoded;
+  return picked;
+}
+
+/** A value that is no base64 of text is left as it is. */
+function decode(value: string): string {
+  const bytes = Buffer.from(value, 'base64');
+  const text = bytes.toString();
+  return bytes.toString('base64') === value && Buffer.from(text).equals(bytes) ? text : value;
 }
