@@ -158,8 +158,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a superseded definition still files',
     file: FILE_CHANGES,
-    find: 'where f.generation <> mine.generation',
-    replace: 'where false',
+    find: 'f.generation <> mine.generation as superseded',
+    replace: 'false as superseded',
     tests: ['test/state/register.test.ts'],
   },
   {

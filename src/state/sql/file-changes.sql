@@ -19,12 +19,13 @@
 with barrier as (
   delete from muster.barrier -- see there
 ),
+f as materialized (
+  select f.*, f.generation <> mine.generation as superseded
+  from unnest($1::int[], $2::int[]) as mine (id, generation)
+  join muster.function f on f.id = mine.id
+),
 current as materialized (
-  select not exists (
-    select from unnest($1::int[], $2::int[]) as mine (id, generation)
-    join muster.function f on f.id = mine.id
-    where f.generation <> mine.generation
-  ) as is_current
+  select not exists (select from f where superseded) as is_current
 ),
 m as (
   insert into muster.member as m (function, lane, id, version, at, key, held, live, columns, holes, since, trace)
@@ -34,11 +35,13 @@ m as (
          case when c.cut then null else c.key end, c.held and not c.cut, c.live,
          case when c.cut then null else c.columns end, case when c.cut then null else c.holes end, now(), c.trace
   from (
-    select c.*, p.floor_version, p.floor_at, muster.newer(p.floor_version, p.floor_at, c.version, c.at) and p.floor_version > 0 as cut
+    select c.*, p.floor_version, p.floor_at,
+           p.floor_version > 0 and muster.newer(p.floor_version, p.floor_at, c.version, c.at) as cut
     from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
                 $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[], $17::bytea[])
            as c (function, lane, id, version, at, key, held, live, columns, holes, trace)
     join muster.part p on p.function = c.function and p.lane = c.lane
+    offset 0 -- else it is worked out anew for every column it decides
   ) c
   where (select is_current from current)
   order by c.function, c.lane, c.id collate "C"
@@ -95,7 +98,7 @@ j as (
          -- a bound over all pods is kept by claim-runs.sql alone
          f.concurrency is null and not f.paused and s.live > 0
            and c.complete as leasable
-  from s join muster.function f on f.id = s.function,
+  from s join f on f.id = s.function,
        lateral (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0) as c (complete)
 ),
 r as (
@@ -141,6 +144,6 @@ in_time as (
 select (select is_current from current) as is_current,
        (select count(*)::int from m) as filed,
        (select count(*)::int from j where complete and not was_complete) as completed,
-       (select coalesce(jsonb_agg(jsonb_build_array(function, key, revision, token, attempt)), '[]')
+       (select coalesce(json_agg(json_build_array(function, key, revision, token, attempt)), '[]')
         from r where leased) as leases,
-       (select jsonb_agg(jsonb_build_array(function, lane, id)) from m where undecided) as undecided;
+       (select json_agg(json_build_array(function, lane, id)) from m where undecided) as undecided;
