@@ -6,7 +6,7 @@ import { inWords, scalarsOf } from '../log.ts';
 import { isBadValue, type Database } from '../state/database.ts';
 import { HandlerTx } from '../state/handler-tx.ts';
 import type { Served } from '../state/member.ts';
-import type { OutboxEvent, Runs, StoredMember } from '../state/runs.ts';
+import { finishing, type OutboxEvent, type Runs, type StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
 import { attempt, runIdOf } from './attempt.ts';
 import type { Completer } from './completer.ts';
@@ -118,7 +118,7 @@ async function conclude(
   const finished = { lease, events, trace };
   if (tx.isOpen) {
     try {
-      return await tx.commit((client) => runs.finishIn(client, finished));
+      return await tx.commit(finishing(finished));
     } catch (error) {
       // The answer to COMMIT may be what was lost.
       if (await insist(() => runs.isDone(lease), log)) return true;

@@ -128,30 +128,6 @@ export class Runs {
     return new Set(result.rows.map((row) => runs[row.n - 1]!));
   }
 
-  /**
-   * The same for one run, as the last statements of its handler's transaction, sent at once. Rejects
-   * with SQLSTATE {@link FENCED} if this pod no longer held it.
-   */
-  async finishIn(client: pg.ClientBase, run: FinishedRun): Promise<void> {
-    const { lease, events } = run;
-    const { function: fn, key, token } = lease;
-    const sent: Promise<unknown>[] = [];
-    if (events.length > 0) {
-      const columns = [
-        events.map((event) => event.eventId),
-        events.map((event) => event.type),
-        events.map((event) => event.subject),
-        events.map((event) => event.data),
-      ];
-      sent.push(client.query({ ...SEND_EVENTS, values: [fn, key, ...columns, byteaOf(run)] }));
-    }
-    sent.push(client.query({ ...FINISH_RUN, values: [fn, key, token] }));
-    // The first that failed says why; what came behind it only says that the transaction is aborted.
-    for (const each of await Promise.allSettled(sent)) {
-      if (each.status === 'rejected') throw each.reason;
-    }
-  }
-
   /** Lets a run rest for so many milliseconds, or for good; false if this pod no longer held it. */
   async fail(
     lease: Lease,
@@ -225,6 +201,25 @@ export class Runs {
     );
     return result.rowCount ?? 0;
   }
+}
+
+/**
+ * What marks one run done, as the last statements of its handler's transaction. The very last is
+ * refused with SQLSTATE {@link FENCED} if this pod no longer holds it.
+ */
+export function finishing(run: FinishedRun): pg.QueryConfig[] {
+  const { lease, events } = run;
+  const { function: fn, key, token } = lease;
+  const finish = { ...FINISH_RUN, values: [fn, key, token] };
+  if (events.length === 0) return [finish];
+  const columns = [
+    events.map((event) => event.eventId),
+    events.map((event) => event.type),
+    events.map((event) => event.subject),
+    events.map((event) => event.data),
+  ];
+  const send = { ...SEND_EVENTS, values: [fn, key, ...columns, byteaOf(run)] };
+  return [send, finish];
 }
 
 function byteaOf({ trace }: FinishedRun): string | null {
