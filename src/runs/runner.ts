@@ -191,11 +191,8 @@ export class Runner implements Slots {
     for (const lease of fresh)
       this.#running.set(nameOf(lease), { lease, abort: new AbortController() });
     const { runs, log } = this.#options;
-    const members = await insist(() => runs.loadMembers(fresh), log);
-    const bySet = Map.groupBy(members, (member) => `${member.function}/${member.key}`);
-    for (const lease of fresh) {
-      void this.#run(lease, bySet.get(`${lease.function}/${lease.key}`) ?? []);
-    }
+    const sets = await insist(() => runs.loadMembers(fresh), log);
+    fresh.forEach((lease, i) => void this.#run(lease, sets[i]!));
   }
 
   async #run(lease: Lease, members: readonly StoredMember[]): Promise<void> {

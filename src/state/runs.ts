@@ -26,8 +26,6 @@ export interface FinishedRun {
 
 /** A row of a set, as the handler gets it. */
 export interface StoredMember {
-  readonly function: number;
-  readonly key: string;
   readonly lane: number;
   readonly id: string;
   readonly version: string;
@@ -94,18 +92,24 @@ export class Runs {
     });
   }
 
-  async loadMembers(leases: readonly Lease[]): Promise<StoredMember[]> {
-    const { rows } = await this.#database.control.query<
-      Omit<StoredMember, 'columns' | 'trace'> & { columns: string; trace: string | null }
-    >({
+  /** The rows of each of these sets. */
+  async loadMembers(leases: readonly Lease[]): Promise<StoredMember[][]> {
+    const { rows } = await this.#database.control.query<MemberOfLease>({
       ...LOAD_MEMBERS,
       values: [leases.map((each) => each.function), leases.map((each) => each.key)],
     });
-    return rows.map((row) => ({
-      ...row,
-      columns: parseExact(row.columns, BigInt) as Record<string, unknown>,
-      trace: row.trace === null ? null : fromHex(row.trace),
-    }));
+    const sets = leases.map((): StoredMember[] => []);
+    for (const { n, lane, id, version, columns, since, trace } of rows) {
+      sets[n - 1]!.push({
+        lane,
+        id,
+        version,
+        columns: parseExact(columns, BigInt) as Record<string, unknown>,
+        since,
+        trace: trace === null ? null : fromHex(trace),
+      });
+    }
+    return sets;
   }
 
   /** Marks runs done and puts their events into the outbox; gives back which of them this pod still held. */
@@ -224,6 +228,16 @@ export function finishing(run: FinishedRun): pg.QueryConfig[] {
 
 function byteaOf({ trace }: FinishedRun): string | null {
   return trace ? toBytea(trace) : null;
+}
+
+interface MemberOfLease {
+  n: number;
+  lane: number;
+  id: string;
+  version: string;
+  columns: string;
+  since: Date;
+  trace: string | null;
 }
 
 interface LeaseRow {
