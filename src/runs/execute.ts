@@ -51,6 +51,8 @@ export interface ExecuteOptions extends Handling {
   /** Aborts with {@link LeaseLost} or {@link ShutDown}. */
   readonly abort: AbortController;
   readonly log: Log;
+  /** The handler is through and holds no connection: the next one may begin. */
+  readonly leaveSlot: () => void;
   /** Where the attempt stands in a trace; null where that is not sampled. */
   readonly trace: SpanContext | null;
 }
@@ -110,7 +112,7 @@ async function giveUp(
 
 /** Commits the handler's writes, events and the done-mark together; false if the run is no longer held. */
 async function conclude(
-  { runs, completer, lease, trace }: ExecuteOptions,
+  { runs, completer, lease, trace, leaveSlot }: ExecuteOptions,
   events: readonly OutboxEvent[],
   tx: HandlerTx,
   log: Log,
@@ -126,6 +128,7 @@ async function conclude(
     }
   }
   await tx.abandon(); // what the handler left running may not begin it now
+  leaveSlot();
   let doubtful = false;
   return insist(async () => {
     try {

@@ -49,6 +49,13 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
     tests: ['test/runs/handler-tx.test.ts'],
   },
   {
+    name: 'runs wait behind a handler that has become slow',
+    file: RUNNER,
+    find: 'await this.#giveBack(this.#line.takeLate());',
+    replace: '',
+    tests: ['test/runs/leases.test.ts'],
+  },
+  {
     name: 'leases are not renewed',
     file: 'src/state/sql/renew-lease.sql',
     find: 'set lease_until = now() + make_interval(secs => $2::float8)',
