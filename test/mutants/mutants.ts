@@ -16,15 +16,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no fence: a done-mark asks for no token',
     file: 'src/state/sql/finish-runs.sql',
-    find: "where r.token = mine.token and r.state::text = 'running'",
-    replace: 'where true',
+    find: "    and r.token = mine.token and r.state::text = 'running'\n",
+    replace: '',
     tests: ['test/runs/fence.test.ts'],
   },
   {
     name: 'no fence: any token of a running run will do',
     file: 'src/state/sql/finish-runs.sql',
-    find: "where r.token = mine.token and r.state::text = 'running'",
-    replace: "where r.state::text = 'running'",
+    find: "and r.token = mine.token and r.state::text = 'running'",
+    replace: "and r.state::text = 'running'",
     tests: ['test/runs/fence.test.ts'],
   },
   {
