@@ -15,6 +15,8 @@ import type { OutboxEvent, StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
 import { toTraceparent } from '../trace.ts';
 
+const LSN_MASK = (1n << LSN_BITS) - 1n;
+
 /** The attempt took longer than the function allows. */
 export class TimedOut extends Error {
   override readonly name = 'TimedOut';
@@ -89,8 +91,10 @@ export function toSet(served: Served, lease: Lease, members: readonly StoredMemb
   const { specification, laneOf } = served;
   const key: Record<string, string> = {};
   const parts: Record<string, Member[]> = {};
+  let composite: string[] | undefined;
   for (const part of specification.parts) {
-    const values = part.key.length === 1 ? [lease.key] : (JSON.parse(lease.key) as string[]);
+    const values =
+      part.key.length === 1 ? [lease.key] : (composite ??= JSON.parse(lease.key) as string[]);
     part.key.forEach((column, i) => (key[column] = values[i]!));
     const lane = laneOf.get(part.name);
     parts[part.name] = members.filter((member) => member.lane === lane).map(toMember);
@@ -99,13 +103,12 @@ export function toSet(served: Served, lease: Lease, members: readonly StoredMemb
 }
 
 function toMember({ id, columns, version, since }: StoredMember): Member {
-  const bits = BigInt(version);
-  return {
-    id,
-    row: columns,
-    lsn: bits === 0n ? null : String(bits & ((1n << LSN_BITS) - 1n)),
-    since,
-  };
+  return { id, row: columns, lsn: version === '0' ? null : lsnOf(version), since };
+}
+
+function lsnOf(version: string): string {
+  // most have the first epoch, so that nothing is to be cut off
+  return version.length < 17 ? version : String(BigInt(version) & LSN_MASK);
 }
 
 function toOutbox(fn: string, lease: Lease, events: readonly OutgoingEvent[]): OutboxEvent[] {

@@ -6,7 +6,7 @@ import { inWords, scalarsOf } from '../log.ts';
 import { isBadValue, type Database } from '../state/database.ts';
 import { HandlerTx } from '../state/handler-tx.ts';
 import type { Served } from '../state/member.ts';
-import type { OutboxEvent, Runs, StoredMember } from '../state/runs.ts';
+import { finishing, type OutboxEvent, type Runs, type StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
 import { attempt, runIdOf } from './attempt.ts';
 import type { Completer } from './completer.ts';
@@ -51,6 +51,8 @@ export interface ExecuteOptions extends Handling {
   /** Aborts with {@link LeaseLost} or {@link ShutDown}. */
   readonly abort: AbortController;
   readonly log: Log;
+  /** The handler is through and holds no connection: the next one may begin. */
+  readonly leaveSlot: () => void;
   /** Where the attempt stands in a trace; null where that is not sampled. */
   readonly trace: SpanContext | null;
 }
@@ -110,7 +112,7 @@ async function giveUp(
 
 /** Commits the handler's writes, events and the done-mark together; false if the run is no longer held. */
 async function conclude(
-  { runs, completer, lease, trace }: ExecuteOptions,
+  { runs, completer, lease, trace, leaveSlot }: ExecuteOptions,
   events: readonly OutboxEvent[],
   tx: HandlerTx,
   log: Log,
@@ -118,7 +120,7 @@ async function conclude(
   const finished = { lease, events, trace };
   if (tx.isOpen) {
     try {
-      return await tx.commit((client) => runs.finishIn(client, finished));
+      return await tx.commit(finishing(finished));
     } catch (error) {
       // The answer to COMMIT may be what was lost.
       if (await insist(() => runs.isDone(lease), log)) return true;
@@ -126,6 +128,7 @@ async function conclude(
     }
   }
   await tx.abandon(); // what the handler left running may not begin it now
+  leaveSlot();
   let doubtful = false;
   return insist(async () => {
     try {

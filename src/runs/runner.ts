@@ -6,12 +6,13 @@ import type { FunctionDefinition, Log } from '../function.ts';
 import type { Slots } from '../state/batcher.ts';
 import type { Database } from '../state/database.ts';
 import type { Served } from '../state/member.ts';
-import type { Runs, StoredMember } from '../state/runs.ts';
+import type { Runs } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
 import { contextOf, endFailed, runSpan, within } from '../spans.ts';
 import { timeoutMs } from './attempt.ts';
 import { Completer } from './completer.ts';
 import { execute, insist, LeaseLost, ShutDown, type Handling, type Verdict } from './execute.ts';
+import { Line, type Loaded } from './line.ts';
 import { toBackoff } from './retry.ts';
 
 export interface RunnerOptions {
@@ -35,6 +36,9 @@ interface Running {
   readonly abort: AbortController;
 }
 
+/** Larger claims only make the first run wait for the rows of the last. */
+const MAX_CLAIM = 256;
+
 /**
  * Runs handlers of complete sets in a fixed number of slots, under leases: runs born leased by this
  * process' own batches, and due ones claimed from Postgres.
@@ -42,19 +46,23 @@ interface Running {
 export class Runner implements Slots {
   readonly #options: RunnerOptions;
   readonly #completer: Completer;
-  readonly #handling: ReadonlyMap<number, Handling>;
+  readonly #functions: ReadonlyMap<number, Handling>;
+  readonly #line: Line;
+  /** Leased by this process, and not yet over: they are loaded, wait, are handled or marked. */
   readonly #running = new Map<string, Running>();
   #unknown = new Set<string>();
   #reserved = 0;
   #draining = false;
   #backlog = false;
+  #offered = false;
   #renewedAt = 0;
   #pod = randomUUID() as string;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#completer = new Completer(options.runs);
-    this.#handling = new Map(
+    this.#line = new Line(options.slots, (run) => void this.#run(run));
+    this.#functions = new Map(
       options.functions.map(({ definition, served }) => [
         served.id,
         {
@@ -72,14 +80,15 @@ export class Runner implements Slots {
     return this.#pod;
   }
 
+  /** Handlers at work. */
   get running(): number {
-    return this.#running.size;
+    return this.#line.busy;
   }
 
-  get #free(): number {
-    return this.#draining
-      ? 0
-      : Math.max(0, this.#options.slots - this.#running.size - this.#reserved);
+  /** What may still be leased: as many as there are slots, and so many more. */
+  #free(ahead = 0): number {
+    if (this.#draining) return 0;
+    return Math.max(0, this.#options.slots + ahead - this.#running.size - this.#reserved);
   }
 
   async enrol(): Promise<void> {
@@ -88,29 +97,31 @@ export class Runner implements Slots {
   }
 
   reserve(): number {
-    const free = this.#free;
-    this.#reserved += free;
-    return free;
+    return this.#reserve(this.#free());
   }
 
   start(leases: readonly Lease[], reserved: number): void {
     this.#reserved -= reserved;
     if (leases.length > 0) void this.#begin(leases);
     // runs of a function with a bound are never born leased: they are claimed as soon as a slot is back
-    if (this.#backlog && this.#free > 0) this.#options.onFree();
+    if (this.#backlog && this.#free() > 0) this.#options.onFree();
   }
 
   /** Says that runs were born which found no free slot here. */
   expectBacklog(): void {
     this.#backlog = true;
-    if (this.#free > 0) this.#options.onFree();
+    if (this.#free() > 0) this.#options.onFree();
   }
 
   /** Claims due runs for free slots. */
   async claim(): Promise<void> {
     this.#backlog = false;
-    for (const { served } of this.#handling.values()) {
-      const reserved = this.reserve();
+    let more = false;
+    for (const { served } of this.#functions.values()) {
+      const { concurrency } = served.specification;
+      // leased ahead, runs of a function with a bound would keep those of other pods from running
+      const ahead = concurrency === null ? this.#line.ahead : 0;
+      const reserved = this.#reserve(Math.min(MAX_CLAIM, this.#free(ahead)));
       let leases: Lease[] = [];
       try {
         if (reserved > 0) leases = await this.#claimOf(served, reserved);
@@ -118,10 +129,12 @@ export class Runner implements Slots {
         if (leases.length > 0) failpoint('after-claim');
         this.start(leases, reserved);
       }
-      // at its bound a function may have more that is due as soon as one run ends
-      const bounded = served.specification.concurrency !== null && leases.length > 0;
-      this.#backlog ||= leases.length === reserved || bounded;
+      // at its bound a function may have more that is due as soon as one run ends, and not before
+      const bounded = concurrency !== null && leases.length > 0;
+      more ||= leases.length === reserved && !bounded;
+      this.#backlog ||= more || bounded;
     }
+    if (more) this.#offer();
   }
 
   /**
@@ -154,12 +167,14 @@ export class Runner implements Slots {
     const orphans = unknown.filter((lease) => this.#unknown.has(nameOf(lease)));
     this.#unknown = new Set(unknown.map(nameOf));
     if (orphans.length > 0) void this.#begin(orphans);
+    await this.#giveBack(this.#line.takeLate());
     await this.#options.runs.bury();
   }
 
   /** Takes no more runs, lets those under way end within the grace, gives the rest back. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
+    void this.#giveBack(this.#line.takeAll());
     const until = performance.now() + graceMs;
     while (this.#running.size > 0 && performance.now() < until) await sleep(10);
     for (const { abort } of this.#running.values()) abort.abort(new ShutDown('the process stops'));
@@ -186,23 +201,53 @@ export class Runner implements Slots {
       : runs.claimBounded(served.id, this.#pod, limit, bound);
   }
 
+  #reserve(slots: number): number {
+    this.#reserved += slots;
+    return slots;
+  }
+
   async #begin(leases: readonly Lease[]): Promise<void> {
     const fresh = leases.filter((lease) => !this.#running.has(nameOf(lease)));
     for (const lease of fresh)
       this.#running.set(nameOf(lease), { lease, abort: new AbortController() });
     const { runs, log } = this.#options;
-    const members = await insist(() => runs.loadMembers(fresh), log);
-    const bySet = Map.groupBy(members, (member) => `${member.function}/${member.key}`);
-    for (const lease of fresh) {
-      void this.#run(lease, bySet.get(`${lease.function}/${lease.key}`) ?? []);
-    }
+    const sets = await insist(() => runs.loadMembers(fresh), log);
+    const loaded = fresh.map((lease, i) => ({ lease, members: sets[i]! }));
+    if (this.#draining) await this.#giveBack(loaded);
+    else this.#line.add(loaded);
   }
 
-  async #run(lease: Lease, members: readonly StoredMember[]): Promise<void> {
-    const handling = this.#handling.get(lease.function)!;
+  /** Runs that were not begun; if the database does not hear of it, the renewals find them. */
+  async #giveBack(loaded: readonly Loaded[]): Promise<void> {
+    if (loaded.length === 0) return;
+    const leases = loaded.map((each) => each.lease);
+    await this.#options.runs.release(leases).catch(() => {});
+    for (const lease of leases) this.#running.delete(nameOf(lease));
+  }
+
+  /** Not for each run that ends: a claim for one costs as much as one for many. The next poll takes the rest. */
+  #offer(): void {
+    const { ahead } = this.#line;
+    const worth = Math.min(MAX_CLAIM, (this.#options.slots + ahead) / 4);
+    if (this.#offered || !this.#backlog || this.#free(ahead) < worth) return;
+    this.#offered = true;
+    // One turn of the event loop lets handlers that end together share a claim.
+    setImmediate(() => {
+      this.#offered = false;
+      this.#options.onFree();
+    });
+  }
+
+  async #run({ lease, members }: Loaded): Promise<void> {
+    const handling = this.#functions.get(lease.function)!;
     const { abort } = this.#running.get(nameOf(lease))!;
-    if (this.#draining) abort.abort(new ShutDown('the process stops'));
     const startedAt = performance.now();
+    let inSlot = true;
+    const leaveSlot = () => {
+      if (!inSlot) return;
+      inSlot = false;
+      this.#line.leave(performance.now() - startedAt);
+    };
     const span = runSpan(handling.definition.name, lease, members);
     const { verdict, events, failure } = await within(span, () =>
       execute({
@@ -212,6 +257,7 @@ export class Runner implements Slots {
         lease,
         members,
         abort,
+        leaveSlot,
         trace: contextOf(span),
       }),
     );
@@ -221,8 +267,8 @@ export class Runner implements Slots {
     const seconds = (performance.now() - startedAt) / 1000;
     this.#options.onVerdict(handling.definition.name, verdict, seconds, events);
     this.#running.delete(nameOf(lease));
-    // Not for each slot: a claim for one run costs as much as one for many. The next poll takes the rest.
-    if (this.#backlog && this.#free * 4 >= this.#options.slots) this.#options.onFree();
+    leaveSlot();
+    this.#offer();
   }
 }
 

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import type { Tx } from '../function.ts';
 import { sqlState, type Database } from './database.ts';
+import { beginWith, commitWith } from './framed-query.ts';
 import { FENCED } from './runs.ts';
 
 /** Savepoints are fine; an end of its own would part the author's writes from what commits with them. */
@@ -13,13 +14,22 @@ export function keepOpen(text: string): void {
   throw new Error(`'${text.trim()}' is not for the handler: the transaction ends with its run`);
 }
 
+type Query = pg.QueryConfig & { readonly values: unknown[] };
+
+interface Opened {
+  readonly client: pg.PoolClient;
+  /** To the query it was opened with. */
+  readonly answer: Promise<pg.QueryResult>;
+}
+
 /**
  * The transaction a handler writes in: begun by its first query, ended by `commit` or `abandon` and
  * by nothing else. A query after that is refused, so a handler that outlives its time can do nothing.
  */
 export class HandlerTx implements Tx {
   readonly #pool: pg.Pool;
-  #client: Promise<pg.PoolClient> | null = null;
+  #connected: Promise<pg.PoolClient> | null = null;
+  #opened: Promise<Opened> | null = null;
   #ended = false;
   #abandoned = false;
 
@@ -28,7 +38,7 @@ export class HandlerTx implements Tx {
   }
 
   get isOpen(): boolean {
-    return this.#client !== null;
+    return this.#opened !== null;
   }
 
   query<R extends object>(text: string, values: readonly unknown[] = []) {
@@ -45,33 +55,40 @@ export class HandlerTx implements Tx {
   }
 
   async #send<R extends object>(text: string, values: readonly unknown[]) {
-    this.#client ??= this.#begin();
-    const client = await this.#client;
-    // The handler may have been abandoned while it waited for the connection. If it has only ended, this
-    // is sent before its last statements, which wait for the connection behind it.
-    if (this.#abandoned) throw new Error('the transaction of this run has ended');
-    const { rows, rowCount } = await client.query(text, [...values]);
+    const query = { text, values: [...values] };
+    const { rows, rowCount } = await (this.#opened === null ? this.#begin(query) : this.#go(query));
     return { rows: rows as R[], rowCount };
   }
 
+  async #begin(query: Query): Promise<pg.QueryResult> {
+    this.#opened = this.#open(query);
+    return (await this.#opened).answer;
+  }
+
+  async #go(query: Query): Promise<pg.QueryResult> {
+    const { client } = await this.#opened!;
+    // If it has only ended, this is sent before its last statements, which wait for the connection behind it.
+    this.#refuseAbandoned();
+    return client.query(query.text, query.values);
+  }
+
   /**
-   * Lets `last` send the last statements and sends COMMIT right behind them, in one round trip: where
-   * they fail, COMMIT has nothing left but to roll back. False where they say that the run is no
-   * longer held; an error of COMMIT itself leaves open whether it happened.
+   * Sends the last statements and COMMIT right behind them, in one round trip: where they fail, there is
+   * no COMMIT. False where they say that the run is no longer held; another error leaves open whether
+   * it was committed.
    */
-  async commit(last: (client: pg.ClientBase) => Promise<void>): Promise<boolean> {
+  async commit(statements: readonly pg.QueryConfig[]): Promise<boolean> {
     const client = await this.#end();
-    let broken: Error | undefined;
-    try {
-      const [sent, committed] = await Promise.allSettled([last(client), client.query('commit')]);
-      if (committed.status === 'rejected') broken = committed.reason as Error;
-      if (sent.status === 'fulfilled' && broken === undefined) return true;
-      if (sent.status === 'fulfilled') throw broken;
-      if (sqlState(sent.reason) === FENCED) return false;
-      throw sent.reason;
-    } finally {
-      client.release(broken);
-    }
+    const last = statements.length - 1;
+    const sent = statements.map((each, i) =>
+      i === last ? commitWith(client, each) : client.query(each),
+    );
+    // The first that failed says why; what came behind it only says that the transaction is aborted.
+    const failed = (await Promise.allSettled(sent)).find((each) => each.status === 'rejected');
+    client.release(failed !== undefined); // ended with its connection
+    if (failed === undefined) return true;
+    if (sqlState(failed.reason) === FENCED) return false;
+    throw failed.reason;
   }
 
   /** Rolls back by closing the connection: also a query that still runs must not hold the run up. */
@@ -79,27 +96,42 @@ export class HandlerTx implements Tx {
     if (this.#ended) return;
     this.#ended = true;
     this.#abandoned = true;
-    const client = await this.#client?.catch(() => null);
-    if (client == null) return;
-    client.connection.stream.destroy(); // a client that pipelines would wait for its queries
-    client.release(true);
+    const client = await this.#connected?.catch(() => null);
+    client?.connection.stream.destroy(); // a client that pipelines would wait for its queries
+    const opened = await this.#opened?.catch(() => null);
+    opened?.client.release(true);
   }
 
-  async #begin(): Promise<pg.PoolClient> {
-    const client = await this.#pool.connect();
+  /** Gives the connection back where the transaction can't be opened. */
+  async #open(first: Query): Promise<Opened> {
+    this.#connected = this.#pool.connect();
+    const client = await this.#connected;
     try {
+      this.#refuseAbandoned();
+      if (first.values.length > 0) {
+        const { begun, answer } = beginWith(client, first);
+        await begun;
+        return { client, answer };
+      }
+      // may be several statements, which are for the simple protocol
       await client.query('begin');
-      return client;
+      this.#refuseAbandoned();
+      return { client, answer: client.query(first.text) };
     } catch (error) {
       client.release(true);
       throw error;
     }
   }
 
+  /** The handler may have been abandoned while it waited for the connection. */
+  #refuseAbandoned(): void {
+    if (this.#abandoned) throw new Error('the transaction of this run has ended');
+  }
+
   async #end(): Promise<pg.PoolClient> {
-    if (this.#ended || this.#client === null)
+    if (this.#ended || this.#opened === null)
       throw new Error('the transaction of this run is not open');
     this.#ended = true;
-    return this.#client;
+    return (await this.#opened).client;
   }
 }

@@ -26,8 +26,6 @@ export interface FinishedRun {
 
 /** A row of a set, as the handler gets it. */
 export interface StoredMember {
-  readonly function: number;
-  readonly key: string;
   readonly lane: number;
   readonly id: string;
   readonly version: string;
@@ -94,18 +92,24 @@ export class Runs {
     });
   }
 
-  async loadMembers(leases: readonly Lease[]): Promise<StoredMember[]> {
-    const { rows } = await this.#database.control.query<
-      Omit<StoredMember, 'columns' | 'trace'> & { columns: string; trace: string | null }
-    >({
+  /** The rows of each of these sets. */
+  async loadMembers(leases: readonly Lease[]): Promise<StoredMember[][]> {
+    const { rows } = await this.#database.control.query<MemberOfLease>({
       ...LOAD_MEMBERS,
       values: [leases.map((each) => each.function), leases.map((each) => each.key)],
     });
-    return rows.map((row) => ({
-      ...row,
-      columns: parseExact(row.columns, BigInt) as Record<string, unknown>,
-      trace: row.trace === null ? null : fromHex(row.trace),
-    }));
+    const sets = leases.map((): StoredMember[] => []);
+    for (const { n, lane, id, version, columns, since, trace } of rows) {
+      sets[n - 1]!.push({
+        lane,
+        id,
+        version,
+        columns: parseExact(columns, BigInt) as Record<string, unknown>,
+        since,
+        trace: trace === null ? null : fromHex(trace),
+      });
+    }
+    return sets;
   }
 
   /** Marks runs done and puts their events into the outbox; gives back which of them this pod still held. */
@@ -126,30 +130,6 @@ export class Runs {
       ],
     });
     return new Set(result.rows.map((row) => runs[row.n - 1]!));
-  }
-
-  /**
-   * The same for one run, as the last statements of its handler's transaction, sent at once. Rejects
-   * with SQLSTATE {@link FENCED} if this pod no longer held it.
-   */
-  async finishIn(client: pg.ClientBase, run: FinishedRun): Promise<void> {
-    const { lease, events } = run;
-    const { function: fn, key, token } = lease;
-    const sent: Promise<unknown>[] = [];
-    if (events.length > 0) {
-      const columns = [
-        events.map((event) => event.eventId),
-        events.map((event) => event.type),
-        events.map((event) => event.subject),
-        events.map((event) => event.data),
-      ];
-      sent.push(client.query({ ...SEND_EVENTS, values: [fn, key, ...columns, byteaOf(run)] }));
-    }
-    sent.push(client.query({ ...FINISH_RUN, values: [fn, key, token] }));
-    // The first that failed says why; what came behind it only says that the transaction is aborted.
-    for (const each of await Promise.allSettled(sent)) {
-      if (each.status === 'rejected') throw each.reason;
-    }
   }
 
   /** Lets a run rest for so many milliseconds, or for good; false if this pod no longer held it. */
@@ -227,8 +207,37 @@ export class Runs {
   }
 }
 
+/**
+ * What marks one run done, as the last statements of its handler's transaction. The very last is
+ * refused with SQLSTATE {@link FENCED} if this pod no longer holds it.
+ */
+export function finishing(run: FinishedRun): pg.QueryConfig[] {
+  const { lease, events } = run;
+  const { function: fn, key, token } = lease;
+  const finish = { ...FINISH_RUN, values: [fn, key, token] };
+  if (events.length === 0) return [finish];
+  const columns = [
+    events.map((event) => event.eventId),
+    events.map((event) => event.type),
+    events.map((event) => event.subject),
+    events.map((event) => event.data),
+  ];
+  const send = { ...SEND_EVENTS, values: [fn, key, ...columns, byteaOf(run)] };
+  return [send, finish];
+}
+
 function byteaOf({ trace }: FinishedRun): string | null {
   return trace ? toBytea(trace) : null;
+}
+
+interface MemberOfLease {
+  n: number;
+  lane: number;
+  id: string;
+  version: string;
+  columns: string;
+  since: Date;
+  trace: string | null;
 }
 
 interface LeaseRow {

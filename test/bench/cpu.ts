@@ -11,12 +11,16 @@ export function cpuOf(pid: number): number {
 
 /** CPU time of PostgreSQL in microseconds: its processes, and what those that ended have left to the first. */
 export function cpuOfPostgres(pid: number): number {
-  let sum = statOf(pid)?.withEnded ?? 0;
-  for (const name of procs()) {
-    const stat = statOf(Number(name));
-    if (stat?.parent === pid) sum += stat.own;
+  const first = () => statOf(pid)?.withEnded ?? 0;
+  for (;;) {
+    const before = first();
+    let sum = before;
+    for (const name of procs()) {
+      const stat = statOf(Number(name));
+      if (stat?.parent === pid) sum += stat.own;
+    }
+    if (first() === before) return sum; // else one may have ended meanwhile, and be in neither
   }
-  return sum;
 }
 
 function procs(): string[] {

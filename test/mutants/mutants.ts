@@ -16,21 +16,21 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no fence: a done-mark asks for no token',
     file: 'src/state/sql/finish-runs.sql',
-    find: "where r.token = mine.token and r.state::text = 'running'",
-    replace: 'where true',
+    find: "    and r.token = mine.token and r.state::text = 'running'\n",
+    replace: '',
     tests: ['test/runs/fence.test.ts'],
   },
   {
     name: 'no fence: any token of a running run will do',
     file: 'src/state/sql/finish-runs.sql',
-    find: "where r.token = mine.token and r.state::text = 'running'",
-    replace: "where r.state::text = 'running'",
+    find: "and r.token = mine.token and r.state::text = 'running'",
+    replace: "and r.state::text = 'running'",
     tests: ['test/runs/fence.test.ts'],
   },
   {
     name: 'no fence: a handler with writes of its own commits without the run',
     file: 'src/state/sql/finish-run.sql',
-    find: 'muster.fence(exists (select from done))',
+    find: 'muster.fence(false) where not exists (select from done)',
     replace: 'muster.fence(true)',
     tests: ['test/runs/fence.test.ts'],
   },
@@ -122,8 +122,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the handler's writes commit without the done-mark",
     file: 'src/state/handler-tx.ts',
-    find: "Promise.allSettled([last(client), client.query('commit')])",
-    replace: "Promise.allSettled([Promise.resolve(), client.query('commit')])",
+    find: 'i === last ? commitWith(client, each) : client.query(each),',
+    replace: "i === last ? commitWith(client, { text: 'select' }) : client.query('select'),",
     tests: ['test/runs/fence.test.ts'],
   },
   {

@@ -8,8 +8,8 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'the done-mark is written beside the transaction of the handler',
     file: EXECUTE,
-    find: 'tx.commit((client) => runs.finishIn(client, finished))',
-    replace: 'tx.commit(async () => void (await runs.finish([finished])))',
+    find: 'tx.commit(finishing(finished))',
+    replace: "runs.finish([finished]).then(() => tx.commit([{ text: 'select' }]))",
     tests: ['test/chaos/lost-answer.test.ts'],
   },
   {
@@ -40,6 +40,20 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
     find: '      client.release(true);\n      throw error;',
     replace: '      throw error;',
     tests: ['test/chaos/lost-answer.test.ts'],
+  },
+  {
+    name: 'a BEGIN that fails does not stop the query behind it',
+    file: 'src/state/framed-query.ts',
+    find: "if (begins) send(connection, 'begin');",
+    replace: "if (begins) connection.query('begin');",
+    tests: ['test/runs/handler-tx.test.ts'],
+  },
+  {
+    name: 'runs wait behind a handler that has become slow',
+    file: RUNNER,
+    find: 'await this.#giveBack(this.#line.takeLate());',
+    replace: '',
+    tests: ['test/runs/leases.test.ts'],
   },
   {
     name: 'leases are not renewed',

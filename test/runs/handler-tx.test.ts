@@ -23,7 +23,7 @@ test('a handler can set savepoints in its transaction and can not end it', async
     await expect(tx.query(text)).rejects.toThrow('the transaction ends with its run');
   }
   await tx.query('insert into effect values (2)');
-  expect(await tx.commit(async () => {})).toBe(true);
+  expect(await tx.commit([{ text: 'select' }])).toBe(true);
   expect(await db.query('select * from effect')).toEqual([{ n: 2 }]);
   await database.close();
 });
@@ -39,25 +39,45 @@ test('an abandoned transaction leaves nothing, and its connection is free for th
   await expect(abandoned.query('insert into effect values (1)')).rejects.toThrow('has ended');
   const next = new HandlerTx(database);
   await next.query('insert into effect values (2)');
-  await next.commit(async () => {});
+  await next.commit([{ text: 'select' }]);
   expect(await db.query('select * from effect')).toEqual([{ n: 2 }]);
   await database.close();
 });
 
-test('a query that still runs when its transaction is abandoned is ended by the server', async ({
-  db,
-}) => {
+for (const [name, text, values] of [
+  ['a first query', 'select pg_sleep($1)', [600]],
+  ['a first query without values', 'select pg_sleep(600)', []],
+] as const) {
+  test(`${name} that still runs when its transaction is abandoned is ended by the server`, async ({
+    db,
+  }) => {
+    const database = databaseOn(db);
+    const abandoned = new HandlerTx(database);
+    const query = abandoned.query(text, values).catch((error: Error) => error.message);
+    const sleeping = () =>
+      db.query(`select from pg_stat_activity where query = $1 and state = 'active'`, [text]);
+    await until(async () => (await sleeping()).length === 1);
+    await abandoned.abandon();
+    expect(await query).toContain('Connection terminated');
+    await until(async () => (await sleeping()).length === 0);
+    await database.close();
+  });
+}
+
+test('a query whose BEGIN fails is not carried out, and none after it', async ({ db }) => {
+  await db.query('create table effect (n int)');
   const database = databaseOn(db);
-  const abandoned = new HandlerTx(database);
-  const query = abandoned.query('select pg_sleep(600)').catch((error: Error) => error.message);
-  const sleeping = () =>
-    db.query(
-      `select from pg_stat_activity where query = 'select pg_sleep(600)' and state = 'active'`,
-    );
-  await until(async () => (await sleeping()).length === 1);
-  await abandoned.abandon();
-  expect(await query).toContain('Connection terminated');
-  await until(async () => (await sleeping()).length === 0);
+  const client = await database.handlers.connect();
+  const connection = client.connection as unknown as { parse(query: { text: string }): void };
+  const parse = connection.parse.bind(connection);
+  connection.parse = (query) => parse(query.text === 'begin' ? { text: 'begim' } : query);
+  client.release();
+  const tx = new HandlerTx(database);
+  for (const n of [1, 2]) {
+    await expect(tx.query('insert into effect values ($1)', [n])).rejects.toThrow('"begim"');
+  }
+  await expect(tx.commit([{ text: 'select' }])).rejects.toThrow('"begim"');
+  expect(await db.query('select * from effect')).toEqual([]);
   await database.close();
 });
 
@@ -68,19 +88,17 @@ test('a last statement that fails rolls back, though COMMIT is sent behind it wi
   const database = databaseOn(db);
   const failing = new HandlerTx(database);
   await failing.query('insert into effect values (1)');
-  const last = failing.commit(async (client) => void (await client.query('select 1 / 0')));
+  const last = failing.commit([{ text: 'select 1 / 0' }]);
   await expect(last).rejects.toThrow('division by zero');
   const fenced = new HandlerTx(database);
   await fenced.query('insert into effect values (2)');
-  const held = fenced.commit(
-    async (client) => void (await client.query('select muster.fence(false)')),
-  );
+  const held = fenced.commit([{ text: 'select muster.fence(false)' }]);
   expect(await held).toBe(false);
   expect(await db.query('select * from effect')).toEqual([]);
   // and the connections serve on
   const next = new HandlerTx(database);
   await next.query('insert into effect values (3)');
-  expect(await next.commit(async () => {})).toBe(true);
+  expect(await next.commit([{ text: 'select' }])).toBe(true);
   expect(await db.query('select * from effect')).toEqual([{ n: 3 }]);
   await database.close();
 });
@@ -93,19 +111,33 @@ test('what the handler asked for without waiting is written, or the transaction 
   const written = new HandlerTx(database);
   const first = written.query('insert into effect values (1)');
   const second = written.query('insert into effect values (2)');
-  expect(await written.commit(async () => {})).toBe(true);
+  expect(await written.commit([{ text: 'select' }])).toBe(true);
   await Promise.all([first, second]);
   expect(await db.query('select * from effect')).toEqual([{ n: 1 }, { n: 2 }]);
 
   const failing = new HandlerTx(database);
   const fine = failing.query('insert into effect values (3)');
   const again = failing.query('insert into effect values (1)').catch(({ code }) => code as string);
-  const last = failing.commit(async (client) => void (await client.query('select 1')));
+  const last = failing.commit([{ text: 'select 1' }]);
   await expect(last).rejects.toThrow('current transaction is aborted');
   await fine;
   expect(await again).toBe('23505');
   expect(await db.query('select * from effect')).toEqual([{ n: 1 }, { n: 2 }]);
   await database.close();
+});
+
+test('values that can not be sent fail the query that begins, and a last one commits nothing', async ({
+  db,
+}) => {
+  await db.query('create table effect (n int)');
+  const database = databaseOn(db);
+  const tx = new HandlerTx(database);
+  await expect(tx.query('select $1::jsonb', [{ n: 1n }])).rejects.toThrow('BigInt');
+  await tx.query('insert into effect values ($1)', [1]); // it has begun all the same
+  const last = tx.commit([{ text: 'select $1::jsonb', values: [{ n: 1n }] }]);
+  await expect(last).rejects.toThrow('BigInt');
+  await database.close();
+  expect(await db.query('select * from effect')).toEqual([]);
 });
 
 test('values that can not be sent fail their query alone, and no answer goes to another', async ({
@@ -123,6 +155,6 @@ test('values that can not be sent fail their query alone, and no answer goes to 
     expect.stringContaining('BigInt'),
     { n: 2, text: 'b' },
   ]);
-  expect(await tx.commit(async () => {})).toBe(true);
+  expect(await tx.commit([{ text: 'select' }])).toBe(true);
   await database.close();
 });

@@ -3,7 +3,7 @@ import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { runsOf } from '../support/state.ts';
-import { test } from '../support/test.ts';
+import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
 async function complete(
@@ -137,4 +137,70 @@ test('at a stop, runs under way may end within the grace; the others go back wit
     ['stuck', 'ready', 0],
   ]);
   expect(await db.query('select * from muster.pod')).toEqual([]);
+});
+
+/** A backlog of runs that are due, the oldest first. */
+async function backlog(db: TestDatabase, keys: readonly string[]) {
+  await db.query(
+    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+     select 1, key, 1, true, 'ready', 0, 0, now() - interval '1 hour' + n * interval '1 second', now()
+     from unnest($1::text[]) with ordinality as k (key, n)`,
+    [keys],
+  );
+}
+
+const QUICK = Array.from({ length: 400 }, (_, i) => `quick ${i}`);
+const count = async (db: TestDatabase, condition: string) =>
+  (await db.query(`select from muster.run where ${condition}`)).length;
+
+test('while handlers are short, runs are leased ahead; at a stop those that wait go back, without an attempt', async ({
+  db,
+}) => {
+  const gate = Promise.withResolvers<void>();
+  let most = 0;
+  let now = 0;
+  const definition = pairOf({
+    async handle(set) {
+      most = Math.max(most, ++now);
+      if (set.keyText.startsWith('slow')) await gate.promise;
+      now--;
+    },
+  });
+  await podOn(db, [definition]); // registers the function
+  await backlog(db, [...QUICK, 'slow', ...QUICK.map((key) => `late ${key}`)]);
+  const engine = await engineOn(db, [definition], { CONCURRENCY: '1' });
+  await until(async () => (await count(db, `state = 'done'`)) === QUICK.length);
+  await until(async () => (await count(db, `state = 'running'`)) > 1);
+  const stopping = engine.stop();
+  await until(async () => (await count(db, `state = 'running'`)) === 1);
+  gate.resolve();
+  await stopping;
+  expect(await count(db, `state = 'done'`)).toBe(QUICK.length + 1);
+  expect(await count(db, `state = 'ready' and attempt = 0`)).toBe(QUICK.length);
+  expect(most).toBe(1);
+});
+
+test('runs that wait behind a handler that has become slow go back, for another pod', async ({
+  db,
+}) => {
+  const gate = Promise.withResolvers<void>();
+  const definition = pairOf({
+    async handle(set) {
+      if (set.keyText === 'slow') await gate.promise;
+    },
+  });
+  await podOn(db, [definition]);
+  await backlog(db, [...QUICK, 'slow', ...QUICK.map((key) => `late ${key}`)]);
+  const settings = { CONCURRENCY: '1', LEASE_SECONDS: '1' };
+  const engine = await engineOn(db, [definition], settings);
+  await until(async () => (await count(db, `state = 'running'`)) > 1);
+  // all but the one in the slot, and not claimed again
+  await until(async () => (await count(db, `state = 'running'`)) === 1);
+  const other = await engineOn(db, [definition], settings);
+  await until(async () => (await count(db, `state = 'done'`)) === 2 * QUICK.length);
+  gate.resolve();
+  await until(
+    async () => (await count(db, `state = 'done' and attempt = 1`)) === 2 * QUICK.length + 1,
+  );
+  await Promise.all([engine.stop(), other.stop()]);
 });

@@ -5,7 +5,7 @@ export interface Proxy {
   /** The database's URL, by this way. */
   readonly url: string;
   /**
-   * The next time this statement is sent (the name of a prepared one, or the text of a simple query),
+   * The next time this statement is sent (the name of a prepared one, or its text),
    * the server carries it out to the end, and the connection is cut before a byte of its answer
    * arrives. Resolves when that has happened.
    */
@@ -83,6 +83,7 @@ export async function startProxy(databaseUrl: string, port = 0): Promise<Proxy> 
 function statementOf(type: string, body: Buffer): string | null {
   const texts = body.toString('utf8').split('\0');
   if (type === 'B') return texts[1] ?? null; // portal, then statement
+  if (type === 'P') return texts[1] ?? null; // name, then text
   return type === 'Q' ? texts[0]! : null;
 }
 

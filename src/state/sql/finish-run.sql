@@ -11,4 +11,4 @@ with done as (
   where function = $1 and key = $2 and token = $3 and state::text = 'running'
   returning key
 )
-select muster.fence(exists (select from done));
+select muster.fence(false) where not exists (select from done);

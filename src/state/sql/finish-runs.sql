@@ -2,28 +2,25 @@
 -- them: same token, still running. A pod that lost its lease gets nothing back.
 --
 -- Locks in key order, because the filing statement locks run rows in that order too (8 deadlocks in
--- 12 s without); touches no set row, which come before run rows in the lock order. A handler with
--- writes of its own has finish-run.sql instead.
+-- 12 s without): the rows are looked up one by one, along the sorted list. Touches no set row, which come
+-- before run rows in the lock order. A handler with writes of its own has finish-run.sql instead.
 --
 -- The state is compared as text so that the partial index of leased runs does not fit: to statistics
 -- taken in a quiet moment it looks empty, and the planner would read all of it for each row.
 --
 -- $1 function  $2 key  $3 token
 -- $4 which of these  $5 event id  $6 type  $7 subject  $8 data (events, in the order to send them)  $9 trace contexts of the events' runs
-with held as materialized (
-  select r.function, r.key, mine.n
-  from unnest($1::int[], $2::text[], $3::bigint[]) with ordinality as mine (function, key, token, n)
-  join muster.run r on r.function = mine.function and r.key = mine.key
-  where r.token = mine.token and r.state::text = 'running'
-  order by r.function, r.key
-  for update of r
+with mine as materialized (
+  select * from unnest($1::int[], $2::text[], $3::bigint[]) with ordinality as mine (function, key, token, n)
+  order by function, key collate "C"
 ),
 done as (
   update muster.run r
   set state = 'done', finished_at = now(), pod = null, error = null
-  from held
-  where r.function = held.function and r.key = held.key
-  returning r.function, r.key, held.n
+  from mine
+  where r.function = mine.function and r.key = mine.key
+    and r.token = mine.token and r.state::text = 'running'
+  returning r.function, r.key, mine.n
 ),
 sent as (
   -- only the first is due: settle-outbox.sql wakes the next

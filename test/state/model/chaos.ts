@@ -4,6 +4,7 @@ import type { Random } from '../../../src/dev/random.ts';
 import type { FunctionDefinition } from '../../../src/function.ts';
 import { HandlerTx } from '../../../src/state/handler-tx.ts';
 import { purge } from '../../../src/state/purge.ts';
+import { finishing } from '../../../src/state/runs.ts';
 import type { Lease } from '../../../src/state/store.ts';
 import type { Pod } from '../../support/pod.ts';
 
@@ -150,7 +151,7 @@ export class Chaos {
       lease.token,
     ]);
     const run = { lease, events: [] };
-    const held = await tx.commit((client) => pod.runs.finishIn(client, run));
+    const held = await tx.commit(finishing(run));
     this.#tally[held ? 'committed' : 'fenced']++;
   }
 }
