@@ -225,10 +225,10 @@ export class Runner implements Slots {
     for (const lease of leases) this.#running.delete(nameOf(lease));
   }
 
-  /** Not for each run that ends: a claim for one costs as much as one for many. The next poll takes the rest. */
+  /** As soon as a slot is free, or half of what is leased ahead: a claim for one costs as much as one for many. */
   #offer(): void {
     const { ahead } = this.#line;
-    const worth = Math.min(MAX_CLAIM, (this.#options.slots + ahead) / 4);
+    const worth = Math.min(MAX_CLAIM, Math.max(1, ahead / 2));
     if (this.#offered || !this.#backlog || this.#free(ahead) < worth) return;
     this.#offered = true;
     // One turn of the event loop lets handlers that end together share a claim.

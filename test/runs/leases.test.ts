@@ -180,6 +180,29 @@ test('while handlers are short, runs are leased ahead; at a stop those that wait
   expect(most).toBe(1);
 });
 
+test('while handlers are slow, a slot that is free takes the next run at once, not with the next poll', async ({
+  db,
+}) => {
+  const gates = new Map<string, PromiseWithResolvers<void>>();
+  const definition = pairOf({
+    async handle({ keyText }) {
+      const gate = Promise.withResolvers<void>();
+      gates.set(keyText, gate);
+      await gate.promise;
+    },
+  });
+  await podOn(db, [definition]);
+  await backlog(db, QUICK.slice(0, 9));
+  const engine = await engineOn(db, [definition], { CONCURRENCY: '8', CLAIM_SECONDS: '60' });
+  await until(() => gates.size === 8);
+  const [first] = gates.values();
+  first!.resolve();
+  await until(() => gates.size === 9);
+  for (const gate of gates.values()) gate.resolve();
+  await engine.stop();
+  expect(await count(db, `state = 'done'`)).toBe(9);
+});
+
 test('runs that wait behind a handler that has become slow go back, for another pod', async ({
   db,
 }) => {
