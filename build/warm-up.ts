@@ -21,9 +21,8 @@ export interface Runtime {
 /**
  * Runs a bundle once, from migration to SIGTERM, its functions and its console, on a database of its
  * own, with an event for every part and with a collector that takes its traces, while Node writes what
- * it compiles into `cache` (with it the first event is answered after 150 ms, without after 175, from
- * the sources after 315). So the build also shows that its result works: a step that fails fails the
- * build.
+ * it compiles into `cache` (with it the first event is answered after 110 ms, from the sources after
+ * 320). So the build also shows that its result works: a step that fails fails the build.
  *
  * Node keeps a cache for each of its versions and each user, and reads no other.
  */

@@ -95,7 +95,12 @@ export class Worker<Order extends object, Answer> {
   static async start<O extends object, A>(script: string, start: object): Promise<Worker<O, A>> {
     const file = fileURLToPath(new URL(script, import.meta.url));
     const worker = new Worker<O, A>(
-      fork(file, [JSON.stringify(start)], { execArgv: ['--disable-warning=ExperimentalWarning'] }),
+      fork(file, [JSON.stringify(start)], {
+        // kafkajs sets timers for times that have passed
+        execArgv: ['ExperimentalWarning', 'TimeoutNegativeWarning'].map(
+          (warning) => `--disable-warning=${warning}`,
+        ),
+      }),
     );
     await worker.#answer();
     return worker;
