@@ -10,6 +10,7 @@ import { newSeed, positive } from './flags.ts';
 import { type Action, HeadbandPlan } from './headband-plan.ts';
 import { Random } from './random.ts';
 import { insertSignal } from './signal.ts';
+import { stopRequested } from '../stop.ts';
 
 export interface HeadbandOptions {
   readonly url: string;
@@ -85,15 +86,14 @@ export class Headband {
 }
 
 async function main(options: HeadbandOptions): Promise<number> {
+  // Before the first signal is stored: as PID 1 it would lose a SIGTERM that nothing handles yet.
+  const stopped = stopRequested(false);
   const headband = await Headband.start(options);
   process.stdout.write(`${options.rate} signals a second, seed ${options.seed}; Ctrl-C ends it\n`);
-  const interrupted = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve());
-  });
-  const error = await Promise.race([interrupted, headband.failed]);
+  const ended = await Promise.race([stopped, headband.failed]);
   await headband.stop().catch(() => {});
   process.stdout.write(`${headband.signals} signals stored\n`);
-  if (error) throw error;
+  if (ended instanceof Error) throw ended;
   return 0;
 }
 

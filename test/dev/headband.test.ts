@@ -1,7 +1,12 @@
-import { expect, test as pure } from 'vitest';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { expect, onTestFinished, test as pure } from 'vitest';
 import { Headband } from '../../src/dev/headband.ts';
 import { type Action, HeadbandPlan } from '../../src/dev/headband-plan.ts';
 import { Random } from '../../src/dev/random.ts';
+import { freshDatabase } from '../support/fresh-database.ts';
 import { test, until } from './support/source.ts';
 
 function plan(seed: number, steps: number): (readonly Action[])[] {
@@ -85,4 +90,31 @@ test('signals are stored with data that fit their channels', async ({ url, clien
       ...common,
     },
   ]);
+});
+
+pure('headbands that are told to stop while they start end in order', async () => {
+  const { url } = await freshDatabase();
+  const [holder, watcher] = [new pg.Client(url), new pg.Client(url)];
+  for (const client of [holder, watcher]) {
+    await client.connect();
+    onTestFinished(() => client.end());
+  }
+  await holder.query('begin; create schema datastore'); // which theirs waits for
+  const main = fileURLToPath(new URL('../../src/dev/headband.ts', import.meta.url));
+  const playing = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main], {
+    env: { PATH: process.env['PATH'], DATABASE_URL: url },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(playing, 'exit');
+  const said = playing.stdout.setEncoding('utf8').toArray();
+  await until(async () => {
+    const waiting = await watcher.query(
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    return waiting.rowCount === 1;
+  });
+  playing.kill('SIGTERM');
+  await holder.query('rollback');
+  expect(await ended).toEqual([0, null]);
+  expect((await said).join('')).toMatch(/\d signals stored\n$/);
 });
