@@ -60,6 +60,12 @@ export interface Member {
   readonly lsn: string | null;
   /** When this row joined the set, by the state database's clock. */
   readonly since: Date;
+  /**
+   * Kept columns that `row` lacks, because the source never sent their value: PostgreSQL leaves out a
+   * value that is stored out of line and did not change, and no change that carried it has arrived.
+   * `alter table … replica identity full` at the source makes it send them all. Mostly empty.
+   */
+  readonly unavailable: readonly string[];
 }
 
 /** What a handler gets: everything that shares one key, once the rule holds. */

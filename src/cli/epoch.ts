@@ -1,15 +1,12 @@
+import { bumpEpoch } from '../state/marks.ts';
 import { withDatabase } from './database.ts';
+import { WrongUse } from './wrong-use.ts';
 
-export async function run(source: string): Promise<void> {
-  const rows = await withDatabase(async (database) => {
-    const result = await database.control.query<{ epoch: number }>(
-      `update muster.source set epoch = epoch + 1, lsn = 0, at = 0, updated_at = now() where name = $1 returning epoch`,
-      [source],
-    );
-    return result.rows;
-  });
-  if (rows[0] === undefined) throw new Error(`no event of a source '${source}' has arrived yet`);
+export async function run(source: string, options: { readonly since?: string }): Promise<void> {
+  const since = options.since === undefined ? null : Date.parse(options.since);
+  if (Number.isNaN(since)) throw new WrongUse(`--since: '${options.since}' is no time`);
+  const { epoch, beganAt } = await withDatabase((database) => bumpEpoch(database, source, since));
   process.stdout.write(
-    `source ${source} is in epoch ${rows[0].epoch} now: its positions start over\n`,
+    `source ${source} is in epoch ${epoch} now: positions of changes committed from ${new Date(beganAt).toISOString()} on start over\n`,
   );
 }

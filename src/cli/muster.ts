@@ -207,8 +207,14 @@ program
   .description('the source database was restored or made anew: its log positions start over')
   .command('bump')
   .argument('<source>', "name of the connector (Debezium's topic.prefix)")
+  .option(
+    '--since <time>',
+    'commit time of its first change; unless given, that of the first change parked for it',
+  )
   .addHelpText('after', '\nExample:\n  muster epoch bump postgres')
-  .action(async (source: string) => (await import('./epoch.ts')).run(source));
+  .action(async (source: string, options: { since?: string }) =>
+    (await import('./epoch.ts')).run(source, options),
+  );
 
 export interface DoctorOptions {
   readonly source?: string;

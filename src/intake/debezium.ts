@@ -114,7 +114,8 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
   // A flattened row need not say it: of one connector there is one name in any case.
   const source = statement.name == null ? '' : requireName(statement.name, names.name);
   const at = readTime(statement.at, names.at);
-  const lsn = op === 'r' && statement.lsn == null ? null : readLsn(statement.lsn, names.lsn);
+  const isIncremental = op === 'r' && statement.lsn == null;
+  const lsn = isIncremental ? positionOf(statement.sequence) : readLsn(statement.lsn, names.lsn);
   const handledAt = isTime(statement.handledAt) ? statement.handledAt : at;
   const lastCommit = lastCommitOf(statement.sequence);
   if (op === 't') {
@@ -125,7 +126,8 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
       ? readRow(statement.before, names.before, exact)
       : readRow(statement.after, names.after, exact);
   if (row === null) return null;
-  const snapshot = op === 'r' ? readSnapshot(statement.snapshot, lsn, names.snapshot) : null;
+  const snapshot =
+    op === 'r' ? readSnapshot(statement.snapshot, isIncremental, names.snapshot) : null;
   return {
     kind: 'row',
     op,
@@ -160,10 +162,28 @@ function isTime(value: unknown): value is number {
 }
 
 /** `source.sequence` is the text `["<position of the last commit>","<position>"]`; the first may be null. */
+const SEQUENCE = /^\[(?:null|"(\d{1,20})"),"(\d{1,20})"\]$/;
+
 function lastCommitOf(sequence: unknown): bigint | null {
-  const digits = typeof sequence === 'string' ? /^\["(\d{1,20})"/.exec(sequence)?.[1] : undefined;
-  const lsn = digits === undefined ? 0n : BigInt(digits);
-  return lsn > 0n && lsn < LSN_LIMIT ? lsn : null;
+  return sequencesOf(sequence)[0];
+}
+
+/**
+ * Where the connector was in the log when it emitted an incremental read: it compares its reads with the
+ * changes up to there.
+ */
+function positionOf(sequence: unknown): bigint | null {
+  const [lastCommit, lsn] = sequencesOf(sequence);
+  return lastCommit !== null && lsn !== null && lastCommit > lsn ? lastCommit : (lsn ?? lastCommit);
+}
+
+function sequencesOf(sequence: unknown): [lastCommit: bigint | null, lsn: bigint | null] {
+  const found = typeof sequence === 'string' ? SEQUENCE.exec(sequence) : null;
+  const toLsn = (digits: string | undefined) => {
+    const lsn = digits === undefined ? 0n : BigInt(digits);
+    return lsn > 0n && lsn < LSN_LIMIT ? lsn : null;
+  };
+  return [toLsn(found?.[1]), toLsn(found?.[2])];
 }
 
 /** A number, the object of `JSON.rawJSON` beyond 2^53, or text in CloudEvents attributes. */
@@ -186,7 +206,7 @@ function readLsn(value: unknown, name: string): bigint {
  */
 function readSnapshot(
   marker: unknown,
-  lsn: bigint | null,
+  isIncremental: boolean,
   name: string,
 ): 'initial' | 'incremental' {
   switch (marker) {
@@ -203,7 +223,7 @@ function readSnapshot(
     case null:
     case false:
     case 'false':
-      return lsn === null ? 'incremental' : 'initial';
+      return isIncremental ? 'incremental' : 'initial';
     default:
       throw incomplete(name, marker, 'a snapshot marker of Debezium is expected');
   }

@@ -102,11 +102,13 @@ export function toSet(served: Served, lease: Lease, members: readonly StoredMemb
   return { function: specification.name, key, keyText: lease.key, revision: lease.revision, parts };
 }
 
-function toMember({ id, columns, version, since }: StoredMember): Member {
-  return { id, row: columns, lsn: version === '0' ? null : lsnOf(version), since };
+function toMember({ id, columns, version, since, unavailable }: StoredMember): Member {
+  return { id, row: columns, lsn: lsnOf(version), since, unavailable };
 }
 
-function lsnOf(version: string): string {
+/** Null for what a snapshot read. */
+function lsnOf(version: string): string | null {
+  if (version === '0' || version.startsWith('-')) return null;
   // most have the first epoch, so that nothing is to be cut off
   return version.length < 17 ? version : String(BigInt(version) & LSN_MASK);
 }

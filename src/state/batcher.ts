@@ -1,6 +1,6 @@
 import type { Origin } from './change.ts';
 import { isBadValue, sqlState, unavailable } from './database.ts';
-import { isNewer, type MemberRow } from './member.ts';
+import { GONE, isNewer, type MemberRow } from './member.ts';
 import { Unavailable, type Outcome } from './outcome.ts';
 import type { Filed, Lease, Store } from './store.ts';
 import { failpoint } from '../failpoint.ts';
@@ -171,10 +171,23 @@ export class Batcher {
     } else if (first !== undefined) {
       try {
         await this.#store.park(first.origin, 'bad-value', error.message);
+        await this.#withdraw(first.rows);
         first.resolve({ kind: 'parked', reason: 'bad-value', detail: error.message });
       } catch (cause) {
         first.reject(unavailable(cause));
       }
+    }
+  }
+
+  /** A row whose new values can't be stored has left its old set all the same. */
+  async #withdraw(rows: readonly MemberRow[]): Promise<void> {
+    try {
+      await this.#store.file(
+        rows.map((row) => ({ ...row, ...GONE, history: null })),
+        0,
+      );
+    } catch (error) {
+      if (!isBadValue(error)) throw error; // its id, too, is a value that nothing can be stored under
     }
   }
 }
@@ -184,20 +197,28 @@ function isIn(names: ReadonlySet<string>, { rows }: Item): boolean {
 }
 
 function nameOf(row: MemberRow): string {
-  return `${row.function}/${row.lane}/${row.id}`;
+  return `${row.function}/${row.lane}/${row.source}/${row.id}`;
 }
 
-/** One row per (function, lane, id), the newest: a statement may not touch a row twice. */
+/** One row per (function, lane, source, id), the newest: a statement may not touch a row twice. */
 function newestRows(batch: readonly Item[]): MemberRow[] {
   const newest = new Map<string, MemberRow>();
   for (const { rows } of batch) {
     for (const row of rows) {
       const name = nameOf(row);
       const other = newest.get(name);
-      if (other === undefined || isNewer(row, other)) newest.set(name, row);
+      newest.set(name, other === undefined ? row : newerOf(row, other));
     }
   }
   return [...newest.values()];
+}
+
+/** What the initial snapshot found stays known, also where a later change comes in the same batch. */
+function newerOf(a: MemberRow, b: MemberRow): MemberRow {
+  const [newer, older] = isNewer(a, b) ? [a, b] : [b, a];
+  return newer.history === null && older.history !== null
+    ? { ...newer, history: older.history }
+    : newer;
 }
 
 function sizeOf(rows: readonly MemberRow[]): number {

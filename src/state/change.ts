@@ -30,7 +30,10 @@ export interface RowChange {
   readonly source: string;
   /** `schema.table` */
   readonly table: string;
-  /** Position in the source's log; null where the message has none (incremental snapshot). */
+  /**
+   * Position in the source's log. Of a snapshot read, that up to which it may be compared with changes: the
+   * log's end at an initial snapshot, where the connector was at an incremental one; null where it is not told.
+   */
   readonly lsn: bigint | null;
   /** `source.ts_ms`: commit time of a streamed change, read time of a snapshot, in epoch milliseconds. */
   readonly at: number;

@@ -1,6 +1,6 @@
 import type { Database } from './database.ts';
 import type { PartSpecification, Specification } from './definition.ts';
-import { LSN_BITS, metFilters, refusal } from './member.ts';
+import { LSN_BITS, metFilters, refusedBy } from './member.ts';
 import { sql } from './sql.ts';
 
 const EXPLAIN_SET = sql('explain-set');
@@ -16,6 +16,8 @@ export interface ExplainedRow {
   /** Commit or read time at the source. */
   readonly at: string;
   readonly refusedBy?: { readonly column: string; readonly wanted: unknown; readonly got: unknown };
+  /** Kept columns whose value no change has brought yet (TOASTed, and unchanged ever since). */
+  readonly unavailable?: readonly string[];
 }
 
 export interface ExplainedPart {
@@ -69,12 +71,14 @@ interface StoredRun {
 
 interface StoredRow {
   lane: number;
+  source: number;
   id: string;
   held: boolean;
   version: string;
   at: number;
   since: string;
   columns: Record<string, unknown> | null;
+  unavailable: string[] | null;
 }
 
 type SpecificationOf = ReadonlyMap<number, PartSpecification | undefined>;
@@ -141,7 +145,7 @@ function withoutRepeats(
 ): readonly StoredRow[] {
   const bySource = Map.groupBy(
     members,
-    ({ lane, id }) => `${specificationOf.get(lane)?.table ?? lane}/${id}`,
+    ({ lane, source, id }) => `${specificationOf.get(lane)?.table ?? lane}/${source}/${id}`,
   );
   const met = ({ lane, columns }: StoredRow) => {
     const specification = specificationOf.get(lane);
@@ -154,17 +158,23 @@ function withoutRepeats(
 }
 
 function toRow(member: StoredRow, specification: PartSpecification | undefined): ExplainedRow {
+  const columns = member.columns ?? {};
   const refused =
-    member.held || specification === undefined
-      ? null
-      : refusal(member.columns ?? {}, specification);
+    member.held || specification === undefined ? null : refusedBy(columns, specification);
   return {
     id: member.id,
     state: member.held ? 'present' : 'refused',
     since: member.since,
     lsn: lsnOf(member.version),
     at: new Date(member.at).toISOString(),
-    ...(refused !== null && { refusedBy: refused }),
+    ...(refused !== null && {
+      refusedBy: {
+        column: refused,
+        wanted: specification!.where[refused],
+        got: columns[refused] ?? null,
+      },
+    }),
+    ...(member.unavailable !== null && { unavailable: member.unavailable }),
   };
 }
 
@@ -191,5 +201,5 @@ function toRun(run: StoredRun): Explanation['run'] {
 
 function lsnOf(version: string): string | null {
   const bits = BigInt(version);
-  return bits === 0n ? null : String(bits & ((1n << LSN_BITS) - 1n));
+  return bits <= 0n ? null : String(bits & ((1n << LSN_BITS) - 1n));
 }

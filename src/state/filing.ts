@@ -3,13 +3,24 @@ import type { Batcher } from './batcher.ts';
 import { type Change, type Origin, type RowChange, type TruncateChange } from './change.ts';
 import { isBadValue, unavailable } from './database.ts';
 import { explain, type Explanation } from './explain.ts';
-import type { Marks } from './marks.ts';
-import { BadKey, MissingColumn, toMemberRows, type MemberRow, type Served } from './member.ts';
+import type { Judgement, Marks } from './marks.ts';
+import {
+  MissingColumn,
+  toMemberRows,
+  versionsOf,
+  type Place,
+  type Problem,
+  type Said,
+  type Served,
+} from './member.ts';
 import type { Outcome, ParkReason, Unavailable } from './outcome.ts';
 import { toKnowingRows, type KnownMember } from './knowing.ts';
 import type { Store } from './store.ts';
 import { deletesBelow, raiseFloors, type Truncation } from './truncate.ts';
 import type { Database } from './database.ts';
+
+/** For a question that rests on no version. */
+const NOWHERE: Place = { source: 0, epoch: 0 };
 
 /**
  * Files changes: turns each into what it says about the parts of the served functions, keeps aside
@@ -63,21 +74,29 @@ export class Filing {
     this.lastEventAt = performance.now();
     const functions = this.#onTable.get(change.table);
     if (functions === undefined) return { kind: 'unwanted' };
-    const judgement = this.#marks.judge(change);
-    if (this.#marks.firstIsUnsaved) await this.#saveMarks();
+    const judgement = await this.#judge(change);
     switch (judgement.kind) {
       case 'ahead':
         return this.#park(change.origin, 'position-ahead', judgement.detail);
       case 'restarted':
         return this.#park(change.origin, 'position-restarted', judgement.detail);
-      case 'fine':
+      case 'fine': {
+        const { place, streaming } = judgement;
         return change.kind === 'truncate'
-          ? this.#truncate(change, judgement.epoch, functions)
-          : this.#fileRow(
-              judgement.streaming ? asRecovery(change) : change,
-              judgement.epoch,
-              functions,
-            );
+          ? this.#truncate(change, place, functions)
+          : this.#fileRow(streaming ? asRecovery(change) : change, place, functions);
+      }
+    }
+  }
+
+  async #judge(change: Change): Promise<Judgement> {
+    try {
+      if (!this.#marks.knows(change.source)) await this.#marks.meet(change.source);
+      const judgement = this.#marks.judge(change);
+      if (this.#marks.isUnsaved) await this.#marks.save();
+      return judgement;
+    } catch (error) {
+      throw unavailable(error);
     }
   }
 
@@ -93,7 +112,8 @@ export class Filing {
     const explanations: Explanation[] = [];
     for (const served of this.#onTable.get(change.table) ?? []) {
       // read as an update, which says something about every part on the table
-      const rows = toMemberRows({ ...change, op: change.op === 'd' ? 'd' : 'u' }, 0, served);
+      const op = change.op === 'd' ? 'd' : 'u';
+      const { rows } = toMemberRows({ ...change, op }, NOWHERE, served);
       for (const key of new Set(rows.map((row) => row.key))) {
         const explanation =
           key === null ? null : await explain(this.#database, served.specification.name, key);
@@ -101,14 +121,6 @@ export class Filing {
       }
     }
     return explanations;
-  }
-
-  async #saveMarks(): Promise<void> {
-    try {
-      await this.#marks.saveFirst();
-    } catch (error) {
-      throw unavailable(error);
-    }
   }
 
   async #park(origin: Origin, reason: ParkReason, detail: string): Promise<Outcome> {
@@ -120,18 +132,21 @@ export class Filing {
     return { kind: 'parked', reason, detail };
   }
 
-  async #fileRow(change: RowChange, epoch: number, functions: readonly Served[]): Promise<Outcome> {
-    let rows: MemberRow[];
+  async #fileRow(change: RowChange, place: Place, functions: readonly Served[]): Promise<Outcome> {
+    let said: Said;
     try {
-      rows = functions.flatMap((served) => toMemberRows(change, epoch, served));
+      said = merge(functions.map((served) => toMemberRows(change, place, served)));
     } catch (error) {
-      if (error instanceof BadKey) return this.#park(change.origin, 'bad-key', error.message);
-      if (error instanceof MissingColumn) return this.#fileKnowing(change, epoch, functions);
+      if (error instanceof MissingColumn) return this.#fileKnowing(change, place, functions);
       throw error;
     }
-    if (rows.length === 0) return { kind: 'filed' };
-    const outcome = await this.#batcher.file(rows, change.origin);
-    return outcome.kind === 'undecided' ? this.#fileKnowing(change, epoch, functions) : outcome;
+    const { rows, problems } = said;
+    const outcome =
+      rows.length === 0
+        ? ({ kind: 'filed' } as const)
+        : await this.#batcher.file(rows, change.origin);
+    if (outcome.kind === 'undecided') return this.#fileKnowing(change, place, functions);
+    return problems.length === 0 ? outcome : this.#parkFor(problems, change);
   }
 
   /**
@@ -140,49 +155,50 @@ export class Filing {
    */
   async #fileKnowing(
     change: RowChange,
-    epoch: number,
+    place: Place,
     functions: readonly Served[],
   ): Promise<Outcome> {
-    const toRows = (known: readonly KnownMember[]) =>
-      functions.flatMap((served) => toKnowingRows(change, epoch, served, known));
-    const ids = new Set<string>();
+    let problems: readonly Problem[] = [];
+    const toRows = (known: readonly KnownMember[]) => {
+      const said = merge(functions.map((served) => toKnowingRows(change, place, served, known)));
+      problems = said.problems;
+      return said.rows;
+    };
+    // A delete says nothing but the row's id in each part.
+    const deletes = functions.map((each) => toMemberRows({ ...change, op: 'd' }, place, each));
+    const ids = new Set(merge(deletes).rows.map((row) => row.id));
     try {
-      // A delete says nothing but the row's id in each part.
-      for (const served of functions) {
-        for (const row of toMemberRows({ ...change, op: 'd' }, epoch, served)) ids.add(row.id);
-      }
       await this.#store.fileKnowing(
         functions.map((served) => served.id),
+        place.source,
         [...ids],
         toRows,
         0,
       );
-      return { kind: 'filed' };
     } catch (error) {
-      if (error instanceof MissingColumn) {
-        return this.#park(
-          change.origin,
-          'unavailable-column',
-          `column '${error.message}' of ${change.table} was not sent and nothing is known of the row: alter table ${change.table} replica identity full`,
-        );
-      }
-      if (error instanceof BadKey) return this.#park(change.origin, 'bad-key', error.message);
       if (isBadValue(error))
         return this.#park(change.origin, 'bad-value', (error as Error).message);
       throw unavailable(error);
     }
+    return problems.length === 0 ? { kind: 'filed' } : this.#parkFor(problems, change);
+  }
+
+  /** Parts that could tell what the change means have it; for the others its event waits. */
+  #parkFor(problems: readonly Problem[], change: RowChange): Promise<Outcome> {
+    const details = new Set(problems.map(({ detail }) => detail));
+    return this.#park(change.origin, problems[0]!.reason, [...details].join('; '));
   }
 
   async #truncate(
     change: TruncateChange,
-    epoch: number,
+    place: Place,
     functions: readonly Served[],
   ): Promise<Outcome> {
+    const { table } = change;
     const truncation: Truncation = {
-      table: change.table,
-      epoch,
-      lsn: change.lsn,
-      at: change.at,
+      table,
+      ...versionsOf(change, place),
+      source: place.source,
       functions,
     };
     try {
@@ -194,6 +210,15 @@ export class Filing {
       throw unavailable(error);
     }
   }
+}
+
+function merge(said: readonly Said[]): Said {
+  return said.length === 1
+    ? said[0]!
+    : {
+        rows: said.flatMap((each) => each.rows),
+        problems: said.flatMap((each) => each.problems),
+      };
 }
 
 /**

@@ -23,6 +23,7 @@ grant select, insert on muster.definition to muster_intake;
 grant select, insert, update, delete on muster.part to muster_intake;
 grant delete on muster.barrier to muster_intake; -- lets it lock the table, too
 grant select, insert, update on muster.source to muster_intake;
+grant select, insert, update, delete on muster.truncation to muster_intake;
 grant select, insert, update, delete on muster.member to muster_intake;
 grant select, insert, update on muster.sets to muster_intake;
 grant select, insert, update on muster.run to muster_intake;

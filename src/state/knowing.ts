@@ -4,39 +4,44 @@
  * version may come later than the change.
  */
 import { UNAVAILABLE, type Row, type RowChange } from './change.ts';
-import { isNewer, toMemberRow, toMemberRows, type MemberRow, type Served } from './member.ts';
-
-export type Version = Pick<MemberRow, 'version' | 'at'>;
+import {
+  isNewer,
+  toMemberRow,
+  toMemberRows,
+  type Place,
+  type Said,
+  type Served,
+  type Versioned,
+} from './member.ts';
 
 /** A stored row, as far as a change with missing columns needs it. */
-export interface KnownMember extends Version {
+export interface KnownMember extends Versioned {
   readonly function: number;
   readonly lane: number;
   readonly id: string;
-  readonly live: boolean;
   readonly columns: Row | null;
   /** Columns that the row's own version did not carry, each with the one it is from; null: with none. */
-  readonly holes: Readonly<Record<string, Version | null>>;
+  readonly holes: Readonly<Record<string, Versioned | null>>;
 }
 
-interface Carried extends Version {
+interface Carried extends Versioned {
   readonly value: unknown;
 }
 
 /**
  * What a change says about the parts on its table, its missing columns filled with the newest that is
  * known. A change that is older than a stored row, and carries what that one lacks, gives that row
- * anew, under its own version. Throws `MissingColumn` where nothing is known.
+ * anew, under its own version.
  */
 export function toKnowingRows(
   change: RowChange,
-  epoch: number,
+  place: Place,
   served: Served,
   known: readonly KnownMember[],
-): MemberRow[] {
+): Said {
   // A delete says nothing but the row's id in each part, which may be another column in each.
   const ids = new Map(
-    toMemberRows({ ...change, op: 'd' }, epoch, served).map(({ lane, id }) => [lane, id]),
+    toMemberRows({ ...change, op: 'd' }, place, served).rows.map(({ lane, id }) => [lane, id]),
   );
   const members = known.filter(
     ({ function: fn, lane, id }) => fn === served.id && ids.get(lane) === id,
@@ -44,14 +49,14 @@ export function toKnowingRows(
   // A create, too, says something about every part here: one that refuses it may hold the row by what is
   // known of the row's life before.
   const op = change.op === 'c' ? 'u' : change.op;
-  return toMemberRows({ ...change, op }, epoch, served, (row, part, facts) => {
+  return toMemberRows({ ...change, op }, place, served, (row, part, facts) => {
     const stored = members.find(({ lane }) => lane === facts.lane);
     // deleted, or purged, at this version or later: nothing need be known to refuse it
     if (members.some((each) => each.columns === null && !isNewer(facts, each)))
       return { ...facts, key: null, held: false, columns: null, holes: null };
     const newest = stored !== undefined && isNewer(stored, facts) ? stored : null;
     const filled: Record<string, unknown> = newest === null ? { ...row } : rowOf(newest);
-    const sources: Record<string, Version> = {};
+    const sources: Record<string, Versioned> = {};
     for (const column of part.columns) {
       const lacks =
         newest === null ? row[column] === UNAVAILABLE : Object.hasOwn(newest.holes, column);
@@ -61,8 +66,8 @@ export function toKnowingRows(
       sources[column] = source;
     }
     if (newest === null) return toMemberRow(filled, part, facts, sources);
-    const { version, at, live } = newest;
-    return toMemberRow(filled, part, { ...facts, version, at, live }, sources);
+    const { version, at, commits } = newest;
+    return toMemberRow(filled, part, { ...facts, version, at, commits }, sources);
   });
 }
 
@@ -76,17 +81,17 @@ function rowOf({ columns, holes }: KnownMember): Record<string, unknown> {
 function newestOf(
   column: string,
   row: Row,
-  facts: Version,
+  facts: Versioned,
   members: readonly KnownMember[],
 ): Carried | null {
   let newest: Carried | null = null;
-  const offer = (version: Version, value: unknown) => {
+  const offer = (version: Versioned, value: unknown) => {
     if (newest === null || isNewer(version, newest)) newest = { ...version, value };
   };
   if (Object.hasOwn(row, column) && row[column] !== UNAVAILABLE) offer(facts, row[column]);
-  for (const { columns, holes, version, at } of members) {
+  for (const { columns, holes, version, at, commits } of members) {
     if (columns === null || !Object.hasOwn(columns, column)) continue;
-    const from = Object.hasOwn(holes, column) ? holes[column]! : { version, at };
+    const from = Object.hasOwn(holes, column) ? holes[column]! : { version, at, commits };
     if (from !== null) offer(from, columns[column]);
   }
   return newest;

@@ -32,9 +32,13 @@ export interface StoredMember {
   /** Integers beyond 2^53 are `bigint`. */
   readonly columns: Record<string, unknown>;
   readonly since: Date;
+  /** Kept columns that no change has brought a value of. */
+  readonly unavailable: readonly string[];
   /** Of the event that brought the row, if that was sampled. */
   readonly trace: SpanContext | null;
 }
+
+const NONE: readonly string[] = [];
 
 /** What `muster.fence` raises. */
 export const FENCED = 'MU001';
@@ -99,13 +103,14 @@ export class Runs {
       values: [leases.map((each) => each.function), leases.map((each) => each.key)],
     });
     const sets = leases.map((): StoredMember[] => []);
-    for (const { n, lane, id, version, columns, since, trace } of rows) {
+    for (const { n, lane, id, version, columns, since, unavailable, trace } of rows) {
       sets[n - 1]!.push({
         lane,
         id,
         version,
         columns: parseExact(columns, BigInt) as Record<string, unknown>,
         since,
+        unavailable: unavailable ?? NONE,
         trace: trace === null ? null : fromHex(trace),
       });
     }
@@ -237,6 +242,7 @@ interface MemberOfLease {
   version: string;
   columns: string;
   since: Date;
+  unavailable: string[] | null;
   trace: string | null;
 }
 

@@ -23,8 +23,8 @@ export interface SetName {
   readonly key: string;
 }
 
-/** Function, lane and id. */
-export type MemberName = readonly [function: number, lane: number, id: string];
+/** Function, lane, source and id. */
+export type MemberName = readonly [function: number, lane: number, source: number, id: string];
 
 export interface Filed {
   /** Member rows that were new or newer; the rest were duplicates or stale. */
@@ -66,7 +66,7 @@ export class Store {
   }
 
   /**
-   * Files rows, one per (function, lane, id), in one round trip and one transaction. Throws
+   * Files rows, one per (function, lane, source, id), in one round trip and one transaction. Throws
    * {@link Unavailable} `superseded` when a served definition is not the newest; other errors are
    * Postgres' own.
    */
@@ -91,14 +91,15 @@ export class Store {
    */
   async fileKnowing(
     functions: readonly number[],
+    source: number,
     ids: readonly string[],
-    toRows: (known: readonly KnownMember[]) => MemberRow[],
+    toRows: (known: readonly KnownMember[]) => readonly MemberRow[],
     slots: number,
   ): Promise<Filed> {
     for (let tries = 1; ; tries++) {
       const { rows } = await this.#database.writers.query<StoredKnowledge>({
         ...KNOWN_MEMBERS,
-        values: [functions, ids],
+        values: [functions, ids, source],
       });
       const filed = await this.file(toRows(rows.map(toKnown)), slots);
       if (filed.undecided.length === 0) return filed;
@@ -133,7 +134,7 @@ export class Store {
       rows.map((row) => row.at),
       rows.map((row) => row.key),
       rows.map((row) => row.held),
-      rows.map((row) => row.live),
+      rows.map((row) => row.history),
       rows.map((row) => row.columns),
       rows.map((row) => row.holes),
       again.map((set) => set.function),
@@ -141,6 +142,8 @@ export class Store {
       this.#pod(),
       slots,
       rows.some((row) => row.trace !== null) ? rows.map((row) => row.trace) : [],
+      rows.map((row) => row.source),
+      rows.map((row) => row.commits),
     ];
   }
 }
@@ -159,7 +162,7 @@ interface StoredKnowledge {
   id: string;
   version: string;
   at: string;
-  live: boolean;
+  commits: string | null;
   columns: string | null;
   holes: string | null;
 }
@@ -169,16 +172,18 @@ function toKnown(row: StoredKnowledge): KnownMember {
   const holes = Object.entries(
     (row.holes === null ? {} : parseExact(row.holes, BigInt)) as Record<string, unknown>,
   ).map(([column, from]) => {
-    const [version, at] = Array.isArray(from) ? (from as (number | bigint)[]) : [];
+    if (!Array.isArray(from)) return [column, null] as const;
+    const [version, at, commits] = from as [number | bigint, number, number | bigint | null];
     return [
       column,
-      version === undefined ? null : { version: BigInt(version), at: Number(at) },
+      { version: BigInt(version), at, commits: commits === null ? null : BigInt(commits) },
     ] as const;
   });
   return {
     ...row,
     version: BigInt(row.version),
     at: Number(row.at),
+    commits: row.commits === null ? null : BigInt(row.commits),
     columns,
     holes: Object.fromEntries(holes),
   };

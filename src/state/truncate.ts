@@ -1,12 +1,10 @@
 import { transaction, type Database } from './database.ts';
-import { LSN_BITS, type MemberRow, type Served } from './member.ts';
+import { GONE, type MemberRow, type Served, type Versioned } from './member.ts';
 
-/** A table was emptied at this version. */
-export interface Truncation {
+/** A table was emptied at its source at this version. */
+export interface Truncation extends Versioned {
   readonly table: string;
-  readonly epoch: number;
-  readonly lsn: bigint;
-  readonly at: number;
+  readonly source: number;
   readonly functions: readonly Served[];
 }
 
@@ -21,11 +19,13 @@ export async function raiseFloors(database: Database, truncation: Truncation): P
   await transaction(database.control, async (client) => {
     await client.query('lock table muster.barrier in share mode');
     await client.query(
-      `update muster.part set floor_version = $3, floor_at = $4
-       from unnest($1::int[], $2::smallint[]) as mine (function, lane)
-       where part.function = mine.function and part.lane = mine.lane
-         and muster.newer($3, $4, floor_version, floor_at)`,
-      [...lanesOf(truncation), version(truncation), truncation.at],
+      `insert into muster.truncation as t (function, lane, source, version, at, commits)
+       select mine.function, mine.lane, $3, $4, $5, $6
+       from unnest($1::int[], $2::smallint[]) as mine (function, lane) order by 1, 2
+       on conflict (function, lane, source) do update
+       set version = excluded.version, at = excluded.at, commits = excluded.commits
+       where muster.newer(excluded.version, excluded.at, excluded.commits, t.version, t.at, t.commits)`,
+      [...lanesOf(truncation), ...valuesOf(truncation)],
     );
   });
 }
@@ -40,23 +40,22 @@ export async function* deletesBelow(
     for (let after = ''; ;) {
       const { rows } = await database.control.query<{ id: string }>(
         `select id from muster.member
-         where function = $1 and lane = $2 and id > $3 and key is not null
-           and muster.newer($4, $5, version, at)
+         where function = $1 and lane = $2 and source = $3 and id > $7 and key is not null
+           and muster.newer($4, $5, $6, version, at, commits)
          order by id limit ${PAGE}`,
-        [fn, lanes[i], after, version(truncation), truncation.at],
+        [fn, lanes[i], ...valuesOf(truncation), after],
       );
       if (rows.length === 0) break;
       yield rows.map(({ id }) => ({
         function: fn,
         lane: lanes[i]!,
+        source: truncation.source,
         id,
-        version: version(truncation),
+        version: truncation.version,
         at: truncation.at,
-        key: null,
-        held: false,
-        live: true,
-        columns: null,
-        holes: null,
+        commits: truncation.commits,
+        ...GONE,
+        history: null,
         trace: null,
       }));
       after = rows.at(-1)!.id;
@@ -64,8 +63,8 @@ export async function* deletesBelow(
   }
 }
 
-function version({ epoch, lsn }: Truncation): bigint {
-  return (BigInt(epoch) << LSN_BITS) | lsn;
+function valuesOf({ source, version, at, commits }: Truncation) {
+  return [source, version, at, commits] as const;
 }
 
 function lanesOf({ table, functions }: Truncation): [number[], number[]] {

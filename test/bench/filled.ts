@@ -38,8 +38,8 @@ export async function fillSets(
   const fn = rows[0]!.id;
   const range = [from, from + sets - 1];
   await client.query(
-    `insert into muster.member (function, lane, id, version, at, key, held, live, columns, since)
-     select $4::int, lane, id, 8, $5::bigint, key, true, true,
+    `insert into muster.member (function, lane, source, id, version, at, key, held, columns, since)
+     select $4::int, lane, 1, id, 8, $5::bigint, key, true,
             jsonb_build_object('id', id, 'span', '[0,60000000000)', 'recording', recording,
                                'sensor_type', (array['eeg', 'accelerometer'])[lane]), now()
      from (select 1 + (m >= $3 / 2)::int as lane, ${RECORDING} as recording, ${KEY} as key, ${ID} as id

@@ -154,9 +154,7 @@ test('a slot of another kind is not the one', async ({ db, context }) => {
 test('a source that stands behind what was seen of it was restored', async ({ db, context }) => {
   const seen = { ...context, state: context.inspector };
   expect(await says(position, seen)).toEqual(["✓ nothing of a source 'postgres' has arrived yet"]);
-  await db.query(
-    `insert into muster.source (name, lsn, at, streamed_at) values ('postgres', 1000, 0, 0)`,
-  );
+  await db.query(`insert into muster.source (name, lsn, at) values ('postgres', 1000, 0)`);
   expect(await says(position, seen)).toEqual([
     expect.stringMatching(/^✓ epoch 0: 1000 was seen, the log is at \d+$/),
   ]);

@@ -264,9 +264,8 @@ test('what the converter wrote without its extensions is kept aside, message by 
 
 async function forget(db: TestDatabase): Promise<void> {
   await db.query(
-    'truncate muster.member, muster.sets, muster.run, muster.deadline, muster.overdue, muster.source',
+    'truncate muster.member, muster.sets, muster.run, muster.deadline, muster.overdue, muster.source, muster.truncation',
   );
-  await db.query('update muster.part set floor_version = -1, floor_at = 0');
 }
 
 /** Files the messages as KafkaSource sends them; gives the members that are left, newest version each. */

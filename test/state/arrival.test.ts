@@ -157,7 +157,10 @@ test('a change of the next epoch replaces one of the last, in both orders', asyn
     ];
     for (const epoch of [first!, second!]) {
       await db.query('delete from muster.source');
-      await db.query(`insert into muster.source values ('test', $1, 0, 0, 0)`, [epoch]);
+      await db.query(
+        `insert into muster.source (name, id, first_epoch) values ('test', 1000, $1)`,
+        [epoch],
+      );
       const fresh = await podOn(db, [kept]);
       await fresh.marks.exchange();
       expect(await fresh.filing.file(sent[epoch]!)).toEqual({ kind: 'filed' });
@@ -184,8 +187,7 @@ async function state(db: TestDatabase) {
 
 async function empty(db: TestDatabase) {
   await db.query(`
-    delete from muster.member; delete from muster.sets; delete from muster.run;
-    update muster.part set floor_version = -1, floor_at = 0 where floor_version > 0`);
+    delete from muster.member; delete from muster.sets; delete from muster.run; delete from muster.truncation`);
 }
 
 function permutations<T>(items: readonly T[]): T[][] {

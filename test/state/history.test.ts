@@ -42,7 +42,7 @@ test('what the initial snapshot completed runs nothing when its rows change late
   await pod.filing.file(change('c', 3, { ...b, id: 3 }));
   expect(pod.leases).toEqual([]);
   expect(await runsOf(db)).toEqual([{ ...done, late: 3 }]);
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 1 }]);
 });
 
 test('a streamed part that completes what the snapshot left incomplete runs it', async ({ db }) => {
@@ -116,4 +116,71 @@ test('what was committed while the initial snapshot was read, and came first, ma
   await pod.filing.file(read(51, { ...b, id: 12 }));
   expect(await runsOf(db)).toEqual([done]);
   expect(pod.leases).toEqual([]);
+});
+
+const x = (live: number) => [{ key: 'x', counts: [1, 1], live }];
+
+for (const [name, order] of [
+  ['after the snapshot', [0, 1, 2]],
+  ['between its rows', [0, 2, 1]],
+  ['before its row', [2, 0, 1]],
+  ['in one batch with its row', null],
+] as const) {
+  test(`a row that changes in its set stays history, whenever the change arrives: ${name}`, async ({
+    db,
+  }) => {
+    const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
+    const all = [
+      read(0, a, { lsn: 5n }),
+      read(0, b, { lsn: 5n }),
+      change('u', 10, { ...a, n: 2 }, { handledAt: read(100, {}).at }),
+    ];
+    if (order === null) await Promise.all(all.map((each) => pod.filing.file(each)));
+    else for (const i of order) await pod.filing.file(all[i]!);
+    expect(await setsOf(db)).toEqual(x(0));
+    expect(await runsOf(db)).toMatchObject([{ key: 'x', revision: 0, state: 'done' }]);
+    expect(pod.leases).toEqual([]);
+  });
+}
+
+test('a row that a change brings into a set is new there, whatever the snapshot found elsewhere', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 4 });
+  await pod.filing.file(read(0, { ...a, k: 'other' }));
+  await pod.filing.file(read(0, b));
+  await pod.filing.file(change('u', 10, a));
+  expect(await setsOf(db)).toEqual([{ key: 'other', counts: [0, 0], live: 0 }, ...x(1)]);
+  expect(await runsOf(db)).toEqual([running]);
+});
+
+test('a run that waits to be started ends as history where the snapshot turns out to have had its set', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const late = { handledAt: read(100, {}).at };
+  await pod.filing.file(change('u', 10, a, late));
+  await pod.filing.file(read(0, b, { lsn: 5n }));
+  expect(await runsOf(db)).toMatchObject([{ revision: 1, state: 'ready' }]);
+  await pod.filing.file(read(0, a, { lsn: 5n }));
+  expect(await runsOf(db)).toEqual([done]);
+  expect(await setsOf(db)).toEqual(x(0));
+});
+
+test('the deadline of a set begins with its first row that is new, not with one of history that changed', async ({
+  db,
+}) => {
+  const three = pairOf({ overdueAfter: '1 hour' });
+  const c = { table: 'public.item', key: 'k', where: { kind: 'c' } };
+  const pod = await podOn(db, [{ ...three, parts: { ...three.parts, c } }]);
+  await pod.filing.file(read(0, a));
+  await db.query(`update muster.member set since = now() - interval '50 minutes'`);
+  await pod.filing.file(change('u', 10, { ...a, n: 2 }));
+  expect(await db.query('select from muster.deadline')).toEqual([]);
+  await pod.filing.file(change('c', 11, b));
+  const [row] = await db.query<{ at: Date }>(
+    `select min(since) + interval '1 hour' as at from muster.member
+     where muster.is_live(held, key, history)`,
+  );
+  expect(row!.at.getTime()).toBeGreaterThan(Date.now() + 50 * 60_000);
 });

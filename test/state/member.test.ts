@@ -23,15 +23,16 @@ const served: Served = {
     ['c', 3],
   ]),
 };
+const PLACE = { source: 1, epoch: 0 };
 const x = Buffer.from('x').toString('base64');
 
 /** What a change of a row says about the parts. */
-function said(op: 'c' | 'u' | 'd', row: Row): MemberRow[] {
-  return toMemberRows(change(op, 1, { id: 1, k: x, ...row }), 0, served);
+function said(op: 'c' | 'u' | 'd', row: Row): readonly MemberRow[] {
+  return toMemberRows(change(op, 1, { id: 1, k: x, ...row }), PLACE, served).rows;
 }
 
 /** Lane, whether it counts, and its set. */
-const places = (rows: MemberRow[]) => rows.map((row) => [row.lane, row.held, row.key]);
+const places = (rows: readonly MemberRow[]) => rows.map((row) => [row.lane, row.held, row.key]);
 
 test('of a row only what its part keeps is stored, base64 as the text it stands for', () => {
   const columns = '{"id":1,"k":"x","state":"s","kind":"b"}';

@@ -53,6 +53,7 @@ test('of twenty migrations at once one does the work, and the next time there is
     'muster.run',
     'muster.sets',
     'muster.source',
+    'muster.truncation',
     'recordings.processed',
   ]);
   expect(await migrate(url, ['recordings'])).toEqual([]);

@@ -57,8 +57,8 @@ async function load(db: TestDatabase, analyzed: boolean): Promise<void> {
     await db.query(`alter table muster.${table} set (autovacuum_enabled = false)`);
   }
   await db.query(`
-    insert into muster.member
-    select 1, lane, 'row' || i, i, i, 'set' || i, true, true, '{"id": 1}', null, now()
+    insert into muster.member (function, lane, source, id, version, at, key, held, columns, since)
+    select 1, lane, 1, 'row' || i, i, i, 'set' || i, true, '{"id": 1}', now()
     from generate_series(1, 20000) i, generate_series(1, 2) lane where i % 10 > 0 or lane = 1`);
   await db.query(`
     insert into muster.sets

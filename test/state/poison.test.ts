@@ -62,7 +62,9 @@ test('five poison rows among 256 are parked, and the others are filed in one go'
   expect(await db.query('select count(*)::int as n, min(seen) as seen from muster.parked')).toEqual(
     [{ n: 5, seen: 2 }],
   );
-  expect(await db.query('select count(*)::int as n from muster.member')).toEqual([{ n: 251 }]);
+  expect(await db.query('select count(*)::int as n from muster.member where held')).toEqual([
+    { n: 251 },
+  ]);
   expect(await miscounted(db)).toEqual([]);
 });
 

@@ -235,7 +235,7 @@ test('a part that needs more rows, or keeps more columns, stays in its lane', as
   expect(Object.fromEntries(next.served[0]!.laneOf)).toEqual({ a: 1 });
   await review(next.database, next.store, next.served);
   expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: false }]);
-  await next.filing.file(partA('x', 'u', 'second'));
+  await next.filing.file(change('u', 1e6, { id: 'second', k: 'x', kind: 'a', n: 1 }));
   expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true }]);
 });
 

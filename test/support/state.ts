@@ -30,7 +30,7 @@ export async function miscounted(db: TestDatabase, functions: readonly number[] 
        select function, key, live_rows,
               array(select coalesce((lanes ->> lane::text)::int, 0) from generate_series(1, 16) lane order by lane) as counts
        from (select function, key, sum(live)::int as live_rows, jsonb_object_agg(lane, n) as lanes
-             from (select function, key, lane, count(*) as n, count(*) filter (where live) as live
+             from (select function, key, lane, count(*) as n, count(*) filter (where muster.is_live(held, key, history)) as live
                    from muster.member where held and ($1::int[] is null or function = any ($1)) group by function, key, lane) m
              group by function, key) c
      )

@@ -5,15 +5,16 @@ select f.id, f.name, s.counts, f.need,
        muster.complete(s.counts, f.need, f.gate_need, f.gate_of) as complete,
        case when s.live > 0 and r.state is distinct from 'done'
               and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of) then to_jsonb(
-         (select min(m.since) from muster.member m where m.function = f.id and m.key = $2 and m.held and m.live)
+         (select min(m.since) from muster.member m where m.function = f.id and m.key = $2 and muster.is_live(m.held, m.key, m.history))
          + f.overdue_after) end as deadline,
        exists (select from muster.overdue o where o.function = f.id and o.key = $2) as reported,
        to_jsonb(r) - 'function' - 'key' as run,
        (select coalesce(jsonb_agg(jsonb_build_object('part', p.name, 'lane', p.lane, 'need', f.need[p.lane]) order by p.lane), '[]')
         from muster.part p where p.function = f.id and f.need[p.lane] > 0) as parts,
        (select coalesce(jsonb_agg(jsonb_build_object(
-                 'lane', m.lane, 'id', m.id, 'held', m.held, 'version', m.version::text, 'at', m.at,
-                 'since', m.since, 'columns', m.columns) order by m.lane, m.since, m.id), '[]')
+                 'lane', m.lane, 'source', m.source, 'id', m.id, 'held', m.held, 'version', m.version::text, 'at', m.at,
+                 'since', m.since, 'columns', m.columns, 'unavailable',
+                 (select json_agg(h.name order by h.name) from jsonb_each(m.holes) h (name, filled) where h.filled = '0')) order by m.lane, m.since, m.id), '[]')
         from muster.member m where m.function = f.id and m.key = $2) as members,
        (select coalesce(jsonb_agg(jsonb_build_object(
                  'id', o.event_id, 'type', o.type, 'sentAt', o.sent_at, 'failedAt', o.failed_at,

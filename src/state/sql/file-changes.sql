@@ -8,11 +8,12 @@
 -- the other's (299 of 320 sets never ran). Withdrawing a run with a plain UPDATE leaves runs due for
 -- incomplete sets (618 of 11,080 histories).
 --
--- "order by" before each upsert is the lock order of 001_state.sql. One row per (function, lane, id)
--- in a batch: the caller keeps the newest.
+-- "order by" before each upsert is the lock order of 001_state.sql. One row per (function, lane, source,
+-- id) in a batch: the caller keeps the newest.
 --
 -- $1  function ids and $2 generations of the caller's definitions: when one is superseded, nothing is filed
--- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 live  $11 columns  $12 holes
+-- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 the key under which the initial snapshot found it held
+-- $11 columns  $12 holes  $18 source  $19 position of the last commit before it
 -- $13 function and $14 key of sets to hold against the rule again, without a change
 -- $15 pod  $16 free handler slots: so many new runs are born leased
 -- $17 trace contexts of $3 to $12; empty where no event is traced
@@ -28,35 +29,44 @@ current as materialized (
   select not exists (select from f where superseded) as is_current
 ),
 m as (
-  insert into muster.member as m (function, lane, id, version, at, key, held, live, columns, holes, since, trace)
-  -- below the floor a row is gone since the floor: what else of its life comes later is stale by that
-  select c.function, c.lane, c.id,
-         case when c.cut then c.floor_version else c.version end, case when c.cut then c.floor_at else c.at end,
-         case when c.cut then null else c.key end, c.held and not c.cut, c.live,
+  insert into muster.member as m
+    (function, lane, source, id, version, at, commits, key, held, history, columns, holes, since, trace)
+  -- a row below a truncate is gone since that: what else of its life comes later is stale by that
+  select c.function, c.lane, c.source, c.id,
+         case when c.cut then c.cut_version else c.version end, case when c.cut then c.cut_at else c.at end,
+         case when c.cut then c.cut_commits else c.commits end,
+         case when c.cut then null else c.key end, c.held and not c.cut,
+         hashtextextended(c.history, 0),
          case when c.cut then null else c.columns end, case when c.cut then null else c.holes end, now(), c.trace
   from (
-    select c.*, p.floor_version, p.floor_at,
-           p.floor_version > 0 and muster.newer(p.floor_version, p.floor_at, c.version, c.at) as cut
+    select c.*, t.version as cut_version, t.at as cut_at, t.commits as cut_commits,
+           t.version is not null and muster.newer(t.version, t.at, t.commits, c.version, c.at, c.commits) as cut
     from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
-                $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[], $17::bytea[])
-           as c (function, lane, id, version, at, key, held, live, columns, holes, trace)
+                $9::boolean[], $10::text[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[])
+           as c (function, lane, id, version, at, key, held, history, columns, holes, trace, source, commits)
     join muster.part p on p.function = c.function and p.lane = c.lane
+    left join muster.truncation t on t.function = c.function and t.lane = c.lane and t.source = c.source
     offset 0 -- else it is worked out anew for every column it decides
   ) c
   where (select is_current from current)
-  order by c.function, c.lane, c.id collate "C"
-  on conflict (function, lane, id) do update
-  set (version, at, key, held, live, columns, holes, since, trace) =
-      (select v.version, v.at, v.key, v.held, v.live, v.columns, v.holes, v.since, v.trace
+  order by c.function, c.lane, c.source, c.id collate "C"
+  on conflict (function, lane, source, id) do update
+  set (version, at, commits, key, held, history, columns, holes, since, trace) =
+      (select v.version, v.at, v.commits, v.key, v.held, v.history, v.columns, v.holes, v.since, v.trace
        from muster.resolve(m, excluded) v)
-  where muster.newer(excluded.version, excluded.at, m.version, m.at)
+  where muster.newer(excluded.version, excluded.at, excluded.commits, m.version, m.at, m.commits)
      or m.holes is not null and muster.fills(m, excluded)
-  returning m.function, m.lane, m.id,
+     -- what the initial snapshot found counts, also when it arrives after a change of the row
+     or excluded.history is not null and m.history is null
+  returning m.function, m.lane, m.source, m.id,
             -- only filled, or left as it was, and what decided it was not its own: see knowing.ts
             old.version = new.version and old.at = new.at
-              and (new.holes @? '$.*[2]' or new.holes is not distinct from old.holes) as undecided,
-            case when old.held then old.key end as old_key, coalesce(old.live, false) as old_live,
-            case when new.held then new.key end as new_key, new.live as new_live
+              and (new.holes @? '$.*[3]' or new.holes is not distinct from old.holes
+                     and new.history is not distinct from old.history) as undecided,
+            case when old.held then old.key end as old_key,
+            coalesce(muster.is_live(old.held, old.key, old.history), false) as old_live,
+            case when new.held then new.key end as new_key,
+            muster.is_live(new.held, new.key, new.history) as new_live
 ),
 moves as (
   select function, lane, old_key as key, -1 as n, -old_live::int as live from m where old_key is not null
@@ -120,10 +130,10 @@ r as (
              else complete or was_complete end
   order by function, key collate "C"
   on conflict (function, key) do update
-  set (wanted, state, token, attempt, pod, due_at, started_at, finished_at, late, error) =
-      (select v.wanted, v.state, v.token, v.attempt, v.pod, v.due_at, v.started_at, v.finished_at, v.late, v.error
+  set (revision, wanted, state, token, attempt, pod, due_at, started_at, finished_at, late, error) =
+      (select v.revision, v.wanted, v.state, v.token, v.attempt, v.pod, v.due_at, v.started_at, v.finished_at, v.late, v.error
        from muster.next_run(r, excluded) v)
-  where r.wanted <> excluded.wanted or r.state <> 'ready'
+  where r.wanted <> excluded.wanted or r.state <> 'ready' or excluded.state = 'done'
   returning new.function, new.key, new.revision, new.token, new.attempt,
             new.state, new.state = 'running' and new.token > coalesce(old.token, 0) as leased
 ),
@@ -146,4 +156,4 @@ select (select is_current from current) as is_current,
        (select count(*)::int from j where complete and not was_complete) as completed,
        (select coalesce(json_agg(json_build_array(function, key, revision, token, attempt)), '[]')
         from r where leased) as leases,
-       (select json_agg(json_build_array(function, lane, id)) from m where undecided) as undecided;
+       (select json_agg(json_build_array(function, lane, source, id)) from m where undecided) as undecided;

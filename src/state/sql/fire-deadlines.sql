@@ -9,7 +9,7 @@ with due as materialized (
   select d.function, mine.key, d.due_at, f.name, f.need, s.counts,
          r.state is not distinct from 'running' as running,
          (select min(m.since) from muster.member m
-          where m.function = s.function and m.key = s.key and m.held and m.live) + f.overdue_after as at
+          where m.function = s.function and m.key = s.key and muster.is_live(m.held, m.key, m.history)) + f.overdue_after as at
   from unnest($2::bigint[], $3::int[], $4::text[]) as mine (id, function, key)
   join muster.deadline d on d.id = mine.id
   join muster.function f on f.id = mine.function and f.overdue_after is not null

@@ -7,19 +7,19 @@
 --
 -- $1 function  $2 keys of done sets  $3 seconds after which no older change can come
 with locked as materialized (
-  select m.function, m.lane, m.id, m.key, m.held, m.live, m.since < now() - make_interval(secs => $3::float8) as old
+  select m.function, m.lane, m.source, m.id, m.key, m.held, muster.is_live(m.held, m.key, m.history) as live, m.since < now() - make_interval(secs => $3::float8) as old
   from unnest($2::text[]) as old (key)
   join muster.member m on m.function = $1 and m.key = old.key
-  order by m.function, m.lane, m.id
+  order by m.function, m.lane, m.source, m.id
   for update of m
 ),
 deleted as (
   delete from muster.member m using locked l
-  where l.old and m.function = l.function and m.lane = l.lane and m.id = l.id
+  where l.old and m.function = l.function and m.lane = l.lane and m.source = l.source and m.id = l.id
 ),
 stripped as (
   update muster.member m set key = null, held = false, columns = null, holes = null, trace = null from locked l
-  where not l.old and m.function = l.function and m.lane = l.lane and m.id = l.id
+  where not l.old and m.function = l.function and m.lane = l.lane and m.source = l.source and m.id = l.id
 ),
 s as (
   insert into muster.sets as s (function, key, counts, live)

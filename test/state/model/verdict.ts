@@ -105,7 +105,7 @@ async function stateOf(pod: Pod, i: number, complete: ReadonlySet<string>) {
     miscountedLive: await query(
       `select s.key, s.live from muster.sets s
        where s.function = $1 and s.live <> (select count(*) from muster.member m
-         where m.function = s.function and m.key = s.key and m.held and m.live)`,
+         where m.function = s.function and m.key = s.key and muster.is_live(m.held, m.key, m.history))`,
     ),
   };
 }
