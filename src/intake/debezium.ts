@@ -179,11 +179,12 @@ function positionOf(sequence: unknown): bigint | null {
 
 function sequencesOf(sequence: unknown): [lastCommit: bigint | null, lsn: bigint | null] {
   const found = typeof sequence === 'string' ? SEQUENCE.exec(sequence) : null;
-  const toLsn = (digits: string | undefined) => {
-    const lsn = digits === undefined ? 0n : BigInt(digits);
-    return lsn > 0n && lsn < LSN_LIMIT ? lsn : null;
-  };
   return [toLsn(found?.[1]), toLsn(found?.[2])];
+}
+
+function toLsn(digits: string | undefined): bigint | null {
+  const lsn = digits === undefined ? 0n : BigInt(digits);
+  return lsn > 0n && lsn < LSN_LIMIT ? lsn : null;
 }
 
 /** A number, the object of `JSON.rawJSON` beyond 2^53, or text in CloudEvents attributes. */

@@ -53,7 +53,9 @@ export class Marks {
   readonly #database: Database;
   readonly #marks = new Map<string, Mark>();
   #isUnsaved = false;
-  #saving: Promise<void> | null = null;
+  /** What was unsaved is on its way. */
+  #isSaving = false;
+  #exchanging: Promise<void> | null = null;
   #meeting = new Map<string, Promise<void>>();
 
   constructor(database: Database) {
@@ -80,7 +82,7 @@ export class Marks {
        where not exists (select from muster.source where name = $1) on conflict (name) do nothing`,
       [source],
     );
-    await this.exchange();
+    while (!this.knows(source)) await this.exchange();
   }
 
   /**
@@ -156,27 +158,35 @@ export class Marks {
 
   /** Something must be known to other processes before the change that says it is filed or parked. */
   get isUnsaved(): boolean {
-    return this.#isUnsaved;
+    return this.#isUnsaved || this.#isSaving;
   }
 
   /** Tells them, once for all changes that wait for it. */
-  save(): Promise<void> {
-    this.#saving ??= this.exchange().finally(() => (this.#saving = null));
-    return this.#saving;
+  async save(): Promise<void> {
+    while (this.isUnsaved) await this.exchange();
   }
 
   /** Writes what is new here, and reads what is new elsewhere (another pod's marks, an epoch bump). */
-  async exchange(): Promise<void> {
+  exchange(): Promise<void> {
+    this.#exchanging ??= this.#exchange().finally(() => (this.#exchanging = null));
+    return this.#exchanging;
+  }
+
+  async #exchange(): Promise<void> {
     const dirty = [...this.#marks].filter(([, mark]) => mark.dirty);
-    this.#isUnsaved = false;
     for (const [, mark] of dirty) mark.dirty = false;
+    const wasUnsaved = this.#isUnsaved;
+    this.#isSaving = wasUnsaved;
+    this.#isUnsaved = false;
     try {
       if (dirty.length > 0) await this.#write(dirty);
       await this.#read();
     } catch (error) {
       for (const [, mark] of dirty) mark.dirty = true;
-      if (dirty.length > 0) this.#isUnsaved = true;
+      this.#isUnsaved ||= wasUnsaved;
       throw error;
+    } finally {
+      this.#isSaving = false;
     }
   }
 
@@ -245,7 +255,6 @@ function epochOf(mark: Mark, { at, lsn }: RowChange | TruncateChange): number | 
 
 function undecided(mark: Mark, { source, at, lsn }: RowChange | TruncateChange): string {
   const boundary = mark.boundaries.find(({ endedAt, beganAt }) => endedAt < at && at < beganAt)!;
-  const time = (ms: number) => new Date(ms).toISOString();
   return `LSN ${lsn} of source '${source}' was committed at ${time(at)}, after ${time(boundary.endedAt)}, the newest change seen before the source was restored or re-created, and before ${time(boundary.beganAt)}, the first after that: which log it is from can't be told. An incremental snapshot of the table reads the row as it is now`;
 }
 
@@ -257,6 +266,10 @@ function undecided(mark: Mark, { source, at, lsn }: RowChange | TruncateChange):
 function hadBegunToStream(mark: Mark, { at, lsn }: RowChange | TruncateChange): boolean {
   if (mark.streamedAt === null || mark.streamedAt >= at) return false;
   return lsn === null || mark.streamedLsn === null || mark.streamedLsn < lsn;
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 interface StoredSource {

@@ -323,8 +323,12 @@ function hole(
   column: string,
 ): unknown[] {
   const decides = part.key.includes(column) || Object.hasOwn(part.where, column);
-  const exact = (position: bigint) => JSON.rawJSON(String(position));
-  return [exact(version), at, commits === null ? null : exact(commits), ...(decides ? [true] : [])];
+  const after = commits === null ? null : toJson(commits);
+  return [toJson(version), at, after, ...(decides ? [true] : [])];
+}
+
+function toJson(position: bigint): unknown {
+  return JSON.rawJSON(String(position));
 }
 
 /**

@@ -37,7 +37,7 @@ test('parked events are listed and shown; redelivered, those whose cause is mend
   const server = await serverOn(db, [pair]);
   const post = (id: string, body: string) =>
     fetch(server.url, { method: 'POST', headers: { ...HEADERS, 'ce-id': id }, body });
-  const now = Date.now();
+  const now = Date.now() - 7_200_000;
   await post('1', envelope(5_000_000, now, { id: 1, k: 'x', kind: 'a' }));
   await post('2', 'no JSON');
   // the source was restored: its log starts over, an hour later
@@ -61,8 +61,8 @@ test('parked events are listed and shown; redelivered, those whose cause is mend
   expect(early).toMatchObject({ code: 1, stderr: 'muster: 2 events could not be filed yet\n' });
   expect(early.stdout).toContain('0 taken, 2 left');
 
-  expect((await muster(db, 'epoch', 'bump', 'pg')).stdout).toBe(
-    'source pg is in epoch 1 now: its positions start over\n',
+  expect((await muster(db, 'epoch', 'bump', 'pg')).stdout).toMatch(
+    /^source pg is in epoch 1 now: positions of changes committed from \S+ on start over\n$/,
   );
   // the server learns of the new epoch with its next renewal
   await until(

@@ -127,6 +127,8 @@ function expected(
   const at = Number(/"(?:ts_ms|iodebeziumtsms)":"?(\d+)"?,$/.exec(text.slice(0, time))![1]);
   const handled = /"op":"\w","ts_ms":(\d+)/.exec(text)?.[1];
   const lastCommit = /"(?:sequence|iodebeziumsequence)":"\[\\"(\d+)/.exec(text)?.[1];
+  // where the connector was when it emitted an incremental read
+  const emitted = /"sequence":"\[\\"\d+\\",\\"(\d+)/.exec(text)?.[1];
   const common = {
     source: 'postgres',
     table: 'datastore.signal',
@@ -141,7 +143,7 @@ function expected(
     kind: 'row',
     op: kind,
     ...common,
-    lsn: position === undefined ? null : BigInt(position),
+    lsn: BigInt(position ?? emitted!),
     snapshot: kind === 'r' ? snapshot : null,
     row: imageOf(value, kind),
   };

@@ -59,7 +59,7 @@ test('a part that does not name the column takes the change that others are park
   db,
 }) => {
   const other = pairOf({ parts: { all: { table: 'public.item', key: 'patient' } } });
-  const pod = await podOn(db, [lab as never, other]);
+  const pod = await podOn(db, [lab, other]);
   expect(await pod.filing.file(change('c', 1, without('kind')))).toMatchObject({ kind: 'parked' });
   expect(await runsOf(db)).toMatchObject([{ key: 'P', wanted: true }]);
 });
@@ -105,10 +105,10 @@ test('a row whose new values PostgreSQL refuses is parked, and has left its old 
 
 test('a row that no part wants is not parked for its key', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  const unwanted = (op: 'c' | 'u', lsn: number) =>
-    change(op, lsn, { id: 1, k: 'y'.repeat(2_000), kind: 'c' });
-  expect(await pod.filing.file(unwanted('c', 1))).toEqual({ kind: 'filed' });
-  expect(await pod.filing.file(unwanted('u', 2))).toEqual({ kind: 'filed' });
+  for (const op of ['c', 'u'] as const) {
+    const unwanted = change(op, 1, { id: op, k: 'y'.repeat(2_000), kind: 'c' });
+    expect(await pod.filing.file(unwanted)).toEqual({ kind: 'filed' });
+  }
 });
 
 test('a handler is told which kept columns no change has brought', async ({ db }) => {
