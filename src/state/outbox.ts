@@ -27,7 +27,10 @@ export interface DueEvent {
 export type Settlement = { readonly id: string } & (
   | { readonly kind: 'sent' }
   | { readonly kind: 'failed'; readonly error: string }
-  | { readonly kind: 'again'; readonly error: string; readonly waitMs: number }
+  /** Tried again; `blocked`: though an operator has to change something first. */
+  | { readonly kind: 'again' | 'blocked'; readonly error: string; readonly waitMs: number }
+  /** Not tried: it was no attempt. */
+  | { readonly kind: 'postponed'; readonly waitMs: number }
 );
 
 /**
@@ -65,8 +68,24 @@ export async function settleOutbox(
     values: [
       settlements.map((each) => each.id),
       settlements.map((each) => each.kind),
-      settlements.map((each) => (each.kind === 'again' ? each.waitMs : 0)),
-      settlements.map((each) => (each.kind === 'sent' ? null : each.error)),
+      settlements.map((each) => ('waitMs' in each ? each.waitMs : 0)),
+      settlements.map((each) => ('error' in each ? each.error : null)),
     ],
   });
+}
+
+/**
+ * Records for `seconds` that processes of these functions have no sink, so that their events are not due
+ * meanwhile (`muster.due`); null: they have one.
+ */
+export async function setSinkMissing(
+  database: Database,
+  functions: readonly number[],
+  seconds: number | null,
+): Promise<void> {
+  await database.control.query(
+    `update muster.function set sink_missing_until = now() + make_interval(secs => $2::float8)
+     where id = any ($1::int[]) and not (sink_missing_until is null and $2::float8 is null)`,
+    [functions, seconds],
+  );
 }
