@@ -215,7 +215,7 @@ async function start(
     filing,
     warm: writes,
     unready: () => filing.closed?.message ?? null,
-    sinkTrouble: publishing.trouble,
+    sinkTrouble: () => publishing.trouble(),
     async settle(withinMs) {
       const names = served.map((each) => each.specification.name);
       for (let until = performance.now() + withinMs; ; await sleep(SETTLED_EVERY_MS)) {

@@ -58,7 +58,7 @@ const TAKEN = new Set(
   ),
 );
 /** Nothing that the type String of CloudEvents excludes: control characters. */
-const TEXT = /^[^\u0000-\u001f\u007f-\u009f]+$/;
+const TEXT = /^\P{Cc}+$/u;
 
 /**
  * Extensions as a SinkBinding sets them. Whatever would make an event invalid is refused here, at the start:

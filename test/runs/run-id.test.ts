@@ -3,8 +3,9 @@ import { expect } from 'vitest';
 import { headerSafe, runIdOf } from '../../src/runs/run-id.ts';
 import { test } from '../support/test.ts';
 
+const idOf = (key: string) => runIdOf('pair', { key, revision: 2 });
+
 test('an id is plain where the key is, and escapes what has a meaning in a header', () => {
-  const idOf = (key: string) => runIdOf('pair', { key, revision: 2 });
   expect(idOf('0193b000-0000-7000-8000')).toBe('pair/0193b000-0000-7000-8000/2');
   expect(idOf('["r","[0,60)"]')).toBe('pair/[~22r~22,~22[0,60)~22]/2');
   expect(idOf('Łódź 50%~')).toBe('pair/~C5~81~C3~B3d~C5~BA~2050~25~7E/2');

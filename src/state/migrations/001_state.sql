@@ -171,6 +171,7 @@ create table muster.outbox (
 ) with (fillfactor = 70);
 create index outbox_due on muster.outbox (function, due_at) where sent_at is null and failed_at is null;
 create index outbox_set on muster.outbox (function, key, id);
+create index outbox_failed on muster.outbox (function, id) where failed_at is not null;
 
 create table muster.parked (
   id           bigint generated always as identity primary key,
