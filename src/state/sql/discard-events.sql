@@ -7,12 +7,10 @@ with chosen as materialized (
   where o.function = $1 and o.failed_at is not null
     and ($2::text is null or o.key = $2) and ($3::text is null or o.event_id = $3)
   union all
-  select o.id from muster.outbox o
-  where o.function = $1 and o.key = $2 and o.event_id = $3
-    -- not in the words of the index of all that is due, as in claim-outbox.sql
-    and coalesce(o.sent_at, o.failed_at) is null
+  select o.id from muster.outbox o where o.function = $1 and o.key = $2 and o.event_id = $3
 ),
 gone as (
+  -- asked of the newest row: an event may be sent at this moment
   delete from muster.outbox o using chosen
   where o.id = chosen.id and o.sent_at is null
   returning o.id, o.function, o.key, o.event_id, o.type
