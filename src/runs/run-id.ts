@@ -1,10 +1,10 @@
-/** Printable ASCII except space, `"`, `%` (CloudEvents gives them a meaning in HTTP headers) and the escape `~`. */
-const UNSAFE = /[^!#$&-}]/gu;
+/** Everything but printable ASCII, which a header holds as it is; and the escape itself, `~`. */
+const UNSAFE = /[^ -}]/gu;
 
 /**
- * Escapes a key so that it can stand in an HTTP header unchanged: each byte of its UTF-8 form outside the safe
- * characters becomes `~` and two hexadecimal digits. Different keys stay different. Not percent-encoding,
- * which CloudEvents applies to header values once more, and which some receivers undo and others do not.
+ * Escapes a key so that it can stand in an HTTP header: of each character that is not safe there, every byte of
+ * its UTF-8 form becomes `~` and two hexadecimal digits. Different keys stay different. Not percent-encoding,
+ * which receivers of CloudEvents may or may not undo.
  *
  * `muster.header_safe` is the same function for events that SQL makes.
  */

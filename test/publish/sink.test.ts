@@ -29,7 +29,19 @@ test('integers beyond 2^53 are sent with the digits the handler gave', async () 
 });
 
 // The first are those that a receiver may read as something else, or that no header can hold.
-const TEXTS = ['Łódź', '渋谷', '5 €', 'naïve 🚋', 'Zürich', 'a b', '50% off', 'say "hi"', ' x '];
+const TEXTS = [
+  'Łódź',
+  '渋谷',
+  '5 €',
+  'naïve 🚋',
+  'Zürich',
+  'a b',
+  '50% off',
+  '100%',
+  'say "hi"',
+  '"x"',
+  ' x ',
+];
 
 test.for([...TEXTS, 'two\nlines', 'a\tb', '["r","[0,60)"]'])(
   'the subject and the type %j are read by the SDK as they were given',

@@ -112,7 +112,7 @@ test('a sink that refuses Muster is told until it takes an event', async ({ db }
 const KEYS = ['Łódź', '渋谷', 'O’Hare', 'two\nlines', '5 €', 'naïve 🚋', 'say "hi"', '100%', ''];
 
 test.for(KEYS)(
-  'what a set with the key %j sends arrives once, and its ids are plain',
+  'what a set with the key %j sends arrives once, and a header holds its ids',
   async (k, { db }) => {
     const sink = await sinkServer();
     const runIds: string[] = [];
@@ -149,7 +149,7 @@ test.for(KEYS)(
     expect(overdue![0]!.id.startsWith(`pair/${headerSafe(late)}/overdue/`)).toBe(true);
     for (const id of [...sink.ids, ...runIds]) {
       expect(new Headers({ 'idempotency-key': id }).get('idempotency-key')).toBe(id);
-      expect(id).toMatch(/^[!#$&-~]+$/);
+      expect(id).toMatch(/^[ -~]+$/);
     }
     expect(await db.query('select from muster.outbox where attempts <> 1')).toEqual([]);
   },

@@ -5,10 +5,10 @@ import { test } from '../support/test.ts';
 
 const idOf = (key: string) => runIdOf('pair', { key, revision: 2 });
 
-test('an id is plain where the key is, and escapes what has a meaning in a header', () => {
+test('an id holds the key as it is where a header can, and escapes the rest', () => {
   expect(idOf('0193b000-0000-7000-8000')).toBe('pair/0193b000-0000-7000-8000/2');
-  expect(idOf('["r","[0,60)"]')).toBe('pair/[~22r~22,~22[0,60)~22]/2');
-  expect(idOf('Łódź 50%~')).toBe('pair/~C5~81~C3~B3d~C5~BA~2050~25~7E/2');
+  expect(idOf('["r","[0,60)"]')).toBe('pair/["r","[0,60)"]/2');
+  expect(idOf('Łódź 50%~')).toBe('pair/~C5~81~C3~B3d~C5~BA 50%~7E/2');
   expect(idOf('')).toBe('pair//2');
 });
 
@@ -38,5 +38,5 @@ test('the database escapes keys as the process does, and different keys differ',
   const ids = rows.map(({ id }) => id);
   expect(ids).toEqual(given.map(headerSafe));
   expect(new Set(ids).size).toBe(given.length);
-  for (const id of ids) expect(id).toMatch(/^[\x21-\x7e]*$/);
+  for (const id of ids) expect(id).toMatch(/^[ -~]*$/);
 });

@@ -331,9 +331,9 @@ end $$;
 -- says which characters, and does the same for the events of handlers.
 create function muster.header_safe(key text) returns text
 language sql stable parallel safe
-return case when key collate "C" ~ '^[!#$&-}]*$' then key else (
+return case when key collate "C" ~ '^[ -}]*$' then key else (
   select string_agg(
-    case when c collate "C" ~ '[!#$&-}]' then c
+    case when c collate "C" ~ '[ -}]' then c
          else regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '~\1', 'g') end, '' order by nth)
   from regexp_split_to_table(key, '') with ordinality as t (c, nth)
 ) end;
