@@ -66,7 +66,11 @@ export function kindOf(status: number): Exclude<Delivery['kind'], 'sent'> {
  * Posts CloudEvents to a URL: `K_SINK` as a SinkBinding sets it, with the extensions of
  * `K_CE_OVERRIDES`.
  */
-export function httpSink(url: string, extensions: Readonly<Record<string, string>>): Sink {
+export function httpSink(
+  url: string,
+  extensions: Readonly<Record<string, string>>,
+  timeoutMs = TIMEOUT_MS,
+): Sink {
   const { hostname, port, protocol } = new URL(url);
   return {
     name: url,
@@ -84,7 +88,7 @@ export function httpSink(url: string, extensions: Readonly<Record<string, string
           headers: { ...headers, ...(event.hop && { traceparent: event.hop }) },
           body,
           redirect: 'manual',
-          signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
         });
         await response.body?.cancel();
         const { status } = response;

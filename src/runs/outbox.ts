@@ -36,6 +36,8 @@ export interface PublisherOptions {
   readonly onSettled: (settlement: Settlement, event: DueEvent) => void;
   /** An event was answered, or proved slow: there is something to settle, or room for another. */
   readonly onProgress: () => void;
+  /** When an event in flight is slow; {@link SLOW_MS} unless given. */
+  readonly slowMs?: number;
 }
 
 /** An event between its claim and the commit of what became of it. */
@@ -119,7 +121,9 @@ export class Publisher {
     if (this.#taken.has(event.id)) return;
     if (this.#isCrowded(event)) {
       const waitMs = POSTPONED_MS * (0.5 + Math.random());
-      this.#unsettled.push({ id: event.id, kind: 'postponed', waitMs });
+      const settlement = { id: event.id, kind: 'postponed', waitMs } as const;
+      this.#unsettled.push(settlement);
+      this.#options.onSettled(settlement, event);
       return;
     }
     const taken: Taken = { event, state: 'window' };
@@ -137,11 +141,11 @@ export class Publisher {
   }
 
   async #track(taken: Taken): Promise<void> {
-    const { onSettled, onProgress } = this.#options;
+    const { onSettled, onProgress, slowMs = SLOW_MS } = this.#options;
     const slow = setTimeout(() => {
       taken.state = 'slow';
       onProgress();
-    }, SLOW_MS);
+    }, slowMs);
     const settlement = await this.#send(taken.event);
     clearTimeout(slow);
     taken.state = 'answered';

@@ -134,6 +134,27 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: OUTBOX_TEST,
   },
   {
+    name: 'each type that hangs takes places of its own',
+    file: OUTBOX,
+    find: 'Math.min(WINDOW - fresh, MAX_IN_FLIGHT - unanswered)',
+    replace: 'WINDOW - fresh',
+    tests: OUTBOX_TEST,
+  },
+  {
+    name: 'a stop waits for a sink that is deaf',
+    file: OUTBOX,
+    find: 'Promise.race([Promise.all(this.#sends), deaf])',
+    replace: 'Promise.all(this.#sends)',
+    tests: OUTBOX_TEST,
+  },
+  {
+    name: 'an answer is waited for without an end',
+    file: SINK,
+    find: 'AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])',
+    replace: 'signal',
+    tests: SINK_TEST,
+  },
+  {
     name: 'any amount of data is in flight',
     file: OUTBOX,
     find: 'length > MAX_LENGTH ? 0 : ',

@@ -131,3 +131,16 @@ test('a redirect is not followed, and the error says where it leads', async () =
     status: 308,
   });
 });
+
+test('an event that is not answered in time is tried again, and so is one when the process stops', async () => {
+  const server = await sinkServer();
+  server.answer = () => null;
+  expect(await httpSink(server.url, {}, 50).send(eventOf(), signal)).toMatchObject({
+    kind: 'again',
+    error: expect.stringContaining('timeout') as string,
+  });
+  const stopping = new AbortController();
+  const sending = httpSink(server.url, {}).send(eventOf(), stopping.signal);
+  stopping.abort(new Error('the process stops'));
+  expect(await sending).toEqual({ kind: 'again', error: `${server.url}: the process stops` });
+});

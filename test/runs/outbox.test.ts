@@ -228,7 +228,7 @@ test('what a pod took that died is sent by another as soon as it is buried', asy
 });
 
 /** A publisher that only sends when the test says so, to whatever `send` does. */
-function publisherOn(pod: Pod, send: Sink['send']) {
+function publisherOn(pod: Pod, send: Sink['send'], slowMs = 60_000) {
   const settled: string[] = [];
   const publisher = new Publisher({
     database: pod.database,
@@ -236,6 +236,7 @@ function publisherOn(pod: Pod, send: Sink['send']) {
     pod: () => pod.id,
     onSettled: ({ kind }, { eventId }) => void settled.push(`${eventId} ${kind}`),
     onProgress() {},
+    slowMs,
     sink: { name: 'test', send, async close() {} },
   });
   return { publisher, settled };
@@ -315,23 +316,57 @@ test('a type whose events all hang holds up no other type', async ({ db }) => {
   await outgoing(db, keysOf('hangs', 1500), 'hangs');
   await outgoing(db, keysOf('goes', 100), 'goes');
   const started = { hangs: 0, goes: 0 };
-  const { publisher, settled } = publisherOn(pod, async ({ type }) => {
+  const send = async ({ type }: { type: string }) => {
     started[type as 'hangs' | 'goes']++;
-    return type === 'hangs' ? never() : { kind: 'sent' };
-  });
+    return type === 'hangs' ? never() : ({ kind: 'sent' } as const);
+  };
+  const { publisher, settled } = publisherOn(pod, send, 1);
   await until(async () => {
     await publisher.publish();
-    return settled.length === 100;
+    return settled.filter((each) => each.endsWith(' sent')).length === 100;
   });
-  expect(started).toEqual({ hangs: 256, goes: 100 });
-  // no attempt was made at the others: they wait, with nothing said against them
   await publisher.publish();
+  expect(started.goes).toBe(100);
+  // those in the window when the last slow one was counted are there too
+  expect(started.hangs).toBeGreaterThanOrEqual(256);
+  expect(started.hangs).toBeLessThanOrEqual(256 + 64);
+  // no attempt was made at the others: they wait, with nothing said against them, and are counted
+  const rest = 1500 - started.hangs;
   expect(
     await db.query(
       `select count(*)::int as n, min(attempts) as attempts, max(error) as error from muster.outbox
        where type = 'hangs' and pod is null and due_at between now() + interval '10 s' and now() + interval '45 s'`,
     ),
-  ).toEqual([{ n: 1500 - 256, attempts: 0, error: null }]);
+  ).toEqual([{ n: rest, attempts: 0, error: null }]);
+  expect(settled.filter((each) => each.endsWith(' postponed'))).toHaveLength(rest);
+});
+
+test('however many types hang, what is in flight has a bound', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  for (const n of [1, 2, 3, 4, 5, 6]) await outgoing(db, keysOf(`hangs${n}-`, 250), `hangs${n}`);
+  let started = 0;
+  const send = () => {
+    started++;
+    return never();
+  };
+  const { publisher } = publisherOn(pod, send, 1);
+  await until(async () => {
+    await publisher.publish();
+    return started >= 1024;
+  });
+  for (let turn = 0; turn < 20; turn++) await publisher.publish();
+  expect(started).toBe(1024);
+});
+
+test('a stop does not wait for a sink that does not heed its signal', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await outgoing(db, ['x']);
+  const { publisher } = publisherOn(pod, never);
+  await publisher.publish();
+  await publisher.drain(0);
+  expect(await db.query('select attempts, sent_at from muster.outbox')).toEqual([
+    { attempts: 1, sent_at: null },
+  ]);
 });
 
 test('no more than the window is claimed while the sink may still answer quickly', async ({
