@@ -88,8 +88,7 @@ export const SETTINGS = {
     read: count(1, 3650),
   },
   K_SINK: {
-    meaning:
-      'URL that outgoing events are posted to (a SinkBinding sets it); standard output unless set',
+    meaning: 'URL that outgoing events are posted to (a SinkBinding sets it)',
     fallback: null,
     read: url('http:', 'https:'),
   },
@@ -102,6 +101,11 @@ export const SETTINGS = {
     meaning: 'Kafka topic that outgoing events are written to, instead of `K_SINK`',
     fallback: null,
     read: matching('the name of a topic', /^[\w.-]{1,249}$/),
+  },
+  SINK: {
+    meaning: '`stdout`: print outgoing events. Without any sink they wait',
+    fallback: null,
+    read: oneOf('stdout'),
   },
   INTAKE: {
     meaning:
@@ -241,9 +245,9 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       'DATABASE_URL is not set: postgres://user:password@host:port/database',
     );
   }
-  if (values['K_SINK'] && values['SINK_TOPIC']) {
-    problems.set('SINK_TOPIC', 'SINK_TOPIC and K_SINK are both set: events go to one of them');
-  }
+  const sinks = ['SINK_TOPIC', 'K_SINK', 'SINK'].filter((name) => values[name] !== null);
+  if (sinks.length > 1)
+    problems.set('SINK', `${sinks.join(' and ')} are both set: events go to one of them`);
   if (values['INTAKE'] === 'kafka' && values['KAFKA_BROKERS'] === null) {
     problems.set('INTAKE', 'INTAKE is kafka, so KAFKA_BROKERS must be set');
   }

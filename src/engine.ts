@@ -5,7 +5,7 @@ import { Loop } from './loop.ts';
 import type { Metrics } from './metrics.ts';
 import { beginToOpen, type Opening } from './opening.ts';
 import { openSink } from './publish/open.ts';
-import { Publisher } from './runs/outbox.ts';
+import { startPublishing } from './runs/publishing.ts';
 import { Runner } from './runs/runner.ts';
 import { Batcher } from './state/batcher.ts';
 import type { Database } from './state/database.ts';
@@ -35,8 +35,6 @@ const REVIEW_EVERY_MS = 60_000;
 const FIRST_MS = { publishing: 50, deadlines: 100, reviewing: 200, purging: 250 } as const;
 /** How often it is asked whether anything is left to do, while a ping waits for the answer. */
 const SETTLED_EVERY_MS = 250;
-/** A stop waits so long for the sink's answers. */
-const SINK_GRACE_MS = 2_000;
 
 /** State and runs of one process: takes changes, runs handlers, keeps deadlines, publishes. */
 export interface Engine {
@@ -46,6 +44,8 @@ export interface Engine {
   readonly warm: Promise<void>;
   /** Why this process should get no events; null when it should. */
   unready(): string | null;
+  /** Why events do not go out and only an operator can change that; null while they do. Intake goes on. */
+  sinkTrouble(): string | null;
   /**
    * Does what is due at once; resolves when nothing of its functions is running or due in any process,
    * or after so many milliseconds. Throws Unavailable.
@@ -134,18 +134,16 @@ async function start(
   await runner.enrol();
   let servingSince = performance.now();
 
-  const publisher = new Publisher({
+  const publishing = startPublishing({
     database,
     served,
     sink,
     pod: () => runner.pod,
-    onSettled(settlement, event) {
-      metrics.outbox.inc({ outcome: settlement.kind });
-      if (settlement.kind === 'sent') return;
-      const fields = { event: event.eventId, attempts: event.attempts, error: settlement.error };
-      if (settlement.kind === 'failed') log.error(fields, 'the sink refused an event for good');
-      else log.warn(fields, 'the sink did not take an event, trying again');
-    },
+    everyMs: claimMs,
+    firstMs: FIRST_MS.publishing,
+    log,
+    metrics,
+    onError: failed('publishing'),
   });
 
   /** After an outage the missing event may still wait in Kafka: see that intake is idle, or has long served. */
@@ -160,12 +158,6 @@ async function start(
     claimMs,
     async () => (filing.closed === null ? runner.claim() : undefined),
     failed('claiming runs'),
-  );
-  const publishing = new Loop(
-    claimMs,
-    () => publisher.publish(),
-    failed('publishing'),
-    FIRST_MS.publishing,
   );
   const renewing = new Loop(
     (config.LEASE_SECONDS * 1000) / 3,
@@ -223,12 +215,13 @@ async function start(
     filing,
     warm: writes,
     unready: () => filing.closed?.message ?? null,
+    sinkTrouble: () => publishing.trouble(),
     async settle(withinMs) {
       const names = served.map((each) => each.specification.name);
       for (let until = performance.now() + withinMs; ; await sleep(SETTLED_EVERY_MS)) {
         if (filing.closed !== null) throw filing.closed;
         if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
-        for (const loop of [claiming, deadlines, publishing]) loop.poke();
+        for (const each of [claiming, deadlines, publishing]) each.poke();
       }
     },
     async stop() {
@@ -237,13 +230,10 @@ async function start(
       await filing.settled();
       await runner.drain(config.DRAIN_SECONDS * 1000);
       await renewing.stop();
-      const hurrying = setTimeout(() => publisher.hurry(), SINK_GRACE_MS);
       await publishing.stop();
-      clearTimeout(hurrying);
       const pruned = pruneAll(database, ids, PRUNE_MS).catch(failed('pruning deadlines'));
       await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // a database that is away holds up no stop
       await runner.resign();
-      await sink.close();
       await marks.exchange().catch(failed('writing marks'));
       await database.close();
     },

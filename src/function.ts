@@ -97,7 +97,7 @@ export interface Log {
 export interface HandlerContext {
   /** Opened at its first query, so a handler that does not use it holds no transaction open. */
   readonly tx: Tx;
-  /** Stable over all attempts of this revision: the idempotency key for effects elsewhere. */
+  /** Stable over all attempts of this revision, and safe in an HTTP header: the idempotency key for effects elsewhere. */
   readonly runId: string;
   /** 1 for the first attempt. */
   readonly attempt: number;

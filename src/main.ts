@@ -68,6 +68,7 @@ export async function serve(
     metrics,
     unready: () =>
       isStopping ? 'this process is stopping' : (engine.unready() ?? pulling?.trouble() ?? null),
+    sinkTrouble: () => engine.sinkTrouble(),
     settle: (withinMs) => engine.settle(withinMs),
     intake: ofSets.length > 0 ? filing : null,
     tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,

@@ -14,6 +14,7 @@ export interface Metrics {
   readonly running: Gauge;
   readonly overdue: Counter<'function'>;
   readonly outbox: Counter<'outcome'>;
+  readonly sinkMissing: Gauge;
   readonly records: Counter<'function'>;
   readonly recordsLost: Counter<'function'>;
   readonly chunkRecords: Histogram<'function'>;
@@ -65,6 +66,11 @@ export function createMetrics(): Metrics {
     }),
     overdue: counter('muster_sets_overdue_total', 'Sets reported as overdue.', ['function']),
     outbox: counter('muster_outbox_total', 'Attempts to send an event, by outcome.', ['outcome']),
+    sinkMissing: new Gauge({
+      name: 'muster_sink_missing',
+      help: '1 while no sink is configured, so that outgoing events wait.',
+      registers,
+    }),
     records: counter('muster_records_total', 'Records read from Kafka and committed.', [
       'function',
     ]),

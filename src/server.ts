@@ -14,6 +14,8 @@ export interface Services {
   readonly metrics: Metrics;
   /** Why this process should get no events; null when it should. */
   readonly unready: () => string | null;
+  /** Why outgoing events wait for an operator; null while they go out. */
+  readonly sinkTrouble: () => string | null;
   /** Resolves when no work is left that is due, or after so many milliseconds. */
   readonly settle: (withinMs: number) => Promise<void>;
   /** Where events go; null where nothing may be posted. */
@@ -34,12 +36,16 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
 
 /** The routes of `muster serve`: events at `/`, and what Kubernetes and Prometheus ask. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
-  const { metrics, unready, settle, intake, tokens } = services;
+  const { metrics, unready, sinkTrouble, settle, intake, tokens } = services;
   registerPing(app, { count, settle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
     const why = unready();
-    return why === null ? 'ready' : reply.code(503).send(why);
+    if (why !== null) return reply.code(503).send(why);
+    // Ready all the same: events that come in are safe in the outbox, while a source without a ready pod
+    // gives up in the end and loses them.
+    const trouble = sinkTrouble();
+    return trouble === null ? 'ready' : `ready, but ${trouble}`;
   });
   app.get('/metrics', async (_request, reply) => {
     reply.type(metrics.registry.contentType);

@@ -51,6 +51,19 @@ export const matching = (what: string, form: RegExp) => (value: string) => {
   if (!form.test(value)) throw new Wrong(`must be ${what}`);
   return value;
 };
+/** Attributes that Muster gives each event a value of its own for; `data` is no attribute, but a member in JSON. */
+const TAKEN = new Set(
+  'id source specversion type datacontenttype dataschema subject time data traceparent tracestate'.split(
+    ' ',
+  ),
+);
+/** Nothing that the type String of CloudEvents excludes: control characters. */
+const TEXT = /^\P{Cc}+$/u;
+
+/**
+ * Extensions as a SinkBinding sets them. Whatever would make an event invalid is refused here, at the start:
+ * later it would be each event.
+ */
 export const extensions = (value: string): Record<string, string> => {
   let parsed: unknown;
   try {
@@ -59,16 +72,18 @@ export const extensions = (value: string): Record<string, string> => {
     throw new Wrong('must be JSON');
   }
   const given = (parsed as { extensions?: unknown } | null)?.extensions ?? {};
-  if (
-    typeof given !== 'object' ||
-    given === null ||
-    Object.entries(given).some(
-      ([name, each]) => !/^[a-z0-9]+$/.test(name) || typeof each !== 'string',
-    )
-  ) {
-    throw new Wrong(
-      'must be {"extensions": {"name": "text"}}, names of lower-case letters and digits',
-    );
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new Wrong('must be {"extensions": {"name": "text"}}');
+  }
+  for (const [name, each] of Object.entries(given) as [string, unknown][]) {
+    const what = `must be {"extensions": {"name": "text"}}: '${name}'`;
+    if (!/^[a-z0-9]+$/.test(name)) {
+      throw new Wrong(`${what} is no name of lower-case letters and digits`);
+    }
+    if (TAKEN.has(name)) throw new Wrong(`${what} is an attribute that Muster sets itself`);
+    if (typeof each !== 'string' || !TEXT.test(each) || !each.isWellFormed()) {
+      throw new Wrong(`${what} must be a text that is not empty and has no control characters`);
+    }
   }
   return given as Record<string, string>;
 };

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { HTTP, type CloudEvent } from 'cloudevents';
 import { readConfig } from './config.ts';
 import { startEngine } from './engine.ts';
 import type { FunctionDefinition, Log } from './function.ts';
@@ -45,7 +46,10 @@ export interface Happened<P extends string, K extends string> {
     readonly subject: string;
     readonly data: unknown;
   }[];
-  /** What handlers threw last in sets that are not done, then why rows could not be filed. */
+  /**
+   * What handlers threw last in sets that are not done, then why events could not be published, then why
+   * rows could not be filed.
+   */
   readonly errors: readonly string[];
 }
 
@@ -108,7 +112,11 @@ export async function runFunction<P extends string, K extends string>(
         missing: set.missing as P[],
       })),
       events,
-      errors: [...explained.flatMap(({ run }) => run?.lastError ?? []), ...refused],
+      errors: [
+        ...explained.flatMap(({ run }) => run?.lastError ?? []),
+        ...(await unpublished(database, fn.name)),
+        ...refused,
+      ],
     };
   } finally {
     await database.close();
@@ -145,29 +153,44 @@ function toChange({ table, row, op = 'c', lsn }: ArrivingRow, place: number): Ro
 /** A sink that takes everything. */
 async function listen(events: { type: string; subject: string; data: unknown }[]): Promise<Server> {
   const server = createServer(async (request, response) => {
+    const { headers } = request;
     const body = (await buffer(request)).toString();
-    const type = String(request.headers['ce-type']);
-    if (!type.startsWith('muster.set.')) {
-      const subject = String(request.headers['ce-subject']);
-      events.push({ type, subject, data: body === '' ? undefined : JSON.parse(body) });
-    }
+    const { type, subject = '' } = HTTP.toEvent({ headers, body }) as CloudEvent<unknown>;
+    // not `data` of the SDK, which leaves a number, true or null in JSON as text
+    const json = body === '' ? undefined : (JSON.parse(body) as { data?: unknown });
+    const data = 'ce-id' in headers ? json : json?.data;
+    if (!type.startsWith('muster.set.')) events.push({ type, subject, data });
     response.writeHead(204).end();
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
   return server;
 }
 
-/** Is a run due or under way, or an event still to be sent? */
+/** Is a run due or under way, or an event still to be tried? One that could not be sent rests, as a run does. */
 async function isBusy(database: Database, fn: string): Promise<boolean> {
   const { rows } = await database.control.query<{ busy: boolean }>(
     `select exists (select from muster.run r where r.function = f.id
                     and (r.state = 'running' or r.state = 'ready' and r.wanted and r.due_at <= now()))
          or exists (select from muster.outbox o where o.function = f.id
-                    and o.sent_at is null and o.failed_at is null) as busy
+                    and o.sent_at is null and o.failed_at is null
+                    and not exists (select from muster.outbox lower
+                                    where lower.function = o.function and lower.key = o.key and lower.id <= o.id
+                                      and lower.sent_at is null and lower.failed_at is null and lower.error is not null))
+            as busy
      from muster.function f where f.name = $1`,
     [fn],
   );
   return rows[0]?.busy ?? false;
+}
+
+/** Why events were not published. */
+async function unpublished(database: Database, fn: string): Promise<string[]> {
+  const { rows } = await database.control.query<{ id: string; error: string }>(
+    `select o.event_id as id, o.error from muster.outbox o join muster.function f on f.id = o.function
+     where f.name = $1 and o.sent_at is null and o.error is not null order by o.id`,
+    [fn],
+  );
+  return rows.map(({ id, error }) => `event ${id}: ${error}`);
 }
 
 async function explainAll(database: Database, fn: string): Promise<Explanation[]> {

@@ -56,6 +56,7 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   await database.connect();
   const env = {
     DATABASE_URL: url,
+    SINK: 'stdout',
     HOST: '127.0.0.1',
     PORT: String(await freePort()),
     NODE_COMPILE_CACHE: join(dist, 'cache'),

@@ -87,6 +87,14 @@ const VALUES: {
       '{"extensions": "eu1"}',
       '{"extensions": {"Region": "eu1"}}',
       '{"extensions": {"region": 1}}',
+      '{"extensions": ["eu1"]}',
+      '{"extensions": {"type": "other.type"}}',
+      '{"extensions": {"specversion": "0.3"}}',
+      '{"extensions": {"data": "mine"}}',
+      '{"extensions": {"traceparent": "00-1-1-01"}}',
+      '{"extensions": {"region": ""}}',
+      String.raw`{"extensions": {"region": "eu\n1"}}`,
+      String.raw`{"extensions": {"region": "\ud800"}}`,
     ],
   },
   SINK_TOPIC: {
@@ -97,6 +105,7 @@ const VALUES: {
     bad: ['a b', 'a/b', 'ä', 'x'.repeat(250)],
     beside: { KAFKA_BROKERS: 'kafka:9092' },
   },
+  SINK: { good: [['stdout', 'stdout']], bad: ['stderr', 'STDOUT', 'none'] },
   INTAKE: {
     good: [
       ['http', 'http'],
@@ -262,6 +271,16 @@ test('events go to one place', () => {
   const env = { K_SINK: 'http://sink', SINK_TOPIC: 't', KAFKA_BROKERS: 'kafka:9092' };
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([
     'SINK_TOPIC and K_SINK are both set: events go to one of them',
+  ]);
+  expect(problemsOf({ DATABASE_URL, K_SINK: 'http://sink', SINK: 'stdout' })).toEqual([
+    'K_SINK and SINK are both set: events go to one of them',
+  ]);
+});
+
+test('an extension that would break every event is named at the start', () => {
+  const extensions = { region: 'eu1', source: 'https://mine.example' };
+  expect(problemsOf({ DATABASE_URL, K_CE_OVERRIDES: JSON.stringify({ extensions }) })).toEqual([
+    `K_CE_OVERRIDES must be {"extensions": {"name": "text"}}: 'source' is an attribute that Muster sets itself, not '{"extensions":{"region":"eu1","source":"https://mine.example"}}'`,
   ]);
 });
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
+import { addEventCommands } from './event-commands.ts';
 import type { Destination } from './post.ts';
 import { runCommand, WRONG_USE } from './run-command.ts';
 
@@ -135,6 +136,10 @@ program
   .action(async (ids: string[], options: RedeliverOptions) =>
     (await import('./redeliver.ts')).run(ids, options),
   );
+
+/** `muster discard <what>`: each kind of thing that waits for a person has a command of its own below it. */
+const discard = program.command('discard').description('give up for good what waits for a person');
+addEventCommands(program, discard);
 
 program
   .command('tail')

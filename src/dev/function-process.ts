@@ -129,10 +129,13 @@ function hasEnded(child: ChildProcess): boolean {
 }
 
 function environment({ url, name, port, env }: FunctionOptions): NodeJS.ProcessEnv {
+  const given = { ...process.env, ...env };
+  const hasSink = Boolean(given['K_SINK'] || given['SINK_TOPIC']);
   return {
     LOG_LEVEL: 'info',
-    ...process.env,
-    ...env,
+    ...given,
+    // into the file `publishedIn`
+    ...(!hasSink && { SINK: 'stdout' }),
     DATABASE_URL: url,
     FUNCTIONS: name,
     HOST: '127.0.0.1',

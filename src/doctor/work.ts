@@ -78,40 +78,66 @@ export const failed: Check<StateContext> = {
   },
 };
 
+interface Unsent {
+  readonly name: string;
+  readonly refused: number;
+  /** The sink was tried, and did not take them. */
+  readonly late: number;
+  /** Not sent, tried or not. */
+  readonly waiting: number;
+  /** No process that has a sink has been there since one that has none. */
+  readonly missing: boolean;
+  /** Of the last refused, and of the last that the sink did not take. */
+  readonly refusal: string | null;
+  readonly error: string | null;
+}
+
 export const outbox: Check<StateContext> = {
   id: 'database.outbox',
   title: 'outgoing events',
   async run({ inspector }) {
-    const rows = await inspector.query<{
-      name: string;
-      refused: number;
-      late: number;
-      error: string | null;
-      key: string;
-    }>(
-      `select f.name, count(*) filter (where o.failed_at is not null)::int as refused,
-              count(*) filter (where o.failed_at is null)::int as late,
-              (array_agg(o.error order by o.id desc) filter (where o.error is not null))[1] as error,
-              min(o.key) as key
+    const rows = await inspector.query<Unsent>(
+      `select f.name, f.sink_missing_until is not null as missing,
+              count(*) filter (where o.failed_at is not null)::int as refused,
+              count(*) filter (where o.failed_at is null and o.attempts > 0)::int as late,
+              count(*) filter (where o.failed_at is null)::int as waiting,
+              (array_agg(o.error order by o.id desc) filter (where o.failed_at is not null))[1] as refusal,
+              (array_agg(o.error order by o.id desc) filter (where o.failed_at is null and o.error is not null))[1] as error
        from muster.outbox o join muster.function f on f.id = o.function
-       where o.failed_at is not null or (o.sent_at is null and o.attempts > 0)
-       group by f.name order by f.name`,
+       where o.failed_at is not null or o.sent_at is null
+       group by f.id order by f.name`,
     );
-    return orNone(
-      rows.map(({ name, refused, late, error, key }) =>
-        refused > 0
-          ? problem(
-              `the sink refused ${plural(refused, 'event')} of ${name} for good; the last: ${error}`,
-              `muster explain ${name} '${key}'   # shows what was refused; the event can be sent from muster.outbox by hand`,
-            )
-          : problem(
-              `the sink does not take ${plural(late, 'event')} of ${name}: ${error}`,
-              'curl -v "$K_SINK"   # is it there? They are sent by themselves once it is',
-            ),
-      ),
-    );
+    return orNone(rows.flatMap(unsent));
   },
 };
+
+function unsent({ name, refused, late, waiting, missing, refusal, error }: Unsent): Finding[] {
+  const findings: Finding[] = [];
+  if (refused > 0) {
+    findings.push(
+      problem(
+        `the sink refused ${plural(refused, 'event')} of ${name} for good; the last: ${refusal}`,
+        `muster events ${name} --refused   # to see them; once the sink takes them: muster resend ${name} --all; if nobody needs them: muster discard events ${name} --all`,
+      ),
+    );
+  }
+  if (missing && waiting > 0) {
+    findings.push(
+      problem(
+        `${plural(waiting, 'event')} of ${name} ${waiting === 1 ? 'waits' : 'wait'} because no sink is configured`,
+        'kubectl get sinkbindings -A   # is it ready? Or set K_SINK, SINK_TOPIC or SINK=stdout; they are sent by themselves then',
+      ),
+    );
+  } else if (late > 0) {
+    findings.push(
+      problem(
+        `the sink does not take ${plural(late, 'event')} of ${name}: ${error ?? 'no answer yet'}`,
+        'curl -v "$K_SINK"   # is it there, and may Muster post to it? They are sent by themselves once it takes them',
+      ),
+    );
+  }
+  return findings;
+}
 
 export const due: Check<StateContext> = {
   id: 'database.due',

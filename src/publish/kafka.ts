@@ -15,6 +15,8 @@ const TIMEOUT_MS = 30_000;
 export const RETRY = { initialRetryTime: 100, retries: 1 };
 /** Answers that no retry can mend, of Kafka's protocol: this record, as it is, will never be taken. */
 const REFUSALS = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD']);
+/** Muster is not let in, or not to this topic: an operator has to change that. kafkajs gives a failed login no type. */
+const BLOCKED = /AUTHORIZATION_FAILED$|^SASL_AUTHENTICATION_FAILED$|SASLAuthenticationError$/;
 
 interface Item {
   readonly message: Message;
@@ -76,7 +78,8 @@ export class KafkaSink implements Sink {
       if (!REFUSALS.has(typeOf(error))) {
         // Whatever state it is in: a new one costs less than to find out.
         void this.#discard();
-        for (const { settle } of items) settle({ kind: 'again', error: reason });
+        const kind = BLOCKED.test(typeOf(error)) ? 'blocked' : 'again';
+        for (const { settle } of items) settle({ kind, error: reason });
       } else if (items.length > 1) {
         for (const item of items) await this.#write([item]);
       } else {
@@ -131,10 +134,10 @@ function toMessage(event: Outgoing, extensions: Readonly<Record<string, string>>
   };
 }
 
-/** The type that Kafka's protocol gives an error, also within one that says how often it was tried. */
+/** The type that Kafka's protocol gives an error, also within one that says how often it was tried; or its name. */
 function typeOf(error: unknown): string {
-  const { type, cause } = error as { type?: string; cause?: unknown };
-  return type ?? (cause === undefined ? '' : typeOf(cause));
+  const { type, cause, name } = error as { type?: string; cause?: unknown; name?: string };
+  return type ?? (cause === undefined ? (name ?? '') : typeOf(cause));
 }
 
 async function inTime(work: Promise<void>): Promise<void> {

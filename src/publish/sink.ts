@@ -22,11 +22,14 @@ export interface Outgoing {
   readonly hop?: string | null;
 }
 
-/** What became of an event: taken, refused for good, or to be tried again. */
+/**
+ * What became of an event: taken; refused, because of what the event itself is; or to be tried again.
+ * `blocked` is tried again too, but nothing changes before an operator changes the sink or what Muster
+ * is told of it, so it raises an alarm.
+ */
 export type Delivery = (
   | { readonly kind: 'sent' }
-  | { readonly kind: 'refused'; readonly error: string }
-  | { readonly kind: 'again'; readonly error: string }
+  | { readonly kind: 'refused' | 'again' | 'blocked'; readonly error: string }
 ) & {
   /** Of HTTP, where there was an answer. */
   readonly status?: number;
@@ -45,15 +48,29 @@ export interface Sink {
   close(): Promise<void>;
 }
 
-/** Knative's retry rule (specs/eventing/data-plane.md): these may pass, every other refusal is final. */
+/** Knative's retry rule (specs/eventing/data-plane.md): these, and every 5xx, may pass by themselves. */
 const RETRIED = new Set([404, 408, 409, 429]);
+/**
+ * Answers about the event itself, which no other attempt changes. What is not listed (a redirect, 401, 403,
+ * 405, 407, 425, …) is about how the sink is reached: an operator can fix it, so no event is given up for it.
+ */
+const REFUSED = new Set([400, 406, 410, 411, 413, 414, 415, 417, 422, 431, 451]);
 const TIMEOUT_MS = 30_000;
 
+export function kindOf(status: number): Exclude<Delivery['kind'], 'sent'> {
+  if (status >= 500 || RETRIED.has(status)) return 'again';
+  return REFUSED.has(status) ? 'refused' : 'blocked';
+}
+
 /**
- * Posts binary CloudEvents to a URL: `K_SINK` as a SinkBinding sets it, with the extensions of
+ * Posts CloudEvents to a URL: `K_SINK` as a SinkBinding sets it, with the extensions of
  * `K_CE_OVERRIDES`.
  */
-export function httpSink(url: string, extensions: Readonly<Record<string, string>>): Sink {
+export function httpSink(
+  url: string,
+  extensions: Readonly<Record<string, string>>,
+  timeoutMs = TIMEOUT_MS,
+): Sink {
   const { hostname, port, protocol } = new URL(url);
   return {
     name: url,
@@ -64,25 +81,21 @@ export function httpSink(url: string, extensions: Readonly<Record<string, string
       'server.port': Number(port || (protocol === 'https:' ? 443 : 80)),
     },
     async send(event, signal) {
-      const { headers, body } = HTTP.binary(toCloudEvent(event, extensions));
+      const { headers, body } = toMessage(event, extensions);
       try {
         const response = await fetch(url, {
           method: 'POST',
-          headers: {
-            ...(headers as Record<string, string>),
-            ...(event.hop && { traceparent: event.hop }),
-          },
-          body: (body as string | undefined) ?? null,
+          headers: { ...headers, ...(event.hop && { traceparent: event.hop }) },
+          body,
           redirect: 'manual',
-          signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+          signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
         });
         await response.body?.cancel();
         const { status } = response;
         if (response.ok) return { kind: 'sent', status };
-        const error = `${url} answered ${status}`;
         return {
-          kind: status >= 500 || RETRIED.has(status) ? 'again' : 'refused',
-          error,
+          kind: kindOf(status),
+          error: `${url} answered ${status}${target(response)}`,
           status,
         };
       } catch (error) {
@@ -97,7 +110,39 @@ export function httpSink(url: string, extensions: Readonly<Record<string, string
   };
 }
 
-/** Prints each event as one line of structured JSON: where no sink is configured. */
+/** Where a redirect leads, without its query, which may hold a secret. */
+function target(response: Response): string {
+  const location = response.headers.get('location');
+  if (location === null || !URL.canParse(location, response.url)) return '';
+  const { origin, pathname } = new URL(location, response.url);
+  return `, which leads to ${origin}${pathname}; redirects are not followed`;
+}
+
+/**
+ * What every receiver reads alike in a header. Space, `"`, `%` and everything outside ASCII would have to be
+ * percent-encoded (HTTP protocol binding 1.0.2, 3.1.3.2), which some SDKs decode and others, those of Go and
+ * Java among them, do not. Headers are short: many servers answer 431 from 8 KiB on.
+ */
+const PLAIN = /^[!#$&-~]{1,1024}$/;
+
+/** In binary mode where each attribute can stand in a header as it is, in structured mode otherwise. */
+function toMessage(outgoing: Outgoing, extensions: Readonly<Record<string, string>>) {
+  const event = toCloudEvent(outgoing, extensions);
+  const { data: _, ...attributes } = event.toJSON();
+  const isPlain = Object.values(attributes).every((each) => PLAIN.test(String(each)));
+  const message = isPlain ? HTTP.binary(event) : HTTP.structured(event);
+  const { 'content-type': contentType, ...headers } = message.headers as Record<string, string>;
+  if (!isPlain)
+    return { headers: message.headers as Record<string, string>, body: String(message.body) };
+  return {
+    // servers that are told of JSON refuse an empty body
+    headers: outgoing.data === null ? headers : { ...headers, 'content-type': contentType! },
+    // the text itself: the SDK would send a text without its quotation marks
+    body: outgoing.data,
+  };
+}
+
+/** Prints each event as one line of structured JSON: `SINK=stdout`. */
 export function stdoutSink(extensions: Readonly<Record<string, string>>): Sink {
   return {
     name: 'stdout',
@@ -121,7 +166,8 @@ export function toCloudEvent(
     id: event.id,
     source: event.source,
     type: event.type,
-    subject: event.subject,
+    // an attribute that is there may not be empty
+    ...(event.subject !== '' && { subject: event.subject }),
     time: event.time.toISOString(),
     ...(event.data !== null && {
       datacontenttype: 'application/json',

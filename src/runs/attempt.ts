@@ -14,17 +14,13 @@ import { LSN_BITS, type Served } from '../state/member.ts';
 import type { OutboxEvent, StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
 import { toTraceparent } from '../trace.ts';
+import { runIdOf } from './run-id.ts';
 
 const LSN_MASK = (1n << LSN_BITS) - 1n;
 
 /** The attempt took longer than the function allows. */
 export class TimedOut extends Error {
   override readonly name = 'TimedOut';
-}
-
-/** Stable over all attempts of a revision, so that it can serve as an idempotency key elsewhere. */
-export function runIdOf(fn: string, lease: Lease): string {
-  return `${fn}/${lease.key}/${lease.revision}`;
 }
 
 /** Milliseconds one attempt of the function may take. */
@@ -117,6 +113,11 @@ function toOutbox(fn: string, lease: Lease, events: readonly OutgoingEvent[]): O
   return events.map((event, i) => {
     if (typeof event.type !== 'string' || event.type === '') {
       throw new TypeError(`event ${i} of ${fn} has no type`);
+    }
+    if (typeof (event.subject ?? '') !== 'string') {
+      throw new TypeError(
+        `the subject of event ${i} of ${fn} is a ${typeof event.subject}; it must be a string`,
+      );
     }
     return {
       eventId: `${runIdOf(fn, lease)}/${i}`,

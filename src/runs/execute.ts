@@ -8,9 +8,10 @@ import { HandlerTx } from '../state/handler-tx.ts';
 import type { Served } from '../state/member.ts';
 import { finishing, type OutboxEvent, type Runs, type StoredMember } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
-import { attempt, runIdOf } from './attempt.ts';
+import { attempt } from './attempt.ts';
 import type { Completer } from './completer.ts';
 import { waitAfter, type Backoff } from './retry.ts';
+import { runIdOf } from './run-id.ts';
 
 /** Another pod may hold the run by now: stop, nothing of it will be committed. */
 export class LeaseLost extends Error {

@@ -35,7 +35,7 @@ grant select (id, function, key, event_id, type, sent_at, failed_at, attempts, e
 
 grant select, insert, update on muster.position, muster.lost_records to muster_intake;
 
-grant select, update (reviewed, purged_at) on muster.function to muster_run;
+grant select, update (reviewed, purged_at, sink_missing_until) on muster.function to muster_run;
 grant select on muster.definition, muster.part, muster.position to muster_run;
 grant select, update, delete on muster.member to muster_run;
 grant select, insert, update, delete on muster.sets to muster_run;

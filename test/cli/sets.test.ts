@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import { defineFunction, TerminalError } from '../../src/function.ts';
 import { change, read } from '../support/changes.ts';
 import { engineOn, type TestEngine } from '../support/engine.ts';
+import { sinkServer } from '../support/sink.ts';
 import { test as base } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { muster as run, type Result } from './command.ts';
@@ -35,7 +36,8 @@ const test = base.extend<{ cli: Cli }>({
         return [{ type: 'order.fulfilled' }];
       },
     });
-    const engine = await engineOn(db, [orders]);
+    const sink = await sinkServer();
+    const engine = await engineOn(db, [orders], { K_SINK: sink.url });
     let lsn = 0;
     const file = (k: string, kind: string, state = 'paid') =>
       engine.filing.file(change('c', ++lsn, { id: `${k}-${kind}`, k, kind, state }));

@@ -15,6 +15,9 @@ const COMMANDS = {
   resume: ['recordings'],
   parked: [],
   redeliver: [],
+  events: [],
+  resend: ['recordings', '--all'],
+  'discard events': ['recordings', '--all'],
   'epoch bump': ['postgres'],
 } as const;
 
@@ -44,6 +47,13 @@ test.for([
   ['sets --failed --overdue', "error: option '--overdue' cannot be used with option '--failed'"],
   ['retry recordings', 'muster: name the key of a set, or say --all'],
   ['retry recordings x --all', 'muster: name the key of a set, or say --all'],
+  ['resend recordings', 'muster: name the key of a set, or say --all'],
+  ['discard events recordings x --all', 'muster: name the key of a set, or say --all'],
+  [
+    'discard events recordings --all --event recordings/x/1/0',
+    'muster: --event is one event of a set: name the key of the set, and not --all',
+  ],
+  ['discard', 'Usage: muster discard'],
   ['parked one', "muster: id must be a whole number of 1 or more, not 'one'"],
   ['redeliver --dead-letters dead', 'muster: --dead-letters needs --brokers, or KAFKA_BROKERS'],
   ['doctor --pods some', "muster: --pods must be a whole number of 1 or more, not 'some'"],

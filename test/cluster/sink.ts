@@ -1,12 +1,14 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { HTTP, type CloudEvent } from 'cloudevents';
 
 /** Where pods post the events that handlers give back. */
 export class Sink {
   readonly url: string;
   /** It answers 503, and keeps nothing. */
   isAway = false;
-  /** `ce-id` and `ce-type` of what came, in order. */
+  /** What came, in order. */
   readonly events: { readonly id: string; readonly type: string }[] = [];
   readonly #server: Server;
 
@@ -14,11 +16,15 @@ export class Sink {
     this.#server = server;
     this.url = `http://${host}:${(server.address() as AddressInfo).port}/`;
     server.on('request', (request, response) => {
-      const { 'ce-id': id, 'ce-type': type } = request.headers;
-      if (!this.isAway) this.events.push({ id: String(id), type: String(type) });
-      const status = this.isAway ? 503 : 202;
-      request.resume().once('end', () => response.writeHead(status).end());
+      void this.#take(request, response);
     });
+  }
+
+  async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await text(request);
+    const { id, type } = HTTP.toEvent({ headers: request.headers, body }) as CloudEvent;
+    if (!this.isAway) this.events.push({ id, type });
+    response.writeHead(this.isAway ? 503 : 202).end();
   }
 
   static async start(host: string): Promise<Sink> {

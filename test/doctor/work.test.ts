@@ -75,12 +75,32 @@ test('events that the sink refused, or does not take, are told', async ({ db }) 
   await addEvent(db, 'attempts = 0');
   expect(await says(outbox, context)).toEqual(['✓ none']);
   await addEvent(db, `attempts = 3, error = 'connect ECONNREFUSED'`);
-  expect(await says(outbox, context)).toEqual([
-    '✗ the sink does not take 1 event of pair: connect ECONNREFUSED',
-  ]);
+  const late = '✗ the sink does not take 1 event of pair: connect ECONNREFUSED';
+  expect(await says(outbox, context)).toEqual([late]);
   await addEvent(db, `failed_at = now(), error = '400 no such type'`);
+  await expect(outbox.run(context)).resolves.toEqual([
+    {
+      state: 'problem',
+      says: 'the sink refused 1 event of pair for good; the last: 400 no such type',
+      mend: 'muster events pair --refused   # to see them; once the sink takes them: muster resend pair --all; if nobody needs them: muster discard events pair --all',
+    },
+    expect.objectContaining({ says: late.slice(2) }),
+  ]);
+});
+
+test('events that wait because no sink is configured are told, tried or not', async ({ db }) => {
+  const context = await stateOf(db);
+  await podOn(db, [pair]);
+  await db.query('update muster.function set sink_missing_until = now()');
+  await addEvent(db, 'sent_at = now()');
+  expect(await says(outbox, context)).toEqual(['✓ none']);
+  await addEvent(db, 'attempts = 0');
   expect(await says(outbox, context)).toEqual([
-    '✗ the sink refused 1 event of pair for good; the last: 400 no such type',
+    '✗ 1 event of pair waits because no sink is configured',
+  ]);
+  await addEvent(db, `attempts = 3, error = 'connect ECONNREFUSED'`);
+  expect(await says(outbox, context)).toEqual([
+    '✗ 2 events of pair wait because no sink is configured',
   ]);
 });
 

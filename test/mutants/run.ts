@@ -10,6 +10,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
+import { OUTGOING_MUTANTS } from './outgoing.ts';
 import { PROCESS_MUTANTS } from './process.ts';
 import { TRAVELERS_MUTANTS } from './travelers.ts';
 
@@ -42,6 +43,7 @@ function main(words: readonly string[]): void {
   const mutants = [
     ...MUTANTS,
     ...NEIGHBOUR_MUTANTS,
+    ...OUTGOING_MUTANTS,
     ...PROCESS_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));

@@ -15,22 +15,21 @@ test('a complete set runs once, with its rows, and its writes commit with the do
 }) => {
   await db.query('create table effect (run text)');
   const seen: unknown[] = [];
-  const engine = await engineOn(db, [
-    defineFunction({
-      name: 'pair',
-      parts,
-      async handle(set, { tx, runId, attempt }) {
-        seen.push({
-          key: set.key,
-          a: set.parts.a.map((m) => m.row),
-          b: set.parts.b.map((m) => m.lsn),
-          attempt,
-        });
-        await tx.query('insert into effect values ($1)', [runId]);
-        return [{ type: 'pair.done', data: { n: 1 } }];
-      },
-    }),
-  ]);
+  const definition = defineFunction({
+    name: 'pair',
+    parts,
+    async handle(set, { tx, runId, attempt }) {
+      seen.push({
+        key: set.key,
+        a: set.parts.a.map((m) => m.row),
+        b: set.parts.b.map((m) => m.lsn),
+        attempt,
+      });
+      await tx.query('insert into effect values ($1)', [runId]);
+      return [{ type: 'pair.done', data: { n: 1 } }];
+    },
+  });
+  const engine = await engineOn(db, [definition], { SINK: 'stdout' });
   await engine.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   expect(seen).toEqual([]);
   await engine.filing.file(change('c', 2, { id: 2, k: 'x', kind: 'b' }));

@@ -113,6 +113,25 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
   expect(headers).toMatchObject({ 'ce-traceparent': traceparent, traceparent: hop });
 });
 
+test('attributes that are not plain ASCII are read as they were given', async ({ road }) => {
+  const { address } = await road.stack.broker();
+  const topic = await newTopic(address);
+  const sink = sinkOn(address, topic, { city: 'Łódź' });
+  const texts = ['渋谷', 'two\nlines', '50% "off"', 'naïve 🚋'];
+  const events = texts.map((text) => eventOf('a', { key: text, type: text, subject: text }));
+  for (const event of [...events, eventOf('b', { subject: '' })]) {
+    expect(await sink.send(event, signal)).toEqual({ kind: 'sent' });
+  }
+  const records = await recordsOf(address, topic);
+  const got = records.map(({ message }) => read(message));
+  const bySubject = new Map(got.map((event) => [event.subject, event]));
+  for (const text of texts) expect(bySubject.get(text)).toMatchObject({ type: text, city: 'Łódź' });
+  expect(got.find(({ id }) => id === 'b')!.subject).toBeUndefined();
+  expect(new Set(records.map(({ message }) => message.key!.toString()))).toEqual(
+    new Set([...texts, 'x']),
+  );
+});
+
 test('the events of many sets arrive once, in order in each set', async ({ road, db }) => {
   const { address } = await road.stack.broker();
   const topic = await newTopic(address);

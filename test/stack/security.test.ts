@@ -103,6 +103,20 @@ test('events are published by TLS with a user and password', async ({ road, db }
   expect(stdout).toBe('0:0\tnull\tfirst\n0:1\tx\tnull\n');
 });
 
+test('events wait for whoever mends a login that the brokers refuse', async ({ road, db }) => {
+  const broker = await brokerOf(road);
+  const topic = await topicWith(broker, 'first');
+  const engine = await engineOn(db, [pairOf({ handle: () => [{ type: 'pair.done' }] })], {
+    ...login(broker, 'scram-sha-512', 'wrong'),
+    KAFKA_BROKERS: broker.sasl,
+    SINK_TOPIC: topic,
+  });
+  for (const each of [partA('x'), partB('x')]) await engine.filing.file(each);
+  expect(await until(() => engine.sinkTrouble(), 30_000)).toContain('refuses outgoing events');
+  await engine.stop();
+  expect(await db.query('select failed_at from muster.outbox')).toEqual([{ failed_at: null }]);
+});
+
 /** Who is not let in, or must not be let in: what is said of it. */
 const REFUSED: Record<
   string,

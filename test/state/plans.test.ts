@@ -17,10 +17,12 @@ const WALKS: Record<string, string[]> = {
   'claim-runs': ['run_due'],
   'count-running': ['run_leased'],
   'any-deadline': ['deadline_due'],
+  'discard-events': ['outbox_failed'],
   'due-deadlines': ['deadline_due'],
   'new-deadlines': ['deadline_new'],
   'purge-tombstones': ['member_gone'],
   'renew-lease': ['run_leased'],
+  'resend-events': ['outbox_failed'],
 };
 
 interface Plan {

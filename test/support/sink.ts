@@ -1,13 +1,18 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { HTTP, type CloudEvent } from 'cloudevents';
 import { onTestFinished } from 'vitest';
 
 /** A real HTTP server that events are posted to. */
 export interface TestSink {
   readonly url: string;
-  /** `ce-id` of what was posted, in order, whatever was answered. */
+  /** What was posted, as the SDK of CloudEvents reads it, in order, whatever was answered. */
+  readonly events: CloudEvent[];
+  /** The ids of these. */
   readonly ids: string[];
   readonly bodies: string[];
+  /** How each was sent. */
+  readonly modes: ('binary' | 'structured')[];
   /** `traceparent` of each: as an attribute of the event, and of the request. */
   readonly traceparents: { extension: unknown; header: unknown }[];
   /** The status to answer with; null: the answer never comes. */
@@ -19,12 +24,15 @@ export async function sinkServer(): Promise<TestSink> {
     let body = '';
     request.on('data', (chunk: Buffer) => (body += chunk.toString()));
     request.on('end', () => {
-      const id = String(request.headers['ce-id']);
+      const { headers } = request;
+      const event = HTTP.toEvent({ headers, body }) as CloudEvent;
+      const { id } = event;
+      sink.events.push(event);
       sink.ids.push(id);
       sink.bodies.push(body);
-      const { headers } = request;
+      sink.modes.push('ce-id' in headers ? 'binary' : 'structured');
       sink.traceparents.push({
-        extension: headers['ce-traceparent'],
+        extension: event['traceparent'],
         header: headers['traceparent'],
       });
       const status = sink.answer(id);
@@ -42,8 +50,10 @@ export async function sinkServer(): Promise<TestSink> {
   const { port } = server.address() as AddressInfo;
   const sink: TestSink = {
     url: `http://127.0.0.1:${port}/`,
+    events: [],
     ids: [],
     bodies: [],
+    modes: [],
     traceparents: [],
     answer: () => 202,
   };

@@ -38,7 +38,8 @@ create table muster.function (
   concurrency   int,                   -- runs at a time over all pods; null = no bound
   paused        boolean not null default false,  -- events are filed, no run is started
   reviewed      int not null,          -- the generation whose rule every set has been held against
-  purged_at     timestamptz
+  purged_at     timestamptz,
+  sink_missing_until timestamptz       -- no sink is configured: events to send are not due meanwhile
 );
 
 create table muster.definition (
@@ -177,7 +178,7 @@ create table muster.outbox (
   id         bigint generated always as identity primary key,
   function   int not null,
   key        text collate "C" not null,
-  event_id   text not null,            -- stable: function, key, revision, index
+  event_id   text not null,            -- stable: function, muster.header_safe(key), revision, index
   type       text not null,
   subject    text not null,
   data       json,                     -- json, not jsonb: sent as the handler wrote it
@@ -191,6 +192,7 @@ create table muster.outbox (
 ) with (fillfactor = 70);
 create index outbox_due on muster.outbox (function, due_at) where sent_at is null and failed_at is null;
 create index outbox_set on muster.outbox (function, key, id);
+create index outbox_failed on muster.outbox (function, id) where failed_at is not null;
 
 create table muster.parked (
   id           bigint generated always as identity primary key,
@@ -372,6 +374,17 @@ begin
     raise exception using errcode = 'MU001', message = 'another pod holds this run';
   end if;
 end $$;
+
+-- Escapes a key so that it can stand in the id of an event, which may become an HTTP header; src/runs/run-id.ts
+-- says which characters, and does the same for the events of handlers.
+create function muster.header_safe(key text) returns text
+language sql stable parallel safe
+return case when key collate "C" ~ '^[ -}]*$' then key else (
+  select string_agg(
+    case when c collate "C" ~ '[ -}]' then c
+         else regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '~\1', 'g') end, '' order by nth)
+  from regexp_split_to_table(key, '') with ordinality as t (c, nth)
+) end;
 
 -- What a person asks: in which state is each set?
 create view muster.set_status as

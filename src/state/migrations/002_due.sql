@@ -37,8 +37,9 @@ cross join lateral (
   select least(coalesce(leased.n, 0) + waiting.n, coalesce(f.concurrency, 10000), 10000)::int as runs,
          coalesce((select d.due_at <= now() from muster.deadline d where d.function = f.id
                    order by d.due_at limit 1), false)::int as deadlines,
-         coalesce((select o.due_at <= now() from muster.outbox o
+         (coalesce((select o.due_at <= now() from muster.outbox o
                    where o.function = f.id and o.sent_at is null and o.failed_at is null
-                   order by o.due_at limit 1), false)::int as events,
+                   order by o.due_at limit 1), false)
+          and coalesce(f.sink_missing_until <= now(), true))::int as events,
          (f.reviewed < f.generation)::int as reviews
 ) w;

@@ -17,7 +17,7 @@ with failed as (
 ),
 reported as (
   insert into muster.outbox (function, key, event_id, type, subject, data, trace)
-  select r.function, r.key, concat_ws('/', f.name, r.key, r.revision, 'failed', r.token),
+  select r.function, r.key, concat_ws('/', f.name, muster.header_safe(r.key), r.revision, 'failed', r.token),
          'muster.set.failed', r.key,
          json_build_object('function', f.name, 'key', r.key, 'revision', r.revision, 'attempts', r.attempt, 'error', r.error), $6::bytea
   from failed r join muster.function f on f.id = r.function

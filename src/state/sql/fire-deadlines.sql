@@ -50,7 +50,7 @@ missing as (
 ),
 sent as (
   insert into muster.outbox (function, key, event_id, type, subject, data)
-  select function, key, name || '/' || key || '/overdue/' || extract(epoch from due_at)::numeric,
+  select function, key, name || '/' || muster.header_safe(key) || '/overdue/' || extract(epoch from due_at)::numeric,
          'muster.set.overdue', key,
          json_build_object('function', name, 'key', key, 'overdueSince', due_at, 'missing', parts)
   from missing
