@@ -221,6 +221,33 @@ program
     (await import('./epoch.ts')).run(source, options),
   );
 
+const source = program
+  .command('source')
+  .description('the connectors that rows came from: each has rows of its own, by its name');
+
+source
+  .command('list')
+  .description('list them, with the newest position seen of each')
+  .option('--json', 'one JSON object per line')
+  .action(async (options: { json?: boolean }) => (await import('./source.ts')).list(options));
+
+source
+  .command('replace')
+  .description('a connector was renamed, or one of another name reads the same database now')
+  .argument('<old>', 'name of the connector that is gone')
+  .argument('<new>', 'name of the one that took its place')
+  .addHelpText('after', '\nExample:\n  muster source replace postgres postgres-18')
+  .action(async (old: string, successor: string) =>
+    (await import('./source.ts')).replace(old, successor),
+  );
+
+source
+  .command('forget')
+  .description('take the rows of a connector that is gone for good out of every set')
+  .argument('<source>', 'name of the connector')
+  .addHelpText('after', '\nExample:\n  muster source forget tenant-17')
+  .action(async (name: string) => (await import('./source.ts')).forget(name));
+
 export interface DoctorOptions {
   readonly source?: string;
   readonly publication: string;

@@ -5,6 +5,7 @@ import { specify, type Specification } from '../state/definition.ts';
 import type { Inspector } from '../state/inspector.ts';
 import { clock, connections, connectionsPerPod, migrations, version } from './database.ts';
 import { definitions, orphans } from './definitions.ts';
+import { rowSources } from './row-sources.ts';
 import { commits, standbys } from './durability.ts';
 import { clusterGroup, type ClusterView, lookAtCluster } from './examine-cluster.ts';
 import {
@@ -41,7 +42,7 @@ export interface Whereabouts {
   readonly pods: number | null;
 }
 
-const WORK = [definitions, orphans, paused, parked, failed, outbox, due];
+const WORK = [definitions, orphans, rowSources, paused, parked, failed, outbox, due];
 const DATABASE = [
   version,
   migrations,

@@ -220,6 +220,8 @@ export class Marks {
       `select name, id, first_epoch as "firstEpoch", epochs, lsn, at, streamed_at as "streamedAt",
               streamed_lsn as "streamedLsn", restarted_at as "restartedAt" from muster.source`,
     );
+    const known = new Set(rows.map(({ name }) => name));
+    for (const name of this.#marks.keys()) if (!known.has(name)) this.#marks.delete(name); // forgotten
     for (const row of rows) {
       const stored = fromRow(row);
       const mine = this.#marks.get(row.name);

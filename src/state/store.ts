@@ -45,6 +45,7 @@ const KNOWN_MEMBERS = sql('known-members');
 const PARK_EVENT = sql('park-event');
 /** Holds no lease. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
+const FORGOTTEN = 'a source was forgotten or replaced a moment ago';
 const SUPERSEDED = 'a newer definition of this function is registered';
 
 /** Lost races are sent again so often; sorted locks make even one rare. */
@@ -58,7 +59,11 @@ export class Store {
   readonly #functions: number[];
   readonly #generations: number[];
 
-  constructor(database: Database, served: readonly Served[], pod: () => string) {
+  constructor(
+    database: Database,
+    served: readonly Pick<Served, 'id' | 'generation'>[],
+    pod: () => string,
+  ) {
     this.#database = database;
     this.#pod = pod;
     this.#functions = served.map((each) => each.id);
@@ -75,11 +80,19 @@ export class Store {
     slots: number,
     again: readonly SetName[] = [],
   ): Promise<Filed> {
-    const values = this.#values(rows, slots, again);
+    return this.#file(this.#values(rows, slots, again, false));
+  }
+
+  /** Files deletes of a source that is not known any more. */
+  async remove(rows: readonly MemberRow[]): Promise<void> {
+    await this.#file(this.#values(rows, 0, [], true));
+  }
+
+  #file(values: readonly unknown[]): Promise<Filed> {
     return racing(async () => {
       const result = await this.#database.writers.query<FileChangesRow>({
         ...FILE_CHANGES,
-        values,
+        values: [...values],
       });
       return toFiled(result.rows[0]!);
     });
@@ -123,7 +136,12 @@ export class Store {
     });
   }
 
-  #values(rows: readonly MemberRow[], slots: number, again: readonly SetName[]): unknown[] {
+  #values(
+    rows: readonly MemberRow[],
+    slots: number,
+    again: readonly SetName[],
+    isRemoval: boolean,
+  ): unknown[] {
     return [
       this.#functions,
       this.#generations,
@@ -144,6 +162,7 @@ export class Store {
       rows.some((row) => row.trace !== null) ? rows.map((row) => row.trace) : [],
       rows.map((row) => row.source),
       rows.map((row) => row.commits),
+      isRemoval,
     ];
   }
 }
@@ -209,6 +228,7 @@ export function toLease([fn, key, revision, token, attempt]: LeaseTuple): Lease 
 
 interface FileChangesRow {
   is_current: boolean;
+  is_forgotten: boolean;
   filed: number;
   completed: number;
   leases: LeaseTuple[];
@@ -216,6 +236,7 @@ interface FileChangesRow {
 }
 
 function toFiled(row: FileChangesRow): Filed {
+  if (row.is_forgotten) throw new Unavailable('database', FORGOTTEN);
   if (!row.is_current) throw new Unavailable('superseded', SUPERSEDED);
   const { filed, completed, leases, undecided } = row;
   return { filed, completed, leases: leases.map(toLease), undecided: undecided ?? [] };

@@ -4,11 +4,13 @@ import recordings from '../../functions/recordings.ts';
 import { clock, connections, migrations, version } from '../../src/doctor/database.ts';
 import { commits, standbys } from '../../src/doctor/durability.ts';
 import { definitions, orphans } from '../../src/doctor/definitions.ts';
+import { rowSources } from '../../src/doctor/row-sources.ts';
 import { login, roles } from '../../src/doctor/login.ts';
 import { reach } from '../../src/doctor/reach.ts';
 import { specify } from '../../src/state/definition.ts';
 import { register } from '../../src/state/register.ts';
 import { grantRoles } from '../../src/state/roles.ts';
+import { change } from '../support/changes.ts';
 import { pairOf } from '../support/pair.ts';
 import { databaseOn, podOn } from '../support/pod.ts';
 import { test, type TestDatabase } from '../support/test.ts';
@@ -205,6 +207,30 @@ test('runs of a function that is in no file any more are told', async ({ db }) =
   expect(await says(orphans, context)).toEqual([
     '✗ given-up is not in this release, and 1 run of it are due',
   ]);
+});
+
+test('rows of one part that come from several connectors are told, and one that fell silent is a problem', async ({
+  db,
+}) => {
+  const context = await stateOf(db, [pairOf()]);
+  const pod = await podOn(db, [pairOf()]);
+  const from = (source: string, at: number) =>
+    pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }, { source, at }));
+  await from('north', Date.now() - 2 * 86_400_000);
+  expect(await says(rowSources, context)).toEqual(['✓ the rows of each part are of one connector']);
+  await from('south', Date.now());
+  await pod.marks.exchange();
+  const both =
+    'pair: rows of public.item come from north and south, and those with equal keys share a set';
+  expect(await says(rowSources, context)).toEqual([
+    `✗ ${both}; nothing has come from north for over 1 day`,
+  ]);
+  const [finding] = await rowSources.run(context);
+  expect(finding!.mend).toBe(
+    'muster source replace north south, if that one took its place; or: muster source forget north',
+  );
+  await db.query('update muster.source set at = (select max(at) from muster.source)');
+  expect(await says(rowSources, context)).toEqual([`✓ ${both}`]);
 });
 
 async function dueRun(db: TestDatabase, fn: string): Promise<void> {

@@ -12,6 +12,7 @@ import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { OUTGOING_MUTANTS } from './outgoing.ts';
 import { PROCESS_MUTANTS } from './process.ts';
+import { SOURCE_MUTANTS } from './sources.ts';
 import { TRAVELERS_MUTANTS } from './travelers.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
@@ -45,6 +46,7 @@ function main(words: readonly string[]): void {
     ...NEIGHBOUR_MUTANTS,
     ...OUTGOING_MUTANTS,
     ...PROCESS_MUTANTS,
+    ...SOURCE_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);

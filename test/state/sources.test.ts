@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import type { RowChange } from '../../src/state/change.ts';
+import { UNAVAILABLE, type RowChange } from '../../src/state/change.ts';
+import { forgetSource, listSources, replaceSource } from '../../src/state/sources.ts';
 import { change, read, truncate } from '../support/changes.ts';
 import { pairOf } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
@@ -60,7 +61,6 @@ test('a truncate at one source takes no row of another', async ({ db }) => {
 test('a column that was not sent is known from the same source only', async ({ db }) => {
   const kept = { table: 'public.item', key: 'k', columns: ['note'] };
   const pod = await podOn(db, [pairOf({ parts: { a: kept } })]);
-  const { UNAVAILABLE } = await import('../../src/state/change.ts');
   const row = { id: 1, k: 'x', kind: 'a', note: 'of north' };
   await pod.filing.file(change('c', 1, row, { source: 'north' }));
   await pod.filing.file(change('u', 2, { ...row, note: UNAVAILABLE }, { source: 'south' }));
@@ -114,4 +114,59 @@ test('a read repairs what a lost change left behind', async ({ db }) => {
   expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
     { key: 'lost', counts: [1, 0], live: 1 },
   ]);
+});
+
+const item = (lsn: number, row: object, source: string) =>
+  change('u', lsn, { k: 'x', ...row }, { source });
+
+test('a connector that takes the place of another goes on with its rows, though its log is shorter', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 2 });
+  await pod.filing.file(item(9_000, { id: 1, kind: 'a' }, 'old'));
+  expect(await replaceSource(pod.database, 'old', 'new')).toEqual({ epoch: 1, forgotten: 0 });
+  await pod.filing.file(item(10, { id: 1, k: 'y', kind: 'a' }, 'new'));
+  expect(await held(db)).toEqual([
+    { source: 'new', key: 'y', id: '1' },
+    { source: 'old', key: 'y', id: '1' },
+  ]); // one row, under both names
+  // what its initial snapshot reads was written while nobody looked
+  const initial = { source: 'new', lsn: 5n };
+  await pod.filing.file(read(0, { id: 2, k: 'y', kind: 'b' }, initial));
+  expect(await runsOf(db)).toMatchObject([{ key: 'y', revision: 1, state: 'running' }]);
+});
+
+test('rows that a successor sent before it was one are forgotten, once', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(item(9_000, { id: 1, kind: 'a' }, 'old'));
+  await pod.filing.file(item(10, { id: 1, kind: 'a' }, 'new'));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [2, 0], live: 2 }]);
+  expect(await replaceSource(pod.database, 'old', 'new')).toEqual({ epoch: 1, forgotten: 1 });
+  expect(await replaceSource(pod.database, 'old', 'new')).toEqual({ epoch: 1, forgotten: 0 });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('a source that is forgotten leaves every set, and what a worker that knows it still brings is refused until it looks again', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const changes = Array.from({ length: 300 }, (_, i) =>
+    item(i + 1, { id: i, k: `k${i}`, kind: 'a' }, 'tenant'),
+  );
+  await Promise.all(changes.map((each) => pod.filing.file(each)));
+  await pod.filing.file(item(9_000, { id: 1, kind: 'a' }, 'other'));
+  expect(await forgetSource(pod.database, 'tenant')).toBe(300);
+  expect(await held(db)).toEqual([{ source: 'other', key: 'x', id: '1' }]);
+  expect(await miscounted(db)).toEqual([]);
+
+  await expect(pod.filing.file(item(400, { id: 1, kind: 'a' }, 'tenant'))).rejects.toThrow(
+    'a source was forgotten or replaced a moment ago',
+  );
+  await pod.marks.exchange();
+  await pod.filing.file(item(400, { id: 1, kind: 'a' }, 'tenant'));
+  expect((await listSources(pod.database)).map(({ name }) => name)).toEqual(['other', 'tenant']);
+  await expect(forgetSource(pod.database, 'tennant')).rejects.toThrow(
+    "no source 'tennant' is known (other, tenant)",
+  );
 });

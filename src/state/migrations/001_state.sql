@@ -78,6 +78,7 @@ create table muster.source (
   restarted_at bigint,       -- earliest commit of the changes parked because the log seems to have started over
   updated_at   timestamptz not null default now()
 );
+create index source_id on muster.source (id);
 
 create table muster.member (
   function int not null,

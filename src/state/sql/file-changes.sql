@@ -14,6 +14,7 @@
 -- $1  function ids and $2 generations of the caller's definitions: when one is superseded, nothing is filed
 -- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 the key under which the initial snapshot found it held
 -- $11 columns  $12 holes  $18 source  $19 position of the last commit before it
+-- $20 the rows are removed because their source is forgotten
 -- $13 function and $14 key of sets to hold against the rule again, without a change
 -- $15 pod  $16 free handler slots: so many new runs are born leased
 -- $17 trace contexts of $3 to $12; empty where no event is traced
@@ -25,8 +26,15 @@ f as materialized (
   from unnest($1::int[], $2::int[]) as mine (id, generation)
   join muster.function f on f.id = mine.id
 ),
+-- Rows of a source that somebody had forgotten meanwhile would be filed under an id that nobody asks for.
+forgotten as materialized (
+  select exists (
+    select from (select distinct source from unnest($18::int[]) as mine (source)) mine
+    where not exists (select from muster.source known where known.id = mine.source)
+  ) and not $20::boolean as is_forgotten
+),
 current as materialized (
-  select not exists (select from f where superseded) as is_current
+  select not exists (select from f where superseded) and not (select is_forgotten from forgotten) as is_current
 ),
 m as (
   insert into muster.member as m
@@ -152,6 +160,7 @@ in_time as (
     and o.function = j.function and o.key = j.key
 )
 select (select is_current from current) as is_current,
+       (select is_forgotten from forgotten) as is_forgotten,
        (select count(*)::int from m) as filed,
        (select count(*)::int from j where complete and not was_complete) as completed,
        (select coalesce(json_agg(json_build_array(function, key, revision, token, attempt)), '[]')

@@ -1,0 +1,28 @@
+import { forgetSource, listSources, replaceSource } from '../state/sources.ts';
+import { withDatabase } from './database.ts';
+
+export async function list(options: { readonly json?: boolean }): Promise<void> {
+  for (const { name, epoch, lsn, at } of await withDatabase(listSources)) {
+    const line = options.json
+      ? JSON.stringify({ source: name, epoch, lsn, at })
+      : [name, `epoch ${epoch}`, lsn ?? '-', at?.toISOString() ?? '-'].join('\t');
+    process.stdout.write(`${line}\n`);
+  }
+}
+
+export async function replace(old: string, successor: string): Promise<void> {
+  const { epoch, forgotten } = await withDatabase((database) =>
+    replaceSource(database, old, successor),
+  );
+  process.stdout.write(`${successor} takes the place of ${old}, in epoch ${epoch}\n`);
+  if (forgotten > 0) {
+    process.stdout.write(
+      `${forgotten} rows that ${successor} had sent before are forgotten: take a snapshot of its tables again\n`,
+    );
+  }
+}
+
+export async function forget(name: string): Promise<void> {
+  const removed = await withDatabase((database) => forgetSource(database, name));
+  process.stdout.write(`source ${name} is forgotten: ${removed} rows left their sets\n`);
+}

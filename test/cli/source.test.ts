@@ -1,0 +1,41 @@
+import { expect } from 'vitest';
+import { change } from '../support/changes.ts';
+import { pairOf } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { test } from '../support/test.ts';
+import { muster } from './command.ts';
+
+test('sources are listed, replaced and forgotten', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  const at = Date.UTC(2026, 5, 1);
+  for (const source of ['north', 'south']) {
+    await pod.filing.file(change('c', 7, { id: 1, k: 'x', kind: 'a' }, { source, at }));
+  }
+  await pod.marks.exchange();
+  const run = (...args: string[]) => muster({ DATABASE_URL: db.url }, ['source', ...args]);
+  expect((await run('list')).stdout).toBe(
+    'north\tepoch 0\t7\t2026-06-01T00:00:00.000Z\nsouth\tepoch 0\t7\t2026-06-01T00:00:00.000Z\n',
+  );
+  expect(await run('replace', 'north', 'south')).toMatchObject({
+    code: 0,
+    stdout:
+      'south takes the place of north, in epoch 1\n1 rows that south had sent before are forgotten: take a snapshot of its tables again\n',
+  });
+  expect(JSON.parse((await run('list', '--json')).stdout.split('\n')[1]!)).toEqual({
+    source: 'south',
+    epoch: 1,
+    lsn: null,
+    at: null,
+  });
+  // the rows are still those of its successor
+  expect((await run('forget', 'north')).stdout).toBe(
+    'source north is forgotten: 0 rows left their sets\n',
+  );
+  expect((await run('forget', 'south')).stdout).toBe(
+    'source south is forgotten: 1 rows left their sets\n',
+  );
+  expect(await run('forget', 'south')).toMatchObject({
+    code: 1,
+    stderr: "muster: no source 'south' is known (none is)\n",
+  });
+});
