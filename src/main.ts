@@ -71,6 +71,7 @@ export async function serve(
     settle: (withinMs) => engine.settle(withinMs),
     intake: ofSets.length > 0 ? filing : null,
     tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,
+    maxBytes: config.QUEUE_MIB * 1024 * 1024,
   });
   await Promise.all([app.ready(), engine.warm]);
   const url = await app.listen({ host: config.HOST, port: config.PORT });

@@ -20,6 +20,8 @@ export interface Services {
   readonly intake: Intake | null;
   /** Who may post; undefined: anybody. */
   readonly tokens: Tokens | undefined;
+  /** Bytes of requests that may be held at a time. */
+  readonly maxBytes: number;
 }
 
 /** An HTTP server without routes. */
@@ -29,12 +31,13 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
     count,
     bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
     requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
+    turnover: { requests: config.CONNECTION_REQUESTS, seconds: config.CONNECTION_SECONDS },
   });
 }
 
 /** The routes of `muster serve`: events at `/`, and what Kubernetes and Prometheus ask. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
-  const { metrics, unready, settle, intake, tokens } = services;
+  const { metrics, unready, settle, intake, tokens, maxBytes } = services;
   registerPing(app, { count, settle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
@@ -45,5 +48,5 @@ export function addRoutes(app: FastifyInstance, count: Count, services: Services
     reply.type(metrics.registry.contentType);
     return metrics.registry.metrics();
   });
-  if (intake !== null) registerIntake(app, intake, { count, tokens });
+  if (intake !== null) registerIntake(app, intake, { count, tokens, maxBytes });
 }
