@@ -9,7 +9,7 @@ export interface IssuerOptions {
   readonly caFile: string | null;
   /** Token that is shown to it: the API server of a cluster tells its keys to those it knows. Read each time. */
   readonly tokenFile: string | null;
-  /** An unknown key makes it ask again, at most so often. */
+  /** An unknown key or a signature that does not fit makes it ask again, at most this often. */
   readonly cooldownMs?: number;
   /** Keys are asked for again after this time: one that was withdrawn is not trusted for ever. */
   readonly maxAgeMs?: number;
@@ -30,6 +30,7 @@ export class Issuer {
   #askedAt = -Infinity;
   #failure: Error | null = null;
   #gotAt = -Infinity;
+  #answers = 0;
 
   constructor(options: IssuerOptions) {
     this.#options = options;
@@ -44,6 +45,11 @@ export class Issuer {
       await this.refresh();
     }
     return this.#keys!;
+  }
+
+  /** How often it has told its keys: what failed with keys of a later answer is proved by fresh ones. */
+  get answers(): number {
+    return this.#answers;
   }
 
   /** Asks again; false if it did not answer, or was asked a moment ago. */
@@ -85,6 +91,7 @@ export class Issuer {
     }
     this.#keys = createLocalJWKSet((await this.#get(uri)) as JSONWebKeySet);
     this.#gotAt = performance.now();
+    this.#answers++;
   }
 
   /** A JSON document. Not by `fetch`, which can't be given a certificate. */

@@ -21,6 +21,8 @@ const PROOFS = [
   errors.JWTInvalid,
   errors.JWTClaimValidationFailed,
 ];
+/** What newer keys of the issuer may put right. */
+const UNKNOWN_KEY = [errors.JWKSNoMatchingKey, errors.JWSSignatureVerificationFailed];
 /** Two clocks may differ by so much. */
 const TOLERANCE_SECONDS = 30;
 const MAX_CACHED = 1000;
@@ -77,10 +79,14 @@ export class Tokens {
   async #claimsOf(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
     const { issuer } = this.#options;
     const verify = async () => verifyByAny(token, await keysOf(issuer), options);
+    const { answers } = issuer;
     try {
       return await verify();
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || !(await issuer.refresh())) throw error;
+      if (!UNKNOWN_KEY.some((kind) => error instanceof kind) || issuer.answers > answers)
+        throw error;
+      // A failed signature proves nothing by keys that may be old: a new key need have no name, or a new one.
+      if (!(await issuer.refresh())) throw unknownKey();
       this.#verified.clear(); // a key that is new may stand for one that is not trusted any more
       return verify();
     }
@@ -138,12 +144,16 @@ function bad(why: string): Refused {
   return new Refused(401, `the token is refused: ${why}`, 'bad-token');
 }
 
+function unknownKey(): Refused {
+  return new Refused(503, 'the issuer does not tell the key of this token yet', 'unknown-key');
+}
+
 /** The token itself is in none of these messages. */
 function refusalOf(error: unknown): Refused {
   if (error instanceof Refused) return error;
   if (error instanceof errors.JWKSNoMatchingKey) {
     // New keys are told with a delay (several API servers, a cache between): no proof that it is forged.
-    return new Refused(503, 'the issuer does not tell the key of this token yet', 'unknown-key');
+    return unknownKey();
   }
   if (error instanceof errors.JWTClaimValidationFailed && error.claim === 'nbf') {
     return new Refused(503, 'the token is not valid yet', 'token-not-yet-valid');

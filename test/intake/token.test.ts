@@ -1,6 +1,6 @@
 import { createHmac, type webcrypto } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { exportSPKI, importJWK } from 'jose';
+import { exportSPKI, importJWK, type JWK } from 'jose';
 import { expect, onTestFinished, vi } from 'vitest';
 import { Issuer, type IssuerOptions } from '../../src/intake/issuer.ts';
 import { Tokens } from '../../src/intake/token.ts';
@@ -249,6 +249,75 @@ test('a token that does not name its key is tried with each', async ({ serve }) 
     (await server.post(CHANGE, bearer(await issuer.sign({}, { kid: undefined })))).status,
   ).toBe(401);
 });
+
+test.for([
+  ['have no name', undefined],
+  ['keep their name', 'one'],
+] as const)(
+  'tokens by a new key pass after a rotation where the keys %s, and are no proof of a forgery before',
+  async ([, kid], { serve }) => {
+    const issuer = await startIssuer();
+    issuer.told.splice(0, 1, nameless(await issuer.newKey('one'), kid));
+    const intake = new Recorder();
+    const server = await serve(intake, { tokens: tokensOf(issuer, { cooldownMs: 60_000 }) });
+    const sign = (jti: string) => issuer.sign({ jti }, { kid });
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    expect((await server.post(CHANGE, bearer(await sign('old')))).status).toBe(204);
+
+    issuer.told.splice(0, 1, nameless(await issuer.newKey('one'), kid));
+    const token = await sign('new');
+    // The issuer was asked a moment ago, so the keys that are known prove nothing.
+    expect(await server.post(CHANGE, bearer(token))).toMatchObject({
+      status: 503,
+      reason: 'unknown-key',
+    });
+    vi.advanceTimersByTime(60_001);
+    expect((await server.post(CHANGE, bearer(token))).status).toBe(204);
+    expect(issuer.asked).toHaveLength(4);
+  },
+);
+
+test('a signature that the issuer’s keys of this moment do not fit is refused for good', async ({
+  serve,
+}) => {
+  const issuer = await startIssuer();
+  const tokens = tokensOf(issuer, { cooldownMs: 60_000 });
+  const server = await serve(new Recorder(), { tokens });
+  vi.useFakeTimers({ toFake: ['performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(204);
+  await issuer.newKey('one');
+  const forged = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => issuer.sign({ jti: String(i) })),
+  );
+  for (const token of forged) {
+    expect((await server.post(CHANGE, bearer(token))).status).toBe(503);
+  }
+  vi.advanceTimersByTime(60_001);
+  expect(await server.post(CHANGE, bearer(forged[0]!))).toMatchObject({
+    status: 401,
+    reason: 'bad-token',
+  });
+  expect(issuer.asked).toHaveLength(4);
+});
+
+test('a signature is no proof while the issuer does not answer', async ({ serve }) => {
+  const issuer = await startIssuer();
+  const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
+  expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(204);
+  await issuer.stop();
+  await issuer.newKey('one');
+  expect(await server.post(CHANGE, bearer(await issuer.sign()))).toMatchObject({
+    status: 503,
+    reason: 'unknown-key',
+  });
+});
+
+function nameless(key: JWK, kid: string | undefined): JWK {
+  const { kid: _, ...rest } = key;
+  return kid === undefined ? rest : { ...rest, kid };
+}
 
 test('a verified token is not verified again until it expires', async ({ serve }) => {
   const issuer = await startIssuer();
