@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
 import type { Config } from './config.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
@@ -12,6 +13,8 @@ import type { Metrics } from './metrics.ts';
 /** What answers requests, once the engine has started. */
 export interface Services {
   readonly metrics: Metrics;
+  /** What the process tells of itself, loaded when it is asked for first. */
+  readonly processMetrics: () => Promise<Registry>;
   /** Why this process should get no events; null when it should. */
   readonly unready: () => string | null;
   /** Resolves when no work is left that is due, or after so many milliseconds. */
@@ -45,8 +48,9 @@ export function addRoutes(app: FastifyInstance, count: Count, services: Services
     return why === null ? 'ready' : reply.code(503).send(why);
   });
   app.get('/metrics', async (_request, reply) => {
-    reply.type(metrics.registry.contentType);
-    return metrics.registry.metrics();
+    const registries = [metrics.registry, await services.processMetrics()];
+    const texts = await Promise.all(registries.map((registry) => registry.metrics()));
+    return reply.type(metrics.registry.contentType).send(texts.join(''));
   });
   if (intake !== null) registerIntake(app, intake, { count, tokens, maxBytes });
 }

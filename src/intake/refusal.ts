@@ -12,8 +12,33 @@ export type Count = (
 /** A sender that was refused and sends nothing more for this long has seen the answer, or never will. */
 export const LINGER_MS = 1_000;
 
+/** Every word that `kne-reason` may hold, which is also the label of what is counted. */
+export const REFUSAL_REASONS = [
+  'bad-request',
+  'bad-token',
+  'broken-off',
+  'database',
+  'draining',
+  'expectation-failed',
+  'headers-too-large',
+  'internal',
+  'issuer-unavailable',
+  'length-required',
+  'method-not-allowed',
+  'no-token',
+  'not-a-cloudevent',
+  'not-found',
+  'overload',
+  'superseded',
+  'timeout',
+  'token-not-yet-valid',
+  'too-large',
+  'unknown-key',
+] as const;
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
+
 /** Words for the statuses that Fastify and Node's parser answer by themselves. */
-const REASONS: Readonly<Record<number, string>> = {
+const REASONS: Readonly<Record<number, RefusalReason>> = {
   400: 'bad-request',
   404: 'not-found',
   405: 'method-not-allowed',
@@ -29,9 +54,13 @@ export class Refused extends Error {
   override readonly name = 'Refused';
   readonly status: number;
   /** Goes into the header `kne-reason`, which KafkaSource puts on the dead letter as extension `reason`. */
-  readonly reason: string;
+  readonly reason: RefusalReason;
 
-  constructor(status: number, message: string, reason = REASONS[status] ?? 'bad-request') {
+  constructor(
+    status: number,
+    message: string,
+    reason: RefusalReason = REASONS[status] ?? 'bad-request',
+  ) {
     super(message);
     this.status = status;
     this.reason = reason;

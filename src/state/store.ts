@@ -29,8 +29,8 @@ export type MemberName = readonly [function: number, lane: number, id: string];
 export interface Filed {
   /** Member rows that were new or newer; the rest were duplicates or stale. */
   readonly filed: number;
-  /** Sets that became complete. */
-  readonly completed: number;
+  /** Functions with the number of their sets that became complete. */
+  readonly completed: readonly (readonly [function: number, sets: number])[];
   /** Runs of those, as many as there were slots. */
   readonly leases: readonly Lease[];
   /**
@@ -205,7 +205,7 @@ export function toLease([fn, key, revision, token, attempt]: LeaseTuple): Lease 
 interface FileChangesRow {
   is_current: boolean;
   filed: number;
-  completed: number;
+  completed: [number, number][];
   leases: LeaseTuple[];
   undecided: MemberName[] | null;
 }

@@ -143,7 +143,9 @@ in_time as (
 )
 select (select is_current from current) as is_current,
        (select count(*)::int from m) as filed,
-       (select count(*)::int from j where complete and not was_complete) as completed,
+       (select coalesce(json_agg(json_build_array(function, n)), '[]')
+        from (select function, count(*)::int as n from j
+              where complete and not was_complete group by function) as c) as completed,
        (select coalesce(json_agg(json_build_array(function, key, revision, token, attempt)), '[]')
         from r where leased) as leases,
        (select json_agg(json_build_array(function, lane, id)) from m where undecided) as undecided;
