@@ -71,12 +71,12 @@ test('pods that are added get their share of the events, and none is lost on the
   await sender.send(990);
   expect(pods[0]!.filed).toHaveLength(990);
   for (const pod of pods.slice(1)) await start(pod);
-  // Within 100 requests of each connection every one has moved; as many again are spread evenly.
-  await sender.send(20_000);
+  // Within 100 requests of each connection every one has moved; the others are spread evenly.
+  await sender.send(12_000);
   const shares = pods.map((pod) => pod.filed.length);
-  expect(shares.reduce((sum, share) => sum + share)).toBe(20_990);
+  expect(shares.reduce((sum, share) => sum + share)).toBe(12_990);
   expect(sender.failures).toBe(0);
-  for (const share of shares.slice(1)) expect(share).toBeGreaterThan(1_000);
+  for (const share of shares.slice(1)) expect(share).toBeGreaterThan(500);
 });
 
 test('connections that were opened together do not end together', async ({ serve }) => {

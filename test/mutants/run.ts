@@ -8,6 +8,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { EDGE_MUTANTS } from './edge.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { PROCESS_MUTANTS } from './process.ts';
@@ -43,6 +44,7 @@ function main(words: readonly string[]): void {
     ...MUTANTS,
     ...NEIGHBOUR_MUTANTS,
     ...PROCESS_MUTANTS,
+    ...EDGE_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);
