@@ -119,7 +119,7 @@ function readSpans(
       if (BigInt(lastOffset) + 1n >= (spans.get(name)?.to ?? 0n)) open.delete(name);
       if (open.size === 0) end(resolve);
     });
-    const run = consumer.run({
+    const running = consumer.run({
       autoCommit: false,
       eachBatch: ({ batch }) => {
         records += batch.messages.length;
@@ -127,13 +127,12 @@ function readSpans(
         return Promise.resolve();
       },
     });
-    run.then(
-      () => {
-        for (const { topic, partition, from } of spans.values()) {
-          consumer.seek({ topic, partition, offset: String(from) });
-        }
-      },
-      (error: unknown) => end(() => reject(error as Error)),
-    );
+    const seek = async () => {
+      await running;
+      for (const { topic, partition, from } of spans.values()) {
+        consumer.seek({ topic, partition, offset: String(from) });
+      }
+    };
+    seek().catch((error: unknown) => end(() => reject(error)));
   });
 }

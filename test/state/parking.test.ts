@@ -40,12 +40,11 @@ test('a CloudEvent whose attributes were cut still is one', () => {
 });
 
 test('an event is the same one although its attributes were cut', () => {
-  const digest = (id: string) =>
-    toParking(
-      { attributes: { ...event, id }, contentType: null, body: Buffer.alloc(0) },
-      'bad-key',
-      'why',
-    ).digest.toString('hex');
-  expect(digest('a'.repeat(900))).toBe(digest('a'.repeat(900)));
-  expect(digest('a'.repeat(900))).not.toBe(digest(`${'a'.repeat(899)}b`));
+  expect(digestOf('a'.repeat(900))).toBe(digestOf('a'.repeat(900)));
+  expect(digestOf('a'.repeat(900))).not.toBe(digestOf(`${'a'.repeat(899)}b`));
 });
+
+function digestOf(id: string): string {
+  const origin = { attributes: { ...event, id }, contentType: null, body: Buffer.alloc(0) };
+  return toParking(origin, 'bad-key', 'why').digest.toString('hex');
+}
