@@ -31,6 +31,7 @@ export class Issuer {
   #failure: Error | null = null;
   #gotAt = -Infinity;
   #answers = 0;
+  #confirmedAt = -Infinity;
 
   constructor(options: IssuerOptions) {
     this.#options = options;
@@ -54,12 +55,29 @@ export class Issuer {
 
   /** Asks again; false if it did not answer, or was asked a moment ago. */
   async refresh(): Promise<boolean> {
-    const moment = this.#since(this.#askedAt) < (this.#options.cooldownMs ?? 10_000);
+    const moment = this.#since(this.#askedAt) < this.#cooldownMs;
     if (moment && this.#asking === null) return false;
     return this.#ask().then(
       () => true,
       () => false,
     );
+  }
+
+  /**
+   * Asks again before a token is refused for good: once in the cooldown, however recently the keys came;
+   * else as {@link refresh}.
+   */
+  async confirm(): Promise<boolean> {
+    if (this.#since(this.#confirmedAt) < this.#cooldownMs) return this.refresh();
+    this.#confirmedAt = performance.now();
+    return this.#ask().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  get #cooldownMs(): number {
+    return this.#options.cooldownMs ?? 10_000;
   }
 
   #since(time: number): number {

@@ -21,8 +21,6 @@ const PROOFS = [
   errors.JWTInvalid,
   errors.JWTClaimValidationFailed,
 ];
-/** What newer keys of the issuer may put right. */
-const UNKNOWN_KEY = [errors.JWKSNoMatchingKey, errors.JWSSignatureVerificationFailed];
 /** Two clocks may differ by so much. */
 const TOLERANCE_SECONDS = 30;
 const MAX_CACHED = 1000;
@@ -83,13 +81,22 @@ export class Tokens {
     try {
       return await verify();
     } catch (error) {
-      if (!UNKNOWN_KEY.some((kind) => error instanceof kind) || issuer.answers > answers)
-        throw error;
-      // A failed signature proves nothing by keys that may be old: a new key need have no name, or a new one.
-      if (!(await issuer.refresh())) throw unknownKey();
+      if (issuer.answers > answers) throw error; // by keys of this moment
+      const isNew = await this.#asksAgain(error);
+      if (isNew === null) throw error;
+      if (!isNew) throw unknownKey();
       this.#verified.clear(); // a key that is new may stand for one that is not trusted any more
       return verify();
     }
+  }
+
+  /** Whether the issuer told its keys again; null if they can't put this error right. */
+  async #asksAgain(error: unknown): Promise<boolean | null> {
+    const { issuer } = this.#options;
+    if (error instanceof errors.JWKSNoMatchingKey) return issuer.refresh();
+    // By keys that may be old this proves nothing: a new key need have no name, or no new one.
+    if (error instanceof errors.JWSSignatureVerificationFailed) return issuer.confirm();
+    return null;
   }
 }
 
