@@ -43,8 +43,10 @@ export class Bodies {
   ): Promise<T> {
     const reservation = new Reservation(this.#take, headerBytes(request));
     try {
-      const body = await readBody(request, response, this.#limits.body, reservation);
-      return await use(body);
+      return await use(await readBody(request, response, this.#limits.body, reservation));
+    } catch (error) {
+      request.resume();
+      throw error;
     } finally {
       this.#held -= reservation.bytes;
     }
@@ -90,25 +92,23 @@ function headerBytes({ rawHeaders }: IncomingMessage): number {
   return bytes;
 }
 
-async function readBody(
+/** Throws {@link Refused} where the headers say enough for that, else rejects with it. */
+function readBody(
   request: IncomingMessage,
   response: ServerResponse,
   limit: number,
   reservation: Reservation,
-): Promise<Buffer> {
-  const announced = request.headers['content-length'];
-  const length = announced === undefined ? null : Number(announced);
-  const isChunked = request.headers['transfer-encoding'] !== undefined;
-  try {
-    if (length !== null && length > limit) throw tooLarge(limit);
-    reservation.growTo(length ?? (isChunked ? Math.min(FIRST_BYTES, limit) : 0));
-    if (request.headers.expect !== undefined) response.writeContinue();
-    if (length === 0 || (length === null && !isChunked)) return NOTHING;
-    return await collect(request, length, limit, reservation);
-  } catch (error) {
-    request.resume();
-    throw error;
-  }
+): Buffer | Promise<Buffer> {
+  const { headers } = request;
+  const length = headers['content-length'] === undefined ? null : Number(headers['content-length']);
+  const isChunked = headers['transfer-encoding'] !== undefined;
+  // The sender went away while its token was verified: nothing more would be heard of the request.
+  if (request.destroyed) throw brokenOff();
+  if (length !== null && length > limit) throw tooLarge(limit);
+  reservation.growTo(length ?? (isChunked ? Math.min(FIRST_BYTES, limit) : 0));
+  if (length === 0 || (length === null && !isChunked)) return NOTHING;
+  if (headers.expect !== undefined) response.writeContinue();
+  return collect(request, length, limit, reservation);
 }
 
 /**
@@ -135,17 +135,14 @@ function collect(
         }
         size += chunk.copy(held, size);
       } catch (error) {
-        end(() => reject(error));
+        request.off('data', onData);
+        reject(error);
       }
     };
-    const onEnd = () => end(() => resolve(held?.subarray(0, size) ?? NOTHING));
-    const onBroken = () => end(() => reject(brokenOff()));
-    const end = (settle: () => void) => {
-      request.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken);
-      request.on('error', ignore);
-      settle();
-    };
-    request.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken);
+    request
+      .on('data', onData)
+      .once('end', () => resolve(held?.subarray(0, size) ?? NOTHING))
+      .on('error', () => reject(brokenOff()));
   });
 }
 
@@ -154,8 +151,6 @@ function grown(from: Buffer, used: number, capacity: number): Buffer {
   from.copy(to, 0, 0, used);
   return to;
 }
-
-function ignore(): void {}
 
 function tooLarge(limit: number): Refused {
   return new Refused(

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { expect, onTestFinished } from 'vitest';
+import type { Tokens } from '../../src/intake/token.ts';
 import type { Outcome } from '../../src/state/outcome.ts';
 import { insert } from './messages.ts';
 import { heard, Recorder, speak, test } from './server.ts';
@@ -118,6 +120,20 @@ test('bodies whose senders went away count no longer', async ({ serve }) => {
   const socket = await begin(server.port, 2 * MIB, change);
   await once(server.app.server, 'request');
   socket.resetAndDestroy();
+  await expect.poll(() => server.counted).toEqual(['refused broken-off']);
+  expect(await speak(server.port, whole(change))).toMatch(/^HTTP\/1.1 204 /);
+});
+
+test('a sender that went away before its body was read holds nothing', async ({ serve }) => {
+  const gate = Promise.withResolvers<void>();
+  const waits = [gate.promise];
+  const tokens = { check: () => waits.pop() ?? null } as unknown as Tokens;
+  const server = await serve(new Recorder(), { maxBytes: 2 * MIB, tokens });
+  const socket = await begin(server.port, 2 * MIB, change);
+  const [request] = (await once(server.app.server, 'request')) as [IncomingMessage];
+  socket.resetAndDestroy();
+  await once(request.socket, 'close');
+  gate.resolve();
   await expect.poll(() => server.counted).toEqual(['refused broken-off']);
   expect(await speak(server.port, whole(change))).toMatch(/^HTTP\/1.1 204 /);
 });

@@ -306,6 +306,14 @@ test('a signature that the issuer’s keys of this moment do not fit is refused 
   expect(issuer.asked).toHaveLength(6);
 });
 
+test('keys that came for a token prove it bad without a second question', async ({ serve }) => {
+  const issuer = await startIssuer();
+  const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
+  await issuer.newKey('one');
+  expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(401);
+  expect(issuer.asked).toHaveLength(2);
+});
+
 test('a signature is no proof while the issuer does not answer', async ({ serve }) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
