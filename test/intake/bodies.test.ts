@@ -132,7 +132,7 @@ test('a sender that went away before its body was read holds nothing', async ({ 
   const socket = await begin(server.port, 2 * MIB, change);
   const [request] = (await once(server.app.server, 'request')) as [IncomingMessage];
   socket.resetAndDestroy();
-  await once(request.socket, 'close');
+  await expect.poll(() => request.socket.destroyed).toBe(true);
   gate.resolve();
   await expect.poll(() => server.counted).toEqual(['refused broken-off']);
   expect(await speak(server.port, whole(change))).toMatch(/^HTTP\/1.1 204 /);
