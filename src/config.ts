@@ -42,7 +42,8 @@ export const SETTINGS = {
     read: count(1, 16),
   },
   QUEUE_MIB: {
-    meaning: 'events that may wait for the database; beyond it 503, or no more records are fetched',
+    meaning:
+      'requests that may be held, from their first byte to their answer; beyond it 503, or no more records are fetched',
     fallback: '64',
     read: count(1, 4096),
   },
@@ -54,6 +55,17 @@ export const SETTINGS = {
   REQUEST_TIMEOUT_SECONDS: {
     meaning: 'a request must have arrived in whole by then',
     fallback: '60',
+    read: count(1, 3600),
+  },
+  CONNECTION_REQUESTS: {
+    meaning:
+      'a connection is closed after at most this many requests, so that new pods get a share',
+    fallback: '100',
+    read: count(1, 1_000_000),
+  },
+  CONNECTION_SECONDS: {
+    meaning: 'a connection is closed with its first answer after at most this time',
+    fallback: '5',
     read: count(1, 3600),
   },
   STATEMENT_TIMEOUT_SECONDS: {

@@ -90,6 +90,7 @@ async function start(
   ]);
   const served = functions.map((each) => each.served);
   const ids = served.map((each) => each.id);
+  const nameOf = new Map(served.map(({ id, specification }) => [id, specification.name]));
   const claimMs = config.CLAIM_SECONDS * 1000;
   const failed = (what: string) => (error: unknown) =>
     log.warn(
@@ -118,8 +119,12 @@ async function start(
     maxBytes: config.QUEUE_MIB * 1024 * 1024,
     onFiled(filed, events) {
       metrics.batchSize.observe(events);
-      metrics.completed.inc(filed.completed);
-      if (filed.completed > filed.leases.length) runner.expectBacklog();
+      let completed = 0;
+      for (const [id, sets] of filed.completed) {
+        completed += sets;
+        metrics.completed.inc({ function: nameOf.get(id)! }, sets);
+      }
+      if (completed > filed.leases.length) runner.expectBacklog();
     },
     onSuperseded: (error) => close(error),
   });

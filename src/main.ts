@@ -1,5 +1,6 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
+import type { Registry } from 'prom-client';
 import type { Config } from './config.ts';
 import { startEngine } from './engine.ts';
 import type { Definition } from './function.ts';
@@ -16,6 +17,13 @@ import { stopRequested } from './stop.ts';
 import type { Telemetry } from './telemetry.ts';
 import { signalsOf } from './trace.ts';
 
+/** After the event that woke this process, which would wait for it. */
+const PROCESS_METRICS_MS = 1_000;
+
+let loaded: Promise<Registry> | undefined;
+const processMetrics = () =>
+  (loaded ??= import('./process-metrics.ts').then((module) => module.collectProcessMetrics()));
+
 /**
  * Serves functions: starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else handles
  * them): not ready, 503 for new events, answers for those it has, runs ended or given back. Resolves
@@ -29,9 +37,12 @@ export async function serve(
   const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
-  const metrics = createMetrics();
   const ofSets = definitions.filter(isOfSets);
   const places = placesToPull(config, definitions, log);
+  const metrics = createMetrics({
+    sets: ofSets.map(({ name }) => name),
+    pulled: (places ?? []).map(({ name }) => name),
+  });
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);
   const begun = [opening];
@@ -66,16 +77,20 @@ export async function serve(
   let isStopping = false;
   addRoutes(app, count, {
     metrics,
+    processMetrics,
     unready: () =>
       isStopping ? 'this process is stopping' : (engine.unready() ?? pulling?.trouble() ?? null),
     sinkTrouble: () => engine.sinkTrouble(),
     settle: (withinMs) => engine.settle(withinMs),
     intake: ofSets.length > 0 ? filing : null,
     tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,
+    maxBytes: config.QUEUE_MIB * 1024 * 1024,
   });
   await Promise.all([app.ready(), engine.warm]);
   const url = await app.listen({ host: config.HOST, port: config.PORT });
   log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
+
+  setTimeout(() => void processMetrics(), PROCESS_METRICS_MS).unref();
 
   const reason = await stopped;
   isStopping = true;

@@ -1,4 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Ignored } from './intake/debezium.ts';
+import { REFUSAL_REASONS } from './intake/refusal.ts';
+import type { Verdict } from './runs/execute.ts';
+import type { ParkReason } from './state/outcome.ts';
 
 /** What `/metrics` shows; counters of this process since its start. */
 export interface Metrics {
@@ -8,7 +12,7 @@ export interface Metrics {
   readonly parked: Counter<'reason'>;
   readonly refused: Counter<'reason'>;
   readonly batchSize: Histogram;
-  readonly completed: Counter;
+  readonly completed: Counter<'function'>;
   readonly runs: Counter<'function' | 'verdict'>;
   readonly runSeconds: Histogram<'function'>;
   readonly running: Gauge;
@@ -22,7 +26,74 @@ export interface Metrics {
   readonly lag: Gauge<'function' | 'topic' | 'partition'>;
 }
 
-export function createMetrics(): Metrics {
+/** Functions whose counters are shown from the start. */
+export interface Counted {
+  /** Functions of sets. */
+  readonly sets: readonly string[];
+  /** Functions whose records are read from Kafka. */
+  readonly pulled: readonly string[];
+}
+
+// As objects, so that the compiler names a value that is missing here.
+const PARKED: Readonly<Record<ParkReason, null>> = {
+  'not-a-change': null,
+  'incomplete-change': null,
+  'unavailable-column': null,
+  'bad-key': null,
+  'position-ahead': null,
+  'position-restarted': null,
+  'bad-value': null,
+  'not-a-record': null,
+  refused: null,
+};
+const IGNORED: Readonly<Record<Ignored['why'] | 'ping', null>> = {
+  'other-type': null,
+  tombstone: null,
+  heartbeat: null,
+  transaction: null,
+  message: null,
+  ping: null,
+};
+const VERDICTS: Readonly<Record<Verdict, null>> = {
+  again: null,
+  done: null,
+  failed: null,
+  fenced: null,
+  released: null,
+};
+const SETTLEMENTS: Readonly<Record<'sent' | 'failed' | 'again', null>> = {
+  sent: null,
+  failed: null,
+  again: null,
+};
+
+/**
+ * Counters whose labels are known begin at 0: `rate` and `increase` see no first increment of one that
+ * was absent before it, and an alert on a rare refusal would miss the one that matters.
+ */
+export function createMetrics({ sets, pulled }: Counted = { sets: [], pulled: [] }): Metrics {
+  const metrics = defineMetrics();
+  for (const outcome of ['filed', 'unwanted']) metrics.events.inc({ outcome }, 0);
+  for (const why of Object.keys(IGNORED)) metrics.ignored.inc({ why }, 0);
+  for (const reason of Object.keys(PARKED)) metrics.parked.inc({ reason }, 0);
+  for (const reason of REFUSAL_REASONS) metrics.refused.inc({ reason }, 0);
+  for (const outcome of Object.keys(SETTLEMENTS)) metrics.outbox.inc({ outcome }, 0);
+  for (const name of sets) {
+    metrics.completed.inc({ function: name }, 0);
+    metrics.overdue.inc({ function: name }, 0);
+    metrics.runSeconds.zero({ function: name });
+    for (const verdict of Object.keys(VERDICTS)) metrics.runs.inc({ function: name, verdict }, 0);
+  }
+  for (const name of pulled) {
+    metrics.records.inc({ function: name }, 0);
+    metrics.recordsLost.inc({ function: name }, 0);
+    metrics.chunkRecords.zero({ function: name });
+    metrics.chunkSeconds.zero({ function: name });
+  }
+  return metrics;
+}
+
+function defineMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
@@ -43,11 +114,7 @@ export function createMetrics(): Metrics {
       buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
       registers,
     }),
-    completed: new Counter({
-      name: 'muster_sets_completed_total',
-      help: 'Sets that became complete.',
-      registers,
-    }),
+    completed: counter('muster_sets_completed_total', 'Sets that became complete.', ['function']),
     runs: counter('muster_runs_total', 'Attempts of handlers, by verdict.', [
       'function',
       'verdict',

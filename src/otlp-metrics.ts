@@ -41,8 +41,8 @@ export function registryProducer(registry: Registry): MetricProducer {
       const now = toHrTime(Date.now());
       const families = (await registry.getMetricsAsJSON()) as Family[];
       const metrics = families
-        .filter(({ values }) => values.length > 0)
-        .map((family) => toMetric(family, since, now));
+        .map((family) => toMetric(family, since, now))
+        .filter(({ dataPoints }) => dataPoints.length > 0);
       const scopeMetrics = [{ scope: { name: 'muster' }, metrics }];
       // The reader puts the process' own resource in its place.
       const resource = {} as CollectionResult['resourceMetrics']['resource'];
@@ -83,7 +83,8 @@ function toMetric(family: Family, startTime: HrTime, endTime: HrTime): MetricDat
         ...common,
         dataPointType: DataPointType.SUM,
         isMonotonic: true,
-        dataPoints: points(),
+        // A point says since when it counts, so that no 0 is needed before the first increment.
+        dataPoints: points().filter(({ value }) => value !== 0),
       };
   }
 }

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
 import type { Config } from './config.ts';
 import { createApp } from './intake/app.ts';
 import { registerIntake } from './intake/http.ts';
@@ -12,6 +13,8 @@ import type { Metrics } from './metrics.ts';
 /** What answers requests, once the engine has started. */
 export interface Services {
   readonly metrics: Metrics;
+  /** What the process tells of itself, loaded when it is asked for first. */
+  readonly processMetrics: () => Promise<Registry>;
   /** Why this process should get no events; null when it should. */
   readonly unready: () => string | null;
   /** Why outgoing events wait for an operator; null while they go out. */
@@ -22,6 +25,8 @@ export interface Services {
   readonly intake: Intake | null;
   /** Who may post; undefined: anybody. */
   readonly tokens: Tokens | undefined;
+  /** Bytes of requests that may be held at a time. */
+  readonly maxBytes: number;
 }
 
 /** An HTTP server without routes. */
@@ -31,12 +36,13 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
     count,
     bodyLimit: config.BODY_LIMIT_MIB * 1024 * 1024,
     requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
+    turnover: { requests: config.CONNECTION_REQUESTS, seconds: config.CONNECTION_SECONDS },
   });
 }
 
 /** The routes of `muster serve`: events at `/`, and what Kubernetes and Prometheus ask. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
-  const { metrics, unready, sinkTrouble, settle, intake, tokens } = services;
+  const { metrics, unready, sinkTrouble, settle, intake, tokens, maxBytes } = services;
   registerPing(app, { count, settle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
@@ -48,8 +54,9 @@ export function addRoutes(app: FastifyInstance, count: Count, services: Services
     return trouble === null ? 'ready' : `ready, but ${trouble}`;
   });
   app.get('/metrics', async (_request, reply) => {
-    reply.type(metrics.registry.contentType);
-    return metrics.registry.metrics();
+    const registries = [metrics.registry, await services.processMetrics()];
+    const texts = await Promise.all(registries.map((registry) => registry.metrics()));
+    return reply.type(metrics.registry.contentType).send(texts.join(''));
   });
-  if (intake !== null) registerIntake(app, intake, { count, tokens });
+  if (intake !== null) registerIntake(app, intake, { count, tokens, maxBytes });
 }

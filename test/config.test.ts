@@ -63,6 +63,8 @@ const VALUES: {
   QUEUE_MIB: ofCount('1', '4096', ['0', '4097', '64MiB']),
   BODY_LIMIT_MIB: ofCount('1', '512', ['0', '513', '16Mi']),
   REQUEST_TIMEOUT_SECONDS: ofCount('1', '3600', ['0', '3601', '60s']),
+  CONNECTION_REQUESTS: ofCount('1', '1000000', ['0', '1000001', 'many']),
+  CONNECTION_SECONDS: ofCount('1', '3600', ['0', '3601', '5s']),
   STATEMENT_TIMEOUT_SECONDS: ofCount('1', '600', ['0', '601', '-15']),
   LEASE_SECONDS: ofCount('1', '600', ['0', '601', '10.5']),
   CLAIM_SECONDS: ofCount('1', '60', ['0', '61']),

@@ -1,4 +1,5 @@
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import { pathOf, watchMethods } from '../allowed-methods.ts';
 import type { Reader } from '../state/reader.ts';
 import { addConditionalAnswers } from './conditional.ts';
 import type { FunctionConsole } from './consoles.ts';
@@ -38,11 +39,18 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
     done();
   });
   app.setErrorHandler(answerError);
-  app.setNotFoundHandler((request, reply) =>
-    reply
-      .code(404)
-      .send({ error: `nothing is served at ${pathOf(request.url)}`, reason: 'not-found' }),
-  );
+  const methodsOf = watchMethods(app);
+  app.setNotFoundHandler((request, reply) => {
+    const path = pathOf(request.url);
+    const methods = methodsOf(request.url);
+    if (methods.length === 0) {
+      return reply.code(404).send({ error: `nothing is served at ${path}`, reason: 'not-found' });
+    }
+    return reply
+      .code(405)
+      .header('allow', methods.join(', '))
+      .send({ error: `${request.method} is not served at ${path}`, reason: 'method-not-allowed' });
+  });
   addSecurityHeaders(app);
   addConditionalAnswers(app);
   addMetrics(app);
@@ -71,8 +79,4 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
   }
   await servePage(app, '/', new URL('page/', import.meta.url));
   return app;
-}
-
-function pathOf(url: string): string {
-  return url.split('?', 1)[0]!;
 }

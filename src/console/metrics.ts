@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify';
 import { Histogram, Registry } from 'prom-client';
+import { collectProcessMetrics } from '../process-metrics.ts';
 
 /** Serves `/metrics` (Prometheus): how long answers took, but for streams, which last as long as they are watched. */
 export function addMetrics(app: FastifyInstance): void {
   const registry = new Registry();
+  const ofProcess = collectProcessMetrics();
   const seconds = new Histogram({
     name: 'muster_console_request_seconds',
     help: 'Time to answer a request, by route and status.',
@@ -19,7 +21,8 @@ export function addMetrics(app: FastifyInstance): void {
     }
     done();
   });
-  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) =>
-    reply.type(registry.contentType).send(await registry.metrics()),
-  );
+  app.get('/metrics', { schema: { hide: true } }, async (_request, reply) => {
+    const texts = await Promise.all([registry.metrics(), ofProcess.metrics()]);
+    return reply.type(registry.contentType).send(texts.join(''));
+  });
 }

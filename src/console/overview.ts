@@ -3,6 +3,7 @@ import { MOST_COUNTED, overview } from '../state/overview.ts';
 import type { Reader } from '../state/reader.ts';
 import type { FunctionConsole } from './consoles.ts';
 import type { FunctionsAnswer } from './contract.ts';
+import { failureSchema } from './plugin.ts';
 
 const count = (description: string) => ({ type: 'integer', description });
 
@@ -46,8 +47,15 @@ export function addOverview(
     {
       schema: {
         tags: ['functions'],
+        operationId: 'getFunctions',
         summary: 'How the functions stand',
-        response: { 200: { description: 'All that are registered.', ...answer } },
+        response: {
+          200: { description: 'All that are registered.', ...answer },
+          503: {
+            description: 'The database does not answer, or is not migrated.',
+            ...failureSchema,
+          },
+        },
       },
       serializerCompiler: () => JSON.stringify,
     },

@@ -13,9 +13,10 @@ import {
 } from './finding.ts';
 import { type KafkaContext, retention, topics } from './kafka.ts';
 import { deadLetters, groups } from './kafka-groups.ts';
+import { keySizes } from './kafka-keys.ts';
 import { plural } from './words.ts';
 
-const CHECKS = [topics, retention, groups, deadLetters];
+const CHECKS = [topics, retention, keySizes, groups, deadLetters];
 const REACHABLE = { id: 'kafka.reachable', title: 'reachable' };
 const TIMEOUT_MS = 5_000;
 

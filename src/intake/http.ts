@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { logFields } from '../trace.ts';
 import { readCloudEvents, type BadElement, type CloudEvent } from './cloudevent.ts';
+import { Bodies } from './body.ts';
 import { Refused, type Count } from './refusal.ts';
 import { Taker, type Intake, type Taken } from './take.ts';
 import type { Tokens } from './token.ts';
@@ -9,12 +10,9 @@ export interface IntakeOptions {
   readonly count: Count;
   /** Who may post; anybody unless given. */
   readonly tokens?: Tokens | undefined;
+  /** Bytes of requests that may be held at a time; 64 MiB unless given. */
+  readonly maxBytes?: number;
 }
-
-const NOTHING = Buffer.alloc(0);
-
-/** What Fastify takes for a media type (RFC 9110, 8.3.1). */
-const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/;
 
 const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a Debezium message.
 
@@ -35,25 +33,11 @@ const CHUNK = 256;
 export function registerIntake(
   app: FastifyInstance,
   intake: Intake,
-  { count, tokens }: IntakeOptions,
+  { count, tokens, maxBytes = 64 * 1024 * 1024 }: IntakeOptions,
 ): void {
   const taker = new Taker(intake, count);
+  const bodies = new Bodies({ body: app.initialConfig.bodyLimit!, total: maxBytes });
   app.register((scope, _options, done) => {
-    // KafkaSource sends Debezium's JSON without a content type, and a record's content-type header as
-    // it is. Where Fastify has no parser, or the header is no media type, it answers 415, which
-    // loses the event.
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, parsed) =>
-      parsed(null, body),
-    );
-    scope.addHook('onRequest', (request, _reply, next) => {
-      const { headers } = request;
-      if (headers['content-type'] !== undefined && !MEDIA_TYPE.test(headers['content-type'])) {
-        headers['content-type'] = 'application/octet-stream';
-      }
-      next();
-    });
-
     if (tokens !== undefined) {
       // before the body is read: nobody else may keep this process busy with 16 MiB
       scope.addHook('onRequest', async ({ method, raw }) => {
@@ -63,20 +47,27 @@ export function registerIntake(
 
     scope.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(WHAT));
 
-    scope.post('/', async (request, reply) => {
-      const body = Buffer.isBuffer(request.body) ? request.body : NOTHING;
-      const incoming = readCloudEvents(request.headers, body);
-      if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
-      if (incoming.kind === 'batch') {
-        return answerBatch(reply, await takeAll(incoming.elements, request));
-      }
-      const taken = await take(incoming.event, request);
-      return wantsExplanation(request.headers['prefer'])
-        ? answerExplained(reply, taken)
-        : answerOne(reply, taken);
-    });
+    scope.post('/', (request, reply) =>
+      bodies.hold(request.raw, reply.raw, (body) => answerEvents(request, reply, body)),
+    );
     done();
   });
+
+  async function answerEvents(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    body: Buffer,
+  ): Promise<FastifyReply> {
+    const incoming = readCloudEvents(request.headers, body);
+    if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
+    if (incoming.kind === 'batch') {
+      return answerBatch(reply, await takeAll(incoming.elements, request));
+    }
+    const taken = await take(incoming.event, request);
+    return wantsExplanation(request.headers['prefer'])
+      ? answerExplained(reply, taken)
+      : answerOne(reply, taken);
+  }
 
   function take(element: CloudEvent | BadElement, request: FastifyRequest): Promise<Taken> {
     return taker.take(element, request.headers, (span) => {

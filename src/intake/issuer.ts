@@ -9,7 +9,7 @@ export interface IssuerOptions {
   readonly caFile: string | null;
   /** Token that is shown to it: the API server of a cluster tells its keys to those it knows. Read each time. */
   readonly tokenFile: string | null;
-  /** An unknown key makes it ask again, at most so often. */
+  /** An unknown key or a signature that does not fit makes it ask again, at most this often. */
   readonly cooldownMs?: number;
   /** Keys are asked for again after this time: one that was withdrawn is not trusted for ever. */
   readonly maxAgeMs?: number;
@@ -30,6 +30,8 @@ export class Issuer {
   #askedAt = -Infinity;
   #failure: Error | null = null;
   #gotAt = -Infinity;
+  #answers = 0;
+  #confirmedAt = -Infinity;
 
   constructor(options: IssuerOptions) {
     this.#options = options;
@@ -46,14 +48,36 @@ export class Issuer {
     return this.#keys!;
   }
 
+  /** How often it has told its keys: what failed with keys of a later answer is proved by fresh ones. */
+  get answers(): number {
+    return this.#answers;
+  }
+
   /** Asks again; false if it did not answer, or was asked a moment ago. */
   async refresh(): Promise<boolean> {
-    const moment = this.#since(this.#askedAt) < (this.#options.cooldownMs ?? 10_000);
+    const moment = this.#since(this.#askedAt) < this.#cooldownMs;
     if (moment && this.#asking === null) return false;
     return this.#ask().then(
       () => true,
       () => false,
     );
+  }
+
+  /**
+   * Asks again before a token is refused for good: once in the cooldown, however recently the keys came;
+   * else as {@link refresh}.
+   */
+  async confirm(): Promise<boolean> {
+    if (this.#since(this.#confirmedAt) < this.#cooldownMs) return this.refresh();
+    this.#confirmedAt = performance.now();
+    return this.#ask().then(
+      () => true,
+      () => false,
+    );
+  }
+
+  get #cooldownMs(): number {
+    return this.#options.cooldownMs ?? 10_000;
   }
 
   #since(time: number): number {
@@ -85,6 +109,7 @@ export class Issuer {
     }
     this.#keys = createLocalJWKSet((await this.#get(uri)) as JSONWebKeySet);
     this.#gotAt = performance.now();
+    this.#answers++;
   }
 
   /** A JSON document. Not by `fetch`, which can't be given a certificate. */

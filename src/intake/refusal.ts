@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { Unavailable } from '../state/outcome.ts';
 
 /** Counts what intake did; labels are few and fixed, fit for a metric. */
@@ -8,13 +9,43 @@ export type Count = (
   labels: Readonly<Record<string, string>>,
 ) => void;
 
+/** A sender that was refused and sends nothing more for this long has seen the answer, or never will. */
+export const LINGER_MS = 1_000;
+
+/** Every word that `kne-reason` may hold, which is also the label of what is counted. */
+export const REFUSAL_REASONS = [
+  'bad-request',
+  'bad-token',
+  'broken-off',
+  'database',
+  'draining',
+  'expectation-failed',
+  'headers-too-large',
+  'internal',
+  'issuer-unavailable',
+  'length-required',
+  'method-not-allowed',
+  'no-token',
+  'not-a-cloudevent',
+  'not-found',
+  'overload',
+  'superseded',
+  'timeout',
+  'token-not-yet-valid',
+  'too-large',
+  'unknown-key',
+] as const;
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
+
 /** Words for the statuses that Fastify and Node's parser answer by themselves. */
-const REASONS: Readonly<Record<number, string>> = {
+const REASONS: Readonly<Record<number, RefusalReason>> = {
   400: 'bad-request',
   404: 'not-found',
   405: 'method-not-allowed',
   408: 'timeout',
+  411: 'length-required',
   413: 'too-large',
+  417: 'expectation-failed',
   431: 'headers-too-large',
 };
 
@@ -23,9 +54,13 @@ export class Refused extends Error {
   override readonly name = 'Refused';
   readonly status: number;
   /** Goes into the header `kne-reason`, which KafkaSource puts on the dead letter as extension `reason`. */
-  readonly reason: string;
+  readonly reason: RefusalReason;
 
-  constructor(status: number, message: string, reason = REASONS[status] ?? 'bad-request') {
+  constructor(
+    status: number,
+    message: string,
+    reason: RefusalReason = REASONS[status] ?? 'bad-request',
+  ) {
     super(message);
     this.status = status;
     this.reason = reason;
@@ -47,22 +82,51 @@ function toRefused(error: unknown): Refused {
   return new Refused(503, 'unexpected error, see the log', 'internal');
 }
 
+export interface Refusals {
+  readonly count: Count;
+  /** False if the end of this connection was counted already. */
+  readonly endsFirst: (socket: Socket) => boolean;
+}
+
 /** Answers, counts and logs a refusal; never with the body, which may be personal. */
 export function answer(
   request: FastifyRequest,
   reply: FastifyReply,
   error: unknown,
-  count: Count,
+  { count, endsFirst }: Refusals,
 ): FastifyReply {
   const { status, reason, message } = toRefused(error);
-  // Nobody is there to be refused: app.ts has answered for Node, or the sender went away.
-  if (request.raw.socket.destroyed) return reply.code(status).send();
+  const { raw } = request;
+  // Nobody is there to be refused: protocol.ts has answered for Node, or the sender went away. What it
+  // takes along while it is still sending is counted all the same.
+  if (raw.socket.destroyed && (raw.complete || !endsFirst(raw.socket))) {
+    return reply.code(status).send();
+  }
   count('refused', { reason });
   const fields = { status, reason, ...namesOf(request.headers) };
   if (reason === 'internal') request.log.error({ ...fields, err: error }, 'refused');
   else request.log.warn({ ...fields, error: message }, 'refused');
   if (status === 401) void reply.header('www-authenticate', 'Bearer'); // RFC 9110, 15.5.2
+  if (!raw.complete && raw.headers.expect === undefined && reason !== 'draining') {
+    if (reply.hasHeader('connection')) void reply.removeHeader('connection');
+    discardRest(raw);
+  }
   return reply.code(status).header('kne-reason', reason).send({ error: message, reason });
+}
+
+/**
+ * Reads what is still to come of a refused request. A connection that is closed before is reset, and the
+ * sender may never see the answer; one whose sender stops, because it has seen it, is closed.
+ */
+function discardRest(request: IncomingMessage): void {
+  const { socket } = request;
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  const stop = () => {
+    clearTimeout(timer);
+    socket.off('close', stop);
+  };
+  request.on('data', () => timer.refresh()).once('end', stop);
+  socket.once('close', stop);
 }
 
 /** How an event is found again, in Kafka and at its sender. */

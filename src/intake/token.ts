@@ -77,13 +77,26 @@ export class Tokens {
   async #claimsOf(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
     const { issuer } = this.#options;
     const verify = async () => verifyByAny(token, await keysOf(issuer), options);
+    const { answers } = issuer;
     try {
       return await verify();
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || !(await issuer.refresh())) throw error;
+      if (issuer.answers > answers) throw error; // by keys of this moment
+      const isNew = await this.#asksAgain(error);
+      if (isNew === null) throw error;
+      if (!isNew) throw unknownKey();
       this.#verified.clear(); // a key that is new may stand for one that is not trusted any more
       return verify();
     }
+  }
+
+  /** Whether the issuer told its keys again; null if they can't put this error right. */
+  async #asksAgain(error: unknown): Promise<boolean | null> {
+    const { issuer } = this.#options;
+    if (error instanceof errors.JWKSNoMatchingKey) return issuer.refresh();
+    // By keys that may be old this proves nothing: a new key need have no name, or no new one.
+    if (error instanceof errors.JWSSignatureVerificationFailed) return issuer.confirm();
+    return null;
   }
 }
 
@@ -138,12 +151,16 @@ function bad(why: string): Refused {
   return new Refused(401, `the token is refused: ${why}`, 'bad-token');
 }
 
+function unknownKey(): Refused {
+  return new Refused(503, 'the issuer does not tell the key of this token yet', 'unknown-key');
+}
+
 /** The token itself is in none of these messages. */
 function refusalOf(error: unknown): Refused {
   if (error instanceof Refused) return error;
   if (error instanceof errors.JWKSNoMatchingKey) {
     // New keys are told with a delay (several API servers, a cache between): no proof that it is forged.
-    return new Refused(503, 'the issuer does not tell the key of this token yet', 'unknown-key');
+    return unknownKey();
   }
   if (error instanceof errors.JWTClaimValidationFailed && error.claim === 'nbf') {
     return new Refused(503, 'the token is not valid yet', 'token-not-yet-valid');

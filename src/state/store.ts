@@ -29,8 +29,8 @@ export type MemberName = readonly [function: number, lane: number, source: numbe
 export interface Filed {
   /** Member rows that were new or newer; the rest were duplicates or stale. */
   readonly filed: number;
-  /** Sets that became complete. */
-  readonly completed: number;
+  /** Functions with the number of their sets that became complete. */
+  readonly completed: readonly (readonly [function: number, sets: number])[];
   /** Runs of those, as many as there were slots. */
   readonly leases: readonly Lease[];
   /**
@@ -230,7 +230,7 @@ interface FileChangesRow {
   is_current: boolean;
   is_forgotten: boolean;
   filed: number;
-  completed: number;
+  completed: [number, number][];
   leases: LeaseTuple[];
   undecided: MemberName[] | null;
 }

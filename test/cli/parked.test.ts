@@ -77,6 +77,44 @@ test('parked events are listed and shown; redelivered, those whose cause is mend
   await server.stop();
 });
 
+test('an event with a key of 40 KiB is parked with a short one, and can be redelivered', async ({
+  db,
+}) => {
+  const server = await serverOn(db, [pair]);
+  const key = 'k'.repeat(40 * 1024);
+  const post = (id: string, body: string) =>
+    fetch(server.url, {
+      method: 'POST',
+      headers: { ...HEADERS, 'ce-id': id, 'ce-key': key, 'ce-partitionkey': key },
+      body,
+    });
+  const now = Date.now();
+  const tooLong = await post('1', envelope(1_000, now, { id: key, k: 'x', kind: 'a' }));
+  expect(tooLong.status).toBe(202);
+  expect(await tooLong.json()).toMatchObject({ parked: 'bad-key' });
+  // Parked for another reason, one that can be put right.
+  const row = { id: 7, k: '__debezium_unavailable_value', kind: 'a' };
+  const update = envelope(3_000, now, row).replace('"op":"c"', '"op":"u"');
+  expect((await post('2', update)).status).toBe(202);
+  expect((await server.metrics.parked.get()).values).toContainEqual({
+    labels: { reason: 'bad-key' },
+    value: 1,
+  });
+
+  const parked = await db.query<{ attributes: Record<string, string> }>(
+    'select attributes from muster.parked order by id',
+  );
+  for (const { attributes } of parked) {
+    expect(attributes['key']).toBe(`${'k'.repeat(256)}...(40960-bytes)`);
+    expect(attributes['partitionkey']).toBe(attributes['key']);
+  }
+  expect((await post('3', envelope(2_000, now, { id: 7, k: 'x', kind: 'a' }))).status).toBe(204);
+  const redelivered = await muster(db, 'redeliver', '--to', server.url);
+  expect(redelivered.stdout).toContain('1 taken, 1 left');
+  expect(redelivered.stdout).toContain('bad-key');
+  await server.stop();
+});
+
 test('a paused function completes sets and runs none until it is resumed', async ({ db }) => {
   const server = await serverOn(db, [pair]);
   expect(await muster(db, 'pause', 'pair')).toMatchObject({

@@ -164,6 +164,48 @@ test('the documentation describes every route of the API, and can be read by its
   await app.close();
 });
 
+test('every operation has a name of its own and says what it answers while the database is down', async () => {
+  const app = await createConsole({ db: nothing, consoles: await loadConsoles(['travelers']) });
+  const { paths } = (await app.inject('/api/docs/json')).json<{
+    paths: Record<string, Record<string, { operationId?: string; responses: object }>>;
+  }>();
+  const operations = Object.values(paths).flatMap((methods) => Object.values(methods));
+  const names = operations.map(({ operationId }) => operationId);
+  expect(names).not.toContain(undefined);
+  expect(new Set(names).size).toBe(operations.length);
+  for (const { responses } of operations) expect(responses).toHaveProperty('503');
+  await app.close();
+});
+
+test('the functions are not told while the database is down, in the form that is declared', async () => {
+  const { url } = await consoleOn({ url: 'postgres://nobody@127.0.0.1:1/none' });
+  const response = await fetch(`${url}/api/functions`);
+  expect([response.status, await response.json()]).toEqual([
+    503,
+    { error: expect.stringMatching(/^the database does not answer: /), reason: 'database' },
+  ]);
+});
+
+test.for([
+  ['/metrics', 'GET, HEAD'],
+  ['/health/liveness', 'GET, HEAD'],
+  ['/', 'GET, HEAD'],
+  ['/travelers/?sensor=1', 'GET, HEAD'],
+  ['/api/functions', 'GET, HEAD'],
+  ['/api/docs/static/swagger-ui.css', 'GET, HEAD'],
+] as const)('a wrong method at %s is answered 405 with Allow', async ([path, allow]) => {
+  const app = await createConsole({ db: nothing, consoles: await loadConsoles(['travelers']) });
+  for (const method of ['POST', 'PUT', 'DELETE'] as const) {
+    const answer = await app.inject({ method, url: path });
+    expect([answer.statusCode, answer.headers['allow']]).toEqual([405, allow]);
+    expect(answer.json()).toEqual({
+      error: `${method} is not served at ${path.split('?')[0]}`,
+      reason: 'method-not-allowed',
+    });
+  }
+  await app.close();
+});
+
 test('the console reads and can not write', async ({ db }) => {
   const options = { url: db.url, connections: 1, statementTimeoutMs: 1_000, onIdleError: () => {} };
   const reader = openReader(options);

@@ -9,7 +9,7 @@ vi.setConfig({ testTimeout: 180_000 });
 test('the documentation can be tried in the browser', async ({ db, open }) => {
   const { url } = await consoleOn(db);
   const page = await open(`${url}/api/docs/`);
-  await page.locator('#operations-travelers-get_api_travelers_metrics button').first().click();
+  await page.locator('#operations-travelers-getTravelersMetrics button').first().click();
   await page.getByRole('button', { name: 'Execute' }).click();
   const answered = page.locator('.live-responses-table .response-col_status').last();
   await until(async () => (await answered.textContent())?.startsWith('200'), 60_000);

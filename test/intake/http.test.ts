@@ -161,7 +161,9 @@ describe('a person who prefers return=representation', () => {
 
 describe('a connection', () => {
   test('is closed after its share of requests, so that new pods get some', async ({ serve }) => {
-    const { port } = await serve(new Recorder(), { maxRequestsPerSocket: 2 });
+    const { port } = await serve(new Recorder(), {
+      turnover: { requests: 2 },
+    });
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const sockets: unknown[] = [];
     for (let sent = 0; sent < 4; sent++) {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect } from 'vitest';
 import type { Intake } from '../../src/intake/take.ts';
-import { answerOf, heard, speak, test, type Answer } from './server.ts';
+import { answerOf, heard, Recorder, speak, test, type Answer } from './server.ts';
 
 /** No request here gets as far as state. */
 const unreached: Intake = {
@@ -143,22 +143,44 @@ test('a body of 17 MiB in chunks is answered 413', async ({ serve }) => {
 const tooLarge: Answer = {
   status: 413,
   reason: 'too-large',
-  body: { error: 'Request body is too large', reason: 'too-large' },
+  body: { error: 'the body is larger than 16 MiB (BODY_LIMIT_MIB)', reason: 'too-large' },
 };
 
-test('headers of 60 KiB are taken, of 65 KiB answered 431', async ({ serve }) => {
-  const server = await serve(unreached);
-  expect(await server.post('', keyOf(60))).toMatchObject({ status: 204 });
-  expect(await server.post('', keyOf(65))).toEqual({
-    status: 431,
-    reason: 'headers-too-large',
-    body: { error: 'the headers are larger than 64 KiB', reason: 'headers-too-large' },
-  });
-  expect(server.counted).toEqual(['ignored other-type', 'refused headers-too-large']);
+test('a key of 1 MiB is taken, which a KafkaSource sends twice', async ({ serve }) => {
+  const { port, counted } = await serve(unreached);
+  const key = 'k'.repeat(1024 * 1024);
+  const answer = await speak(port, requestWith(`ce-key: ${key}\r\nce-partitionkey: ${key}\r\n`));
+  expect(answer).toMatch(/^HTTP\/1.1 204 /);
+  expect(counted).toEqual(['ignored other-type']);
 });
 
-function keyOf(kib: number) {
-  return { 'ce-type': 'other', 'ce-key': 'k'.repeat(kib * 1024) };
+test('3,000 headers are taken, none is dropped', async ({ serve }) => {
+  const intake = new Recorder();
+  const { port } = await serve(intake);
+  const many = Array.from({ length: 3000 }, (_, i) => `ce-kafkaheader${i}: x\r\n`).join('');
+  expect(await speak(port, requestWith(many, 'dev.knative.kafka.event', 'hello'))).toMatch(
+    /^HTTP\/1.1 202 /,
+  );
+  expect(Object.keys(intake.origins[0]!.attributes)).toHaveLength(3004);
+});
+
+test('headers of 4 MiB are answered 431, which reaches a sender that is still writing', async ({
+  serve,
+}) => {
+  const { port, counted, logged } = await serve(unreached);
+  const answer = await speak(port, requestWith(`ce-key: ${'k'.repeat(4 * 1024 * 1024)}\r\n`));
+  const error = 'the headers are larger than 2304 KiB';
+  expect(parsed(answer)).toEqual({
+    status: 431,
+    reason: 'headers-too-large',
+    body: { error, reason: 'headers-too-large' },
+  });
+  expect(counted).toEqual(['refused headers-too-large']);
+  expect(logged).toMatchObject([{ msg: 'refused', status: 431, error }]);
+});
+
+function requestWith(headers: string, type = 'other', body = '') {
+  return `POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /s\r\nce-type: ${type}\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`;
 }
 
 test.for(['PUT', 'DELETE', 'PATCH', 'OPTIONS'])(
@@ -197,19 +219,53 @@ test('a path that can’t be decoded is answered 400', async ({ serve }) => {
   });
 });
 
-test.for<[string, string]>([
-  ['no HTTP', 'hello\r\n\r\n'],
-  ['an unknown method', 'FOO / HTTP/1.1\r\nhost: x\r\n\r\n'],
-  ['two lengths', 'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}'],
-  ['a length that is no number', 'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n{}'],
-  ['a control character in a header', 'POST / HTTP/1.1\r\nhost: x\r\nce-id: a\0b\r\n\r\n'],
-  ['a bad chunk', 'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n'],
-])('%s is answered 400', async ([, bytes], { serve }) => {
+test.for<[what: string, bytes: string, error: string]>([
+  ['no HTTP', 'hello\r\n\r\n', 'Invalid method encountered'],
+  ['an unknown method', 'FOO / HTTP/1.1\r\nhost: x\r\n\r\n', 'Invalid method encountered'],
+  ['a TLS handshake', '\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03', 'Invalid method encountered'],
+  ['bare line feeds', 'POST / HTTP/1.1\nhost: x\n\n', 'Expected CRLF after version'],
+  [
+    'two lengths',
+    'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}',
+    'Duplicate Content-Length',
+  ],
+  [
+    'a length beside chunks',
+    'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+    "Transfer-Encoding can't be present with Content-Length",
+  ],
+  [
+    'an encoding that hides the length',
+    'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n{}',
+    'Request has invalid `Transfer-Encoding`',
+  ],
+  [
+    'a length in the trailers',
+    'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\ncontent-length: 4\r\n\r\n',
+    "Content-Length can't be present with Transfer-Encoding",
+  ],
+  [
+    'a length that is no number',
+    'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n{}',
+    'Invalid character in Content-Length',
+  ],
+  [
+    'a control character in a header',
+    'POST / HTTP/1.1\r\nhost: x\r\nce-id: a\0b\r\n\r\n',
+    'Invalid header value char',
+  ],
+  [
+    'a bad chunk',
+    'POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n',
+    'Invalid character in chunk size',
+  ],
+  ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'Pause on PRI/Upgrade'],
+])('%s is answered 400, with what is wrong', async ([, bytes, error], { serve }) => {
   const { port, counted } = await serve(unreached);
-  expect(parsed(await speak(port, bytes))).toEqual({
+  expect(parsed(await speak(port, Buffer.from(bytes, 'latin1')))).toEqual({
     status: 400,
     reason: 'bad-request',
-    body: { error: 'not HTTP', reason: 'bad-request' },
+    body: { error: `not HTTP: ${error}`, reason: 'bad-request' },
   });
   expect(counted).toEqual(['refused bad-request']);
 });

@@ -6,7 +6,7 @@ import { test as base } from 'vitest';
 import { createApp, type AppOptions } from '../../src/intake/app.ts';
 import { registerIntake, type IntakeOptions } from '../../src/intake/http.ts';
 import type { Intake } from '../../src/intake/take.ts';
-import type { Change } from '../../src/state/change.ts';
+import type { Change, Origin } from '../../src/state/change.ts';
 import type { Outcome } from '../../src/state/outcome.ts';
 
 /** A listening server over an intake of the test's choice, with what it counted and logged. */
@@ -32,6 +32,7 @@ export interface Answer {
 export class Recorder implements Intake {
   readonly filed: Change[] = [];
   readonly parked: string[] = [];
+  readonly origins: Origin[] = [];
   answer: (change: Change) => Promise<Outcome> = () => Promise.resolve({ kind: 'filed' });
 
   file(each: Change): Promise<Outcome> {
@@ -39,7 +40,8 @@ export class Recorder implements Intake {
     return this.answer(each);
   }
 
-  park(_origin: unknown, reason: string, detail: string): Promise<void> {
+  park(origin: Origin, reason: string, detail: string): Promise<void> {
+    this.origins.push(origin);
     this.parked.push(`${reason}: ${detail}`);
     return Promise.resolve();
   }
@@ -49,14 +51,14 @@ export class Recorder implements Intake {
   }
 }
 
-type Options = Partial<AppOptions> & Pick<IntakeOptions, 'tokens'>;
+type Options = Partial<AppOptions> & Pick<IntakeOptions, 'tokens' | 'maxBytes'>;
 type Serve = (intake: Intake, options?: Options) => Promise<TestServer>;
 
 /** `serve` starts a server that is closed at the test's end. */
 export const test = base.extend<{ serve: Serve }>({
   serve: async ({}, use) => {
     const apps: FastifyInstance[] = [];
-    await use(async (intake, { tokens, ...options } = {}) => {
+    await use(async (intake, { tokens, maxBytes, ...options } = {}) => {
       const counted: string[] = [];
       const logged: Record<string, unknown>[] = [];
       const logger = pino(
@@ -67,7 +69,8 @@ export const test = base.extend<{ serve: Serve }>({
         void counted.push([name, ...Object.values(labels)].join(' '));
       const app = createApp({ logger, count, ...options });
       apps.push(app);
-      registerIntake(app, intake, { count, tokens });
+      app.get('/health/liveness', () => 'alive');
+      registerIntake(app, intake, { count, tokens, ...(maxBytes !== undefined && { maxBytes }) });
       const url = await app.listen({ host: '127.0.0.1', port: 0 });
       logged.length = 0;
       const port = Number(new URL(url).port);

@@ -1,6 +1,6 @@
 import { createHmac, type webcrypto } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { exportSPKI, importJWK } from 'jose';
+import { exportSPKI, importJWK, type JWK } from 'jose';
 import { expect, onTestFinished, vi } from 'vitest';
 import { Issuer, type IssuerOptions } from '../../src/intake/issuer.ts';
 import { Tokens } from '../../src/intake/token.ts';
@@ -249,6 +249,87 @@ test('a token that does not name its key is tried with each', async ({ serve }) 
     (await server.post(CHANGE, bearer(await issuer.sign({}, { kid: undefined })))).status,
   ).toBe(401);
 });
+
+test.for([
+  ['have no name', undefined],
+  ['keep their name', 'one'],
+] as const)(
+  'tokens by a new key pass after a rotation where the keys %s, and are no proof of a forgery before',
+  async ([, kid], { serve }) => {
+    const issuer = await startIssuer();
+    issuer.told.splice(0, 1, nameless(await issuer.newKey('one'), kid));
+    const intake = new Recorder();
+    const server = await serve(intake, { tokens: tokensOf(issuer, { cooldownMs: 60_000 }) });
+    const sign = (jti: string) => issuer.sign({ jti }, { kid });
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    expect((await server.post(CHANGE, bearer(await sign('old')))).status).toBe(204);
+
+    const rotate = async () => {
+      issuer.told.splice(0, 1, nameless(await issuer.newKey('one'), kid));
+    };
+    await rotate();
+    expect((await server.post(CHANGE, bearer(await sign('new')))).status).toBe(204);
+    await rotate();
+    const token = await sign('newer');
+    // The issuer was asked a moment ago, so the keys that are known prove nothing.
+    expect(await server.post(CHANGE, bearer(token))).toMatchObject({
+      status: 503,
+      reason: 'unknown-key',
+    });
+    vi.advanceTimersByTime(60_001);
+    expect((await server.post(CHANGE, bearer(token))).status).toBe(204);
+    expect(issuer.asked).toHaveLength(6);
+  },
+);
+
+test('a signature that the issuer’s keys of this moment do not fit is refused for good, and it is asked no more often than it may', async ({
+  serve,
+}) => {
+  const issuer = await startIssuer();
+  const tokens = tokensOf(issuer, { cooldownMs: 60_000 });
+  const server = await serve(new Recorder(), { tokens });
+  vi.useFakeTimers({ toFake: ['performance'] });
+  onTestFinished(() => void vi.useRealTimers());
+  expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(204);
+  await issuer.newKey('one');
+  const answers: number[] = [];
+  for (let i = 0; i < 20; i++) {
+    const forged = await issuer.sign({ jti: String(i) });
+    answers.push((await server.post(CHANGE, bearer(forged))).status);
+  }
+  expect(answers).toEqual([401, ...Array.from({ length: 19 }, () => 503)]);
+  expect(issuer.asked).toHaveLength(4);
+  vi.advanceTimersByTime(60_001);
+  const forged = await issuer.sign({ jti: 'last' });
+  expect((await server.post(CHANGE, bearer(forged))).status).toBe(401);
+  expect(issuer.asked).toHaveLength(6);
+});
+
+test('keys that came for a token prove it bad without a second question', async ({ serve }) => {
+  const issuer = await startIssuer();
+  const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
+  await issuer.newKey('one');
+  expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(401);
+  expect(issuer.asked).toHaveLength(2);
+});
+
+test('a signature is no proof while the issuer does not answer', async ({ serve }) => {
+  const issuer = await startIssuer();
+  const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
+  expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(204);
+  await issuer.stop();
+  await issuer.newKey('one');
+  expect(await server.post(CHANGE, bearer(await issuer.sign()))).toMatchObject({
+    status: 503,
+    reason: 'unknown-key',
+  });
+});
+
+function nameless(key: JWK, kid: string | undefined): JWK {
+  const { kid: _, ...rest } = key;
+  return kid === undefined ? rest : { ...rest, kid };
+}
 
 test('a verified token is not verified again until it expires', async ({ serve }) => {
   const issuer = await startIssuer();

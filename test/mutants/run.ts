@@ -8,6 +8,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { EDGE_MUTANTS } from './edge.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { OUTGOING_MUTANTS } from './outgoing.ts';
@@ -47,6 +48,7 @@ function main(words: readonly string[]): void {
     ...OUTGOING_MUTANTS,
     ...PROCESS_MUTANTS,
     ...SOURCE_MUTANTS,
+    ...EDGE_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);

@@ -169,7 +169,29 @@ test(
   },
 );
 
-async function write(road: Road, topic: string, count: number): Promise<void> {
+test('keys that no dead letter can carry are told', LIMIT, async ({ road }) => {
+  const broker = await road.stack.broker();
+  const sizes = async (settings = {}) => (await doctor(road, [], settings)).of('kafka.key_sizes');
+  expect(await sizes()).toEqual(['unchecked: there is no topic to look at']);
+  await broker.createTopic(road.topic, 3);
+  expect(await sizes()).toEqual([
+    'unchecked: NAME.datastore.signal: there is no record to look at',
+  ]);
+  await write(road, road.topic, 9);
+  expect(await sizes()).toEqual(['fine: NAME.datastore.signal: keys have up to 1 B']);
+  await write(road, road.topic, 1, 'k'.repeat(3 * 1024));
+  await write(road, road.topic, 9);
+  expect(await sizes()).toEqual([
+    'problem: NAME.datastore.signal: keys have up to 3.0 KiB: a dead letter carries the key twice, and a KafkaSink refuses more than 8 KiB of headers, so that it would be lost',
+  ]);
+  const admin = (await road.kafka()).admin();
+  await admin.connect();
+  const { groups: left } = await admin.listGroups();
+  expect(left.filter(({ groupId }) => groupId.startsWith('muster-doctor-'))).toEqual([]);
+  await admin.disconnect();
+});
+
+async function write(road: Road, topic: string, count: number, key?: string): Promise<void> {
   const producer = (await road.kafka()).producer({ idempotent: true });
   await producer.connect();
   const partitions = topic === road.topic ? 3 : 1;
@@ -177,7 +199,7 @@ async function write(road: Road, topic: string, count: number): Promise<void> {
     topic,
     messages: Array.from({ length: count }, (_, i) => ({
       partition: i % partitions,
-      key: `${i}`,
+      key: key ?? `${i}`,
       value: `${i}`,
     })),
   });

@@ -56,7 +56,10 @@ export async function serverOn(
     requestTimeoutMs: Number(settings['REQUEST_TIMEOUT_SECONDS'] ?? 60) * 1000,
   });
   registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
-  registerIntake(app, engine.filing, { count });
+  registerIntake(app, engine.filing, {
+    count,
+    maxBytes: Number(settings['QUEUE_MIB'] ?? 64) * 1024 * 1024,
+  });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   return {
     ...engine,

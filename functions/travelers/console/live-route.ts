@@ -29,6 +29,7 @@ export function addLive(
     '/live',
     {
       schema: {
+        operationId: 'streamTravelersMetrics',
         summary: 'Counts and speeds as they come',
         description: DESCRIPTION,
         querystring: liveQuery,

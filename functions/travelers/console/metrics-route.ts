@@ -15,6 +15,7 @@ export function addMetrics(app: FastifyInstance, sensors: SensorList, cache: Win
     '/metrics',
     {
       schema: {
+        operationId: 'getTravelersMetrics',
         summary: 'Counts and speeds of a time',
         description:
           'JSON in columns, or CSV with a line for each series of each window. An answer of final windows only may be kept for a day, any other must be asked for again (`ETag`).',

@@ -40,7 +40,11 @@ export default defineConsole({
     app.get(
       '/sensors',
       {
-        schema: { summary: 'The sensors there are', response: sensorsAnswers },
+        schema: {
+          operationId: 'getTravelersSensors',
+          summary: 'The sensors there are',
+          response: sensorsAnswers,
+        },
         serializerCompiler: () => JSON.stringify,
       },
       async (_request, reply) => {

@@ -162,7 +162,9 @@ in_time as (
 select (select is_current from current) as is_current,
        (select is_forgotten from forgotten) as is_forgotten,
        (select count(*)::int from m) as filed,
-       (select count(*)::int from j where complete and not was_complete) as completed,
+       (select coalesce(json_agg(json_build_array(function, n)), '[]')
+        from (select function, count(*)::int as n from j
+              where complete and not was_complete group by function) as c) as completed,
        (select coalesce(json_agg(json_build_array(function, key, revision, token, attempt)), '[]')
         from r where leased) as leases,
        (select json_agg(json_build_array(function, lane, source, id)) from m where undecided) as undecided;

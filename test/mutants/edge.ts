@@ -1,0 +1,132 @@
+import type { Mutant } from './mutants.ts';
+
+const BODY = 'src/intake/body.ts';
+const CONNECTIONS = 'src/intake/connections.ts';
+const PROTOCOL = 'src/intake/protocol.ts';
+const REFUSAL = 'src/intake/refusal.ts';
+const TOKEN = 'src/intake/token.ts';
+const BODIES_TEST = ['test/intake/bodies.test.ts'];
+const PROTOCOL_TEST = ['test/intake/protocol.test.ts'];
+
+/** Guards of the HTTP edge: what is held, what is refused, and how its sender hears of it. */
+export const EDGE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'a body counts only once it has arrived',
+    file: BODY,
+    find: '  reservation.growTo(length ?? (isChunked ? Math.min(FIRST_BYTES, limit) : 0));\n',
+    replace: '',
+    tests: BODIES_TEST,
+  },
+  {
+    name: 'a body in chunks does not count as it grows',
+    file: BODY,
+    find: '          reservation.growTo(capacity);\n',
+    replace: '',
+    tests: BODIES_TEST,
+  },
+  {
+    name: 'what was held is never given back',
+    file: BODY,
+    find: '      this.#held -= reservation.bytes;\n',
+    replace: '',
+    tests: BODIES_TEST,
+  },
+  {
+    name: 'a sender that goes away while its token is verified holds its bytes for ever',
+    file: BODY,
+    find: '  if (request.destroyed) throw brokenOff();\n',
+    replace: '',
+    tests: BODIES_TEST,
+  },
+  {
+    name: 'a request that was refused while it was sent is reset',
+    file: REFUSAL,
+    find: '    discardRest(raw);\n',
+    replace: '    raw.socket.destroySoon();\n',
+    tests: BODIES_TEST,
+  },
+  {
+    name: 'a connection serves for ever',
+    file: CONNECTIONS,
+    find: 'return connection.requests >= connection.most || now >= connection.until;',
+    replace: 'return false;',
+    tests: ['test/intake/connections.test.ts'],
+  },
+  {
+    name: 'a connection with few requests serves for ever',
+    file: CONNECTIONS,
+    find: ' || now >= connection.until;',
+    replace: ';',
+    tests: ['test/intake/connections.test.ts'],
+  },
+  {
+    name: 'connections end together',
+    file: CONNECTIONS,
+    find: 'return (1 + Math.random()) / 2;',
+    replace: 'return 1;',
+    tests: ['test/intake/connections.test.ts'],
+  },
+  {
+    name: 'a refusal takes the place of an earlier answer',
+    file: PROTOCOL,
+    find: '} else if (latest === undefined || latest.writableFinished) {',
+    replace: '} else {',
+    tests: PROTOCOL_TEST,
+  },
+  {
+    name: 'a refused request gets a second answer',
+    file: PROTOCOL,
+    find: '      if (latest.headersSent) return void socket.destroy();\n',
+    replace: '',
+    tests: PROTOCOL_TEST,
+  },
+  {
+    name: 'a connection that never sent a byte is a refusal',
+    file: PROTOCOL,
+    find: ' && socket.bytesRead === 0;',
+    replace: ' && false;',
+    tests: PROTOCOL_TEST,
+  },
+  {
+    name: 'who waits to send a body keeps the connection after a refusal',
+    file: 'src/intake/app.ts',
+    find: ' || raw.headers.expect !== undefined) {',
+    replace: ') {',
+    tests: PROTOCOL_TEST,
+  },
+  {
+    name: 'what a reset takes along is not counted',
+    file: REFUSAL,
+    find: '(raw.complete || !endsFirst(raw.socket))',
+    replace: 'true',
+    tests: PROTOCOL_TEST,
+  },
+  {
+    name: 'a signature that old keys do not fit is proof of a forgery',
+    file: TOKEN,
+    find: 'if (error instanceof errors.JWSSignatureVerificationFailed) return issuer.confirm();',
+    replace: '',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'keys that came for a token prove nothing of it',
+    file: TOKEN,
+    find: 'if (issuer.answers > answers) throw error;',
+    replace: '',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'tokens with bad signatures make the issuer answer as often as they like',
+    file: 'src/intake/issuer.ts',
+    find: 'if (this.#since(this.#confirmedAt) < this.#cooldownMs) return this.refresh();',
+    replace: '',
+    tests: ['test/intake/token.test.ts'],
+  },
+  {
+    name: 'a parked event keeps attributes that no dead letter can carry',
+    file: 'src/state/parking.ts',
+    find: '  if (bytes <= MAX_VALUE) return value;\n',
+    replace: '  if (bytes > 0) return value;\n',
+    tests: ['test/state/parking.test.ts'],
+  },
+];
