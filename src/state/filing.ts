@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batcher } from './batcher.ts';
 import { type Change, type Origin, type RowChange, type TruncateChange } from './change.ts';
 import { isBadValue, unavailable } from './database.ts';
-import { explain, type Explanation } from './explain.ts';
+import { explainChange, type ExplainedChange } from './explain-change.ts';
 import type { Marks } from './marks.ts';
 import { BadKey, MissingColumn, toMemberRows, type MemberRow, type Served } from './member.ts';
 import type { Outcome, ParkReason, Unavailable } from './outcome.ts';
@@ -88,19 +88,9 @@ export class Filing {
   }
 
   /** The sets a change's row belongs to now, for people. */
-  async explain(change: Change): Promise<Explanation[]> {
-    if (change.kind === 'truncate') return [];
-    const explanations: Explanation[] = [];
-    for (const served of this.#onTable.get(change.table) ?? []) {
-      // read as an update, which says something about every part on the table
-      const rows = toMemberRows({ ...change, op: change.op === 'd' ? 'd' : 'u' }, 0, served);
-      for (const key of new Set(rows.map((row) => row.key))) {
-        const explanation =
-          key === null ? null : await explain(this.#database, served.specification.name, key);
-        if (explanation !== null) explanations.push(explanation);
-      }
-    }
-    return explanations;
+  explain(change: Change): Promise<ExplainedChange> {
+    const functions = this.#onTable.get(change.table) ?? [];
+    return explainChange(this.#database, change, functions, [...this.#onTable.keys()]);
   }
 
   async #saveMarks(): Promise<void> {

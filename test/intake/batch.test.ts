@@ -17,7 +17,7 @@ test('a batch is filed at once and answered 204', async ({ serve }) => {
   expect(await server.post(body, batch)).toEqual({ status: 204, reason: null, body: null });
 });
 
-test('a batch with elements that can’t be read keeps those aside and files the others', async ({
+test('a batch with elements that can’t be read parks those, names them, and files the others', async ({
   serve,
 }) => {
   const intake = new Recorder();
@@ -26,7 +26,7 @@ test('a batch with elements that can’t be read keeps those aside and files the
     element(),
     element({ id: '' }),
     7,
-    element({ data: {} }),
+    element({ id: 'x', data: {} }),
     element(),
   ]);
   const reasons = [
@@ -34,10 +34,17 @@ test('a batch with elements that can’t be read keeps those aside and files the
     'the event is not a JSON object',
     'neither an envelope (op, source, before, after) nor a flattened row (__op, __table, __lsn)',
   ];
+  const names = [
+    { index: 1, id: '' },
+    { index: 2, id: null },
+    { index: 3, id: 'x' },
+  ];
   expect(await server.post(body, batch)).toEqual({
     status: 202,
     reason: null,
-    body: { parked: reasons.map((detail) => ({ parked: 'not-a-change', detail })) },
+    body: {
+      parked: reasons.map((detail, i) => ({ ...names[i], parked: 'not-a-change', detail })),
+    },
   });
   expect(intake.filed).toHaveLength(2);
   expect(intake.parked).toEqual(reasons.map((detail) => `not-a-change: ${detail}`));
