@@ -113,21 +113,24 @@ function readAttributes(value: Record<string, unknown>): {
     if (name === 'data' || name === 'data_base64' || held === null || name === 'iodebeziumtxId') {
       continue;
     }
-    const why = isName(name)
-      ? problemWithValue(name, held)
-      : `${show(name)} is no name for an attribute`;
-    if (why === null) own[name] = String(held as string | number | boolean);
+    const text = scalarText(held);
+    const why = problemWithValue(name, held, text);
+    if (text !== null && why === null) own[name] = text;
     else problem ??= why;
   }
   return { own, problem };
 }
 
-function problemWithValue(name: string, held: unknown): string | null {
+function scalarText(held: unknown): string | null {
+  if (typeof held === 'string') return held;
+  return typeof held === 'number' || typeof held === 'boolean' ? String(held) : null;
+}
+
+function problemWithValue(name: string, held: unknown, text: string | null): string | null {
+  if (!isName(name)) return `${show(name)} is no name for an attribute`;
+  if (text === null) return `attribute ${show(name)} is neither text, number nor boolean`;
   if (typeof held === 'number' && isRounded(held)) {
     return `attribute ${show(name)} is a number beyond 2^53: send it as a text`;
   }
-  if (typeof held !== 'string' && typeof held !== 'number' && typeof held !== 'boolean') {
-    return `attribute ${show(name)} is neither text, number nor boolean`;
-  }
-  return isText(String(held)) ? null : `attribute ${show(name)} is no text`;
+  return isText(text) ? null : `attribute ${show(name)} is no text`;
 }

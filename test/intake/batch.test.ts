@@ -1,5 +1,10 @@
 import { expect } from 'vitest';
+import { MAX_BAD_ELEMENTS, MAX_ELEMENTS, readBatch } from '../../src/intake/batch.ts';
 import { Unavailable, type Outcome } from '../../src/state/outcome.ts';
+import { serverOn } from '../support/engine.ts';
+import { pairOf } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { test as onDatabase } from '../support/test.ts';
 import { insert } from './messages.ts';
 import { Recorder, test } from './server.ts';
 
@@ -71,6 +76,102 @@ test('a batch is answered 503 if one of its events is unavailable, after the oth
 test('a batch of nothing is answered 204', async ({ serve }) => {
   const server = await serve(new Recorder());
   expect(await server.post('[]', batch)).toEqual({ status: 204, reason: null, body: null });
+});
+
+test.for<[what: string, body: () => string, detail: string]>([
+  [
+    'more elements than are taken at a time',
+    () => JSON.stringify(Array.from({ length: MAX_ELEMENTS + 1 }, () => element())),
+    'the batch has more than 10000 elements: send smaller ones',
+  ],
+  [
+    'more elements than that, one of which is bad',
+    () => JSON.stringify([element(), 7, ...Array.from({ length: MAX_ELEMENTS }, () => element())]),
+    'the batch has more than 10000 elements: send smaller ones; element 1 is the first that is no CloudEvent: the event is not a JSON object',
+  ],
+  [
+    'more bad elements than are parked one by one',
+    () => JSON.stringify([element(), ...Array.from({ length: MAX_BAD_ELEMENTS + 1 }, (_, i) => i)]),
+    'more than 100 elements of the batch are no CloudEvents; element 1 is the first that is no CloudEvent: the event is not a JSON object',
+  ],
+])('a batch with %s is parked whole', async ([, body, detail], { serve }) => {
+  const intake = new Recorder();
+  const server = await serve(intake);
+  expect(await server.post(body(), batch)).toEqual({
+    status: 202,
+    reason: null,
+    body: { parked: 'not-a-change', detail },
+  });
+  expect(intake.filed).toEqual([]);
+  expect(intake.parked).toEqual([`not-a-change: ${detail}`]);
+});
+
+test('a batch of as many elements and bad ones as are allowed is taken element by element', async ({
+  serve,
+}) => {
+  const intake = new Recorder();
+  const server = await serve(intake);
+  const bad = Array.from({ length: MAX_BAD_ELEMENTS }, (_, i) => i);
+  const good = Array.from({ length: MAX_ELEMENTS - MAX_BAD_ELEMENTS }, () => element());
+  expect(await server.post(JSON.stringify([...bad, ...good]), batch)).toMatchObject({
+    status: 202,
+  });
+  expect([intake.filed.length, intake.parked.length]).toEqual([good.length, bad.length]);
+});
+
+test('the event loop turns while a batch is read', async () => {
+  let turns = 0;
+  let ticking = setImmediate(function tick() {
+    turns++;
+    ticking = setImmediate(tick);
+  });
+  const origin = { attributes: {}, contentType: null, body: Buffer.of() };
+  const read = () => {
+    for (const end = performance.now() + 11; performance.now() < end;);
+    return { origin, why: 'slow' };
+  };
+  await readBatch({ origin, texts: [origin.body, origin.body, origin.body], read });
+  clearImmediate(ticking);
+  expect(turns).toBeGreaterThanOrEqual(2);
+});
+
+onDatabase(
+  'events that are parked at once share statements, and equal ones a row',
+  async ({ db }) => {
+    const server = await serverOn(db, [pairOf()]);
+    const elements = Array.from({ length: MAX_BAD_ELEMENTS }, (_, i) => i % 60);
+    const response = await fetch(server.url, {
+      method: 'POST',
+      headers: batch,
+      body: JSON.stringify(elements),
+    });
+    expect(response.status).toBe(202);
+    await server.stop();
+    expect(
+      await db.query(`
+      select count(*)::int as rows, sum(seen)::int as times, count(distinct xmin::text)::int as statements
+      from muster.parked`),
+    ).toEqual([{ rows: 60, times: 100, statements: 1 }]);
+  },
+);
+
+onDatabase('one that Postgres refuses to park holds up none of those beside it', async ({ db }) => {
+  await db.query(`alter table muster.parked add check (detail <> 'bad')`);
+  const pod = await podOn(db, [pairOf()]);
+  const park = (id: string, detail: string) => {
+    const attributes = { id, source: '/s' };
+    return pod.filing.park(
+      { attributes, contentType: null, body: Buffer.of() },
+      'not-a-change',
+      detail,
+    );
+  };
+  const results = await Promise.allSettled([park('1', 'a'), park('2', 'bad'), park('3', 'b')]);
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  expect(await db.query('select detail from muster.parked order by id')).toEqual([
+    { detail: 'a' },
+    { detail: 'b' },
+  ]);
 });
 
 /** An element of a batch, with the change unless told otherwise. */
