@@ -21,11 +21,11 @@ export function isChangeType(type: string | undefined): boolean {
 }
 
 /**
- * Whether an event came to bring a change: its type says so, or a KafkaSource sent it. One that can't be
- * read is parked, because a KafkaSource drops what is refused.
+ * Whether an event came to bring a change: its type says so, be it sent twice, or a KafkaSource sent it.
+ * One that can't be read is parked, because a KafkaSource drops what is refused.
  */
-export function bringsChange(attributes: Attributes): boolean {
-  return isChangeType(attributes['type']) || attributes['knativekafkaoffset'] !== undefined;
+export function bringsChange({ type, knativekafkaoffset: offset }: Attributes): boolean {
+  return offset !== undefined || (type !== undefined && type.split(', ').some(isChangeType));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Origin } from '../state/change.ts';
-import { bringsChange, problemWith, type Attributes } from './attributes.ts';
+import { bringsChange, isChangeType, problemWith, type Attributes } from './attributes.ts';
 import type { Batch } from './batch.ts';
 import { parseExact, textOf } from './json.ts';
 import { isObject } from './row.ts';
@@ -19,6 +19,8 @@ export interface CloudEvent extends Origin {
 /** An event that can't be read as a CloudEvent, and is to be parked. */
 export interface BadElement {
   readonly origin: Origin;
+  /** It is too large for its attributes to be read: it may have come to bring a change. */
+  readonly isTooLarge?: boolean;
   readonly why: string;
 }
 
@@ -53,15 +55,28 @@ export function readCloudEvents(headers: IncomingHttpHeaders, body: Uint8Array):
         : unread({ attributes, contentType, body }, incoming.why);
     }
   }
-  const problem = problemWith(attributes);
+  const problem = problemWith(attributes) ?? repeated(attributes['type']!);
   if (problem !== null) {
-    const why = `${problem} in the ce- headers (${EXAMPLE})`;
-    return unread({ attributes, contentType, body }, why);
+    const hint = holdsCloudEvent(body)
+      ? 'the body looks like a CloudEvent: its content type is application/cloudevents+json, that of a batch application/cloudevents-batch+json'
+      : EXAMPLE;
+    return unread({ attributes, contentType, body }, `${problem} in the ce- headers (${hint})`);
   }
   return {
     kind: 'event',
     event: { type: attributes['type']!, attributes, contentType, body, data: undefined },
   };
+}
+
+/** Node joins headers of one name: the type would be one that nobody knows, and the event ignored. */
+function repeated(type: string): string | null {
+  const types = type.split(',').map((each) => each.trim());
+  return types.length > 1 && types.some(isChangeType) ? 'attribute type is there twice' : null;
+}
+
+/** By the beginning of the body: it is asked only for an answer to somebody who forgot the headers. */
+function holdsCloudEvent(body: Uint8Array): boolean {
+  return /"specversion"\s*:/.test(Buffer.from(body.subarray(0, 4096)).toString('latin1'));
 }
 
 /** What becomes of an event that can't be read: it is parked if it came to bring a change, and else refused. */

@@ -66,7 +66,7 @@ function read(value: unknown, event: CloudEvent, exact: boolean): Reading | null
   // have columns of any name.
   const isRow = (held: unknown) =>
     attributes['iodebeziumop'] !== undefined || (isObject(held) && '__op' in held);
-  if (isObject(body) && typeof body['specversion'] === 'string' && !isRow(body)) {
+  while (isObject(body) && typeof body['specversion'] === 'string' && !isRow(body)) {
     attributes = body;
     body = withoutSchema(dataOf(body, exact));
   }
@@ -114,11 +114,12 @@ function whatElse(body: unknown): string {
   return `the body is ${kindOf(body)}, not an object`;
 }
 
-/** JsonConverter with `schemas.enable`: `{schema, payload}`. A row of two columns so named holds no object. */
+/** JsonConverter with `schemas.enable`: `{schema, payload}`. A row with columns so named holds no object. */
 function withoutSchema(value: unknown): unknown {
-  if (!isObject(value) || !('payload' in value) || Object.keys(value).length !== 2) return value;
+  if (!isObject(value) || !('payload' in value)) return value;
   const { schema, payload } = value;
-  return schema === null || isObject(schema) ? payload : value;
+  const isAlone = schema === null && Object.keys(value).length === 2;
+  return isObject(schema) || isAlone ? payload : value;
 }
 
 /** Heartbeats are `{ts_ms}`; transaction records have a status, an id and counts. */

@@ -118,7 +118,7 @@ function ignoredBecause(why: string): { readonly detail: string } | null {
     case 'tombstone':
       return {
         detail:
-          'a tombstone is no delete: that is a message of its own, which ExtractNewRecordState sends only with delete.tombstone.handling.mode=rewrite',
+          'a tombstone changes nothing: a delete is a message of its own, which ExtractNewRecordState sends only with delete.tombstone.handling.mode=rewrite',
       };
     default:
       return null;

@@ -5,12 +5,23 @@ export class NotJson extends Error {
   override readonly name = 'NotJson';
 }
 
+/** JSON, it may be, but more than is read. */
+export class TooLarge extends NotJson {}
+
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Precedes the digits of a number that is read as a string; random, so that no text can hold it on purpose. */
 const MARK = `${randomUUID()}:`;
 /** Digits of the smallest integers that a double can't hold. */
 const LOSSY_DIGITS = 16;
+const QUOTE = 0x22;
+
+/** Characters from which on a text is looked at before it is parsed. */
+const LARGE = 65_536;
+/** Bounds of a large text: JSON.parse takes 0.1 s for so many objects or levels. A schema has some 10,000. */
+const MAX_CONTAINERS = 250_000;
+/** So many numbers of 7 digits fill a body of 16 MiB. */
+const MAX_VALUES = 2_000_000;
 
 /** The bytes as text. Throws {@link NotJson} where they are not UTF-8: a replacement character would be another value. */
 export function textOf(bytes: Uint8Array): string {
@@ -21,8 +32,12 @@ export function textOf(bytes: Uint8Array): string {
   }
 }
 
-/** JSON as JavaScript reads it: integers beyond 2^53 are rounded. Throws {@link NotJson}. */
+/**
+ * JSON as JavaScript reads it: integers beyond 2^53 are rounded. Throws {@link NotJson}, also for a text
+ * that would hold up the event loop: JSON.parse takes seconds for millions of objects or levels.
+ */
 export function parse(text: string): unknown {
+  if (text.length > LARGE) requireModest(text);
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -47,6 +62,22 @@ export function parseExact(text: string): unknown {
   }
 }
 
+/** Counts objects and arrays, and commas, which takes 20 to 50 ms for 16 MiB. */
+function requireModest(text: string): void {
+  let containers = 0;
+  let values = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === QUOTE) i = endOfString(text, i);
+    else if (code === 0x2c) values++;
+    else if (code === 0x5b || code === 0x7b) containers++;
+  }
+  if (containers > MAX_CONTAINERS) {
+    throw new TooLarge(`JSON of more than ${MAX_CONTAINERS} objects and arrays`);
+  }
+  if (values > MAX_VALUES) throw new TooLarge(`JSON of more than ${MAX_VALUES} values`);
+}
+
 /** Whether a number may stand for another one that JSON.parse could not hold. */
 export function isRounded(value: number): boolean {
   return Math.abs(value) > Number.MAX_SAFE_INTEGER;
@@ -58,7 +89,7 @@ function marked(text: string): string {
   let from = 0;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code === 0x22) i = endOfString(text, i);
+    if (code === QUOTE) i = endOfString(text, i);
     if (code !== 0x2d && !isDigit(code)) continue;
     let end = i + 1;
     while (isOfNumber(text.charCodeAt(end))) end++;

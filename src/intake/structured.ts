@@ -10,7 +10,7 @@ import { fromBase64 } from './base64.ts';
 import { splitArray, MAX_ELEMENTS } from './batch.ts';
 import type { BadElement, CloudEvent, Incoming } from './cloudevent.ts';
 import { looksLike, whyNotJson } from './diagnosis.ts';
-import { isRounded, NotJson, parse, textOf } from './json.ts';
+import { isRounded, NotJson, parse, textOf, TooLarge } from './json.ts';
 import { isObject } from './row.ts';
 import { show } from './unreadable.ts';
 
@@ -30,7 +30,7 @@ export function readEncoded(contentType: string, body: Uint8Array, sent: Attribu
   if (format[1] !== undefined) return readBatched(contentType, body, sent);
   const read = readElement(body, contentType, sent);
   if (!('why' in read)) return { kind: 'event', event: read };
-  return bringsChange(read.origin.attributes)
+  return read.isTooLarge === true || bringsChange(read.origin.attributes)
     ? { kind: 'bad', element: read }
     : { kind: 'none', why: read.why };
 }
@@ -62,7 +62,8 @@ function readElement(
     value = parse(textOf(body));
   } catch (error) {
     if (!(error instanceof NotJson)) throw error;
-    return bad(whyNotJson('the body', error, body));
+    const isTooLarge = error instanceof TooLarge;
+    return { ...bad(whyNotJson('the body', error, body)), ...(isTooLarge && { isTooLarge }) };
   }
   if (Array.isArray(value)) {
     return bad(

@@ -1,5 +1,8 @@
 import { expect } from 'vitest';
 import { MAX_BAD_ELEMENTS, MAX_ELEMENTS, readBatch } from '../../src/intake/batch.ts';
+import { readCloudEvents } from '../../src/intake/cloudevent.ts';
+import { Taker } from '../../src/intake/take.ts';
+import { toRequest } from '../../src/intake/topic.ts';
 import { Unavailable, type Outcome } from '../../src/state/outcome.ts';
 import { serverOn } from '../support/engine.ts';
 import { pairOf } from '../support/pair.ts';
@@ -117,6 +120,51 @@ test('a batch of as many elements and bad ones as are allowed is taken element b
     status: 202,
   });
   expect([intake.filed.length, intake.parked.length]).toEqual([good.length, bad.length]);
+});
+
+/** As a record is read in pull mode. */
+async function takeRecord(intake: Recorder, contentType: string, value: string | null) {
+  const counted: string[] = [];
+  const taker = new Taker(intake, (name, labels) => {
+    counted.push([name, ...Object.values(labels)].join(' '));
+  });
+  const message = { offset: '7', value: value === null ? null : Buffer.from(value) };
+  const { headers, body } = toRequest({
+    topic: 't',
+    partition: 0,
+    message: { ...message, headers: { 'content-type': contentType } },
+  });
+  await taker.takeRecord(readCloudEvents(headers, body), headers, body);
+  return counted;
+}
+
+const structured = 'application/cloudevents+json';
+
+test.for<[what: string, type: string, value: string | null, counted: string[]]>([
+  ['a structured event', structured, JSON.stringify(element()), ['events filed']],
+  ['a tombstone that claims to be one', structured, null, ['ignored tombstone']],
+  ['an envelope that claims to be one', structured, JSON.stringify(insert), ['events filed']],
+  [
+    'a structured event of another type that is none',
+    structured,
+    JSON.stringify(element({ type: 'x', time: 'y' })),
+    ['parked not-a-change'],
+  ],
+  ['another format', 'application/cloudevents+avro', 'x', ['parked not-a-change']],
+  [
+    'a batch',
+    batch['content-type'],
+    JSON.stringify([element(), 7]),
+    ['events filed', 'parked not-a-change'],
+  ],
+  [
+    'a batch that is none',
+    batch['content-type'],
+    `[${'1,'.repeat(200)}1]`,
+    ['parked not-a-change'],
+  ],
+])('a record that is %s is taken as from a KafkaSource', async ([, type, value, counted]) => {
+  expect((await takeRecord(new Recorder(), type, value)).toSorted()).toEqual(counted);
 });
 
 test('the event loop turns while a batch is read', async () => {

@@ -170,6 +170,25 @@ test('KafkaSource passes a batch on as it was, and its events are read', async (
   ]);
 });
 
+test('a type that is sent twice is not taken for one that nobody reads', () => {
+  const type = 'dev.knative.kafka.event';
+  const headers = { ...minimal, 'ce-type': `${type}, ${type}` };
+  expect(readCloudEvents(headers, Buffer.from('{}'))).toMatchObject({
+    kind: 'bad',
+    element: { why: expect.stringMatching(/^attribute type is there twice in the ce- headers/) },
+  });
+});
+
+test('a CloudEvent in the body whose content type does not say so is told what does', () => {
+  const body = Buffer.from(
+    JSON.stringify({ specversion: '1.0', id: '1', source: '/s', type: 't' }),
+  );
+  expect(readCloudEvents({ 'content-type': 'application/json' }, body)).toEqual({
+    kind: 'none',
+    why: 'attribute specversion is missing in the ce- headers (the body looks like a CloudEvent: its content type is application/cloudevents+json, that of a batch application/cloudevents-batch+json)',
+  });
+});
+
 test('without anything of a CloudEvent the answer shows how one is sent', () => {
   expect(readCloudEvents({ 'content-type': 'application/json' }, Buffer.from('{}'))).toEqual({
     kind: 'none',

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { readCloudEvents } from '../../src/intake/cloudevent.ts';
 import { readChange } from '../../src/intake/debezium.ts';
-import { flattened, kafkaEvent } from './messages.ts';
+import { flattened, insert, kafkaEvent } from './messages.ts';
 
 /** Columns of a row that are named like what stands around a row elsewhere. */
 const rows: [what: string, columns: object][] = [
@@ -57,6 +57,17 @@ test('a flattened row of an audit table without added fields is told what it lac
     reason: 'incomplete-change',
     detail: expect.stringMatching(/^__op is missing: ExtractNewRecordState needs add.fields=/),
   });
+});
+
+test('an event in the body may be around another one', () => {
+  const inner = { specversion: '1.0', type: 'dev.knative.kafka.event' };
+  const twice = { ...inner, data: { ...inner, data: flattened } };
+  expect(readChange(kafkaEvent(twice))).toMatchObject({ op: 'u', table: 'public.orders' });
+});
+
+test('a schema beside its payload is left out, also with more beside it', () => {
+  const wrapped = { schema: { type: 'struct' }, payload: insert, schemaId: 7 };
+  expect(readChange(kafkaEvent(wrapped))).toMatchObject({ op: 'c', table: 'public.orders' });
 });
 
 test('a KafkaSource event of its own type in the body is read like the event itself', () => {

@@ -144,7 +144,7 @@ describe('a person who prefers return=representation', () => {
       body: {
         outcome: 'ignored',
         why: 'tombstone',
-        detail: expect.stringMatching(/^a tombstone is no delete: .*handling.mode=rewrite$/),
+        detail: expect.stringMatching(/^a tombstone changes nothing: .*handling.mode=rewrite$/),
         sets: [],
       },
     });

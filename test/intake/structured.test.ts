@@ -184,6 +184,23 @@ test('data that nests 100,000 deep is parked in structured mode as in binary mod
   }
 });
 
+test.for<[what: string, data: string]>([
+  ['objects', `[${'{},'.repeat(250_000)}{}]`],
+  ['levels', '['.repeat(250_001) + ']'.repeat(250_001)],
+  ['values', `[${'1,'.repeat(2_000_001)}1]`],
+])('data of too many %s to be read is parked in both modes, whatever its type', ([, data]) => {
+  const body = JSON.stringify({ ...event, data: 'DATA' }).replace('"DATA"', () => data);
+  const why = expect.stringMatching(
+    /^the body is JSON of more than \d+ (objects and arrays|values)$/,
+  );
+  expect(readCloudEvents(structured, Buffer.from(body))).toMatchObject({
+    kind: 'bad',
+    element: { why },
+  });
+  const binary = readCloudEvents({ ...sent, 'ce-type': change.type }, Buffer.from(data));
+  expect(binary.kind === 'event' && readChange(binary.event)).toMatchObject({ detail: why });
+});
+
 test('what can’t be read of an event that says it brings a change is parked, not refused', () => {
   expect(
     readCloudEvents(structured, bytes({ ...change, time: '2018-02-30T00:00:00Z' })),
