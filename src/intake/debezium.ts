@@ -114,9 +114,9 @@ function whatElse(body: unknown): string {
   return `the body is ${kindOf(body)}, not an object`;
 }
 
-/** JsonConverter with `schemas.enable`: `{schema, payload}`. A row with columns so named holds no object. */
+/** JsonConverter with `schemas.enable`: `{schema, payload}`. A row with columns so named has an `__op`, or holds no object. */
 function withoutSchema(value: unknown): unknown {
-  if (!isObject(value) || !('payload' in value)) return value;
+  if (!isObject(value) || !('payload' in value) || '__op' in value) return value;
   const { schema, payload } = value;
   const isAlone = schema === null && Object.keys(value).length === 2;
   return isObject(schema) || isAlone ? payload : value;

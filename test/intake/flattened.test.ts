@@ -13,10 +13,18 @@ const rows: [what: string, columns: object][] = [
   ['a table of times', { ts_ms: 1, ts_us: 2 }],
 ];
 
-test.for(rows)('a flattened row of %s is a row, whatever its columns are called', ([, columns]) => {
-  const row = { ...flattened, ...columns };
-  expect(readChange(kafkaEvent(row))).toMatchObject({ kind: 'row', op: 'u', row });
-});
+const schemas: (typeof rows)[number] = [
+  'a table of schemas in hstore',
+  { schema: { a: '1' }, payload: null },
+];
+
+test.for([...rows, schemas])(
+  'a flattened row of %s is a row, whatever its columns are called',
+  ([, columns]) => {
+    const row = { ...flattened, ...columns };
+    expect(readChange(kafkaEvent(row))).toMatchObject({ kind: 'row', op: 'u', row });
+  },
+);
 
 const metadata = {
   specversion: '1.0',
