@@ -51,7 +51,7 @@ export function readSample(value: Buffer, readTime: ReadTime): Sample {
 function parse(value: Buffer): Record<string, unknown> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(value.toString());
+    parsed = JSON.parse(withoutMark(value.toString()));
   } catch (error) {
     throw new Error(`the value is not JSON: ${(error as Error).message}`, { cause: error });
   }
@@ -59,6 +59,11 @@ function parse(value: Buffer): Record<string, unknown> {
     throw new Error('the value is not a JSON object');
   }
   return parsed as Record<string, unknown>;
+}
+
+/** A byte order mark is no part of the JSON, and would be an invisible character in an error. */
+function withoutMark(text: string): string {
+  return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
 function readPosition(position: unknown): readonly [number, number] {

@@ -69,7 +69,15 @@ async function eachParked(
 
 function headersOf(event: ParkedEvent): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(event.attributes)) headers[`ce-${name}`] = value;
-  if (event.contentType !== null) headers['content-type'] = event.contentType;
+  for (const [name, value] of Object.entries(event.attributes)) {
+    headers[`ce-${name}`] = toHeader(value);
+  }
+  if (event.contentType !== null) headers['content-type'] = toHeader(event.contentType);
+  if (event.contentEncoding !== null) headers['content-encoding'] = toHeader(event.contentEncoding);
   return headers;
+}
+
+/** A value that no header can carry is percent-encoded (HTTP protocol binding 1.0.2, 3.1.3.2). */
+function toHeader(value: string): string {
+  return value.replaceAll(/[^\x20-\x7e\x80-\xff]+/gu, encodeURIComponent);
 }

@@ -36,8 +36,9 @@ function changeLine(record: KafkaRecord): string {
   const place = `${record.partition}:${record.message.offset}`;
   const { headers, body } = toRequest(record);
   const incoming = readCloudEvents(headers, body);
-  if (incoming.kind !== 'event')
-    return [place, 'no event', incoming.kind === 'none' ? incoming.why : ''].join('\t');
+  if (incoming.kind === 'batch') return [place, 'a batch of events'].join('\t');
+  if (incoming.kind === 'bad') return [place, 'no event', incoming.element.why].join('\t');
+  if (incoming.kind === 'none') return [place, 'no event', incoming.why].join('\t');
   const reading = readChange(incoming.event);
   switch (reading.kind) {
     case 'row': {

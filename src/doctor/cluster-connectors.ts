@@ -1,9 +1,13 @@
-import type { ClusterContext } from './cluster.ts';
+import { deployed, type ClusterContext } from './cluster.ts';
 import { type Check, fine, problem, unchecked, type Finding } from './finding.ts';
 import { conditionOf, type KafkaConnector, listed, reasonOf } from './objects.ts';
 import { tablesOf } from './publication.ts';
 
 const DEBEZIUM = 'io.debezium.connector.postgresql.PostgresConnector';
+const CONVERTERS = [
+  'org.apache.kafka.connect.json.JsonConverter',
+  'io.debezium.converters.CloudEventsConverter',
+];
 
 /** Settings that Muster's promises rest on, and what goes wrong without them. */
 const SETTINGS: readonly [
@@ -36,18 +40,31 @@ const SETTINGS: readonly [
     '10000',
     'quiet tables hold back the log of a busy database',
   ],
+  [
+    'value.converter',
+    (value) => value === undefined || CONVERTERS.includes(value),
+    CONVERTERS[0]!,
+    'its messages are no JSON and are parked',
+  ],
 ];
+
+const FLATTENING = 'io.debezium.transforms.ExtractNewRecordState';
+/** What a flattened row has to carry beside its columns. */
+const ADDED = ['op', 'table', 'lsn', 'schema', 'name', 'connector', 'snapshot', 'source.ts_ms'];
 
 export const connectors: Check<ClusterContext> = {
   id: 'cluster.connectors',
   title: 'connectors',
-  run({ objects, specifications }) {
+  run(context) {
+    const { objects, specifications } = context;
     const tables = tablesOf(specifications);
-    const mine = listed(objects.connectors).filter(
-      (each) => each.spec.class === DEBEZIUM && reads(each, tables),
-    );
-    if (mine.length === 0) return [unchecked('no KafkaConnector reads a table of these functions')];
-    return mine.flatMap((connector) => {
+    const all = listed(objects.connectors);
+    const mine = all.filter((each) => each.spec.class === DEBEZIUM && reads(each, tables));
+    const others = foreign(context, all);
+    if (mine.length + others.length === 0) {
+      return [unchecked('no KafkaConnector reads a table of these functions')];
+    }
+    const own = mine.flatMap((connector) => {
       const findings = judge(
         connector,
         specifications.some(({ parts }) => parts.some((part) => part.base64.length > 0)),
@@ -55,8 +72,30 @@ export const connectors: Check<ClusterContext> = {
       const { namespace, name } = connector.metadata;
       return findings.length > 0 ? findings : [fine(`kafkaconnector/${name} in ${namespace} runs`)];
     });
+    return [...own, ...others];
   },
 };
+
+/** Debezium's connectors of other databases whose topics a KafkaSource of these functions reads. */
+function foreign(context: ClusterContext, all: readonly KafkaConnector[]): Finding[] {
+  const sources = deployed(context).flatMap((each) => each.sources);
+  return all
+    .filter(({ spec }) => spec.class?.startsWith('io.debezium.') && spec.class !== DEBEZIUM)
+    .flatMap((connector) => {
+      const prefix = setting(connector, 'topic.prefix');
+      const source = sources.find(({ spec }) =>
+        spec.topics.some((topic) => topic.startsWith(`${prefix}.`)),
+      );
+      if (prefix === undefined || source === undefined) return [];
+      const { name, namespace = 'default' } = source.metadata;
+      return [
+        problem(
+          `kafkasource/${name} reads topics of kafkaconnector/${connector.metadata.name}, a ${connector.spec.class!.split('.').at(-1)}: only changes of PostgreSQL are read, and these are parked as unsupported-source`,
+          `kubectl -n ${namespace} edit kafkasource ${name}   # take the topics ${prefix}.* out of spec.topics`,
+        ),
+      ];
+    });
+}
 
 function setting({ spec }: KafkaConnector, name: string): string | undefined {
   const value = spec.config?.[name];
@@ -111,6 +150,7 @@ function judge(connector: KafkaConnector, needsUnknownTypes: boolean): Finding[]
       'columns that a function names in base64 are missing',
     ]);
   }
+  wrong.push(...flattening(connector));
   for (const [what, value, why] of wrong) {
     findings.push(
       problem(
@@ -120,4 +160,32 @@ function judge(connector: KafkaConnector, needsUnknownTypes: boolean): Finding[]
     );
   }
   return findings;
+}
+
+/** What is wrong with the settings of transforms that flatten the envelope to the row. */
+function flattening(connector: KafkaConnector): [what: string, value: string, why: string][] {
+  const aliases = setting(connector, 'transforms')?.split(',') ?? [];
+  return aliases.flatMap((alias) => {
+    const prefix = `transforms.${alias.trim()}.`;
+    if (setting(connector, `${prefix}type`) !== FLATTENING) return [];
+    const wrong: [string, string, string][] = [];
+    const mode = `${prefix}delete.tombstone.handling.mode`;
+    // before Debezium 3.2
+    const isOldRewrite = setting(connector, `${prefix}delete.handling.mode`) === 'rewrite';
+    const deletes = setting(connector, mode) ?? (isOldRewrite ? 'rewrite' : 'tombstone');
+    if (!deletes.startsWith('rewrite')) {
+      wrong.push([mode, 'rewrite', 'deletes are not sent: deleted rows stay in their sets']);
+    }
+    const added = (setting(connector, `${prefix}add.fields`) ?? '')
+      .split(',')
+      .map((field) => field.trim());
+    const missing = ADDED.filter(
+      (field) => !added.includes(field) && !added.includes(`source.${field}`),
+    );
+    if (missing.length > 0) {
+      const why = `rows are parked that do not say ${missing.join(', ')}`;
+      wrong.push([`${prefix}add.fields`, ADDED.join(','), why]);
+    }
+    return wrong;
+  });
 }

@@ -39,7 +39,7 @@ export const parked: Check<StateContext> = {
       rows.map((row) =>
         problem(
           `${plural(row.count, 'event')}: ${row.reason}, since ${duration(row.seconds)}; the last: ${row.detail}`,
-          `${cure(row)}muster redeliver --reason ${row.reason}`,
+          mend(row),
         ),
       ),
     );
@@ -47,14 +47,17 @@ export const parked: Check<StateContext> = {
 };
 
 /** What has to be done before the events are taken. */
-function cure({ reason, detail }: Parked): string {
+function mend({ reason, detail }: Parked): string {
+  const redeliver = `muster redeliver --reason ${reason}`;
   switch (reason) {
     case 'position-restarted':
-      return `${/muster epoch bump \S+/.exec(detail)?.[0] ?? 'muster epoch bump <source>'} && `;
+      return `${/muster epoch bump \S+/.exec(detail)?.[0] ?? 'muster epoch bump <source>'} && ${redeliver}`;
     case 'unavailable-column':
-      return `psql "$SOURCE_URL" -c '${/alter table .*$/.exec(detail)?.[0] ?? 'alter table <table> replica identity full'}' && `;
+      return `psql "$SOURCE_URL" -c '${/alter table .*$/.exec(detail)?.[0] ?? 'alter table <table> replica identity full'}' && ${redeliver}`;
+    case 'unsupported-source':
+      return 'kubectl get kafkasource -A   # take the topics of the other database out of spec.topics';
     default:
-      return 'muster parked   # to see them; once their cause is mended: ';
+      return `muster parked   # to see them; once their cause is mended: ${redeliver}`;
   }
 }
 

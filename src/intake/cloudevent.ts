@@ -1,26 +1,34 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Origin } from '../state/change.ts';
-import { isText, problemOfSdk, problemWith, type Attributes } from './attributes.ts';
-import { NotJson, parseExact, textOf } from './json.ts';
+import { bringsChange, isChangeType, problemWith, type Attributes } from './attributes.ts';
+import type { Batch } from './batch.ts';
+import { parseExact, textOf } from './json.ts';
 import { isObject } from './row.ts';
-import { show } from './unreadable.ts';
+import { readEncoded } from './structured.ts';
 
 /** A CloudEvent 1.0: `attributes` holds id, source, type and specversion at least. */
 export interface CloudEvent extends Origin {
   readonly type: string;
-  /** The data of structured and batched mode, read exactly; undefined in binary mode: it is the body. */
+  /**
+   * The data of structured and batched mode, in which numbers may be rounded; undefined where it is the
+   * body: in binary mode, and for data that is no JSON value.
+   */
   readonly data: unknown;
 }
 
-/** An element of a batch that is no CloudEvent. */
+/** An event that can't be read as a CloudEvent, and is to be parked. */
 export interface BadElement {
   readonly origin: Origin;
+  /** It is too large for its attributes to be read: it may have come to bring a change. */
+  readonly isTooLarge?: boolean;
   readonly why: string;
 }
 
 export type Incoming =
   | { readonly kind: 'event'; readonly event: CloudEvent }
-  | { readonly kind: 'batch'; readonly elements: readonly (CloudEvent | BadElement)[] }
+  | { readonly kind: 'batch'; readonly batch: Batch }
+  | { readonly kind: 'bad'; readonly element: BadElement }
+  /** No CloudEvent, and nothing says that it was meant to bring a change. */
   | { readonly kind: 'none'; readonly why: string };
 
 const EXAMPLE =
@@ -37,101 +45,62 @@ const EXAMPLE =
  */
 export function readCloudEvents(headers: IncomingHttpHeaders, body: Uint8Array): Incoming {
   const contentType = headers['content-type'] ?? null;
-  const attributes = binaryAttributes(headers);
+  const attributes = sentAttributes(headers);
   if (contentType !== null && /^\s*application\/cloudevents/i.test(contentType)) {
     const incoming = readEncoded(contentType, body, attributes);
-    if (incoming.kind !== 'none' || attributes['id'] === undefined) return incoming;
+    if (incoming.kind === 'event' || incoming.kind === 'batch') return incoming;
+    if (attributes['id'] === undefined) {
+      return incoming.kind === 'bad'
+        ? incoming
+        : unread({ attributes, contentType, body }, incoming.why);
+    }
   }
-  const why = problemWith(attributes);
-  if (why !== null) return { kind: 'none', why: `${why} in the ce- headers (${EXAMPLE})` };
+  const problem = problemWith(attributes) ?? repeated(attributes['type']!);
+  if (problem !== null) {
+    const hint = holdsCloudEvent(body)
+      ? 'the body looks like a CloudEvent: its content type is application/cloudevents+json, that of a batch application/cloudevents-batch+json'
+      : EXAMPLE;
+    return unread({ attributes, contentType, body }, `${problem} in the ce- headers (${hint})`);
+  }
   return {
     kind: 'event',
     event: { type: attributes['type']!, attributes, contentType, body, data: undefined },
   };
 }
 
+/** Node joins headers of one name: the type would be one that nobody knows, and the event ignored. */
+function repeated(type: string): string | null {
+  const types = type.split(',').map((each) => each.trim());
+  return types.length > 1 && types.some(isChangeType) ? 'attribute type is there twice' : null;
+}
+
+/** By the beginning of the body: it is asked only for an answer to somebody who forgot the headers. */
+function holdsCloudEvent(body: Uint8Array): boolean {
+  return /"specversion"\s*:/.test(Buffer.from(body.subarray(0, 4096)).toString('latin1'));
+}
+
+/** What becomes of an event that can't be read: it is parked if it came to bring a change, and else refused. */
+export function unread(origin: Origin, why: string): Incoming {
+  return bringsChange(origin.attributes)
+    ? { kind: 'bad', element: { origin, why } }
+    : { kind: 'none', why };
+}
+
+/** The data of an event in structured mode without loss. */
+export function exactData({ body }: CloudEvent): unknown {
+  const event = parseExact(textOf(body));
+  return (isObject(event) ? event['data'] : null) ?? null;
+}
+
 /**
- * Values are not percent-decoded as the binding asks: KafkaSource does not encode them (a key may
- * hold a bare %), and Muster decides nothing by those that would need it.
+ * Attributes in the ce- headers. Values are not percent-decoded as the binding asks: KafkaSource does not
+ * encode them (a key may hold a bare %), and Muster decides nothing by those that would need it.
  */
-function binaryAttributes(headers: IncomingHttpHeaders): Attributes {
+export function sentAttributes(headers: IncomingHttpHeaders): Attributes {
   const attributes: Attributes = {};
   for (const header in headers) {
     const value = headers[header];
     if (header.startsWith('ce-') && typeof value === 'string') attributes[header.slice(3)] = value;
   }
   return attributes;
-}
-
-/** Structured or batched mode in JSON; other formats of the spec (Avro, protobuf, XML) are not read. */
-function readEncoded(contentType: string, body: Uint8Array, sent: Attributes): Incoming {
-  const format = /^\s*application\/cloudevents(-batch)?\+json\s*(?:;|$)/i.exec(contentType);
-  if (format === null) {
-    return { kind: 'none', why: `content type ${contentType} is not application/cloudevents+json` };
-  }
-  let value: unknown;
-  try {
-    value = parseExact(textOf(body));
-  } catch (error) {
-    if (!(error instanceof NotJson)) throw error;
-    return { kind: 'none', why: `the body is ${error.message}` };
-  }
-  if (format[1] === undefined) {
-    const read = readElement(value, contentType, body, sent);
-    return 'why' in read ? { kind: 'none', why: read.why } : { kind: 'event', event: read };
-  }
-  if (!Array.isArray(value)) return { kind: 'none', why: 'the body of a batch is not an array' };
-  // What parseExact could read, JSON.stringify can write: it goes twice as deep.
-  const elements = value.map((element: unknown) =>
-    readElement(
-      element,
-      'application/cloudevents+json',
-      Buffer.from(JSON.stringify(element)),
-      sent,
-    ),
-  );
-  return { kind: 'batch', elements };
-}
-
-/** An event in the JSON format (1.0.2). `sent` are attributes that the transport added beside it. */
-function readElement(
-  value: unknown,
-  contentType: string,
-  body: Uint8Array,
-  sent: Attributes,
-): CloudEvent | BadElement {
-  const attributes: Attributes = { ...sent };
-  const bad = (why: string): BadElement => ({ origin: { attributes, contentType, body }, why });
-  if (!isObject(value)) return bad('the event is not a JSON object');
-  const own: Attributes = {};
-  for (const [name, held] of Object.entries(value)) {
-    // Debezium's converter writes null for what is absent, and its transaction's number as
-    // iodebeziumtxId beside the proper iodebeziumtxid.
-    if (name === 'data' || name === 'data_base64' || held === null || name === 'iodebeziumtxId') {
-      continue;
-    }
-    if (typeof held !== 'string' && typeof held !== 'number' && typeof held !== 'boolean') {
-      return bad(`attribute ${show(name)} is neither text, number nor boolean`);
-    }
-    const text = String(held);
-    if (!isText(text)) return bad(`attribute ${show(name)} is no text`);
-    own[name] = text;
-  }
-  const why = problemWith(own) ?? problemOfSdk(own);
-  if (why !== null) return bad(why);
-  Object.assign(attributes, own);
-  const { data_base64: encoded, data } = value;
-  if (encoded === undefined || encoded === null) {
-    return { type: own['type']!, attributes, contentType, body, data: data ?? null };
-  }
-  if (typeof encoded !== 'string') return bad('data_base64 is not a text');
-  if (data !== undefined) return bad('data and data_base64 are both there');
-  const bytes = Buffer.from(encoded, 'base64');
-  return {
-    type: own['type']!,
-    attributes,
-    contentType: own['datacontenttype'] ?? null,
-    body: bytes,
-    data: undefined,
-  };
 }

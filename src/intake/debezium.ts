@@ -4,7 +4,11 @@
  */
 import type { Change } from '../state/change.ts';
 import type { ParkReason } from '../state/outcome.ts';
-import type { CloudEvent } from './cloudevent.ts';
+import { isChangeType } from './attributes.ts';
+import { fromBase64 } from './base64.ts';
+import { exactData, type CloudEvent } from './cloudevent.ts';
+import { requireReadSource } from './connectors.ts';
+import { whyNotJson } from './diagnosis.ts';
 import { isRounded, NotJson, parse, parseExact, textOf } from './json.ts';
 import { isObject, readRow } from './row.ts';
 import { stateChange, type Statement } from './statement.ts';
@@ -25,11 +29,6 @@ export interface NotReadable {
 
 export type Reading = Change | Ignored | NotReadable;
 
-/** What KafkaSource makes of a record that is no CloudEvent; its data is the record's value. */
-export const KAFKA_EVENT = 'dev.knative.kafka.event';
-/** The types of Debezium's CloudEventsConverter start so. */
-const DEBEZIUM_EVENT = 'io.debezium.';
-
 /** No log is that long (32 PiB): the position was made up, or is no position. */
 const LSN_LIMIT = 1n << 55n;
 /** The year 10000: microseconds or nanoseconds in place of milliseconds. */
@@ -41,17 +40,18 @@ const TIME_LIMIT = 253_402_300_800_000;
  * flattened row that carries op, table and lsn. Never throws for anything in the event.
  */
 export function readChange(event: CloudEvent): Reading {
-  if (event.type !== KAFKA_EVENT && !event.type.startsWith(DEBEZIUM_EVENT)) {
-    return { kind: 'ignored', why: 'other-type' };
-  }
+  if (!isChangeType(event.type)) return { kind: 'ignored', why: 'other-type' };
   try {
-    if (event.data !== undefined) return read(event.data, event, true)!;
+    if (event.data !== undefined) {
+      return read(event.data, event, false) ?? read(exactData(event), event, true)!;
+    }
     if (event.body.length === 0) return { kind: 'ignored', why: 'tombstone' };
     const text = textOf(event.body);
     return read(parse(text), event, false) ?? read(parseExact(text), event, true)!;
   } catch (error) {
     if (error instanceof NotJson) {
-      return { kind: 'unreadable', reason: 'not-a-change', detail: `the body is ${error.message}` };
+      const detail = whyNotJson('the body', error, event.body);
+      return { kind: 'unreadable', reason: 'not-a-change', detail };
     }
     if (!(error instanceof Unreadable)) throw error;
     return { kind: 'unreadable', reason: error.reason, detail: error.message };
@@ -62,34 +62,64 @@ export function readChange(event: CloudEvent): Reading {
 function read(value: unknown, event: CloudEvent, exact: boolean): Reading | null {
   let attributes: Readonly<Record<string, unknown>> = event.attributes;
   let body = withoutSchema(value);
-  if (isObject(body) && typeof body['specversion'] === 'string' && !('__op' in body)) {
-    if (!String(body['type']).startsWith(DEBEZIUM_EVENT)) {
-      const type = show(body['type']);
-      throw new Unreadable('not-a-change', `the body is a CloudEvent of type ${type}`);
-    }
-    if ('data_base64' in body) {
-      throw new Unreadable('not-a-change', 'the CloudEvent in the body has data_base64, not JSON');
-    }
+  // Where the operation is said beside it, in an added field or an attribute, the body is a row, and may
+  // have columns of any name.
+  const isRow = (held: unknown) =>
+    attributes['iodebeziumop'] !== undefined || (isObject(held) && '__op' in held);
+  while (isObject(body) && typeof body['specversion'] === 'string' && !isRow(body)) {
     attributes = body;
-    body = withoutSchema(body['data'] ?? null);
+    body = withoutSchema(dataOf(body, exact));
   }
   if (body === null && attributes['iodebeziumop'] === undefined) {
     return { kind: 'ignored', why: 'tombstone' };
   }
-  if (!isObject(body)) {
-    throw new Unreadable('not-a-change', `the body is ${kindOf(body)}, not an object`);
-  }
-  const why = recordKind(body);
+  if (!isObject(body)) throw new Unreadable('not-a-change', whatElse(body));
+  const why = isRow(body) ? null : recordKind(body);
   if (why !== null) return { kind: 'ignored', why };
   const statement = stateChange(body, attributes);
+  requireReadSource(statement.connector, statement.names.connector);
   if (statement.op === 'm') return { kind: 'ignored', why: 'message' };
   return toChange(statement, event, exact);
 }
 
-/** JsonConverter with `schemas.enable`: `{schema, payload}`. A row of two columns so named has an `__op`. */
+/** The data of a CloudEvent that is the body of another one. */
+function dataOf(event: Record<string, unknown>, exact: boolean): unknown {
+  const { type, data_base64: encoded, data } = event;
+  if (typeof type !== 'string' || !isChangeType(type)) {
+    throw new Unreadable('not-a-change', `the body is a CloudEvent of type ${show(type)}`);
+  }
+  if (typeof encoded !== 'string') return data ?? null;
+  const what = 'data_base64 of the CloudEvent in the body';
+  const bytes = fromBase64(encoded);
+  if (bytes === null) throw new Unreadable('not-a-change', `${what} is not base64`);
+  if (bytes.length === 0) return null;
+  try {
+    const text = textOf(bytes);
+    const value = parse(text);
+    return exact ? parseExact(text) : value;
+  } catch (error) {
+    if (!(error instanceof NotJson)) throw error;
+    throw new Unreadable('not-a-change', whyNotJson(what, error, bytes));
+  }
+}
+
+function whatElse(body: unknown): string {
+  if (typeof body === 'string' && /^\s*[{[]/.test(body)) {
+    return 'the body is JSON inside a text: send the JSON itself, not encoded a second time';
+  }
+  const first: unknown = Array.isArray(body) ? body[0] : null;
+  if (isObject(first) && 'specversion' in first) {
+    return 'the body is a batch of CloudEvents: its content type is application/cloudevents-batch+json';
+  }
+  return `the body is ${kindOf(body)}, not an object`;
+}
+
+/** JsonConverter with `schemas.enable`: `{schema, payload}`. A row with columns so named has an `__op`, or holds no object. */
 function withoutSchema(value: unknown): unknown {
-  const wrapped = isObject(value) && 'payload' in value && 'schema' in value;
-  return wrapped && !('op' in value) && !('__op' in value) ? value['payload'] : value;
+  if (!isObject(value) || !('payload' in value) || '__op' in value) return value;
+  const { schema, payload } = value;
+  const isAlone = schema === null && Object.keys(value).length === 2;
+  return isObject(schema) || isAlone ? payload : value;
 }
 
 /** Heartbeats are `{ts_ms}`; transaction records have a status, an id and counts. */
@@ -115,6 +145,13 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
   const source = statement.name == null ? '' : requireName(statement.name, names.name);
   const at = readTime(statement.at, names.at);
   const isIncremental = op === 'r' && statement.lsn == null;
+  if (isIncremental && statement.connector == null) {
+    throw incomplete(
+      names.connector,
+      statement.connector,
+      'postgresql is expected on a read without a position',
+    );
+  }
   const lsn = isIncremental ? positionOf(statement.sequence) : readLsn(statement.lsn, names.lsn);
   const handledAt = isTime(statement.handledAt) ? statement.handledAt : at;
   const lastCommit = lastCommitOf(statement.sequence);

@@ -1,9 +1,13 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Span } from '@opentelemetry/api';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { logFields } from '../trace.ts';
-import { readCloudEvents, type BadElement, type CloudEvent } from './cloudevent.ts';
+import { KAFKA_EVENT } from './attributes.ts';
 import { Bodies } from './body.ts';
+import { readCloudEvents, sentAttributes, unread, type Incoming } from './cloudevent.ts';
+import { decoded, NotDecoded } from './encoding.ts';
 import { Refused, type Count } from './refusal.ts';
-import { Taker, type Intake, type Taken } from './take.ts';
+import { Taker, type Intake, type Taken, type TakenElement } from './take.ts';
 import type { Tokens } from './token.ts';
 
 export interface IntakeOptions {
@@ -20,9 +24,6 @@ const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a
     -H 'ce-type: dev.knative.kafka.event' -H 'Prefer: return=representation' \\
     --data @change.json http://...
 `;
-
-/** Elements of a batch filed at a time: as many as one statement takes. */
-const CHUNK = 256;
 
 /**
  * `POST /` takes CloudEvents and answers once their effect is committed:
@@ -58,47 +59,61 @@ export function registerIntake(
     reply: FastifyReply,
     body: Buffer,
   ): Promise<FastifyReply> {
-    const incoming = readCloudEvents(request.headers, body);
+    const { headers } = request;
+    const incoming = await read(headers, body, app.initialConfig.bodyLimit!);
     if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
+    const onFailed = (span: Span) => {
+      request.log = request.log.child(logFields(span.spanContext())); // for the line of the refusal
+    };
     if (incoming.kind === 'batch') {
-      return answerBatch(reply, await takeAll(incoming.elements, request));
+      const batch = await taker.takeBatch(incoming.batch, headers, onFailed);
+      return batch.kind === 'whole'
+        ? answerOne(reply, batch.taken)
+        : answerBatch(reply, batch.elements);
     }
-    const taken = await take(incoming.event, request);
-    return wantsExplanation(request.headers['prefer'])
+    const event = incoming.kind === 'bad' ? incoming.element : incoming.event;
+    const taken = await taker.take(event, headers, onFailed);
+    return wantsExplanation(headers['prefer'])
       ? answerExplained(reply, taken)
       : answerOne(reply, taken);
   }
 
-  function take(element: CloudEvent | BadElement, request: FastifyRequest): Promise<Taken> {
-    return taker.take(element, request.headers, (span) => {
-      request.log = request.log.child(logFields(span.spanContext())); // for the line of the refusal
-    });
-  }
-
-  /** Every element is tried before the first failure is thrown; those committed are duplicates next time. */
-  async function takeAll(
-    elements: readonly (CloudEvent | BadElement)[],
-    request: FastifyRequest,
-  ): Promise<Taken[]> {
-    const taken: Taken[] = [];
-    for (let from = 0; from < elements.length; from += CHUNK) {
-      const chunk = elements.slice(from, from + CHUNK);
-      const results = await Promise.allSettled(chunk.map((element) => take(element, request)));
-      for (const result of results) {
-        if (result.status === 'rejected') throw result.reason;
-        taken.push(result.value);
-      }
-    }
-    return taken;
-  }
-
   async function answerExplained(reply: FastifyReply, taken: Taken): Promise<FastifyReply> {
     if (taken.kind === 'parked') return answerOne(reply, taken);
-    const explained =
-      taken.kind === 'ignored'
-        ? { outcome: taken.kind, why: taken.why, sets: [] }
-        : { outcome: taken.kind, sets: await intake.explain(taken.change) };
-    return reply.send(explained);
+    if (taken.kind === 'ignored') {
+      const detail = ignoredBecause(taken.why);
+      return reply.send({ outcome: taken.kind, why: taken.why, ...detail, sets: [] });
+    }
+    return reply.send({ outcome: taken.kind, ...(await intake.explain(taken.change)) });
+  }
+}
+
+/** Reads the request's events, its body without its Content-Encoding. */
+async function read(headers: IncomingHttpHeaders, body: Buffer, limit: number): Promise<Incoming> {
+  const contentEncoding = headers['content-encoding'];
+  if (!contentEncoding || body.length === 0) return readCloudEvents(headers, body);
+  try {
+    return readCloudEvents(headers, await decoded(body, contentEncoding, limit));
+  } catch (error) {
+    if (!(error instanceof NotDecoded)) throw error;
+    const contentType = headers['content-type'] ?? null;
+    const attributes = sentAttributes(headers);
+    return unread({ attributes, contentType, contentEncoding, body }, error.message);
+  }
+}
+
+/** What a person may not expect of an event that changes nothing. */
+function ignoredBecause(why: string): { readonly detail: string } | null {
+  switch (why) {
+    case 'other-type':
+      return { detail: `changes come in events of type ${KAFKA_EVENT} or io.debezium.*` };
+    case 'tombstone':
+      return {
+        detail:
+          'a tombstone changes nothing: a delete is a message of its own, which ExtractNewRecordState sends only with delete.tombstone.handling.mode=rewrite',
+      };
+    default:
+      return null;
   }
 }
 
@@ -108,12 +123,11 @@ function answerOne(reply: FastifyReply, taken: Taken): FastifyReply {
     : reply.code(204).send();
 }
 
-function answerBatch(reply: FastifyReply, taken: readonly Taken[]): FastifyReply {
-  const parked = taken.filter((one) => one.kind === 'parked');
-  if (parked.length === 0) return reply.code(204).send();
-  return reply
-    .code(202)
-    .send({ parked: parked.map(({ reason, detail }) => ({ parked: reason, detail })) });
+function answerBatch(reply: FastifyReply, elements: readonly TakenElement[]): FastifyReply {
+  const parked = elements.flatMap(({ id, taken }, index) =>
+    taken.kind === 'parked' ? [{ index, id, parked: taken.reason, detail: taken.detail }] : [],
+  );
+  return parked.length === 0 ? reply.code(204).send() : reply.code(202).send({ parked });
 }
 
 /** RFC 7240. */

@@ -1,9 +1,11 @@
+import { requireReadSource } from './connectors.ts';
 import { isObject } from './row.ts';
 import { Unreadable } from './unreadable.ts';
 
 /** What a message says of its change in whichever form, values as they came, with the names they had there. */
 export interface Statement {
   readonly op: unknown;
+  readonly connector: unknown;
   readonly name: unknown;
   readonly schema: unknown;
   readonly table: unknown;
@@ -21,6 +23,7 @@ type Names = Readonly<Record<Exclude<keyof Statement, 'names'>, string>>;
 
 const ENVELOPE: Names = {
   op: 'op',
+  connector: 'source.connector',
   name: 'source.name',
   schema: 'source.schema',
   table: 'source.table',
@@ -35,6 +38,7 @@ const ENVELOPE: Names = {
 
 const CONVERTED: Names = {
   op: 'iodebeziumop',
+  connector: 'iodebeziumconnector',
   name: 'iodebeziumname',
   schema: 'iodebeziumschema',
   table: 'iodebeziumtable',
@@ -49,6 +53,7 @@ const CONVERTED: Names = {
 
 const FLATTENED: Names = {
   op: '__op',
+  connector: '__connector',
   name: '__name',
   schema: '__schema',
   table: '__table',
@@ -69,21 +74,24 @@ export function stateChange(
   body: Record<string, unknown>,
   attributes: Readonly<Record<string, unknown>>,
 ): Statement {
+  // What names the form beside the row decides before names that may be columns of it.
+  if ('__op' in body || '__lsn' in body || '__table' in body) return fromFlattened(body);
+  if (attributes['iodebeziumop'] !== undefined) return fromConverted(body, attributes);
+  if ('__deleted' in body) {
+    throw new Unreadable(
+      'incomplete-change',
+      '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,connector,snapshot,source.ts_ms',
+    );
+  }
   if ('op' in body && ('source' in body || 'before' in body || 'after' in body)) {
     return fromEnvelope(body);
   }
-  if ('__op' in body || '__lsn' in body || '__table' in body) return fromFlattened(body);
-  if (attributes['iodebeziumop'] !== undefined) return fromConverted(body, attributes);
+  // a change of the schema, say
+  if (isObject(body['source'])) requireReadSource(body['source']['connector'], 'source.connector');
   if ('before' in body || 'after' in body) {
     throw new Unreadable(
       'incomplete-change',
       'op is missing: CloudEventsConverter needs extension.attributes.enable=true',
-    );
-  }
-  if ('__deleted' in body) {
-    throw new Unreadable(
-      'incomplete-change',
-      '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,snapshot,source.ts_ms',
     );
   }
   throw new Unreadable(
@@ -96,6 +104,7 @@ function fromEnvelope(body: Record<string, unknown>): Statement {
   const source = isObject(body['source']) ? body['source'] : {};
   return {
     op: body['op'],
+    connector: source['connector'],
     name: source['name'],
     schema: source['schema'],
     table: source['table'],
@@ -118,9 +127,11 @@ function fromConverted(
   body: Record<string, unknown>,
   attributes: Readonly<Record<string, unknown>>,
 ): Statement {
-  const images = 'before' in body && 'after' in body && Object.keys(body).length === 2;
+  const images =
+    Object.keys(body).length === 2 && isImage(body['before']) && isImage(body['after']);
   return {
     op: attributes['iodebeziumop'],
+    connector: attributes['iodebeziumconnector'],
     name: attributes['iodebeziumname'],
     schema: attributes['iodebeziumschema'],
     table: attributes['iodebeziumtable'],
@@ -135,6 +146,11 @@ function fromConverted(
   };
 }
 
+/** A row as it was or is, and no column that is named `before` or `after`. */
+function isImage(value: unknown): boolean {
+  return value === null || isObject(value);
+}
+
 /**
  * ExtractNewRecordState with `add.fields`: a field of the envelope or of `source` as `__field`, one
  * asked for as `source.field` as `__source_field`. `__ts_ms` alone is when the connector handled it,
@@ -143,6 +159,7 @@ function fromConverted(
 function fromFlattened(body: Record<string, unknown>): Statement {
   return {
     op: body['__op'],
+    connector: body['__connector'] ?? body['__source_connector'],
     name: body['__name'] ?? body['__source_name'],
     schema: body['__schema'] ?? body['__source_schema'],
     table: body['__table'] ?? body['__source_table'],

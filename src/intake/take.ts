@@ -3,7 +3,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { endFailed, intakeSpan } from '../spans.ts';
 import type { Change, Origin } from '../state/change.ts';
 import { Unavailable, type Outcome, type ParkReason } from '../state/outcome.ts';
-import type { BadElement, CloudEvent, Incoming } from './cloudevent.ts';
+import { readBatch, type Batch } from './batch.ts';
+import { sentAttributes, type BadElement, type CloudEvent, type Incoming } from './cloudevent.ts';
 import { readChange, type Ignored } from './debezium.ts';
 import type { Count } from './refusal.ts';
 
@@ -13,8 +14,8 @@ export interface Intake {
   file(change: Change): Promise<Outcome>;
   /** Resolves once the event is kept aside. */
   park(origin: Origin, reason: ParkReason, detail: string): Promise<void>;
-  /** Sets the change's row belongs to now, for people. */
-  explain(change: Change): Promise<unknown>;
+  /** For people: the sets that the change's row belongs to now, and why it belongs to no other. */
+  explain(change: Change): Promise<{ readonly sets: unknown; readonly why?: string }>;
 }
 
 /** What became of one event. */
@@ -22,6 +23,20 @@ export type Taken =
   | { readonly kind: 'filed' | 'unwanted'; readonly change: Change }
   | Ignored
   | { readonly kind: 'parked'; readonly reason: ParkReason; readonly detail: string };
+
+/** What became of a batch: of each element, or of the whole request, which is parked. */
+export type TakenBatch =
+  | { readonly kind: 'each'; readonly elements: readonly TakenElement[] }
+  | { readonly kind: 'whole'; readonly taken: Taken };
+
+export interface TakenElement {
+  /** `id` of the CloudEvent; null where it can't be read. */
+  readonly id: string | null;
+  readonly taken: Taken;
+}
+
+/** Elements of a batch taken at a time: as many as one statement takes. */
+const CHUNK = 256;
 
 const FILED = { outcome: 'filed' };
 const UNWANTED = { outcome: 'unwanted' };
@@ -50,7 +65,35 @@ export class Taker {
     return span === null ? this.#take(event) : this.#takeTraced(event, span, onFailed);
   }
 
-  /** Of a record that nobody can be told about: what is no event is kept aside too. */
+  /**
+   * Takes the elements of a batch. Each is tried before the first failure is thrown; those that were
+   * committed are duplicates next time.
+   */
+  async takeBatch(
+    batch: Batch,
+    headers: IncomingHttpHeaders,
+    onFailed?: (span: Span) => void,
+  ): Promise<TakenBatch> {
+    const events = await readBatch(batch);
+    if ('why' in events) return { kind: 'whole', taken: await this.take(events, headers) };
+    const outer = batch.origin.attributes['id'] ?? null;
+    const elements: TakenElement[] = [];
+    for (let from = 0; from < events.length; from += CHUNK) {
+      const chunk = events.slice(from, from + CHUNK);
+      const results = await Promise.allSettled(
+        chunk.map((event) => this.take(event, headers, onFailed)),
+      );
+      for (const [i, result] of results.entries()) {
+        if (result.status === 'rejected') throw result.reason;
+        const id = idOf(chunk[i]!);
+        // an element without one has that of the event around the batch
+        elements.push({ id: id === outer ? null : id, taken: result.value });
+      }
+    }
+    return { kind: 'each', elements };
+  }
+
+  /** Takes a record that nobody can be told about: what is no event is parked too. */
   async takeRecord(
     incoming: Incoming,
     headers: IncomingHttpHeaders,
@@ -60,11 +103,17 @@ export class Taker {
       case 'event':
         await this.take(incoming.event, headers);
         return;
-      case 'batch':
-        await Promise.all(incoming.elements.map((element) => this.take(element, headers)));
+      case 'bad':
+        await this.take(incoming.element, headers);
         return;
-      case 'none':
-        await this.park(originOf(headers, body), 'not-a-change', incoming.why);
+      case 'batch':
+        await this.takeBatch(incoming.batch, headers);
+        return;
+      case 'none': {
+        const contentType = headers['content-type'] ?? null;
+        const origin = { attributes: sentAttributes(headers), contentType, body };
+        await this.park(origin, 'not-a-change', incoming.why);
+      }
     }
   }
 
@@ -103,9 +152,7 @@ export class Taker {
   }
 }
 
-function originOf(headers: IncomingHttpHeaders, body: Uint8Array): Origin {
-  const attributes: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers))
-    if (name.startsWith('ce-') && typeof value === 'string') attributes[name.slice(3)] = value;
-  return { attributes, contentType: headers['content-type'] ?? null, body };
+function idOf(event: CloudEvent | BadElement): string | null {
+  const { attributes } = 'why' in event ? event.origin : event;
+  return attributes['id'] ?? null;
 }

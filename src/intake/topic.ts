@@ -13,7 +13,8 @@ export interface KafkaRecord {
 /**
  * The request that a KafkaSource would make of a record, as `readCloudEvents` takes it: a CloudEvent in
  * binary mode (Kafka protocol binding 1.0.2: headers `ce_…`) or structured mode as it is, anything
- * else as a `dev.knative.kafka.event` named by topic, partition and offset.
+ * else as a `dev.knative.kafka.event` named by topic, partition and offset. Also around structured mode
+ * there is such an event, which holds if the value is none: a tombstone, say, with that content type.
  */
 export function toRequest({
   topic,
@@ -33,10 +34,7 @@ export function toRequest({
     else if (name.toLowerCase() === 'content-type') headers['content-type'] = text;
     else if (name === 'traceparent') headers['traceparent'] = text; // its request continues the trace
   }
-  const isCloudEvent =
-    headers['ce-specversion'] !== undefined ||
-    /^\s*application\/cloudevents\+json/i.test(headers['content-type'] ?? '');
-  if (!isCloudEvent) {
+  if (headers['ce-specversion'] === undefined) {
     Object.assign(headers, {
       'ce-specversion': '1.0',
       'ce-id': `partition:${partition}/offset:${message.offset}`,

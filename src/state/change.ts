@@ -17,6 +17,8 @@ export interface Origin {
   /** CloudEvents attributes and extensions. */
   readonly attributes: Readonly<Record<string, string>>;
   readonly contentType: string | null;
+  /** `Content-Encoding` of the body, where that could not be decoded. */
+  readonly contentEncoding?: string;
   readonly body: Uint8Array;
   /** Of its intake, where that is traced. */
   readonly span?: Span;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batcher } from './batcher.ts';
 import { type Change, type Origin, type RowChange, type TruncateChange } from './change.ts';
 import { isBadValue, unavailable } from './database.ts';
-import { explain, type Explanation } from './explain.ts';
+import { explainChange, type ExplainedChange } from './explain-change.ts';
 import type { Judgement, Marks } from './marks.ts';
 import {
   MissingColumn,
@@ -18,9 +18,6 @@ import { toKnowingRows, type KnownMember } from './knowing.ts';
 import type { Store } from './store.ts';
 import { deletesBelow, raiseFloors, type Truncation } from './truncate.ts';
 import type { Database } from './database.ts';
-
-/** For a question that rests on no version. */
-const NOWHERE: Place = { source: 0, epoch: 0 };
 
 /**
  * Files changes: turns each into what it says about the parts of the served functions, keeps aside
@@ -107,20 +104,10 @@ export class Filing {
   }
 
   /** The sets a change's row belongs to now, for people. */
-  async explain(change: Change): Promise<Explanation[]> {
-    if (change.kind === 'truncate') return [];
-    const explanations: Explanation[] = [];
-    for (const served of this.#onTable.get(change.table) ?? []) {
-      // read as an update, which says something about every part on the table
-      const op = change.op === 'd' ? 'd' : 'u';
-      const { rows } = toMemberRows({ ...change, op }, NOWHERE, served);
-      for (const key of new Set(rows.map((row) => row.key))) {
-        const explanation =
-          key === null ? null : await explain(this.#database, served.specification.name, key);
-        if (explanation !== null) explanations.push(explanation);
-      }
-    }
-    return explanations;
+  explain(change: Change): Promise<ExplainedChange> {
+    const functions = this.#onTable.get(change.table) ?? [];
+    const source = this.#marks.idOf(change.source);
+    return explainChange(this.#database, change, source, functions, [...this.#onTable.keys()]);
   }
 
   async #park(origin: Origin, reason: ParkReason, detail: string): Promise<Outcome> {

@@ -66,6 +66,11 @@ export class Marks {
     return this.#marks.has(source);
   }
 
+  /** Null where nothing has come from it. */
+  idOf(source: string): number | null {
+    return this.#marks.get(source)?.id ?? null;
+  }
+
   /** Gives a source that nothing has come from its id. */
   meet(source: string): Promise<void> {
     let meeting = this.#meeting.get(source);

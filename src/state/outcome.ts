@@ -4,6 +4,8 @@ export type ParkReason =
   | 'not-a-change'
   /** a change event that lacks its table, operation, row, primary key, position or time */
   | 'incomplete-change'
+  /** a change of a database whose changes are not read */
+  | 'unsupported-source'
   /** a key or filter column was not sent (unchanged TOASTed value) and nothing is known of the row */
   | 'unavailable-column'
   /** a key or primary key that is no scalar, or longer than an index entry may be */

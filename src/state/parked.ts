@@ -8,6 +8,7 @@ export interface ParkedEvent {
   /** CloudEvents attributes and extensions. */
   readonly attributes: Readonly<Record<string, string>>;
   readonly contentType: string | null;
+  readonly contentEncoding: string | null;
   readonly body: Buffer;
   /** How often the same event was parked. */
   readonly seen: number;
@@ -27,7 +28,8 @@ export async function listParked(
   before: string | null = null,
 ): Promise<ParkedEvent[]> {
   const { rows } = await database.control.query<ParkedEvent>(
-    `select id, reason, detail, attributes, content_type as "contentType", body, seen, parked_at as "parkedAt"
+    `select id, reason, detail, attributes, content_type as "contentType",
+            content_encoding as "contentEncoding", body, seen, parked_at as "parkedAt"
      from muster.parked
      where ($1::bigint[] is null or id = any ($1)) and ($2::text is null or reason = $2)
        and ($3::bigint is null or id < $3)

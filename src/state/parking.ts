@@ -20,6 +20,7 @@ export interface Parking {
   /** JSON. */
   readonly attributes: string;
   readonly contentType: string | null;
+  readonly contentEncoding: string | null;
   readonly body: Buffer;
 }
 
@@ -36,6 +37,7 @@ export function toParking(origin: Origin, reason: string, detail: string): Parki
       typeof value === 'string' ? storable(value) : value,
     ),
     contentType: origin.contentType === null ? null : cut(origin.contentType),
+    contentEncoding: origin.contentEncoding ?? null,
     body: Buffer.from(origin.body),
   };
 }

@@ -5,7 +5,7 @@ import { parseExact } from './exact.ts';
 import type { KnownMember } from './knowing.ts';
 import type { MemberRow, Served } from './member.ts';
 import { Unavailable, type ParkReason } from './outcome.ts';
-import { toParking } from './parking.ts';
+import { ParkingQueue } from './parking-queue.ts';
 import { sql } from './sql.ts';
 
 /** A run this process holds. */
@@ -42,7 +42,6 @@ export interface Filed {
 
 const FILE_CHANGES = sql('file-changes');
 const KNOWN_MEMBERS = sql('known-members');
-const PARK_EVENT = sql('park-event');
 /** Holds no lease. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 const FORGOTTEN = 'a source was forgotten or replaced a moment ago';
@@ -55,6 +54,7 @@ const KNOWING_TRIES = 20;
 
 export class Store {
   readonly #database: Database;
+  readonly #parking: ParkingQueue;
   readonly #pod: () => string;
   readonly #functions: number[];
   readonly #generations: number[];
@@ -65,6 +65,7 @@ export class Store {
     pod: () => string,
   ) {
     this.#database = database;
+    this.#parking = new ParkingQueue(database);
     this.#pod = pod;
     this.#functions = served.map((each) => each.id);
     this.#generations = served.map((each) => each.generation);
@@ -122,18 +123,7 @@ export class Store {
 
   /** Keeps an event aside. The same event again only counts. */
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
-    const parking = toParking(origin, reason, detail);
-    await this.#database.control.query({
-      ...PARK_EVENT,
-      values: [
-        parking.digest,
-        parking.reason,
-        parking.detail,
-        parking.attributes,
-        parking.contentType,
-        parking.body,
-      ],
-    });
+    await this.#parking.park(origin, reason, detail);
   }
 
   #values(

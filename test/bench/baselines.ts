@@ -76,7 +76,7 @@ export function openBaseline(kind: Baseline, url: string, connections: number): 
       return { kind: 'filed' };
     },
     park: () => Promise.reject(new Error('nothing is parked here')),
-    explain: () => Promise.resolve([]),
+    explain: () => Promise.resolve({ sets: [] }),
     stop: () => pool.end(),
   };
 }

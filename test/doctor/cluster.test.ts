@@ -78,6 +78,25 @@ test('the other checks learn from the cluster what is called how', () => {
   expect([groupOf('recordings'), groupOf('travelers')]).toEqual(['muster-recordings', null]);
 });
 
+const ADDED = 'op,table,lsn,schema,name,connector,snapshot,source.ts_ms';
+
+function flatten(objects: Objects, settings: Record<string, string>): void {
+  const { config } = objects.connectors[0].spec;
+  config['transforms'] = 'other,unwrap';
+  config['transforms.unwrap.type'] = 'io.debezium.transforms.ExtractNewRecordState';
+  for (const [name, value] of Object.entries(settings)) config[`transforms.unwrap.${name}`] = value;
+}
+
+test.for(['rewrite', 'rewrite-with-tombstone'])(
+  'a connector that flattens rows and sends deletes (%s) is fine',
+  async (mode) => {
+    const context = contextOf((o) =>
+      flatten(o, { 'add.fields': ADDED, 'delete.tombstone.handling.mode': mode }),
+    );
+    expect(await says(connectors, context)).toEqual(['✓ kafkaconnector/muster in kafka runs']);
+  },
+);
+
 const HPA = {
   metadata: { name: 'keda-hpa-recordings' },
   spec: { scaleTargetRef: { name: 'recordings' } },
@@ -343,6 +362,41 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     connectors,
     (o) => delete o.connectors[0].spec.config['skipped.operations'],
     '✗ skipped.operations of kafkaconnector/muster is not set: truncates are not sent: emptied tables stay full of sets',
+  ],
+  [
+    'a connector whose messages are no JSON',
+    connectors,
+    (o) =>
+      (o.connectors[0].spec.config['value.converter'] = 'io.confluent.connect.avro.AvroConverter'),
+    '✗ value.converter of kafkaconnector/muster is io.confluent.connect.avro.AvroConverter: its messages are no JSON and are parked',
+  ],
+  [
+    'a connector that flattens rows and hides deletes behind tombstones',
+    connectors,
+    (o) => flatten(o, { 'add.fields': ADDED }),
+    '✗ transforms.unwrap.delete.tombstone.handling.mode of kafkaconnector/muster is not set: deletes are not sent: deleted rows stay in their sets',
+  ],
+  [
+    'a connector that flattens rows and drops deletes',
+    connectors,
+    (o) => flatten(o, { 'add.fields': ADDED, 'delete.tombstone.handling.mode': 'drop' }),
+    '✗ transforms.unwrap.delete.tombstone.handling.mode of kafkaconnector/muster is drop: deletes are not sent: deleted rows stay in their sets',
+  ],
+  [
+    'a connector that flattens rows without what they need',
+    connectors,
+    (o) =>
+      flatten(o, {
+        'add.fields': 'op, table,source.lsn,source.ts_ms',
+        'delete.tombstone.handling.mode': 'rewrite',
+      }),
+    '✗ transforms.unwrap.add.fields of kafkaconnector/muster is op, table,source.lsn,source.ts_ms: rows are parked that do not say schema, name, connector, snapshot',
+  ],
+  [
+    'a source that reads the topics of another database',
+    connectors,
+    (o) => (o.connectors[0].spec.class = 'io.debezium.connector.sqlserver.SqlServerConnector'),
+    '✗ kafkasource/recordings reads topics of kafkaconnector/muster, a SqlServerConnector: only changes of PostgreSQL are read, and these are parked as unsupported-source',
   ],
   [
     'a connector that leaves out types',

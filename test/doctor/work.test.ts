@@ -32,6 +32,9 @@ test('parked events are told by their reason, with what mends its cause', async 
   expect(await send(1001, { id: 2, k: '__debezium_unavailable_value', kind: 'a' })).toBe(202);
   expect(await send(10, { id: 3, k: 'x', kind: 'a' }, Date.now() + 3_600_000)).toBe(202);
   expect((await post(server.url, 'nonsense')).status).toBe(202);
+  const foreign = JSON.parse(envelope('u', 1002, { id: 4 })) as { source: { connector: string } };
+  foreign.source.connector = 'oracle';
+  expect((await post(server.url, JSON.stringify(foreign))).status).toBe(202);
   await server.stop();
 
   const findings = await parked.run(context);
@@ -47,6 +50,10 @@ test('parked events are told by their reason, with what mends its cause', async 
     [
       '1 event: unavailable-column, ',
       `psql "$SOURCE_URL" -c 'alter table public.item replica identity full' && muster redeliver --reason unavailable-column`,
+    ],
+    [
+      '1 event: unsupported-source, ',
+      'kubectl get kafkasource -A   # take the topics of the other database out of spec.topics',
     ],
   ]);
 });

@@ -138,8 +138,22 @@ describe('a person who prefers return=representation', () => {
 
   test('is told why there was nothing to file', async ({ serve }) => {
     const server = await serve(new Recorder());
-    const body = { outcome: 'ignored', why: 'tombstone', sets: [] };
-    expect(await server.post('', { prefer })).toEqual({ status: 200, reason: null, body });
+    expect(await server.post('', { prefer })).toEqual({
+      status: 200,
+      reason: null,
+      body: {
+        outcome: 'ignored',
+        why: 'tombstone',
+        detail: expect.stringMatching(/^a tombstone changes nothing: .*handling.mode=rewrite$/),
+        sets: [],
+      },
+    });
+    expect(await server.post('{}', { prefer, 'ce-type': 'boson.fn' })).toMatchObject({
+      body: {
+        why: 'other-type',
+        detail: 'changes come in events of type dev.knative.kafka.event or io.debezium.*',
+      },
+    });
   });
 
   test('is told why the event was kept aside', async ({ serve }) => {

@@ -68,18 +68,42 @@ const notCloudEvents: [what: string, headers: Record<string, string | null>, err
   ],
 ];
 
+/** Not from a KafkaSource, and of a type that brings no changes. */
+const foreign = { 'ce-type': 'com.example.order', 'ce-knativekafkaoffset': null };
+
 test.for(notCloudEvents)('a request %s is answered 400', async ([, headers, error], { serve }) => {
   const server = await serve(unreached);
   const body = { error, reason: 'not-a-cloudevent' };
-  expect(await server.post('{', headers)).toEqual({
+  expect(await server.post('{', { ...foreign, ...headers })).toEqual({
     status: 400,
     reason: 'not-a-cloudevent',
     body,
   });
   expect(server.counted).toEqual(['refused not-a-cloudevent']);
-  expect(server.logged).toMatchObject([
-    { msg: 'refused', status: 400, partition: '2', offset: '7' },
-  ]);
+  expect(server.logged).toMatchObject([{ msg: 'refused', status: 400, partition: '2' }]);
+});
+
+test.for(notCloudEvents)(
+  'a request %s is parked if a KafkaSource sent it, which would drop it',
+  async ([, headers, detail], { serve }) => {
+    const intake = new Recorder();
+    const server = await serve(intake);
+    const body = { parked: 'not-a-change', detail };
+    const sent = { 'ce-knativekafkaoffset': '7', ...headers };
+    expect(await server.post('{', sent)).toEqual({ status: 202, reason: null, body });
+    expect(server.counted).toEqual(['parked not-a-change']);
+  },
+);
+
+test('an event that says it is of a KafkaSource is parked, though its offset is missing', async ({
+  serve,
+}) => {
+  const server = await serve(new Recorder());
+  const headers = { 'ce-knativekafkaoffset': null, 'ce-time': '2018-02-30T00:00:00Z' };
+  expect(await server.post('{}', headers)).toMatchObject({
+    status: 202,
+    body: { parked: 'not-a-change' },
+  });
 });
 
 test.for([

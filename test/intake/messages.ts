@@ -2,6 +2,7 @@ import type { CloudEvent } from '../../src/intake/cloudevent.ts';
 
 /** What `source` of an envelope holds, as far as it is read. */
 export const source = {
+  connector: 'postgresql',
   name: 'shop',
   schema: 'public',
   table: 'orders',

@@ -46,8 +46,8 @@ export class Recorder implements Intake {
     return Promise.resolve();
   }
 
-  explain(each: Change): Promise<unknown> {
-    return Promise.resolve([`of ${each.table}`]);
+  explain(each: Change): ReturnType<Intake['explain']> {
+    return Promise.resolve({ sets: [`of ${each.table}`] });
   }
 }
 

@@ -72,7 +72,7 @@ const incomplete: Case[] = [
   [
     'a flattened row without added fields',
     { id: 42, __deleted: 'false' },
-    '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,snapshot,source.ts_ms',
+    '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,connector,snapshot,source.ts_ms',
   ],
   [
     'a flattened row without its time of commit',
@@ -134,7 +134,7 @@ const notChanges: Case[] = [
   [
     'a CloudEvent of Debezium in Avro',
     { specversion: '1.0', type: 'io.debezium.x', data_base64: 'AA==' },
-    'the CloudEvent in the body has data_base64, not JSON',
+    'data_base64 of the CloudEvent in the body is not JSON',
   ],
   [
     'a CloudEvent of Debezium with a text',

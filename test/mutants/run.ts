@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EDGE_MUTANTS } from './edge.ts';
+import { INTAKE_MUTANTS } from './intake.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { OUTGOING_MUTANTS } from './outgoing.ts';
@@ -44,6 +45,7 @@ type Run =
 function main(words: readonly string[]): void {
   const mutants = [
     ...MUTANTS,
+    ...INTAKE_MUTANTS,
     ...NEIGHBOUR_MUTANTS,
     ...OUTGOING_MUTANTS,
     ...PROCESS_MUTANTS,

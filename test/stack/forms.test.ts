@@ -18,7 +18,7 @@ const FLATTENED = {
   transforms: 'unwrap',
   'transforms.unwrap.type': 'io.debezium.transforms.ExtractNewRecordState',
   'transforms.unwrap.delete.tombstone.handling.mode': 'rewrite',
-  'transforms.unwrap.add.fields': 'op,table,lsn,schema,name,snapshot,source.ts_ms',
+  'transforms.unwrap.add.fields': 'op,table,lsn,schema,name,connector,snapshot,source.ts_ms',
 };
 
 test.for([

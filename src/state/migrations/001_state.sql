@@ -202,6 +202,7 @@ create table muster.parked (
   detail       text not null,
   attributes   jsonb not null,
   content_type text,
+  content_encoding text,               -- of the body, where that could not be decoded
   body         bytea not null,
   seen         int not null default 1,
   parked_at    timestamptz not null default now()

@@ -24,6 +24,11 @@ test('a record is read as it stands in the topic', () => {
   });
 });
 
+test('a byte order mark before a record is no part of it', () => {
+  const text = `\ufeff${JSON.stringify(GOOD)}`;
+  expect(projection.read({ ...recordOf(0, GOOD), value: Buffer.from(text) })).toEqual(given(GOOD));
+});
+
 test('a tombstone says nothing', () => {
   expect(projection.read({ ...recordOf(0, GOOD), value: null })).toBeUndefined();
 });

@@ -1,0 +1,35 @@
+import type { NotJson } from './json.ts';
+
+/** Says what is wrong with bytes that are no JSON, and what to change as far as that can be told from them. */
+export function whyNotJson(what: string, error: NotJson, bytes: Uint8Array): string {
+  const hint = looksLike(bytes);
+  return `${what} is ${error.message}${hint === null ? '' : `; ${hint}`}`;
+}
+
+/** Says what bytes look like that are no JSON, and what to change; null if that can't be told. */
+export function looksLike(bytes: Uint8Array): string | null {
+  const [first, second, third, fourth] = bytes;
+  if (first === 0x1f && second === 0x8b) return compressed('gzip');
+  if (first === 0x28 && second === 0xb5 && third === 0x2f && fourth === 0xfd) {
+    return compressed('zstd');
+  }
+  if (isUtf16(bytes)) return 'it looks like UTF-16: send it in UTF-8';
+  if (first === 0 && bytes.length > 5) {
+    const schema = Buffer.from(bytes.buffer, bytes.byteOffset, 5).readUInt32BE(1);
+    return `it looks like Avro, Protobuf or JSON Schema of a schema registry (schema ${schema}): set value.converter=org.apache.kafka.connect.json.JsonConverter`;
+  }
+  if (Buffer.from(bytes.subarray(0, 7)).toString('latin1') === 'Struct{') {
+    return 'it looks like what StringConverter writes: set value.converter=org.apache.kafka.connect.json.JsonConverter';
+  }
+  return null;
+}
+
+/** By its byte order mark, or by the zero in the first character, which JSON has in ASCII. */
+function isUtf16([first, second, third]: Uint8Array): boolean {
+  if (first === 0xff || first === 0xfe) return first + (second ?? 0) === 0x1fd;
+  return first === 0 ? second !== 0 && third === 0 : second === 0;
+}
+
+function compressed(encoding: string): string {
+  return `it is compressed (${encoding}): send the JSON itself, or over HTTP with Content-Encoding: ${encoding}`;
+}

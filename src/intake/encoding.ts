@@ -1,0 +1,48 @@
+import { promisify } from 'node:util';
+import { brotliDecompress, gunzip, inflate, zstdDecompress } from 'node:zlib';
+
+type Decode = (bytes: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>;
+
+/** Content codings (RFC 9110, 8.4.1; RFC 8878). */
+const CODINGS: ReadonlyMap<string, Decode> = new Map<string, Decode>([
+  ['gzip', promisify(gunzip)],
+  ['x-gzip', promisify(gunzip)],
+  ['deflate', promisify(inflate)],
+  ['br', promisify(brotliDecompress)],
+  ['zstd', promisify(zstdDecompress)],
+  ['identity', (bytes) => Promise.resolve(Buffer.from(bytes))],
+]);
+
+/** A body that is not in the encoding its header names, or in one that is not known. */
+export class NotDecoded extends Error {
+  override readonly name = 'NotDecoded';
+}
+
+/**
+ * The body without its `Content-Encoding`, of at most `limit` bytes: a few KiB may stand for gigabytes.
+ * Throws {@link NotDecoded}.
+ */
+export async function decoded(body: Buffer, encoding: string, limit: number): Promise<Buffer> {
+  let bytes = body;
+  // in the reverse of the order in which they were applied
+  for (const coding of encoding.toLowerCase().split(',').toReversed()) {
+    const name = coding.trim();
+    const decode = CODINGS.get(name);
+    if (decode === undefined) {
+      const known = [...CODINGS.keys()].join(', ');
+      throw new NotDecoded(`Content-Encoding ${JSON.stringify(name)} is none of ${known}`);
+    }
+    try {
+      bytes = await decode(bytes, { maxOutputLength: limit });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw new NotDecoded(
+        code === 'ERR_BUFFER_TOO_LARGE'
+          ? `the body has more than ${limit} bytes without its Content-Encoding ${name}`
+          : `the body is not in its Content-Encoding ${name}`,
+        { cause: error },
+      );
+    }
+  }
+  return bytes;
+}

@@ -1,0 +1,74 @@
+import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { expect, test } from 'vitest';
+import { readCloudEvents } from '../../src/intake/cloudevent.ts';
+import { readChange } from '../../src/intake/debezium.ts';
+import { bytes, insert, kafkaEvent } from './messages.ts';
+
+const json = JSON.stringify(insert);
+const registry = (schema: number, rest: Buffer) =>
+  Buffer.concat([Buffer.of(0, 0, 0, 0, schema), rest]);
+const fromRegistry =
+  'it looks like Avro, Protobuf or JSON Schema of a schema registry (schema 7): set value.converter=org.apache.kafka.connect.json.JsonConverter';
+const utf16 = 'it looks like UTF-16: send it in UTF-8';
+
+const unread: [what: string, body: unknown, detail: RegExp][] = [
+  ['Avro of a schema registry', registry(7, Buffer.of(2, 12, 0x6d)), words(fromRegistry)],
+  ['Avro that is no text', registry(7, Buffer.of(0xff, 0xfe, 0xfd)), words(fromRegistry)],
+  ['JSON Schema of a schema registry', registry(7, Buffer.from(json)), words(fromRegistry)],
+  ['gzip', gzipSync(json), /it is compressed \(gzip\): send the JSON itself/],
+  ['zstd', zstdCompressSync(json), /it is compressed \(zstd\): send the JSON itself/],
+  ['UTF-16 with a mark', Buffer.from(`\ufeff${json}`, 'utf16le'), words(utf16)],
+  ['UTF-16', Buffer.from(json, 'utf16le'), words(utf16)],
+  ['UTF-16, the other way round', Buffer.from(json, 'utf16le').swap16(), words(utf16)],
+  [
+    'what StringConverter writes',
+    'Struct{before=,after=Struct{id=1}}',
+    /what StringConverter writes: set value.converter=/,
+  ],
+  [
+    'a batch',
+    [{ specversion: '1.0', id: '1' }],
+    /a batch of CloudEvents: its content type is application\/cloudevents-batch\+json$/,
+  ],
+  [
+    'JSON inside a text',
+    JSON.stringify(json),
+    /^the body is JSON inside a text: send the JSON itself/,
+  ],
+];
+
+test.for(unread)('a body that is %s is called that, with what to change', ([, body, detail]) => {
+  expect(readChange(kafkaEvent(body))).toEqual({
+    kind: 'unreadable',
+    reason: 'not-a-change',
+    detail: expect.stringMatching(detail),
+  });
+});
+
+test('an array of CloudEvents under the content type of one is told the other', () => {
+  const events = [{ specversion: '1.0', id: '1', source: '/s', type: 't' }];
+  expect(
+    readCloudEvents({ 'content-type': 'application/cloudevents+json' }, bytes(events)),
+  ).toEqual({
+    kind: 'none',
+    why: 'the event is an array, not a JSON object: the content type of a batch is application/cloudevents-batch+json',
+  });
+});
+
+test.for(['application/cloudevents+json', 'application/cloudevents-batch+json'])(
+  'a body of %s that is compressed is called that',
+  (contentType) => {
+    expect(readCloudEvents({ 'content-type': contentType }, gzipSync('{}'))).toEqual({
+      kind: 'none',
+      why: expect.stringMatching(/it is compressed \(gzip\)/),
+    });
+  },
+);
+
+test('a byte order mark before the JSON is no part of it', () => {
+  expect(readChange(kafkaEvent(`\ufeff${json}`))).toMatchObject({ op: 'c' });
+});
+
+function words(text: string): RegExp {
+  return new RegExp(text.replaceAll(/[().]/g, String.raw`\$&`));
+}

@@ -1,0 +1,150 @@
+import type { Mutant } from './mutants.ts';
+
+const ATTRIBUTES = 'src/intake/attributes.ts';
+const BATCH = 'src/intake/batch.ts';
+const DEBEZIUM = 'src/intake/debezium.ts';
+const PARKING = 'src/state/parking-queue.ts';
+
+/** Guards of what is read of a message before state sees it. */
+export const INTAKE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'base64 is decoded leniently',
+    file: 'src/intake/base64.ts',
+    find: "return bytes.toString('base64') === text ? bytes : null;",
+    replace: 'return bytes;',
+    tests: ['test/intake/structured.test.ts'],
+  },
+  {
+    name: 'changes of any database are read',
+    file: 'src/intake/connectors.ts',
+    find: "if (typeof connector === 'string' && READ.has(connector)) return;",
+    replace: 'return;',
+    tests: ['test/intake/sources.test.ts'],
+  },
+  {
+    name: 'a read without a position may be of any database',
+    file: DEBEZIUM,
+    find: 'if (hasNone && statement.connector == null) {',
+    replace: 'if (false) {',
+    tests: ['test/intake/sources.test.ts'],
+  },
+  {
+    name: 'what a KafkaSource sent is refused for good',
+    file: ATTRIBUTES,
+    find: 'return offset !== undefined || (',
+    replace: 'return (',
+    tests: ['test/intake/limits.test.ts'],
+  },
+  {
+    name: 'what says that it brings a change is refused for good',
+    file: ATTRIBUTES,
+    find: 'return offset !== undefined || (',
+    replace: 'return offset !== undefined && (',
+    tests: ['test/intake/structured.test.ts'],
+  },
+  {
+    name: 'every month has 31 days',
+    file: ATTRIBUTES,
+    find: 'return Number(day) <= 28 || ',
+    replace: 'return true || ',
+    tests: ['test/intake/cloudevent.test.ts'],
+  },
+  {
+    name: 'a type that is sent twice is another type',
+    file: 'src/intake/cloudevent.ts',
+    find: 'problemWith(attributes) ?? repeated(',
+    replace: 'problemWith(attributes) ?? (() => null)(',
+    tests: ['test/intake/cloudevent.test.ts'],
+  },
+  {
+    name: 'a batch has any number of elements',
+    file: BATCH,
+    find: 'const isTooLong = texts.length > MAX_ELEMENTS;',
+    replace: 'const isTooLong = false;',
+    tests: ['test/intake/batch.test.ts'],
+  },
+  {
+    name: 'a batch has any number of bad elements',
+    file: BATCH,
+    find: '  if (bad > MAX_BAD_ELEMENTS) {',
+    replace: '  if (false) {',
+    tests: ['test/intake/batch.test.ts'],
+  },
+  {
+    name: 'a batch is read in one turn of the event loop',
+    file: BATCH,
+    find: '    await turn();\n',
+    replace: '    void turn;\n',
+    tests: ['test/intake/batch.test.ts'],
+  },
+  {
+    name: 'a large body is parsed, whatever it holds',
+    file: 'src/intake/json.ts',
+    find: 'if (text.length > LARGE) requireModest(text);',
+    replace: 'void [LARGE, requireModest];',
+    tests: ['test/intake/structured.test.ts'],
+  },
+  {
+    name: 'a quote in a string ends it',
+    file: 'src/intake/json.ts',
+    find: 'if (slashes % 2 === 0) return end;',
+    replace: 'return end;',
+    tests: ['test/intake/row.test.ts'],
+  },
+  {
+    name: 'a compressed body may stand for any number of bytes',
+    file: 'src/intake/encoding.ts',
+    find: '{ maxOutputLength: limit }',
+    replace: '{ maxOutputLength: 2 ** 30 }',
+    tests: ['test/intake/encoding.test.ts'],
+  },
+  {
+    name: 'the names of columns decide before __op',
+    file: 'src/intake/statement.ts',
+    find: "if ('__op' in body || '__lsn' in body || '__table' in body) return",
+    replace: "if (!('op' in body) && '__op' in body) return",
+    tests: ['test/intake/flattened.test.ts'],
+  },
+  {
+    name: 'a row may be taken for the end of a transaction',
+    file: DEBEZIUM,
+    find: 'isRow(body) ? null : recordKind(body)',
+    replace: 'recordKind(body)',
+    tests: ['test/intake/flattened.test.ts'],
+  },
+  {
+    name: 'parked events share no statement',
+    file: PARKING,
+    find: '(n === MAX_EVENTS || bytes > MAX_BYTES)',
+    replace: '(n > 0 || n === MAX_EVENTS || bytes > MAX_BYTES)',
+    tests: ['test/intake/batch.test.ts'],
+  },
+  {
+    name: 'a statement parks one event twice',
+    file: PARKING,
+    find: "const digest = parking.digest.toString('latin1');",
+    replace: 'const digest = String(distinct.size);',
+    tests: ['test/intake/batch.test.ts'],
+  },
+  {
+    name: 'an event that can’t be parked holds up those beside it',
+    file: PARKING,
+    find: 'if (items.length > 1 && isBadValue(error))',
+    replace: 'if (items.length > 9 && isBadValue(error))',
+    tests: ['test/intake/batch.test.ts'],
+  },
+  {
+    name: 'a change is explained by what it says, not by what is known of its row',
+    file: 'src/state/explain-change.ts',
+    find: "if (rows.length > 0 || change.op === 'd')",
+    replace: "if (change.op === 'd')",
+    tests: ['test/intake/explained.test.ts'],
+  },
+  {
+    name: 'the doctor takes tombstones for deletes',
+    file: 'src/doctor/cluster-connectors.ts',
+    find: "if (!deletes.startsWith('rewrite')) {",
+    replace: "if (deletes === 'drop') {",
+    tests: ['test/doctor/cluster.test.ts'],
+  },
+];
