@@ -8,6 +8,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DEFINITION_MUTANTS } from './definition.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { PROCESS_MUTANTS } from './process.ts';
@@ -41,6 +42,7 @@ type Run =
 function main(words: readonly string[]): void {
   const mutants = [
     ...MUTANTS,
+    ...DEFINITION_MUTANTS,
     ...NEIGHBOUR_MUTANTS,
     ...PROCESS_MUTANTS,
     ...TRAVELERS_MUTANTS,
