@@ -4,7 +4,7 @@
  */
 import type { PartSpecification, Specification } from '../state/definition.ts';
 import { fine, problem, unchecked, type Finding } from './finding.ts';
-import type { SourceColumn, SourceTable } from './source-tables.ts';
+import type { SourceColumn, SourceTable } from './catalog.ts';
 
 const NUMBERS = new Set(['int2', 'int4', 'int8', 'oid', 'float4', 'float8']);
 /** What arrives as an object, which can't be part of a key. */
@@ -97,7 +97,7 @@ function neverEqual(column: SourceColumn, wanted: unknown): string | null {
 /** Do the keys of a function's parts arrive in one form? Where not, no two of their rows ever meet. */
 export function keyForms(
   { name, parts }: Specification,
-  tables: ReadonlyMap<string, SourceTable | null>,
+  tables: ReadonlyMap<string, SourceTable>,
 ): Finding[] {
   const findings: Finding[] = [];
   const columnOf = (part: PartSpecification, place: number) =>

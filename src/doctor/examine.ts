@@ -53,7 +53,8 @@ const DATABASE = [
   clock,
   ...WORK,
 ];
-const SOURCE = [walLevel, publication, slot, position, tables, keys, identity, sourceClock];
+/** What tables lack first: to publish one without a replica identity stops its application. */
+const SOURCE = [walLevel, tables, keys, identity, publication, slot, position, sourceClock];
 
 /** Looks at everything that can be reached from here, and changes nothing. Throws for nothing it finds. */
 export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {

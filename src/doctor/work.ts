@@ -52,7 +52,7 @@ function cure({ reason, detail }: Parked): string {
     case 'position-restarted':
       return `${/muster epoch bump \S+/.exec(detail)?.[0] ?? 'muster epoch bump <source>'} && `;
     case 'unavailable-column':
-      return `psql "$SOURCE_URL" -c '${/alter table .*$/.exec(detail)?.[0] ?? 'alter table <table> replica identity full'}' && `;
+      return 'muster doctor --source <url>   # names the statements under "replica identity"; then let the rows be sent again, and: ';
     default:
       return 'muster parked   # to see them; once their cause is mended: ';
   }

@@ -163,7 +163,7 @@ export class Filing {
         return this.#park(
           change.origin,
           'unavailable-column',
-          `column '${error.message}' of ${change.table} was not sent and nothing is known of the row: alter table ${change.table} replica identity full`,
+          `column '${error.message}' of ${change.table} was not sent, and nothing is known of the row: its table needs REPLICA IDENTITY FULL, for which 'muster doctor --source <url>' lists the statements`,
         );
       }
       if (error instanceof BadKey) return this.#park(change.origin, 'bad-key', error.message);

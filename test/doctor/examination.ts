@@ -58,9 +58,14 @@ export function lines(findings: readonly Finding[]): string[] {
 
 /** Carries out what a check says mends its problems, as a person would paste it into psql. */
 export async function mend<C>(check: Check<C>, context: C, db: TestDatabase): Promise<void> {
-  for (const finding of await check.run(context)) {
-    if (finding.state !== 'problem') continue;
-    const statements = finding.mend!.replace(/ {3}--.*$/, '').split(/; */);
-    for (const statement of statements.filter(Boolean)) await db.query(statement);
-  }
+  for (const statement of await remedies(check, context)) await db.query(statement);
+}
+
+/** The statements that a check says mend its problems. */
+export async function remedies<C>(check: Check<C>, context: C): Promise<string[]> {
+  const findings = await check.run(context);
+  return findings
+    .filter(({ state }) => state === 'problem')
+    .flatMap((finding) => finding.mend!.replace(/ {3}--.*$/, '').split(/; */))
+    .filter((statement) => statement !== '');
 }

@@ -198,4 +198,6 @@ test('every partition needs its identity', async ({ db }) => {
   expect(await says(identity, context)).toEqual(['✓ public.item: id']);
   await db.query('alter table item_1 replica identity nothing');
   expect((await says(identity, context))[0]).toMatch(/^✗ public\.item has no replica identity/);
+  await mend(identity, context, db);
+  expect(await says(identity, context)).toEqual(['✓ public.item: id']);
 });
