@@ -6,6 +6,12 @@ export interface SourceColumn {
   readonly name: string;
   readonly type: string;
   readonly base: string;
+  /** The same with its length, precision or scale, as Postgres reads it. */
+  readonly baseType: string;
+  /** `atttypmod`, or that of the domain; -1 is none. */
+  readonly typmod: number;
+  /** Are values equal there that differ in case or accents? */
+  readonly isCaseless: boolean;
   /** `b`ase, `e`num, `r`ange, `m`ultirange, `c`omposite */
   readonly kind: string;
   readonly isArray: boolean;
@@ -77,10 +83,11 @@ export async function readTables(
 }
 
 const SOURCE_TABLE = `
-with recursive base (oid, type) as (
-  select oid, oid from pg_type where typtype <> 'd'
+with recursive base (oid, type, typmod) as (
+  select oid, oid, -1 from pg_type where typtype <> 'd'
   union all
-  select d.oid, base.type from pg_type d join base on d.typbasetype = base.oid where d.typtype = 'd'
+  select d.oid, base.type, case when d.typtypmod >= 0 then d.typtypmod else base.typmod end
+  from pg_type d join base on d.typbasetype = base.oid where d.typtype = 'd'
 ), relation as (
   select c.* from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname = $1 and c.relname = $2
@@ -116,12 +123,16 @@ select c.relkind as kind, c.relpersistence = 'u' as "isUnlogged",
   coalesce((select json_agg(columns) from keys where identifies), '[]') as unique,
   (select json_agg(json_build_object(
      'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', t.typname, 'kind', t.typtype,
+     'baseType', format_type(t.oid, m.typmod), 'typmod', m.typmod,
+     'isCaseless', t.typname = 'citext' or exists (select from pg_collation l where l.oid = a.attcollation
+                                                    and not l.collisdeterministic),
      'isArray', t.typcategory = 'A', 'isBuiltIn', t.typnamespace = 'pg_catalog'::regnamespace,
      'isLong', a.attlen = -1 and a.attstorage <> 'p',
      'generated', case a.attgenerated when 's' then 'stored' when 'v' then 'virtual' end,
      'labels', (select json_agg(e.enumlabel order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid)
    ) order by a.attnum)
    from pg_attribute a join base on base.oid = a.atttypid join pg_type t on t.oid = base.type
+   cross join lateral (select case when a.atttypmod >= 0 then a.atttypmod else base.typmod end as typmod) m
    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,
   coalesce((select json_agg(json_build_object('name', p.pubname, 'columns', p.columns, 'hasList', p.has_list)
                             order by p.pubname) from published p), '[]') as publications

@@ -3,6 +3,7 @@ import type { Definition } from '../function.ts';
 import { isOfSets, loadFunctions } from '../functions.ts';
 import { specify, type Specification } from '../state/definition.ts';
 import type { Inspector } from '../state/inspector.ts';
+import type { Decimals } from './column-forms.ts';
 import { clock, connections, connectionsPerPod, migrations, version } from './database.ts';
 import { definitions, orphans } from './definitions.ts';
 import { commits, standbys } from './durability.ts';
@@ -36,6 +37,7 @@ export interface Whereabouts {
   readonly publication: string;
   readonly slot: string;
   readonly topicPrefix: string | null;
+  readonly decimals: Decimals | null;
   readonly group: string | null;
   readonly deadLetters: string | null;
   readonly pods: number | null;
@@ -84,6 +86,7 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
       publication: where.publication,
       slot: where.slot,
       name: prefix,
+      decimals: where.decimals ?? cluster?.decimals ?? 'precise',
       state: database.inspector,
     }));
     await source.inspector?.close();

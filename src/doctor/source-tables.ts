@@ -22,14 +22,16 @@ export interface NamedPart {
 export const tables: Check<SourceContext> = {
   id: 'source.tables',
   title: 'tables',
-  async run({ inspector, specifications }) {
+  async run(context) {
+    const { inspector, specifications } = context;
     const findings: Finding[] = [];
     for (const name of tablesOf(specifications)) {
       const table = await readTable(inspector, name);
       const parts = specifications.flatMap((each) =>
         each.parts.filter((part) => part.table === name).map((part) => ({ fn: each.name, part })),
       );
-      const found = table === null ? [missing(name)] : judgeTable(name, table, parts);
+      const found =
+        table === null ? [missing(name)] : await judgeTable(context, name, table, parts);
       findings.push(...(found.length > 0 ? found : [fine(`${name} has what its functions name`)]));
     }
     return findings;
@@ -39,9 +41,9 @@ export const tables: Check<SourceContext> = {
 export const keys: Check<SourceContext> = {
   id: 'source.keys',
   title: 'keys',
-  async run({ inspector, specifications }) {
+  async run({ inspector, specifications, decimals }) {
     const found = await readTables(inspector, tablesOf(specifications));
-    return specifications.map((each) => keyForms(each, found)).flat();
+    return specifications.flatMap((each) => keyForms(each, found, decimals));
   },
 };
 
@@ -72,7 +74,12 @@ function missing(name: string): Finding {
   );
 }
 
-function judgeTable(name: string, table: SourceTable, parts: readonly NamedPart[]): Finding[] {
+async function judgeTable(
+  context: SourceContext,
+  name: string,
+  table: SourceTable,
+  parts: readonly NamedPart[],
+): Promise<Finding[]> {
   const findings: Finding[] = [];
   if (!['r', 'p'].includes(table.kind)) {
     findings.push(
@@ -102,7 +109,7 @@ function judgeTable(name: string, table: SourceTable, parts: readonly NamedPart[
     findings.push(
       ...checkGenerated(name, table, fn, part),
       ...checkId(name, table, fn, part),
-      ...checkTypes(name, table, fn, part),
+      ...(await checkTypes(context, name, table, fn, part)),
     );
   }
   return dedupe(findings);

@@ -41,6 +41,7 @@ export async function sourceOf(
     publication: 'muster',
     slot: 'muster',
     name: 'postgres',
+    decimals: 'precise',
     state: null,
     ...names,
   };
@@ -61,11 +62,12 @@ export async function mend<C>(check: Check<C>, context: C, db: TestDatabase): Pr
   for (const statement of await remedies(check, context)) await db.query(statement);
 }
 
-/** The statements that a check says mend its problems. */
+/** The statements that a check says mend its problems; lines that are none are for the connector. */
 export async function remedies<C>(check: Check<C>, context: C): Promise<string[]> {
   const findings = await check.run(context);
   return findings
     .filter(({ state }) => state === 'problem')
-    .flatMap((finding) => finding.mend!.replace(/ {3}--.*$/, '').split(/; */))
-    .filter((statement) => statement !== '');
+    .flatMap((finding) => finding.mend!.split('\n'))
+    .flatMap((line) => line.replace(/ {3}--.*$/, '').split(/; */))
+    .filter((statement) => /^(alter|create|drop|insert|select) /.test(statement));
 }

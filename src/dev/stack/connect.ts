@@ -88,6 +88,12 @@ export class Connect {
     await this.#ready([connector.name]);
   }
 
+  /** Gives a connector other settings, for as long as the worker lives. */
+  async configure({ name, config }: Connector): Promise<void> {
+    while (!(await this.#listens())) await this.#pause();
+    await this.#call('PUT', `/connectors/${name}/config`, config);
+  }
+
   /** Takes a connector away, with its offsets: under the same name it begins anew. */
   async remove(name: string): Promise<void> {
     await this.#call('PUT', `/connectors/${name}/stop`);
