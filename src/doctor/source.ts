@@ -43,8 +43,9 @@ export const walLevel: Check<SourceContext> = {
 
 /** With `initial`, Debezium takes no second snapshot, and fails once its slot is another. */
 const WHEN_NEEDED = 'snapshot.mode=when_needed for the connector, if it has another';
+/** A read within a minute of a row's last change is taken for the older of the two. */
 const AGAIN =
-  '   # it makes a new slot and reads every row again; a row that was deleted meanwhile stays in its set';
+  'once a minute has passed since its last event: the connector makes a new slot and reads every row again; a row that was deleted meanwhile stays in its set';
 
 interface Slot {
   readonly plugin: string;
@@ -73,7 +74,7 @@ export const slot: Check<SourceContext> = {
       return [
         problem(
           `there is no slot ${name}, though ${source} has streamed: what was written since it went is not in any event`,
-          `${WHEN_NEEDED}\nkubectl annotate kafkaconnector <name> strimzi.io/restart=true; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"${AGAIN}`,
+          `${WHEN_NEEDED}\nkubectl annotate kafkaconnector <name> strimzi.io/restart=true; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"   # ${AGAIN}`,
         ),
       ];
     }
@@ -108,7 +109,7 @@ function judgeSlot(name: string, found: Slot): Finding {
   if (status === 'lost') {
     return problem(
       `${name} is lost: the log it needs is gone, and with it changes`,
-      `${WHEN_NEEDED}\nselect pg_drop_replication_slot('${name}');   -- the connector makes a new one and reads every row again; a row that was deleted meanwhile stays in its set`,
+      `${WHEN_NEEDED}\nselect pg_drop_replication_slot('${name}');   -- ${AGAIN}`,
     );
   }
   if (status === 'unreserved') {

@@ -90,7 +90,7 @@ export class Connect {
 
   /** Gives a connector other settings, for as long as the worker lives. */
   async configure({ name, config }: Connector): Promise<void> {
-    while (!(await this.#listens())) await this.#pause();
+    while (!(await this.#listens())) await sleep(50); // it may be about to start again
     await this.#call('PUT', `/connectors/${name}/config`, config);
   }
 
