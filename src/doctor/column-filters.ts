@@ -44,7 +44,8 @@ export async function neverEqual(
   }
   if (json === 'number') return ofNumber(inspector, column, wanted, name);
   if (typeof wanted !== 'string') {
-    return { why: `${type} arrives as text`, instead: String(wanted) };
+    const isPlain = base === 'text' || base === 'varchar';
+    return { why: `${type} arrives as text`, ...(isPlain && { instead: String(wanted) }) };
   }
   return ofText(inspector, column, wanted, name, isDecoded);
 }

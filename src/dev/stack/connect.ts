@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
 import type { Connector } from './connector.ts';
@@ -48,11 +48,7 @@ export class Connect {
     const url = `http://127.0.0.1:${await freePort()}`;
     const worker = join(folder, 'worker.properties');
     writeFileSync(worker, toProperties(workerSettings(options, url)));
-    const files = connectors.map((connector) => {
-      const file = join(folder, `${connector.name}.json`);
-      writeFileSync(file, JSON.stringify(connector, null, 2), { mode: 0o600 });
-      return file;
-    });
+    const files = connectors.map((connector) => writeConnector(folder, connector));
     const start = () =>
       Jvm.start({
         title: 'Kafka Connect',
@@ -88,10 +84,9 @@ export class Connect {
     await this.#ready([connector.name]);
   }
 
-  /** Gives a connector other settings, for as long as the worker lives. */
-  async configure({ name, config }: Connector): Promise<void> {
-    while (!(await this.#listens())) await sleep(50); // it may be about to start again
-    await this.#call('PUT', `/connectors/${name}/config`, config);
+  /** Gives one of the connectors it began with other settings, from the next `restart` on. */
+  configure(connector: Connector): void {
+    writeConnector(dirname(this.#offsetsFile), connector);
   }
 
   /** Takes a connector away, with its offsets: under the same name it begins anew. */
@@ -155,6 +150,13 @@ export class Connect {
       throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     await response.arrayBuffer();
   }
+}
+
+/** What a worker reads as it starts; gives the file's name. */
+function writeConnector(folder: string, connector: Connector): string {
+  const file = join(folder, `${connector.name}.json`);
+  writeFileSync(file, JSON.stringify(connector, null, 2), { mode: 0o600 });
+  return file;
 }
 
 interface Status {
