@@ -69,5 +69,5 @@ export async function remedies<C>(check: Check<C>, context: C): Promise<string[]
     .filter(({ state }) => state === 'problem')
     .flatMap((finding) => finding.mend!.split('\n'))
     .flatMap((line) => line.replace(/ {3}--.*$/, '').split(/; */))
-    .filter((statement) => /^(alter|create|drop|insert|select) /.test(statement));
+    .filter((statement) => /^(alter|create|drop|grant|insert|select) /.test(statement));
 }
