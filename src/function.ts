@@ -148,10 +148,7 @@ export interface FunctionDefinition<P extends string = string, K extends string 
   /** Even the done marker is forgotten after this time; never unless given. */
   readonly forgetAfter?: Duration;
   /** Does the work. What it returns is published; what it throws is tried again, a {@link TerminalError} is not. */
-  handle(
-    set: CompleteSet<P, K>,
-    context: HandlerContext,
-  ): Promise<readonly OutgoingEvent[] | void> | readonly OutgoingEvent[] | void;
+  handle(set: CompleteSet<P, K>, context: HandlerContext): Result;
 }
 
 type KeyColumn<Q extends Record<string, Part>> = {
@@ -162,12 +159,36 @@ type KeyColumn<Q extends Record<string, Part>> = {
       : never;
 }[keyof Q];
 
+/** What a handler may return. */
+type Result = Promise<readonly OutgoingEvent[] | void> | readonly OutgoingEvent[] | void;
+
+/**
+ * Makes each property of `T` that `Known` lacks an error. TypeScript looks for excess properties only in
+ * literals, and not within what it infers or what a function returns; there a typo would be ignored.
+ */
+type Only<T, Known> = { readonly [X in Exclude<keyof T, keyof Known>]: never };
+
+/** Events within what a handler returns. */
+type EventOf<R> = Awaited<R> extends infer A ? (A extends readonly (infer E)[] ? E : never) : never;
+/** Properties that they have and an event does not. */
+type Misspelt<E> = E extends E ? Exclude<keyof E, keyof OutgoingEvent> & string : never;
+/** What a handler returns, or something it can't be: the property's name is the compiler's message. */
+type OnlyEvents<R> = [Misspelt<EventOf<R>>] extends [never]
+  ? R
+  : { readonly [X in Misspelt<EventOf<R>> as `an event has no property '${X}'`]: never };
+
 /** Declares a function; part names and key columns become types, so a typo does not compile. */
-export function defineFunction<const Q extends Record<string, Part>>(
-  definition: { readonly parts: Q } & Omit<
-    FunctionDefinition<keyof Q & string, KeyColumn<Q>>,
-    'parts'
-  >,
+export function defineFunction<const Q extends Record<string, Part>, const D, R extends Result>(
+  definition: {
+    readonly parts: Q & { readonly [N in keyof Q]: Q[N] & Only<Q[N], Part> };
+    handle(
+      set: CompleteSet<keyof Q & string, KeyColumn<Q>>,
+      context: HandlerContext,
+    ): R & OnlyEvents<R>;
+  } & Omit<FunctionDefinition<keyof Q & string, KeyColumn<Q>>, 'parts' | 'handle'> &
+    D &
+    Only<D, FunctionDefinition> &
+    (D extends { readonly retry: infer P } ? { readonly retry: Only<P, RetryPolicy> } : unknown),
 ): FunctionDefinition<keyof Q & string, KeyColumn<Q>> {
   return definition;
 }
@@ -259,7 +280,9 @@ export interface ProjectionDefinition<R = unknown> {
 export type Definition = FunctionDefinition | ProjectionDefinition;
 
 /** Declares a projection: the lower-level form, for streams that fold into tables of their own. */
-export function defineProjection<R>(definition: ProjectionDefinition<R>): ProjectionDefinition<R> {
+export function defineProjection<R, const D = unknown>(
+  definition: ProjectionDefinition<R> & D & Only<D, ProjectionDefinition>,
+): ProjectionDefinition<R> {
   return definition;
 }
 

@@ -1,11 +1,22 @@
-import { functionFiles } from './function-files.ts';
+import { checkProjection } from './definition-fields.ts';
+import { DefinitionError, didYouMean } from './fields.ts';
+import { functionFiles, knownFunctions } from './function-files.ts';
 import { importFunction } from './function-module.ts';
 import type { Definition, FunctionDefinition, ProjectionDefinition } from './function.ts';
+import { checkSets } from './state/definition.ts';
 
-/** Loads functions by name; throws if a file does not define the function of its name. */
+/** Loads functions by name; throws one error that lists what is wrong with any of them. */
 export async function loadFunctions(names: readonly string[]): Promise<Definition[]> {
   const files = functionFiles();
-  return Promise.all(names.map((name) => load(name, files.get(name))));
+  const loaded = await Promise.allSettled(names.map((name) => load(name, files.get(name))));
+  const errors = loaded
+    .filter((each) => each.status === 'rejected')
+    .map(({ reason }) => reason as Error);
+  if (errors.length > 1 && errors.every((each) => each instanceof DefinitionError)) {
+    throw new Error(errors.map(({ message }) => message).join('\n'));
+  }
+  if (errors.length > 0) throw errors[0]!;
+  return loaded.map((each) => (each as PromiseFulfilledResult<Definition>).value);
 }
 
 export function isProjection(definition: Definition): definition is ProjectionDefinition {
@@ -18,22 +29,36 @@ export function isOfSets(definition: Definition): definition is FunctionDefiniti
 }
 
 async function load(name: string, file: string | undefined): Promise<Definition> {
-  if (file === undefined) throw new Error(`functions/ has no ${name}.ts and no ${name}/index.ts`);
-  const { default: definition } = (await importFunction(file)) as {
-    default?: Partial<FunctionDefinition & ProjectionDefinition>;
-  };
-  const isComplete =
-    (typeof definition?.handle === 'function' && definition.parts !== undefined) ||
-    (typeof definition?.apply === 'function' && typeof definition.read === 'function');
-  if (!isComplete) {
-    throw new Error(
-      `functions/${file} has no default export made by defineFunction or defineProjection`,
-    );
+  if (file === undefined) {
+    throw new DefinitionError('functions/', [
+      `there is no ${name}.ts and no ${name}/index.ts${didYouMean(name, knownFunctions())}`,
+    ]);
   }
-  if (definition.name !== name) {
-    throw new Error(
-      `functions/${file} defines '${definition.name}': file and function must have one name`,
-    );
+  const { default: definition } = await importFunction(file);
+  return checkDefinition(name, file, definition);
+}
+
+/** What a file exports, if it defines the function of its name; throws one error that lists every problem. */
+export function checkDefinition(name: string, file: string, definition: unknown): Definition {
+  const problems = problemsOf(definition);
+  const { name: own } = (definition ?? {}) as { name?: unknown };
+  if (typeof own === 'string' && own !== name) {
+    problems.push(`name is '${own}', and the file's is '${name}': they must be the same`);
   }
+  if (problems.length > 0) throw new DefinitionError(`functions/${file}`, problems);
   return definition as Definition;
+}
+
+function problemsOf(definition: unknown): string[] {
+  if (typeof definition !== 'object' || definition === null) {
+    return ['there is no default export made by defineFunction or defineProjection'];
+  }
+  const problems: string[] = [];
+  const report = (problem: string) => void problems.push(problem);
+  if (!('parts' in definition) && ['apply', 'read', 'topic'].some((each) => each in definition)) {
+    checkProjection(definition, report);
+  } else {
+    checkSets(definition as FunctionDefinition, report);
+  }
+  return problems;
 }

@@ -37,6 +37,7 @@ export interface Counted {
 // As objects, so that the compiler names a value that is missing here.
 const PARKED: Readonly<Record<ParkReason, null>> = {
   'not-a-change': null,
+  'unsupported-source': null,
   'incomplete-change': null,
   'unavailable-column': null,
   'bad-key': null,

@@ -43,6 +43,7 @@ function whereabouts(options: DoctorOptions): Omit<Whereabouts, 'databaseUrl'> {
     publication: options.publication,
     slot: options.slot,
     topicPrefix: topicPrefix ?? null,
+    decimals: options.decimals ?? null,
     group: group ?? null,
     deadLetters: deadLetters ?? null,
     pods: pods === undefined ? null : wholeNumber('--pods', pods),

@@ -4,7 +4,7 @@ import { specify } from '../state/definition.ts';
 import { migrate } from '../state/migrate.ts';
 import { register } from '../state/register.ts';
 import { grantRoles } from '../state/roles.ts';
-import { checkProjection, registerProjection } from '../state/register-projection.ts';
+import { registerProjection } from '../state/register-projection.ts';
 import { withDatabase } from './database.ts';
 
 export async function run(): Promise<void> {
@@ -12,7 +12,6 @@ export async function run(): Promise<void> {
   const definitions = await loadFunctions(config.FUNCTIONS);
   const specifications = definitions.filter(isOfSets).map(specify);
   const projections = definitions.filter(isProjection);
-  projections.forEach(checkProjection);
   const applied = await migrate(config.DATABASE_URL, config.FUNCTIONS);
   process.stdout.write(
     applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`,

@@ -181,6 +181,12 @@ program
   .option('--slot <name>', "the connector's slot.name", 'muster')
   .addOption(brokersOption())
   .option('--topic-prefix <name>', "the connector's topic.prefix; as the cluster says, or postgres")
+  .addOption(
+    new Option(
+      '--decimals <mode>',
+      "the connector's decimal.handling.mode; as the cluster says, or precise",
+    ).choices(['precise', 'string', 'double']),
+  )
   .option('--group <name>', 'consumer group; as the cluster says, or muster-<function>')
   .option(
     '--dead-letters <topic,...>',
@@ -254,6 +260,7 @@ export interface DoctorOptions {
   readonly slot: string;
   readonly brokers?: string;
   readonly topicPrefix?: string;
+  readonly decimals?: 'precise' | 'string' | 'double';
   readonly group?: string;
   readonly deadLetters?: string;
   /** undefined = neither `--cluster` nor `--no-cluster` */

@@ -1,5 +1,19 @@
 import { existsSync } from 'node:fs';
+import {
+  checkFields,
+  DefinitionError,
+  type Fields,
+  functionField,
+  required,
+  textField,
+} from '../fields.ts';
 import type { ConsoleDefinition } from './plugin.ts';
+
+const CONSOLE = {
+  title: required(textField),
+  description: required(textField),
+  routes: required(functionField),
+} satisfies Fields<ConsoleDefinition>;
 
 /** What one function brings to the console. */
 export interface FunctionConsole extends ConsoleDefinition {
@@ -20,10 +34,19 @@ async function load(name: string): Promise<FunctionConsole[]> {
     ? new URL('plugin.ts', folder)
     : new URL(`../../consoles/${name}.js`, import.meta.url);
   if (!existsSync(file)) return [];
-  const { default: definition } = (await import(file.href)) as { default?: ConsoleDefinition };
-  if (typeof definition?.routes !== 'function') {
-    throw new Error(`functions/${name}/console/plugin has no default export made by defineConsole`);
-  }
+  const { default: definition } = (await import(file.href)) as { default?: unknown };
+  checkConsole(`functions/${name}/console/plugin.ts`, definition);
   const page = new URL('page/', folder);
   return [{ ...definition, name, page: existsSync(new URL('index.html', page)) ? page : null }];
+}
+
+/** Throws one error that lists every problem. */
+export function checkConsole(
+  file: string,
+  definition: unknown,
+): asserts definition is ConsoleDefinition {
+  const problems: string[] = [];
+  if (definition === undefined) problems.push('there is no default export made by defineConsole');
+  else checkFields<ConsoleDefinition>('', definition, CONSOLE, (problem) => problems.push(problem));
+  if (problems.length > 0) throw new DefinitionError(file, problems);
 }

@@ -26,7 +26,10 @@ export interface ConsoleDefinition {
 }
 
 /** Declares what a function brings to the console. */
-export function defineConsole(definition: ConsoleDefinition): ConsoleDefinition {
+export function defineConsole<const D>(
+  definition: ConsoleDefinition &
+    D & { readonly [X in Exclude<keyof D, keyof ConsoleDefinition>]: never },
+): ConsoleDefinition {
   return definition;
 }
 

@@ -1,4 +1,5 @@
 import { deployed, type ClusterContext } from './cluster.ts';
+import type { Decimals } from './column-forms.ts';
 import { type Check, fine, problem, unchecked, type Finding } from './finding.ts';
 import { conditionOf, type KafkaConnector, listed, reasonOf } from './objects.ts';
 import { tablesOf } from './publication.ts';
@@ -29,6 +30,12 @@ const SETTINGS: readonly [
     'truncates are not sent: emptied tables stay full of sets',
   ],
   [
+    'snapshot.mode',
+    (value) => value === 'when_needed' || value === 'always',
+    'when_needed',
+    'once its slot is lost or dropped it takes no snapshot, and fails for good',
+  ],
+  [
     'publication.autocreate.mode',
     (value) => value === 'filtered' || value === 'disabled',
     'filtered',
@@ -57,10 +64,8 @@ export const connectors: Check<ClusterContext> = {
   title: 'connectors',
   run(context) {
     const { objects, specifications } = context;
-    const tables = tablesOf(specifications);
-    const all = listed(objects.connectors);
-    const mine = all.filter((each) => each.spec.class === DEBEZIUM && reads(each, tables));
-    const others = foreign(context, all);
+    const mine = readers(context);
+    const others = foreign(context, listed(objects.connectors));
     if (mine.length + others.length === 0) {
       return [unchecked('no KafkaConnector reads a table of these functions')];
     }
@@ -97,6 +102,22 @@ function foreign(context: ClusterContext, all: readonly KafkaConnector[]): Findi
     });
 }
 
+/** Debezium's connectors that read a table of these functions. */
+function readers({ objects, specifications }: ClusterContext): KafkaConnector[] {
+  const tables = tablesOf(specifications);
+  return listed(objects.connectors).filter(
+    (each) => each.spec.class === DEBEZIUM && reads(each, tables),
+  );
+}
+
+/** How these connectors send decimals; null where there is none to be seen. */
+export function decimalsOf(context: ClusterContext): Decimals | null {
+  if ('why' in context.objects.connectors) return null;
+  const [connector] = readers(context);
+  if (connector === undefined) return null;
+  return (setting(connector, 'decimal.handling.mode') as Decimals | undefined) ?? 'precise';
+}
+
 function setting({ spec }: KafkaConnector, name: string): string | undefined {
   const value = spec.config?.[name];
   return value === undefined ? undefined : String(value);
@@ -117,7 +138,7 @@ function judge(connector: KafkaConnector, needsUnknownTypes: boolean): Finding[]
     findings.push(
       problem(
         `kafkaconnector/${name} is paused: the log of its source grows`,
-        `${kubectl} patch kafkaconnector ${name} --type merge -p '{"spec":{"state":"running"}}'`,
+        `${kubectl} patch kafkaconnector ${name} --type merge -p '${JSON.stringify({ spec: { ...(connector.spec.pause === true && { pause: null }), state: 'running' } })}'`,
       ),
     );
   } else {

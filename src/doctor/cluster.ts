@@ -153,16 +153,16 @@ export const services: Check<ClusterContext> = {
 /** A KafkaSource whose sink is a Service posts to its port 80, whatever other ports there are. */
 function judgeServices(context: ClusterContext, each: Deployed): Finding[] {
   const { fn, workload } = each;
+  const containers = workload.spec.template.spec.containers;
+  const listens = Number(envOf(workload, 'PORT') ?? 8080);
   if (each.services.length === 0) {
     return [
       problem(
         `no Service selects the pods of ${fn}`,
-        `${kubectl(context)} expose deployment ${workload.metadata.name} --port 80 --target-port 8080`,
+        `${kubectl(context)} expose deployment ${workload.metadata.name} --port 80 --target-port ${listens}`,
       ),
     ];
   }
-  const containers = workload.spec.template.spec.containers;
-  const listens = Number(envOf(workload, 'PORT') ?? 8080);
   return each.services.map((service) => {
     const { name } = service.metadata;
     const mend = `${kubectl(context)} patch service ${name} -p '{"spec":{"ports":[{"port":80,"targetPort":${listens}}]}}'`;

@@ -8,6 +8,8 @@ import { mostPods, scaling, triggers } from './cluster-scaling.ts';
 import { deadLetterTopics, delivery, sources } from './cluster-sources.ts';
 import type { Wanted } from './database.ts';
 import { fine, type Group, problem, runChecks, toResult, unchecked } from './finding.ts';
+import { decimalsOf } from './cluster-connectors.ts';
+import type { Decimals } from './column-forms.ts';
 import { tablesOf } from './publication.ts';
 
 const CHECKS = [workloads, services, sources, delivery, scaling, triggers, connectors];
@@ -22,6 +24,8 @@ export interface ClusterView {
   readonly wanted: Wanted | null;
   /** The connector's, as it stands in the topics of the sources. */
   readonly topicPrefix: string | null;
+  /** `decimal.handling.mode` of the connector that reads their tables; null where none is seen. */
+  readonly decimals: Decimals | null;
   /** Consumer group of a function's source. */
   readonly groupOf: (fn: string) => string | null;
   readonly deadLetters: readonly string[];
@@ -79,6 +83,7 @@ export function viewOf(server: string, context: ClusterContext): ClusterView {
     context,
     wanted: mostPods(context),
     topicPrefix: read[0]?.prefix ?? null,
+    decimals: decimalsOf(context),
     groupOf: (fn) => read.find((each) => each.fn === fn)?.group ?? null,
     deadLetters: deadLetterTopics(context),
   };

@@ -3,6 +3,7 @@ import type { Definition } from '../function.ts';
 import { isOfSets, loadFunctions } from '../functions.ts';
 import { specify, type Specification } from '../state/definition.ts';
 import type { Inspector } from '../state/inspector.ts';
+import type { Decimals } from './column-forms.ts';
 import { clock, connections, connectionsPerPod, migrations, version } from './database.ts';
 import { definitions, orphans } from './definitions.ts';
 import { rowSources } from './row-sources.ts';
@@ -37,6 +38,7 @@ export interface Whereabouts {
   readonly publication: string;
   readonly slot: string;
   readonly topicPrefix: string | null;
+  readonly decimals: Decimals | null;
   readonly group: string | null;
   readonly deadLetters: string | null;
   readonly pods: number | null;
@@ -54,7 +56,8 @@ const DATABASE = [
   clock,
   ...WORK,
 ];
-const SOURCE = [walLevel, publication, slot, position, tables, keys, identity, sourceClock];
+/** What tables lack first: to publish one without a replica identity stops its application. */
+const SOURCE = [walLevel, tables, keys, identity, publication, slot, position, sourceClock];
 
 /** Looks at everything that can be reached from here, and changes nothing. Throws for nothing it finds. */
 export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {
@@ -84,6 +87,7 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
       publication: where.publication,
       slot: where.slot,
       name: prefix,
+      decimals: where.decimals ?? cluster?.decimals ?? 'precise',
       state: database.inspector,
     }));
     await source.inspector?.close();

@@ -1,4 +1,5 @@
 import type { Specification } from '../state/definition.ts';
+import { canArrive, readTables, type SourceTable } from './catalog.ts';
 import { type Check, fine, problem, type Finding } from './finding.ts';
 import type { SourceContext } from './source.ts';
 import { identifier, plural, tableName } from './words.ts';
@@ -25,6 +26,7 @@ export const publication: Check<SourceContext> = {
   title: 'publication',
   async run({ inspector, publication: name, specifications }) {
     const tables = tablesOf(specifications);
+    const known = await readTables(inspector, tables);
     const [found] = await inspector.query<Publication>(
       `select puballtables as all, pubviaroot as root,
               exists (select from pg_publication_namespace pn join pg_namespace n on n.oid = pn.pnnspid
@@ -34,37 +36,21 @@ export const publication: Check<SourceContext> = {
       [name],
     );
     if (found === undefined) {
-      return [
-        problem(
-          `there is no publication ${name}`,
-          `create publication ${identifier(name)} for table ${tables.map(tableName).join(', ')};`,
-        ),
-      ];
+      return [problem(`there is no publication ${name}`, create(name, tables, known))];
     }
     const published = await inspector.query<Published>(
       `select schemaname || '.' || tablename as table, attnames::text[] as columns, rowfilter as filter
        from pg_publication_tables where pubname = $1 order by 1`,
       [name],
     );
-    const partitioned = await inspector.query<{ table: string }>(
-      `select n.nspname || '.' || c.relname as table from pg_class c
-       join pg_namespace n on n.oid = c.relnamespace
-       where c.relkind = 'p' and n.nspname || '.' || c.relname = any ($1)`,
-      [tables],
-    );
     const problems = [
-      ...ownTables(name, found, published, tables),
+      ...ownTables(name, found, published, tables, known),
       ...completeness(name, found),
-      ...tables.flatMap((table) =>
-        covers(
-          name,
-          found,
-          table,
-          published.find((each) => each.table === table),
-          partitioned.some((each) => each.table === table),
-          columnsOf(specifications, table),
-        ),
-      ),
+      ...tables.flatMap((table) => {
+        const there = published.find((each) => each.table === table);
+        const needed = columnsOf(specifications, table);
+        return covers(name, found, table, there, known.get(table), needed);
+      }),
     ];
     return problems.length > 0 ? problems : [fine(summary(name, tables, published))];
   },
@@ -86,16 +72,16 @@ function ownTables(
   { all, schema }: Publication,
   published: readonly Published[],
   tables: readonly string[],
+  known: ReadonlyMap<string, SourceTable>,
 ): Finding[] {
   const own = published.filter(({ table }) => table.startsWith('muster.'));
   if (own.length === 0) return [];
   const pub = identifier(name);
-  const list = tables.map(tableName).join(', ');
   return [
     problem(
       `${name} holds ${plural(own.length, 'table')} of Muster's own: each event it files makes further changes, without end`,
       all
-        ? `drop publication ${pub}; create publication ${pub} for table ${list};   -- while the connector is stopped`
+        ? `drop publication ${pub}; ${create(name, tables, known)}   -- while the connector is stopped`
         : `alter publication ${pub} drop ${schema ? 'tables in schema muster' : `table ${own.map(({ table }) => tableName(table)).join(', ')}`};`,
     ),
   ];
@@ -116,41 +102,94 @@ function covers(
   { root }: Publication,
   table: string,
   published: Published | undefined,
-  isPartitioned: boolean,
+  known: SourceTable | undefined,
   needed: readonly string[],
 ): Finding[] {
   const pub = identifier(name);
+  const isPartitioned = known?.kind === 'p';
+  const viaRoot = `alter publication ${pub} set (publish_via_partition_root = true);`;
+  const generated = `alter publication ${pub} set (publish_generated_columns = stored);`;
+  const needsGenerated =
+    known?.columns.some((each) => needed.includes(each.name) && canArrive(each, known.server)) ??
+    false;
+  if (published === undefined && !(isPartitioned && !root)) {
+    return [
+      problem(
+        `${name} does not hold ${table}: none of its changes comes`,
+        [
+          `alter publication ${pub} add table ${tableName(table)};`,
+          ...(needsGenerated ? [generated] : []),
+        ].join(' '),
+      ),
+    ];
+  }
   if (isPartitioned && !root) {
     return [
       problem(
         `${table} is partitioned, and ${name} publishes each partition under its own name`,
-        `alter publication ${pub} set (publish_via_partition_root = true);`,
+        needsGenerated ? `${viaRoot} ${generated}` : viaRoot,
       ),
     ];
   }
-  if (published === undefined) {
-    return [
-      problem(
-        `${name} does not hold ${table}: none of its changes comes`,
-        `alter publication ${pub} add table ${tableName(table)};`,
-      ),
-    ];
-  }
+  return judgeColumns(name, table, published!, known, needed);
+}
+
+/** Does a publication send every column that is needed, of every row? */
+function judgeColumns(
+  name: string,
+  table: string,
+  { columns, filter }: Published,
+  known: SourceTable | undefined,
+  needed: readonly string[],
+): Finding[] {
+  const pub = identifier(name);
   const whole = `alter publication ${pub} drop table ${tableName(table)}; alter publication ${pub} add table ${tableName(table)};`;
-  const lacking = needed.filter((column) => !published.columns.includes(column));
+  const isGenerated = (column: string) =>
+    known?.columns.find((each) => each.name === column)?.generated != null;
+  const lacking = needed.filter((column) => !columns.includes(column));
+  // what no publication can send is told where the table is looked at
+  const plain = lacking.filter((column) => !isGenerated(column));
+  const generated = lacking.filter((column) =>
+    known?.columns.some((each) => each.name === column && canArrive(each, known.server)),
+  );
   const problems: Finding[] = [];
-  if (lacking.length > 0) {
-    problems.push(problem(`${name} does not send ${lacking.join(', ')} of ${table}`, whole));
+  if (plain.length > 0 || generated.length > 0) {
+    const hasList = known?.publications.find((each) => each.name === name)?.hasList ?? false;
+    const mend = [
+      ...(plain.length > 0 || hasList ? [whole] : []),
+      ...(generated.length > 0
+        ? [`alter publication ${pub} set (publish_generated_columns = stored);`]
+        : []),
+    ];
+    const list = [...plain, ...generated.map((column) => `${column} (generated)`)].join(', ');
+    problems.push(problem(`${name} does not send ${list} of ${table}`, mend.join(' ')));
   }
-  if (published.filter !== null) {
+  if (filter !== null) {
     problems.push(
       problem(
-        `${name} sends only rows of ${table} with ${published.filter}: one that stops to match is never heard of again`,
+        `${name} sends only rows of ${table} with ${filter}: one that stops to match is never heard of again`,
         `${whole}   -- and filter in the function, by where`,
       ),
     );
   }
   return problems;
+}
+
+/** What makes a publication of these tables, with all of their columns that can be sent. */
+function create(
+  name: string,
+  tables: readonly string[],
+  known: ReadonlyMap<string, SourceTable>,
+): string {
+  const all = [...known.values()];
+  const options = [
+    ...(all.some(({ kind }) => kind === 'p') ? ['publish_via_partition_root = true'] : []),
+    ...(all.some(({ columns, server }) => columns.some((each) => canArrive(each, server)))
+      ? ['publish_generated_columns = stored']
+      : []),
+  ];
+  const settings = options.length > 0 ? ` with (${options.join(', ')})` : '';
+  return `create publication ${identifier(name)} for table ${tables.map(tableName).join(', ')}${settings};`;
 }
 
 /** Says too which tables no function names: their changes are read, sent and ignored. */

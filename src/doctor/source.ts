@@ -1,5 +1,6 @@
 import type { Specification } from '../state/definition.ts';
 import type { Inspector } from '../state/inspector.ts';
+import type { Decimals } from './column-forms.ts';
 import { compareClocks } from './database.ts';
 import { type Check, fine, problem, type Finding } from './finding.ts';
 import { bytes } from './words.ts';
@@ -13,6 +14,8 @@ export interface SourceContext {
   readonly slot: string;
   /** Name of the source in Muster's state: the connector's `topic.prefix`. */
   readonly name: string;
+  /** `decimal.handling.mode` of the connector. */
+  readonly decimals: Decimals;
   /** The state database, where it could be reached. */
   readonly state: Inspector | null;
 }
@@ -38,6 +41,12 @@ export const walLevel: Check<SourceContext> = {
   },
 };
 
+/** With `initial`, Debezium takes no second snapshot, and fails once its slot is another. */
+const WHEN_NEEDED = 'snapshot.mode=when_needed for the connector, if it has another';
+/** A read within a minute of a row's last change is taken for the older of the two. */
+const AGAIN =
+  'once a minute has passed since its last event: the connector makes a new slot and reads every row again; a row that was deleted meanwhile stays in its set';
+
 interface Slot {
   readonly plugin: string;
   readonly type: string;
@@ -52,7 +61,7 @@ interface Slot {
 export const slot: Check<SourceContext> = {
   id: 'source.slot',
   title: 'replication slot',
-  async run({ inspector, slot: name }) {
+  async run({ inspector, slot: name, state, name: source }) {
     const [found] = await inspector.query<Slot>(
       `select plugin, slot_type as type, database, current_database() as here, active, wal_status as status,
               pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
@@ -61,6 +70,14 @@ export const slot: Check<SourceContext> = {
        from pg_replication_slots where slot_name = $1`,
       [name],
     );
+    if (found === undefined && (await hasStreamed(state, source))) {
+      return [
+        problem(
+          `there is no slot ${name}, though ${source} has streamed: what was written since it went is not in any event`,
+          `${WHEN_NEEDED}\nkubectl annotate kafkaconnector <name> strimzi.io/restart=true; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"   # ${AGAIN}`,
+        ),
+      ];
+    }
     if (found === undefined) {
       return [
         problem(
@@ -73,10 +90,16 @@ export const slot: Check<SourceContext> = {
   },
 };
 
+/** Does the state database know changes of the source? */
+async function hasStreamed(state: Inspector | null, source: string): Promise<boolean> {
+  if (state === null) return false;
+  const rows = await state.query('select from muster.source where name = $1 and lsn > 0', [source]);
+  return rows.length > 0;
+}
+
 function judgeSlot(name: string, found: Slot): Finding {
   const { plugin, type, database, here, active, status, limit } = found;
   const held = `${bytes(found.held ?? 0)} of log held`;
-  const again = `select pg_drop_replication_slot('${name}');   -- then let the connector make it anew and take its snapshot`;
   if (type !== 'logical' || plugin !== 'pgoutput' || database !== here) {
     return problem(
       `${name} is a ${type} slot of ${plugin ?? 'no plugin'} in database ${database ?? '(none)'}: pgoutput in ${here} is expected`,
@@ -84,7 +107,10 @@ function judgeSlot(name: string, found: Slot): Finding {
     );
   }
   if (status === 'lost') {
-    return problem(`${name} is lost: the log it needs is gone, and with it changes`, again);
+    return problem(
+      `${name} is lost: the log it needs is gone, and with it changes`,
+      `${WHEN_NEEDED}\nselect pg_drop_replication_slot('${name}');   -- ${AGAIN}`,
+    );
   }
   if (status === 'unreserved') {
     return problem(

@@ -53,7 +53,7 @@ function mend({ reason, detail }: Parked): string {
     case 'position-restarted':
       return `${/muster epoch bump \S+/.exec(detail)?.[0] ?? 'muster epoch bump <source>'} && ${redeliver}`;
     case 'unavailable-column':
-      return `psql "$SOURCE_URL" -c '${/alter table .*$/.exec(detail)?.[0] ?? 'alter table <table> replica identity full'}' && ${redeliver}`;
+      return `muster doctor --source <url>   # names the statements under "replica identity"; then let the rows be sent again, and: ${redeliver}`;
     case 'unsupported-source':
       return 'kubectl get kafkasource -A   # take the topics of the other database out of spec.topics';
     default:

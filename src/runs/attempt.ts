@@ -1,14 +1,16 @@
 import type { SpanContext } from '@opentelemetry/api';
 import { milliseconds } from '../duration.ts';
 import { failpoint } from '../failpoint.ts';
-import type {
-  CompleteSet,
-  FunctionDefinition,
-  HandlerContext,
-  Log,
-  Member,
-  OutgoingEvent,
-  Tx,
+import { checkEvent } from '../definition-fields.ts';
+import {
+  type CompleteSet,
+  type FunctionDefinition,
+  type HandlerContext,
+  type Log,
+  type Member,
+  type OutgoingEvent,
+  TerminalError,
+  type Tx,
 } from '../function.ts';
 import { LSN_BITS, type Served } from '../state/member.ts';
 import type { OutboxEvent, StoredMember } from '../state/runs.ts';
@@ -109,16 +111,24 @@ function lsnOf(version: string): string | null {
   return version.length < 17 ? version : String(BigInt(version) & LSN_MASK);
 }
 
-function toOutbox(fn: string, lease: Lease, events: readonly OutgoingEvent[]): OutboxEvent[] {
-  return events.map((event, i) => {
-    if (typeof event.type !== 'string' || event.type === '') {
-      throw new TypeError(`event ${i} of ${fn} has no type`);
-    }
-    if (typeof (event.subject ?? '') !== 'string') {
-      throw new TypeError(
-        `the subject of event ${i} of ${fn} is a ${typeof event.subject}; it must be a string`,
-      );
-    }
+/**
+ * What a handler returned, as it is stored. A property that no event has is refused rather than dropped,
+ * and at once: the handler would return the same the next time.
+ */
+function toOutbox(fn: string, lease: Lease, returned: unknown): OutboxEvent[] {
+  if (!Array.isArray(returned)) {
+    throw new TerminalError(
+      `the handler of ${fn} returned ${typeof returned === 'object' ? 'an object' : `a ${typeof returned}`}: return an array of events, or nothing`,
+    );
+  }
+  const problems: string[] = [];
+  for (const [i, event] of (returned as unknown[]).entries()) {
+    checkEvent(event, (problem) => problems.push(`event ${i}: ${problem}`));
+  }
+  if (problems.length > 0) {
+    throw new TerminalError(`the handler of ${fn} returned no events: ${problems.join('; ')}`);
+  }
+  return (returned as OutgoingEvent[]).map((event, i) => {
     return {
       eventId: `${runIdOf(fn, lease)}/${i}`,
       type: event.type,
@@ -130,8 +140,13 @@ function toOutbox(fn: string, lease: Lease, events: readonly OutgoingEvent[]): O
 
 /** A bigint, as rows have beyond 2^53, is written as the number it is. */
 function toJson(data: unknown): string | null {
-  const text = JSON.stringify(data, (_key, value: unknown) =>
-    typeof value === 'bigint' ? JSON.rawJSON(String(value)) : value,
-  ) as string | undefined;
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(data, (_key, value: unknown) =>
+      typeof value === 'bigint' ? JSON.rawJSON(String(value)) : value,
+    );
+  } catch (error) {
+    throw new TerminalError(`data of an event is not JSON: ${(error as Error).message}`);
+  }
   return text ?? null;
 }

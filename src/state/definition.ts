@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto';
 import { milliseconds } from '../duration.ts';
+import { checkFunction, RULE } from '../definition-fields.ts';
+import { checkFields, DefinitionError, didYouMean, type Report } from '../fields.ts';
 import type { FunctionDefinition, Part, Rule, Scalar } from '../function.ts';
 
 /** Parts a function may have at a time: the lanes of `muster.sets.counts`. */
 export const MAX_PARTS = 16;
 /** Rules within rules a function may have: the bits of a bigint beyond the lanes. */
 const MAX_GATES = 46;
-
-/** A timer of Node: one that is set to more ends at once. */
-const LONGEST_TIMER_MS = 24 * 86_400_000;
 
 /** A part with every default written out. */
 export interface PartSpecification {
@@ -43,21 +42,35 @@ export interface Specification {
  */
 export function specify(definition: FunctionDefinition): Specification {
   const problems: string[] = [];
-  const check = (fine: boolean, problem: string) => void (fine || problems.push(problem));
-  const listed = Object.entries<Part>(definition.parts).map(([name, part]) => {
+  const parts = checkSets(definition, (problem) => problems.push(problem));
+  if (problems.length > 0) throw new DefinitionError(`function ${definition.name}`, problems);
+  return {
+    name: definition.name,
+    parts,
+    rule: definition.complete ?? { atLeast: parts.length, of: parts.map(({ name }) => name) },
+    history: definition.history ?? 'skip',
+    overdueMs: definition.overdueAfter === undefined ? null : milliseconds(definition.overdueAfter),
+    concurrency: definition.concurrency ?? null,
+  };
+}
+
+/** Reports everything that is wrong with a definition; gives the parts that are right, with their defaults. */
+export function checkSets(definition: FunctionDefinition, report: Report): PartSpecification[] {
+  const parts = writeOut(checkFunction(definition, report));
+  const names = Object.keys(definition.parts ?? {});
+  checkParts(parts, names.length, report);
+  if (definition.complete !== undefined && names.length > 0) {
+    const gates = checkRule(definition.complete, names, report);
+    if (gates > MAX_GATES) report(`complete: at most ${MAX_GATES} rules`);
+  }
+  return parts;
+}
+
+function writeOut(given: ReadonlyMap<string, Part>): PartSpecification[] {
+  const listed = [...given].map(([name, part]) => {
     const key = list(part.key);
     const id = list(part.id ?? 'id');
     const where = part.where ?? {};
-    check(
-      /^[^.]+\.[^.]+$/.test(part.table),
-      `part ${name}: table '${part.table}' must be schema.table`,
-    );
-    check(key.length > 0, `part ${name}: key needs a column`);
-    check(id.length > 0, `part ${name}: id needs a column`);
-    check(
-      Number.isInteger(part.count ?? 1) && (part.count ?? 1) > 0,
-      `part ${name}: count must be 1 or more`,
-    );
     const deciding = new Set([...id, ...key, ...Object.keys(where)]);
     const columns = [...new Set([...deciding, ...(part.columns ?? [])])];
     return {
@@ -72,7 +85,7 @@ export function specify(definition: FunctionDefinition): Specification {
       count: part.count ?? 1,
     };
   });
-  const parts = listed.map((part) => ({
+  return listed.map((part) => ({
     ...part,
     keepsMore:
       part.keepsMore ||
@@ -81,55 +94,22 @@ export function specify(definition: FunctionDefinition): Specification {
           table === part.table && part.columns.some((column) => !columns.includes(column)),
       ),
   }));
-  check(
-    /^[a-z][a-z0-9-]{0,62}$/.test(definition.name),
-    `name '${definition.name}' must be lower-case letters, digits and dashes`,
-  );
-  check(parts.length > 0, 'parts: at least one is needed');
-  check(parts.length <= MAX_PARTS, `parts: at most ${MAX_PARTS}, not ${parts.length}`);
-  check(
-    new Set(parts.map((part) => part.key.length)).size <= 1,
-    'parts: all keys must have as many columns, or no two rows ever meet',
-  );
-  const rule = definition.complete ?? { atLeast: parts.length, of: parts.map((part) => part.name) };
-  const gates = checkRule(rule, new Set(parts.map((part) => part.name)), check);
-  check(gates <= MAX_GATES, `complete: at most ${MAX_GATES} rules, not ${gates}`);
-  check(
-    definition.concurrency === undefined ||
-      (Number.isInteger(definition.concurrency) && definition.concurrency > 0),
-    'concurrency must be 1 or more',
-  );
-  const attempts = definition.retry?.attempts ?? 1;
-  check(Number.isInteger(attempts) && attempts > 0, 'retry.attempts must be 1 or more');
-  const history = definition.history ?? 'skip';
-  check(['skip', 'run'].includes(history), "history must be 'skip' or 'run'");
-  for (const [name, value] of Object.entries({
-    overdueAfter: definition.overdueAfter,
-    timeout: definition.timeout,
-    keepFor: definition.keepFor,
-    forgetAfter: definition.forgetAfter,
-    'retry.first': definition.retry?.first,
-    'retry.max': definition.retry?.max,
-  })) {
-    try {
-      const ms = value === undefined ? 1 : milliseconds(value);
-      const fits = name !== 'timeout' || (ms > 0 && ms <= LONGEST_TIMER_MS);
-      check(fits, `${name}: must be longer than nothing and at most 24 days`);
-    } catch (error) {
-      problems.push(`${name}: ${(error as Error).message}`);
+}
+
+/** What no part can be wrong about alone. */
+function checkParts(parts: readonly PartSpecification[], total: number, report: Report): void {
+  if (total === 0) report('parts: at least one is needed');
+  if (total > MAX_PARTS) report(`parts: at most ${MAX_PARTS}, not ${total}`);
+  if (new Set(parts.map((part) => part.key.length)).size > 1) {
+    report('parts: all keys must have as many columns, or no two rows ever meet');
+  }
+  for (const { name, base64, columns } of parts) {
+    for (const column of base64.filter((each) => !columns.includes(each))) {
+      report(
+        `part ${name}: base64 names '${column}', which the part does not keep${didYouMean(column, columns)}`,
+      );
     }
   }
-  if (problems.length > 0) {
-    throw new Error(`function ${definition.name}:\n  ${problems.join('\n  ')}`);
-  }
-  return {
-    name: definition.name,
-    parts,
-    rule,
-    history,
-    overdueMs: definition.overdueAfter === undefined ? null : milliseconds(definition.overdueAfter),
-    concurrency: definition.concurrency ?? null,
-  };
 }
 
 /** Two specifications are the same definition exactly if their hashes are equal. */
@@ -163,25 +143,26 @@ export function compile(specification: Specification, laneOf: ReadonlyMap<string
   return { need, gateNeed, gateOf };
 }
 
-function checkRule(
-  rule: Rule,
-  parts: ReadonlySet<string>,
-  check: (fine: boolean, problem: string) => void,
-): number {
+/** Reports what is wrong with a rule and those within it; how many they are. */
+function checkRule(value: unknown, parts: readonly string[], report: Report, depth = 1): number {
+  if (depth > MAX_GATES) return depth; // perhaps one that holds itself
+  const rule = checkFields<Rule>('complete', value, RULE, report);
+  if (rule === null) return 1;
   const names = rule.of.filter((item) => typeof item === 'string');
-  for (const name of names) check(parts.has(name), `complete: there is no part '${name}'`);
-  check(
-    new Set(names).size === names.length,
-    `complete: a part counts once in a rule (${names.join(', ')})`,
-  );
-  check(
-    Number.isInteger(rule.atLeast) && rule.atLeast > 0 && rule.atLeast <= rule.of.length,
-    `complete: at least ${rule.atLeast} of ${rule.of.length} can't be`,
-  );
-  return rule.of.reduce(
-    (sum, item) => sum + (typeof item === 'string' ? 0 : checkRule(item, parts, check)),
-    1,
-  );
+  for (const name of names) {
+    if (!parts.includes(name)) {
+      report(`complete: there is no part '${name}'${didYouMean(name, parts)}`);
+    }
+  }
+  if (new Set(names).size < names.length) {
+    report(`complete: a part counts once in a rule (${names.join(', ')})`);
+  }
+  if (rule.atLeast > rule.of.length) {
+    report(`complete: at least ${rule.atLeast} of ${rule.of.length} can't be`);
+  }
+  return rule.of
+    .filter((item) => typeof item !== 'string')
+    .reduce((sum, item) => sum + checkRule(item, parts, report, depth + 1), 1);
 }
 
 function list(value: string | readonly string[]): readonly string[] {

@@ -168,7 +168,7 @@ function toProblem(error: unknown, table: string, part: PartSpecification, fn: s
   if (error instanceof MissingColumn) {
     return {
       reason: 'unavailable-column',
-      detail: `column '${error.message}' of ${table} was not sent and nothing is known of the row: alter table ${table} replica identity full`,
+      detail: `column '${error.message}' of ${table} was not sent, and nothing is known of the row: its table needs REPLICA IDENTITY FULL, for which 'muster doctor --source <url>' lists the statements`,
     };
   }
   throw error;

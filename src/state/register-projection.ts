@@ -1,4 +1,5 @@
-import { milliseconds } from '../duration.ts';
+import { checkProjection } from '../definition-fields.ts';
+import { DefinitionError } from '../fields.ts';
 import type { ProjectionDefinition } from '../function.ts';
 import { transaction, type Database } from './database.ts';
 
@@ -8,7 +9,9 @@ export async function registerProjection(
   definition: ProjectionDefinition,
 ): Promise<number> {
   const { name, topic } = definition;
-  checkProjection(definition);
+  const problems: string[] = [];
+  checkProjection(definition, (problem) => problems.push(problem));
+  if (problems.length > 0) throw new DefinitionError(`projection ${name}`, problems);
   return transaction(database.control, async (client) => {
     await client.query(
       `insert into muster.function (name, generation, hash, need, gate_need, gate_of, reviewed, topic)
@@ -26,26 +29,4 @@ export async function registerProjection(
     }
     return rows[0].id;
   });
-}
-
-/** Throws one error that lists every problem of a definition. */
-export function checkProjection(definition: ProjectionDefinition): void {
-  const problems: string[] = [];
-  const { name, topic, chunkRecords = 1 } = definition;
-  if (!/^[a-z][a-z0-9-]{0,62}$/.test(name)) {
-    problems.push(`name '${name}' must be lower-case letters, digits and dashes`);
-  }
-  if (!/^[a-zA-Z0-9._-]{1,249}$/.test(topic))
-    problems.push(`topic '${topic}' is no name of a topic`);
-  if (!Number.isInteger(chunkRecords) || chunkRecords < 1) {
-    problems.push('chunkRecords must be 1 or more');
-  }
-  for (const each of ['linger', 'settleEvery'] as const) {
-    try {
-      if (definition[each] !== undefined) milliseconds(definition[each]);
-    } catch (error) {
-      problems.push(`${each}: ${(error as Error).message}`);
-    }
-  }
-  if (problems.length > 0) throw new Error(`projection ${name}:\n  ${problems.join('\n  ')}`);
 }

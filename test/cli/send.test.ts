@@ -140,6 +140,30 @@ test('epoch bump lets the positions of a restored source start over', async ({ d
   });
 });
 
+test('what the doctor says mends a position that started over does: the event is taken', async ({
+  db,
+  stand,
+}) => {
+  const restored = structuredClone(EEG) as typeof EEG & { source: { ts_ms: number } };
+  restored.source.lsn -= 1_000;
+  restored.source.ts_ms += 3_600_000;
+  restored.after = { ...restored.after, id: randomUUID() };
+  for (const each of [EEG, restored]) {
+    await stand.muster(['send', stand.file(JSON.stringify(each)), '--to', stand.url]);
+    await until(async () => (await db.query('select from muster.source')).length === 1);
+  }
+  const { stdout } = await stand.muster(['doctor', '--no-cluster', '--json']);
+  const { findings } = JSON.parse(stdout) as { findings: { check: string; mend: string }[] };
+  const { mend } = findings.find(({ check }) => check === 'database.parked')!;
+  expect(mend).toBe('muster epoch bump postgres && muster redeliver --reason position-restarted');
+  for (const command of mend.split(' && ')) {
+    const args = command.split(' ').slice(1);
+    const to = args[0] === 'redeliver' ? ['--to', stand.url] : [];
+    expect(await stand.muster([...args, ...to])).toMatchObject({ code: 0 });
+  }
+  expect(await db.query('select reason from muster.parked')).toEqual([]);
+});
+
 test('migrate brings a database to this release, and does nothing the second time', async ({
   db,
 }) => {

@@ -358,6 +358,18 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     '✗ kafkaconnector/muster is paused: the log of its source grows',
   ],
   [
+    'a connector that is paused the older way',
+    connectors,
+    (o) => (o.connectors[0].spec.pause = true),
+    '✗ kafkaconnector/muster is paused: the log of its source grows',
+  ],
+  [
+    'a connector that takes no second snapshot',
+    connectors,
+    (o) => (o.connectors[0].spec.config['snapshot.mode'] = 'initial'),
+    '✗ snapshot.mode of kafkaconnector/muster is initial: once its slot is lost or dropped it takes no snapshot, and fails for good',
+  ],
+  [
     'a connector that skips truncates',
     connectors,
     (o) => delete o.connectors[0].spec.config['skipped.operations'],
@@ -408,10 +420,55 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
   expect(await says(check, contextOf())).not.toContainEqual(expect.stringMatching(/^✗/));
   const context = contextOf(spoil);
   expect(await says(check, context)).toContain(expected);
-  for (const finding of await check.run(context)) {
+  const findings = await check.run(context);
+  for (const finding of findings) {
     expect(finding.mend ?? 'none').toMatch(finding.state === 'problem' ? /\w/ : /^none$/);
   }
+  // what kubectl is said to change is changed
+  const obeyed = findings.filter(({ mend }) => obey(context.objects, mend ?? ''));
+  const left = await says(check, context);
+  expect(obeyed.map((each) => each.says).filter((each) => left.includes(`✗ ${each}`))).toEqual([]);
 });
+
+const KINDS: Record<string, string> = {
+  deployment: 'deployments',
+  service: 'services',
+  kafkasource: 'kafkaSources',
+  kafkaconnector: 'connectors',
+  scaledobject: 'scaledObjects',
+};
+
+/** Does to the objects what a command of kubectl does; false for one that changes none. */
+function obey(objects: Objects, command: string): boolean {
+  const [, verb, kind, name, rest] = /kubectl -n \S+ (\w+) (\w+) (\S+)(.*)$/.exec(command) ?? [];
+  const list = objects[KINDS[kind ?? ''] ?? ''];
+  const object = Array.isArray(list) ? named(list, name) : undefined;
+  if (object === undefined) return false;
+  const patch = /-p '(.*)'$/.exec(rest!)?.[1];
+  const annotation = / (\S+)-$/.exec(rest!)?.[1];
+  if (verb === 'patch') merge(object, JSON.parse(patch!));
+  else if (verb === 'annotate' && annotation !== undefined)
+    delete object.metadata.annotations[annotation];
+  else if (verb === 'delete') list.splice(list.indexOf(object), 1);
+  else return false;
+  return true;
+}
+
+/** A JSON merge patch; a Service's ports are merged by number, as kubectl does. */
+function merge(object: Objects, patch: Objects): void {
+  for (const [name, value] of Object.entries<Objects>(patch)) {
+    if (value === null) delete object[name];
+    else if (name === 'ports') {
+      for (const port of value) {
+        const there = object.ports.find((each: Objects) => each.port === port.port);
+        if (there === undefined) object.ports.push(port);
+        else Object.assign(there, port);
+      }
+    } else if (typeof value === 'object' && !Array.isArray(value))
+      merge((object[name] ??= {}), value);
+    else object[name] = value;
+  }
+}
 
 /** `recordings` as a Knative Service. */
 function asKnative(objects: Objects): void {
@@ -459,6 +516,19 @@ test('a Knative Service needs no Service and no ScaledObject, but somebody to wa
     });
     expect(await says(scaling, wrong)).toContain(expected);
   }
+});
+
+test('how decimals are sent is known from the connector', () => {
+  const asText = contextOf(
+    (o) => (o.connectors[0].spec.config['decimal.handling.mode'] = 'string'),
+  );
+  const none = contextOf((o) => (o.connectors = []));
+  const contexts = [contextOf(), asText, none];
+  expect(contexts.map((each) => viewOf('https://here', each).decimals)).toEqual([
+    'precise',
+    'string',
+    null,
+  ]);
 });
 
 test('kinds that the cluster does not know, or that may not be listed, are not checked', async () => {

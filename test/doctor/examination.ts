@@ -41,6 +41,7 @@ export async function sourceOf(
     publication: 'muster',
     slot: 'muster',
     name: 'postgres',
+    decimals: 'precise',
     state: null,
     ...names,
   };
@@ -58,9 +59,15 @@ export function lines(findings: readonly Finding[]): string[] {
 
 /** Carries out what a check says mends its problems, as a person would paste it into psql. */
 export async function mend<C>(check: Check<C>, context: C, db: TestDatabase): Promise<void> {
-  for (const finding of await check.run(context)) {
-    if (finding.state !== 'problem') continue;
-    const statements = finding.mend!.replace(/ {3}--.*$/, '').split(/; */);
-    for (const statement of statements.filter(Boolean)) await db.query(statement);
-  }
+  for (const statement of await remedies(check, context)) await db.query(statement);
+}
+
+/** The statements that a check says mend its problems; lines that are none are for the connector. */
+export async function remedies<C>(check: Check<C>, context: C): Promise<string[]> {
+  const findings = await check.run(context);
+  return findings
+    .filter(({ state }) => state === 'problem')
+    .flatMap((finding) => finding.mend!.split('\n'))
+    .flatMap((line) => line.replace(/ {3}--.*$/, '').split(/; */))
+    .filter((statement) => /^(alter|create|drop|grant|insert|select) /.test(statement));
 }

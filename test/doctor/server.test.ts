@@ -30,6 +30,7 @@ test(
       publication: 'muster',
       name: 'postgres',
       state: null,
+      decimals: 'precise' as const,
     };
 
     expect(await says(roles, context)).toEqual([
@@ -71,8 +72,14 @@ test(
         /^✗ small is about to be lost: \d+ MiB of log held, beyond max_slot_wal_keep_size \(1MB\)$/,
       ),
     ]);
-    await primary.query('checkpoint');
-    await until(async () => (await says(slot, source))[0]!.startsWith('✗ small is lost'));
+    await mend(slot, source, primary);
+    await until(async () => (await says(slot, source))[0]!.startsWith('✗ nobody reads small'));
+    await primary.query(`alter system set max_slot_wal_keep_size = '1MB'`);
+    await primary.query('select pg_reload_conf()');
+    await until(async () => {
+      await primary.query('checkpoint'); // the first ones may not know the setting yet
+      return (await says(slot, source))[0]!.startsWith('✗ small is lost');
+    });
     expect(await says(slot, source)).toEqual([
       '✗ small is lost: the log it needs is gone, and with it changes',
     ]);

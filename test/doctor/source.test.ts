@@ -139,6 +139,18 @@ test('a slot is fine while somebody reads it', async ({ db, context }) => {
   await service.stop();
 });
 
+test('a slot that is gone after the source has streamed is one that was dropped', async ({
+  db,
+  context,
+}) => {
+  await db.query(
+    `insert into muster.source (name, lsn, at, streamed_at) values ('postgres', 1000, 0, 0)`,
+  );
+  expect(await says(slot, { ...context, state: context.inspector })).toEqual([
+    `✗ there is no slot ${context.slot}, though postgres has streamed: what was written since it went is not in any event`,
+  ]);
+});
+
 test('a slot of another kind is not the one', async ({ db, context }) => {
   const elsewhere = new URL(db.url);
   elsewhere.pathname = '/postgres';

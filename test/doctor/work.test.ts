@@ -49,7 +49,7 @@ test('parked events are told by their reason, with what mends its cause', async 
     ],
     [
       '1 event: unavailable-column, ',
-      `psql "$SOURCE_URL" -c 'alter table public.item replica identity full' && muster redeliver --reason unavailable-column`,
+      'muster doctor --source <url>   # names the statements under "replica identity"; then let the rows be sent again, and: muster redeliver --reason unavailable-column',
     ],
     [
       '1 event: unsupported-source, ',

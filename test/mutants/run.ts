@@ -10,6 +10,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EDGE_MUTANTS } from './edge.ts';
 import { INTAKE_MUTANTS } from './intake.ts';
+import { DEFINITION_MUTANTS } from './definition.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { OUTGOING_MUTANTS } from './outgoing.ts';
@@ -46,6 +47,7 @@ function main(words: readonly string[]): void {
   const mutants = [
     ...MUTANTS,
     ...INTAKE_MUTANTS,
+    ...DEFINITION_MUTANTS,
     ...NEIGHBOUR_MUTANTS,
     ...OUTGOING_MUTANTS,
     ...PROCESS_MUTANTS,

@@ -68,13 +68,31 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
     },
     'TerminalError: never',
   ],
-  ['returns no list', () => 'done' as never, expect.stringMatching(/^TypeError: /)],
+  [
+    'returns no list',
+    () => 'done' as never,
+    'TerminalError: the handler of pair returned a string: return an array of events, or nothing',
+  ],
   [
     'returns an event without a type',
     () => [{} as never],
-    'TypeError: event 0 of pair has no type',
+    'TerminalError: the handler of pair returned no events: event 0: type is missing',
   ],
-  ['returns null among its events', () => [null as never], expect.stringMatching(/^TypeError: /)],
+  [
+    'returns null among its events',
+    () => [{ type: 't' }, null as never],
+    'TerminalError: the handler of pair returned no events: event 1: must be an object, not null',
+  ],
+  [
+    'returns an event with a property that no event has',
+    () => [{ type: 't', sbject: 'x' } as never],
+    "TerminalError: the handler of pair returned no events: event 0: there is no property 'sbject'; did you mean 'subject'?",
+  ],
+  [
+    'returns an event whose subject is no text, with data that is none',
+    () => [{ type: 't', subject: 5, data: () => 1 } as never],
+    'TerminalError: the handler of pair returned no events: event 0: subject must be text that is not empty, not 5; event 0: data must be what JSON can write, not [Function: data]',
+  ],
   [
     'returns data with a cycle',
     () => {
@@ -82,12 +100,12 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
       data.push(data);
       return [{ type: 't', data }];
     },
-    expect.stringMatching(/^TypeError: Converting circular/),
+    expect.stringMatching(/^TerminalError: data of an event is not JSON: Converting circular/),
   ],
   [
     'returns a type with U+0000',
     () => [{ type: 'a\0b' }],
-    expect.stringMatching(/^error: invalid byte sequence/),
+    "TerminalError: the handler of pair returned no events: event 0: type must be text that is not empty, not 'a\\x00b'",
   ],
   [
     'writes what is refused, and hides it',

@@ -43,7 +43,7 @@ test('where nothing is known of the row, the event is parked and says what to do
   const pod = await podOn(db, [pairOf()]);
   const unknown = change('u', 2, { id: 1, k: hole, kind: 'a' });
   const detail =
-    "column 'k' of public.item was not sent and nothing is known of the row: alter table public.item replica identity full";
+    "column 'k' of public.item was not sent, and nothing is known of the row: its table needs REPLICA IDENTITY FULL, for which 'muster doctor --source <url>' lists the statements";
   expect(await pod.filing.file(unknown)).toEqual({
     kind: 'parked',
     reason: 'unavailable-column',

@@ -15,17 +15,23 @@ export const test = base.extend<{ db: TestDatabase }>({
     const serverUrl = inject('serverUrl');
     const name = `test_${randomUUID().replaceAll('-', '')}`;
     await createDatabase(serverUrl, name);
-    const url = `${serverUrl}/${name}`;
-    const pool = new pg.Pool({ connectionString: url, max: 8, application_name: 'test' });
-    pool.on('error', () => {});
-    const query = async <R extends object>(text: string, values?: unknown[]) =>
-      (await pool.query<R>(text, values)).rows;
-    await use({ url, pool, query });
+    const { db, close } = databaseAt(`${serverUrl}/${name}`);
+    await use(db);
     // The database stays: dropping it while sockets still close raises errors nobody handles.
-    // A test that failed may still hold a connection: it must not hold up the others.
-    await Promise.race([pool.end(), sleep(1_000, undefined, { ref: false })]);
+    await close();
   },
 });
+
+/** A pool of connections to a database that is there already. */
+export function databaseAt(url: string): { db: TestDatabase; close: () => Promise<void> } {
+  const pool = new pg.Pool({ connectionString: url, max: 8, application_name: 'test' });
+  pool.on('error', () => {});
+  const query = async <R extends object>(text: string, values?: unknown[]) =>
+    (await pool.query<R>(text, values)).rows;
+  // A test that failed may still hold a connection: it must not hold up the others.
+  const close = () => Promise.race([pool.end(), sleep(1_000, undefined, { ref: false })]);
+  return { db: { url, pool, query }, close };
+}
 
 async function createDatabase(serverUrl: string, name: string): Promise<void> {
   const admin = new pg.Client(`${serverUrl}/postgres`);

@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../free-port.ts';
 import type { Connector } from './connector.ts';
@@ -48,11 +48,7 @@ export class Connect {
     const url = `http://127.0.0.1:${await freePort()}`;
     const worker = join(folder, 'worker.properties');
     writeFileSync(worker, toProperties(workerSettings(options, url)));
-    const files = connectors.map((connector) => {
-      const file = join(folder, `${connector.name}.json`);
-      writeFileSync(file, JSON.stringify(connector, null, 2), { mode: 0o600 });
-      return file;
-    });
+    const files = connectors.map((connector) => writeConnector(folder, connector));
     const start = () =>
       Jvm.start({
         title: 'Kafka Connect',
@@ -86,6 +82,11 @@ export class Connect {
   async add(connector: Connector): Promise<void> {
     await this.#call('POST', '/connectors', connector);
     await this.#ready([connector.name]);
+  }
+
+  /** Gives one of the connectors it began with other settings, from the next `restart` on. */
+  configure(connector: Connector): void {
+    writeConnector(dirname(this.#offsetsFile), connector);
   }
 
   /** Takes a connector away, with its offsets: under the same name it begins anew. */
@@ -149,6 +150,13 @@ export class Connect {
       throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     await response.arrayBuffer();
   }
+}
+
+/** What a worker reads as it starts; gives the file's name. */
+function writeConnector(folder: string, connector: Connector): string {
+  const file = join(folder, `${connector.name}.json`);
+  writeFileSync(file, JSON.stringify(connector, null, 2), { mode: 0o600 });
+  return file;
 }
 
 interface Status {

@@ -14,7 +14,9 @@ export const CONNECTOR = {
   'table.include.list': 'datastore.signal',
   // Whoever wants rows sent again inserts a line here; no table of Muster's or the application's.
   'signal.data.collection': 'debezium.dbz_signal',
-  'snapshot.mode': 'initial',
+  // At its first start, and whenever what it has stored is no longer to be had: `initial` takes no
+  // snapshot once there are offsets, and after the loss of its slot it fails for good.
+  'snapshot.mode': 'when_needed',
   // `span` is of a range type of its own; without this the field is missing.
   'include.unknown.datatypes': 'true',
   // By default truncates are skipped.

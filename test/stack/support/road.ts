@@ -267,9 +267,9 @@ export class Road {
     return lagOf(await this.kafka(), this.topic, this.name);
   }
 
-  /** Everything that the topic holds now. */
-  async records(): Promise<TopicRecord[]> {
-    return recordsOf(await this.kafka(), this.topic);
+  /** Everything that a topic holds now; that of the signals unless another is named. */
+  async records(topic = this.topic): Promise<TopicRecord[]> {
+    return recordsOf(await this.kafka(), topic);
   }
 
   /** The sum of a counter of the function's, over labels that contain the text. */

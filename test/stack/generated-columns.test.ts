@@ -1,0 +1,53 @@
+import { expect } from 'vitest';
+import { publication } from '../../src/doctor/publication.ts';
+import { identity } from '../../src/doctor/source-tables.ts';
+import type { FunctionDefinition } from '../../src/function.ts';
+import { mend, says, sourceOf } from '../doctor/examination.ts';
+import { until } from '../support/until.ts';
+import { test } from './support/test.ts';
+
+const lab: FunctionDefinition = {
+  name: 'lab',
+  parts: { a: { table: 'public.sample', key: 'lot', where: { code: 'BLOOD' } } },
+  handle() {},
+};
+
+test(
+  'a stored generated column arrives once the doctor is obeyed, also after the connector restarts and under a full identity',
+  { timeout: 120_000 },
+  async ({ road }) => {
+    await road.prepare();
+    await road.client.query(`create table sample (id int primary key, lot int, kind text,
+      code text generated always as (upper(kind)) stored)`);
+    const topic = `${road.name}.public.sample`;
+    await (await road.stack.broker()).createTopic(topic, 1);
+    const config = { 'table.include.list': 'public.sample' };
+    const connect = await road.ownConnect(config);
+    const written = async (count: number) => {
+      await until(async () => (await road.records(topic)).length >= count, 40_000);
+      const { value } = (await road.records(topic))[count - 1]!;
+      return (JSON.parse(value!) as { after: Record<string, unknown> }).after;
+    };
+    await road.client.query(`insert into sample values (1, 1, 'blood')`);
+    expect(await written(1)).not.toHaveProperty('code');
+
+    const context = await sourceOf(road.db, [lab], { publication: road.name });
+    expect(await says(publication, context)).toEqual([
+      `✗ ${road.name} does not send code (generated) of public.sample`,
+    ]);
+    await mend(publication, context, road.db);
+    await road.client.query(`insert into sample values (2, 1, 'blood')`);
+    expect(await written(2)).toMatchObject({ code: 'BLOOD' });
+
+    await connect.kill();
+    await connect.restart();
+    await road.client.query('alter table sample replica identity full');
+    expect(await says(identity, context)).toEqual(['✓ public.sample: full']);
+    await road.client.query(`update sample set lot = 2 where id = 1`);
+    await until(
+      async () => (await road.records(topic)).at(-1)?.value?.includes('"lot":2') ?? false,
+    );
+    const all = await road.records(topic);
+    expect(await written(all.length)).toMatchObject({ id: 1, lot: 2, code: 'BLOOD' });
+  },
+);
