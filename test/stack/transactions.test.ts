@@ -42,6 +42,10 @@ async function producersOn(pull: PullRoad, count: number) {
 
 const number = (n: number) => ({ value: JSON.stringify({ n }) });
 
+const change = (id: number, kind: string) => ({
+  value: envelope('c', id, { id, k: 'slow one', kind }),
+});
+
 /** Aborts two transactions that overlap, then commits one. */
 async function overlap(
   pull: PullRoad,
@@ -128,9 +132,6 @@ test(
 test('changes of aborted transactions that overlap complete no set', LIMIT, async ({ pull }) => {
   await pull.start(1);
   await pull.db.query(TRACES);
-  const change = (id: number, kind: string) => ({
-    value: envelope('c', id, { id, k: 'slow one', kind }),
-  });
   await overlap(pull, [
     change(1, 'a'),
     change(2, 'b'),
