@@ -2,6 +2,10 @@ import type { Mutant } from './mutants.ts';
 
 const TRANSACTIONS = 'src/kafka-transactions.ts';
 
+const PROJECTION = 'src/intake/projection-destination.ts';
+const CHANGES = 'src/intake/change-destination.ts';
+const DESTINATION = ['test/intake/projection-destination.test.ts'];
+const CHANGE = ['test/intake/change-destination.test.ts'];
 const UNIT = ['test/kafka-transactions.test.ts'];
 
 /** Guards of reading Kafka by ourselves. */
@@ -33,5 +37,114 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
     find: 'partitions.forEach(dropAborted)',
     replace: 'void partitions',
     tests: ['test/stack/transactions.test.ts'],
+  },
+  {
+    name: 'pull: positions are read after the ends of the topic',
+    file: PROJECTION,
+    find: '    let stored = await this.#positions.stored(partitions);\n',
+    replace:
+      '    const early = await look();\n    look = () => Promise.resolve(early);\n    let stored = await this.#positions.stored(partitions);\n',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: offsets of the group are read after the ends of the topic',
+    file: 'src/intake/kafka-session.ts',
+    find: `    const committed = await committedOf(this.#admin, group, topic, partitions);
+    let now: Look | undefined;
+    const starts = await destination.begin(topic, {
+      committed,
+      look: async () => (now = await lookAt(this.#admin, topic, partitions)),`,
+    replace: `    const now: Look | undefined = await lookAt(this.#admin, topic, partitions);
+    const committed = await committedOf(this.#admin, group, topic, partitions);
+    const starts = await destination.begin(topic, {
+      committed,
+      look: () => Promise.resolve(now),`,
+    tests: ['test/stack/pauses.test.ts'],
+  },
+  {
+    name: 'pull: who is no owner any more decides where a partition begins',
+    file: PROJECTION,
+    find: `    for (const each of stored) {
+      if (!isOwner()) return [];
+`,
+    replace: '    for (const each of stored) {\n',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: who is no owner any more notes what is lost',
+    file: CHANGES,
+    find: '      if (!isOwner()) return [];\n',
+    replace: '',
+    tests: CHANGE,
+  },
+  {
+    name: 'pull: a topic that was made anew is read on',
+    file: PROJECTION,
+    find: 'id !== topicId && next > 0',
+    replace: 'next < 0',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: offsets of a topic that had the name before count',
+    file: CHANGES,
+    find: 'isRemade || offset > high',
+    replace: 'offset > high',
+    tests: CHANGE,
+  },
+  {
+    name: 'pull: of a log that was cut the rest is waited for',
+    file: CHANGES,
+    find: 'isRemade || offset > high',
+    replace: 'isRemade',
+    tests: CHANGE,
+  },
+  {
+    name: 'pull: a partition rests wherever its position is',
+    file: 'src/state/positions.ts',
+    find: 'and next = coalesce($4, next)',
+    replace: 'and coalesce($4, next) >= 0',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: partitions are forgotten that one broker does not know yet',
+    file: 'src/state/sql/forget-positions.sql',
+    find: 'and topic_id <> $3::text',
+    replace: 'and $3::text is not null',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: partitions are forgotten that are still there',
+    file: 'src/state/sql/forget-positions.sql',
+    find: '    and partition <> all ($4::int[])\n',
+    replace: '    and $4::int[] is not null\n',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: what was seen before a pause is new',
+    file: PROJECTION,
+    find: 'this.#positions.see(extents, asked)',
+    replace: 'this.#positions.see(extents)',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: what was seen before overwrites what was seen later',
+    file: 'src/state/sql/see-positions.sql',
+    find: '    and p.seen_at <= coalesce($5::timestamptz, now())\n',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: a chunk says that nothing is behind it',
+    file: 'src/state/sql/move-position.sql',
+    find: 'case when $6::bigint > $5::bigint then now() else seen_at end',
+    replace: 'now()',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: failed records of a chunk are passed over',
+    file: CHANGES,
+    find: "    for (const result of results) if (result.status === 'rejected') throw result.reason;\n",
+    replace: '',
+    tests: CHANGE,
   },
 ];

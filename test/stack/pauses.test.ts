@@ -19,6 +19,9 @@ import { test } from './support/test.ts';
 const LIMIT = { timeout: 120_000 };
 const PULL = fileURLToPath(new URL('support/pull.ts', import.meta.url));
 
+/** Records that are fed by hand have other timestamps than those in the topic. */
+const UNSTAMPED = 'update muster.position set stamp = null';
+
 /** What happens between a question of the admin client and its answer, or before it is asked. */
 interface Gates {
   readonly afterEnds?: () => Promise<void>;
@@ -80,6 +83,7 @@ test(
     const feed = await feedOn(pull.db, definition);
     await pull.produce(2, 1);
     await feed.apply(chunkOf(0, [{ n: 1 }, { n: 2 }], { topic: pull.topic }));
+    await pull.db.query(UNSTAMPED);
     const destination = new ProjectionDestination(
       feed.database,
       1,
@@ -93,9 +97,10 @@ test(
         paused++;
         await pull.produce(2, 1);
         await feed.apply(chunkOf(2, [{ n: 1 }, { n: 2 }], { topic: pull.topic }));
+        await pull.db.query(UNSTAMPED);
       },
     });
-    await until(() => intake.trouble === null);
+    await until(() => paused === 1 && intake.trouble === null);
     await pull.produce(1, 1);
     await pull.until(5);
     expect(paused).toBe(1);
@@ -119,18 +124,26 @@ test(
       pino({ enabled: false }),
       () => {},
     );
+    let asked = false;
     const { intake, begun } = reading(pull, destination, {
       // as another member has just committed it
       async committed() {
         await pull.produce(2, 1);
+        asked = true;
         return '4';
       },
     });
-    await until(() => intake.trouble === null);
+    await until(() => asked && intake.trouble === null);
     await pull.produce(1, 1);
     await until(() => begun.length > 0);
     expect(begun).toEqual([4]);
     expect(recorder.parked).toHaveLength(1);
+    // says which topic it is an offset of
+    const { admin, group: groupId, topic } = pull;
+    await until(async () => {
+      const [group] = await admin.fetchOffsets({ groupId, topics: [topic] });
+      return /^topic=[0-9a-f]{32}$/.test(group!.partitions[0]!.metadata ?? '');
+    });
   },
 );
 
