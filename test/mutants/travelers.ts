@@ -157,4 +157,11 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
     replace: 'false',
     tests: CLOCK,
   },
+  {
+    name: 'travelers: an idle partition that was not looked at of late holds nothing',
+    file: WATERMARK,
+    find: 'newest - Math.max(0, age - lateness)',
+    replace: 'newest',
+    tests: CLOCK,
+  },
 ];

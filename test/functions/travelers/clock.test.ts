@@ -117,6 +117,26 @@ test('a sensor that is far behind the others contradicts nobody, and is late', (
   ]);
 });
 
+test('what is late by any clock says nothing about the newest', () => {
+  const hearing = new Hearing(NOTHING, { lateness: 5, aheadAtMost: 60 });
+  const late = (sensor: number, at: number) => hearing.hear({ ...seen(sensor, 0), at }).late;
+  expect([late(1, 100), late(2, 100), late(1, 120)]).toEqual([false, false, false]);
+  expect([late(3, 90), late(3, 91), late(3, 92)]).toEqual([true, true, true]);
+  expect(hearing.reached).toBe(120);
+});
+
+test('an idle partition holds the watermark by as much as its reader has not looked for longer than the lateness', async ({
+  db,
+}) => {
+  const stream = await streamOn(db, { ...OPTIONS, lateness: 1_000_000, idleAfter: 1 }, 2);
+  await stream.give(0, [seen(1, 30)]);
+  await stream.give(1, [seen(2, 2)]);
+  await db.query(`update muster.position set seen_at = now() - interval '2 s' where partition = 1`);
+  await stream.settled();
+  // 30 less the lateness, less the second that it is overdue
+  expect(await watermark(db)).toBeLessThanOrEqual(28);
+});
+
 test('a sensor that goes on alone takes time with it', () => {
   const hearing = new Hearing(NOTHING, { lateness: 5, aheadAtMost: 60 });
   const hear = (sensor: number, at: number) => hearing.hear({ ...seen(sensor, 0), at });
