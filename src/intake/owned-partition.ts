@@ -65,8 +65,8 @@ export class OwnedPartition {
     const records = batch.messages.map(toRecord);
     const [first] = records;
     if (first !== undefined && first.offset < this.#from) {
-      const isSame = first.offset !== this.#from - 1 || first.timestamp === this.#stamp;
-      if (this.#stamp !== null && !isSame) return 'remade';
+      // It is the one before: the fetch began there, and kafkajs hands on nothing older.
+      if (this.#stamp !== null && first.timestamp !== this.#stamp) return 'remade';
       records.splice(0, records.findLastIndex(({ offset }) => offset < this.#from) + 1);
     }
     if (next <= this.#from) return 'taken';

@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import type { Look } from '../../src/intake/destination.ts';
 import { ProjectionDestination } from '../../src/intake/projection-destination.ts';
+import { blocked, hold } from '../support/blocked.ts';
 import { chunkOf, feedOn } from '../support/feed.ts';
 import { numbers, NUMBERS } from '../support/numbers.ts';
 import { test, type TestDatabase } from '../support/test.ts';
@@ -198,4 +199,61 @@ test('a chunk does not say that there is nothing behind it, for its end is that 
   expect(await seenAt()).toBe(true);
   await feed.apply({ ...chunkOf(1, [{ n: 1 }]), end: 9 });
   expect(await seenAt()).toBe(false);
+});
+
+test('records are lost by the position that others moved on meanwhile', async ({ db }) => {
+  const { feed, begin, counted } = await destinationOn(db);
+  await feed.give(0, [{ n: 1 }]);
+  const late = begin(async () => {
+    await feed.give(0, [{ n: 2 }]);
+    return topicOf(OLD, 5, 9);
+  });
+  await expect(late).rejects.toThrow('somebody else has moved the position of partition 0');
+  expect(await stored(db)).toMatchObject([{ next: 2 }]);
+  expect(await db.query('select from muster.lost_records')).toEqual([]);
+  expect(counted.lost).toBe(0);
+
+  expect(await begin(() => topicOf(OLD, 5, 9))).toMatchObject({ next: 5, stamp: null });
+  // of a record that is gone nobody knows the timestamp
+  expect(await db.query('select next::int, stamp from muster.position')).toEqual([
+    { next: 5, stamp: null },
+  ]);
+  expect(counted.lost).toBe(3);
+});
+
+test('a look waits for no chunk, and no end is before the position', async ({ db }) => {
+  const { feed, destination } = await destinationOn(db);
+  await feed.give(0, [{ n: 1 }, { n: 2 }]);
+  const see = (high: number) =>
+    destination.see('numbers', [0], () => Promise.resolve(topicOf(OLD, 0, high)));
+  await see(1);
+  expect(await db.query('select log_end::int from muster.position')).toEqual([{ log_end: 2 }]);
+  const release = await hold(db, 'select from muster.position for update');
+  const { positions } = await see(9);
+  expect(positions).toEqual(new Map([[0, 2]]));
+  await release();
+  expect(await db.query('select log_end::int from muster.position')).toEqual([{ log_end: 2 }]);
+});
+
+test('a partition that two processes begin at once is begun once', async ({ db }) => {
+  const { feed, begin } = await destinationOn(db, 0);
+  const release = await hold(
+    db,
+    `insert into muster.position (function, topic, partition, next, log_end) values ($1, 'numbers', 0, 3, 3)`,
+    [feed.id],
+  );
+  const begun = begin(() => topicOf(OLD, 1, 3));
+  await blocked(db);
+  await release();
+  expect(await begun).toMatchObject({ next: 3, problem: null });
+});
+
+test('a position is said to be of a topic only where it was compared with it', async ({ db }) => {
+  const { feed } = await destinationOn(db);
+  await feed.give(0, [{ n: 1 }]);
+  await feed.positions.adopt(0, 0, NEW);
+  expect(await stored(db)).toMatchObject([{ topic_id: null }]);
+  await feed.positions.rest(0, 'until somebody decides');
+  await feed.positions.adopt(0, 1, NEW);
+  expect(await stored(db)).toMatchObject([{ topic_id: null }]);
 });

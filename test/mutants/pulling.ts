@@ -6,6 +6,9 @@ const PROJECTION = 'src/intake/projection-destination.ts';
 const CHANGES = 'src/intake/change-destination.ts';
 const DESTINATION = ['test/intake/projection-destination.test.ts'];
 const CHANGE = ['test/intake/change-destination.test.ts'];
+const READER = ['test/intake/partition.test.ts'];
+const OWNED = ['test/intake/owned-partition.test.ts'];
+const CHUNKS = ['test/state/chunks.test.ts'];
 const UNIT = ['test/kafka-transactions.test.ts'];
 
 /** Guards of reading Kafka by ourselves. */
@@ -146,5 +149,152 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
     find: "    for (const result of results) if (result.status === 'rejected') throw result.reason;\n",
     replace: '',
     tests: CHANGE,
+  },
+  {
+    name: 'pull: what is fetched after a stop is held',
+    file: 'src/intake/partition.ts',
+    find: '    if (this.#stopped) return;\n    this.#waiting.push',
+    replace: '    this.#waiting.push',
+    tests: READER,
+  },
+  {
+    name: 'pull: a reader that was held at the gate takes a chunk',
+    file: 'src/intake/partition.ts',
+    find: '(this.#isHeld && chunk === null)',
+    replace: 'false',
+    tests: READER,
+  },
+  {
+    name: 'pull: a chunk that is tried again is dropped while held',
+    file: 'src/intake/partition.ts',
+    find: '(this.#isHeld && chunk === null)',
+    replace: 'this.#isHeld',
+    tests: READER,
+  },
+  {
+    name: 'pull: the end of a chunk is before it',
+    file: 'src/intake/partition.ts',
+    find: 'Math.max(fetched.end, fetched.next)',
+    replace: 'fetched.end',
+    tests: READER,
+  },
+  {
+    name: 'pull: a reader that holds too much waits for more',
+    file: 'src/intake/partition.ts',
+    find: '|| this.#isFull || this.#hasFullChunk()',
+    replace: '|| this.#hasFullChunk()',
+    tests: READER,
+  },
+  {
+    name: 'pull: what follows a fetch elsewhere is taken',
+    file: 'src/intake/owned-partition.ts',
+    find: "    if (this.#isOff) return 'off';\n",
+    replace: '',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: what is fetched elsewhere is taken',
+    file: 'src/intake/owned-partition.ts',
+    find: 'Number(batch.fetchedOffset) !== this.#fetch',
+    replace: 'false',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: the record before the position may be any',
+    file: 'src/intake/owned-partition.ts',
+    find: 'first.timestamp !== this.#stamp',
+    replace: 'false',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: the record before the position is applied',
+    file: 'src/intake/owned-partition.ts',
+    find: '      records.splice(0',
+    replace: '      records.slice(0',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: one doubt is enough to begin anew',
+    file: 'src/intake/owned-partition.ts',
+    find: 'doubt !== null && doubt === this.#doubt',
+    replace: 'doubt !== null',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: what waits is dropped to begin anew',
+    file: 'src/intake/owned-partition.ts',
+    find: 'return isSure && isIdle',
+    replace: 'return isSure',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: records of a topic with another id are taken',
+    file: 'src/intake/owned-partition.ts',
+    find: 'topicId !== null && this.topicId !== null && topicId !== this.topicId',
+    replace: 'false',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: a position that rests is moved',
+    file: 'src/state/sql/move-position.sql',
+    find: '\n  and problem is null',
+    replace: '',
+    tests: CHUNKS,
+  },
+  {
+    name: 'pull: half of a chunk has the timestamp of its end',
+    file: 'src/state/chunks.ts',
+    find: 'record.offset === next - 1',
+    replace: 'true',
+    tests: CHUNKS,
+  },
+  {
+    name: 'pull: records are lost by a position that others moved',
+    file: 'src/state/sql/lose-records.sql',
+    find: ' and next = $4::bigint',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: who did not lose the records says so',
+    file: PROJECTION,
+    find: 'if (!(await this.#positions.lose(partition, next, low)))',
+    replace: 'if ((await this.#positions.lose(partition, next, low)) === null)',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: behind lost records an old timestamp is compared',
+    file: 'src/state/sql/lose-records.sql',
+    find: 'stamp = null, ',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: a partition that another process begins fails',
+    file: 'src/state/sql/begin-positions.sql',
+    find: '  on conflict (function, topic, partition) do nothing\n',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: a look waits for chunks',
+    file: 'src/state/sql/see-positions.sql',
+    find: ' skip locked',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: an end is before the position',
+    file: 'src/state/sql/see-positions.sql',
+    find: 'greatest(p.next, u.log_end)',
+    replace: 'u.log_end',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: a position is of any topic',
+    file: 'src/state/positions.ts',
+    find: 'and next = $4 and problem is null',
+    replace: 'and $4 >= 0',
+    tests: DESTINATION,
   },
 ];

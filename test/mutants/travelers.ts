@@ -164,4 +164,18 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
     replace: 'newest',
     tests: CLOCK,
   },
+  {
+    name: 'travelers: the watermark goes back',
+    file: WATERMARK,
+    find: ' where watermark < $1',
+    replace: '',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: two turns fold at once',
+    file: 'functions/travelers/progress.ts',
+    find: '${PROGRESS} for update',
+    replace: '${PROGRESS}',
+    tests: CLOCK,
+  },
 ];

@@ -4,6 +4,7 @@ import { Hearing, type Heard } from '../../../functions/travelers/heard.ts';
 import { readOptions } from '../../../functions/travelers/options.ts';
 import { travelers } from '../../../functions/travelers/projection.ts';
 import type { Sample } from '../../../functions/travelers/sample.ts';
+import { settle } from '../../../functions/travelers/settle.ts';
 import { clocksAhead, newest, sensors } from '../../../functions/travelers/state.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { feedOn } from '../../support/feed.ts';
@@ -232,4 +233,47 @@ test('a fast clock that is heard before the others makes each of them late once 
   await feed.settle();
   const late = await lateOf(db);
   expect(Math.max(...Object.values(late))).toBeLessThanOrEqual(1);
+});
+
+test('the watermark never goes back, also when a partition begins', async ({ db }) => {
+  const stream = await streamOn(db);
+  await stream.give(0, [seen(1, 30)]);
+  await stream.settled();
+  expect(await watermark(db)).toBe(25);
+  await stream.positions.begin([{ partition: 1, low: 0, high: 0 }]);
+  await stream.settled();
+  expect(await watermark(db)).toBe(25);
+});
+
+test('a turn that begins while another one has not ended folds nothing twice', async ({ db }) => {
+  const stream = await streamOn(db);
+  await stream.give(0, [seen(1, 0), seen(1, 30)]);
+  await stream.settle(); // lets the next turn fold
+  const turn = async () => {
+    const client = await db.pool.connect();
+    await client.query('begin');
+    const tx = {
+      async query<R extends object>(text: string, values: readonly unknown[] = []) {
+        const { rows, rowCount } = await client.query(text, [...values]);
+        return { rows: rows as R[], rowCount };
+      },
+    };
+    const context = { positions: [], now: new Date(), log: { info() {}, warn() {}, error() {} } };
+    await settle(tx, context, OPTIONS);
+    return async () => {
+      await client.query('commit');
+      client.release();
+    };
+  };
+  const end = await turn();
+  const other = turn();
+  await blocked(db);
+  await end();
+  await (
+    await other
+  )();
+  const rows = await db.query(
+    'select samples from travelers.bucket where seconds = 1 and sensor = 1',
+  );
+  expect(rows).toEqual([{ samples: 1 }]);
 });
