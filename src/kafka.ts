@@ -10,6 +10,7 @@ import kafkajs, {
 } from 'kafkajs';
 import { ConfigError, type KafkaConfig } from './config.ts';
 import type { Log } from './function.ts';
+import { extend } from './kafka-protocol.ts';
 
 /**
  * The one place where a Kafka client is made: brokers, TLS, login and codecs are the same for all that
@@ -20,7 +21,7 @@ import type { Log } from './function.ts';
 export function connectKafka(config: KafkaConfig, log: Log, retry: RetryOptions = {}): Kafka {
   if (config.KAFKA_BROKERS === null) throw new ConfigError('KAFKA_BROKERS is not set: host:port');
   const sasl = saslOf(config);
-  return new Kafka({
+  const kafka = new Kafka({
     clientId: 'muster',
     brokers: [...config.KAFKA_BROKERS],
     ssl: tlsOf(config),
@@ -30,6 +31,7 @@ export function connectKafka(config: KafkaConfig, log: Log, retry: RetryOptions 
     logLevel: logLevel.ERROR,
     logCreator: () => (entry) => write(log, entry),
   });
+  return extend(kafka);
 }
 
 function tlsOf(config: KafkaConfig) {

@@ -21,6 +21,7 @@ export interface Metrics {
   readonly sinkMissing: Gauge;
   readonly records: Counter<'function'>;
   readonly recordsLost: Counter<'function'>;
+  readonly partitionsGone: Counter<'function'>;
   readonly chunkRecords: Histogram<'function'>;
   readonly chunkSeconds: Histogram<'function'>;
   readonly lag: Gauge<'function' | 'topic' | 'partition'>;
@@ -145,6 +146,11 @@ function defineMetrics(): Metrics {
     recordsLost: counter(
       'muster_records_lost_total',
       'Records that a topic no longer held when they were to be read.',
+      ['function'],
+    ),
+    partitionsGone: counter(
+      'muster_partitions_gone_total',
+      'Partitions that were forgotten because their topic was made anew with fewer of them.',
       ['function'],
     ),
     chunkRecords: new Histogram({

@@ -82,6 +82,7 @@ function destinationOf(place: Place, options: PullingOptions): Destination {
   }
   return new ProjectionDestination(projections.database, config.WRITERS, projection, log, {
     onLost,
+    onGone: (partitions) => metrics.partitionsGone.inc({ function: place.name }, partitions),
     onParked: (reason) => metrics.parked.inc({ reason }),
   });
 }

@@ -46,6 +46,12 @@ export function readOptions(env: NodeJS.ProcessEnv): Options {
   } catch {
     problems.push(`TRAVELERS_ZONE must be a time zone as Europe/Berlin, not '${zone}'`);
   }
+  const durations = Object.fromEntries(entries) as Omit<Options, 'zone'>;
+  if (durations.idleAfter < durations.lateness) {
+    problems.push(
+      'TRAVELERS_IDLE_SECONDS must not be below TRAVELERS_LATENESS_SECONDS: what a partition brings after a pause within the lateness would be late',
+    );
+  }
   if (problems.length > 0) throw new Error(problems.join('; '));
-  return { zone, ...(Object.fromEntries(entries) as Omit<Options, 'zone'>) };
+  return { zone, ...durations };
 }

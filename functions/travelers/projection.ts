@@ -22,7 +22,7 @@ export function travelers(options: Options): ProjectionDefinition<Sample> {
       }
       return sample;
     },
-    apply: (samples, chunk, tx) => stage(tx, samples, chunk, options.lateness),
+    apply: (samples, chunk, tx) => stage(tx, samples, chunk, options),
     settle: (tx, context) => settle(tx, context, options),
   });
 }

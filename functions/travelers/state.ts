@@ -22,9 +22,17 @@ export async function sensors(tx: Tx): Promise<SensorState[]> {
   return rows;
 }
 
+/** Samples of each sensor that its clock put ahead of what other sensors said; only of those that have any. */
+export async function clocksAhead(tx: Tx): Promise<ReadonlyMap<number, number>> {
+  const { rows } = await tx.query<{ sensor: number; ahead: number }>(
+    'select sensor, sum(ahead)::float8 as ahead from travelers.late where ahead > 0 group by sensor',
+  );
+  return new Map(rows.map(({ sensor, ahead }) => [sensor, ahead]));
+}
+
 /** How far things are, in milliseconds since 1970 UTC, and their decimals; null where nothing was heard. */
 export interface Newest {
-  /** Time of the newest sample: windows that end by then have begun to fill in whole. */
+  /** Time that the partitions have reached: windows that end by then have begun to fill in whole. */
   readonly newest: number | null;
   /** Windows that end by then are final. */
   readonly finalTo: number | null;
@@ -34,7 +42,7 @@ export interface Newest {
 
 export async function newest(tx: Tx): Promise<Newest> {
   const { rows } = await tx.query<Newest>(
-    `select nullif(max(p.newest), 0)::float8 / 1000 as newest,
+    `select nullif(max(p.reached), 0)::float8 / 1000 as newest,
             nullif(greatest(final_to, 0), 0)::float8 / 1000 as "finalTo",
             concat(folded_to, '-', (select max(id) from travelers.staged)) as version
      from travelers.progress left join travelers.partition p on true
@@ -58,7 +66,7 @@ export async function late(
   const { rows } = await tx.query<Late>(
     `select sensor, (extract(epoch from start) * 1e3)::float8 as start, samples::float8 as samples
      from travelers.late
-     where start >= to_timestamp($1) and start < to_timestamp($2) and ($3::int[] is null or sensor = any ($3))
+     where samples > 0 and start >= to_timestamp($1) and start < to_timestamp($2) and ($3::int[] is null or sensor = any ($3))
      order by sensor, start`,
     [floorTo(from * 1000, MINUTE) / SECOND, to / 1000, asked === 'all' ? null : asked],
   );

@@ -1,8 +1,9 @@
 /** Microseconds since 1970 UTC of a timestamp; throws an error that says what is wrong with it. */
 export type ReadTime = (text: string) => number;
 
-const MINUTE = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)$/;
-const OFFSET = /^([+-])(\d\d):?(\d\d)$/;
+const MINUTE = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)$/;
+/** PostgreSQL leaves out minutes that are none. */
+const OFFSET = /^([+-])(\d\d)(?::?(\d\d))?$/;
 const DAY_MS = 86_400_000;
 /** Minutes are read once; a stream is in few of them at a time. */
 const MOST_MINUTES = 10_000;
@@ -60,7 +61,7 @@ function digit(text: string, index: number): number {
 
 function readOffset(offset: string, text: string): number {
   if (offset === 'Z' || offset === 'z') return 0;
-  const [, sign, hours, minutes] = OFFSET.exec(offset) ?? [];
+  const [, sign, hours, minutes = '0'] = OFFSET.exec(offset) ?? [];
   if (sign === undefined || Number(hours) > 23 || Number(minutes) > 59) throw wrong(text);
   return (sign === '-' ? -60_000 : 60_000) * (Number(hours) * 60 + Number(minutes));
 }

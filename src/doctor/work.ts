@@ -1,6 +1,7 @@
 /** Work that rests in the state database until a person does something about it. */
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from './finding.ts';
+import { unreadPartitions } from './positions.ts';
 import { duration, plural } from './words.ts';
 
 /** A pod looks for due work each second; what is due so long is seen by none. */
@@ -154,12 +155,16 @@ export const due: Check<StateContext> = {
        where r.state = 'ready' and r.wanted and r.due_at <= now() and not f.paused`,
     );
     const { pods, count, seconds } = row!;
+    const unread = await unreadPartitions(inspector);
     const at = `${plural(pods, 'pod')} at work`;
-    if (count === 0) return [fine(`none; ${at}`)];
+    if (count === 0) return unread.length > 0 ? unread : [fine(`none; ${at}`)];
     const says = `${plural(count, 'run')}, the oldest since ${duration(seconds)}; ${at}`;
     return pods > 0 || seconds < UNSEEN_SECONDS
-      ? [fine(says)]
-      : [problem(says, 'kubectl get scaledobject,deployment   # why does no pod start?')];
+      ? [fine(says), ...unread]
+      : [
+          problem(says, 'kubectl get scaledobject,deployment   # why does no pod start?'),
+          ...unread,
+        ];
   },
 };
 

@@ -3,7 +3,7 @@ import type { RecordChunk } from '../state/chunks.ts';
 import type { LostRecords, Sight } from '../state/positions.ts';
 import { readCloudEvents } from './cloudevent.ts';
 import { Gate } from './gate.ts';
-import type { Assigned, Destination, Start } from './destination.ts';
+import type { Assignment, Committed, Destination, Look, Start } from './destination.ts';
 import type { Taker } from './take.ts';
 import { toRequest } from './topic.ts';
 
@@ -44,30 +44,51 @@ export class ChangeDestination implements Destination {
     this.#onLost = onLost;
   }
 
-  async begin(topic: string, assigned: readonly Assigned[]): Promise<Start[]> {
+  async begin(topic: string, { committed, look, isOwner }: Assignment): Promise<Start[]> {
+    const now = await look();
     const starts: Start[] = [];
-    for (const { partition, low, high, committed } of assigned) {
-      const isLost = committed !== null && committed < low;
-      const isAhead = committed !== null && committed > high;
-      const next = committed === null || isLost || isAhead ? low : committed;
-      const place = { function: this.name, topic, partition };
-      if (isLost) {
-        await this.#lost.note(this.name, topic, partition, committed, low);
-        this.#onLost(low - committed);
-        this.#log.error(
-          { ...place, from: committed, to: low, records: low - committed },
-          'the topic no longer holds records that were not read yet; they are lost',
-        );
-      }
-      if (isAhead) {
-        this.#log.warn(
-          { ...place, position: committed, end: high },
-          'the position is beyond the end of the topic: it was made anew, and is read from its beginning',
-        );
-      }
-      starts.push({ partition, next, stamp: null, problem: null });
+    for (const each of committed) {
+      if (!isOwner()) return [];
+      const next = await this.#next(topic, each, now);
+      if (next !== null)
+        starts.push({ partition: each.partition, next, stamp: null, problem: null });
     }
     return starts;
+  }
+
+  /**
+   * Where a partition goes on; null: the topic has no such partition now. An offset of another topic of this
+   * name, or one beyond the end of a log that was cut, says nothing: everything is read, and what was
+   * read before is a duplicate.
+   */
+  async #next(
+    topic: string,
+    { partition, offset, topicId }: Committed,
+    { id, extents }: Look,
+  ): Promise<number | null> {
+    const extent = extents.find((each) => each.partition === partition);
+    if (extent === undefined) return null;
+    const { low, high } = extent;
+    if (offset === null) return low;
+    const place = { function: this.name, topic, partition };
+    const isRemade = id !== null && topicId !== null && id !== topicId;
+    if (isRemade || offset > high) {
+      this.#log.warn(
+        { ...place, position: offset, end: high },
+        isRemade
+          ? 'the topic was made anew, and is read from its beginning'
+          : 'the position is beyond the end of the topic: it was made anew or its log was cut, and is read from its beginning',
+      );
+      return low;
+    }
+    if (offset >= low) return offset;
+    await this.#lost.note(this.name, topic, partition, offset, low);
+    this.#onLost(low - offset);
+    this.#log.error(
+      { ...place, from: offset, to: low, records: low - offset },
+      'the topic no longer holds records that were not read yet; they are lost',
+    );
+    return low;
   }
 
   /** All of them are tried before the first failure is thrown; those filed are duplicates next time. */
@@ -89,8 +110,9 @@ export class ChangeDestination implements Destination {
     return Promise.resolve();
   }
 
-  see(): Promise<Sight> {
+  async see(_topic: string, _read: readonly number[], look: Assignment['look']): Promise<Sight> {
+    await look();
     // A pause of a function of sets keeps its runs from starting; events are still filed.
-    return Promise.resolve({ paused: false, positions: new Map() });
+    return { paused: false, positions: new Map() };
   }
 }

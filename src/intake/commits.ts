@@ -1,12 +1,15 @@
 import type { Consumer } from 'kafkajs';
 import type { Log } from '../function.ts';
 import { messageOf } from '../state/database.ts';
+import { metadataOf } from './consumer.ts';
 
 /** Where a partition is. */
 export interface Place {
   readonly topic: string;
   readonly partition: number;
   readonly next: number;
+  /** Id of the topic, where it is known. */
+  readonly topicId: string | null;
 }
 
 /**
@@ -35,7 +38,12 @@ export class Commits {
     if (news.length === 0) return;
     try {
       await this.#consumer.commitOffsets(
-        news.map(({ topic, partition, next }) => ({ topic, partition, offset: String(next) })),
+        news.map(({ topic, partition, next, topicId }) => ({
+          topic,
+          partition,
+          offset: String(next),
+          ...metadataOf(topicId),
+        })),
       );
       for (const each of news) committed.set(keyOf(each), each.next);
     } catch (error) {

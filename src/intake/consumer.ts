@@ -1,6 +1,7 @@
-import type { Admin, Consumer, Kafka } from 'kafkajs';
-import type { Extent } from '../state/positions.ts';
-import type { Assigned } from './destination.ts';
+import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import { describeTopic } from '../kafka-protocol.ts';
+import type { Committed, Look } from './destination.ts';
+import type { Batch } from './owned-partition.ts';
 
 const MIB = 1024 * 1024;
 
@@ -21,6 +22,33 @@ export function consumerOf(kafka: Kafka, groupId: string, sessionTimeout: number
     allowAutoTopicCreation: false,
     // What crashes is made anew from the client on: an old one believes in topics that are gone.
     retry: { restartOnFailure: () => Promise.resolve(false) },
+  });
+}
+
+/** Joins the group, and hands on what is fetched. */
+export async function receiveFrom(
+  consumer: Consumer,
+  topics: readonly string[],
+  receive: (topic: string, partition: number, batch: Batch) => void,
+): Promise<void> {
+  // Of transactions that were aborted, and of markers at the end of one, kafkajs tells nothing else.
+  consumer.on('consumer.start_batch_process', ({ payload: { topic, partition, ...batch } }) => {
+    if (batch.batchSize > 0) return;
+    receive(topic, partition, { ...batch, messages: [], fetchedOffset: null });
+  });
+  await consumer.connect();
+  await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+  await consumer.run({
+    autoCommit: false,
+    partitionsConsumedConcurrently: 1,
+    eachBatch: ({ batch }: EachBatchPayload) => {
+      const { topic, partition, highWatermark, messages } = batch;
+      // kafkajs does not declare it
+      const { fetchedOffset } = batch as unknown as { fetchedOffset: string };
+      const lastOffset = batch.lastOffset();
+      receive(topic, partition, { fetchedOffset, lastOffset, highWatermark, messages });
+      return Promise.resolve();
+    },
   });
 }
 
@@ -51,29 +79,46 @@ function tolerate(work: () => void): void {
   }
 }
 
-/** What a topic holds of these partitions. */
-export async function extentsOf(
+/**
+ * What a topic holds of these partitions, and which topic it is: one that is deleted and created under its
+ * name meanwhile is looked at again.
+ */
+export async function lookAt(
   admin: Admin,
   topic: string,
   partitions: readonly number[],
-): Promise<Extent[]> {
-  return (await admin.fetchTopicOffsets(topic))
+): Promise<Look> {
+  const before = await describeTopic(admin, topic);
+  const offsets = await admin.fetchTopicOffsets(topic);
+  const now = await describeTopic(admin, topic);
+  if (before?.id !== now?.id) throw new Error(`${topic} is being made anew`);
+  const extents = offsets
     .filter((each) => partitions.includes(each.partition))
     .map(({ partition, low, high }) => ({ partition, low: Number(low), high: Number(high) }));
+  return { id: now?.id ?? null, partitions: now?.partitions ?? null, extents };
 }
 
-/** The same, and where the group is in them. */
-export async function assignedOf(
+/** What stands before the id of the topic in the metadata of an offset. */
+const TOPIC_ID = 'topic=';
+
+/** Where the group is. */
+export async function committedOf(
   admin: Admin,
   groupId: string,
   topic: string,
   partitions: readonly number[],
-): Promise<Assigned[]> {
-  const extents = await extentsOf(admin, topic, partitions);
+): Promise<Committed[]> {
   const [group] = await admin.fetchOffsets({ groupId, topics: [topic] });
-  return extents.map((extent) => {
-    const stored = group?.partitions.find((each) => each.partition === extent.partition)?.offset;
-    const committed = stored === undefined || Number(stored) < 0 ? null : Number(stored);
-    return { ...extent, committed };
+  return partitions.map((partition) => {
+    const stored = group?.partitions.find((each) => each.partition === partition);
+    const offset = stored === undefined || Number(stored.offset) < 0 ? null : Number(stored.offset);
+    const metadata = stored?.metadata ?? '';
+    const topicId = metadata.startsWith(TOPIC_ID) ? metadata.slice(TOPIC_ID.length) : null;
+    return { partition, offset, topicId };
   });
+}
+
+/** Kept with an offset, so that it is not taken for one of a topic that has the name later. */
+export function metadataOf(topicId: string | null): { readonly metadata?: string } {
+  return topicId === null ? {} : { metadata: `${TOPIC_ID}${topicId}` };
 }

@@ -1,11 +1,32 @@
 import type { RecordChunk } from '../state/chunks.ts';
 import type { Gate } from './gate.ts';
-import type { Extent, Sight } from '../state/positions.ts';
+import type { Extent, Sight, TopicNow } from '../state/positions.ts';
 
-/** What is known of a partition when a process is given it. */
-export interface Assigned extends Extent {
-  /** Where the consumer group is in Kafka; null: nowhere yet. */
-  readonly committed: number | null;
+/** Where the consumer group is in a partition. */
+export interface Committed {
+  readonly partition: number;
+  /** Null: nowhere yet. */
+  readonly offset: number | null;
+  /** Id of the topic that the offset is of, where it is known. */
+  readonly topicId: string | null;
+}
+
+/** A topic and its ends, as they are at this moment. */
+export interface Look extends TopicNow {
+  readonly extents: readonly Extent[];
+}
+
+/** What a process that was given partitions can ask. */
+export interface Assignment {
+  /** Read before anything else. */
+  readonly committed: readonly Committed[];
+  /**
+   * Looks at the topic. A position that is to be compared with an end is read before: ends only grow,
+   * so that however long the process pauses between the two, no position of this topic is beyond the end.
+   */
+  readonly look: () => Promise<Look>;
+  /** Were the partitions given to nobody else meanwhile, as far as this process knows? */
+  readonly isOwner: () => boolean;
 }
 
 /** Where reading a partition begins. */
@@ -31,14 +52,14 @@ export interface Destination {
   /** Chunks at a time, of all partitions. */
   readonly gate: Gate;
   /** Decides where partitions begin, and reports records that the topic no longer holds. */
-  begin(topic: string, assigned: readonly Assigned[]): Promise<Start[]>;
+  begin(topic: string, assignment: Assignment): Promise<Start[]>;
   /**
    * Resolves when the chunk is committed, or refused because somebody else owns the partition: gives
    * where it goes on, null where that is not known. Throws what may pass.
    */
   take(chunk: RecordChunk): Promise<number | null>;
-  /** The record before the position is another one than was read: the partition rests. */
-  rest(topic: string, partition: number, problem: string): Promise<void>;
-  /** Told every second what the topic holds. */
-  see(topic: string, extents: readonly Extent[]): Promise<Sight>;
+  /** The record before the position is another one than was read: the partition rests, unless its position is another one by now. */
+  rest(topic: string, partition: number, next: number, problem: string): Promise<void>;
+  /** Looks at the topic, every second; `read` are the partitions that this process reads. */
+  see(topic: string, read: readonly number[], look: Assignment['look']): Promise<Sight>;
 }

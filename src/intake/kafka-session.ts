@@ -1,11 +1,11 @@
-import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import type { Admin, Consumer, Kafka } from 'kafkajs';
 import type { Log } from '../function.ts';
 import { Loop } from '../loop.ts';
 import type { RecordChunk } from '../state/chunks.ts';
 import { messageOf } from '../state/database.ts';
 import { Commits } from './commits.ts';
-import { assignedOf, consumerOf, extentsOf, seekTo, setFetching } from './consumer.ts';
-import type { Destination, Start } from './destination.ts';
+import { committedOf, consumerOf, lookAt, receiveFrom, seekTo, setFetching } from './consumer.ts';
+import type { Destination, Look, Start } from './destination.ts';
 import { OwnedPartition, type Batch } from './owned-partition.ts';
 import { PartitionReader } from './partition.ts';
 import { persistently } from './persistently.ts';
@@ -73,26 +73,8 @@ export class KafkaSession {
     consumer.on('consumer.crash', ({ payload }) => this.#crash.reject(payload.error));
     consumer.on('consumer.rebalancing', () => this.#revoke());
     consumer.on('consumer.group_join', ({ payload }) => this.#assign(payload.memberAssignment));
-    // Of transactions that were aborted, and of markers at the end of one, kafkajs tells nothing else.
-    consumer.on('consumer.start_batch_process', ({ payload: { topic, partition, ...batch } }) => {
-      if (batch.batchSize > 0) return;
-      this.#receive(topic, partition, { ...batch, messages: [], fetchedOffset: null });
-    });
     await this.#admin.connect();
-    await consumer.connect();
-    await consumer.subscribe({ topics: [...destination.topics], fromBeginning: true });
-    await consumer.run({
-      autoCommit: false,
-      partitionsConsumedConcurrently: 1,
-      eachBatch: ({ batch }: EachBatchPayload) => {
-        const { topic, partition, highWatermark, messages } = batch;
-        // kafkajs does not declare it
-        const { fetchedOffset } = batch as unknown as { fetchedOffset: string };
-        const lastOffset = batch.lastOffset();
-        this.#receive(topic, partition, { fetchedOffset, lastOffset, highWatermark, messages });
-        return Promise.resolve();
-      },
-    });
+    await receiveFrom(consumer, destination.topics, (...batch) => this.#receive(...batch));
     this.#watching = new Loop(
       WATCH_MS,
       () => this.#watch(),
@@ -161,13 +143,18 @@ export class KafkaSession {
 
   async #tryBegin(topic: string, partitions: readonly number[], era: number): Promise<void> {
     const { group, destination } = this.#options;
-    const assigned = await assignedOf(this.#admin, group, topic, partitions);
-    const starts = await destination.begin(topic, assigned);
-    if (era !== this.#era) return;
+    const committed = await committedOf(this.#admin, group, topic, partitions);
+    let now: Look | undefined;
+    const starts = await destination.begin(topic, {
+      committed,
+      look: async () => (now = await lookAt(this.#admin, topic, partitions)),
+      isOwner: () => era === this.#era,
+    });
+    if (era !== this.#era || now === undefined) return;
     for (const start of starts) {
       const { partition, problem } = start;
-      const { low } = assigned.find((each) => each.partition === partition)!;
-      if (problem === null) this.#open(topic, start, low);
+      const { low } = now.extents.find((each) => each.partition === partition)!;
+      if (problem === null) this.#open(topic, start, low, now.id);
       else this.#resting.set(keyOf(topic, partition), { topic, partition, problem });
     }
     this.#trouble = null;
@@ -180,7 +167,7 @@ export class KafkaSession {
     setFetching(this.#consumer, true, topic, open);
   }
 
-  #open(topic: string, start: Start, low: number): void {
+  #open(topic: string, start: Start, low: number, topicId: string | null): void {
     const { partition, next } = start;
     const { destination, queueBytes, onTaken, log } = this.#options;
     const all = Object.values(this.#assignment).flat().length;
@@ -203,7 +190,7 @@ export class KafkaSession {
       },
     });
     reader.hold(this.#paused);
-    const owned = new OwnedPartition(reader, start, low);
+    const owned = new OwnedPartition(reader, start, low, topicId);
     this.#resting.delete(key);
     this.#owned.set(key, owned);
     seekTo(this.#consumer, topic, partition, owned.fetch);
@@ -231,28 +218,33 @@ export class KafkaSession {
   }
 
   async #rest(topic: string, partition: number, next: number): Promise<void> {
+    const era = this.#era;
     const problem = `record ${next - 1} of the topic is not the one that was read: was the topic made anew?`;
     // what fails is found out again
-    await this.#options.destination.rest(topic, partition, problem).catch(() => {});
-    this.#restart(topic, partition);
+    await this.#options.destination.rest(topic, partition, next, problem).catch(() => {});
+    if (era === this.#era) this.#restart(topic, partition);
   }
 
   async #watch(): Promise<void> {
     const { destination, onLag } = this.#options;
     for (const [topic, partitions] of Object.entries(this.#assignment)) {
       const era = this.#era;
-      const extents = await extentsOf(this.#admin, topic, partitions);
-      if (era !== this.#era) return;
-      const read = extents.filter(({ partition }) => this.#owned.has(keyOf(topic, partition)));
-      const { paused, positions } = await destination.see(topic, read);
-      if (era !== this.#era) return;
+      const read = partitions.filter((partition) => this.#owned.has(keyOf(topic, partition)));
+      let look: Look | undefined;
+      const { paused, positions } = await destination.see(
+        topic,
+        read,
+        async () => (look = await lookAt(this.#admin, topic, partitions)),
+      );
+      if (era !== this.#era || look === undefined) return;
       this.#setPaused(paused);
-      for (const extent of extents) {
+      for (const extent of look.extents) {
         const { partition, high } = extent;
         const owned = this.#owned.get(keyOf(topic, partition));
         if (owned === undefined) continue;
         onLag(topic, partition, Math.max(0, high - owned.reader.next));
-        if (owned.isMisplaced(extent, positions.get(partition))) this.#restart(topic, partition);
+        if (owned.isMisplaced(extent, positions.get(partition), look.id))
+          this.#restart(topic, partition);
       }
     }
     for (const { topic, partition } of this.#resting.values()) {
@@ -287,7 +279,13 @@ export class KafkaSession {
   }
 
   async #commit(): Promise<void> {
-    await this.#commits.commit([...this.#owned.values()].map(({ reader }) => reader));
+    const places = [...this.#owned.values()].map(({ reader, topicId }) => ({
+      topic: reader.topic,
+      partition: reader.partition,
+      next: reader.next,
+      topicId,
+    }));
+    await this.#commits.commit(places);
   }
 }
 

@@ -20,6 +20,8 @@ export interface Batch {
  */
 export class OwnedPartition {
   readonly reader: PartitionReader;
+  /** Id of the topic that it was begun in, where it is known. */
+  readonly topicId: string | null;
   /** Records below are read only to be compared with the stamp. */
   readonly #from: number;
   readonly #stamp: number | null;
@@ -28,9 +30,15 @@ export class OwnedPartition {
   #doubt: string | null = null;
 
   /** `low`: the earliest offset that the topic holds. */
-  constructor(reader: PartitionReader, { next, stamp }: Start, low: number) {
+  constructor(
+    reader: PartitionReader,
+    { next, stamp }: Start,
+    low: number,
+    topicId: string | null,
+  ) {
     const isCompared = stamp !== null && next - 1 >= low;
     this.reader = reader;
+    this.topicId = topicId;
     this.#from = next;
     this.#stamp = isCompared ? stamp : null;
     this.#fetch = isCompared ? next - 1 : next;
@@ -57,8 +65,8 @@ export class OwnedPartition {
     const records = batch.messages.map(toRecord);
     const [first] = records;
     if (first !== undefined && first.offset < this.#from) {
-      const isSame = first.offset !== this.#from - 1 || first.timestamp === this.#stamp;
-      if (this.#stamp !== null && !isSame) return 'remade';
+      // It is the one before: the fetch began there, and kafkajs hands on nothing older.
+      if (this.#stamp !== null && first.timestamp !== this.#stamp) return 'remade';
       records.splice(0, records.findLastIndex(({ offset }) => offset < this.#from) + 1);
     }
     if (next <= this.#from) return 'taken';
@@ -69,12 +77,14 @@ export class OwnedPartition {
   }
 
   /**
-   * Is it to begin anew? Where the topic does not hold the next record any more, kafkajs says so with
-   * the first record that it finds elsewhere, which may never come; and a person may have moved the
-   * position. Asked twice with the same answer, because a chunk may have been committed and more been
-   * fetched meanwhile; and only when nothing waits, for that is not lost.
+   * Is it to begin anew? A topic with another id is another one, of which nothing more is received. Where
+   * the topic does not hold the next record any more, kafkajs says so with the first record that it finds
+   * elsewhere, which may never come; and a person may have moved the position. Asked twice with the same
+   * answer, because a chunk may have been committed and more been fetched meanwhile; and only when nothing
+   * waits, for that is not lost.
    */
-  isMisplaced({ low, high }: Extent, stored: number | undefined): boolean {
+  isMisplaced({ low, high }: Extent, stored: number | undefined, topicId: string | null): boolean {
+    if (topicId !== null && this.topicId !== null && topicId !== this.topicId) this.#isOff = true;
     const fetch = this.#fetch;
     const { next, isIdle } = this.reader;
     const isDoubtful = fetch < low || fetch > high || (stored !== undefined && stored !== next);

@@ -3,9 +3,9 @@ import type { Log, ProjectionDefinition } from '../function.ts';
 import { Chunks, type RecordChunk } from '../state/chunks.ts';
 import type { Database } from '../state/database.ts';
 import type { ParkReason } from '../state/outcome.ts';
-import { Positions, type Extent, type Sight } from '../state/positions.ts';
+import { Positions, type Sight, type StoredPosition } from '../state/positions.ts';
 import { Gate } from './gate.ts';
-import type { Assigned, Destination, Start } from './destination.ts';
+import type { Assignment, Destination, Look, Start } from './destination.ts';
 
 const CHUNK_RECORDS = 10_000;
 const CHUNK_BYTES = 8 * 1024 * 1024;
@@ -14,6 +14,7 @@ const LINGER = '100 milliseconds';
 export interface ProjectionEvents {
   readonly onParked: (reason: ParkReason) => void;
   readonly onLost: (records: number) => void;
+  readonly onGone: (partitions: number) => void;
 }
 
 /** A projection's records: positions are rows, moved in the transaction of each chunk. */
@@ -28,6 +29,8 @@ export class ProjectionDestination implements Destination {
   readonly #chunks: Chunks;
   readonly #log: Log;
   readonly #events: ProjectionEvents;
+  /** Id of the topic whose partitions were compared with the rows. */
+  #compared: string | null = null;
 
   constructor(
     database: Database,
@@ -48,23 +51,56 @@ export class ProjectionDestination implements Destination {
     this.#events = events;
   }
 
-  async begin(topic: string, assigned: readonly Assigned[]): Promise<Start[]> {
-    const extents = new Map(assigned.map((each) => [each.partition, each]));
+  async begin(topic: string, { committed, look, isOwner }: Assignment): Promise<Start[]> {
+    const partitions = committed.map(({ partition }) => partition);
+    let stored = await this.#positions.stored(partitions);
+    if (stored.length < partitions.length) {
+      const known = new Set(stored.map(({ partition }) => partition));
+      const { id, extents } = await look();
+      if (!isOwner()) return [];
+      await this.#positions.begin(
+        extents.filter(({ partition }) => !known.has(partition)),
+        id,
+      );
+      stored = await this.#positions.stored(partitions);
+    }
+    // After the positions, see there.
+    const now = await look();
     const starts: Start[] = [];
-    for (const stored of await this.#positions.begin(assigned)) {
-      const { partition, next, problem } = stored;
-      const { low, high } = extents.get(partition)!;
-      if (problem === null && next < low) {
-        starts.push(await this.#skipLost(topic, partition, next, low));
-      } else if (problem === null && next > high) {
-        const beyond = `position ${next} is beyond the topic's end, ${high}: was the topic made anew?`;
-        await this.rest(topic, partition, beyond);
-        starts.push({ ...stored, problem: beyond });
-      } else {
-        starts.push(stored);
-      }
+    for (const each of stored) {
+      if (!isOwner()) return [];
+      const start = await this.#start(topic, each, now);
+      if (start !== null) starts.push(start);
     }
     return starts;
+  }
+
+  /** Null: the topic has no such partition now. */
+  async #start(
+    topic: string,
+    stored: StoredPosition,
+    { id, extents }: Look,
+  ): Promise<Start | null> {
+    const { partition, next, topicId, problem } = stored;
+    const extent = extents.find((each) => each.partition === partition);
+    if (extent === undefined) return null;
+    if (problem !== null) return stored;
+    const { low, high } = extent;
+    const isBeyond = next > high;
+    const isRemade = id !== null && topicId !== null && id !== topicId && next > 0;
+    if (isRemade) {
+      const what = isBeyond
+        ? `position ${next} is beyond the topic's end, ${high}`
+        : `record ${next - 1} of the topic is not the one that was read`;
+      const remade = `${what}: the topic was made anew`;
+      await this.rest(topic, partition, next, remade);
+      return { ...stored, problem: remade };
+    }
+    // Not for good: by the numbers alone nobody can tell what has happened, and it is looked at again.
+    if (isBeyond) return { ...stored, problem: beyond(next, high, id !== null && id === topicId) };
+    if (next < low) return this.#skipLost(topic, partition, next, low);
+    if (id !== null && id !== topicId) await this.#positions.adopt(partition, next, id);
+    return stored;
   }
 
   async take(chunk: RecordChunk): Promise<number | null> {
@@ -74,16 +110,35 @@ export class ProjectionDestination implements Destination {
     return chunk.next;
   }
 
-  async rest(topic: string, partition: number, problem: string): Promise<void> {
-    await this.#positions.rest(partition, problem);
+  async rest(topic: string, partition: number, next: number, problem: string): Promise<void> {
+    if (!(await this.#positions.rest(partition, problem, next))) return;
     this.#log.error(
       { function: this.name, topic, partition, problem },
       `a partition rests until 'muster seek' says where it goes on`,
     );
   }
 
-  see(_topic: string, extents: readonly Extent[]): Promise<Sight> {
-    return this.#positions.see(extents);
+  async see(topic: string, read: readonly number[], look: Assignment['look']): Promise<Sight> {
+    const asked = await this.#positions.clock();
+    const now = await look();
+    if (now.id !== this.#compared) await this.#forgetGone(topic, now);
+    const extents = now.extents.filter(({ partition }) => read.includes(partition));
+    return this.#positions.see(extents, asked);
+  }
+
+  async #forgetGone(topic: string, { id, partitions }: Look): Promise<void> {
+    if (id === null || partitions === null) return;
+    const gone = await this.#positions.forget(id, partitions);
+    this.#compared = id;
+    if (gone.length === 0) return;
+    this.#events.onGone(gone.length);
+    for (const { partition, next, lost } of gone) {
+      if (lost > 0) this.#events.onLost(lost);
+      this.#log.error(
+        { function: this.name, topic, partition, position: next, records: lost },
+        'the topic was made anew without this partition, which is forgotten; what was not read of it is lost',
+      );
+    }
   }
 
   async #skipLost(topic: string, partition: number, next: number, low: number): Promise<Start> {
@@ -96,4 +151,11 @@ export class ProjectionDestination implements Destination {
     );
     return { partition, next: low, stamp: null, problem: null };
   }
+}
+
+function beyond(next: number, high: number, isSame: boolean): string {
+  const why = isSame
+    ? 'its log was cut, though it is the same topic'
+    : 'was the topic made anew? Its id is not known';
+  return `position ${next} is beyond the topic's end, ${high}: ${why}; 'muster seek' says where it goes on`;
 }

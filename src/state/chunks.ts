@@ -86,7 +86,8 @@ export class Chunks<R = unknown> {
   async #commit(chunk: ReadChunk<R>, parked: ParkReason[]): Promise<boolean> {
     try {
       const held = await racing(() => this.#transact(chunk));
-      if (held) parked.push(...chunk.parkings.map((each) => each.reason as ParkReason));
+      // Where it was not held, either an earlier try has parked them, or nobody asks.
+      parked.push(...chunk.parkings.map((each) => each.reason as ParkReason));
       return held;
     } catch (error) {
       const { entries } = chunk;

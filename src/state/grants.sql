@@ -33,7 +33,8 @@ grant select (id, digest, seen), insert, update (seen), delete on muster.parked 
 -- for an answer that explains a set: which events, not what is in them
 grant select (id, function, key, event_id, type, sent_at, failed_at, attempts, error) on muster.outbox to muster_intake;
 
-grant select, insert, update on muster.position, muster.lost_records to muster_intake;
+grant select, insert, update, delete on muster.position to muster_intake;
+grant select, insert, update on muster.lost_records to muster_intake;
 
 grant select, update (reviewed, purged_at, sink_missing_until) on muster.function to muster_run;
 grant select on muster.definition, muster.part, muster.position to muster_run;

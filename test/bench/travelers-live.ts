@@ -66,7 +66,7 @@ async function stageAll(tx: Tx, records: Records): Promise<number> {
       samples.push(readSample(records.at(n), readTime));
     }
     const chunk = { topic: 'movements', partition: 0, from: begin, next: begin, end: begin };
-    await stage(tx, samples, chunk, 5e6);
+    await stage(tx, samples, chunk, { lateness: 5e6, aheadAtMost: 60e6 });
     newest = samples.reduce((most, { at }) => Math.max(most, at), newest);
   }
   return newest;

@@ -1,6 +1,8 @@
 import { expect } from 'vitest';
 import { due, failed, outbox, parked, paused } from '../../src/doctor/work.ts';
 import { serverOn } from '../support/engine.ts';
+import { feedOn } from '../support/feed.ts';
+import { numbers } from '../support/numbers.ts';
 import { pairOf } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { envelope, post } from '../support/sender.ts';
@@ -17,6 +19,31 @@ test('a function that is paused is told', async ({ db }) => {
   await expect(paused.run(context)).resolves.toEqual([
     { state: 'problem', says: 'pair starts no runs', mend: 'muster resume pair' },
   ]);
+});
+
+test('a partition that rests, and one that nobody reads, are told', async ({ db }) => {
+  const context = await stateOf(db);
+  await feedOn(db, numbers(), 3);
+  expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
+  await db.query(
+    `update muster.position set seen_at = seen_at - interval '10 minutes' where partition = 2`,
+  );
+  await db.query(`update muster.position set problem = 'no reason' where partition = 0`);
+  await expect(due.run(context)).resolves.toEqual([
+    {
+      state: 'problem',
+      says: 'numbers does not read partition 0 of numbers: no reason',
+      mend: 'muster seek numbers 0 <offset>   # where to go on; it is at 0',
+    },
+    {
+      state: 'problem',
+      says: expect.stringMatching(/^nobody has read partition 2 of numbers for 10 min/) as string,
+      mend: expect.stringContaining('kafka-topics.sh --describe --topic numbers') as string,
+    },
+  ]);
+  // Scaled to zero: nobody reads any of them.
+  await db.query(`update muster.position set problem = null, seen_at = now() - interval '1 hour'`);
+  expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
 });
 
 test('parked events are told by their reason, with what mends its cause', async ({ db }) => {

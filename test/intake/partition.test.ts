@@ -191,3 +191,106 @@ test('partitions wait for their turn at the gate, and a held one takes none', as
   expect(asked.map(({ chunk }) => chunk.partition)).toEqual([0, 1, 2]);
   await Promise.all([first!, second!, third!].map((reader) => reader.stop()));
 });
+
+test('what is fetched after a stop is not held', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader, seen } = readerOf(destination, 1_000);
+  await reader.stop();
+  reader.push(fetched(0, 40, 100));
+  expect(reader.isFull).toBe(false);
+  expect(seen).toEqual([]);
+  expect(asked).toEqual([]);
+});
+
+test('a reader that is held while it waits for its turn takes no chunk', async () => {
+  const { destination, asked } = destinationOf();
+  const [first, second] = [0, 1].map(
+    (partition) => readerOf(destination, 1_000_000, partition).reader,
+  );
+  first!.push(fetched(0, 1));
+  await until(() => asked.length === 1);
+  let turns = 0;
+  const { gate } = destination;
+  const enter = gate.enter.bind(gate);
+  gate.enter = () => {
+    turns++;
+    return enter();
+  };
+  second!.push(fetched(0, 1));
+  await until(() => turns === 1);
+  second!.hold(true);
+  asked[0]!.settle(1);
+  // its turn comes, and goes to the next who waits
+  await enter();
+  gate.leave();
+  expect(asked).toHaveLength(1);
+  second!.hold(false);
+  await until(() => asked.length === 2);
+  asked[1]!.settle(1);
+  await Promise.all([first!.stop(), second!.stop()]);
+});
+
+test('a chunk that failed comes again though its reader is held, for it may have been committed', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader } = readerOf(destination);
+  reader.push(fetched(0, 3));
+  await until(() => asked.length === 1);
+  reader.hold(true);
+  reader.push(fetched(3, 3));
+  asked[0]!.settle(new Error('no answer'));
+  await until(() => asked.length === 2);
+  asked[1]!.settle(3);
+  await until(() => reader.next === 3);
+  expect(asked.map(cutOf).map(({ from, next }) => [from, next])).toEqual([
+    [0, 3],
+    [0, 3],
+  ]);
+  await reader.stop();
+});
+
+test('the end of a chunk is not before it, whatever the fetch said', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader } = readerOf(destination);
+  reader.push({ ...fetched(0, 3), end: 2 });
+  await until(() => asked.length === 1);
+  expect(asked[0]!.chunk.end).toBe(3);
+  asked[0]!.settle(3);
+  await reader.stop();
+});
+
+test('a chunk that is not full waits for more, and one that is full does not', async () => {
+  const { destination, asked } = destinationOf({ lingerMs: 60_000 });
+  const { reader } = readerOf(destination);
+  reader.push(fetched(0, 3));
+  reader.push(fetched(3, 3));
+  // further than a chunk that waits for nothing would take to be cut
+  for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+  expect(asked).toEqual([]);
+  reader.push(fetched(6, 4));
+  await until(() => asked.length === 1);
+  expect(asked.map(cutOf)).toEqual([{ from: 0, next: 10, offsets: range(0, 10) }]);
+  asked[0]!.settle(10);
+  await reader.stop();
+});
+
+test('a reader that holds too much waits for no more', async () => {
+  const { destination, asked } = destinationOf({ lingerMs: 60_000 });
+  const { reader } = readerOf(destination, 500);
+  reader.push(fetched(0, 2));
+  await until(() => asked.length === 1);
+  expect(reader.isFull).toBe(false); // what it held is on its way
+  asked[0]!.settle(2);
+  await reader.stop();
+});
+
+test('what is fetched after the position was moved is not held', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader, seen } = readerOf(destination, 5_000);
+  reader.push(fetched(0, 1));
+  await until(() => asked.length === 1);
+  asked[0]!.settle(77);
+  await until(() => seen.length === 1);
+  reader.push(fetched(1, 40, 100));
+  expect(reader.isFull).toBe(false);
+  expect(seen).toEqual(['moved 77']);
+});

@@ -16,6 +16,7 @@ import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { OUTGOING_MUTANTS } from './outgoing.ts';
 import { PROCESS_MUTANTS } from './process.ts';
 import { SOURCE_MUTANTS } from './sources.ts';
+import { PULLING_MUTANTS } from './pulling.ts';
 import { TRAVELERS_MUTANTS } from './travelers.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
@@ -53,6 +54,7 @@ function main(words: readonly string[]): void {
     ...PROCESS_MUTANTS,
     ...SOURCE_MUTANTS,
     ...EDGE_MUTANTS,
+    ...PULLING_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);

@@ -3,6 +3,8 @@ import type { Mutant } from './mutants.ts';
 const FOLD = 'functions/travelers/fold.ts';
 const STAGE = 'functions/travelers/stage.ts';
 const WATERMARK = 'functions/travelers/watermark.ts';
+const HEARD = 'functions/travelers/heard.ts';
+const CLOCK = ['test/functions/travelers/clock.test.ts'];
 const LATE = ['test/functions/travelers/late.test.ts'];
 const DEFINITIONS = ['test/functions/travelers/definitions.test.ts'];
 
@@ -32,8 +34,8 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
   {
     name: 'travelers: a partition that nobody reads is taken for idle',
     file: WATERMARK,
-    find: '<= Math.max(lateness, LOOKS)',
-    replace: '< Infinity',
+    find: 'age <= Math.max(lateness, LOOKS)',
+    replace: 'age < Infinity',
     tests: LATE,
   },
   {
@@ -77,5 +79,103 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
     find: 'to - options.visitTimeout',
     replace: 'to',
     tests: LATE,
+  },
+  {
+    name: 'travelers: the newest sample alone says how far time is',
+    file: HEARD,
+    find: 'this.doubts >= ENOUGH ? this.second : this.newest',
+    replace: 'this.newest',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: whoever is late contradicts',
+    file: HEARD,
+    find: ' && at >= this.second - lateness',
+    replace: '',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: a silent sensor holds time for ever',
+    file: HEARD,
+    find: ' || gap > this.#bounds.aheadAtMost',
+    replace: '',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: a clock that is set right is distrusted',
+    file: HEARD,
+    find: 'gap <= lateness || ',
+    replace: '',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: a fast clock moves the watermark beyond now',
+    file: WATERMARK,
+    find: 'Math.min(reached, witnessed, now.getTime() * 1000)',
+    replace: 'Math.min(reached, witnessed)',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: a fast clock moves the watermark while records wait',
+    file: WATERMARK,
+    find: 'isBehind && second > 0 ? second : reached',
+    replace: 'reached',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: silence is measured after the wait for the lock',
+    file: WATERMARK,
+    find: '(extract(epoch from now() - heard_at)',
+    replace: '(extract(epoch from clock_timestamp() - heard_at)',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: a partition was heard when its chunk began',
+    file: STAGE,
+    find: '$6, $7, clock_timestamp())',
+    replace: '$6, $7, now())',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: a partition that was forgotten holds the watermark',
+    file: WATERMARK,
+    find: 'where heard_at < now()',
+    replace: 'where false',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: a partition that begins during a turn is forgotten',
+    file: WATERMARK,
+    find: 'where heard_at < now()',
+    replace: 'where true',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: a pause within the lateness makes a partition idle',
+    file: 'functions/travelers/options.ts',
+    find: 'durations.idleAfter < durations.lateness',
+    replace: 'false',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: an idle partition that was not looked at of late holds nothing',
+    file: WATERMARK,
+    find: 'newest - Math.max(0, age - lateness)',
+    replace: 'newest',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: the watermark goes back',
+    file: WATERMARK,
+    find: ' where watermark < $1',
+    replace: '',
+    tests: CLOCK,
+  },
+  {
+    name: 'travelers: two turns fold at once',
+    file: 'functions/travelers/progress.ts',
+    find: '${PROGRESS} for update',
+    replace: '${PROGRESS}',
+    tests: CLOCK,
   },
 ];

@@ -183,3 +183,42 @@ test('settling runs in one process at a time and sees how far every partition is
     { topic: 'numbers', partition: 1, next: 2, end: 2, seenAt: expect.any(Date) },
   ]);
 });
+
+test('a position that rests takes no chunk', async ({ db }) => {
+  const feed = await feedOn(db, numbers());
+  await feed.give(0, ns(1));
+  await feed.positions.rest(0, 'until somebody decides');
+  expect(await feed.give(0, ns(2))).toEqual({ kind: 'moved', next: 1 });
+  expect(await state(db)).toEqual({ records: 1, sum: 1, next: 1 });
+});
+
+test('a position carries the timestamp of the record before it, also in the middle of a chunk', async ({
+  db,
+}) => {
+  const apply = numbers().apply.bind(null);
+  const feed = await feedOn(
+    db,
+    numbers({
+      apply(records, chunk, tx) {
+        const values = records.map(({ n }) => n);
+        if (!values.includes(-1) && values.includes(99)) throw new Error('away');
+        return apply(records, chunk, tx);
+      },
+    }),
+  );
+  await expect(feed.apply(chunkOf(0, ns(1, 2, -1, 99)))).rejects.toThrow('away');
+  expect(await db.query('select next::int, stamp::int from muster.position')).toEqual([
+    { next: 3, stamp: 1_002 },
+  ]);
+});
+
+test('records that an unanswered try has parked are counted when the chunk comes again', async ({
+  db,
+}) => {
+  const feed = await feedOn(db, numbers());
+  const chunk = chunkOf(0, ns(1, 'x'));
+  const applied = { kind: 'applied', parked: ['not-a-record'] };
+  expect(await feed.apply(chunk)).toEqual(applied);
+  expect(await feed.apply(chunk)).toEqual(applied);
+  expect(await db.query('select seen::int from muster.parked')).toEqual([{ seen: 1 }]);
+});

@@ -1,5 +1,6 @@
 import type { Series as Measured, Step } from '../metrics.ts';
-import type { Newest, SensorState } from '../state.ts';
+import type { Newest } from '../state.ts';
+import type { ListedSensor } from './source.ts';
 import type { Column, MetricsAnswer, SensorsAnswer } from './contract.ts';
 import type { Selection } from './query.ts';
 
@@ -79,15 +80,16 @@ export function toCsv(
 }
 
 export function toSensors(
-  list: readonly SensorState[],
+  list: readonly ListedSensor[],
   { newest, finalTo }: Newest,
 ): SensorsAnswer {
   return {
-    sensors: list.map(({ sensor, firstHeard, lastHeard, late }) => ({
+    sensors: list.map(({ sensor, firstHeard, lastHeard, late, ahead = 0 }) => ({
       id: sensor,
       firstHeard: new Date(firstHeard).toISOString(),
       lastHeard: new Date(lastHeard).toISOString(),
       late,
+      ahead,
     })),
     newest: timeOf(newest),
     finalTo: timeOf(finalTo),

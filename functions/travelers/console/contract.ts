@@ -51,12 +51,14 @@ export interface Sensor {
   lastHeard: string;
   /** Samples that came later than the lateness bound, and are in no number. */
   late: number;
+  /** Samples that other sensors contradict: the sensor's clock is fast. They are in the windows of their time. */
+  ahead: number;
 }
 
 /** Answer of `/sensors`. */
 export interface SensorsAnswer {
   sensors: Sensor[];
-  /** Time of the newest sample, RFC 3339; null while nothing was heard. */
+  /** Time that was reached, RFC 3339: of the newest sample that others don't contradict; null while nothing was heard. */
   newest: string | null;
   /** Windows that end by then are final. */
   finalTo: string | null;

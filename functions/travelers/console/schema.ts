@@ -100,13 +100,18 @@ const sensors = {
         type: 'object',
         properties: {
           id: { type: 'integer' },
-          firstSample: { type: 'string', format: 'date-time' },
-          lastSample: { type: 'string', format: 'date-time' },
+          firstHeard: { type: 'string', format: 'date-time' },
+          lastHeard: { type: 'string', format: 'date-time' },
+          late: { type: 'integer', description: 'Samples that came too late to be counted.' },
+          ahead: {
+            type: 'integer',
+            description: 'Samples that other sensors contradict: the clock of this one is fast.',
+          },
         },
       },
     },
-    finalUntil: { type: ['string', 'null'], format: 'date-time' },
-    late: { type: 'integer' },
+    newest: { type: ['string', 'null'], format: 'date-time' },
+    finalTo: { type: ['string', 'null'], format: 'date-time' },
   },
 } as const;
 

@@ -1,11 +1,10 @@
-import type { SensorState } from '../state.ts';
-import type { Source } from './source.ts';
+import type { ListedSensor, Source } from './source.ts';
 
 /** So long a list of sensors is good for. */
 const GOOD_FOR_MS = 5_000;
 
 export interface KnownSensors {
-  readonly states: readonly SensorState[];
+  readonly states: readonly ListedSensor[];
   readonly ids: readonly number[];
   readonly set: ReadonlySet<number>;
 }

@@ -2,15 +2,20 @@ import { BadField, type Reader } from '../../../src/console/plugin.ts';
 import { metrics, type MetricsQuery, type Step } from '../metrics.ts';
 import { QueryError } from '../refuse.ts';
 import { StagedSamples } from '../staged.ts';
-import { newest, sensors, type Newest, type SensorState } from '../state.ts';
+import { clocksAhead, newest, sensors, type Newest, type SensorState } from '../state.ts';
 import type { Selection, Windows } from './query.ts';
+
+/** A sensor, with its samples that others contradict: its clock is fast. */
+export interface ListedSensor extends SensorState {
+  readonly ahead?: number;
+}
 
 /** Where the numbers come from. */
 export interface Source {
   /** Each window of the range, rising; throws {@link BadField}. */
   windows(selection: Selection, windows: Windows): Promise<readonly Step[]>;
   /** Rising. */
-  sensors(): Promise<readonly SensorState[]>;
+  sensors(): Promise<readonly ListedSensor[]>;
   newest(): Promise<Newest>;
 }
 
@@ -46,7 +51,11 @@ export function databaseSource(db: Reader): Source {
         throw error;
       }
     },
-    sensors: () => db.read(sensors),
+    sensors: () =>
+      db.read(async (tx) => {
+        const ahead = await clocksAhead(tx);
+        return (await sensors(tx)).map((each) => ({ ...each, ahead: ahead.get(each.sensor) ?? 0 }));
+      }),
     newest: () => db.read(newest),
   };
 }

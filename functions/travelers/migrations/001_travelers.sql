@@ -4,15 +4,16 @@
 --
 --   progress    one row: how far the fold is. Everything before folded_to is in `bucket`; everything
 --               before final_to never changes again.
---   partition   one row per partition of the topic: the newest time heard in it, against which a sample
---               is late.
+--   partition   one row per partition of the topic: the newest time heard in it, and how far it has come,
+--               against which a sample is late (../heard.ts).
 --   staged      samples that are not folded yet, packed by ../samples.ts, one row per chunk: a row per
 --               sample takes twice the log and the CPU, without being folded.
 --   sensor      one row per sensor ever heard, with the travelers in its view at folded_to, packed by
 --               ../samples.ts: a row per traveler would be rewritten for each sample of it.
 --   bucket      what travelers did at a sensor in a length of time: sums, extremes, counts, which merge
 --               exactly. Sensor -1 is the sum of all sensors.
---   late        samples that came too late to be folded, by the minute they are of.
+--   late        samples that came too late to be folded, and those that the clock of their sensor put
+--               ahead of what others say, by the minute they are of.
 create schema if not exists travelers;
 
 create table travelers.progress (
@@ -32,6 +33,10 @@ create table travelers.partition (
   topic     text collate "C" not null,
   partition int not null,
   newest    bigint not null,                 -- µs; the newest time of its samples; 0 = none yet
+  sensor    int not null default -1,         -- whose it is
+  second    bigint not null default 0,       -- µs; the newest time of any other sensor
+  doubts    smallint not null default 0,     -- samples of others that contradict the newest time, at most 2
+  reached   bigint not null,                 -- µs; how far the partition has come: newest, or second
   heard_at  timestamptz not null,            -- when it brought a record last, by this database's clock
   primary key (topic, partition)
 ) with (fillfactor = 50);
@@ -79,6 +84,7 @@ create table travelers.bucket (
 create table travelers.late (
   sensor  int not null,
   start   timestamptz not null,              -- the minute
-  samples bigint not null,
+  samples bigint not null,                   -- too late to be counted
+  ahead   bigint not null default 0,         -- contradicted by others: they are counted in their minute
   primary key (sensor, start)
 );

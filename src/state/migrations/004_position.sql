@@ -15,6 +15,7 @@ create table muster.position (
                                        -- says that the topic was made anew; null = not known
   log_end   bigint not null,           -- offset behind the newest record when the owner last looked
   seen_at   timestamptz not null default now(),
+  topic_id  text,                      -- of the topic that the position is of; null = not known
   problem   text,                      -- why the partition rests until somebody decides
   primary key (function, topic, partition)
 ) with (fillfactor = 50);

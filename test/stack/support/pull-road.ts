@@ -74,6 +74,11 @@ export class PullRoad {
     return this.#kafka!;
   }
 
+  /** A client that knows nothing yet. */
+  another(): Kafka {
+    return new Kafka({ brokers: [this.#address], logLevel: logLevel.NOTHING });
+  }
+
   /** Ends what the test started, the newest first. */
   async close(): Promise<void> {
     for (const end of this.#ends.toReversed()) await end();

@@ -1,3 +1,6 @@
+// before uPlot, which formats numbers in the browser's language as it is loaded
+// oxlint-disable-next-line import/no-unassigned-import
+import '../../../../src/console/page/locale.ts';
 import uPlot from 'uplot';
 import { timeText } from './words.ts';
 import { ZONE } from './view.ts';

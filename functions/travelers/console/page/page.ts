@@ -143,6 +143,11 @@ async function loadSensors(): Promise<void> {
     const late = sensors.reduce((sum, each) => sum + each.late, 0);
     byId('late').textContent =
       late === 0 ? '' : `${countText(late)} samples came too late to be counted.`;
+    const fast = sensors.filter((each) => each.ahead > 0).map(({ id }) => id);
+    byId('ahead').textContent =
+      fast.length === 0
+        ? ''
+        : `The clock of sensor ${fast.join(', ')} was ahead of the others; what it saw counts in the windows of its own time.`;
   } catch {
     // that there is no answer is said where the numbers are missing
   }

@@ -2,6 +2,7 @@ import { AxeBuilder } from '@axe-core/playwright';
 import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { expect, vi } from 'vitest';
+import { usableLocale } from '../../../../src/console/page/locale.ts';
 import { freePort } from '../../../../src/dev/free-port.ts';
 import { consoleOn } from '../../../support/console.ts';
 import { test } from '../../../support/page.ts';
@@ -267,3 +268,34 @@ function local(at: number): string {
   const options = { timeZone: 'Europe/Berlin', dateStyle: 'short', timeStyle: 'medium' } as const;
   return new Intl.DateTimeFormat('sv', options).format(at).replace(' ', 'T');
 }
+
+test('a browser without a locale shows the page', async ({ db, open }) => {
+  const { url } = await given(db);
+  // Chromium's own is en-US@posix then, of which Intl makes no format
+  const page = await open(url, { locale: undefined } as object);
+  await until(async () => (await status(page)) === 'Live', PATIENCE);
+  expect(await page.locator('.plot canvas').count()).toBe(4);
+  expect(page.said).toEqual([]);
+});
+
+test('whatever a browser says its language is, one is found that Intl takes', () => {
+  expect(usableLocale(['en-US@posix', 'en-US'])).toBe('en-US');
+  expect(usableLocale(['de_DE.UTF-8'])).toBe('de-DE');
+  expect(usableLocale(['C', ''])).toBe('en');
+  expect(usableLocale(['fr'])).toBe('fr');
+});
+
+test('a fast clock is named', async ({ db, open }) => {
+  const stream = await streamOn(db);
+  const from = Date.now() - 120 * SECOND;
+  for (let at = from; at < from + 60 * SECOND; at += SECOND) {
+    const right = street([17, 18], at, at + SECOND, { everySeconds: 1, seed: at % 1000 });
+    const [fast] = street([19], at + 20 * SECOND, at + 21 * SECOND);
+    await stream.give(0, [...right, fast!]);
+  }
+  await stream.settled();
+  const server = await consoleOn(db, { port: 0 });
+  const page = await open(`${server.url}/travelers/`);
+  const said = () => page.locator('#ahead').textContent();
+  await until(async () => /clock of sensor 19 was ahead/.test((await said()) ?? ''), PATIENCE);
+});

@@ -1,0 +1,300 @@
+import type { Mutant } from './mutants.ts';
+
+const TRANSACTIONS = 'src/kafka-transactions.ts';
+
+const PROJECTION = 'src/intake/projection-destination.ts';
+const CHANGES = 'src/intake/change-destination.ts';
+const DESTINATION = ['test/intake/projection-destination.test.ts'];
+const CHANGE = ['test/intake/change-destination.test.ts'];
+const READER = ['test/intake/partition.test.ts'];
+const OWNED = ['test/intake/owned-partition.test.ts'];
+const CHUNKS = ['test/state/chunks.test.ts'];
+const UNIT = ['test/kafka-transactions.test.ts'];
+
+/** Guards of reading Kafka by ourselves. */
+export const PULLING_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'pull: one aborted transaction begins with a record',
+    file: TRANSACTIONS,
+    find: 'while (begun < begins.length && begins[begun]!.first <= offset)',
+    replace: 'if (begun < begins.length && begins[begun]!.first <= offset)',
+    tests: UNIT,
+  },
+  {
+    name: 'pull: aborted transactions are taken in the order they are listed',
+    file: TRANSACTIONS,
+    find: '.toSorted((a, b) => (a.first < b.first ? -1 : 1))',
+    replace: '',
+    tests: UNIT,
+  },
+  {
+    name: 'pull: any record with the key of a marker ends a transaction',
+    file: TRANSACTIONS,
+    find: 'if (record.isControlRecord === true) {',
+    replace: 'if (isAbort(record.key)) {',
+    tests: UNIT,
+  },
+  {
+    name: 'pull: records of aborted transactions are applied',
+    file: 'src/kafka-protocol.ts',
+    find: 'partitions.forEach(dropAborted)',
+    replace: 'void partitions',
+    tests: ['test/stack/transactions.test.ts'],
+  },
+  {
+    name: 'pull: positions are read after the ends of the topic',
+    file: PROJECTION,
+    find: '    let stored = await this.#positions.stored(partitions);\n',
+    replace:
+      '    const early = await look();\n    look = () => Promise.resolve(early);\n    let stored = await this.#positions.stored(partitions);\n',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: offsets of the group are read after the ends of the topic',
+    file: 'src/intake/kafka-session.ts',
+    find: `    const committed = await committedOf(this.#admin, group, topic, partitions);
+    let now: Look | undefined;
+    const starts = await destination.begin(topic, {
+      committed,
+      look: async () => (now = await lookAt(this.#admin, topic, partitions)),`,
+    replace: `    const now: Look | undefined = await lookAt(this.#admin, topic, partitions);
+    const committed = await committedOf(this.#admin, group, topic, partitions);
+    const starts = await destination.begin(topic, {
+      committed,
+      look: () => Promise.resolve(now),`,
+    tests: ['test/stack/pauses.test.ts'],
+  },
+  {
+    name: 'pull: who is no owner any more decides where a partition begins',
+    file: PROJECTION,
+    find: `    for (const each of stored) {
+      if (!isOwner()) return [];
+`,
+    replace: '    for (const each of stored) {\n',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: who is no owner any more notes what is lost',
+    file: CHANGES,
+    find: '      if (!isOwner()) return [];\n',
+    replace: '',
+    tests: CHANGE,
+  },
+  {
+    name: 'pull: a topic that was made anew is read on',
+    file: PROJECTION,
+    find: 'id !== topicId && next > 0',
+    replace: 'next < 0',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: offsets of a topic that had the name before count',
+    file: CHANGES,
+    find: 'isRemade || offset > high',
+    replace: 'offset > high',
+    tests: CHANGE,
+  },
+  {
+    name: 'pull: of a log that was cut the rest is waited for',
+    file: CHANGES,
+    find: 'isRemade || offset > high',
+    replace: 'isRemade',
+    tests: CHANGE,
+  },
+  {
+    name: 'pull: a partition rests wherever its position is',
+    file: 'src/state/positions.ts',
+    find: 'and next = coalesce($4, next)',
+    replace: 'and coalesce($4, next) >= 0',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: partitions are forgotten that one broker does not know yet',
+    file: 'src/state/sql/forget-positions.sql',
+    find: 'and topic_id <> $3::text',
+    replace: 'and $3::text is not null',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: partitions are forgotten that are still there',
+    file: 'src/state/sql/forget-positions.sql',
+    find: '    and partition <> all ($4::int[])\n',
+    replace: '    and $4::int[] is not null\n',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: what was seen before a pause is new',
+    file: PROJECTION,
+    find: 'this.#positions.see(extents, asked)',
+    replace: 'this.#positions.see(extents)',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: what was seen before overwrites what was seen later',
+    file: 'src/state/sql/see-positions.sql',
+    find: '    and p.seen_at <= coalesce($5::timestamptz, now())\n',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: a chunk says that nothing is behind it',
+    file: 'src/state/sql/move-position.sql',
+    find: 'case when $6::bigint > $5::bigint then now() else seen_at end',
+    replace: 'now()',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: failed records of a chunk are passed over',
+    file: CHANGES,
+    find: "    for (const result of results) if (result.status === 'rejected') throw result.reason;\n",
+    replace: '',
+    tests: CHANGE,
+  },
+  {
+    name: 'pull: what is fetched after a stop is held',
+    file: 'src/intake/partition.ts',
+    find: '    if (this.#stopped) return;\n    this.#waiting.push',
+    replace: '    this.#waiting.push',
+    tests: READER,
+  },
+  {
+    name: 'pull: a reader that was held at the gate takes a chunk',
+    file: 'src/intake/partition.ts',
+    find: '(this.#isHeld && chunk === null)',
+    replace: 'false',
+    tests: READER,
+  },
+  {
+    name: 'pull: a chunk that is tried again is dropped while held',
+    file: 'src/intake/partition.ts',
+    find: '(this.#isHeld && chunk === null)',
+    replace: 'this.#isHeld',
+    tests: READER,
+  },
+  {
+    name: 'pull: the end of a chunk is before it',
+    file: 'src/intake/partition.ts',
+    find: 'Math.max(fetched.end, fetched.next)',
+    replace: 'fetched.end',
+    tests: READER,
+  },
+  {
+    name: 'pull: a reader that holds too much waits for more',
+    file: 'src/intake/partition.ts',
+    find: '|| this.#isFull || this.#hasFullChunk()',
+    replace: '|| this.#hasFullChunk()',
+    tests: READER,
+  },
+  {
+    name: 'pull: what follows a fetch elsewhere is taken',
+    file: 'src/intake/owned-partition.ts',
+    find: "    if (this.#isOff) return 'off';\n",
+    replace: '',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: what is fetched elsewhere is taken',
+    file: 'src/intake/owned-partition.ts',
+    find: 'Number(batch.fetchedOffset) !== this.#fetch',
+    replace: 'false',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: the record before the position may be any',
+    file: 'src/intake/owned-partition.ts',
+    find: 'first.timestamp !== this.#stamp',
+    replace: 'false',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: the record before the position is applied',
+    file: 'src/intake/owned-partition.ts',
+    find: '      records.splice(0',
+    replace: '      records.slice(0',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: one doubt is enough to begin anew',
+    file: 'src/intake/owned-partition.ts',
+    find: 'doubt !== null && doubt === this.#doubt',
+    replace: 'doubt !== null',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: what waits is dropped to begin anew',
+    file: 'src/intake/owned-partition.ts',
+    find: 'return isSure && isIdle',
+    replace: 'return isSure',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: records of a topic with another id are taken',
+    file: 'src/intake/owned-partition.ts',
+    find: 'topicId !== null && this.topicId !== null && topicId !== this.topicId',
+    replace: 'false',
+    tests: OWNED,
+  },
+  {
+    name: 'pull: a position that rests is moved',
+    file: 'src/state/sql/move-position.sql',
+    find: '\n  and problem is null',
+    replace: '',
+    tests: CHUNKS,
+  },
+  {
+    name: 'pull: half of a chunk has the timestamp of its end',
+    file: 'src/state/chunks.ts',
+    find: 'record.offset === next - 1',
+    replace: 'true',
+    tests: CHUNKS,
+  },
+  {
+    name: 'pull: records are lost by a position that others moved',
+    file: 'src/state/sql/lose-records.sql',
+    find: ' and next = $4::bigint',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: who did not lose the records says so',
+    file: PROJECTION,
+    find: 'if (!(await this.#positions.lose(partition, next, low)))',
+    replace: 'if ((await this.#positions.lose(partition, next, low)) === null)',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: behind lost records an old timestamp is compared',
+    file: 'src/state/sql/lose-records.sql',
+    find: 'stamp = null, ',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: a partition that another process begins fails',
+    file: 'src/state/sql/begin-positions.sql',
+    find: '  on conflict (function, topic, partition) do nothing\n',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: a look waits for chunks',
+    file: 'src/state/sql/see-positions.sql',
+    find: ' skip locked',
+    replace: '',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: an end is before the position',
+    file: 'src/state/sql/see-positions.sql',
+    find: 'greatest(p.next, u.log_end)',
+    replace: 'u.log_end',
+    tests: DESTINATION,
+  },
+  {
+    name: 'pull: a position is of any topic',
+    file: 'src/state/positions.ts',
+    find: 'and next = $4 and problem is null',
+    replace: 'and $4 >= 0',
+    tests: DESTINATION,
+  },
+];
