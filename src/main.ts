@@ -11,6 +11,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import type { Opening } from './opening.ts';
 import { placesToPull } from './places.ts';
 import { startProjections } from './projections.ts';
+import { catchStrays } from './runs/strays.ts';
 import { isUnmigrated, mayPass, unavailable } from './state/database.ts';
 import { stopRequested } from './stop.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -30,6 +31,11 @@ export async function serve(
   // From the first moment on: a signal that comes while the engine starts must not be lost.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const metrics = createMetrics();
+  catchStrays({
+    log,
+    count: (kind, owner) => metrics.strayErrors.inc({ kind, function: owner ?? '' }),
+    onFatal: () => process.exit(1),
+  });
   const ofSets = definitions.filter(isOfSets);
   const places = placesToPull(config, definitions, log);
   const count: Count = (name, labels) =>

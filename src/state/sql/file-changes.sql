@@ -120,8 +120,8 @@ r as (
              else complete or was_complete end
   order by function, key collate "C"
   on conflict (function, key) do update
-  set (wanted, state, token, attempt, pod, due_at, started_at, finished_at, late, error) =
-      (select v.wanted, v.state, v.token, v.attempt, v.pod, v.due_at, v.started_at, v.finished_at, v.late, v.error
+  set (wanted, state, token, attempt, unstarted, pod, due_at, started_at, finished_at, late, error) =
+      (select v.wanted, v.state, v.token, v.attempt, v.unstarted, v.pod, v.due_at, v.started_at, v.finished_at, v.late, v.error
        from muster.next_run(r, excluded) v)
   where r.wanted <> excluded.wanted or r.state <> 'ready'
   returning new.function, new.key, new.revision, new.token, new.attempt,
