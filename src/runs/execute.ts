@@ -71,7 +71,8 @@ export async function execute(options: ExecuteOptions): Promise<Ended> {
       );
     }
     if (members instanceof Error) {
-      watched.note(members);
+      // the handler had no part in it; what can never be loaded is bounded like a handler's own cuts
+      if (!(members instanceof SetTooLarge || isBadValue(members))) watched.blame(members);
       throw members;
     }
     const events = await attempt({

@@ -2,7 +2,7 @@ import type { Tx } from '../function.ts';
 import { isReadOnly, isTimeout, mayPass, sqlState } from '../state/database.ts';
 import type { Lease } from '../state/store.ts';
 
-/** A handler may have made its connection go away itself, by what it asks: so often it is not charged. */
+/** A handler may have lost its connection by what it asked: this many times in a row are not charged. */
 const FREE_CUTS = 20;
 const FIRST_WAIT_MS = 250;
 const MAX_WAIT_MS = 5_000;
@@ -19,10 +19,14 @@ export function isFault(error: unknown): boolean {
   return /^(08|57P0[1-5]|53300)/.test(state) || isReadOnly(error);
 }
 
-/** Was there a connection, or a server that took queries, before this fault? */
+/** Was there a connection before this fault, which the handler may have something to do with? */
 function isCut(error: unknown): boolean {
-  if (isReadOnly(error)) return true;
-  return sqlState(error) === null && !/connect|timeout|ENOTFOUND|EAI_AGAIN/.test(String(error));
+  const state = sqlState(error);
+  if (state !== null) return !/^(08001|08004|53300|57P03)$/.test(state);
+  const said = `${String(error)} ${(error as { code?: string }).code ?? ''}`;
+  return !/trying to connect|connection timeout|connect E|ECONNREFUSED|ENOTFOUND|EAI_AGAIN/.test(
+    said,
+  );
 }
 
 /** Passes on a handler's queries and remembers the first fault of the database among their answers. */
@@ -49,7 +53,11 @@ export class WatchedTx implements Tx {
   }
 
   note(error: unknown): void {
-    if (isFault(error)) this.#fault ??= error;
+    if (isFault(error)) this.blame(error);
+  }
+
+  blame(error: unknown): void {
+    this.#fault ??= error;
   }
 }
 
