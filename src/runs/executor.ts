@@ -45,15 +45,21 @@ export class Executor {
   readonly #faults = new Faults();
   readonly #watch: LoopWatch;
 
-  /** `onBeat` is called while handlers are at work, whenever the event loop comes round. */
-  constructor(options: ExecutorOptions, onBeat: () => void) {
+  /**
+   * `onBeat` is called while handlers are at work, whenever the event loop comes round, with the longest
+   * that one of them may take.
+   */
+  constructor(options: ExecutorOptions, onBeat: (longestMs: number) => void) {
     const { runs, functions, onBlocked } = options;
     this.#options = options;
     this.handlings = new Map(functions.map((each) => [each.served.id, handlingOf(each)]));
+    const limits = new Map(
+      [...this.handlings.values()].map((each) => [each.definition.name, each.limitMs]),
+    );
     this.#completer = new Coalescer((finished) => runs.finish(finished));
     this.#starts = new Coalescer((leases) => runs.recordStarts(leases));
     this.#watch = new LoopWatch({
-      onBeat,
+      onBeat: (names) => onBeat(Math.max(0, ...names.map((name) => limits.get(name)!))),
       onBlocked: (ms, names) => onBlocked(names, ms / 1000),
     });
   }

@@ -3,9 +3,9 @@ import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { PodLease } from '../state/pod-lease.ts';
-import { BEAT, now, RENEWED, type ThreadData } from './heartbeat.ts';
+import { BEAT, now, RENEWED, STUCK_MS, type ThreadData } from './heartbeat.ts';
 
-const { url, leaseSeconds, stuckMs, functions, clock, ...given } = workerData as ThreadData;
+const { url, leaseSeconds, functions, clock, ...given } = workerData as ThreadData;
 const leaseMs = leaseSeconds * 1000;
 let pod = given.pod;
 let lease = null as PodLease | null;
@@ -21,7 +21,7 @@ for (;;) {
   const blockedMs = now() - Number(Atomics.load(clock, BEAT));
   if (!isOverdue) {
     said = null;
-  } else if (blockedMs > stuckMs) {
+  } else if (blockedMs > Number(Atomics.load(clock, STUCK_MS))) {
     say('stuck', `stuck for ${seconds(blockedMs)} s: the leases of this process are given up`);
     await lease?.close();
   } else {

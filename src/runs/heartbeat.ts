@@ -2,12 +2,10 @@ import { Worker } from 'node:worker_threads';
 import type { Log } from '../function.ts';
 import { inWords } from '../log.ts';
 
-/** What the thread is told once; `clock` is shared with it, see {@link RENEWED} and {@link BEAT}. */
+/** What the thread is told once; `clock` is shared with it, see {@link RENEWED}. */
 export interface HeartbeatOptions {
   readonly url: string;
   readonly leaseSeconds: number;
-  /** A loop that is blocked for longer is stuck: its leases end. */
-  readonly stuckMs: number;
   readonly functions: readonly string[];
 }
 
@@ -16,9 +14,13 @@ export interface ThreadData extends HeartbeatOptions {
   readonly clock: BigInt64Array<SharedArrayBuffer>;
 }
 
-/** Places in `clock`: when the lease was renewed last, and when the event loop last came round. */
+/**
+ * Places in `clock`: when the lease was renewed last, when the event loop last came round, and for how many
+ * milliseconds it may be blocked before it counts as stuck and its leases end.
+ */
 export const RENEWED = 0;
 export const BEAT = 1;
+export const STUCK_MS = 2;
 
 /** Milliseconds on a clock that all threads share. */
 export function now(): number {
@@ -34,7 +36,7 @@ export function now(): number {
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
   readonly #log: Log;
-  readonly #clock = new BigInt64Array(new SharedArrayBuffer(16));
+  readonly #clock = new BigInt64Array(new SharedArrayBuffer(24));
   #thread: Worker | null = null;
   #pod: string;
 
@@ -42,6 +44,7 @@ export class Heartbeat {
     this.#options = options;
     this.#pod = pod;
     this.#log = log;
+    this.beat(0);
   }
 
   /** When the lease was renewed last, by the loop or the thread, on the clock of {@link now}. */
@@ -57,9 +60,15 @@ export class Heartbeat {
     this.#thread?.postMessage(pod);
   }
 
-  /** The event loop comes round. */
-  beat(): void {
+  /**
+   * The event loop comes round. Until it does so again, it may be blocked for as long as the handlers at
+   * work may take, if that has changed, and a lease more: they would have been aborted by then.
+   */
+  beat(longestMs?: number): void {
     Atomics.store(this.#clock, BEAT, BigInt(now()));
+    if (longestMs === undefined) return;
+    const stuckMs = Math.ceil(longestMs) + this.#options.leaseSeconds * 1000;
+    Atomics.store(this.#clock, STUCK_MS, BigInt(stuckMs));
   }
 
   /** Starts the thread, unless it runs. */

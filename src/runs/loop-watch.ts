@@ -4,7 +4,8 @@ const EVERY_MS = 250;
 const BLOCKED_MS = 1_000;
 
 export interface LoopWatchOptions {
-  readonly onBeat: () => void;
+  /** The loop comes round, or a handler of another function begins, while those of these are at work. */
+  readonly onBeat: (functions: readonly string[]) => void;
   /** The loop was blocked for so many milliseconds while handlers of these functions were at work. */
   readonly onBlocked: (ms: number, functions: readonly string[]) => void;
 }
@@ -29,11 +30,14 @@ export class LoopWatch {
 
   /** A handler of this function is about to be called. */
   enter(fn: string): void {
-    this.#working.set(fn, (this.#working.get(fn) ?? 0) + 1);
+    const others = this.#working.get(fn) ?? 0;
+    this.#working.set(fn, others + 1);
     this.#since.add(fn);
-    if (this.#timer !== null) return;
-    this.#beatAt = performance.now();
-    this.#timer = setInterval(() => this.#beat(), EVERY_MS).unref();
+    if (this.#timer === null) {
+      this.#beatAt = performance.now();
+      this.#timer = setInterval(() => this.#beat(), EVERY_MS).unref();
+    }
+    if (others === 0) this.#options.onBeat([...this.#working.keys()]);
   }
 
   /** The call of a handler of this function gave the loop back after so many milliseconds. */
@@ -51,7 +55,7 @@ export class LoopWatch {
     const at = performance.now();
     const ms = at - this.#beatAt;
     this.#beatAt = at;
-    this.#options.onBeat();
+    this.#options.onBeat([...this.#working.keys()]);
     if (ms > BLOCKED_MS + EVERY_MS) {
       this.#options.onBlocked(ms, this.#culprit === null ? [...this.#since] : [this.#culprit]);
     }

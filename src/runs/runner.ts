@@ -47,7 +47,7 @@ export class Runner implements Slots {
   constructor(options: RunnerOptions) {
     const { url, leaseSeconds, log } = options;
     this.#options = options;
-    this.#executor = new Executor(options, () => this.#heartbeat.beat());
+    this.#executor = new Executor(options, (longestMs) => this.#heartbeat.beat(longestMs));
     this.#backlog = new Backlog(options.onFree);
     this.#line = new Line(options.slots, (run) => void this.#run(run));
     this.#loader = new Loader({
@@ -55,11 +55,8 @@ export class Runner implements Slots {
       waitingBytes: () => this.#line.bytes,
       onLoaded: (waiting) => this.#enqueue(waiting),
     });
-    const handlings = [...this.#executor.handlings.values()];
-    const longestMs = Math.max(0, ...handlings.map(({ limitMs }) => limitMs));
-    const functions = handlings.map(({ definition }) => definition.name);
-    const stuckMs = longestMs + leaseSeconds * 1000;
-    this.#heartbeat = new Heartbeat({ url, leaseSeconds, stuckMs, functions }, this.#pod, log);
+    const functions = options.functions.map(({ definition }) => definition.name);
+    this.#heartbeat = new Heartbeat({ url, leaseSeconds, functions }, this.#pod, log);
   }
 
   /** The name under which this process holds leases. */
