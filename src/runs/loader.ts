@@ -31,6 +31,7 @@ export class Loader {
   #unread: Lease[] = [];
   #late = new Set<Lease>();
   #loading = 0;
+  #isStopped = false;
 
   constructor(options: LoaderOptions) {
     this.#options = options;
@@ -60,7 +61,9 @@ export class Loader {
     return late;
   }
 
-  takeAll(): Lease[] {
+  /** Takes out everything; from now on nothing is tried again. */
+  stop(): Lease[] {
+    this.#isStopped = true;
     return this.#unread.splice(0);
   }
 
@@ -84,7 +87,7 @@ export class Loader {
       } else {
         this.#options.log.warn(fields, 'the database does not answer; trying again');
         await sleep(1_000);
-        this.#unread.unshift(...leases);
+        if (!this.#isStopped) this.#unread.unshift(...leases);
       }
     }
     this.#loading--;

@@ -23,6 +23,11 @@ export function isCareful(lease: Lease, attempts: number): boolean {
   return lease.lost > 0 || lease.attempt >= attempts;
 }
 
+/** May this run be what kills its process? One at a time is leased, and the next when it has ended. */
+export function isSuspect(lease: Lease): boolean {
+  return lease.lost > 1;
+}
+
 /**
  * Gets a run with a slot ready whose rows are not loaded: measures its set, so that nothing is loaded of
  * one that is too large, records its start, because the load may be what kills the process, and loads.

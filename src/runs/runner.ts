@@ -10,7 +10,7 @@ import { Executor, type ExecutorOptions, type Running } from './executor.ts';
 import { Heartbeat, now } from './heartbeat.ts';
 import { Line, type Waiting } from './line.ts';
 import { Loader, unloaded } from './loader.ts';
-import { isCareful } from './prepare.ts';
+import { isCareful, isSuspect } from './prepare.ts';
 import { LeaseLost, ShutDown } from './reasons.ts';
 
 export interface RunnerOptions extends ExecutorOptions {
@@ -160,7 +160,7 @@ export class Runner implements Slots {
   /** Takes no more runs, lets those under way end within the grace, gives the rest back. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    void this.#giveBack([...leasesOf(this.#line.takeAll()), ...this.#loader.takeAll()]);
+    void this.#giveBack([...leasesOf(this.#line.takeAll()), ...this.#loader.stop()]);
     const until = performance.now() + graceMs;
     while (this.#running.size > 0 && performance.now() < until) await sleep(10);
     for (const { abort } of this.#running.values()) abort.abort(new ShutDown('the process stops'));
@@ -183,7 +183,7 @@ export class Runner implements Slots {
   async #claimOf({ served, backoff }: Handling, limit: number, slots: number): Promise<Lease[]> {
     const { runs } = this.#options;
     const bound = served.specification.concurrency;
-    const suspect = ![...this.#running.values()].some(({ lease }) => lease.lost > 1);
+    const suspect = ![...this.#running.values()].some(({ lease }) => isSuspect(lease));
     const claim = { slots, attempts: backoff.attempts, suspect };
     return bound === null
       ? runs.claim(served.id, this.#pod, limit, claim)
@@ -249,7 +249,8 @@ export class Runner implements Slots {
     leaveSlot();
     if (!isOver) this.#enqueue([{ ...run, isLarge: true }]);
     this.#loader.pump();
-    this.#offer(lease.function);
+    if (isOver && isSuspect(lease)) this.#options.onFree();
+    else this.#offer(lease.function);
   }
 }
 

@@ -15,7 +15,7 @@ export interface Lease {
   readonly revision: number;
   readonly token: number;
   readonly attempt: number;
-  /** Leases of this run in a row that ended with their process. */
+  /** Attempts in a row that ended with their process; 1 also where it was a lease without an attempt. */
   readonly lost: number;
 }
 

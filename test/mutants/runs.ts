@@ -125,6 +125,20 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ATTEMPTS,
   },
   {
+    name: 'waiting makes a run suspect',
+    file: BURY,
+    find: 'greatest(1, r.lost + lost.counts::int)',
+    replace: 'r.lost + 1',
+    tests: ATTEMPTS,
+  },
+  {
+    name: 'the next suspect waits for the next look',
+    file: RUNNER,
+    find: 'if (isOver && isSuspect(lease)) this.#options.onFree();\n    else ',
+    replace: '',
+    tests: ATTEMPTS,
+  },
+  {
     name: 'a run is suspect for ever',
     file: 'src/state/sql/fail-run.sql',
     find: '      lost = 0, -- its process lived\n',

@@ -94,7 +94,7 @@ test('a process holds one run at a time of those that were lost more than once',
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a', 'b', 'c');
   for (let i = 0; i < 2; i++) {
-    await pod.runs.claim(1, pod.id, 3, CLAIM);
+    await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 3, CLAIM));
     await die(db, pod);
   }
   await due(db, 'd');
@@ -112,7 +112,7 @@ test('a run that was lost more than once is not leased by the batch that complet
   for (const each of [partA(), partB()]) await pod.filing.file(each);
   pod.leases.splice(0);
   await die(db, pod);
-  await pod.runs.claim(1, pod.id, 1, CLAIM);
+  await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 1, CLAIM));
   await die(db, pod);
   await pod.filing.file(partB('x', 'd'));
   await pod.filing.file(partB());
@@ -120,11 +120,25 @@ test('a run that was lost more than once is not leased by the batch that complet
   expect(await runsOf(db)).toMatchObject([{ state: 'ready', wanted: true }]);
 });
 
+test('a run that was lost again while it waited is no suspect', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await due(db, 'a', 'b');
+  for (let i = 0; i < 5; i++) {
+    await pod.runs.claim(1, pod.id, 2, { ...CLAIM, slots: 0 });
+    await die(db, pod);
+  }
+  const leases = await pod.runs.claim(1, pod.id, 2, CLAIM);
+  expect(leases.map(({ attempt, lost }) => ({ attempt, lost }))).toEqual([
+    { attempt: 1, lost: 1 },
+    { attempt: 1, lost: 1 },
+  ]);
+});
+
 test('an attempt that fails clears its run of suspicion: its process lived', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a');
   for (let i = 0; i < 2; i++) {
-    await pod.runs.claim(1, pod.id, 1, CLAIM);
+    await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 1, CLAIM));
     await die(db, pod);
   }
   const [lease] = await pod.runs.claim(1, pod.id, 1, CLAIM);
@@ -132,6 +146,17 @@ test('an attempt that fails clears its run of suspicion: its process lived', asy
   await pod.runs.fail(lease!, 'no', 0);
   const [next] = await pod.runs.claim(1, pod.id, 1, CLAIM);
   expect(next).toMatchObject({ lost: 0, attempt: lease!.attempt + 1 });
+});
+
+test('runs that were lost more than once follow each other at once', async ({ db }) => {
+  const handled: string[] = [];
+  const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
+  await podOn(db, [definition]);
+  await due(db, 'a', 'b', 'c');
+  await db.query('update muster.run set lost = 2, attempt = 2, token = 2, unstarted = 0');
+  const engine = await engineOn(db, [definition], { CLAIM_SECONDS: '60' });
+  await until(() => handled.length === 3);
+  await engine.stop();
 });
 
 test('a run leased ahead whose handler is at work counts from the next heartbeat on', async ({

@@ -111,7 +111,7 @@ create table muster.run (
   state       muster.run_state not null,
   token       bigint not null,         -- fencing token: grows with every lease
   attempt     int not null,            -- counted with the lease; taken back where the handler did not start
-  lost        int not null default 0,  -- leases in a row that ended with their process
+  lost        int not null default 0,  -- attempts in a row that ended with their process; 1: or a lease
   unstarted   bigint,                  -- see claim-runs.sql: the token of a lease whose handler has not
                                        -- started; 0: a start was recorded; null: it starts with the lease
   pod         uuid,

@@ -4,7 +4,7 @@
 -- runs after its row was gone.
 --
 -- A run whose handler had not started does not count the attempt; claim-runs.sql says what is known of
--- that.
+-- that. Such a run is careful from then on, but no suspect.
 --
 -- The first time a run is due again at once. A handler that kills its process takes its neighbours
 -- along; from the second time on each rests for a random while, so that they do not start together
@@ -13,7 +13,8 @@ with gone as (
   delete from muster.pod where lease_until < now()
 ),
 lost as materialized (
-  select r.function, r.key, r.attempt - (r.unstarted is not distinct from r.token)::int as attempt
+  select r.function, r.key, r.unstarted is distinct from r.token as counts,
+         r.attempt - (r.unstarted is not distinct from r.token)::int as attempt
   from muster.run r
   where r.state = 'running'
     and not exists (select from muster.pod p where p.id = r.pod and p.lease_until >= now())
@@ -31,7 +32,7 @@ returned as (
 )
 update muster.run r
 set state = 'ready', pod = null, error = 'lease lost: the pod that ran it died or hung',
-    attempt = lost.attempt, lost = r.lost + 1,
+    attempt = lost.attempt, lost = greatest(1, r.lost + lost.counts::int),
     due_at = now() + make_interval(secs => case when lost.attempt > 1 then random() * 2 ^ least(lost.attempt - 1, 8) else 0 end)
 from lost
 where r.function = lost.function and r.key = lost.key

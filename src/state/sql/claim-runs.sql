@@ -27,8 +27,8 @@
 --   Every lease counts: of 512 runs leased ahead all are charged for one neighbour, and fail unstarted.
 --   Nothing counts but what a heartbeat recorded: a handler that kills at once is never given up.
 --
--- A run that was lost more than once may be what kills: each process holds at most one of them, so
--- that no two are lost together again. A run that was lost once may be beside others: most processes
+-- A run whose attempts were lost more than once may be what kills: each process holds at most one of
+-- them, so that no two are lost together again. A run that was lost once may be beside others: most processes
 -- die of something else, and serial work for all of their runs would cost more.
 --
 -- $1 function  $2 pod  $3 maximum number of runs  $4 of these, those that start at once
