@@ -29,7 +29,9 @@ async function die(db: TestDatabase, pod: Pod) {
 }
 
 const attempts = (leases: readonly Lease[]) =>
-  leases.map(({ key, attempt }) => [key, attempt]).toSorted();
+  leases
+    .map(({ key, attempt }) => [key, attempt] as const)
+    .toSorted(([a], [b]) => a.localeCompare(b));
 
 test('a run that only waited is not charged for the end of its process', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
