@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import type { Lease } from '../../src/state/store.ts';
+import { hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { podOn, type Pod } from '../support/pod.ts';
@@ -188,15 +189,17 @@ test('a run without attempts left is given up before its rows are loaded', async
   const definition = pairOf({ retry: { attempts: 2 }, handle: () => void calls++ });
   const pod = await podOn(db, [definition]);
   for (const each of [partA(), partB()]) await pod.filing.file(each);
-  await db.query(`update muster.run set attempt = 2, lost = 2, unstarted = 0, token = 2`);
-  // rows that can't be loaded
-  await db.query(`alter table muster.member rename column columns to kept`);
-  const engine = await engineOn(db, [definition]);
+  await db.query(`update muster.run set attempt = 2, lost = 2, unstarted = 0, token = 2,
+                                        due_at = now() + interval '1 hour'`);
+  const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '60' });
+  // whoever reads rows waits
+  const release = await hold(db, 'lock table muster.member in access exclusive mode');
+  await db.query(`update muster.run set due_at = now()`);
   await until(async () => (await runsOf(db))[0]?.state === 'failed');
   expect(await db.query('select error from muster.run')).toEqual([
     { error: 'TerminalError: given up after 2 attempts that ended with their process' },
   ]);
   expect(calls).toBe(0);
-  await db.query(`alter table muster.member rename column kept to columns`);
+  await release();
   await engine.stop();
 });
