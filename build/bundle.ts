@@ -42,6 +42,7 @@ export async function bundle(
   rmSync(folder, { recursive: true, force: true });
   const usual = [
     { in: 'src/cli/muster.ts', out: 'src/muster' },
+    { in: 'src/runs/heartbeat-thread.ts', out: 'src/runs/heartbeat-thread' },
     ...SIMULATORS.map((name) => ({ in: `src/dev/${name}.ts`, out: `dev/${name}` })),
     ...[...functionFiles()].map(([name, file]) => ({
       in: `functions/${file}`,

@@ -36,6 +36,11 @@ export const SETTINGS = {
     fallback: '16',
     read: count(1, 1000),
   },
+  SET_LIMIT_MIB: {
+    meaning: "largest set that a handler is given, by its kept columns; a larger one's run fails",
+    fallback: '64',
+    read: count(1, 1024),
+  },
   WRITERS: {
     meaning: 'connections that file events, or apply chunks of a projection',
     fallback: '2',
@@ -141,11 +146,7 @@ export const SETTINGS = {
     fallback: null,
     read: listOf('host:port', /^(?:[\w.-]+|\[[\da-f:]+\]):\d{1,5}$/i),
   },
-  KAFKA_TLS: {
-    meaning: '`1`: connect to Kafka by TLS',
-    fallback: '0',
-    read: oneOf('0', '1'),
-  },
+  KAFKA_TLS: { meaning: '`1`: connect to Kafka by TLS', fallback: '0', read: oneOf('0', '1') },
   KAFKA_CA_FILE: {
     meaning: 'certificates (PEM) that brokers are verified with; those of the system unless set',
     fallback: null,

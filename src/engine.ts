@@ -104,7 +104,13 @@ async function start(
     functions,
     slots: config.CONCURRENCY,
     leaseSeconds: config.LEASE_SECONDS,
+    url: config.DATABASE_URL,
+    maxSetBytes: config.SET_LIMIT_MIB * 1024 * 1024,
     log,
+    onBlocked(blockers, seconds) {
+      for (const fn of blockers) metrics.loopBlocked.inc({ function: fn }, seconds);
+      log.warn({ functions: blockers, seconds }, 'a handler blocked the event loop');
+    },
     onVerdict(fn, verdict, seconds, events) {
       metrics.runs.inc({ function: fn, verdict });
       metrics.runSeconds.observe({ function: fn }, seconds);

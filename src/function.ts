@@ -120,7 +120,10 @@ export interface OutgoingEvent {
 
 /** How failed attempts are tried again: exponential back-off between `first` and `max`, half of it jitter. */
 export interface RetryPolicy {
-  /** Attempts in all before the run rests as failed; 10 unless given. */
+  /**
+   * Attempts in all before the run rests as failed; 10 unless given. An attempt counts when its handler
+   * starts. One that a shutdown cuts short does not count, nor one that the state database fails.
+   */
   readonly attempts?: number;
   /** Upper bound of the first wait; 1 second unless given. */
   readonly first?: Duration;
@@ -147,7 +150,12 @@ export interface FunctionDefinition<P extends string = string, K extends string 
   readonly keepFor?: Duration;
   /** Even the done marker is forgotten after this time; never unless given. */
   readonly forgetAfter?: Duration;
-  /** Does the work. What it returns is published; what it throws is tried again, a {@link TerminalError} is not. */
+  /**
+   * Does the work. A promise that it leaves behind and that rejects ends the attempt. One that computes for
+   * seconds without a pause holds up everything else in its process, though its lease is kept.
+   *
+   * What it returns is published; what it throws is tried again, a {@link TerminalError} is not.
+   */
   handle(set: CompleteSet<P, K>, context: HandlerContext): Result;
 }
 

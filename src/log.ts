@@ -9,7 +9,7 @@ import { logFields, tracer } from './trace.ts';
 const FIELDS = new Set(
   [
     'id source partition offset event', // of an event
-    'function functions key missing runId attempt attempts waitMs', // of a set and its run
+    'function functions key missing runId attempt attempts waitMs seconds', // of a set and its run
     'handler', // what a handler says itself
     'error err reason status code sets members', // why, and how much
     'label broker groupId topic retryCount assignment from to next records position end problem partitions group', // of Kafka
@@ -49,7 +49,7 @@ function allowed(fields: Record<string, unknown>): Record<string, unknown> {
 /** What a handler may say of its own: short texts, numbers, booleans; an object may be a row. */
 export function scalarsOf(fields: object): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => {
+    Object.entries((fields as object | undefined) ?? {}).map(([name, value]) => {
       if (typeof value === 'string') return [name, value.slice(0, MAX_TEXT)];
       const isScalar = value === null || ['number', 'boolean', 'bigint'].includes(typeof value);
       return [name, isScalar ? value : `(${typeof value})`];

@@ -12,6 +12,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import type { Opening } from './opening.ts';
 import { placesToPull } from './places.ts';
 import { startProjections } from './projections.ts';
+import { catchStrays } from './runs/strays.ts';
 import { isUnmigrated, mayPass, unavailable } from './state/database.ts';
 import { stopRequested } from './stop.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -42,6 +43,11 @@ export async function serve(
   const metrics = createMetrics({
     sets: ofSets.map(({ name }) => name),
     pulled: (places ?? []).map(({ name }) => name),
+  });
+  catchStrays({
+    log,
+    count: (kind, owner) => metrics.strayErrors.inc({ kind, function: owner ?? '' }),
+    onFatal: () => process.exit(1),
   });
   const count: Count = (name, labels) =>
     (metrics[name] as { inc(labels: object): void }).inc(labels);

@@ -16,6 +16,8 @@ export interface Metrics {
   readonly runs: Counter<'function' | 'verdict'>;
   readonly runSeconds: Histogram<'function'>;
   readonly running: Gauge;
+  readonly loopBlocked: Counter<'function'>;
+  readonly strayErrors: Counter<'function' | 'kind'>;
   readonly overdue: Counter<'function'>;
   readonly outbox: Counter<'outcome'>;
   readonly sinkMissing: Gauge;
@@ -133,6 +135,16 @@ function defineMetrics(): Metrics {
       help: 'Handlers at work in this process.',
       registers,
     }),
+    loopBlocked: counter(
+      'muster_loop_blocked_seconds_total',
+      'Time the event loop was blocked for over a second, by the functions whose handlers were at work.',
+      ['function'],
+    ),
+    strayErrors: counter(
+      'muster_stray_errors_total',
+      'Errors that nobody handled, by kind, and by function where a handler caused them.',
+      ['function', 'kind'],
+    ),
     overdue: counter('muster_sets_overdue_total', 'Sets reported as overdue.', ['function']),
     outbox: counter('muster_outbox_total', 'Attempts to send an event, by outcome.', ['outcome']),
     sinkMissing: new Gauge({

@@ -59,6 +59,7 @@ const VALUES: {
     bad: ['verbose', 'INFO', '30'],
   },
   CONCURRENCY: ofCount('1', '1000', ['0', '1001']),
+  SET_LIMIT_MIB: ofCount('1', '1024', ['0', '1025', '64MiB']),
   WRITERS: ofCount('1', '16', ['0', '17']),
   QUEUE_MIB: ofCount('1', '4096', ['0', '4097', '64MiB']),
   BODY_LIMIT_MIB: ofCount('1', '512', ['0', '513', '16Mi']),

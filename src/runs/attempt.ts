@@ -13,17 +13,15 @@ import {
   type Tx,
 } from '../function.ts';
 import { LSN_BITS, type Served } from '../state/member.ts';
-import type { OutboxEvent, StoredMember } from '../state/runs.ts';
+import type { StoredMember } from '../state/load-members.ts';
+import type { OutboxEvent } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
 import { toTraceparent } from '../trace.ts';
+import { TimedOut } from './reasons.ts';
 import { runIdOf } from './run-id.ts';
+import { ownedBy } from './strays.ts';
 
 const LSN_MASK = (1n << LSN_BITS) - 1n;
-
-/** The attempt took longer than the function allows. */
-export class TimedOut extends Error {
-  override readonly name = 'TimedOut';
-}
 
 /** Milliseconds one attempt of the function may take. */
 export function timeoutMs(definition: FunctionDefinition): number {
@@ -41,6 +39,8 @@ export interface AttemptOptions {
   readonly abort: AbortController;
   readonly log: Log;
   readonly trace: SpanContext | null;
+  /** The handler's call gave the event loop back after so many milliseconds. */
+  readonly onCalled: (ms: number) => void;
 }
 
 /** Runs the handler once; gives back the events to publish, throws what the handler threw. */
@@ -59,14 +59,30 @@ export async function attempt(options: AttemptOptions): Promise<OutboxEvent[]> {
     log: options.log,
     traceparent: options.trace === null ? null : toTraceparent(options.trace),
   };
+  let isOver = false;
+  const owner = {
+    function: definition.name,
+    runId: context.runId,
+    fail(error: unknown) {
+      if (isOver) return false;
+      abort.abort(error);
+      return true;
+    },
+  };
   try {
     // A handler that does not heed its signal is left behind: its transaction is closed, its lease ends.
     const events = await Promise.race([
-      handle(definition, toSet(served, lease, options.members), context),
+      ownedBy(owner, () => {
+        const calledAt = performance.now();
+        const returned = handle(definition, toSet(served, lease, options.members), context);
+        options.onCalled(performance.now() - calledAt);
+        return returned;
+      }),
       aborted(signal),
     ]);
     return toOutbox(definition.name, lease, events ?? []);
   } finally {
+    isOver = true;
     clearTimeout(timer);
   }
 }

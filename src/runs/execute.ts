@@ -5,23 +5,16 @@ import { type FunctionDefinition, type Log, TerminalError } from '../function.ts
 import { inWords, scalarsOf } from '../log.ts';
 import { isBadValue, type Database } from '../state/database.ts';
 import { HandlerTx } from '../state/handler-tx.ts';
+import type { StoredMember } from '../state/load-members.ts';
 import type { Served } from '../state/member.ts';
-import { finishing, type OutboxEvent, type Runs, type StoredMember } from '../state/runs.ts';
+import { finishing, type FinishedRun, type OutboxEvent, type Runs } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
 import { attempt } from './attempt.ts';
-import type { Completer } from './completer.ts';
+import type { Coalescer } from './coalescer.ts';
+import { WatchedTx, type Faults } from './faults.ts';
+import { LeaseLost, SetTooLarge, ShutDown, TimedOut } from './reasons.ts';
 import { waitAfter, type Backoff } from './retry.ts';
 import { runIdOf } from './run-id.ts';
-
-/** Another pod may hold the run by now: stop, nothing of it will be committed. */
-export class LeaseLost extends Error {
-  override readonly name = 'LeaseLost';
-}
-
-/** The process was told to stop: the run goes back, without an attempt counted. */
-export class ShutDown extends Error {
-  override readonly name = 'ShutDown';
-}
 
 /** What became of an attempt. */
 export type Verdict = 'done' | 'failed' | 'again' | 'released' | 'fenced';
@@ -46,12 +39,15 @@ export interface Handling {
 export interface ExecuteOptions extends Handling {
   readonly database: Database;
   readonly runs: Runs;
-  readonly completer: Completer;
+  readonly completer: Coalescer<FinishedRun>;
+  readonly faults: Faults;
   readonly lease: Lease;
-  readonly members: readonly StoredMember[];
+  /** The rows of the set, or why they could not be loaded. */
+  readonly members: readonly StoredMember[] | Error;
   /** Aborts with {@link LeaseLost} or {@link ShutDown}. */
   readonly abort: AbortController;
   readonly log: Log;
+  readonly onCalled: (ms: number) => void;
   /** The handler is through and holds no connection: the next one may begin. */
   readonly leaveSlot: () => void;
   /** Where the attempt stands in a trace; null where that is not sampled. */
@@ -60,13 +56,14 @@ export interface ExecuteOptions extends Handling {
 
 /** Runs the handler of one leased run, and commits what became of it. Never rejects. */
 export async function execute(options: ExecuteOptions): Promise<Ended> {
-  const { definition, lease, backoff, abort } = options;
+  const { definition, lease, members, backoff, abort } = options;
   const log = withFields(options.log, {
     function: definition.name,
     key: lease.key,
     runId: runIdOf(definition.name, lease),
   });
   const tx = new HandlerTx(options.database);
+  const watched = new WatchedTx(tx);
   try {
     abort.signal.throwIfAborted();
     if (lease.attempt > backoff.attempts) {
@@ -74,29 +71,43 @@ export async function execute(options: ExecuteOptions): Promise<Ended> {
         `given up after ${backoff.attempts} attempts that ended with their process`,
       );
     }
+    if (members instanceof Error) {
+      // the handler had no part in it; what can never be loaded is bounded like a handler's own cuts
+      if (!(members instanceof SetTooLarge || isBadValue(members))) watched.blame(members);
+      throw members;
+    }
     const events = await attempt({
       ...options,
-      tx,
+      members,
+      tx: watched,
       timeoutMs: options.limitMs,
       log: ofHandler(log),
     });
     failpoint('before-done');
-    if (await conclude(options, events, tx, log)) {
+    if (await conclude(options, events, tx, watched, log)) {
+      options.faults.forget(lease);
       return { verdict: 'done', events: events.length, failure: null };
     }
     log.warn({}, 'another pod took this run over; nothing of this attempt was committed');
     return { verdict: 'fenced', events: 0, failure: null };
   } catch (error) {
+    // an attempt that was cut short has no say in what its connection went through
+    const fault = isCutShort(abort.signal) ? null : watched.fault;
     await tx.abandon();
-    const verdict = await giveUp(options, error, log);
+    const verdict = await giveUp(options, error, fault, log);
     const failed = verdict === 'again' || verdict === 'failed';
     return { verdict, events: 0, failure: failed ? kindOf(error) : null };
   }
 }
 
+function isCutShort({ reason }: AbortSignal): boolean {
+  return reason instanceof LeaseLost || reason instanceof ShutDown || reason instanceof TimedOut;
+}
+
 async function giveUp(
-  { runs, lease, backoff, trace }: ExecuteOptions,
+  { runs, lease, backoff, faults, trace }: ExecuteOptions,
   error: unknown,
+  fault: unknown,
   log: Log,
 ): Promise<Verdict> {
   if (error instanceof LeaseLost) return 'fenced';
@@ -104,7 +115,16 @@ async function giveUp(
     await runs.release([lease]).catch(() => {}); // else freed when this pod's lease ends
     return 'released';
   }
-  const waitMs = error instanceof TerminalError ? null : waitAfter(lease.attempt, backoff);
+  const freeMs = fault === null ? null : faults.waitAfter(lease, fault);
+  if (freeMs !== null) {
+    const fields = { attempt: lease.attempt, waitMs: freeMs, error: inWords(fault) };
+    log.warn(fields, 'the database failed this attempt, which does not count');
+    await insist(() => runs.release([lease], freeMs), log);
+    return 'released';
+  }
+  faults.forget(lease);
+  const final = error instanceof TerminalError || error instanceof SetTooLarge;
+  const waitMs = final ? null : waitAfter(lease.attempt, backoff);
   const fields = { attempt: lease.attempt, waitMs, error: inWords(error) };
   log.warn(fields, waitMs === null ? 'run failed for good' : 'attempt failed');
   await insist(() => runs.fail(lease, describe(error), waitMs, trace), log);
@@ -116,6 +136,7 @@ async function conclude(
   { runs, completer, lease, trace, leaveSlot }: ExecuteOptions,
   events: readonly OutboxEvent[],
   tx: HandlerTx,
+  watched: WatchedTx,
   log: Log,
 ): Promise<boolean> {
   const finished = { lease, events, trace };
@@ -125,6 +146,7 @@ async function conclude(
     } catch (error) {
       // The answer to COMMIT may be what was lost.
       if (await insist(() => runs.isDone(lease), log)) return true;
+      watched.note(error);
       throw error;
     }
   }
@@ -133,7 +155,7 @@ async function conclude(
   let doubtful = false;
   return insist(async () => {
     try {
-      if (await completer.finish(finished)) return true;
+      if (await completer.add(finished)) return true;
       return doubtful && (await runs.isDone(lease));
     } catch (error) {
       doubtful = true;
@@ -171,10 +193,18 @@ function kindOf(error: unknown): string {
 
 /** What a handler logs: fields of its own choice under one name, none of which can hold a row. */
 function ofHandler(log: Log): Log {
-  return {
-    info: (fields, message) => log.info({ handler: scalarsOf(fields) }, message),
-    warn: (fields, message) => log.warn({ handler: scalarsOf(fields) }, message),
-    error: (fields, message) => log.error({ handler: scalarsOf(fields) }, message),
+  return { info: saying(log, 'info'), warn: saying(log, 'warn'), error: saying(log, 'error') };
+}
+
+/** A line that can't be written, as with a getter that throws among its fields, is no reason to fail. */
+function saying(log: Log, level: keyof Log): Log['info'] {
+  return (fields, message) => {
+    try {
+      if (typeof fields === 'string') log[level]({}, fields);
+      else log[level]({ handler: scalarsOf(fields) }, message);
+    } catch (error) {
+      log.warn({ error: inWords(error) }, "a line of the handler's could not be written");
+    }
   };
 }
 

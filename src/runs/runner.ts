@@ -2,38 +2,25 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../failpoint.ts';
-import type { FunctionDefinition, Log } from '../function.ts';
 import type { Slots } from '../state/batcher.ts';
-import type { Database } from '../state/database.ts';
-import type { Served } from '../state/member.ts';
-import type { Runs } from '../state/runs.ts';
 import type { Lease } from '../state/store.ts';
-import { contextOf, endFailed, runSpan, within } from '../spans.ts';
-import { timeoutMs } from './attempt.ts';
-import { Completer } from './completer.ts';
-import { execute, insist, LeaseLost, ShutDown, type Handling, type Verdict } from './execute.ts';
-import { Line, type Loaded } from './line.ts';
-import { toBackoff } from './retry.ts';
+import { Backlog } from './backlog.ts';
+import type { Handling } from './execute.ts';
+import { Executor, type ExecutorOptions, type Running } from './executor.ts';
+import { Heartbeat, now } from './heartbeat.ts';
+import { Line, type Waiting } from './line.ts';
+import { Loader, unloaded } from './loader.ts';
+import { isCareful, isSuspect } from './prepare.ts';
+import { LeaseLost, ShutDown } from './reasons.ts';
 
-export interface RunnerOptions {
-  readonly database: Database;
-  readonly runs: Runs;
-  readonly functions: readonly {
-    readonly definition: FunctionDefinition;
-    readonly served: Served;
-  }[];
+export interface RunnerOptions extends ExecutorOptions {
   /** Handlers at a time. */
   readonly slots: number;
   readonly leaseSeconds: number;
-  readonly log: Log;
-  readonly onVerdict: (fn: string, verdict: Verdict, seconds: number, events: number) => void;
+  /** Of the state database: the heartbeat has a connection of its own. */
+  readonly url: string;
   /** A slot is free again, and there may be due runs that found none. */
   readonly onFree: () => void;
-}
-
-interface Running {
-  readonly lease: Lease;
-  readonly abort: AbortController;
 }
 
 /** Larger claims only make the first run wait for the rows of the last. */
@@ -45,34 +32,31 @@ const MAX_CLAIM = 256;
  */
 export class Runner implements Slots {
   readonly #options: RunnerOptions;
-  readonly #completer: Completer;
-  readonly #functions: ReadonlyMap<number, Handling>;
+  readonly #executor: Executor;
+  readonly #backlog: Backlog;
   readonly #line: Line;
+  readonly #loader: Loader;
+  readonly #heartbeat: Heartbeat;
   /** Leased by this process, and not yet over: they are loaded, wait, are handled or marked. */
   readonly #running = new Map<string, Running>();
   #unknown = new Set<string>();
   #reserved = 0;
   #draining = false;
-  #backlog = false;
-  #offered = false;
-  #renewedAt = 0;
   #pod = randomUUID() as string;
 
   constructor(options: RunnerOptions) {
+    const { url, leaseSeconds, log } = options;
     this.#options = options;
-    this.#completer = new Completer(options.runs);
+    this.#executor = new Executor(options, (longestMs) => this.#heartbeat.beat(longestMs));
+    this.#backlog = new Backlog(options.onFree);
     this.#line = new Line(options.slots, (run) => void this.#run(run));
-    this.#functions = new Map(
-      options.functions.map(({ definition, served }) => [
-        served.id,
-        {
-          definition,
-          served,
-          backoff: toBackoff(definition.retry),
-          limitMs: timeoutMs(definition),
-        },
-      ]),
-    );
+    this.#loader = new Loader({
+      ...options,
+      waitingBytes: () => this.#line.bytes,
+      onLoaded: (waiting) => this.#enqueue(waiting),
+    });
+    const functions = options.functions.map(({ definition }) => definition.name);
+    this.#heartbeat = new Heartbeat({ url, leaseSeconds, functions }, this.#pod, log);
   }
 
   /** The name under which this process holds leases. */
@@ -92,8 +76,9 @@ export class Runner implements Slots {
   }
 
   async enrol(): Promise<void> {
+    const sentAt = now();
     await this.#options.runs.enrol(this.#pod, hostname(), this.#options.leaseSeconds);
-    this.#renewedAt = performance.now();
+    this.#heartbeat.renewed(this.#pod, sentAt);
   }
 
   reserve(): number {
@@ -102,39 +87,38 @@ export class Runner implements Slots {
 
   start(leases: readonly Lease[], reserved: number): void {
     this.#reserved -= reserved;
-    if (leases.length > 0) void this.#begin(leases);
+    if (leases.length > 0) this.#begin(leases);
     // runs of a function with a bound are never born leased: they are claimed as soon as a slot is back
-    if (this.#backlog && this.#free() > 0) this.#options.onFree();
+    if (this.#backlog.lacksSlots && this.#free() > 0) this.#options.onFree();
   }
 
   /** Says that runs were born which found no free slot here. */
   expectBacklog(): void {
-    this.#backlog = true;
+    this.#backlog.add(this.#executor.handlings.keys(), 'slot');
     if (this.#free() > 0) this.#options.onFree();
   }
 
   /** Claims due runs for free slots. */
   async claim(): Promise<void> {
-    this.#backlog = false;
-    let more = false;
-    for (const { served } of this.#functions.values()) {
-      const { concurrency } = served.specification;
+    this.#backlog.clear();
+    for (const handling of this.#executor.handlings.values()) {
+      const { id, specification } = handling.served;
+      const isBounded = specification.concurrency !== null;
       // leased ahead, runs of a function with a bound would keep those of other pods from running
-      const ahead = concurrency === null ? this.#line.ahead : 0;
+      const ahead = isBounded ? 0 : this.#line.ahead;
+      const slots = Math.max(0, this.#options.slots - this.#line.taken - this.#reserved);
       const reserved = this.#reserve(Math.min(MAX_CLAIM, this.#free(ahead)));
-      let leases: Lease[] = [];
+      let leases: readonly Lease[] = [];
       try {
-        if (reserved > 0) leases = await this.#claimOf(served, reserved);
+        if (reserved > 0) leases = await this.#claimOf(handling, reserved, slots);
       } finally {
         if (leases.length > 0) failpoint('after-claim');
         this.start(leases, reserved);
       }
-      // at its bound a function may have more that is due as soon as one run ends, and not before
-      const bounded = concurrency !== null && leases.length > 0;
-      more ||= leases.length === reserved && !bounded;
-      this.#backlog ||= more || bounded;
+      if (leases.length === reserved) this.#backlog.add([id], 'slot');
+      else if (isBounded) this.#backlog.add([id], 'bound');
     }
-    if (more) this.#offer();
+    this.#offer();
   }
 
   /**
@@ -144,12 +128,13 @@ export class Runner implements Slots {
    */
   async renew(): Promise<void> {
     const before = [...this.#running];
-    const sentAt = performance.now();
+    const sentAt = now();
+    this.#heartbeat.beat();
     let held: Lease[] | null;
     try {
       held = await this.#options.runs.renew(this.#pod, this.#options.leaseSeconds);
     } catch (error) {
-      if (performance.now() - this.#renewedAt > this.#options.leaseSeconds * 1000) this.#abortAll();
+      if (now() - this.#heartbeat.renewedAt > this.#options.leaseSeconds * 1000) this.#abortAll();
       throw error;
     }
     if (held === null) {
@@ -158,7 +143,7 @@ export class Runner implements Slots {
       await this.enrol();
       return;
     }
-    this.#renewedAt = sentAt;
+    this.#heartbeat.renewed(this.#pod, sentAt);
     const names = new Set(held.map(nameOf));
     for (const [name, running] of before) {
       if (!names.has(name)) running.abort.abort(new LeaseLost('the lease of this run was lost'));
@@ -166,15 +151,16 @@ export class Runner implements Slots {
     const unknown = held.filter((lease) => !this.#running.has(nameOf(lease)));
     const orphans = unknown.filter((lease) => this.#unknown.has(nameOf(lease)));
     this.#unknown = new Set(unknown.map(nameOf));
-    if (orphans.length > 0) void this.#begin(orphans);
-    await this.#giveBack(this.#line.takeLate());
+    if (orphans.length > 0) this.#begin(orphans);
+    await this.#giveBack([...leasesOf(this.#line.takeLate()), ...this.#loader.takeLate()]);
+    await this.#recordLong();
     await this.#options.runs.bury();
   }
 
   /** Takes no more runs, lets those under way end within the grace, gives the rest back. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    void this.#giveBack(this.#line.takeAll());
+    void this.#giveBack([...leasesOf(this.#line.takeAll()), ...this.#loader.stop()]);
     const until = performance.now() + graceMs;
     while (this.#running.size > 0 && performance.now() < until) await sleep(10);
     for (const { abort } of this.#running.values()) abort.abort(new ShutDown('the process stops'));
@@ -184,6 +170,7 @@ export class Runner implements Slots {
 
   /** Gives up this process' lease, when it neither renews it nor sends anything any more. */
   async resign(): Promise<void> {
+    await this.#heartbeat.stop();
     await this.#options.runs.resign(this.#pod).catch(() => {}); // it ends by itself
   }
 
@@ -193,12 +180,14 @@ export class Runner implements Slots {
     }
   }
 
-  async #claimOf(served: Served, limit: number): Promise<Lease[]> {
+  async #claimOf({ served, backoff }: Handling, limit: number, slots: number): Promise<Lease[]> {
     const { runs } = this.#options;
     const bound = served.specification.concurrency;
+    const suspect = ![...this.#running.values()].some(({ lease }) => isSuspect(lease));
+    const claim = { slots, attempts: backoff.attempts, suspect };
     return bound === null
-      ? runs.claim(served.id, this.#pod, limit)
-      : runs.claimBounded(served.id, this.#pod, limit, bound);
+      ? runs.claim(served.id, this.#pod, limit, claim)
+      : runs.claimBounded(served.id, this.#pod, limit, bound, claim);
   }
 
   #reserve(slots: number): number {
@@ -206,70 +195,67 @@ export class Runner implements Slots {
     return slots;
   }
 
-  async #begin(leases: readonly Lease[]): Promise<void> {
+  /** Loads the rows of most runs before they wait for a slot; those that may be given up have none loaded. */
+  #begin(leases: readonly Lease[]): void {
     const fresh = leases.filter((lease) => !this.#running.has(nameOf(lease)));
-    for (const lease of fresh)
-      this.#running.set(nameOf(lease), { lease, abort: new AbortController() });
-    const { runs, log } = this.#options;
-    const sets = await insist(() => runs.loadMembers(fresh), log);
-    const loaded = fresh.map((lease, i) => ({ lease, members: sets[i]! }));
-    if (this.#draining) await this.#giveBack(loaded);
-    else this.#line.add(loaded);
+    for (const lease of fresh) {
+      const abort = new AbortController();
+      this.#running.set(nameOf(lease), { lease, abort, unrecorded: false });
+    }
+    const careful = (lease: Lease) =>
+      isCareful(lease, this.#executor.handlings.get(lease.function)!.backoff.attempts);
+    this.#loader.add(fresh.filter((lease) => !careful(lease)));
+    this.#enqueue(fresh.filter(careful).map(unloaded));
+  }
+
+  #enqueue(waiting: readonly Waiting[]): void {
+    if (this.#draining) void this.#giveBack(leasesOf(waiting));
+    else this.#line.add(waiting);
   }
 
   /** Runs that were not begun; if the database does not hear of it, the renewals find them. */
-  async #giveBack(loaded: readonly Loaded[]): Promise<void> {
-    if (loaded.length === 0) return;
-    const leases = loaded.map((each) => each.lease);
+  async #giveBack(leases: readonly Lease[]): Promise<void> {
+    if (leases.length === 0) return;
     await this.#options.runs.release(leases).catch(() => {});
     for (const lease of leases) this.#running.delete(nameOf(lease));
   }
 
-  /** As soon as a slot is free, or half of what is leased ahead: a claim for one costs as much as one for many. */
-  #offer(): void {
-    const { ahead } = this.#line;
-    const worth = Math.min(MAX_CLAIM, Math.max(1, ahead / 2));
-    if (this.#offered || !this.#backlog || this.#free(ahead) < worth) return;
-    this.#offered = true;
-    // One turn of the event loop lets handlers that end together share a claim.
-    setImmediate(() => {
-      this.#offered = false;
-      this.#options.onFree();
-    });
+  /** Records the starts of handlers that are still at work: what was leased ahead has none. */
+  async #recordLong(): Promise<void> {
+    const started = [...this.#running.values()].filter(({ unrecorded }) => unrecorded);
+    if (started.length === 0) return;
+    await this.#options.runs.recordStarts(started.map(({ lease }) => lease));
+    for (const running of started) running.unrecorded = false;
   }
 
-  async #run({ lease, members }: Loaded): Promise<void> {
-    const handling = this.#functions.get(lease.function)!;
-    const { abort } = this.#running.get(nameOf(lease))!;
+  #offer(ended?: number): void {
+    const { ahead } = this.#line;
+    this.#backlog.offer(this.#free(ahead), ahead, MAX_CLAIM, ended);
+  }
+
+  async #run(run: Waiting): Promise<void> {
+    const { lease } = run;
+    const running = this.#running.get(nameOf(lease))!;
     const startedAt = performance.now();
     let inSlot = true;
     const leaveSlot = () => {
       if (!inSlot) return;
       inSlot = false;
-      this.#line.leave(performance.now() - startedAt);
+      this.#line.leave(run, performance.now() - startedAt);
     };
-    const span = runSpan(handling.definition.name, lease, members);
-    const { verdict, events, failure } = await within(span, () =>
-      execute({
-        ...this.#options,
-        ...handling,
-        completer: this.#completer,
-        lease,
-        members,
-        abort,
-        leaveSlot,
-        trace: contextOf(span),
-      }),
-    );
-    span?.setAttributes({ 'muster.verdict': verdict, 'muster.events': events });
-    if (failure === null) span?.end();
-    else endFailed(span, failure);
-    const seconds = (performance.now() - startedAt) / 1000;
-    this.#options.onVerdict(handling.definition.name, verdict, seconds, events);
-    this.#running.delete(nameOf(lease));
+    this.#heartbeat.start();
+    const isOver = await this.#executor.execute(run, running, leaveSlot);
+    if (isOver) this.#running.delete(nameOf(lease));
     leaveSlot();
-    this.#offer();
+    if (!isOver) this.#enqueue([{ ...run, isLarge: true }]);
+    this.#loader.pump();
+    if (isOver && isSuspect(lease)) this.#options.onFree();
+    else this.#offer(lease.function);
   }
+}
+
+function leasesOf(waiting: readonly Waiting[]): Lease[] {
+  return waiting.map(({ lease }) => lease);
 }
 
 function nameOf(lease: Lease): string {

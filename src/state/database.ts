@@ -19,6 +19,9 @@ const COMMON = ['synchronous_commit=on', 'default_transaction_isolation=read\\ c
 /** Connections of a process for claims, done-marks, leases, timers and the outbox. */
 export const CONTROL_CONNECTIONS = 5;
 
+/** For a connection of a handler, which may also wait until another has given its own back. */
+const HANDLER_CONNECT_MS = 30_000;
+
 /** Between the statements of a chunk there is nothing but computing. */
 const CHUNK_IDLE_MS = 10_000;
 
@@ -58,7 +61,6 @@ export function openDatabase(options: DatabaseOptions): Database {
     more: pg.PoolConfig = {},
   ) => {
     const made = new pg.Pool({
-      ...more,
       connectionString: options.url,
       application_name: `muster ${name}`,
       max,
@@ -67,6 +69,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       query_timeout: queryMs,
       keepAlive: true,
       options: [...COMMON, ...settings].map((setting) => `-c ${setting}`).join(' '),
+      ...more,
     });
     made.on('error', options.onIdleError);
     // The pool listens to idle clients only. One that is lost while a handler holds it would end the
@@ -88,7 +91,8 @@ export function openDatabase(options: DatabaseOptions): Database {
         'client_connection_check_interval=5s',
         `idle_in_transaction_session_timeout=${options.handlerIdleMs}`,
       ],
-      { pipeline: true },
+      // Handlers that end together on a busy machine connect together; each is bounded by its own time-out.
+      { pipeline: true, connectionTimeoutMillis: HANDLER_CONNECT_MS },
     ),
     // A process that is frozen in the middle of a chunk must not hold the partition's position for long.
     chunks: pool('chunk', options.chunks ?? 1, queryMs, [
@@ -132,6 +136,19 @@ export function mayPass(error: unknown): boolean {
       `${error}${(error as { code?: string }).code}`,
     )
   );
+}
+
+/** Did a statement take longer than it may? The server ended it, or nobody waits for its answer any more. */
+export function isTimeout(error: unknown): boolean {
+  return (
+    sqlState(error) === '57014' ||
+    (error instanceof Error && error.message === 'Query read timeout')
+  );
+}
+
+/** Does the server only read: a standby, or a primary that was told to? */
+export function isReadOnly(error: unknown): boolean {
+  return sqlState(error) === '25006';
 }
 
 /** Does the database lack what this release's schema has (a schema, table, column or function)? */

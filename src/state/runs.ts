@@ -1,9 +1,8 @@
 import type { SpanContext } from '@opentelemetry/api';
 import type pg from 'pg';
-import { fromHex, toBytea } from '../trace.ts';
+import { toBytea } from '../trace.ts';
 import type { Database } from './database.ts';
 import { transaction } from './database.ts';
-import { parseExact } from './exact.ts';
 import { sql } from './sql.ts';
 import { toLease, type Lease, type LeaseTuple } from './store.ts';
 
@@ -24,35 +23,32 @@ export interface FinishedRun {
   readonly trace?: SpanContext | null;
 }
 
-/** A row of a set, as the handler gets it. */
-export interface StoredMember {
-  readonly lane: number;
-  readonly id: string;
-  readonly version: string;
-  /** Integers beyond 2^53 are `bigint`. */
-  readonly columns: Record<string, unknown>;
-  readonly since: Date;
-  /** Kept columns that no change has brought a value of. */
-  readonly unavailable: readonly string[];
-  /** Of the event that brought the row, if that was sampled. */
-  readonly trace: SpanContext | null;
-}
-
-const NONE: readonly string[] = [];
-
 /** What `muster.fence` raises. */
 export const FENCED = 'MU001';
 
 const CLAIM_RUNS = sql('claim-runs');
 const COUNT_RUNNING = sql('count-running');
-const LOAD_MEMBERS = sql('load-members');
 const FINISH_RUNS = sql('finish-runs');
 const FINISH_RUN = sql('finish-run');
 const SEND_EVENTS = sql('send-events');
 const FAIL_RUN = sql('fail-run');
 const RELEASE_RUNS = sql('release-runs');
+const RECORD_STARTS = sql('record-starts');
 const RENEW_LEASE = sql('renew-lease');
 const BURY_PODS = sql('bury-pods');
+
+const MAX_INT = 2 ** 31 - 1;
+
+export interface ClaimOptions {
+  /** Handlers that can start at once; what is leased beyond them waits. */
+  readonly slots: number;
+  /** Attempts that the function allows. */
+  readonly attempts: number;
+  /** May one of the runs be one that was lost with its process more than once? */
+  readonly suspect: boolean;
+}
+
+const EVERY: ClaimOptions = { slots: MAX_INT, attempts: MAX_INT, suspect: true };
 
 /** The transitions of runs after their birth, one statement each. */
 export class Runs {
@@ -63,12 +59,8 @@ export class Runs {
   }
 
   /** Leases due runs of a function, oldest first. */
-  async claim(functionId: number, pod: string, limit: number): Promise<Lease[]> {
-    const result = await this.#database.control.query<LeaseRow>({
-      ...CLAIM_RUNS,
-      values: [functionId, pod, limit],
-    });
-    return result.rows.map(fromRow);
+  async claim(functionId: number, pod: string, limit: number, claim = EVERY): Promise<Lease[]> {
+    return this.#claimBy(this.#database.control, functionId, pod, limit, claim);
   }
 
   /** The same for a function with a bound over all pods: counts under a lock what runs everywhere. */
@@ -77,6 +69,7 @@ export class Runs {
     pod: string,
     limit: number,
     bound: number,
+    claim = EVERY,
   ): Promise<Lease[]> {
     return transaction(this.#database.control, async (client) => {
       await client.query('select from muster.function where id = $1 for no key update', [
@@ -88,33 +81,36 @@ export class Runs {
       });
       const free = Math.min(limit, bound - rows[0]!.running);
       if (free <= 0) return [];
-      const result = await client.query<LeaseRow>({
-        ...CLAIM_RUNS,
-        values: [functionId, pod, free],
-      });
-      return result.rows.map(fromRow);
+      return this.#claimBy(client, functionId, pod, free, claim);
     });
   }
 
-  /** The rows of each of these sets. */
-  async loadMembers(leases: readonly Lease[]): Promise<StoredMember[][]> {
-    const { rows } = await this.#database.control.query<MemberOfLease>({
-      ...LOAD_MEMBERS,
-      values: [leases.map((each) => each.function), leases.map((each) => each.key)],
+  async #claimBy(
+    on: Pick<pg.Pool, 'query'> | pg.PoolClient,
+    functionId: number,
+    pod: string,
+    limit: number,
+    { slots, attempts, suspect }: ClaimOptions,
+  ): Promise<Lease[]> {
+    const values = [
+      functionId,
+      pod,
+      limit,
+      Math.min(slots, MAX_INT),
+      Math.min(attempts, MAX_INT),
+      suspect,
+    ];
+    const { rows } = await (on as pg.Pool).query<LeaseRow>({ ...CLAIM_RUNS, values });
+    return rows.map(fromRow);
+  }
+
+  /** Records that these handlers start, whatever becomes of the process; gives back which are still held. */
+  async recordStarts(leases: readonly Lease[]): Promise<Set<Lease>> {
+    const { rows } = await this.#database.control.query<{ n: number }>({
+      ...RECORD_STARTS,
+      values: names(leases),
     });
-    const sets = leases.map((): StoredMember[] => []);
-    for (const { n, lane, id, version, columns, since, unavailable, trace } of rows) {
-      sets[n - 1]!.push({
-        lane,
-        id,
-        version,
-        columns: parseExact(columns, BigInt) as Record<string, unknown>,
-        since,
-        unavailable: unavailable ?? NONE,
-        trace: trace === null ? null : fromHex(trace),
-      });
-    }
-    return sets;
+    return new Set(rows.map(({ n }) => leases[n - 1]!));
   }
 
   /** Marks runs done and puts their events into the outbox; gives back which of them this pod still held. */
@@ -158,9 +154,9 @@ export class Runs {
     return result.rowCount === 1;
   }
 
-  /** Gives runs back unfinished; no attempt is counted. */
-  async release(leases: readonly Lease[]): Promise<void> {
-    await this.#database.control.query({ ...RELEASE_RUNS, values: names(leases) });
+  /** Gives runs back unfinished, due again after so many milliseconds; no attempt is counted. */
+  async release(leases: readonly Lease[], waitMs = 0): Promise<void> {
+    await this.#database.control.query({ ...RELEASE_RUNS, values: [...names(leases), waitMs] });
   }
 
   /**
@@ -235,23 +231,13 @@ function byteaOf({ trace }: FinishedRun): string | null {
   return trace ? toBytea(trace) : null;
 }
 
-interface MemberOfLease {
-  n: number;
-  lane: number;
-  id: string;
-  version: string;
-  columns: string;
-  since: Date;
-  unavailable: string[] | null;
-  trace: string | null;
-}
-
 interface LeaseRow {
   function: number;
   key: string;
   revision: number;
   token: string;
   attempt: number;
+  lost: number;
 }
 
 function fromRow(row: LeaseRow): Lease {

@@ -15,6 +15,8 @@ export interface Lease {
   readonly revision: number;
   readonly token: number;
   readonly attempt: number;
+  /** Attempts in a row that ended with their process; 1 also where it was a lease without an attempt. */
+  readonly lost: number;
 }
 
 /** A set to hold against its rule again. */
@@ -209,11 +211,11 @@ export async function racing<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A lease as the statements give it: function, key, revision, token, attempt. */
-export type LeaseTuple = readonly [number, string, number, number, number];
+/** A lease as the statements give it: function, key, revision, token, attempt, lost. */
+export type LeaseTuple = readonly [number, string, number, number, number, number?];
 
-export function toLease([fn, key, revision, token, attempt]: LeaseTuple): Lease {
-  return { function: fn, key, revision, token, attempt };
+export function toLease([fn, key, revision, token, attempt, lost = 0]: LeaseTuple): Lease {
+  return { function: fn, key, revision, token, attempt, lost };
 }
 
 interface FileChangesRow {

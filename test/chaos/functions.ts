@@ -33,6 +33,11 @@ async function trace(text: string, values: unknown[]): Promise<void> {
 async function handle(key: string, { tx, runId, attempt }: HandlerContext) {
   const values = [runId, attempt, process.pid];
   await trace('insert into started values ($1, $2, $3)', values);
+  if (key.startsWith('floating')) {
+    leaveUnhandled(key);
+    await new Promise(() => {});
+  }
+  if (key.startsWith('blocker')) block(key === 'blocker for ever' ? Infinity : 3_000);
   if (key.startsWith('killer')) process.kill(process.pid, 'SIGKILL');
   if (key.startsWith('gated')) {
     const gate = [gateOf(key, attempt)];
@@ -46,6 +51,24 @@ async function handle(key: string, { tx, runId, attempt }: HandlerContext) {
     await tx.query('insert into effect values ($1, $2, $3)', values);
   }
   return [{ type: 'set.handled' }];
+}
+
+/** Errors that nobody waits for: they come after the handler's first turn. */
+function leaveUnhandled(key: string): void {
+  const error = new Error(`left by ${key}`);
+  if (key === 'floating rejection')
+    void trace('select pg_sleep(0.01)', []).then(() => Promise.reject(error));
+  if (key === 'floating exception') {
+    setTimeout(() => {
+      throw error;
+    }, 10);
+  }
+}
+
+/** Keeps the event loop to itself. */
+function block(ms: number): void {
+  const until = performance.now() + ms;
+  while (performance.now() < until);
 }
 
 const partsOf = <const T extends string>(table: T) =>
@@ -71,4 +94,13 @@ const bounded = defineFunction({
   handle: (set, context) => handle(set.keyText, context),
 });
 
-export const definitions: readonly FunctionDefinition[] = [pair, bounded];
+/** Whose handlers may not take long. */
+const brief = defineFunction({
+  name: 'brief',
+  parts: partsOf('public.brief'),
+  timeout: '1 second',
+  retry: { attempts: 50, first: '10 milliseconds', max: '20 milliseconds' },
+  handle: (set, context) => handle(set.keyText, context),
+});
+
+export const definitions: readonly FunctionDefinition[] = [pair, bounded, brief];

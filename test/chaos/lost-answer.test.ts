@@ -162,5 +162,8 @@ test('a connection that is lost while a transaction begins does not take a slot 
   await deliver(() => url, part('a', 1));
   await deliver(() => url, part('b', 2));
   await lost;
-  expect(await until(async () => (await db.query(DONE))[0])).toMatchObject({ attempt: 2 });
+  expect(await until(async () => (await db.query(DONE))[0])).toMatchObject({
+    token: '2',
+    attempt: 1, // the connection failed, not the handler
+  });
 });

@@ -30,7 +30,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'a lease whose answer was lost is not taken up',
     file: RUNNER,
-    find: 'if (orphans.length > 0) void this.#begin(orphans);',
+    find: 'if (orphans.length > 0) this.#begin(orphans);',
     replace: '',
     tests: ['test/chaos/lost-answer.test.ts'],
   },
@@ -51,8 +51,8 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'runs wait behind a handler that has become slow',
     file: RUNNER,
-    find: 'await this.#giveBack(this.#line.takeLate());',
-    replace: '',
+    find: 'leasesOf(this.#line.takeLate())',
+    replace: '[]',
     tests: ['test/runs/leases.test.ts'],
   },
   {
@@ -72,8 +72,8 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'runs that were lost together come back together',
     file: 'src/state/sql/bury-pods.sql',
-    find: 'case when r.attempt > 1 then',
-    replace: 'case when r.attempt > 1000 then',
+    find: 'case when lost.attempt > 1 then',
+    replace: 'case when lost.attempt > 1000 then',
     tests: ['test/chaos/crash-loop.test.ts'],
   },
   {

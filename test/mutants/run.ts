@@ -17,6 +17,7 @@ import { OUTGOING_MUTANTS } from './outgoing.ts';
 import { PROCESS_MUTANTS } from './process.ts';
 import { SOURCE_MUTANTS } from './sources.ts';
 import { PULLING_MUTANTS } from './pulling.ts';
+import { RUN_MUTANTS } from './runs.ts';
 import { TRAVELERS_MUTANTS } from './travelers.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
@@ -55,6 +56,7 @@ function main(words: readonly string[]): void {
     ...SOURCE_MUTANTS,
     ...EDGE_MUTANTS,
     ...PULLING_MUTANTS,
+    ...RUN_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);

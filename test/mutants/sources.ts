@@ -127,7 +127,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a handler is not told of columns that were never sent',
-    file: 'src/state/runs.ts',
+    file: 'src/state/load-members.ts',
     find: 'unavailable: unavailable ?? NONE',
     replace: 'unavailable: NONE',
     tests: ABSENT,

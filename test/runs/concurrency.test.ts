@@ -125,3 +125,28 @@ test('a run of one function waits for no run of another', async ({ db }) => {
   await until(async () => (await runsOf(db)).every(({ state }) => state === 'done'));
   await engine.stop();
 });
+
+test('a slot below the bound is filled at once, also after a look that found the function at its bound', async ({
+  db,
+}) => {
+  const { waiting, handle } = counted();
+  const gate = Promise.withResolvers<void>();
+  const engine = await engineOn(
+    db,
+    [pairOf({ concurrency: 2, handle }), pairOf({ name: 'other', handle: () => gate.promise })],
+    { CLAIM_SECONDS: '60', CONCURRENCY: '20' },
+  );
+  await Promise.all(
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+  );
+  await until(() => waiting.length === 2);
+  // Looks at everything that is due, as intake of another function makes it do, and finds nothing to start.
+  await engine.settle(300);
+  for (let ended = 0; ended < keys.length; ended++) {
+    await until(() => waiting.length > 0);
+    waiting.shift()!();
+  }
+  gate.resolve();
+  await until(async () => (await runsOf(db)).every(({ state }) => state === 'done'));
+  await engine.stop();
+});

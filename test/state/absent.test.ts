@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { UNAVAILABLE, type Row } from '../../src/state/change.ts';
 import { defineFunction } from '../../src/function.ts';
+import { loadMembers } from '../../src/state/load-members.ts';
 import { change, read } from '../support/changes.ts';
 import { pairOf } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
@@ -118,13 +119,14 @@ test('a handler is told which kept columns no change has brought', async ({ db }
   await pod.filing.file(change('c', 1, { id: 1, k: 'x', note: 'long' }));
   await pod.filing.file(change('d', 2, { id: 1 }));
   await pod.filing.file(change('c', 2, { id: 2, k: 'y', note: UNAVAILABLE }));
-  const sets = await pod.runs.loadMembers(pod.leases);
-  expect(pod.leases.map(({ key }, i) => [key, sets[i]!.map((each) => each.unavailable)])).toEqual([
+  const load = () => loadMembers(pod.database, pod.leases, 1e6);
+  const unavailable = (await load()).map((set) => set!.members.map((each) => each.unavailable));
+  expect(pod.leases.map(({ key }, i) => [key, unavailable[i]])).toEqual([
     ['x', []],
     ['y', [['note']]],
   ]);
   await pod.filing.file(change('u', 3, { id: 2, k: 'y', note: 'long' }));
-  expect(await pod.runs.loadMembers(pod.leases.slice(1))).toMatchObject([
-    [{ columns: { note: 'long' }, unavailable: [] }],
+  expect((await load())[1]!.members).toMatchObject([
+    { columns: { note: 'long' }, unavailable: [] },
   ]);
 });

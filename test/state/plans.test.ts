@@ -14,7 +14,7 @@ const names = readdirSync(new URL('../../src/state/sql/', import.meta.url)).map(
 const WALKS: Record<string, string[]> = {
   'bury-pods': ['run_leased', 'outbox_taken'],
   'claim-outbox': ['outbox_due'],
-  'claim-runs': ['run_due'],
+  'claim-runs': ['run_due', 'run_suspect'],
   'count-running': ['run_leased'],
   'any-deadline': ['deadline_due'],
   'discard-events': ['outbox_failed'],

@@ -133,7 +133,10 @@ create table muster.run (
   wanted      boolean not null,
   state       muster.run_state not null,
   token       bigint not null,         -- fencing token: grows with every lease
-  attempt     int not null,
+  attempt     int not null,            -- counted with the lease; taken back where the handler did not start
+  lost        int not null default 0,  -- attempts in a row that ended with their process; 1: or a lease
+  unstarted   bigint,                  -- see claim-runs.sql: the token of a lease whose handler has not
+                                       -- started; 0: a start was recorded; null: it starts with the lease
   pod         uuid,
   due_at      timestamptz not null,
   born_at     timestamptz not null,
@@ -144,6 +147,7 @@ create table muster.run (
   primary key (function, key)
 ) with (fillfactor = 60);
 create index run_due on muster.run (function, due_at) where state = 'ready' and wanted;
+create index run_suspect on muster.run (function, due_at) where state = 'ready' and wanted and lost > 1;
 create index run_leased on muster.run (pod) where state = 'running';
 create index run_failed on muster.run (function, finished_at) where state = 'failed';
 
@@ -358,10 +362,12 @@ begin
     r.finished_at := null;
     r.error := null;
   end if;
-  if p.state = 'running' and r.due_at <= now() then
+  -- one that was lost with its process more than once is leased by claim-runs.sql, one at a time
+  if p.state = 'running' and r.due_at <= now() and r.lost < 2 then
     r.state := 'running';
     r.token := r.token + 1;
     r.attempt := r.attempt + 1;
+    r.unstarted := null;
     r.pod := p.pod;
     r.started_at := now();
   end if;

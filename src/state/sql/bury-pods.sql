@@ -3,6 +3,9 @@
 -- for runs without a living pod, not for dead pods' runs: a pod that was paused may have been given
 -- runs after its row was gone.
 --
+-- A run whose handler had not started does not count the attempt; claim-runs.sql says what is known of
+-- that. Such a run is careful from then on, but no suspect.
+--
 -- The first time a run is due again at once. A handler that kills its process takes its neighbours
 -- along; from the second time on each rests for a random while, so that they do not start together
 -- again, be counted together, and be given up together.
@@ -10,7 +13,9 @@ with gone as (
   delete from muster.pod where lease_until < now()
 ),
 lost as materialized (
-  select r.function, r.key from muster.run r
+  select r.function, r.key, r.unstarted is distinct from r.token as counts,
+         r.attempt - (r.unstarted is not distinct from r.token)::int as attempt
+  from muster.run r
   where r.state = 'running'
     and not exists (select from muster.pod p where p.id = r.pod and p.lease_until >= now())
   -- a row that is locked is being finished, or was; the next round sees which
@@ -27,7 +32,8 @@ returned as (
 )
 update muster.run r
 set state = 'ready', pod = null, error = 'lease lost: the pod that ran it died or hung',
-    due_at = now() + make_interval(secs => case when r.attempt > 1 then random() * 2 ^ least(r.attempt - 1, 8) else 0 end)
+    attempt = lost.attempt, lost = greatest(1, r.lost + lost.counts::int),
+    due_at = now() + make_interval(secs => case when lost.attempt > 1 then random() * 2 ^ least(lost.attempt - 1, 8) else 0 end)
 from lost
 where r.function = lost.function and r.key = lost.key
 returning r.function, r.key;

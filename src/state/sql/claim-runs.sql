@@ -1,14 +1,46 @@
 -- Leases due runs of one function to a pod, oldest first. SKIP LOCKED waits for nobody, so it needs
 -- no order; a neighbour's claim takes other rows. A pod whose lease is over gets nothing: what it took
--- would be freed again at once, at the cost of an attempt.
+-- would be freed again at once.
 --
 -- Until every set has been held against a changed rule (review.ts), a run that the old rule wanted is
 -- held against it here.
 --
--- $1 function  $2 pod  $3 at most so many
+-- When an attempt counts
+--
+-- An attempt counts when its handler starts. What a killed process had started can be read only from
+-- what was committed before, and a statement before each start is too dear for handlers of a
+-- millisecond. So the lease counts the attempt, and `unstarted` says what a lost lease takes back:
+--
+--   null    The handler starts as soon as its rows are loaded: the lease counts. So are runs born.
+--   token   The run waits: leased ahead of a free slot, or careful (below). A lost lease does not count.
+--   0       The start was recorded (record-starts.sql): it counts.
+--
+-- A run leased ahead starts without a record, which the next heartbeat makes up for; one that kills its
+-- process before that goes uncounted, once, because from then on it is careful. A careful run's start
+-- is recorded before its rows are loaded and its handler is called: a run that was lost with its process,
+-- and any run on its last attempt, so that none fails for good which never started. On the last attempt,
+-- a lost lease without a record (born with only one attempt, lost while it was loaded) is not counted.
+--
+-- What was tried on paper and breaks:
+--   Nothing counts until it is recorded: a process that is paused past its lease hands its run over, and
+--   the second attempt has the number of the first.
+--   Every lease counts: of 512 runs leased ahead all are charged for one neighbour, and fail unstarted.
+--   Nothing counts but what a heartbeat recorded: a handler that kills at once is never given up.
+--
+-- A run whose attempts were lost more than once may be what kills: each process holds at most one of
+-- them, so that no two are lost together again. A run that was lost once may be beside others: most processes
+-- die of something else, and serial work for all of their runs would cost more.
+--
+-- $1 function  $2 pod  $3 maximum number of runs  $4 of these, those that start at once
+-- $5 attempts allowed  $6 whether one that was lost more than once may be among them
 with due as materialized (
   select function, key from muster.run
   where function = $1 and state = 'ready' and wanted and due_at <= now()
+    and (lost < 2 or $6::boolean and key = (
+      select s.key from muster.run s
+      where s.function = $1 and s.state = 'ready' and s.wanted and s.lost > 1 and s.due_at <= now()
+      order by s.due_at
+      limit 1))
     and exists (select from muster.pod where id = $2 and lease_until > now())
     and not (select paused from muster.function where id = $1)
     and ((select reviewed = generation from muster.function where id = $1)
@@ -18,9 +50,14 @@ with due as materialized (
   order by due_at
   limit $3
   for update skip locked
+),
+numbered as (
+  select *, row_number() over () as n from due
 )
 update muster.run r
-set state = 'running', token = r.token + 1, attempt = r.attempt + 1, pod = $2, started_at = now()
-from due
-where r.function = due.function and r.key = due.key
-returning r.function, r.key, r.revision, r.token, r.attempt;
+set state = 'running', token = r.token + 1, pod = $2, started_at = now(),
+    attempt = r.attempt + (r.lost = 0 or r.attempt < $5::int or r.unstarted is not distinct from 0)::int,
+    unstarted = case when numbered.n > $4::int or r.lost > 0 or r.attempt + 1 >= $5::int then r.token + 1 end
+from numbered
+where r.function = numbered.function and r.key = numbered.key
+returning r.function, r.key, r.revision, r.token, r.attempt, r.lost;

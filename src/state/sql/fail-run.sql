@@ -11,6 +11,7 @@ with failed as (
       due_at = now() + make_interval(secs => coalesce($4::float8, 0) / 1000),
       finished_at = case when $4::float8 is null then now() end,
       pod = null,
+      lost = 0, -- its process lived
       error = $5
   where function = $1 and key = $2 and token = $3 and state::text = 'running'
   returning function, key, revision, token, attempt, state, error

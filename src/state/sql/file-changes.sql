@@ -138,8 +138,9 @@ r as (
              else complete or was_complete end
   order by function, key collate "C"
   on conflict (function, key) do update
-  set (revision, wanted, state, token, attempt, pod, due_at, started_at, finished_at, late, error) =
-      (select v.revision, v.wanted, v.state, v.token, v.attempt, v.pod, v.due_at, v.started_at, v.finished_at, v.late, v.error
+  set (revision, wanted, state, token, attempt, unstarted, pod, due_at, started_at, finished_at, late, error) =
+      (select v.revision, v.wanted, v.state, v.token, v.attempt, v.unstarted, v.pod, v.due_at, v.started_at, v.finished_at,
+              v.late, v.error
        from muster.next_run(r, excluded) v)
   where r.wanted <> excluded.wanted or r.state <> 'ready' or excluded.state = 'done'
   returning new.function, new.key, new.revision, new.token, new.attempt,

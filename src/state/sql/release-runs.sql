@@ -1,9 +1,9 @@
--- Gives back runs that were not finished, so that any pod may start them at once. No attempt is
--- counted: the pod was told to stop.
+-- Gives back runs that were not finished, so that any pod may start them, at once or after a while. No
+-- attempt is counted: the pod was told to stop, or the database failed it.
 --
 -- The state is compared as text for the reason given in finish-runs.sql.
 --
--- $1 function  $2 key  $3 token
+-- $1 function  $2 key  $3 token  $4 milliseconds to wait
 with held as materialized (
   select r.function, r.key
   from unnest($1::int[], $2::text[], $3::bigint[]) as mine (function, key, token)
@@ -13,6 +13,7 @@ with held as materialized (
   for update of r
 )
 update muster.run r
-set state = 'ready', attempt = r.attempt - 1, pod = null, due_at = now()
+set state = 'ready', attempt = r.attempt - 1, pod = null,
+    due_at = now() + make_interval(secs => $4::float8 / 1000)
 from held
 where r.function = held.function and r.key = held.key;

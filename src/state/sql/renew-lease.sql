@@ -7,6 +7,6 @@ with renewed as (
   where id = $1
   returning id
 )
-select (select coalesce(jsonb_agg(jsonb_build_array(r.function, r.key, r.revision, r.token, r.attempt)), '[]')
+select (select coalesce(jsonb_agg(jsonb_build_array(r.function, r.key, r.revision, r.token, r.attempt, r.lost)), '[]')
         from muster.run r where r.pod = renewed.id and r.state = 'running') as leases
 from renewed;

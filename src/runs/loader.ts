@@ -1,0 +1,102 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Log } from '../function.ts';
+import { inWords } from '../log.ts';
+import type { Database } from '../state/database.ts';
+import { isBadValue, isTimeout } from '../state/database.ts';
+import { loadMembers } from '../state/load-members.ts';
+import type { Lease } from '../state/store.ts';
+import type { Waiting } from './line.ts';
+
+/** Rows that one statement loads, and rows in memory that wait for a slot. A larger set is loaded by itself. */
+export const LOAD_BYTES = 8 * 1024 * 1024;
+const MAX_SETS = 256;
+/** Statements at a time: one that is slow must not hold up the sets behind it. */
+const LOADS = 3;
+
+export interface LoaderOptions {
+  readonly database: Database;
+  readonly log: Log;
+  /** Bytes of rows that are loaded and wait for a slot. */
+  readonly waitingBytes: () => number;
+  readonly onLoaded: (runs: readonly Waiting[]) => void;
+}
+
+/**
+ * Loader loads the rows of leased runs, many sets with one statement, and no more of them than handlers
+ * are about to need. A set that is too large for that, or one of several that took the database too long,
+ * goes on without its rows: they are loaded when it has a slot, so that it holds up nobody.
+ */
+export class Loader {
+  readonly #options: LoaderOptions;
+  #unread: Lease[] = [];
+  #late = new Set<Lease>();
+  #loading = 0;
+  #isStopped = false;
+
+  constructor(options: LoaderOptions) {
+    this.#options = options;
+  }
+
+  add(leases: readonly Lease[]): void {
+    this.#unread.push(...leases);
+    this.pump();
+  }
+
+  /** To be called when rows have left the memory. */
+  pump(): void {
+    while (
+      this.#unread.length > 0 &&
+      this.#loading < LOADS &&
+      this.#options.waitingBytes() < LOAD_BYTES
+    ) {
+      void this.#load(this.#unread.splice(0, MAX_SETS));
+    }
+  }
+
+  /** Takes out what has waited for its rows since this was last called. */
+  takeLate(): Lease[] {
+    const late = this.#unread.filter((lease) => this.#late.has(lease));
+    this.#unread = this.#unread.filter((lease) => !this.#late.has(lease));
+    this.#late = new Set(this.#unread);
+    return late;
+  }
+
+  /** Takes out everything; from now on nothing is tried again. */
+  stop(): Lease[] {
+    this.#isStopped = true;
+    return this.#unread.splice(0);
+  }
+
+  async #load(leases: readonly Lease[]): Promise<void> {
+    this.#loading++;
+    const loaded: Waiting[] = [];
+    try {
+      const sets = await loadMembers(this.#options.database, leases, LOAD_BYTES);
+      const tooMuch = sets.indexOf(null);
+      const n = tooMuch === -1 ? sets.length : tooMuch;
+      for (const [i, lease] of leases.slice(0, n).entries()) {
+        loaded.push({ lease, ...sets[i]!, isLarge: false });
+      }
+      this.#unread.unshift(...leases.slice(n));
+      if (n === 0) loaded.push(unloaded(this.#unread.shift()!));
+    } catch (error) {
+      const fields = { error: inWords(error), sets: leases.length };
+      if (isTimeout(error) || isBadValue(error)) {
+        this.#options.log.warn(fields, 'the rows of sets could not be loaded together');
+        loaded.push(...leases.map(unloaded));
+      } else {
+        this.#options.log.warn(fields, 'the database does not answer; trying again');
+        await sleep(1_000);
+        if (!this.#isStopped) this.#unread.unshift(...leases);
+      }
+    }
+    this.#loading--;
+    this.#options.onLoaded(loaded);
+    this.pump();
+  }
+}
+
+/** A run that is given its slot without its rows. */
+export function unloaded(lease: Lease): Waiting {
+  return { lease, members: null, bytes: 0, isLarge: false };
+}

@@ -1,0 +1,60 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Log } from '../function.ts';
+
+/** An attempt as far as errors are concerned that its handler left to nobody. */
+export interface Owner {
+  readonly function: string;
+  readonly runId: string;
+  /** Ends the attempt with this error; false if it has ended already. */
+  readonly fail: (error: unknown) => boolean;
+}
+
+export interface StrayOptions {
+  readonly log: Log;
+  /** `owner` is the function's name, null where nobody knows. */
+  readonly count: (kind: 'rejection' | 'exception', owner: string | null) => void;
+  /** An exception that no attempt owns leaves the process in an unknown state. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+const owners = new AsyncLocalStorage<Owner>();
+
+/** Calls a handler; errors that escape it, now or later, are its attempt's. */
+export function ownedBy<T>(owner: Owner, work: () => T): T {
+  return owners.run(owner, work);
+}
+
+/**
+ * From now on an error that nobody handles ends the attempt whose handler caused it, and not the process
+ * with all the other attempts. A rejection that no handler caused is reported, and the process goes on; an
+ * exception of that kind is fatal. Gives back what ends this.
+ */
+export function catchStrays({ log, count, onFatal }: StrayOptions): () => void {
+  const report = (kind: 'rejection' | 'exception', error: unknown): boolean => {
+    const owner = owners.getStore() ?? null;
+    count(kind, owner?.function ?? null);
+    if (owner === null) {
+      log.error({ err: error }, `nobody handled this ${kind}, which no handler caused`);
+      return false;
+    }
+    const fields = { function: owner.function, runId: owner.runId, err: error };
+    const ended = owner.fail(error);
+    log.error(
+      fields,
+      ended
+        ? `the handler left a ${kind} unhandled, which ends its attempt`
+        : `the handler left a ${kind} unhandled, which came after its attempt had ended`,
+    );
+    return true;
+  };
+  const onRejection = (error: unknown) => void report('rejection', error);
+  const onException = (error: unknown) => {
+    if (!report('exception', error)) onFatal(error);
+  };
+  process.on('unhandledRejection', onRejection);
+  process.on('uncaughtException', onException);
+  return () => {
+    process.off('unhandledRejection', onRejection);
+    process.off('uncaughtException', onException);
+  };
+}

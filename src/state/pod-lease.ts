@@ -1,0 +1,48 @@
+import pg from 'pg';
+
+/** Renews the lease of a process on a connection of its own, which is opened when it is needed. */
+export class PodLease {
+  readonly #url: string;
+  readonly #leaseSeconds: number;
+  #client: pg.Client | null = null;
+
+  constructor(url: string, leaseSeconds: number) {
+    this.#url = url;
+    this.#leaseSeconds = leaseSeconds;
+  }
+
+  /** False if the process has no lease by this name any more; rejects, and closes the connection, if it can't be told. */
+  async renew(pod: string): Promise<boolean> {
+    try {
+      this.#client ??= await this.#connect();
+      const { rowCount } = await this.#client.query(
+        'update muster.pod set lease_until = now() + make_interval(secs => $2::float8) where id = $1',
+        [pod, this.#leaseSeconds],
+      );
+      return rowCount === 1;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    const client = this.#client;
+    this.#client = null;
+    await client?.end().catch(() => {});
+  }
+
+  async #connect(): Promise<pg.Client> {
+    const halfMs = this.#leaseSeconds * 500;
+    const client = new pg.Client({
+      connectionString: this.#url,
+      application_name: 'muster heartbeat',
+      connectionTimeoutMillis: halfMs,
+      query_timeout: halfMs,
+      keepAlive: true,
+    });
+    client.on('error', () => {}); // the next query tells
+    await client.connect();
+    return client;
+  }
+}

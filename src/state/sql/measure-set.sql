@@ -1,0 +1,8 @@
+-- How many rows a set has, and the size of their columns; see load-members.sql. Nothing of them is sent.
+--
+-- $1 function  $2 key
+select count(*)::int as rows,
+       coalesce(sum(case when pg_column_compression(m.columns) is null then pg_column_size(m.columns)
+                         else octet_length(m.columns::text) end), 0)::float8 as bytes
+from muster.member m
+where m.function = $1 and m.key = $2 and m.held;

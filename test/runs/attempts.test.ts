@@ -1,0 +1,205 @@
+import { expect } from 'vitest';
+import type { Lease } from '../../src/state/store.ts';
+import { hold } from '../support/blocked.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn, type Pod } from '../support/pod.ts';
+import { runsOf } from '../support/state.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+const CLAIM = { slots: 100, attempts: 10, suspect: true };
+
+async function due(db: TestDatabase, ...keys: string[]) {
+  await db.query(
+    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+     select 1, key, 1, true, 'ready', 0, 0, now() - interval '1 hour' + n * interval '1 second', now()
+     from unnest($1::text[]) with ordinality as k (key, n)`,
+    [keys],
+  );
+}
+
+/** The pod dies, and comes back under another name; what it held is due again at once. */
+async function die(db: TestDatabase, pod: Pod) {
+  await pod.runs.resign(pod.id);
+  await pod.runs.bury();
+  await pod.runs.enrol(pod.id, 'test', 600);
+  await db.query(
+    `update muster.run set due_at = now() - interval '1 second' where state = 'ready'`,
+  );
+}
+
+const attempts = (leases: readonly Lease[]) =>
+  leases
+    .map(({ key, attempt }) => [key, attempt] as const)
+    .toSorted(([a], [b]) => a.localeCompare(b));
+
+test('a run that only waited is not charged for the end of its process', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await due(db, 'a', 'b', 'c');
+  await pod.runs.claim(1, pod.id, 3, { ...CLAIM, slots: 1 });
+  await die(db, pod);
+  expect(await runsOf(db)).toMatchObject([
+    { key: 'a', attempt: 1 },
+    { key: 'b', attempt: 0 },
+    { key: 'c', attempt: 0 },
+  ]);
+  expect(attempts(await pod.runs.claim(1, pod.id, 3, CLAIM))).toEqual([
+    ['a', 2],
+    ['b', 1],
+    ['c', 1],
+  ]);
+});
+
+test('once a run was lost with its process, only a recorded start counts', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await due(db, 'a', 'b');
+  await pod.runs.claim(1, pod.id, 2, CLAIM);
+  await die(db, pod);
+  const leases = await pod.runs.claim(1, pod.id, 2, CLAIM);
+  expect(attempts(leases)).toEqual([
+    ['a', 2],
+    ['b', 2],
+  ]);
+  const a = leases.find(({ key }) => key === 'a')!;
+  expect(await pod.runs.recordStarts([a])).toEqual(new Set([a]));
+  await die(db, pod);
+  expect(await runsOf(db)).toMatchObject([{ attempt: 2 }, { attempt: 1 }]);
+});
+
+test('a start is recorded only by who holds the run', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await due(db, 'a');
+  const old = await pod.runs.claim(1, pod.id, 1, CLAIM);
+  await die(db, pod);
+  const [lease] = await pod.runs.claim(1, pod.id, 1, CLAIM);
+  expect(await pod.runs.recordStarts(old)).toEqual(new Set());
+  await die(db, pod);
+  expect(await runsOf(db)).toMatchObject([{ token: '2', attempt: lease!.attempt - 1 }]);
+});
+
+test('the only attempt of a run counts once it is recorded, also where it was born leased', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  await die(db, pod);
+  const only = { ...CLAIM, attempts: 1 };
+  const [again] = await pod.runs.claim(1, pod.id, 1, only);
+  expect(again!.attempt).toBe(1);
+  await pod.runs.recordStarts([again!]);
+  await die(db, pod);
+  const [givenUp] = await pod.runs.claim(1, pod.id, 1, only);
+  expect(givenUp!.attempt).toBe(2);
+});
+
+test('a process holds one run at a time of those that were lost more than once', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await due(db, 'a', 'b', 'c');
+  for (let i = 0; i < 2; i++) {
+    await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 3, CLAIM));
+    await die(db, pod);
+  }
+  await due(db, 'd');
+  const first = await pod.runs.claim(1, pod.id, 4, CLAIM);
+  expect(first.map(({ key }) => key).toSorted()).toEqual(['a', 'd']);
+  expect(await pod.runs.claim(1, pod.id, 4, { ...CLAIM, suspect: false })).toEqual([]);
+  const other = await podOn(db, [pairOf()]);
+  expect((await other.runs.claim(1, other.id, 4, CLAIM)).map(({ key }) => key)).toEqual(['b']);
+});
+
+test('a run that was lost more than once is not leased by the batch that completes its set again', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  pod.leases.splice(0);
+  await die(db, pod);
+  await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 1, CLAIM));
+  await die(db, pod);
+  await pod.filing.file(partB('x', 'd'));
+  await pod.filing.file(partB());
+  expect(pod.leases).toEqual([]);
+  expect(await runsOf(db)).toMatchObject([{ state: 'ready', wanted: true }]);
+});
+
+test('a run that was lost again while it waited is no suspect', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await due(db, 'a', 'b');
+  for (let i = 0; i < 5; i++) {
+    await pod.runs.claim(1, pod.id, 2, { ...CLAIM, slots: 0 });
+    await die(db, pod);
+  }
+  const leases = await pod.runs.claim(1, pod.id, 2, CLAIM);
+  expect(leases.map(({ attempt, lost }) => ({ attempt, lost }))).toEqual([
+    { attempt: 1, lost: 1 },
+    { attempt: 1, lost: 1 },
+  ]);
+});
+
+test('an attempt that fails clears its run of suspicion: its process lived', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await due(db, 'a');
+  for (let i = 0; i < 2; i++) {
+    await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 1, CLAIM));
+    await die(db, pod);
+  }
+  const [lease] = await pod.runs.claim(1, pod.id, 1, CLAIM);
+  expect(lease!.lost).toBe(2);
+  await pod.runs.fail(lease!, 'no', 0);
+  const [next] = await pod.runs.claim(1, pod.id, 1, CLAIM);
+  expect(next).toMatchObject({ lost: 0, attempt: lease!.attempt + 1 });
+});
+
+test('runs that were lost more than once follow each other at once', async ({ db }) => {
+  const handled: string[] = [];
+  const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
+  await podOn(db, [definition]);
+  await due(db, 'a', 'b', 'c');
+  await db.query('update muster.run set lost = 2, attempt = 2, token = 2, unstarted = 0');
+  const engine = await engineOn(db, [definition], { CLAIM_SECONDS: '60' });
+  await until(() => handled.length === 3);
+  await engine.stop();
+});
+
+test('a run leased ahead whose handler is at work counts from the next heartbeat on', async ({
+  db,
+}) => {
+  const gate = Promise.withResolvers<void>();
+  const definition = pairOf({
+    async handle(set) {
+      if (set.keyText === 'long') await gate.promise;
+    },
+  });
+  await podOn(db, [definition]); // registers the function
+  await due(db, ...Array.from({ length: 300 }, (_, i) => `quick ${i}`), 'long');
+  const engine = await engineOn(db, [definition], { CONCURRENCY: '1', LEASE_SECONDS: '1' });
+  const long = `select unstarted, token, state from muster.run where key = 'long'`;
+  await until(async () => {
+    const [run] = await db.query<{ state: string; unstarted: string | null }>(long);
+    return run?.state === 'running' && run.unstarted === '0';
+  });
+  gate.resolve();
+  await engine.stop();
+  expect(await db.query(`select from muster.run where state <> 'done'`)).toEqual([]);
+});
+
+test('a run without attempts left is given up before its rows are loaded', async ({ db }) => {
+  let calls = 0;
+  const definition = pairOf({ retry: { attempts: 2 }, handle: () => void calls++ });
+  const pod = await podOn(db, [definition]);
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  await db.query(`update muster.run set attempt = 2, lost = 2, unstarted = 0, token = 2,
+                                        due_at = now() + interval '1 hour'`);
+  const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '60' });
+  // whoever reads rows waits
+  const release = await hold(db, 'lock table muster.member in access exclusive mode');
+  await db.query(`update muster.run set due_at = now()`);
+  await until(async () => (await runsOf(db))[0]?.state === 'failed');
+  expect(await db.query('select error from muster.run')).toEqual([
+    { error: 'TerminalError: given up after 2 attempts that ended with their process' },
+  ]);
+  expect(calls).toBe(0);
+  await release();
+  await engine.stop();
+});

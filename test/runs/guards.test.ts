@@ -1,0 +1,176 @@
+import { expect } from 'vitest';
+import { Runner } from '../../src/runs/runner.ts';
+import { blocked, hold } from '../support/blocked.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn, type Pod } from '../support/pod.ts';
+import { runsOf } from '../support/state.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+async function leased(pod: Pod, key = 'x') {
+  for (const each of [partA(key), partB(key)]) await pod.filing.file(each);
+  return pod.leases.find((lease) => lease.key === key)!;
+}
+
+test('a failed run is not claimed before its back-off is over', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  await pod.runs.fail(await leased(pod), 'no', 3_600_000);
+  expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
+});
+
+test('a late failure, release or start of an older lease leaves the run alone', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  const old = await leased(pod);
+  await pod.runs.resign(pod.id);
+  await pod.runs.bury();
+  const other = await podOn(db, [pairOf()]);
+  await other.runs.claim(1, other.id, 1);
+  const before = await db.query('select * from muster.run');
+  expect(await pod.runs.fail(old, 'late', null)).toBe(false);
+  await pod.runs.release([old]);
+  expect(await pod.runs.recordStarts([old])).toEqual(new Set());
+  expect(await db.query('select * from muster.run')).toEqual(before);
+  expect(await db.query('select from muster.outbox')).toEqual([]);
+});
+
+test('whether a run is done is asked of one lease: another pod may have done it', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  const old = await leased(pod);
+  const lease = { ...old, token: 2 };
+  await db.query('update muster.run set token = 2');
+  await pod.runs.finish([{ lease, events: [] }]);
+  expect(await pod.runs.isDone(lease)).toBe(true);
+  expect(await pod.runs.isDone(old)).toBe(false);
+});
+
+test('whether a run is done is known once the COMMIT under way is carried out', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  const lease = await leased(pod);
+  const commit = await hold(db, `update muster.run set state = 'done'`);
+  const isDone = pod.runs.isDone(lease);
+  await blocked(db);
+  await commit();
+  expect(await isDone).toBe(true);
+});
+
+/** A runner whose handler waits for its gate, on a pod that files. */
+async function runnerOn(db: TestDatabase, leaseSeconds: number) {
+  const gate = Promise.withResolvers<void>();
+  const signals: AbortSignal[] = [];
+  const definition = pairOf({
+    async handle(_set, { signal }) {
+      signals.push(signal);
+      await gate.promise;
+    },
+  });
+  const pod = await podOn(db, [definition], { slots: 1 });
+  const runner = new Runner({
+    database: pod.database,
+    runs: pod.runs,
+    functions: [{ definition, served: pod.served[0]! }],
+    slots: 4,
+    leaseSeconds,
+    url: db.url,
+    maxSetBytes: 1024 * 1024,
+    log: { info() {}, warn() {}, error() {} },
+    onVerdict() {},
+    onBlocked() {},
+    onFree() {},
+  });
+  await runner.enrol();
+  pod.id = runner.pod;
+  const lease = await leased(pod);
+  runner.start([lease], 0);
+  await until(() => signals.length === 1);
+  const stop = async () => {
+    gate.resolve();
+    await runner.drain(2_000);
+    await runner.resign();
+  };
+  return { pod, runner, signal: signals[0]!, stop };
+}
+
+test('a run that this process no longer holds is aborted at the renewal, and no other', async ({
+  db,
+}) => {
+  const { runner, signal, stop } = await runnerOn(db, 600);
+  await runner.renew();
+  expect(signal.aborted).toBe(false);
+  await db.query(`update muster.run set token = token + 1`);
+  await runner.renew();
+  expect(signal.reason).toMatchObject({ message: 'the lease of this run was lost' });
+  await stop();
+});
+
+test('a renewal that fails aborts nobody while the lease holds', async ({ db }) => {
+  const { runner, signal, stop } = await runnerOn(db, 600);
+  await db.query('alter table muster.pod rename to pod_away');
+  await expect(runner.renew()).rejects.toThrow('does not exist');
+  expect(signal.aborted).toBe(false);
+  await db.query('alter table muster.pod_away rename to pod');
+  await stop();
+});
+
+test('handlers are aborted when a whole lease went by without a renewal', async ({ db }) => {
+  const { runner, signal, stop } = await runnerOn(db, 1);
+  // also the heartbeat's own statement fails
+  await db.query('alter table muster.pod rename to pod_away');
+  await until(async () => {
+    await runner.renew().catch(() => {});
+    return signal.aborted;
+  });
+  expect(signal.reason).toMatchObject({
+    message: 'the leases of this process could not be renewed in time',
+  });
+  await db.query('alter table muster.pod_away rename to pod');
+  await stop();
+});
+
+test('a process whose lease was taken away goes on under a name that nobody had', async ({
+  db,
+}) => {
+  const { runner, signal, stop } = await runnerOn(db, 600);
+  const name = runner.pod;
+  await db.query('delete from muster.pod where id = $1', [name]);
+  await runner.renew();
+  expect(signal.aborted).toBe(true);
+  expect(runner.pod).not.toBe(name);
+  // what is still leased to the old name is freed, and not taken for this process' own
+  await db.query(`update muster.run set state = 'running', pod = $1`, [name]);
+  await runner.renew();
+  await runner.renew();
+  expect(await runsOf(db)).toMatchObject([{ state: 'ready' }]);
+  await stop();
+});
+
+test('a line that a handler writes without fields, or as text alone, fails no run', async ({
+  db,
+}) => {
+  const engine = await engineOn(db, [
+    pairOf({
+      retry: { attempts: 1 },
+      handle(_set, { log }) {
+        log.info(undefined as never, 'without fields');
+        log.warn(null as never, 'with null');
+        log.info(...(['as text'] as unknown as [object, string]));
+        log.error(
+          {
+            get broken(): string {
+              throw new Error('no value');
+            },
+          },
+          'with a getter that throws',
+        );
+      },
+    }),
+  ]);
+  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  await until(async () => /done|failed/.test((await runsOf(db))[0]?.state ?? ''));
+  expect(await runsOf(db)).toMatchObject([{ state: 'done' }]);
+  const said = engine.lines.map(({ message }) => message);
+  expect(said).toEqual(expect.arrayContaining(['without fields', 'with null', 'as text']));
+  await engine.stop();
+});
