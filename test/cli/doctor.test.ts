@@ -39,6 +39,7 @@ State database ${host}${pathname}
   ✓ clock: 1 s from this machine's
   ✓ definitions: recordings: generation 1
   ✓ functions nobody serves: none
+  ✓ sources: the rows of each part are of one connector
   ✓ paused functions: none
   ✓ parked events: none
   ✓ failed runs: none
@@ -54,7 +55,7 @@ Kafka
 Cluster
   – reachable: not checked: no cluster is named: --cluster
 
-17 fine, 0 problems, 3 not checked
+18 fine, 0 problems, 3 not checked
 `.replaceAll(/\b\d+(\.\d+)*\b/g, 'N'),
   );
 });
@@ -70,13 +71,13 @@ test('a problem comes with what mends it: exit code 1, no password', async () =>
 State database 127.0.0.1:1/state
   ✗ reachable: nothing listens there: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, roles, login, commits, standbys, connections, clock, definitions, functions nobody serves, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
+  – version, migrations, roles, login, commits, standbys, connections, clock, definitions, functions nobody serves, sources, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1
   ✗ reachable: 127.0.0.1:1 does not answer: connect ECONNREFUSED 127.0.0.1:1
       nc -vz 127.0.0.1 1   # is it there? A NetworkPolicy may be in between
-  – topics, retention, consumer groups, dead letters: not checked: not reachable
+  – topics, retention, key sizes, consumer groups, dead letters: not checked: not reachable
 `);
 });
 
@@ -97,7 +98,7 @@ test('a login of muster_read is enough to look at everything but standbys', asyn
   expect(stdout).toContain(
     `  – standbys: not checked: this login sees no standby: grant pg_monitor to ${login}\n`,
   );
-  expect(stdout).toContain('16 fine, 0 problems, 4 not checked\n');
+  expect(stdout).toContain('17 fine, 0 problems, 4 not checked\n');
 });
 
 test('as JSON every finding has the same fields', async ({ db }) => {
