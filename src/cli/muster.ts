@@ -62,9 +62,13 @@ program
   .description('run failed sets again: one, or all of a function')
   .argument('<function>', 'name of the function')
   .argument('[key]', 'key of the set')
-  .option('--all', 'every failed set of the function')
-  .addHelpText('after', '\nExamples:\n  muster retry recordings --all\n  muster retry orders 4711')
-  .action(async (fn: string, key: string | undefined, options: { all?: boolean }) =>
+  .option('--all', 'every such set of the function')
+  .option('--now', 'instead of failed sets those in back-off: start the next attempt at once')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  muster retry recordings --all\n  muster retry orders 4711\n  muster retry orders 4711 --now',
+  )
+  .action(async (fn: string, key: string | undefined, options: { all?: boolean; now?: boolean }) =>
     (await import('./retry.ts')).run(fn, key, options),
   );
 
@@ -125,8 +129,9 @@ program
   .argument('[id...]', 'numbers of parked events; all of them unless given')
   .option('--reason <reason>', 'only events parked for this reason')
   .option('--dead-letters <topic>', 'events that the source could not deliver, from this topic')
+  .option('--skip-unwanted', 'pass dead letters over whose table no function wants')
   .addOption(brokersOption())
-  .option('--to <url>', 'where Muster listens', 'http://127.0.0.1:8080')
+  .option('--to <url>', 'where a worker of their function listens', 'http://127.0.0.1:8080')
   .option('--token-file <file>', 'a token to show, where not everybody may post')
   .addHelpText(
     'after',
@@ -134,6 +139,29 @@ program
   )
   .action(async (ids: string[], options: RedeliverOptions) =>
     (await import('./redeliver.ts')).run(ids, options),
+  );
+
+const discard = program.command('discard').description('give up for good what waits for a person');
+
+discard
+  .command('parked')
+  .description('delete parked events')
+  .argument('[id...]', 'numbers of parked events')
+  .option('--reason <reason>', 'only, or all, events parked for this reason')
+  .addHelpText('after', '\nExample:\n  muster discard parked 17 18')
+  .action(async (ids: string[], options: { reason?: string }) =>
+    (await import('./discard.ts')).parked(ids, options),
+  );
+
+discard
+  .command('runs')
+  .description('count failed runs as done without running them again: one, or all of a function')
+  .argument('<function>', 'name of the function')
+  .argument('[key]', 'key of the set')
+  .option('--all', 'every failed set of the function')
+  .addHelpText('after', '\nExample:\n  muster discard runs orders 4711')
+  .action(async (fn: string, key: string | undefined, options: { all?: boolean }) =>
+    (await import('./discard.ts')).runs(fn, key, options),
   );
 
 program
@@ -243,6 +271,7 @@ export interface TailOptions {
 
 export interface RedeliverOptions extends Destination {
   readonly reason?: string;
+  readonly skipUnwanted?: boolean;
   readonly deadLetters?: string;
   readonly brokers?: string;
 }

@@ -70,7 +70,10 @@ export function registerIntake(
       if (incoming.kind === 'batch') {
         return answerBatch(reply, await takeAll(incoming.elements, request));
       }
+      const meantFor = request.headers['muster-functions'];
+      if (meantFor !== undefined) requireServed(String(meantFor), intake.functions ?? []);
       const taken = await take(incoming.event, request);
+      if (meantFor !== undefined) void reply.header('muster-outcome', taken.kind);
       return wantsExplanation(request.headers['prefer'])
         ? answerExplained(reply, taken)
         : answerOne(reply, taken);
@@ -109,6 +112,17 @@ export function registerIntake(
         : { outcome: taken.kind, sets: await intake.explain(taken.change) };
     return reply.send(explained);
   }
+}
+
+/**
+ * A redelivered event names the functions it is for. Another worker must not take it: the answer would be
+ * that of its own functions, and the event would be deleted where it waits.
+ */
+function requireServed(names: string, served: readonly string[]): void {
+  const missing = names.split(',').filter((name) => name !== '' && !served.includes(name));
+  if (missing.length === 0) return;
+  const here = served.join(', ') || 'no function';
+  throw new Refused(421, `meant for ${missing.join(', ')}; served here: ${here}`, 'misdirected');
 }
 
 function answerOne(reply: FastifyReply, taken: Taken): FastifyReply {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batcher } from './batcher.ts';
 import { type Change, type Origin, type RowChange, type TruncateChange } from './change.ts';
+import { CurrentCheck } from './current.ts';
 import { isBadValue, unavailable } from './database.ts';
 import { explain, type Explanation } from './explain.ts';
 import type { Marks } from './marks.ts';
@@ -20,7 +21,10 @@ export class Filing {
   readonly #store: Store;
   readonly #batcher: Batcher;
   readonly #marks: Marks;
+  readonly #current: CurrentCheck;
   readonly #onTable = new Map<string, Served[]>();
+  /** Names of the functions whose changes are filed here. */
+  readonly functions: readonly string[];
   #closed: Unavailable | null = null;
   /** When the last event came, by the process' clock. */
   lastEventAt = 0;
@@ -36,6 +40,8 @@ export class Filing {
     this.#store = store;
     this.#batcher = batcher;
     this.#marks = marks;
+    this.#current = new CurrentCheck(database, served);
+    this.functions = served.map((each) => each.specification.name);
     for (const each of served) {
       for (const table of new Set(each.specification.parts.map((part) => part.table))) {
         this.#onTable.set(table, [...(this.#onTable.get(table) ?? []), each]);
@@ -62,7 +68,7 @@ export class Filing {
     if (this.#closed !== null) throw this.#closed;
     this.lastEventAt = performance.now();
     const functions = this.#onTable.get(change.table);
-    if (functions === undefined) return { kind: 'unwanted' };
+    if (functions === undefined) return this.#unwanted();
     const judgement = this.#marks.judge(change);
     if (this.#marks.firstIsUnsaved) await this.#saveMarks();
     switch (judgement.kind) {
@@ -101,6 +107,20 @@ export class Filing {
       }
     }
     return explanations;
+  }
+
+  /**
+   * A newer definition may want the table that none here does: the answer must not come from a worker that
+   * has not heard of it yet, because nobody sends the event again.
+   */
+  async #unwanted(): Promise<Outcome> {
+    try {
+      await this.#current.check();
+      return { kind: 'unwanted' };
+    } catch (error) {
+      if ((error as Unavailable).reason === 'superseded') this.close(error as Unavailable);
+      throw error;
+    }
   }
 
   async #saveMarks(): Promise<void> {

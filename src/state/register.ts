@@ -46,12 +46,12 @@ export async function register(
     const laneOf = await assignLanes(client, stored, specification);
     const generation = stored.generation + 1;
     const { need, gateNeed, gateOf } = compile(specification, laneOf);
-    await client.query(
+    const { rows } = await client.query<{ registration: string }>(
       `update muster.function
-       set generation = $2, hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
+       set generation = $2, registration = gen_random_uuid(), hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
            overdue_after = make_interval(secs => $8::float8 / 1000),
            reviewed = case when generation = 0 then $2 else reviewed end
-       where id = $1`,
+       where id = $1 returning registration`,
       [
         stored.id,
         generation,
@@ -67,7 +67,8 @@ export async function register(
       'insert into muster.definition (function, generation, hash, definition) values ($1, $2, $3, $4)',
       [stored.id, generation, hash, JSON.stringify(specification)],
     );
-    return { id: stored.id, generation, specification, laneOf };
+    const { registration } = rows[0]!;
+    return { id: stored.id, generation, registration, specification, laneOf };
   });
 }
 
@@ -88,16 +89,6 @@ export async function registered(
     }
   }
   return found;
-}
-
-/** Is no newer definition registered of any of these? */
-export async function isCurrent(database: Database, served: readonly Served[]): Promise<boolean> {
-  const { rowCount } = await database.control.query(
-    `select from unnest($1::int[], $2::int[]) as mine (id, generation)
-     join muster.function f on f.id = mine.id where f.generation <> mine.generation`,
-    [served.map((each) => each.id), served.map((each) => each.generation)],
-  );
-  return rowCount === 0;
 }
 
 /** Functions whose sets have not all been held against their newest rule yet. */
@@ -124,14 +115,15 @@ export async function pageOfSets(
 
 export async function markReviewed(database: Database, served: Served): Promise<void> {
   await database.control.query(
-    'update muster.function set reviewed = $2 where id = $1 and generation = $2',
-    [served.id, served.generation],
+    'update muster.function set reviewed = generation where id = $1 and registration = $2',
+    [served.id, served.registration],
   );
 }
 
 interface Stored {
   readonly id: number;
   readonly generation: number;
+  readonly registration: string;
   readonly hash: string;
   /** Lanes of the parts that are what they were, by name. */
   readonly lanes: Readonly<Record<string, number>>;
@@ -141,8 +133,9 @@ function isNewest(stored: Stored, hash: string): boolean {
   return stored.hash === hash && stored.generation > 0;
 }
 
-function toServed({ id, generation, lanes }: Stored, specification: Specification): Served {
-  return { id, generation, specification, laneOf: new Map(Object.entries(lanes)) };
+function toServed(stored: Stored, specification: Specification): Served {
+  const { id, generation, registration, lanes } = stored;
+  return { id, generation, registration, specification, laneOf: new Map(Object.entries(lanes)) };
 }
 
 async function lookUp(
@@ -153,7 +146,7 @@ async function lookUp(
     all.map((part) => [name, part.name, laneSpecification(part)] as const),
   );
   const { rows } = await queryable.query<Stored & { name: string }>(
-    `select f.name, f.id, f.generation, f.hash,
+    `select f.name, f.id, f.generation, f.registration, f.hash,
             (select coalesce(json_object_agg(p.name, p.lane), '{}')
              from unnest($2::text[], $3::text[], $4::jsonb[]) as mine (function, name, specification)
              join muster.part p on p.name = mine.name and p.specification = mine.specification

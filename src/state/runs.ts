@@ -4,6 +4,7 @@ import { fromHex, toBytea } from '../trace.ts';
 import type { Database } from './database.ts';
 import { transaction } from './database.ts';
 import { parseExact } from './exact.ts';
+import type { Served } from './member.ts';
 import { sql } from './sql.ts';
 import { toLease, type Lease, type LeaseTuple } from './store.ts';
 
@@ -53,16 +54,19 @@ const BURY_PODS = sql('bury-pods');
 /** The transitions of runs after their birth, one statement each. */
 export class Runs {
   readonly #database: Database;
+  readonly #registrationOf: ReadonlyMap<number, string>;
 
-  constructor(database: Database) {
+  /** `served`: the functions of which this process may claim runs. */
+  constructor(database: Database, served: readonly Served[]) {
     this.#database = database;
+    this.#registrationOf = new Map(served.map(({ id, registration }) => [id, registration]));
   }
 
-  /** Leases due runs of a function, oldest first. */
+  /** Leases due runs of a function, oldest first; none where another definition of it is registered. */
   async claim(functionId: number, pod: string, limit: number): Promise<Lease[]> {
     const result = await this.#database.control.query<LeaseRow>({
       ...CLAIM_RUNS,
-      values: [functionId, pod, limit],
+      values: [functionId, pod, limit, this.#registrationOf.get(functionId)],
     });
     return result.rows.map(fromRow);
   }
@@ -86,7 +90,7 @@ export class Runs {
       if (free <= 0) return [];
       const result = await client.query<LeaseRow>({
         ...CLAIM_RUNS,
-        values: [functionId, pod, free],
+        values: [functionId, pod, free, this.#registrationOf.get(functionId)],
       });
       return result.rows.map(fromRow);
     });
@@ -193,16 +197,6 @@ export class Runs {
   /** Frees the runs of pods that died or hang; gives back how many. */
   async bury(): Promise<number> {
     const result = await this.#database.control.query({ ...BURY_PODS, values: [] });
-    return result.rowCount ?? 0;
-  }
-
-  /** Puts failed runs back to ready, all of a function or one set; gives back how many. */
-  async retry(functionId: number, key: string | null): Promise<number> {
-    const result = await this.#database.control.query(
-      `update muster.run set state = 'ready', attempt = 0, due_at = now(), finished_at = null
-       where function = $1 and state = 'failed' and ($2::text is null or key = $2)`,
-      [functionId, key],
-    );
     return result.rowCount ?? 0;
   }
 }

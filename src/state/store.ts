@@ -1,10 +1,11 @@
 import type { Database } from './database.ts';
+import { refuseOutdated } from './current.ts';
 import { isLostRace } from './database.ts';
 import type { Origin, Row } from './change.ts';
 import { parseExact } from './exact.ts';
 import type { KnownMember } from './knowing.ts';
 import type { MemberRow, Served } from './member.ts';
-import { Unavailable, type ParkReason } from './outcome.ts';
+import type { ParkReason } from './outcome.ts';
 import { toParking } from './parking.ts';
 import { sql } from './sql.ts';
 
@@ -45,7 +46,6 @@ const KNOWN_MEMBERS = sql('known-members');
 const PARK_EVENT = sql('park-event');
 /** Holds no lease. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
-const SUPERSEDED = 'a newer definition of this function is registered';
 
 /** Lost races are sent again so often; sorted locks make even one rare. */
 const RACE_TRIES = 5;
@@ -56,13 +56,15 @@ export class Store {
   readonly #database: Database;
   readonly #pod: () => string;
   readonly #functions: number[];
-  readonly #generations: number[];
+  readonly #registrations: string[];
+  readonly #served: readonly Served[];
 
   constructor(database: Database, served: readonly Served[], pod: () => string) {
     this.#database = database;
     this.#pod = pod;
     this.#functions = served.map((each) => each.id);
-    this.#generations = served.map((each) => each.generation);
+    this.#registrations = served.map((each) => each.registration);
+    this.#served = served;
   }
 
   /**
@@ -81,7 +83,9 @@ export class Store {
         ...FILE_CHANGES,
         values,
       });
-      return toFiled(result.rows[0]!);
+      const [row] = result.rows;
+      if (!row!.is_current) await refuseOutdated(this.#database, this.#served);
+      return toFiled(row!);
     });
   }
 
@@ -106,10 +110,10 @@ export class Store {
     }
   }
 
-  /** Keeps an event aside. The same event again only counts. */
+  /** Parks an event, for the functions served here; the same event again only counts. Throws as {@link file} does. */
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
     const parking = toParking(origin, reason, detail);
-    await this.#database.control.query({
+    const { rows } = await this.#database.control.query<{ is_current: boolean }>({
       ...PARK_EVENT,
       values: [
         parking.digest,
@@ -118,14 +122,18 @@ export class Store {
         parking.attributes,
         parking.contentType,
         parking.body,
+        this.#functions,
+        this.#registrations,
+        this.#served.map((each) => each.specification.name),
       ],
     });
+    if (!rows[0]!.is_current) await refuseOutdated(this.#database, this.#served);
   }
 
   #values(rows: readonly MemberRow[], slots: number, again: readonly SetName[]): unknown[] {
     return [
       this.#functions,
-      this.#generations,
+      this.#registrations,
       rows.map((row) => row.function),
       rows.map((row) => row.lane),
       rows.map((row) => row.id),
@@ -211,7 +219,6 @@ interface FileChangesRow {
 }
 
 function toFiled(row: FileChangesRow): Filed {
-  if (!row.is_current) throw new Unavailable('superseded', SUPERSEDED);
   const { filed, completed, leases, undecided } = row;
   return { filed, completed, leases: leases.map(toLease), undecided: undecided ?? [] };
 }

@@ -15,12 +15,15 @@ const WALKS: Record<string, string[]> = {
   'bury-pods': ['run_leased', 'outbox_taken'],
   'claim-outbox': ['outbox_due'],
   'claim-runs': ['run_due'],
+  'discard-runs': ['run_failed'],
   'count-running': ['run_leased'],
   'any-deadline': ['deadline_due'],
   'due-deadlines': ['deadline_due'],
   'new-deadlines': ['deadline_new'],
   'purge-tombstones': ['member_gone'],
   'renew-lease': ['run_leased'],
+  'retry-failed': ['run_failed'],
+  'retry-now': ['run_due'],
 };
 
 interface Plan {

@@ -27,7 +27,10 @@ create schema if not exists muster;
 create table muster.function (
   id            int generated always as identity primary key,
   name          text collate "C" not null unique,
-  generation    int not null,          -- counts definitions; a pod with an older one must not file
+  generation    int not null,          -- counts definitions, for people
+  -- Names this registration. Every statement of a worker that depends on its definition compares it: the
+  -- generation alone would also fit another function, or other lanes, in a database that was made anew.
+  registration  uuid not null default gen_random_uuid(),
   hash          text not null,
   need          int[] not null,        -- rows needed per lane; 0 = lane no longer used
   gate_need     int[] not null,        -- the rule: each gate holds when at least so many ...
@@ -174,6 +177,7 @@ create index outbox_set on muster.outbox (function, key, id);
 create table muster.parked (
   id           bigint generated always as identity primary key,
   digest       bytea not null unique,  -- the same event parked again only counts
+  functions    text[] not null default '{}',  -- served by the workers that parked it; they must take it again
   reason       text not null,
   detail       text not null,
   attributes   jsonb not null,

@@ -11,7 +11,10 @@
 -- "order by" before each upsert is the lock order of 001_state.sql. One row per (function, lane, id)
 -- in a batch: the caller keeps the newest.
 --
--- $1  function ids and $2 generations of the caller's definitions: when one is superseded, nothing is filed
+-- $1  function ids and $2 registrations of the caller's definitions. Unless every one of them is there and is
+--     the newest, nothing is filed: a definition that was superseded, and equally one whose row is gone (the
+--     database was made anew, or a failover lost the registration). Looking for superseded rows only, a worker
+--     whose rows were gone answered every event with "filed" and stored nothing.
 -- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 live  $11 columns  $12 holes
 -- $13 function and $14 key of sets to hold against the rule again, without a change
 -- $15 pod  $16 free handler slots: so many new runs are born leased
@@ -20,12 +23,12 @@ with barrier as (
   delete from muster.barrier -- see there
 ),
 f as materialized (
-  select f.*, f.generation <> mine.generation as superseded
-  from unnest($1::int[], $2::int[]) as mine (id, generation)
-  join muster.function f on f.id = mine.id
+  select f.*
+  from unnest($1::int[], $2::uuid[]) as mine (id, registration)
+  join muster.function f on f.id = mine.id and f.registration = mine.registration
 ),
 current as materialized (
-  select not exists (select from f where superseded) as is_current
+  select count(*) = cardinality($1::int[]) as is_current from f
 ),
 m as (
   insert into muster.member as m (function, lane, id, version, at, key, held, live, columns, holes, since, trace)
