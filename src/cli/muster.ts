@@ -72,6 +72,16 @@ program
     (await import('./retry.ts')).run(fn, key, options),
   );
 
+program
+  .command('resynced')
+  .description('note that the source has sent all rows of new or changed parts again')
+  .argument('<function>', 'name of the function')
+  .argument('[part]', 'only this part')
+  .addHelpText('after', '\nExample:\n  muster resynced orders payment')
+  .action(async (fn: string, part: string | undefined) =>
+    (await import('./resynced.ts')).run(fn, part),
+  );
+
 for (const [name, paused, what] of [
   [
     'pause',

@@ -1,6 +1,7 @@
 import { milliseconds } from '../duration.ts';
 import type { FunctionDefinition } from '../function.ts';
 import { transaction, type Database } from './database.ts';
+import { clearLanes } from './lanes.ts';
 import type { Served } from './member.ts';
 import { sql } from './sql.ts';
 
@@ -61,7 +62,11 @@ export async function purge(
   }
 }
 
-/** Those not purged for so long: processes that come and go with the load must not each read all sets. */
+/**
+ * Functions that were not purged for a while: processes that come and go with the load must not each read
+ * all sets. Only under the registered definition: in a database that was made anew, the id may be that of
+ * another function, whose sets are kept longer.
+ */
 async function due<T extends { readonly served: Served }>(
   database: Database,
   functions: readonly T[],
@@ -69,8 +74,13 @@ async function due<T extends { readonly served: Served }>(
 ): Promise<T[]> {
   const { rows } = await database.control.query<{ id: number }>(
     `select id from muster.function
-     where id = any ($1) and (purged_at is null or purged_at <= now() - make_interval(secs => $2::float8))`,
-    [functions.map(({ served }) => served.id), everySeconds],
+     where id = any ($1) and registration = any ($3::uuid[])
+       and (purged_at is null or purged_at <= now() - make_interval(secs => $2::float8))`,
+    [
+      functions.map(({ served }) => served.id),
+      everySeconds,
+      functions.map(({ served }) => served.registration),
+    ],
   );
   return functions.filter(({ served }) => rows.some((row) => row.id === served.id));
 }
@@ -82,6 +92,7 @@ async function purgeFunction(
   purged: Purged,
 ): Promise<void> {
   const stopped = options.stopped ?? (() => false);
+  purged.members += await clearLanes(database, served.id, stopped);
   const keepSeconds = milliseconds(definition.keepFor ?? '30 days') / 1000;
   await purgeSets(database, served.id, keepSeconds, options.tombstoneSeconds, purged, stopped);
   if (definition.forgetAfter !== undefined) {

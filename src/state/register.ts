@@ -1,13 +1,8 @@
 import type pg from 'pg';
 import type { Database } from './database.ts';
 import { transaction } from './database.ts';
-import {
-  compile,
-  hashOf,
-  MAX_PARTS,
-  type PartSpecification,
-  type Specification,
-} from './definition.ts';
+import { compile, hashOf, type Specification } from './definition.ts';
+import { assignLanes, laneSpecification } from './lanes.ts';
 import type { Served } from './member.ts';
 
 /** A newer definition of a function is registered: this process must not decide its sets any more. */
@@ -43,13 +38,14 @@ export async function register(
     }
     // The barrier: waits for batches filed by the old rule, and those that wait for it see the new one.
     await client.query('lock table muster.barrier in share mode');
-    const laneOf = await assignLanes(client, stored, specification);
+    const laneOf = await assignLanes(client, stored, stored.lanes, specification);
     const generation = stored.generation + 1;
     const { need, gateNeed, gateOf } = compile(specification, laneOf);
     const { rows } = await client.query<{ registration: string }>(
       `update muster.function
        set generation = $2, registration = gen_random_uuid(), hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
            overdue_after = make_interval(secs => $8::float8 / 1000),
+           purged_at = null, -- lanes that are not used any more are cleared soon
            reviewed = case when generation = 0 then $2 else reviewed end
        where id = $1 returning registration`,
       [
@@ -149,7 +145,7 @@ async function lookUp(
     `select f.name, f.id, f.generation, f.registration, f.hash,
             (select coalesce(json_object_agg(p.name, p.lane), '{}')
              from unnest($2::text[], $3::text[], $4::jsonb[]) as mine (function, name, specification)
-             join muster.part p on p.name = mine.name and p.specification = mine.specification
+             join muster.part p on p.name = mine.name and p.specification = mine.specification and p.in_use
              where mine.function = f.name and p.function = f.id) as lanes
      from muster.function f where f.name = any($1)`,
     [
@@ -173,45 +169,4 @@ async function lockFunction(
   );
   await client.query('select from muster.function where name = $1 for update', [name]);
   return (await lookUp(client, [specification])).get(name)!;
-}
-
-/** What makes two parts count the same rows: `count` and kept columns may change without a new lane. */
-function laneSpecification(part: PartSpecification): string {
-  const { table, key, where, id, base64 } = part;
-  return JSON.stringify({ table, key, where, id, base64 });
-}
-
-/** Keeps the lanes of parts that stay what they were; gives the others a lane in which no row is left. */
-async function assignLanes(
-  client: pg.PoolClient,
-  { id, lanes }: Stored,
-  specification: Specification,
-): Promise<Map<string, number>> {
-  const assigned = new Map(Object.entries(lanes));
-  const inUse = new Set(assigned.values());
-  const { rows: occupied } = await client.query<{ lane: number }>(
-    `select l.lane from generate_series(1, ${MAX_PARTS}) as l (lane)
-     where exists (select from muster.member m where m.function = $1 and m.lane = l.lane::smallint)`,
-    [id],
-  );
-  for (const row of occupied) inUse.add(row.lane);
-  for (const part of specification.parts) {
-    if (assigned.has(part.name)) continue;
-    const lane = Array.from({ length: MAX_PARTS }, (_, i) => i + 1).find(
-      (each) => !inUse.has(each),
-    );
-    if (lane === undefined) {
-      throw new Error(
-        `function ${specification.name}: no lane is free for part ${part.name}; rows of earlier definitions still hold all ${MAX_PARTS}`,
-      );
-    }
-    await client.query('delete from muster.part where function = $1 and lane = $2', [id, lane]);
-    await client.query(
-      'insert into muster.part (function, lane, name, specification) values ($1, $2, $3, $4)',
-      [id, lane, part.name, laneSpecification(part)],
-    );
-    assigned.set(part.name, lane);
-    inUse.add(lane);
-  }
-  return assigned;
 }

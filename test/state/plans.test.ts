@@ -15,6 +15,7 @@ const WALKS: Record<string, string[]> = {
   'bury-pods': ['run_leased', 'outbox_taken'],
   'claim-outbox': ['outbox_due'],
   'claim-runs': ['run_due'],
+  'clear-lanes': ['member_pkey'],
   'discard-runs': ['run_failed'],
   'count-running': ['run_leased'],
   'any-deadline': ['deadline_due'],

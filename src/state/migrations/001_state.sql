@@ -51,8 +51,9 @@ create table muster.definition (
   primary key (function, generation)
 );
 
--- A part keeps its lane as long as its specification stays the same. The lane of a part that is gone
--- is given away again only when no member is left in it, or old rows would count under a new name.
+-- A part keeps its lane as long as its specification stays the same. A part that is gone leaves its lane
+-- (in_use = false) and gets another one if it comes back, because what its rows say is out of date by then.
+-- A lane is given away again only when no member is left in it, or old rows would count under a new name.
 create table muster.part (
   function       int not null references muster.function,
   lane           smallint not null check (lane between 1 and 16),
@@ -60,9 +61,11 @@ create table muster.part (
   specification  jsonb not null,
   floor_version bigint not null default -1,   -- newest truncate of the table; -1 = none
   floor_at       bigint not null default 0,
-  primary key (function, lane),
-  unique (function, name, specification)
+  in_use         boolean not null default true,
+  unread_since   timestamptz,          -- rows (or kept columns) from before are not known; null = all are
+  primary key (function, lane)
 );
+create unique index part_name on muster.part (function, name) where in_use;
 
 create table muster.source (
   name       text collate "C" primary key,
