@@ -34,8 +34,8 @@ grant select (id, function, key, event_id, type, sent_at, failed_at, attempts, e
 
 grant select, insert, update on muster.position, muster.lost_records to muster_intake;
 
-grant select, update (reviewed, purged_at) on muster.function to muster_run;
-grant delete on muster.barrier to muster_run; -- claims are writers of it
+grant select, update (reviewed, purged_at, forgotten_token, forgotten_revision) on muster.function to muster_run;
+grant delete on muster.barrier to muster_run; -- claims are writers of it, and a purge locks it
 grant select on muster.definition, muster.part, muster.position to muster_run;
 grant select, update, delete on muster.member to muster_run;
 grant select, insert, update, delete on muster.sets to muster_run;

@@ -39,7 +39,10 @@ create table muster.function (
   concurrency   int,                   -- runs at a time over all pods; null = no bound
   paused        boolean not null default false,  -- events are filed, no run is started
   reviewed      int not null,          -- the generation whose rule every set has been held against
-  purged_at     timestamptz
+  purged_at     timestamptz,
+  -- highest token and revision of a run that was forgotten: runs are born above them (forget-runs.sql)
+  forgotten_token    bigint not null default 0,
+  forgotten_revision int not null default 0
 );
 
 create table muster.definition (
@@ -92,7 +95,7 @@ create table muster.member (
   primary key (function, lane, id)
 ) with (fillfactor = 80);
 create index member_key on muster.member (function, key) where key is not null;
-create index member_gone on muster.member (since) where not held;
+create index member_gone on muster.member (function, since) where not held;
 
 create table muster.sets (
   function int not null,
@@ -112,10 +115,12 @@ create type muster.run_state as enum ('ready', 'running', 'done', 'failed');
 create table muster.run (
   function    int not null,
   key         text collate "C" not null,
-  revision    int not null,            -- 0 = known complete from history, never run
+  revision    int not null,            -- number of the completion, never used again for this key: 1, or one
+                                       -- above function.forgotten_revision; 0 = history, never run
   wanted      boolean not null,
   state       muster.run_state not null,
-  token       bigint not null,         -- fencing token: grows with every lease
+  token       bigint not null,         -- fencing token: grows with every lease, and is never used again for
+                                       -- this key, also when its run was forgotten meanwhile
   attempt     int not null,
   pod         uuid,
   due_at      timestamptz not null,

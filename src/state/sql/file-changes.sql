@@ -95,7 +95,7 @@ s as (
   returning s.function, s.key, old.counts as old_counts, coalesce(old.live, 0) as old_live, new.counts, new.live
 ),
 j as (
-  select s.function, s.key, s.live, s.old_live, f.overdue_after,
+  select s.function, s.key, s.live, s.old_live, f.overdue_after, f.forgotten_token, f.forgotten_revision,
          c.complete,
          coalesce(muster.complete(s.old_counts, f.need, f.gate_need, f.gate_of), false) as was_complete,
          -- a bound over all pods is kept by claim-runs.sql alone
@@ -107,9 +107,10 @@ j as (
 r as (
   insert into muster.run as r
     (function, key, revision, wanted, state, token, attempt, pod, due_at, born_at, started_at, finished_at)
-  select function, key, (live > 0)::int, complete,
+  -- above all that was forgotten: see forget-runs.sql
+  select function, key, case when live > 0 then forgotten_revision + 1 else 0 end, complete,
          case when live = 0 then 'done' when leased then 'running' else 'ready' end::muster.run_state,
-         leased::int, leased::int, case when leased then $15::uuid end,
+         forgotten_token + leased::int, leased::int, case when leased then $15::uuid end,
          now(), now(), case when leased then now() end, case when live = 0 then now() end
   from (
     -- slots go first to sets that were not complete before: the others have been run, mostly
