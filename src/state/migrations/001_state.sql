@@ -127,7 +127,7 @@ create table muster.run (
   born_at     timestamptz not null,
   started_at  timestamptz,
   finished_at timestamptz,
-  late        int not null default 0,  -- changes of the set since its run began
+  late        int not null default 0,  -- rows of the set that changed since its run began, once for each change
   error       text,
   primary key (function, key)
 ) with (fillfactor = 60);
@@ -298,14 +298,14 @@ return array[
 
 -- What becomes of a run `r` when a change of its set proposes `p` (its wanted, and 'running' where
 -- the proposing pod has a free slot). While leased or done the run stays what it is: the attempt
--- began, or ended, while the set was complete; the change is late, and counted. A failed run whose
+-- began, or ended, while the set was complete; the `changes` are late, and counted. A failed run whose
 -- set changes may start again from its first attempt.
-create function muster.next_run(r muster.run, p muster.run) returns muster.run
+create function muster.next_run(r muster.run, p muster.run, changes int) returns muster.run
 language plpgsql stable parallel safe as $$
 begin
   r.wanted := p.wanted;
   if r.state in ('running', 'done') then
-    r.late := r.late + 1;
+    r.late := r.late + changes;
     return r;
   end if;
   if not p.wanted then

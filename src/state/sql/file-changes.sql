@@ -62,13 +62,14 @@ m as (
             case when new.held then new.key end as new_key, new.live as new_live
 ),
 moves as (
-  select function, lane, old_key as key, -1 as n, -old_live::int as live from m where old_key is not null
+  select function, lane, old_key as key, -1 as n, -old_live::int as live, (old_key is distinct from new_key)::int as changes
+  from m where old_key is not null
   union all
-  select function, lane, new_key, 1, new_live::int from m where new_key is not null
+  select function, lane, new_key, 1, new_live::int, 1 from m where new_key is not null
 ),
 d as (
   -- A row changed inside its set sums to nothing and still touches it: a failed run gets its chance.
-  select function, key, sum(live)::int as live,
+  select function, key, sum(live)::int as live, sum(changes)::int as changes,
          array[
            coalesce(sum(n) filter (where lane = 1), 0)::int, coalesce(sum(n) filter (where lane = 2), 0)::int,
            coalesce(sum(n) filter (where lane = 3), 0)::int, coalesce(sum(n) filter (where lane = 4), 0)::int,
@@ -80,9 +81,9 @@ d as (
            coalesce(sum(n) filter (where lane = 15), 0)::int, coalesce(sum(n) filter (where lane = 16), 0)::int
          ] as counts
   from (
-    select function, key, lane, n, live from moves
+    select function, key, lane, n, live, changes from moves
     union all
-    select function, key, 1, 0, 0 from unnest($13::int[], $14::text[]) as again (function, key)
+    select function, key, 1, 0, 0, 0 from unnest($13::int[], $14::text[]) as again (function, key)
     where (select is_current from current)
   ) x
   group by function, key
@@ -103,6 +104,10 @@ j as (
            and c.complete as leasable
   from s join f on f.id = s.function,
        lateral (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0) as c (complete)
+),
+several as materialized (
+  -- only what may be late is counted, so this is mostly never evaluated
+  select jsonb_object_agg(function || '/' || key, changes) as changes from d where changes > 1
 ),
 r as (
   insert into muster.run as r
@@ -126,7 +131,7 @@ r as (
   on conflict (function, key) do update
   set (wanted, state, token, attempt, pod, due_at, started_at, finished_at, late, error) =
       (select v.wanted, v.state, v.token, v.attempt, v.pod, v.due_at, v.started_at, v.finished_at, v.late, v.error
-       from muster.next_run(r, excluded) v)
+       from muster.next_run(r, excluded, coalesce(((select changes from several) ->> (r.function || '/' || r.key))::int, 1)) v)
   where r.wanted <> excluded.wanted or r.state <> 'ready'
   returning new.function, new.key, new.revision, new.token, new.attempt,
             new.state, new.state = 'running' and new.token > coalesce(old.token, 0) as leased
