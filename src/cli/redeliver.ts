@@ -83,7 +83,9 @@ async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise
   const answer = await post(options, headers, event.body);
   if (isFiled(answer)) return null;
   const { status, outcome, text } = answer;
-  if (status >= 202 || outcome === null) return `${status}\t${text}`;
+  if (status !== 200 && status !== 204) return `${status}\t${text}`;
+  if (outcome === null)
+    return `${status}\tdoes not say whether it was filed: is that an older release?`;
   return `${status}\t${outcome}: no function there takes it; to give it up: muster discard parked ${event.id}`;
 }
 

@@ -85,6 +85,30 @@ test('a set that is filed while its marker is forgotten gets no token that it ha
   ]);
 });
 
+test('a run that ends while markers are forgotten waits for the next time', async ({ db }) => {
+  const pod = await podOn(db, [forgetful], { slots: 1 });
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
+  await db.query(
+    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+     values (1, 'y', 1, false, 'running', 5, 5, now(), now())`,
+  );
+  const release = await hold(db, 'select from muster.function for no key update');
+  const purging = purgeOf(pod);
+  await blocked(db, 1, 'select from muster.function%');
+  await db.query(
+    `update muster.run set state = 'done', finished_at = now() - interval '1 day' where key = 'y'`,
+  );
+  await release();
+  await purging;
+  expect(await runsOf(db)).toMatchObject([{ key: 'y', token: '5' }]);
+  await purgeOf(pod);
+  expect(await runsOf(db)).toEqual([]);
+  expect(await db.query('select forgotten_token from muster.function')).toEqual([
+    { forgotten_token: '5' },
+  ]);
+});
+
 test('a marker is not forgotten while rows of its set are there', async ({ db }) => {
   const pod = await podOn(db, [forgetful], { slots: 1 });
   for (const each of [partA(), partB()]) await pod.filing.file(each);

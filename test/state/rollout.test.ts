@@ -133,7 +133,7 @@ test('a check that was sent before the event came does not answer for it', async
 
 test('an older worker parks nothing: the newer definition may take the event', async ({ db }) => {
   const { old, young } = await outdated(db);
-  const event = change('c', 5, { id: 5, k: ['no', 'key'], kind: 'a' } as never);
+  const event = change('c', 5, { id: 5, k: ['no', 'key'], kind: 'a' });
   await expect(old.filing.file(event)).rejects.toMatchObject(superseded);
   expect(await db.query('select from muster.parked')).toEqual([]);
   expect(await young.filing.file(event)).toMatchObject({ kind: 'parked' });
