@@ -26,6 +26,9 @@ const withC = pairOf({ parts: { a: part('a'), c: part('c') } });
 const elsewhere = pairOf({ parts: { a: part('a'), b: { table: 'public.other', key: 'k' } } });
 const superseded = { name: 'Unavailable', reason: 'superseded' };
 
+/** A row of another table. */
+const ofOther = (lsn: number) => change('c', lsn, { id: lsn, k: 'x' }, { table: 'public.other' });
+
 /** A worker of the old release whose successor registers behind its back. */
 async function outdated(db: TestDatabase, next = either): Promise<{ old: Pod; young: Pod }> {
   const old = await podOn(db, [both]);
@@ -69,13 +72,12 @@ test('an older worker leaves a truncate to the newer ones, and cuts no row of an
   db,
 }) => {
   const { old, young } = await outdated(db, elsewhere);
-  const other = (lsn: number) => change('c', lsn, { id: lsn, k: 'x' }, { table: 'public.other' });
   await young.filing.file(partA('x'));
-  await young.filing.file(other(5));
+  await young.filing.file(ofOther(5));
   await expect(old.filing.file(truncate(1_000_000))).rejects.toMatchObject(superseded);
   expect(await db.query('select lane from muster.part where floor_version > 0')).toEqual([]);
   await young.filing.file(truncate(1_000_000));
-  await young.filing.file(other(6));
+  await young.filing.file(ofOther(6));
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 2], live: 2 }]);
 });
 
@@ -115,20 +117,18 @@ test('an older worker answers no event of a table that only the newer definition
 
 test('a check that was sent before the event came does not answer for it', async ({ db }) => {
   const old = await podOn(db, [both]);
-  const unwanted = (lsn: number) =>
-    change('c', lsn, { id: lsn, k: 'x' }, { table: 'public.other' });
   const release = await hold(db, 'lock table muster.function');
-  const first = old.filing.file(unwanted(1));
+  const first = old.filing.file(ofOther(1));
   await blocked(db, 1);
   // These come while the first check is under way, and share the next one.
   const later = [2, 3, 4].map((lsn) =>
-    old.filing.file(unwanted(lsn)).catch((error: unknown) => error),
+    old.filing.file(ofOther(lsn)).catch((error: unknown) => error),
   );
   await release();
   expect(await first).toEqual({ kind: 'unwanted' });
   expect(await Promise.all(later)).toEqual([2, 3, 4].map(() => ({ kind: 'unwanted' })));
   await podOn(db, [elsewhere]);
-  await expect(old.filing.file(unwanted(5))).rejects.toMatchObject(superseded);
+  await expect(old.filing.file(ofOther(5))).rejects.toMatchObject(superseded);
 });
 
 test('an older worker parks nothing: the newer definition may take the event', async ({ db }) => {
