@@ -91,7 +91,9 @@ export interface Log {
 export interface HandlerContext {
   /** Opened at its first query, so a handler that does not use it holds no transaction open. */
   readonly tx: Tx;
-  /** Stable over all attempts of this revision: the idempotency key for effects elsewhere. */
+  /**
+   * Stable over all attempts of this revision, and never used again: the idempotency key for effects elsewhere.
+   */
   readonly runId: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
@@ -139,7 +141,10 @@ export interface FunctionDefinition<P extends string = string, K extends string 
   readonly concurrency?: number;
   /** Done sets lose their rows and run details after this time (the done marker stays); 30 days unless given. */
   readonly keepFor?: Duration;
-  /** Even the done marker is forgotten after this time; never unless given. */
+  /**
+   * Even the done marker is forgotten after this time; never unless given. A set that comes again then runs
+   * again, under the next revision: revisions and `runId`s are not used twice.
+   */
   readonly forgetAfter?: Duration;
   /** Does the work. What it returns is published; what it throws is tried again, a {@link TerminalError} is not. */
   handle(
