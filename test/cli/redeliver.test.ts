@@ -1,8 +1,11 @@
 import { expect } from 'vitest';
+import recordings from '../../functions/recordings.ts';
+import { specify } from '../../src/state/definition.ts';
+import { register } from '../../src/state/register.ts';
 import { engineOn, serverOn } from '../support/engine.ts';
 import { change } from '../support/changes.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { databaseOn, podOn } from '../support/pod.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { muster as command } from './command.ts';
 
@@ -180,6 +183,20 @@ test('resynced takes the mark from a part that was read again', async ({ db }) =
     stdout: 'pair: all rows are known of a\n',
     stderr: '',
   });
+});
+
+test('migrate says which parts need their table read', async ({ db }) => {
+  const database = databaseOn(db);
+  const now = specify(recordings);
+  const parts = now.parts.map((part) => ({ ...part, where: { sensor_type: 'other' } }));
+  await register(database, { ...now, parts });
+  await database.close();
+  const env = { DATABASE_URL: db.url, FUNCTIONS: 'recordings' };
+  const { code, stdout } = await command(env, ['migrate']);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(
+    /registered: recordings, generation 2\nrecordings: part eeg is new or changed and knows only rows of datastore.signal that changed since \S+: have the connector read the table again \(an incremental snapshot\), then 'muster resynced recordings eeg'/,
+  );
 });
 
 test('an engine whose functions are not registered any more is not ready', async ({ db }) => {

@@ -14,7 +14,7 @@
 --
 -- $1 function  $2 keys of done sets, in order  $3 seconds after which no older change can come  $4 rows
 with picked as materialized (
-  select m.lane, m.id, m.key from unnest($2::text[]) as old (key), lateral (
+  select m.lane, m.id, m.key, row_number() over () as n from unnest($2::text[]) as old (key), lateral (
     select m.lane, m.id, m.key from muster.member m where m.function = $1 and m.key = old.key limit $4::int
   ) m
   limit $4::int
@@ -24,7 +24,7 @@ touched as materialized (
   where (select count(*) from picked) < $4 or key collate "C" <= (select max(key) from picked)
 ),
 locked as materialized (
-  select m.function, m.lane, m.id, m.key, m.held, m.live,
+  select picked.n, m.function, m.lane, m.id, m.key, m.held, m.live,
          greatest(m.since, to_timestamp(m.at / 1000.0)) as newest
   from picked join muster.member m on m.function = $1 and m.lane = picked.lane and m.id = picked.id
   where m.key = picked.key
@@ -35,10 +35,12 @@ deleted as (
   delete from muster.member m using locked l
   where l.newest < now() - make_interval(secs => $3::float8)
     and m.function = l.function and m.lane = l.lane and m.id = l.id
+  returning l.n
 ),
+-- What is not deleted, by name: of two changes of one row in a statement only one happens, either of them.
 stripped as (
   update muster.member m set key = null, held = false, trace = null, since = l.newest from locked l
-  where l.newest >= now() - make_interval(secs => $3::float8)
+  where l.n <> all (array(select n from deleted))
     and m.function = l.function and m.lane = l.lane and m.id = l.id
 ),
 s as (
