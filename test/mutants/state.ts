@@ -15,6 +15,7 @@ const ROLLOUT = ['test/state/rollout.test.ts'];
 const ORDER = ['test/state/lock-order.test.ts'];
 const PURGES = ['test/state/purge.test.ts'];
 const RACES = ['test/state/purge-races.test.ts'];
+const DEADLINES = ['test/state/deadlines.test.ts'];
 const FORGET = ['test/state/forget.test.ts'];
 const LATE = ['test/state/late.test.ts'];
 const REDELIVER = ['test/cli/redeliver.test.ts'];
@@ -275,6 +276,76 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     find: "(status === 200 || status === 204) && outcome === 'filed'",
     replace: '(status === 200 || status === 204) && outcome !== undefined',
     tests: REDELIVER,
+  },
+  {
+    name: 'a run that started meanwhile is retried',
+    file: 'src/state/sql/retry-failed.sql',
+    find: "where r.state::text = 'failed' --",
+    replace: 'where true --',
+    tests: ORDER,
+  },
+  {
+    name: 'a run that started meanwhile is discarded',
+    file: 'src/state/sql/discard-runs.sql',
+    find: "where r.state::text = 'failed'\n",
+    replace: 'where true\n',
+    tests: ORDER,
+  },
+  {
+    name: 'a run that started meanwhile is made due',
+    file: 'src/state/sql/retry-now.sql',
+    find: "where r.state::text = 'ready' and r.due_at > now()",
+    replace: 'where true',
+    tests: ORDER,
+  },
+  {
+    name: 'a set whose run is under way is reported as overdue',
+    file: 'src/state/sql/fire-deadlines.sql',
+    find: 'from due where at <= now() and not running\n',
+    replace: 'from due where at <= now()\n',
+    tests: DEADLINES,
+  },
+  {
+    name: 'a set that is done is reported as overdue',
+    file: 'src/state/sql/fire-deadlines.sql',
+    find: "    and r.state is distinct from 'done'\n",
+    replace: '',
+    tests: DEADLINES,
+  },
+  {
+    name: 'a set that is whole is reported as overdue',
+    file: 'src/state/sql/fire-deadlines.sql',
+    find: '    and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)\n',
+    replace: '',
+    tests: DEADLINES,
+  },
+  {
+    name: 'failed sets are purged',
+    file: 'src/state/sql/page-done-sets.sql',
+    find: "r.state = 'done' and r.finished_at",
+    replace: 'r.finished_at',
+    tests: PURGES,
+  },
+  {
+    name: 'the purge withdraws a run that is whole',
+    file: 'src/state/sql/clear-sets.sql',
+    find: '    and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)\n',
+    replace: '',
+    tests: RACES,
+  },
+  {
+    name: 'events that were not sent are purged',
+    file: 'src/state/sql/clear-sets.sql',
+    find: ' and sent_at is not null;',
+    replace: ';',
+    tests: PURGES,
+  },
+  {
+    name: 'two processes purge at once',
+    file: PURGE,
+    find: '    if (!rows[0]!.mine) return purged;\n',
+    replace: '',
+    tests: PURGES,
   },
   backwards('sets', FILE_CHANGES, 'live from d order by function, key' + C),
   backwards('sets of deadlines', 'src/state/sql/lock-sets.sql', 'order by s.function, s.key\n'),

@@ -116,6 +116,30 @@ test('runs in back-off are made due in the order in which filing locks them', as
   );
 });
 
+test.for([
+  ['retried', retryFailed, 'failed'],
+  ['discarded', discardRuns, 'failed'],
+  ['made due', retryNow, 'ready'],
+] as const)('a run that starts meanwhile is not %s', async ([, work, state], { db }) => {
+  const [pod] = await failedRuns(db);
+  await db.query(
+    `update muster.run set state = $1::muster.run_state, due_at = now() + interval '1 hour'`,
+    [state],
+  );
+  // as a claim, or the filing statement, starts it
+  const release = await hold(
+    db,
+    `update muster.run set state = 'running', token = token + 1, finished_at = null, due_at = now() where key = 'p'`,
+  );
+  const working = work(pod.database, 1, 'p');
+  await blocked(db, 1);
+  await release();
+  expect(await working).toBe(0);
+  expect(await db.query(`select state from muster.run where key = 'p'`)).toEqual([
+    { state: 'running' },
+  ]);
+});
+
 const forgetful = pairOf({ keepFor: '0 seconds', forgetAfter: '0 seconds' });
 const purgeOf = (pod: Pod, tombstoneSeconds = 0, definition = forgetful) =>
   purge(pod.database, [{ definition, served: pod.served[0]! }], { tombstoneSeconds });

@@ -2,9 +2,9 @@ import { expect } from 'vitest';
 import { purge } from '../../src/state/purge.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { change, read } from '../support/changes.ts';
-import { pairOf, partA } from '../support/pair.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
 import { podOn, type Pod } from '../support/pod.ts';
-import { miscounted, setsOf } from '../support/state.ts';
+import { misjudged, miscounted, setsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
 
 const purgeOf = (pod: Pod) =>
@@ -82,4 +82,26 @@ test('a tombstone that is filled while it is purged stays', async ({ db }) => {
     { held: true },
   ]);
   expect(await miscounted(db)).toEqual([]);
+});
+
+test('a done set that becomes whole while it is purged stays whole', async ({ db }) => {
+  const definition = pairOf({ keepFor: '0 seconds' });
+  const pod = await podOn(db, [definition], { slots: 1 });
+  const neighbour = await podOn(db, [definition]);
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
+  for (const each of [partA('x', 'd'), partB('x', 'd')]) await pod.filing.file(each);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const filing = Promise.all(
+    [partA('x', 'u', 'new-a'), partB('x', 'u', 'new-b')].map((each) => neighbour.filing.file(each)),
+  );
+  await blocked(db, 1);
+  const purging = purge(pod.database, [{ definition, served: pod.served[0]! }], {
+    tombstoneSeconds: 86_400,
+  });
+  await blocked(db, 2);
+  await release();
+  await Promise.all([filing, purging]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
+  expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
