@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
+import { addDiscardCommands } from './discard-commands.ts';
 import type { Destination } from './post.ts';
 import { runCommand, WRONG_USE } from './run-command.ts';
 
@@ -153,26 +154,7 @@ program
 
 const discard = program.command('discard').description('give up for good what waits for a person');
 
-discard
-  .command('parked')
-  .description('delete parked events')
-  .argument('[id...]', 'numbers of parked events')
-  .option('--reason <reason>', 'only, or all, events parked for this reason')
-  .addHelpText('after', '\nExample:\n  muster discard parked 17 18')
-  .action(async (ids: string[], options: { reason?: string }) =>
-    (await import('./discard.ts')).parked(ids, options),
-  );
-
-discard
-  .command('runs')
-  .description('count failed runs as done without running them again: one, or all of a function')
-  .argument('<function>', 'name of the function')
-  .argument('[key]', 'key of the set')
-  .option('--all', 'every failed set of the function')
-  .addHelpText('after', '\nExample:\n  muster discard runs orders 4711')
-  .action(async (fn: string, key: string | undefined, options: { all?: boolean }) =>
-    (await import('./discard.ts')).runs(fn, key, options),
-  );
+addDiscardCommands(discard);
 
 program
   .command('tail')
