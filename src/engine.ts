@@ -8,6 +8,7 @@ import { openSink } from './publish/open.ts';
 import { startPublishing } from './runs/publishing.ts';
 import { Runner } from './runs/runner.ts';
 import { Batcher } from './state/batcher.ts';
+import { requireCurrent } from './state/current.ts';
 import type { Database } from './state/database.ts';
 import { fireDeadlines, pruneAll, pruneDeadlines } from './state/deadlines.ts';
 import { specify } from './state/definition.ts';
@@ -17,7 +18,7 @@ import { Marks } from './state/marks.ts';
 import type { Served } from './state/member.ts';
 import { Unavailable } from './state/outcome.ts';
 import { purge } from './state/purge.ts';
-import { isCurrent, register, registered, Superseded } from './state/register.ts';
+import { register, registered, Superseded } from './state/register.ts';
 import { review } from './state/review.ts';
 import { Runs } from './state/runs.ts';
 import { Store } from './state/store.ts';
@@ -100,7 +101,7 @@ async function start(
 
   const runner = new Runner({
     database,
-    runs: new Runs(database),
+    runs: new Runs(database, served),
     functions,
     slots: config.CONCURRENCY,
     leaseSeconds: config.LEASE_SECONDS,
@@ -135,8 +136,10 @@ async function start(
     onSuperseded: (error) => close(error),
   });
   const filing = new Filing(database, store, batcher, marks, served);
+  let closed = false;
   const close = (reason: Unavailable) => {
-    if (filing.closed === null) log.warn({ reason: reason.reason }, reason.message);
+    if (!closed) log.warn({ reason: reason.reason }, reason.message);
+    closed = true;
     filing.close(reason);
   };
   if (superseded !== null) close(new Unavailable('superseded', superseded.message));
@@ -176,9 +179,9 @@ async function start(
       try {
         await runner.renew();
         await marks.exchange();
-        if (!(await isCurrent(database, served)))
-          close(new Unavailable('superseded', 'a newer definition is registered'));
+        await requireCurrent(database, served);
       } catch (error) {
+        if (error instanceof Unavailable && error.reason === 'superseded') return close(error);
         servingSince = performance.now();
         throw error;
       }

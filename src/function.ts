@@ -97,7 +97,10 @@ export interface Log {
 export interface HandlerContext {
   /** Opened at its first query, so a handler that does not use it holds no transaction open. */
   readonly tx: Tx;
-  /** Stable over all attempts of this revision, and safe in an HTTP header: the idempotency key for effects elsewhere. */
+  /**
+   * Stable over all attempts of this revision, never used again, and safe in an HTTP header: the idempotency
+   * key for effects elsewhere.
+   */
   readonly runId: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
@@ -148,7 +151,10 @@ export interface FunctionDefinition<P extends string = string, K extends string 
   readonly concurrency?: number;
   /** Done sets lose their rows and run details after this time (the done marker stays); 30 days unless given. */
   readonly keepFor?: Duration;
-  /** Even the done marker is forgotten after this time; never unless given. */
+  /**
+   * Even the done marker is forgotten after this time; never unless given. A set that comes again then runs
+   * again, under the next revision: revisions and `runId`s are not used twice.
+   */
   readonly forgetAfter?: Duration;
   /**
    * Does the work. A promise that it leaves behind and that rejects ends the attempt. One that computes for

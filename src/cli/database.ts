@@ -72,7 +72,7 @@ export function keyText(key: string): string {
 /** Names of the columns that make up a function's keys. */
 export async function keyColumns(database: Database, id: number): Promise<string[]> {
   const { rows } = await database.control.query<{ key: string[] }>(
-    `select specification -> 'key' as key from muster.part where function = $1 limit 1`,
+    `select specification -> 'key' as key from muster.part where function = $1 and in_use limit 1`,
     [id],
   );
   return rows[0]?.key ?? [];

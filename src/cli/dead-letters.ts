@@ -1,6 +1,6 @@
 import { readTopic, toRequest, type KafkaRecord } from '../intake/topic.ts';
 import { kafkaAt } from './kafka.ts';
-import { post, type Destination } from './post.ts';
+import { post, redelivery, type Destination } from './post.ts';
 
 /** What a KafkaSource adds to an event it could not deliver: about that attempt, not about the event. */
 const ABOUT_FAILURE = /^ce-(knativeerror(code|data|dest)|reason)$/;
@@ -12,7 +12,7 @@ const ABOUT_FAILURE = /^ce-(knativeerror(code|data|dest)|reason)$/;
 export async function redeliverDeadLetters(
   topic: string,
   brokers: string,
-  to: Destination,
+  to: Destination & { readonly skipUnwanted?: boolean },
 ): Promise<number> {
   let taken = 0;
   const options = {
@@ -23,10 +23,18 @@ export async function redeliverDeadLetters(
   };
   await readTopic(kafkaAt(brokers), topic, options, async (record) => {
     const { headers, body } = toRequest(record);
-    const { status, text } = await post(to, sendable(headers), body);
+    const { status, text, outcome } = await post(
+      to,
+      { ...sendable(headers), ...redelivery([]) },
+      body,
+    );
     if (status >= 300)
       throw new Error(
         `${placeOf(record)} was refused (${status} ${text}); ${taken} before it were taken`,
+      );
+    if (outcome === 'unwanted' && to.skipUnwanted !== true)
+      throw new Error(
+        `${placeOf(record)} is of a table that no function there wants; ${taken} before it were taken. Is --to a worker of the function that the topic belongs to? If so, pass such events over with --skip-unwanted`,
       );
     if (status === 202) process.stdout.write(`${placeOf(record)}\t${status}\t${text}\n`);
     taken++;

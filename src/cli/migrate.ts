@@ -1,11 +1,13 @@
 import { readConfig } from '../config.ts';
 import { isOfSets, isProjection, loadFunctions } from '../functions.ts';
 import { specify } from '../state/definition.ts';
+import { unreadParts } from '../state/lanes.ts';
 import { migrate } from '../state/migrate.ts';
 import { register } from '../state/register.ts';
 import { grantRoles } from '../state/roles.ts';
 import { registerProjection } from '../state/register-projection.ts';
 import { withDatabase } from './database.ts';
+import { describeUnread } from './resynced.ts';
 
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
@@ -20,6 +22,9 @@ export async function run(): Promise<void> {
     for (const specification of specifications) {
       const { generation } = await register(database, specification, true);
       process.stdout.write(`registered: ${specification.name}, generation ${generation}\n`);
+    }
+    for (const unread of await unreadParts(database, config.FUNCTIONS)) {
+      process.stdout.write(`${describeUnread(unread)}\n`);
     }
     for (const projection of projections) {
       await registerProjection(database, projection);

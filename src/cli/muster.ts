@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, Option } from 'commander';
+import { addDiscardCommands } from './discard-commands.ts';
 import { addEventCommands } from './event-commands.ts';
 import type { Destination } from './post.ts';
 import { runCommand, WRONG_USE } from './run-command.ts';
@@ -63,10 +64,24 @@ program
   .description('run failed sets again: one, or all of a function')
   .argument('<function>', 'name of the function')
   .argument('[key]', 'key of the set')
-  .option('--all', 'every failed set of the function')
-  .addHelpText('after', '\nExamples:\n  muster retry recordings --all\n  muster retry orders 4711')
-  .action(async (fn: string, key: string | undefined, options: { all?: boolean }) =>
+  .option('--all', 'every such set of the function')
+  .option('--now', 'instead of failed sets those in back-off: start the next attempt at once')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  muster retry recordings --all\n  muster retry orders 4711\n  muster retry orders 4711 --now',
+  )
+  .action(async (fn: string, key: string | undefined, options: { all?: boolean; now?: boolean }) =>
     (await import('./retry.ts')).run(fn, key, options),
+  );
+
+program
+  .command('resynced')
+  .description('note that the source has sent all rows of new or changed parts again')
+  .argument('<function>', 'name of the function')
+  .argument('[part]', 'only this part')
+  .addHelpText('after', '\nExample:\n  muster resynced orders payment')
+  .action(async (fn: string, part: string | undefined) =>
+    (await import('./resynced.ts')).run(fn, part),
   );
 
 for (const [name, paused, what] of [
@@ -126,8 +141,9 @@ program
   .argument('[id...]', 'numbers of parked events; all of them unless given')
   .option('--reason <reason>', 'only events parked for this reason')
   .option('--dead-letters <topic>', 'events that the source could not deliver, from this topic')
+  .option('--skip-unwanted', 'pass dead letters over whose table no function wants')
   .addOption(brokersOption())
-  .option('--to <url>', 'where Muster listens', 'http://127.0.0.1:8080')
+  .option('--to <url>', 'where a worker of their function listens', 'http://127.0.0.1:8080')
   .option('--token-file <file>', 'a token to show, where not everybody may post')
   .addHelpText(
     'after',
@@ -139,6 +155,7 @@ program
 
 /** `muster discard <what>`: each kind of thing that waits for a person has a command of its own below it. */
 const discard = program.command('discard').description('give up for good what waits for a person');
+addDiscardCommands(discard);
 addEventCommands(program, discard);
 
 program
@@ -288,6 +305,7 @@ export interface TailOptions {
 
 export interface RedeliverOptions extends Destination {
   readonly reason?: string;
+  readonly skipUnwanted?: boolean;
   readonly deadLetters?: string;
   readonly brokers?: string;
 }

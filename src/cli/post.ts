@@ -7,12 +7,29 @@ export interface Destination {
   readonly tokenFile?: string;
 }
 
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+  /** What became of the event, where the request asked for it ({@link redelivery}). */
+  readonly outcome: string | null;
+}
+
+/** Headers that let a worker refuse an event unless it serves all of these functions, and say its outcome. */
+export function redelivery(functions: readonly string[]): Record<string, string> {
+  return { 'muster-functions': functions.join(',') };
+}
+
+/** Was the event filed? Other successes are for events that nothing was stored of. */
+export function isFiled({ status, outcome }: Answer): boolean {
+  return (status === 200 || status === 204) && outcome === 'filed';
+}
+
 /** Posts one event; throws if there is no answer. */
 export async function post(
   { to: url, tokenFile }: Destination,
   headers: Record<string, string>,
   body: string | Buffer,
-): Promise<{ status: number; text: string }> {
+): Promise<Answer> {
   // read each time: one that is projected into a pod changes every hour
   const authorization =
     tokenFile === undefined
@@ -24,7 +41,8 @@ export async function post(
       headers: { ...headers, ...authorization },
       body,
     });
-    return { status: response.status, text: await response.text() };
+    const outcome = response.headers.get('muster-outcome');
+    return { status: response.status, text: await response.text(), outcome };
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
     // of several addresses that were all tried, the error says nothing but its code

@@ -3,12 +3,20 @@ import { listParked, unpark, type ParkedEvent, type ParkedFilter } from '../stat
 import { withDatabase } from './database.ts';
 import type { RedeliverOptions } from './muster.ts';
 import { wholeNumber } from './number.ts';
-import { post } from './post.ts';
+import { isFiled, post, redelivery } from './post.ts';
 import { WrongUse } from './wrong-use.ts';
 
 const PAGE = 100;
 
-/** Posts events as they came; throws at the end if one is still parked or refused. */
+/** What became of the events that a command was asked for. */
+interface Redelivered {
+  readonly taken: number;
+  readonly left: number;
+  /** Numbers that were asked for and are not parked. */
+  readonly missing: readonly string[];
+}
+
+/** Posts events as they came; throws at the end if one is still parked, refused or not there. */
 export async function run(ids: readonly string[], options: RedeliverOptions): Promise<void> {
   if (options.deadLetters === undefined) return redeliverParked(ids, options);
   if (options.brokers === undefined)
@@ -22,49 +30,63 @@ export async function run(ids: readonly string[], options: RedeliverOptions): Pr
 }
 
 async function redeliverParked(given: readonly string[], options: RedeliverOptions): Promise<void> {
-  const filter = {
-    ...(given.length > 0 && { ids: given.map((id) => String(wholeNumber('id', id))) }),
-    reason: options.reason,
-  };
-  const left: string[] = [];
-  const taken = await withDatabase((database) =>
-    eachParked(database, filter, async (event) => {
-      const { projection } = event.attributes;
-      if (projection !== undefined) {
-        left.push(event.id);
-        process.stdout.write(
-          `${event.id}\tis a record of the projection ${projection}: once that can read it, write it to the topic again\n`,
-        );
-        return false;
-      }
-      const { status, text } = await post(options, headersOf(event), event.body);
-      if (status === 200 || status === 204) return true;
-      left.push(event.id);
-      process.stdout.write(`${event.id}\t${status}\t${text}\n`);
-      return false;
-    }),
+  const { reason } = options;
+  const ids = given.map((id) => String(wholeNumber('id', id)));
+  const filter = { ...(ids.length > 0 && { ids }), reason };
+  const { taken, left, missing } = await withDatabase((database) =>
+    redeliverEach(database, filter, options),
   );
-  process.stdout.write(`${taken} taken, ${left.length} left\n`);
-  if (left.length > 0) throw new Error(`${left.length} events could not be filed yet`);
+  process.stdout.write(`${taken} taken, ${left} left\n`);
+  const why = reason === undefined ? '' : ` for the reason ${reason}`;
+  if (missing.length > 0) throw new Error(`no such parked event${why}: ${missing.join(', ')}`);
+  if (reason !== undefined && taken + left === 0) throw new Error(`no event is parked${why}`);
+  if (left > 0) throw new Error(`${left} events could not be filed yet`);
 }
 
-/** Hands over parked events page by page, and forgets those that `take` says are filed; gives back how many. */
-async function eachParked(
+/** Posts parked events page by page, and deletes those that were filed. */
+async function redeliverEach(
   database: Database,
   filter: ParkedFilter,
-  take: (event: ParkedEvent) => Promise<boolean>,
-): Promise<number> {
+  options: RedeliverOptions,
+): Promise<Redelivered> {
+  const missing = new Set(filter.ids);
   let taken = 0;
+  let left = 0;
   for (let before: string | null = null; ;) {
     const events: ParkedEvent[] = await listParked(database, filter, PAGE, before);
-    if (events.length === 0) return taken;
     for (const event of events) {
-      if (!(await take(event))) continue;
-      await unpark(database, event.id);
-      taken++;
+      missing.delete(event.id);
+      const why = await redeliver(event, options);
+      if (why === null) {
+        await unpark(database, { ids: [event.id] });
+        taken++;
+      } else {
+        process.stdout.write(`${event.id}\t${why}\n`);
+        left++;
+      }
     }
+    if (events.length < PAGE) return { taken, left, missing: [...missing] };
     before = events.at(-1)!.id;
   }
+}
+
+/**
+ * Posts one event; returns null once all functions for which it was parked have filed it, else why not.
+ * Success alone is not enough: a worker of other functions answers it too, for a table that it does not want.
+ */
+async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise<string | null> {
+  const { projection } = event.attributes;
+  if (projection !== undefined) {
+    return `is a record of the projection ${projection}: once that can read it, write it to the topic again`;
+  }
+  const headers = { ...headersOf(event), ...redelivery(event.functions) };
+  const answer = await post(options, headers, event.body);
+  if (isFiled(answer)) return null;
+  const { status, outcome, text } = answer;
+  if (status !== 200 && status !== 204) return `${status}\t${text}`;
+  if (outcome === null)
+    return `${status}\tdoes not say whether it was filed: is that an older release?`;
+  return `${status}\t${outcome}: no function there takes it; to give it up: muster discard parked ${event.id}`;
 }
 
 function headersOf(event: ParkedEvent): Record<string, string> {

@@ -1,24 +1,31 @@
-import { Runs } from '../state/runs.ts';
+import { retryFailed, retryNow } from '../state/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import { WrongUse } from './wrong-use.ts';
+
+interface RetryOptions {
+  readonly all?: boolean;
+  readonly now?: boolean;
+}
 
 export async function run(
   fn: string,
   key: string | undefined,
-  options: { all?: boolean },
+  options: RetryOptions,
 ): Promise<void> {
   if ((key === undefined) === (options.all !== true))
     throw new WrongUse('name the key of a set, or say --all');
   const retried = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
-    return new Runs(database).retry(id, key === undefined ? null : keyText(key));
+    const text = key === undefined ? null : keyText(key);
+    return options.now === true ? retryNow(database, id, text) : retryFailed(database, id, text);
   });
   if (retried === 0 && key !== undefined) {
     throw new Error(
-      `${fn} ${key} has not failed: muster explain ${fn} '${key}' says how it stands`,
+      options.now === true
+        ? `${fn} ${key} does not wait for a next attempt: muster explain ${fn} '${key}' says how it stands`
+        : `${fn} ${key} has not failed: muster explain ${fn} '${key}' says how it stands`,
     );
   }
-  process.stdout.write(
-    retried === 1 ? '1 set is ready to run again\n' : `${retried} sets are ready to run again\n`,
-  );
+  const ready = options.now === true ? 'due now' : 'ready to run again';
+  process.stdout.write(retried === 1 ? `1 set is ${ready}\n` : `${retried} sets are ${ready}\n`);
 }

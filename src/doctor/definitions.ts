@@ -1,7 +1,9 @@
 import { knownFunctions } from '../function-files.ts';
 import { hashOf } from '../state/definition.ts';
+import { UNREAD_PARTS, type UnreadPart } from '../state/lanes.ts';
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from './finding.ts';
+import { sendAgain } from './kafka-groups.ts';
 import { plural } from './words.ts';
 
 interface Registered {
@@ -25,12 +27,15 @@ export const definitions: Check<StateContext> = {
        join muster.function f on f.name = mine.name`,
       [specifications.map(({ name }) => name), specifications.map(hashOf)],
     );
-    return specifications.map(({ name }) =>
+    const names = specifications.map(({ name }) => name);
+    const parts = await inspector.query<UnreadPart>(UNREAD_PARTS, [names]);
+    return names.flatMap((name) => [
       standing(
         name,
         registered.find((each) => each.name === name),
       ),
-    );
+      ...parts.filter((part) => part.function === name).map(unread),
+    ]);
   },
 };
 
@@ -50,6 +55,14 @@ function standing(name: string, registered: Registered | undefined): Finding {
         `${name}: this release's definition is generation ${mine}, ${generation} is the newest: its pods answer 503`,
         'roll the newer release out; or, to roll back to this one: muster migrate',
       );
+}
+
+/** A part that was added or changed, or came back by a rollback, knows no row from before. */
+function unread({ function: fn, part, table, since }: UnreadPart): Finding {
+  return problem(
+    `${fn}: part ${part} is new or changed, and knows only rows of ${table} that changed since ${since.toISOString()}`,
+    `muster resynced ${fn} ${part}   # once the connector has read the table again: ${sendAgain([table])}`,
+  );
 }
 
 /** Functions that were registered once and are in this release no more, but still have something to do. */

@@ -88,7 +88,7 @@ async function judgeGroup(
 }
 
 /** At the source; the name of the table is the connector's signal.data.collection. */
-function sendAgain(tables: readonly string[]): string {
+export function sendAgain(tables: readonly string[]): string {
   const signal = JSON.stringify({ 'data-collections': tables, type: 'incremental' });
   return `insert into debezium.dbz_signal values (gen_random_uuid(), 'execute-snapshot', '${signal}');   -- at the source: sends every row again`;
 }

@@ -72,7 +72,10 @@ export function registerIntake(
         : answerBatch(reply, batch.elements);
     }
     const event = incoming.kind === 'bad' ? incoming.element : incoming.event;
+    const meantFor = headers['muster-functions'];
+    if (meantFor !== undefined) requireServed(String(meantFor), intake.functions ?? []);
     const taken = await taker.take(event, headers, onFailed);
+    if (meantFor !== undefined) void reply.header('muster-outcome', taken.kind);
     return wantsExplanation(headers['prefer'])
       ? answerExplained(reply, taken)
       : answerOne(reply, taken);
@@ -115,6 +118,17 @@ function ignoredBecause(why: string): { readonly detail: string } | null {
     default:
       return null;
   }
+}
+
+/**
+ * A redelivered event names the functions it is for. Another worker must not take it: the answer would be
+ * that of its own functions, and the event would be deleted where it waits.
+ */
+function requireServed(names: string, served: readonly string[]): void {
+  const missing = names.split(',').filter((name) => name !== '' && !served.includes(name));
+  if (missing.length === 0) return;
+  const here = served.join(', ') || 'no function';
+  throw new Refused(421, `meant for ${missing.join(', ')}; served here: ${here}`, 'misdirected');
 }
 
 function answerOne(reply: FastifyReply, taken: Taken): FastifyReply {

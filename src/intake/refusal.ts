@@ -17,6 +17,7 @@ export const REFUSAL_REASONS = [
   'bad-request',
   'bad-token',
   'broken-off',
+  'misdirected',
   'database',
   'draining',
   'expectation-failed',

@@ -10,6 +10,8 @@ import type { Count } from './refusal.ts';
 
 /** What intake asks of state. */
 export interface Intake {
+  /** Names of the functions served here, for events that are meant for certain ones. */
+  readonly functions?: readonly string[];
   /** Resolves once the change is committed; throws Unavailable. */
   file(change: Change): Promise<Outcome>;
   /** Resolves once the event is kept aside. */

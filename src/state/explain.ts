@@ -24,6 +24,8 @@ export interface ExplainedPart {
   readonly part: string;
   readonly have: number;
   readonly need: number;
+  /** Rows of its table that did not change since then are not known, or not with all kept columns; null: all are. */
+  readonly unreadSince: string | null;
   readonly rows: readonly ExplainedRow[];
 }
 
@@ -90,7 +92,7 @@ interface Row {
   deadline: string | null;
   reported: boolean;
   run: StoredRun | null;
-  parts: { part: string; lane: number; need: number }[];
+  parts: { part: string; lane: number; need: number; unreadSince: string | null }[];
   members: StoredRow[];
   events: Explanation['events'];
   definition: Specification;
@@ -112,12 +114,13 @@ export async function explain(
     ]),
   );
   const members = withoutRepeats(row.members, specificationOf);
-  const parts = row.parts.map(({ part, lane, need }): ExplainedPart => {
+  const parts = row.parts.map(({ part, lane, need, unreadSince }): ExplainedPart => {
     const specification = specificationOf.get(lane);
     return {
       part,
       have: row.counts?.[lane - 1] ?? 0,
       need,
+      unreadSince,
       rows: members
         .filter((member) => member.lane === lane)
         .map((member) => toRow(member, specification)),

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Batcher } from './batcher.ts';
 import { type Change, type Origin, type RowChange, type TruncateChange } from './change.ts';
+import { CurrentCheck } from './current.ts';
 import { isBadValue, unavailable } from './database.ts';
 import { explainChange, type ExplainedChange } from './explain-change.ts';
 import type { Judgement, Marks } from './marks.ts';
@@ -28,7 +29,10 @@ export class Filing {
   readonly #store: Store;
   readonly #batcher: Batcher;
   readonly #marks: Marks;
+  readonly #current: CurrentCheck;
   readonly #onTable = new Map<string, Served[]>();
+  /** Names of the functions whose changes are filed here. */
+  readonly functions: readonly string[];
   #closed: Unavailable | null = null;
   /** When the last event came, by the process' clock. */
   lastEventAt = 0;
@@ -44,6 +48,8 @@ export class Filing {
     this.#store = store;
     this.#batcher = batcher;
     this.#marks = marks;
+    this.#current = new CurrentCheck(database, served);
+    this.functions = served.map((each) => each.specification.name);
     for (const each of served) {
       for (const table of new Set(each.specification.parts.map((part) => part.table))) {
         this.#onTable.set(table, [...(this.#onTable.get(table) ?? []), each]);
@@ -70,7 +76,7 @@ export class Filing {
     if (this.#closed !== null) throw this.#closed;
     this.lastEventAt = performance.now();
     const functions = this.#onTable.get(change.table);
-    if (functions === undefined) return { kind: 'unwanted' };
+    if (functions === undefined) return this.#unwanted();
     const judgement = await this.#judge(change);
     switch (judgement.kind) {
       case 'ahead':
@@ -108,6 +114,20 @@ export class Filing {
     const functions = this.#onTable.get(change.table) ?? [];
     const source = this.#marks.idOf(change.source);
     return explainChange(this.#database, change, source, functions, [...this.#onTable.keys()]);
+  }
+
+  /**
+   * A newer definition may want the table that none here does: the answer must not come from a worker that
+   * has not heard of it yet, because nobody sends the event again.
+   */
+  async #unwanted(): Promise<Outcome> {
+    try {
+      await this.#current.check();
+      return { kind: 'unwanted' };
+    } catch (error) {
+      if ((error as Unavailable).reason === 'superseded') this.close(error as Unavailable);
+      throw error;
+    }
   }
 
   async #park(origin: Origin, reason: ParkReason, detail: string): Promise<Outcome> {

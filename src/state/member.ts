@@ -35,6 +35,8 @@ export interface MemberRow {
 export interface Served {
   readonly id: number;
   readonly generation: number;
+  /** Names this registration; statements that rest on the definition compare it. */
+  readonly registration: string;
   readonly specification: Specification;
   readonly laneOf: ReadonlyMap<string, number>;
 }

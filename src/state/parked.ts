@@ -10,13 +10,15 @@ export interface ParkedEvent {
   readonly contentType: string | null;
   readonly contentEncoding: string | null;
   readonly body: Buffer;
+  /** Functions of the workers that parked it: what becomes of it is for all of them to say. */
+  readonly functions: readonly string[];
   /** How often the same event was parked. */
   readonly seen: number;
   readonly parkedAt: Date;
 }
 
 export interface ParkedFilter {
-  readonly ids?: readonly string[];
+  readonly ids?: readonly string[] | undefined;
   readonly reason?: string | undefined;
 }
 
@@ -29,7 +31,7 @@ export async function listParked(
 ): Promise<ParkedEvent[]> {
   const { rows } = await database.control.query<ParkedEvent>(
     `select id, reason, detail, attributes, content_type as "contentType",
-            content_encoding as "contentEncoding", body, seen, parked_at as "parkedAt"
+            content_encoding as "contentEncoding", body, functions, seen, parked_at as "parkedAt"
      from muster.parked
      where ($1::bigint[] is null or id = any ($1)) and ($2::text is null or reason = $2)
        and ($3::bigint is null or id < $3)
@@ -39,7 +41,16 @@ export async function listParked(
   return rows;
 }
 
-/** Forgets a parked event whose effect has been committed since. */
-export async function unpark(database: Database, id: string): Promise<void> {
-  await database.control.query('delete from muster.parked where id = $1', [id]);
+/** Deletes parked events whose effect has been committed since, or that are given up; returns their ids. */
+export async function unpark(database: Database, filter: ParkedFilter): Promise<string[]> {
+  const { rows } = await database.control.query<{ id: string }>(
+    `with locked as materialized (
+       select id from muster.parked
+       where ($1::bigint[] is null or id = any ($1)) and ($2::text is null or reason = $2)
+       order by digest for update -- the order of park-records.sql
+     )
+     delete from muster.parked p using locked where p.id = locked.id returning p.id`,
+    [filter.ids ?? null, filter.reason ?? null],
+  );
+  return rows.map(({ id }) => id);
 }

@@ -1,4 +1,5 @@
 import type { Origin } from './change.ts';
+import { refuseOutdated, type Registered } from './current.ts';
 import { isBadValue, type Database } from './database.ts';
 import { toParking, type Parking } from './parking.ts';
 import { sql } from './sql.ts';
@@ -20,14 +21,19 @@ interface Item {
  */
 export class ParkingQueue {
   readonly #database: Database;
+  readonly #served: readonly Registered[];
   #queue: Item[] = [];
   #isWriting = false;
 
-  constructor(database: Database) {
+  constructor(database: Database, served: readonly Registered[]) {
     this.#database = database;
+    this.#served = served;
   }
 
-  /** Resolves once the event is committed; rejects with Postgres' own error. */
+  /**
+   * Resolves once the event is committed, for the functions served here. Rejects with Postgres' own error,
+   * and where these are not the newest definitions.
+   */
   park(origin: Origin, reason: string, detail: string): Promise<void> {
     const parking = toParking(origin, reason, detail);
     return new Promise((resolve, reject) => {
@@ -58,7 +64,15 @@ export class ParkingQueue {
   /** Where Postgres refuses a value, each is written alone: the others must not wait for the culprit. */
   async #write(items: readonly Item[]): Promise<void> {
     try {
-      await this.#database.control.query({ ...PARK_EVENTS, values: toValues(items) });
+      const values = [
+        ...toValues(items),
+        this.#served.map((each) => each.id),
+        this.#served.map((each) => each.registration),
+        this.#served.map((each) => each.specification.name),
+      ];
+      const query = { ...PARK_EVENTS, values };
+      const { rows } = await this.#database.control.query<{ is_current: boolean }>(query);
+      if (!rows[0]!.is_current) await refuseOutdated(this.#database, this.#served);
       for (const { resolve } of items) resolve();
     } catch (error) {
       if (items.length > 1 && isBadValue(error))

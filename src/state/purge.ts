@@ -1,6 +1,7 @@
 import { milliseconds } from '../duration.ts';
 import type { FunctionDefinition } from '../function.ts';
 import { transaction, type Database } from './database.ts';
+import { clearLanes } from './lanes.ts';
 import type { Served } from './member.ts';
 import { sql } from './sql.ts';
 
@@ -9,9 +10,13 @@ const PURGE_SETS = sql('purge-sets');
 const CLEAR_SETS = sql('clear-sets');
 const DROP_EMPTY_SETS = sql('drop-empty-sets');
 const PURGE_TOMBSTONES = sql('purge-tombstones');
+const FORGETTABLE_RUNS = sql('forgettable-runs');
 const FORGET_RUNS = sql('forget-runs');
 
+/** Sets, runs or tombstones looked at by one statement. */
 const PAGE = 500;
+/** Rows of done sets removed by one transaction: however large a set is, its locks are short. */
+const ROWS = 2_000;
 const LOCK = 0x70757267;
 
 export interface PurgeOptions {
@@ -61,7 +66,11 @@ export async function purge(
   }
 }
 
-/** Those not purged for so long: processes that come and go with the load must not each read all sets. */
+/**
+ * Functions that were not purged for a while: processes that come and go with the load must not each read
+ * all sets. Only under the registered definition: in a database that was made anew, the id may be that of
+ * another function, whose sets are kept longer.
+ */
 async function due<T extends { readonly served: Served }>(
   database: Database,
   functions: readonly T[],
@@ -69,8 +78,13 @@ async function due<T extends { readonly served: Served }>(
 ): Promise<T[]> {
   const { rows } = await database.control.query<{ id: number }>(
     `select id from muster.function
-     where id = any ($1) and (purged_at is null or purged_at <= now() - make_interval(secs => $2::float8))`,
-    [functions.map(({ served }) => served.id), everySeconds],
+     where id = any ($1) and registration = any ($3::uuid[])
+       and (purged_at is null or purged_at <= now() - make_interval(secs => $2::float8))`,
+    [
+      functions.map(({ served }) => served.id),
+      everySeconds,
+      functions.map(({ served }) => served.registration),
+    ],
   );
   return functions.filter(({ served }) => rows.some((row) => row.id === served.id));
 }
@@ -82,6 +96,7 @@ async function purgeFunction(
   purged: Purged,
 ): Promise<void> {
   const stopped = options.stopped ?? (() => false);
+  purged.members += await clearLanes(database, served.id, stopped);
   const keepSeconds = milliseconds(definition.keepFor ?? '30 days') / 1000;
   await purgeSets(database, served.id, keepSeconds, options.tombstoneSeconds, purged, stopped);
   if (definition.forgetAfter !== undefined) {
@@ -119,22 +134,47 @@ async function purgeSets(
     if (empty.length > 0) {
       await database.control.query({ ...DROP_EMPTY_SETS, values: [functionId, empty] });
     }
-    if (keys.length > 0) {
-      const removed = await transaction(database.control, async (client) => {
-        const result = await client.query<{ members: number }>({
-          ...PURGE_SETS,
-          values: [functionId, keys, tombstoneSeconds],
-        });
-        await client.query({ ...CLEAR_SETS, values: [functionId, keys] });
-        await client.query({ ...DROP_EMPTY_SETS, values: [functionId, keys] });
-        return result.rows[0]!.members;
-      });
-      purged.sets += keys.length;
-      purged.members += removed;
+    for (let rest = keys; rest.length > 0 && !stopped();) {
+      const { members, more, touched } = await purgeRows(
+        database,
+        functionId,
+        rest,
+        tombstoneSeconds,
+      );
+      // The last set of a full page may have further rows.
+      const finished = more ? touched - 1 : touched;
+      purged.sets += finished;
+      purged.members += members;
+      rest = rest.slice(finished);
     }
     if (rows.length < PAGE) return;
     after = rows.at(-1)!.key;
   }
+}
+
+interface PurgedPage {
+  readonly members: number;
+  /** There may be further rows of these sets. */
+  readonly more: boolean;
+  /** Sets, from the first on, of which rows were removed. */
+  readonly touched: number;
+}
+
+async function purgeRows(
+  database: Database,
+  functionId: number,
+  keys: readonly string[],
+  tombstoneSeconds: number,
+): Promise<PurgedPage> {
+  return transaction(database.control, async (client) => {
+    const values = [functionId, keys, tombstoneSeconds, ROWS];
+    const { rows } = await client.query<PurgedPage>({ ...PURGE_SETS, values });
+    const [page] = rows as [PurgedPage];
+    const touched = keys.slice(0, page.touched);
+    await client.query({ ...CLEAR_SETS, values: [functionId, touched] });
+    await client.query({ ...DROP_EMPTY_SETS, values: [functionId, touched] });
+    return page;
+  });
 }
 
 async function forgetRuns(
@@ -144,11 +184,41 @@ async function forgetRuns(
   stopped: () => boolean,
 ): Promise<void> {
   for (let after = ''; !stopped();) {
-    const { rows } = await database.control.query<{ last: string | null }>({
-      ...FORGET_RUNS,
-      values: [functionId, after, seconds, PAGE],
-    });
-    if (rows[0]!.last === null) return;
-    after = rows[0]!.last;
+    const values = [functionId, after, seconds, PAGE];
+    const { rows } = await database.control.query<Forgettable>({ ...FORGETTABLE_RUNS, values });
+    const { last, token, revision, beyond } = rows[0]!;
+    if (last === null) return;
+    if (beyond) await raiseForgotten(database, functionId, token, revision);
+    if (token !== '-1') await database.control.query({ ...FORGET_RUNS, values });
+    after = last;
   }
+}
+
+interface Forgettable {
+  readonly last: string | null;
+  readonly token: string;
+  readonly revision: number;
+  /** Do they go beyond what was forgotten before? */
+  readonly beyond: boolean;
+}
+
+/**
+ * Resolves when every filing statement that may still give a run a lower token has committed. The function's
+ * row comes before the barrier, as in a registration: claims of a function with a bound hold it, too.
+ */
+async function raiseForgotten(
+  database: Database,
+  functionId: number,
+  token: string,
+  revision: number,
+): Promise<void> {
+  await transaction(database.control, async (client) => {
+    await client.query('select from muster.function where id = $1 for no key update', [functionId]);
+    await client.query('lock table muster.barrier in share mode');
+    await client.query(
+      `update muster.function set forgotten_token = greatest(forgotten_token, $2),
+              forgotten_revision = greatest(forgotten_revision, $3) where id = $1`,
+      [functionId, token, revision],
+    );
+  });
 }

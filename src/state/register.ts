@@ -1,13 +1,8 @@
 import type pg from 'pg';
 import type { Database } from './database.ts';
 import { transaction } from './database.ts';
-import {
-  compile,
-  hashOf,
-  MAX_PARTS,
-  type PartSpecification,
-  type Specification,
-} from './definition.ts';
+import { compile, hashOf, type Specification } from './definition.ts';
+import { assignLanes, laneSpecification } from './lanes.ts';
 import type { Served } from './member.ts';
 
 /** A newer definition of a function is registered: this process must not decide its sets any more. */
@@ -43,15 +38,16 @@ export async function register(
     }
     // The barrier: waits for batches filed by the old rule, and those that wait for it see the new one.
     await client.query('lock table muster.barrier in share mode');
-    const laneOf = await assignLanes(client, stored, specification);
+    const laneOf = await assignLanes(client, stored, stored.lanes, specification);
     const generation = stored.generation + 1;
     const { need, gateNeed, gateOf } = compile(specification, laneOf);
-    await client.query(
+    const { rows } = await client.query<{ registration: string }>(
       `update muster.function
-       set generation = $2, hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
+       set generation = $2, registration = gen_random_uuid(), hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
            overdue_after = make_interval(secs => $8::float8 / 1000),
+           purged_at = null, -- lanes that are not used any more are cleared soon
            reviewed = case when generation = 0 then $2 else reviewed end
-       where id = $1`,
+       where id = $1 returning registration`,
       [
         stored.id,
         generation,
@@ -67,7 +63,8 @@ export async function register(
       'insert into muster.definition (function, generation, hash, definition) values ($1, $2, $3, $4)',
       [stored.id, generation, hash, JSON.stringify(specification)],
     );
-    return { id: stored.id, generation, specification, laneOf };
+    const { registration } = rows[0]!;
+    return { id: stored.id, generation, registration, specification, laneOf };
   });
 }
 
@@ -88,16 +85,6 @@ export async function registered(
     }
   }
   return found;
-}
-
-/** Is no newer definition registered of any of these? */
-export async function isCurrent(database: Database, served: readonly Served[]): Promise<boolean> {
-  const { rowCount } = await database.control.query(
-    `select from unnest($1::int[], $2::int[]) as mine (id, generation)
-     join muster.function f on f.id = mine.id where f.generation <> mine.generation`,
-    [served.map((each) => each.id), served.map((each) => each.generation)],
-  );
-  return rowCount === 0;
 }
 
 /** Functions whose sets have not all been held against their newest rule yet. */
@@ -124,14 +111,15 @@ export async function pageOfSets(
 
 export async function markReviewed(database: Database, served: Served): Promise<void> {
   await database.control.query(
-    'update muster.function set reviewed = $2 where id = $1 and generation = $2',
-    [served.id, served.generation],
+    'update muster.function set reviewed = generation where id = $1 and registration = $2',
+    [served.id, served.registration],
   );
 }
 
 interface Stored {
   readonly id: number;
   readonly generation: number;
+  readonly registration: string;
   readonly hash: string;
   /** Lanes of the parts that are what they were, by name. */
   readonly lanes: Readonly<Record<string, number>>;
@@ -141,8 +129,9 @@ function isNewest(stored: Stored, hash: string): boolean {
   return stored.hash === hash && stored.generation > 0;
 }
 
-function toServed({ id, generation, lanes }: Stored, specification: Specification): Served {
-  return { id, generation, specification, laneOf: new Map(Object.entries(lanes)) };
+function toServed(stored: Stored, specification: Specification): Served {
+  const { id, generation, registration, lanes } = stored;
+  return { id, generation, registration, specification, laneOf: new Map(Object.entries(lanes)) };
 }
 
 async function lookUp(
@@ -153,10 +142,10 @@ async function lookUp(
     all.map((part) => [name, part.name, laneSpecification(part)] as const),
   );
   const { rows } = await queryable.query<Stored & { name: string }>(
-    `select f.name, f.id, f.generation, f.hash,
+    `select f.name, f.id, f.generation, f.registration, f.hash,
             (select coalesce(json_object_agg(p.name, p.lane), '{}')
              from unnest($2::text[], $3::text[], $4::jsonb[]) as mine (function, name, specification)
-             join muster.part p on p.name = mine.name and p.specification = mine.specification
+             join muster.part p on p.name = mine.name and p.specification = mine.specification and p.in_use
              where mine.function = f.name and p.function = f.id) as lanes
      from muster.function f where f.name = any($1)`,
     [
@@ -180,45 +169,4 @@ async function lockFunction(
   );
   await client.query('select from muster.function where name = $1 for update', [name]);
   return (await lookUp(client, [specification])).get(name)!;
-}
-
-/** What makes two parts count the same rows: `count` and kept columns may change without a new lane. */
-function laneSpecification(part: PartSpecification): string {
-  const { table, key, where, id, base64 } = part;
-  return JSON.stringify({ table, key, where, id, base64 });
-}
-
-/** Keeps the lanes of parts that stay what they were; gives the others a lane in which no row is left. */
-async function assignLanes(
-  client: pg.PoolClient,
-  { id, lanes }: Stored,
-  specification: Specification,
-): Promise<Map<string, number>> {
-  const assigned = new Map(Object.entries(lanes));
-  const inUse = new Set(assigned.values());
-  const { rows: occupied } = await client.query<{ lane: number }>(
-    `select l.lane from generate_series(1, ${MAX_PARTS}) as l (lane)
-     where exists (select from muster.member m where m.function = $1 and m.lane = l.lane::smallint)`,
-    [id],
-  );
-  for (const row of occupied) inUse.add(row.lane);
-  for (const part of specification.parts) {
-    if (assigned.has(part.name)) continue;
-    const lane = Array.from({ length: MAX_PARTS }, (_, i) => i + 1).find(
-      (each) => !inUse.has(each),
-    );
-    if (lane === undefined) {
-      throw new Error(
-        `function ${specification.name}: no lane is free for part ${part.name}; rows of earlier definitions still hold all ${MAX_PARTS}`,
-      );
-    }
-    await client.query('delete from muster.part where function = $1 and lane = $2', [id, lane]);
-    await client.query(
-      'insert into muster.part (function, lane, name, specification) values ($1, $2, $3, $4)',
-      [id, lane, part.name, laneSpecification(part)],
-    );
-    assigned.set(part.name, lane);
-    inUse.add(lane);
-  }
-  return assigned;
 }

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { toBytea } from '../trace.ts';
 import type { Database } from './database.ts';
 import { transaction } from './database.ts';
+import type { Served } from './member.ts';
 import { sql } from './sql.ts';
 import { toLease, type Lease, type LeaseTuple } from './store.ts';
 
@@ -53,12 +54,15 @@ const EVERY: ClaimOptions = { slots: MAX_INT, attempts: MAX_INT, suspect: true }
 /** The transitions of runs after their birth, one statement each. */
 export class Runs {
   readonly #database: Database;
+  readonly #registrationOf: ReadonlyMap<number, string>;
 
-  constructor(database: Database) {
+  /** `served`: the functions of which this process may claim runs. */
+  constructor(database: Database, served: readonly Served[]) {
     this.#database = database;
+    this.#registrationOf = new Map(served.map(({ id, registration }) => [id, registration]));
   }
 
-  /** Leases due runs of a function, oldest first. */
+  /** Leases due runs of a function, oldest first; none where another definition of it is registered. */
   async claim(functionId: number, pod: string, limit: number, claim = EVERY): Promise<Lease[]> {
     return this.#claimBy(this.#database.control, functionId, pod, limit, claim);
   }
@@ -99,6 +103,7 @@ export class Runs {
       Math.min(slots, MAX_INT),
       Math.min(attempts, MAX_INT),
       suspect,
+      this.#registrationOf.get(functionId),
     ];
     const { rows } = await (on as pg.Pool).query<LeaseRow>({ ...CLAIM_RUNS, values });
     return rows.map(fromRow);
@@ -194,16 +199,6 @@ export class Runs {
   /** Frees the runs of pods that died or hang; gives back how many. */
   async bury(): Promise<number> {
     const result = await this.#database.control.query({ ...BURY_PODS, values: [] });
-    return result.rowCount ?? 0;
-  }
-
-  /** Puts failed runs back to ready, all of a function or one set; gives back how many. */
-  async retry(functionId: number, key: string | null): Promise<number> {
-    const result = await this.#database.control.query(
-      `update muster.run set state = 'ready', attempt = 0, due_at = now(), finished_at = null
-       where function = $1 and state = 'failed' and ($2::text is null or key = $2)`,
-      [functionId, key],
-    );
     return result.rowCount ?? 0;
   }
 }

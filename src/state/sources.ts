@@ -1,5 +1,5 @@
 import { transaction, type Database } from './database.ts';
-import { GONE, type MemberRow, type Served } from './member.ts';
+import { GONE, type MemberRow } from './member.ts';
 import { Store } from './store.ts';
 
 /** A connector that rows came from. */
@@ -66,9 +66,10 @@ export async function forgetSource(database: Database, name: string): Promise<nu
 }
 
 async function removeRows(database: Database, source: number): Promise<number> {
-  const { rows: functions } = await database.control.query<Pick<Served, 'id' | 'generation'>>(
-    'select id, generation from muster.function where topic is null order by id',
+  const { rows } = await database.control.query<{ id: number; registration: string; name: string }>(
+    'select id, registration, name from muster.function where topic is null order by id',
   );
+  const functions = rows.map(({ name, ...fn }) => ({ ...fn, specification: { name } }));
   const store = new Store(database, functions, () => NOBODY);
   let removed = 0;
   for (const fn of functions) {

@@ -1,9 +1,10 @@
 import type { Database } from './database.ts';
+import { refuseOutdated, type Registered } from './current.ts';
 import { isLostRace } from './database.ts';
 import type { Origin, Row } from './change.ts';
 import { parseExact } from './exact.ts';
 import type { KnownMember } from './knowing.ts';
-import type { MemberRow, Served } from './member.ts';
+import type { MemberRow } from './member.ts';
 import { Unavailable, type ParkReason } from './outcome.ts';
 import { ParkingQueue } from './parking-queue.ts';
 import { sql } from './sql.ts';
@@ -47,7 +48,6 @@ const KNOWN_MEMBERS = sql('known-members');
 /** Holds no lease. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 const FORGOTTEN = 'a source was forgotten or replaced a moment ago';
-const SUPERSEDED = 'a newer definition of this function is registered';
 
 /** Lost races are sent again so often; sorted locks make even one rare. */
 const RACE_TRIES = 5;
@@ -59,18 +59,16 @@ export class Store {
   readonly #parking: ParkingQueue;
   readonly #pod: () => string;
   readonly #functions: number[];
-  readonly #generations: number[];
+  readonly #registrations: string[];
+  readonly #served: readonly Registered[];
 
-  constructor(
-    database: Database,
-    served: readonly Pick<Served, 'id' | 'generation'>[],
-    pod: () => string,
-  ) {
+  constructor(database: Database, served: readonly Registered[], pod: () => string) {
     this.#database = database;
-    this.#parking = new ParkingQueue(database);
+    this.#parking = new ParkingQueue(database, served);
     this.#pod = pod;
     this.#functions = served.map((each) => each.id);
-    this.#generations = served.map((each) => each.generation);
+    this.#registrations = served.map((each) => each.registration);
+    this.#served = served;
   }
 
   /**
@@ -97,7 +95,10 @@ export class Store {
         ...FILE_CHANGES,
         values: [...values],
       });
-      return toFiled(result.rows[0]!);
+      const [row] = result.rows;
+      if (row!.is_forgotten) throw new Unavailable('database', FORGOTTEN);
+      if (!row!.is_current) await refuseOutdated(this.#database, this.#served);
+      return toFiled(row!);
     });
   }
 
@@ -123,7 +124,7 @@ export class Store {
     }
   }
 
-  /** Keeps an event aside. The same event again only counts. */
+  /** Parks an event, for the functions served here; the same event again only counts. Throws as {@link file} does. */
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
     await this.#parking.park(origin, reason, detail);
   }
@@ -136,7 +137,7 @@ export class Store {
   ): unknown[] {
     return [
       this.#functions,
-      this.#generations,
+      this.#registrations,
       rows.map((row) => row.function),
       rows.map((row) => row.lane),
       rows.map((row) => row.id),
@@ -174,6 +175,7 @@ interface StoredKnowledge {
   version: string;
   at: string;
   commits: string | null;
+  key: string | null;
   columns: string | null;
   holes: string | null;
 }
@@ -228,8 +230,6 @@ interface FileChangesRow {
 }
 
 function toFiled(row: FileChangesRow): Filed {
-  if (row.is_forgotten) throw new Unavailable('database', FORGOTTEN);
-  if (!row.is_current) throw new Unavailable('superseded', SUPERSEDED);
   const { filed, completed, leases, undecided } = row;
   return { filed, completed, leases: leases.map(toLease), undecided: undecided ?? [] };
 }

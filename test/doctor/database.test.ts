@@ -198,6 +198,25 @@ test('each definition is held against the one that is registered', async ({ db }
   ]);
 });
 
+test('a part that is new or changed is told, with how to read its table again', async ({ db }) => {
+  const next = pairOf({ parts: { a: { table: 'public.item', key: 'k' } } });
+  await podOn(db, [pairOf()]);
+  await podOn(db, [next]);
+  const context = await stateOf(db, [next]);
+  const [, finding] = await definitions.run(context);
+  expect(finding).toMatchObject({
+    state: 'problem',
+    says: expect.stringMatching(
+      /^pair: part a is new or changed, and knows only rows of public.item that changed since 20/,
+    ),
+    mend: expect.stringMatching(
+      /^muster resynced pair a {3}# once .* insert into debezium.dbz_signal/,
+    ),
+  });
+  await db.query('update muster.part set unread_since = null');
+  expect(await says(definitions, context)).toHaveLength(1);
+});
+
 test('runs of a function that is in no file any more are told', async ({ db }) => {
   const context = await stateOf(db, [recordings]);
   await podOn(db, [pairOf({ name: 'given-up' }), recordings]);

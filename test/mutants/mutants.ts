@@ -158,8 +158,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a superseded definition still files',
     file: FILE_CHANGES,
-    find: 'f.generation <> mine.generation as superseded',
-    replace: 'false as superseded',
+    find: 'select count(*) = cardinality($1::int[]) as is_current',
+    replace: 'select count(*) >= 0 as is_current',
     tests: ['test/state/register.test.ts'],
   },
   {
@@ -173,9 +173,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the purge forgets the done marker',
     file: 'src/state/sql/purge-sets.sql',
-    find: 'select count(*)::int as members from locked;',
+    find: 'select (select count(*)::int from locked) as members,',
     replace:
-      ', marker as (delete from muster.run r using unnest($2::text[]) as old (key) where r.function = $1 and r.key = old.key)\nselect count(*)::int as members from locked;',
+      ', marker as (delete from muster.run r using unnest($2::text[]) as old (key) where r.function = $1 and r.key = old.key)\nselect (select count(*)::int from locked) as members,',
     tests: ['test/state/purge.test.ts'],
   },
   {

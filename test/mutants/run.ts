@@ -18,6 +18,7 @@ import { PROCESS_MUTANTS } from './process.ts';
 import { SOURCE_MUTANTS } from './sources.ts';
 import { PULLING_MUTANTS } from './pulling.ts';
 import { RUN_MUTANTS } from './runs.ts';
+import { STATE_MUTANTS } from './state.ts';
 import { TRAVELERS_MUTANTS } from './travelers.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
@@ -57,6 +58,7 @@ function main(words: readonly string[]): void {
     ...EDGE_MUTANTS,
     ...PULLING_MUTANTS,
     ...RUN_MUTANTS,
+    ...STATE_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);

@@ -156,7 +156,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run that waits goes on though its set is history',
     file: STATE,
-    find: "  if p.state = 'done' and p.wanted and r.token = 0 then",
+    find: "  if p.state = 'done' and p.wanted and r.attempt = 0 and r.started_at is null then",
     replace: '  if false then',
     tests: HISTORY,
   },

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { TerminalError } from '../../src/function.ts';
-import { Runs } from '../../src/state/runs.ts';
+import { retryFailed } from '../../src/state/retry.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
@@ -49,7 +49,7 @@ test('an attempt that is tried again is not reported, the last one is, and each 
   };
   await fail();
   expect(await reports()).toEqual(['pair/x/1/failed/2']);
-  await new Runs(pod.database).retry(1, 'x');
+  await retryFailed(pod.database, 1, 'x');
   await fail();
   expect(await reports()).toEqual(['pair/x/1/failed/2', 'pair/x/1/failed/3']);
 

@@ -8,6 +8,7 @@ const item = { table: 'public.item', key: 'k', base64: ['k'] };
 const served: Served = {
   id: 1,
   generation: 1,
+  registration: '00000000-0000-0000-0000-000000000000',
   specification: specify({
     name: 'f',
     parts: {

@@ -15,6 +15,8 @@ const WALKS: Record<string, string[]> = {
   'bury-pods': ['run_leased', 'outbox_taken'],
   'claim-outbox': ['outbox_due'],
   'claim-runs': ['run_due', 'run_suspect'],
+  'clear-lanes': ['member_pkey'],
+  'discard-runs': ['run_failed'],
   'count-running': ['run_leased'],
   'any-deadline': ['deadline_due'],
   'discard-events': ['outbox_failed'],
@@ -23,6 +25,8 @@ const WALKS: Record<string, string[]> = {
   'purge-tombstones': ['member_gone'],
   'renew-lease': ['run_leased'],
   'resend-events': ['outbox_failed'],
+  'retry-failed': ['run_failed'],
+  'retry-now': ['run_due'],
 };
 
 interface Plan {

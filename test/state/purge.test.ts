@@ -3,6 +3,8 @@ import type { FunctionDefinition } from '../../src/function.ts';
 import { purge } from '../../src/state/purge.ts';
 import { fireDeadlines } from '../../src/state/deadlines.ts';
 import { blocked, hold } from '../support/blocked.ts';
+import { UNAVAILABLE } from '../../src/state/change.ts';
+import { loadMembers } from '../../src/state/load-members.ts';
 import { change } from '../support/changes.ts';
 import { pairOf } from '../support/pair.ts';
 import { podOn, type Pod } from '../support/pod.ts';
@@ -40,8 +42,15 @@ async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): P
 /** So much later, and the rows so old that no older change of them can come. */
 const later = async (db: TestDatabase, by = '25 hours') => {
   await db.query(`update muster.run set finished_at = finished_at - $1::interval`, [by]);
-  await db.query(`update muster.member set since = since - interval '31 days'`);
+  await age(db, '31 days');
 };
+
+/** The newest versions of the rows, or of those that are not held, are so old. */
+const age = (db: TestDatabase, by: string, which = 'true') =>
+  db.query(
+    `update muster.member set since = since - $1::interval, at = at - extract(epoch from $1::interval) * 1000 where ${which}`,
+    [by],
+  );
 
 const counts = async (db: TestDatabase) =>
   (
@@ -71,7 +80,7 @@ test('done sets lose members, counts and sent events after keepFor, and keep the
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
 });
 
-test('a purged row that an older change may still come for stays as its version alone', async ({
+test('a purged row that an older change may still come for stays, and is in no set', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition], { slots: 2 });
@@ -82,15 +91,88 @@ test('a purged row that an older change may still come for stays as its version 
   await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
   await db.query(`update muster.run set finished_at = finished_at - interval '25 hours'`);
   await purgeOf(pod);
-  expect(await db.query('select id, key, held, columns from muster.member where lane = 1')).toEqual(
-    [{ id: '1', key: null, held: false, columns: null }],
-  );
+  expect(await db.query('select id, key, held from muster.member where lane = 1')).toEqual([
+    { id: '1', key: null, held: false },
+  ]);
   await pod.filing.file(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
   expect(pod.leases).toEqual([]);
   expect(await setsOf(db)).toEqual([{ key: 'left', counts: [0, 1], live: 1 }]);
-  await db.query(`update muster.member set since = now() - interval '31 days' where not held`);
+  await age(db, '31 days', 'not held');
   await purgeOf(pod);
   expect(await db.query('select id from muster.member')).toEqual([{ id: '3' }]);
+});
+
+test('a row that was in another set for a moment is kept as long as one that moved today', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  await later(db);
+  // x to y and back, filed by one batch: to its set it never left
+  await Promise.all([
+    pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() })),
+    pod.filing.file(change('u', 31, { id: 'xa', k: 'x', kind: 'a' }, { at: Date.now() })),
+  ]);
+  await purgeOf(pod);
+  await pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }));
+  expect(await setsOf(db)).toEqual([]);
+  // a second pass, because the first one leaves a row of its own
+  await purgeOf(pod);
+  await pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }));
+  expect(await setsOf(db)).toEqual([]);
+});
+
+test('an update after the purge keeps the newest value of a column that it does not carry', async ({
+  db,
+}) => {
+  const a = { table: 'public.item', key: 'k', where: { kind: 'a' }, columns: ['note'] };
+  const noted = pairOf({ parts: { a }, keepFor: '0 seconds' });
+  const pod = await podOn(db, [noted], { slots: 1 });
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
+  await pod.filing.file(change('u', 2, { id: 1, k: 'x', kind: 'a', note: 'new' }));
+  await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
+  await purgeOf(pod, noted);
+  await pod.filing.file(change('u', 3, { id: 1, k: 'y', kind: 'a', note: UNAVAILABLE }));
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
+  const [set] = await loadMembers(pod.database, pod.leases, 1e6);
+  expect(set!.members.map(({ columns }) => columns['note'])).toEqual(['new']);
+});
+
+/** 3,000 rows more for each set: with two of them there are several pages. */
+async function fill(db: TestDatabase): Promise<void> {
+  await db.query(`
+    insert into muster.member (function, lane, source, id, version, at, key, held, since)
+    select function, 1, 1, key || i, 1, 0, key, true, now() - interval '40 days'
+    from muster.sets, generate_series(1, 3000) i`);
+  await db.query('update muster.sets set counts[1] = counts[1] + 3000, live = live + 3000');
+}
+
+test('large sets are purged as a whole by one pass', async ({ db }) => {
+  const pod = await twoDone(db);
+  await fill(db);
+  await later(db);
+  expect(await purgeOf(pod)).toEqual({ sets: 2, members: 6004 });
+  expect(await counts(db)).toMatchObject({ members: 0, sets: 0, events: 1 });
+});
+
+test('the purge of large sets goes on where it was stopped, a page of rows at a time', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  await fill(db);
+  await later(db);
+  const left: unknown[] = [];
+  while (left.at(-1) !== 0 && left.length < 5) {
+    let looks = 0;
+    await purge(pod.database, [{ definition, served: pod.served[0]! }], {
+      tombstoneSeconds: 30 * DAY,
+      // before the lanes, the page of sets, and the first page of rows: then one of rows was removed
+      stopped: () => ++looks > 3,
+    });
+    left.push((await counts(db))!['members']);
+    expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
+  }
+  expect(left).toEqual([4004, 2004, 4, 0]);
+  expect(await setsOf(db)).toEqual([]);
 });
 
 test('waiting, ready and failed sets are kept, however old', async ({ db }) => {
@@ -229,7 +311,7 @@ test('sets that were emptied before they were ever complete go', async ({ db }) 
 test('a deleted row is remembered until no older change of it can come', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   await pod.filing.file(change('d', 5, { id: 1 }));
-  await db.query(`update muster.member set since = now() - interval '29 days'`);
+  await age(db, '29 days');
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
   await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   expect(await setsOf(db)).toEqual([]);
@@ -262,7 +344,7 @@ test('forgetAfter forgets the done marker of a purged set, and the set runs agai
   pod.leases.splice(0);
   for (const each of history) await pod.filing.file(each);
   expect(pod.leases.map(({ key, revision, token }) => [key, revision, token])).toEqual([
-    ['x', 1, 1],
-    ['y', 1, 1],
+    ['x', 2, 2],
+    ['y', 2, 2],
   ]);
 });

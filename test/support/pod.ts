@@ -73,7 +73,7 @@ export async function podWith(
   served: readonly Served[],
   options: PodOptions = {},
 ): Promise<Pod> {
-  const runs = new Runs(database);
+  const runs = new Runs(database, served);
   const leases: Lease[] = [];
   const filed: Filed[] = [];
   const store = new Store(database, served, () => pod.id);

@@ -29,7 +29,10 @@ create schema if not exists muster;
 create table muster.function (
   id            int generated always as identity primary key,
   name          text collate "C" not null unique,
-  generation    int not null,          -- counts definitions; a pod with an older one must not file
+  generation    int not null,          -- counts definitions, for people
+  -- Names this registration. Every statement of a worker that depends on its definition compares it: the
+  -- generation alone would also fit another function, or other lanes, in a database that was made anew.
+  registration  uuid not null default gen_random_uuid(),
   hash          text not null,
   need          int[] not null,        -- rows needed per lane; 0 = lane no longer used
   gate_need     int[] not null,        -- the rule: each gate holds when at least so many ...
@@ -39,7 +42,10 @@ create table muster.function (
   paused        boolean not null default false,  -- events are filed, no run is started
   reviewed      int not null,          -- the generation whose rule every set has been held against
   purged_at     timestamptz,
-  sink_missing_until timestamptz       -- no sink is configured: events to send are not due meanwhile
+  sink_missing_until timestamptz,      -- no sink is configured: events to send are not due meanwhile
+  -- highest token and revision of a run that was forgotten: runs are born above them (forget-runs.sql)
+  forgotten_token    bigint not null default 0,
+  forgotten_revision int not null default 0
 );
 
 create table muster.definition (
@@ -51,16 +57,19 @@ create table muster.definition (
   primary key (function, generation)
 );
 
--- A part keeps its lane as long as its specification stays the same. The lane of a part that is gone
--- is given away again only when no member is left in it, or old rows would count under a new name.
+-- A part keeps its lane as long as its specification stays the same. A part that is gone leaves its lane
+-- (in_use = false) and gets another one if it comes back, because what its rows say is out of date by then.
+-- A lane is given away again only when no member is left in it, or old rows would count under a new name.
 create table muster.part (
   function       int not null references muster.function,
   lane           smallint not null check (lane between 1 and 16),
   name           text not null,
   specification  jsonb not null,
-  primary key (function, lane),
-  unique (function, name, specification)
+  in_use         boolean not null default true,
+  unread_since   timestamptz,          -- rows (or kept columns) from before are not known; null = all are
+  primary key (function, lane)
 );
+create unique index part_name on muster.part (function, name) where in_use;
 
 -- A connector, by its name. Positions are compared within one source, and within one epoch of it: a log
 -- that starts over (the database was restored or made anew) begins an epoch. A change belongs to the
@@ -98,7 +107,7 @@ create table muster.member (
   primary key (function, lane, source, id)
 ) with (fillfactor = 80);
 create index member_key on muster.member (function, key) where key is not null;
-create index member_gone on muster.member (since) where not held;
+create index member_gone on muster.member (function, since) where not held;
 
 -- Newest truncate of a part's table at one source.
 create table muster.truncation (
@@ -129,10 +138,12 @@ create type muster.run_state as enum ('ready', 'running', 'done', 'failed');
 create table muster.run (
   function    int not null,
   key         text collate "C" not null,
-  revision    int not null,            -- 0 = known complete from history, never run
+  revision    int not null,            -- number of the completion, never used again for this key: 1, or one
+                                       -- above function.forgotten_revision; 0 = history, never run
   wanted      boolean not null,
   state       muster.run_state not null,
-  token       bigint not null,         -- fencing token: grows with every lease
+  token       bigint not null,         -- fencing token: grows with every lease, and is never used again for
+                                       -- this key, also when its run was forgotten meanwhile
   attempt     int not null,            -- counted with the lease; taken back where the handler did not start
   lost        int not null default 0,  -- attempts in a row that ended with their process; 1: or a lease
   unstarted   bigint,                  -- see claim-runs.sql: the token of a lease whose handler has not
@@ -142,7 +153,7 @@ create table muster.run (
   born_at     timestamptz not null,
   started_at  timestamptz,
   finished_at timestamptz,
-  late        int not null default 0,  -- changes of the set since its run began
+  late        int not null default 0,  -- rows of the set that changed since its run began, once for each change
   error       text,
   primary key (function, key)
 ) with (fillfactor = 60);
@@ -202,6 +213,7 @@ create index outbox_failed on muster.outbox (function, id) where failed_at is no
 create table muster.parked (
   id           bigint generated always as identity primary key,
   digest       bytea not null unique,  -- the same event parked again only counts
+  functions    text[] not null default '{}',  -- served by the workers that parked it; they must take it again
   reason       text not null,
   detail       text not null,
   attributes   jsonb not null,
@@ -335,17 +347,17 @@ return array[
 
 -- What becomes of a run `r` when a change of its set proposes `p` (its wanted, and 'running' where
 -- the proposing pod has a free slot). While leased or done the run stays what it is: the attempt
--- began, or ended, while the set was complete; the change is late, and counted. A failed run whose
+-- began, or ended, while the set was complete; the `changes` are late, and counted. A failed run whose
 -- set changes may start again from its first attempt.
-create function muster.next_run(r muster.run, p muster.run) returns muster.run
+create function muster.next_run(r muster.run, p muster.run, changes int) returns muster.run
 language plpgsql stable parallel safe as $$
 begin
   r.wanted := p.wanted;
   if r.state in ('running', 'done') then
-    r.late := r.late + 1;
+    r.late := r.late + changes;
     return r;
   end if;
-  if p.state = 'done' and p.wanted and r.token = 0 then
+  if p.state = 'done' and p.wanted and r.attempt = 0 and r.started_at is null then
     -- the initial snapshot had all of the set, as is known only now, and nothing was started
     r.revision := p.revision;
     r.state := 'done';

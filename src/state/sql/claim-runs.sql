@@ -5,6 +5,11 @@
 -- Until every set has been held against a changed rule (review.ts), a run that the old rule wanted is
 -- held against it here.
 --
+-- Only under the newest definition: a run that a newer rule made would be handled by the older handler, with
+-- rows of parts that it does not know. As a writer of the barrier the claim is over before a registration
+-- commits, or sees it; without it, a claim whose snapshot is older than the registration could still take
+-- a run.
+--
 -- When an attempt counts
 --
 -- An attempt counts when its handler starts. What a killed process had started can be read only from
@@ -33,7 +38,11 @@
 --
 -- $1 function  $2 pod  $3 maximum number of runs  $4 of these, those that start at once
 -- $5 attempts allowed  $6 whether one that was lost more than once may be among them
-with due as materialized (
+-- $7 registration of the caller's definition
+with barrier as (
+  delete from muster.barrier -- see there
+),
+due as materialized (
   select function, key from muster.run
   where function = $1 and state = 'ready' and wanted and due_at <= now()
     and (lost < 2 or $6::boolean and key = (
@@ -43,6 +52,7 @@ with due as materialized (
       limit 1))
     and exists (select from muster.pod where id = $2 and lease_until > now())
     and not (select paused from muster.function where id = $1)
+    and exists (select from muster.function where id = $1 and registration = $7::uuid)
     and ((select reviewed = generation from muster.function where id = $1)
          or (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
              from muster.sets s join muster.function f on f.id = s.function

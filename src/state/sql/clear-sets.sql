@@ -3,6 +3,9 @@
 -- younger than the locks on the sets: within that statement a run that a neighbour has just made
 -- wanted again would be overlooked, and marks of overdue sets would be locked before their sets.
 --
+-- Needs no order: whoever locks several rows of these runs or marks holds the locks on their sets, as this
+-- does.
+--
 -- $1 function  $2 keys
 with unwanted as (
   update muster.run r set wanted = false, error = null

@@ -9,8 +9,8 @@ select f.id, f.name, s.counts, f.need,
          + f.overdue_after) end as deadline,
        exists (select from muster.overdue o where o.function = f.id and o.key = $2) as reported,
        to_jsonb(r) - 'function' - 'key' as run,
-       (select coalesce(jsonb_agg(jsonb_build_object('part', p.name, 'lane', p.lane, 'need', f.need[p.lane]) order by p.lane), '[]')
-        from muster.part p where p.function = f.id and f.need[p.lane] > 0) as parts,
+       (select coalesce(jsonb_agg(jsonb_build_object('part', p.name, 'lane', p.lane, 'need', f.need[p.lane], 'unreadSince', p.unread_since) order by p.lane), '[]')
+        from muster.part p where p.function = f.id and p.in_use) as parts,
        (select coalesce(jsonb_agg(jsonb_build_object(
                  'lane', m.lane, 'source', m.source, 'id', m.id, 'held', m.held, 'version', m.version::text, 'at', m.at,
                  'since', m.since, 'columns', m.columns, 'unavailable',

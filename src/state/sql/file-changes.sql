@@ -11,7 +11,10 @@
 -- "order by" before each upsert is the lock order of 001_state.sql. One row per (function, lane, source,
 -- id) in a batch: the caller keeps the newest.
 --
--- $1  function ids and $2 generations of the caller's definitions: when one is superseded, nothing is filed
+-- $1  function ids and $2 registrations of the caller's definitions. Unless every one of them is there and is
+--     the newest, nothing is filed: a definition that was superseded, and equally one whose row is gone (the
+--     database was made anew, or a failover lost the registration). Looking for superseded rows only, a worker
+--     whose rows were gone answered every event with "filed" and stored nothing.
 -- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 the key under which the initial snapshot found it held
 -- $11 columns  $12 holes  $18 source  $19 position of the last commit before it
 -- $20 the rows are removed because their source is forgotten
@@ -22,9 +25,9 @@ with barrier as (
   delete from muster.barrier -- see there
 ),
 f as materialized (
-  select f.*, f.generation <> mine.generation as superseded
-  from unnest($1::int[], $2::int[]) as mine (id, generation)
-  join muster.function f on f.id = mine.id
+  select f.*
+  from unnest($1::int[], $2::uuid[]) as mine (id, registration)
+  join muster.function f on f.id = mine.id and f.registration = mine.registration
 ),
 -- Rows of a source that somebody had forgotten meanwhile would be filed under an id that nobody asks for.
 forgotten as materialized (
@@ -34,7 +37,7 @@ forgotten as materialized (
   ) and not $20::boolean as is_forgotten
 ),
 current as materialized (
-  select not exists (select from f where superseded) and not (select is_forgotten from forgotten) as is_current
+  select count(*) = cardinality($1::int[]) and not (select is_forgotten from forgotten) as is_current from f
 ),
 m as (
   insert into muster.member as m
@@ -77,13 +80,14 @@ m as (
             muster.is_live(new.held, new.key, new.history) as new_live
 ),
 moves as (
-  select function, lane, old_key as key, -1 as n, -old_live::int as live from m where old_key is not null
+  select function, lane, old_key as key, -1 as n, -old_live::int as live, (old_key is distinct from new_key)::int as changes
+  from m where old_key is not null
   union all
-  select function, lane, new_key, 1, new_live::int from m where new_key is not null
+  select function, lane, new_key, 1, new_live::int, 1 from m where new_key is not null
 ),
 d as (
   -- A row changed inside its set sums to nothing and still touches it: a failed run gets its chance.
-  select function, key, sum(live)::int as live,
+  select function, key, sum(live)::int as live, sum(changes)::int as changes,
          array[
            coalesce(sum(n) filter (where lane = 1), 0)::int, coalesce(sum(n) filter (where lane = 2), 0)::int,
            coalesce(sum(n) filter (where lane = 3), 0)::int, coalesce(sum(n) filter (where lane = 4), 0)::int,
@@ -95,9 +99,9 @@ d as (
            coalesce(sum(n) filter (where lane = 15), 0)::int, coalesce(sum(n) filter (where lane = 16), 0)::int
          ] as counts
   from (
-    select function, key, lane, n, live from moves
+    select function, key, lane, n, live, changes from moves
     union all
-    select function, key, 1, 0, 0 from unnest($13::int[], $14::text[]) as again (function, key)
+    select function, key, 1, 0, 0, 0 from unnest($13::int[], $14::text[]) as again (function, key)
     where (select is_current from current)
   ) x
   group by function, key
@@ -110,7 +114,7 @@ s as (
   returning s.function, s.key, old.counts as old_counts, coalesce(old.live, 0) as old_live, new.counts, new.live
 ),
 j as (
-  select s.function, s.key, s.live, s.old_live, f.overdue_after,
+  select s.function, s.key, s.live, s.old_live, f.overdue_after, f.forgotten_token, f.forgotten_revision,
          c.complete,
          coalesce(muster.complete(s.old_counts, f.need, f.gate_need, f.gate_of), false) as was_complete,
          -- a bound over all pods is kept by claim-runs.sql alone
@@ -119,12 +123,17 @@ j as (
   from s join f on f.id = s.function,
        lateral (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0) as c (complete)
 ),
+several as materialized (
+  -- only what may be late is counted, so this is mostly never evaluated
+  select jsonb_object_agg(function || '/' || key, changes) as changes from d where changes > 1
+),
 r as (
   insert into muster.run as r
     (function, key, revision, wanted, state, token, attempt, pod, due_at, born_at, started_at, finished_at)
-  select function, key, (live > 0)::int, complete,
+  -- above all that was forgotten: see forget-runs.sql
+  select function, key, case when live > 0 then forgotten_revision + 1 else 0 end, complete,
          case when live = 0 then 'done' when leased then 'running' else 'ready' end::muster.run_state,
-         leased::int, leased::int, case when leased then $15::uuid end,
+         forgotten_token + leased::int, leased::int, case when leased then $15::uuid end,
          now(), now(), case when leased then now() end, case when live = 0 then now() end
   from (
     -- slots go first to sets that were not complete before: the others have been run, mostly
@@ -141,7 +150,7 @@ r as (
   set (revision, wanted, state, token, attempt, unstarted, pod, due_at, started_at, finished_at, late, error) =
       (select v.revision, v.wanted, v.state, v.token, v.attempt, v.unstarted, v.pod, v.due_at, v.started_at, v.finished_at,
               v.late, v.error
-       from muster.next_run(r, excluded) v)
+       from muster.next_run(r, excluded, coalesce(((select changes from several) ->> (r.function || '/' || r.key))::int, 1)) v)
   where r.wanted <> excluded.wanted or r.state <> 'ready' or excluded.state = 'done'
   returning new.function, new.key, new.revision, new.token, new.attempt,
             new.state, new.state = 'running' and new.token > coalesce(old.token, 0) as leased

@@ -45,7 +45,7 @@ missing as (
   -- several reminders may name a set, also for one moment
   cross join lateral (select name, function, need, counts from due
                       where due.function = o.function and due.key = o.key limit 1) due
-  join muster.part p on p.function = due.function and due.need[p.lane] > 0
+  join muster.part p on p.function = due.function and p.in_use
   group by o.function, o.key, o.due_at, due.name
 ),
 sent as (

@@ -1,15 +1,27 @@
 -- Forgets done markers: from now on the same set, should it come again, runs again.
 --
--- $1 function  $2 after this key  $3 seconds since done  $4 at most so many
+-- Its run must not get a token or a revision that it had before: a worker that slept through all of it
+-- would commit its old attempt, and two completions would share one idempotency key. So a run is born
+-- above function.forgotten_token and forgotten_revision (file-changes.sql), and only runs that are not
+-- above these are forgotten. purge.ts raises them before, behind the barrier: filing statements that are
+-- older than the raised values have then committed, and touched the marker if they had anything to do
+-- with it. Raised by this statement itself, a filing statement that had taken its snapshot before, and
+-- came to the run after, would have started with token 1 again.
+--
+-- $1 function  $2 after this key  $3 seconds since done  $4 page size
 with page as materialized (
-  select key, state, finished_at from muster.run where function = $1 and key > $2 order by key limit $4
+  select key from muster.run where function = $1 and key > $2 order by key limit $4
 ),
-forgotten as (
-  delete from muster.run r using page
-  where r.function = $1 and r.key = page.key and page.state = 'done'
-    -- looked at again under the row's lock: a neighbour may be filing the set anew
-    and not r.wanted
-    and page.finished_at < now() - make_interval(secs => $3::float8)
+locked as materialized (
+  select r.function, r.key from page
+  join muster.run r on r.function = $1 and r.key = page.key
+  join muster.function f on f.id = r.function
+  -- looked at again under the row's lock: a neighbour may be filing the set anew
+  where r.state::text = 'done' and not r.wanted
+    and r.finished_at < now() - make_interval(secs => $3::float8)
+    and r.token <= f.forgotten_token and r.revision <= f.forgotten_revision
     and not exists (select from muster.sets s where s.function = $1 and s.key = page.key)
+  order by r.function, r.key collate "C"
+  for update of r
 )
-select max(key) as last from page;
+delete from muster.run r using locked l where r.function = l.function and r.key = l.key;

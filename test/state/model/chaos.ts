@@ -4,6 +4,7 @@ import type { Random } from '../../../src/dev/random.ts';
 import type { FunctionDefinition } from '../../../src/function.ts';
 import { HandlerTx } from '../../../src/state/handler-tx.ts';
 import { purge } from '../../../src/state/purge.ts';
+import { retryFailed } from '../../../src/state/retry.ts';
 import { finishing } from '../../../src/state/runs.ts';
 import type { Lease } from '../../../src/state/store.ts';
 import type { Pod } from '../../support/pod.ts';
@@ -80,7 +81,7 @@ export class Chaos {
     const [pod] = pods as [Pod];
     for (const each of pods) await this.#die(each, undefined);
     while (this.#ghosts.length > 0) await this.#wake();
-    for (const { id } of pod.served) await pod.runs.retry(id, null);
+    for (const { id } of pod.served) await retryFailed(pod.database, id, null);
     for (;;) {
       await this.#claim(pod, 100);
       if (pod.leases.length === 0) return;

@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+
+/** Adds `muster discard parked` and `muster discard runs`. */
+export function addDiscardCommands(discard: Command): void {
+  discard
+    .command('parked')
+    .description('delete parked events')
+    .argument('[id...]', 'numbers of parked events')
+    .option('--reason <reason>', 'only, or all, events parked for this reason')
+    .addHelpText('after', '\nExample:\n  muster discard parked 17 18')
+    .action(async (ids: string[], options: { reason?: string }) =>
+      (await import('./discard.ts')).parked(ids, options),
+    );
+
+  discard
+    .command('runs')
+    .description('count failed runs as done without running them again: one, or all of a function')
+    .argument('<function>', 'name of the function')
+    .argument('[key]', 'key of the set')
+    .option('--all', 'every failed set of the function')
+    .addHelpText('after', '\nExample:\n  muster discard runs orders 4711')
+    .action(async (fn: string, key: string | undefined, options: { all?: boolean }) =>
+      (await import('./discard.ts')).runs(fn, key, options),
+    );
+}

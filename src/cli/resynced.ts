@@ -1,0 +1,19 @@
+import { markRead, type UnreadPart } from '../state/lanes.ts';
+import { functionId, withDatabase } from './database.ts';
+
+/** Notes that the source has sent the rows of a function's new or changed parts again. */
+export async function run(fn: string, part: string | undefined): Promise<void> {
+  const parts = await withDatabase(async (database) =>
+    markRead(database, await functionId(database, fn), part ?? null),
+  );
+  if (parts.length === 0) {
+    const which =
+      part === undefined ? `no part of ${fn} waits` : `${fn} has no part ${part} that waits`;
+    throw new Error(`${which} for its table to be read`);
+  }
+  process.stdout.write(`${fn}: all rows are known of ${parts.join(', ')}\n`);
+}
+
+export function describeUnread({ function: fn, part, table, since }: UnreadPart): string {
+  return `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${since.toISOString()}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
+}

@@ -1,0 +1,13 @@
+-- How far the runs of a page that may be forgotten go: their highest token and revision. See forget-runs.sql.
+--
+-- $1 function  $2 after this key  $3 seconds since done  $4 page size
+with page as materialized (
+  select key, token, revision, state = 'done' and not wanted and finished_at < now() - make_interval(secs => $3::float8) as old
+  from muster.run where function = $1 and key > $2 order by key limit $4
+)
+select max(key) as last,
+       coalesce(max(token) filter (where old), -1)::text as token,
+       coalesce(max(revision) filter (where old), -1) as revision,
+       coalesce((select f.forgotten_token < max(token) filter (where old) or f.forgotten_revision < max(revision) filter (where old)
+                 from muster.function f where f.id = $1), false) as beyond
+from page;

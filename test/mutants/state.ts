@@ -1,0 +1,361 @@
+import type { Mutant } from './mutants.ts';
+
+const FILE_CHANGES = 'src/state/sql/file-changes.sql';
+const CLAIM_RUNS = 'src/state/sql/claim-runs.sql';
+const CLEAR_LANES = 'src/state/sql/clear-lanes.sql';
+const FORGET_RUNS = 'src/state/sql/forget-runs.sql';
+const PURGE_SETS = 'src/state/sql/purge-sets.sql';
+const PURGE_TOMBSTONES = 'src/state/sql/purge-tombstones.sql';
+const DROP_EMPTY_SETS = 'src/state/sql/drop-empty-sets.sql';
+const LANES = 'src/state/lanes.ts';
+const PURGE = 'src/state/purge.ts';
+const TRUNCATE = 'src/state/truncate.ts';
+
+const ROLLOUT = ['test/state/rollout.test.ts'];
+const ORDER = ['test/state/lock-order.test.ts'];
+const PURGES = ['test/state/purge.test.ts'];
+const RACES = ['test/state/purge-races.test.ts'];
+const DEADLINES = ['test/state/deadlines.test.ts'];
+const FORGET = ['test/state/forget.test.ts'];
+const LATE = ['test/state/late.test.ts'];
+const REDELIVER = ['test/cli/redeliver.test.ts'];
+
+/** Rows of a table are locked in the other direction. */
+const backwards = (name: string, file: string, find: string): Mutant => ({
+  name: `${name} are locked unsorted`,
+  file,
+  find,
+  replace: find.replace(/\n$/, ' desc\n'),
+  tests: ORDER,
+});
+const C = ' collate "C"\n';
+
+/** Guards of registration, truncates, purge, forgetting, and of the commands that write. */
+export const STATE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'a worker of an older definition claims runs',
+    file: CLAIM_RUNS,
+    find: '    and exists (select from muster.function where id = $1 and registration = $4::uuid)\n',
+    replace: '',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a claim does not wait for a registration',
+    file: CLAIM_RUNS,
+    find: '  delete from muster.barrier -- see there',
+    replace: '  select',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a worker of an older definition takes a truncate',
+    file: TRUNCATE,
+    find: '    if (rowCount !== truncation.functions.length) return false;\n',
+    replace: '    void rowCount;\n',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a truncate does not lock the definitions',
+    file: TRUNCATE,
+    find: 'order by f.id for key share of f',
+    replace: 'order by f.id',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a worker of an older definition parks events',
+    file: 'src/state/sql/park-event.sql',
+    find: 'from current where is_current\n',
+    replace: 'from current\n',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'unwanted is answered by a worker that does not know the newest definition',
+    file: 'src/state/filing.ts',
+    find: '      await this.#current.check();\n',
+    replace: '',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a check that was sent before the event came answers for it',
+    file: 'src/state/current.ts',
+    find: '    this.#next = null;\n',
+    replace: '',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a function whose row is gone counts as current',
+    file: FILE_CHANGES,
+    find: 'select count(*) = cardinality($1::int[]) as is_current from f',
+    replace: 'select true as is_current',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a function is told by its number alone',
+    file: FILE_CHANGES,
+    find: 'on f.id = mine.id and f.registration = mine.registration',
+    replace: 'on f.id = mine.id',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a function is purged by a definition that is not registered',
+    file: PURGE,
+    find: 'and registration = any ($3::uuid[])',
+    replace: 'and $3::uuid[] is not null',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a part that comes back has its old rows',
+    file: 'src/state/register.ts',
+    find: ' and p.in_use\n',
+    replace: '\n',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a lane is given away with rows in it',
+    file: LANES,
+    find: '  for (const row of occupied) inUse.add(row.lane);\n',
+    replace: '',
+    tests: ['test/state/register.test.ts'],
+  },
+  {
+    name: 'a new part does not say that it needs a read',
+    file: LANES,
+    find: '      generation > 0,\n',
+    replace: '      false,\n',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a part that keeps more columns does not say that it needs a read',
+    file: LANES,
+    find: '  await markGrown(client, stored, kept, specification);\n',
+    replace: '',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a new part does not know of a truncate',
+    file: LANES,
+    find: 'rows[0]?.version ?? null',
+    replace: 'null',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a lane with another base64 is the same lane',
+    file: LANES,
+    find: 'JSON.stringify({ table, key, where, id, base64 })',
+    replace: 'JSON.stringify({ table, key, where, id })',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'lanes in use are cleared',
+    file: CLEAR_LANES,
+    find: 'where p.function = $1::int and not p.in_use\n',
+    replace: 'where p.function = $1::int\n',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'a forgotten set starts with its first token again',
+    file: FILE_CHANGES,
+    find: 'forgotten_token + leased::int, leased::int',
+    replace: 'leased::int, leased::int',
+    tests: FORGET,
+  },
+  {
+    name: 'a forgotten set starts with its first revision again',
+    file: FILE_CHANGES,
+    find: 'then forgotten_revision + 1 else',
+    replace: 'then 1 else',
+    tests: FORGET,
+  },
+  {
+    name: 'markers are forgotten beside batches that do not know it',
+    file: PURGE,
+    find: "    await client.query('lock table muster.barrier in share mode');\n",
+    replace: '',
+    tests: FORGET,
+  },
+  {
+    name: 'a token is forgotten that runs are not yet born above',
+    file: FORGET_RUNS,
+    find: '    and r.token <= f.forgotten_token and r.revision <= f.forgotten_revision\n',
+    replace: '',
+    tests: FORGET,
+  },
+  {
+    name: 'a marker is forgotten although the set is there',
+    file: FORGET_RUNS,
+    find: '    and not exists (select from muster.sets s where s.function = $1 and s.key = page.key)\n',
+    replace: '',
+    tests: FORGET,
+  },
+  {
+    name: 'purge deletes versions that older changes may still come for',
+    file: PURGE_SETS,
+    find: 'where l.newest < now() - make_interval(secs => $3::float8)',
+    replace: 'where true',
+    tests: PURGES,
+  },
+  {
+    name: 'purge goes by the time a row joined its set',
+    file: PURGE_SETS,
+    find: 'greatest(m.since, to_timestamp(m.at / 1000.0)) as newest',
+    replace: 'm.since as newest',
+    tests: PURGES,
+  },
+  {
+    name: 'a purged row is remembered from the time it joined its set',
+    file: PURGE_SETS,
+    find: 'trace = null, since = l.newest',
+    replace: 'trace = null',
+    tests: PURGES,
+  },
+  {
+    name: 'a purged row loses what may fill the next version',
+    file: PURGE_SETS,
+    find: 'trace = null, since = l.newest',
+    replace: 'trace = null, since = l.newest, columns = null, holes = null',
+    tests: PURGES,
+  },
+  {
+    name: 'a set that is larger than a page is purged in part',
+    file: PURGE,
+    find: 'more ? touched - 1 : touched',
+    replace: 'more ? touched : touched',
+    tests: PURGES,
+  },
+  {
+    name: 'sets of history are dropped as empty',
+    file: DROP_EMPTY_SETS,
+    find: 'where s.live = 0 and 0 = all (s.counts)',
+    replace: 'where s.live = 0',
+    tests: RACES,
+  },
+  {
+    name: 'a set that was filled meanwhile is dropped as empty',
+    file: DROP_EMPTY_SETS,
+    find: 'where s.live = 0 and 0 = all (s.counts)',
+    replace: 'where true',
+    tests: RACES,
+  },
+  {
+    name: 'a tombstone that was filled meanwhile is purged',
+    file: PURGE_TOMBSTONES,
+    find: '  where not m.held\n',
+    replace: '',
+    tests: RACES,
+  },
+  {
+    name: 'a reported set keeps its mark when emptied and begun anew',
+    file: FILE_CHANGES,
+    find: '(j.complete <> j.was_complete or j.old_live = 0 and j.live > 0)',
+    replace: '(j.complete <> j.was_complete)',
+    tests: ['test/state/overdue.test.ts'],
+  },
+  {
+    name: 'a run of a paused function is born leased',
+    file: FILE_CHANGES,
+    find: 'f.concurrency is null and not f.paused and',
+    replace: 'f.concurrency is null and',
+    tests: LATE,
+  },
+  {
+    name: 'late changes are counted once for each statement',
+    file: 'src/state/migrations/001_state.sql',
+    find: 'r.late := r.late + changes;',
+    replace: 'r.late := r.late + 1;',
+    tests: LATE,
+  },
+  {
+    name: 'a worker of another function takes a redelivered event',
+    file: 'src/intake/http.ts',
+    find: '  if (missing.length === 0) return;\n',
+    replace: '  if (missing.length >= 0) return;\n',
+    tests: REDELIVER,
+  },
+  {
+    name: 'a parked event that was not filed is deleted',
+    file: 'src/cli/post.ts',
+    find: "(status === 200 || status === 204) && outcome === 'filed'",
+    replace: '(status === 200 || status === 204) && outcome !== undefined',
+    tests: REDELIVER,
+  },
+  {
+    name: 'a run that started meanwhile is retried',
+    file: 'src/state/sql/retry-failed.sql',
+    find: "where r.state::text = 'failed' --",
+    replace: 'where true --',
+    tests: ORDER,
+  },
+  {
+    name: 'a run that started meanwhile is discarded',
+    file: 'src/state/sql/discard-runs.sql',
+    find: "where r.state::text = 'failed'\n",
+    replace: 'where true\n',
+    tests: ORDER,
+  },
+  {
+    name: 'a run that started meanwhile is made due',
+    file: 'src/state/sql/retry-now.sql',
+    find: "where r.state::text = 'ready' and r.due_at > now()",
+    replace: 'where true',
+    tests: ORDER,
+  },
+  {
+    name: 'a set whose run is under way is reported as overdue',
+    file: 'src/state/sql/fire-deadlines.sql',
+    find: 'from due where at <= now() and not running\n',
+    replace: 'from due where at <= now()\n',
+    tests: DEADLINES,
+  },
+  {
+    name: 'a set that is done is reported as overdue',
+    file: 'src/state/sql/fire-deadlines.sql',
+    find: "    and r.state is distinct from 'done'\n",
+    replace: '',
+    tests: DEADLINES,
+  },
+  {
+    name: 'a set that is whole is reported as overdue',
+    file: 'src/state/sql/fire-deadlines.sql',
+    find: '    and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)\n',
+    replace: '',
+    tests: DEADLINES,
+  },
+  {
+    name: 'failed sets are purged',
+    file: 'src/state/sql/page-done-sets.sql',
+    find: "r.state = 'done' and r.finished_at",
+    replace: 'r.finished_at',
+    tests: PURGES,
+  },
+  {
+    name: 'the purge withdraws a run that is whole',
+    file: 'src/state/sql/clear-sets.sql',
+    find: '    and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)\n',
+    replace: '',
+    tests: RACES,
+  },
+  {
+    name: 'events that were not sent are purged',
+    file: 'src/state/sql/clear-sets.sql',
+    find: ' and sent_at is not null;',
+    replace: ';',
+    tests: PURGES,
+  },
+  {
+    name: 'two processes purge at once',
+    file: PURGE,
+    find: '    if (!rows[0]!.mine) return purged;\n',
+    replace: '',
+    tests: PURGES,
+  },
+  backwards('sets', FILE_CHANGES, 'live from d order by function, key' + C),
+  backwards('sets of deadlines', 'src/state/sql/lock-sets.sql', 'order by s.function, s.key\n'),
+  backwards('retried runs', 'src/state/sql/retry-failed.sql', 'order by r.function, r.key' + C),
+  backwards('runs made due', 'src/state/sql/retry-now.sql', 'order by r.function, r.key' + C),
+  backwards('discarded runs', 'src/state/sql/discard-runs.sql', 'order by r.function, r.key' + C),
+  backwards('forgotten runs', FORGET_RUNS, 'order by r.function, r.key' + C),
+  backwards('empty sets', DROP_EMPTY_SETS, 'order by s.function, s.key\n'),
+  backwards('purged sets', PURGE_SETS, '  order by key' + C),
+  backwards('purged rows', PURGE_SETS, 'order by m.function, m.lane, m.id\n'),
+  backwards('purged tombstones', PURGE_TOMBSTONES, 'order by m.function, m.lane, m.id\n'),
+  backwards('sets of a part that is gone', CLEAR_LANES, '  order by key' + C),
+];
