@@ -26,8 +26,8 @@ async function due(db: TestDatabase, key: string, rows: number, bytes: number, r
     ? `(select string_agg(md5(r.n::text || i::text || $1), '') from generate_series(1, $3::int / 32) i)`
     : `repeat('x', $3::int)`;
   await db.query(
-    `insert into muster.member (function, lane, id, version, at, key, held, live, columns, since)
-     select 1, 1, $1 || r.n, r.n, 0, $1, true, true, jsonb_build_object('text', ${text}), now()
+    `insert into muster.member (function, lane, source, id, version, at, key, held, columns, since)
+     select 1, 1, 1, $1 || r.n, r.n, 0, $1, true, jsonb_build_object('text', ${text}), now()
      from generate_series(1, $2::int) r (n)`,
     [key, rows, bytes],
   );
