@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { inWords, TransactionBroken } from './author-query.ts';
 
 /** What @types/pg leaves out, or has otherwise. */
 interface Protocol {
@@ -27,7 +28,12 @@ export function commitWith(client: pg.ClientBase, query: pg.QueryConfig): Promis
 function ask(client: pg.ClientBase, query: pg.QueryConfig, begun: Begun | null) {
   return new Promise<pg.QueryResult>((resolve, reject) => {
     client.query(
-      new FramedQuery(query, begun, (error, result) => (error ? reject(error) : resolve(result))),
+      new FramedQuery(query, begun, (error, result) => {
+        if (error) reject(inWords(error));
+        // called while its ReadyForQuery is handled, see askAuthor
+        else if (begun === null || client.getTransactionStatus() === 'T') resolve(result);
+        else reject(new TransactionBroken(query.text));
+      }),
     );
   });
 }
