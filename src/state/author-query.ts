@@ -32,21 +32,12 @@ export function keepOpen(text: string): void {
   throw new Error(`'${text.trim()}' is not for the handler: the transaction ends with its run`);
 }
 
-function endsTransaction([first, second, third]: readonly (string | undefined)[]): boolean {
-  switch (first) {
-    case 'abort':
-    case 'begin':
-    case 'commit':
-    case 'end':
-    case 'start':
-      return true;
-    case 'prepare':
-      return second === 'transaction';
-    case 'rollback':
-      return (second === 'work' || second === 'transaction' ? third : second) !== 'to';
-    default:
-      return false;
-  }
+const ENDS_TRANSACTION = new Set(['abort', 'begin', 'commit', 'end', 'start']);
+
+function endsTransaction([first = '', second, third]: readonly (string | undefined)[]): boolean {
+  if (first === 'prepare') return second === 'transaction';
+  if (first !== 'rollback') return ENDS_TRANSACTION.has(first);
+  return (second === 'work' || second === 'transaction' ? third : second) !== 'to';
 }
 
 const WORD = /[a-z_\u{80}-\u{10ffff}][\w$\u{80}-\u{10ffff}]*/iuy;

@@ -79,7 +79,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     // pg waits for the promise, though its types do not say so
     const made = new pg.Pool({
       ...config,
-      onConnect: onConnect as (client: pg.ClientBase) => void,
+      onConnect,
     });
     made.on('error', options.onIdleError);
     // The pool listens to idle clients only. One that is lost while a handler holds it would end the

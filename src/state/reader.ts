@@ -37,7 +37,7 @@ export function openReader(options: ReaderOptions): Reader & { close(): Promise<
     jit: 'off',
   };
   const onConnect = (client: pg.ClientBase) => prepareSession(client, config, settings);
-  const pool = new pg.Pool({ ...config, onConnect: onConnect as (client: pg.ClientBase) => void });
+  const pool = new pg.Pool({ ...config, onConnect });
   pool.on('error', options.onIdleError);
   pool.on('connect', (client) => client.on('error', () => {}));
   return {
