@@ -1,7 +1,8 @@
 import { readConfig } from '../config.ts';
 import { isOfSets, isProjection, loadFunctions } from '../functions.ts';
 import { specify } from '../state/definition.ts';
-import { migrate } from '../state/migrate.ts';
+import { patiently } from '../patience.ts';
+import { migrate, openMigrator } from '../state/migrate.ts';
 import { register } from '../state/register.ts';
 import { grantRoles } from '../state/roles.ts';
 import { checkProjection, registerProjection } from '../state/register-projection.ts';
@@ -13,6 +14,11 @@ export async function run(): Promise<void> {
   const specifications = definitions.filter(isOfSets).map(specify);
   const projections = definitions.filter(isProjection);
   projections.forEach(checkProjection);
+  // A Job may start before its database, or before that has an address.
+  await patiently(
+    async () => (await openMigrator(config.DATABASE_URL)).end(),
+    ({ error, since }, why) => process.stderr.write(`muster: ${why} (since ${since}): ${error}\n`),
+  );
   const applied = await migrate(config.DATABASE_URL, config.FUNCTIONS);
   process.stdout.write(
     applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`,

@@ -174,7 +174,11 @@ export function misconfigured(error: unknown): string | null {
     /^(28000|28P01|3D000)$/.test(state ?? '') ||
     (state === '08P01' &&
       /startup parameter|no such (database|user)|auth\w* failed|password/i.test(message));
-  return isRefused ? `DATABASE_URL can't be used: ${message} (SQLSTATE ${state})` : null;
+  if (!isRefused) return null;
+  const says = `the state database says: ${message} (SQLSTATE ${state})`;
+  return message.includes('startup parameter')
+    ? `${says}: a pooler is between; take the parameter out of DATABASE_URL, or name the server itself`
+    : says;
 }
 
 /** May the login not do yet what a process needs? `muster migrate` grants that. */
