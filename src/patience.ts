@@ -15,6 +15,7 @@ export async function patiently<T>(
   start: () => Promise<T>,
   say: Say,
   stopped: Promise<unknown> = new Promise(() => {}),
+  waitsFor = notReady,
 ): Promise<T> {
   const since = new Date().toISOString();
   for (;;) {
@@ -29,14 +30,19 @@ export async function patiently<T>(
   }
 }
 
-/** What may still come: null where nothing will. */
-function waitsFor(error: unknown): string | null {
+/** What the database is not yet to a process that uses it; null where waiting is of no use. */
+function notReady(error: unknown): string | null {
   if (isUnmigrated(error)) {
     return "the state database is not at this release: 'muster migrate' brings it there";
   }
   if (isUngranted(error)) {
     return "the login may not use the state database yet: 'muster migrate' grants the roles";
   }
+  return away(error);
+}
+
+/** The same for `muster migrate`, which gives a database what it lacks. */
+export function away(error: unknown): string | null {
   if (!mayPass(error)) return null;
   const { code = '' } = error as { code?: string };
   if (code === '25006') return 'the database is read-only';

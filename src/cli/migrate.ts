@@ -1,8 +1,8 @@
 import { readConfig } from '../config.ts';
 import { isOfSets, isProjection, loadFunctions } from '../functions.ts';
 import { specify } from '../state/definition.ts';
-import { patiently } from '../patience.ts';
-import { migrate, openMigrator } from '../state/migrate.ts';
+import { away, patiently } from '../patience.ts';
+import { migrate } from '../state/migrate.ts';
 import { register } from '../state/register.ts';
 import { grantRoles } from '../state/roles.ts';
 import { checkProjection, registerProjection } from '../state/register-projection.ts';
@@ -15,11 +15,12 @@ export async function run(): Promise<void> {
   const projections = definitions.filter(isProjection);
   projections.forEach(checkProjection);
   // A Job may start before its database, or before that has an address.
-  await patiently(
-    async () => (await openMigrator(config.DATABASE_URL)).end(),
+  const applied = await patiently(
+    () => migrate(config.DATABASE_URL, config.FUNCTIONS),
     ({ error, since }, why) => process.stderr.write(`muster: ${why} (since ${since}): ${error}\n`),
+    undefined,
+    away,
   );
-  const applied = await migrate(config.DATABASE_URL, config.FUNCTIONS);
   process.stdout.write(
     applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`,
   );

@@ -173,7 +173,7 @@ export function misconfigured(error: unknown): string | null {
   const isRefused =
     /^(28000|28P01|3D000)$/.test(state ?? '') ||
     (state === '08P01' &&
-      /startup parameter|no such (database|user)|auth\w* failed|password/i.test(message));
+      /startup parameter|no such (database|user)|does not exist|auth\w* failed/i.test(message));
   if (!isRefused) return null;
   const says = `the state database says: ${message} (SQLSTATE ${state})`;
   return message.includes('startup parameter')
