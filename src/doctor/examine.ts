@@ -6,6 +6,7 @@ import type { Inspector } from '../state/inspector.ts';
 import { clock, connections, connectionsPerPod, migrations, version } from './database.ts';
 import { definitions, orphans } from './definitions.ts';
 import { commits, standbys } from './durability.ts';
+import { session } from './session.ts';
 import { clusterGroup, type ClusterView, lookAtCluster } from './examine-cluster.ts';
 import {
   type Check,
@@ -47,6 +48,7 @@ const DATABASE = [
   migrations,
   roles,
   login,
+  session,
   commits,
   standbys,
   connections,

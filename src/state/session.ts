@@ -177,8 +177,8 @@ async function markOf(client: pg.ClientBase): Promise<string | null> {
 
 function sharedSession(): UnfitSession {
   return new UnfitSession(
-    'DATABASE_URL leads to a pooler that shares server sessions between clients, so settings and ' +
-      'prepared statements do not hold: name the PostgreSQL server itself, or set pool_mode = session ' +
+    'a pooler is between that shares server sessions between clients, so settings and prepared ' +
+      'statements do not hold: name the PostgreSQL server itself in the URL, or set pool_mode = session ' +
       '(and server_reset_query = DISCARD ALL) in the pooler for this database',
   );
 }

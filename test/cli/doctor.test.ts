@@ -70,7 +70,7 @@ test('a problem comes with what mends it: exit code 1, no password', async () =>
 State database 127.0.0.1:1/state
   ✗ reachable: nothing listens there: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, roles, login, commits, standbys, connections, clock, definitions, functions nobody serves, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
+  – version, migrations, roles, login, session, commits, standbys, connections, clock, definitions, functions nobody serves, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1

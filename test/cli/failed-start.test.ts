@@ -121,8 +121,9 @@ for (const command of ['serve', 'console', 'migrate']) {
     const process = launch(command, { DATABASE_URL: db.url });
     if (command !== 'console') await until(() => process.stderr.includes('database is read-only'));
     await admin.query(`alter database ${name} reset default_transaction_read_only`);
-    if (command === 'migrate') expect((await process.exited).code).toBe(0);
-    else await process.serving();
+    const code = command === 'migrate' ? (await process.exited).code : 0;
+    if (command !== 'migrate') await process.serving();
+    expect(code).toBe(0);
   });
 }
 
@@ -140,10 +141,8 @@ for (const command of ['serve', 'console']) {
         ({ status }) => status,
         () => 0,
       );
-    if (command === 'console') {
-      await process.serving();
-      expect(await ready()).toBe(503);
-    }
+    if (command === 'console') await process.serving();
+    expect(await ready()).toBe(command === 'console' ? 503 : 0);
     // what muster migrate grants, without a role of the whole server
     await db.query(`grant usage on schema muster to ${login}`);
     await db.query(`grant all on all tables in schema muster to ${login}`);

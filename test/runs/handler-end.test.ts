@@ -18,6 +18,10 @@ function database(db: TestDatabase): Database {
   return opened;
 }
 
+/** By us, or by the server, which lets no procedure end a transaction that it was called in. */
+const REFUSED =
+  /not for the handler|multiple commands|invalid transaction termination|bind message supplies/;
+
 const done = [{ text: 'select' }];
 
 for (const text of [
@@ -47,10 +51,10 @@ for (const text of [
       const tx = new HandlerTx(database(db));
       await tx.query('insert into effect values (1)');
       await tx.query('savepoint s');
-      await expect(tx.query(text, values)).rejects.toThrow();
+      await expect(tx.query(text, values)).rejects.toThrow(REFUSED);
       await tx.abandon();
       const first = new HandlerTx(database(db));
-      await expect(first.query(text, values)).rejects.toThrow();
+      await expect(first.query(text, values)).rejects.toThrow(REFUSED);
       await first.abandon();
     }
     expect(await db.query('select * from effect')).toEqual([]);

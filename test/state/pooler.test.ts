@@ -1,14 +1,17 @@
 import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
+import { reach } from '../../src/doctor/reach.ts';
+import { session } from '../../src/doctor/session.ts';
 import { openInspector } from '../../src/state/inspector.ts';
 import { migrate } from '../../src/state/migrate.ts';
 import { muster, musterServe } from '../cli/command.ts';
+import { says, stateOf } from '../doctor/examination.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { pgbouncer, test } from '../support/pgbouncer.ts';
 import { until } from '../support/until.ts';
 
-const SHARES = 'leads to a pooler that shares server sessions between clients';
+const SHARES = 'a pooler is between that shares server sessions between clients';
 
 test('behind PgBouncer in session mode a function runs with its settings', async ({ db }) => {
   const name = new URL(db.url).pathname.slice(1);
@@ -35,10 +38,27 @@ test('behind PgBouncer in transaction mode nothing starts, and what to change is
   for (const command of ['serve', 'console', 'migrate', 'sets']) {
     const { code, stdout, stderr } = await muster({ DATABASE_URL: url, PORT: '0' }, [command]);
     expect({ command, code, stdout }).toEqual({ command, code: 1, stdout: '' });
-    expect(stderr).toMatch(/^muster: DATABASE_URL leads to a pooler .*pool_mode = session/m);
+    expect(stderr).toMatch(/^muster: a pooler is between .*pool_mode = session/m);
     expect(stderr).not.toContain('trying again');
   }
   expect(await db.query('select from muster.member')).toEqual([]);
+});
+
+test('the doctor tells a pooler that shares sessions, and is content with one that does not', async ({
+  db,
+}) => {
+  const shared = await pgbouncer(db, { pool_mode: 'transaction' });
+  expect((await reach(shared, 'DATABASE_URL')).finding).toMatchObject({
+    state: 'problem',
+    says: expect.stringContaining(SHARES) as string,
+  });
+  const own = await pgbouncer(db, { pool_mode: 'session' });
+  const state = await stateOf({ ...db, url: own });
+  expect(await says(session, state)).toEqual([expect.stringMatching(/^✓ \d+ settings hold$/)]);
+  await state.inspector.query('set synchronous_commit = off');
+  expect(await says(session, state)).toEqual([
+    expect.stringContaining('synchronous_commit is off, not on'),
+  ]);
 });
 
 test('a session in transaction mode is found while others use the pooler, too', async ({ db }) => {
@@ -80,14 +100,14 @@ test('what PgBouncer refuses ends the start, though its code is that of a broken
     change(other);
     return other.href;
   };
-  for (const [DATABASE_URL, says] of [
+  for (const [DATABASE_URL, reason] of [
     [changed((each) => (each.search = '?options=-c%20jit%3Doff')), 'a pooler is between'],
     [changed((each) => (each.password = 'wrong')), 'password authentication failed'],
     [changed((each) => (each.pathname = '/nowhere')), 'does not exist'],
   ] as const) {
     const { code, stderr } = await muster({ DATABASE_URL, PORT: '0' }, ['serve']);
     expect(code).toBe(1);
-    expect(stderr).toContain(says);
+    expect(stderr).toContain(reason);
   }
 });
 

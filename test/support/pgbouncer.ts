@@ -15,7 +15,6 @@ const missing =
 /** A test behind PgBouncer; skipped where that is missing, unless REQUIRE_STACK is 1. */
 export const test = base.extend<{ pooled: void }>({
   pooled: [
-    // oxlint-disable-next-line no-empty-pattern
     async ({ skip }, use) => {
       if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
       skip(missing !== null, missing ?? '');
