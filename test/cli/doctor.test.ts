@@ -33,6 +33,7 @@ State database ${host}${pathname}
   ✓ migrations: 1 applied
   ✓ roles: muster_intake, muster_run, muster_read, muster_keda
   ✓ login: postgres, a superuser: more than any process needs
+  ✓ session: 1 settings hold
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
   ✓ connections: 1 at most, 1 of them free for Muster: enough for 1 pods of 1
@@ -97,7 +98,7 @@ test('a login of muster_read is enough to look at everything but standbys', asyn
   expect(stdout).toContain(
     `  – standbys: not checked: this login sees no standby: grant pg_monitor to ${login}\n`,
   );
-  expect(stdout).toContain('16 fine, 0 problems, 4 not checked\n');
+  expect(stdout).toContain('17 fine, 0 problems, 4 not checked\n');
 });
 
 test('as JSON every finding has the same fields', async ({ db }) => {

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { PROCESS_MUTANTS } from './process.ts';
+import { SESSION_MUTANTS } from './sessions.ts';
 import { TRAVELERS_MUTANTS } from './travelers.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
@@ -43,6 +44,7 @@ function main(words: readonly string[]): void {
     ...MUTANTS,
     ...NEIGHBOUR_MUTANTS,
     ...PROCESS_MUTANTS,
+    ...SESSION_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);
