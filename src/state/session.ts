@@ -158,7 +158,9 @@ async function requireOwnSession(
       await other.query({ text: 'begin', query_timeout: PREPARE_MS } as pg.QueryConfig);
       requireUnmarked(await markOf(other));
       if ((await markOf(client)) !== mark) throw sharedSession();
+      // Now the other's server process is idle, and the last one to be so, which poolers hand out first.
       await other.query('rollback');
+      if ((await markOf(client)) !== mark) throw sharedSession();
     }
   } catch (error) {
     // The same as above: this session keeps its server process, and the pooler has none for another.
