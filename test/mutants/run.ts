@@ -18,6 +18,7 @@ const HERE = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
   'src',
   'functions',
+  'build',
   'test',
   'package.json',
   'vitest.config.ts',

@@ -121,6 +121,13 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
     tests: POOLER,
   },
   {
+    name: 'a bounded claim judges its lease by the time at which its transaction began',
+    file: 'src/state/sql/claim-runs.sql',
+    find: 'lease_until > statement_timestamp()',
+    replace: 'lease_until > now()',
+    tests: ['test/runs/concurrency.test.ts'],
+  },
+  {
     name: 'start: what was started before a failure goes on',
     file: 'src/main.ts',
     find: '    await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});\n',
