@@ -79,6 +79,8 @@ class SharedTx implements Authored {
 
   async commit(): Promise<void> {
     if (this.#broken !== null) throw this.#broken;
+    // what is deferred to COMMIT is the author's, and looks where the author looks
+    if (!this.#isTheirs) this.#send(LEAVE_OWN_PATH);
     try {
       await commit(this.#client);
     } catch (error) {

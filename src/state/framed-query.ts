@@ -1,5 +1,6 @@
 import pg from 'pg';
 import { inWords, TransactionBroken } from './author-query.ts';
+import { LEAVE_OWN_PATH } from './session.ts';
 
 /** What @types/pg leaves out, or has otherwise. */
 interface Protocol {
@@ -68,7 +69,10 @@ class FramedQuery extends pg.Query {
     // behind the execution, and nowhere else: a query whose values can't be sent has none
     const execute = (portal: pg.ExecuteConfig) => {
       connection.execute(portal, true);
-      if (!begins) send(connection, 'commit');
+      if (begins) return;
+      // what is deferred to COMMIT is the author's, and looks where the author looks
+      send(connection, LEAVE_OWN_PATH);
+      send(connection, 'commit');
     };
     connection.stream.cork();
     this.#submitting = true;
@@ -82,8 +86,9 @@ class FramedQuery extends pg.Query {
   };
 
   handleCommandComplete(message: { text: string }, connection: pg.Connection): void {
-    if (message.text === 'BEGIN') this.#begun?.resolve();
-    else if (message.text !== 'COMMIT') handleCommandComplete.call(this, message, connection);
+    const ours = this.#begun === null ? ['SET', 'COMMIT'] : ['BEGIN'];
+    if (!ours.includes(message.text)) handleCommandComplete.call(this, message, connection);
+    else if (message.text === 'BEGIN') this.#begun?.resolve();
   }
 
   handleError(error: Error, connection: pg.Connection): void {

@@ -276,6 +276,18 @@ test('records are parked by our own path, whatever path apply has set', async ({
   });
 });
 
+test('a trigger that is deferred to the commit looks where apply looks', async ({ db }) => {
+  await db.query(`
+    create table noted ();
+    create function note() returns trigger language plpgsql as
+      $$ begin insert into noted default values; return null; end $$;
+    create constraint trigger note after insert on applied deferrable initially deferred
+      for each row execute function note()`);
+  const feed = await feedOn(db, numbers());
+  await feed.give(0, [{ n: 1 }, Buffer.from('{')]);
+  expect(await db.query('select from noted')).toEqual([{}]);
+});
+
 test('settle that hides an error of its SQL has settled nothing, and the reason is told', async ({
   db,
 }) => {
