@@ -260,7 +260,12 @@ test('the next chunk does not find what apply left on its session', async ({ db 
 });
 
 test('records are parked by our own path, whatever path apply has set', async ({ db }) => {
-  await db.query('create schema elsewhere');
+  await db.query(`
+    create schema elsewhere;
+    create table seen (path text);
+    create function public.see() returns trigger language plpgsql as
+      $$ begin insert into public.seen values (current_setting('search_path')); return new; end $$;
+    create trigger see before insert on muster.parked for each row execute function public.see()`);
   const feed = await feedOn(
     db,
     numbers({
@@ -274,6 +279,7 @@ test('records are parked by our own path, whatever path apply has set', async ({
     kind: 'applied',
     parked: ['not-a-record'],
   });
+  expect(await db.query('select path from seen')).toEqual([{ path: 'pg_catalog, pg_temp' }]);
 });
 
 test('a trigger that is deferred to the commit looks where apply looks', async ({ db }) => {
