@@ -5,6 +5,7 @@ import { Loop } from './loop.ts';
 import type { Metrics } from './metrics.ts';
 import { beginToOpen, type Opening } from './opening.ts';
 import { openSink } from './publish/open.ts';
+import type { Sink } from './publish/sink.ts';
 import { startPublishing } from './runs/publishing.ts';
 import { Runner } from './runs/runner.ts';
 import { Batcher } from './state/batcher.ts';
@@ -52,8 +53,11 @@ export interface Engine {
    * or after so many milliseconds. Throws Unavailable.
    */
   settle(withinMs: number): Promise<void>;
-  /** Refuses new events, answers those it has, ends or gives back its runs, closes the database. */
-  stop(): Promise<void>;
+  /**
+   * Refuses new events, answers those it has, ends or gives back its runs, closes the database. Runs
+   * under way may take `drainMs`; DRAIN_SECONDS unless given.
+   */
+  stop(drainMs?: number): Promise<void>;
 }
 
 /**
@@ -68,18 +72,23 @@ export async function startEngine(
   opening = beginToOpen(config, definitions),
 ): Promise<Engine> {
   opening.onLost = (error) => log.warn({ error: error.message }, 'a database connection was lost');
-  const { database } = opening;
+  const sink = openSink(config, log);
   try {
     await opening.controls;
-    return await start(opening, config, definitions, log, metrics);
+    return await start(opening, sink, config, definitions, log, metrics);
   } catch (error) {
-    await database.close();
+    const closing = sink.then(
+      (each) => each?.close(),
+      () => {},
+    );
+    await Promise.all([closing, opening.database.close()]);
     throw error;
   }
 }
 
 async function start(
   { database, writes }: Opening,
+  opened: Promise<Sink | null>,
   config: Config,
   definitions: readonly FunctionDefinition[],
   log: Log,
@@ -87,7 +96,7 @@ async function start(
 ): Promise<Engine> {
   const [{ functions, superseded }, sink] = await Promise.all([
     registerAll(database, definitions),
-    openSink(config, log),
+    opened,
   ]);
   const served = functions.map((each) => each.served);
   const ids = served.map((each) => each.id);
@@ -238,11 +247,11 @@ async function start(
         for (const each of [claiming, deadlines, publishing]) each.poke();
       }
     },
-    async stop() {
+    async stop(drainMs = config.DRAIN_SECONDS * 1000) {
       close(new Unavailable('draining', 'this process is stopping'));
       await Promise.all([deadlines, reviewing, purging, claiming].map((loop) => loop.stop()));
       await filing.settled();
-      await runner.drain(config.DRAIN_SECONDS * 1000);
+      await runner.drain(drainMs);
       await renewing.stop();
       await publishing.stop();
       const pruned = pruneAll(database, ids, PRUNE_MS).catch(failed('pruning deadlines'));

@@ -11,7 +11,7 @@ const FIELDS = new Set(
     'id source partition offset event', // of an event
     'function functions key missing runId attempt attempts waitMs seconds', // of a set and its run
     'handler', // what a handler says itself
-    'error err reason status code sets members', // why, and how much
+    'error err reason status code since sets members', // why, since when, and how much
     'label broker groupId topic retryCount assignment from to next records position end problem partitions group', // of Kafka
     'url trace_id span_id',
   ].flatMap((names) => names.split(' ')),

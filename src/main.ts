@@ -10,10 +10,10 @@ import type { Tokens } from './intake/token.ts';
 import { createLog } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { Opening } from './opening.ts';
+import { patiently, type Say } from './patience.ts';
 import { placesToPull } from './places.ts';
 import { startProjections } from './projections.ts';
 import { catchStrays } from './runs/strays.ts';
-import { isUnmigrated, mayPass, unavailable } from './state/database.ts';
 import { stopRequested } from './stop.ts';
 import type { Telemetry } from './telemetry.ts';
 import { signalsOf } from './trace.ts';
@@ -25,89 +25,156 @@ let loaded: Promise<Registry> | undefined;
 const processMetrics = () =>
   (loaded ??= import('./process-metrics.ts').then((module) => module.collectProcessMetrics()));
 
+/** After a start that failed, what was started ends within this time, or with the process. */
+const FAILED_START_MS = 800;
+
 /**
- * Serves functions: starts the engine, listens. At SIGTERM or SIGINT (as PID 1 nothing else handles
- * them): not ready, 503 for new events, answers for those it has, runs ended or given back. Resolves
- * when all of that is done. `opening` is the database, where somebody has begun to open it.
+ * Serves functions: starts the engine, listens. At a stop: not ready, 503 for new events, answers for
+ * those it has, runs ended or given back. Resolves when all of that is done, rejects where the start
+ * failed. `opening` is the database and `stopped` the request to stop, where somebody has begun with them.
  */
 export async function serve(
   config: Config,
   definitions: readonly Definition[],
   opening?: Opening,
+  stopped: Promise<string> = stopRequested(config.EXIT_WITH_STDIN === '1'),
 ): Promise<void> {
   const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
-  // From the first moment on: a signal that comes while the engine starts must not be lost.
-  const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
-  const ofSets = definitions.filter(isOfSets);
-  const places = placesToPull(config, definitions, log);
-  const metrics = createMetrics({
-    sets: ofSets.map(({ name }) => name),
-    pulled: (places ?? []).map(({ name }) => name),
-  });
-  catchStrays({
-    log,
-    count: (kind, owner) => metrics.strayErrors.inc({ kind, function: owner ?? '' }),
-    onFatal: () => process.exit(1),
-  });
-  const count: Count = (name, labels) =>
-    (metrics[name] as { inc(labels: object): void }).inc(labels);
-  const begun = [opening];
-  // All at once: while the database answers, the others load.
-  const [engine, { app, addRoutes }, telemetry] = await Promise.all([
-    patiently(log, stopped, () => startEngine(config, ofSets, log, metrics, begun.pop())),
-    openServer(config, log, count),
-    loadTelemetry(config, metrics, log),
-  ]);
-  if (engine === null) return telemetry?.stop();
-  const projections = await patiently(log, stopped, () =>
-    startProjections(config, definitions.filter(isProjection), log),
-  );
-  if (projections === null) {
-    await engine.stop();
-    return telemetry?.stop();
+  const service = new Service(config, log);
+  // A stop during the start ends what has been started so far, too.
+  const starting = service.start(definitions, stopped, opening);
+  try {
+    const reason = await Promise.race([starting.then(() => stopped), stopped]);
+    log.info({ reason }, 'stopping');
+  } catch (error) {
+    await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});
+    throw error;
   }
-
-  const { filing } = engine;
-  // kafkajs is loaded by those alone that pull
-  const pulling =
-    places &&
-    (await import('./pulling.ts')).startPulling({
-      config,
-      places,
-      filing,
-      projections,
-      log,
-      metrics,
-      count,
-    });
-  let isStopping = false;
-  addRoutes(app, count, {
-    metrics,
-    processMetrics,
-    unready: () =>
-      isStopping ? 'this process is stopping' : (engine.unready() ?? pulling?.trouble() ?? null),
-    sinkTrouble: () => engine.sinkTrouble(),
-    settle: (withinMs) => engine.settle(withinMs),
-    intake: ofSets.length > 0 ? filing : null,
-    tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,
-    maxBytes: config.QUEUE_MIB * 1024 * 1024,
-  });
-  await Promise.all([app.ready(), engine.warm]);
-  const url = await app.listen({ host: config.HOST, port: config.PORT });
-  log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
-
-  setTimeout(() => void processMetrics(), PROCESS_METRICS_MS).unref();
-
-  const reason = await stopped;
-  isStopping = true;
-  log.info({ reason }, 'stopping');
   // With the database away nothing can be given back; leases end by themselves.
   setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
-  await pulling?.stop();
-  await Promise.all([engine.stop(), projections.stop()]);
-  await app.close();
-  await telemetry?.stop();
+  await service.stop(config.DRAIN_SECONDS * 1000);
   log.info({}, 'stopped');
+}
+
+/** All that one process starts, and ends in the opposite order. */
+class Service {
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #parts = new AsyncDisposableStack();
+  /** Resolves when {@link stop} is called. */
+  readonly #stopping = Promise.withResolvers<string>();
+  #drainMs = 0;
+  #isStopping = false;
+
+  constructor(config: Config, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+  }
+
+  async start(
+    definitions: readonly Definition[],
+    stopped: Promise<string>,
+    opening: Opening | undefined,
+  ): Promise<void> {
+    const config = this.#config;
+    const log = this.#log;
+    const ofSets = definitions.filter(isOfSets);
+    const places = placesToPull(config, definitions, log);
+    const metrics = createMetrics({
+      sets: ofSets.map(({ name }) => name),
+      pulled: (places ?? []).map(({ name }) => name),
+    });
+    const stray = (kind: 'rejection' | 'exception', owner: string | null) =>
+      metrics.strayErrors.inc({ kind, function: owner ?? '' });
+    catchStrays({ log, count: stray, onFatal: () => process.exit(1) });
+    const count: Count = (name, labels) =>
+      (metrics[name] as { inc(labels: object): void }).inc(labels);
+    const waiting = Promise.race([stopped, this.#stopping.promise]);
+    const say: Say = (fields, why) => log.warn(fields, why);
+    const begun = [opening];
+
+    // All at once: while the database answers, the others load.
+    const telemetry = this.#own(
+      () => loadTelemetry(config, metrics, log),
+      (each) => each?.stop(),
+    );
+    const server = this.#own(
+      () => openServer(config, log, count),
+      ({ app }) => app.close(),
+    );
+    const engine = this.#own(
+      () => patiently(() => startEngine(config, ofSets, log, metrics, begun.pop()), say, waiting),
+      (each) => each.stop(this.#drainMs),
+    );
+    await Promise.all([engine, server, telemetry]);
+    const projections = await this.#own(
+      () =>
+        patiently(
+          () => startProjections(config, definitions.filter(isProjection), log),
+          say,
+          waiting,
+        ),
+      (each) => each.stop(),
+    );
+    const running = await engine;
+    const { filing } = running;
+    // kafkajs is loaded by those alone that pull
+    const pulling =
+      places &&
+      (await this.#own(
+        async () => {
+          const { startPulling } = await import('./pulling.ts');
+          this.#requireStarting();
+          return startPulling({ config, places, filing, projections, log, metrics, count });
+        },
+        (each) => each.stop(),
+      ));
+    const { app, addRoutes } = await server;
+    addRoutes(app, count, {
+      metrics,
+      processMetrics,
+      unready: () =>
+        this.#isStopping
+          ? 'this process is stopping'
+          : (running.unready() ?? pulling?.trouble() ?? null),
+      sinkTrouble: () => running.sinkTrouble(),
+      settle: (withinMs) => running.settle(withinMs),
+      intake: ofSets.length > 0 ? filing : null,
+      tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,
+      maxBytes: config.QUEUE_MIB * 1024 * 1024,
+    });
+    await Promise.all([app.ready(), running.warm]);
+    this.#requireStarting();
+    const url = await app.listen({ host: config.HOST, port: config.PORT });
+    log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
+    setTimeout(() => void processMetrics(), PROCESS_METRICS_MS).unref();
+  }
+
+  /** Ends all parts; runs under way may take this time. */
+  async stop(drainMs: number): Promise<void> {
+    this.#isStopping = true;
+    this.#drainMs = drainMs;
+    this.#stopping.resolve('this process is stopping');
+    await this.#parts.disposeAsync();
+  }
+
+  /** Starts a part, and ends it with the others: also if it is through only then. */
+  #own<T>(start: () => Promise<T>, end: (part: T) => unknown): Promise<T> {
+    this.#requireStarting();
+    const part = start();
+    this.#parts.defer(async () => {
+      const started = await part.then(
+        (value) => ({ value }),
+        () => null,
+      );
+      if (started !== null) await end(started.value);
+    });
+    return part;
+  }
+
+  #requireStarting(): void {
+    if (this.#isStopping) throw new Error('this process is stopping');
+  }
 }
 
 /** Fastify is half of what there is to load; the turns let the database's answers be answered meanwhile. */
@@ -128,30 +195,6 @@ async function loadTelemetry(
   if (!traces && !metrics) return null;
   const { startTelemetry } = await import('./telemetry.ts');
   return startTelemetry(process.env, config.OTEL_SERVICE_NAME, registry, log);
-}
-
-/**
- * Starts something, again and again while the database does not answer or somebody has yet to migrate
- * it: a process that gave up instead would be restarted at ever longer intervals. Null if it was told to
- * stop meanwhile.
- */
-async function patiently<T>(
-  log: Logger,
-  stopped: Promise<string>,
-  start: () => Promise<T>,
-): Promise<T | null> {
-  for (;;) {
-    try {
-      return await start();
-    } catch (error) {
-      const why = isUnmigrated(error)
-        ? "the state database is not at this release: 'muster migrate' brings it there; trying again"
-        : 'the database does not answer, trying again';
-      if (!mayPass(error) && !isUnmigrated(error)) throw error;
-      log.warn({ error: unavailable(error).message }, why);
-      if ((await Promise.race([sleep(1_000, null), stopped])) !== null) return null;
-    }
-  }
 }
 
 /** Who may post, as configured; undefined: anybody. */

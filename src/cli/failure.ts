@@ -1,4 +1,4 @@
-import { mayPass, messageOf, sqlState } from '../state/database.ts';
+import { mayPass, messageOf, misconfigured, sqlState } from '../state/database.ts';
 
 /** What went wrong, and where that is known, what to do. */
 export function describe(error: unknown): string {
@@ -7,6 +7,8 @@ export function describe(error: unknown): string {
   if ((state === '42P01' || state === '3F000') && message.includes('muster')) {
     return `${message}: bring the state database to this release first, by 'muster migrate'`;
   }
+  const wrong = misconfigured(error);
+  if (wrong !== null) return wrong;
   if (state !== null) return `the state database says: ${message} (SQLSTATE ${state})`;
   // `send` and `redeliver` meet other servers, and word that themselves
   const ofDatabase = error instanceof Error && 'code' in error && mayPass(error);

@@ -1,6 +1,7 @@
 import { readConfig } from '../config.ts';
 import { isOfSets, isProjection, loadFunctions } from '../functions.ts';
 import { specify } from '../state/definition.ts';
+import { away, patiently } from '../patience.ts';
 import { unreadParts } from '../state/lanes.ts';
 import { migrate } from '../state/migrate.ts';
 import { register } from '../state/register.ts';
@@ -14,7 +15,13 @@ export async function run(): Promise<void> {
   const definitions = await loadFunctions(config.FUNCTIONS);
   const specifications = definitions.filter(isOfSets).map(specify);
   const projections = definitions.filter(isProjection);
-  const applied = await migrate(config.DATABASE_URL, config.FUNCTIONS);
+  // A Job may start before its database, or before that has an address.
+  const applied = await patiently(
+    () => migrate(config.DATABASE_URL, config.FUNCTIONS),
+    ({ error, since }, why) => process.stderr.write(`muster: ${why} (since ${since}): ${error}\n`),
+    undefined,
+    away,
+  );
   process.stdout.write(
     applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`,
   );

@@ -4,6 +4,9 @@ import { WrongUse } from './wrong-use.ts';
 /** Exit code of a wrong call or configuration; of everything else that goes wrong: 1. */
 export const WRONG_USE = 2;
 
+/** What a command leaves running when it has failed may take this time to end. */
+const LEFT_RUNNING_MS = 500;
+
 /** Runs a command; what it throws is said in one line on standard error, and by the exit code. */
 export async function runCommand(command: () => Promise<unknown>): Promise<void> {
   try {
@@ -13,5 +16,6 @@ export async function runCommand(command: () => Promise<unknown>): Promise<void>
     const message = wrong ? error.message : (await import('./failure.ts')).describe(error);
     process.stderr.write(`muster: ${message}\n`);
     process.exitCode = wrong ? WRONG_USE : 1;
+    setTimeout(() => process.exit(), LEFT_RUNNING_MS).unref();
   }
 }

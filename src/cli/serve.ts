@@ -2,15 +2,18 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { readConfig } from '../config.ts';
 import { isOfSets, loadFunctions } from '../functions.ts';
 import { beginToOpen } from '../opening.ts';
+import { stopRequested } from '../stop.ts';
 
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
+  // From the first moment on: as PID 1 a process ignores signals that nothing handles.
+  const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const definitions = await loadFunctions(config.FUNCTIONS);
   const opening = beginToOpen(config, definitions.filter(isOfSets));
   try {
     await turn(); // of the event loop, in which the connections go on
     const { serve } = await import('../main.ts');
-    await serve(config, definitions, opening);
+    await serve(config, definitions, opening, stopped);
   } catch (error) {
     void opening.database.close();
     throw error;

@@ -58,7 +58,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
   app.get('/health/liveness', { schema: { hide: true } }, () => 'alive');
   app.get('/health/readiness', { schema: { hide: true } }, async (_request, reply) => {
     if (stopping.signal.aborted) return reply.code(503).send('stopping');
-    await db.read((tx) => tx.query('select'));
+    await db.read((tx) => tx.query('select from muster.function limit 1'));
     return 'ready';
   });
 

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { isUnmigrated, mayPass, messageOf } from '../state/database.ts';
+import { isUngranted, isUnmigrated, mayPass, messageOf } from '../state/database.ts';
 import { BadField, type Failure } from './plugin.ts';
 
 /** Answers an error; what is not known to be the sender's fault is logged, and told without detail. */
@@ -37,6 +37,10 @@ function toFailure(error: FastifyError | BadField): { status: number; failure: F
   }
   if (isUnmigrated(error)) {
     const what = "bring the state database to this release first, by 'muster migrate'";
+    return { status: 503, failure: { error: `${error.message}: ${what}`, reason: 'database' } };
+  }
+  if (isUngranted(error)) {
+    const what = "'muster migrate' grants muster_read, which the console's login has to be given";
     return { status: 503, failure: { error: `${error.message}: ${what}`, reason: 'database' } };
   }
   if (mayPass(error)) {

@@ -24,8 +24,8 @@ export const commits: Check<StateContext> = {
     if (commit !== 'on' && commit !== 'remote_apply') {
       return [
         problem(
-          `synchronous_commit is ${commit} though the connection asks for on: something in between drops its options`,
-          'alter database <its name> set synchronous_commit = on;   -- or let the pooler pass options',
+          `synchronous_commit is ${commit} though the connection has set it to on`,
+          'name the PostgreSQL server itself in DATABASE_URL, or set pool_mode = session in the pooler',
         ),
       ];
     }

@@ -8,6 +8,7 @@ import { clock, connections, connectionsPerPod, migrations, version } from './da
 import { definitions, orphans } from './definitions.ts';
 import { rowSources } from './row-sources.ts';
 import { commits, standbys } from './durability.ts';
+import { session } from './session.ts';
 import { clusterGroup, type ClusterView, lookAtCluster } from './examine-cluster.ts';
 import {
   type Check,
@@ -50,6 +51,7 @@ const DATABASE = [
   migrations,
   roles,
   login,
+  session,
   commits,
   standbys,
   connections,

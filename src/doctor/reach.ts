@@ -1,4 +1,5 @@
 import { messageOf, sqlState } from '../state/database.ts';
+import { UnfitSession } from '../state/session.ts';
 import { openInspector, type Inspector } from '../state/inspector.ts';
 import { fine, problem, type Finding } from './finding.ts';
 
@@ -41,6 +42,9 @@ function unreachable(error: unknown, url: string, variable: string): Finding {
   const says = messageOf(error);
   const state = sqlState(error);
   const code = (error as { code?: string }).code ?? '';
+  if (error instanceof UnfitSession) {
+    return problem(says, `name the PostgreSQL server itself in ${variable}`);
+  }
   if (state === null && TLS_ERROR.test(`${code} ${says}`)) {
     return problem(
       `TLS: ${says}`,

@@ -17,15 +17,16 @@ export async function settle(
   log: Log,
 ): Promise<boolean> {
   let more = false;
-  await authored(database.chunks, async (tx, client) => {
-    const { rows } = await client.query<{ held: boolean; now: Date }>(
+  await authored(database.chunks, async (transaction) => {
+    const { rows } = await transaction.query<{ held: boolean; now: Date }>(
       'select pg_try_advisory_xact_lock($1, $2) as held, now() as now',
       [LOCK_CLASS, fn],
     );
     const { held, now } = rows[0]!;
     if (!held) return false;
-    const positions = await client.query<Position>(POSITIONS, [fn, definition.topic]);
-    more = (await definition.settle?.(tx, { positions: positions.rows, now, log })) === true;
+    const positions = await transaction.query<Position>(POSITIONS, [fn, definition.topic]);
+    more =
+      (await definition.settle?.(transaction.tx, { positions: positions.rows, now, log })) === true;
     return true;
   });
   return more;

@@ -113,19 +113,19 @@ export class Chunks<R = unknown> {
   async #transact({ records, entries, parkings, ...chunk }: ReadChunk<R>): Promise<boolean> {
     const { topic, partition, from, next, end } = chunk;
     const last = records.findLast((record) => record.offset === next - 1);
-    return authored(this.#database.chunks, async (tx, client) => {
+    return authored(this.#database.chunks, async (transaction) => {
       const values = [this.#function, topic, partition, from, next, end, last?.timestamp ?? null];
-      const moved = await client.query({ ...MOVE_POSITION, values });
+      const moved = await transaction.query({ ...MOVE_POSITION, values });
       if (moved.rowCount === 0) return false;
       if (entries.length > 0) {
         await this.#definition.apply(
           entries.map((entry) => entry.value),
           chunk,
-          tx,
+          transaction.tx,
         );
       }
       if (parkings.length > 0) {
-        await client.query({
+        await transaction.query({
           ...PARK_RECORDS,
           values: [
             parkings.map((each) => each.digest),

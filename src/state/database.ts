@@ -1,20 +1,27 @@
 import pg from 'pg';
 import { Unavailable } from './outcome.ts';
+import {
+  OWN_PATH,
+  prepareSession,
+  SESSION,
+  timeout,
+  type Settings,
+  UnfitSession,
+} from './session.ts';
 
 /**
  * Plans are part of the design: left alone, the planner takes hash joins and sequential scans as
  * soon as its statistics lag behind a growing table, at 2 to 24 times the cost. A generic plan,
  * because a custom one costs more to make than the statement takes.
  */
-const PINNED = [
-  'enable_seqscan=off',
-  'enable_hashjoin=off',
-  'enable_mergejoin=off',
-  'enable_bitmapscan=off',
-  'jit=off',
-  'plan_cache_mode=force_generic_plan',
-];
-const COMMON = ['synchronous_commit=on', 'default_transaction_isolation=read\\ committed'];
+const PLANS: Settings = {
+  enable_seqscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  enable_bitmapscan: 'off',
+  jit: 'off',
+  plan_cache_mode: 'force_generic_plan',
+};
 
 /** Connections of a process for claims, done-marks, leases, timers and the outbox. */
 export const CONTROL_CONNECTIONS = 5;
@@ -57,10 +64,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     name: string,
     max: number,
     queryMs: number,
-    settings: readonly string[],
+    settings: Settings,
     more: pg.PoolConfig = {},
   ) => {
-    const made = new pg.Pool({
+    const config: pg.PoolConfig = {
       connectionString: options.url,
       application_name: `muster ${name}`,
       max,
@@ -68,37 +75,54 @@ export function openDatabase(options: DatabaseOptions): Database {
       connectionTimeoutMillis: 5_000,
       query_timeout: queryMs,
       keepAlive: true,
-      options: [...COMMON, ...settings].map((setting) => `-c ${setting}`).join(' '),
       ...more,
-    });
+    };
+    const onConnect = (client: pg.ClientBase) =>
+      prepareSession(client, config, { ...SESSION, ...settings });
+    // pg waits for the promise, though its types do not say so
+    const made = new pg.Pool({ ...config, onConnect });
     made.on('error', options.onIdleError);
     // The pool listens to idle clients only. One that is lost while a handler holds it would end the
     // process; whoever holds it learns of it by the next query.
     made.on('connect', (client) => client.on('error', () => {}));
     return made;
   };
-  const limit = `statement_timeout=${options.statementTimeoutMs}`;
-  const queryMs = options.statementTimeoutMs + 5_000;
+  const { statementTimeoutMs, handlerIdleMs } = options;
+  const queryMs = statementTimeoutMs + 5_000;
+  const own: Settings = {
+    ...OWN_PATH,
+    ...PLANS,
+    TimeZone: 'UTC',
+    statement_timeout: timeout(statementTimeoutMs),
+    idle_in_transaction_session_timeout: timeout(statementTimeoutMs),
+  };
   const pools = {
-    writers: pool('writer', options.writers, queryMs, [...PINNED, limit]),
-    control: pool('control', CONTROL_CONNECTIONS, queryMs, [...PINNED, limit]),
+    writers: pool('writer', options.writers, queryMs, own),
+    control: pool('control', CONTROL_CONNECTIONS, queryMs, own),
     handlers: pool(
       'handler',
       options.handlers,
-      options.handlerIdleMs,
-      [
+      handlerIdleMs,
+      {
         // a query of a handler that was abandoned ends soon after its connection is closed
-        'client_connection_check_interval=5s',
-        `idle_in_transaction_session_timeout=${options.handlerIdleMs}`,
-      ],
+        client_connection_check_interval: '5s',
+        statement_timeout: timeout(handlerIdleMs),
+        idle_in_transaction_session_timeout: timeout(handlerIdleMs),
+      },
       // Handlers that end together on a busy machine connect together; each is bounded by its own time-out.
       { pipeline: true, connectionTimeoutMillis: HANDLER_CONNECT_MS },
     ),
     // A process that is frozen in the middle of a chunk must not hold the partition's position for long.
-    chunks: pool('chunk', options.chunks ?? 1, queryMs, [
-      limit,
-      `idle_in_transaction_session_timeout=${CHUNK_IDLE_MS}`,
-    ]),
+    chunks: pool(
+      'chunk',
+      options.chunks ?? 1,
+      queryMs,
+      {
+        statement_timeout: timeout(statementTimeoutMs),
+        idle_in_transaction_session_timeout: timeout(CHUNK_IDLE_MS),
+      },
+      { pipeline: true },
+    ),
   };
   let closing: Promise<unknown> | undefined;
   return {
@@ -124,15 +148,16 @@ export function isBadValue(error: unknown): boolean {
 }
 
 /**
- * Is the server away or busy (no connection, shutting down, starting up, too many clients), and not
- * refusing us for good (wrong password, no such database, schema not migrated)?
+ * Is the server away, busy or read-only (no connection, no address for its name, shutting down, starting
+ * up, too many clients, a standby that is about to be promoted), and not refusing us for good?
  */
 export function mayPass(error: unknown): boolean {
+  if (misconfigured(error) !== null) return false;
   const state = sqlState(error);
-  if (state !== null) return /^(08|53|57)/.test(state);
+  if (state !== null) return /^(08|25006|53|57)/.test(state);
   return (
     error instanceof Error &&
-    /ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|terminated|timeout|not queryable/.test(
+    /ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|terminated|timeout|not queryable/.test(
       `${error}${(error as { code?: string }).code}`,
     )
   );
@@ -149,6 +174,30 @@ export function isTimeout(error: unknown): boolean {
 /** Does the server only read: a standby, or a primary that was told to? */
 export function isReadOnly(error: unknown): boolean {
   return sqlState(error) === '25006';
+}
+
+/**
+ * What to change in DATABASE_URL, where the server or a pooler answers and refuses the connection; null
+ * for other errors. A pooler gives most of its refusals the code of a protocol violation.
+ */
+export function misconfigured(error: unknown): string | null {
+  if (error instanceof UnfitSession) return error.message;
+  const state = sqlState(error);
+  const message = messageOf(error);
+  const isRefused =
+    /^(28000|28P01|3D000)$/.test(state ?? '') ||
+    (state === '08P01' &&
+      /startup parameter|no such (database|user)|does not exist|auth\w* failed/i.test(message));
+  if (!isRefused) return null;
+  const says = `the state database says: ${message} (SQLSTATE ${state})`;
+  return message.includes('startup parameter')
+    ? `${says}: a pooler is between; take the parameter out of DATABASE_URL, or name the server itself`
+    : says;
+}
+
+/** May the login not do yet what a process needs? `muster migrate` grants that. */
+export function isUngranted(error: unknown): boolean {
+  return sqlState(error) === '42501';
 }
 
 /** Does the database lack what this release's schema has (a schema, table, column or function)? */
@@ -186,7 +235,7 @@ export async function transaction<T>(
   try {
     await client.query('begin');
     const result = await work(client);
-    await client.query('commit');
+    await commit(client);
     return result;
   } catch (error) {
     await client.query('rollback').catch((cause: Error) => {
@@ -195,5 +244,13 @@ export async function transaction<T>(
     throw error;
   } finally {
     client.release(broken);
+  }
+}
+
+/** Throws where the server rolls back instead, as it does after an error that was caught on the way. */
+export async function commit(client: pg.ClientBase): Promise<void> {
+  const { command } = await client.query('commit');
+  if (command !== 'COMMIT') {
+    throw new Error('nothing was committed: a statement failed, and its error was not passed on');
   }
 }

@@ -1,4 +1,6 @@
 import pg from 'pg';
+import { inWords, TransactionBroken } from './author-query.ts';
+import { LEAVE_OWN_PATH } from './session.ts';
 
 /** What @types/pg leaves out, or has otherwise. */
 interface Protocol {
@@ -27,7 +29,12 @@ export function commitWith(client: pg.ClientBase, query: pg.QueryConfig): Promis
 function ask(client: pg.ClientBase, query: pg.QueryConfig, begun: Begun | null) {
   return new Promise<pg.QueryResult>((resolve, reject) => {
     client.query(
-      new FramedQuery(query, begun, (error, result) => (error ? reject(error) : resolve(result))),
+      new FramedQuery(query, begun, (error, result) => {
+        if (error) reject(inWords(error));
+        // called while its ReadyForQuery is handled, see askAuthor
+        else if (begun === null || client.getTransactionStatus() === 'T') resolve(result);
+        else reject(new TransactionBroken(query.text));
+      }),
     );
   });
 }
@@ -62,7 +69,10 @@ class FramedQuery extends pg.Query {
     // behind the execution, and nowhere else: a query whose values can't be sent has none
     const execute = (portal: pg.ExecuteConfig) => {
       connection.execute(portal, true);
-      if (!begins) send(connection, 'commit');
+      if (begins) return;
+      // what is deferred to COMMIT is the author's, and looks where the author looks
+      send(connection, LEAVE_OWN_PATH);
+      send(connection, 'commit');
     };
     connection.stream.cork();
     this.#submitting = true;
@@ -76,8 +86,9 @@ class FramedQuery extends pg.Query {
   };
 
   handleCommandComplete(message: { text: string }, connection: pg.Connection): void {
-    if (message.text === 'BEGIN') this.#begun?.resolve();
-    else if (message.text !== 'COMMIT') handleCommandComplete.call(this, message, connection);
+    const ours = this.#begun === null ? ['SET', 'COMMIT'] : ['BEGIN'];
+    if (!ours.includes(message.text)) handleCommandComplete.call(this, message, connection);
+    else if (message.text === 'BEGIN') this.#begun?.resolve();
   }
 
   handleError(error: Error, connection: pg.Connection): void {

@@ -1,20 +1,20 @@
 import type pg from 'pg';
-import type { Tx } from '../function.ts';
-import { sqlState, type Database } from './database.ts';
+import { TerminalError, type Tx } from '../function.ts';
+import {
+  askAuthor,
+  handBack,
+  keepOpen,
+  TransactionBroken,
+  TransactionOver,
+} from './author-query.ts';
+import { messageOf, sqlState, type Database } from './database.ts';
 import { beginWith, commitWith } from './framed-query.ts';
 import { FENCED } from './runs.ts';
-
-/** Savepoints are fine; an end of its own would part the author's writes from what commits with them. */
-const ENDS_TRANSACTION =
-  /^\s*(?:begin|start\s+transaction|commit|end|abort|prepare\s+transaction|rollback(?!\s+to))\b/i;
-
-/** Throws for a statement that would end the transaction it is sent in. */
-export function keepOpen(text: string): void {
-  if (!ENDS_TRANSACTION.test(text)) return;
-  throw new Error(`'${text.trim()}' is not for the handler: the transaction ends with its run`);
-}
+import { ENTER_OWN_PATH } from './session.ts';
 
 type Query = pg.QueryConfig & { readonly values: unknown[] };
+
+const OVER = 'the transaction of this run has ended';
 
 interface Opened {
   readonly client: pg.PoolClient;
@@ -32,6 +32,8 @@ export class HandlerTx implements Tx {
   #opened: Promise<Opened> | null = null;
   #ended = false;
   #abandoned = false;
+  /** What was written may be committed: a second attempt would write it again. */
+  #broken: TerminalError | null = null;
 
   constructor(database: Database) {
     this.#pool = database.handlers;
@@ -42,12 +44,6 @@ export class HandlerTx implements Tx {
   }
 
   query<R extends object>(text: string, values: readonly unknown[] = []) {
-    try {
-      if (this.#ended) throw new Error('the transaction of this run has ended');
-      keepOpen(text);
-    } catch (error) {
-      return Promise.reject(error);
-    }
     const answer = this.#send<R>(text, values);
     // A handler that does not wait for it is told by its run, which can't commit then, and the process lives.
     answer.catch(() => {});
@@ -55,9 +51,22 @@ export class HandlerTx implements Tx {
   }
 
   async #send<R extends object>(text: string, values: readonly unknown[]) {
+    if (this.#ended) throw new TransactionOver(OVER);
+    if (this.#broken !== null) throw this.#broken;
+    keepOpen(text);
     const query = { text, values: [...values] };
-    const { rows, rowCount } = await (this.#opened === null ? this.#begin(query) : this.#go(query));
-    return { rows: rows as R[], rowCount };
+    try {
+      const { rows, rowCount } = await (this.#opened === null
+        ? this.#begin(query)
+        : this.#go(query));
+      return { rows: rows as R[], rowCount };
+    } catch (error) {
+      if (error instanceof TransactionBroken) {
+        throw (this.#broken = new TerminalError(error.message, { cause: error }));
+      }
+      if (!this.#abandoned || error instanceof TransactionOver) throw error;
+      throw new TransactionOver(`${OVER}: ${messageOf(error)}`, { cause: error });
+    }
   }
 
   async #begin(query: Query): Promise<pg.QueryResult> {
@@ -69,7 +78,7 @@ export class HandlerTx implements Tx {
     const { client } = await this.#opened!;
     // If it has only ended, this is sent before its last statements, which wait for the connection behind it.
     this.#refuseAbandoned();
-    return client.query(query.text, query.values);
+    return askAuthor(client, query.text, query.values);
   }
 
   /**
@@ -80,13 +89,17 @@ export class HandlerTx implements Tx {
   async commit(statements: readonly pg.QueryConfig[]): Promise<boolean> {
     const client = await this.#end();
     const last = statements.length - 1;
-    const sent = statements.map((each, i) =>
-      i === last ? commitWith(client, each) : client.query(each),
-    );
+    const sent = [
+      client.query(ENTER_OWN_PATH),
+      ...statements.map((each, i) => (i === last ? commitWith(client, each) : client.query(each))),
+    ];
     // The first that failed says why; what came behind it only says that the transaction is aborted.
     const failed = (await Promise.allSettled(sent)).find((each) => each.status === 'rejected');
-    client.release(failed !== undefined); // ended with its connection
-    if (failed === undefined) return true;
+    if (failed === undefined) {
+      void handBack(client);
+      return true;
+    }
+    client.release(true); // the transaction ends with its connection
     if (sqlState(failed.reason) === FENCED) return false;
     throw failed.reason;
   }
@@ -108,15 +121,9 @@ export class HandlerTx implements Tx {
     const client = await this.#connected;
     try {
       this.#refuseAbandoned();
-      if (first.values.length > 0) {
-        const { begun, answer } = beginWith(client, first);
-        await begun;
-        return { client, answer };
-      }
-      // may be several statements, which are for the simple protocol
-      await client.query('begin');
-      this.#refuseAbandoned();
-      return { client, answer: client.query(first.text) };
+      const { begun, answer } = beginWith(client, first);
+      await begun;
+      return { client, answer };
     } catch (error) {
       client.release(true);
       throw error;
@@ -125,13 +132,16 @@ export class HandlerTx implements Tx {
 
   /** The handler may have been abandoned while it waited for the connection. */
   #refuseAbandoned(): void {
-    if (this.#abandoned) throw new Error('the transaction of this run has ended');
+    if (this.#abandoned) throw new TransactionOver(OVER);
   }
 
   async #end(): Promise<pg.PoolClient> {
     if (this.#ended || this.#opened === null)
       throw new Error('the transaction of this run is not open');
     this.#ended = true;
-    return (await this.#opened).client;
+    const { client } = await this.#opened;
+    if (this.#broken === null) return client;
+    client.release(true);
+    throw this.#broken;
   }
 }

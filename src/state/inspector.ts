@@ -1,4 +1,4 @@
-import pg from 'pg';
+import { openSession, OWN_PATH, SESSION } from './session.ts';
 
 /** A connection that can only read. */
 export interface Inspector {
@@ -12,22 +12,19 @@ export interface Inspector {
  * people's tables need what Muster's own statements must not have.
  */
 export async function openInspector(url: string): Promise<Inspector> {
-  const client = new pg.Client({
+  const config = {
     connectionString: url,
     application_name: 'muster inspector',
     connectionTimeoutMillis: 5_000,
     query_timeout: 15_000,
-    options: [
-      'default_transaction_read_only=on',
-      'statement_timeout=10000',
-      'lock_timeout=2000',
-      'synchronous_commit=on', // as on Muster's own connections
-    ]
-      .map((setting) => `-c ${setting}`)
-      .join(' '),
+  };
+  const client = await openSession(config, {
+    ...SESSION,
+    ...OWN_PATH,
+    default_transaction_read_only: 'on',
+    statement_timeout: '10s',
+    lock_timeout: '2s',
   });
-  client.on('error', () => {}); // the next question tells
-  await client.connect();
   return {
     async query<R extends object>(text: string, values: readonly unknown[] = []) {
       return (await client.query<R>(text, [...values])).rows;

@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
-import pg from 'pg';
+import type pg from 'pg';
 import { MIGRATION_LOCK, migrationsOf, OLDEST_SERVER } from './migrations.ts';
+import { openSession, OWN_PATH, SESSION } from './session.ts';
 
 const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -11,11 +12,11 @@ const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {
  * applied; an empty list means that there was nothing to do.
  */
 export async function migrate(url: string, functions: readonly string[]): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'muster migrate' });
-  await client.connect();
+  const client = await openMigrator(url);
   try {
     await requireServer(client);
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await ensureSchema(client);
     const applied: string[] = [];
     for (const { folder, table } of migrationsOf(functions)) {
       applied.push(...(await apply(client, folder, table)));
@@ -24,6 +25,12 @@ export async function migrate(url: string, functions: readonly string[]): Promis
   } finally {
     await client.end();
   }
+}
+
+/** A session for migrations and grants, which may take as long as they need. */
+export function openMigrator(url: string): Promise<pg.Client> {
+  const config = { connectionString: url, application_name: 'muster migrate' };
+  return openSession(config, { ...SESSION, ...OWN_PATH, statement_timeout: '0' });
 }
 
 async function requireServer(client: pg.Client): Promise<void> {
@@ -37,6 +44,12 @@ async function requireServer(client: pg.Client): Promise<void> {
   }
 }
 
+/** `create schema if not exists` needs the right to create one, also where it exists. */
+async function ensureSchema(client: pg.Client): Promise<void> {
+  const { rowCount } = await client.query(`select from pg_namespace where nspname = 'muster'`);
+  if (rowCount === 0) await client.query('create schema muster');
+}
+
 async function apply(client: pg.Client, folder: URL, table: string): Promise<string[]> {
   const done = await runner({
     dbClient: client,
@@ -44,8 +57,8 @@ async function apply(client: pg.Client, folder: URL, table: string): Promise<str
     direction: 'up',
     migrationsTable: table,
     migrationsSchema: 'muster',
-    createMigrationsSchema: true,
-    schema: 'public',
+    // the search path; a function's migrations may name what is public without its schema
+    schema: table === 'migration' ? 'pg_catalog' : 'public',
     checkOrder: true,
     // one session-wide lock is held by the caller, who waits where the library would give up
     noLock: true,

@@ -1,4 +1,5 @@
-import pg from 'pg';
+import type pg from 'pg';
+import { openSession, OWN_PATH, SESSION } from './session.ts';
 
 /** Renews the lease of a process on a connection of its own, which is opened when it is needed. */
 export class PodLease {
@@ -34,15 +35,13 @@ export class PodLease {
 
   async #connect(): Promise<pg.Client> {
     const halfMs = this.#leaseSeconds * 500;
-    const client = new pg.Client({
+    const config = {
       connectionString: this.#url,
       application_name: 'muster heartbeat',
       connectionTimeoutMillis: halfMs,
       query_timeout: halfMs,
       keepAlive: true,
-    });
-    client.on('error', () => {}); // the next query tells
-    await client.connect();
-    return client;
+    };
+    return openSession(config, { ...SESSION, ...OWN_PATH });
   }
 }

@@ -1,5 +1,7 @@
 import pg from 'pg';
 import type { Tx } from '../function.ts';
+import { commit } from './database.ts';
+import { OWN_PATH, prepareSession, SESSION, timeout } from './session.ts';
 
 /** The state database, to read. */
 export interface Reader {
@@ -18,7 +20,7 @@ export interface ReaderOptions {
 
 /** A small pool for people's questions: its sessions can't write, its plans are the planner's own. */
 export function openReader(options: ReaderOptions): Reader & { close(): Promise<void> } {
-  const pool = new pg.Pool({
+  const config: pg.PoolConfig = {
     connectionString: options.url,
     application_name: 'muster console',
     max: options.connections,
@@ -26,14 +28,16 @@ export function openReader(options: ReaderOptions): Reader & { close(): Promise<
     // The server's own time-out comes first; this one catches a server that is gone without a word.
     query_timeout: options.statementTimeoutMs + 5_000,
     keepAlive: true,
-    options: [
-      'default_transaction_read_only=on',
-      `statement_timeout=${options.statementTimeoutMs}`,
-      'jit=off',
-    ]
-      .map((setting) => `-c ${setting}`)
-      .join(' '),
-  });
+  };
+  const settings = {
+    ...SESSION,
+    ...OWN_PATH,
+    default_transaction_read_only: 'on',
+    statement_timeout: timeout(options.statementTimeoutMs),
+    jit: 'off',
+  };
+  const onConnect = (client: pg.ClientBase) => prepareSession(client, config, settings);
+  const pool = new pg.Pool({ ...config, onConnect });
   pool.on('error', options.onIdleError);
   pool.on('connect', (client) => client.on('error', () => {}));
   return {
@@ -46,7 +50,7 @@ export function openReader(options: ReaderOptions): Reader & { close(): Promise<
           query: <R extends object>(text: string, values: readonly unknown[] = []) =>
             client.query<R>(text, [...values]),
         });
-        await client.query('commit');
+        await commit(client);
         return result;
       } catch (error) {
         await client.query('rollback').catch((cause: Error) => {

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import pg from 'pg';
+import { openMigrator } from './migrate.ts';
 import { MIGRATION_LOCK } from './migrations.ts';
 
 export const ROLES = ['muster_intake', 'muster_run', 'muster_read', 'muster_keda'] as const;
@@ -13,8 +14,7 @@ export const ROLES = ['muster_intake', 'muster_run', 'muster_read', 'muster_keda
  * then.
  */
 export async function grantRoles(url: string, functions: readonly string[]): Promise<string[]> {
-  const client = new pg.Client({ connectionString: url, application_name: 'muster migrate' });
-  await client.connect();
+  const client = await openMigrator(url);
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const missing: string[] = [];

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { TestProcess } from '../support/process.ts';
 
-const MUSTER = fileURLToPath(new URL('../../src/cli/muster.ts', import.meta.url));
+export const MUSTER = fileURLToPath(new URL('../../src/cli/muster.ts', import.meta.url));
 
 export interface Result {
   readonly code: number | null;
@@ -9,14 +9,14 @@ export interface Result {
   readonly stderr: string;
 }
 
-/** Runs `muster <args>` to its end. */
+/** Runs `muster <args>` to its end; a process that serves is not told to stop. */
 export async function muster(
   env: Readonly<Record<string, string>>,
   args: readonly string[],
   stdin = '',
 ): Promise<Result> {
   const child = new TestProcess(MUSTER, args, env);
-  child.end(stdin);
+  if (args[0] !== 'serve' && args[0] !== 'console') child.end(stdin);
   const { code } = await child.exited;
   return { code, stdout: child.stdout, stderr: child.stderr };
 }

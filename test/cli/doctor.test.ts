@@ -33,6 +33,7 @@ State database ${host}${pathname}
   ✓ migrations: 1 applied
   ✓ roles: muster_intake, muster_run, muster_read, muster_keda
   ✓ login: postgres, a superuser: more than any process needs
+  ✓ session: 1 settings hold
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
   ✓ connections: 1 at most, 1 of them free for Muster: enough for 1 pods of 1
@@ -71,7 +72,7 @@ test('a problem comes with what mends it: exit code 1, no password', async () =>
 State database 127.0.0.1:1/state
   ✗ reachable: nothing listens there: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, roles, login, commits, standbys, connections, clock, definitions, functions nobody serves, sources, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
+  – version, migrations, roles, login, session, commits, standbys, connections, clock, definitions, functions nobody serves, sources, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1

@@ -126,7 +126,7 @@ test('commits that would not survive a crash are told', async ({ db }) => {
   // as behind a pooler that drops the options of a connection
   await context.inspector.query('set synchronous_commit = off');
   expect(await says(commits, context)).toEqual([
-    expect.stringMatching(/^✗ synchronous_commit is off though the connection asks for on/),
+    expect.stringMatching(/^✗ synchronous_commit is off though the connection has set it/),
   ]);
 });
 

@@ -59,7 +59,7 @@ test('the id of a part must tell rows apart', async ({ db }) => {
 test.for([
   ['text[]', {}, "k of public.item is text[], which can't be part of a key"],
   ['int8multirange', {}, 'k of public.item is int8multirange, which arrives as base64 of its text'],
-  ['own_range', {}, 'k of public.item is own_range, which arrives as base64 of its text'],
+  ['own_range', {}, 'k of public.item is public.own_range, which arrives as base64 of its text'],
   ['own_range', { base64: ['k'] }, null],
   ['own_range_domain', { base64: ['k'] }, null],
   ['int8range', {}, null],
@@ -73,7 +73,7 @@ test.for([
   [
     'colour',
     { where: { k: 'pink' } },
-    'where k is "pink" in part p0 of shop never holds: colour is one of red, green',
+    'where k is "pink" in part p0 of shop never holds: public.colour is one of red, green',
   ],
   [
     'int',

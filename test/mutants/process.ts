@@ -86,7 +86,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'runs under way are cut off at SIGTERM',
     file: 'src/engine.ts',
-    find: 'runner.drain(config.DRAIN_SECONDS * 1000)',
+    find: 'runner.drain(drainMs)',
     replace: 'runner.drain(0)',
     tests: ['test/chaos/stop.test.ts'],
   },

@@ -19,12 +19,14 @@ import { SOURCE_MUTANTS } from './sources.ts';
 import { PULLING_MUTANTS } from './pulling.ts';
 import { RUN_MUTANTS } from './runs.ts';
 import { STATE_MUTANTS } from './state.ts';
+import { SESSION_MUTANTS } from './sessions.ts';
 import { TRAVELERS_MUTANTS } from './travelers.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
   'src',
   'functions',
+  'build',
   'test',
   'package.json',
   'vitest.config.ts',
@@ -59,6 +61,7 @@ function main(words: readonly string[]): void {
     ...PULLING_MUTANTS,
     ...RUN_MUTANTS,
     ...STATE_MUTANTS,
+    ...SESSION_MUTANTS,
     ...TRAVELERS_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);

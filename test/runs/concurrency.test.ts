@@ -150,3 +150,14 @@ test('a slot below the bound is filled at once, also after a look that found the
   await until(async () => (await runsOf(db)).every(({ state }) => state === 'done'));
   await engine.stop();
 });
+
+test('a claim that waits under a bound until its lease has ended gets nothing', async ({ db }) => {
+  const pod = await podOn(db, [pairOf({ concurrency: 3 })]);
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  const release = await hold(db, 'select from muster.function for no key update');
+  const claim = pod.runs.claimBounded(1, pod.id, 1, 3);
+  await blocked(db, 1, '%muster.function%');
+  await db.query('update muster.pod set lease_until = clock_timestamp()');
+  await release();
+  expect(await claim).toEqual([]);
+});

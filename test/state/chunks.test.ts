@@ -1,5 +1,5 @@
-import { expect } from 'vitest';
-import type { SettleContext } from '../../src/function.ts';
+import { expect, onTestFinished } from 'vitest';
+import type { SettleContext, Tx } from '../../src/function.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { chunkOf, feedOn } from '../support/feed.ts';
 import { numbers } from '../support/numbers.ts';
@@ -143,16 +143,172 @@ test('records that are refused are cut out of their chunk, and the others are ap
   );
 });
 
-test('a statement that would end the transaction is refused', async ({ db }) => {
+for (const text of [
+  'commit',
+  '/* */ commit',
+  ';commit',
+  'select 1; commit',
+  'rollback and chain',
+]) {
+  test(`apply can not end its transaction by ${JSON.stringify(text)}`, async ({ db }) => {
+    const feed = await feedOn(
+      db,
+      numbers({
+        async apply(records, chunk, tx) {
+          await numbers().apply(records, chunk, tx);
+          await tx.query(text).catch(() => {});
+          throw new Error('not now');
+        },
+      }),
+    );
+    await expect(feed.give(0, ns(1))).rejects.toThrow('not now');
+    expect(await state(db)).toEqual({ records: 0, sum: 0, next: 0 });
+  });
+}
+
+test('apply that hides an error of its SQL has applied nothing, and the reason is told', async ({
+  db,
+}) => {
+  const feed = await feedOn(
+    db,
+    numbers({
+      async apply(records, chunk, tx) {
+        await numbers().apply(records, chunk, tx);
+        await tx.query('select * from nowhere').catch(() => {});
+      },
+    }),
+  );
+  await expect(feed.give(0, ns(1))).rejects.toThrow('relation "nowhere" does not exist');
+  expect(await state(db)).toEqual({ records: 0, sum: 0, next: 0 });
+});
+
+test('a record whose refusal by the database apply hides is parked, and the others are applied', async ({
+  db,
+}) => {
+  const feed = await feedOn(
+    db,
+    numbers({
+      apply: (...given) =>
+        numbers()
+          .apply(...given)
+          .catch(() => {}),
+    }),
+  );
+  const applied = await feed.give(0, ns(1, 2 ** 31, 3));
+  expect(applied).toEqual({ kind: 'applied', parked: ['bad-value'] });
+  expect(await state(db)).toEqual({ records: 2, sum: 4, next: 3 });
+});
+
+test('what apply asks for without waiting is written, or nothing is applied', async ({ db }) => {
+  let text = `insert into total values (7, 1, 1)`;
+  const feed = await feedOn(
+    db,
+    numbers({ apply: (_records, _chunk, tx) => void tx.query(text) as never }),
+  );
+  await feed.give(0, ns(1));
+  expect(await state(db)).toEqual({ records: 1, sum: 1, next: 1 });
+  text = 'select * from nowhere';
+  await expect(feed.give(0, ns(1))).rejects.toThrow('"nowhere" does not exist');
+  expect(await state(db)).toEqual({ records: 1, sum: 1, next: 1 });
+});
+
+test('a query of apply that comes too late is refused, and the process lives', async ({ db }) => {
+  const unhandled: unknown[] = [];
+  const hear = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', hear);
+  onTestFinished(() => void process.off('unhandledRejection', hear));
+  let late: Tx | undefined;
   const feed = await feedOn(
     db,
     numbers({
       async apply(_records, _chunk, tx) {
-        await tx.query('commit');
+        late = tx;
       },
     }),
   );
-  await expect(feed.give(0, ns(1))).rejects.toThrow("'commit' is not for the handler");
+  await feed.give(0, ns(1));
+  void late!.query('insert into total values (7, 1, 1)');
+  await expect(late!.query('select 1')).rejects.toThrow('the transaction has ended');
+  await db.query('select');
+  expect(unhandled).toEqual([]);
+  expect(await state(db)).toEqual({ records: 0, sum: 0, next: 1 });
+});
+
+test('the next chunk does not find what apply left on its session', async ({ db }) => {
+  const seen: unknown[] = [];
+  const feed = await feedOn(
+    db,
+    numbers({
+      async apply(_records, { from }, tx) {
+        const { rows } = await tx.query(`select pg_backend_pid() as pid,
+          current_setting('search_path') as path, current_setting('statement_timeout') as time,
+          to_regclass('pg_temp.kept') as kept,
+          (select count(*)::int from pg_locks where locktype = 'advisory') as locks`);
+        seen.push(rows[0]);
+        if (from > 0) return;
+        await tx.query('set search_path = muster');
+        await tx.query(`select set_config('statement_timeout', '1s', false)`);
+        await tx.query('create temp table kept ()');
+        await tx.query('select pg_advisory_lock(7)');
+      },
+    }),
+  );
+  await feed.give(0, ns(1));
+  await expect.poll(() => feed.database.chunks.idleCount).toBe(1);
+  await feed.give(0, ns(1));
+  expect(seen[1]).toEqual(seen[0]);
+});
+
+test('records are parked by our own path, whatever path apply has set', async ({ db }) => {
+  await db.query(`
+    create schema elsewhere;
+    create table seen (path text);
+    create function public.see() returns trigger language plpgsql as
+      $$ begin insert into public.seen values (current_setting('search_path')); return new; end $$;
+    create trigger see before insert on muster.parked for each row execute function public.see()`);
+  const feed = await feedOn(
+    db,
+    numbers({
+      async apply(records, chunk, tx) {
+        await numbers().apply(records, chunk, tx);
+        await tx.query('set local search_path = elsewhere');
+      },
+    }),
+  );
+  expect(await feed.give(0, [{ n: 1 }, Buffer.from('{')])).toEqual({
+    kind: 'applied',
+    parked: ['not-a-record'],
+  });
+  expect(await db.query('select path from seen')).toEqual([{ path: 'pg_catalog, pg_temp' }]);
+});
+
+test('a trigger that is deferred to the commit looks where apply looks', async ({ db }) => {
+  await db.query(`
+    create table noted ();
+    create function note() returns trigger language plpgsql as
+      $$ begin insert into noted default values; return null; end $$;
+    create constraint trigger note after insert on applied deferrable initially deferred
+      for each row execute function note()`);
+  const feed = await feedOn(db, numbers());
+  await feed.give(0, [{ n: 1 }, Buffer.from('{')]);
+  expect(await db.query('select from noted')).toEqual([{}]);
+});
+
+test('settle that hides an error of its SQL has settled nothing, and the reason is told', async ({
+  db,
+}) => {
+  await db.query('create table settled ()');
+  const feed = await feedOn(
+    db,
+    numbers({
+      async settle(tx) {
+        await tx.query('insert into settled default values');
+        await tx.query('select * from nowhere').catch(() => {});
+      },
+    }),
+  );
+  await expect(feed.settle()).rejects.toThrow('relation "nowhere" does not exist');
+  expect(await db.query('select * from settled')).toEqual([]);
 });
 
 test('settling runs in one process at a time and sees how far every partition is', async ({

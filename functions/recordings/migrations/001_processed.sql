@@ -1,6 +1,10 @@
 -- What process_record did, one row per effect. No unique constraint, on purpose: if a set were ever
 -- processed twice, this table would show it.
-create schema if not exists recordings;
+-- 'if not exists' needs the right to create schemas, also where this one exists
+do $$
+begin
+  if to_regnamespace('recordings') is null then create schema recordings; end if;
+end $$;
 
 create table recordings.processed (
   id           bigint generated always as identity primary key,

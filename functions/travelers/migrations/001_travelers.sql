@@ -14,7 +14,11 @@
 --               exactly. Sensor -1 is the sum of all sensors.
 --   late        samples that came too late to be folded, and those that the clock of their sensor put
 --               ahead of what others say, by the minute they are of.
-create schema if not exists travelers;
+-- 'if not exists' needs the right to create schemas, also where this one exists
+do $$
+begin
+  if to_regnamespace('travelers') is null then create schema travelers; end if;
+end $$;
 
 create table travelers.progress (
   only_row      boolean primary key default true check (only_row),

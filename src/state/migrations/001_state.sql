@@ -24,8 +24,6 @@
 -- fillfactor leaves room for HOT updates: sets are updated once per arriving part, runs two or
 -- three times in their life. No index on a column that intake updates (0.5-0.64x when there is).
 
-create schema if not exists muster;
-
 create table muster.function (
   id            int generated always as identity primary key,
   name          text collate "C" not null unique,

@@ -36,6 +36,9 @@
 -- them, so that no two are lost together again. A run that was lost once may be beside others: most processes
 -- die of something else, and serial work for all of their runs would cost more.
 --
+-- A bounded claim waits for the function's row in the same transaction: by the time at which that began,
+-- a lease that ended meanwhile would still hold.
+--
 -- $1 function  $2 pod  $3 maximum number of runs  $4 of these, those that start at once
 -- $5 attempts allowed  $6 whether one that was lost more than once may be among them
 -- $7 registration of the caller's definition
@@ -44,13 +47,13 @@ with barrier as (
 ),
 due as materialized (
   select function, key from muster.run
-  where function = $1 and state = 'ready' and wanted and due_at <= now()
+  where function = $1 and state = 'ready' and wanted and due_at <= statement_timestamp()
     and (lost < 2 or $6::boolean and key = (
       select s.key from muster.run s
-      where s.function = $1 and s.state = 'ready' and s.wanted and s.lost > 1 and s.due_at <= now()
+      where s.function = $1 and s.state = 'ready' and s.wanted and s.lost > 1 and s.due_at <= statement_timestamp()
       order by s.due_at
       limit 1))
-    and exists (select from muster.pod where id = $2 and lease_until > now())
+    and exists (select from muster.pod where id = $2 and lease_until > statement_timestamp())
     and not (select paused from muster.function where id = $1)
     and exists (select from muster.function where id = $1 and registration = $7::uuid)
     and ((select reviewed = generation from muster.function where id = $1)
@@ -65,7 +68,7 @@ numbered as (
   select *, row_number() over () as n from due
 )
 update muster.run r
-set state = 'running', token = r.token + 1, pod = $2, started_at = now(),
+set state = 'running', token = r.token + 1, pod = $2, started_at = statement_timestamp(),
     attempt = r.attempt + (r.lost = 0 or r.attempt < $5::int or r.unstarted is not distinct from 0)::int,
     unstarted = case when numbered.n > $4::int or r.lost > 0 or r.attempt + 1 >= $5::int then r.token + 1 end
 from numbered

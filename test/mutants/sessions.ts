@@ -1,0 +1,158 @@
+import type { Mutant } from './mutants.ts';
+
+const AUTHOR = 'src/state/author-query.ts';
+const END = ['test/runs/handler-end.test.ts'];
+const CHUNKS = ['test/state/chunks.test.ts'];
+const SETTINGS = ['test/state/settings.test.ts'];
+const POOLER = ['test/state/pooler.test.ts'];
+const FAILED_START = ['test/cli/failed-start.test.ts'];
+
+export const SESSION_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'session: several statements of a handler go by the simple protocol',
+    file: AUTHOR,
+    find: ", queryMode: 'extended' }",
+    replace: ' }',
+    tests: END,
+  },
+  {
+    name: 'session: a comment hides the first word of a statement',
+    file: AUTHOR,
+    find: "    else if (text.startsWith('/*', at)) at = endOfComment(text, at);\n",
+    replace: '',
+    tests: END,
+  },
+  {
+    name: 'session: ROLLBACK AND CHAIN is let through as one to a savepoint',
+    file: AUTHOR,
+    find: "third : second) !== 'to'",
+    replace: "third : second) === 'x'",
+    tests: END,
+  },
+  {
+    name: 'session: nobody looks whether the transaction is still open',
+    file: AUTHOR,
+    find: "client.getTransactionStatus() === 'T' && result.command !== 'COMMIT'",
+    replace: 'result !== null',
+    tests: END,
+  },
+  {
+    name: 'session: what an author leaves behind stays',
+    file: AUTHOR,
+    find: '`${LEAVE_NOTHING} ${restore(client)} ${PREPARED}`',
+    replace: '`select; ${PREPARED}`',
+    tests: [...END, ...CHUNKS],
+  },
+  {
+    name: 'session: our settings are not made again',
+    file: AUTHOR,
+    find: '${restore(client)} ',
+    replace: '',
+    tests: END,
+  },
+  {
+    name: 'session: prepared statements of an author stay',
+    file: AUTHOR,
+    find: 'isClean = hasOurs(client, results.at(-1)!.rows);',
+    replace: 'isClean = results.length > 0;',
+    tests: END,
+  },
+  {
+    name: 'session: our last statements look where the handler looks',
+    file: 'src/state/handler-tx.ts',
+    find: '      client.query(ENTER_OWN_PATH),\n',
+    replace: '',
+    tests: END,
+  },
+  {
+    name: 'session: a refused query of a handler that nobody waits for ends the process',
+    file: 'src/state/handler-tx.ts',
+    find: '    answer.catch(() => {});\n',
+    replace: '',
+    tests: END,
+  },
+  {
+    name: 'session: a refused query of a projection that nobody waits for ends the process',
+    file: 'src/state/chunk-tx.ts',
+    find: '      answer.catch(() => {});\n',
+    replace: '',
+    tests: CHUNKS,
+  },
+  {
+    name: 'session: a COMMIT that rolls back counts as one',
+    file: 'src/state/database.ts',
+    find: "if (command !== 'COMMIT') {",
+    replace: "if (command === '') {",
+    tests: CHUNKS,
+  },
+  {
+    name: 'session: parking looks where the projection looks',
+    file: 'src/state/chunk-tx.ts',
+    find: '    if (this.#isTheirs) this.#send(ENTER_OWN_PATH);\n',
+    replace: '',
+    tests: CHUNKS,
+  },
+  {
+    name: 'session: our own statements look in the path of the login',
+    file: 'src/state/database.ts',
+    find: '    ...OWN_PATH,\n    ...PLANS,\n',
+    replace: '    ...PLANS,\n',
+    tests: SETTINGS,
+  },
+  {
+    name: 'session: dates are read in any style',
+    file: 'src/state/session.ts',
+    find: "  DateStyle: 'ISO',\n",
+    replace: '',
+    tests: SETTINGS,
+  },
+  {
+    name: 'session: nobody looks for a pooler that shares sessions',
+    file: 'src/state/session.ts',
+    find: '    await requireOwnSession(client, mark, config);\n',
+    replace: '',
+    tests: POOLER,
+  },
+  {
+    name: 'session: one that was not reset is used',
+    file: 'src/state/session.ts',
+    find: "  if (mark !== null && mark !== '') throw sharedSession();\n",
+    replace: '',
+    tests: POOLER,
+  },
+  {
+    name: 'a bounded claim judges its lease by the time at which its transaction began',
+    file: 'src/state/sql/claim-runs.sql',
+    find: 'lease_until > statement_timestamp()',
+    replace: 'lease_until > now()',
+    tests: ['test/runs/concurrency.test.ts'],
+  },
+  {
+    name: 'start: what was started before a failure goes on',
+    file: 'src/main.ts',
+    find: '    await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});\n',
+    replace: '',
+    tests: FAILED_START,
+  },
+  {
+    name: 'start: a host name that is not known ends the process',
+    file: 'src/state/database.ts',
+    find: '|ENOTFOUND|EAI_AGAIN|terminated',
+    replace: '|terminated',
+    tests: FAILED_START,
+  },
+  {
+    name: 'start: a read-only server ends the process',
+    file: 'src/state/database.ts',
+    find: '(08|25006|53|57)',
+    replace: '(08|53|57)',
+    tests: FAILED_START,
+  },
+  {
+    name: 'start: a login without its roles ends the process',
+    file: 'src/patience.ts',
+    find: '  if (isUngranted(error)) {',
+    replace: "  if (isUngranted(error) && error === '') {",
+    tests: FAILED_START,
+  },
+];
