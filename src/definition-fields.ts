@@ -127,7 +127,8 @@ const PROJECTION = {
 
 const EVENT = {
   type: required(field('text that is not empty', isText)),
-  subject: field('text that is not empty', isText),
+  // empty for a key that is: it is left out then
+  subject: field('text', (value) => typeof value === 'string'),
   data: field('what JSON can write', (value) => !['function', 'symbol'].includes(typeof value)),
 } satisfies Fields<OutgoingEvent>;
 

@@ -50,6 +50,6 @@ test('the subject of an event must be a text', async ({ db }) => {
   });
   const { errors } = await runFunction(pair, rowsOf('x'), { databaseUrl: db.url });
   expect(errors).toEqual([
-    'TypeError: the subject of event 0 of pair is a number; it must be a string',
+    'TerminalError: the handler of pair returned no events: event 0: subject must be text, not 42',
   ]);
 });

@@ -4,7 +4,6 @@
  * version may come later than the change.
  */
 import { UNAVAILABLE, type Row, type RowChange } from './change.ts';
-import type { PartSpecification } from './definition.ts';
 import {
   isNewer,
   toMemberRow,
@@ -20,7 +19,8 @@ export interface KnownMember extends Versioned {
   readonly function: number;
   readonly lane: number;
   readonly id: string;
-  readonly key: string | null;
+  /** With its set, which leaves the columns for a later change that does not send them all. */
+  readonly purged: boolean;
   readonly columns: Row | null;
   /** Columns that the row's own version did not carry, each with the one it is from; null: with none. */
   readonly holes: Readonly<Record<string, Versioned | null>>;
@@ -54,7 +54,7 @@ export function toKnowingRows(
   return toMemberRows({ ...change, op }, place, served, (row, part, facts) => {
     const stored = members.find(({ lane }) => lane === facts.lane);
     // deleted, or purged, at this version or later: nothing need be known to refuse it
-    if (members.some((each) => isGone(each, part) && !isNewer(facts, each)))
+    if (members.some((each) => (each.purged || each.columns === null) && !isNewer(facts, each)))
       return { ...facts, key: null, held: false, columns: null, holes: null };
     const newest = stored !== undefined && isNewer(stored, facts) ? stored : null;
     const filled: Record<string, unknown> = newest === null ? { ...row } : rowOf(newest);
@@ -71,12 +71,6 @@ export function toKnowingRows(
     const { version, at, commits } = newest;
     return toMemberRow(filled, part, { ...facts, version, at, commits }, sources);
   });
-}
-
-/** Deleted; or purged with its set, which leaves the columns for a later change that does not send them all. */
-function isGone({ key, columns }: KnownMember, part: PartSpecification): boolean {
-  if (columns === null) return true;
-  return key === null && part.key.every((column) => (columns[column] ?? null) !== null);
 }
 
 /** A stored row as its own version said it. */

@@ -66,10 +66,12 @@ export async function forgetSource(database: Database, name: string): Promise<nu
 }
 
 async function removeRows(database: Database, source: number): Promise<number> {
-  const { rows } = await database.control.query<{ id: number; registration: string; name: string }>(
-    'select id, registration, name from muster.function where topic is null order by id',
-  );
-  const functions = rows.map(({ name, ...fn }) => ({ ...fn, specification: { name } }));
+  const registered = await database.control.query<{
+    id: number;
+    registration: string;
+    name: string;
+  }>('select id, registration, name from muster.function where topic is null order by id');
+  const functions = registered.rows.map(({ name, ...fn }) => ({ ...fn, specification: { name } }));
   const store = new Store(database, functions, () => NOBODY);
   let removed = 0;
   for (const fn of functions) {

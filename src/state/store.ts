@@ -175,7 +175,7 @@ interface StoredKnowledge {
   version: string;
   at: string;
   commits: string | null;
-  key: string | null;
+  purged: boolean;
   columns: string | null;
   holes: string | null;
 }

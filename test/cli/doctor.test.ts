@@ -99,7 +99,7 @@ test('a login of muster_read is enough to look at everything but standbys', asyn
   expect(stdout).toContain(
     `  – standbys: not checked: this login sees no standby: grant pg_monitor to ${login}\n`,
   );
-  expect(stdout).toContain('17 fine, 0 problems, 4 not checked\n');
+  expect(stdout).toContain('18 fine, 0 problems, 4 not checked\n');
 });
 
 test('as JSON every finding has the same fields', async ({ db }) => {

@@ -264,7 +264,7 @@ test('a function that is registered for the first time needs no read', async ({ 
 test('a part whose base64 columns change is another part', async ({ db }) => {
   await podOn(db, [both]);
   const pod = await podOn(db, [
-    pairOf({ parts: { a: part('a', { base64: 'kind' }), b: part('b') } }),
+    pairOf({ parts: { a: part('a', { base64: ['kind'] }), b: part('b') } }),
   ]);
   expect(await unreadParts(pod.database)).toMatchObject([{ part: 'a' }]);
 });

@@ -97,6 +97,7 @@ create table muster.member (
   commits  bigint,                     -- position of the last commit before this change, where it is above the change's own
   key      text collate "C",           -- the set it names; null = deleted, or a null in its key
   held     boolean not null,           -- counts in its set
+  purged   boolean not null default false,  -- its set was purged: no older change brings it back
   history  bigint,                     -- hash of the key under which the initial snapshot found the row held; see muster.is_live
   columns  jsonb,
   holes    jsonb,                      -- columns the source did not send: column -> [version, at, commits] of what fills it, 0 = nothing; and true where it decides

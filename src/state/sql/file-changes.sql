@@ -62,8 +62,8 @@ m as (
   where (select is_current from current)
   order by c.function, c.lane, c.source, c.id collate "C"
   on conflict (function, lane, source, id) do update
-  set (version, at, commits, key, held, history, columns, holes, since, trace) =
-      (select v.version, v.at, v.commits, v.key, v.held, v.history, v.columns, v.holes, v.since, v.trace
+  set (version, at, commits, key, held, purged, history, columns, holes, since, trace) =
+      (select v.version, v.at, v.commits, v.key, v.held, v.purged, v.history, v.columns, v.holes, v.since, v.trace
        from muster.resolve(m, excluded) v)
   where muster.newer(excluded.version, excluded.at, excluded.commits, m.version, m.at, m.commits)
      or m.holes is not null and muster.fills(m, excluded)

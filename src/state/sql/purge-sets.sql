@@ -40,7 +40,7 @@ deleted as (
 ),
 -- What is not deleted, by name: of two changes of one row in a statement only one happens, either of them.
 stripped as (
-  update muster.member m set key = null, held = false, trace = null, since = l.newest from locked l
+  update muster.member m set key = null, held = false, purged = true, trace = null, since = l.newest from locked l
   where l.n <> all (array(select n from deleted))
     and m.function = l.function and m.lane = l.lane and m.source = l.source and m.id = l.id
 ),

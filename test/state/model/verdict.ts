@@ -7,14 +7,14 @@ import type { Source } from './source.ts';
 
 /** Effects of an attempt that was not the one to mark its run done. */
 const BY_STRANGERS = `
-  select e.* from effect e join muster.run r on r.function = e.function and r.key = e.key
+  select e.* from public.effect e join muster.run r on r.function = e.function and r.key = e.key
   where e.function = $1 and (r.state <> 'done' or r.token <> e.token)`;
 
 /** What must not be there, whatever was purged. */
 export async function flaws(pod: Pod, db: TestDatabase): Promise<unknown> {
   const ids = pod.served.map(({ id }) => id);
   const twice = await db.query(
-    'select function, key, revision from effect where function = any ($1) group by 1, 2, 3 having count(*) > 1',
+    'select function, key, revision from public.effect where function = any ($1) group by 1, 2, 3 having count(*) > 1',
     [ids],
   );
   const byStrangers = await Promise.all(ids.map((id) => db.query(BY_STRANGERS, [id])));
@@ -73,7 +73,7 @@ async function stateOf(pod: Pod, i: number, complete: ReadonlySet<string>) {
     'select key, revision, wanted from muster.run where function = $1',
   );
   const effects = await query<{ key: string; revision: number; n: number }>(
-    'select key, revision, count(*)::int as n from effect where function = $1 group by key, revision',
+    'select key, revision, count(*)::int as n from public.effect where function = $1 group by key, revision',
   );
   return {
     members: members
