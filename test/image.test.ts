@@ -113,7 +113,12 @@ test.skipIf(!linux)(
   'the archive is an OCI image whose digests hold, and the same each time',
   () => {
     const file = join(home, 'muster.tar');
-    writeArchive({ name: 'muster:test', layers: layersOf(image), start: START, file });
+    const digest = writeArchive({
+      name: 'muster:test',
+      layers: layersOf(image),
+      start: START,
+      file,
+    });
     const unpacked = mkdtempSync(join(home, 'unpacked-'));
     expect(spawnSync('tar', ['-C', unpacked, '-xf', file]).status).toBe(0);
     const blob = (digest: string) =>
@@ -126,6 +131,7 @@ test.skipIf(!linux)(
     const again = spawnSync('tar', ['-xOf', file, './index.json']);
     expect(again.stdout.toString()).toBe(index.toString());
     const [entry] = json(index).manifests;
+    expect(entry.digest).toBe(digest);
     expect(entry.annotations).toEqual({
       'io.containerd.image.name': 'docker.io/library/muster:test',
       'org.opencontainers.image.ref.name': 'test',
@@ -189,6 +195,9 @@ test('the Dockerfile makes the same image of the same sources', () => {
     WorkingDir: of('WORKDIR')[0],
     User: of('USER')[0],
     ExposedPorts: { [`${of('EXPOSE')[0]}/tcp`]: {} },
+    Labels: Object.fromEntries(
+      [...of('LABEL')[0]!.matchAll(/(\S+?)="(.*?)"/g)].map(([, key, value]) => [key, value]),
+    ),
   }).toEqual(START);
 });
 
