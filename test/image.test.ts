@@ -113,7 +113,7 @@ test.skipIf(!linux)(
   'the archive is an OCI image whose digests hold, and the same each time',
   () => {
     const file = join(home, 'muster.tar');
-    const digest = writeArchive({
+    const written = writeArchive({
       name: 'muster:test',
       layers: layersOf(image),
       start: START,
@@ -131,7 +131,7 @@ test.skipIf(!linux)(
     const again = spawnSync('tar', ['-xOf', file, './index.json']);
     expect(again.stdout.toString()).toBe(index.toString());
     const [entry] = json(index).manifests;
-    expect(entry.digest).toBe(digest);
+    expect(entry.digest).toBe(written);
     expect(entry.annotations).toEqual({
       'io.containerd.image.name': 'docker.io/library/muster:test',
       'org.opencontainers.image.ref.name': 'test',
