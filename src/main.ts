@@ -78,6 +78,7 @@ export async function serve(
   addRoutes(app, count, {
     metrics,
     processMetrics,
+    instance: config.INSTANCE_ID,
     unready: () =>
       isStopping ? 'this process is stopping' : (engine.unready() ?? pulling?.trouble() ?? null),
     sinkTrouble: () => engine.sinkTrouble(),

@@ -4,7 +4,7 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { kafkaAt } from '../cli/kafka.ts';
-import { newSeed, positive } from './flags.ts';
+import { endsWrongUse, newSeed, positive } from './flags.ts';
 import { toFile, toKafka, KEYS, type Destination, type Key } from './sensors/destination.ts';
 import { replay } from './sensors/replay.ts';
 import { simulate } from './sensors/simulation.ts';
@@ -31,7 +31,7 @@ interface Flags {
   readonly database?: string;
 }
 
-const flags = new Command('npm run sensors --')
+const flags = endsWrongUse(new Command('npm run sensors --'))
   .description('Plays street sensors: every sample of every traveler in view is a record.')
   .option('--brokers <list>', 'to Kafka: host:port, …; TLS and login as KAFKA_… say')
   .option('--file <path>', 'to a file, a line of JSON for each record; - is standard output')
