@@ -5,7 +5,7 @@ import { Courier } from './courier.ts';
 import { ensureDatastore } from './datastore.ts';
 import { shortenDeadline } from './demo-overdue.ts';
 import { DemoTravelers } from './demo-travelers.ts';
-import { freePort, requireFreePort } from './port.ts';
+import { freePort } from './port.ts';
 import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
 import { Headband } from './headband.ts';
 import { startPostgres } from './postgres.ts';
@@ -67,7 +67,6 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
   };
 
   try {
-    if (options.port !== undefined) await requireFreePort(options.port);
     const installation = options.kafka
       ? await (await import('./stack/install.ts')).install(say)
       : undefined;

@@ -9,6 +9,7 @@ import { type DemoParts, startParts } from './demo-parts.ts';
 import { Watch } from './demo-watch.ts';
 import { conclusion, introduction } from './demo-words.ts';
 import { endsWrongUse, newSeed, port as portNumber, positive, whole } from './flags.ts';
+import { requireFreePort } from './port.ts';
 import { Screen } from './screen.ts';
 import { StopRequest } from './stop-request.ts';
 
@@ -77,6 +78,7 @@ async function main({
   let parts: DemoParts | undefined;
   let end: Awaited<ReturnType<Watch['settle']>> | undefined;
   try {
+    if (port !== undefined) await requireFreePort(port);
     screen.line('Starting');
     parts = await startParts({ rate, sensors, seed, fresh, kafka, folder, port, say });
     screen.line(introduction(parts, { rate, sensors, seed }));
@@ -87,7 +89,7 @@ async function main({
     screen.line(end ? conclusion(end.summary, end.counts, parts.folder) : 'Ended at once.');
   } catch (error) {
     screen.clear();
-    screen.line(`demo: ${error instanceof Error ? error.message : String(error)}`);
+    process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
     parts?.kill();
     await parts?.end();
     return 1;

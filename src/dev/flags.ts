@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 
 /** Exit code of a wrong call, as of `muster`. */
-const WRONG_USE = 2;
+export const WRONG_USE = 2;
 
 /** For a command of which a wrong flag ends with exit code 2 and tells how to find the right ones. */
 export function endsWrongUse(command: Command): Command {

@@ -67,8 +67,14 @@ export class FunctionProcess {
         throw new Error(`muster migrate failed:\n${error.stderr || error.message}`);
       });
     }
+    await requireFreePort(options.port);
     const started = new FunctionProcess(options);
-    await started.#ready;
+    try {
+      await started.#ready;
+    } catch (error) {
+      started.kill();
+      throw error;
+    }
     started.#watch();
     return started;
   }
@@ -140,7 +146,12 @@ export class FunctionProcess {
     if (this.#stopping) return;
     const child = (this.#child = this.#spawn());
     this.#watch();
-    await this.#becomeReady(child).catch(() => this.#ready); // by now that of the next start
+    try {
+      await this.#becomeReady(child);
+    } catch (error) {
+      if (!hasEnded(child)) throw error;
+      await this.#ready; // by now that of the next start
+    }
   }
 
   async #becomeReady(child: ChildProcess): Promise<void> {

@@ -24,7 +24,8 @@ export async function requireFreePort(port: number): Promise<void> {
   }
 }
 
-async function taken(port: number): Promise<string> {
+/** A message that names who listens on a port. */
+export async function taken(port: number): Promise<string> {
   const owner = (await ownerOf(port)) ?? 'another process';
   return `port ${port} is taken by ${owner}; end it, or choose another port`;
 }

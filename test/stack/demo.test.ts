@@ -35,7 +35,7 @@ test(
 
     const next = new TestProcess(DEMO, ['--name', name, ...FLAGS, '--for', '20'], {});
     const { code } = await next.exited;
-    expect(next.stdout).toMatch(/\ntwice +0\nmissing +0\n$/);
+    expect(next.stdout).toMatch(/\nprocessed twice +0\nnot processed +0\n/);
     expect(code).toBe(0);
   },
 );
