@@ -189,10 +189,10 @@ test('a server that trusts everybody and has the port is not taken for the one t
   const rules = join(other.folder, 'data', 'pg_hba.conf');
   writeFileSync(rules, 'host all all 127.0.0.1/32 trust\n');
   await query(other.url, 'select pg_reload_conf()');
-  await query(other.url, 'alter database app rename to theirs');
+  const admin = other.url.replace(/app$/, 'postgres');
+  await query(admin, 'alter database app rename to theirs');
   await expect(start(join(dirname(folder), 'ours'), { port: other.port })).rejects.toThrow(
     'PostgreSQL did not start',
   );
-  const theirs = other.url.replace(/app$/, 'theirs');
-  expect(await query(theirs, `select datname from pg_database where datname = 'app'`)).toEqual([]);
+  expect(await query(admin, `select datname from pg_database where datname = 'app'`)).toEqual([]);
 });

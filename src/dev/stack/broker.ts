@@ -1,11 +1,14 @@
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Admin, ConfigResourceTypes, Kafka, logLevel } from 'kafkajs';
+import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { freePort } from '../port.ts';
 import type { Installation } from './install.ts';
 import { Jvm } from './jvm.ts';
 import { brokerSettings, toProperties } from './settings.ts';
+
+/** `ConfigResourceTypes.BROKER`, which kafkajs does not export by name. */
+const BROKER = 4;
 
 /** A Kafka of one node that keeps its data in a folder. */
 export class Broker {
@@ -124,7 +127,7 @@ export async function brokerReady(address: string, jvm: Jvm, data?: string): Pro
 
 async function dataOf(admin: Admin): Promise<string | undefined> {
   const { nodeId: id } = (await admin.describeCluster()).brokers[0]!;
-  const broker = { type: ConfigResourceTypes.BROKER, name: String(id), configNames: ['log.dirs'] };
+  const broker = { type: BROKER, name: String(id), configNames: ['log.dirs'] };
   const { resources } = await admin.describeConfigs({
     resources: [broker],
     includeSynonyms: false,
