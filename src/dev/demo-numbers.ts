@@ -110,7 +110,8 @@ export class OverdueFeed {
               array(select part ->> 'part' from json_array_elements(o.data -> 'missing') part) as missing,
               (select json_build_object('id', s.id, 'recording', s.recording, 'span', s.span::text, 'sensor_type', s.sensor_type)
                from datastore.signal s
-               where s.recording = (o.key::json ->> 0)::uuid and s.span = (o.key::json ->> 1)::datastore.time_span
+               -- as text: people send events with other keys by hand
+               where s.recording::text = o.key::json ->> 0 and s.span::text = o.key::json ->> 1
                  and s.sensor_type in ('eeg', 'accelerometer')
                limit 1) as example
        from muster.outbox o

@@ -66,7 +66,7 @@ export function statusLine(
     complete + running > 0 ? `to run ${complete + running}` : '',
     failed > 0 ? `failed ${failed}` : '',
     `${now.rate} events/s`,
-    `lag ${now.lag}`,
+    `${now.lag} on the way`,
     now.movements === undefined ? '' : `${now.movements} sensor records`,
   ];
   return `${sets} | ${now.pages} | ${rest.filter(Boolean).join(', ')}`;

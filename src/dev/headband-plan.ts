@@ -70,7 +70,7 @@ export class HeadbandPlan {
 
     const comesLate = random.chance(0.1);
     const apart = comesLate ? random.between(80, 160) : random.between(1, 25);
-    const neverComes = random.chance(0.02);
+    const neverComes = random.chance(0.01);
     this.#at(0, { kind: 'insert', signal: first });
     if (!neverComes) this.#at(apart, { kind: 'insert', signal: second });
     if (random.chance(0.1))

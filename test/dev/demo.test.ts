@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test as base } from 'vitest';
+import { freePort } from '../../src/dev/port.ts';
 import { processes } from './support/processes.ts';
 import { until } from './support/source.ts';
 
@@ -68,6 +69,7 @@ function alive(pids: number[]): string[] {
   );
 }
 
+const run = (command: string) => execFileSync('sh', ['-c', command], { encoding: 'utf8' });
 const processed = ({ lines }: Demo) =>
   lines.filter((line) => line.startsWith('processed  ')).length;
 const FINE = /\nprocessed twice +0\nnot processed +0\n/;
@@ -99,7 +101,6 @@ test.skipIf(notLinux)(
       /^overdue +[0-9a-f-]{36} +0–60 s +no accelerometer signal within 10 seconds$/,
     );
     const recording = line('overdue  ')!.split(/ +/)[1]!;
-    const run = (command: string) => execFileSync('sh', ['-c', command], { encoding: 'utf8' });
 
     const explained = run(line('  DATABASE_URL=')!);
     expect(explained).toContain(`recordings ["${recording}","[0,60000000000)"]: waiting`);
@@ -187,5 +188,31 @@ test.for([
 
 test('without a terminal it moves no cursor and sets no colour', async ({ place }) => {
   const { output } = await start(place, '--for', '3', '--sensors', '0').ended;
-  expect(output).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u007F]/);
+  expect(output.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
 });
+
+test(
+  'a set that somebody sends by hand, with a key unlike its own, is shown like any other',
+  { timeout: 60_000 },
+  async ({ place }) => {
+    const port = await freePort();
+    const demo = start(place, '--for', '100000', '--port', String(port), '--sensors', '0');
+    await until(() => processed(demo) > 0);
+    const source = { name: 'me', schema: 'datastore', table: 'signal', lsn: 1, ts_ms: 0 };
+    const after = { id: '1', recording: 'r', span: '[0,60)', sensor_type: 'eeg' };
+    const answer = await fetch(`http://127.0.0.1:${port}`, {
+      method: 'POST',
+      headers: {
+        'ce-specversion': '1.0',
+        'ce-id': '1',
+        'ce-source': '/me',
+        'ce-type': 'dev.knative.kafka.event',
+      },
+      body: JSON.stringify({ op: 'c', before: null, after, source }),
+    });
+    expect(answer.status).toBe(204);
+    await until(() => demo.lines.some((line) => line.startsWith('overdue    r  ')));
+    demo.process.kill('SIGINT');
+    expect((await demo.ended).how).toBe(0);
+  },
+);
