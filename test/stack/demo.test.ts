@@ -18,7 +18,7 @@ function left(name: string): string[] {
 test(
   'the demo on the real road leaves no process behind when it is killed, and goes on where it was',
   {
-    timeout: 90_000,
+    timeout: 150_000,
   },
   async ({ onTestFinished, road }) => {
     await road.stack.install(); // the time of the test is not for downloads
