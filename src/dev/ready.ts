@@ -8,8 +8,10 @@ export class Readiness {
 
   /** Throws if another process answers there, because it had the port first. */
   async at(address: string): Promise<boolean> {
-    const answer = await fetch(new URL('health/readiness', address)).catch(() => undefined);
-    await answer?.arrayBuffer(); // what nobody reads holds its connection open
+    const signal = AbortSignal.timeout(5_000);
+    const url = new URL('health/readiness', address);
+    const answer = await fetch(url, { signal }).catch(() => undefined);
+    await answer?.arrayBuffer().catch(() => {}); // what nobody reads holds its connection open
     if (answer === undefined) return false;
     if (answer.headers.get('muster-instance') === this.#instance) return answer.ok;
     throw new Error(await taken(Number(new URL(address).port)));
