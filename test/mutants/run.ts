@@ -23,6 +23,7 @@ import { TRAVELERS_MUTANTS } from './travelers.ts';
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
   'src',
+  'build',
   'functions',
   'test',
   'package.json',
