@@ -10,7 +10,8 @@ import { parse } from 'yaml';
 import { writeArchive } from '../build/archive.ts';
 import { USER } from '../build/base.ts';
 import { layersOf, START, writeImage } from '../build/image.ts';
-import { freePort } from '../src/dev/free-port.ts';
+import { freePort } from '../src/dev/port.ts';
+import { Readiness } from '../src/dev/ready.ts';
 import { freshDatabase } from './support/fresh-database.ts';
 import { ended, firstOf, jailProblem, startIn } from './support/jail.ts';
 import { test } from './support/test.ts';
@@ -59,7 +60,9 @@ test.skipIf(jail !== null).each(['its own user', 'any other user'])(
     const uid = who === 'its own user' ? USER : randomInt(100_000, 2_000_000_000);
     const { url } = await freshDatabase();
     const port = await freePort();
-    const env = [`DATABASE_URL=${url}`, 'HOST=127.0.0.1', `PORT=${port}`];
+    const readiness = new Readiness();
+    const instance = `INSTANCE_ID=${readiness.env.INSTANCE_ID}`;
+    const env = [`DATABASE_URL=${url}`, 'HOST=127.0.0.1', `PORT=${port}`, instance];
 
     const writing = startIn(image, uid, [], ['node', '-e', `fs.writeFileSync('/app/new', '')`]);
     expect(await ended(writing)).toMatchObject({ stderr: expect.stringContaining('EROFS') });
@@ -74,7 +77,7 @@ test.skipIf(jail !== null).each(['its own user', 'any other user'])(
     const all = ended(serving);
     await until(async () => {
       if (serving.exitCode !== null) throw new Error((await all).stderr);
-      return (await fetch(`http://127.0.0.1:${port}/health/readiness`).catch(() => null))?.ok;
+      return readiness.at(`http://127.0.0.1:${port}`);
     });
     process.kill(firstOf(serving), 'SIGTERM');
     const { code, stderr } = await all;

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
 import { test as base } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { muster, musterServe, type Result } from './command.ts';
