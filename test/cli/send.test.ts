@@ -140,18 +140,19 @@ test('epoch bump lets the positions of a restored source start over', async ({ d
   });
 });
 
+/** A change committed so many milliseconds from now; in the past, because no guard follows a clock that is ahead. */
+function committed(ms: number) {
+  const event = structuredClone(EEG) as typeof EEG & { source: { ts_ms: number } };
+  event.source.ts_ms = Date.now() + ms;
+  return event;
+}
+
 test('what the doctor says mends a position that started over does: the event is taken', async ({
   db,
   stand,
 }) => {
-  // in the past: no guard follows a clock that is ahead
-  const at = (ms: number) => {
-    const event = structuredClone(EEG) as typeof EEG & { source: { ts_ms: number } };
-    event.source.ts_ms = Date.now() + ms;
-    return event;
-  };
-  const before = at(-7_200_000);
-  const restored = at(-3_600_000);
+  const before = committed(-7_200_000);
+  const restored = committed(-3_600_000);
   restored.source.lsn -= 1_000;
   restored.after = { ...restored.after, id: randomUUID() };
   for (const each of [before, restored]) {
