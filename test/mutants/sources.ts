@@ -105,6 +105,13 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
     tests: POSITIONS,
   },
   {
+    name: 'an epoch that has just begun is heard of later',
+    file: 'src/state/filing.ts',
+    find: '        await this.#marks.exchange();\n        return this.#marks.judge(change);',
+    replace: '        return judgement;',
+    tests: ['test/cli/send.test.ts'],
+  },
+  {
     name: 'an absent column is null',
     file: MEMBER,
     find: '    if (!Object.hasOwn(row, column)) throw new AbsentColumn(column);',

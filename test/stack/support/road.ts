@@ -109,6 +109,7 @@ export class Road {
       PORT: String(this.#port),
       LEASE_SECONDS: '2',
       DEADLINE_GRACE_SECONDS: '0',
+      SINK: 'stdout',
     });
     this.#fn = fn;
     this.#ends.push(async () => {
