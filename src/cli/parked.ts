@@ -1,7 +1,11 @@
 import { listParked, type ParkedEvent } from '../state/parked.ts';
 import { withDatabase } from './database.ts';
-import type { ParkedOptions } from './muster.ts';
-import { wholeNumber } from './number.ts';
+import type { JsonOption } from './json-option.ts';
+import { sayLimit, wholeNumber } from './number.ts';
+
+export interface ParkedOptions extends JsonOption {
+  readonly limit: string;
+}
 
 export async function run(id: string | undefined, options: ParkedOptions): Promise<void> {
   const limit = wholeNumber('--limit', options.limit);
@@ -13,6 +17,7 @@ export async function run(id: string | undefined, options: ParkedOptions): Promi
     else if (id === undefined) process.stdout.write(`${toLine(event)}\n`);
     else process.stdout.write(toText(event));
   }
+  if (id === undefined) sayLimit(events.length, limit);
   if (events.length === 0) process.stderr.write('nothing is parked\n');
 }
 
