@@ -6,12 +6,15 @@ import {
   type Explanation,
 } from '../state/explain.ts';
 import { functionId, keyColumns, keyText, withDatabase } from './database.ts';
+import type { JsonOption } from './json-option.ts';
+import { obstaclesTo } from './obstacles.ts';
 
-export async function run(fn: string, key: string, options: { json?: boolean }): Promise<void> {
+export async function run(fn: string, key: string, options: JsonOption): Promise<void> {
   const [explanation, columns] = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     const found = (await explain(database, fn, keyText(key)))!;
-    return [found, await keyColumns(database, id)] as const;
+    const obstacles = await obstaclesTo(database, found);
+    return [{ ...found, obstacles }, await keyColumns(database, id)] as const;
   });
   process.stdout.write(options.json ? `${JSON.stringify(explanation)}\n` : toText(explanation));
   if (explanation.status === 'unknown') {
@@ -20,8 +23,9 @@ export async function run(fn: string, key: string, options: { json?: boolean }):
   }
 }
 
-function toText(set: Explanation): string {
+function toText(set: Explanation & { readonly obstacles: readonly string[] }): string {
   const lines = [`${set.function} ${set.key}: ${set.status}`];
+  for (const obstacle of set.obstacles) lines.push(`  ${obstacle}`);
   for (const part of set.parts) lines.push(...partLines(part));
   if (set.overdue !== null) {
     lines.push(
@@ -43,7 +47,8 @@ function runLines(state: NonNullable<Explanation['run']>): string[] {
   if (state.state === 'ready') lines.push(`    due ${state.dueAt}`);
   if (state.lateChanges > 0)
     lines.push(`    ${plural(state.lateChanges, 'change')} came after it began`);
-  if (state.lastError !== null) lines.push(`    last error: ${state.lastError}`);
+  if (state.lastError !== null)
+    lines.push(`    last error: ${state.lastError.replace(/^error: /i, '')}`);
   return lines;
 }
 

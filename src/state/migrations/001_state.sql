@@ -165,7 +165,8 @@ create table muster.pod (
   id          uuid primary key,
   host        text not null,
   started_at  timestamptz not null default now(),
-  lease_until timestamptz not null
+  lease_until timestamptz not null,
+  serves      jsonb not null default '{}'  -- function -> registration of the definition that it serves
 );
 
 -- A row per set would cost a third of all intake: it is inserted and deleted again, with its index
