@@ -22,8 +22,7 @@ export async function run(file: string, options: SendOptions): Promise<void> {
     if (status >= 300) refused++;
   }
   if (refused > 0) {
-    const were = refused === 1 ? 'was' : 'were';
-    throw new Error(`${refused} of ${plural(events.length, 'event')} ${were} refused`);
+    throw new Error(`refused: ${refused} of ${plural(events.length, 'event')}`);
   }
 }
 

@@ -117,9 +117,9 @@ test('send ends with exit code 1 when an event was refused or nobody listens', a
   const refused = await stand.muster(['send', '-', '--to', stand.url], `${broken}\n{"a": 1}\n`);
   expect(refused.code).toBe(1);
   expect(refused.stdout.split('\n').map((line) => line.slice(0, 3))).toEqual(['400', '202', '']);
-  expect(refused.stderr).toBe('muster: 1 of 2 events were refused\n');
+  expect(refused.stderr).toBe('muster: refused: 1 of 2 events\n');
   const missing = await stand.muster(['send', '/nowhere.json']);
-  expect(missing).toMatchObject({ code: 1, stdout: '' });
+  expect(missing).toMatchObject({ code: 2, stdout: '' });
   expect(missing.stderr).toContain('/nowhere.json');
 });
 
