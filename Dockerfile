@@ -26,6 +26,10 @@ ENV PATH=/usr/local/bin \
     NODE_COMPILE_CACHE=/app/cache \
     NODE_COMPILE_CACHE_PORTABLE=1
 EXPOSE 8080
+LABEL org.opencontainers.image.title="muster" \
+    org.opencontainers.image.description="Runs your function once the whole set of its parts has arrived" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.licenses="Apache-2.0"
 # As PID 1 it handles SIGTERM itself. Other commands: docker run … muster migrate
 ENTRYPOINT ["node", "/app/muster.js"]
 CMD ["serve"]

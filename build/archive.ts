@@ -19,6 +19,7 @@ export interface Start {
   readonly WorkingDir: string;
   readonly User: string;
   readonly ExposedPorts: Readonly<Record<string, object>>;
+  readonly Labels: Readonly<Record<string, string>>;
 }
 
 export interface ArchiveOptions {
@@ -34,9 +35,10 @@ export interface ArchiveOptions {
 /**
  * Packs folders as an image, in the OCI image layout (image-spec 1.1) with Docker's manifest.json
  * beside it: `docker load`, `ctr images import`, `kind load image-archive` and `skopeo copy oci-archive:`
- * take it. Equal folders make an equal image: everything belongs to root and to the year 1970.
+ * take it. Equal folders make an equal image: everything belongs to root and to the year 1970. Returns the
+ * digest of the image, by which manifests pin it.
  */
-export function writeArchive({ name, layers, start, file }: ArchiveOptions): void {
+export function writeArchive({ name, layers, start, file }: ArchiveOptions): string {
   const folder = mkdtempSync(`${file}-`);
   try {
     mkdirSync(join(folder, 'blobs/sha256'), { recursive: true });
@@ -55,7 +57,8 @@ export function writeArchive({ name, layers, start, file }: ArchiveOptions): voi
       'io.containerd.image.name': referenceOf(tagged),
       'org.opencontainers.image.ref.name': tagged.slice(tagged.lastIndexOf(':') + 1),
     };
-    const manifests = [{ ...addBlob(folder, mediaType, manifest), annotations }];
+    const image = addBlob(folder, mediaType, manifest);
+    const manifests = [{ ...image, annotations }];
     const json = (path: string, value: unknown) =>
       writeFileSync(join(folder, path), JSON.stringify(value));
     json('oci-layout', { imageLayoutVersion: '1.0.0' });
@@ -63,6 +66,7 @@ export function writeArchive({ name, layers, start, file }: ArchiveOptions): voi
     const blob = ({ digest }: Descriptor) => `blobs/${digest.replace(':', '/')}`;
     json('manifest.json', [{ Config: blob(config), RepoTags: [tagged], Layers: packed.map(blob) }]);
     pack(folder, file);
+    return image.digest;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

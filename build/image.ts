@@ -1,9 +1,13 @@
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { writeArchive, type Start } from './archive.ts';
 import { USER, writeBase } from './base.ts';
 import { bundle } from './bundle.ts';
 import { warmUp } from './warm-up.ts';
+
+const { version, license } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as { version: string; license: string };
 
 /** As the Dockerfile says it too; a test holds the two to be the same. */
 export const START: Start = {
@@ -19,6 +23,13 @@ export const START: Start = {
   WorkingDir: '/app',
   User: `${USER}:${USER}`,
   ExposedPorts: { '8080/tcp': {} },
+  Labels: {
+    'org.opencontainers.image.title': 'muster',
+    'org.opencontainers.image.description':
+      'Runs your function once the whole set of its parts has arrived',
+    'org.opencontainers.image.version': version,
+    'org.opencontainers.image.licenses': license,
+  },
 };
 
 /** What lies where in the image, as folders: `base` is the root, `app` is `/app`. */
@@ -55,6 +66,7 @@ if (import.meta.main) {
   await writeImage(resolve(folder));
   if (archive !== undefined) {
     const file = resolve(archive);
-    writeArchive({ name, layers: layersOf(resolve(folder)), start: START, file });
+    const digest = writeArchive({ name, layers: layersOf(resolve(folder)), start: START, file });
+    process.stdout.write(`${digest}\n`);
   }
 }

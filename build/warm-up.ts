@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { knownFunctions } from '../src/function-files.ts';
-import { freePort } from '../src/dev/free-port.ts';
+import { freePort } from '../src/dev/port.ts';
 import { startPostgres } from '../src/dev/postgres.ts';
+import { Readiness } from '../src/dev/ready.ts';
 import type { FunctionDefinition } from '../src/function.ts';
 import { isOfSets, loadFunctions } from '../src/functions.ts';
 
@@ -36,6 +37,7 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
   }).listen(0, '127.0.0.1');
   await once(collector, 'listening');
   let traces = 0;
+  const readiness = new Readiness();
   collector.on('request', ({ url }: IncomingMessage) => (traces += Number(url === '/v1/traces')));
   const env = {
     PATH: process.env['PATH'],
@@ -46,6 +48,7 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
     HOST: '127.0.0.1',
     PORT: String(port),
     LOG_LEVEL: 'error',
+    ...readiness.env,
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
   };
   const muster = join(folder, 'muster.js');
@@ -66,7 +69,7 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
       });
       const exit = once(child, 'exit');
       const url = `http://127.0.0.1:${port}`;
-      await ready(url, child)
+      await ready(() => readiness.at(url), child)
         .then(() => exercise(url))
         .finally(() => child.kill('SIGTERM'));
       const [code, signal] = (await exit) as [number | null, NodeJS.Signals | null];
@@ -87,11 +90,9 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
   }
 }
 
-async function ready(url: string, child: ChildProcess): Promise<void> {
-  for (let isReady = false; !isReady; await sleep(10)) {
+async function ready(isReady: () => Promise<boolean>, child: ChildProcess): Promise<void> {
+  for (; !(await isReady()); await sleep(10)) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error('the bundle ended');
-    const response = await fetch(`${url}/health/readiness`).catch(() => null);
-    isReady = response?.ok === true;
   }
 }
 

@@ -205,6 +205,12 @@ export const SETTINGS = {
     fallback: 'muster',
     read: text,
   },
+  INSTANCE_ID: {
+    meaning:
+      'sent with readiness in the header `muster-instance`, by which the program that started this process recognizes it',
+    fallback: null,
+    read: matching('of at most 64 letters, digits, dots, dashes and underscores', /^[\w.-]{1,64}$/),
+  },
   EXIT_WITH_STDIN: {
     meaning: '`1`: stop when standard input ends, for a parent process that may be killed',
     fallback: '0',

@@ -133,6 +133,7 @@ class Service {
     addRoutes(app, count, {
       metrics,
       processMetrics,
+      instance: config.INSTANCE_ID,
       unready: () =>
         this.#isStopping
           ? 'this process is stopping'

@@ -15,6 +15,8 @@ export interface Services {
   readonly metrics: Metrics;
   /** What the process tells of itself, loaded when it is asked for first. */
   readonly processMetrics: () => Promise<Registry>;
+  /** Name by which whoever started this process recognizes its answer; null without one. */
+  readonly instance: string | null;
   /** Why this process should get no events; null when it should. */
   readonly unready: () => string | null;
   /** Why outgoing events wait for an operator; null while they go out. */
@@ -42,10 +44,11 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
 
 /** The routes of `muster serve`: events at `/`, and what Kubernetes and Prometheus ask. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
-  const { metrics, unready, sinkTrouble, settle, intake, tokens, maxBytes } = services;
+  const { metrics, instance, unready, sinkTrouble, settle, intake, tokens, maxBytes } = services;
   registerPing(app, { count, settle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
+    if (instance !== null) void reply.header('muster-instance', instance);
     const why = unready();
     if (why !== null) return reply.code(503).send(why);
     // Ready all the same: events that come in are safe in the outbox, while a source without a ready pod

@@ -178,6 +178,10 @@ const VALUES: {
     bad: ['collector:4317', 'grpc://collector:4317'],
   },
   OTEL_SERVICE_NAME: { good: [['recordings', 'recordings']], bad: [] },
+  INSTANCE_ID: {
+    good: [['5b0c.a_b-1', '5b0c.a_b-1']],
+    bad: ['a b', 'ü', 'x'.repeat(65)],
+  },
   EXIT_WITH_STDIN: {
     good: [
       ['0', '0'],

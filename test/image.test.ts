@@ -10,7 +10,8 @@ import { parse } from 'yaml';
 import { writeArchive } from '../build/archive.ts';
 import { USER } from '../build/base.ts';
 import { layersOf, START, writeImage } from '../build/image.ts';
-import { freePort } from '../src/dev/free-port.ts';
+import { freePort } from '../src/dev/port.ts';
+import { Readiness } from '../src/dev/ready.ts';
 import { freshDatabase } from './support/fresh-database.ts';
 import { ended, firstOf, jailProblem, startIn } from './support/jail.ts';
 import { test } from './support/test.ts';
@@ -59,7 +60,9 @@ test.skipIf(jail !== null).each(['its own user', 'any other user'])(
     const uid = who === 'its own user' ? USER : randomInt(100_000, 2_000_000_000);
     const { url } = await freshDatabase();
     const port = await freePort();
-    const env = [`DATABASE_URL=${url}`, 'HOST=127.0.0.1', `PORT=${port}`];
+    const readiness = new Readiness();
+    const instance = `INSTANCE_ID=${readiness.env.INSTANCE_ID}`;
+    const env = [`DATABASE_URL=${url}`, 'HOST=127.0.0.1', `PORT=${port}`, instance];
 
     const writing = startIn(image, uid, [], ['node', '-e', `fs.writeFileSync('/app/new', '')`]);
     expect(await ended(writing)).toMatchObject({ stderr: expect.stringContaining('EROFS') });
@@ -74,7 +77,7 @@ test.skipIf(jail !== null).each(['its own user', 'any other user'])(
     const all = ended(serving);
     await until(async () => {
       if (serving.exitCode !== null) throw new Error((await all).stderr);
-      return (await fetch(`http://127.0.0.1:${port}/health/readiness`).catch(() => null))?.ok;
+      return readiness.at(`http://127.0.0.1:${port}`);
     });
     process.kill(firstOf(serving), 'SIGTERM');
     const { code, stderr } = await all;
@@ -113,7 +116,12 @@ test.skipIf(!linux)(
   'the archive is an OCI image whose digests hold, and the same each time',
   () => {
     const file = join(home, 'muster.tar');
-    writeArchive({ name: 'muster:test', layers: layersOf(image), start: START, file });
+    const written = writeArchive({
+      name: 'muster:test',
+      layers: layersOf(image),
+      start: START,
+      file,
+    });
     const unpacked = mkdtempSync(join(home, 'unpacked-'));
     expect(spawnSync('tar', ['-C', unpacked, '-xf', file]).status).toBe(0);
     const blob = (digest: string) =>
@@ -126,6 +134,7 @@ test.skipIf(!linux)(
     const again = spawnSync('tar', ['-xOf', file, './index.json']);
     expect(again.stdout.toString()).toBe(index.toString());
     const [entry] = json(index).manifests;
+    expect(entry.digest).toBe(written);
     expect(entry.annotations).toEqual({
       'io.containerd.image.name': 'docker.io/library/muster:test',
       'org.opencontainers.image.ref.name': 'test',
@@ -189,6 +198,9 @@ test('the Dockerfile makes the same image of the same sources', () => {
     WorkingDir: of('WORKDIR')[0],
     User: of('USER')[0],
     ExposedPorts: { [`${of('EXPOSE')[0]}/tcp`]: {} },
+    Labels: Object.fromEntries(
+      [...of('LABEL')[0]!.matchAll(/(\S+?)="(.*?)"/g)].map(([, key, value]) => [key, value]),
+    ),
   }).toEqual(START);
 });
 

@@ -7,6 +7,7 @@ import { test } from './support/test.ts';
 const root = new URL('../', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 const readme = read('README.md');
+const timeless = (text: string) => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+\+00:00/g, 'then');
 const pages = ['README.md', 'CONTRIBUTING.md'];
 
 test('the README is at most 200 lines', () => {
@@ -38,8 +39,8 @@ test('the event it sends by hand is taken, and the answer explains its set', asy
 
   const answer = await fetch(server.url, { method: 'POST', headers, body });
   expect(answer.status).toBe(200);
-  const { '…': _, ...set } = JSON.parse(/```json\n([^]*?)```/.exec(readme)![1]!).sets[0];
-  expect(await answer.json()).toMatchObject({ outcome: 'filed', sets: [set] });
+  const shown = /```\n(\{"outcome".*)\n```/.exec(readme)![1]!;
+  expect(timeless(await answer.text())).toBe(timeless(shown));
   await server.stop();
 });
 

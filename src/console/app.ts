@@ -14,6 +14,8 @@ export interface ConsoleOptions {
   readonly db: Reader;
   readonly consoles: readonly FunctionConsole[];
   readonly logger?: FastifyBaseLogger;
+  /** Name by which whoever started this process recognizes its readiness; none unless given. */
+  readonly instance?: string | null;
   /** A request must be here in whole after this time; 60 s unless given. */
   readonly requestTimeoutMs?: number;
 }
@@ -23,7 +25,7 @@ export interface ConsoleOptions {
  * may run, and none of them is needed for anything else.
  */
 export async function createConsole(options: ConsoleOptions): Promise<FastifyInstance> {
-  const { db, consoles, requestTimeoutMs = 60_000 } = options;
+  const { db, consoles, instance = null, requestTimeoutMs = 60_000 } = options;
   const app: FastifyInstance = Fastify({
     ...(options.logger === undefined ? {} : { loggerInstance: options.logger }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -57,6 +59,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
 
   app.get('/health/liveness', { schema: { hide: true } }, () => 'alive');
   app.get('/health/readiness', { schema: { hide: true } }, async (_request, reply) => {
+    if (instance !== null) void reply.header('muster-instance', instance);
     if (stopping.signal.aborted) return reply.code(503).send('stopping');
     await db.read((tx) => tx.query('select from muster.function limit 1'));
     return 'ready';

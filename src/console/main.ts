@@ -32,6 +32,7 @@ export async function serveConsole(config: Config): Promise<void> {
     db: reader,
     consoles,
     logger: log,
+    instance: config.INSTANCE_ID,
     requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,
   });
   parts.defer(() => app.close());

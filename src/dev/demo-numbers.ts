@@ -69,6 +69,63 @@ export class ProcessedFeed {
   }
 }
 
+/** A set that was not complete in time. */
+export interface Overdue {
+  readonly key: string;
+  readonly recording: string;
+  readonly span: string;
+  /** Names of the parts that are missing. */
+  readonly missing: readonly string[];
+  /** A signal that it has, with the columns that decide; null if none is in the table any more. */
+  readonly example: Readonly<Record<string, string>> | null;
+}
+
+/** Hands out the sets that become overdue from now on, each once, by the events that Muster publishes of them. */
+export class OverdueFeed {
+  readonly #client: pg.Client;
+  readonly #start: string;
+  readonly #seen = new Set<string>();
+  #newest: string;
+
+  private constructor(client: pg.Client, start: string) {
+    this.#client = client;
+    this.#start = start;
+    this.#newest = start;
+  }
+
+  static async from(client: pg.Client): Promise<OverdueFeed> {
+    const { rows } = await client.query(
+      'select coalesce(max(id), 0)::text as newest from muster.outbox',
+    );
+    return new OverdueFeed(client, rows[0].newest);
+  }
+
+  /** As with {@link ProcessedFeed}, an id drawn earlier may be committed later. */
+  async next(): Promise<Overdue[]> {
+    const last = await this.#client.query(
+      'select coalesce(max(id), 0)::text as id from muster.outbox',
+    );
+    const { rows } = await this.#client.query<Overdue & { id: string }>(
+      `select o.id::text, o.key, o.key::json ->> 0 as recording, o.key::json ->> 1 as span,
+              array(select part ->> 'part' from json_array_elements(o.data -> 'missing') part) as missing,
+              (select json_build_object('id', s.id, 'recording', s.recording, 'span', s.span::text, 'sensor_type', s.sensor_type)
+               from datastore.signal s
+               -- as text: people send events with other keys by hand
+               where s.recording::text = o.key::json ->> 0 and s.span::text = o.key::json ->> 1
+                 and s.sensor_type in ('eeg', 'accelerometer')
+               limit 1) as example
+       from muster.outbox o
+       where o.id > $1::bigint and o.id > $2::bigint - 1000 and o.type = 'muster.set.overdue' and o.data ->> 'function' = 'recordings'
+       order by o.id`,
+      [this.#start, this.#newest],
+    );
+    const fresh = rows.filter(({ id }) => !this.#seen.has(id));
+    for (const { id } of fresh) this.#seen.add(id);
+    this.#newest = last.rows[0].id;
+    return fresh;
+  }
+}
+
 export interface Summary {
   /** Spans of which the table holds both signals. */
   readonly complete: number;

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { Courier } from './courier.ts';
 import { ensureDatastore } from './datastore.ts';
+import { shortenDeadline } from './demo-overdue.ts';
 import { DemoTravelers } from './demo-travelers.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from './port.ts';
 import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
 import { Headband } from './headband.ts';
 import { startPostgres } from './postgres.ts';
@@ -36,12 +37,14 @@ export interface DemoParts {
   /** Where data and logs lie. */
   readonly folder: string;
   readonly wal: Pick<WalSource, 'lag' | 'caughtUp'>;
-  readonly courier: Pick<Courier, 'delivered' | 'curl'>;
+  readonly courier: Pick<Courier, 'delivered'>;
   readonly headband: Headband;
   /** Undefined without sensors. */
   readonly travelers: DemoTravelers | undefined;
   /** Address of the console. */
   readonly pages: string;
+  /** Address that events are posted to. */
+  readonly events: string;
   /** Rejects if one of them can't go on. */
   readonly broken: Promise<never>;
   /** Ends all of them, the source first; the function drains, unless it is killed. */
@@ -49,6 +52,9 @@ export interface DemoParts {
   /** Kills the function: nobody waits for it any more. */
   readonly kill: () => void;
 }
+
+/** In seconds: deadlines are held back for six times as long after a start, which 10 would make a minute. */
+const DEADLINE_GRACE = '1';
 
 /** Starts one after the other, and says how long each took; if one can't start, those before it end. */
 export async function startParts(options: DemoOptions): Promise<DemoParts> {
@@ -90,13 +96,16 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     await ensureDatastore(client);
 
     const port = options.port ?? (await freePort());
-    const starting = FunctionProcess.start({ url, name: 'recordings', port, folder, say });
+    const env = { DEADLINE_GRACE_SECONDS: DEADLINE_GRACE };
+    const starting = FunctionProcess.start({ url, name: 'recordings', port, folder, say, env });
     const fn = await timed(say, 'the function', starting);
     ends.push(() => fn.stop());
+    void fn.failed.then(broken.reject);
+    await shortenDeadline(client);
 
     const { courier, wal, broker } = installation
       ? await startKafka({ installation, url, sink: fn.address, folder, say })
-      : await startEmbedded(url, fn.address, say);
+      : await startEmbedded(url, fn, say);
     ends.push(
       () => courier.stop(),
       () => wal.stop(),
@@ -123,12 +132,14 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     });
     const pages = await timed(say, 'the console', people);
     ends.push(() => pages.stop());
+    void pages.failed.then(broken.reject);
     const kill = () => {
       fn.kill();
       pages.kill();
     };
-    const parts = { client, url, folder, wal, courier, headband, travelers, pages: pages.address };
-    return { ...parts, broken: broken.promise, end, kill };
+    const addresses = { url, pages: pages.address, events: fn.address };
+    const parts = { client, folder, wal, courier, headband, travelers };
+    return { ...parts, ...addresses, broken: broken.promise, end, kill };
   } catch (error) {
     await end();
     throw error;
@@ -141,8 +152,8 @@ async function startKafka(options: KafkaRoadOptions) {
   return { courier: road, wal: road, broker: road.broker };
 }
 
-async function startEmbedded(url: string, sink: string, say: (line: string) => void) {
-  const courier = new Courier(sink, say);
+async function startEmbedded(url: string, fn: FunctionProcess, say: (line: string) => void) {
+  const courier = new Courier(fn, say);
   const { deliver } = courier;
   const options = { url, table: 'datastore.signal', slot: 'muster_demo', deliver, say };
   try {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
-import { freePort } from './free-port.ts';
+import { freePort } from './port.ts';
 import { FunctionProcess } from './function-process.ts';
 import { toKafka, type Destination } from './sensors/destination.ts';
 import { simulate } from './sensors/simulation.ts';
@@ -37,9 +37,11 @@ export class DemoTravelers {
     destination: Destination,
     ends: (() => Promise<void>)[],
     { sensors, seed }: DemoTravelersOptions,
+    ended?: Promise<Error>,
   ) {
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.failed = promise;
+    void ended?.then(resolve);
     this.#destination = destination;
     this.#ends = ends;
     this.#running = this.#run(sensors, seed).catch(resolve);
@@ -60,7 +62,7 @@ export class DemoTravelers {
     const pull = { INTAKE: 'kafka', KAFKA_BROKERS: broker };
     const place = { url, folder, port: await freePort() };
     const fn = await FunctionProcess.start({ ...place, name: 'travelers', say, env: pull });
-    return new DemoTravelers(destination, [() => fn.stop()], options);
+    return new DemoTravelers(destination, [() => fn.stop()], options, fn.failed);
   }
 
   /** Sent so far. */

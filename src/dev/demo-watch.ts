@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  type Processed,
+  OverdueFeed,
   ProcessedFeed,
   type SetCounts,
   type Summary,
@@ -9,6 +9,7 @@ import {
   summarise,
 } from './demo-numbers.ts';
 import type { DemoParts } from './demo-parts.ts';
+import { overdueHelp, overdueLine, processedLine, statusLine } from './demo-words.ts';
 import { logIn } from './function-process.ts';
 import type { Screen } from './screen.ts';
 import type { StopRequest } from './stop-request.ts';
@@ -20,45 +21,52 @@ const STUCK = 5_000;
 /** How long what is under way may take at the end, in milliseconds. */
 const SETTLE = 60_000;
 
+interface Feeds {
+  readonly processed: ProcessedFeed;
+  readonly overdue: OverdueFeed;
+}
+
 /** Shows what happens in the demo. */
 export class Watch {
   readonly #parts: DemoParts;
   readonly #screen: Screen;
   readonly #stop: StopRequest;
-  readonly #feed: ProcessedFeed;
+  readonly #feeds: Feeds;
   #processed = 0;
-  #toldHow = false;
+  #overdue = 0;
   #counts: SetCounts | undefined;
   #countedAt = Date.now();
   #deliveredThen: number;
   #movedAt = Date.now();
 
-  private constructor(parts: DemoParts, screen: Screen, stop: StopRequest, feed: ProcessedFeed) {
+  private constructor(parts: DemoParts, screen: Screen, stop: StopRequest, feeds: Feeds) {
     this.#parts = parts;
     this.#screen = screen;
     this.#stop = stop;
-    this.#feed = feed;
+    this.#feeds = feeds;
     this.#deliveredThen = parts.courier.delivered;
   }
 
   static async start(parts: DemoParts, screen: Screen, stop: StopRequest): Promise<Watch> {
-    return new Watch(parts, screen, stop, await ProcessedFeed.from(parts.client));
+    const { client } = parts;
+    const processed = await ProcessedFeed.from(client);
+    return new Watch(parts, screen, stop, { processed, overdue: await OverdueFeed.from(client) });
   }
 
-  /** Until so many spans are processed, or somebody asks to stop. */
+  /** Until enough spans are processed and one set was overdue, or somebody asks to stop. */
   async until(enough: number): Promise<void> {
-    while (!this.#stop.isAsked && this.#processed < enough) {
+    while (!this.#stop.isAsked && (this.#processed < enough || this.#overdue === 0)) {
       await this.#show(COUNT_INTERVAL);
       await Promise.race([sleep(100), this.#stop.asked, this.#parts.broken]);
     }
   }
 
   /** Stops the headbands, waits until nothing is under way any more, and compares with the table. */
-  async settle(): Promise<Summary> {
+  async settle(): Promise<{ summary: Summary; counts: SetCounts }> {
     const { client, wal, headband, travelers, broken } = this.#parts;
     await Promise.all([headband.stop(), travelers?.stop()]);
     this.#screen.line(
-      'Headbands and sensors stopped; waiting for what is under way (Ctrl-C: end at once).',
+      '\nThe headbands and sensors have stopped. Waiting for events on their way (Ctrl-C ends at once).',
     );
     let delivered = false;
     void wal.caughtUp(await logEnd(client)).then(() => (delivered = true));
@@ -68,25 +76,23 @@ export class Watch {
       if (mayBeLast && complete + running === 0) break;
       await Promise.race([sleep(100), this.#stop.pressed, broken]);
     }
-    await this.#show(0);
-    return summarise(client);
+    const counts = await this.#show(0);
+    return { summary: await summarise(client), counts };
   }
 
   async #show(countInterval: number): Promise<SetCounts> {
-    const { client, wal, courier, travelers, folder } = this.#parts;
-    for (const effect of await this.#feed.next()) {
+    const { client, wal, courier, travelers, folder, pages } = this.#parts;
+    for (const effect of await this.#feeds.processed.next()) {
       this.#processed += 1;
-      this.#screen.line(describe(effect));
-    }
-    if (!this.#toldHow && courier.curl && this.#processed > 0) {
-      this.#toldHow = true;
-      this.#screen.line(
-        `\nSend an event by hand, and see what Muster knows of its set:\n${courier.curl}\n`,
-      );
+      this.#screen.line(processedLine(effect));
     }
     const since = Date.now() - this.#countedAt;
     if (this.#counts && since < countInterval) return this.#counts;
 
+    for (const set of await this.#feeds.overdue.next()) {
+      this.#screen.line(overdueLine(set));
+      if (this.#overdue++ === 0) this.#screen.line(overdueHelp(set, this.#parts));
+    }
     this.#counts = await countSets(client);
     const rate = Math.round(
       ((courier.delivered - this.#deliveredThen) * 1000) / Math.max(since, 1),
@@ -95,24 +101,11 @@ export class Watch {
     if (courier.delivered > this.#deliveredThen || wal.lag === 0) this.#movedAt = Date.now();
     this.#deliveredThen = courier.delivered;
     const stuck =
-      Date.now() - this.#movedAt > STUCK ? `, nothing gets through: see ${logIn(folder)}` : '';
-    const records = travelers === undefined ? '' : `, ${travelers.records} movements`;
-    this.#screen.status(`${statusLine(this.#counts, rate, wal.lag)}${records}${stuck}`);
+      Date.now() - this.#movedAt > STUCK
+        ? `no event was delivered for ${STUCK / 1000} s, see ${logIn(folder)} | `
+        : '';
+    const now = { pages, rate, lag: wal.lag, movements: travelers?.records };
+    this.#screen.status(`${stuck}${statusLine(this.#counts, now)}`);
     return this.#counts;
   }
-}
-
-function statusLine(
-  { waiting, complete, running, done, failed, overdue }: SetCounts,
-  rate: number,
-  lag: number,
-): string {
-  const sets = `waiting ${waiting}  complete ${complete + running}  done ${done}  overdue ${overdue}`;
-  return `${sets}${failed > 0 ? `  failed ${failed}` : ''} | ${rate} events/s  lag ${lag}`;
-}
-
-function describe({ recording, span }: Processed): string {
-  const [, from, to] = /^\[(\d+),(\d+)\)$/.exec(span) ?? [];
-  const seconds = from && to ? `${Number(from) / 1e9}–${Number(to) / 1e9} s` : span;
-  return `processed  ${recording}  ${seconds}`;
 }

@@ -22,6 +22,8 @@ export interface KafkaRecord {
 export interface ForwarderOptions {
   /** Where the function listens. */
   readonly sink: string;
+  /** Awaited before each request: settles while the process at `sink` is the one that is meant. */
+  readonly ready?: () => Promise<void>;
   /** The KafkaSource that is played. */
   readonly namespace: string;
   readonly name: string;
@@ -46,7 +48,8 @@ export class Forwarder {
   #underWay = 0;
 
   constructor(options: ForwarderOptions) {
-    this.#options = { inFlight: 50, backoff: 200, timeout: 30_000, ...options };
+    const defaults = { ready: async () => {}, inFlight: 50, backoff: 200, timeout: 30_000 };
+    this.#options = { ...defaults, ...options };
     this.#agent = new Agent({ keepAlive: true, maxSockets: this.#options.inFlight });
   }
 
@@ -63,6 +66,7 @@ export class Forwarder {
     this.#underWay += 1;
     try {
       for (let attempt = 1; ; attempt += 1) {
+        await this.#options.ready();
         const { status, body } = await this.#send(record).catch(noAnswer);
         if (status >= 200 && status < 300) return;
         if (status > 0 && status < 500 && !RETRIED.has(status)) {

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { requireFreePort } from './port.ts';
+import { Readiness } from './ready.ts';
 import { watchOver } from './watcher.ts';
 
 export interface FunctionOptions {
@@ -21,6 +23,11 @@ export interface FunctionOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** Milliseconds from the end of a process to the next start. */
+const RESTART_AFTER = 500;
+/** A port that another process holds this long, in milliseconds, is not waited for any longer. */
+const GIVE_UP_AFTER = 5_000;
+
 const MUSTER = fileURLToPath(new URL('../cli/muster.ts', import.meta.url));
 
 /**
@@ -30,16 +37,25 @@ const MUSTER = fileURLToPath(new URL('../cli/muster.ts', import.meta.url));
  */
 export class FunctionProcess {
   readonly address: string;
+  /** Settles with the error if it ended and cannot be started again. */
+  readonly failed: Promise<Error>;
+  readonly #fail: (error: Error) => void;
   readonly #options: FunctionOptions;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #readiness = new Readiness();
   #child: ChildProcess;
+  #ready: Promise<void>;
   #stopping = false;
 
   private constructor(options: FunctionOptions) {
+    const { promise, resolve } = Promise.withResolvers<Error>();
+    this.failed = promise;
+    this.#fail = resolve;
     this.address = `http://127.0.0.1:${options.port}/`;
     this.#options = options;
-    this.#env = environment(options);
+    this.#env = { ...environment(options), ...this.#readiness.env };
     this.#child = this.#spawn();
+    this.#ready = this.#becomeReady(this.#child);
   }
 
   /** Brings the state database up to date, starts the process and waits until it takes events. */
@@ -51,9 +67,21 @@ export class FunctionProcess {
         throw new Error(`muster migrate failed:\n${error.stderr || error.message}`);
       });
     }
+    await requireFreePort(options.port);
     const started = new FunctionProcess(options);
-    await started.#ready();
+    try {
+      await started.#ready;
+    } catch (error) {
+      started.kill();
+      throw error;
+    }
+    started.#watch();
     return started;
+  }
+
+  /** Settles once the process that runs now takes events: between a crash and the next start, later. */
+  get ready(): Promise<void> {
+    return this.#ready;
   }
 
   get pid(): number | undefined {
@@ -89,33 +117,52 @@ export class FunctionProcess {
     files.forEach(closeSync);
     // It drains when its standard input ends; without a database it would try for longer.
     const watcher = watchOver(child.pid!, 'KILL', 5);
-    child.once('exit', (code, signal) => {
-      watcher.kill('SIGKILL');
-      void this.#onExit(signal ?? `exit code ${code}`);
-    });
+    child.once('exit', () => watcher.kill('SIGKILL'));
     return child;
   }
 
-  async #onExit(how: string): Promise<void> {
-    if (this.#stopping) return;
-    const what = this.#options.command === 'console' ? 'console' : 'function';
-    this.#options.say(`the ${what} ended (${how}); starting it again`);
-    await sleep(500);
-    if (!this.#stopping) this.#child = this.#spawn();
+  /** Starts it again whenever it ends unasked. */
+  #watch(): void {
+    const child = this.#child;
+    const onExit = () => {
+      if (this.#stopping) return;
+      this.#ready = this.#restart(child.signalCode ?? `exit code ${child.exitCode}`);
+      this.#ready.catch(this.#fail);
+    };
+    if (hasEnded(child)) onExit();
+    else child.once('exit', onExit);
   }
 
-  async #ready(): Promise<void> {
-    const child = this.#child;
+  /** Another process may have taken the port meanwhile: it must not get the events. */
+  async #restart(how: string): Promise<void> {
+    const { command, port, say } = this.#options;
+    say(`the ${command === 'console' ? 'console' : 'function'} ended (${how}); restarting it`);
+    await sleep(RESTART_AFTER);
+    for (const since = Date.now(); !this.#stopping; await sleep(RESTART_AFTER)) {
+      const taken = await requireFreePort(port).catch((error: Error) => error);
+      if (!(taken instanceof Error)) break;
+      if (Date.now() - since > GIVE_UP_AFTER) throw taken;
+    }
+    if (this.#stopping) return;
+    const child = (this.#child = this.#spawn());
+    this.#watch();
+    try {
+      await this.#becomeReady(child);
+    } catch (error) {
+      if (!hasEnded(child)) throw error;
+      await this.#ready; // by now that of the next start
+    }
+  }
+
+  async #becomeReady(child: ChildProcess): Promise<void> {
     for (;;) {
       if (hasEnded(child)) {
-        this.#stopping = true;
         const log = readFileSync(logIn(this.#options.folder), 'utf8').trimEnd().split('\n');
         throw new Error(
           `muster ${this.#options.command ?? 'serve'} did not start:\n${log.slice(-5).join('\n')}`,
         );
       }
-      const answer = await fetch(`${this.address}health/readiness`).catch(() => undefined);
-      if (answer?.ok) return;
+      if (await this.#readiness.at(this.address)) return;
       await sleep(50);
     }
   }

@@ -60,6 +60,8 @@ export class HeadbandPlan {
     const random = this.#random;
     const where = this.#nextSpan();
     const signal = (sensor: Sensor): Signal => ({ id: randomUUID(), ...where, sensor });
+    // So that every run has a set that stays incomplete, and soon.
+    if (this.#step === 0) return this.#at(0, { kind: 'insert', signal: signal('eeg') });
     const order: Sensor[] = random.chance(0.5)
       ? ['eeg', 'accelerometer']
       : ['accelerometer', 'eeg'];
@@ -67,8 +69,8 @@ export class HeadbandPlan {
     if (!first || !second) return;
 
     const comesLate = random.chance(0.1);
-    const apart = comesLate ? random.between(80, 200) : random.between(1, 25);
-    const neverComes = random.chance(0.06);
+    const apart = comesLate ? random.between(80, 160) : random.between(1, 25);
+    const neverComes = random.chance(0.01);
     this.#at(0, { kind: 'insert', signal: first });
     if (!neverComes) this.#at(apart, { kind: 'insert', signal: second });
     if (random.chance(0.1))
@@ -80,7 +82,7 @@ export class HeadbandPlan {
       // Taken back, most often before the second comes, and most often sent again as a new row.
       const takenBack = random.between(1, apart);
       this.#at(takenBack, { kind: 'delete', id: first.id });
-      if (random.chance(0.7)) {
+      if (random.chance(0.9)) {
         this.#at(takenBack + random.between(1, 30), {
           kind: 'insert',
           signal: signal(first.sensor),

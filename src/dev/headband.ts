@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import pg from 'pg';
 import { ensureDatastore } from './datastore.ts';
-import { newSeed, positive } from './flags.ts';
+import { endsWrongUse, newSeed, positive } from './flags.ts';
 import { type Action, HeadbandPlan } from './headband-plan.ts';
 import { Random } from './random.ts';
 import { insertSignal } from './signal.ts';
@@ -98,7 +98,7 @@ async function main(options: HeadbandOptions): Promise<number> {
 }
 
 if (import.meta.main) {
-  const { url, rate, seed } = new Command('headband')
+  const { url, rate, seed } = endsWrongUse(new Command('headband'))
     .description('Adds the signals of headbands to datastore.signal until Ctrl-C.')
     .requiredOption('--url <url>', 'database to write to', process.env['DATABASE_URL'])
     .option('--rate <signals>', 'signals a second', positive, 20)

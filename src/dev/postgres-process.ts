@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A server that runs on a data folder. */
@@ -21,8 +21,25 @@ export function findRunning(data: string): Running | undefined {
 
 /** Whether this process is a PostgreSQL server on this data folder. False for a zombie. */
 export function isServerOf(pid: number, data: string): boolean {
-  const command = commandLine(pid);
-  return /^\S*postgres /.test(command) && command.includes(` -D ${data} `);
+  if (!Number.isInteger(pid) || pid <= 0) return false;
+  try {
+    return process.platform === 'linux' ? isServerInProc(pid, data) : isServerInPs(pid, data);
+  } catch {
+    return false; // there is no such process
+  }
+}
+
+function isServerInProc(pid: number, data: string): boolean {
+  const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  return basename(program) === 'postgres' && args[args.indexOf('-D') + 1] === data;
+}
+
+/** `ps` joins the arguments by spaces, which a path may hold too: only the whole text can be compared. */
+function isServerInPs(pid: number, data: string): boolean {
+  const command = execFileSync('ps', ['-ww', '-o', 'args=', '-p', String(pid)], {
+    encoding: 'utf8',
+  });
+  return `/${command.trimEnd()} `.includes(`/postgres -D ${data} `);
 }
 
 /**
@@ -50,16 +67,5 @@ function readPidFile(data: string): string[] {
     return readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n');
   } catch {
     return [];
-  }
-}
-
-function commandLine(pid: number): string {
-  if (!Number.isInteger(pid) || pid <= 0) return '';
-  try {
-    return process.platform === 'linux'
-      ? readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
-      : execFileSync('ps', ['-ww', '-o', 'args=', '-p', String(pid)], { encoding: 'utf8' });
-  } catch {
-    return '';
   }
 }

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { freePort } from './free-port.ts';
+import { freePort } from './port.ts';
 import { checkVersion, initialise, urlOf } from './postgres-data.ts';
 import { type Home, findHome } from './postgres-home.ts';
 import { type Running, disownPidFile, findRunning, stopServer } from './postgres-process.ts';
@@ -175,8 +175,10 @@ async function connectWhenReady(
     client.on('error', () => {}); // the server's end is told by 'end'
     try {
       await client.connect();
+      await requireData(client, join(home.folder, 'data'));
       return client;
     } catch (error) {
+      await client.end().catch(() => {});
       if (server.exitCode !== null || server.signalCode !== null || isRefusal(error)) {
         const log = readFileSync(join(home.folder, 'postgres.log'), 'utf8').trimEnd().split('\n');
         throw new Error(`PostgreSQL did not start:\n${log.slice(-8).join('\n')}`, { cause: error });
@@ -184,6 +186,15 @@ async function connectWhenReady(
       await sleep(20);
     }
   }
+}
+
+/** A server that trusts everybody would let us in too, if it had taken the port before ours. */
+async function requireData(client: pg.Client, data: string): Promise<void> {
+  const { rows } = await client.query(`select current_setting('data_directory') as folder`);
+  if (rows[0].folder !== data)
+    throw new Error(
+      `the PostgreSQL that answers stores its data in ${rows[0].folder}, not ${data}`,
+    );
 }
 
 /** Wrong password: waiting does not help. */

@@ -4,7 +4,8 @@
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { kafkaAt } from '../cli/kafka.ts';
-import { newSeed, positive } from './flags.ts';
+import { WrongUse } from '../cli/wrong-use.ts';
+import { endsWrongUse, newSeed, positive, WRONG_USE } from './flags.ts';
 import { toFile, toKafka, KEYS, type Destination, type Key } from './sensors/destination.ts';
 import { replay } from './sensors/replay.ts';
 import { simulate } from './sensors/simulation.ts';
@@ -31,7 +32,7 @@ interface Flags {
   readonly database?: string;
 }
 
-const flags = new Command('npm run sensors --')
+const flags = endsWrongUse(new Command('npm run sensors --'))
   .description('Plays street sensors: every sample of every traveler in view is a record.')
   .option('--brokers <list>', 'to Kafka: host:port, …; TLS and login as KAFKA_… say')
   .option('--file <path>', 'to a file, a line of JSON for each record; - is standard output')
@@ -70,7 +71,7 @@ Examples:
 
 process.exitCode = await main(flags).catch((error: unknown) => {
   say(`sensors: ${error instanceof Error ? error.message : String(error)}`);
-  return 1;
+  return error instanceof WrongUse ? WRONG_USE : 1;
 });
 
 async function main(given: Flags): Promise<number> {
@@ -104,7 +105,7 @@ function movementsOf(given: Flags, signal: AbortSignal) {
   if (given.replay !== undefined) return replay(given.replay, signal);
   const { for: seconds = Infinity, speed } = given;
   if (speed !== 1 && seconds === Infinity) {
-    throw new Error('--speed needs --for: time would run ahead of the clock');
+    throw new WrongUse('--speed needs --for: time would run ahead of the clock');
   }
   // What is faster than the clock ends now; what keeps up with it begins now.
   const from = given.from ?? (Date.now() - (speed === 1 ? 0 : seconds * 1000)) * 1000;
@@ -114,7 +115,7 @@ function movementsOf(given: Flags, signal: AbortSignal) {
 
 async function open({ brokers, file, database, ...rest }: Flags): Promise<Destination> {
   const given = [brokers, file, database].filter((each) => each !== undefined);
-  if (given.length !== 1) throw new Error('give one of --brokers, --file and --database');
+  if (given.length !== 1) throw new WrongUse('give one of --brokers, --file and --database');
   if (file !== undefined) return toFile(file);
   if (brokers !== undefined) return toKafka(kafkaAt(brokers), rest);
   return toProjection(database!, { info() {}, warn: complain, error: complain });

@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
 import type { Postgres } from '../../src/dev/postgres.ts';
 import { migrate } from '../../src/state/migrate.ts';
 import { createBaselineSchema } from './baselines.ts';

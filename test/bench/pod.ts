@@ -5,7 +5,8 @@ import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
+import { Readiness } from '../../src/dev/ready.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -51,6 +52,7 @@ export async function startPod(
   settings: Readonly<Record<string, string>>,
 ): Promise<Pod> {
   const port = await freePort();
+  const readiness = new Readiness();
   const child = spawn(process.execPath, [join(home, 'src/cli/muster.ts'), 'serve'], {
     env: {
       PATH: process.env['PATH'],
@@ -59,12 +61,12 @@ export async function startPod(
       PORT: String(port),
       LOG_LEVEL: 'error',
       DRAIN_SECONDS: '1',
+      ...readiness.env,
       ...settings,
     },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
-  const ready = () => fetch(`http://127.0.0.1:${port}/health/readiness`).catch(() => null);
-  while ((await ready())?.ok !== true) {
+  while (!(await readiness.at(`http://127.0.0.1:${port}`))) {
     if (child.exitCode !== null) throw new Error(`muster serve ended with ${child.exitCode}`);
     await sleep(20);
   }

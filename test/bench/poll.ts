@@ -8,7 +8,8 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type pg from 'pg';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
+import { Readiness } from '../../src/dev/ready.ts';
 import { cpuOf, cpuOfPostgres } from './cpu.ts';
 import type { GrowthOrder, GrowthStart } from './growth-worker.ts';
 import type { Seen } from './load.ts';
@@ -187,6 +188,7 @@ async function buffersOf(client: pg.Client): Promise<number> {
 async function measureIdle({ postgres, quick }: SectionContext): Promise<Idle> {
   const db = await createDatabase(postgres, 'poll_idle');
   const port = await freePort();
+  const readiness = new Readiness();
   const muster = fileURLToPath(new URL('../../src/cli/muster.ts', import.meta.url));
   const pod = spawn(process.execPath, [muster, 'serve'], {
     env: {
@@ -196,13 +198,13 @@ async function measureIdle({ postgres, quick }: SectionContext): Promise<Idle> {
       HOST: '127.0.0.1',
       PORT: String(port),
       LOG_LEVEL: 'error',
+      ...readiness.env,
     },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const gone = once(pod, 'exit');
   try {
-    const ready = () => fetch(`http://127.0.0.1:${port}/health/readiness`).catch(() => null);
-    while ((await ready())?.ok !== true) {
+    while (!(await readiness.at(`http://127.0.0.1:${port}`))) {
       if (pod.exitCode !== null) throw new Error(`muster serve ended with ${pod.exitCode}`);
       await sleep(20);
     }

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
 import { mayPass } from '../../src/state/database.ts';
 import { migrate } from '../../src/state/migrate.ts';
 import { startProxy } from '../support/proxy.ts';

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
 import { test as base } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { muster, musterServe, type Result } from './command.ts';
@@ -140,7 +140,8 @@ test('epoch bump lets the positions of a restored source start over', async ({ d
   });
 });
 
-function at(ms: number) {
+/** A change committed so many milliseconds from now; in the past, because no guard follows a clock that is ahead. */
+function committed(ms: number) {
   const event = structuredClone(EEG) as typeof EEG & { source: { ts_ms: number } };
   event.source.ts_ms = Date.now() + ms;
   return event;
@@ -150,9 +151,8 @@ test('what the doctor says mends a position that started over does: the event is
   db,
   stand,
 }) => {
-  // in the past: no guard follows a clock that is ahead
-  const before = at(-7_200_000);
-  const restored = at(-3_600_000);
+  const before = committed(-7_200_000);
+  const restored = committed(-3_600_000);
   restored.source.lsn -= 1_000;
   restored.after = { ...restored.after, id: randomUUID() };
   for (const each of [before, restored]) {

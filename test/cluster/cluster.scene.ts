@@ -11,7 +11,7 @@ const trial = () => current!;
 
 beforeAll(async () => {
   current = await Trial.start();
-}, 600_000);
+}, 1_200_000);
 afterAll(() => current?.stop(), 300_000);
 beforeEach(async ({ task }) => {
   process.stdout.write(`\n${task.name}\n`);

@@ -1,7 +1,7 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
 import { startPostgres, type Postgres } from '../../src/dev/postgres.ts';
 
 /** A PostgreSQL that pods reach too, and that can be away. */

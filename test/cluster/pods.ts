@@ -93,6 +93,19 @@ export class Pods {
     await kubectl(['delete', 'pod', where, '--wait=false', ...flags, ...names]);
   }
 
+  /** Events that each ready pod has taken so far, by its own count. */
+  events(): Promise<[pod: string, events: number][]> {
+    const read = `fetch('http://127.0.0.1:8080/metrics').then((r) => r.text()).then((t) => process.stdout.write(t))`;
+    return Promise.all(
+      this.ready.map(async (pod): Promise<[string, number]> => {
+        const where = `--namespace=${this.#namespace}`;
+        const text = await kubectl(['exec', pod, where, '--', 'node', '--eval', read]);
+        const counts = [...text.matchAll(/^muster_events_total\{.*\} (\d+)$/gm)];
+        return [pod, counts.reduce((sum, [, count]) => sum + Number(count), 0)];
+      }),
+    );
+  }
+
   /** Waits until the newest version of the Deployment runs, or none is wanted. */
   async rolledOut(seconds = 180): Promise<void> {
     const timeout = `--timeout=${seconds}s`;

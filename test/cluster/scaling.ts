@@ -41,6 +41,31 @@ export function scaling(trial: () => Trial): void {
     await pods.none(300);
   });
 
+  test('events reach every pod that KEDA adds, over connections that one pod had', async () => {
+    const { pods, traces } = trial();
+    const [busy, many] = [trial().recording(), trial().recording()];
+    await busy.add(1, 'sleep 1000');
+    await pods.atLeast(1);
+    say('one pod, to which every connection leads');
+    await busy.add(MOST * 16, 'sleep 60000');
+    await pods.atLeast(MOST, 180);
+    const before = await pods.events();
+    await many.add(5_000, 'sleep 1');
+    say('10,000 events');
+    await trial().delivered(300);
+    const taken = (await pods.events()).map(([pod, events]) => {
+      const [, earlier = 0] = before.find(([each]) => each === pod) ?? [];
+      return events - earlier;
+    });
+    say(`events by pod: ${taken.join(', ')}`);
+    expect(taken.length).toBe(MOST);
+    // a third of what each would have if they had the same
+    expect(Math.min(...taken)).toBeGreaterThan(10_000 / MOST / 3);
+    await traces.effects(many, 5_000, 300);
+    await traces.effects(busy, MOST * 16 + 1, 300);
+    await pods.none(300);
+  });
+
   test('a handler that takes four times the cooldown, with nothing else to do, ends once, at attempt 1', async () => {
     const { pods, traces } = trial();
     const recording = trial().recording();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { bundle } from '../../build/bundle.ts';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
 import { until } from '../support/until.ts';
 
 test('the bundle holds the console, its pages as they are sent, and the documentation', async () => {

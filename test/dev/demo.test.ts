@@ -1,11 +1,17 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
-import { expect, onTestFinished, test as base } from 'vitest';
+import { expect, onTestFinished, test as base, vi } from 'vitest';
+import { freePort } from '../../src/dev/port.ts';
 import { processes } from './support/processes.ts';
 import { until } from './support/source.ts';
+
+// A demo takes at least the 10 seconds after which its first set is overdue.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A demo in a folder of the test's own. */
 interface Demo {
@@ -32,13 +38,15 @@ function start(name: string, ...flags: string[]): Demo {
     process.execPath,
     ['src/dev/demo.ts', '--name', name, '--seed', '7', ...flags],
     {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     },
   );
   onTestFinished(() => void child.kill('SIGKILL'));
   const lines: string[] = [];
-  const printed = createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
-  const ended = Promise.all([once(child, 'exit'), once(printed, 'close')]).then(
+  const print = (line: string) => lines.push(line);
+  const printed = createInterface({ input: child.stdout }).on('line', print);
+  createInterface({ input: child.stderr }).on('line', print);
+  const ended = Promise.all([once(child, 'close'), once(printed, 'close')]).then(
     ([[code, signal]]) => ({
       how: signal ?? code,
       output: lines.join('\n'),
@@ -64,9 +72,10 @@ function alive(pids: number[]): string[] {
   );
 }
 
+const run = (command: string) => execFileSync('sh', ['-c', command], { encoding: 'utf8' });
 const processed = ({ lines }: Demo) =>
   lines.filter((line) => line.startsWith('processed  ')).length;
-const FINE = /\ntwice +0\nmissing +0$/;
+const FINE = /\nprocessed twice +0\nnot processed +0\n/;
 
 test.skipIf(notLinux)(
   'it ends by itself after so many spans, each processed once, and leaves no process behind',
@@ -86,13 +95,22 @@ test.skipIf(notLinux)(
 );
 
 test.skipIf(notLinux)(
-  'the curl line that it prints shows the set of the event, and Ctrl-C ends it in good order',
+  'it shows a set that is overdue, two commands that tell why, and Ctrl-C ends it in good order',
   async ({ place }) => {
     const demo = start(place, '--for', '100000', '--rate', '50');
-    await until(() => demo.lines.some((line) => line.startsWith('curl ')));
-    const curl = demo.lines.find((line) => line.startsWith('curl ')) ?? '';
-    const answer = JSON.parse(execFileSync('sh', ['-c', curl], { encoding: 'utf8' }));
-    expect(answer.sets).toEqual([expect.objectContaining({ function: 'recordings' })]);
+    const line = (beginning: string) => demo.lines.find((each) => each.startsWith(beginning));
+    await until(() => line('  curl '));
+    expect(line('overdue  ')).toMatch(
+      /^overdue +[0-9a-f-]{36} +0–60 s +no accelerometer signal within 10 seconds$/,
+    );
+    const recording = line('overdue  ')!.split(/ +/)[1]!;
+
+    const explained = run(line('  DATABASE_URL=')!);
+    expect(explained).toContain(`recordings ["${recording}","[0,60000000000)"]: waiting`);
+    expect(explained).toContain('\n  accelerometer: missing\n');
+    const answer = JSON.parse(run(line('  curl ')!));
+    const waits = { status: 'waiting', missing: ['accelerometer'] };
+    expect(answer.sets).toEqual([expect.objectContaining({ function: 'recordings', ...waits })]);
 
     demo.process.kill('SIGINT');
     const { how, output } = await demo.ended;
@@ -133,3 +151,69 @@ test.skipIf(notLinux)(
     expect(commandsOf(place)).toEqual([]);
   },
 );
+
+test.for(['127.0.0.1', '::1', '0.0.0.0'])(
+  'a port that another process has on %s is refused before anything starts',
+  async (host, { place }) => {
+    let requests = 0;
+    const stranger = createServer((_request, response) => {
+      requests += 1;
+      response.end('ready');
+    });
+    stranger.listen(0, host);
+    await once(stranger, 'listening');
+    onTestFinished(() => void stranger.close());
+    const { port } = stranger.address() as AddressInfo;
+
+    const { how, output } = await start(place, '--port', String(port), '--for', '3').ended;
+    const owner = notLinux ? '.*' : `\\S+ \\(process ${process.pid}\\)`;
+    expect(output).toMatch(new RegExp(`^demo: port ${port} is taken by ${owner}; end it`));
+    expect(how).toBe(1);
+    expect(requests).toBe(0);
+    expect(existsSync(`.muster/${place}`)).toBe(false);
+  },
+);
+
+test.for([
+  ['--port 99999', 'A port is a whole number from 1 to 65535.'],
+  ['--port 0', 'A port is a whole number from 1 to 65535.'],
+  ['--for x', 'It must be a whole number from 1 to 999999999.'],
+  ['--rate 0', 'It must be a number above 0.'],
+  ['--name A_B', 'It must consist of lower-case letters, digits and dashes.'],
+  ['--colour', "unknown option '--colour'"],
+  ['fast', 'too many arguments'],
+] as const)('%s ends with exit code 2 and says %s', async ([flags, what], { place }) => {
+  const { how, output } = await start(place, ...flags.split(' ')).ended;
+  expect(output).toContain(what);
+  expect(output).toContain('--help lists all flags');
+  expect(how).toBe(2);
+});
+
+test('without a terminal it moves no cursor and sets no colour', async ({ place }) => {
+  const { output } = await start(place, '--for', '3', '--sensors', '0').ended;
+  expect(output.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
+});
+
+test('a set that somebody sends by hand, with a key unlike its own, is shown like any other', async ({
+  place,
+}) => {
+  const port = await freePort();
+  const demo = start(place, '--for', '100000', '--port', String(port), '--sensors', '0');
+  await until(() => processed(demo) > 0);
+  const source = { name: 'me', schema: 'datastore', table: 'signal', lsn: 1, ts_ms: 0 };
+  const after = { id: '1', recording: 'r', span: '[0,60)', sensor_type: 'eeg' };
+  const answer = await fetch(`http://127.0.0.1:${port}`, {
+    method: 'POST',
+    headers: {
+      'ce-specversion': '1.0',
+      'ce-id': '1',
+      'ce-source': '/me',
+      'ce-type': 'dev.knative.kafka.event',
+    },
+    body: JSON.stringify({ op: 'c', before: null, after, source }),
+  });
+  expect(answer.status).toBe(204);
+  await until(() => demo.lines.some((line) => line.startsWith('overdue    r  ')));
+  demo.process.kill('SIGINT');
+  expect((await demo.ended).how).toBe(0);
+});

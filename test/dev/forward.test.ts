@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { expect, test as base } from 'vitest';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
 import { Forwarder, type KafkaRecord } from '../../src/dev/forward.ts';
 import { until } from './support/source.ts';
 

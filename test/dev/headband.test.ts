@@ -55,7 +55,7 @@ pure(
       settled.filter(fits).length / settled.length;
     expect(share(([first]) => first?.sensor === 'eeg')).toBeGreaterThan(0.4);
     expect(share(([first]) => first?.sensor === 'accelerometer')).toBeGreaterThan(0.4);
-    expect(share((signals) => signals.length === 1)).toBeGreaterThan(0.02);
+    expect(share((signals) => signals.length === 1)).toBeGreaterThan(0.005);
     expect(share((signals) => signals.at(-1)!.step - signals[0]!.step > 80)).toBeGreaterThan(0.05);
     expect(count.update).toBeGreaterThan(100);
     expect(count.delete).toBeGreaterThan(100);

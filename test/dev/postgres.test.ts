@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test as base } from 'vitest';
 import { type Postgres, type PostgresOptions, startPostgres } from '../../src/dev/postgres.ts';
@@ -34,7 +34,8 @@ const test = base.extend<{ folder: string }>({
   folder: async ({}, use) => {
     const folder = await newFolder();
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    await use(join(folder, 'pg'));
+    // Nothing may take a path apart by spaces, or write it in less than UTF-8.
+    await use(join(folder, 'my wörk', 'pg'));
   },
 });
 
@@ -180,3 +181,18 @@ test.skipIf(!isRoot)(
     await until(() => !runs(held));
   },
 );
+
+test('a server that trusts everybody and has the port is not taken for the one that was started', async ({
+  folder,
+}) => {
+  const other = await start(folder);
+  const rules = join(other.folder, 'data', 'pg_hba.conf');
+  writeFileSync(rules, 'host all all 127.0.0.1/32 trust\n');
+  await query(other.url, 'select pg_reload_conf()');
+  const admin = other.url.replace(/app$/, 'postgres');
+  await query(admin, 'alter database app rename to theirs');
+  await expect(start(join(dirname(folder), 'ours'), { port: other.port })).rejects.toThrow(
+    'PostgreSQL did not start',
+  );
+  expect(await query(admin, `select datname from pg_database where datname = 'app'`)).toEqual([]);
+});

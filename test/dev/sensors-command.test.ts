@@ -43,9 +43,16 @@ test.for([
   [['--file', '-', '--interval', '2-1'], 'must be seconds, as 0.1 or 0.1-0.2, up to 60'],
   [['--file', '-', '--late', '2'], 'must be a number from 0 to 1'],
   [['--file', '-', '--from', 'noon'], 'must be a time, as 2026-11-21T08:00:00Z'],
-  [['--file', '-', '--replay', 'no such file'], 'no such file or directory'],
-] as const)('%j is refused, and it says why', ([args, message]) => {
+] as const)('%j is refused with exit code 2, and it says why', ([args, message]) => {
   const { status, lines, stderr } = sensors(...args);
-  expect({ status, lines }).toEqual({ status: 1, lines: [] });
+  expect({ status, lines }).toEqual({ status: 2, lines: [] });
   expect(stderr).toContain(message);
+});
+
+test('a file that is not there is no wrong call: exit code 1', () => {
+  const { status, stderr } = sensors('--file', '-', '--replay', 'no such file');
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringContaining('no such file or directory') as string,
+  });
 });

@@ -6,7 +6,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { version } from '../../src/doctor/database.ts';
 import { commits, standbys } from '../../src/doctor/durability.ts';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../src/dev/port.ts';
 import { roles } from '../../src/doctor/login.ts';
 import { slot, walLevel } from '../../src/doctor/source.ts';
 import { openInspector } from '../../src/state/inspector.ts';

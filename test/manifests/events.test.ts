@@ -171,7 +171,10 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
   });
 
   test('everybody speaks to the Kafka that the ConfigMap names', () => {
-    const { KAFKA_BROKERS } = byName(objects, 'ConfigMap').get('muster')!['data'];
+    const [environment] = objects.filter(
+      ({ kind, metadata }) => kind === 'ConfigMap' && metadata.namespace === 'muster',
+    );
+    const { KAFKA_BROKERS } = environment!['data'];
     const named = objects
       .filter(({ kind }) => !kind.startsWith('KafkaConnect'))
       .flatMap((object) => valuesOf(object, 'bootstrapServers'))
@@ -181,8 +184,8 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
   });
 
   test('the network lets in who posts and who measures, and out to what is needed', () => {
-    const policies = [...byName(objects, 'NetworkPolicy').values()].filter(
-      ({ metadata }) => metadata.namespace === 'muster',
+    const policies = objects.filter(
+      ({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.namespace === 'muster',
     );
     expect(policies.map(({ spec }) => spec)).toContainEqual({
       podSelector: {},

@@ -45,11 +45,15 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('every pod asks for CPU and memory, and is held to memory alone', () => {
+  test('every pod asks for CPU, memory and disk, and is held to the last two', () => {
     for (const { container } of all) {
       expect(container.resources).toEqual({
-        requests: { cpu: expect.any(String), memory: expect.any(String) },
-        limits: { memory: expect.any(String) },
+        requests: {
+          cpu: expect.any(String),
+          memory: expect.any(String),
+          'ephemeral-storage': expect.any(String),
+        },
+        limits: { memory: expect.any(String), 'ephemeral-storage': expect.any(String) },
       });
     }
   });
@@ -148,6 +152,59 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
+  test('a changed ConfigMap is another one, so that pods are rolled', () => {
+    // kn reads one file, which knows no hash
+    const name = of === 'knative/kn' ? /^muster$/ : /^muster-[a-z0-9]{10}$/;
+    for (const { container } of muster) {
+      expect(container.envFrom.map((each: any) => each.configMapRef.name)).toEqual([
+        expect.stringMatching(name),
+      ]);
+    }
+  });
+
+  test('a finished migration is not in the way of the next one, whoever applies it', () => {
+    const migrations = [...byName(objects, 'Job').values()];
+    expect(migrations.map(({ metadata }) => metadata.annotations)).toEqual([
+      {
+        'argocd.argoproj.io/hook': 'Sync',
+        'argocd.argoproj.io/hook-delete-policy': 'BeforeHookCreation',
+        'kustomize.toolkit.fluxcd.io/force': 'enabled',
+      },
+    ]);
+    for (const { spec } of migrations) expect(spec.ttlSecondsAfterFinished).toBeGreaterThan(60);
+  });
+
+  test('no pod that a namespace starts is open to the others, nor free to go where it likes', () => {
+    const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy');
+    for (const { object } of all) {
+      const { namespace } = object.metadata;
+      const mine = policies.filter(({ metadata }) => metadata.namespace === namespace);
+      expect(mine.map(({ spec }) => spec)).toContainEqual({
+        podSelector: {},
+        policyTypes: ['Ingress', 'Egress'],
+      });
+    }
+  });
+
+  test('a StatefulSet names its pods by a headless Service that has them', () => {
+    for (const { object, labels } of all.filter((each) => each.object.kind === 'StatefulSet')) {
+      const service = byName(objects, 'Service').get(object['spec'].serviceName)!['spec'];
+      expect(service.clusterIP).toBe('None');
+      expect(selects({ matchLabels: service.selector }, labels)).toBe(true);
+    }
+  });
+
+  test('what an account pulls images with is asked for', () => {
+    const readme = readFileSync(
+      new URL('../../knative/overlays/production/README.md', import.meta.url),
+      'utf8',
+    );
+    const accounts = [...byName(objects, 'ServiceAccount').values()];
+    const secrets = accounts.flatMap((each) => each['imagePullSecrets'] ?? []);
+    expect(secrets.length).toBe(of.includes('production') ? 1 : 0);
+    for (const { name } of secrets) expect(readme).toContain(`| \`${name}\``);
+  });
+
   test('every Secret, ConfigMap and ServiceAccount that is named is made, or asked for', () => {
     const readme = readFileSync(
       new URL('../../knative/overlays/production/README.md', import.meta.url),
@@ -221,6 +278,17 @@ describe.skipIf(problem !== null)('for production', () => {
 
   test('no Secret is in the manifests', () => {
     expect([...byName(objects, 'Secret').keys()]).toEqual([]);
+  });
+
+  test('the user of Kafka may write every topic of dead letters', () => {
+    const readme = readFileSync(
+      new URL('../../knative/overlays/production/README.md', import.meta.url),
+      'utf8',
+    );
+    const [, allowed] = /write ([^.]*?),? and read and describe/.exec(readme)!;
+    for (const { spec } of byName(objects, 'KafkaSink').values()) {
+      expect(allowed).toContain(`\`${spec.topic}\``);
+    }
   });
 
   test('every way to Kafka is encrypted and says who is there', () => {

@@ -8,6 +8,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DEMO_MUTANTS } from './demo.ts';
 import { EDGE_MUTANTS } from './edge.ts';
 import { INTAKE_MUTANTS } from './intake.ts';
 import { DEFINITION_MUTANTS } from './definition.ts';
@@ -25,6 +26,7 @@ import { TRAVELERS_MUTANTS } from './travelers.ts';
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
   'src',
+  'build',
   'functions',
   'build',
   'test',
@@ -63,6 +65,7 @@ function main(words: readonly string[]): void {
     ...STATE_MUTANTS,
     ...SESSION_MUTANTS,
     ...TRAVELERS_MUTANTS,
+    ...DEMO_MUTANTS,
   ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const mutant of mutants) requireText(mutant);
   const copy = mkdtempSync(join(tmpdir(), 'muster-mutants-'));

@@ -68,7 +68,7 @@ export async function post(
       'ce-knativekafkaoffset': String(lsn),
       ...headers,
     },
-    body: envelope('c', lsn, row),
+    body: envelope('c', lsn, { note: null, ...row }),
   });
   await response.arrayBuffer();
   return response.status;

@@ -1,6 +1,7 @@
 /** A Knative KafkaSource as a process of its own: for trying a function without a cluster. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
+import { endsWrongUse } from '../flags.ts';
 import { DEFAULT_DELIVERY, type Delivery } from './delivery.ts';
 import { type Happening, KafkaSource, type KafkaSourceOptions } from './kafka-source.ts';
 
@@ -12,7 +13,7 @@ type Flags = Omit<KafkaSourceOptions, 'delivery' | 'extensions' | 'topics' | 'co
   };
 
 const { topic, group, extension, retry, backoffPolicy, backoffDelay, timeout, ...rest } =
-  new Command('kafka-source')
+  endsWrongUse(new Command('kafka-source'))
     .description(
       'Posts the records of topics to a function, as a Knative KafkaSource does, until SIGTERM.',
     )

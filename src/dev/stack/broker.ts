@@ -2,10 +2,13 @@ import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
-import { freePort } from '../free-port.ts';
+import { freePort } from '../port.ts';
 import type { Installation } from './install.ts';
 import { Jvm } from './jvm.ts';
 import { brokerSettings, toProperties } from './settings.ts';
+
+/** `ConfigResourceTypes.BROKER`, which kafkajs does not export by name. */
+const BROKER = 4;
 
 /** A Kafka of one node that keeps its data in a folder. */
 export class Broker {
@@ -44,7 +47,7 @@ export class Broker {
         heap: '256m',
         log: join(folder, 'broker.log'),
       });
-      await brokerReady(address, jvm);
+      await brokerReady(address, jvm, data);
       return jvm;
     };
     return new Broker(address, start, await start());
@@ -96,8 +99,11 @@ async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
   }
 }
 
-/** Resolves when the broker at this address answers; throws with its last words if its process ended. */
-export async function brokerReady(address: string, jvm: Jvm): Promise<void> {
+/**
+ * Resolves when the broker at this address answers; throws with its last words if its process ended.
+ * `data`: where it stores its data, which tells it from another demo's broker on the same port.
+ */
+export async function brokerReady(address: string, jvm: Jvm, data?: string): Promise<void> {
   const kafka = new Kafka({
     brokers: [address],
     logLevel: logLevel.NOTHING,
@@ -108,7 +114,8 @@ export async function brokerReady(address: string, jvm: Jvm): Promise<void> {
     try {
       await admin.connect();
       await admin.listTopics();
-      return;
+      if (data === undefined || (await dataOf(admin)) === data) return;
+      throw new Error(`another broker answers at ${address}`);
     } catch (error) {
       if (jvm.hasEnded) throw new Error(`Kafka did not start:\n${jvm.lastWords}`, { cause: error });
       await sleep(50);
@@ -116,4 +123,14 @@ export async function brokerReady(address: string, jvm: Jvm): Promise<void> {
       await admin.disconnect().catch(() => {});
     }
   }
+}
+
+async function dataOf(admin: Admin): Promise<string | undefined> {
+  const { nodeId: id } = (await admin.describeCluster()).brokers[0]!;
+  const broker = { type: BROKER, name: String(id), configNames: ['log.dirs'] };
+  const { resources } = await admin.describeConfigs({
+    resources: [broker],
+    includeSynonyms: false,
+  });
+  return resources[0]?.configEntries[0]?.configValue;
 }

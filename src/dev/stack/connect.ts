@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../free-port.ts';
+import { freePort } from '../port.ts';
 import type { Connector } from './connector.ts';
 import type { Installation } from './install.ts';
 import { Jvm } from './jvm.ts';
@@ -23,20 +23,21 @@ export interface ConnectOptions {
 export class Connect {
   readonly #url: string;
   readonly #offsetsFile: string;
-  readonly #names: readonly string[];
+  /** Those it began with, by name. */
+  readonly #connectors: Map<string, Connector>;
   readonly #start: () => Promise<Jvm>;
   #jvm: Jvm;
 
   private constructor(
     url: string,
     offsetsFile: string,
-    names: readonly string[],
+    connectors: readonly Connector[],
     start: () => Promise<Jvm>,
     jvm: Jvm,
   ) {
     this.#url = url;
     this.#offsetsFile = offsetsFile;
-    this.#names = names;
+    this.#connectors = new Map(connectors.map((each) => [each.name, each]));
     this.#start = start;
     this.#jvm = jvm;
   }
@@ -58,9 +59,8 @@ export class Connect {
         heap: '256m',
         log: join(folder, 'connect.log'),
       });
-    const names = connectors.map(({ name }) => name);
-    const connect = new Connect(url, join(folder, 'offsets'), names, start, await start());
-    await connect.#ready(names);
+    const connect = new Connect(url, join(folder, 'offsets'), connectors, start, await start());
+    await connect.#ready(connectors);
     return connect;
   }
 
@@ -81,12 +81,13 @@ export class Connect {
   /** Adds a connector, for as long as the worker lives; settles when it runs. */
   async add(connector: Connector): Promise<void> {
     await this.#call('POST', '/connectors', connector);
-    await this.#ready([connector.name]);
+    await this.#ready([connector]);
   }
 
   /** Gives one of the connectors it began with other settings, from the next `restart` on. */
   configure(connector: Connector): void {
     writeConnector(dirname(this.#offsetsFile), connector);
+    this.#connectors.set(connector.name, connector);
   }
 
   /** Takes a connector away, with its offsets: under the same name it begins anew. */
@@ -104,18 +105,27 @@ export class Connect {
   /** Starts it again, with the connectors it began with, after `kill` or `stop`. */
   async restart(): Promise<void> {
     this.#jvm = await this.#start();
-    await this.#ready(this.#names);
+    await this.#ready([...this.#connectors.values()]);
   }
 
   stop(): Promise<void> {
     return this.#jvm.stop();
   }
 
-  async #ready(names: readonly string[]): Promise<void> {
+  async #ready(connectors: readonly Connector[]): Promise<void> {
     while (!(await this.#listens())) await this.#pause();
-    for (const name of names) {
-      while ((await this.#state(name)) !== 'RUNNING') await this.#pause();
+    for (const connector of connectors) {
+      while (!(await this.#has(connector))) await this.#pause();
+      while ((await this.#state(connector.name)) !== 'RUNNING') await this.#pause();
     }
+  }
+
+  /** Another demo's worker may have taken the port: its connector has the same name and other settings. */
+  async #has({ name, config }: Connector): Promise<boolean> {
+    const response = await fetch(`${this.#url}/connectors/${name}/config`).catch(() => null);
+    if (!response?.ok) return false;
+    const its = (await response.json()) as Record<string, string>;
+    return Object.entries(config).every(([key, value]) => its[key] === value);
   }
 
   async #listens(): Promise<boolean> {

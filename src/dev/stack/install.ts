@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { brokerSettings, toProperties } from './settings.ts';
-import { javaCommand, missingTools } from './tools.ts';
+import { javaCommand, javaEnvironment, missingTools } from './tools.ts';
 
 /** Kafka, Kafka Connect and Debezium, as Maven fetched them. */
 export interface Installation {
@@ -51,6 +51,7 @@ async function fetchInto(folder: string, say: (line: string) => void): Promise<v
 
 async function maven(into: string, say: (line: string) => void): Promise<void> {
   const child = spawn('mvn', ['-B', '-f', POM, `-Dinto=${into}`, 'package'], {
+    env: javaEnvironment(),
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const ended = new Promise<number | null>((resolve, reject) => {
@@ -75,13 +76,10 @@ async function format(parts: string): Promise<void> {
   const config = join(parts, 'format.properties');
   writeFileSync(config, toProperties(brokerSettings({ folder, port: 9092, controllerPort: 9093 })));
   const args = ['format', '--config', config, '--cluster-id', 'bXVzdGVyLW11c3Rlci1tdQ'];
-  await promisify(execFile)(javaCommand(), [
-    '-XX:TieredStopAtLevel=1',
-    '-cp',
-    join(parts, 'lib', '*'),
-    'kafka.tools.StorageTool',
-    ...args,
-  ]);
+  const flags = ['-XX:TieredStopAtLevel=1', '-cp', join(parts, 'lib', '*')];
+  await promisify(execFile)(javaCommand(), [...flags, 'kafka.tools.StorageTool', ...args], {
+    env: javaEnvironment(),
+  });
 }
 
 /** One process at a time; a lock whose owner is dead does not count. */

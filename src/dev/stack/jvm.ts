@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { javaCommand } from './tools.ts';
+import { javaCommand, javaEnvironment } from './tools.ts';
 
 export interface JvmOptions {
   /** What it is, for messages. */
@@ -68,6 +68,7 @@ export class Jvm {
     ];
     const command = [javaCommand(), ...flags, '-cp', classpath, mainClass, ...args];
     const shell = spawn('sh', ['-c', TETHER, 'sh', ...command], {
+      env: javaEnvironment(),
       detached: true,
       stdio: ['pipe', 'pipe', output],
     });

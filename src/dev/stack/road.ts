@@ -2,8 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
-import { curlCommand, isExample, KAFKA_SOURCE } from '../courier.ts';
-import type { KafkaRecord } from '../kafka-source/event.ts';
+import { KAFKA_SOURCE } from '../courier.ts';
 import { type Happening, KafkaSource } from '../kafka-source/kafka-source.ts';
 import { timed } from '../timed.ts';
 import { Broker } from './broker.ts';
@@ -44,7 +43,6 @@ export class KafkaRoad {
   #admin!: Admin;
   #broker!: Broker;
   #source!: KafkaSource;
-  #example: KafkaRecord | undefined;
   #lag = 0;
   #isStopping = false;
 
@@ -80,18 +78,6 @@ export class KafkaRoad {
   /** Records in Kafka whose offset is not committed: what KEDA scales by; half a second old. */
   get lag(): number {
     return this.#lag;
-  }
-
-  /** A command that sends an event which was just sent once more. */
-  get curl(): string | undefined {
-    if (!this.#example) return undefined;
-    const { key, value, offset } = this.#example;
-    return curlCommand(this.#options.sink, {
-      ...this.#example,
-      offset: Number(offset),
-      key: key?.toString() ?? null,
-      value: value?.toString() ?? null,
-    });
   }
 
   /** Settles when all that was committed in the database before is delivered, and its offset committed. */
@@ -168,13 +154,7 @@ export class KafkaRoad {
   }
 
   #note(happening: Happening): void {
-    if (happening.kind === 'delivered') {
-      if (
-        !this.#example &&
-        isExample({ key: null, value: happening.record.value?.toString() ?? null })
-      )
-        this.#example = happening.record;
-    } else if (happening.kind === 'lost') {
+    if (happening.kind === 'lost') {
       const { partition, offset } = happening.record;
       const { error, answer } = happening.failure;
       const why = `${error} ${answer?.body.toString() ?? ''}`;

@@ -37,10 +37,18 @@ export function brokerSettings({
   };
 }
 
-/** As a Java properties file. */
+/** As a Java properties file. Java reads its bytes as ISO 8859-1, so all but ASCII is written as an escape. */
 export function toProperties(settings: Readonly<Record<string, string>>): string {
   const lines = Object.entries(settings).map(
-    ([name, value]) => `${name}=${value.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')}`,
+    ([name, value]) =>
+      `${name}=${value
+        .replaceAll('\\', '\\\\')
+        .replaceAll('\n', '\\n')
+        .replaceAll(/[^ -~]/g, escaped)}`,
   );
   return `${lines.join('\n')}\n`;
+}
+
+function escaped(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

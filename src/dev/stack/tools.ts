@@ -12,6 +12,11 @@ export function missingTools(): string | null {
   return /^.*Apache Maven/.test(run('mvn', '--version')) ? null : `${HOW}; there is no Maven here`;
 }
 
+/** Environment of Java programs. In a locale without UTF-8 Java cannot open a path beyond ASCII. */
+export function javaEnvironment(): NodeJS.ProcessEnv {
+  return process.platform === 'linux' ? { ...process.env, LC_ALL: 'C.UTF-8' } : process.env;
+}
+
 export function javaCommand(): string {
   const home = process.env['JAVA_HOME'];
   return home ? join(home, 'bin', 'java') : 'java';
@@ -21,6 +26,7 @@ function run(command: string, argument: string): string {
   try {
     return execFileSync('sh', ['-c', '"$1" "$2" 2>&1', 'sh', command, argument], {
       encoding: 'utf8',
+      env: javaEnvironment(),
     });
   } catch {
     return '';

@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net';
-import { freePort } from '../../../src/dev/free-port.ts';
+import { freePort } from '../../../src/dev/port.ts';
 
 /** What it answers: a status, with headers and a body; or nothing: the connection is cut. */
 export type RawAnswer =

@@ -4,7 +4,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import { ensureDatastore } from '../../../src/dev/datastore.ts';
 import { countSets, summarise, type Summary } from '../../../src/dev/demo-numbers.ts';
-import { freePort } from '../../../src/dev/free-port.ts';
+import { freePort } from '../../../src/dev/port.ts';
 import {
   KafkaSource,
   type KafkaSourceOptions,

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '../../../src/dev/free-port.ts';
+import { freePort } from '../../../src/dev/port.ts';
 import { brokerReady } from '../../../src/dev/stack/broker.ts';
 import type { Installation } from '../../../src/dev/stack/install.ts';
 import { Jvm } from '../../../src/dev/stack/jvm.ts';

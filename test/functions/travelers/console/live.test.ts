@@ -260,7 +260,7 @@ test('a stream says that the numbers can not be read, and goes on when they can'
 test('a HEAD request opens no stream', async ({ db }) => {
   const { server } = await given(db);
   const { status } = await fetch(server.url + LIVE, { method: 'HEAD' });
-  expect(status).toBe(404);
+  expect(status).toBe(405);
 });
 
 test('what a stream asks for is checked before it begins', async ({ db }) => {

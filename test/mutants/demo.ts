@@ -1,0 +1,49 @@
+import type { Mutant } from './mutants.ts';
+
+const FUNCTION_PROCESS = ['test/dev/function-process.test.ts'];
+
+/** Guards of the demo: whose answers it believes, and which processes it takes for its own. */
+export const DEMO_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'demo: whoever answers on the port is taken for the process that was started',
+    file: 'src/dev/ready.ts',
+    find: "if (answer.headers.get('muster-instance') === this.#instance) return",
+    replace: 'return',
+    tests: FUNCTION_PROCESS,
+  },
+  {
+    name: 'demo: a function starts on a port that another process has',
+    file: 'src/dev/function-process.ts',
+    find: '    await requireFreePort(options.port);\n',
+    replace: '',
+    tests: FUNCTION_PROCESS,
+  },
+  {
+    name: 'demo: events are sent while the function restarts',
+    file: 'src/dev/forward.ts',
+    find: '        await this.#options.ready();\n',
+    replace: '',
+    tests: FUNCTION_PROCESS,
+  },
+  {
+    name: 'demo: it starts on a port that another process has',
+    file: 'src/dev/demo.ts',
+    find: '    if (port !== undefined) await requireFreePort(port);\n',
+    replace: '',
+    tests: ['test/dev/demo.test.ts'],
+  },
+  {
+    name: 'demo: a server is found by its command line, taken apart by spaces',
+    file: 'src/dev/postgres-process.ts',
+    find: "readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\\0');",
+    replace: "readFileSync(`/proc/${pid}/cmdline`, 'utf8').split(/[ \\0]/);",
+    tests: ['test/dev/postgres.test.ts'],
+  },
+  {
+    name: 'demo: a PostgreSQL with other data is taken for the one that was started',
+    file: 'src/dev/postgres.ts',
+    find: "      await requireData(client, join(home.folder, 'data'));\n",
+    replace: '',
+    tests: ['test/dev/postgres.test.ts'],
+  },
+];
