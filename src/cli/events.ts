@@ -36,7 +36,7 @@ export async function list(fn: string | undefined, options: UnsentOptions): Prom
   for (const event of events) {
     process.stdout.write(`${options.json ? JSON.stringify(event) : toLine(event)}\n`);
   }
-  if (events.length === 0) process.stderr.write('every event is sent\n');
+  if (events.length === 0 && !options.json) process.stderr.write('every event is sent\n');
   sayLimit(events.length, limit);
 }
 

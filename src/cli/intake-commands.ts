@@ -47,7 +47,12 @@ export function addIntakeCommands(program: Command): void {
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nExample:\n  muster tail postgres.datastore.signal --brokers localhost:9092 --from-beginning',
+      `
+As JSON: {partition, offset, op, table, lsn, snapshot, at, row}; {partition, offset, outcome, why} for what
+is no change; with --raw {partition, offset, key, value}.
+
+Example:
+  muster tail postgres.datastore.signal --brokers localhost:9092 --from-beginning`,
     )
     .action(async (topic: string, options: TailOptions) =>
       (await import('./tail.ts')).run(topic, options),

@@ -18,7 +18,7 @@ export async function run(id: string | undefined, options: ParkedOptions): Promi
     else process.stdout.write(toText(event));
   }
   if (id === undefined) sayLimit(events.length, limit);
-  if (events.length === 0) process.stderr.write('nothing is parked\n');
+  if (events.length === 0 && !options.json) process.stderr.write('nothing is parked\n');
 }
 
 function toLine({ id, parkedAt, reason, attributes, detail, seen }: ParkedEvent): string {

@@ -4,12 +4,14 @@ import { withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 
 export async function list(options: JsonOption): Promise<void> {
-  for (const { name, epoch, lsn, at } of await withDatabase(listSources)) {
+  const sources = await withDatabase(listSources);
+  for (const { name, epoch, lsn, at } of sources) {
     const line = options.json
       ? JSON.stringify({ source: name, epoch, lsn, at })
       : [name, `epoch ${epoch}`, lsn ?? '-', at?.toISOString() ?? '-'].join('\t');
     process.stdout.write(`${line}\n`);
   }
+  if (sources.length === 0 && !options.json) process.stderr.write('no source is known\n');
 }
 
 export async function replace(old: string, successor: string): Promise<void> {

@@ -75,6 +75,16 @@ test('send posts events from a file and shows their sets; explain tells the rest
   const rest = await stand.muster(['send', '-', '--to', stand.url], lines);
   expect(rest.code).toBe(0);
   expect(rest.stdout.match(/^200 /gm)).toHaveLength(2);
+  const again = await stand.muster(['send', '-', '--to', stand.url, '--json'], lines);
+  expect(
+    again.stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as unknown),
+  ).toMatchObject([
+    { status: 200, answer: { outcome: 'filed', sets: [{ key: KEY }] } },
+    { status: 200, answer: { outcome: 'filed' } },
+  ]);
 
   // The handler reads the signals themselves, which were not there when the events came.
   const failing = await until(async () => {

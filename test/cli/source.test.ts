@@ -34,6 +34,7 @@ test('sources are listed, replaced and forgotten', async ({ db }) => {
   expect((await run('forget', 'south')).stdout).toBe(
     'source south is forgotten: 1 row left its set\n',
   );
+  expect(await run('list')).toEqual({ code: 0, stdout: '', stderr: 'no source is known\n' });
   expect(await run('forget', 'south')).toMatchObject({
     code: 1,
     stderr: "muster: no source 'south' is known (none is)\n",
