@@ -53,9 +53,12 @@ export async function writeImage(folder: string): Promise<void> {
  * Runs the bundle in `app` once, for its caches. Node names its own after who wrote it and reads only
  * that of its user: here the image's. `muster serve` needs it least (build/muster.js).
  */
-export async function fillCache(app: string): Promise<void> {
+export async function fillCache(
+  app: string,
+  runtime?: Parameters<typeof warmUp>[2],
+): Promise<void> {
   const cache = join(app, 'cache');
-  await warmUp(app, cache);
+  await warmUp(app, cache, runtime);
   for (const entry of readdirSync(cache)) {
     renameSync(join(cache, entry), join(cache, entry.replace(/\d+$/, String(USER))));
   }

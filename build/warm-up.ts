@@ -13,8 +13,12 @@ import { Readiness } from '../src/dev/ready.ts';
 import type { FunctionDefinition } from '../src/function.ts';
 import { isOfSets, loadFunctions } from '../src/functions.ts';
 
+type Columns = Readonly<Record<string, unknown>>;
+
 /** How the bundle is run: by which Node, as whom. */
 export interface Runtime {
+  /** Columns of the rows that are posted, beside ids, keys and filters. */
+  readonly columns?: Columns;
   readonly node?: string;
   readonly user?: { readonly uid: number; readonly gid: number };
 }
@@ -28,7 +32,7 @@ export interface Runtime {
  * Node keeps a cache for each of its versions and each user, and reads no other.
  */
 export async function warmUp(folder: string, cache: string, runtime: Runtime = {}): Promise<void> {
-  const { node = process.execPath, user } = runtime;
+  const { node = process.execPath, user, columns = {} } = runtime;
   const home = mkdtempSync(join(tmpdir(), 'muster-bundle-'));
   const postgres = await startPostgres({ folder: home });
   const port = await freePort();
@@ -59,7 +63,7 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
       ...user,
     });
     for (const [command, exercise] of [
-      ['serve', exerciseIntake],
+      ['serve', (each: string) => exerciseIntake(each, columns)],
       ['console', exerciseConsole],
     ] as const) {
       const child = spawn(node, [muster, command], {
@@ -96,9 +100,9 @@ async function ready(isReady: () => Promise<boolean>, child: ChildProcess): Prom
   }
 }
 
-async function exerciseIntake(url: string): Promise<void> {
+async function exerciseIntake(url: string, columns: Columns): Promise<void> {
   const ofSets = (await loadFunctions(knownFunctions())).filter(isOfSets);
-  for (const change of ofSets.flatMap(changesOf)) {
+  for (const change of ofSets.flatMap((each) => changesOf(each, columns))) {
     const { status } = await fetch(url, { method: 'POST', ...change });
     if (status !== 204) throw new Error(`the bundle answered ${status} to a change`);
   }
@@ -115,13 +119,14 @@ async function exerciseConsole(url: string): Promise<void> {
 /** A row for every part, all in one set, each as a KafkaSource would post it. */
 function changesOf(
   definition: FunctionDefinition,
+  columns: Columns,
 ): { headers: Record<string, string>; body: string }[] {
   return Object.values(definition.parts).map((part, i) => {
     const [schema, table] = part.table.split('.');
     const row: Record<string, unknown> = {};
     for (const column of [part.id ?? 'id'].flat()) row[column] = `warm-up ${i}`;
     for (const column of [part.key].flat()) row[column] = 'warm-up';
-    Object.assign(row, part.where);
+    Object.assign(row, part.where, columns);
     const source = { name: 'warm-up', schema, table, lsn: i + 1, ts_ms: Date.now() };
     return {
       headers: {

@@ -41,7 +41,7 @@ async function writeTrialImage(name: string, folder: string, file: string): Prom
   const migrations = join(app, 'functions/recordings');
   rmSync(migrations, { recursive: true });
   cpSync(join(import.meta.dirname, 'functions/recordings'), migrations, { recursive: true });
-  await fillCache(app);
+  await fillCache(app, { columns: { sensor_label: 'warm-up' } });
   writeArchive({ name, layers: layersOf(folder), start: START, file });
 }
 

@@ -18,7 +18,7 @@ const PLACES = 'text with all of its decimal places';
 test.for<[type: string, wanted: Scalar, arrives: string | null, instead?: Scalar]>([
   ['char(8)', 'A1', 'character(8) arrives padded to 8 characters', 'A1      '],
   ['char(2)', 'DE', null],
-  ['padded', 'A1', 'padded arrives padded to 8 characters', 'A1      '],
+  ['padded', 'A1', 'public.padded arrives padded to 8 characters', 'A1      '],
   ['char(2)', 'DEU', 'character(2) holds at most 2 characters'],
   ['varchar(2)', 'DEU', 'character varying(2) holds at most 2 characters'],
   ['text', 1, 'text arrives as text', '1'],
@@ -64,9 +64,9 @@ test.for<[type: string, wanted: Scalar, arrives: string | null, instead?: Scalar
   ['inet', '10.0.0.1/32', 'inet is spelt otherwise', '10.0.0.1'],
   ['jsonb', '{"a":1}', 'jsonb is spelt otherwise', '{"a": 1}'],
   ['int8range', '[1,4]', 'int8range is spelt otherwise', '[1,5)'],
-  ['colour', 'pink', 'colour is one of red, green'],
+  ['colour', 'pink', 'public.colour is one of red, green'],
   ['colour', 'red', null],
-  ['colour[]', 'red', 'colour[] arrives as an array'],
+  ['colour[]', 'red', 'public.colour[] arrives as an array'],
   ['point', '(1,2)', 'point arrives as an object'],
   ['pg_lsn', '0/1', 'pg_lsn arrives as base64 of its text'],
 ])('a filter on %s for %o', async ([type, wanted, arrives, instead], { db }) => {
@@ -107,7 +107,7 @@ test('a filter on text that is compared without case holds in one case only', as
   expect(
     await says(tables, await sourceOf(db, [on({ key: 'id', where: { k: 'Alpha' } })])),
   ).toEqual([
-    '– where k is "Alpha" in part p0 of shop holds only in that case: citext compares without, Muster with it',
+    '– where k is "Alpha" in part p0 of shop holds only in that case: public.citext compares without, Muster with it',
   ]);
 });
 
