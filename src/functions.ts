@@ -2,6 +2,7 @@ import { checkProjection } from './definition-fields.ts';
 import { DefinitionError, didYouMean } from './fields.ts';
 import { functionFiles, knownFunctions } from './function-files.ts';
 import { importFunction } from './function-module.ts';
+import { loadFailure } from './load-failure.ts';
 import type { Definition, FunctionDefinition, ProjectionDefinition } from './function.ts';
 import { checkSets } from './state/definition.ts';
 
@@ -34,7 +35,9 @@ async function load(name: string, file: string | undefined): Promise<Definition>
       `there is no ${name}.ts and no ${name}/index.ts${didYouMean(name, knownFunctions())}`,
     ]);
   }
-  const { default: definition } = await importFunction(file);
+  const { default: definition } = await importFunction(file).catch((error: unknown) => {
+    throw new DefinitionError(`functions/${file}`, [loadFailure(error)]);
+  });
   return checkDefinition(name, file, definition);
 }
 

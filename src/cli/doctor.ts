@@ -2,9 +2,24 @@ import { readConfig } from '../config.ts';
 import { examine, type Whereabouts } from '../doctor/examine.ts';
 import { isClusterNear } from '../doctor/examine-cluster.ts';
 import { countOf, toJson, toText } from '../doctor/report.ts';
-import type { DoctorOptions } from './muster.ts';
+import type { JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
 import { WrongUse } from './wrong-use.ts';
+
+export interface DoctorOptions extends JsonOption {
+  readonly source?: string;
+  readonly publication: string;
+  readonly slot: string;
+  readonly brokers?: string;
+  readonly topicPrefix?: string;
+  readonly decimals?: 'precise' | 'string' | 'double';
+  readonly group?: string;
+  readonly deadLetters?: string;
+  /** undefined = neither `--cluster` nor `--no-cluster` */
+  readonly cluster?: boolean;
+  readonly namespace?: string;
+  readonly pods?: string;
+}
 
 /** Stands for a state database that is not named: everything else can be looked at without it. */
 const UNNAMED = 'postgres://unnamed';

@@ -1,17 +1,6 @@
 import { type Command, Option } from 'commander';
-
-/** What is said of events to send again or to discard. */
-export interface EventOptions {
-  readonly event?: string;
-  readonly all?: boolean;
-}
-
-export interface UnsentOptions {
-  readonly refused?: boolean;
-  readonly waiting?: boolean;
-  readonly limit: string;
-  readonly json?: boolean;
-}
+import type { EventOptions, UnsentOptions } from './events.ts';
+import { jsonOption } from './json-option.ts';
 
 /** Commands about outgoing events; `discard` is where `discard events` goes. */
 export function addEventCommands(program: Command, discard: Command): void {
@@ -22,7 +11,7 @@ export function addEventCommands(program: Command, discard: Command): void {
     .addOption(new Option('--refused', 'refused by the sink for good').conflicts('waiting'))
     .addOption(new Option('--waiting', 'still to be sent'))
     .option('--limit <n>', 'maximum number of events', '50')
-    .option('--json', 'one JSON object a line')
+    .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster events orders --refused')
     .action(async (fn: string | undefined, options: UnsentOptions) =>
       (await import('./events.ts')).list(fn, options),

@@ -1,3 +1,4 @@
+import { plural } from '../doctor/words.ts';
 import type { Database } from '../state/database.ts';
 import {
   discardEvents,
@@ -8,9 +9,21 @@ import {
   type UnsentEvent,
 } from '../state/outbox.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
-import type { EventOptions, UnsentOptions } from './event-commands.ts';
-import { wholeNumber } from './number.ts';
+import type { JsonOption } from './json-option.ts';
+import { sayLimit, wholeNumber } from './number.ts';
 import { WrongUse } from './wrong-use.ts';
+
+/** Which events to send again or to discard. */
+export interface EventOptions {
+  readonly event?: string;
+  readonly all?: boolean;
+}
+
+export interface UnsentOptions extends JsonOption {
+  readonly refused?: boolean;
+  readonly waiting?: boolean;
+  readonly limit: string;
+}
 
 /** Lists outgoing events that are not sent. */
 export async function list(fn: string | undefined, options: UnsentOptions): Promise<void> {
@@ -23,14 +36,15 @@ export async function list(fn: string | undefined, options: UnsentOptions): Prom
   for (const event of events) {
     process.stdout.write(`${options.json ? JSON.stringify(event) : toLine(event)}\n`);
   }
-  if (events.length === 0) process.stderr.write('every event is sent\n');
-  if (events.length === limit) process.stderr.write(`there may be more: --limit ${2 * limit}\n`);
+  if (events.length === 0 && !options.json) process.stderr.write('every event is sent\n');
+  sayLimit(events.length, limit);
 }
 
 function toLine(event: UnsentEvent): string {
   const { eventId, type, state, createdAt, attempts, error } = event;
-  const tried = `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`;
-  return [eventId, type, state, createdAt.toISOString(), tried, error ?? ''].join('\t').trimEnd();
+  return [eventId, type, state, createdAt.toISOString(), plural(attempts, 'attempt'), error ?? '']
+    .join('\t')
+    .trimEnd();
 }
 
 /** Makes refused events due again. */

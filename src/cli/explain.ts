@@ -1,3 +1,4 @@
+import { plural } from '../doctor/words.ts';
 import {
   explain,
   type ExplainedPart,
@@ -5,24 +6,26 @@ import {
   type Explanation,
 } from '../state/explain.ts';
 import { functionId, keyColumns, keyText, withDatabase } from './database.ts';
+import type { JsonOption } from './json-option.ts';
+import { obstaclesTo } from './obstacles.ts';
 
-export async function run(fn: string, key: string, options: { json?: boolean }): Promise<void> {
+export async function run(fn: string, key: string, options: JsonOption): Promise<void> {
   const [explanation, columns] = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     const found = (await explain(database, fn, keyText(key)))!;
-    return [found, await keyColumns(database, id)] as const;
+    const obstacles = await obstaclesTo(database, found);
+    return [{ ...found, obstacles }, await keyColumns(database, id)] as const;
   });
-  process.stdout.write(
-    options.json ? `${JSON.stringify(explanation, null, 2)}\n` : toText(explanation),
-  );
+  process.stdout.write(options.json ? `${JSON.stringify(explanation)}\n` : toText(explanation));
   if (explanation.status === 'unknown') {
     const form = columns.length === 1 ? columns[0] : `a JSON array of ${columns.join(', ')}`;
     throw new Error(`no row with this key has arrived; the key of ${fn} is ${form}`);
   }
 }
 
-function toText(set: Explanation): string {
+function toText(set: Explanation & { readonly obstacles: readonly string[] }): string {
   const lines = [`${set.function} ${set.key}: ${set.status}`];
+  for (const obstacle of set.obstacles) lines.push(`  ${obstacle}`);
   for (const part of set.parts) lines.push(...partLines(part));
   if (set.overdue !== null) {
     lines.push(
@@ -35,14 +38,17 @@ function toText(set: Explanation): string {
 }
 
 function runLines(state: NonNullable<Explanation['run']>): string[] {
-  const attempts = `${state.attempts} attempt${state.attempts === 1 ? '' : 's'}`;
-  const lines = [`  run: revision ${state.revision}, ${state.state}, ${attempts}`];
+  const lines = [
+    `  run: revision ${state.revision}, ${state.state}, ${plural(state.attempts, 'attempt')}`,
+  ];
   if (state.revision === 0) lines.push('    known complete from the initial snapshot, never run');
   if (state.startedAt !== null) lines.push(`    started ${state.startedAt}`);
   if (state.finishedAt !== null) lines.push(`    ended ${state.finishedAt}`);
   if (state.state === 'ready') lines.push(`    due ${state.dueAt}`);
-  if (state.lateChanges > 0) lines.push(`    ${state.lateChanges} changes came after it began`);
-  if (state.lastError !== null) lines.push(`    last error: ${state.lastError}`);
+  if (state.lateChanges > 0)
+    lines.push(`    ${plural(state.lateChanges, 'change')} came after it began`);
+  if (state.lastError !== null)
+    lines.push(`    last error: ${state.lastError.replace(/^error: /i, '')}`);
   return lines;
 }
 
@@ -51,7 +57,7 @@ function eventLine(event: Explanation['events'][number]): string {
   if (event.failedAt !== null) return `${name}: refused: ${event.error}`;
   if (event.sentAt !== null) return `${name}: sent ${event.sentAt}`;
   const last = event.error === null ? '' : `, last: ${event.error}`;
-  return `${name}: to be sent, ${event.attempts} attempts${last}`;
+  return `${name}: to be sent, ${plural(event.attempts, 'attempt')}${last}`;
 }
 
 function partLines(part: ExplainedPart): string[] {

@@ -1,5 +1,5 @@
-import type { PositionsOptions } from './muster.ts';
 import { projectionOf, withDatabase } from './database.ts';
+import type { JsonOption } from './json-option.ts';
 
 interface PositionRow {
   function: string;
@@ -14,7 +14,7 @@ interface PositionRow {
   lost: string;
 }
 
-export async function run(fn: string | undefined, options: PositionsOptions): Promise<void> {
+export async function run(fn: string | undefined, options: JsonOption): Promise<void> {
   const rows = await withDatabase(async (database) => {
     if (fn !== undefined) await projectionOf(database, fn);
     const result = await database.control.query<PositionRow>(

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { WrongUse } from './wrong-use.ts';
 
 export interface Destination {
   /** Where Muster listens. */
@@ -22,6 +23,22 @@ export function redelivery(functions: readonly string[]): Record<string, string>
 /** Was the event filed? Other successes are for events that nothing was stored of. */
 export function isFiled({ status, outcome }: Answer): boolean {
   return (status === 200 || status === 204) && outcome === 'filed';
+}
+
+/** Throws {@link WrongUse} for a destination to which nothing could ever be posted. */
+export function checkDestination({ to, tokenFile }: Destination): void {
+  if (!/^https?:$/.test(URL.parse(to)?.protocol ?? '')) {
+    throw new WrongUse(`--to must be a URL that begins with http:// or https://, not '${to}'`);
+  }
+  if (tokenFile !== undefined) requireReadable('--token-file', tokenFile);
+}
+
+export function requireReadable(name: string, file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    throw new WrongUse(`${name} can't be read: ${(error as Error).message}`);
+  }
 }
 
 /** Posts one event; throws if there is no answer. */

@@ -1,12 +1,19 @@
 import type { Database } from '../state/database.ts';
 import { listParked, unpark, type ParkedEvent, type ParkedFilter } from '../state/parked.ts';
+import { plural } from '../doctor/words.ts';
 import { withDatabase } from './database.ts';
-import type { RedeliverOptions } from './muster.ts';
 import { wholeNumber } from './number.ts';
-import { isFiled, post, redelivery } from './post.ts';
+import { checkDestination, isFiled, post, redelivery, type Destination } from './post.ts';
 import { WrongUse } from './wrong-use.ts';
 
 const PAGE = 100;
+
+export interface RedeliverOptions extends Destination {
+  readonly reason?: string;
+  readonly skipUnwanted?: boolean;
+  readonly deadLetters?: string;
+  readonly brokers?: string;
+}
 
 /** What became of the events that a command was asked for. */
 interface Redelivered {
@@ -18,6 +25,7 @@ interface Redelivered {
 
 /** Posts events as they came; throws at the end if one is still parked, refused or not there. */
 export async function run(ids: readonly string[], options: RedeliverOptions): Promise<void> {
+  checkDestination(options);
   if (options.deadLetters === undefined) return redeliverParked(ids, options);
   if (options.brokers === undefined)
     throw new WrongUse('--dead-letters needs --brokers, or KAFKA_BROKERS');
@@ -40,7 +48,7 @@ async function redeliverParked(given: readonly string[], options: RedeliverOptio
   const why = reason === undefined ? '' : ` for the reason ${reason}`;
   if (missing.length > 0) throw new Error(`no such parked event${why}: ${missing.join(', ')}`);
   if (reason !== undefined && taken + left === 0) throw new Error(`no event is parked${why}`);
-  if (left > 0) throw new Error(`${left} events could not be filed yet`);
+  if (left > 0) throw new Error(`${plural(left, 'event')} could not be filed yet`);
 }
 
 /** Posts parked events page by page, and deletes those that were filed. */

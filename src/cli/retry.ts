@@ -2,7 +2,7 @@ import { retryFailed, retryNow } from '../state/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import { WrongUse } from './wrong-use.ts';
 
-interface RetryOptions {
+export interface RetryOptions {
   readonly all?: boolean;
   readonly now?: boolean;
 }

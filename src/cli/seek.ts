@@ -1,8 +1,11 @@
 import { projectionOf, withDatabase } from './database.ts';
-import { WrongUse } from './wrong-use.ts';
+import { wholeNumber } from './number.ts';
+
+const MAX_PARTITION = 2_147_483_647;
 
 export async function run(fn: string, partition: string, offset: string): Promise<void> {
-  const [at, next] = [whole('partition', partition), whole('offset', offset)];
+  const at = wholeNumber('partition', partition, 0, MAX_PARTITION);
+  const next = wholeNumber('offset', offset, 0);
   const [moved] = await withDatabase(async (database) => {
     const { id, topic } = await projectionOf(database, fn);
     const { rows } = await database.control.query<{ topic: string; before: string }>(
@@ -17,9 +20,4 @@ export async function run(fn: string, partition: string, offset: string): Promis
   process.stdout.write(
     `${fn} goes on in partition ${at} of ${moved.topic} at ${next}, was at ${moved.before}\n`,
   );
-}
-
-function whole(name: string, text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new WrongUse(`${name} must be a whole number, not '${text}'`);
-  return Number(text);
 }

@@ -1,17 +1,38 @@
 import { readFileSync } from 'node:fs';
-import { post, type Destination } from './post.ts';
+import { plural } from '../doctor/words.ts';
+import type { JsonOption } from './json-option.ts';
+import { checkDestination, post, requireReadable, type Destination } from './post.ts';
+import { WrongUse } from './wrong-use.ts';
+
+export interface SendOptions extends Destination, JsonOption {}
 
 /** Posts each event of a file and prints the answer; throws at the end if one was not taken. */
-export async function run(file: string, options: Destination): Promise<void> {
-  const text = readFileSync(file === '-' ? 0 : file, 'utf8');
-  const events = split(text);
+export async function run(file: string, options: SendOptions): Promise<void> {
+  checkDestination(options);
+  if (file !== '-') requireReadable('file', file);
+  const events = split(readFileSync(file === '-' ? 0 : file, 'utf8'));
+  if (events.length === 0) throw new WrongUse(`there is no event in ${file}`);
   let refused = 0;
   for (const [i, event] of events.entries()) {
-    const { status, text: answer } = await post(options, ...toRequest(event, i));
-    process.stdout.write(`${status} ${answer}\n`);
+    const { status, text } = await post(options, ...toRequest(event, i));
+    const line = options.json
+      ? JSON.stringify({ status, answer: parsed(text) })
+      : `${status} ${text}`;
+    process.stdout.write(`${line}\n`);
     if (status >= 300) refused++;
   }
-  if (refused > 0) throw new Error(`${refused} of ${events.length} events were refused`);
+  if (refused > 0) {
+    throw new Error(`refused: ${refused} of ${plural(events.length, 'event')}`);
+  }
+}
+
+/** An answer that is not JSON stays text. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 /** A file is one JSON value, or one in each line. */

@@ -1,41 +1,43 @@
+import { listSets, type MissingPart, type SetStatus } from '../state/list-sets.ts';
 import { functionId, withDatabase } from './database.ts';
-import type { SetsOptions } from './muster.ts';
-import { wholeNumber } from './number.ts';
+import type { JsonOption } from './json-option.ts';
+import { sayLimit, wholeNumber } from './number.ts';
 
-interface SetRow {
-  function: string;
-  key: string;
-  status: string;
-  overdue: boolean;
-  attempt: number | null;
-  error: string | null;
+export interface SetsOptions extends JsonOption {
+  readonly waiting?: boolean;
+  readonly overdue?: boolean;
+  readonly failed?: boolean;
+  readonly limit: string;
 }
 
 export async function run(fn: string | undefined, options: SetsOptions): Promise<void> {
   const limit = wholeNumber('--limit', options.limit);
-  const rows = await withDatabase(async (database) => {
+  const { overdue = false } = options;
+  const status = options.failed ? 'failed' : options.waiting ? 'waiting' : null;
+  const sets = await withDatabase(async (database) => {
     if (fn !== undefined) await functionId(database, fn);
-    const result = await database.control.query<SetRow>(
-      `select function, key, status, overdue, attempt, error from muster.set_status
-       where ($1::text is null or function = $1)
-         and ($2::text is null or status = $2)
-         and (not $3 or overdue)
-       order by function, overdue_at nulls last, key limit $4`,
-      [
-        fn ?? null,
-        options.failed ? 'failed' : options.waiting ? 'waiting' : null,
-        options.overdue ?? false,
-        limit,
-      ],
-    );
-    return result.rows;
+    return listSets(database, { function: fn ?? null, status, overdue }, limit);
   });
-  for (const row of rows) {
-    process.stdout.write(
-      options.json
-        ? `${JSON.stringify(row)}\n`
-        : `${[row.function, row.key, row.overdue ? 'overdue' : row.status, row.error ?? ''].join('\t').trimEnd()}\n`,
-    );
+  for (const set of sets) {
+    process.stdout.write(`${options.json ? JSON.stringify(set) : toLine(set)}\n`);
   }
-  if (rows.length === 0 && !options.json) process.stderr.write('no such set\n');
+  if (sets.length === 0 && !options.json) process.stderr.write('no such set\n');
+  sayLimit(sets.length, limit);
+}
+
+function toLine(set: SetStatus): string {
+  const missing = set.missing.map(inWords).join(', ');
+  return [
+    set.function,
+    set.key,
+    set.overdue ? 'overdue' : set.status,
+    set.since === null ? '' : `since ${set.since.toISOString()}`,
+    missing === '' ? (set.error ?? '') : `missing: ${missing}`,
+  ]
+    .join('\t')
+    .trimEnd();
+}
+
+function inWords({ part, have, need }: MissingPart): string {
+  return need === 1 ? part : `${part} (${have} of ${need})`;
 }

@@ -1,13 +1,17 @@
 import { forgetSource, listSources, replaceSource } from '../state/sources.ts';
+import { plural } from '../doctor/words.ts';
 import { withDatabase } from './database.ts';
+import type { JsonOption } from './json-option.ts';
 
-export async function list(options: { readonly json?: boolean }): Promise<void> {
-  for (const { name, epoch, lsn, at } of await withDatabase(listSources)) {
+export async function list(options: JsonOption): Promise<void> {
+  const sources = await withDatabase(listSources);
+  for (const { name, epoch, lsn, at } of sources) {
     const line = options.json
       ? JSON.stringify({ source: name, epoch, lsn, at })
       : [name, `epoch ${epoch}`, lsn ?? '-', at?.toISOString() ?? '-'].join('\t');
     process.stdout.write(`${line}\n`);
   }
+  if (sources.length === 0 && !options.json) process.stderr.write('no source is known\n');
 }
 
 export async function replace(old: string, successor: string): Promise<void> {
@@ -17,12 +21,14 @@ export async function replace(old: string, successor: string): Promise<void> {
   process.stdout.write(`${successor} takes the place of ${old}, in epoch ${epoch}\n`);
   if (forgotten > 0) {
     process.stdout.write(
-      `${forgotten} rows that ${successor} had sent before are forgotten: take a snapshot of its tables again\n`,
+      `${plural(forgotten, 'row')} that ${successor} had sent before ${forgotten === 1 ? 'is' : 'are'} forgotten: take a snapshot of its tables again\n`,
     );
   }
 }
 
 export async function forget(name: string): Promise<void> {
   const removed = await withDatabase((database) => forgetSource(database, name));
-  process.stdout.write(`source ${name} is forgotten: ${removed} rows left their sets\n`);
+  process.stdout.write(
+    `source ${name} is forgotten: ${plural(removed, 'row')} left ${removed === 1 ? 'its set' : 'their sets'}\n`,
+  );
 }

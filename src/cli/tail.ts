@@ -1,8 +1,21 @@
 import { readChange } from '../intake/debezium.ts';
 import { readCloudEvents } from '../intake/cloudevent.ts';
 import { readTopic, toRequest, type KafkaRecord } from '../intake/topic.ts';
+import type { JsonOption } from './json-option.ts';
 import { kafkaAt } from './kafka.ts';
-import type { TailOptions } from './muster.ts';
+
+export interface TailOptions extends JsonOption {
+  readonly brokers: string;
+  readonly raw?: boolean;
+  readonly fromBeginning?: boolean;
+  readonly toEnd?: boolean;
+}
+
+/** What a record is found to be: its fields as JSON, and as columns of a line. */
+interface Shown {
+  readonly json: object;
+  readonly columns: readonly string[];
+}
 
 /** Prints what is in a topic as it comes, until Ctrl-C. */
 export async function run(topic: string, options: TailOptions): Promise<void> {
@@ -17,52 +30,51 @@ export async function run(topic: string, options: TailOptions): Promise<void> {
       signal: stop.signal,
     },
     async (record) => {
-      process.stdout.write(`${options.raw ? rawLine(record) : changeLine(record)}\n`);
+      const { json, columns } = options.raw ? raw(record) : change(record);
+      const { partition } = record;
+      const { offset } = record.message;
+      process.stdout.write(
+        options.json
+          ? `${JSON.stringify({ partition, offset, ...json })}\n`
+          : `${[`${partition}:${offset}`, ...columns].join('\t')}\n`,
+      );
     },
   );
 }
 
-/** As a console consumer shows it: place, key, value. */
-function rawLine({ partition, message }: KafkaRecord): string {
-  return [
-    `${partition}:${message.offset}`,
-    message.key?.toString() ?? 'null',
-    message.value?.toString() ?? 'null',
-  ].join('\t');
+/** As a console consumer shows it: key, value. */
+function raw({ message }: KafkaRecord): Shown {
+  const key = message.key?.toString() ?? null;
+  const value = message.value?.toString() ?? null;
+  return { json: { key, value }, columns: [key ?? 'null', value ?? 'null'] };
 }
 
 /** As Muster understands it. */
-function changeLine(record: KafkaRecord): string {
-  const place = `${record.partition}:${record.message.offset}`;
+function change(record: KafkaRecord): Shown {
   const { headers, body } = toRequest(record);
   const incoming = readCloudEvents(headers, body);
-  if (incoming.kind === 'batch') return [place, 'a batch of events'].join('\t');
-  if (incoming.kind === 'bad') return [place, 'no event', incoming.element.why].join('\t');
-  if (incoming.kind === 'none') return [place, 'no event', incoming.why].join('\t');
+  if (incoming.kind === 'batch') return nothing('a batch of events');
+  if (incoming.kind === 'bad') return nothing('no event', incoming.element.why);
+  if (incoming.kind === 'none') return nothing('no event', incoming.why);
   const reading = readChange(incoming.event);
-  switch (reading.kind) {
-    case 'row': {
-      const at = reading.lsn === null ? reading.snapshot : `LSN ${reading.lsn}`;
-      return [
-        place,
-        reading.op,
-        reading.table,
-        at,
-        new Date(reading.at).toISOString(),
-        JSON.stringify(reading.row),
-      ].join('\t');
-    }
-    case 'truncate':
-      return [
-        place,
-        't',
-        reading.table,
-        `LSN ${reading.lsn}`,
-        new Date(reading.at).toISOString(),
-      ].join('\t');
-    case 'ignored':
-      return [place, 'ignored', reading.why].join('\t');
-    case 'unreadable':
-      return [place, 'unreadable', reading.reason, reading.detail].join('\t');
+  if (reading.kind === 'ignored') return nothing('ignored', reading.why);
+  if (reading.kind === 'unreadable') return nothing('unreadable', reading.reason, reading.detail);
+  const { table } = reading;
+  const op = reading.kind === 'truncate' ? 't' : reading.op;
+  const lsn = reading.lsn === null ? null : String(reading.lsn);
+  const time = new Date(reading.at).toISOString();
+  if (reading.kind === 'truncate') {
+    return { json: { op, table, lsn, at: time }, columns: [op, table, `LSN ${lsn}`, time] };
   }
+  const { row, snapshot } = reading;
+  const place = lsn === null ? String(snapshot) : `LSN ${lsn}`;
+  return {
+    json: { op, table, lsn, snapshot, at: time, row },
+    columns: [op, table, place, time, JSON.stringify(row)],
+  };
+}
+
+/** A record that changes nothing, and why. */
+function nothing(outcome: string, ...why: string[]): Shown {
+  return { json: { outcome, why: why.join(': ') }, columns: [outcome, ...why] };
 }

@@ -1,32 +1,20 @@
 import { knownFunctions } from '../function-files.ts';
 import { hashOf } from '../state/definition.ts';
 import { UNREAD_PARTS, type UnreadPart } from '../state/lanes.ts';
+import { RELEASES, type Release } from '../state/release.ts';
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from './finding.ts';
 import { sendAgain } from './kafka-groups.ts';
 import { plural } from './words.ts';
 
-interface Registered {
-  readonly name: string;
-  readonly generation: number;
-  /** Generation in which this release's definition was registered; null = never. */
-  readonly mine: number | null;
-  readonly reviewed: number;
-  readonly isNewest: boolean;
-}
-
 export const definitions: Check<StateContext> = {
   id: 'database.definitions',
   title: 'definitions',
   async run({ inspector, specifications }) {
-    const registered = await inspector.query<Registered>(
-      `select f.name, f.generation, f.reviewed, f.hash = mine.hash as "isNewest",
-              (select max(d.generation) from muster.definition d
-               where d.function = f.id and d.hash = mine.hash) as mine
-       from unnest($1::text[], $2::text[]) as mine (name, hash)
-       join muster.function f on f.name = mine.name`,
-      [specifications.map(({ name }) => name), specifications.map(hashOf)],
-    );
+    const registered = await inspector.query<Release>(RELEASES, [
+      specifications.map(({ name }) => name),
+      specifications.map(hashOf),
+    ]);
     const names = specifications.map(({ name }) => name);
     const parts = await inspector.query<UnreadPart>(UNREAD_PARTS, [names]);
     return names.flatMap((name) => [
@@ -39,7 +27,7 @@ export const definitions: Check<StateContext> = {
   },
 };
 
-function standing(name: string, registered: Registered | undefined): Finding {
+function standing(name: string, registered: Release | undefined): Finding {
   if (registered === undefined) return problem(`${name} is not registered`, 'muster migrate');
   const { generation, mine, isNewest, reviewed } = registered;
   if (isNewest) {

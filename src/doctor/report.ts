@@ -52,7 +52,7 @@ function together(results: readonly Result[]): Result[] {
 }
 
 /**
- * For machines; fields are only ever added:
+ * For machines, on one line; fields are only ever added:
  * `{status: "fine" | "problem", fine, problems, unchecked, findings: [{group, at, check, title, state, says, mend}]}`
  * where `check` is a stable name, `state` is fine, problem or unchecked, and `mend` is null but for problems.
  */
@@ -75,5 +75,5 @@ export function toJson(groups: readonly Group[]): string {
       })),
     ),
   };
-  return `${JSON.stringify(report, null, 2)}\n`;
+  return `${JSON.stringify(report)}\n`;
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../failpoint.ts';
 import { type FunctionDefinition, type Log, TerminalError } from '../function.ts';
 import { inWords, scalarsOf } from '../log.ts';
-import { isBadValue, type Database } from '../state/database.ts';
+import { isBadValue, sqlState, type Database } from '../state/database.ts';
 import { HandlerTx } from '../state/handler-tx.ts';
 import type { StoredMember } from '../state/load-members.ts';
 import type { Served } from '../state/member.ts';
@@ -180,7 +180,10 @@ export async function insist<T>(work: () => Promise<T>, log: Log): Promise<T> {
 /** What a handler threw, in words: it may be anything, also what has no words. */
 function describe(error: unknown): string {
   try {
-    return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    if (!(error instanceof Error)) return String(error);
+    // `pg` names an error of the server just `error`
+    const state = error.name === 'error' ? sqlState(error) : null;
+    return `${state === null ? error.name : `DatabaseError (SQLSTATE ${state})`}: ${error.message}`;
   } catch {
     return `the handler threw ${typeof error} that can't be written as text`;
   }

@@ -35,6 +35,12 @@ export interface Explanation {
   readonly key: string;
   readonly status: 'unknown' | 'waiting' | 'complete' | 'running' | 'done' | 'failed';
   readonly missing: readonly string[];
+  /** No run of the function starts until it is resumed. */
+  readonly paused: boolean;
+  /** The newest definition of the function that is registered. */
+  readonly generation: number;
+  /** Processes that serve the function, by this definition or by an older one, which starts no run. */
+  readonly workers: { readonly current: number; readonly outdated: number };
   readonly parts: readonly ExplainedPart[];
   readonly overdue: { readonly at: string; readonly reported: boolean } | null;
   readonly run: {
@@ -87,6 +93,9 @@ type SpecificationOf = ReadonlyMap<number, PartSpecification | undefined>;
 
 interface Row {
   name: string;
+  paused: boolean;
+  generation: number;
+  workers: Explanation['workers'];
   counts: number[] | null;
   /** of a set that is not complete */
   deadline: string | null;
@@ -131,6 +140,9 @@ export async function explain(
     key,
     status: statusOf(row),
     missing: parts.filter((part) => part.have < part.need).map((part) => part.part),
+    paused: row.paused,
+    generation: row.generation,
+    workers: row.workers,
     parts,
     overdue: row.deadline === null ? null : { at: row.deadline, reported: row.reported },
     run: row.run === null ? null : toRun(row.run),

@@ -28,6 +28,8 @@ grant select, insert, update, delete on muster.member to muster_intake;
 grant select, insert, update on muster.sets to muster_intake;
 grant select, insert, update on muster.run to muster_intake;
 grant insert on muster.deadline to muster_intake;
+-- for an answer that explains a set: is there a worker that would run it?
+grant select (serves, lease_until) on muster.pod to muster_intake;
 grant select, delete on muster.overdue to muster_intake;
 grant select (id, digest, seen, functions), insert, update (seen, functions), delete on muster.parked to muster_intake;
 -- for an answer that explains a set: which events, not what is in them

@@ -178,8 +178,8 @@ export class Runs {
 
   async enrol(pod: string, host: string, leaseSeconds: number): Promise<void> {
     await this.#database.control.query(
-      'insert into muster.pod (id, host, lease_until) values ($1, $2, now() + make_interval(secs => $3::float8))',
-      [pod, host, leaseSeconds],
+      'insert into muster.pod (id, host, lease_until, serves) values ($1, $2, now() + make_interval(secs => $3::float8), $4)',
+      [pod, host, leaseSeconds, Object.fromEntries(this.#registrationOf)],
     );
   }
 

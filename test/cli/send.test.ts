@@ -75,13 +75,23 @@ test('send posts events from a file and shows their sets; explain tells the rest
   const rest = await stand.muster(['send', '-', '--to', stand.url], lines);
   expect(rest.code).toBe(0);
   expect(rest.stdout.match(/^200 /gm)).toHaveLength(2);
+  const again = await stand.muster(['send', '-', '--to', stand.url, '--json'], lines);
+  expect(
+    again.stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as unknown),
+  ).toMatchObject([
+    { status: 200, answer: { outcome: 'filed', sets: [{ key: KEY }] } },
+    { status: 200, answer: { outcome: 'filed' } },
+  ]);
 
   // The handler reads the signals themselves, which were not there when the events came.
   const failing = await until(async () => {
     const { stdout } = await stand.muster(['explain', 'recordings', KEY]);
     return /last error/.test(stdout) ? stdout : null;
   });
-  expect(failing).toContain('last error: Error: the eeg signal is no longer in the table');
+  expect(failing).toContain('last error: the eeg signal is no longer in the table');
   await db.query(
     `insert into datastore.signal (recording, span, sensor_type, channels, sample_rate)
      values ($1, $2, 'eeg', '{f7-o1}', 250), ($1, $2, 'accelerometer', '{x,y,z}', 50)`,
@@ -117,9 +127,9 @@ test('send ends with exit code 1 when an event was refused or nobody listens', a
   const refused = await stand.muster(['send', '-', '--to', stand.url], `${broken}\n{"a": 1}\n`);
   expect(refused.code).toBe(1);
   expect(refused.stdout.split('\n').map((line) => line.slice(0, 3))).toEqual(['400', '202', '']);
-  expect(refused.stderr).toBe('muster: 1 of 2 events were refused\n');
+  expect(refused.stderr).toBe('muster: refused: 1 of 2 events\n');
   const missing = await stand.muster(['send', '/nowhere.json']);
-  expect(missing).toMatchObject({ code: 1, stdout: '' });
+  expect(missing).toMatchObject({ code: 2, stdout: '' });
   expect(missing.stderr).toContain('/nowhere.json');
 });
 

@@ -214,42 +214,81 @@ test('explain --json says the same for programs', async ({ cli }) => {
   expect(JSON.parse(unknown.stdout)).toMatchObject({ status: 'unknown', run: null });
 });
 
-test('sets lists sets, all or by state, as lines or as JSON', async ({ cli }) => {
+test('sets lists sets with what is missing since when, oldest first and done ones last', async ({
+  cli,
+  db,
+}) => {
   const list = async (...args: string[]) => {
     const { code, stdout } = await cli.muster('sets', ...args);
     expect(code).toBe(0);
-    return stdout.split('\n').slice(0, -1);
+    return stdout.replaceAll(TIME, 'TIME').split('\n').slice(0, -1);
   };
+  // the failed set waits for a person longer than the others wait for anything
+  await db.query(
+    `update muster.run set finished_at = now() - interval '2 days' where key = 'failed'`,
+  );
+  const failed = 'orders\tfailed\tfailed\tsince TIME\tTerminalError: no stock';
+  const late = 'orders\tlate\toverdue\tsince TIME\tmissing: payment';
   expect(await list('orders')).toEqual([
-    'orders\tlate\toverdue',
-    'orders\tcomplete\tcomplete',
-    'orders\tdone\tdone',
-    'orders\tfailed\tfailed\tTerminalError: no stock',
-    'orders\thistory\tdone',
-    'orders\trunning\trunning',
-    'orders\twaiting\twaiting',
+    failed,
+    late,
+    'orders\trunning\trunning\tsince TIME',
+    'orders\tcomplete\tcomplete\tsince TIME',
+    'orders\twaiting\twaiting\tsince TIME\tmissing: payment',
+    'orders\thistory\tdone\tsince TIME',
+    'orders\tdone\tdone\tsince TIME',
   ]);
-  expect(await list('--failed')).toEqual(['orders\tfailed\tfailed\tTerminalError: no stock']);
-  expect(await list('--overdue')).toEqual(['orders\tlate\toverdue']);
+  expect(await list('--failed')).toEqual([failed]);
+  expect(await list('--overdue')).toEqual([late]);
   expect(await list('orders', '--waiting')).toEqual([
-    'orders\tlate\toverdue',
-    'orders\twaiting\twaiting',
+    late,
+    'orders\twaiting\twaiting\tsince TIME\tmissing: payment',
   ]);
-  expect(await list('--waiting', '--limit', '1')).toEqual(['orders\tlate\toverdue']);
-  expect((await list('--failed', '--json')).map((line) => JSON.parse(line) as unknown)).toEqual([
+  expect(await cli.muster('sets', '--waiting', '--limit', '1')).toMatchObject({
+    stdout: expect.stringMatching(/^orders\tlate\t.*\n$/),
+    stderr: 'there may be more: --limit 2\n',
+  });
+  expect(await cli.muster('sets', 'nothing')).toMatchObject({
+    code: 1,
+    stderr: "muster: no function 'nothing' is registered (orders)\n",
+  });
+  expect((await cli.muster('sets', '--help')).stdout.replaceAll(/\s+/g, ' ')).toContain(
+    'oldest first, those that are done last',
+  );
+});
+
+test('sets --json says the same for programs', async ({ cli }) => {
+  const list = async (...args: string[]) =>
+    (await cli.muster('sets', '--json', ...args)).stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(await list('--overdue')).toEqual([
+    {
+      function: 'orders',
+      key: 'late',
+      status: 'waiting',
+      overdue: true,
+      since: expect.stringMatching(TIME),
+      overdueSince: expect.stringMatching(TIME),
+      missing: [{ part: 'payment', have: 0, need: 1 }],
+      attempt: null,
+      error: null,
+    },
+  ]);
+  expect(await list('--failed')).toEqual([
     {
       function: 'orders',
       key: 'failed',
       status: 'failed',
       overdue: false,
+      since: expect.stringMatching(TIME),
+      overdueSince: null,
+      missing: [],
       attempt: 1,
       error: 'TerminalError: no stock',
     },
   ]);
-  expect(await cli.muster('sets', 'nothing')).toMatchObject({
-    code: 1,
-    stderr: "muster: no function 'nothing' is registered (orders)\n",
-  });
 });
 
 test('retry runs failed sets again, one or all, and says so when there is none', async ({

@@ -19,7 +19,7 @@ test('sources are listed, replaced and forgotten', async ({ db }) => {
   expect(await run('replace', 'north', 'south')).toMatchObject({
     code: 0,
     stdout:
-      'south takes the place of north, in epoch 1\n1 rows that south had sent before are forgotten: take a snapshot of its tables again\n',
+      'south takes the place of north, in epoch 1\n1 row that south had sent before is forgotten: take a snapshot of its tables again\n',
   });
   expect(JSON.parse((await run('list', '--json')).stdout.split('\n')[1]!)).toEqual({
     source: 'south',
@@ -32,8 +32,9 @@ test('sources are listed, replaced and forgotten', async ({ db }) => {
     'source north is forgotten: 0 rows left their sets\n',
   );
   expect((await run('forget', 'south')).stdout).toBe(
-    'source south is forgotten: 1 rows left their sets\n',
+    'source south is forgotten: 1 row left its set\n',
   );
+  expect(await run('list')).toEqual({ code: 0, stdout: '', stderr: 'no source is known\n' });
   expect(await run('forget', 'south')).toMatchObject({
     code: 1,
     stderr: "muster: no source 'south' is known (none is)\n",

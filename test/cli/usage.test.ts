@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { test } from '../support/test.ts';
 import { muster } from './command.ts';
@@ -40,38 +41,151 @@ test.for(HELP)(
 
 test.for([
   ['', 'Usage: muster'],
-  ['explode', "error: unknown command 'explode'"],
-  ['explain recordings', "error: missing required argument 'key'"],
-  ['sets --limit none', "muster: --limit must be a whole number of 1 or more, not 'none'"],
-  ['sets --wating', "error: unknown option '--wating'\n(Did you mean --waiting?)"],
-  ['sets --failed --overdue', "error: option '--overdue' cannot be used with option '--failed'"],
-  ['retry recordings', 'muster: name the key of a set, or say --all'],
-  ['retry recordings x --all', 'muster: name the key of a set, or say --all'],
-  ['resend recordings', 'muster: name the key of a set, or say --all'],
-  ['discard events recordings x --all', 'muster: name the key of a set, or say --all'],
+  ['discard', 'Usage: muster discard'],
+  ['epoch', 'Usage: muster epoch'],
+  ['source', 'Usage: muster source'],
+] as const)('muster %s alone shows the usage: exit code 2', async ([line, says]) => {
+  const { code, stdout, stderr } = await muster({}, line === '' ? [] : line.split(' '));
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr.slice(0, says.length)).toBe(says);
+});
+
+test.for([
+  ['stes', "unknown command 'stes'; did you mean sets? (muster --help shows how)"],
+  ['frobnicate', "unknown command 'frobnicate' (muster --help shows how)"],
+  [
+    'discard parke',
+    "unknown command 'parke'; did you mean parked? (muster discard --help shows how)",
+  ],
+  ['--port 99999', "unknown option '--port' (muster --help shows how)"],
+  ['serve --port 99999', "unknown option '--port' (muster serve --help shows how)"],
+  [
+    'sets --wating',
+    "unknown option '--wating'; did you mean --waiting? (muster sets --help shows how)",
+  ],
+  ['explain recordings', "missing required argument 'key' (muster explain --help shows how)"],
+  ['epoch bump', "missing required argument 'source' (muster epoch bump --help shows how)"],
+  [
+    'explain recordings x y',
+    "too many arguments for 'explain'. Expected 2 arguments but got 3. (muster explain --help shows how)",
+  ],
+  ['redeliver --to', "option '--to <url>' argument missing (muster redeliver --help shows how)"],
+  ['tail topic', "required option '--brokers <list>' not specified (muster tail --help shows how)"],
+  [
+    'sets --failed --overdue',
+    "option '--overdue' cannot be used with option '--failed' (muster sets --help shows how)",
+  ],
+  [
+    'doctor --decimals some',
+    "option '--decimals <mode>' argument 'some' is invalid. Allowed choices are precise, string, double. (muster doctor --help shows how)",
+  ],
+  ['sets --limit none', "--limit must be a whole number of 1 or more, not 'none'"],
+  [
+    'parked --limit 99999999999999999999',
+    "--limit must be a whole number from 1 to 9007199254740991, not '99999999999999999999'",
+  ],
+  ['events --limit 0', "--limit must be a whole number of 1 or more, not '0'"],
+  ['seek travelers x 0', "partition must be a whole number, not 'x'"],
+  [
+    'seek travelers 99999999999 0',
+    "partition must be a whole number from 0 to 2147483647, not '99999999999'",
+  ],
+  ['seek travelers 0 -1', "offset must be a whole number, not '-1'"],
+  ['retry recordings', 'name the key of a set, or say --all'],
+  ['retry recordings x --all', 'name the key of a set, or say --all'],
+  ['resend recordings', 'name the key of a set, or say --all'],
+  ['discard runs recordings', 'name the key of a set, or say --all'],
+  ['discard events recordings x --all', 'name the key of a set, or say --all'],
   [
     'discard events recordings --all --event recordings/x/1/0',
-    'muster: --event is one event of a set: name the key of the set, and not --all',
+    '--event is one event of a set: name the key of the set, and not --all',
   ],
-  ['discard', 'Usage: muster discard'],
-  ['parked one', "muster: id must be a whole number of 1 or more, not 'one'"],
-  ['redeliver --dead-letters dead', 'muster: --dead-letters needs --brokers, or KAFKA_BROKERS'],
-  ['doctor --pods some', "muster: --pods must be a whole number of 1 or more, not 'some'"],
+  ['discard parked', 'name the numbers of parked events, or a --reason'],
+  ['discard parked one', "id must be a whole number of 1 or more, not 'one'"],
+  ['parked one', "id must be a whole number of 1 or more, not 'one'"],
+  ['redeliver one', "id must be a whole number of 1 or more, not 'one'"],
+  ['redeliver --dead-letters dead', '--dead-letters needs --brokers, or KAFKA_BROKERS'],
+  [
+    'redeliver --to localhost:8080',
+    "--to must be a URL that begins with http:// or https://, not 'localhost:8080'",
+  ],
+  [
+    'redeliver --token-file /nowhere/token',
+    "--token-file can't be read: ENOENT: no such file or directory, access '/nowhere/token'",
+  ],
+  [
+    'send /dev/null --to nonsense',
+    "--to must be a URL that begins with http:// or https://, not 'nonsense'",
+  ],
+  [
+    'send /nowhere/change.json',
+    "file can't be read: ENOENT: no such file or directory, access '/nowhere/change.json'",
+  ],
+  ['send /dev/null', 'there is no event in /dev/null'],
+  ['doctor --pods some', "--pods must be a whole number of 1 or more, not 'some'"],
   [
     'doctor --source mysql://db/app',
-    'muster: --source must be a URL that begins with postgres:// or postgresql://',
+    '--source must be a URL that begins with postgres:// or postgresql://',
   ],
-  ['epoch', 'Usage: muster epoch'],
-  ['epoch bump', "error: missing required argument 'source'"],
+  [
+    'epoch bump postgres --since x',
+    "--since must be a time with its zone, as in 2026-06-01T12:00:00Z, not 'x'",
+  ],
+  // Date.parse takes a number for a year, and a time without a zone for one of this machine
+  [
+    'epoch bump postgres --since 5',
+    "--since must be a time with its zone, as in 2026-06-01T12:00:00Z, not '5'",
+  ],
+  [
+    'epoch bump postgres --since 2026-06-01T12:00:00',
+    "--since must be a time with its zone, as in 2026-06-01T12:00:00Z, not '2026-06-01T12:00:00'",
+  ],
 ] as const)(
-  'muster %s is a wrong call: exit code 2, and says what is wrong',
+  'muster %s is a wrong call: exit code 2, and one line says what is wrong',
   async ([line, says]) => {
-    const args = line === '' ? [] : line.split(' ');
-    const { code, stdout, stderr } = await muster({ DATABASE_URL }, args);
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr.slice(0, says.length)).toBe(says);
+    const { code, stdout, stderr } = await muster({ DATABASE_URL }, line.split(' '));
+    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: '', stderr: `muster: ${says}\n` });
   },
 );
+
+test.for(['--version', '-V'])('muster %s prints the version of package.json', async (option) => {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+  expect(await muster({}, [option])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+});
+
+const PRINTS_DATA = [
+  'explain',
+  'sets',
+  'positions',
+  'parked',
+  'events',
+  'tail',
+  'send',
+  'doctor',
+  'source list',
+];
+
+test('every command that prints data takes --json, and says so in its help', async () => {
+  const withJson: string[] = [];
+  for (const command of await allCommands()) {
+    const { stdout } = await muster({}, [...command.split(' '), '--help']);
+    if (/^ +--json +print one JSON object per line$/m.test(stdout)) withJson.push(command);
+  }
+  expect(withJson.toSorted()).toEqual(PRINTS_DATA.toSorted());
+});
+
+const isGroup = (name: string) => ['discard', 'epoch', 'source'].includes(name);
+
+/** Every command by its name, those of a group by both of their names, as the help lists them. */
+async function allCommands(group = ''): Promise<string[]> {
+  const { stdout } = await muster({}, [...group.split(' '), '--help'].filter(Boolean));
+  const [, listed = ''] = stdout.split('\nCommands:\n');
+  const names = [...listed.matchAll(/^ {2}([a-z]+)/gm)]
+    .map(([, name]) => `${group} ${name}`.trim())
+    .filter((name) => !name.endsWith('help'));
+  const nested = await Promise.all(names.filter(isGroup).map(allCommands));
+  return [...names.filter((name) => !isGroup(name)), ...nested.flat()];
+}
 
 test.for(Object.entries(COMMANDS))(
   'muster %s lists every problem of its configuration in one message: exit code 2, no password',

@@ -21,6 +21,7 @@ const WALKS: Record<string, string[]> = {
   'any-deadline': ['deadline_due'],
   'discard-events': ['outbox_failed'],
   'due-deadlines': ['deadline_due'],
+  'list-sets': ['sets_pkey'], // for people: the order is known only once all are read
   'new-deadlines': ['deadline_new'],
   'purge-tombstones': ['member_gone'],
   'renew-lease': ['run_leased'],

@@ -165,7 +165,8 @@ create table muster.pod (
   id          uuid primary key,
   host        text not null,
   started_at  timestamptz not null default now(),
-  lease_until timestamptz not null
+  lease_until timestamptz not null,
+  serves      jsonb not null default '{}'  -- function -> registration of the definition that it serves
 );
 
 -- A row per set would cost a third of all intake: it is inserted and deleted again, with its index
@@ -405,15 +406,24 @@ return case when key collate "C" ~ '^[ -}]*$' then key else (
   from regexp_split_to_table(key, '') with ordinality as t (c, nth)
 ) end;
 
--- What a person asks: in which state is each set?
+-- What a person asks: in which state is each set, and since when? A waiting set waits since the first of
+-- its rows arrived.
 create view muster.set_status as
-select f.name as function, s.key,
-       case when r.state is null or (r.state in ('ready', 'failed') and not r.wanted) then 'waiting'
-            when r.state = 'ready' then 'complete'
-            else r.state::text end as status,
-       (o.key is not null and (r.state is null or (r.state in ('ready', 'failed') and not r.wanted))) as overdue,
+select f.name as function, s.key, w.status,
+       (o.key is not null and w.status = 'waiting') as overdue,
+       case w.status
+         when 'waiting' then (select min(m.since) from muster.member m where m.function = s.function and m.key = s.key and m.held)
+         when 'complete' then r.born_at
+         when 'running' then r.started_at
+         else r.finished_at
+       end as since,
        r.revision, r.attempt, r.error, r.late, o.due_at as overdue_at
 from muster.sets s
 join muster.function f on f.id = s.function
 left join muster.run r on r.function = s.function and r.key = s.key
-left join muster.overdue o on o.function = s.function and o.key = s.key;
+left join muster.overdue o on o.function = s.function and o.key = s.key
+cross join lateral (
+  select case when r.state is null or (r.state in ('ready', 'failed') and not r.wanted) then 'waiting'
+              when r.state = 'ready' then 'complete'
+              else r.state::text end as status
+) w;

@@ -1,7 +1,11 @@
 -- Everything stored about one set, for people.
 --
 -- $1 function name  $2 key
-select f.id, f.name, s.counts, f.need,
+select f.id, f.name, f.paused, f.generation, s.counts, f.need,
+       (select jsonb_build_object(
+                 'current', count(*) filter (where w.serves ->> f.id::text = f.registration::text),
+                 'outdated', count(*) filter (where w.serves ->> f.id::text <> f.registration::text))
+        from muster.pod w where w.lease_until > now()) as workers,
        muster.complete(s.counts, f.need, f.gate_need, f.gate_of) as complete,
        case when s.live > 0 and r.state is distinct from 'done'
               and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of) then to_jsonb(

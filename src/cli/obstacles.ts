@@ -1,0 +1,49 @@
+import { knownFunctions } from '../function-files.ts';
+import { isOfSets, loadFunctions } from '../functions.ts';
+import { plural } from '../doctor/words.ts';
+import type { Database } from '../state/database.ts';
+import { specify } from '../state/definition.ts';
+import type { Explanation } from '../state/explain.ts';
+import { releaseOf } from '../state/release.ts';
+
+/** Says what keeps a set from being run, beside what is missing in it: one sentence each. */
+export async function obstaclesTo(database: Database, set: Explanation): Promise<string[]> {
+  if (set.status === 'done' || set.status === 'unknown') return [];
+  const { function: fn, paused } = set;
+  return [
+    ...(paused ? [`${fn} is paused: no run starts until 'muster resume ${fn}'`] : []),
+    ...(await definition(database, fn)),
+    ...workers(set),
+  ];
+}
+
+/** A function that this release does not have may be one of another deployment. */
+async function definition(database: Database, fn: string): Promise<string[]> {
+  if (!knownFunctions().includes(fn)) return [];
+  try {
+    const [own] = await loadFunctions([fn]);
+    const release = isOfSets(own!) ? await releaseOf(database, specify(own)) : null;
+    if (release === null || release.isNewest) return [];
+    const { generation, mine } = release;
+    return [
+      mine === null
+        ? `the definition of ${fn} in this release is not registered, generation ${generation} is: 'muster migrate' registers it`
+        : `a newer definition of ${fn} is registered (generation ${generation}) than the one of this release (generation ${mine}), whose workers answer 503: roll the newer release out; or, to roll back to this one, 'muster migrate'`,
+    ];
+  } catch (error) {
+    return [`this release's definition of ${fn} can't be loaded: ${(error as Error).message}`];
+  }
+}
+
+/** A set that waits, or that is in back-off, needs no worker yet: one is started when something is due. */
+function workers({ function: fn, status, run, workers: there, generation }: Explanation): string[] {
+  const isDue = status === 'complete' && run !== null && Date.parse(run.dueAt) <= Date.now();
+  if (!isDue || there.current > 0) return [];
+  if (there.outdated === 0) {
+    return [
+      `no worker that serves ${fn} is running: start one by 'muster serve', or let KEDA do so`,
+    ];
+  }
+  const older = `${plural(there.outdated, 'worker')} with an older one ${there.outdated === 1 ? 'starts' : 'start'} no run`;
+  return [`no worker serves generation ${generation} of ${fn}, the newest, and ${older}`];
+}

@@ -1,0 +1,21 @@
+-- Sets and how they stand, for people. What is missing is read for the sets of the page alone.
+--
+-- $1 function name; null = all  $2 status; null = all  $3 only those that are overdue  $4 page size
+with page as materialized (
+  select * from muster.set_status
+  where ($1::text is null or function = $1)
+    and ($2::text is null or status = $2)
+    and (not $3::boolean or overdue)
+  order by status = 'done', since nulls last, function, key
+  limit $4::bigint
+)
+select page.function, page.key, page.status, page.overdue, page.since,
+       case when page.overdue then page.overdue_at end as "overdueSince",
+       (select coalesce(json_agg(json_build_object('part', p.name, 'have', s.counts[p.lane], 'need', f.need[p.lane]) order by p.lane), '[]')
+        from muster.function f
+        join muster.sets s on s.function = f.id and s.key = page.key
+        join muster.part p on p.function = f.id and p.in_use
+        where f.name = page.function and page.status = 'waiting' and s.counts[p.lane] < f.need[p.lane]) as missing,
+       page.attempt, page.error
+from page
+order by page.status = 'done', page.since nulls last, page.function, page.key;

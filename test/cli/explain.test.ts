@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'vitest';
+import recordings from '../../functions/recordings.ts';
+import type { FunctionDefinition } from '../../src/function.ts';
+import { specify } from '../../src/state/definition.ts';
+import { register } from '../../src/state/register.ts';
+import { change } from '../support/changes.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+import { muster } from './command.ts';
+
+/** The lines of `muster explain` about a set as a whole, and the same as JSON. */
+async function explain(db: TestDatabase, fn: string, key: string) {
+  const env = { DATABASE_URL: db.url };
+  const { stdout } = await muster(env, ['explain', fn, key]);
+  const json = (await muster(env, ['explain', fn, key, '--json'])).stdout;
+  const { obstacles } = JSON.parse(json) as { obstacles: string[] };
+  const lines = stdout.split('\n');
+  expect(lines.slice(1, obstacles.length + 1)).toEqual(obstacles.map((each) => `  ${each}`));
+  expect(json.split('\n')).toHaveLength(2);
+  return { set: lines[0], obstacles };
+}
+
+const PAUSED = "pair is paused: no run starts until 'muster resume pair'";
+const UNSERVED =
+  "no worker that serves pair is running: start one by 'muster serve', or let KEDA do so";
+
+test('a set of a paused function is explained by the pause until it is done', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  const pause = (paused: boolean) => db.query('update muster.function set paused = $1', [paused]);
+  await pause(true);
+  await pod.filing.file(partA());
+  expect(await explain(db, 'pair', 'x')).toEqual({ set: 'pair x: waiting', obstacles: [PAUSED] });
+  await pod.filing.file(partB());
+  expect(await explain(db, 'pair', 'x')).toEqual({ set: 'pair x: complete', obstacles: [PAUSED] });
+  await pause(false);
+  expect(await explain(db, 'pair', 'x')).toEqual({ set: 'pair x: complete', obstacles: [] });
+  await pause(true);
+  await db.query(`update muster.run set state = 'done', finished_at = now()`);
+  expect(await explain(db, 'pair', 'x')).toEqual({ set: 'pair x: done', obstacles: [] });
+});
+
+test('a complete set that nobody would run is explained by the lack of a worker', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
+
+  const newer = pairOf({ overdueAfter: '2 hours' });
+  await register(pod.database, specify(newer));
+  expect((await explain(db, 'pair', 'x')).obstacles).toEqual([
+    'no worker serves generation 2 of pair, the newest, and 1 worker with an older one starts no run',
+  ]);
+  // a worker of another function
+  await podOn(db, [pairOf({ name: 'other' })]);
+  await pod.runs.resign(pod.id);
+  expect((await explain(db, 'pair', 'x')).obstacles).toEqual([UNSERVED]);
+  // in back-off nobody has to be there
+  await db.query(`update muster.run set due_at = now() + interval '1 hour'`);
+  expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
+  await db.query('update muster.run set due_at = now()');
+  const next = await podOn(db, [newer]);
+  expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
+  await db.query(`update muster.pod set lease_until = now() - interval '1 second'`);
+  expect((await explain(db, 'pair', 'x')).obstacles).toEqual([UNSERVED]);
+  await next.close();
+});
+
+test('a set is explained by a definition that is newer than this release, or not registered', async ({
+  db,
+}) => {
+  const mine = recordings as FunctionDefinition;
+  const other = { ...mine, overdueAfter: '20 minutes' } as const;
+  const pod = await podOn(db, [other]);
+  const recording = randomUUID();
+  const row = { id: randomUUID(), recording, span: '[0,60)', sensor_type: 'eeg' };
+  await pod.filing.file(change('c', 1, row, { table: 'datastore.signal' }));
+  const key = JSON.stringify([recording, '[0,60)']);
+  expect((await explain(db, 'recordings', key)).obstacles).toEqual([
+    "the definition of recordings in this release is not registered, generation 1 is: 'muster migrate' registers it",
+  ]);
+  await register(pod.database, specify(mine));
+  expect((await explain(db, 'recordings', key)).obstacles).toEqual([]);
+  await register(pod.database, specify(other), true);
+  expect((await explain(db, 'recordings', key)).obstacles).toEqual([
+    "a newer definition of recordings is registered (generation 3) than the one of this release (generation 2), whose workers answer 503: roll the newer release out; or, to roll back to this one, 'muster migrate'",
+  ]);
+});
+
+test('the last error of a run is told without doubled words, and one late change is one change', async ({
+  db,
+}) => {
+  const definition = pairOf({
+    retry: { attempts: 1 },
+    async handle({ keyText }, { tx }) {
+      if (keyText === 'plain') throw new Error('no stock');
+      await tx.query('select 1 / 0');
+    },
+  });
+  const engine = await engineOn(db, [definition]);
+  const told = async (key: string) => {
+    for (const each of [partA(key), partB(key)]) await engine.filing.file(each);
+    const failed = `select from muster.run where state = 'failed' and key = $1`;
+    await until(async () => (await db.query(failed, [key])).length === 1);
+    const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', key]);
+    return /last error: .*/.exec(stdout)?.[0];
+  };
+  expect(await told('plain')).toBe('last error: no stock');
+  expect(await told('sql')).toBe('last error: DatabaseError (SQLSTATE 22012): division by zero');
+  await db.query('update muster.run set late = 1');
+  const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', 'sql']);
+  expect(stdout).toContain('    1 change came after it began\n');
+  await engine.stop();
+});

@@ -1,0 +1,55 @@
+import { expect } from 'vitest';
+import { change } from '../support/changes.ts';
+import { numbers } from '../support/numbers.ts';
+import { test } from '../support/numbers-test.ts';
+import { feedOn } from '../support/feed.ts';
+import { pairOf, partA } from '../support/pair.ts';
+import { podOn } from '../support/pod.ts';
+import { muster } from './command.ts';
+
+/** Commands that list something of the state database, with the fields that name each thing. */
+const LISTS = {
+  sets: ['function', 'key', 'status'],
+  events: ['function', 'key', 'eventId'],
+  parked: ['id', 'reason', 'attributes', 'body'],
+  positions: ['function', 'topic', 'partition', 'next'],
+  'source list': ['source', 'epoch', 'lsn', 'at'],
+} as const;
+
+test('each list takes --json: one object per line, and nothing on standard output where there is nothing', async ({
+  db,
+}) => {
+  const env = { DATABASE_URL: db.url };
+  for (const command of Object.keys(LISTS)) {
+    const empty = await muster(env, [...command.split(' '), '--json']);
+    expect([command, empty]).toEqual([command, { code: 0, stdout: '', stderr: '' }]);
+  }
+
+  const pod = await podOn(db, [pairOf()]);
+  for (const key of ['x', 'y']) {
+    await pod.filing.file(partA(key));
+    await pod.filing.file(change('c', 1, { id: key, k: key, kind: 'a' }, { source: key }));
+    await pod.filing.park(
+      { attributes: { source: '/test', id: key }, contentType: null, body: Buffer.from(key) },
+      'not-a-change',
+      'why',
+    );
+    await db.query(
+      `insert into muster.outbox (function, key, event_id, type, subject) values (1, $1, $1, 't', 's')`,
+      [key],
+    );
+  }
+  const feed = await feedOn(db, numbers(), 2);
+  for (const partition of [0, 1]) await feed.positions.lose(partition, 0, 5);
+
+  for (const [command, fields] of Object.entries(LISTS)) {
+    const { code, stdout } = await muster(env, [...command.split(' '), '--json']);
+    const listed = stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as object);
+    expect([command, code, listed.length > 1]).toEqual([command, 0, true]);
+    for (const each of listed)
+      expect(Object.keys(each)).toEqual(expect.arrayContaining([...fields]));
+  }
+});
