@@ -22,7 +22,9 @@ test('metrics are the figures of /metrics, under the names of the conventions', 
   const pod = await traced.launch();
   await post(pod.url, { id: 1, k: 'fails once', kind: 'a' });
   await post(pod.url, { id: 2, k: 'fails once', kind: 'b' });
-  await post(pod.url, { id: 2, k: 'fails once', kind: 'b' }, { 'ce-specversion': '0.3' });
+  // a person's: what a KafkaSource sends is parked instead
+  const headers = { 'ce-specversion': '0.3', 'ce-id': '1', 'ce-source': '/me', 'ce-type': 'mine' };
+  expect((await fetch(pod.url, { method: 'POST', headers, body: '{}' })).status).toBe(400);
   await until(async () => (await shown(pod.url))['muster_outbox_total{outcome="sent"}'] === 1);
   const figures = await shown(pod.url);
   await traced.end(pod);
