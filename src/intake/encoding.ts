@@ -10,8 +10,9 @@ const CODINGS: ReadonlyMap<string, Decode> = new Map<string, Decode>([
   ['deflate', promisify(inflate)],
   ['br', promisify(brotliDecompress)],
   ['zstd', promisify(zstdDecompress)],
-  ['identity', (bytes) => Promise.resolve(Buffer.from(bytes))],
 ]);
+/** A list of thousands, which fits into a header, would keep this process busy for minutes. */
+const MAX_CODINGS = 4;
 
 /** A body that is not in the encoding its header names, or in one that is not known. */
 export class NotDecoded extends Error {
@@ -24,12 +25,21 @@ export class NotDecoded extends Error {
  */
 export async function decoded(body: Buffer, encoding: string, limit: number): Promise<Buffer> {
   let bytes = body;
+  const codings = encoding
+    .toLowerCase()
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '' && each !== 'identity');
+  if (codings.length > MAX_CODINGS) {
+    throw new NotDecoded(
+      `Content-Encoding names ${codings.length} codings; at most ${MAX_CODINGS} are undone`,
+    );
+  }
   // in the reverse of the order in which they were applied
-  for (const coding of encoding.toLowerCase().split(',').toReversed()) {
-    const name = coding.trim();
+  for (const name of codings.toReversed()) {
     const decode = CODINGS.get(name);
     if (decode === undefined) {
-      const known = [...CODINGS.keys()].join(', ');
+      const known = [...CODINGS.keys(), 'identity'].join(', ');
       throw new NotDecoded(`Content-Encoding ${JSON.stringify(name)} is none of ${known}`);
     }
     try {

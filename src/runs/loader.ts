@@ -16,6 +16,8 @@ const LOADS = 3;
 export interface LoaderOptions {
   readonly database: Database;
   readonly log: Log;
+  /** Largest set that a handler is given. */
+  readonly maxSetBytes: number;
   /** Bytes of rows that are loaded and wait for a slot. */
   readonly waitingBytes: () => number;
   readonly onLoaded: (runs: readonly Waiting[]) => void;
@@ -70,8 +72,10 @@ export class Loader {
   async #load(leases: readonly Lease[]): Promise<void> {
     this.#loading++;
     const loaded: Waiting[] = [];
+    const { database, maxSetBytes } = this.#options;
     try {
-      const sets = await loadMembers(this.#options.database, leases, LOAD_BYTES);
+      // what is too large for a handler is measured in its slot, and refused
+      const sets = await loadMembers(database, leases, Math.min(LOAD_BYTES, maxSetBytes));
       const tooMuch = sets.indexOf(null);
       const n = tooMuch === -1 ? sets.length : tooMuch;
       for (const [i, lease] of leases.slice(0, n).entries()) {

@@ -255,6 +255,9 @@ function epochOf(mark: Mark, { at, lsn }: RowChange | TruncateChange): number | 
   for (const [i, boundary] of [...mark.boundaries.entries()].toReversed()) {
     if (at >= boundary.beganAt) return mark.firstEpoch + i + 1;
     if (at <= boundary.endedAt) continue;
+    // of an epoch in which no change was seen, the end says nothing
+    const before = mark.boundaries[i - 1];
+    if (before !== undefined && at < before.beganAt) continue;
     return lsn !== null && lsn > boundary.endedLsn ? mark.firstEpoch + i : null;
   }
   return mark.firstEpoch;

@@ -35,8 +35,13 @@ export const SESSION: Settings = {
  */
 export const OWN_PATH: Settings = { search_path: 'pg_catalog, pg_temp' };
 
-/** Lets Muster's statements run in a transaction whose other statements are an author's. */
-export const ENTER_OWN_PATH = 'set local search_path = pg_catalog, pg_temp';
+/**
+ * Lets Muster's statements run in a transaction whose other statements are an author's: also where the
+ * author took another role, or had nulls in arrays read as words.
+ */
+export const ENTER_OWN_PATH =
+  "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), " +
+  "pg_catalog.set_config('role', null, true), pg_catalog.set_config('array_nulls', 'on', true)";
 export const LEAVE_OWN_PATH = 'set local search_path to default';
 
 /** Marks a session, so that the next one that is given the same server process sees that it was not reset. */

@@ -28,6 +28,20 @@ test('a handler can set savepoints in its transaction and can not end it', async
   await database.close();
 });
 
+test('what comes last is written by the login, whatever role and settings the handler took', async ({
+  db,
+}) => {
+  await db.query('create table effect (role text, data text)');
+  const database = databaseOn(db);
+  const tx = new HandlerTx(database);
+  await tx.query('set local role pg_monitor');
+  await tx.query('set array_nulls = off');
+  const text = `insert into public.effect select current_user, data from unnest($1::text[]) data`;
+  expect(await tx.commit([{ text, values: [[null]] }])).toBe(true);
+  expect(await db.query('select * from effect')).toEqual([{ role: 'postgres', data: null }]);
+  await database.close();
+});
+
 test('an abandoned transaction leaves nothing, and its connection is free for the next', async ({
   db,
 }) => {

@@ -76,6 +76,21 @@ test('a set above the limit fails for good with its size, and its neighbours run
   await engine.stop();
 });
 
+test('a limit below what is loaded at once holds too', async ({ db }) => {
+  const handled: string[] = [];
+  const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
+  await podOn(db, [definition]);
+  await due(db, 'large', 2, MIB);
+  for (let i = 0; i < 12; i++) await due(db, `small ${i}`, 2, MIB / 8);
+  const engine = await engineOn(db, [definition], { SET_LIMIT_MIB: '1', CONCURRENCY: '4' });
+  await until(async () => (await runsOf(db)).every(({ state }) => /done|failed/.test(state)));
+  expect(await db.query(`select key from muster.run where state = 'failed'`)).toEqual([
+    { key: 'large' },
+  ]);
+  expect(handled.length).toBe(12);
+  await engine.stop();
+});
+
 test('large sets are loaded one at a time, and smaller ones pass them', async ({ db }) => {
   const gates: PromiseWithResolvers<void>[] = [];
   const handled: [string, number][] = [];

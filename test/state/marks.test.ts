@@ -174,6 +174,24 @@ test('a redelivered change of the old epoch does not beat those of the new one',
   expect(await db.query('select key from muster.member where held')).toEqual([{ key: 'new' }]);
 });
 
+test('a change of before an epoch in which none was seen stays in the epoch that it was committed in', async ({
+  db,
+}) => {
+  const pod = await podOf(db);
+  const create = change('c', 10, { id: 1, k: 'x', kind: 'a' }, { at: T });
+  await pod.filing.file(create);
+  await pod.filing.file(change('d', 20, { id: 1 }, { at: T + 1_000 }));
+  await pod.marks.exchange();
+  await bumpEpoch(pod.database, 'test', T + MINUTE);
+  await bumpEpoch(pod.database, 'test', T + 2 * MINUTE); // somebody made sure
+  await pod.marks.exchange();
+  expect(epochOf(pod, create)).toBe(0);
+  await pod.filing.file(create); // redelivered
+  expect(await db.query('select key from muster.member where held')).toEqual([]);
+  expect(epochOf(pod, at(5, 90_000))).toBe(1);
+  expect(epochOf(pod, at(5, 2 * MINUTE))).toBe(2);
+});
+
 test('an epoch begins after the newest change seen of the one before, and its source must be known', async ({
   db,
 }) => {
