@@ -5,15 +5,15 @@ import pg from 'pg';
  * nothing taken back. To say what versions and tombstones cost, and for nothing else.
  */
 const MEMBERS = `m as (
-  insert into muster.member as m (function, lane, id, key, held, columns)
-  select c.function, c.lane, c.id, c.key, c.held, c.columns
+  insert into muster.member as m (function, lane, source, id, key, held, columns)
+  select c.function, c.lane, c.source, c.id, c.key, c.held, c.columns
   from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
-              $9::boolean[], $10::boolean[], $11::jsonb[], $12::jsonb[], $17::bytea[])
-         as c (function, lane, id, version, at, key, held, live, columns, holes, trace)
+              $9::boolean[], $10::text[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[])
+         as c (function, lane, id, version, at, key, held, history, columns, holes, trace, source, commits)
   where (select is_current from current)
-  order by c.function, c.lane, c.id collate "C"
-  on conflict (function, lane, id) do nothing
-  returning m.function, m.lane, m.id, false as undecided, null::text as old_key, false as old_live,
+  order by c.function, c.lane, c.source, c.id collate "C"
+  on conflict (function, lane, source, id) do nothing
+  returning m.function, m.lane, m.source, m.id, false as undecided, null::text as old_key, false as old_live,
             case when new.held then new.key end as new_key, true as new_live
 ),
 moves as (`;
@@ -21,7 +21,8 @@ moves as (`;
 /** Takes the columns away that only versions and tombstones need, and what reads them. */
 export const UNVERSIONED_SCHEMA = `
   alter table muster.member drop column version cascade, drop column at cascade,
-    drop column live cascade, drop column holes cascade, drop column since cascade`;
+    drop column commits cascade, drop column history cascade, drop column holes cascade,
+    drop column since cascade`;
 
 /** From now on this process sends the filing statement without versions. */
 export function forgetVersions(): void {
