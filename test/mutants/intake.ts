@@ -24,7 +24,7 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a read without a position may be of any database',
     file: DEBEZIUM,
-    find: 'if (hasNone && statement.connector == null) {',
+    find: 'if (isIncremental && statement.connector == null) {',
     replace: 'if (false) {',
     tests: ['test/intake/sources.test.ts'],
   },

@@ -44,8 +44,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a key that was not sent stays, whatever an older change says later',
     file: 'src/state/filing.ts',
-    find: "outcome.kind === 'undecided' ? this.#fileKnowing(change, epoch, functions) : outcome",
-    replace: "outcome.kind === 'undecided' ? { kind: 'filed' } : outcome",
+    find: "if (outcome.kind === 'undecided') return this.#fileKnowing(change, place, functions);",
+    replace: "if (outcome.kind === 'undecided') return { kind: 'filed' };",
     tests: ['test/state/knowing.test.ts'],
   },
   {
@@ -158,8 +158,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a superseded definition still files',
     file: FILE_CHANGES,
-    find: 'select count(*) = cardinality($1::int[]) as is_current',
-    replace: 'select count(*) >= 0 as is_current',
+    find: 'select count(*) = cardinality($1::int[]) and not',
+    replace: 'select count(*) >= 0 and not',
     tests: ['test/state/register.test.ts'],
   },
   {

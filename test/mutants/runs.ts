@@ -15,7 +15,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'back-off is not waited for',
     file: CLAIM,
-    find: "state = 'ready' and wanted and due_at <= now()\n    and (lost",
+    find: "state = 'ready' and wanted and due_at <= statement_timestamp()\n    and (lost",
     replace: "state = 'ready' and wanted\n    and (lost",
     tests: GUARDS,
   },

@@ -35,7 +35,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a worker of an older definition claims runs',
     file: CLAIM_RUNS,
-    find: '    and exists (select from muster.function where id = $1 and registration = $4::uuid)\n',
+    find: '    and exists (select from muster.function where id = $1 and registration = $7::uuid)\n',
     replace: '',
     tests: ROLLOUT,
   },
@@ -62,9 +62,9 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a worker of an older definition parks events',
-    file: 'src/state/sql/park-event.sql',
-    find: 'from current where is_current\n',
-    replace: 'from current\n',
+    file: 'src/state/sql/park-events.sql',
+    find: '  where (select is_current from current)\n',
+    replace: '',
     tests: ROLLOUT,
   },
   {
@@ -84,8 +84,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a function whose row is gone counts as current',
     file: FILE_CHANGES,
-    find: 'select count(*) = cardinality($1::int[]) as is_current from f',
-    replace: 'select true as is_current',
+    find: 'select count(*) = cardinality($1::int[]) and not',
+    replace: 'select true and not',
     tests: ROLLOUT,
   },
   {
@@ -119,8 +119,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a new part does not say that it needs a read',
     file: LANES,
-    find: '      generation > 0,\n',
-    replace: '      false,\n',
+    find: 'laneSpecification(part), generation > 0]',
+    replace: 'laneSpecification(part), false]',
     tests: ROLLOUT,
   },
   {
@@ -133,8 +133,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a new part does not know of a truncate',
     file: LANES,
-    find: 'rows[0]?.version ?? null',
-    replace: 'null',
+    find: "where t.function = $1 and p.specification ->> 'table' = $3",
+    replace: "where false and t.function = $1 and p.specification ->> 'table' = $3",
     tests: ROLLOUT,
   },
   {
@@ -355,7 +355,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   backwards('forgotten runs', FORGET_RUNS, 'order by r.function, r.key' + C),
   backwards('empty sets', DROP_EMPTY_SETS, 'order by s.function, s.key\n'),
   backwards('purged sets', PURGE_SETS, '  order by key' + C),
-  backwards('purged rows', PURGE_SETS, 'order by m.function, m.lane, m.id\n'),
-  backwards('purged tombstones', PURGE_TOMBSTONES, 'order by m.function, m.lane, m.id\n'),
+  backwards('purged rows', PURGE_SETS, 'order by m.function, m.lane, m.source, m.id\n'),
+  backwards('purged tombstones', PURGE_TOMBSTONES, 'order by m.function, m.lane, m.source, m.id\n'),
   backwards('sets of a part that is gone', CLEAR_LANES, '  order by key' + C),
 ];
