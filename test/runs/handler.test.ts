@@ -112,7 +112,7 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
     async (_set, { tx }) => {
       await tx.query('insert into nowhere values (1)').catch(() => {});
     },
-    expect.stringMatching(/^error: current transaction is aborted/),
+    expect.stringMatching(/^DatabaseError \(SQLSTATE \w+\): current transaction is aborted/),
   ],
 ];
 for (const [name, handle, error] of wrong) {
