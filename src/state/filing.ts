@@ -95,11 +95,11 @@ export class Filing {
   async #judge(change: Change): Promise<Judgement> {
     try {
       if (!this.#marks.knows(change.source)) await this.#marks.meet(change.source);
-      const judgement = this.#marks.judge(change);
+      let judgement = this.#marks.judge(change);
       if (judgement.kind === 'restarted') {
         // somebody may have begun a new epoch a moment ago
         await this.#marks.exchange();
-        return this.#marks.judge(change);
+        judgement = this.#marks.judge(change);
       }
       if (this.#marks.isUnsaved) await this.#marks.save();
       return judgement;

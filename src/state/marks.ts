@@ -252,7 +252,8 @@ export class Marks {
  * the newest change seen of one epoch and the first of the next, at a position that both logs have.
  */
 function epochOf(mark: Mark, { at, lsn }: RowChange | TruncateChange): number | null {
-  for (const [i, boundary] of [...mark.boundaries.entries()].toReversed()) {
+  for (let i = mark.boundaries.length - 1; i >= 0; i--) {
+    const boundary = mark.boundaries[i]!;
     if (at >= boundary.beganAt) return mark.firstEpoch + i + 1;
     if (at <= boundary.endedAt) continue;
     // of an epoch in which no change was seen, the end says nothing

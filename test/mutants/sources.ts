@@ -107,8 +107,8 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'an epoch that has just begun is heard of later',
     file: 'src/state/filing.ts',
-    find: '        await this.#marks.exchange();\n        return this.#marks.judge(change);',
-    replace: '        return judgement;',
+    find: '        judgement = this.#marks.judge(change);\n',
+    replace: '',
     tests: ['test/cli/send.test.ts'],
   },
   {
