@@ -12,6 +12,7 @@ RUN npm ci
 COPY --chown=65532:65532 build ./build
 COPY --chown=65532:65532 src ./src
 COPY --chown=65532:65532 functions ./functions
+COPY --chown=65532:65532 dev ./dev
 # Bundles, then runs the bundle once on a database of its own, which fills the compile cache.
 RUN npm run image
 

@@ -2,7 +2,7 @@ import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild';
 import { cpSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { functionFiles } from '../src/function-files.ts';
+import { functionFiles } from '../src/definitions/function-files.ts';
 import { consoleEntries, writePages } from './consoles.ts';
 import { noticesOf } from './notices.ts';
 import { warmUp } from './warm-up.ts';
@@ -43,7 +43,7 @@ export async function bundle(
   const usual = [
     { in: 'src/cli/muster.ts', out: 'src/muster' },
     { in: 'src/runs/heartbeat-thread.ts', out: 'src/runs/heartbeat-thread' },
-    ...SIMULATORS.map((name) => ({ in: `src/dev/${name}.ts`, out: `dev/${name}` })),
+    ...SIMULATORS.map((name) => ({ in: `dev/${name}/${name}.ts`, out: `dev/${name}` })),
     ...[...functionFiles()].map(([name, file]) => ({
       in: `functions/${file}`,
       out: `functions/${name}`,
@@ -87,9 +87,9 @@ const urlOfFile = require('node:url').pathToFileURL(__filename).href;`,
     outputs: { ...modules.metafile.outputs, ...script.metafile.outputs },
   };
   const parts = [
-    'src/state/migrations',
-    'src/state/grants.sql',
-    'src/dev/datastore.sql',
+    'src/state/schema/migrations',
+    'src/state/schema/grants.sql',
+    'dev/demo/datastore.sql',
     'functions',
   ];
   for (const part of parts) {
@@ -109,7 +109,7 @@ const urlOfFile = require('node:url').pathToFileURL(__filename).href;`,
 const placesOfSources: Plugin = {
   name: 'places of sources',
   setup(made) {
-    made.onLoad({ filter: /\/(?:src|functions)\/.*\.ts$/ }, ({ path }) => {
+    made.onLoad({ filter: /\/(?:src|functions|dev)\/.*\.ts$/ }, ({ path }) => {
       const place = `../${path.slice(root.length).replace(/\.ts$/, '.js')}`;
       const contents = readFileSync(path, 'utf8').replaceAll(
         'import.meta.url',
@@ -124,7 +124,7 @@ const placesOfSources: Plugin = {
 const functionsByLauncher: Plugin = {
   name: 'functions by launcher',
   setup(made) {
-    made.onLoad({ filter: /\/src\/function-module\.ts$/ }, () => ({
+    made.onLoad({ filter: /\/src\/definitions\/import-function\.ts$/ }, () => ({
       contents: `export const importFunction = (file) =>
         importModule(new URL('../functions/' + file, urlOfFile).href);`,
       loader: 'js',

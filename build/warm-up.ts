@@ -6,12 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { knownFunctions } from '../src/function-files.ts';
-import { freePort } from '../src/dev/port.ts';
-import { startPostgres } from '../src/dev/postgres.ts';
-import { Readiness } from '../src/dev/ready.ts';
+import { knownFunctions } from '../src/definitions/function-files.ts';
+import { freePort } from '../dev/lib/port.ts';
+import { startPostgres } from '../dev/postgres/postgres.ts';
+import { Readiness } from '../dev/demo/ready.ts';
 import type { FunctionDefinition } from '../src/function.ts';
-import { isOfSets, loadFunctions } from '../src/functions.ts';
+import { isOfSets, loadFunctions } from '../src/definitions/load-functions.ts';
 
 type Columns = Readonly<Record<string, unknown>>;
 

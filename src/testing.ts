@@ -4,15 +4,15 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HTTP, type CloudEvent } from 'cloudevents';
-import { readConfig } from './config.ts';
-import { startEngine } from './engine.ts';
+import { readConfig } from './config/config.ts';
+import { startEngine } from './process/engine.ts';
 import type { FunctionDefinition, Log } from './function.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics } from './process/metrics.ts';
 import type { RowChange } from './state/change.ts';
-import { openDatabase, type Database } from './state/database.ts';
-import { specify, type Specification } from './state/definition.ts';
-import { explain, type Explanation } from './state/explain.ts';
-import { migrate } from './state/migrate.ts';
+import { openDatabase, type Database } from './state/database/database.ts';
+import { specify, type Specification } from './definitions/specification.ts';
+import { explain, type Explanation } from './state/queries/explain.ts';
+import { migrate } from './state/schema/migrate.ts';
 
 /** A change of one row, as it arrives. */
 export interface ArrivingRow {

@@ -1,9 +1,9 @@
 import { defineProjection, type ProjectionDefinition } from '../../src/function.ts';
 import type { Options } from './options.ts';
-import { readSample, type Sample } from './sample.ts';
-import { settle } from './settle.ts';
-import { stage } from './stage.ts';
-import { timestampsIn } from './timestamp.ts';
+import { readSample, type Sample } from './ingest/sample.ts';
+import { settle } from './fold/settle.ts';
+import { stage } from './ingest/stage.ts';
+import { timestampsIn } from './ingest/timestamp.ts';
 
 /** Counts and speeds of travelers at street sensors; what they mean is said in fold.ts. */
 export function travelers(options: Options): ProjectionDefinition<Sample> {

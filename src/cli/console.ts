@@ -1,4 +1,4 @@
-import { readConfig } from '../config.ts';
+import { readConfig } from '../config/config.ts';
 import { serveConsole } from '../console/main.ts';
 
 export async function run(): Promise<void> {

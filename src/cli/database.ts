@@ -1,5 +1,5 @@
-import { readConfig } from '../config.ts';
-import { openDatabase, type Database } from '../state/database.ts';
+import { readConfig } from '../config/config.ts';
+import { openDatabase, type Database } from '../state/database/database.ts';
 
 /** Runs one command on the state database. */
 export async function withDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {

@@ -1,4 +1,4 @@
-import { readTopic, toRequest, type KafkaRecord } from '../intake/topic.ts';
+import { readTopic, toRequest, type KafkaRecord } from '../kafka/read-topic.ts';
 import { kafkaAt } from './kafka.ts';
 import { post, redelivery, type Destination } from './post.ts';
 

@@ -1,5 +1,5 @@
-import { unpark } from '../state/parked.ts';
-import { discardRuns } from '../state/retry.ts';
+import { unpark } from '../state/ingest/parked.ts';
+import { discardRuns } from '../state/runs/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import { wholeNumber } from './number.ts';
 import { WrongUse } from './wrong-use.ts';

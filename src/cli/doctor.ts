@@ -1,6 +1,6 @@
-import { readConfig } from '../config.ts';
+import { readConfig } from '../config/config.ts';
 import { examine, type Whereabouts } from '../doctor/examine.ts';
-import { isClusterNear } from '../doctor/examine-cluster.ts';
+import { isClusterNear } from '../doctor/cluster/examine.ts';
 import { countOf, toJson, toText } from '../doctor/report.ts';
 import type { JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';

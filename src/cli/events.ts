@@ -1,5 +1,5 @@
 import { plural } from '../doctor/words.ts';
-import type { Database } from '../state/database.ts';
+import type { Database } from '../state/database/database.ts';
 import {
   discardEvents,
   listUnsent,
@@ -7,7 +7,7 @@ import {
   type EventFilter,
   type EventName,
   type UnsentEvent,
-} from '../state/outbox.ts';
+} from '../state/runs/outbox.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { sayLimit, wholeNumber } from './number.ts';

@@ -4,7 +4,7 @@ import {
   type ExplainedPart,
   type ExplainedRow,
   type Explanation,
-} from '../state/explain.ts';
+} from '../state/queries/explain.ts';
 import { functionId, keyColumns, keyText, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { obstaclesTo } from './obstacles.ts';

@@ -1,4 +1,4 @@
-import { mayPass, messageOf, misconfigured, sqlState } from '../state/database.ts';
+import { mayPass, messageOf, misconfigured, sqlState } from '../state/database/database.ts';
 
 /** What went wrong, and where that is known, what to do. */
 export function describe(error: unknown): string {

@@ -1,6 +1,6 @@
 import type { Kafka } from 'kafkajs';
-import { readKafkaConfig } from '../config.ts';
-import { connectKafka } from '../kafka.ts';
+import { readKafkaConfig } from '../config/config.ts';
+import { connectKafka } from '../kafka/client.ts';
 
 /** A client for one command: TLS and login as configured, brokers as given. */
 export function kafkaAt(brokers: string): Kafka {

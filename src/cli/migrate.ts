@@ -1,12 +1,12 @@
-import { readConfig } from '../config.ts';
-import { isOfSets, isProjection, loadFunctions } from '../functions.ts';
-import { specify } from '../state/definition.ts';
-import { away, patiently } from '../patience.ts';
-import { unreadParts } from '../state/lanes.ts';
-import { migrate } from '../state/migrate.ts';
-import { register } from '../state/register.ts';
-import { grantRoles } from '../state/roles.ts';
-import { registerProjection } from '../state/register-projection.ts';
+import { readConfig } from '../config/config.ts';
+import { isOfSets, isProjection, loadFunctions } from '../definitions/load-functions.ts';
+import { specify } from '../definitions/specification.ts';
+import { away, patiently } from '../state/database/wait-until-ready.ts';
+import { unreadParts } from '../state/registration/parts.ts';
+import { migrate } from '../state/schema/migrate.ts';
+import { register } from '../state/registration/register.ts';
+import { grantRoles } from '../state/schema/roles.ts';
+import { registerProjection } from '../state/registration/register-projection.ts';
 import { withDatabase } from './database.ts';
 import { describeUnread } from './resynced.ts';
 

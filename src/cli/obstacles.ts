@@ -1,10 +1,10 @@
-import { knownFunctions } from '../function-files.ts';
-import { isOfSets, loadFunctions } from '../functions.ts';
+import { knownFunctions } from '../definitions/function-files.ts';
+import { isOfSets, loadFunctions } from '../definitions/load-functions.ts';
 import { plural } from '../doctor/words.ts';
-import type { Database } from '../state/database.ts';
-import { specify } from '../state/definition.ts';
-import type { Explanation } from '../state/explain.ts';
-import { releaseOf } from '../state/release.ts';
+import type { Database } from '../state/database/database.ts';
+import { specify } from '../definitions/specification.ts';
+import type { Explanation } from '../state/queries/explain.ts';
+import { releaseOf } from '../state/registration/release.ts';
 
 /** Says what keeps a set from being run, beside what is missing in it: one sentence each. */
 export async function obstaclesTo(database: Database, set: Explanation): Promise<string[]> {

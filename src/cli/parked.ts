@@ -1,4 +1,4 @@
-import { listParked, type ParkedEvent } from '../state/parked.ts';
+import { listParked, type ParkedEvent } from '../state/ingest/parked.ts';
 import { withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { sayLimit, wholeNumber } from './number.ts';

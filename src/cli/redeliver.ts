@@ -1,5 +1,5 @@
-import type { Database } from '../state/database.ts';
-import { listParked, unpark, type ParkedEvent, type ParkedFilter } from '../state/parked.ts';
+import type { Database } from '../state/database/database.ts';
+import { listParked, unpark, type ParkedEvent, type ParkedFilter } from '../state/ingest/parked.ts';
 import { plural } from '../doctor/words.ts';
 import { withDatabase } from './database.ts';
 import { wholeNumber } from './number.ts';

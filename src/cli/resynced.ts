@@ -1,4 +1,4 @@
-import { markRead, type UnreadPart } from '../state/lanes.ts';
+import { markRead, type UnreadPart } from '../state/registration/parts.ts';
 import { functionId, withDatabase } from './database.ts';
 
 /** Notes that the source has sent the rows of a function's new or changed parts again. */

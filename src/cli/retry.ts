@@ -1,4 +1,4 @@
-import { retryFailed, retryNow } from '../state/retry.ts';
+import { retryFailed, retryNow } from '../state/runs/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import { WrongUse } from './wrong-use.ts';
 

@@ -1,4 +1,4 @@
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/config.ts';
 import { WrongUse } from './wrong-use.ts';
 
 /** Exit code of a wrong call or configuration; of everything else that goes wrong: 1. */

@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { readConfig } from '../config.ts';
-import { isOfSets, loadFunctions } from '../functions.ts';
-import { beginToOpen } from '../opening.ts';
-import { stopRequested } from '../stop.ts';
+import { readConfig } from '../config/config.ts';
+import { isOfSets, loadFunctions } from '../definitions/load-functions.ts';
+import { beginToOpen } from '../process/warm-connection.ts';
+import { stopRequested } from '../lib/stop.ts';
 
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
@@ -12,7 +12,7 @@ export async function run(): Promise<void> {
   const opening = beginToOpen(config, definitions.filter(isOfSets));
   try {
     await turn(); // of the event loop, in which the connections go on
-    const { serve } = await import('../main.ts');
+    const { serve } = await import('../process/serve.ts');
     await serve(config, definitions, opening, stopped);
   } catch (error) {
     void opening.database.close();

@@ -1,4 +1,4 @@
-import { listSets, type MissingPart, type SetStatus } from '../state/list-sets.ts';
+import { listSets, type MissingPart, type SetStatus } from '../state/queries/list-sets.ts';
 import { functionId, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { sayLimit, wholeNumber } from './number.ts';

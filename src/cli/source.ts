@@ -1,4 +1,4 @@
-import { forgetSource, listSources, replaceSource } from '../state/sources.ts';
+import { forgetSource, listSources, replaceSource } from '../state/ingest/sources.ts';
 import { plural } from '../doctor/words.ts';
 import { withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';

@@ -1,6 +1,6 @@
-import { readChange } from '../intake/debezium.ts';
-import { readCloudEvents } from '../intake/cloudevent.ts';
-import { readTopic, toRequest, type KafkaRecord } from '../intake/topic.ts';
+import { readChange } from '../intake/debezium/read-change.ts';
+import { readCloudEvents } from '../intake/cloudevents/cloudevent.ts';
+import { readTopic, toRequest, type KafkaRecord } from '../kafka/read-topic.ts';
 import type { JsonOption } from './json-option.ts';
 import { kafkaAt } from './kafka.ts';
 

@@ -1,6 +1,6 @@
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
-import { pathOf, watchMethods } from '../allowed-methods.ts';
-import type { Reader } from '../state/reader.ts';
+import { pathOf, watchMethods } from '../lib/allowed-methods.ts';
+import type { Reader } from '../state/database/reader.ts';
 import { addConditionalAnswers } from './conditional.ts';
 import type { FunctionConsole } from './consoles.ts';
 import { addDocumentation } from './documentation.ts';

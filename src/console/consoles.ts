@@ -6,7 +6,7 @@ import {
   functionField,
   required,
   textField,
-} from '../fields.ts';
+} from '../definitions/fields.ts';
 import type { ConsoleDefinition } from './plugin.ts';
 
 const CONSOLE = {

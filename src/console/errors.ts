@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { isUngranted, isUnmigrated, mayPass, messageOf } from '../state/database.ts';
+import { isUngranted, isUnmigrated, mayPass, messageOf } from '../state/database/database.ts';
 import { BadField, type Failure } from './plugin.ts';
 
 /** Answers an error; what is not known to be the sender's fault is logged, and told without detail. */

@@ -1,9 +1,9 @@
 import { pino, type Logger } from 'pino';
-import type { Config } from '../config.ts';
-import { createLog } from '../log.ts';
-import { patiently } from '../patience.ts';
-import { openReader, type Reader } from '../state/reader.ts';
-import { stopRequested } from '../stop.ts';
+import type { Config } from '../config/config.ts';
+import { createLog } from '../telemetry/log.ts';
+import { patiently } from '../state/database/wait-until-ready.ts';
+import { openReader, type Reader } from '../state/database/reader.ts';
+import { stopRequested } from '../lib/stop.ts';
 import { createConsole } from './app.ts';
 import { loadConsoles } from './consoles.ts';
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Histogram, Registry } from 'prom-client';
-import { collectProcessMetrics } from '../process-metrics.ts';
+import { collectProcessMetrics } from '../telemetry/process-metrics.ts';
 
 /** Serves `/metrics` (Prometheus): how long answers took, but for streams, which last as long as they are watched. */
 export function addMetrics(app: FastifyInstance): void {

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
-import { MOST_COUNTED, overview } from '../state/overview.ts';
-import type { Reader } from '../state/reader.ts';
+import { MOST_COUNTED, overview } from '../state/queries/overview.ts';
+import type { Reader } from '../state/database/reader.ts';
 import type { FunctionConsole } from './consoles.ts';
 import type { FunctionsAnswer } from './contract.ts';
 import { failureSchema } from './plugin.ts';

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Log } from '../function.ts';
-import type { Reader } from '../state/reader.ts';
+import type { Reader } from '../state/database/reader.ts';
 
 export type { Reader };
 

@@ -1,15 +1,15 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { Definition } from '../function.ts';
-import { isOfSets, loadFunctions } from '../functions.ts';
-import { specify, type Specification } from '../state/definition.ts';
-import type { Inspector } from '../state/inspector.ts';
-import type { Decimals } from './column-forms.ts';
-import { clock, connections, connectionsPerPod, migrations, version } from './database.ts';
-import { definitions, orphans } from './definitions.ts';
-import { rowSources } from './row-sources.ts';
-import { commits, standbys } from './durability.ts';
-import { session } from './session.ts';
-import { clusterGroup, type ClusterView, lookAtCluster } from './examine-cluster.ts';
+import { isOfSets, loadFunctions } from '../definitions/load-functions.ts';
+import { specify, type Specification } from '../definitions/specification.ts';
+import type { Inspector } from '../state/database/inspector.ts';
+import type { Decimals } from './source/column-forms.ts';
+import { clock, connections, connectionsPerPod, migrations, version } from './database/database.ts';
+import { definitions, orphans } from './database/definitions.ts';
+import { rowSources } from './database/row-sources.ts';
+import { commits, standbys } from './database/durability.ts';
+import { session } from './database/session.ts';
+import { clusterGroup, type ClusterView, lookAtCluster } from './cluster/examine.ts';
 import {
   type Check,
   fine,
@@ -21,13 +21,13 @@ import {
   toResult,
   unchecked,
 } from './finding.ts';
-import type { KafkaContext, Stream } from './kafka.ts';
-import { login, roles } from './login.ts';
-import { publication } from './publication.ts';
+import type { KafkaContext, Stream } from './kafka/kafka.ts';
+import { login, roles } from './database/login.ts';
+import { publication } from './source/publication.ts';
 import { placeOf, reach } from './reach.ts';
-import { position, slot, sourceClock, walLevel } from './source.ts';
-import { identity, keys, tables } from './source-tables.ts';
-import { due, failed, outbox, parked, paused } from './work.ts';
+import { position, slot, sourceClock, walLevel } from './source/source.ts';
+import { identity, keys, tables } from './source/source-tables.ts';
+import { due, failed, outbox, parked, paused } from './database/work.ts';
 
 /** Where to look, and what is called how there; null = not given. */
 export interface Whereabouts {
@@ -130,7 +130,7 @@ async function atKafka(
 ): Promise<Group> {
   const brokers = context.config.KAFKA_BROKERS;
   if (brokers === null) return unasked('kafka', 'no broker is named: --brokers or KAFKA_BROKERS');
-  const { kafkaGroup } = await import('./examine-kafka.ts');
+  const { kafkaGroup } = await import('./kafka/examine.ts');
   return kafkaGroup({
     ...context,
     brokers: brokers.join(','),

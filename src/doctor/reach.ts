@@ -1,6 +1,6 @@
-import { messageOf, sqlState } from '../state/database.ts';
-import { UnfitSession } from '../state/session.ts';
-import { openInspector, type Inspector } from '../state/inspector.ts';
+import { messageOf, sqlState } from '../state/database/database.ts';
+import { UnfitSession } from '../state/database/session.ts';
+import { openInspector, type Inspector } from '../state/database/inspector.ts';
 import { fine, problem, type Finding } from './finding.ts';
 
 /** A connection, or why there is none. */

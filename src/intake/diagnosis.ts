@@ -1,4 +1,4 @@
-import type { NotJson } from './json.ts';
+import type { NotJson } from '../lib/exact-json.ts';
 
 /** Says what is wrong with bytes that are no JSON, and what to change as far as that can be told from them. */
 export function whyNotJson(what: string, error: NotJson, bytes: Uint8Array): string {

@@ -1,7 +1,7 @@
 import type { SpanContext } from '@opentelemetry/api';
-import { milliseconds } from '../duration.ts';
-import { failpoint } from '../failpoint.ts';
-import { checkEvent } from '../definition-fields.ts';
+import { milliseconds } from '../lib/duration.ts';
+import { failpoint } from '../lib/failpoint.ts';
+import { checkEvent } from '../definitions/check-definition.ts';
 import {
   type CompleteSet,
   type FunctionDefinition,
@@ -12,14 +12,14 @@ import {
   TerminalError,
   type Tx,
 } from '../function.ts';
-import { LSN_BITS, type Served } from '../state/member.ts';
-import type { StoredMember } from '../state/load-members.ts';
-import type { OutboxEvent } from '../state/runs.ts';
-import type { Lease } from '../state/store.ts';
-import { toTraceparent } from '../trace.ts';
+import { LSN_BITS, type Served } from '../state/ingest/member.ts';
+import type { StoredMember } from '../state/runs/load-members.ts';
+import type { OutboxEvent } from '../state/runs/runs.ts';
+import type { Lease } from '../state/ingest/store.ts';
+import { toTraceparent } from '../telemetry/trace.ts';
 import { TimedOut } from './reasons.ts';
 import { runIdOf } from './run-id.ts';
-import { ownedBy } from './strays.ts';
+import { ownedBy } from './stray-errors.ts';
 
 const LSN_MASK = (1n << LSN_BITS) - 1n;
 

@@ -1,4 +1,4 @@
-import { isBadValue } from '../state/database.ts';
+import { isBadValue } from '../state/database/database.ts';
 
 const MAX_ITEMS = 256;
 /** At a time: while one waits for its commit to reach the disk, the next is carried out. */

@@ -1,19 +1,19 @@
 import type { SpanContext } from '@opentelemetry/api';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { failpoint } from '../failpoint.ts';
+import { failpoint } from '../lib/failpoint.ts';
 import { type FunctionDefinition, type Log, TerminalError } from '../function.ts';
-import { inWords, scalarsOf } from '../log.ts';
-import { isBadValue, sqlState, type Database } from '../state/database.ts';
-import { HandlerTx } from '../state/handler-tx.ts';
-import type { StoredMember } from '../state/load-members.ts';
-import type { Served } from '../state/member.ts';
-import { finishing, type FinishedRun, type OutboxEvent, type Runs } from '../state/runs.ts';
-import type { Lease } from '../state/store.ts';
+import { inWords, scalarsOf } from '../telemetry/log.ts';
+import { isBadValue, sqlState, type Database } from '../state/database/database.ts';
+import { HandlerTx } from '../state/database/handler-tx.ts';
+import type { StoredMember } from '../state/runs/load-members.ts';
+import type { Served } from '../state/ingest/member.ts';
+import { finishing, type FinishedRun, type OutboxEvent, type Runs } from '../state/runs/runs.ts';
+import type { Lease } from '../state/ingest/store.ts';
 import { attempt } from './attempt.ts';
 import type { Coalescer } from './coalescer.ts';
 import { WatchedTx, type Faults } from './faults.ts';
 import { LeaseLost, SetTooLarge, ShutDown, TimedOut } from './reasons.ts';
-import { waitAfter, type Backoff } from './retry.ts';
+import { waitAfter, type Backoff } from './backoff.ts';
 import { runIdOf } from './run-id.ts';
 
 /** What became of an attempt. */

@@ -1,17 +1,17 @@
 import type { FunctionDefinition, Log } from '../function.ts';
-import { contextOf, endFailed, runSpan, within } from '../spans.ts';
-import type { Database } from '../state/database.ts';
-import type { Served } from '../state/member.ts';
-import type { FinishedRun, Runs } from '../state/runs.ts';
-import type { Lease } from '../state/store.ts';
+import { contextOf, endFailed, runSpan, within } from '../telemetry/spans.ts';
+import type { Database } from '../state/database/database.ts';
+import type { Served } from '../state/ingest/member.ts';
+import type { FinishedRun, Runs } from '../state/runs/runs.ts';
+import type { Lease } from '../state/ingest/store.ts';
 import { timeoutMs } from './attempt.ts';
 import { Coalescer } from './coalescer.ts';
 import { execute, type Handling, type Verdict } from './execute.ts';
 import { Faults } from './faults.ts';
-import type { Waiting } from './line.ts';
+import type { Waiting } from './run-queue.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { LARGE, prepare } from './prepare.ts';
-import { toBackoff } from './retry.ts';
+import { toBackoff } from './backoff.ts';
 
 export interface ExecutorOptions {
   readonly database: Database;

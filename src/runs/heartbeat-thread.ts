@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { PodLease } from '../state/pod-lease.ts';
+import type { PodLease } from '../state/database/worker-lease.ts';
 import { BEAT, now, RENEWED, STUCK_MS, type ThreadData } from './heartbeat.ts';
 
 const { url, leaseSeconds, functions, clock, ...given } = workerData as ThreadData;
@@ -35,7 +35,7 @@ for (;;) {
 async function renew(): Promise<void> {
   const at = now();
   // the driver is loaded only where a loop is blocked
-  lease ??= new (await import('../state/pod-lease.ts')).PodLease(url, leaseSeconds);
+  lease ??= new (await import('../state/database/worker-lease.ts')).PodLease(url, leaseSeconds);
   // That the name is gone, and that the database is away, is for the loop to notice and report.
   const isRenewed = await lease.renew(pod).catch(() => false);
   if (isRenewed) Atomics.store(clock, RENEWED, BigInt(at));

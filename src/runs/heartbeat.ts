@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../function.ts';
-import { inWords } from '../log.ts';
+import { inWords } from '../telemetry/log.ts';
 
 /** What the thread is told once; `clock` is shared with it, see {@link RENEWED}. */
 export interface HeartbeatOptions {

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../function.ts';
-import { inWords } from '../log.ts';
-import type { Database } from '../state/database.ts';
-import { isBadValue, isTimeout } from '../state/database.ts';
-import { loadMembers } from '../state/load-members.ts';
-import type { Lease } from '../state/store.ts';
-import type { Waiting } from './line.ts';
+import { inWords } from '../telemetry/log.ts';
+import type { Database } from '../state/database/database.ts';
+import { isBadValue, isTimeout } from '../state/database/database.ts';
+import { loadMembers } from '../state/runs/load-members.ts';
+import type { Lease } from '../state/ingest/store.ts';
+import type { Waiting } from './run-queue.ts';
 
 /** Rows that one statement loads, and rows in memory that wait for a slot. A larger set is loaded by itself. */
 export const LOAD_BYTES = 8 * 1024 * 1024;

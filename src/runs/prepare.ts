@@ -1,8 +1,8 @@
-import type { Database } from '../state/database.ts';
-import { loadMembers, measureSet, type StoredMember } from '../state/load-members.ts';
-import type { Lease } from '../state/store.ts';
+import type { Database } from '../state/database/database.ts';
+import { loadMembers, measureSet, type StoredMember } from '../state/runs/load-members.ts';
+import type { Lease } from '../state/ingest/store.ts';
 import type { Coalescer } from './coalescer.ts';
-import type { Waiting } from './line.ts';
+import type { Waiting } from './run-queue.ts';
 import { LOAD_BYTES } from './loader.ts';
 import { LeaseLost, SetTooLarge } from './reasons.ts';
 

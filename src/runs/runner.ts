@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { failpoint } from '../failpoint.ts';
-import type { Slots } from '../state/batcher.ts';
-import type { Lease } from '../state/store.ts';
+import { failpoint } from '../lib/failpoint.ts';
+import type { Slots } from '../state/ingest/batcher.ts';
+import type { Lease } from '../state/ingest/store.ts';
 import { Backlog } from './backlog.ts';
 import type { Handling } from './execute.ts';
 import { Executor, type ExecutorOptions, type Running } from './executor.ts';
 import { Heartbeat, now } from './heartbeat.ts';
-import { Line, type Waiting } from './line.ts';
+import { Line, type Waiting } from './run-queue.ts';
 import { Loader, unloaded } from './loader.ts';
 import { isCareful, isSuspect } from './prepare.ts';
 import { LeaseLost, ShutDown } from './reasons.ts';

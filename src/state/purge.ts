@@ -1,8 +1,8 @@
-import { milliseconds } from '../duration.ts';
+import { milliseconds } from '../lib/duration.ts';
 import type { FunctionDefinition } from '../function.ts';
-import { transaction, type Database } from './database.ts';
-import { clearLanes } from './lanes.ts';
-import type { Served } from './member.ts';
+import { transaction, type Database } from './database/database.ts';
+import { clearLanes } from './registration/parts.ts';
+import type { Served } from './ingest/member.ts';
 import { sql } from './sql.ts';
 
 const PAGE_DONE_SETS = sql('page-done-sets');

@@ -3,7 +3,7 @@
  * retraction, deadlines or runs, and with nothing that would find a lost event or a second effect.
  */
 import pg from 'pg';
-import type { Intake } from '../../src/intake/take.ts';
+import type { Intake } from '../../src/intake/ingest.ts';
 import type { Change, RowChange } from '../../src/state/change.ts';
 
 /**

@@ -3,15 +3,15 @@
  * heap and compiled code, and its CPU time is told apart.
  */
 import { pino } from 'pino';
-import { readConfig } from '../../src/config.ts';
-import { startEngine } from '../../src/engine.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { startEngine } from '../../src/process/engine.ts';
 import type { Log } from '../../src/function.ts';
-import { createApp } from '../../src/intake/app.ts';
-import { registerIntake } from '../../src/intake/http.ts';
-import type { Intake } from '../../src/intake/take.ts';
-import type { Count } from '../../src/intake/refusal.ts';
-import { serve } from '../../src/main.ts';
-import { createMetrics } from '../../src/metrics.ts';
+import { createApp } from '../../src/intake/http/app.ts';
+import { registerIntake } from '../../src/intake/http/routes.ts';
+import type { Intake } from '../../src/intake/ingest.ts';
+import type { Count } from '../../src/intake/http-error.ts';
+import { serve } from '../../src/process/serve.ts';
+import { createMetrics } from '../../src/process/metrics.ts';
 import { openBaseline, type Baseline } from './baselines.ts';
 import { callers, type Seen } from './load.ts';
 import { forgetVersions } from './unversioned.ts';

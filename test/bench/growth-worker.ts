@@ -1,8 +1,8 @@
 /** The engine of one cell of growth.ts, with events that call its door from within the process. */
-import { readConfig } from '../../src/config.ts';
-import { startEngine } from '../../src/engine.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { startEngine } from '../../src/process/engine.ts';
 import type { Log } from '../../src/function.ts';
-import { createMetrics } from '../../src/metrics.ts';
+import { createMetrics } from '../../src/process/metrics.ts';
 import { callers } from './load.ts';
 import { obey } from './section.ts';
 import { changeOf, definitionOf, type Workload } from './workload.ts';

@@ -4,9 +4,9 @@
  * have left, and measured in turn with the others: with the planner's statistics as they are after
  * ANALYZE, or as they were when the tables were empty. Deadlines on, handlers paused.
  */
-import { openDatabase } from '../../src/state/database.ts';
-import { specify } from '../../src/state/definition.ts';
-import { register } from '../../src/state/register.ts';
+import { openDatabase } from '../../src/state/database/database.ts';
+import { specify } from '../../src/definitions/specification.ts';
+import { register } from '../../src/state/registration/register.ts';
 import { cpuOf, cpuOfPostgres } from './cpu.ts';
 import { fillSets } from './filled.ts';
 import type { GrowthOrder, GrowthStart } from './growth-worker.ts';

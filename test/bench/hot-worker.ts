@@ -1,8 +1,8 @@
 /** One of the processes of hot.ts: files events of the same few sets as all the others do. */
-import { readConfig } from '../../src/config.ts';
-import { startEngine } from '../../src/engine.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { startEngine } from '../../src/process/engine.ts';
 import { all, defineFunction, type Log } from '../../src/function.ts';
-import { createMetrics } from '../../src/metrics.ts';
+import { createMetrics } from '../../src/process/metrics.ts';
 import type { RowChange } from '../../src/state/change.ts';
 import { openBaseline } from './baselines.ts';
 import { callers } from './load.ts';

@@ -6,10 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, run } from 'graphile-worker';
 import pg from 'pg';
 import { PgBoss } from 'pg-boss';
-import { readConfig } from '../../src/config.ts';
-import { startEngine } from '../../src/engine.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { startEngine } from '../../src/process/engine.ts';
 import type { Log } from '../../src/function.ts';
-import { createMetrics } from '../../src/metrics.ts';
+import { createMetrics } from '../../src/process/metrics.ts';
 import { obey } from './section.ts';
 import { definitionOf } from './workload.ts';
 

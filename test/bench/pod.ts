@@ -5,8 +5,8 @@ import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../src/dev/port.ts';
-import { Readiness } from '../../src/dev/ready.ts';
+import { freePort } from '../../dev/lib/port.ts';
+import { Readiness } from '../../dev/demo/ready.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -40,7 +40,7 @@ export interface Pod {
 export function layOut(home: string): void {
   rmSync(home, { recursive: true, force: true });
   mkdirSync(join(home, 'functions'), { recursive: true });
-  for (const name of ['src', 'test', 'package.json'])
+  for (const name of ['src', 'dev', 'test', 'package.json'])
     cpSync(join(ROOT, name), join(home, name), { recursive: true });
   symlinkSync(join(ROOT, 'node_modules'), join(home, 'node_modules'));
   writeFileSync(join(home, 'functions/bench.ts'), FUNCTION);

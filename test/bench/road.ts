@@ -6,15 +6,15 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ensureDatastore } from '../../src/dev/datastore.ts';
-import { KafkaSource } from '../../src/dev/kafka-source/kafka-source.ts';
-import { Random } from '../../src/dev/random.ts';
-import { insertSignal } from '../../src/dev/signal.ts';
-import { Broker } from '../../src/dev/stack/broker.ts';
-import { Connect } from '../../src/dev/stack/connect.ts';
-import { connection, CONNECTOR, SIGNAL_TABLE, SINGLE_NODE } from '../../src/dev/stack/connector.ts';
-import { install } from '../../src/dev/stack/install.ts';
-import { missingTools } from '../../src/dev/stack/tools.ts';
+import { ensureDatastore } from '../../dev/demo/datastore.ts';
+import { KafkaSource } from '../../dev/kafka-source/kafka-source.ts';
+import { Random } from '../../dev/lib/random.ts';
+import { insertSignal } from '../../dev/headband/signal.ts';
+import { Broker } from '../../dev/stack/broker.ts';
+import { Connect } from '../../dev/stack/connect.ts';
+import { connection, CONNECTOR, SIGNAL_TABLE, SINGLE_NODE } from '../../dev/stack/connector.ts';
+import { install } from '../../dev/stack/install.ts';
+import { missingTools } from '../../dev/stack/tools.ts';
 import { endPod, layOut, STARTED, startPod } from './pod.ts';
 import {
   createDatabase,
@@ -25,7 +25,7 @@ import {
   type SectionResult,
 } from './section.ts';
 
-/** Debezium's default, what src/dev/stack/connector.ts sets, and less. */
+/** Debezium's default, what dev/stack/connector.ts sets, and less. */
 const INTERVALS = [500, Number(CONNECTOR['poll.interval.ms']), 20];
 
 interface Latencies {

@@ -1,10 +1,10 @@
-import { metrics } from '../../functions/travelers/metrics.ts';
-import { readSample, TYPES, type Sample } from '../../functions/travelers/sample.ts';
-import { stage } from '../../functions/travelers/stage.ts';
-import { StagedSamples } from '../../functions/travelers/staged.ts';
-import { timestampsIn } from '../../functions/travelers/timestamp.ts';
+import { metrics } from '../../functions/travelers/query/metrics.ts';
+import { readSample, TYPES, type Sample } from '../../functions/travelers/ingest/sample.ts';
+import { stage } from '../../functions/travelers/ingest/stage.ts';
+import { StagedSamples } from '../../functions/travelers/fold/staged.ts';
+import { timestampsIn } from '../../functions/travelers/ingest/timestamp.ts';
 import type { Tx } from '../../src/function.ts';
-import { migrate } from '../../src/state/migrate.ts';
+import { migrate } from '../../src/state/schema/migrate.ts';
 import { createDatabase, grid, medianOf, same, whole, type SectionContext } from './section.ts';
 import { Records } from './travelers-records.ts';
 

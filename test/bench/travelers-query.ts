@@ -1,13 +1,13 @@
-import { write, type Bucket } from '../../functions/travelers/buckets.ts';
-import { fold } from '../../functions/travelers/fold.ts';
-import { metrics, type MetricsQuery } from '../../functions/travelers/metrics.ts';
-import { readSample, TYPES } from '../../functions/travelers/sample.ts';
-import { Samples } from '../../functions/travelers/samples.ts';
-import { Tallies } from '../../functions/travelers/tallies.ts';
-import { timestampsIn } from '../../functions/travelers/timestamp.ts';
+import { write, type Bucket } from '../../functions/travelers/fold/buckets.ts';
+import { fold } from '../../functions/travelers/fold/fold.ts';
+import { metrics, type MetricsQuery } from '../../functions/travelers/query/metrics.ts';
+import { readSample, TYPES } from '../../functions/travelers/ingest/sample.ts';
+import { Samples } from '../../functions/travelers/fold/samples.ts';
+import { Tallies } from '../../functions/travelers/fold/tallies.ts';
+import { timestampsIn } from '../../functions/travelers/ingest/timestamp.ts';
 import type { Tx } from '../../src/function.ts';
-import { migrate } from '../../src/state/migrate.ts';
-import { simulate } from '../../src/dev/sensors/simulation.ts';
+import { migrate } from '../../src/state/schema/migrate.ts';
+import { simulate } from '../../dev/sensors/simulation.ts';
 import {
   attach,
   createDatabase,

@@ -1,4 +1,4 @@
-import { simulate } from '../../src/dev/sensors/simulation.ts';
+import { simulate } from '../../dev/sensors/simulation.ts';
 
 /** Records of the simulator at its defaults but for the shortest interval: 58,000 for each second of its time. */
 const RATE = 58_000;

@@ -2,13 +2,13 @@
 import pg from 'pg';
 import { readOptions } from '../../functions/travelers/options.ts';
 import { travelers } from '../../functions/travelers/projection.ts';
-import type { Sample } from '../../functions/travelers/sample.ts';
-import { Loop } from '../../src/loop.ts';
-import { settle } from '../../src/runs/settling.ts';
-import { Chunks } from '../../src/state/chunks.ts';
-import { openDatabase } from '../../src/state/database.ts';
-import { Positions } from '../../src/state/positions.ts';
-import { registerProjection } from '../../src/state/register-projection.ts';
+import type { Sample } from '../../functions/travelers/ingest/sample.ts';
+import { Loop } from '../../src/lib/loop.ts';
+import { settle } from '../../src/process/settling.ts';
+import { Chunks } from '../../src/state/projections/chunks.ts';
+import { openDatabase } from '../../src/state/database/database.ts';
+import { Positions } from '../../src/state/projections/positions.ts';
+import { registerProjection } from '../../src/state/registration/register-projection.ts';
 import { obey } from './section.ts';
 import { Records } from './travelers-records.ts';
 

@@ -3,7 +3,7 @@
  * a row of state per traveler that each record reads and writes, and against a plain insert of the
  * records; then from Kafka; then what questions take.
  */
-import { migrate } from '../../src/state/migrate.ts';
+import { migrate } from '../../src/state/schema/migrate.ts';
 import { cpuOf, cpuOfPostgres } from './cpu.ts';
 import {
   atLeast,

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
-import { migrate } from '../../src/state/migrate.ts';
+import { migrate } from '../../src/state/schema/migrate.ts';
 import { serverOn } from '../support/engine.ts';
 import { deliver, envelope, type Try } from '../support/sender.ts';
 import { install } from '../support/server.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
-import { Random } from '../../src/dev/random.ts';
+import { Random } from '../../dev/lib/random.ts';
 import type { TestProcess } from '../support/process.ts';
 import { deliver, envelope, type Try } from '../support/sender.ts';
 import { until } from '../support/until.ts';

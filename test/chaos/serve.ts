@@ -1,6 +1,6 @@
 /** The process under test: `muster serve`, with the functions of this folder. */
-import { readConfig } from '../../src/config.ts';
-import { serve } from '../../src/main.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { serve } from '../../src/process/serve.ts';
 import { definitions } from './functions.ts';
 
 await serve(readConfig(process.env), definitions);

@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
-import { freePort } from '../../src/dev/port.ts';
-import { mayPass } from '../../src/state/database.ts';
-import { migrate } from '../../src/state/migrate.ts';
+import { freePort } from '../../dev/lib/port.ts';
+import { mayPass } from '../../src/state/database/database.ts';
+import { migrate } from '../../src/state/schema/migrate.ts';
 import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 import { test } from './test.ts';

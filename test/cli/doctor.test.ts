@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import recordings from '../../functions/recordings.ts';
 import { toText } from '../../src/doctor/report.ts';
-import { grantRoles } from '../../src/state/roles.ts';
+import { grantRoles } from '../../src/state/schema/roles.ts';
 import { podOn } from '../support/pod.ts';
 import { test } from '../support/test.ts';
 import { muster } from './command.ts';

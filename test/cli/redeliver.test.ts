@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import recordings from '../../functions/recordings.ts';
-import { specify } from '../../src/state/definition.ts';
-import { register } from '../../src/state/register.ts';
+import { specify } from '../../src/definitions/specification.ts';
+import { register } from '../../src/state/registration/register.ts';
 import { engineOn, serverOn } from '../support/engine.ts';
 import { change } from '../support/changes.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';

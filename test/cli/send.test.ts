@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { freePort } from '../../src/dev/port.ts';
+import { freePort } from '../../dev/lib/port.ts';
 import { test as base } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { muster, musterServe, type Result } from './command.ts';
@@ -20,7 +20,7 @@ interface Stand {
 const test = base.extend<{ stand: Stand }>({
   stand: async ({ db }, use) => {
     const env = { DATABASE_URL: db.url };
-    await db.query(readFileSync('src/dev/datastore.sql', 'utf8'));
+    await db.query(readFileSync('dev/demo/datastore.sql', 'utf8'));
     const folder = await mkdtemp(join(tmpdir(), 'muster-cli-'));
     expect((await muster(env, ['migrate'])).code).toBe(0);
     const server = await musterServe({ ...env, LEASE_SECONDS: '1' });

@@ -1,8 +1,8 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { freePort } from '../../src/dev/port.ts';
-import { startPostgres, type Postgres } from '../../src/dev/postgres.ts';
+import { freePort } from '../../dev/lib/port.ts';
+import { startPostgres, type Postgres } from '../../dev/postgres/postgres.ts';
 
 /** A PostgreSQL that pods reach too, and that can be away. */
 export class Database {

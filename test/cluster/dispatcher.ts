@@ -38,7 +38,7 @@ export async function isInstalled(): Promise<boolean> {
 }
 
 /**
- * Stands in for Knative's dispatcher: a pod that makes the requests of the KafkaSource (src/dev/kafka-source),
+ * Stands in for Knative's dispatcher: a pod that makes the requests of the KafkaSource (dev/kafka-source),
  * with what its spec says.
  */
 export async function standIn(

@@ -36,7 +36,7 @@ async function writeTrialImage(name: string, folder: string, file: string): Prom
   writeBase(join(folder, 'base'));
   await bundle(app, {
     'functions/recordings': 'test/cluster/functions/recordings.ts',
-    'dev/kafka-source': 'src/dev/kafka-source/main.ts',
+    'dev/kafka-source': 'dev/kafka-source/main.ts',
   });
   const migrations = join(app, 'functions/recordings');
   rmSync(migrations, { recursive: true });

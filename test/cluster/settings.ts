@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
-import { missingTools } from '../../src/dev/stack/tools.ts';
+import { missingTools } from '../../dev/stack/tools.ts';
 
 /** What has to be told about the cluster, besides kubectl's current context. */
 export interface Settings {

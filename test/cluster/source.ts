@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { ensureDatastore } from '../../src/dev/datastore.ts';
-import type { Sensor } from '../../src/dev/signal.ts';
-import { SIGNAL_TABLE } from '../../src/dev/stack/connector.ts';
+import { ensureDatastore } from '../../dev/demo/datastore.ts';
+import type { Sensor } from '../../dev/headband/signal.ts';
+import { SIGNAL_TABLE } from '../../dev/stack/connector.ts';
 import type { Database } from './database.ts';
 
 const INSERT = `

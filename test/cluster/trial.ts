@@ -1,6 +1,6 @@
 import * as dispatcher from './dispatcher.ts';
 import { imageOf } from './image.ts';
-import { TOPIC } from '../../src/dev/stack/connector.ts';
+import { TOPIC } from '../../dev/stack/connector.ts';
 import { apply, get, kubectl } from './kubectl.ts';
 import { Pods } from './pods.ts';
 import { NAMESPACE, render, type Values } from './render.ts';

@@ -3,8 +3,8 @@ import { expect } from 'vitest';
 import { createConsole } from '../../src/console/app.ts';
 import { loadConsoles, type FunctionConsole } from '../../src/console/consoles.ts';
 import { BadField, defineConsole, type Reader } from '../../src/console/plugin.ts';
-import { openReader } from '../../src/state/reader.ts';
-import { grantRoles } from '../../src/state/roles.ts';
+import { openReader } from '../../src/state/database/reader.ts';
+import { grantRoles } from '../../src/state/schema/roles.ts';
 import { consoleOn } from '../support/console.ts';
 import { test } from '../support/test.ts';
 

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test as base, vi } from 'vitest';
-import { freePort } from '../../src/dev/port.ts';
+import { freePort } from '../../dev/lib/port.ts';
 import { processes } from './support/processes.ts';
 import { until } from './support/source.ts';
 
@@ -36,7 +36,7 @@ const notLinux = process.platform !== 'linux';
 function start(name: string, ...flags: string[]): Demo {
   const child = spawn(
     process.execPath,
-    ['src/dev/demo.ts', '--name', name, '--seed', '7', ...flags],
+    ['dev/demo/demo.ts', '--name', name, '--seed', '7', ...flags],
     {
       stdio: ['ignore', 'pipe', 'pipe'],
     },

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { expect } from 'vitest';
-import type { Message } from '../../src/dev/envelope.ts';
-import { type WalSource, startWal } from '../../src/dev/wal.ts';
+import type { Message } from '../../dev/embedded-debezium/envelope.ts';
+import { type WalSource, startWal } from '../../dev/embedded-debezium/wal.ts';
 import { type Inbox, test, until } from './support/source.ts';
 
 type Row = Record<string, unknown>;

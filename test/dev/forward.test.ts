@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { expect, test as base } from 'vitest';
-import { freePort } from '../../src/dev/port.ts';
-import { Forwarder, type KafkaRecord } from '../../src/dev/forward.ts';
+import { freePort } from '../../dev/lib/port.ts';
+import { Forwarder, type KafkaRecord } from '../../dev/demo/forward.ts';
 import { until } from './support/source.ts';
 
 /** Keeps what is sent to it, byte for byte, and answers as it is told: a status, later, or not at all. */

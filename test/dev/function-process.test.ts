@@ -4,10 +4,10 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
-import { Courier } from '../../src/dev/courier.ts';
-import { FunctionProcess } from '../../src/dev/function-process.ts';
-import { freePort } from '../../src/dev/port.ts';
-import { Readiness } from '../../src/dev/ready.ts';
+import { Courier } from '../../dev/demo/courier.ts';
+import { FunctionProcess } from '../../dev/demo/function-process.ts';
+import { freePort } from '../../dev/lib/port.ts';
+import { Readiness } from '../../dev/demo/ready.ts';
 import { test as base } from '../support/test.ts';
 
 interface Stranger {

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { expect, onTestFinished, test as pure } from 'vitest';
-import { Headband } from '../../src/dev/headband.ts';
-import { type Action, HeadbandPlan } from '../../src/dev/headband-plan.ts';
-import { Random } from '../../src/dev/random.ts';
+import { Headband } from '../../dev/headband/headband.ts';
+import { type Action, HeadbandPlan } from '../../dev/headband/plan.ts';
+import { Random } from '../../dev/lib/random.ts';
 import { freshDatabase } from '../support/fresh-database.ts';
 import { test, until } from './support/source.ts';
 
@@ -100,7 +100,7 @@ pure('headbands that are told to stop while they start end in order', async () =
     onTestFinished(() => client.end());
   }
   await holder.query('begin; create schema datastore'); // which theirs waits for
-  const main = fileURLToPath(new URL('../../src/dev/headband.ts', import.meta.url));
+  const main = fileURLToPath(new URL('../../dev/headband/headband.ts', import.meta.url));
   const playing = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main], {
     env: { PATH: process.env['PATH'], DATABASE_URL: url },
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -6,9 +6,9 @@ import {
   type Delivery,
   Sender,
   toDeadLetter,
-} from '../../src/dev/kafka-source/delivery.ts';
-import { type EventOptions, type KafkaRecord, toEvent } from '../../src/dev/kafka-source/event.ts';
-import { Offsets } from '../../src/dev/kafka-source/offsets.ts';
+} from '../../dev/kafka-source/delivery.ts';
+import { type EventOptions, type KafkaRecord, toEvent } from '../../dev/kafka-source/event.ts';
+import { Offsets } from '../../dev/kafka-source/offsets.ts';
 import { startRawSink, type RawAnswer, type RawSink } from './support/raw-sink.ts';
 
 const test = base.extend<{ sink: RawSink; deadLetters: RawSink }>({

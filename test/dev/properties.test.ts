@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { toProperties } from '../../src/dev/stack/settings.ts';
-import { javaCommand, missingTools } from '../../src/dev/stack/tools.ts';
+import { toProperties } from '../../dev/stack/settings.ts';
+import { javaCommand, missingTools } from '../../dev/stack/tools.ts';
 
 const PRINT = `
 public class Print {

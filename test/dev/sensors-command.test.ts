@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 
 function sensors(...args: string[]) {
-  const argv = ['--disable-warning=ExperimentalWarning', 'src/dev/sensors.ts', ...args];
+  const argv = ['--disable-warning=ExperimentalWarning', 'dev/sensors/sensors.ts', ...args];
   const { status, stdout, stderr } = spawnSync(process.execPath, argv, { encoding: 'utf8' });
   return { status, lines: stdout.split('\n').slice(0, -1), stderr };
 }

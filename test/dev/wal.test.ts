@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { expect } from 'vitest';
-import { parseLsn } from '../../src/dev/lsn.ts';
-import { startWal } from '../../src/dev/wal.ts';
+import { parseLsn } from '../../dev/embedded-debezium/lsn.ts';
+import { startWal } from '../../dev/embedded-debezium/wal.ts';
 import { Inbox, test, until } from './support/source.ts';
 
 const SOURCE = { table: 'datastore.signal', slot: 'acknowledged' };

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import recordings from '../../functions/recordings.ts';
-import { services, workloads, type ClusterContext } from '../../src/doctor/cluster.ts';
-import { connectors } from '../../src/doctor/cluster-connectors.ts';
-import { scaling, triggers } from '../../src/doctor/cluster-scaling.ts';
-import { delivery, sources } from '../../src/doctor/cluster-sources.ts';
-import { clusterGroup, viewOf } from '../../src/doctor/examine-cluster.ts';
+import { services, workloads, type ClusterContext } from '../../src/doctor/cluster/cluster.ts';
+import { connectors } from '../../src/doctor/cluster/connectors.ts';
+import { scaling, triggers } from '../../src/doctor/cluster/scaling.ts';
+import { delivery, sources } from '../../src/doctor/cluster/sources.ts';
+import { clusterGroup, viewOf } from '../../src/doctor/cluster/examine.ts';
 import type { Check } from '../../src/doctor/finding.ts';
-import { specify } from '../../src/state/definition.ts';
+import { specify } from '../../src/definitions/specification.ts';
 import { says } from './examination.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { keys, tables } from '../../src/doctor/source-tables.ts';
+import { keys, tables } from '../../src/doctor/source/source-tables.ts';
 import type { FunctionDefinition, Part, Scalar } from '../../src/function.ts';
 import { test } from '../support/test.ts';
 import { mend, says, sourceOf } from './examination.ts';

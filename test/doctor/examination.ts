@@ -1,10 +1,10 @@
 import { onTestFinished } from 'vitest';
-import type { StateContext } from '../../src/doctor/database.ts';
+import type { StateContext } from '../../src/doctor/database/database.ts';
 import type { Check, Finding } from '../../src/doctor/finding.ts';
-import type { SourceContext } from '../../src/doctor/source.ts';
+import type { SourceContext } from '../../src/doctor/source/source.ts';
 import type { FunctionDefinition } from '../../src/function.ts';
-import { specify } from '../../src/state/definition.ts';
-import { openInspector, type Inspector } from '../../src/state/inspector.ts';
+import { specify } from '../../src/definitions/specification.ts';
+import { openInspector, type Inspector } from '../../src/state/database/inspector.ts';
 import { configOn } from '../support/engine.ts';
 import type { TestDatabase } from '../support/test.ts';
 

@@ -2,9 +2,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import recordings from '../../functions/recordings.ts';
-import { clusterGroup, viewOf } from '../../src/doctor/examine-cluster.ts';
-import type { ClusterObjects, KubeObject } from '../../src/doctor/objects.ts';
-import { specify } from '../../src/state/definition.ts';
+import { clusterGroup, viewOf } from '../../src/doctor/cluster/examine.ts';
+import type { ClusterObjects, KubeObject } from '../../src/doctor/cluster/objects.ts';
+import { specify } from '../../src/definitions/specification.ts';
 
 type Manifest = KubeObject & { readonly kind: string; readonly apiVersion: string };
 

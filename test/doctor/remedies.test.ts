@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
-import { publication } from '../../src/doctor/publication.ts';
-import type { SourceContext } from '../../src/doctor/source.ts';
-import { identity, tables } from '../../src/doctor/source-tables.ts';
+import { publication } from '../../src/doctor/source/publication.ts';
+import type { SourceContext } from '../../src/doctor/source/source.ts';
+import { identity, tables } from '../../src/doctor/source/source-tables.ts';
 import type { FunctionDefinition, Part } from '../../src/function.ts';
 import { UNAVAILABLE } from '../../src/state/change.ts';
 import { change } from '../support/changes.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { identity, keys, tables } from '../../src/doctor/source-tables.ts';
+import { identity, keys, tables } from '../../src/doctor/source/source-tables.ts';
 import type { FunctionDefinition, Part } from '../../src/function.ts';
 import { test } from '../support/test.ts';
 import { mend, says, sourceOf } from './examination.ts';

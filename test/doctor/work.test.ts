@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { due, failed, outbox, parked, paused } from '../../src/doctor/work.ts';
+import { due, failed, outbox, parked, paused } from '../../src/doctor/database/work.ts';
 import { serverOn } from '../support/engine.ts';
 import { feedOn } from '../support/feed.ts';
 import { numbers } from '../support/numbers.ts';

@@ -13,7 +13,7 @@ const ACCELEROMETER = '0193b000-0000-7000-8000-000000000002';
 /** A database that also has the headbands' table. */
 const test = base.extend<{ signals: TestDatabase }>({
   signals: async ({ db }, use) => {
-    const url = new URL('../../src/dev/datastore.sql', import.meta.url);
+    const url = new URL('../../dev/demo/datastore.sql', import.meta.url);
     await db.query(readFileSync(url, 'utf8'));
     await use(db);
   },

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readCloudEvents } from '../../src/intake/cloudevent.ts';
-import { readChange } from '../../src/intake/debezium.ts';
+import { readCloudEvents } from '../../src/intake/cloudevents/cloudevent.ts';
+import { readChange } from '../../src/intake/debezium/read-change.ts';
 import { flattened, insert, kafkaEvent } from './messages.ts';
 
 const kinds = ['row', 'truncate', 'ignored', 'unreadable'];

@@ -1,7 +1,7 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { readCloudEvents } from '../../src/intake/cloudevent.ts';
-import { readChange } from '../../src/intake/debezium.ts';
+import { readCloudEvents } from '../../src/intake/cloudevents/cloudevent.ts';
+import { readChange } from '../../src/intake/debezium/read-change.ts';
 import { bytes, insert, kafkaEvent } from './messages.ts';
 
 const json = JSON.stringify(insert);

@@ -1,4 +1,4 @@
-import type { CloudEvent } from '../../src/intake/cloudevent.ts';
+import type { CloudEvent } from '../../src/intake/cloudevents/cloudevent.ts';
 
 /** What `source` of an envelope holds, as far as it is read. */
 export const source = {

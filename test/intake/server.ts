@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { pino } from 'pino';
 import { test as base } from 'vitest';
-import { createApp, type AppOptions } from '../../src/intake/app.ts';
-import { registerIntake, type IntakeOptions } from '../../src/intake/http.ts';
-import type { Intake } from '../../src/intake/take.ts';
+import { createApp, type AppOptions } from '../../src/intake/http/app.ts';
+import { registerIntake, type IntakeOptions } from '../../src/intake/http/routes.ts';
+import type { Intake } from '../../src/intake/ingest.ts';
 import type { Change, Origin } from '../../src/state/change.ts';
 import type { Outcome } from '../../src/state/outcome.ts';
 

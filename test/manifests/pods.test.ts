@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { START } from '../../build/image.ts';
-import { readConfig, SETTINGS } from '../../src/config.ts';
-import { knownFunctions } from '../../src/function-files.ts';
-import { isOfSets, loadFunctions } from '../../src/functions.ts';
+import { readConfig, SETTINGS } from '../../src/config/config.ts';
+import { knownFunctions } from '../../src/definitions/function-files.ts';
+import { isOfSets, loadFunctions } from '../../src/definitions/load-functions.ts';
 import { timeoutMs } from '../../src/runs/attempt.ts';
 import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
 import { byName, problem, renderVariant, VARIANTS, type KubernetesObject } from './render.ts';
@@ -100,7 +100,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
       const { FUNCTIONS, DRAIN_SECONDS, INTAKE } = env(workload);
       const { pod, container } = workload;
       const drain = Number(DRAIN_SECONDS);
-      // 10 s later it gives up by itself (src/main.ts).
+      // 10 s later it gives up by itself (src/process/serve.ts).
       const grace = pod.terminationGracePeriodSeconds ?? pod.timeoutSeconds - KNATIVE_QUIET_SECONDS;
       expect(grace).toBeGreaterThan((container.lifecycle?.preStop.sleep.seconds ?? 0) + drain + 10);
       if (INTAKE === 'kafka' || of === 'knative/kn') continue;
@@ -245,7 +245,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
 });
 
 const DEFAULTS = { WRITERS: SETTINGS.WRITERS.fallback, CONCURRENCY: SETTINGS.CONCURRENCY.fallback };
-/** As src/state/database.ts opens them, beside writers and handlers. */
+/** As src/state/database/database.ts opens them, beside writers and handlers. */
 const CONTROL_CONNECTIONS = 5;
 /** A Knative pod's proxy waits so long for the last request. */
 const KNATIVE_QUIET_SECONDS = 30;

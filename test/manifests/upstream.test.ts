@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { parse } from 'yaml';
-import { CONNECTOR, SIGNAL_TABLE, TOPIC } from '../../src/dev/stack/connector.ts';
-import { migrate } from '../../src/state/migrate.ts';
-import { grantRoles } from '../../src/state/roles.ts';
+import { CONNECTOR, SIGNAL_TABLE, TOPIC } from '../../dev/stack/connector.ts';
+import { migrate } from '../../src/state/schema/migrate.ts';
+import { grantRoles } from '../../src/state/schema/roles.ts';
 import { install } from '../support/server.ts';
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
@@ -30,7 +30,7 @@ test('the topic of the changes is the one that the connector writes', () => {
 });
 
 test('the tables are those of the demo', () => {
-  expect(read(`${FOLDER}/1-datastore.sql`)).toBe(read('src/dev/datastore.sql'));
+  expect(read(`${FOLDER}/1-datastore.sql`)).toBe(read('dev/demo/datastore.sql'));
   const statements = read(`${FOLDER}/2-debezium.sql`).replaceAll(/^--.*\n/gm, '');
   expect(statements.trim()).toBe(SIGNAL_TABLE.trim());
 });

@@ -1,7 +1,7 @@
 import type { Mutant } from './mutants.ts';
 
-const FIELDS = 'src/fields.ts';
-const SPECIFY = ['test/state/specify.test.ts'];
+const FIELDS = 'src/definitions/fields.ts';
+const SPECIFY = ['test/definitions/specification.test.ts'];
 
 /** What an author wrote, and what the doctor advises. */
 export const DEFINITION_MUTANTS: readonly Mutant[] = [
@@ -35,14 +35,14 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a filter may be NaN',
-    file: 'src/definition-fields.ts',
+    file: 'src/definitions/check-definition.ts',
     find: "typeof value === 'number' && Number.isFinite(value)",
     replace: "typeof value === 'number'",
     tests: SPECIFY,
   },
   {
     name: 'a key may name a column twice',
-    file: 'src/definition-fields.ts',
+    file: 'src/definitions/check-definition.ts',
     find: "return twice === undefined ? null : `names '${twice}' twice`;",
     replace: 'return null;',
     tests: SPECIFY,
@@ -63,77 +63,77 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a file may define a function of another name',
-    file: 'src/functions.ts',
+    file: 'src/definitions/load-functions.ts',
     find: "if (typeof own === 'string' && own !== name) {",
     replace: 'if (false) {',
-    tests: ['test/functions.test.ts'],
+    tests: ['test/definitions/load-functions.test.ts'],
   },
   {
     name: 'a full identity is advised before generated columns are published',
-    file: 'src/doctor/replica-identity.ts',
+    file: 'src/doctor/source/replica-identity.ts',
     find: '      .map(sendGenerated),\n    setIdentity',
     replace: '      .map(() => ""),\n    setIdentity',
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
     name: 'a full identity with a virtual generated column is advised',
-    file: 'src/doctor/replica-identity.ts',
+    file: 'src/doctor/source/replica-identity.ts',
     find: 'if (generated.length > 0 && hasVirtual(table)) return null;',
     replace: '',
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
     name: 'a full identity is always fine',
-    file: 'src/doctor/replica-identity.ts',
+    file: 'src/doctor/source/replica-identity.ts',
     find: 'if (lacking.length === 0) return fine',
     replace: 'if (true) return fine',
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
     name: 'the identity of partitions is left as it is',
-    file: 'src/doctor/replica-identity.ts',
+    file: 'src/doctor/source/replica-identity.ts',
     find: 'const names = leaves.length > 0 ? leaves.map((each) => each.name) : [name];',
     replace: 'const names = [name, ...leaves.slice(0, 0).map((each) => each.name)];',
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
     name: 'a generated column is published like any other',
-    file: 'src/doctor/publication.ts',
+    file: 'src/doctor/source/publication.ts',
     find: 'const plain = lacking.filter((column) => !isGenerated(column));',
     replace: 'const plain = lacking.filter((column) => isGenerated(column) !== null);',
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
     name: 'char(n) arrives like any text',
-    file: 'src/doctor/column-forms.ts',
+    file: 'src/doctor/source/column-forms.ts',
     find: 'return text(lengthOf(column) > 1 ? `padded to ${lengthOf(column)} characters` : PLAIN);',
     replace: 'return text(PLAIN);',
     tests: ['test/doctor/column-types.test.ts'],
   },
   {
     name: 'times have one unit, whatever their precision',
-    file: 'src/doctor/column-forms.ts',
+    file: 'src/doctor/source/column-forms.ts',
     find: "number(decimalPlaces > 3 ? 'microseconds since 1970' : 'milliseconds since 1970')",
     replace: "number('microseconds since 1970')",
     tests: ['test/doctor/column-types.test.ts'],
   },
   {
     name: 'a filter on a numeric may hold',
-    file: 'src/doctor/column-filters.ts',
+    file: 'src/doctor/source/column-filters.ts',
     find: "if (base === 'numeric' || base === 'money') return ofDecimal(inspector, column, wanted, decimals);",
     replace: '',
     tests: ['test/doctor/column-types.test.ts'],
   },
   {
     name: 'a slot that was dropped was never there',
-    file: 'src/doctor/source.ts',
+    file: 'src/doctor/source/source.ts',
     find: 'if (found === undefined && (await hasStreamed(state, source))) {',
     replace: 'if (found === undefined && !(await hasStreamed(state, source)) && false) {',
     tests: ['test/doctor/source.test.ts'],
   },
   {
     name: 'a connector need not take a second snapshot',
-    file: 'src/doctor/cluster-connectors.ts',
+    file: 'src/doctor/cluster/connectors.ts',
     find: "(value) => value === 'when_needed' || value === 'always',",
     replace: '() => true,',
     tests: ['test/doctor/cluster.test.ts'],

@@ -1,12 +1,12 @@
 import type { Mutant } from './mutants.ts';
 
-const BODY = 'src/intake/body.ts';
-const CONNECTIONS = 'src/intake/connections.ts';
-const PROTOCOL = 'src/intake/protocol.ts';
-const REFUSAL = 'src/intake/refusal.ts';
-const TOKEN = 'src/intake/token.ts';
-const BODIES_TEST = ['test/intake/bodies.test.ts'];
-const PROTOCOL_TEST = ['test/intake/protocol.test.ts'];
+const BODY = 'src/intake/http/body.ts';
+const CONNECTIONS = 'src/intake/http/connections.ts';
+const PROTOCOL = 'src/intake/http/protocol.ts';
+const REFUSAL = 'src/intake/http-error.ts';
+const TOKEN = 'src/intake/http/token.ts';
+const BODIES_TEST = ['test/intake/http/bodies.test.ts'];
+const PROTOCOL_TEST = ['test/intake/http/protocol.test.ts'];
 
 /** Guards of the HTTP edge: what is held, what is refused, and how its sender hears of it. */
 export const EDGE_MUTANTS: readonly Mutant[] = [
@@ -50,21 +50,21 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     file: CONNECTIONS,
     find: 'return connection.requests >= connection.most || now >= connection.until;',
     replace: 'return false;',
-    tests: ['test/intake/connections.test.ts'],
+    tests: ['test/intake/http/connections.test.ts'],
   },
   {
     name: 'a connection with few requests serves for ever',
     file: CONNECTIONS,
     find: ' || now >= connection.until;',
     replace: ';',
-    tests: ['test/intake/connections.test.ts'],
+    tests: ['test/intake/http/connections.test.ts'],
   },
   {
     name: 'connections end together',
     file: CONNECTIONS,
     find: 'return (1 + Math.random()) / 2;',
     replace: 'return 1;',
-    tests: ['test/intake/connections.test.ts'],
+    tests: ['test/intake/http/connections.test.ts'],
   },
   {
     name: 'a refusal takes the place of an earlier answer',
@@ -89,7 +89,7 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'who waits to send a body keeps the connection after a refusal',
-    file: 'src/intake/app.ts',
+    file: 'src/intake/http/app.ts',
     find: ' || raw.headers.expect !== undefined) {',
     replace: ') {',
     tests: PROTOCOL_TEST,
@@ -106,27 +106,27 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     file: TOKEN,
     find: 'if (error instanceof errors.JWSSignatureVerificationFailed) return issuer.confirm();',
     replace: '',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'keys that came for a token prove nothing of it',
     file: TOKEN,
     find: 'if (issuer.answers > answers) throw error;',
     replace: '',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'tokens with bad signatures make the issuer answer as often as they like',
-    file: 'src/intake/issuer.ts',
+    file: 'src/intake/http/issuer.ts',
     find: 'if (this.#since(this.#confirmedAt) < this.#cooldownMs) return this.refresh();',
     replace: '',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'a parked event keeps attributes that no dead letter can carry',
-    file: 'src/state/parking.ts',
+    file: 'src/state/ingest/parking.ts',
     find: '  if (bytes <= MAX_VALUE) return value;\n',
     replace: '  if (bytes > 0) return value;\n',
-    tests: ['test/state/parking.test.ts'],
+    tests: ['test/state/ingest/parking.test.ts'],
   },
 ];

@@ -9,8 +9,8 @@ export interface Mutant {
 }
 
 const FILE_CHANGES = 'src/state/sql/file-changes.sql';
-const STATE = 'src/state/migrations/001_state.sql';
-const BATCHER = 'src/state/batcher.ts';
+const STATE = 'src/state/schema/migrations/001_state.sql';
+const BATCHER = 'src/state/ingest/batcher.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -43,38 +43,38 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a key that was not sent stays, whatever an older change says later',
-    file: 'src/state/filing.ts',
+    file: 'src/state/ingest/event-ingestor.ts',
     find: "if (outcome.kind === 'undecided') return this.#fileKnowing(change, place, functions);",
     replace: "if (outcome.kind === 'undecided') return { kind: 'filed' };",
-    tests: ['test/state/knowing.test.ts'],
+    tests: ['test/state/ingest/resolve.test.ts'],
   },
   {
     name: 'members are locked unsorted',
     file: FILE_CHANGES,
     find: '  order by c.function, c.lane, c.source, c.id collate "C"\n',
     replace: '',
-    tests: ['test/state/races.test.ts'],
+    tests: ['test/state/ingest/races.test.ts'],
   },
   {
     name: 'a stale change counts as one',
     file: FILE_CHANGES,
     find: 'where muster.newer(excluded.version, excluded.at, excluded.commits, m.version, m.at, m.commits)',
     replace: 'where true',
-    tests: ['test/state/revive.test.ts'],
+    tests: ['test/state/ingest/revive.test.ts'],
   },
   {
     name: 'versions are not compared',
     file: STATE,
     find: '  if not muster.newer(b.version, b.at, b.commits, a.version, a.at, a.commits)\n',
     replace: '  if false\n',
-    tests: ['test/state/arrival.test.ts', 'test/state/model.test.ts'],
+    tests: ['test/state/ingest/arrival.test.ts', 'test/state/model.test.ts'],
   },
   {
     name: 'the older version wins',
     file: STATE,
     find: 'then a_version > b_version',
     replace: 'then a_version < b_version',
-    tests: ['test/state/newer.test.ts'],
+    tests: ['test/state/ingest/newer.test.ts'],
   },
   {
     name: 'answered before the commit',
@@ -103,25 +103,25 @@ export const MUTANTS: readonly Mutant[] = [
     file: STATE,
     find: "  if r.state = 'failed' then\n",
     replace: '  if false then\n',
-    tests: ['test/state/revive.test.ts'],
+    tests: ['test/state/ingest/revive.test.ts'],
   },
   {
     name: 'no re-arm: a set that is whole again stays unwanted',
     file: STATE,
     find: '  r.wanted := p.wanted;\n',
     replace: '  r.wanted := r.wanted and p.wanted;\n',
-    tests: ['test/state/revive.test.ts'],
+    tests: ['test/state/ingest/revive.test.ts'],
   },
   {
     name: 'a run of a broken set is claimed',
     file: 'src/state/sql/claim-runs.sql',
     find: "state = 'ready' and wanted and",
     replace: "state = 'ready' and",
-    tests: ['test/state/revive.test.ts', 'test/state/model.test.ts'],
+    tests: ['test/state/ingest/revive.test.ts', 'test/state/model.test.ts'],
   },
   {
     name: "the handler's writes commit without the done-mark",
-    file: 'src/state/handler-tx.ts',
+    file: 'src/state/database/handler-tx.ts',
     find: 'i === last ? commitWith(client, each) : client.query(each)',
     replace: "i === last ? commitWith(client, { text: 'select' }) : client.query('select')",
     tests: ['test/runs/fence.test.ts'],
@@ -131,7 +131,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: BATCHER,
     find: 'if (isBadValue(error)) await this.#divide(batch, error as Error);\n      else ',
     replace: '',
-    tests: ['test/state/poison.test.ts'],
+    tests: ['test/state/ingest/poison.test.ts'],
   },
   {
     name: 'a delete of a row that is not known leaves no tombstone',
@@ -139,28 +139,28 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'where (select is_current from current)\n  order by',
     replace:
       'where (select is_current from current) and (c.key is not null or exists (select from muster.member o where o.function = c.function and o.lane = c.lane and o.id = c.id))\n  order by',
-    tests: ['test/state/arrival.test.ts'],
+    tests: ['test/state/ingest/arrival.test.ts'],
   },
   {
     name: 'a deadline fires although the set is complete',
     file: 'src/state/sql/fire-deadlines.sql',
     find: 'and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)',
     replace: '',
-    tests: ['test/state/deadlines.test.ts'],
+    tests: ['test/state/runs/deadlines.test.ts'],
   },
   {
     name: 'a deadline fires again and again',
     file: 'src/state/sql/fire-deadlines.sql',
     find: 'delete from muster.deadline where id = any ($1::bigint[])',
     replace: 'delete from muster.deadline where false',
-    tests: ['test/state/deadlines.test.ts'],
+    tests: ['test/state/runs/deadlines.test.ts'],
   },
   {
     name: 'a superseded definition still files',
     file: FILE_CHANGES,
     find: 'select count(*) = cardinality($1::int[]) and not',
     replace: 'select count(*) >= 0 and not',
-    tests: ['test/state/register.test.ts'],
+    tests: ['test/state/registration/register.test.ts'],
   },
   {
     name: 'completeness is read by a SELECT, not from the row where changes queue',
@@ -168,7 +168,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0',
     replace:
       'muster.complete(coalesce((select muster.plus(o.counts, d.counts) from muster.sets o, d where o.function = s.function and o.key = s.key and d.function = s.function and d.key = s.key), s.counts), f.need, f.gate_need, f.gate_of) offset 0',
-    tests: ['test/state/races.test.ts'],
+    tests: ['test/state/ingest/races.test.ts'],
   },
   {
     name: 'the purge forgets the done marker',
@@ -176,32 +176,32 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'select (select count(*)::int from locked) as members,',
     replace:
       ', marker as (delete from muster.run r using unnest($2::text[]) as old (key) where r.function = $1 and r.key = old.key)\nselect (select count(*)::int from locked) as members,',
-    tests: ['test/state/purge.test.ts'],
+    tests: ['test/state/purge/purge.test.ts'],
   },
   {
     name: 'an outage of the database parks the event',
-    file: 'src/state/database.ts',
+    file: 'src/state/database/database.ts',
     find: "return /^(21|22|23|54)/.test(sqlState(error) ?? '');",
     replace: 'return error instanceof Error;',
     tests: ['test/chaos/faults.test.ts'],
   },
   {
     name: 'a log line may hold whatever it is given',
-    file: 'src/log.ts',
+    file: 'src/telemetry/log.ts',
     find: 'if (FIELDS.has(name)) kept[name] = value;',
     replace: 'if (true) kept[name] = value;',
-    tests: ['test/log.test.ts'],
+    tests: ['test/telemetry/log.test.ts'],
   },
   {
     name: 'a handler logs the row it was given',
-    file: 'src/log.ts',
+    file: 'src/telemetry/log.ts',
     find: 'return [name, isScalar ? value : `(${typeof value})`];',
     replace: 'return [name, value];',
     tests: ['test/telemetry/privacy.test.ts'],
   },
   {
     name: 'spans are not sent before the process ends',
-    file: 'src/main.ts',
+    file: 'src/process/serve.ts',
     find: '      (each) => each?.stop(),\n',
     replace: '      () => {},\n',
     tests: ['test/telemetry/spans.test.ts'],
@@ -211,7 +211,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/state/sql/move-position.sql',
     find: ' and next = $4::bigint\n',
     replace: ' and $4::bigint is not null\n',
-    tests: ['test/state/chunks.test.ts'],
+    tests: ['test/state/projections/chunks.test.ts'],
   },
   {
     name: 'a partition that rests is read on',
@@ -222,23 +222,23 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'what a chunk writes is kept though it was not its turn',
-    file: 'src/state/chunks.ts',
+    file: 'src/state/projections/chunks.ts',
     find: 'if (moved.rowCount === 0) return false;',
     replace: '',
-    tests: ['test/state/chunks.test.ts'],
+    tests: ['test/state/projections/chunks.test.ts'],
   },
   {
     name: 'everybody settles',
-    file: 'src/runs/settling.ts',
+    file: 'src/process/settling.ts',
     find: 'if (!held) return false;',
     replace: '',
-    tests: ['test/state/chunks.test.ts'],
+    tests: ['test/state/projections/chunks.test.ts'],
   },
   {
     name: 'a chunk that is tried again takes more with it',
-    file: 'src/intake/partition.ts',
+    file: 'src/intake/kafka/partition.ts',
     find: 'chunk ??= this.#cut();',
     replace: 'chunk = this.#cut();',
-    tests: ['test/intake/partition.test.ts'],
+    tests: ['test/intake/kafka/partition.test.ts'],
   },
 ];

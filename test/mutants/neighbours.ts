@@ -1,9 +1,9 @@
 import type { Mutant } from './mutants.ts';
 
-const TOKEN = 'src/intake/token.ts';
-const ISSUER = 'src/intake/issuer.ts';
-const DUE = 'src/state/migrations/002_due.sql';
-const GRANTS = 'src/state/grants.sql';
+const TOKEN = 'src/intake/http/token.ts';
+const ISSUER = 'src/intake/http/issuer.ts';
+const DUE = 'src/state/schema/migrations/002_due.sql';
+const GRANTS = 'src/state/schema/grants.sql';
 
 /** Guards towards those around Muster: who posts, who reads the database, who takes its events. */
 export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
@@ -12,105 +12,105 @@ export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
     file: TOKEN,
     find: '        audience,\n',
     replace: '',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'any subject may post',
     file: TOKEN,
     find: 'if (subjects !== null && !subjects.includes(claims.sub!))',
     replace: 'if (false)',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'a token chooses its algorithm',
     file: TOKEN,
     find: '        algorithms: ALGORITHMS,\n',
     replace: '',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'a token need not expire',
     file: TOKEN,
     find: "['exp', 'sub']",
     replace: "['sub']",
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'a verified token is one for ever',
     file: TOKEN,
     find: 'expiresAt !== undefined && Date.now() < expiresAt',
     replace: 'expiresAt !== undefined',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'an issuer that is down is held against the sender',
     file: TOKEN,
     find: '      503,\n      `the issuer of tokens does not tell its keys',
     replace: '      401,\n      `the issuer of tokens does not tell its keys',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'the issuer is asked for each unknown key',
     file: ISSUER,
     find: 'if (moment && this.#asking === null) return false;',
     replace: '',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'keys of another issuer are believed',
     file: ISSUER,
     find: 'if (issuer !== url) throw',
     replace: 'if (false) throw',
-    tests: ['test/intake/token.test.ts'],
+    tests: ['test/intake/http/token.test.ts'],
   },
   {
     name: 'KEDA keeps pods for runs that may not start',
     file: DUE,
     find: 'coalesce(f.concurrency, 10000), ',
     replace: '',
-    tests: ['test/state/due.test.ts'],
+    tests: ['test/state/queries/due.test.ts'],
   },
   {
     name: 'KEDA keeps pods for a paused function',
     file: DUE,
     find: ' and not f.paused',
     replace: '',
-    tests: ['test/state/due.test.ts'],
+    tests: ['test/state/queries/due.test.ts'],
   },
   {
     name: 'KEDA stops pods whose runs are under way',
     file: DUE,
     find: 'coalesce(leased.n, 0) + waiting.n',
     replace: 'waiting.n',
-    tests: ['test/state/due.test.ts'],
+    tests: ['test/state/queries/due.test.ts'],
   },
   {
     name: 'what was granted once stays granted',
     file: GRANTS,
     find: 'revoke all on all tables in schema muster from public, muster_intake, muster_run, muster_read, muster_keda;\n',
     replace: '',
-    tests: ['test/state/roles.test.ts'],
+    tests: ['test/state/schema/roles.test.ts'],
   },
   {
     name: 'tables of the source are granted to handlers',
-    file: 'src/state/roles.ts',
+    file: 'src/state/schema/roles.ts',
     find: "and not exists (select from muster.part where starts_with(specification ->> 'table', $1 || '.'))",
     replace: '',
-    tests: ['test/state/roles.test.ts'],
+    tests: ['test/state/schema/roles.test.ts'],
   },
   {
     name: 'events that a dead process had taken wait',
     file: 'src/state/sql/bury-pods.sql',
     find: '  where o.pod is not null\n',
     replace: '  where false\n',
-    tests: ['test/runs/outbox.test.ts'],
+    tests: ['test/outbox/relay.test.ts'],
   },
   {
     name: 'events that a living process sends are given to another',
     file: 'src/state/sql/bury-pods.sql',
     find: 'where p.id = o.pod and p.lease_until >= now()',
     replace: 'where false',
-    tests: ['test/runs/outbox.test.ts'],
+    tests: ['test/outbox/relay.test.ts'],
   },
   {
     name: 'a run that failed for good is not reported',

@@ -1,15 +1,15 @@
 import type { Mutant } from './mutants.ts';
 
-const SINK = 'src/publish/sink.ts';
-const OUTBOX = 'src/runs/outbox.ts';
-const PUBLISHING = 'src/runs/publishing.ts';
+const SINK = 'src/outbox/http-sink.ts';
+const OUTBOX = 'src/outbox/relay.ts';
+const PUBLISHING = 'src/outbox/publishing.ts';
 const RUN_ID = 'src/runs/run-id.ts';
 const CLAIM = 'src/state/sql/claim-outbox.sql';
 const SETTLE = 'src/state/sql/settle-outbox.sql';
 const DISCARD = 'src/state/sql/discard-events.sql';
-const SINK_TEST = ['test/publish/sink.test.ts'];
-const OUTBOX_TEST = ['test/runs/outbox.test.ts'];
-const PUBLISHING_TEST = ['test/runs/publishing.test.ts'];
+const SINK_TEST = ['test/outbox/http-sink.test.ts'];
+const OUTBOX_TEST = ['test/outbox/relay.test.ts'];
+const PUBLISHING_TEST = ['test/outbox/publishing.test.ts'];
 const EVENTS_TEST = ['test/cli/events.test.ts'];
 
 /** Guards on the way of an event that goes out. */
@@ -72,17 +72,17 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'extensions take the place of attributes',
-    file: 'src/setting.ts',
+    file: 'src/config/setting.ts',
     find: '    if (TAKEN.has(name)) throw new Wrong(`${what} is an attribute that Muster sets itself`);\n',
     replace: '',
-    tests: ['test/config.test.ts'],
+    tests: ['test/config/config.test.ts'],
   },
   {
     name: 'extensions hold control characters',
-    file: 'src/setting.ts',
+    file: 'src/config/setting.ts',
     find: '|| !TEXT.test(each) ',
     replace: '',
-    tests: ['test/config.test.ts'],
+    tests: ['test/config/config.test.ts'],
   },
   {
     name: 'ids hold the key as it is',
@@ -226,21 +226,21 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'events are printed, and count as sent, where no sink is set',
-    file: 'src/publish/open.ts',
+    file: 'src/outbox/open-sink.ts',
     find: "config.SINK === 'stdout' ? stdoutSink(extensions) : null",
     replace: 'stdoutSink(extensions)',
     tests: PUBLISHING_TEST,
   },
   {
     name: 'KEDA keeps a pod for events that no pod can send',
-    file: 'src/state/migrations/002_due.sql',
+    file: 'src/state/schema/migrations/002_due.sql',
     find: 'coalesce(f.sink_missing_until <= now(), true)',
     replace: 'true',
     tests: PUBLISHING_TEST,
   },
   {
     name: 'nobody is woken to see whether there is a sink by now',
-    file: 'src/state/migrations/002_due.sql',
+    file: 'src/state/schema/migrations/002_due.sql',
     find: 'coalesce(f.sink_missing_until <= now(), true)',
     replace: '(f.sink_missing_until is null)',
     tests: PUBLISHING_TEST,

@@ -36,14 +36,14 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a connection that is lost at BEGIN is not given back',
-    file: 'src/state/handler-tx.ts',
+    file: 'src/state/database/handler-tx.ts',
     find: '      client.release(true);\n      throw error;',
     replace: '      throw error;',
     tests: ['test/chaos/lost-answer.test.ts'],
   },
   {
     name: 'a BEGIN that fails does not stop the query behind it',
-    file: 'src/state/framed-query.ts',
+    file: 'src/state/database/framed-query.ts',
     find: "if (begins) send(connection, 'begin');",
     replace: "if (begins) connection.query('begin');",
     tests: ['test/runs/handler-tx.test.ts'],
@@ -85,14 +85,14 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'runs under way are cut off at SIGTERM',
-    file: 'src/engine.ts',
+    file: 'src/process/engine.ts',
     find: 'runner.drain(drainMs)',
     replace: 'runner.drain(0)',
     tests: ['test/chaos/stop.test.ts'],
   },
   {
     name: 'new events are taken while the process stops',
-    file: 'src/engine.ts',
+    file: 'src/process/engine.ts',
     find: "      close(new Unavailable('draining', 'this process is stopping'));\n",
     replace: '',
     tests: ['test/chaos/stop.test.ts'],

@@ -1,15 +1,15 @@
 import type { Mutant } from './mutants.ts';
 
-const TRANSACTIONS = 'src/kafka-transactions.ts';
+const TRANSACTIONS = 'src/kafka/transactions.ts';
 
-const PROJECTION = 'src/intake/projection-destination.ts';
-const CHANGES = 'src/intake/change-destination.ts';
-const DESTINATION = ['test/intake/projection-destination.test.ts'];
-const CHANGE = ['test/intake/change-destination.test.ts'];
-const READER = ['test/intake/partition.test.ts'];
-const OWNED = ['test/intake/owned-partition.test.ts'];
-const CHUNKS = ['test/state/chunks.test.ts'];
-const UNIT = ['test/kafka-transactions.test.ts'];
+const PROJECTION = 'src/intake/kafka/projection-handler.ts';
+const CHANGES = 'src/intake/kafka/change-handler.ts';
+const DESTINATION = ['test/intake/kafka/projection-handler.test.ts'];
+const CHANGE = ['test/intake/kafka/change-handler.test.ts'];
+const READER = ['test/intake/kafka/partition.test.ts'];
+const OWNED = ['test/intake/kafka/owned-partition.test.ts'];
+const CHUNKS = ['test/state/projections/chunks.test.ts'];
+const UNIT = ['test/kafka/transactions.test.ts'];
 
 /** Guards of reading Kafka by ourselves. */
 export const PULLING_MUTANTS: readonly Mutant[] = [
@@ -36,7 +36,7 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pull: records of aborted transactions are applied',
-    file: 'src/kafka-protocol.ts',
+    file: 'src/kafka/protocol.ts',
     find: 'partitions.forEach(dropAborted)',
     replace: 'void partitions',
     tests: ['test/stack/transactions.test.ts'],
@@ -51,7 +51,7 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pull: offsets of the group are read after the ends of the topic',
-    file: 'src/intake/kafka-session.ts',
+    file: 'src/intake/kafka/session.ts',
     find: `    const committed = await committedOf(this.#admin, group, topic, partitions);
     let now: Look | undefined;
     const starts = await destination.begin(topic, {
@@ -103,7 +103,7 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pull: a partition rests wherever its position is',
-    file: 'src/state/positions.ts',
+    file: 'src/state/projections/positions.ts',
     find: 'and next = coalesce($4, next)',
     replace: 'and coalesce($4, next) >= 0',
     tests: DESTINATION,
@@ -152,84 +152,84 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pull: what is fetched after a stop is held',
-    file: 'src/intake/partition.ts',
+    file: 'src/intake/kafka/partition.ts',
     find: '    if (this.#stopped) return;\n    this.#waiting.push',
     replace: '    this.#waiting.push',
     tests: READER,
   },
   {
     name: 'pull: a reader that was held at the gate takes a chunk',
-    file: 'src/intake/partition.ts',
+    file: 'src/intake/kafka/partition.ts',
     find: '(this.#isHeld && chunk === null)',
     replace: 'false',
     tests: READER,
   },
   {
     name: 'pull: a chunk that is tried again is dropped while held',
-    file: 'src/intake/partition.ts',
+    file: 'src/intake/kafka/partition.ts',
     find: '(this.#isHeld && chunk === null)',
     replace: 'this.#isHeld',
     tests: READER,
   },
   {
     name: 'pull: the end of a chunk is before it',
-    file: 'src/intake/partition.ts',
+    file: 'src/intake/kafka/partition.ts',
     find: 'Math.max(fetched.end, fetched.next)',
     replace: 'fetched.end',
     tests: READER,
   },
   {
     name: 'pull: a reader that holds too much waits for more',
-    file: 'src/intake/partition.ts',
+    file: 'src/intake/kafka/partition.ts',
     find: '|| this.#isFull || this.#hasFullChunk()',
     replace: '|| this.#hasFullChunk()',
     tests: READER,
   },
   {
     name: 'pull: what follows a fetch elsewhere is taken',
-    file: 'src/intake/owned-partition.ts',
+    file: 'src/intake/kafka/owned-partition.ts',
     find: "    if (this.#isOff) return 'off';\n",
     replace: '',
     tests: OWNED,
   },
   {
     name: 'pull: what is fetched elsewhere is taken',
-    file: 'src/intake/owned-partition.ts',
+    file: 'src/intake/kafka/owned-partition.ts',
     find: 'Number(batch.fetchedOffset) !== this.#fetch',
     replace: 'false',
     tests: OWNED,
   },
   {
     name: 'pull: the record before the position may be any',
-    file: 'src/intake/owned-partition.ts',
+    file: 'src/intake/kafka/owned-partition.ts',
     find: 'first.timestamp !== this.#stamp',
     replace: 'false',
     tests: OWNED,
   },
   {
     name: 'pull: the record before the position is applied',
-    file: 'src/intake/owned-partition.ts',
+    file: 'src/intake/kafka/owned-partition.ts',
     find: '      records.splice(0',
     replace: '      records.slice(0',
     tests: OWNED,
   },
   {
     name: 'pull: one doubt is enough to begin anew',
-    file: 'src/intake/owned-partition.ts',
+    file: 'src/intake/kafka/owned-partition.ts',
     find: 'doubt !== null && doubt === this.#doubt',
     replace: 'doubt !== null',
     tests: OWNED,
   },
   {
     name: 'pull: what waits is dropped to begin anew',
-    file: 'src/intake/owned-partition.ts',
+    file: 'src/intake/kafka/owned-partition.ts',
     find: 'return isSure && isIdle',
     replace: 'return isSure',
     tests: OWNED,
   },
   {
     name: 'pull: records of a topic with another id are taken',
-    file: 'src/intake/owned-partition.ts',
+    file: 'src/intake/kafka/owned-partition.ts',
     find: 'topicId !== null && this.topicId !== null && topicId !== this.topicId',
     replace: 'false',
     tests: OWNED,
@@ -243,7 +243,7 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pull: half of a chunk has the timestamp of its end',
-    file: 'src/state/chunks.ts',
+    file: 'src/state/projections/chunks.ts',
     find: 'record.offset === next - 1',
     replace: 'true',
     tests: CHUNKS,
@@ -292,7 +292,7 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pull: a position is of any topic',
-    file: 'src/state/positions.ts',
+    file: 'src/state/projections/positions.ts',
     find: 'and next = $4 and problem is null',
     replace: 'and $4 >= 0',
     tests: DESTINATION,

@@ -26,6 +26,7 @@ import { TRAVELERS_MUTANTS } from './travelers.ts';
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
   'src',
+  'dev',
   'build',
   'functions',
   'build',

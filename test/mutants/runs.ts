@@ -63,21 +63,21 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'isDone asks for no token',
-    file: 'src/state/runs.ts',
+    file: 'src/state/runs/runs.ts',
     find: "select state = 'done' and token = $3 as done",
     replace: "select state = 'done' and $3::bigint is not null as done",
     tests: GUARDS,
   },
   {
     name: 'isDone does not wait for a COMMIT under way',
-    file: 'src/state/runs.ts',
+    file: 'src/state/runs/runs.ts',
     find: 'where function = $1 and key = $2 for share`',
     replace: 'where function = $1 and key = $2`',
     tests: GUARDS,
   },
   {
     name: 'a line without fields fails the run',
-    file: 'src/log.ts',
+    file: 'src/telemetry/log.ts',
     find: '(fields as object | undefined) ?? {}',
     replace: 'fields',
     tests: GUARDS,
@@ -119,7 +119,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a batch leases a run that was lost more than once',
-    file: 'src/state/migrations/001_state.sql',
+    file: 'src/state/schema/migrations/001_state.sql',
     find: ' and r.lost < 2 then',
     replace: ' then',
     tests: ATTEMPTS,
@@ -175,7 +175,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'large sets are loaded side by side',
-    file: 'src/runs/line.ts',
+    file: 'src/runs/run-queue.ts',
     find: 'this.#large === 0 ? 0 :',
     replace: 'true ? 0 :',
     tests: LARGE,
@@ -224,7 +224,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a stray error ends the process',
-    file: 'src/runs/strays.ts',
+    file: 'src/runs/stray-errors.ts',
     find: 'const owner = owners.getStore() ?? null;',
     replace: 'const owner = null as Owner | null;',
     tests: INNOCENTS,

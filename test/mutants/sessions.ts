@@ -1,10 +1,10 @@
 import type { Mutant } from './mutants.ts';
 
-const AUTHOR = 'src/state/author-query.ts';
+const AUTHOR = 'src/state/database/author-query.ts';
 const END = ['test/runs/handler-end.test.ts'];
-const CHUNKS = ['test/state/chunks.test.ts'];
-const SETTINGS = ['test/state/settings.test.ts'];
-const POOLER = ['test/state/pooler.test.ts'];
+const CHUNKS = ['test/state/projections/chunks.test.ts'];
+const SETTINGS = ['test/state/database/settings.test.ts'];
+const POOLER = ['test/state/database/pooler.test.ts'];
 const FAILED_START = ['test/cli/failed-start.test.ts'];
 
 export const SESSION_MUTANTS: readonly Mutant[] = [
@@ -59,63 +59,63 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'session: our last statements look where the handler looks',
-    file: 'src/state/handler-tx.ts',
+    file: 'src/state/database/handler-tx.ts',
     find: '      client.query(ENTER_OWN_PATH),\n',
     replace: '',
     tests: END,
   },
   {
     name: 'session: a refused query of a handler that nobody waits for ends the process',
-    file: 'src/state/handler-tx.ts',
+    file: 'src/state/database/handler-tx.ts',
     find: '    answer.catch(() => {});\n',
     replace: '',
     tests: END,
   },
   {
     name: 'session: a refused query of a projection that nobody waits for ends the process',
-    file: 'src/state/chunk-tx.ts',
+    file: 'src/state/projections/chunk-tx.ts',
     find: '      answer.catch(() => {});\n',
     replace: '',
     tests: CHUNKS,
   },
   {
     name: 'session: a COMMIT that rolls back counts as one',
-    file: 'src/state/database.ts',
+    file: 'src/state/database/database.ts',
     find: "if (command !== 'COMMIT') {",
     replace: "if (command === '') {",
     tests: CHUNKS,
   },
   {
     name: 'session: parking looks where the projection looks',
-    file: 'src/state/chunk-tx.ts',
+    file: 'src/state/projections/chunk-tx.ts',
     find: '    if (this.#isTheirs) this.#send(ENTER_OWN_PATH);\n',
     replace: '',
     tests: CHUNKS,
   },
   {
     name: 'session: our own statements look in the path of the login',
-    file: 'src/state/database.ts',
+    file: 'src/state/database/database.ts',
     find: '    ...OWN_PATH,\n    ...PLANS,\n',
     replace: '    ...PLANS,\n',
     tests: SETTINGS,
   },
   {
     name: 'session: dates are read in any style',
-    file: 'src/state/session.ts',
+    file: 'src/state/database/session.ts',
     find: "  DateStyle: 'ISO',\n",
     replace: '',
     tests: SETTINGS,
   },
   {
     name: 'session: nobody looks for a pooler that shares sessions',
-    file: 'src/state/session.ts',
+    file: 'src/state/database/session.ts',
     find: '    await requireOwnSession(client, mark, config);\n',
     replace: '',
     tests: POOLER,
   },
   {
     name: 'session: one that was not reset is used',
-    file: 'src/state/session.ts',
+    file: 'src/state/database/session.ts',
     find: "  if (mark !== null && mark !== '') throw sharedSession();\n",
     replace: '',
     tests: POOLER,
@@ -129,28 +129,28 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'start: what was started before a failure goes on',
-    file: 'src/main.ts',
+    file: 'src/process/serve.ts',
     find: '    await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});\n',
     replace: '',
     tests: FAILED_START,
   },
   {
     name: 'start: a host name that is not known ends the process',
-    file: 'src/state/database.ts',
+    file: 'src/state/database/database.ts',
     find: '|ENOTFOUND|EAI_AGAIN|terminated',
     replace: '|terminated',
     tests: FAILED_START,
   },
   {
     name: 'start: a read-only server ends the process',
-    file: 'src/state/database.ts',
+    file: 'src/state/database/database.ts',
     find: '(08|25006|53|57)',
     replace: '(08|53|57)',
     tests: FAILED_START,
   },
   {
     name: 'start: a login without its roles ends the process',
-    file: 'src/patience.ts',
+    file: 'src/state/database/wait-until-ready.ts',
     find: '  if (isUngranted(error)) {',
     replace: "  if (isUngranted(error) && error === '') {",
     tests: FAILED_START,

@@ -1,16 +1,16 @@
 /** Guards of where a row comes from, how new it is, and what its message does not say. */
 import type { Mutant } from './mutants.ts';
 
-const STATE = 'src/state/migrations/001_state.sql';
+const STATE = 'src/state/schema/migrations/001_state.sql';
 const FILE_CHANGES = 'src/state/sql/file-changes.sql';
-const MEMBER = 'src/state/member.ts';
-const MARKS = 'src/state/marks.ts';
+const MEMBER = 'src/state/ingest/member.ts';
+const MARKS = 'src/state/ingest/log-positions.ts';
 
-const SOURCES = ['test/state/sources.test.ts'];
-const ABSENT = ['test/state/absent.test.ts'];
-const HISTORY = ['test/state/history.test.ts'];
-const POSITIONS = ['test/state/marks.test.ts'];
-const NEWER = ['test/state/newer.test.ts'];
+const SOURCES = ['test/state/ingest/sources.test.ts'];
+const ABSENT = ['test/state/ingest/absent.test.ts'];
+const HISTORY = ['test/state/ingest/history.test.ts'];
+const POSITIONS = ['test/state/ingest/log-positions.test.ts'];
+const NEWER = ['test/state/ingest/newer.test.ts'];
 
 export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
@@ -106,7 +106,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'an epoch that has just begun is heard of later',
-    file: 'src/state/filing.ts',
+    file: 'src/state/ingest/event-ingestor.ts',
     find: '        judgement = this.#marks.judge(change);\n',
     replace: '',
     tests: ['test/cli/send.test.ts'],
@@ -127,14 +127,14 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a row whose new values are refused stays in its old set',
-    file: 'src/state/batcher.ts',
+    file: 'src/state/ingest/batcher.ts',
     find: '        await this.#withdraw(first.rows);\n',
     replace: '        void this.#withdraw;\n',
     tests: ABSENT,
   },
   {
     name: 'a handler is not told of columns that were never sent',
-    file: 'src/state/load-members.ts',
+    file: 'src/state/runs/load-members.ts',
     find: 'unavailable: unavailable ?? NONE',
     replace: 'unavailable: NONE',
     tests: ABSENT,
@@ -155,7 +155,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'what the snapshot found is lost in a batch with a change',
-    file: 'src/state/batcher.ts',
+    file: 'src/state/ingest/batcher.ts',
     find: 'newer.history === null && older.history !== null',
     replace: 'false',
     tests: HISTORY,

@@ -7,17 +7,17 @@ const FORGET_RUNS = 'src/state/sql/forget-runs.sql';
 const PURGE_SETS = 'src/state/sql/purge-sets.sql';
 const PURGE_TOMBSTONES = 'src/state/sql/purge-tombstones.sql';
 const DROP_EMPTY_SETS = 'src/state/sql/drop-empty-sets.sql';
-const LANES = 'src/state/lanes.ts';
+const LANES = 'src/state/registration/parts.ts';
 const PURGE = 'src/state/purge.ts';
-const TRUNCATE = 'src/state/truncate.ts';
+const TRUNCATE = 'src/state/ingest/truncate.ts';
 
-const ROLLOUT = ['test/state/rollout.test.ts'];
-const ORDER = ['test/state/lock-order.test.ts'];
-const PURGES = ['test/state/purge.test.ts'];
-const RACES = ['test/state/purge-races.test.ts'];
-const DEADLINES = ['test/state/deadlines.test.ts'];
-const FORGET = ['test/state/forget.test.ts'];
-const LATE = ['test/state/late.test.ts'];
+const ROLLOUT = ['test/state/registration/rollout.test.ts'];
+const ORDER = ['test/state/database/lock-order.test.ts'];
+const PURGES = ['test/state/purge/purge.test.ts'];
+const RACES = ['test/state/purge/races.test.ts'];
+const DEADLINES = ['test/state/runs/deadlines.test.ts'];
+const FORGET = ['test/state/purge/forget.test.ts'];
+const LATE = ['test/state/ingest/late.test.ts'];
 const REDELIVER = ['test/cli/redeliver.test.ts'];
 
 /** Rows of a table are locked in the other direction. */
@@ -69,14 +69,14 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'unwanted is answered by a worker that does not know the newest definition',
-    file: 'src/state/filing.ts',
+    file: 'src/state/ingest/event-ingestor.ts',
     find: '      await this.#current.check();\n',
     replace: '',
     tests: ROLLOUT,
   },
   {
     name: 'a check that was sent before the event came answers for it',
-    file: 'src/state/current.ts',
+    file: 'src/state/registration/current.ts',
     find: '    this.#next = null;\n',
     replace: '',
     tests: ROLLOUT,
@@ -104,7 +104,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a part that comes back has its old rows',
-    file: 'src/state/register.ts',
+    file: 'src/state/registration/register.ts',
     find: ' and p.in_use\n',
     replace: '\n',
     tests: ROLLOUT,
@@ -114,7 +114,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     file: LANES,
     find: '  for (const row of occupied) inUse.add(row.lane);\n',
     replace: '',
-    tests: ['test/state/register.test.ts'],
+    tests: ['test/state/registration/register.test.ts'],
   },
   {
     name: 'a new part does not say that it needs a read',
@@ -247,7 +247,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     file: FILE_CHANGES,
     find: '(j.complete <> j.was_complete or j.old_live = 0 and j.live > 0)',
     replace: '(j.complete <> j.was_complete)',
-    tests: ['test/state/overdue.test.ts'],
+    tests: ['test/state/runs/overdue.test.ts'],
   },
   {
     name: 'a run of a paused function is born leased',
@@ -258,14 +258,14 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'late changes are counted once for each statement',
-    file: 'src/state/migrations/001_state.sql',
+    file: 'src/state/schema/migrations/001_state.sql',
     find: 'r.late := r.late + changes;',
     replace: 'r.late := r.late + 1;',
     tests: LATE,
   },
   {
     name: 'a worker of another function takes a redelivered event',
-    file: 'src/intake/http.ts',
+    file: 'src/intake/http/routes.ts',
     find: '  if (missing.length === 0) return;\n',
     replace: '  if (missing.length >= 0) return;\n',
     tests: REDELIVER,

@@ -1,12 +1,12 @@
 import type { Mutant } from './mutants.ts';
 
-const FOLD = 'functions/travelers/fold.ts';
-const STAGE = 'functions/travelers/stage.ts';
-const WATERMARK = 'functions/travelers/watermark.ts';
-const HEARD = 'functions/travelers/heard.ts';
-const CLOCK = ['test/functions/travelers/clock.test.ts'];
-const LATE = ['test/functions/travelers/late.test.ts'];
-const DEFINITIONS = ['test/functions/travelers/definitions.test.ts'];
+const FOLD = 'functions/travelers/fold/fold.ts';
+const STAGE = 'functions/travelers/ingest/stage.ts';
+const WATERMARK = 'functions/travelers/fold/watermark.ts';
+const HEARD = 'functions/travelers/ingest/heard.ts';
+const CLOCK = ['test/functions/travelers/fold/clock.test.ts'];
+const LATE = ['test/functions/travelers/ingest/late.test.ts'];
+const DEFINITIONS = ['test/functions/travelers/ingest/definitions.test.ts'];
 
 /** Guards of the fold of travelers. */
 export const TRAVELERS_MUTANTS: readonly Mutant[] = [
@@ -40,7 +40,7 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'travelers: what is left of a chunk is folded again',
-    file: 'functions/travelers/settle.ts',
+    file: 'functions/travelers/fold/settle.ts',
     find: '.between(foldedTo, to)',
     replace: '.between(0, to)',
     tests: DEFINITIONS,
@@ -68,14 +68,14 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'travelers: who was in view counts in each bucket of a window',
-    file: 'functions/travelers/history.ts',
+    file: 'functions/travelers/query/history.ts',
     find: 'if (withStart) tally',
     replace: 'tally',
     tests: DEFINITIONS,
   },
   {
     name: 'travelers: a window is final before its visits are over',
-    file: 'functions/travelers/settle.ts',
+    file: 'functions/travelers/fold/settle.ts',
     find: 'to - options.visitTimeout',
     replace: 'to',
     tests: LATE,
@@ -173,7 +173,7 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'travelers: two turns fold at once',
-    file: 'functions/travelers/progress.ts',
+    file: 'functions/travelers/fold/progress.ts',
     find: '${PROGRESS} for update',
     replace: '${PROGRESS}',
     tests: CLOCK,

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { TerminalError } from '../../src/function.ts';
-import { retryFailed } from '../../src/state/retry.ts';
+import { retryFailed } from '../../src/state/runs/retry.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';

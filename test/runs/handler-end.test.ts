@@ -1,7 +1,7 @@
 import { expect, onTestFinished } from 'vitest';
-import { askAuthor } from '../../src/state/author-query.ts';
-import { openDatabase, type Database } from '../../src/state/database.ts';
-import { HandlerTx } from '../../src/state/handler-tx.ts';
+import { askAuthor } from '../../src/state/database/author-query.ts';
+import { openDatabase, type Database } from '../../src/state/database/database.ts';
+import { HandlerTx } from '../../src/state/database/handler-tx.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 
 /** With one connection for handlers, which each transaction of a test has after the other. */

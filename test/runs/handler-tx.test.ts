@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { HandlerTx } from '../../src/state/handler-tx.ts';
+import { HandlerTx } from '../../src/state/database/handler-tx.ts';
 import { databaseOn } from '../support/pod.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { toBackoff, waitAfter } from '../../src/runs/retry.ts';
+import { toBackoff, waitAfter } from '../../src/runs/backoff.ts';
 
 test('the bound of a wait doubles from first to max; half of it is jitter', () => {
   const backoff = toBackoff({ first: '1 second', max: '10 seconds', attempts: 7 });

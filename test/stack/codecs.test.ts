@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { CompressionTypes, Kafka, logLevel } from 'kafkajs';
 import { expect, vi } from 'vitest';
-import { readKafkaConfig } from '../../src/config.ts';
-import { readTopic } from '../../src/intake/topic.ts';
-import { connectKafka } from '../../src/kafka.ts';
+import { readKafkaConfig } from '../../src/config/config.ts';
+import { readTopic } from '../../src/kafka/read-topic.ts';
+import { connectKafka } from '../../src/kafka/client.ts';
 import { test } from './support/test.ts';
 
 vi.setConfig({ testTimeout: 90_000 });

@@ -1,9 +1,9 @@
 import { expect } from 'vitest';
-import { readTable } from '../../src/doctor/catalog.ts';
-import { neverEqual } from '../../src/doctor/column-filters.ts';
-import { formOf } from '../../src/doctor/column-forms.ts';
+import { readTable } from '../../src/doctor/source/catalog.ts';
+import { neverEqual } from '../../src/doctor/source/column-filters.ts';
+import { formOf } from '../../src/doctor/source/column-forms.ts';
 import type { Scalar } from '../../src/function.ts';
-import { parse } from '../../src/intake/json.ts';
+import { parse } from '../../src/lib/exact-json.ts';
 import { inspectorOf } from '../doctor/examination.ts';
 import { until } from '../support/until.ts';
 import { test } from './support/test.ts';

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { expect } from 'vitest';
-import { newSeed } from '../../src/dev/flags.ts';
-import { Headband } from '../../src/dev/headband.ts';
+import { newSeed } from '../../dev/lib/flags.ts';
+import { Headband } from '../../dev/headband/headband.ts';
 import { until } from '../support/until.ts';
 import type { Road } from './support/road.ts';
 import { test } from './support/test.ts';

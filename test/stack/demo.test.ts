@@ -7,7 +7,7 @@ import { TestProcess } from '../support/process.ts';
 import { until } from '../support/until.ts';
 import { test } from './support/test.ts';
 
-const DEMO = fileURLToPath(new URL('../../src/dev/demo.ts', import.meta.url));
+const DEMO = fileURLToPath(new URL('../../dev/demo/demo.ts', import.meta.url));
 const FLAGS = ['--kafka', '--rate', '100', '--seed', '7'];
 
 /** Those that have the folder in their command line: PostgreSQL, Kafka, Connect. */

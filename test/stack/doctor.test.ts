@@ -1,9 +1,9 @@
 import kafkajs from 'kafkajs';
 import { expect } from 'vitest';
 import { muster } from '../cli/command.ts';
-import { topics } from '../../src/doctor/kafka.ts';
-import { groups } from '../../src/doctor/kafka-groups.ts';
-import { grantRoles } from '../../src/state/roles.ts';
+import { topics } from '../../src/doctor/kafka/kafka.ts';
+import { groups } from '../../src/doctor/kafka/groups.ts';
+import { grantRoles } from '../../src/state/schema/roles.ts';
 import { says } from '../doctor/examination.ts';
 import { configOn } from '../support/engine.ts';
 import { until } from '../support/until.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
-import { publication } from '../../src/doctor/publication.ts';
-import { identity } from '../../src/doctor/source-tables.ts';
+import { publication } from '../../src/doctor/source/publication.ts';
+import { identity } from '../../src/doctor/source/source-tables.ts';
 import type { FunctionDefinition } from '../../src/function.ts';
 import { mend, says, sourceOf } from '../doctor/examination.ts';
 import { until } from '../support/until.ts';

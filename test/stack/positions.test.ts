@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
-import { Broker } from '../../src/dev/stack/broker.ts';
+import { Broker } from '../../dev/stack/broker.ts';
 import { until } from '../support/until.ts';
 import { Proxy } from './support/proxy.ts';
 import { test } from './support/test.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
-import { slot } from '../../src/doctor/source.ts';
-import { migrate } from '../../src/state/migrate.ts';
+import { slot } from '../../src/doctor/source/source.ts';
+import { migrate } from '../../src/state/schema/migrate.ts';
 import { mend, says, sourceOf } from '../doctor/examination.ts';
 import { install } from '../support/server.ts';
 import { databaseAt } from '../support/test.ts';

@@ -1,10 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { readOptions } from '../../functions/travelers/options.ts';
-import { readSample, TYPES, type Sample } from '../../functions/travelers/sample.ts';
-import { timestampsIn } from '../../functions/travelers/timestamp.ts';
-import { toKafka } from '../../src/dev/sensors/destination.ts';
-import { simulate } from '../../src/dev/sensors/simulation.ts';
+import { readSample, TYPES, type Sample } from '../../functions/travelers/ingest/sample.ts';
+import { timestampsIn } from '../../functions/travelers/ingest/timestamp.ts';
+import { toKafka } from '../../dev/sensors/destination.ts';
+import { simulate } from '../../dev/sensors/simulation.ts';
 import { expectTruth } from '../functions/travelers/compare.ts';
 import { clockRecord } from '../functions/travelers/stream.ts';
 import { seedOf } from '../support/seeded.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, onTestFinished } from 'vitest';
-import type { Database } from '../../src/state/database.ts';
+import type { Database } from '../../src/state/database/database.ts';
 import { databaseOn } from '../support/pod.ts';
 import { seedOf } from '../support/seeded.ts';
 import { test, type TestDatabase } from '../support/test.ts';

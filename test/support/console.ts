@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { createConsole } from '../../src/console/app.ts';
 import { loadConsoles } from '../../src/console/consoles.ts';
-import { openReader, type Reader } from '../../src/state/reader.ts';
+import { openReader, type Reader } from '../../src/state/database/reader.ts';
 import type { TestDatabase } from './test.ts';
 
 export interface TestConsole {

@@ -1,10 +1,10 @@
-import { readConfig, type Config } from '../../src/config.ts';
-import { startEngine, type Engine } from '../../src/engine.ts';
+import { readConfig, type Config } from '../../src/config/config.ts';
+import { startEngine, type Engine } from '../../src/process/engine.ts';
 import type { FunctionDefinition, Log } from '../../src/function.ts';
-import { createApp } from '../../src/intake/app.ts';
-import { registerIntake } from '../../src/intake/http.ts';
-import { registerPing } from '../../src/intake/ping.ts';
-import { createMetrics, type Metrics } from '../../src/metrics.ts';
+import { createApp } from '../../src/intake/http/app.ts';
+import { registerIntake } from '../../src/intake/http/routes.ts';
+import { registerPing } from '../../src/intake/http/ping.ts';
+import { createMetrics, type Metrics } from '../../src/process/metrics.ts';
 import type { TestDatabase } from './test.ts';
 
 export interface TestEngine extends Engine {

@@ -1,10 +1,10 @@
 import { onTestFinished } from 'vitest';
 import type { ProjectionDefinition, TopicRecord } from '../../src/function.ts';
-import { settle } from '../../src/runs/settling.ts';
-import { Chunks, type Applied, type RecordChunk } from '../../src/state/chunks.ts';
-import type { Database } from '../../src/state/database.ts';
-import { Positions } from '../../src/state/positions.ts';
-import { registerProjection } from '../../src/state/register-projection.ts';
+import { settle } from '../../src/process/settling.ts';
+import { Chunks, type Applied, type RecordChunk } from '../../src/state/projections/chunks.ts';
+import type { Database } from '../../src/state/database/database.ts';
+import { Positions } from '../../src/state/projections/positions.ts';
+import { registerProjection } from '../../src/state/registration/register-projection.ts';
 import { databaseOn } from './pod.ts';
 import type { TestDatabase } from './test.ts';
 

@@ -1,15 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { onTestFinished } from 'vitest';
 import type { FunctionDefinition } from '../../src/function.ts';
-import { Batcher } from '../../src/state/batcher.ts';
-import { openDatabase, type Database } from '../../src/state/database.ts';
-import { specify } from '../../src/state/definition.ts';
-import { Filing } from '../../src/state/filing.ts';
-import { Marks } from '../../src/state/marks.ts';
-import type { Served } from '../../src/state/member.ts';
-import { register } from '../../src/state/register.ts';
-import { Runs } from '../../src/state/runs.ts';
-import { Store, type Filed, type Lease } from '../../src/state/store.ts';
+import { Batcher } from '../../src/state/ingest/batcher.ts';
+import { openDatabase, type Database } from '../../src/state/database/database.ts';
+import { specify } from '../../src/definitions/specification.ts';
+import { Filing } from '../../src/state/ingest/event-ingestor.ts';
+import { Marks } from '../../src/state/ingest/log-positions.ts';
+import type { Served } from '../../src/state/ingest/member.ts';
+import { register } from '../../src/state/registration/register.ts';
+import { Runs } from '../../src/state/runs/runs.ts';
+import { Store, type Filed, type Lease } from '../../src/state/ingest/store.ts';
 import type { TestDatabase } from './test.ts';
 
 /** A process as the state sees it: files changes and is given leases, but runs no handler by itself. */

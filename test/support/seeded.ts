@@ -1,4 +1,4 @@
-import { Random } from '../../src/dev/random.ts';
+import { Random } from '../../dev/lib/random.ts';
 
 /** Taken from `MUSTER_SEED` if that is set, so that a failure can be had again. */
 export function seedOf(): number {

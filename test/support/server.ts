@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
-import { migrate } from '../../src/state/migrate.ts';
+import { migrate } from '../../src/state/schema/migrate.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -1,8 +1,8 @@
 /** The process under test: `muster serve` with a function whose handlers fail and log as told by the key. */
 import { createRequire } from 'node:module';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { defineFunction, TerminalError } from '../../src/function.ts';
-import { serve } from '../../src/main.ts';
+import { serve } from '../../src/process/serve.ts';
 
 const part = (kind: string) =>
   ({ table: 'public.item', key: 'k', where: { kind }, columns: ['note'] }) as const;

@@ -1,5 +1,5 @@
-import type { Series as Measured, Step } from '../metrics.ts';
-import type { Newest } from '../state.ts';
+import type { Series as Measured, Step } from '../query/metrics.ts';
+import type { Newest } from '../query/state.ts';
 import type { ListedSensor } from './source.ts';
 import type { Column, MetricsAnswer, SensorsAnswer } from './contract.ts';
 import type { Selection } from './query.ts';

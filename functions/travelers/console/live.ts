@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { BadField } from '../../../src/console/plugin.ts';
 import type { Log } from '../../../src/function.ts';
-import type { Newest } from '../state.ts';
+import type { Newest } from '../query/state.ts';
 import { keyOf } from './cache.ts';
 import { Channel, type Numbers } from './channel.ts';
 import type { Selection } from './query.ts';

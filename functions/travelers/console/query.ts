@@ -1,5 +1,5 @@
 import { BadField } from '../../../src/console/plugin.ts';
-import { TYPES, type TravelerType } from '../sample.ts';
+import { TYPES, type TravelerType } from '../ingest/sample.ts';
 import { Zone } from './zone.ts';
 
 /** Which travelers, and how their numbers are grouped. */

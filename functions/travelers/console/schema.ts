@@ -1,5 +1,5 @@
 import { failureSchema } from '../../../src/console/plugin.ts';
-import { TYPES } from '../sample.ts';
+import { TYPES } from '../ingest/sample.ts';
 
 /** Examples are in words: as `examples` they would be filled in where the API is tried. */
 const text = (description: string) => ({ type: 'string', description });

@@ -1,8 +1,8 @@
 import { BadField, type Reader } from '../../../src/console/plugin.ts';
-import { metrics, type MetricsQuery, type Step } from '../metrics.ts';
-import { QueryError } from '../refuse.ts';
-import { StagedSamples } from '../staged.ts';
-import { clocksAhead, newest, sensors, type Newest, type SensorState } from '../state.ts';
+import { metrics, type MetricsQuery, type Step } from '../query/metrics.ts';
+import { QueryError } from '../query/refuse.ts';
+import { StagedSamples } from '../fold/staged.ts';
+import { clocksAhead, newest, sensors, type Newest, type SensorState } from '../query/state.ts';
 import type { Selection, Windows } from './query.ts';
 
 /** A sensor, with its samples that others contradict: its clock is fast. */

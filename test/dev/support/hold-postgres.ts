@@ -1,5 +1,5 @@
 /** Starts PostgreSQL on the given folder, says where, and stays: for tests that kill this process. */
-import { startPostgres } from '../../../src/dev/postgres.ts';
+import { startPostgres } from '../../../dev/postgres/postgres.ts';
 import { THROWAWAY } from './throwaway.ts';
 
 const [folder = '', ...native] = process.argv.slice(2);

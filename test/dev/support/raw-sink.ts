@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net';
-import { freePort } from '../../../src/dev/port.ts';
+import { freePort } from '../../../dev/lib/port.ts';
 
 /** What it answers: a status, with headers and a body; or nothing: the connection is cut. */
 export type RawAnswer =

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { test as base } from 'vitest';
-import type { Message } from '../../../src/dev/envelope.ts';
-import { startPostgres } from '../../../src/dev/postgres.ts';
-import type { Deliver } from '../../../src/dev/snapshot.ts';
+import type { Message } from '../../../dev/embedded-debezium/envelope.ts';
+import { startPostgres } from '../../../dev/postgres/postgres.ts';
+import type { Deliver } from '../../../dev/embedded-debezium/snapshot.ts';
 import { THROWAWAY } from './throwaway.ts';
 
 /** A folder that the server's user can enter, unlike those of mkdtemp. */
@@ -63,7 +63,7 @@ export const test = base.extend<{ server: string; url: string; client: pg.Client
   client: async ({ url }, use) => {
     const client = new pg.Client(url);
     await client.connect();
-    await client.query(readFileSync('src/dev/datastore.sql', 'utf8'));
+    await client.query(readFileSync('dev/demo/datastore.sql', 'utf8'));
     await use(client);
     await client.end();
   },

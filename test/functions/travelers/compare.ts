@@ -5,9 +5,9 @@ import {
   type MetricsQuery,
   type Series,
   type Speed,
-} from '../../../functions/travelers/metrics.ts';
-import { StagedSamples } from '../../../functions/travelers/staged.ts';
-import type { Sample } from '../../../functions/travelers/sample.ts';
+} from '../../../functions/travelers/query/metrics.ts';
+import { StagedSamples } from '../../../functions/travelers/fold/staged.ts';
+import type { Sample } from '../../../functions/travelers/ingest/sample.ts';
 import type { Tx } from '../../../src/function.ts';
 import type { TestDatabase } from '../../support/test.ts';
 import { Oracle, type Truth } from './oracle.ts';

@@ -1,7 +1,7 @@
 /** Streams and questions drawn at random. */
 import fc from 'fast-check';
-import type { MetricsQuery } from '../../../functions/travelers/metrics.ts';
-import { TYPES, type Sample } from '../../../functions/travelers/sample.ts';
+import type { MetricsQuery } from '../../../functions/travelers/query/metrics.ts';
+import { TYPES, type Sample } from '../../../functions/travelers/ingest/sample.ts';
 
 /** A minute begins 20 s after it. */
 export const BASE_SECOND = Date.UTC(2026, 10, 20, 8, 0, 40) / 1000;

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import type { Options } from '../../../functions/travelers/options.ts';
 import { travelers } from '../../../functions/travelers/projection.ts';
-import type { Sample } from '../../../functions/travelers/sample.ts';
+import type { Sample } from '../../../functions/travelers/ingest/sample.ts';
 import { feedOn } from '../../support/feed.ts';
 import type { TestDatabase } from '../../support/test.ts';
 

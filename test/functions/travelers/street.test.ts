@@ -1,9 +1,9 @@
 import { expect } from 'vitest';
-import type { MetricsQuery } from '../../../functions/travelers/metrics.ts';
-import { readSample, TYPES, type Sample } from '../../../functions/travelers/sample.ts';
-import { timestampsIn } from '../../../functions/travelers/timestamp.ts';
-import { Random } from '../../../src/dev/random.ts';
-import { simulate } from '../../../src/dev/sensors/simulation.ts';
+import type { MetricsQuery } from '../../../functions/travelers/query/metrics.ts';
+import { readSample, TYPES, type Sample } from '../../../functions/travelers/ingest/sample.ts';
+import { timestampsIn } from '../../../functions/travelers/ingest/timestamp.ts';
+import { Random } from '../../../dev/lib/random.ts';
+import { simulate } from '../../../dev/sensors/simulation.ts';
 import { seedOf } from '../../support/seeded.ts';
 import { test } from '../../support/test.ts';
 import { expectTruth } from './compare.ts';

@@ -1,5 +1,5 @@
-import { TYPES, type Sample } from '../../../functions/travelers/sample.ts';
-import { Random } from '../../../src/dev/random.ts';
+import { TYPES, type Sample } from '../../../functions/travelers/ingest/sample.ts';
+import { Random } from '../../../dev/lib/random.ts';
 
 const FEET_PER_SECOND = { pedestrian: 5, bicyclist: 20, vehicle: 40 } as const;
 

@@ -1,8 +1,8 @@
 /** Starts Kafka and Connect in the given folder, says their process ids, and stays: to be killed. */
 import { join } from 'node:path';
-import { Broker } from '../../../src/dev/stack/broker.ts';
-import { Connect } from '../../../src/dev/stack/connect.ts';
-import { install } from '../../../src/dev/stack/install.ts';
+import { Broker } from '../../../dev/stack/broker.ts';
+import { Connect } from '../../../dev/stack/connect.ts';
+import { install } from '../../../dev/stack/install.ts';
 
 const folder = process.argv[2]!;
 const installation = await install(() => {});

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Kafka, logLevel, type Admin, type Message, type Producer } from 'kafkajs';
-import type { Broker } from '../../../src/dev/stack/broker.ts';
+import type { Broker } from '../../../dev/stack/broker.ts';
 import { NUMBERS } from '../../support/numbers.ts';
 import { TestProcess } from '../../support/process.ts';
 import type { TestDatabase } from '../../support/test.ts';

@@ -2,23 +2,20 @@ import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
-import { ensureDatastore } from '../../../src/dev/datastore.ts';
-import { countSets, summarise, type Summary } from '../../../src/dev/demo-numbers.ts';
-import { freePort } from '../../../src/dev/port.ts';
-import {
-  KafkaSource,
-  type KafkaSourceOptions,
-} from '../../../src/dev/kafka-source/kafka-source.ts';
-import { Random } from '../../../src/dev/random.ts';
-import { insertSignal, type Sensor, type Signal } from '../../../src/dev/signal.ts';
-import type { Connect } from '../../../src/dev/stack/connect.ts';
+import { ensureDatastore } from '../../../dev/demo/datastore.ts';
+import { countSets, summarise, type Summary } from '../../../dev/demo/numbers.ts';
+import { freePort } from '../../../dev/lib/port.ts';
+import { KafkaSource, type KafkaSourceOptions } from '../../../dev/kafka-source/kafka-source.ts';
+import { Random } from '../../../dev/lib/random.ts';
+import { insertSignal, type Sensor, type Signal } from '../../../dev/headband/signal.ts';
+import type { Connect } from '../../../dev/stack/connect.ts';
 import {
   connection,
   type Connector,
   CONNECTOR,
   SIGNAL_TABLE,
   SINGLE_NODE,
-} from '../../../src/dev/stack/connector.ts';
+} from '../../../dev/stack/connector.ts';
 import { TestProcess } from '../../support/process.ts';
 import type { TestDatabase } from '../../support/test.ts';
 import { until } from '../../support/until.ts';
@@ -26,7 +23,7 @@ import type { Stack } from './stack.ts';
 import { lagOf, recordsOf, type TopicRecord } from './topic.ts';
 
 const MUSTER = fileURLToPath(new URL('../../../src/cli/muster.ts', import.meta.url));
-const SOURCE = fileURLToPath(new URL('../../../src/dev/kafka-source/main.ts', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../../dev/kafka-source/main.ts', import.meta.url));
 const SPAN = 60_000_000_000;
 
 /** Tries so close together that an outage of a test is long. */

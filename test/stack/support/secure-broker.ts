@@ -2,12 +2,12 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '../../../src/dev/port.ts';
-import { brokerReady } from '../../../src/dev/stack/broker.ts';
-import type { Installation } from '../../../src/dev/stack/install.ts';
-import { Jvm } from '../../../src/dev/stack/jvm.ts';
-import { brokerSettings, toProperties } from '../../../src/dev/stack/settings.ts';
-import { javaCommand } from '../../../src/dev/stack/tools.ts';
+import { freePort } from '../../../dev/lib/port.ts';
+import { brokerReady } from '../../../dev/stack/broker.ts';
+import type { Installation } from '../../../dev/stack/install.ts';
+import { Jvm } from '../../../dev/stack/jvm.ts';
+import { brokerSettings, toProperties } from '../../../dev/stack/settings.ts';
+import { javaCommand } from '../../../dev/stack/tools.ts';
 import { authority, type Certificate } from '../../support/certificates.ts';
 
 /** A Kafka that takes nobody unknown: by user and password, or by certificate. */

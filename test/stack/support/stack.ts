@@ -1,10 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Broker } from '../../../src/dev/stack/broker.ts';
-import { Connect } from '../../../src/dev/stack/connect.ts';
-import type { Connector } from '../../../src/dev/stack/connector.ts';
-import { type Installation, install } from '../../../src/dev/stack/install.ts';
+import { Broker } from '../../../dev/stack/broker.ts';
+import { Connect } from '../../../dev/stack/connect.ts';
+import type { Connector } from '../../../dev/stack/connector.ts';
+import { type Installation, install } from '../../../dev/stack/install.ts';
 
 /** Kafka and Kafka Connect for all tests of a worker, started when a test first needs them. */
 export class Stack {

@@ -1,4 +1,4 @@
-import { missingTools } from '../../../src/dev/stack/tools.ts';
+import { missingTools } from '../../../dev/stack/tools.ts';
 import { test as base } from '../../support/test.ts';
 import { PullRoad } from './pull-road.ts';
 import { Road } from './road.ts';

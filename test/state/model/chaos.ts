@@ -1,12 +1,12 @@
 /** Processes that take runs, commit, fail, die and wake up too late, while events are filed beside them. */
 import { randomUUID } from 'node:crypto';
-import type { Random } from '../../../src/dev/random.ts';
+import type { Random } from '../../../dev/lib/random.ts';
 import type { FunctionDefinition } from '../../../src/function.ts';
-import { HandlerTx } from '../../../src/state/handler-tx.ts';
+import { HandlerTx } from '../../../src/state/database/handler-tx.ts';
 import { purge } from '../../../src/state/purge.ts';
-import { retryFailed } from '../../../src/state/retry.ts';
-import { finishing } from '../../../src/state/runs.ts';
-import type { Lease } from '../../../src/state/store.ts';
+import { retryFailed } from '../../../src/state/runs/retry.ts';
+import { finishing } from '../../../src/state/runs/runs.ts';
+import type { Lease } from '../../../src/state/ingest/store.ts';
 import type { Pod } from '../../support/pod.ts';
 
 /** What happened: a chaos that does nothing proves nothing. */

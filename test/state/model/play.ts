@@ -1,11 +1,11 @@
 /** Plays one history: many processes, all messages in any order, and chaos beside them. */
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import { Random } from '../../../src/dev/random.ts';
+import { Random } from '../../../dev/lib/random.ts';
 import type { Change } from '../../../src/state/change.ts';
-import type { Database } from '../../../src/state/database.ts';
-import { specify } from '../../../src/state/definition.ts';
-import { register } from '../../../src/state/register.ts';
+import type { Database } from '../../../src/state/database/database.ts';
+import { specify } from '../../../src/definitions/specification.ts';
+import { register } from '../../../src/state/registration/register.ts';
 import { podWith, type Pod } from '../../support/pod.ts';
 import { Chaos, type Tally } from './chaos.ts';
 import { completeOf, define, functions, membersOf } from './functions.ts';

@@ -3,7 +3,7 @@ import type {
   MetricsAnswer,
   SensorsAnswer,
 } from '../../../../functions/travelers/console/contract.ts';
-import { metrics } from '../../../../functions/travelers/metrics.ts';
+import { metrics } from '../../../../functions/travelers/query/metrics.ts';
 import type { Failure } from '../../../../src/console/plugin.ts';
 import { consoleOn } from '../../../support/console.ts';
 import { test, type TestDatabase } from '../../../support/test.ts';

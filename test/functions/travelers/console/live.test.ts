@@ -3,7 +3,7 @@ import { expect, onTestFinished, vi } from 'vitest';
 import { Channel } from '../../../../functions/travelers/console/channel.ts';
 import type { MetricsAnswer } from '../../../../functions/travelers/console/contract.ts';
 import { Zone } from '../../../../functions/travelers/console/zone.ts';
-import type { Sample } from '../../../../functions/travelers/sample.ts';
+import type { Sample } from '../../../../functions/travelers/ingest/sample.ts';
 import { consoleOn } from '../../../support/console.ts';
 import { test, type TestDatabase } from '../../../support/test.ts';
 import { until } from '../../../support/until.ts';

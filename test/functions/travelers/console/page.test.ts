@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { expect, vi } from 'vitest';
 import { usableLocale } from '../../../../src/console/page/locale.ts';
-import { freePort } from '../../../../src/dev/port.ts';
+import { freePort } from '../../../../dev/lib/port.ts';
 import { consoleOn } from '../../../support/console.ts';
 import { test } from '../../../support/page.ts';
 import type { TestDatabase } from '../../../support/test.ts';

@@ -1,0 +1,108 @@
+/**
+ * `npm run demo`: headbands write to a real PostgreSQL, its log becomes the requests of a KafkaSource,
+ * and Muster processes each span of a recording once, as soon as both of its signals are there; street
+ * sensors see travelers, and Muster counts them.
+ */
+import { join } from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import { type DemoParts, startParts } from './parts.ts';
+import { Watch } from './watch.ts';
+import { conclusion, introduction } from './words.ts';
+import { endsWrongUse, newSeed, port as portNumber, positive, whole } from '../lib/flags.ts';
+import { requireFreePort } from '../lib/port.ts';
+import { Screen } from './screen.ts';
+import { StopRequest } from './stop-request.ts';
+
+interface Flags {
+  readonly rate: number;
+  readonly sensors: number;
+  readonly for?: number;
+  readonly fresh: boolean;
+  readonly seed?: number;
+  readonly name?: string;
+  readonly kafka: boolean;
+  readonly port?: number;
+}
+
+/** As a shell reports a process that was ended by Ctrl-C. */
+const INTERRUPTED = 130;
+
+const flags = endsWrongUse(new Command('npm run demo --'))
+  .description(
+    'Shows Muster at work: headbands and street sensors, a PostgreSQL of its own, the functions and a page. The data stays for the next start.',
+  )
+  .option('--rate <signals>', 'signals that the headbands insert per second', positive, 20)
+  .option('--sensors <count>', 'number of street sensors; 0 for none', whole(0), 10)
+  .option(
+    '--for <spans>',
+    'end once this many spans are processed and one set was overdue; at Ctrl-C by default, without a terminal after 50',
+    whole(1),
+  )
+  .option('--fresh', 'delete what earlier runs stored', false)
+  .option(
+    '--seed <number>',
+    'makes headbands and sensors repeat what they did; random by default',
+    whole(0),
+  )
+  .option('--kafka', 'through Debezium, Kafka and a KafkaSource (needs Java 17 and Maven)', false)
+  .option(
+    '--name <name>',
+    'keep data and logs in .muster/<name>; by default demo, with --kafka demo-kafka',
+    folderName,
+  )
+  .option('--port <port>', 'port that takes events; any free port by default', portNumber)
+  .addHelpText(
+    'after',
+    '\nThe exit code is 0 if every complete set was processed once, 1 if not or if something failed, 2 for a wrong flag.\n\nExamples:\n  npm run demo\n  npm run demo -- --fresh --rate 200\n  npm run demo -- --for 50\n  npm run demo -- --kafka',
+  )
+  .parse()
+  .opts<Flags>();
+
+process.exit(await main(flags));
+
+async function main({
+  rate,
+  sensors,
+  seed = newSeed(),
+  fresh,
+  kafka,
+  port,
+  for: enough,
+  name = kafka ? 'demo-kafka' : 'demo',
+}: Flags): Promise<number> {
+  const stop = new StopRequest();
+  const live = process.stdout.isTTY && process.env['TERM'] !== 'dumb' && enough === undefined;
+  const screen = new Screen(process.stdout, live);
+  const say = (line: string) => screen.line(`  ${line}`);
+  const folder = join(import.meta.dirname, '../../.muster', name);
+  let parts: DemoParts | undefined;
+  let end: Awaited<ReturnType<Watch['settle']>> | undefined;
+  try {
+    if (port !== undefined) await requireFreePort(port);
+    screen.line('Starting');
+    parts = await startParts({ rate, sensors, seed, fresh, kafka, folder, port, say });
+    screen.line(introduction(parts, { rate, sensors, seed }));
+    const watch = await Watch.start(parts, screen, stop);
+    await watch.until(enough ?? (live ? Infinity : 50));
+    end = (await Promise.race([watch.settle(), stop.pressed])) ?? undefined;
+    screen.clear();
+    screen.line(end ? conclusion(end.summary, end.counts, parts.folder) : 'Ended at once.');
+  } catch (error) {
+    screen.clear();
+    process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
+    parts?.kill();
+    await parts?.end();
+    return 1;
+  }
+  void stop.pressed.then(parts.kill);
+  await parts.end();
+  if (!end) return INTERRUPTED;
+  const { summary } = end;
+  return summary.twice === 0 && summary.missing === 0 ? 0 : 1;
+}
+
+function folderName(text: string): string {
+  if (!/^[a-z0-9-]+$/.test(text))
+    throw new InvalidArgumentError('It must consist of lower-case letters, digits and dashes.');
+  return text;
+}

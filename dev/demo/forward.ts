@@ -1,0 +1,132 @@
+/**
+ * Sends records that never were in Kafka to a function as a Knative KafkaSource does: the same request
+ * byte for byte, unordered, tried again on the same answers. One difference: a KafkaSource gives up
+ * after its retries and drops the event; this one does not. kafka-source/ is the one for a real Kafka.
+ */
+import { Agent } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { toEvent } from '../kafka-source/event.ts';
+import { eventHeaders, post } from '../kafka-source/request.ts';
+
+/** A record as Kafka hands it to the KafkaSource. */
+export interface KafkaRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  /** Epoch milliseconds. */
+  readonly timestamp: number;
+  readonly key: string | null;
+  readonly value: string | null;
+}
+
+export interface ForwarderOptions {
+  /** Where the function listens. */
+  readonly sink: string;
+  /** Awaited before each request: settles while the process at `sink` is the one that is meant. */
+  readonly ready?: () => Promise<void>;
+  /** The KafkaSource that is played. */
+  readonly namespace: string;
+  readonly name: string;
+  /** Requests under way at a time; 50 unless given. */
+  readonly inFlight?: number;
+  /** First wait before a retry, in milliseconds; the n-th is n times as long, up to 5 s. */
+  readonly backoff?: number;
+  /** No answer within so many milliseconds is a failure; 30 s unless given. */
+  readonly timeout?: number;
+  /** Told of an answer that no retry changes. */
+  readonly onRefusal?: (record: KafkaRecord, status: number, body: string) => void;
+}
+
+/** 404 to 429 mean "not yet" to Knative; everything else below 500 is final. */
+const RETRIED = new Set([404, 408, 409, 429]);
+
+export class Forwarder {
+  readonly #options: Required<Omit<ForwarderOptions, 'onRefusal'>> & ForwarderOptions;
+  readonly #agent: Agent;
+  readonly #stopping = new AbortController();
+  readonly #waiting: (() => void)[] = [];
+  #underWay = 0;
+
+  constructor(options: ForwarderOptions) {
+    const defaults = { ready: async () => {}, inFlight: 50, backoff: 200, timeout: 30_000 };
+    this.#options = { ...defaults, ...options };
+    this.#agent = new Agent({ keepAlive: true, maxSockets: this.#options.inFlight });
+  }
+
+  /** Settles once there is room for one more request: the brake on whoever reads the source. */
+  async room(): Promise<void> {
+    while (this.#underWay >= this.#options.inFlight) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#stopping.signal.throwIfAborted();
+  }
+
+  /** Settles once the record got its 2xx, or an answer that no retry changes; rejects after `stop`. */
+  async post(record: KafkaRecord): Promise<void> {
+    this.#underWay += 1;
+    try {
+      for (let attempt = 1; ; attempt += 1) {
+        await this.#options.ready();
+        const { status, body } = await this.#send(record).catch(noAnswer);
+        if (status >= 200 && status < 300) return;
+        if (status > 0 && status < 500 && !RETRIED.has(status)) {
+          this.#options.onRefusal?.(record, status, body);
+          return;
+        }
+        const wait = Math.min(attempt * this.#options.backoff, 5_000);
+        await sleep(wait, undefined, { signal: this.#stopping.signal });
+      }
+    } finally {
+      this.#underWay -= 1;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  /** Gives up what is under way. */
+  stop(): void {
+    this.#stopping.abort();
+    this.#agent.destroy();
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  async #send(record: KafkaRecord): Promise<Answer> {
+    const { sink, timeout } = this.#options;
+    const headers = requestHeaders(record, this.#options);
+    const message = { headers, data: toBytes(record.value), last: [] };
+    const by = { agent: this.#agent, signal: this.#stopping.signal, timeout };
+    const { status, body } = await post(sink, message, by);
+    return { status, body: body.toString() };
+  }
+}
+
+interface Answer {
+  /** 0: none came. */
+  readonly status: number;
+  readonly body: string;
+}
+
+function noAnswer(error: Error): Answer {
+  return { status: 0, body: error.message };
+}
+
+/** The headers of a plain record, in the order of the wire, without content-length and host. */
+export function requestHeaders(
+  record: KafkaRecord,
+  source: Pick<ForwarderOptions, 'namespace' | 'name'>,
+): [string, string][] {
+  const event = toEvent(
+    {
+      ...record,
+      offset: String(record.offset),
+      key: toBytes(record.key),
+      value: toBytes(record.value),
+      headers: [],
+    },
+    source,
+  );
+  return eventHeaders(event, source.namespace);
+}
+
+function toBytes(text: string | null): Buffer | null {
+  return text === null ? null : Buffer.from(text);
+}

@@ -1,0 +1,166 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { Courier } from './courier.ts';
+import { ensureDatastore } from './datastore.ts';
+import { shortenDeadline } from './overdue.ts';
+import { DemoTravelers } from './travelers.ts';
+import { freePort } from '../lib/port.ts';
+import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
+import { Headband } from '../headband/headband.ts';
+import { startPostgres } from '../postgres/postgres.ts';
+import type { KafkaRoadOptions } from '../stack/road.ts';
+import { timed } from '../lib/timed.ts';
+import { type WalSource, startWal } from '../embedded-debezium/wal.ts';
+
+export interface DemoOptions {
+  /** Signals a second. */
+  readonly rate: number;
+  /** Street sensors; 0: none. */
+  readonly sensors: number;
+  readonly fresh: boolean;
+  readonly seed: number;
+  /** Through Debezium, Kafka and a KafkaSource. */
+  readonly kafka: boolean;
+  /** Where data and logs are to lie. */
+  readonly folder: string;
+  /** Where the function listens; any free port unless given. */
+  readonly port?: number | undefined;
+  readonly say: (line: string) => void;
+}
+
+/** What runs in the demo. */
+export interface DemoParts {
+  /** The application's database: the headbands' table, Muster's state and the function's results. */
+  readonly client: pg.Client;
+  readonly url: string;
+  /** Where data and logs lie. */
+  readonly folder: string;
+  readonly wal: Pick<WalSource, 'lag' | 'caughtUp'>;
+  readonly courier: Pick<Courier, 'delivered'>;
+  readonly headband: Headband;
+  /** Undefined without sensors. */
+  readonly travelers: DemoTravelers | undefined;
+  /** Address of the console. */
+  readonly pages: string;
+  /** Address that events are posted to. */
+  readonly events: string;
+  /** Rejects if one of them can't go on. */
+  readonly broken: Promise<never>;
+  /** Ends all of them, the source first; the function drains, unless it is killed. */
+  end(): Promise<void>;
+  /** Kills the function: nobody waits for it any more. */
+  readonly kill: () => void;
+}
+
+/** In seconds: deadlines are held back for six times as long after a start, which 10 would make a minute. */
+const DEADLINE_GRACE = '1';
+
+/** Starts one after the other, and says how long each took; if one can't start, those before it end. */
+export async function startParts(options: DemoOptions): Promise<DemoParts> {
+  const { rate, sensors, seed, fresh, say } = options;
+  const broken = Promise.withResolvers<never>();
+  broken.promise.catch(() => {}); // told to whoever waits for it
+  const ends: (() => unknown)[] = [];
+  const end = async () => {
+    for (const step of ends.splice(0).toReversed()) await Promise.resolve(step()).catch(() => {});
+  };
+
+  try {
+    const installation = options.kafka
+      ? await (await import('../stack/install.ts')).install(say)
+      : undefined;
+    const postgres = await timed(
+      say,
+      'PostgreSQL',
+      startPostgres({ folder: options.folder, fresh, say }),
+    );
+    const { url, folder } = postgres;
+    ends.push(() => postgres.stop());
+    void postgres.ended.then(() =>
+      broken.reject(new Error(`PostgreSQL ended; its log is in ${folder}`)),
+    );
+    if (fresh)
+      for (const path of [
+        logIn(folder),
+        publishedIn(folder),
+        join(folder, 'kafka'),
+        join(folder, 'connect'),
+      ])
+        rmSync(path, { recursive: true, force: true });
+
+    const client = new pg.Client(url);
+    client.on('error', () => {}); // the next query tells
+    await client.connect();
+    ends.push(() => client.end());
+    await ensureDatastore(client);
+
+    const port = options.port ?? (await freePort());
+    const env = { DEADLINE_GRACE_SECONDS: DEADLINE_GRACE };
+    const starting = FunctionProcess.start({ url, name: 'recordings', port, folder, say, env });
+    const fn = await timed(say, 'the function', starting);
+    ends.push(() => fn.stop());
+    void fn.failed.then(broken.reject);
+    await shortenDeadline(client);
+
+    const { courier, wal, broker } = installation
+      ? await startKafka({ installation, url, sink: fn.address, folder, say })
+      : await startEmbedded(url, fn, say);
+    ends.push(
+      () => courier.stop(),
+      () => wal.stop(),
+    );
+    void wal.failed.then(broken.reject);
+
+    const headband = await Headband.start({ url, rate, seed });
+    ends.push(() => headband.stop());
+    void headband.failed.then(broken.reject);
+
+    const streets = { url, broker, sensors, seed, folder, say };
+    const travelers = sensors > 0 ? await DemoTravelers.start(streets) : undefined;
+    if (travelers !== undefined) {
+      ends.push(() => travelers.stop());
+      void travelers.failed.then(broken.reject);
+    }
+    const people = FunctionProcess.start({
+      url,
+      name: 'recordings,travelers',
+      command: 'console',
+      port: await freePort(),
+      folder: join(folder, 'console'),
+      say,
+    });
+    const pages = await timed(say, 'the console', people);
+    ends.push(() => pages.stop());
+    void pages.failed.then(broken.reject);
+    const kill = () => {
+      fn.kill();
+      pages.kill();
+    };
+    const addresses = { url, pages: pages.address, events: fn.address };
+    const parts = { client, folder, wal, courier, headband, travelers };
+    return { ...parts, ...addresses, broken: broken.promise, end, kill };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+async function startKafka(options: KafkaRoadOptions) {
+  const { KafkaRoad } = await import('../stack/road.ts');
+  const road = await KafkaRoad.start(options);
+  return { courier: road, wal: road, broker: road.broker };
+}
+
+async function startEmbedded(url: string, fn: FunctionProcess, say: (line: string) => void) {
+  const courier = new Courier(fn, say);
+  const { deliver } = courier;
+  const options = { url, table: 'datastore.signal', slot: 'muster_demo', deliver, say };
+  try {
+    const wal = await timed(say, 'replication', startWal(options));
+    return { courier, wal, broker: undefined };
+  } catch (error) {
+    courier.stop();
+    throw error;
+  }
+}

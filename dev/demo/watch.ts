@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  OverdueFeed,
+  ProcessedFeed,
+  type SetCounts,
+  type Summary,
+  countSets,
+  logEnd,
+  summarise,
+} from './numbers.ts';
+import type { DemoParts } from './parts.ts';
+import { overdueHelp, overdueLine, processedLine, statusLine } from './words.ts';
+import { logIn } from './function-process.ts';
+import type { Screen } from './screen.ts';
+import type { StopRequest } from './stop-request.ts';
+
+/** How often the sets are counted for the status line, in milliseconds. */
+const COUNT_INTERVAL = 500;
+/** After so many milliseconds with lag and no delivery the status says where to look. */
+const STUCK = 5_000;
+/** How long what is under way may take at the end, in milliseconds. */
+const SETTLE = 60_000;
+
+interface Feeds {
+  readonly processed: ProcessedFeed;
+  readonly overdue: OverdueFeed;
+}
+
+/** Shows what happens in the demo. */
+export class Watch {
+  readonly #parts: DemoParts;
+  readonly #screen: Screen;
+  readonly #stop: StopRequest;
+  readonly #feeds: Feeds;
+  #processed = 0;
+  #overdue = 0;
+  #counts: SetCounts | undefined;
+  #countedAt = Date.now();
+  #deliveredThen: number;
+  #movedAt = Date.now();
+
+  private constructor(parts: DemoParts, screen: Screen, stop: StopRequest, feeds: Feeds) {
+    this.#parts = parts;
+    this.#screen = screen;
+    this.#stop = stop;
+    this.#feeds = feeds;
+    this.#deliveredThen = parts.courier.delivered;
+  }
+
+  static async start(parts: DemoParts, screen: Screen, stop: StopRequest): Promise<Watch> {
+    const { client } = parts;
+    const processed = await ProcessedFeed.from(client);
+    return new Watch(parts, screen, stop, { processed, overdue: await OverdueFeed.from(client) });
+  }
+
+  /** Until enough spans are processed and one set was overdue, or somebody asks to stop. */
+  async until(enough: number): Promise<void> {
+    while (!this.#stop.isAsked && (this.#processed < enough || this.#overdue === 0)) {
+      await this.#show(COUNT_INTERVAL);
+      await Promise.race([sleep(100), this.#stop.asked, this.#parts.broken]);
+    }
+  }
+
+  /** Stops the headbands, waits until nothing is under way any more, and compares with the table. */
+  async settle(): Promise<{ summary: Summary; counts: SetCounts }> {
+    const { client, wal, headband, travelers, broken } = this.#parts;
+    await Promise.all([headband.stop(), travelers?.stop()]);
+    this.#screen.line(
+      '\nThe headbands and sensors have stopped. Waiting for events on their way (Ctrl-C ends at once).',
+    );
+    let delivered = false;
+    void wal.caughtUp(await logEnd(client)).then(() => (delivered = true));
+    for (const deadline = Date.now() + SETTLE; Date.now() < deadline;) {
+      const mayBeLast = delivered;
+      const { complete, running } = await this.#show(0);
+      if (mayBeLast && complete + running === 0) break;
+      await Promise.race([sleep(100), this.#stop.pressed, broken]);
+    }
+    const counts = await this.#show(0);
+    return { summary: await summarise(client), counts };
+  }
+
+  async #show(countInterval: number): Promise<SetCounts> {
+    const { client, wal, courier, travelers, folder, pages } = this.#parts;
+    for (const effect of await this.#feeds.processed.next()) {
+      this.#processed += 1;
+      this.#screen.line(processedLine(effect));
+    }
+    const since = Date.now() - this.#countedAt;
+    if (this.#counts && since < countInterval) return this.#counts;
+
+    for (const set of await this.#feeds.overdue.next()) {
+      this.#screen.line(overdueLine(set));
+      if (this.#overdue++ === 0) this.#screen.line(overdueHelp(set, this.#parts));
+    }
+    this.#counts = await countSets(client);
+    const rate = Math.round(
+      ((courier.delivered - this.#deliveredThen) * 1000) / Math.max(since, 1),
+    );
+    this.#countedAt = Date.now();
+    if (courier.delivered > this.#deliveredThen || wal.lag === 0) this.#movedAt = Date.now();
+    this.#deliveredThen = courier.delivered;
+    const stuck =
+      Date.now() - this.#movedAt > STUCK
+        ? `no event was delivered for ${STUCK / 1000} s, see ${logIn(folder)} | `
+        : '';
+    const now = { pages, rate, lag: wal.lag, movements: travelers?.records };
+    this.#screen.status(`${stuck}${statusLine(this.#counts, now)}`);
+    return this.#counts;
+  }
+}

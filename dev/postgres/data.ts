@@ -1,0 +1,52 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chownSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Home } from './home.ts';
+
+/** Makes the data folder in one step, so that a run killed in the middle leaves no half of one. */
+export function initialise({ native, folder, user }: Home): void {
+  const half = join(folder, 'data.new');
+  const password = join(folder, 'password');
+  rmSync(half, { recursive: true, force: true });
+  writeFileSync(password, randomBytes(18).toString('hex'), { mode: 0o600 });
+  if (user) chownSync(password, user.uid, user.gid);
+  const flags = [
+    '--encoding=UTF8',
+    '--locale=C',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+  ];
+  execFileSync(
+    join(native, 'bin', 'initdb'),
+    [
+      `--pgdata=${half}`,
+      '--username=postgres',
+      '--auth=scram-sha-256',
+      `--pwfile=${password}`,
+      '--no-sync',
+      ...flags,
+    ],
+    { cwd: '/', env: { PATH: process.env['PATH'], LC_ALL: 'C' }, stdio: 'pipe', ...user },
+  );
+  renameSync(half, join(folder, 'data'));
+}
+
+/** Data files of another major version can't be read; say so before the server does. */
+export function checkVersion({ native, folder }: Home): void {
+  const made = readFileSync(join(folder, 'data', 'PG_VERSION'), 'utf8').trim();
+  const version = execFileSync(join(native, 'bin', 'postgres'), ['--version'], {
+    encoding: 'utf8',
+  });
+  if (!version.includes(` ${made}.`)) {
+    throw new Error(
+      `${folder} was made by PostgreSQL ${made}, this is ${version.trim()}; start with --fresh or move it`,
+    );
+  }
+}
+
+/** Trusting every connection would let every user of this machine run commands as the server's. */
+export function urlOf({ folder }: Home, port: number, database: string): string {
+  const password = readFileSync(join(folder, 'password'), 'utf8').trim();
+  return `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;
+}

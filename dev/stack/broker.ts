@@ -1,0 +1,136 @@
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Admin, Kafka, logLevel } from 'kafkajs';
+import { freePort } from '../lib/port.ts';
+import type { Installation } from './install.ts';
+import { Jvm } from './jvm.ts';
+import { brokerSettings, toProperties } from './settings.ts';
+
+/** `ConfigResourceTypes.BROKER`, which kafkajs does not export by name. */
+const BROKER = 4;
+
+/** A Kafka of one node that keeps its data in a folder. */
+export class Broker {
+  /** Bootstrap server; stays the same over restarts. */
+  readonly address: string;
+  readonly #start: () => Promise<Jvm>;
+  #jvm: Jvm;
+
+  private constructor(address: string, start: () => Promise<Jvm>, jvm: Jvm) {
+    this.address = address;
+    this.#start = start;
+    this.#jvm = jvm;
+  }
+
+  /** Settles when it takes requests: 2-3 s. `host`: an address of this machine, which clients are told. */
+  static async start(
+    installation: Installation,
+    folder: string,
+    host = '127.0.0.1',
+  ): Promise<Broker> {
+    const data = join(folder, 'data');
+    mkdirSync(folder, { recursive: true });
+    if (!existsSync(data)) cpSync(installation.formatted, data, { recursive: true });
+    const port = await freePort();
+    const config = join(folder, 'broker.properties');
+    const controllerPort = await freePort();
+    const settings = brokerSettings({ folder: data, host, port, controllerPort });
+    writeFileSync(config, toProperties(settings));
+    const address = `${host}:${port}`;
+    const start = async () => {
+      const jvm = await Jvm.start({
+        title: 'Kafka',
+        classpath: installation.classpath,
+        mainClass: 'kafka.Kafka',
+        args: [config],
+        heap: '256m',
+        log: join(folder, 'broker.log'),
+      });
+      await brokerReady(address, jvm, data);
+      return jvm;
+    };
+    return new Broker(address, start, await start());
+  }
+
+  get pid(): number {
+    return this.#jvm.pid;
+  }
+
+  /** Settles when the process that runs now has ended. */
+  get ended(): Promise<string> {
+    return this.#jvm.ended;
+  }
+
+  /** Makes a topic, unless it is there. */
+  async createTopic(topic: string, numPartitions: number): Promise<void> {
+    const admin = new Kafka({ brokers: [this.address], logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    try {
+      await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
+      // kafkajs' own wait fails where a topic that was just made is not known yet
+      while (!(await hasLeaders(admin, topic))) await sleep(50);
+    } finally {
+      await admin.disconnect();
+    }
+  }
+
+  kill(): Promise<void> {
+    return this.#jvm.kill();
+  }
+
+  /** Starts it again where it was, after `kill` or `stop`. */
+  async restart(): Promise<void> {
+    this.#jvm = await this.#start();
+  }
+
+  stop(): Promise<void> {
+    return this.#jvm.stop();
+  }
+}
+
+async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
+  try {
+    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+    return topics.every(({ partitions }) => partitions.every(({ leader }) => leader >= 0));
+  } catch (error) {
+    if ((error as { type?: string }).type === 'UNKNOWN_TOPIC_OR_PARTITION') return false;
+    throw error;
+  }
+}
+
+/**
+ * Resolves when the broker at this address answers; throws with its last words if its process ended.
+ * `data`: where it stores its data, which tells it from another demo's broker on the same port.
+ */
+export async function brokerReady(address: string, jvm: Jvm, data?: string): Promise<void> {
+  const kafka = new Kafka({
+    brokers: [address],
+    logLevel: logLevel.NOTHING,
+    retry: { retries: 0 },
+  });
+  for (;;) {
+    const admin = kafka.admin();
+    try {
+      await admin.connect();
+      await admin.listTopics();
+      if (data === undefined || (await dataOf(admin)) === data) return;
+      throw new Error(`another broker answers at ${address}`);
+    } catch (error) {
+      if (jvm.hasEnded) throw new Error(`Kafka did not start:\n${jvm.lastWords}`, { cause: error });
+      await sleep(50);
+    } finally {
+      await admin.disconnect().catch(() => {});
+    }
+  }
+}
+
+async function dataOf(admin: Admin): Promise<string | undefined> {
+  const { nodeId: id } = (await admin.describeCluster()).brokers[0]!;
+  const broker = { type: BROKER, name: String(id), configNames: ['log.dirs'] };
+  const { resources } = await admin.describeConfigs({
+    resources: [broker],
+    includeSynonyms: false,
+  });
+  return resources[0]?.configEntries[0]?.configValue;
+}

@@ -1,0 +1,126 @@
+import { TYPES, type Sample } from '../ingest/sample.ts';
+
+/** Bytes of a sample: time and position (8 each), traveler (16), sensor (4), type (1). */
+const WIDTH = 45;
+
+/**
+ * Samples in columns. Packed they are those columns one after another (little-endian, as every machine
+ * that runs Node is), so reading them costs nothing but a copy, and a row of the database holds
+ * thousands.
+ */
+export class Samples {
+  readonly count: number;
+  /** Microseconds since 1970 UTC. */
+  readonly at: Float64Array;
+  /** Feet. */
+  readonly x: Float64Array;
+  readonly y: Float64Array;
+  /** Four words of each traveler's UUID. */
+  readonly traveler: Uint32Array;
+  readonly sensor: Int32Array;
+  /** Places in {@link TYPES}. */
+  readonly type: Uint8Array;
+
+  private constructor(count: number, buffer: ArrayBuffer) {
+    this.count = count;
+    this.at = new Float64Array(buffer, 0, count);
+    this.x = new Float64Array(buffer, 8 * count, count);
+    this.y = new Float64Array(buffer, 16 * count, count);
+    this.traveler = new Uint32Array(buffer, 24 * count, 4 * count);
+    this.sensor = new Int32Array(buffer, 40 * count, count);
+    this.type = new Uint8Array(buffer, 44 * count, count);
+  }
+
+  static of(samples: readonly Sample[]): Samples {
+    const made = Samples.#empty(samples.length);
+    for (let i = 0; i < samples.length; i++) {
+      const { at, x, y, traveler, sensor, type } = samples[i]!;
+      made.at[i] = at;
+      made.x[i] = x;
+      made.y[i] = y;
+      writeUuid(traveler, made.traveler, 4 * i);
+      made.sensor[i] = sensor;
+      made.type[i] = TYPES.indexOf(type);
+    }
+    return made;
+  }
+
+  /** One after the other. */
+  static concat(parts: readonly Samples[]): Samples {
+    const made = Samples.#empty(parts.reduce((sum, { count }) => sum + count, 0));
+    let end = 0;
+    for (const { at, x, y, traveler, sensor, type, count } of parts) {
+      made.at.set(at, end);
+      made.x.set(x, end);
+      made.y.set(y, end);
+      made.traveler.set(traveler, 4 * end);
+      made.sensor.set(sensor, end);
+      made.type.set(type, end);
+      end += count;
+    }
+    return made;
+  }
+
+  /** Reads what {@link pack} gave; throws if it is of another length. */
+  static unpack(packed: Buffer): Samples {
+    if (packed.length % WIDTH !== 0) throw new Error(`${packed.length} bytes are no samples`);
+    const made = Samples.#empty(packed.length / WIDTH);
+    new Uint8Array(made.at.buffer).set(packed);
+    return made;
+  }
+
+  static #empty(count: number): Samples {
+    return new Samples(count, new ArrayBuffer(WIDTH * count));
+  }
+
+  pack(): Buffer {
+    return Buffer.from(this.at.buffer);
+  }
+
+  /** Those at these places, in their order. */
+  pick(places: readonly number[]): Samples {
+    const made = Samples.#empty(places.length);
+    for (let i = 0; i < places.length; i++) {
+      const place = places[i]!;
+      made.at[i] = this.at[place]!;
+      made.x[i] = this.x[place]!;
+      made.y[i] = this.y[place]!;
+      for (let word = 0; word < 4; word++) {
+        made.traveler[4 * i + word] = this.traveler[4 * place + word]!;
+      }
+      made.sensor[i] = this.sensor[place]!;
+      made.type[i] = this.type[place]!;
+    }
+    return made;
+  }
+
+  /** Those from `from` on and before `to`, of these sensors (null: of all). */
+  between(from: number, to: number, sensors: ReadonlySet<number> | null = null): Samples {
+    const places: number[] = [];
+    for (let i = 0; i < this.count; i++) {
+      const at = this.at[i]!;
+      if (at >= from && at < to && (sensors === null || sensors.has(this.sensor[i]!))) {
+        places.push(i);
+      }
+    }
+    return places.length === this.count ? this : this.pick(places);
+  }
+}
+
+function writeUuid(uuid: string, into: Uint32Array, at: number): void {
+  // 8 digits, 4-4, 4-4, 8 of the last 12, with dashes between.
+  into[at] = hex(uuid, 0, 8);
+  into[at + 1] = hex(uuid, 9, 4) * 65_536 + hex(uuid, 14, 4);
+  into[at + 2] = hex(uuid, 19, 4) * 65_536 + hex(uuid, 24, 4);
+  into[at + 3] = hex(uuid, 28, 8);
+}
+
+function hex(text: string, from: number, digits: number): number {
+  let value = 0;
+  for (let i = from; i < from + digits; i++) {
+    const code = text.charCodeAt(i);
+    // 0-9, A-F, a-f
+    value = value * 16 + (code < 58 ? code - 48 : (code & 15) + 9);
+  }
+  return value;
+}

@@ -1,0 +1,158 @@
+/** What the properties of each kind of definition must be. */
+import {
+  checkFields,
+  checkObject,
+  count,
+  definitionName,
+  duration,
+  field,
+  type Field,
+  type Fields,
+  functionField,
+  isName,
+  isStorable,
+  isText,
+  pause,
+  required,
+  type Report,
+  show,
+  someDuration,
+  timerDuration,
+} from './fields.ts';
+import type {
+  FunctionDefinition,
+  OutgoingEvent,
+  Part,
+  ProjectionDefinition,
+  RetryPolicy,
+  Rule,
+} from '../function.ts';
+
+const columns: Field = {
+  problem(value) {
+    const list = typeof value === 'string' ? [value] : value;
+    if (!Array.isArray(list) || !list.every(isName)) {
+      return `must be the name of a column, or several, not ${show(value)}`;
+    }
+    if (list.length === 0) return 'must name a column';
+    const twice = list.find((each, i) => list.indexOf(each) !== i);
+    return twice === undefined ? null : `names '${twice}' twice`;
+  },
+};
+
+const columnList: Field = {
+  problem: (value) =>
+    Array.isArray(value)
+      ? value.length === 0
+        ? null
+        : columns.problem(value)
+      : `must be an array of names of columns, not ${show(value)}`,
+};
+
+/** Filters compare by `===`: NaN and an object would differ from everything, silently. */
+const filters: Field = {
+  problem(value) {
+    const problems: string[] = [];
+    const where = checkObject('', value, (problem) => problems.push(problem));
+    for (const [column, wanted] of Object.entries(where ?? {})) {
+      if (!isName(column)) problems.push(`can't name a column ${show(column)}`);
+      const found = scalarProblem(wanted);
+      if (found !== null) problems.push(`${column} ${found}`);
+    }
+    return problems.length === 0 ? null : problems.join(', and ');
+  },
+};
+
+function scalarProblem(value: unknown): string | null {
+  if (value === null || typeof value === 'boolean') return null;
+  if (typeof value === 'string' && isStorable(value)) return null;
+  if (typeof value === 'number' && Number.isFinite(value)) {
+    const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
+    return isRounded ? `is beyond 2^53, where numbers are rounded: write it as text` : null;
+  }
+  return `must be text, a finite number, true, false or null, not ${show(value)}`;
+}
+
+const PART = {
+  table: required(field('schema.table', (value) => isText(value) && /^[^.]+\.[^.]+$/.test(value))),
+  key: required(columns),
+  where: filters,
+  id: columns,
+  columns: columnList,
+  base64: columnList,
+  count,
+} satisfies Fields<Part>;
+
+const RETRY = { attempts: count, first: duration, max: duration } satisfies Fields<RetryPolicy>;
+
+/** A rule's parts and inner rules are looked at by whoever knows the parts. */
+export const RULE = {
+  atLeast: required(count),
+  of: required(
+    field('a list of parts and rules', (value) => Array.isArray(value) && value.length > 0),
+  ),
+} satisfies Fields<Rule>;
+
+const anything: Field = { problem: () => null };
+
+const FUNCTION = {
+  name: required(definitionName),
+  parts: required(anything), // looked at one by one
+  complete: anything, // by whoever knows the parts
+  overdueAfter: someDuration,
+  history: field("'skip' or 'run'", (value) => value === 'skip' || value === 'run'),
+  timeout: timerDuration,
+  retry: anything,
+  concurrency: count,
+  keepFor: duration,
+  forgetAfter: duration,
+  handle: required(functionField),
+} satisfies Fields<FunctionDefinition>;
+
+const PROJECTION = {
+  name: required(definitionName),
+  topic: required(
+    field(
+      'the name of a topic (at most 249 letters, digits, dots, dashes and underscores)',
+      (value) => typeof value === 'string' && /^[a-zA-Z0-9._-]{1,249}$/.test(value),
+    ),
+  ),
+  chunkRecords: count,
+  linger: pause,
+  read: required(functionField),
+  apply: required(functionField),
+  settle: functionField,
+  settleEvery: timerDuration,
+} satisfies Fields<ProjectionDefinition>;
+
+const EVENT = {
+  type: required(field('text that is not empty', isText)),
+  // empty for a key that is: it is left out then
+  subject: field('text', (value) => typeof value === 'string'),
+  data: field('what JSON can write', (value) => !['function', 'symbol'].includes(typeof value)),
+} satisfies Fields<OutgoingEvent>;
+
+/** Reports what is wrong within each property of a function; the parts that are right, by name. */
+export function checkFunction(definition: unknown, report: Report): ReadonlyMap<string, Part> {
+  const parts = new Map<string, Part>();
+  checkFields('', definition, FUNCTION, report);
+  const given = definition as Partial<FunctionDefinition>;
+  if (given.retry !== undefined) checkFields('retry', given.retry, RETRY, report);
+  if (given.parts === undefined) return parts;
+  for (const [name, part] of Object.entries(checkObject('parts', given.parts, report) ?? {})) {
+    if (!isName(name)) report(`parts: ${show(name)} can't be the name of a part`);
+    const checked = checkFields<Part>(`part ${name}`, part, PART, report);
+    if (checked !== null) parts.set(name, checked);
+  }
+  return parts;
+}
+
+/** Reports what is wrong with a projection. */
+export function checkProjection(definition: unknown, report: Report): void {
+  checkFields('', definition, PROJECTION, report);
+}
+
+/** Reports what is wrong with an event that a handler returned. */
+export function checkEvent(event: unknown, report: Report): event is OutgoingEvent {
+  return checkFields<OutgoingEvent>('', event, EVENT, report) !== null;
+}

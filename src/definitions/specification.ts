@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import { milliseconds } from '../lib/duration.ts';
+import { checkFunction, RULE } from './check-definition.ts';
+import { checkFields, DefinitionError, didYouMean, type Report } from './fields.ts';
+import type { FunctionDefinition, Part, Rule, Scalar } from '../function.ts';
+
+/** Parts a function may have at a time: the lanes of `muster.sets.counts`. */
+export const MAX_PARTS = 16;
+/** Rules within rules a function may have: the bits of a bigint beyond the lanes. */
+const MAX_GATES = 46;
+
+/** A part with every default written out. */
+export interface PartSpecification {
+  readonly name: string;
+  readonly table: string;
+  readonly key: readonly string[];
+  readonly where: Readonly<Record<string, Scalar>>;
+  readonly id: readonly string[];
+  /** Columns kept in the member row. */
+  readonly columns: readonly string[];
+  /**
+   * Are there others among them than those that decide (key, filter and primary key), or that another part
+   * on the table doesn't keep?
+   */
+  readonly keepsMore: boolean;
+  readonly base64: readonly string[];
+  readonly count: number;
+}
+
+/** What decides sets: registered in Postgres, and equal in every pod that files for the function. */
+export interface Specification {
+  readonly name: string;
+  readonly parts: readonly PartSpecification[];
+  readonly rule: Rule;
+  readonly history: 'skip' | 'run';
+  readonly overdueMs: number | null;
+  readonly concurrency: number | null;
+}
+
+/**
+ * Checks a definition and writes out its defaults. Throws one error that lists every problem.
+ */
+export function specify(definition: FunctionDefinition): Specification {
+  const problems: string[] = [];
+  const parts = checkSets(definition, (problem) => problems.push(problem));
+  if (problems.length > 0) throw new DefinitionError(`function ${definition.name}`, problems);
+  return {
+    name: definition.name,
+    parts,
+    rule: definition.complete ?? { atLeast: parts.length, of: parts.map(({ name }) => name) },
+    history: definition.history ?? 'skip',
+    overdueMs: definition.overdueAfter === undefined ? null : milliseconds(definition.overdueAfter),
+    concurrency: definition.concurrency ?? null,
+  };
+}
+
+/** Reports everything that is wrong with a definition; gives the parts that are right, with their defaults. */
+export function checkSets(definition: FunctionDefinition, report: Report): PartSpecification[] {
+  const parts = writeOut(checkFunction(definition, report));
+  const names = Object.keys(definition.parts ?? {});
+  checkParts(parts, names.length, report);
+  if (definition.complete !== undefined && names.length > 0) {
+    const gates = checkRule(definition.complete, names, report);
+    if (gates > MAX_GATES) report(`complete: at most ${MAX_GATES} rules`);
+  }
+  return parts;
+}
+
+function writeOut(given: ReadonlyMap<string, Part>): PartSpecification[] {
+  const listed = [...given].map(([name, part]) => {
+    const key = list(part.key);
+    const id = list(part.id ?? 'id');
+    const where = part.where ?? {};
+    const deciding = new Set([...id, ...key, ...Object.keys(where)]);
+    const columns = [...new Set([...deciding, ...(part.columns ?? [])])];
+    return {
+      name,
+      table: part.table,
+      key,
+      where,
+      id,
+      columns,
+      keepsMore: columns.length > deciding.size,
+      base64: list(part.base64 ?? []),
+      count: part.count ?? 1,
+    };
+  });
+  return listed.map((part) => ({
+    ...part,
+    keepsMore:
+      part.keepsMore ||
+      listed.some(
+        ({ table, columns }) =>
+          table === part.table && part.columns.some((column) => !columns.includes(column)),
+      ),
+  }));
+}
+
+/** What no part can be wrong about alone. */
+function checkParts(parts: readonly PartSpecification[], total: number, report: Report): void {
+  if (total === 0) report('parts: at least one is needed');
+  if (total > MAX_PARTS) report(`parts: at most ${MAX_PARTS}, not ${total}`);
+  if (new Set(parts.map((part) => part.key.length)).size > 1) {
+    report('parts: all keys must have as many columns, or no two rows ever meet');
+  }
+  for (const { name, base64, columns } of parts) {
+    for (const column of base64.filter((each) => !columns.includes(each))) {
+      report(
+        `part ${name}: base64 names '${column}', which the part does not keep${didYouMean(column, columns)}`,
+      );
+    }
+  }
+}
+
+/** Two specifications are the same definition exactly if their hashes are equal. */
+export function hashOf(specification: Specification): string {
+  return createHash('sha256').update(JSON.stringify(specification)).digest('hex');
+}
+
+/** The rule as `muster.complete` reads it. */
+export interface Gates {
+  readonly need: number[];
+  readonly gateNeed: number[];
+  readonly gateOf: bigint[];
+}
+
+/** Compiles the rule to gates, inner rules first; `laneOf` gives each part's lane, counted from 1. */
+export function compile(specification: Specification, laneOf: ReadonlyMap<string, number>): Gates {
+  const lanes = Math.max(...specification.parts.map((part) => laneOf.get(part.name)!));
+  const need = Array.from({ length: lanes }, () => 0);
+  for (const part of specification.parts) need[laneOf.get(part.name)! - 1] = part.count;
+  const gateNeed: number[] = [];
+  const gateOf: bigint[] = [];
+  const gate = (rule: Rule): bigint => {
+    let bits = 0n;
+    for (const item of rule.of) {
+      bits |= typeof item === 'string' ? 1n << BigInt(laneOf.get(item)! - 1) : gate(item);
+    }
+    gateOf.push(bits);
+    return 1n << BigInt(MAX_PARTS - 1 + gateNeed.push(rule.atLeast));
+  };
+  gate(specification.rule);
+  return { need, gateNeed, gateOf };
+}
+
+/** Reports what is wrong with a rule and those within it; how many they are. */
+function checkRule(value: unknown, parts: readonly string[], report: Report, depth = 1): number {
+  if (depth > MAX_GATES) return depth; // perhaps one that holds itself
+  const rule = checkFields<Rule>('complete', value, RULE, report);
+  if (rule === null) return 1;
+  const names = rule.of.filter((item) => typeof item === 'string');
+  for (const name of names) {
+    if (!parts.includes(name)) {
+      report(`complete: there is no part '${name}'${didYouMean(name, parts)}`);
+    }
+  }
+  if (new Set(names).size < names.length) {
+    report(`complete: a part counts once in a rule (${names.join(', ')})`);
+  }
+  if (rule.atLeast > rule.of.length) {
+    report(`complete: at least ${rule.atLeast} of ${rule.of.length} can't be`);
+  }
+  return rule.of
+    .filter((item) => typeof item !== 'string')
+    .reduce((sum, item) => sum + checkRule(item, parts, report, depth + 1), 1);
+}
+
+function list(value: string | readonly string[]): readonly string[] {
+  return typeof value === 'string' ? [value] : value;
+}

@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Specification } from '../../definitions/specification.ts';
+import { type ClusterContext, deployed, services, workloads } from './cluster.ts';
+import { connectors } from './connectors.ts';
+import { mostPods, scaling, triggers } from './scaling.ts';
+import { deadLetterTopics, delivery, sources } from './sources.ts';
+import type { Wanted } from '../database/database.ts';
+import { fine, type Group, problem, runChecks, toResult, unchecked } from '../finding.ts';
+import { decimalsOf } from './connectors.ts';
+import type { Decimals } from '../source/column-forms.ts';
+import { tablesOf } from '../source/publication.ts';
+
+const CHECKS = [workloads, services, sources, delivery, scaling, triggers, connectors];
+const REACHABLE = { id: 'cluster.reachable', title: 'reachable' };
+const DEFAULT_NAMESPACE = 'muster';
+
+/** What was read of a cluster, and what the other checks learn from it. */
+export interface ClusterView {
+  readonly server: string;
+  readonly context: ClusterContext;
+  /** Pods there may be at a time; null = no ScaledObject says it. */
+  readonly wanted: Wanted | null;
+  /** The connector's, as it stands in the topics of the sources. */
+  readonly topicPrefix: string | null;
+  /** `decimal.handling.mode` of the connector that reads their tables; null where none is seen. */
+  readonly decimals: Decimals | null;
+  /** Consumer group of a function's source. */
+  readonly groupOf: (fn: string) => string | null;
+  readonly deadLetters: readonly string[];
+}
+
+/** Why there is nothing to be seen of a cluster. */
+export interface NoCluster {
+  readonly why: string;
+}
+
+/** Is there a way to a cluster from here: a kubeconfig, or a pod's service account? */
+export function isClusterNear(env: NodeJS.ProcessEnv): boolean {
+  return (
+    Boolean(env['KUBECONFIG']) ||
+    existsSync(join(homedir(), '.kube', 'config')) ||
+    existsSync('/var/run/secrets/kubernetes.io/serviceaccount/token')
+  );
+}
+
+/** Reads everything at once; the client is loaded here and nowhere else, for it is large. */
+export async function lookAtCluster(
+  namespace: string | null,
+  functions: readonly string[],
+  specifications: readonly Specification[],
+): Promise<ClusterView | NoCluster> {
+  try {
+    if (!isClusterNear(process.env))
+      throw new Error('there is no kubeconfig here, and no service account');
+    const { openCluster } = await import('./read.ts');
+    const cluster = openCluster();
+    const there = namespace ?? cluster.namespace ?? DEFAULT_NAMESPACE;
+    const objects = await cluster.read(there);
+    return viewOf(cluster.server, { namespace: there, objects, functions, specifications });
+  } catch (error) {
+    return { why: (error as Error).message || String(error) };
+  }
+}
+
+export function viewOf(server: string, context: ClusterContext): ClusterView {
+  const all = deployed(context);
+  const read = all.flatMap(({ fn, sources: mine }) => {
+    const tables = tablesOf(context.specifications.filter(({ name }) => name === fn));
+    return mine.flatMap(({ spec }) =>
+      spec.topics.flatMap((topic) => {
+        const table = tables.find((each) => topic.endsWith(`.${each}`));
+        if (table === undefined) return [];
+        return [
+          { fn, group: spec.consumerGroup ?? null, prefix: topic.slice(0, -table.length - 1) },
+        ];
+      }),
+    );
+  });
+  return {
+    server,
+    context,
+    wanted: mostPods(context),
+    topicPrefix: read[0]?.prefix ?? null,
+    decimals: decimalsOf(context),
+    groupOf: (fn) => read.find((each) => each.fn === fn)?.group ?? null,
+    deadLetters: deadLetterTopics(context),
+  };
+}
+
+/** `asked`: a cluster that can't be reached, or has nothing of Muster in it, is a problem. */
+export async function clusterGroup(
+  cluster: ClusterView | NoCluster,
+  isAsked: boolean,
+): Promise<Group> {
+  if ('why' in cluster) {
+    const finding = isAsked
+      ? problem(cluster.why, 'kubectl cluster-info   # does the kubeconfig lead there?')
+      : unchecked(cluster.why);
+    return { group: 'cluster', at: '', results: [toResult(REACHABLE, finding)] };
+  }
+  const { server, context } = cluster;
+  const at = `${server}, namespace ${context.namespace}`;
+  const isEmpty = deployed(context).length === 0 && !('why' in context.objects.deployments);
+  if (isEmpty && !isAsked) {
+    const why = `nothing in this namespace serves a function: --namespace <its namespace>`;
+    return { group: 'cluster', at, results: [toResult(REACHABLE, unchecked(why))] };
+  }
+  const reached = toResult(REACHABLE, fine('it answers'));
+  return { group: 'cluster', at, results: [reached, ...(await runChecks(CHECKS, context))] };
+}

@@ -1,0 +1,146 @@
+import { type ClusterContext, deployed, type Deployed, kubectl } from './cluster.ts';
+import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
+import { conditionOf, type KafkaSource, known, listed, reasonOf } from './objects.ts';
+import { tablesOf } from '../source/publication.ts';
+
+export const sources: Check<ClusterContext> = {
+  id: 'cluster.sources',
+  title: 'sources',
+  run(context) {
+    listed(context.objects.kafkaSources);
+    const pushed = deployed(context).filter((each) => !each.isPull);
+    if (pushed.length === 0) return [unchecked('no function takes events by HTTP here')];
+    return pushed.flatMap((each) => judgeSources(context, each));
+  },
+};
+
+function judgeSources(context: ClusterContext, each: Deployed): Finding[] {
+  const { fn } = each;
+  if (each.sources.length === 0) {
+    return [
+      problem(`no KafkaSource has ${fn} as its sink`, `kubectl apply -k knative/base/${fn}/source`),
+    ];
+  }
+  const tables = tablesOf(context.specifications.filter(({ name }) => name === fn));
+  const dead = known(context.objects.kafkaSinks).map(({ spec }) => spec.topic);
+  const topics = each.sources.flatMap(({ spec }) => spec.topics);
+  const missing = tables.filter((table) => !topics.some((topic) => isOf(topic, table)));
+  const findings = each.sources.map((source) => readiness(context, fn, source));
+  if (missing.length > 0) {
+    findings.push(
+      problem(
+        `no KafkaSource of ${fn} reads a topic of ${missing.join(', ')}`,
+        `add <topic.prefix>.${missing[0]} to spec.topics of kafkasource/${each.sources[0]!.metadata.name}`,
+      ),
+    );
+  }
+  for (const { metadata, spec } of each.sources) {
+    const strangers = spec.topics.filter(
+      (topic) => !dead.includes(topic) && !tables.some((table) => isOf(topic, table)),
+    );
+    if (strangers.length === 0) continue;
+    findings.push(
+      problem(
+        `kafkasource/${metadata.name} reads ${strangers.join(', ')}, of which ${fn} names no table: all of it is ignored`,
+        `take it out of spec.topics, or name the table in functions/${fn}.ts`,
+      ),
+    );
+  }
+  return findings;
+}
+
+/** Is it the topic of this table, whatever the connector's prefix? */
+function isOf(topic: string, table: string): boolean {
+  return topic.endsWith(`.${table}`);
+}
+
+function readiness(context: ClusterContext, fn: string, source: KafkaSource): Finding {
+  const { name } = source.metadata;
+  const ready = conditionOf(source, 'Ready');
+  return ready?.status === 'True'
+    ? fine(`${fn}: kafkasource/${name} is ready, ${source.spec.topics.join(', ')}`)
+    : problem(
+        `kafkasource/${name} is not ready: ${reasonOf(ready)}`,
+        `${kubectl(context)} describe kafkasource ${name}`,
+      );
+}
+
+export const delivery: Check<ClusterContext> = {
+  id: 'cluster.delivery',
+  title: 'delivery',
+  run(context) {
+    listed(context.objects.kafkaSources);
+    const mine = new Set(deployed(context).flatMap((each) => each.sources));
+    if (mine.size === 0) return [unchecked('no KafkaSource posts to a function here')];
+    return [...mine].map((source) => judgeDelivery(context, source));
+  },
+};
+
+/** After its last try a KafkaSource counts an event as done, whatever became of it. */
+function judgeDelivery(
+  context: ClusterContext,
+  { metadata: { name }, spec }: KafkaSource,
+): Finding {
+  const patch = (fields: object) =>
+    `${kubectl(context)} patch kafkasource ${name} --type merge -p '${JSON.stringify({ spec: { delivery: fields } })}'`;
+  const long = { retry: 600, backoffPolicy: 'linear', backoffDelay: 'PT1S' };
+  const given = spec.delivery;
+  if (given === undefined) {
+    return problem(
+      `kafkasource/${name} has no delivery: it gives an event up after ten minutes, and it is lost`,
+      patch({
+        ...long,
+        deadLetterSink: {
+          ref: {
+            apiVersion: 'eventing.knative.dev/v1alpha1',
+            kind: 'KafkaSink',
+            name: '<a KafkaSink>',
+          },
+        },
+      }),
+    );
+  }
+  if (!given.retry) {
+    return problem(
+      `delivery of kafkasource/${name} has no retry, which means none: with no pod up, each event is given up at once`,
+      patch(long),
+    );
+  }
+  const ref = given.deadLetterSink?.ref;
+  if (given.deadLetterSink === undefined) {
+    return problem(
+      `delivery of kafkasource/${name} has no deadLetterSink: what is given up is lost`,
+      patch({
+        deadLetterSink: {
+          ref: {
+            apiVersion: 'eventing.knative.dev/v1alpha1',
+            kind: 'KafkaSink',
+            name: '<a KafkaSink>',
+          },
+        },
+      }),
+    );
+  }
+  if (ref?.kind === 'KafkaSink') {
+    const sink = listed(context.objects.kafkaSinks).find((each) => each.metadata.name === ref.name);
+    const ready = sink === undefined ? undefined : conditionOf(sink, 'Ready');
+    if (ready?.status !== 'True') {
+      return problem(
+        `kafkasink/${ref.name}, the dead letters of kafkasource/${name}, is not ${sink === undefined ? 'there' : `ready: ${reasonOf(ready)}`}`,
+        `${kubectl(context)} describe kafkasink ${ref.name}`,
+      );
+    }
+  }
+  return fine(
+    `kafkasource/${name}: ${given.retry} retries, ${given.backoffPolicy ?? 'exponential'}; then ${ref?.name ?? given.deadLetterSink.uri}`,
+  );
+}
+
+/** Topics that dead letters of this namespace go to. */
+export function deadLetterTopics({ objects }: ClusterContext): string[] {
+  const names = known(objects.kafkaSources).flatMap(
+    ({ spec }) => spec.delivery?.deadLetterSink?.ref?.name ?? [],
+  );
+  const sinks = known(objects.kafkaSinks).filter(({ metadata }) => names.includes(metadata.name));
+  return [...new Set(sinks.map(({ spec }) => spec.topic))].toSorted();
+}

@@ -1,0 +1,78 @@
+import type { StateContext } from './database.ts';
+import { type Check, fine, problem, unchecked } from '../finding.ts';
+import { plural } from '../words.ts';
+
+/** An event is answered once it is committed: what a commit must survive for that to be true. */
+export const commits: Check<StateContext> = {
+  id: 'database.commits',
+  title: 'commits',
+  async run({ inspector }) {
+    const [row] = await inspector.query<{ commit: string; fsync: string; pages: string }>(
+      `select current_setting('synchronous_commit') as commit, current_setting('fsync') as fsync,
+              current_setting('full_page_writes') as pages`,
+    );
+    const { commit, fsync, pages } = row!;
+    if (fsync !== 'on' || pages !== 'on') {
+      return [
+        problem(
+          `fsync is ${fsync}, full_page_writes is ${pages}: a crash of the machine loses what was acknowledged`,
+          'alter system reset fsync; alter system reset full_page_writes; select pg_reload_conf();',
+        ),
+      ];
+    }
+    // asked for by the connection, so that a server's or a role's default does not matter
+    if (commit !== 'on' && commit !== 'remote_apply') {
+      return [
+        problem(
+          `synchronous_commit is ${commit} though the connection has set it to on`,
+          'name the PostgreSQL server itself in DATABASE_URL, or set pool_mode = session in the pooler',
+        ),
+      ];
+    }
+    return [fine(`synchronous_commit ${commit}, fsync ${fsync}`)];
+  },
+};
+
+interface Standby {
+  readonly name: string;
+  readonly sync: string | null;
+}
+
+export const standbys: Check<StateContext> = {
+  id: 'database.standbys',
+  title: 'standbys',
+  async run({ inspector }) {
+    const [setting] = await inspector.query<{ names: string; login: string; sees: boolean }>(
+      `select current_setting('synchronous_standby_names') as names, current_user as login,
+              pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees`,
+    );
+    const { names, login, sees } = setting!;
+    if (!sees) return [unchecked(`this login sees no standby: grant pg_monitor to ${login}`)];
+    const all = await inspector.query<Standby>(
+      `select r.application_name as name, r.sync_state as sync from pg_stat_replication r
+       where not exists (select from pg_replication_slots s
+                         where s.slot_type = 'logical' and s.active_pid = r.pid)
+       order by 1`,
+    );
+    const sure = all.filter(({ sync }) => sync === 'sync' || sync === 'quorum');
+    if (names !== '' && sure.length === 0) {
+      return [
+        problem(
+          `synchronous_standby_names is '${names}' and no such standby is connected: commits wait for ever`,
+          `start the standby, or: alter system set synchronous_standby_names = ''; select pg_reload_conf();`,
+        ),
+      ];
+    }
+    if (all.length === 0) return [fine('none')];
+    if (sure.length > 0) {
+      return [fine(`${plural(all.length, 'standby server')}, ${sure.length} of them synchronous`)];
+    }
+    const list = all.map(({ name }) => name).join(', ');
+    return [
+      problem(
+        `only asynchronous ones (${list}): a fail-over loses events that were acknowledged`,
+        `alter system set synchronous_standby_names = 'ANY 1 (${[...new Set(all.map(({ name }) => `"${name}"`))].join(', ')})'; select pg_reload_conf();`,
+      ),
+    ];
+  },
+};

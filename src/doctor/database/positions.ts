@@ -1,0 +1,45 @@
+/** Partitions of projections that nobody reads on: what waits for all of them waits for ever. */
+import type { Inspector } from '../../state/database/inspector.ts';
+import { type Finding, problem } from '../finding.ts';
+import { duration } from '../words.ts';
+
+/** The owner of a partition looks each second; the owners of the others have looked since. */
+const UNREAD_SECONDS = 60;
+
+interface Row {
+  readonly name: string;
+  readonly topic: string;
+  readonly partition: number;
+  readonly next: string;
+  readonly problem: string | null;
+  /** Since its owner has looked, up to when the topic was looked at last. */
+  readonly seconds: number;
+}
+
+/** Partitions that rest, and those that nobody reads though others of their topic are read. */
+export async function unreadPartitions(inspector: Inspector): Promise<readonly Finding[]> {
+  const rows = await inspector.query<Row>(
+    `select * from (
+       select f.name, p.topic, p.partition, p.next, p.problem,
+              extract(epoch from max(p.seen_at) over (partition by p.function, p.topic) - p.seen_at)::float8 as seconds
+       from muster.position p join muster.function f on f.id = p.function
+       where f.topic = p.topic and not f.paused) p
+     where problem is not null or seconds > ${UNREAD_SECONDS}
+     order by name, partition`,
+  );
+  return rows.map(toFinding);
+}
+
+function toFinding({ name, topic, partition, next, problem: why, seconds }: Row) {
+  const where = `partition ${partition} of ${topic}`;
+  if (why !== null) {
+    return problem(
+      `${name} does not read ${where}: ${why}`,
+      `muster seek ${name} ${partition} <offset>   # where to go on; it is at ${next}`,
+    );
+  }
+  return problem(
+    `nobody has read ${where} for ${duration(seconds)}, and ${name} waits for it`,
+    `kafka-topics.sh --describe --topic ${topic}   # if the partition is gone: delete from muster.position where topic = '${topic}' and partition = ${partition}`,
+  );
+}

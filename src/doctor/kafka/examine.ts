@@ -1,0 +1,86 @@
+import { connect } from 'node:net';
+import type { Log } from '../../function.ts';
+import { connectKafka } from '../../kafka/client.ts';
+import { messageOf } from '../../state/database/database.ts';
+import {
+  fine,
+  type Finding,
+  type Group,
+  problem,
+  runChecks,
+  skipChecks,
+  toResult,
+} from '../finding.ts';
+import { type KafkaContext, retention, topics } from './kafka.ts';
+import { deadLetters, groups } from './groups.ts';
+import { keySizes } from './keys.ts';
+import { plural } from '../words.ts';
+
+const CHECKS = [topics, retention, keySizes, groups, deadLetters];
+const REACHABLE = { id: 'kafka.reachable', title: 'reachable' };
+const TIMEOUT_MS = 5_000;
+
+/** What goes wrong is a finding. */
+const SILENT: Log = { info() {}, warn() {}, error() {} };
+
+/** Connects to Kafka and asks. */
+export async function kafkaGroup(context: Omit<KafkaContext, 'admin'>): Promise<Group> {
+  const { brokers } = context;
+  const findings = await probe(brokers.split(','));
+  const group = (found: readonly Finding[], results: Group['results']): Group => ({
+    group: 'kafka',
+    at: brokers,
+    results: [...found.map((each) => toResult(REACHABLE, each)), ...results],
+  });
+  if (findings.every(({ state }) => state === 'problem')) {
+    return group(findings, skipChecks(CHECKS, 'not reachable'));
+  }
+  const admin = connectKafka(context.config, SILENT, { retries: 1 }).admin();
+  try {
+    await admin.connect();
+    const cluster = await admin.describeCluster();
+    const reached = fine(plural(cluster.brokers.length, 'broker'));
+    const away = findings.filter(({ state }) => state === 'problem');
+    return group([reached, ...away], await runChecks(CHECKS, { ...context, admin }));
+  } catch (error) {
+    return group([refused(messageOf(error))], skipChecks(CHECKS, 'not reachable'));
+  } finally {
+    await admin.disconnect().catch(() => {});
+  }
+}
+
+/** Does anything listen there? One of several may be away without anybody noticing. */
+async function probe(brokers: readonly string[]): Promise<Finding[]> {
+  return Promise.all(
+    brokers.map(async (broker) => {
+      const why = await whyClosed(broker);
+      if (why === null) return fine(broker);
+      const [host, port] = broker.split(/:(?=\d+$)/);
+      return problem(
+        `${broker} does not answer: ${why}`,
+        `nc -vz ${host} ${port}   # is it there? A NetworkPolicy may be in between`,
+      );
+    }),
+  );
+}
+
+function whyClosed(broker: string): Promise<string | null> {
+  const [host, port] = broker.split(/:(?=\d+$)/);
+  return new Promise((resolve) => {
+    const socket = connect({ host: host!, port: Number(port), timeout: TIMEOUT_MS });
+    const end = (why: string | null) => {
+      socket.destroy();
+      resolve(why);
+    };
+    socket.on('connect', () => end(null));
+    socket.on('timeout', () => end(`nothing within ${TIMEOUT_MS / 1000} s`));
+    socket.on('error', (error) => end(messageOf(error)));
+  });
+}
+
+function refused(says: string): Finding {
+  if (/SASL|authentication/i.test(says)) {
+    return problem(says, 'set KAFKA_SASL_MECHANISM, KAFKA_USERNAME and KAFKA_PASSWORD');
+  }
+  return problem(says, 'set KAFKA_TLS=1 and KAFKA_CA_FILE; or KAFKA_TLS=0 for a plain listener');
+}

@@ -1,0 +1,152 @@
+/** What the types of the columns that a function names mean for its keys and filters. */
+import type { PartSpecification, Specification } from '../../definitions/specification.ts';
+import type { Inspector } from '../../state/database/inspector.ts';
+import type { SourceColumn, SourceTable } from './catalog.ts';
+import { neverEqual } from './column-filters.ts';
+import { type Decimals, formOf, isUnknown, simpler } from './column-forms.ts';
+import { fine, problem, unchecked, type Finding } from '../finding.ts';
+import { identifier, tableName } from '../words.ts';
+
+/** What is wrong with the types of the columns that a part names. */
+export async function checkTypes(
+  { inspector, decimals }: { readonly inspector: Inspector; readonly decimals: Decimals },
+  name: string,
+  table: SourceTable,
+  fn: string,
+  part: PartSpecification,
+): Promise<Finding[]> {
+  const columnOf = (column: string) => table.columns.find((each) => each.name === column);
+  const file = `functions/${fn}.ts`;
+  const decode = (what: string) =>
+    `base64: ['${what}']   in part ${part.name} of ${file}; and include.unknown.datatypes=true for the connector`;
+  const findings: Finding[] = [];
+  for (const column of [...part.key, ...part.id].map(columnOf)) {
+    if (column === undefined) continue;
+    const { name: what, type } = column;
+    if (formOf(column, decimals).json === 'object') {
+      findings.push(
+        problem(
+          `${what} of ${name} is ${type}, which can't be part of a key`,
+          column.base === 'numeric' && !column.isArray
+            ? 'decimal.handling.mode=string for the connector'
+            : `name another column in ${file}`,
+        ),
+      );
+    } else if (isUnknown(column) && !part.base64.includes(what)) {
+      findings.push(
+        problem(`${what} of ${name} is ${type}, which arrives as base64 of its text`, decode(what)),
+      );
+    }
+  }
+  for (const column of part.base64.map(columnOf)) {
+    if (column === undefined || isUnknown(column) || column.base === 'bytea') continue;
+    findings.push(
+      problem(
+        `${column.name} of ${name} is ${column.type} and does not arrive as base64, but part ${part.name} of ${fn} says so`,
+        `take '${column.name}' out of base64 in ${file}`,
+      ),
+    );
+  }
+  for (const [what, wanted] of Object.entries(part.where)) {
+    const column = columnOf(what);
+    if (column === undefined) continue;
+    const isDecoded = part.base64.includes(what);
+    const never = await neverEqual(inspector, column, wanted, decimals, isDecoded);
+    const says = `where ${what} is ${JSON.stringify(wanted)} in part ${part.name} of ${fn}`;
+    if (never !== null) {
+      findings.push(
+        problem(`${says} never holds: ${never.why}`, mendFilter(column, never.instead, decimals)),
+      );
+    } else if (column.isCaseless && wanted !== null) {
+      findings.push(
+        unchecked(
+          `${says} holds only in that case: ${column.type} compares without, Muster with it`,
+        ),
+      );
+    }
+  }
+  return findings;
+
+  function mendFilter(column: SourceColumn, instead: unknown, mode: Decimals): string {
+    if (isUnknown(column)) return decode(column.name);
+    if (instead === undefined) return `mend where in ${file}`;
+    const literal = `where: { ${column.name}: ${JSON.stringify(instead)} }   in part ${part.name} of ${file}`;
+    const isDecimal = column.base === 'numeric' || column.base === 'money';
+    return isDecimal && mode === 'precise'
+      ? `${literal}; and decimal.handling.mode=string for the connector`
+      : literal;
+  }
+}
+
+interface KeyColumn {
+  readonly table: string;
+  readonly column: SourceColumn;
+  readonly form: string;
+}
+
+/** Do the keys of a function's parts arrive in one form? Where not, no two of their rows ever meet. */
+export function keyForms(
+  { name, parts }: Specification,
+  tables: ReadonlyMap<string, SourceTable>,
+  decimals: Decimals,
+): Finding[] {
+  const findings: Finding[] = [];
+  const columnOf = (part: PartSpecification, place: number) =>
+    tables.get(part.table)?.columns.find((each) => each.name === part.key[place]);
+  if (parts.some((part) => part.key.some((_, place) => columnOf(part, place) === undefined))) {
+    return [unchecked(`not every key column of ${name} is there`)];
+  }
+  const width = parts[0]?.key.length ?? 0;
+  for (let place = 0; place < width; place++) {
+    const columns = parts.map((part): KeyColumn => {
+      const column = columnOf(part, place)!;
+      const form = formOf(column, decimals, part.base64.includes(column.name)).name;
+      return { table: part.table, column, form };
+    });
+    findings.push(...judgePlace(name, columns, decimals));
+  }
+  return findings.length > 0 ? findings : [fine(`those of ${name} arrive in one form`)];
+}
+
+function judgePlace(fn: string, columns: readonly KeyColumn[], decimals: Decimals): Finding[] {
+  const forms = new Map(columns.map((each) => [each.form, each]));
+  if (forms.size > 1) {
+    const list = [...forms].map(([form, { table, column }]) => `${table}.${column.name} (${form})`);
+    return [
+      problem(
+        `the keys of ${fn} arrive in different forms and never meet: ${list.join(', ')}`,
+        oneForm(columns, decimals) ?? `name other columns in functions/${fn}.ts`,
+      ),
+    ];
+  }
+  const notes = columns.flatMap(({ table, column, form }) => {
+    const what = `${column.name} of ${table} is ${column.type}`;
+    if (column.isCaseless) {
+      return [
+        `${what}: values that differ in case are different keys of ${fn}, though equal there`,
+      ];
+    }
+    if (formOf(column, decimals).json === 'object')
+      return [`${what}, which can't be part of a key`];
+    return form.startsWith('base64 of a number')
+      ? [
+          `${what}: the sets of ${fn} are named by base64, unless decimal.handling.mode of the connector is string`,
+        ]
+      : [];
+  });
+  return [...new Set(notes)].map(unchecked);
+}
+
+/** What gives all of them one form, where something does that changes no value's meaning. */
+function oneForm(columns: readonly KeyColumn[], decimals: Decimals): string | null {
+  const mends = new Set<string>();
+  const forms = new Set<string>();
+  for (const { table, column, form } of columns) {
+    const better = simpler(tableName(table), identifier(column.name), column, decimals);
+    if (better !== null) mends.add(better.mend);
+    forms.add(better?.form ?? form);
+  }
+  return forms.size === 1
+    ? `${[...mends].join(' ')}   -- and let the rows that are there be sent again`
+    : null;
+}

@@ -1,0 +1,176 @@
+import type { Specification } from '../../definitions/specification.ts';
+import type { Inspector } from '../../state/database/inspector.ts';
+import type { Decimals } from './column-forms.ts';
+import { compareClocks } from '../database/database.ts';
+import { type Check, fine, problem, type Finding } from '../finding.ts';
+import { bytes } from '../words.ts';
+
+/** What the checks of the source database look at. */
+export interface SourceContext {
+  readonly inspector: Inspector;
+  readonly specifications: readonly Specification[];
+  /** Names that the connector was given. */
+  readonly publication: string;
+  readonly slot: string;
+  /** Name of the source in Muster's state: the connector's `topic.prefix`. */
+  readonly name: string;
+  /** `decimal.handling.mode` of the connector. */
+  readonly decimals: Decimals;
+  /** The state database, where it could be reached. */
+  readonly state: Inspector | null;
+}
+
+/** A connector acknowledges every few seconds; one so far behind does not. */
+const MUCH_WAL = 1024 ** 3;
+
+export const walLevel: Check<SourceContext> = {
+  id: 'source.wal_level',
+  title: 'wal_level',
+  async run({ inspector }) {
+    const [row] = await inspector.query<{ level: string }>(
+      `select current_setting('wal_level') as level`,
+    );
+    return row!.level === 'logical'
+      ? [fine('logical')]
+      : [
+          problem(
+            `${row!.level}: its log does not hold what a change was`,
+            'alter system set wal_level = logical;   -- and restart the server',
+          ),
+        ];
+  },
+};
+
+/** With `initial`, Debezium takes no second snapshot, and fails once its slot is another. */
+const WHEN_NEEDED = 'snapshot.mode=when_needed for the connector, if it has another';
+/** A read within a minute of a row's last change is taken for the older of the two. */
+const AGAIN =
+  'once a minute has passed since its last event: the connector makes a new slot and reads every row again; a row that was deleted meanwhile stays in its set';
+
+interface Slot {
+  readonly plugin: string;
+  readonly type: string;
+  readonly database: string | null;
+  readonly here: string;
+  readonly active: boolean;
+  readonly status: string | null;
+  readonly held: number | null;
+  readonly limit: string;
+}
+
+export const slot: Check<SourceContext> = {
+  id: 'source.slot',
+  title: 'replication slot',
+  async run({ inspector, slot: name, state, name: source }) {
+    const [found] = await inspector.query<Slot>(
+      `select plugin, slot_type as type, database, current_database() as here, active, wal_status as status,
+              pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                                   else pg_current_wal_lsn() end, restart_lsn)::float8 as held,
+              current_setting('max_slot_wal_keep_size') as limit
+       from pg_replication_slots where slot_name = $1`,
+      [name],
+    );
+    if (found === undefined && (await hasStreamed(state, source))) {
+      return [
+        problem(
+          `there is no slot ${name}, though ${source} has streamed: what was written since it went is not in any event`,
+          `${WHEN_NEEDED}\nkubectl annotate kafkaconnector <name> strimzi.io/restart=true; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"   # ${AGAIN}`,
+        ),
+      ];
+    }
+    if (found === undefined) {
+      return [
+        problem(
+          `there is no slot ${name}: the connector, which makes it, has not run`,
+          'kubectl get kafkaconnector; or: curl <connect>:8083/connectors/<name>/status',
+        ),
+      ];
+    }
+    return [judgeSlot(name, found)];
+  },
+};
+
+/** Does the state database know changes of the source? */
+async function hasStreamed(state: Inspector | null, source: string): Promise<boolean> {
+  if (state === null) return false;
+  const rows = await state.query('select from muster.source where name = $1 and lsn > 0', [source]);
+  return rows.length > 0;
+}
+
+function judgeSlot(name: string, found: Slot): Finding {
+  const { plugin, type, database, here, active, status, limit } = found;
+  const held = `${bytes(found.held ?? 0)} of log held`;
+  if (type !== 'logical' || plugin !== 'pgoutput' || database !== here) {
+    return problem(
+      `${name} is a ${type} slot of ${plugin ?? 'no plugin'} in database ${database ?? '(none)'}: pgoutput in ${here} is expected`,
+      'give the connector slot.name and plugin.name=pgoutput; muster doctor --slot <name>',
+    );
+  }
+  if (status === 'lost') {
+    return problem(
+      `${name} is lost: the log it needs is gone, and with it changes`,
+      `${WHEN_NEEDED}\nselect pg_drop_replication_slot('${name}');   -- ${AGAIN}`,
+    );
+  }
+  if (status === 'unreserved') {
+    return problem(
+      `${name} is about to be lost: ${held}, beyond max_slot_wal_keep_size (${limit})`,
+      `alter system set max_slot_wal_keep_size = '${moreThan(found.held)}'; select pg_reload_conf();   -- and start the connector`,
+    );
+  }
+  const unlimited = limit === '-1';
+  const fuse = unlimited ? 'no limit (max_slot_wal_keep_size)' : `at most ${limit}`;
+  if (!active) {
+    return problem(
+      `nobody reads ${name}: ${held}, ${fuse}${unlimited ? ', until the disk is full' : ''}`,
+      'kubectl get kafkaconnector; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"',
+    );
+  }
+  if ((found.held ?? 0) > MUCH_WAL) {
+    return problem(
+      `${name}: ${held}, ${fuse}: the connector does not keep up, or acknowledges nothing while its tables are quiet`,
+      'set heartbeat.interval.ms and heartbeat.action.query of the connector',
+    );
+  }
+  return fine(`${name} is read, ${held}, ${fuse}`);
+}
+
+/** A size with room, as Postgres reads it. */
+function moreThan(held: number | null): string {
+  return `${Math.max(1, Math.ceil(((held ?? 0) * 4) / MUCH_WAL))}GB`;
+}
+
+/** A restored or re-created source starts its positions over: all that comes would be refused as stale. */
+export const position: Check<SourceContext> = {
+  id: 'source.position',
+  title: 'position in the log',
+  async run({ inspector, state, name }) {
+    if (state === null)
+      throw new Error('the state database, which knows the newest one, is not reachable');
+    const [mark] = await state.query<{ lsn: string; epoch: number }>(
+      'select lsn, epoch from muster.source where name = $1',
+      [name],
+    );
+    if (mark === undefined) return [fine(`nothing of a source '${name}' has arrived yet`)];
+    const [now] = await inspector.query<{ lsn: string }>(
+      `select pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                                   else pg_current_wal_lsn() end, '0/0')::bigint as lsn`,
+    );
+    const says = `epoch ${mark.epoch}: ${mark.lsn} was seen, the log is at ${now!.lsn}`;
+    return BigInt(now!.lsn) < BigInt(mark.lsn)
+      ? [
+          problem(
+            `${says}: the source was restored or made anew`,
+            `muster epoch bump ${name} && muster redeliver --reason position-restarted`,
+          ),
+        ]
+      : [fine(says)];
+  },
+};
+
+/** Its commit times decide between changes and snapshot reads, and when a position started over. */
+export const sourceClock: Check<SourceContext> = {
+  id: 'source.clock',
+  title: 'clock',
+  run: ({ inspector }) => compareClocks(inspector),
+};

@@ -1,0 +1,137 @@
+import {
+  bringsChange,
+  isChangeType,
+  isName,
+  isText,
+  problemWith,
+  type Attributes,
+} from './attributes.ts';
+import { fromBase64 } from './base64.ts';
+import { splitArray, MAX_ELEMENTS } from './batch.ts';
+import type { BadElement, CloudEvent, Incoming } from './cloudevent.ts';
+import { looksLike, whyNotJson } from '../diagnosis.ts';
+import { isRounded, NotJson, parse, textOf, TooLarge } from '../../lib/exact-json.ts';
+import { isObject } from '../debezium/row.ts';
+import { show } from '../invalid-event.ts';
+
+const STRUCTURED = 'application/cloudevents+json';
+/** What says that data which is a string stands for JSON (JSON format 1.0.2, section 3.1). */
+const JSON_TYPE = /[/+]json\s*(?:;|$)/i;
+
+/**
+ * Reads structured or batched mode in JSON; other formats of the spec (Avro, protobuf, XML) are not read.
+ * `sent` are attributes that the transport added beside it.
+ */
+export function readEncoded(contentType: string, body: Uint8Array, sent: Attributes): Incoming {
+  const format = /^\s*application\/cloudevents(-batch)?\+json\s*(?:;|$)/i.exec(contentType);
+  if (format === null) {
+    return { kind: 'none', why: `content type ${contentType} is not ${STRUCTURED}` };
+  }
+  if (format[1] !== undefined) return readBatched(contentType, body, sent);
+  const read = readElement(body, contentType, sent);
+  if (!('why' in read)) return { kind: 'event', event: read };
+  return read.isTooLarge === true || bringsChange(read.origin.attributes)
+    ? { kind: 'bad', element: read }
+    : { kind: 'none', why: read.why };
+}
+
+function readBatched(contentType: string, body: Uint8Array, sent: Attributes): Incoming {
+  const texts = splitArray(body, MAX_ELEMENTS + 1);
+  if (texts === null) {
+    const hint = looksLike(body);
+    const why = 'the body of a batch is not a JSON array';
+    return { kind: 'none', why: hint === null ? why : `${why}; ${hint}` };
+  }
+  const read = (text: Uint8Array) => readElement(text, STRUCTURED, sent);
+  return { kind: 'batch', batch: { origin: { attributes: sent, contentType, body }, texts, read } };
+}
+
+/**
+ * Reads an event in the JSON format (1.0.2). Its data is read as JavaScript does, and may be rounded:
+ * `exactData` reads it again from the bytes.
+ */
+function readElement(
+  body: Uint8Array,
+  contentType: string,
+  sent: Attributes,
+): CloudEvent | BadElement {
+  const attributes: Attributes = { ...sent };
+  const bad = (why: string): BadElement => ({ origin: { attributes, contentType, body }, why });
+  let value: unknown;
+  try {
+    value = parse(textOf(body));
+  } catch (error) {
+    if (!(error instanceof NotJson)) throw error;
+    const isTooLarge = error instanceof TooLarge;
+    return { ...bad(whyNotJson('the body', error, body)), ...(isTooLarge && { isTooLarge }) };
+  }
+  if (Array.isArray(value)) {
+    return bad(
+      'the event is an array, not a JSON object: the content type of a batch is application/cloudevents-batch+json',
+    );
+  }
+  if (!isObject(value)) return bad('the event is not a JSON object');
+  const { own, problem } = readAttributes(value);
+  Object.assign(attributes, own);
+  const why = problem ?? problemWith(own);
+  if (why !== null) return bad(why);
+  const type = own['type']!;
+  const data = readData(value, own['datacontenttype']);
+  // Whatever is wrong with its data, an event of another type is ignored, as in binary mode.
+  if (typeof data === 'string' && isChangeType(type)) return bad(data);
+  if (Buffer.isBuffer(data)) {
+    const dataType = own['datacontenttype'] ?? null;
+    return { type, attributes, contentType: dataType, body: data, data: undefined };
+  }
+  const json = typeof data === 'string' ? null : data.json;
+  return { type, attributes, contentType, body, data: json };
+}
+
+/** The data as a JSON value, or as the bytes it stands for; a text says what is wrong with it. */
+function readData(
+  { data_base64: encoded, data }: Record<string, unknown>,
+  dataType: string | undefined,
+): { readonly json: unknown } | Buffer | string {
+  if (encoded !== undefined && encoded !== null) {
+    if (typeof encoded !== 'string') return 'data_base64 is not a text';
+    if (data !== undefined && data !== null) return 'data and data_base64 are both there';
+    return fromBase64(encoded) ?? 'data_base64 is not base64 (RFC 4648, padded with =)';
+  }
+  const isJson = dataType === undefined || JSON_TYPE.test(dataType);
+  return typeof data === 'string' && !isJson ? Buffer.from(data) : { json: data ?? null };
+}
+
+/** The attributes that can be read, and what is wrong with the first that can't be. */
+function readAttributes(value: Record<string, unknown>): {
+  own: Attributes;
+  problem: string | null;
+} {
+  const own: Attributes = {};
+  let problem: string | null = null;
+  for (const [name, held] of Object.entries(value)) {
+    // Debezium's converter writes null for what is absent, and its transaction's number as
+    // iodebeziumtxId beside the proper iodebeziumtxid.
+    if (name === 'data' || name === 'data_base64' || held === null || name === 'iodebeziumtxId') {
+      continue;
+    }
+    const text = scalarText(held);
+    const why = problemWithValue(name, held, text);
+    if (text !== null && why === null) own[name] = text;
+    else problem ??= why;
+  }
+  return { own, problem };
+}
+
+function scalarText(held: unknown): string | null {
+  if (typeof held === 'string') return held;
+  return typeof held === 'number' || typeof held === 'boolean' ? String(held) : null;
+}
+
+function problemWithValue(name: string, held: unknown, text: string | null): string | null {
+  if (!isName(name)) return `${show(name)} is no name for an attribute`;
+  if (text === null) return `attribute ${show(name)} is neither text, number nor boolean`;
+  if (typeof held === 'number' && isRounded(held)) {
+    return `attribute ${show(name)} is a number beyond 2^53: send it as a text`;
+  }
+  return isText(text) ? null : `attribute ${show(name)} is no text`;
+}

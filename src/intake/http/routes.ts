@@ -1,0 +1,156 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Span } from '@opentelemetry/api';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { logFields } from '../../telemetry/trace.ts';
+import { KAFKA_EVENT } from '../cloudevents/attributes.ts';
+import { Bodies } from './body.ts';
+import {
+  readCloudEvents,
+  sentAttributes,
+  unread,
+  type Incoming,
+} from '../cloudevents/cloudevent.ts';
+import { decoded, NotDecoded } from './encoding.ts';
+import { Refused, type Count } from '../http-error.ts';
+import { Taker, type Intake, type Taken, type TakenElement } from '../ingest.ts';
+import type { Tokens } from './token.ts';
+
+export interface IntakeOptions {
+  readonly count: Count;
+  /** Who may post; anybody unless given. */
+  readonly tokens?: Tokens | undefined;
+  /** Bytes of requests that may be held at a time; 64 MiB unless given. */
+  readonly maxBytes?: number;
+}
+
+const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a Debezium message.
+
+  curl -X POST -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /me' \\
+    -H 'ce-type: dev.knative.kafka.event' -H 'Prefer: return=representation' \\
+    --data @change.json http://...
+`;
+
+/**
+ * `POST /` takes CloudEvents and answers once their effect is committed:
+ * 204 filed, or nothing to file; 200 with an explanation where `Prefer: return=representation` asks
+ * for it (KafkaSource sends `Prefer: reply`); 202 kept aside, with the reason; 503 try again; 400
+ * and 413 for what is no CloudEvent or too large. `GET /` says so to people.
+ */
+export function registerIntake(
+  app: FastifyInstance,
+  intake: Intake,
+  { count, tokens, maxBytes = 64 * 1024 * 1024 }: IntakeOptions,
+): void {
+  const taker = new Taker(intake, count);
+  const bodies = new Bodies({ body: app.initialConfig.bodyLimit!, total: maxBytes });
+  app.register((scope, _options, done) => {
+    if (tokens !== undefined) {
+      // before the body is read: nobody else may keep this process busy with 16 MiB
+      scope.addHook('onRequest', async ({ method, raw }) => {
+        if (method === 'POST') await tokens.check(raw);
+      });
+    }
+
+    scope.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(WHAT));
+
+    scope.post('/', (request, reply) =>
+      bodies.hold(request.raw, reply.raw, (body) => answerEvents(request, reply, body)),
+    );
+    done();
+  });
+
+  async function answerEvents(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    body: Buffer,
+  ): Promise<FastifyReply> {
+    const { headers } = request;
+    const incoming = await read(headers, body, app.initialConfig.bodyLimit!);
+    if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
+    const onFailed = (span: Span) => {
+      request.log = request.log.child(logFields(span.spanContext())); // for the line of the refusal
+    };
+    if (incoming.kind === 'batch') {
+      const batch = await taker.takeBatch(incoming.batch, headers, onFailed);
+      return batch.kind === 'whole'
+        ? answerOne(reply, batch.taken)
+        : answerBatch(reply, batch.elements);
+    }
+    const event = incoming.kind === 'bad' ? incoming.element : incoming.event;
+    const meantFor = headers['muster-functions'];
+    if (meantFor !== undefined) requireServed(String(meantFor), intake.functions ?? []);
+    const taken = await taker.take(event, headers, onFailed);
+    if (meantFor !== undefined) void reply.header('muster-outcome', taken.kind);
+    return wantsExplanation(headers['prefer'])
+      ? answerExplained(reply, taken)
+      : answerOne(reply, taken);
+  }
+
+  async function answerExplained(reply: FastifyReply, taken: Taken): Promise<FastifyReply> {
+    if (taken.kind === 'parked') return answerOne(reply, taken);
+    if (taken.kind === 'ignored') {
+      const detail = ignoredBecause(taken.why);
+      return reply.send({ outcome: taken.kind, why: taken.why, ...detail, sets: [] });
+    }
+    return reply.send({ outcome: taken.kind, ...(await intake.explain(taken.change)) });
+  }
+}
+
+/** Reads the request's events, its body without its Content-Encoding. */
+async function read(headers: IncomingHttpHeaders, body: Buffer, limit: number): Promise<Incoming> {
+  const contentEncoding = headers['content-encoding'];
+  if (!contentEncoding || body.length === 0) return readCloudEvents(headers, body);
+  try {
+    return readCloudEvents(headers, await decoded(body, contentEncoding, limit));
+  } catch (error) {
+    if (!(error instanceof NotDecoded)) throw error;
+    const contentType = headers['content-type'] ?? null;
+    const attributes = sentAttributes(headers);
+    return unread({ attributes, contentType, contentEncoding, body }, error.message);
+  }
+}
+
+/** What a person may not expect of an event that changes nothing. */
+function ignoredBecause(why: string): { readonly detail: string } | null {
+  switch (why) {
+    case 'other-type':
+      return { detail: `changes come in events of type ${KAFKA_EVENT} or io.debezium.*` };
+    case 'tombstone':
+      return {
+        detail:
+          'a tombstone changes nothing: a delete is a message of its own, which ExtractNewRecordState sends only with delete.tombstone.handling.mode=rewrite',
+      };
+    default:
+      return null;
+  }
+}
+
+/**
+ * A redelivered event names the functions it is for. Another worker must not take it: the answer would be
+ * that of its own functions, and the event would be deleted where it waits.
+ */
+function requireServed(names: string, served: readonly string[]): void {
+  const missing = names.split(',').filter((name) => name !== '' && !served.includes(name));
+  if (missing.length === 0) return;
+  const here = served.join(', ') || 'no function';
+  throw new Refused(421, `meant for ${missing.join(', ')}; served here: ${here}`, 'misdirected');
+}
+
+function answerOne(reply: FastifyReply, taken: Taken): FastifyReply {
+  return taken.kind === 'parked'
+    ? reply.code(202).send({ parked: taken.reason, detail: taken.detail })
+    : reply.code(204).send();
+}
+
+function answerBatch(reply: FastifyReply, elements: readonly TakenElement[]): FastifyReply {
+  const parked = elements.flatMap(({ id, taken }, index) =>
+    taken.kind === 'parked' ? [{ index, id, parked: taken.reason, detail: taken.detail }] : [],
+  );
+  return parked.length === 0 ? reply.code(204).send() : reply.code(202).send({ parked });
+}
+
+/** RFC 7240. */
+function wantsExplanation(prefer: string | string[] | undefined): boolean {
+  if (prefer === undefined || prefer === 'reply') return false;
+  return /(?:^|[,;\s])return\s*=\s*"?representation"?\s*(?:$|[,;])/i.test(String(prefer));
+}

@@ -1,0 +1,118 @@
+import type { Log } from '../../function.ts';
+import type { RecordChunk } from '../../state/projections/chunks.ts';
+import type { LostRecords, Sight } from '../../state/projections/positions.ts';
+import { readCloudEvents } from '../cloudevents/cloudevent.ts';
+import { Gate } from '../../lib/semaphore.ts';
+import type { Assignment, Committed, Destination, Look, Start } from './record-handler.ts';
+import type { Taker } from '../ingest.ts';
+import { toRequest } from '../../kafka/read-topic.ts';
+
+/** As many events as a few statements take. */
+const CHUNK_RECORDS = 1_024;
+const CHUNK_BYTES = 1024 * 1024;
+/** Chunks at a time: what they hold is far below what may wait for the database. */
+const CHUNKS = 8;
+
+/**
+ * Change events of a function of sets, filed as if a KafkaSource had posted them. Positions are those of
+ * the consumer group, committed after the records are filed: what is filed twice is a duplicate.
+ */
+export class ChangeDestination implements Destination {
+  readonly name: string;
+  readonly topics: readonly string[];
+  readonly chunkRecords = CHUNK_RECORDS;
+  readonly chunkBytes = CHUNK_BYTES;
+  readonly lingerMs = 0;
+  readonly gate = new Gate(CHUNKS);
+  readonly #taker: Taker;
+  readonly #lost: LostRecords;
+  readonly #log: Log;
+  readonly #onLost: (records: number) => void;
+
+  constructor(
+    place: { readonly name: string; readonly topics: readonly string[] },
+    taker: Taker,
+    lost: LostRecords,
+    log: Log,
+    onLost: (records: number) => void,
+  ) {
+    this.name = place.name;
+    this.topics = place.topics;
+    this.#taker = taker;
+    this.#lost = lost;
+    this.#log = log;
+    this.#onLost = onLost;
+  }
+
+  async begin(topic: string, { committed, look, isOwner }: Assignment): Promise<Start[]> {
+    const now = await look();
+    const starts: Start[] = [];
+    for (const each of committed) {
+      if (!isOwner()) return [];
+      const next = await this.#next(topic, each, now);
+      if (next !== null)
+        starts.push({ partition: each.partition, next, stamp: null, problem: null });
+    }
+    return starts;
+  }
+
+  /**
+   * Where a partition goes on; null: the topic has no such partition now. An offset of another topic of this
+   * name, or one beyond the end of a log that was cut, says nothing: everything is read, and what was
+   * read before is a duplicate.
+   */
+  async #next(
+    topic: string,
+    { partition, offset, topicId }: Committed,
+    { id, extents }: Look,
+  ): Promise<number | null> {
+    const extent = extents.find((each) => each.partition === partition);
+    if (extent === undefined) return null;
+    const { low, high } = extent;
+    if (offset === null) return low;
+    const place = { function: this.name, topic, partition };
+    const isRemade = id !== null && topicId !== null && id !== topicId;
+    if (isRemade || offset > high) {
+      this.#log.warn(
+        { ...place, position: offset, end: high },
+        isRemade
+          ? 'the topic was made anew, and is read from its beginning'
+          : 'the position is beyond the end of the topic: it was made anew or its log was cut, and is read from its beginning',
+      );
+      return low;
+    }
+    if (offset >= low) return offset;
+    await this.#lost.note(this.name, topic, partition, offset, low);
+    this.#onLost(low - offset);
+    this.#log.error(
+      { ...place, from: offset, to: low, records: low - offset },
+      'the topic no longer holds records that were not read yet; they are lost',
+    );
+    return low;
+  }
+
+  /** All of them are tried before the first failure is thrown; those filed are duplicates next time. */
+  async take({ topic, partition, records, next }: RecordChunk): Promise<number> {
+    const results = await Promise.allSettled(
+      records.map((record) => {
+        const message = { ...record, offset: String(record.offset) };
+        const { headers, body } = toRequest({ topic, partition, message });
+        headers['ce-kafkatopic'] = topic;
+        const incoming = readCloudEvents(headers, body);
+        return this.#taker.takeRecord(incoming, headers, body);
+      }),
+    );
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    return next;
+  }
+
+  rest(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async see(_topic: string, _read: readonly number[], look: Assignment['look']): Promise<Sight> {
+    await look();
+    // A pause of a function of sets keeps its runs from starting; events are still filed.
+    return { paused: false, positions: new Map() };
+  }
+}

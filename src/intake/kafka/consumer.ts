@@ -1,0 +1,124 @@
+import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import { describeTopic } from '../../kafka/protocol.ts';
+import type { Committed, Look } from './record-handler.ts';
+import type { Batch } from './owned-partition.ts';
+
+const MIB = 1024 * 1024;
+
+/** A member of a consumer group that commits nothing by itself. */
+export function consumerOf(kafka: Kafka, groupId: string, sessionTimeout: number): Consumer {
+  return kafka.consumer({
+    groupId,
+    sessionTimeout,
+    rebalanceTimeout: 30_000,
+    heartbeatInterval: Math.min(1_000, sessionTimeout / 5),
+    // The longest a further member, or a partition that is fetched again, has to wait.
+    maxWaitTimeInMs: 250,
+    minBytes: 1,
+    // An answer takes five times as much memory once it is decoded. A partition gets no more than its
+    // share of it, or those at the end of the list would get nothing while the first are behind.
+    maxBytes: 6 * MIB,
+    maxBytesPerPartition: MIB / 2,
+    allowAutoTopicCreation: false,
+    // What crashes is made anew from the client on: an old one believes in topics that are gone.
+    retry: { restartOnFailure: () => Promise.resolve(false) },
+  });
+}
+
+/** Joins the group, and hands on what is fetched. */
+export async function receiveFrom(
+  consumer: Consumer,
+  topics: readonly string[],
+  receive: (topic: string, partition: number, batch: Batch) => void,
+): Promise<void> {
+  // Of transactions that were aborted, and of markers at the end of one, kafkajs tells nothing else.
+  consumer.on('consumer.start_batch_process', ({ payload: { topic, partition, ...batch } }) => {
+    if (batch.batchSize > 0) return;
+    receive(topic, partition, { ...batch, messages: [], fetchedOffset: null });
+  });
+  await consumer.connect();
+  await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+  await consumer.run({
+    autoCommit: false,
+    partitionsConsumedConcurrently: 1,
+    eachBatch: ({ batch }: EachBatchPayload) => {
+      const { topic, partition, highWatermark, messages } = batch;
+      // kafkajs does not declare it
+      const { fetchedOffset } = batch as unknown as { fetchedOffset: string };
+      const lastOffset = batch.lastOffset();
+      receive(topic, partition, { fetchedOffset, lastOffset, highWatermark, messages });
+      return Promise.resolve();
+    },
+  });
+}
+
+/**
+ * Fetches partitions, from where they were or from an offset on, or fetches them no more. A consumer that
+ * has crashed fetches nothing: that is told elsewhere, and ends the membership.
+ */
+export function setFetching(
+  consumer: Consumer,
+  isFetching: boolean,
+  topic: string,
+  partitions: readonly number[],
+): void {
+  const which = [{ topic, partitions: [...partitions] }];
+  tolerate(() => (isFetching ? consumer.resume(which) : consumer.pause(which)));
+}
+
+/** The next fetch of a partition begins there. */
+export function seekTo(consumer: Consumer, topic: string, partition: number, offset: number): void {
+  tolerate(() => consumer.seek({ topic, partition, offset: String(offset) }));
+}
+
+function tolerate(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if ((error as Error).name !== 'KafkaJSNonRetriableError') throw error;
+  }
+}
+
+/**
+ * What a topic holds of these partitions, and which topic it is: one that is deleted and created under its
+ * name meanwhile is looked at again.
+ */
+export async function lookAt(
+  admin: Admin,
+  topic: string,
+  partitions: readonly number[],
+): Promise<Look> {
+  const before = await describeTopic(admin, topic);
+  const offsets = await admin.fetchTopicOffsets(topic);
+  const now = await describeTopic(admin, topic);
+  if (before?.id !== now?.id) throw new Error(`${topic} is being made anew`);
+  const extents = offsets
+    .filter((each) => partitions.includes(each.partition))
+    .map(({ partition, low, high }) => ({ partition, low: Number(low), high: Number(high) }));
+  return { id: now?.id ?? null, partitions: now?.partitions ?? null, extents };
+}
+
+/** What stands before the id of the topic in the metadata of an offset. */
+const TOPIC_ID = 'topic=';
+
+/** Where the group is. */
+export async function committedOf(
+  admin: Admin,
+  groupId: string,
+  topic: string,
+  partitions: readonly number[],
+): Promise<Committed[]> {
+  const [group] = await admin.fetchOffsets({ groupId, topics: [topic] });
+  return partitions.map((partition) => {
+    const stored = group?.partitions.find((each) => each.partition === partition);
+    const offset = stored === undefined || Number(stored.offset) < 0 ? null : Number(stored.offset);
+    const metadata = stored?.metadata ?? '';
+    const topicId = metadata.startsWith(TOPIC_ID) ? metadata.slice(TOPIC_ID.length) : null;
+    return { partition, offset, topicId };
+  });
+}
+
+/** Kept with an offset, so that it is not taken for one of a topic that has the name later. */
+export function metadataOf(topicId: string | null): { readonly metadata?: string } {
+  return topicId === null ? {} : { metadata: `${TOPIC_ID}${topicId}` };
+}

@@ -1,0 +1,80 @@
+import type { Kafka } from 'kafkajs';
+import type { Log } from '../../function.ts';
+import { messageOf } from '../../state/database/database.ts';
+import { KafkaSession, type SessionOptions } from './session.ts';
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 10_000;
+
+export interface KafkaIntakeOptions extends Omit<SessionOptions, 'kafka'> {
+  /** A client that knows nothing yet: after a crash the old one may believe in what is gone. */
+  readonly connect: () => Kafka;
+  /** A stop waits so long for chunks under way. */
+  readonly drainMs: number;
+  readonly log: Log;
+}
+
+/**
+ * Pulls the records of a function's topics, as a member of a consumer group, for as long as it is not
+ * stopped: what ends a membership (no broker, a topic that is not there) is tried again with growing
+ * waits.
+ */
+export class KafkaIntake {
+  readonly #options: KafkaIntakeOptions;
+  readonly #stopping = new AbortController();
+  #session: KafkaSession | null = null;
+  #trouble: string | null = null;
+  readonly #ended: Promise<void>;
+
+  constructor(options: KafkaIntakeOptions) {
+    this.#options = options;
+    this.#ended = this.#run();
+  }
+
+  /** Why it reads nothing, or not everything; null if all is well. */
+  get trouble(): string | null {
+    return this.#trouble ?? this.#session?.trouble ?? null;
+  }
+
+  /** Begins no further chunk, ends those under way, commits, leaves the group. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await within(this.#options.drainMs, this.#ended);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    const stopped = new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    for (let wait = FIRST_WAIT_MS; !signal.aborted; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      const began = performance.now();
+      let session: KafkaSession | null = null;
+      try {
+        session = new KafkaSession({ ...this.#options, kafka: this.#options.connect() });
+        this.#session = session;
+        await Promise.race([session.run(), stopped]);
+      } catch (error) {
+        this.#trouble = `Kafka: ${messageOf(error)}`;
+        const { group, log } = this.#options;
+        log.warn({ group, error: messageOf(error) }, 'reading from Kafka ended, trying again');
+      }
+      await session?.stop();
+      this.#session = null;
+      if (signal.aborted) return;
+      if (performance.now() - began > LONGEST_WAIT_MS) wait = FIRST_WAIT_MS;
+      await Promise.race([stopped, within(wait, new Promise(() => {}))]);
+      this.#trouble = null;
+    }
+  }
+}
+
+/** Waits for the promise, but not longer. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}

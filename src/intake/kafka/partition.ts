@@ -1,0 +1,253 @@
+import type { TopicRecord } from '../../function.ts';
+import type { RecordChunk } from '../../state/projections/chunks.ts';
+import type { Destination } from './record-handler.ts';
+
+/** Waits between tries of a chunk that could not be committed: doubled from the first to the last. */
+const FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5_000;
+
+/** What a record costs in memory beside its bytes. */
+const RECORD_OVERHEAD = 400;
+
+/** Records that were fetched together. */
+export interface Fetched {
+  readonly records: readonly TopicRecord[];
+  /** Bytes of the records. */
+  readonly bytes: number;
+  /** Where the next fetch begins. */
+  readonly next: number;
+  /** Offset behind the partition's newest record. */
+  readonly end: number;
+}
+
+interface Waiting extends Fetched {
+  /** When it came, by the process' clock. */
+  readonly since: number;
+}
+
+export interface PartitionEvents {
+  /** Too much waits, or no longer so. */
+  full(isFull: boolean): void;
+  taken(chunk: RecordChunk, seconds: number): void;
+  /** The chunk comes again after a wait. */
+  failed(chunk: RecordChunk, error: unknown): void;
+  /** The position is elsewhere: this reader has ended, and the partition has to begin anew. */
+  moved(next: number | null): void;
+}
+
+/**
+ * Takes one partition's records to their destination, chunk after chunk, each of what has come while the
+ * one before was committed. Knows nothing of Kafka, so that fetching never waits for it: a partition
+ * that is stuck holds up no other one.
+ */
+export class PartitionReader {
+  readonly topic: string;
+  readonly partition: number;
+  readonly #destination: Destination;
+  readonly #limit: number;
+  readonly #events: PartitionEvents;
+  #next: number;
+  #end: number;
+  #waiting: Waiting[] = [];
+  #bytes = 0;
+  #records = 0;
+  #isFull = false;
+  #isHeld = false;
+  #isFailing = false;
+  #isTaking = false;
+  #stopped = false;
+  #wake: (() => void) | undefined;
+  readonly #ended: Promise<void>;
+
+  constructor(
+    place: { readonly topic: string; readonly partition: number; readonly next: number },
+    destination: Destination,
+    /** Bytes that may wait, all in all. */
+    limit: number,
+    events: PartitionEvents,
+  ) {
+    this.topic = place.topic;
+    this.partition = place.partition;
+    this.#next = place.next;
+    this.#end = place.next;
+    this.#destination = destination;
+    this.#limit = limit;
+    this.#events = events;
+    this.#ended = this.#run();
+  }
+
+  /** Everything below is committed. */
+  get next(): number {
+    return this.#next;
+  }
+
+  get isFull(): boolean {
+    return this.#isFull;
+  }
+
+  /** Does nothing wait to be committed? */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0 && !this.#isTaking;
+  }
+
+  /** Is its chunk being tried again? */
+  get isFailing(): boolean {
+    return this.#isFailing;
+  }
+
+  /** Takes what was fetched, always: whoever fetches looks at `isFull` before. */
+  push(fetched: Fetched): void {
+    if (this.#stopped) return;
+    this.#waiting.push({ ...fetched, since: performance.now() });
+    this.#end = Math.max(fetched.end, fetched.next);
+    this.#count(fetched, 1);
+    this.#wake?.();
+  }
+
+  /** Begins no chunk while held. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld;
+    this.#wake?.();
+  }
+
+  /** Resolves when the chunk under way is committed or has failed; there is none after it. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#wake?.();
+    await this.#ended;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      if (this.#waiting.length === 0 || this.#isHeld) {
+        await this.#rest(null);
+        continue;
+      }
+      await this.#linger();
+      const next = await this.#takeNext();
+      if (next === undefined) continue;
+      if (next.actual !== next.expected) {
+        this.#stopped = true;
+        this.#events.moved(next.actual);
+        return;
+      }
+      this.#next = next.expected;
+    }
+  }
+
+  /** Takes what waits, up to a chunk; gives where the partition goes on. Undefined: it did not come to that. */
+  async #takeNext(): Promise<{ expected: number; actual: number | null } | undefined> {
+    const { gate } = this.#destination;
+    let chunk: RecordChunk | null = null;
+    for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      await gate.enter();
+      try {
+        if (this.#stopped || (this.#isHeld && chunk === null)) return undefined;
+        // Only now: meanwhile more has come. From then on it stays the same, for the try before may have
+        // been committed without an answer.
+        chunk ??= this.#cut();
+        return { expected: chunk.next, actual: await this.#take(chunk) };
+      } catch (error) {
+        this.#isFailing = true;
+        this.#events.failed(chunk!, error);
+      } finally {
+        gate.leave();
+      }
+      await this.#restFully(wait * (0.5 + Math.random() / 2));
+    }
+  }
+
+  async #take(chunk: RecordChunk): Promise<number | null> {
+    this.#isTaking = true;
+    const began = performance.now();
+    const next = await this.#destination.take(chunk);
+    this.#isTaking = false;
+    this.#isFailing = false;
+    if (next === chunk.next) this.#events.taken(chunk, (performance.now() - began) / 1000);
+    return next;
+  }
+
+  async #linger(): Promise<void> {
+    const end = this.#waiting[0]!.since + this.#destination.lingerMs;
+    for (;;) {
+      const ms = end - performance.now();
+      if (ms <= 0 || this.#stopped || this.#isFull || this.#hasFullChunk()) return;
+      await this.#rest(ms);
+    }
+  }
+
+  #hasFullChunk(): boolean {
+    const { chunkRecords, chunkBytes } = this.#destination;
+    return this.#records >= chunkRecords || this.#bytes >= chunkBytes;
+  }
+
+  #cut(): RecordChunk {
+    const { chunkRecords, chunkBytes } = this.#destination;
+    const { topic, partition } = this;
+    const from = this.#next;
+    const records: TopicRecord[] = [];
+    let next = from;
+    let bytes = 0;
+    let whole = 0;
+    for (const fetched of this.#waiting) {
+      const room = chunkRecords - records.length;
+      if (records.length > 0 && (room <= 0 || bytes + fetched.bytes > chunkBytes)) break;
+      if (fetched.records.length > room) {
+        this.#split(whole, room);
+        const part = this.#waiting[whole]!;
+        for (const record of part.records) records.push(record);
+        next = part.next;
+        whole += 1;
+        break;
+      }
+      for (const record of fetched.records) records.push(record);
+      next = fetched.next;
+      bytes += fetched.bytes;
+      whole += 1;
+    }
+    for (const fetched of this.#waiting.splice(0, whole)) this.#count(fetched, -1);
+    return { topic, partition, from, next, end: this.#end, records };
+  }
+
+  /** Parts what was fetched together: its first records stay in place, the others follow. */
+  #split(index: number, count: number): void {
+    const fetched = this.#waiting[index]!;
+    const bytes = Math.round((fetched.bytes * count) / fetched.records.length);
+    const [first, rest] = [fetched.records.slice(0, count), fetched.records.slice(count)];
+    this.#waiting.splice(
+      index,
+      1,
+      { ...fetched, records: first, bytes, next: rest[0]!.offset },
+      { ...fetched, records: rest, bytes: fetched.bytes - bytes },
+    );
+  }
+
+  #count({ records, bytes }: Fetched, sign: 1 | -1): void {
+    this.#records += sign * records.length;
+    this.#bytes += sign * bytes;
+    const held = this.#bytes + this.#records * RECORD_OVERHEAD;
+    const isFull = this.#isFull ? held > this.#limit / 2 : held >= this.#limit;
+    if (isFull === this.#isFull) return;
+    this.#isFull = isFull;
+    this.#events.full(isFull);
+  }
+
+  /** The whole time, whatever arrives meanwhile; shorter only when stopped. */
+  async #restFully(ms: number): Promise<void> {
+    const end = performance.now() + ms;
+    for (let left = ms; left > 0 && !this.#stopped; left = end - performance.now()) {
+      await this.#rest(left);
+    }
+  }
+
+  /** Until something happens, or for so long. */
+  async #rest(ms: number | null): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      if (ms !== null) timer = setTimeout(resolve, ms);
+    });
+    clearTimeout(timer);
+    this.#wake = undefined;
+  }
+}

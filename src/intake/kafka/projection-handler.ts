@@ -1,0 +1,161 @@
+import { milliseconds } from '../../lib/duration.ts';
+import type { Log, ProjectionDefinition } from '../../function.ts';
+import { Chunks, type RecordChunk } from '../../state/projections/chunks.ts';
+import type { Database } from '../../state/database/database.ts';
+import type { ParkReason } from '../../state/outcome.ts';
+import { Positions, type Sight, type StoredPosition } from '../../state/projections/positions.ts';
+import { Gate } from '../../lib/semaphore.ts';
+import type { Assignment, Destination, Look, Start } from './record-handler.ts';
+
+const CHUNK_RECORDS = 10_000;
+const CHUNK_BYTES = 8 * 1024 * 1024;
+const LINGER = '100 milliseconds';
+
+export interface ProjectionEvents {
+  readonly onParked: (reason: ParkReason) => void;
+  readonly onLost: (records: number) => void;
+  readonly onGone: (partitions: number) => void;
+}
+
+/** A projection's records: positions are rows, moved in the transaction of each chunk. */
+export class ProjectionDestination implements Destination {
+  readonly name: string;
+  readonly topics: readonly string[];
+  readonly chunkRecords: number;
+  readonly chunkBytes = CHUNK_BYTES;
+  readonly lingerMs: number;
+  readonly gate: Gate;
+  readonly #positions: Positions;
+  readonly #chunks: Chunks;
+  readonly #log: Log;
+  readonly #events: ProjectionEvents;
+  /** Id of the topic whose partitions were compared with the rows. */
+  #compared: string | null = null;
+
+  constructor(
+    database: Database,
+    /** Chunks at a time: connections that there are for them. */
+    writers: number,
+    { id, definition }: { readonly id: number; readonly definition: ProjectionDefinition },
+    log: Log,
+    events: ProjectionEvents,
+  ) {
+    this.name = definition.name;
+    this.topics = [definition.topic];
+    this.chunkRecords = definition.chunkRecords ?? CHUNK_RECORDS;
+    this.gate = new Gate(writers);
+    this.lingerMs = milliseconds(definition.linger ?? LINGER);
+    this.#positions = new Positions(database, id, definition.topic);
+    this.#chunks = new Chunks(database, id, definition);
+    this.#log = log;
+    this.#events = events;
+  }
+
+  async begin(topic: string, { committed, look, isOwner }: Assignment): Promise<Start[]> {
+    const partitions = committed.map(({ partition }) => partition);
+    let stored = await this.#positions.stored(partitions);
+    if (stored.length < partitions.length) {
+      const known = new Set(stored.map(({ partition }) => partition));
+      const { id, extents } = await look();
+      if (!isOwner()) return [];
+      await this.#positions.begin(
+        extents.filter(({ partition }) => !known.has(partition)),
+        id,
+      );
+      stored = await this.#positions.stored(partitions);
+    }
+    // After the positions, see there.
+    const now = await look();
+    const starts: Start[] = [];
+    for (const each of stored) {
+      if (!isOwner()) return [];
+      const start = await this.#start(topic, each, now);
+      if (start !== null) starts.push(start);
+    }
+    return starts;
+  }
+
+  /** Null: the topic has no such partition now. */
+  async #start(
+    topic: string,
+    stored: StoredPosition,
+    { id, extents }: Look,
+  ): Promise<Start | null> {
+    const { partition, next, topicId, problem } = stored;
+    const extent = extents.find((each) => each.partition === partition);
+    if (extent === undefined) return null;
+    if (problem !== null) return stored;
+    const { low, high } = extent;
+    const isBeyond = next > high;
+    const isRemade = id !== null && topicId !== null && id !== topicId && next > 0;
+    if (isRemade) {
+      const what = isBeyond
+        ? `position ${next} is beyond the topic's end, ${high}`
+        : `record ${next - 1} of the topic is not the one that was read`;
+      const remade = `${what}: the topic was made anew`;
+      await this.rest(topic, partition, next, remade);
+      return { ...stored, problem: remade };
+    }
+    // Not for good: by the numbers alone nobody can tell what has happened, and it is looked at again.
+    if (isBeyond) return { ...stored, problem: beyond(next, high, id !== null && id === topicId) };
+    if (next < low) return this.#skipLost(topic, partition, next, low);
+    if (id !== null && id !== topicId) await this.#positions.adopt(partition, next, id);
+    return stored;
+  }
+
+  async take(chunk: RecordChunk): Promise<number | null> {
+    const applied = await this.#chunks.apply(chunk);
+    if (applied.kind === 'moved') return applied.next;
+    for (const reason of applied.parked) this.#events.onParked(reason);
+    return chunk.next;
+  }
+
+  async rest(topic: string, partition: number, next: number, problem: string): Promise<void> {
+    if (!(await this.#positions.rest(partition, problem, next))) return;
+    this.#log.error(
+      { function: this.name, topic, partition, problem },
+      `a partition rests until 'muster seek' says where it goes on`,
+    );
+  }
+
+  async see(topic: string, read: readonly number[], look: Assignment['look']): Promise<Sight> {
+    const asked = await this.#positions.clock();
+    const now = await look();
+    if (now.id !== this.#compared) await this.#forgetGone(topic, now);
+    const extents = now.extents.filter(({ partition }) => read.includes(partition));
+    return this.#positions.see(extents, asked);
+  }
+
+  async #forgetGone(topic: string, { id, partitions }: Look): Promise<void> {
+    if (id === null || partitions === null) return;
+    const gone = await this.#positions.forget(id, partitions);
+    this.#compared = id;
+    if (gone.length === 0) return;
+    this.#events.onGone(gone.length);
+    for (const { partition, next, lost } of gone) {
+      if (lost > 0) this.#events.onLost(lost);
+      this.#log.error(
+        { function: this.name, topic, partition, position: next, records: lost },
+        'the topic was made anew without this partition, which is forgotten; what was not read of it is lost',
+      );
+    }
+  }
+
+  async #skipLost(topic: string, partition: number, next: number, low: number): Promise<Start> {
+    if (!(await this.#positions.lose(partition, next, low)))
+      throw new Error(`somebody else has moved the position of partition ${partition}`);
+    this.#events.onLost(low - next);
+    this.#log.error(
+      { function: this.name, topic, partition, from: next, to: low, records: low - next },
+      'the topic no longer holds records that were not read yet; they are lost',
+    );
+    return { partition, next: low, stamp: null, problem: null };
+  }
+}
+
+function beyond(next: number, high: number, isSame: boolean): string {
+  const why = isSame
+    ? 'its log was cut, though it is the same topic'
+    : 'was the topic made anew? Its id is not known';
+  return `position ${next} is beyond the topic's end, ${high}: ${why}; 'muster seek' says where it goes on`;
+}

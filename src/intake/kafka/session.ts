@@ -1,0 +1,294 @@
+import type { Admin, Consumer, Kafka } from 'kafkajs';
+import type { Log } from '../../function.ts';
+import { Loop } from '../../lib/loop.ts';
+import type { RecordChunk } from '../../state/projections/chunks.ts';
+import { messageOf } from '../../state/database/database.ts';
+import { Commits } from './commits.ts';
+import { committedOf, consumerOf, lookAt, receiveFrom, seekTo, setFetching } from './consumer.ts';
+import type { Destination, Look, Start } from './record-handler.ts';
+import { OwnedPartition, type Batch } from './owned-partition.ts';
+import { PartitionReader } from './partition.ts';
+import { persistently } from '../../lib/retry.ts';
+
+/** How often offsets are committed to Kafka, and the ends of the partitions looked at. */
+const WATCH_MS = 1_000;
+
+export interface SessionOptions {
+  readonly kafka: Kafka;
+  readonly group: string;
+  readonly destination: Destination;
+  /** Bytes of records that may wait in this process. */
+  readonly queueBytes: number;
+  /** A member that says nothing so long loses its partitions. */
+  readonly sessionTimeoutMs: number;
+  readonly log: Log;
+  readonly onTaken: (chunk: RecordChunk, seconds: number) => void;
+  readonly onLag: (topic: string, partition: number, records: number | null) => void;
+}
+
+/**
+ * One membership of a consumer group, from joining to leaving. Where a partition begins is what the
+ * destination says; to Kafka offsets are committed afterwards, and only so that lag is true.
+ */
+export class KafkaSession {
+  readonly #options: SessionOptions;
+  readonly #consumer: Consumer;
+  readonly #admin: Admin;
+  readonly #commits: Commits;
+  readonly #owned = new Map<string, OwnedPartition>();
+  /** Partitions that rest, with the reason. */
+  readonly #resting = new Map<string, { topic: string; partition: number; problem: string }>();
+  readonly #crash = Promise.withResolvers<never>();
+  #assignment: Readonly<Record<string, readonly number[]>> = {};
+  /** Counts assignments: what began under an earlier one is void. */
+  #era = 0;
+  #beginning = 0;
+  #paused = false;
+  #isStopping = false;
+  #watching: Loop | undefined;
+  #trouble: string | null = 'the consumer group is not joined yet';
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#admin = options.kafka.admin();
+    this.#consumer = consumerOf(options.kafka, options.group, options.sessionTimeoutMs);
+    this.#commits = new Commits(this.#consumer, options.log);
+    this.#crash.promise.catch(() => {});
+  }
+
+  /** Why nothing is read, or not everything; null if all is well. */
+  get trouble(): string | null {
+    if (this.#trouble !== null) return this.#trouble;
+    for (const { topic, partition, problem } of this.#resting.values())
+      return `partition ${partition} of ${topic} rests: ${problem}`;
+    for (const { reader } of this.#owned.values())
+      if (reader.isFailing) return `partition ${reader.partition} of ${reader.topic} can't go on`;
+    return null;
+  }
+
+  /** Joins the group and reads until `stop`, or until it throws what ended the membership. */
+  async run(): Promise<never> {
+    const { destination } = this.#options;
+    const consumer = this.#consumer;
+    consumer.on('consumer.crash', ({ payload }) => this.#crash.reject(payload.error));
+    consumer.on('consumer.rebalancing', () => this.#revoke());
+    consumer.on('consumer.group_join', ({ payload }) => this.#assign(payload.memberAssignment));
+    await this.#admin.connect();
+    await receiveFrom(consumer, destination.topics, (...batch) => this.#receive(...batch));
+    this.#watching = new Loop(
+      WATCH_MS,
+      () => this.#watch(),
+      (error) => {
+        this.#trouble = `Kafka: ${messageOf(error)}`;
+        this.#options.log.warn({ error: messageOf(error) }, 'watching the topics failed');
+      },
+    );
+    return this.#crash.promise;
+  }
+
+  /** Ends the chunks under way, commits, leaves the group. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#era++;
+    await this.#watching?.stop();
+    this.#pause(this.#assignment);
+    await this.#end([...this.#owned.values()]);
+    await this.#commit();
+    this.#owned.clear();
+    await this.#consumer.disconnect().catch(() => {});
+    await this.#admin.disconnect().catch(() => {});
+  }
+
+  /** Another member comes or goes: what is under way is ended, and what follows waits for the new assignment. */
+  #revoke(): void {
+    const owned = [...this.#owned.values()];
+    void this.#end(owned).then(() => this.#commit());
+  }
+
+  #assign(assignment: Readonly<Record<string, number[]>>): void {
+    if (this.#isStopping) return;
+    this.#era++;
+    this.#assignment = assignment;
+    this.#resting.clear();
+    this.#commits.forget();
+    const before = [...this.#owned.values()];
+    this.#owned.clear();
+    // Before anything is fetched: this is called before kafkajs goes on.
+    this.#pause(assignment);
+    for (const { reader } of before) this.#options.onLag(reader.topic, reader.partition, null);
+    const { log, destination } = this.#options;
+    log.info({ function: destination.name, assignment }, 'partitions assigned');
+    this.#trouble = null;
+    const ended = this.#end(before);
+    for (const [topic, partitions] of Object.entries(assignment))
+      void this.#begin(topic, partitions, ended);
+  }
+
+  /** Begins partitions where their destination says, as often as it takes, unless others are assigned. */
+  async #begin(topic: string, partitions: readonly number[], ended: Promise<void>): Promise<void> {
+    const era = this.#era;
+    this.#beginning++;
+    await ended;
+    await persistently(
+      () => this.#tryBegin(topic, partitions, era),
+      () => era !== this.#era,
+      (error) => {
+        this.#trouble = messageOf(error);
+        const fields = { topic, partitions, error: messageOf(error) };
+        this.#options.log.warn(fields, 'partitions could not begin, trying again');
+      },
+    );
+    this.#beginning--;
+  }
+
+  async #tryBegin(topic: string, partitions: readonly number[], era: number): Promise<void> {
+    const { group, destination } = this.#options;
+    const committed = await committedOf(this.#admin, group, topic, partitions);
+    let now: Look | undefined;
+    const starts = await destination.begin(topic, {
+      committed,
+      look: async () => (now = await lookAt(this.#admin, topic, partitions)),
+      isOwner: () => era === this.#era,
+    });
+    if (era !== this.#era || now === undefined) return;
+    for (const start of starts) {
+      const { partition, problem } = start;
+      const { low } = now.extents.find((each) => each.partition === partition)!;
+      if (problem === null) this.#open(topic, start, low, now.id);
+      else this.#resting.set(keyOf(topic, partition), { topic, partition, problem });
+    }
+    this.#trouble = null;
+    // At once: after a crash on a quiet topic nothing else would ever say that there is no lag.
+    await this.#commit();
+    if (era !== this.#era || this.#paused) return;
+    const open = partitions.filter(
+      (each) => this.#owned.get(keyOf(topic, each))?.reader.isFull === false,
+    );
+    setFetching(this.#consumer, true, topic, open);
+  }
+
+  #open(topic: string, start: Start, low: number, topicId: string | null): void {
+    const { partition, next } = start;
+    const { destination, queueBytes, onTaken, log } = this.#options;
+    const all = Object.values(this.#assignment).flat().length;
+    const place = { function: destination.name, topic, partition };
+    const key = keyOf(topic, partition);
+    const reader = new PartitionReader({ topic, partition, next }, destination, queueBytes / all, {
+      full: (isFull) => {
+        if (this.#owned.get(key)?.reader !== reader || this.#paused) return;
+        setFetching(this.#consumer, !isFull, topic, [partition]);
+      },
+      taken: onTaken,
+      failed: ({ from, records }, error) =>
+        log.warn(
+          { ...place, offset: from, records: records.length, error: messageOf(error) },
+          'records could not be taken, trying again',
+        ),
+      moved: (moved) => {
+        log.warn({ ...place, next: moved }, 'somebody else has moved the position, going on there');
+        if (this.#owned.get(key)?.reader === reader) this.#restart(topic, partition);
+      },
+    });
+    reader.hold(this.#paused);
+    const owned = new OwnedPartition(reader, start, low, topicId);
+    this.#resting.delete(key);
+    this.#owned.set(key, owned);
+    seekTo(this.#consumer, topic, partition, owned.fetch);
+  }
+
+  /** What was read ahead is void: begins anew where the destination says. */
+  #restart(topic: string, partition: number): void {
+    const key = keyOf(topic, partition);
+    const owned = this.#owned.get(key);
+    this.#owned.delete(key);
+    this.#commits.forget();
+    setFetching(this.#consumer, false, topic, [partition]);
+    void this.#begin(
+      topic,
+      [partition],
+      owned === undefined ? Promise.resolve() : owned.reader.stop(),
+    );
+  }
+
+  #receive(topic: string, partition: number, batch: Batch): void {
+    const owned = this.#owned.get(keyOf(topic, partition));
+    const outcome = owned?.receive(batch);
+    if (outcome === 'off') setFetching(this.#consumer, false, topic, [partition]);
+    if (outcome === 'remade') void this.#rest(topic, partition, owned!.reader.next);
+  }
+
+  async #rest(topic: string, partition: number, next: number): Promise<void> {
+    const era = this.#era;
+    const problem = `record ${next - 1} of the topic is not the one that was read: was the topic made anew?`;
+    // what fails is found out again
+    await this.#options.destination.rest(topic, partition, next, problem).catch(() => {});
+    if (era === this.#era) this.#restart(topic, partition);
+  }
+
+  async #watch(): Promise<void> {
+    const { destination, onLag } = this.#options;
+    for (const [topic, partitions] of Object.entries(this.#assignment)) {
+      const era = this.#era;
+      const read = partitions.filter((partition) => this.#owned.has(keyOf(topic, partition)));
+      let look: Look | undefined;
+      const { paused, positions } = await destination.see(
+        topic,
+        read,
+        async () => (look = await lookAt(this.#admin, topic, partitions)),
+      );
+      if (era !== this.#era || look === undefined) return;
+      this.#setPaused(paused);
+      for (const extent of look.extents) {
+        const { partition, high } = extent;
+        const owned = this.#owned.get(keyOf(topic, partition));
+        if (owned === undefined) continue;
+        onLag(topic, partition, Math.max(0, high - owned.reader.next));
+        if (owned.isMisplaced(extent, positions.get(partition), look.id))
+          this.#restart(topic, partition);
+      }
+    }
+    for (const { topic, partition } of this.#resting.values()) {
+      // somebody may have decided
+      if (this.#beginning === 0) this.#restart(topic, partition);
+    }
+    if (this.#beginning === 0) this.#trouble = null;
+    await this.#commit();
+  }
+
+  #setPaused(paused: boolean): void {
+    if (paused === this.#paused) return;
+    this.#paused = paused;
+    this.#options.log.info(
+      { function: this.#options.destination.name },
+      paused ? 'paused' : 'resumed',
+    );
+    for (const { reader } of this.#owned.values()) {
+      reader.hold(paused);
+      const isFetching = !paused && !reader.isFull;
+      setFetching(this.#consumer, isFetching, reader.topic, [reader.partition]);
+    }
+  }
+
+  #pause(assignment: Readonly<Record<string, readonly number[]>>): void {
+    for (const [topic, partitions] of Object.entries(assignment))
+      setFetching(this.#consumer, false, topic, partitions);
+  }
+
+  async #end(owned: readonly OwnedPartition[]): Promise<void> {
+    await Promise.all(owned.map(({ reader }) => reader.stop()));
+  }
+
+  async #commit(): Promise<void> {
+    const places = [...this.#owned.values()].map(({ reader, topicId }) => ({
+      topic: reader.topic,
+      partition: reader.partition,
+      next: reader.next,
+      topicId,
+    }));
+    await this.#commits.commit(places);
+  }
+}
+
+function keyOf(topic: string, partition: number): string {
+  return `${topic} ${partition}`;
+}

@@ -1,0 +1,71 @@
+import type { Config } from '../config/config.ts';
+import { milliseconds } from '../lib/duration.ts';
+import type { Log, ProjectionDefinition } from '../function.ts';
+import { Loop } from '../lib/loop.ts';
+import { settle } from './settling.ts';
+import { messageOf, openDatabase, type Database } from '../state/database/database.ts';
+import { registerProjection } from '../state/registration/register-projection.ts';
+
+const SETTLE_EVERY = '1 second';
+
+/** A projection that this process serves. */
+export interface ServedProjection {
+  readonly id: number;
+  readonly definition: ProjectionDefinition;
+}
+
+/** The projections of one process, without the intake that feeds them. */
+export interface Projections {
+  readonly database: Database;
+  readonly served: readonly ServedProjection[];
+  /** Ends settling and closes the database; intake has stopped by then. */
+  stop(): Promise<void>;
+}
+
+/** Registers projections and begins to settle them; rejects if the database can't be used. */
+export async function startProjections(
+  config: Config,
+  definitions: readonly ProjectionDefinition[],
+  log: Log,
+): Promise<Projections> {
+  const database = openDatabase({
+    url: config.DATABASE_URL,
+    writers: config.WRITERS,
+    chunks: config.WRITERS * definitions.length + definitions.length,
+    handlers: 1,
+    handlerIdleMs: 60_000,
+    statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,
+    onIdleError: (error) => log.warn({ error: error.message }, 'a database connection was lost'),
+  });
+  const served: ServedProjection[] = [];
+  try {
+    for (const definition of definitions) {
+      served.push({ id: await registerProjection(database, definition), definition });
+    }
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  const settling = served
+    .filter(({ definition }) => definition.settle !== undefined)
+    .map(
+      ({ id, definition }) =>
+        new Loop(
+          milliseconds(definition.settleEvery ?? SETTLE_EVERY),
+          () => settle(database, id, definition, log),
+          (error) =>
+            log.warn(
+              { function: definition.name, error: messageOf(error) },
+              'settling failed, trying again',
+            ),
+        ),
+    );
+  return {
+    database,
+    served,
+    async stop() {
+      await Promise.all(settling.map((loop) => loop.stop()));
+      await database.close();
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import type { Log, Position, ProjectionDefinition } from '../function.ts';
+import { authored } from '../state/projections/chunk-tx.ts';
+import type { Database } from '../state/database/database.ts';
+import { POSITIONS } from '../state/projections/positions.ts';
+
+/** Class of the advisory locks below: 'sett'. */
+const LOCK_CLASS = 0x73657474;
+
+/**
+ * One turn of a projection's periodic work, unless another process is at it; true: there is more to do
+ * at once. The lock ends with the transaction, so with the process too.
+ */
+export async function settle(
+  database: Database,
+  fn: number,
+  definition: ProjectionDefinition,
+  log: Log,
+): Promise<boolean> {
+  let more = false;
+  await authored(database.chunks, async (transaction) => {
+    const { rows } = await transaction.query<{ held: boolean; now: Date }>(
+      'select pg_try_advisory_xact_lock($1, $2) as held, now() as now',
+      [LOCK_CLASS, fn],
+    );
+    const { held, now } = rows[0]!;
+    if (!held) return false;
+    const positions = await transaction.query<Position>(POSITIONS, [fn, definition.topic]);
+    more =
+      (await definition.settle?.(transaction.tx, { positions: positions.rows, now, log })) === true;
+    return true;
+  });
+  return more;
+}

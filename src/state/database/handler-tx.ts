@@ -1,0 +1,147 @@
+import type pg from 'pg';
+import { TerminalError, type Tx } from '../../function.ts';
+import {
+  askAuthor,
+  handBack,
+  keepOpen,
+  TransactionBroken,
+  TransactionOver,
+} from './author-query.ts';
+import { messageOf, sqlState, type Database } from './database.ts';
+import { beginWith, commitWith } from './framed-query.ts';
+import { FENCED } from '../runs/runs.ts';
+import { ENTER_OWN_PATH } from './session.ts';
+
+type Query = pg.QueryConfig & { readonly values: unknown[] };
+
+const OVER = 'the transaction of this run has ended';
+
+interface Opened {
+  readonly client: pg.PoolClient;
+  /** To the query it was opened with. */
+  readonly answer: Promise<pg.QueryResult>;
+}
+
+/**
+ * The transaction a handler writes in: begun by its first query, ended by `commit` or `abandon` and
+ * by nothing else. A query after that is refused, so a handler that outlives its time can do nothing.
+ */
+export class HandlerTx implements Tx {
+  readonly #pool: pg.Pool;
+  #connected: Promise<pg.PoolClient> | null = null;
+  #opened: Promise<Opened> | null = null;
+  #ended = false;
+  #abandoned = false;
+  /** What was written may be committed: a second attempt would write it again. */
+  #broken: TerminalError | null = null;
+
+  constructor(database: Database) {
+    this.#pool = database.handlers;
+  }
+
+  get isOpen(): boolean {
+    return this.#opened !== null;
+  }
+
+  query<R extends object>(text: string, values: readonly unknown[] = []) {
+    const answer = this.#send<R>(text, values);
+    // A handler that does not wait for it is told by its run, which can't commit then, and the process lives.
+    answer.catch(() => {});
+    return answer;
+  }
+
+  async #send<R extends object>(text: string, values: readonly unknown[]) {
+    if (this.#ended) throw new TransactionOver(OVER);
+    if (this.#broken !== null) throw this.#broken;
+    keepOpen(text);
+    const query = { text, values: [...values] };
+    try {
+      const { rows, rowCount } = await (this.#opened === null
+        ? this.#begin(query)
+        : this.#go(query));
+      return { rows: rows as R[], rowCount };
+    } catch (error) {
+      if (error instanceof TransactionBroken) {
+        throw (this.#broken = new TerminalError(error.message, { cause: error }));
+      }
+      if (!this.#abandoned || error instanceof TransactionOver) throw error;
+      throw new TransactionOver(`${OVER}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  async #begin(query: Query): Promise<pg.QueryResult> {
+    this.#opened = this.#open(query);
+    return (await this.#opened).answer;
+  }
+
+  async #go(query: Query): Promise<pg.QueryResult> {
+    const { client } = await this.#opened!;
+    // If it has only ended, this is sent before its last statements, which wait for the connection behind it.
+    this.#refuseAbandoned();
+    return askAuthor(client, query.text, query.values);
+  }
+
+  /**
+   * Sends the last statements and COMMIT right behind them, in one round trip: where they fail, there is
+   * no COMMIT. False where they say that the run is no longer held; another error leaves open whether
+   * it was committed.
+   */
+  async commit(statements: readonly pg.QueryConfig[]): Promise<boolean> {
+    const client = await this.#end();
+    const last = statements.length - 1;
+    const sent = [
+      client.query(ENTER_OWN_PATH),
+      ...statements.map((each, i) => (i === last ? commitWith(client, each) : client.query(each))),
+    ];
+    // The first that failed says why; what came behind it only says that the transaction is aborted.
+    const failed = (await Promise.allSettled(sent)).find((each) => each.status === 'rejected');
+    if (failed === undefined) {
+      void handBack(client);
+      return true;
+    }
+    client.release(true); // the transaction ends with its connection
+    if (sqlState(failed.reason) === FENCED) return false;
+    throw failed.reason;
+  }
+
+  /** Rolls back by closing the connection: also a query that still runs must not hold the run up. */
+  async abandon(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#abandoned = true;
+    const client = await this.#connected?.catch(() => null);
+    client?.connection.stream.destroy(); // a client that pipelines would wait for its queries
+    const opened = await this.#opened?.catch(() => null);
+    opened?.client.release(true);
+  }
+
+  /** Gives the connection back where the transaction can't be opened. */
+  async #open(first: Query): Promise<Opened> {
+    this.#connected = this.#pool.connect();
+    const client = await this.#connected;
+    try {
+      this.#refuseAbandoned();
+      const { begun, answer } = beginWith(client, first);
+      await begun;
+      return { client, answer };
+    } catch (error) {
+      client.release(true);
+      throw error;
+    }
+  }
+
+  /** The handler may have been abandoned while it waited for the connection. */
+  #refuseAbandoned(): void {
+    if (this.#abandoned) throw new TransactionOver(OVER);
+  }
+
+  async #end(): Promise<pg.PoolClient> {
+    if (this.#ended || this.#opened === null)
+      throw new Error('the transaction of this run is not open');
+    this.#ended = true;
+    const { client } = await this.#opened;
+    if (this.#broken === null) return client;
+    client.release(true);
+    throw this.#broken;
+  }
+}

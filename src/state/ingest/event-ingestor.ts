@@ -1,0 +1,243 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Batcher } from './batcher.ts';
+import { type Change, type Origin, type RowChange, type TruncateChange } from '../change.ts';
+import { CurrentCheck } from '../registration/current.ts';
+import { isBadValue, unavailable } from '../database/database.ts';
+import { explainChange, type ExplainedChange } from '../queries/explain-change.ts';
+import type { Judgement, Marks } from './log-positions.ts';
+import {
+  MissingColumn,
+  toMemberRows,
+  versionsOf,
+  type Place,
+  type Problem,
+  type Said,
+  type Served,
+} from './member.ts';
+import type { Outcome, ParkReason, Unavailable } from '../outcome.ts';
+import { toKnowingRows, type KnownMember } from './missing-columns.ts';
+import type { Store } from './store.ts';
+import { deletesBelow, raiseFloors, type Truncation } from './truncate.ts';
+import type { Database } from '../database/database.ts';
+
+/**
+ * Files changes: turns each into what it says about the parts of the served functions, keeps aside
+ * what can't be filed, and hands the rest to the batcher.
+ */
+export class Filing {
+  readonly #database: Database;
+  readonly #store: Store;
+  readonly #batcher: Batcher;
+  readonly #marks: Marks;
+  readonly #current: CurrentCheck;
+  readonly #onTable = new Map<string, Served[]>();
+  /** Names of the functions whose changes are filed here. */
+  readonly functions: readonly string[];
+  #closed: Unavailable | null = null;
+  /** When the last event came, by the process' clock. */
+  lastEventAt = 0;
+
+  constructor(
+    database: Database,
+    store: Store,
+    batcher: Batcher,
+    marks: Marks,
+    served: readonly Served[],
+  ) {
+    this.#database = database;
+    this.#store = store;
+    this.#batcher = batcher;
+    this.#marks = marks;
+    this.#current = new CurrentCheck(database, served);
+    this.functions = served.map((each) => each.specification.name);
+    for (const each of served) {
+      for (const table of new Set(each.specification.parts.map((part) => part.table))) {
+        this.#onTable.set(table, [...(this.#onTable.get(table) ?? []), each]);
+      }
+    }
+  }
+
+  /** From now on every event is refused, with this reason. */
+  close(reason: Unavailable): void {
+    this.#closed ??= reason;
+  }
+
+  get closed(): Unavailable | null {
+    return this.#closed;
+  }
+
+  /** Resolves when no accepted event waits for its answer any more. */
+  async settled(): Promise<void> {
+    while (this.#batcher.pending > 0) await sleep(5);
+  }
+
+  /** Resolves once the change is committed; throws {@link Unavailable}. */
+  async file(change: Change): Promise<Outcome> {
+    if (this.#closed !== null) throw this.#closed;
+    this.lastEventAt = performance.now();
+    const functions = this.#onTable.get(change.table);
+    if (functions === undefined) return this.#unwanted();
+    const judgement = await this.#judge(change);
+    switch (judgement.kind) {
+      case 'ahead':
+        return this.#park(change.origin, 'position-ahead', judgement.detail);
+      case 'restarted':
+        return this.#park(change.origin, 'position-restarted', judgement.detail);
+      case 'fine': {
+        const { place, streaming } = judgement;
+        return change.kind === 'truncate'
+          ? this.#truncate(change, place, functions)
+          : this.#fileRow(streaming ? asRecovery(change) : change, place, functions);
+      }
+    }
+  }
+
+  async #judge(change: Change): Promise<Judgement> {
+    try {
+      if (!this.#marks.knows(change.source)) await this.#marks.meet(change.source);
+      let judgement = this.#marks.judge(change);
+      if (judgement.kind === 'restarted') {
+        // somebody may have begun a new epoch a moment ago
+        await this.#marks.exchange();
+        judgement = this.#marks.judge(change);
+      }
+      if (this.#marks.isUnsaved) await this.#marks.save();
+      return judgement;
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
+  /** Resolves once the event is kept aside; throws {@link Unavailable}. */
+  async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
+    if (this.#closed !== null) throw this.#closed;
+    await this.#park(origin, reason, detail);
+  }
+
+  /** The sets a change's row belongs to now, for people. */
+  explain(change: Change): Promise<ExplainedChange> {
+    const functions = this.#onTable.get(change.table) ?? [];
+    const source = this.#marks.idOf(change.source);
+    return explainChange(this.#database, change, source, functions, [...this.#onTable.keys()]);
+  }
+
+  /**
+   * A newer definition may want the table that none here does: the answer must not come from a worker that
+   * has not heard of it yet, because nobody sends the event again.
+   */
+  async #unwanted(): Promise<Outcome> {
+    try {
+      await this.#current.check();
+      return { kind: 'unwanted' };
+    } catch (error) {
+      if ((error as Unavailable).reason === 'superseded') this.close(error as Unavailable);
+      throw error;
+    }
+  }
+
+  async #park(origin: Origin, reason: ParkReason, detail: string): Promise<Outcome> {
+    try {
+      await this.#store.park(origin, reason, detail);
+    } catch (error) {
+      throw unavailable(error);
+    }
+    return { kind: 'parked', reason, detail };
+  }
+
+  async #fileRow(change: RowChange, place: Place, functions: readonly Served[]): Promise<Outcome> {
+    let said: Said;
+    try {
+      said = merge(functions.map((served) => toMemberRows(change, place, served)));
+    } catch (error) {
+      if (error instanceof MissingColumn) return this.#fileKnowing(change, place, functions);
+      throw error;
+    }
+    const { rows, problems } = said;
+    const outcome =
+      rows.length === 0
+        ? ({ kind: 'filed' } as const)
+        : await this.#batcher.file(rows, change.origin);
+    if (outcome.kind === 'undecided') return this.#fileKnowing(change, place, functions);
+    return problems.length === 0 ? outcome : this.#parkFor(problems, change);
+  }
+
+  /**
+   * A column that decides was not sent, or a newer change lacked one that this one carries. Where no
+   * version is known that carried it, the event is kept aside.
+   */
+  async #fileKnowing(
+    change: RowChange,
+    place: Place,
+    functions: readonly Served[],
+  ): Promise<Outcome> {
+    let problems: readonly Problem[] = [];
+    const toRows = (known: readonly KnownMember[]) => {
+      const said = merge(functions.map((served) => toKnowingRows(change, place, served, known)));
+      problems = said.problems;
+      return said.rows;
+    };
+    // A delete says nothing but the row's id in each part.
+    const deletes = functions.map((each) => toMemberRows({ ...change, op: 'd' }, place, each));
+    const ids = new Set(merge(deletes).rows.map((row) => row.id));
+    try {
+      await this.#store.fileKnowing(
+        functions.map((served) => served.id),
+        place.source,
+        [...ids],
+        toRows,
+        0,
+      );
+    } catch (error) {
+      if (isBadValue(error))
+        return this.#park(change.origin, 'bad-value', (error as Error).message);
+      throw unavailable(error);
+    }
+    return problems.length === 0 ? { kind: 'filed' } : this.#parkFor(problems, change);
+  }
+
+  /** Parts that could tell what the change means have it; for the others its event waits. */
+  #parkFor(problems: readonly Problem[], change: RowChange): Promise<Outcome> {
+    const details = new Set(problems.map(({ detail }) => detail));
+    return this.#park(change.origin, problems[0]!.reason, [...details].join('; '));
+  }
+
+  async #truncate(
+    change: TruncateChange,
+    place: Place,
+    functions: readonly Served[],
+  ): Promise<Outcome> {
+    const { table } = change;
+    const truncation: Truncation = {
+      table,
+      ...versionsOf(change, place),
+      source: place.source,
+      functions,
+    };
+    try {
+      await raiseFloors(this.#database, truncation);
+      for await (const rows of deletesBelow(this.#database, truncation))
+        await this.#store.file(rows, 0);
+      return { kind: 'filed' };
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+}
+
+function merge(said: readonly Said[]): Said {
+  return said.length === 1
+    ? said[0]!
+    : {
+        rows: said.flatMap((each) => each.rows),
+        problems: said.flatMap((each) => each.problems),
+      };
+}
+
+/**
+ * An initial snapshot that was taken after the source had begun to stream is no history: the connector
+ * lost its place (a new slot, a crash before its first stored offset) and reads everything again, also
+ * what was written meanwhile and never streamed.
+ */
+function asRecovery(change: RowChange): RowChange {
+  return change.snapshot === 'initial' ? { ...change, snapshot: 'incremental' } : change;
+}

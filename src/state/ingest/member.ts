@@ -1,0 +1,356 @@
+import { UNAVAILABLE, type Row, type RowChange, type TruncateChange } from '../change.ts';
+import type { PartSpecification, Specification } from '../../definitions/specification.ts';
+import type { Scalar } from '../../function.ts';
+import { contextOf } from '../../telemetry/spans.ts';
+import { toBytea } from '../../telemetry/trace.ts';
+
+/** One row of the filing statement: what a change says about one part of one function. */
+export interface MemberRow {
+  readonly function: number;
+  readonly lane: number;
+  /** Id of the connector it came from: its rows are its own. */
+  readonly source: number;
+  readonly id: string;
+  /** epoch << 55 | lsn; the same negative for a snapshot read, whose lsn is 0 where it is not told */
+  readonly version: bigint;
+  readonly at: number;
+  /** Position of the last commit before it, where that is above its own; null elsewhere and for reads. */
+  readonly commits: bigint | null;
+  readonly key: string | null;
+  readonly held: boolean;
+  /** The key under which the initial snapshot found the row held; null where another change says it. */
+  readonly history: string | null;
+  /** JSON text */
+  readonly columns: string | null;
+  /**
+   * JSON text: columns the source did not send, each with 0 (nothing fills it yet) or `[version, at, commits]`
+   * of what does, and `true` behind them where the column decides
+   */
+  readonly holes: string | null;
+  /** Where its event stands in a trace, for `bytea`; null where that is not sampled. */
+  readonly trace: string | null;
+}
+
+/** A function as this process serves it, with what registration gave it. */
+export interface Served {
+  readonly id: number;
+  readonly generation: number;
+  /** Names this registration; statements that rest on the definition compare it. */
+  readonly registration: string;
+  readonly specification: Specification;
+  readonly laneOf: ReadonlyMap<string, number>;
+}
+
+/** Longest key or primary key in bytes: an index entry holds 2,704 in all. */
+const MAX_TEXT_BYTES = 1024;
+/** Positions within an epoch: 2^55 bytes of log are 32 PiB. */
+export const LSN_BITS = 55n;
+
+/** A value that can't name a row or a set. */
+export class BadKey extends Error {}
+/** A column that decides was not sent; the row as it is known could tell. */
+export class MissingColumn extends Error {}
+/** A column that a part names is not in the message at all, which is not the same as null. */
+class AbsentColumn extends Error {}
+
+/** Why a change says nothing that can be stored about one part. */
+export interface Problem {
+  readonly reason: 'bad-key' | 'incomplete-change' | 'unavailable-column';
+  readonly detail: string;
+}
+
+/** What a change says about the parts on its table. */
+export interface Said {
+  readonly rows: readonly MemberRow[];
+  /** One for each part that it says nothing about, for this reason: the event is parked for it. */
+  readonly problems: readonly Problem[];
+}
+
+/** A row that is in no set of its part: deleted, or moved to a key that can't be stored. */
+export const GONE = { key: null, held: false, columns: null, holes: null } as const;
+
+/** Where a change stands: the id of its source and the epoch in which it was committed. */
+export interface Place {
+  readonly source: number;
+  readonly epoch: number;
+}
+
+/**
+ * What a change says about the parts on its table: one row per part. A create that one part takes
+ * leaves no row in the parts that refuse it, and one that no part takes leaves a single refused row,
+ * in the part it comes closest to, so that "refused by which filter" can be answered; every other operation leaves a row in each
+ * part, or an older create that comes later would bring a phantom. A part that keeps further columns
+ * remembers also what it refuses: the update that brings the row into it may not send them again.
+ *
+ * A part that can't tell what the change means is a {@link Problem} and does not keep the others from
+ * it. Where the new key can't be stored the row has left its old set all the same, and is gone.
+ *
+ * Throws {@link MissingColumn}, unless `toRow` knows more than the change.
+ */
+export function toMemberRows(
+  change: RowChange,
+  place: Place,
+  served: Served,
+  toRow: typeof toMemberRow = toMemberRow,
+): Said {
+  const { specification } = served;
+  const parts = specification.parts.filter((part) => part.table === change.table);
+  const versions = versionsOf(change, place);
+  const isHistory = change.snapshot === 'initial' && specification.history === 'skip';
+  const context = contextOf(change.origin.span);
+  const trace = context === null ? null : toBytea(context);
+  const rows: MemberRow[] = [];
+  const problems: Problem[] = [];
+  const factsOf = (part: PartSpecification): Facts => ({
+    function: served.id,
+    lane: served.laneOf.get(part.name)!,
+    source: place.source,
+    id: textOf(change.row, part.id, 'primary key')!,
+    ...versions,
+    history: null,
+    trace,
+  });
+  const say = (part: PartSpecification, forgets: boolean): void => {
+    const facts = factsOf(part);
+    if (change.op === 'd') {
+      rows.push({ ...facts, ...GONE });
+      return;
+    }
+    const row = pick(change.row, part);
+    if (forgets && refusedBy(row, part) !== null) return; // mostly it is another part's
+    try {
+      const said = toRow(row, part, facts);
+      const { held, key } = said;
+      if (!forgets || held) rows.push(isHistory && held ? { ...said, history: key } : said);
+    } catch (error) {
+      if (error instanceof BadKey) rows.push({ ...facts, ...GONE });
+      throw error;
+    }
+  };
+  const attempt = (part: PartSpecification, forgets: boolean): void => {
+    try {
+      say(part, forgets);
+    } catch (error) {
+      // where `toRow` knows all that is stored, nobody knows more of the row
+      if (error instanceof MissingColumn && toRow === toMemberRow) throw error;
+      problems.push(toProblem(error, change.table, part, specification.name));
+    }
+  };
+  for (const part of parts) attempt(part, change.op === 'c' && !part.keepsMore);
+  if (rows.length === 0 && problems.length === 0 && parts.length > 0) {
+    attempt(closest(parts, change.row), false);
+  }
+  return { rows, problems };
+}
+
+/** The part of a row that does not come from its columns. */
+type Facts = Omit<MemberRow, keyof typeof GONE>;
+
+/** How new a change is, as {@link isNewer} compares it. */
+export function versionsOf(change: RowChange | TruncateChange, place: Place): Versioned {
+  const at = (position: bigint) => (BigInt(place.epoch) << LSN_BITS) | position;
+  const lsn = change.lsn ?? 0n;
+  const { lastCommit } = change;
+  const isRead = change.kind === 'row' && change.op === 'r';
+  return {
+    version: isRead ? -at(lsn) : at(lsn),
+    at: change.at,
+    commits: !isRead && lastCommit !== null && lastCommit > lsn ? at(lastCommit) : null,
+  };
+}
+
+function toProblem(error: unknown, table: string, part: PartSpecification, fn: string): Problem {
+  if (error instanceof BadKey) return { reason: 'bad-key', detail: error.message };
+  if (error instanceof AbsentColumn) {
+    return {
+      reason: 'incomplete-change',
+      detail: `column ${error.message} of ${table} is not in the message; part ${part.name} of ${fn} names it`,
+    };
+  }
+  if (error instanceof MissingColumn) {
+    return {
+      reason: 'unavailable-column',
+      detail: `column '${error.message}' of ${table} was not sent, and nothing is known of the row: its table needs REPLICA IDENTITY FULL, for which 'muster doctor --source <url>' lists the statements`,
+    };
+  }
+  throw error;
+}
+
+type Sources = Readonly<Record<string, Versioned>>;
+
+/**
+ * What a row says about one part. `sources` are the versions of columns that the row's own did not carry;
+ * null where what is stored was not looked at. Throws {@link MissingColumn} where one that decides is not
+ * known.
+ */
+export function toMemberRow(
+  row: Row,
+  part: PartSpecification,
+  facts: Facts,
+  sources: Sources | null = null,
+): MemberRow {
+  const refused = refusedBy(row, part) !== null;
+  // a null in its key keeps a row from every set, whatever its filters say
+  if (!refused && !part.key.some((column) => row[column] === null)) {
+    for (const column in part.where) known(row, column);
+  }
+  const key = refused ? keyOfRefused(row, part, sources) : textOf(row, part.key, 'key');
+  return {
+    ...facts,
+    key,
+    held: !refused && key !== null,
+    columns: JSON.stringify(row), // leaves out what is UNAVAILABLE, a symbol
+    holes: holesOf(row, part, sources ?? {}),
+  };
+}
+
+/** The set that a refused row would be in: people ask for it, but nothing rests on it. */
+function keyOfRefused(row: Row, part: PartSpecification, sources: Sources | null): string | null {
+  try {
+    return textOf(row, part.key, 'key');
+  } catch (error) {
+    // where `sources` are given, nobody knows more of the row
+    if (error instanceof BadKey || (error instanceof MissingColumn && sources !== null))
+      return null;
+    throw error;
+  }
+}
+
+/** Of parts that all refuse a row, the one that agrees in most filters. */
+function closest(parts: readonly PartSpecification[], row: Row): PartSpecification {
+  const met = parts.map((part) => metFilters(pick(row, part), part));
+  return parts[met.indexOf(Math.max(...met))]!;
+}
+
+export type Versioned = Pick<MemberRow, 'version' | 'at' | 'commits'>;
+
+/** A position in a log, without its epoch. */
+const POSITION = (1n << LSN_BITS) - 1n;
+/** How much later than a commit the clock of a snapshot read must be. */
+const CLOCK_MARGIN_MS = 60_000;
+
+/** `muster.newer` of 001_state.sql, which says why. */
+export function isNewer(a: Versioned, b: Versioned): boolean {
+  const [epochA, epochB] = [abs(a.version) >> LSN_BITS, abs(b.version) >> LSN_BITS];
+  if (epochA !== epochB) return epochA > epochB;
+  if (a.version > 0n && b.version > 0n) return a.version > b.version;
+  if (a.version > 0n) return !isReadNewer(b, a);
+  if (b.version > 0n) return isReadNewer(a, b);
+  const told = (a.version & POSITION) !== 0n && (b.version & POSITION) !== 0n;
+  return told && a.version !== b.version ? a.version < b.version : a.at > b.at;
+}
+
+function isReadNewer(read: Versioned, streamed: Versioned): boolean {
+  if (streamed.at + CLOCK_MARGIN_MS >= read.at) return false;
+  if ((read.version & POSITION) === 0n) return true;
+  const { version, commits } = streamed;
+  return (commits !== null && commits > version ? commits : version) <= -read.version;
+}
+
+function abs(version: bigint): bigint {
+  return version < 0n ? -version : version;
+}
+
+/** The column of the first filter that refuses a row, whatever the source did not send of it; null: none. */
+export function refusedBy(row: Row, { where }: PartSpecification): string | null {
+  for (const column in where) {
+    const got = Object.hasOwn(row, column) ? row[column] : UNAVAILABLE;
+    if (got !== UNAVAILABLE && !agrees(got ?? null, where[column]!)) return column;
+  }
+  return null;
+}
+
+/** How many filters of a part a row meets. */
+export function metFilters(row: Row, part: PartSpecification): number {
+  return Object.entries(part.where).filter(([column, wanted]) =>
+    agrees(Object.hasOwn(row, column) ? (row[column] ?? null) : undefined, wanted),
+  ).length;
+}
+
+function agrees(got: unknown, wanted: Scalar): boolean {
+  return got === wanted || (JSON.isRawJSON(got) && got.rawJSON === String(wanted));
+}
+
+/**
+ * Canonical text of the key's or primary key's columns: the value itself, or a JSON array of the
+ * values. Null if one of them is null: such a row belongs to no set.
+ */
+function textOf(row: Row, columns: readonly string[], what: string): string | null {
+  const texts: string[] = [];
+  for (const column of columns) {
+    const value = known(row, column);
+    if (value === undefined || value === null) {
+      if (what === 'key') return null;
+      throw new BadKey(`primary key column '${column}' is ${value === null ? 'null' : 'absent'}`);
+    }
+    texts.push(scalarText(value, column));
+  }
+  const text = texts.length === 1 ? texts[0]! : JSON.stringify(texts);
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MAX_TEXT_BYTES) {
+    throw new BadKey(
+      `${what} (${columns.join(', ')}) has ${bytes} bytes; at most ${MAX_TEXT_BYTES} are indexed`,
+    );
+  }
+  return text;
+}
+
+function scalarText(value: unknown, column: string): string {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (JSON.isRawJSON(value)) return value.rawJSON;
+  const what = Array.isArray(value) ? 'an array' : 'an object';
+  throw new BadKey(`column '${column}' is ${what}, and can't be part of a key`);
+}
+
+function known(row: Row, column: string): unknown {
+  const value = Object.hasOwn(row, column) ? row[column] : undefined;
+  if (value === UNAVAILABLE) throw new MissingColumn(column);
+  return value;
+}
+
+function holesOf(row: Row, part: PartSpecification, sources: Sources): string | null {
+  let holes: Record<string, unknown> | null = null;
+  for (const column of part.columns) {
+    if (row[column] === UNAVAILABLE) (holes ??= {})[column] = 0;
+    if (Object.hasOwn(sources, column))
+      (holes ??= {})[column] = hole(sources[column]!, part, column);
+  }
+  return holes && JSON.stringify(holes);
+}
+
+function hole(
+  { version, at, commits }: Versioned,
+  part: PartSpecification,
+  column: string,
+): unknown[] {
+  const decides = part.key.includes(column) || Object.hasOwn(part.where, column);
+  const after = commits === null ? null : toJson(commits);
+  return [toJson(version), at, after, ...(decides ? [true] : [])];
+}
+
+function toJson(position: bigint): unknown {
+  return JSON.rawJSON(String(position));
+}
+
+/**
+ * The columns of a row that a part keeps, base64 replaced by the text it stands for. Throws {@link
+ * AbsentColumn}: Debezium sends every column that the table has and the connector captures, so one that is
+ * not there was renamed, dropped, left out or generated, and nothing is known of its value.
+ */
+function pick(row: Row, { columns, base64 }: PartSpecification): Row {
+  const picked: Record<string, unknown> = {};
+  for (const column of columns) {
+    if (!Object.hasOwn(row, column)) throw new AbsentColumn(column);
+    const value = row[column];
+    picked[column] = typeof value === 'string' && base64.includes(column) ? decode(value) : value;
+  }
+  return picked;
+}
+
+/** A value that is no base64 of text is left as it is. */
+function decode(value: string): string {
+  const bytes = Buffer.from(value, 'base64');
+  const text = bytes.toString();
+  return bytes.toString('base64') === value && Buffer.from(text).equals(bytes) ? text : value;
+}

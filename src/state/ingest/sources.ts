@@ -1,0 +1,107 @@
+import { transaction, type Database } from '../database/database.ts';
+import { GONE, type MemberRow } from './member.ts';
+import { Store } from './store.ts';
+
+/** A connector that rows came from. */
+export interface Source {
+  readonly name: string;
+  readonly id: number;
+  readonly epoch: number;
+  /** Newest position seen of its log; null: only snapshot reads have come. */
+  readonly lsn: string | null;
+  /** Commit time of that. */
+  readonly at: Date | null;
+}
+
+const PAGE = 256;
+/** Newer than any version a source can have: `2^63 - 1` is in an epoch of its own. */
+const BEYOND_ALL = (1n << 63n) - 1n;
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
+export async function listSources(database: Database): Promise<Source[]> {
+  const { rows } = await database.control.query<Source>(
+    `select name, id, epoch, nullif(lsn, 0) as lsn, case when at > 0 then to_timestamp(at / 1000.0) end as at
+     from muster.source order by name`,
+  );
+  return rows;
+}
+
+/**
+ * From now on `successor` is what `name` was: rows with equal ids are the same rows, in a new epoch, and what
+ * its initial snapshot reads is no history. Rows that came from the successor before are forgotten; they
+ * must be read again. Throws where `name` is not known.
+ */
+export async function replaceSource(
+  database: Database,
+  name: string,
+  successor: string,
+): Promise<{ readonly epoch: number; readonly forgotten: number }> {
+  const old = await sourceOf(database, name);
+  if (name === successor) throw new Error(`'${name}' can't replace itself`);
+  const other = (await listSources(database)).find((each) => each.name === successor);
+  if (other?.id === old.id) return { epoch: other.epoch, forgotten: 0 };
+  const forgotten = other === undefined ? 0 : await forgetSource(database, successor);
+  const { rows } = await database.control.query<{ epoch: number }>(
+    `insert into muster.source (name, id, first_epoch, streamed_at)
+     select $2, id, epoch + 1, streamed_at from muster.source where name = $1 returning epoch`,
+    [name, successor],
+  );
+  return { epoch: rows[0]!.epoch, forgotten };
+}
+
+/**
+ * Takes a source's rows out of every set, and its name out of what is known. Sets that are done stay done.
+ * What comes from a connector of that name later is of a new source. Gives back how many rows it held.
+ */
+export async function forgetSource(database: Database, name: string): Promise<number> {
+  const { id } = await sourceOf(database, name);
+  const isShared = await transaction(database.control, async (client) => {
+    // waits for batches under way; those that come later find no source of this id
+    await client.query('lock table muster.barrier in share mode');
+    await client.query('delete from muster.source where name = $1', [name]);
+    const { rowCount } = await client.query('select from muster.source where id = $1', [id]);
+    return rowCount !== 0;
+  });
+  return isShared ? 0 : removeRows(database, id);
+}
+
+async function removeRows(database: Database, source: number): Promise<number> {
+  const registered = await database.control.query<{
+    id: number;
+    registration: string;
+    name: string;
+  }>('select id, registration, name from muster.function where topic is null order by id');
+  const functions = registered.rows.map(({ name, ...fn }) => ({ ...fn, specification: { name } }));
+  const store = new Store(database, functions, () => NOBODY);
+  let removed = 0;
+  for (const fn of functions) {
+    for (let after: [number, string] = [0, '']; ;) {
+      const { rows } = await database.control.query<{ lane: number; id: string; held: boolean }>(
+        `select lane, id, held from muster.member
+         where function = $1 and lane between 1 and 16 and source = $2 and (lane, id) > ($3::smallint, $4)
+           and version <> ${BEYOND_ALL}
+         order by lane, id limit ${PAGE}`,
+        [fn.id, source, ...after],
+      );
+      const last = rows.at(-1);
+      if (last === undefined) break;
+      await store.remove(rows.map(({ lane, id }) => gone(fn.id, lane, source, id)));
+      removed += rows.filter(({ held }) => held).length;
+      after = [last.lane, last.id];
+    }
+  }
+  return removed;
+}
+
+function gone(fn: number, lane: number, source: number, id: string): MemberRow {
+  const version = { version: BEYOND_ALL, at: Date.now(), commits: null };
+  return { function: fn, lane, source, id, ...version, ...GONE, history: null, trace: null };
+}
+
+async function sourceOf(database: Database, name: string): Promise<Source> {
+  const sources = await listSources(database);
+  const found = sources.find((each) => each.name === name);
+  if (found !== undefined) return found;
+  const names = sources.map((each) => each.name).join(', ') || 'none is';
+  throw new Error(`no source '${name}' is known (${names})`);
+}

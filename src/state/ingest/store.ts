@@ -1,0 +1,235 @@
+import type { Database } from '../database/database.ts';
+import { refuseOutdated, type Registered } from '../registration/current.ts';
+import { isLostRace } from '../database/database.ts';
+import type { Origin, Row } from '../change.ts';
+import { parseExact } from './exact.ts';
+import type { KnownMember } from './missing-columns.ts';
+import type { MemberRow } from './member.ts';
+import { Unavailable, type ParkReason } from '../outcome.ts';
+import { ParkingQueue } from './parking-queue.ts';
+import { sql } from '../sql.ts';
+
+/** A run this process holds. */
+export interface Lease {
+  readonly function: number;
+  readonly key: string;
+  readonly revision: number;
+  readonly token: number;
+  readonly attempt: number;
+  /** Attempts in a row that ended with their process; 1 also where it was a lease without an attempt. */
+  readonly lost: number;
+}
+
+/** A set to hold against its rule again. */
+export interface SetName {
+  readonly function: number;
+  readonly key: string;
+}
+
+/** Function, lane, source and id. */
+export type MemberName = readonly [function: number, lane: number, source: number, id: string];
+
+export interface Filed {
+  /** Member rows that were new or newer; the rest were duplicates or stale. */
+  readonly filed: number;
+  /** Functions with the number of their sets that became complete. */
+  readonly completed: readonly (readonly [function: number, sets: number])[];
+  /** Runs of those, as many as there were slots. */
+  readonly leases: readonly Lease[];
+  /**
+   * Rows whose stored version is newer and got a deciding column from elsewhere: a change of theirs that
+   * carries it must be filed knowing that version.
+   */
+  readonly undecided: readonly MemberName[];
+}
+
+const FILE_CHANGES = sql('file-changes');
+const KNOWN_MEMBERS = sql('known-members');
+/** Holds no lease. */
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+const FORGOTTEN = 'a source was forgotten or replaced a moment ago';
+
+/** Lost races are sent again so often; sorted locks make even one rare. */
+const RACE_TRIES = 5;
+/** Each time a neighbour brought something new of the same row: two or three are the most. */
+const KNOWING_TRIES = 20;
+
+export class Store {
+  readonly #database: Database;
+  readonly #parking: ParkingQueue;
+  readonly #pod: () => string;
+  readonly #functions: number[];
+  readonly #registrations: string[];
+  readonly #served: readonly Registered[];
+
+  constructor(database: Database, served: readonly Registered[], pod: () => string) {
+    this.#database = database;
+    this.#parking = new ParkingQueue(database, served);
+    this.#pod = pod;
+    this.#functions = served.map((each) => each.id);
+    this.#registrations = served.map((each) => each.registration);
+    this.#served = served;
+  }
+
+  /**
+   * Files rows, one per (function, lane, source, id), in one round trip and one transaction. Throws
+   * {@link Unavailable} `superseded` when a served definition is not the newest; other errors are
+   * Postgres' own.
+   */
+  async file(
+    rows: readonly MemberRow[],
+    slots: number,
+    again: readonly SetName[] = [],
+  ): Promise<Filed> {
+    return this.#file(this.#values(rows, slots, again, false));
+  }
+
+  /** Files deletes of a source that is not known any more. */
+  async remove(rows: readonly MemberRow[]): Promise<void> {
+    await this.#file(this.#values(rows, 0, [], true));
+  }
+
+  #file(values: readonly unknown[]): Promise<Filed> {
+    return racing(async () => {
+      const result = await this.#database.writers.query<FileChangesRow>({
+        ...FILE_CHANGES,
+        values: [...values],
+      });
+      const [row] = result.rows;
+      if (row!.is_forgotten) throw new Unavailable('database', FORGOTTEN);
+      if (!row!.is_current) await refuseOutdated(this.#database, this.#served);
+      return toFiled(row!);
+    });
+  }
+
+  /**
+   * Files one change whose deciding columns were not sent: `toRows` gets the columns each row is known
+   * by. Where a neighbour changed what is known in between it is done again, until nothing is left undecided.
+   */
+  async fileKnowing(
+    functions: readonly number[],
+    source: number,
+    ids: readonly string[],
+    toRows: (known: readonly KnownMember[]) => readonly MemberRow[],
+    slots: number,
+  ): Promise<Filed> {
+    for (let tries = 1; ; tries++) {
+      const { rows } = await this.#database.writers.query<StoredKnowledge>({
+        ...KNOWN_MEMBERS,
+        values: [functions, ids, source],
+      });
+      const filed = await this.file(toRows(rows.map(toKnown)), slots);
+      if (filed.undecided.length === 0) return filed;
+      if (tries >= KNOWING_TRIES) throw new Error('what is known of a row changes all the time');
+    }
+  }
+
+  /** Parks an event, for the functions served here; the same event again only counts. Throws as {@link file} does. */
+  async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
+    await this.#parking.park(origin, reason, detail);
+  }
+
+  #values(
+    rows: readonly MemberRow[],
+    slots: number,
+    again: readonly SetName[],
+    isRemoval: boolean,
+  ): unknown[] {
+    return [
+      this.#functions,
+      this.#registrations,
+      rows.map((row) => row.function),
+      rows.map((row) => row.lane),
+      rows.map((row) => row.id),
+      rows.map((row) => row.version),
+      rows.map((row) => row.at),
+      rows.map((row) => row.key),
+      rows.map((row) => row.held),
+      rows.map((row) => row.history),
+      rows.map((row) => row.columns),
+      rows.map((row) => row.holes),
+      again.map((set) => set.function),
+      again.map((set) => set.key),
+      this.#pod(),
+      slots,
+      rows.some((row) => row.trace !== null) ? rows.map((row) => row.trace) : [],
+      rows.map((row) => row.source),
+      rows.map((row) => row.commits),
+      isRemoval,
+    ];
+  }
+}
+
+/**
+ * Opens a connection that files changes and has the statement planned there, which takes ten times as
+ * long as to file an event: a pod that an event has woken does it while it starts.
+ */
+export async function openWriter(database: Database): Promise<void> {
+  await new Store(database, [], () => NOBODY).file([], 0);
+}
+
+interface StoredKnowledge {
+  function: number;
+  lane: number;
+  id: string;
+  version: string;
+  at: string;
+  commits: string | null;
+  purged: boolean;
+  columns: string | null;
+  holes: string | null;
+}
+
+function toKnown(row: StoredKnowledge): KnownMember {
+  const columns = row.columns === null ? null : (parseExact(row.columns, JSON.rawJSON) as Row);
+  const holes = Object.entries(
+    (row.holes === null ? {} : parseExact(row.holes, BigInt)) as Record<string, unknown>,
+  ).map(([column, from]) => {
+    if (!Array.isArray(from)) return [column, null] as const;
+    const [version, at, commits] = from as [number | bigint, number, number | bigint | null];
+    return [
+      column,
+      { version: BigInt(version), at, commits: commits === null ? null : BigInt(commits) },
+    ] as const;
+  });
+  return {
+    ...row,
+    version: BigInt(row.version),
+    at: Number(row.at),
+    commits: row.commits === null ? null : BigInt(row.commits),
+    columns,
+    holes: Object.fromEntries(holes),
+  };
+}
+
+/** Runs `work` again where it was lost to a neighbour. */
+export async function racing<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isLostRace(error) || tries >= RACE_TRIES) throw error;
+    }
+  }
+}
+
+/** A lease as the statements give it: function, key, revision, token, attempt, lost. */
+export type LeaseTuple = readonly [number, string, number, number, number, number?];
+
+export function toLease([fn, key, revision, token, attempt, lost = 0]: LeaseTuple): Lease {
+  return { function: fn, key, revision, token, attempt, lost };
+}
+
+interface FileChangesRow {
+  is_current: boolean;
+  is_forgotten: boolean;
+  filed: number;
+  completed: [number, number][];
+  leases: LeaseTuple[];
+  undecided: MemberName[] | null;
+}
+
+function toFiled(row: FileChangesRow): Filed {
+  const { filed, completed, leases, undecided } = row;
+  return { filed, completed, leases: leases.map(toLease), undecided: undecided ?? [] };
+}

@@ -1,0 +1,16 @@
+import { unavailable, type Database } from '../database/database.ts';
+
+/**
+ * How much of these functions is running or due, in all processes: what KEDA scales by. Throws
+ * Unavailable.
+ */
+export async function countDue(database: Database, functions: readonly string[]): Promise<number> {
+  const text =
+    'select coalesce(sum(total), 0)::int as total from muster.due where function = any($1)';
+  try {
+    const { rows } = await database.control.query<{ total: number }>(text, [functions]);
+    return rows[0]!.total;
+  } catch (error) {
+    throw unavailable(error);
+  }
+}

@@ -1,0 +1,106 @@
+import type { Change, Row, RowChange } from '../change.ts';
+import type { Database } from '../database/database.ts';
+import { explain, type Explanation } from './explain.ts';
+import { MissingColumn, toMemberRows, type MemberRow, type Served } from '../ingest/member.ts';
+import { sql } from '../sql.ts';
+
+const KEYS_OF_ROW = sql('keys-of-row');
+/** For a question that rests on no version. */
+const NOWHERE = { source: 0, epoch: 0 };
+/** Tables that an answer names. */
+const MAX_TABLES = 20;
+
+/** Where a change that is committed went, for people. */
+export interface ExplainedChange {
+  /** The sets that its row belongs to now. */
+  readonly sets: readonly Explanation[];
+  /** Why it belongs to no set, or not to one of each part. */
+  readonly why?: string;
+}
+
+/**
+ * Explains a change that is committed: never throws for what it holds. `source` is the id of its source,
+ * `functions` are those with a part on its table, `tables` all that are wanted.
+ */
+export async function explainChange(
+  database: Database,
+  change: Change,
+  source: number | null,
+  functions: readonly Served[],
+  tables: readonly string[],
+): Promise<ExplainedChange> {
+  if (functions.length === 0) return { sets: [], why: unwanted(change.table, tables) };
+  if (change.kind === 'truncate')
+    return { sets: [], why: 'a truncate retracts every row of its table' };
+  const sets: Explanation[] = [];
+  for (const served of functions) {
+    for (const key of await keysOf(database, change, source, served)) {
+      const explanation = await explain(database, served.specification.name, key);
+      if (explanation !== null) sets.push(explanation);
+    }
+  }
+  const why =
+    change.op === 'd' ? ['the row is deleted'] : functions.flatMap((each) => keyless(change, each));
+  return why.length === 0 ? { sets } : { sets, why: why.join('; ') };
+}
+
+/** What is stored of the row decides; a row of which nothing is stored any more is read from the change. */
+async function keysOf(
+  database: Database,
+  change: RowChange,
+  source: number | null,
+  served: Served,
+): Promise<readonly string[]> {
+  // A delete says nothing but the row's id in each part.
+  const ids = sayable({ ...change, op: 'd' }, served);
+  const { rows } = await database.control.query<{ key: string | null }>({
+    ...KEYS_OF_ROW,
+    values: [served.id, ids.map(({ lane }) => lane), ids.map(({ id }) => id), source],
+  });
+  if (rows.length > 0 || change.op === 'd') return notNull(rows.map(({ key }) => key));
+  // read as an update, which says something about every part on the table
+  return notNull(sayable({ ...change, op: 'u' }, served).map(({ key }) => key));
+}
+
+/** What a change says about the parts on its table; nothing where it lacks what would be needed. */
+function sayable(change: RowChange, served: Served): readonly MemberRow[] {
+  try {
+    return toMemberRows(change, NOWHERE, served).rows;
+  } catch (error) {
+    if (error instanceof MissingColumn) return [];
+    throw error;
+  }
+}
+
+function notNull(keys: readonly (string | null)[]): string[] {
+  return [...new Set(keys)].filter((key) => key !== null);
+}
+
+/** The columns for lack of which a row is in no set. */
+function keyless({ table, row }: RowChange, { specification }: Served): string[] {
+  return specification.parts
+    .filter((part) => part.table === table)
+    .flatMap(({ name, key }) =>
+      key
+        .filter((column) => isNull(row, column))
+        .map((column) => {
+          const what = Object.hasOwn(row, column) ? 'null' : 'missing';
+          return `column '${column}' of ${table} is ${what}: the row is in no set of ${specification.name} by its part ${name}`;
+        }),
+    );
+}
+
+function isNull(row: Row, column: string): boolean {
+  return !Object.hasOwn(row, column) || row[column] === null;
+}
+
+function unwanted(table: string, tables: readonly string[]): string {
+  const named = tables.slice(0, MAX_TABLES).join(', ');
+  const more = tables.length > MAX_TABLES ? ` and ${tables.length - MAX_TABLES} more` : '';
+  const parent = tables.find((each) => table.startsWith(`${each}_`));
+  const partition =
+    parent === undefined
+      ? ''
+      : `; if it is a partition of ${parent}: alter publication <name> set (publish_via_partition_root = true)`;
+  return `no function that is served here names the table ${table}, only ${named}${more}${partition}`;
+}

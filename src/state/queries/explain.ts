@@ -1,0 +1,220 @@
+import type { Database } from '../database/database.ts';
+import type { PartSpecification, Specification } from '../../definitions/specification.ts';
+import { LSN_BITS, metFilters, refusedBy } from '../ingest/member.ts';
+import { sql } from '../sql.ts';
+
+const EXPLAIN_SET = sql('explain-set');
+
+/** A source row as it stands in a set. */
+export interface ExplainedRow {
+  readonly id: string;
+  /** `present`, or why the row does not count. */
+  readonly state: 'present' | 'refused';
+  readonly since: string;
+  /** Position in the source's log; null for a row read by a snapshot. */
+  readonly lsn: string | null;
+  /** Commit or read time at the source. */
+  readonly at: string;
+  readonly refusedBy?: { readonly column: string; readonly wanted: unknown; readonly got: unknown };
+  /** Kept columns whose value no change has brought yet (TOASTed, and unchanged ever since). */
+  readonly unavailable?: readonly string[];
+}
+
+export interface ExplainedPart {
+  readonly part: string;
+  readonly have: number;
+  readonly need: number;
+  /** Rows of its table that did not change since then are not known, or not with all kept columns; null: all are. */
+  readonly unreadSince: string | null;
+  readonly rows: readonly ExplainedRow[];
+}
+
+/** What Muster knows of a set, and why it did or did not run. */
+export interface Explanation {
+  readonly function: string;
+  readonly key: string;
+  readonly status: 'unknown' | 'waiting' | 'complete' | 'running' | 'done' | 'failed';
+  readonly missing: readonly string[];
+  /** No run of the function starts until it is resumed. */
+  readonly paused: boolean;
+  /** The newest definition of the function that is registered. */
+  readonly generation: number;
+  /** Processes that serve the function, by this definition or by an older one, which starts no run. */
+  readonly workers: { readonly current: number; readonly outdated: number };
+  readonly parts: readonly ExplainedPart[];
+  readonly overdue: { readonly at: string; readonly reported: boolean } | null;
+  readonly run: {
+    readonly revision: number;
+    readonly state: string;
+    readonly attempts: number;
+    readonly bornAt: string;
+    readonly startedAt: string | null;
+    readonly finishedAt: string | null;
+    readonly dueAt: string;
+    readonly lateChanges: number;
+    readonly lastError: string | null;
+  } | null;
+  readonly events: readonly {
+    readonly id: string;
+    readonly type: string;
+    readonly sentAt: string | null;
+    readonly failedAt: string | null;
+    readonly attempts: number;
+    readonly error: string | null;
+  }[];
+}
+
+interface StoredRun {
+  revision: number;
+  wanted: boolean;
+  state: 'ready' | 'running' | 'done' | 'failed';
+  attempt: number;
+  born_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  due_at: string;
+  late: number;
+  error: string | null;
+}
+
+interface StoredRow {
+  lane: number;
+  source: number;
+  id: string;
+  held: boolean;
+  version: string;
+  at: number;
+  since: string;
+  columns: Record<string, unknown> | null;
+  unavailable: string[] | null;
+}
+
+type SpecificationOf = ReadonlyMap<number, PartSpecification | undefined>;
+
+interface Row {
+  name: string;
+  paused: boolean;
+  generation: number;
+  workers: Explanation['workers'];
+  counts: number[] | null;
+  /** of a set that is not complete */
+  deadline: string | null;
+  reported: boolean;
+  run: StoredRun | null;
+  parts: { part: string; lane: number; need: number; unreadSince: string | null }[];
+  members: StoredRow[];
+  events: Explanation['events'];
+  definition: Specification;
+}
+
+/** Explains one set; null if no function of that name was ever registered. */
+export async function explain(
+  database: Database,
+  fn: string,
+  key: string,
+): Promise<Explanation | null> {
+  const { rows } = await database.control.query<Row>({ ...EXPLAIN_SET, values: [fn, key] });
+  const [row] = rows;
+  if (row === undefined) return null;
+  const specificationOf = new Map(
+    row.parts.map(({ part, lane }) => [
+      lane,
+      row.definition.parts.find((each) => each.name === part),
+    ]),
+  );
+  const members = withoutRepeats(row.members, specificationOf);
+  const parts = row.parts.map(({ part, lane, need, unreadSince }): ExplainedPart => {
+    const specification = specificationOf.get(lane);
+    return {
+      part,
+      have: row.counts?.[lane - 1] ?? 0,
+      need,
+      unreadSince,
+      rows: members
+        .filter((member) => member.lane === lane)
+        .map((member) => toRow(member, specification)),
+    };
+  });
+  return {
+    function: row.name,
+    key,
+    status: statusOf(row),
+    missing: parts.filter((part) => part.have < part.need).map((part) => part.part),
+    paused: row.paused,
+    generation: row.generation,
+    workers: row.workers,
+    parts,
+    overdue: row.deadline === null ? null : { at: row.deadline, reported: row.reported },
+    run: row.run === null ? null : toRun(row.run),
+    events: row.events,
+  };
+}
+
+/**
+ * A source row is known to each part on its table. Refused by some and held by another, it is only
+ * held; refused by all, it is shown where it comes closest.
+ */
+function withoutRepeats(
+  members: readonly StoredRow[],
+  specificationOf: SpecificationOf,
+): readonly StoredRow[] {
+  const bySource = Map.groupBy(
+    members,
+    ({ lane, source, id }) => `${specificationOf.get(lane)?.table ?? lane}/${source}/${id}`,
+  );
+  const met = ({ lane, columns }: StoredRow) => {
+    const specification = specificationOf.get(lane);
+    return specification === undefined ? 0 : metFilters(columns ?? {}, specification);
+  };
+  return [...bySource.values()].flatMap((same) => {
+    const held = same.filter((member) => member.held);
+    return held.length > 0 ? held : same.toSorted((a, b) => met(b) - met(a)).slice(0, 1);
+  });
+}
+
+function toRow(member: StoredRow, specification: PartSpecification | undefined): ExplainedRow {
+  const columns = member.columns ?? {};
+  const refused =
+    member.held || specification === undefined ? null : refusedBy(columns, specification);
+  return {
+    id: member.id,
+    state: member.held ? 'present' : 'refused',
+    since: member.since,
+    lsn: lsnOf(member.version),
+    at: new Date(member.at).toISOString(),
+    ...(refused !== null && {
+      refusedBy: {
+        column: refused,
+        wanted: specification!.where[refused],
+        got: columns[refused] ?? null,
+      },
+    }),
+    ...(member.unavailable !== null && { unavailable: member.unavailable }),
+  };
+}
+
+function statusOf({ counts, run }: Row): Explanation['status'] {
+  if (run === null) return counts === null ? 'unknown' : 'waiting';
+  if (run.state === 'running' || run.state === 'done') return run.state;
+  if (!run.wanted) return 'waiting';
+  return run.state === 'failed' ? 'failed' : 'complete';
+}
+
+function toRun(run: StoredRun): Explanation['run'] {
+  return {
+    revision: run.revision,
+    state: run.state,
+    attempts: run.attempt,
+    bornAt: run.born_at,
+    startedAt: run.started_at,
+    finishedAt: run.finished_at,
+    dueAt: run.due_at,
+    lateChanges: run.late,
+    lastError: run.error,
+  };
+}
+
+function lsnOf(version: string): string | null {
+  const bits = BigInt(version);
+  return bits <= 0n ? null : String(bits & ((1n << LSN_BITS) - 1n));
+}

@@ -1,0 +1,83 @@
+import type { Database } from '../database/database.ts';
+import { unavailable } from '../database/database.ts';
+import type { Served } from '../ingest/member.ts';
+import type { Specification } from '../../definitions/specification.ts';
+import { Unavailable } from '../outcome.ts';
+import { sql } from '../sql.ts';
+
+const CURRENT_DEFINITIONS = sql('current-definitions');
+
+/** A definition as it is registered. */
+export interface Registered extends Pick<Served, 'id' | 'registration'> {
+  readonly specification: Pick<Specification, 'name'>;
+}
+
+/**
+ * Throws {@link Unavailable} `superseded`, naming the function, unless each of these definitions is the
+ * one that is registered in this database.
+ */
+export async function requireCurrent(
+  database: Database,
+  served: readonly Registered[],
+): Promise<void> {
+  const { rows } = await database.control.query<{ name: string; generation: number | null }>({
+    ...CURRENT_DEFINITIONS,
+    values: [
+      served.map((each) => each.specification.name),
+      served.map((each) => each.id),
+      served.map((each) => each.registration),
+    ],
+  });
+  const [first] = rows;
+  if (first === undefined) return;
+  throw new Unavailable(
+    'superseded',
+    first.generation === null
+      ? `function ${first.name} is not registered in this state database any more: run 'muster migrate', then restart this process`
+      : `a newer definition of function ${first.name} is registered (generation ${first.generation})`,
+  );
+}
+
+/** For a statement that found these definitions outdated: throws {@link Unavailable} with the reason. */
+export async function refuseOutdated(
+  database: Database,
+  served: readonly Registered[],
+): Promise<never> {
+  await requireCurrent(database, served);
+  throw new Unavailable('database', 'a definition changed while the event was filed');
+}
+
+/**
+ * Checks that the definitions served here are the newest, by one statement for everybody who asks while
+ * the last one is under way. An answer never comes from a statement that was sent before the question: its
+ * snapshot may be older than the registration that the caller must know of.
+ */
+export class CurrentCheck {
+  readonly #database: Database;
+  readonly #served: readonly Served[];
+  #running: Promise<void> = Promise.resolve();
+  #next: Promise<void> | null = null;
+
+  constructor(database: Database, served: readonly Served[]) {
+    this.#database = database;
+    this.#served = served;
+  }
+
+  /** Throws {@link Unavailable}. */
+  check(): Promise<void> {
+    return (this.#next ??= this.#after(this.#running));
+  }
+
+  async #after(running: Promise<void>): Promise<void> {
+    await running.catch(() => {});
+    // One turn of the event loop lets questions that arrived together share a statement.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#running = this.#next!;
+    this.#next = null;
+    try {
+      await requireCurrent(this.#database, this.#served);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+}

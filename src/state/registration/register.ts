@@ -1,0 +1,172 @@
+import type pg from 'pg';
+import type { Database } from '../database/database.ts';
+import { transaction } from '../database/database.ts';
+import { compile, hashOf, type Specification } from '../../definitions/specification.ts';
+import { assignLanes, laneSpecification } from './parts.ts';
+import type { Served } from '../ingest/member.ts';
+
+/** A newer definition of a function is registered: this process must not decide its sets any more. */
+export class Superseded extends Error {
+  override readonly name = 'Superseded';
+}
+
+/**
+ * Registers a definition and gives its lanes and generation.
+ *
+ * An unknown definition becomes the newest one. One that is known and was superseded since throws
+ * {@link Superseded}: a pod of the old release that starts again during a rollout must not take over.
+ * With `adopt` it becomes the newest again: that is how a release is rolled back, by `muster migrate`
+ * of the old image.
+ */
+export async function register(
+  database: Database,
+  specification: Specification,
+  adopt = false,
+): Promise<Served> {
+  return transaction(database.control, async (client) => {
+    const hash = hashOf(specification);
+    const stored = await lockFunction(client, specification, hash);
+    if (isNewest(stored, hash)) return toServed(stored, specification);
+    const known = await client.query(
+      'select from muster.definition where function = $1 and hash = $2',
+      [stored.id, hash],
+    );
+    if (known.rowCount !== 0 && !adopt) {
+      throw new Superseded(
+        `function ${specification.name}: this definition was superseded by generation ${stored.generation}; to roll back, run 'muster migrate' with this release`,
+      );
+    }
+    // The barrier: waits for batches filed by the old rule, and those that wait for it see the new one.
+    await client.query('lock table muster.barrier in share mode');
+    const laneOf = await assignLanes(client, stored, stored.lanes, specification);
+    const generation = stored.generation + 1;
+    const { need, gateNeed, gateOf } = compile(specification, laneOf);
+    const { rows } = await client.query<{ registration: string }>(
+      `update muster.function
+       set generation = $2, registration = gen_random_uuid(), hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
+           overdue_after = make_interval(secs => $8::float8 / 1000),
+           purged_at = null, -- lanes that are not used any more are cleared soon
+           reviewed = case when generation = 0 then $2 else reviewed end
+       where id = $1 returning registration`,
+      [
+        stored.id,
+        generation,
+        hash,
+        need,
+        gateNeed,
+        gateOf,
+        specification.concurrency,
+        specification.overdueMs,
+      ],
+    );
+    await client.query(
+      'insert into muster.definition (function, generation, hash, definition) values ($1, $2, $3, $4)',
+      [stored.id, generation, hash, JSON.stringify(specification)],
+    );
+    const { registration } = rows[0]!;
+    return { id: stored.id, generation, registration, specification, laneOf };
+  });
+}
+
+/**
+ * Those whose newest definition is the given one, by name, in one statement: what a pod that starts
+ * needs to know, unless it is the first of its release.
+ */
+export async function registered(
+  database: Database,
+  specifications: readonly Specification[],
+): Promise<Map<string, Served>> {
+  const stored = await lookUp(database.control, specifications);
+  const found = new Map<string, Served>();
+  for (const specification of specifications) {
+    const one = stored.get(specification.name);
+    if (one !== undefined && isNewest(one, hashOf(specification))) {
+      found.set(specification.name, toServed(one, specification));
+    }
+  }
+  return found;
+}
+
+/** Functions whose sets have not all been held against their newest rule yet. */
+export async function unreviewed(database: Database, served: readonly Served[]): Promise<Served[]> {
+  const { rows } = await database.control.query<{ id: number }>(
+    'select id from muster.function where id = any($1) and reviewed < generation',
+    [served.map((each) => each.id)],
+  );
+  return served.filter((each) => rows.some((row) => row.id === each.id));
+}
+
+/** The next page of a function's sets, in the order of their keys. */
+export async function pageOfSets(
+  database: Database,
+  functionId: number,
+  after: string,
+): Promise<string[]> {
+  const { rows } = await database.control.query<{ key: string }>(
+    'select key from muster.sets where function = $1 and key > $2 order by key limit 256',
+    [functionId, after],
+  );
+  return rows.map((row) => row.key);
+}
+
+export async function markReviewed(database: Database, served: Served): Promise<void> {
+  await database.control.query(
+    'update muster.function set reviewed = generation where id = $1 and registration = $2',
+    [served.id, served.registration],
+  );
+}
+
+interface Stored {
+  readonly id: number;
+  readonly generation: number;
+  readonly registration: string;
+  readonly hash: string;
+  /** Lanes of the parts that are what they were, by name. */
+  readonly lanes: Readonly<Record<string, number>>;
+}
+
+function isNewest(stored: Stored, hash: string): boolean {
+  return stored.hash === hash && stored.generation > 0;
+}
+
+function toServed(stored: Stored, specification: Specification): Served {
+  const { id, generation, registration, lanes } = stored;
+  return { id, generation, registration, specification, laneOf: new Map(Object.entries(lanes)) };
+}
+
+async function lookUp(
+  queryable: pg.Pool | pg.PoolClient,
+  specifications: readonly Specification[],
+): Promise<Map<string, Stored>> {
+  const parts = specifications.flatMap(({ name, parts: all }) =>
+    all.map((part) => [name, part.name, laneSpecification(part)] as const),
+  );
+  const { rows } = await queryable.query<Stored & { name: string }>(
+    `select f.name, f.id, f.generation, f.registration, f.hash,
+            (select coalesce(json_object_agg(p.name, p.lane), '{}')
+             from unnest($2::text[], $3::text[], $4::jsonb[]) as mine (function, name, specification)
+             join muster.part p on p.name = mine.name and p.specification = mine.specification and p.in_use
+             where mine.function = f.name and p.function = f.id) as lanes
+     from muster.function f where f.name = any($1)`,
+    [
+      specifications.map(({ name }) => name),
+      ...([0, 1, 2] as const).map((i) => parts.map((part) => part[i])),
+    ],
+  );
+  return new Map(rows.map((row) => [row.name, row]));
+}
+
+async function lockFunction(
+  client: pg.PoolClient,
+  specification: Specification,
+  hash: string,
+): Promise<Stored> {
+  const { name } = specification;
+  await client.query(
+    `insert into muster.function (name, generation, hash, need, gate_need, gate_of, reviewed)
+     values ($1, 0, $2, '{}', '{}', '{}', 0) on conflict (name) do nothing`,
+    [name, hash],
+  );
+  await client.query('select from muster.function where name = $1 for update', [name]);
+  return (await lookUp(client, [specification])).get(name)!;
+}

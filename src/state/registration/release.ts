@@ -1,0 +1,32 @@
+import type { Database } from '../database/database.ts';
+import { hashOf, type Specification } from '../../definitions/specification.ts';
+
+/** How the definition of this release stands to what is registered. */
+export interface Release {
+  readonly name: string;
+  /** The newest that is registered. */
+  readonly generation: number;
+  /** Generation in which this release's definition was registered; null = never. */
+  readonly mine: number | null;
+  readonly isNewest: boolean;
+  readonly reviewed: number;
+}
+
+/** One {@link Release} for each function that is registered. $1 names  $2 hashes of this release's definitions */
+export const RELEASES = `select f.name, f.generation, f.reviewed, f.hash = mine.hash as "isNewest",
+              (select max(d.generation) from muster.definition d
+               where d.function = f.id and d.hash = mine.hash) as mine
+       from unnest($1::text[], $2::text[]) as mine (name, hash)
+       join muster.function f on f.name = mine.name`;
+
+/** Null if no function of this name is registered. */
+export async function releaseOf(
+  database: Database,
+  specification: Specification,
+): Promise<Release | null> {
+  const { rows } = await database.control.query<Release>(RELEASES, [
+    [specification.name],
+    [hashOf(specification)],
+  ]);
+  return rows[0] ?? null;
+}

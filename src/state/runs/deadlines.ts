@@ -1,0 +1,102 @@
+import type { QueryConfig } from 'pg';
+import { transaction, type Database } from '../database/database.ts';
+import { sql } from '../sql.ts';
+
+const ANY_DEADLINE = sql('any-deadline');
+const DUE_DEADLINES = sql('due-deadlines');
+const LOCK_SETS = sql('lock-sets');
+const FIRE_DEADLINES = sql('fire-deadlines');
+const NEW_DEADLINES = sql('new-deadlines');
+const NEXT_DEADLINES = sql('next-deadlines');
+const PRUNE_DEADLINES = sql('prune-deadlines');
+
+/** Reminders at a time; each names the sets of one batch. */
+const PAGE = 8;
+/** So soon most sets are complete. */
+const PRUNE_AFTER_SECONDS = 10;
+
+/** A set that did not become whole in time. */
+export interface Overdue {
+  readonly function: string;
+  readonly key: string;
+  readonly missing: readonly {
+    readonly part: string;
+    readonly have: number;
+    readonly need: number;
+  }[];
+}
+
+/** What one page of reminders came to. */
+export interface Fired {
+  readonly overdue: readonly Overdue[];
+  /** There may be further reminders that are due. */
+  readonly more: boolean;
+}
+
+interface Reminder {
+  id: string;
+  function: number;
+  keys: string[];
+}
+
+/** Reports sets past their deadline, each once. */
+export async function fireDeadlines(
+  database: Database,
+  functions: readonly number[],
+): Promise<Fired> {
+  // Mostly there is none: then no transaction is begun.
+  const { rowCount } = await database.control.query({ ...ANY_DEADLINE, values: [functions] });
+  if (rowCount === 0) return { overdue: [], more: false };
+  return transaction(database.control, async (client) => {
+    const { rows: reminders } = await client.query<Reminder>({
+      ...DUE_DEADLINES,
+      values: [functions, PAGE],
+    });
+    if (reminders.length === 0) return { overdue: [], more: false };
+    const sets = reminders.flatMap(({ id, function: fn, keys }) =>
+      keys.map((key) => [id, fn, key] as const),
+    );
+    const names = [sets.map(([, fn]) => fn), sets.map(([, , key]) => key)];
+    if (sets.length > 0) await client.query({ ...LOCK_SETS, values: names });
+    const { rows: overdue } = await client.query<Overdue>({
+      ...FIRE_DEADLINES,
+      values: [reminders.map(({ id }) => id), sets.map(([id]) => id), ...names],
+    });
+    return { overdue, more: reminders.length === PAGE };
+  });
+}
+
+/** Takes sets that are complete out of their reminders, soon after their batch; true if there may be more to do. */
+export async function pruneDeadlines(
+  database: Database,
+  functions: readonly number[],
+  afterSeconds = PRUNE_AFTER_SECONDS,
+): Promise<boolean> {
+  const ids = await prune(database, { ...NEW_DEADLINES, values: [functions, afterSeconds, PAGE] });
+  return ids.length === PAGE;
+}
+
+/**
+ * The same for all reminders, as far as the time suffices: before the last process goes, so that none
+ * is woken later for sets that became complete meanwhile.
+ */
+export async function pruneAll(
+  database: Database,
+  functions: readonly number[],
+  limitMs: number,
+): Promise<void> {
+  const end = performance.now() + limitMs;
+  let after: string | undefined = '0';
+  while (after !== undefined && performance.now() < end) {
+    const ids = await prune(database, { ...NEXT_DEADLINES, values: [functions, after, PAGE] });
+    after = ids.at(-1);
+  }
+}
+
+/** Prunes the reminders of a page; gives their ids. */
+async function prune(database: Database, page: QueryConfig): Promise<string[]> {
+  const { rows } = await database.control.query<{ id: string }>(page);
+  const ids = rows.map(({ id }) => id);
+  if (ids.length > 0) await database.control.query({ ...PRUNE_DEADLINES, values: [ids] });
+  return ids;
+}

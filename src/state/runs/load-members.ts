@@ -1,0 +1,89 @@
+import type { SpanContext } from '@opentelemetry/api';
+import { fromHex } from '../../telemetry/trace.ts';
+import type { Database } from '../database/database.ts';
+import { parseExact } from '../ingest/exact.ts';
+import { sql } from '../sql.ts';
+import type { Lease } from '../ingest/store.ts';
+
+/** A row of a set, as the handler gets it. */
+export interface StoredMember {
+  readonly lane: number;
+  readonly id: string;
+  readonly version: string;
+  /** Integers beyond 2^53 are `bigint`. */
+  readonly columns: Record<string, unknown>;
+  readonly since: Date;
+  /** Kept columns that no change has brought a value of. */
+  readonly unavailable: readonly string[];
+  /** Of the event that brought the row, if that was sampled. */
+  readonly trace: SpanContext | null;
+}
+
+/** The rows of a set, and the length of their columns as JSON. */
+export interface LoadedSet {
+  readonly members: readonly StoredMember[];
+  readonly bytes: number;
+}
+
+const NONE: readonly string[] = [];
+
+const LOAD_MEMBERS = sql('load-members');
+const MEASURE_SET = sql('measure-set');
+
+/**
+ * Loads the rows of sets, in the order given, as many sets as fit into `maxBytes`; null for those that
+ * do not.
+ */
+export async function loadMembers(
+  database: Database,
+  leases: readonly Lease[],
+  maxBytes: number,
+): Promise<(LoadedSet | null)[]> {
+  const { rows } = await database.control.query<MemberOfLease>({
+    ...LOAD_MEMBERS,
+    values: [leases.map((each) => each.function), leases.map((each) => each.key), maxBytes],
+  });
+  const sets = leases.map((): { members: StoredMember[]; bytes: number } | null => ({
+    members: [],
+    bytes: 0,
+  }));
+  for (const { n, lane, id, version, columns, since, unavailable, trace } of rows) {
+    if (columns === null) sets[n - 1] = null;
+    const set = sets[n - 1];
+    if (columns === null || set == null) continue;
+    set.bytes += columns.length;
+    set.members.push({
+      lane,
+      id,
+      version,
+      columns: parseExact(columns, BigInt) as Record<string, unknown>,
+      since,
+      unavailable: unavailable ?? NONE,
+      trace: trace === null ? null : fromHex(trace),
+    });
+  }
+  return sets;
+}
+
+/** How many rows {@link loadMembers} would load for a set, and the bytes it would count. */
+export async function measureSet(
+  database: Database,
+  lease: Lease,
+): Promise<{ rows: number; bytes: number }> {
+  const { rows } = await database.control.query<{ rows: number; bytes: number }>({
+    ...MEASURE_SET,
+    values: [lease.function, lease.key],
+  });
+  return rows[0]!;
+}
+
+interface MemberOfLease {
+  n: number;
+  lane: number;
+  id: string;
+  version: string;
+  columns: string | null;
+  since: Date;
+  unavailable: string[] | null;
+  trace: string | null;
+}

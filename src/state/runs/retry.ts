@@ -1,0 +1,56 @@
+import type { QueryConfig } from 'pg';
+import type { Database } from '../database/database.ts';
+import { sql } from '../sql.ts';
+import { racing } from '../ingest/store.ts';
+
+const RETRY_FAILED = sql('retry-failed');
+const RETRY_NOW = sql('retry-now');
+const DISCARD_RUNS = sql('discard-runs');
+
+const PAGE = 1_000;
+
+/** Makes failed runs ready again, all of a function or that of one set; returns how many. */
+export async function retryFailed(
+  database: Database,
+  functionId: number,
+  key: string | null,
+): Promise<number> {
+  const values = [functionId, key, await now(database), PAGE];
+  return everyPage(database, { ...RETRY_FAILED, values });
+}
+
+/** Makes runs in back-off due at once, all of a function or that of one set; returns how many. */
+export async function retryNow(
+  database: Database,
+  functionId: number,
+  key: string | null,
+): Promise<number> {
+  return everyPage(database, { ...RETRY_NOW, values: [functionId, key, PAGE] });
+}
+
+/** Gives up failed runs for good, all of a function or that of one set; returns how many. */
+export async function discardRuns(
+  database: Database,
+  functionId: number,
+  key: string | null,
+): Promise<number> {
+  const values = [functionId, key, await now(database), PAGE];
+  return everyPage(database, { ...DISCARD_RUNS, values });
+}
+
+async function everyPage(database: Database, query: QueryConfig): Promise<number> {
+  let total = 0;
+  for (;;) {
+    const { rows } = await racing(() =>
+      database.control.query<{ looked: number; changed: number }>(query),
+    );
+    total += rows[0]!.changed;
+    if (rows[0]!.looked === 0) return total;
+  }
+}
+
+/** The server's clock as text, in the precision of the server. */
+async function now(database: Database): Promise<string> {
+  const { rows } = await database.control.query<{ now: string }>('select now()::text as now');
+  return rows[0]!.now;
+}

@@ -1,0 +1,248 @@
+import type { SpanContext } from '@opentelemetry/api';
+import type pg from 'pg';
+import { toBytea } from '../../telemetry/trace.ts';
+import type { Database } from '../database/database.ts';
+import { transaction } from '../database/database.ts';
+import type { Served } from '../ingest/member.ts';
+import { sql } from '../sql.ts';
+import { toLease, type Lease, type LeaseTuple } from '../ingest/store.ts';
+
+/** An event of a run, as it stands in the outbox. */
+export interface OutboxEvent {
+  readonly eventId: string;
+  readonly type: string;
+  readonly subject: string;
+  /** JSON text */
+  readonly data: string | null;
+}
+
+/** A run whose handler is through. */
+export interface FinishedRun {
+  readonly lease: Lease;
+  readonly events: readonly OutboxEvent[];
+  /** Where the run stands in a trace, if that is sampled. */
+  readonly trace?: SpanContext | null;
+}
+
+/** What `muster.fence` raises. */
+export const FENCED = 'MU001';
+
+const CLAIM_RUNS = sql('claim-runs');
+const COUNT_RUNNING = sql('count-running');
+const FINISH_RUNS = sql('finish-runs');
+const FINISH_RUN = sql('finish-run');
+const SEND_EVENTS = sql('send-events');
+const FAIL_RUN = sql('fail-run');
+const RELEASE_RUNS = sql('release-runs');
+const RECORD_STARTS = sql('record-starts');
+const RENEW_LEASE = sql('renew-lease');
+const BURY_PODS = sql('bury-pods');
+
+const MAX_INT = 2 ** 31 - 1;
+
+export interface ClaimOptions {
+  /** Handlers that can start at once; what is leased beyond them waits. */
+  readonly slots: number;
+  /** Attempts that the function allows. */
+  readonly attempts: number;
+  /** May one of the runs be one that was lost with its process more than once? */
+  readonly suspect: boolean;
+}
+
+const EVERY: ClaimOptions = { slots: MAX_INT, attempts: MAX_INT, suspect: true };
+
+/** The transitions of runs after their birth, one statement each. */
+export class Runs {
+  readonly #database: Database;
+  readonly #registrationOf: ReadonlyMap<number, string>;
+
+  /** `served`: the functions of which this process may claim runs. */
+  constructor(database: Database, served: readonly Served[]) {
+    this.#database = database;
+    this.#registrationOf = new Map(served.map(({ id, registration }) => [id, registration]));
+  }
+
+  /** Leases due runs of a function, oldest first; none where another definition of it is registered. */
+  async claim(functionId: number, pod: string, limit: number, claim = EVERY): Promise<Lease[]> {
+    return this.#claimBy(this.#database.control, functionId, pod, limit, claim);
+  }
+
+  /** The same for a function with a bound over all pods: counts under a lock what runs everywhere. */
+  async claimBounded(
+    functionId: number,
+    pod: string,
+    limit: number,
+    bound: number,
+    claim = EVERY,
+  ): Promise<Lease[]> {
+    return transaction(this.#database.control, async (client) => {
+      await client.query('select from muster.function where id = $1 for no key update', [
+        functionId,
+      ]);
+      const { rows } = await client.query<{ running: number }>({
+        ...COUNT_RUNNING,
+        values: [functionId],
+      });
+      const free = Math.min(limit, bound - rows[0]!.running);
+      if (free <= 0) return [];
+      return this.#claimBy(client, functionId, pod, free, claim);
+    });
+  }
+
+  async #claimBy(
+    on: Pick<pg.Pool, 'query'> | pg.PoolClient,
+    functionId: number,
+    pod: string,
+    limit: number,
+    { slots, attempts, suspect }: ClaimOptions,
+  ): Promise<Lease[]> {
+    const values = [
+      functionId,
+      pod,
+      limit,
+      Math.min(slots, MAX_INT),
+      Math.min(attempts, MAX_INT),
+      suspect,
+      this.#registrationOf.get(functionId),
+    ];
+    const { rows } = await (on as pg.Pool).query<LeaseRow>({ ...CLAIM_RUNS, values });
+    return rows.map(fromRow);
+  }
+
+  /** Records that these handlers start, whatever becomes of the process; gives back which are still held. */
+  async recordStarts(leases: readonly Lease[]): Promise<Set<Lease>> {
+    const { rows } = await this.#database.control.query<{ n: number }>({
+      ...RECORD_STARTS,
+      values: names(leases),
+    });
+    return new Set(rows.map(({ n }) => leases[n - 1]!));
+  }
+
+  /** Marks runs done and puts their events into the outbox; gives back which of them this pod still held. */
+  async finish(runs: readonly FinishedRun[]): Promise<Set<FinishedRun>> {
+    const events = runs.flatMap((run, i) =>
+      run.events.map((event) => ({ ...event, n: i + 1, trace: byteaOf(run) })),
+    );
+    const result = await this.#database.control.query<{ n: number }>({
+      ...FINISH_RUNS,
+      values: [
+        ...names(runs.map((run) => run.lease)),
+        events.map((event) => event.n),
+        events.map((event) => event.eventId),
+        events.map((event) => event.type),
+        events.map((event) => event.subject),
+        events.map((event) => event.data),
+        events.map((event) => event.trace),
+      ],
+    });
+    return new Set(result.rows.map((row) => runs[row.n - 1]!));
+  }
+
+  /** Lets a run rest for so many milliseconds, or for good; false if this pod no longer held it. */
+  async fail(
+    lease: Lease,
+    error: string,
+    waitMs: number | null,
+    trace: SpanContext | null = null,
+  ): Promise<boolean> {
+    const result = await this.#database.control.query({
+      ...FAIL_RUN,
+      values: [
+        lease.function,
+        lease.key,
+        lease.token,
+        waitMs,
+        error.replaceAll('\0', '\\0').slice(0, 2000),
+        trace && toBytea(trace),
+      ],
+    });
+    return result.rowCount === 1;
+  }
+
+  /** Gives runs back unfinished, due again after so many milliseconds; no attempt is counted. */
+  async release(leases: readonly Lease[], waitMs = 0): Promise<void> {
+    await this.#database.control.query({ ...RELEASE_RUNS, values: [...names(leases), waitMs] });
+  }
+
+  /**
+   * How one run stands: asked once when the answer to a COMMIT was lost. Waits for its lock, because the
+   * server may still be about to carry that COMMIT out.
+   */
+  async isDone(lease: Lease): Promise<boolean> {
+    const { rows } = await this.#database.control.query<{ done: boolean }>(
+      `select state = 'done' and token = $3 as done from muster.run where function = $1 and key = $2 for share`,
+      [lease.function, lease.key, lease.token],
+    );
+    return rows[0]?.done ?? false;
+  }
+
+  async enrol(pod: string, host: string, leaseSeconds: number): Promise<void> {
+    await this.#database.control.query(
+      'insert into muster.pod (id, host, lease_until, serves) values ($1, $2, now() + make_interval(secs => $3::float8), $4)',
+      [pod, host, leaseSeconds, Object.fromEntries(this.#registrationOf)],
+    );
+  }
+
+  async resign(pod: string): Promise<void> {
+    await this.#database.control.query('delete from muster.pod where id = $1', [pod]);
+  }
+
+  /** Keeps the pod's leases; gives back all of them, or null if the pod has been buried. */
+  async renew(pod: string, leaseSeconds: number): Promise<Lease[] | null> {
+    const { rows } = await this.#database.control.query<{ leases: LeaseTuple[] }>({
+      ...RENEW_LEASE,
+      values: [pod, leaseSeconds],
+    });
+    return rows[0]?.leases.map(toLease) ?? null;
+  }
+
+  /** Frees the runs of pods that died or hang; gives back how many. */
+  async bury(): Promise<number> {
+    const result = await this.#database.control.query({ ...BURY_PODS, values: [] });
+    return result.rowCount ?? 0;
+  }
+}
+
+/**
+ * What marks one run done, as the last statements of its handler's transaction. The very last is
+ * refused with SQLSTATE {@link FENCED} if this pod no longer holds it.
+ */
+export function finishing(run: FinishedRun): pg.QueryConfig[] {
+  const { lease, events } = run;
+  const { function: fn, key, token } = lease;
+  const finish = { ...FINISH_RUN, values: [fn, key, token] };
+  if (events.length === 0) return [finish];
+  const columns = [
+    events.map((event) => event.eventId),
+    events.map((event) => event.type),
+    events.map((event) => event.subject),
+    events.map((event) => event.data),
+  ];
+  const send = { ...SEND_EVENTS, values: [fn, key, ...columns, byteaOf(run)] };
+  return [send, finish];
+}
+
+function byteaOf({ trace }: FinishedRun): string | null {
+  return trace ? toBytea(trace) : null;
+}
+
+interface LeaseRow {
+  function: number;
+  key: string;
+  revision: number;
+  token: string;
+  attempt: number;
+  lost: number;
+}
+
+function fromRow(row: LeaseRow): Lease {
+  return { ...row, token: Number(row.token) };
+}
+
+function names(leases: readonly Lease[]): [number[], string[], number[]] {
+  return [
+    leases.map((each) => each.function),
+    leases.map((each) => each.key),
+    leases.map((each) => each.token),
+  ];
+}

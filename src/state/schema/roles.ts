@@ -1,0 +1,69 @@
+import { existsSync, readFileSync } from 'node:fs';
+import pg from 'pg';
+import { openMigrator } from './migrate.ts';
+import { MIGRATION_LOCK } from './migrations.ts';
+
+export const ROLES = ['muster_intake', 'muster_run', 'muster_read', 'muster_keda'] as const;
+
+/**
+ * Makes the roles that are missing, as far as the user may, and gives each what it needs (grants.sql),
+ * muster_run and muster_read also in the schemas of functions with migrations of their own. Run after
+ * the migrations, each time: roles belong to the server, and may come later than the tables.
+ *
+ * Resolves with the roles that are missing still and that somebody else must make; nothing is granted
+ * then.
+ */
+export async function grantRoles(url: string, functions: readonly string[]): Promise<string[]> {
+  const client = await openMigrator(url);
+  try {
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    const missing: string[] = [];
+    for (const role of ROLES) if (!(await ensureRole(client, role))) missing.push(role);
+    if (missing.length > 0) return missing;
+    await client.query('begin');
+    await client.query(readFileSync(new URL('grants.sql', import.meta.url), 'utf8'));
+    for (const fn of functions) await grantTables(client, fn);
+    await client.query('commit');
+    return [];
+  } finally {
+    await client.end();
+  }
+}
+
+/** False if the role is not there and the user may not make it. */
+async function ensureRole(client: pg.Client, role: string): Promise<boolean> {
+  const { rowCount } = await client.query('select from pg_roles where rolname = $1', [role]);
+  if (rowCount !== 0) return true;
+  try {
+    await client.query(`create role ${role} nologin`);
+    return true;
+  } catch (error) {
+    const { code } = error as { code?: string };
+    // another database's migration was faster
+    if (code === '42710' || code === '23505') return true;
+    if (code === '42501') return false;
+    throw error;
+  }
+}
+
+/**
+ * Handlers write to their function's own tables, which are in the schema of its name. One that holds
+ * a table that parts are read from is the source's, of the same name by chance: nothing is granted there.
+ */
+async function grantTables(client: pg.Client, fn: string): Promise<void> {
+  if (!existsSync(new URL(`../../../functions/${fn}/migrations/`, import.meta.url))) return;
+  const schema = fn.replaceAll('-', '_');
+  const { rowCount } = await client.query(
+    `select from pg_namespace where nspname = $1
+       and not exists (select from muster.part where starts_with(specification ->> 'table', $1 || '.'))`,
+    [schema],
+  );
+  if (rowCount === 0) return;
+  const name = pg.escapeIdentifier(schema);
+  await client.query(`
+    grant usage on schema ${name} to muster_run, muster_read;
+    grant select, insert, update, delete on all tables in schema ${name} to muster_run;
+    grant usage on all sequences in schema ${name} to muster_run;
+    grant execute on all functions in schema ${name} to muster_run;
+    grant select on all tables in schema ${name} to muster_read`);
+}

@@ -1,0 +1,375 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import {
+  ConfigError,
+  readConfig,
+  readKafkaConfig,
+  SETTINGS,
+  type Config,
+} from '../../src/config/config.ts';
+import { knownFunctions } from '../../src/definitions/function-files.ts';
+
+const DATABASE_URL = 'postgres://muster:pa55word@db.example:5432/state';
+
+const LOGIN = {
+  KAFKA_SASL_MECHANISM: 'plain',
+  KAFKA_USERNAME: 'muster',
+  KAFKA_PASSWORD: 'pa55word',
+};
+const ISSUER = 'https://kubernetes.default.svc';
+const OIDC = { OIDC_ISSUER: ISSUER, OIDC_AUDIENCE: 'muster' };
+
+/** Good values with what is read from them, and bad ones, of every setting. */
+const VALUES: {
+  readonly [N in keyof typeof SETTINGS]: {
+    readonly good: readonly (readonly [text: string, value: Config[N]])[];
+    readonly bad: readonly string[];
+    /** Other settings without which this one means nothing. */
+    readonly beside?: Readonly<Record<string, string>>;
+  };
+} = {
+  DATABASE_URL: {
+    good: [
+      [DATABASE_URL, DATABASE_URL],
+      ['postgresql://localhost/state', 'postgresql://localhost/state'],
+      ['postgres:///state?host=/run/postgresql', 'postgres:///state?host=/run/postgresql'],
+    ],
+    bad: ['mysql://db/state', 'localhost:5432', 'state', 'http://db/state'],
+  },
+  FUNCTIONS: {
+    good: [
+      ['recordings', ['recordings']],
+      [' recordings , recordings', ['recordings', 'recordings']],
+    ],
+    bad: ['Recordings', 'recordings,', 'recordings;other', '../recordings', 'a b'],
+  },
+  HOST: {
+    good: [
+      ['127.0.0.1', '127.0.0.1'],
+      ['::', '::'],
+    ],
+    bad: [],
+  },
+  PORT: {
+    good: [
+      ['0', 0],
+      ['65535', 65_535],
+    ],
+    bad: ['65536', '-1', '80.5', 'http', '0x50', '1e3', '８０'],
+  },
+  LOG_LEVEL: {
+    good: [
+      ['silent', 'silent'],
+      ['trace', 'trace'],
+    ],
+    bad: ['verbose', 'INFO', '30'],
+  },
+  CONCURRENCY: ofCount('1', '1000', ['0', '1001']),
+  SET_LIMIT_MIB: ofCount('1', '1024', ['0', '1025', '64MiB']),
+  WRITERS: ofCount('1', '16', ['0', '17']),
+  QUEUE_MIB: ofCount('1', '4096', ['0', '4097', '64MiB']),
+  BODY_LIMIT_MIB: ofCount('1', '512', ['0', '513', '16Mi']),
+  REQUEST_TIMEOUT_SECONDS: ofCount('1', '3600', ['0', '3601', '60s']),
+  CONNECTION_REQUESTS: ofCount('1', '1000000', ['0', '1000001', 'many']),
+  CONNECTION_SECONDS: ofCount('1', '3600', ['0', '3601', '5s']),
+  STATEMENT_TIMEOUT_SECONDS: ofCount('1', '600', ['0', '601', '-15']),
+  LEASE_SECONDS: ofCount('1', '600', ['0', '601', '10.5']),
+  CLAIM_SECONDS: ofCount('1', '60', ['0', '61']),
+  DEADLINE_GRACE_SECONDS: ofCount('0', '3600', ['-1', '3601']),
+  DRAIN_SECONDS: ofCount('0', '3600', ['-1', '3601', 'PT25S']),
+  TOMBSTONE_DAYS: ofCount('1', '3650', ['0', '3651', '30d']),
+  K_SINK: {
+    good: [
+      ['http://broker.example/orders', 'http://broker.example/orders'],
+      ['https://broker.example', 'https://broker.example'],
+    ],
+    bad: ['kafka://broker', 'broker.example', '//broker.example'],
+  },
+  K_CE_OVERRIDES: {
+    good: [
+      ['{"extensions": {"region": "eu1"}}', { region: 'eu1' }],
+      ['{"extensions": {}}', {}],
+      ['{}', {}],
+    ],
+    bad: [
+      'region=eu1',
+      '{"extensions": "eu1"}',
+      '{"extensions": {"Region": "eu1"}}',
+      '{"extensions": {"region": 1}}',
+      '{"extensions": ["eu1"]}',
+      '{"extensions": {"type": "other.type"}}',
+      '{"extensions": {"specversion": "0.3"}}',
+      '{"extensions": {"data": "mine"}}',
+      '{"extensions": {"traceparent": "00-1-1-01"}}',
+      '{"extensions": {"region": ""}}',
+      String.raw`{"extensions": {"region": "eu\n1"}}`,
+      String.raw`{"extensions": {"region": "\ud800"}}`,
+    ],
+  },
+  SINK_TOPIC: {
+    good: [
+      ['recordings.processed', 'recordings.processed'],
+      ['A_1-b', 'A_1-b'],
+    ],
+    bad: ['a b', 'a/b', 'ä', 'x'.repeat(250)],
+    beside: { KAFKA_BROKERS: 'kafka:9092' },
+  },
+  SINK: { good: [['stdout', 'stdout']], bad: ['stderr', 'STDOUT', 'none'] },
+  INTAKE: {
+    good: [
+      ['http', 'http'],
+      ['kafka', 'kafka'],
+    ],
+    bad: ['HTTP', 'kafka,http', 'pull'],
+    beside: { KAFKA_BROKERS: 'kafka:9092' },
+  },
+  KAFKA_GROUP: { good: [['muster.recordings-2', 'muster.recordings-2']], bad: ['a b', 'a,b', 'ä'] },
+  TOPIC: {
+    good: [
+      ['postgres.datastore.signal', ['postgres.datastore.signal']],
+      ['changes, postgres.*', ['changes', 'postgres.*']],
+    ],
+    bad: ['a b', 'a,,b', '*', 'postgres.*.signal', 'ä'],
+  },
+  KAFKA_BROKERS: {
+    good: [
+      ['kafka:9092', ['kafka:9092']],
+      ['10.0.0.1:9092 , [::1]:9093', ['10.0.0.1:9092', '[::1]:9093']],
+    ],
+    bad: ['kafka', 'kafka:', 'kafka:9092;b:9092', 'kafka://kafka:9092', 'kafka:9092,'],
+  },
+  KAFKA_TLS: {
+    good: [
+      ['0', '0'],
+      ['1', '1'],
+    ],
+    bad: ['true', 'yes'],
+  },
+  KAFKA_CA_FILE: { good: [['/tls/ca.crt', '/tls/ca.crt']], bad: [], beside: { KAFKA_TLS: '1' } },
+  KAFKA_CERT_FILE: {
+    good: [['/tls/user.crt', '/tls/user.crt']],
+    bad: [],
+    beside: { KAFKA_TLS: '1', KAFKA_KEY_FILE: '/tls/user.key' },
+  },
+  KAFKA_KEY_FILE: {
+    good: [['/tls/user.key', '/tls/user.key']],
+    bad: [],
+    beside: { KAFKA_TLS: '1', KAFKA_CERT_FILE: '/tls/user.crt' },
+  },
+  KAFKA_SASL_MECHANISM: {
+    good: [
+      ['plain', 'plain'],
+      ['scram-sha-512', 'scram-sha-512'],
+    ],
+    bad: ['PLAIN', 'scram', 'gssapi'],
+    beside: LOGIN,
+  },
+  KAFKA_USERNAME: { good: [['muster', 'muster']], bad: [], beside: LOGIN },
+  KAFKA_PASSWORD: { good: [['pa55word', 'pa55word']], bad: [], beside: LOGIN },
+  OIDC_ISSUER: {
+    good: [[ISSUER, ISSUER]],
+    bad: ['http://kubernetes.default.svc', 'kubernetes.default.svc'],
+    beside: { OIDC_AUDIENCE: 'muster' },
+  },
+  OIDC_AUDIENCE: { good: [['muster', 'muster']], bad: [], beside: { OIDC_ISSUER: ISSUER } },
+  OIDC_SUBJECTS: {
+    good: [['system:serviceaccount:a:b, c', ['system:serviceaccount:a:b', 'c']]],
+    bad: ['a,', 'a b'],
+    beside: OIDC,
+  },
+  OIDC_CA_FILE: { good: [['/tls/ca.crt', '/tls/ca.crt']], bad: [], beside: OIDC },
+  OIDC_TOKEN_FILE: { good: [['/token', '/token']], bad: [], beside: OIDC },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    good: [['http://collector.observability:4318', 'http://collector.observability:4318']],
+    bad: ['collector:4317', 'grpc://collector:4317'],
+  },
+  OTEL_SERVICE_NAME: { good: [['recordings', 'recordings']], bad: [] },
+  INSTANCE_ID: {
+    good: [['5b0c.a_b-1', '5b0c.a_b-1']],
+    bad: ['a b', 'ü', 'x'.repeat(65)],
+  },
+  EXIT_WITH_STDIN: {
+    good: [
+      ['0', '0'],
+      ['1', '1'],
+    ],
+    bad: ['true', 'yes', '2'],
+  },
+};
+
+const GOOD = Object.entries(VALUES).flatMap(([name, { good, beside }]) =>
+  good.map(([text, value]) => ({ name, text, value, beside })),
+);
+const BAD = Object.entries(VALUES).flatMap(([name, { bad, beside }]) =>
+  bad.map((text) => ({
+    name,
+    text,
+    beside,
+    echo: name === 'DATABASE_URL' ? '' : `, not '${text}'`,
+  })),
+);
+
+test.each(GOOD)('$name may be $text', ({ name, text, value, beside }) => {
+  expect(readConfig({ DATABASE_URL, ...beside, [name]: text })).toHaveProperty(name, value);
+});
+
+test.each(BAD)('$name must not be $text', ({ name, text, echo, beside }) => {
+  const problems = problemsOf({ DATABASE_URL, ...beside, [name]: text });
+  expect(problems).toHaveLength(1);
+  expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
+  expect(problems[0]).toContain(echo);
+});
+
+test('what is not set, or set to nothing, has its default', () => {
+  const defaults = readConfig({ DATABASE_URL });
+  for (const [name, { fallback, read }] of Object.entries(SETTINGS)) {
+    if (name === 'DATABASE_URL' || name === 'FUNCTIONS') continue;
+    expect(defaults).toHaveProperty(name, fallback === null ? null : read(fallback));
+  }
+  expect(defaults.FUNCTIONS).toEqual(knownFunctions());
+  expect(defaults.FUNCTIONS).toContain('recordings');
+  const empty = Object.fromEntries(Object.keys(SETTINGS).map((name) => [name, '  ']));
+  expect(readConfig({ ...empty, DATABASE_URL })).toEqual(defaults);
+});
+
+test('the configuration can not be changed', () => {
+  expect(Object.isFrozen(readConfig({ DATABASE_URL }))).toBe(true);
+});
+
+test('one message lists every problem', () => {
+  const worst = Object.entries(VALUES).flatMap(([name, { bad }]) =>
+    bad[0] === undefined ? [] : [[name, bad[0]] as const],
+  );
+  const problems = problemsOf(Object.fromEntries(worst));
+  expect(problems.map((problem) => problem.split(' ', 1)[0])).toEqual(worst.map(([name]) => name));
+});
+
+test('a missing database is said, with what one looks like', () => {
+  expect(problemsOf({})).toEqual([
+    'DATABASE_URL is not set: postgres://user:password@host:port/database',
+  ]);
+});
+
+test('a function that is not there is named, with those that are', () => {
+  expect(problemsOf({ DATABASE_URL, FUNCTIONS: 'recordings,nope' })).toEqual([
+    `FUNCTIONS names 'nope', which is not in functions/ (${knownFunctions().join(', ')})`,
+  ]);
+});
+
+test.each([
+  [{ SINK_TOPIC: 't' }, 'SINK_TOPIC is set, so KAFKA_BROKERS must be too'],
+  [{ KAFKA_CA_FILE: 'ca' }, 'KAFKA_CA_FILE is set, so KAFKA_TLS must be too'],
+  [
+    { KAFKA_TLS: '1', KAFKA_KEY_FILE: 'k' },
+    'KAFKA_KEY_FILE is set, so KAFKA_CERT_FILE must be too',
+  ],
+  [
+    { KAFKA_SASL_MECHANISM: 'plain', KAFKA_PASSWORD: 'p' },
+    'KAFKA_SASL_MECHANISM is set, so KAFKA_USERNAME must be too',
+  ],
+  [{ KAFKA_PASSWORD: 'p' }, 'KAFKA_PASSWORD is set, so KAFKA_SASL_MECHANISM must be too'],
+  [{ OIDC_ISSUER: ISSUER }, 'OIDC_ISSUER is set, so OIDC_AUDIENCE must be too'],
+  [{ OIDC_SUBJECTS: 'a' }, 'OIDC_SUBJECTS is set, so OIDC_ISSUER must be too'],
+])('what means nothing without another setting is said: %o', (env, problem) => {
+  expect(problemsOf({ DATABASE_URL, ...env })).toEqual([problem]);
+});
+
+test('pulling needs brokers', () => {
+  expect(problemsOf({ DATABASE_URL, INTAKE: 'kafka' })).toEqual([
+    'INTAKE is kafka, so KAFKA_BROKERS must be set',
+  ]);
+});
+
+test('events go to one place', () => {
+  const env = { K_SINK: 'http://sink', SINK_TOPIC: 't', KAFKA_BROKERS: 'kafka:9092' };
+  expect(problemsOf({ DATABASE_URL, ...env })).toEqual([
+    'SINK_TOPIC and K_SINK are both set: events go to one of them',
+  ]);
+  expect(problemsOf({ DATABASE_URL, K_SINK: 'http://sink', SINK: 'stdout' })).toEqual([
+    'K_SINK and SINK are both set: events go to one of them',
+  ]);
+});
+
+test('an extension that would break every event is named at the start', () => {
+  const extensions = { region: 'eu1', source: 'https://mine.example' };
+  expect(problemsOf({ DATABASE_URL, K_CE_OVERRIDES: JSON.stringify({ extensions }) })).toEqual([
+    `K_CE_OVERRIDES must be {"extensions": {"name": "text"}}: 'source' is an attribute that Muster sets itself, not '{"extensions":{"region":"eu1","source":"https://mine.example"}}'`,
+  ]);
+});
+
+test('for Kafka alone no database is needed', () => {
+  expect(readKafkaConfig({ KAFKA_BROKERS: 'kafka:9092', PORT: 'x' })).toEqual({
+    KAFKA_GROUP: null,
+    KAFKA_BROKERS: ['kafka:9092'],
+    KAFKA_TLS: '0',
+    KAFKA_CA_FILE: null,
+    KAFKA_CERT_FILE: null,
+    KAFKA_KEY_FILE: null,
+    KAFKA_SASL_MECHANISM: null,
+    KAFKA_USERNAME: null,
+    KAFKA_PASSWORD: null,
+  });
+  expect(() => readKafkaConfig({ KAFKA_BROKERS: 'kafka' })).toThrow(ConfigError);
+});
+
+test('no part of the database URL is ever in the message', () => {
+  const wrong = [
+    'mysql://muster:pa55word@db.example/state',
+    'postgres//muster:pa55word@db.example',
+  ];
+  for (const url of wrong) {
+    const message = problemsOf({ DATABASE_URL: url, PORT: 'x' }).join('\n');
+    expect(message).toMatch(/^DATABASE_URL must be a URL that begins with postgres:/m);
+    for (const secret of [url, 'pa55word', 'db.example', 'muster:']) {
+      expect(message).not.toContain(secret);
+    }
+  }
+});
+
+test('a password in the URL of a sink is refused, and not said again', () => {
+  for (const url of [
+    'https://muster:pa55word@broker.example',
+    'htp://muster:pa55word@broker.example',
+  ]) {
+    const problems = problemsOf({ DATABASE_URL, K_SINK: url });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(/^K_SINK must /);
+    expect(problems[0]).not.toContain('pa55word');
+  }
+});
+
+test("the README's table is that of the code", () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const rows = [...readme.matchAll(/^\| `([A-Z_]+)` +\| (.*?) +\| (.*?) +\|$/gm)];
+  expect(rows.map(([, name, fallback, meaning]) => ({ name, fallback, meaning }))).toEqual(
+    Object.entries(SETTINGS).map(([name, { fallback, meaning }]) => ({
+      name,
+      fallback: fallback === null ? '' : `\`${fallback}\``,
+      meaning,
+    })),
+  );
+});
+
+function ofCount(least: string, most: string, bad: readonly string[]) {
+  return {
+    good: [
+      [least, Number(least)],
+      [most, Number(most)],
+    ] as const,
+    bad: [...bad, 'many', '1,000', '1 2'],
+  };
+}
+
+/** The lines under the first of the message; the first says that they are problems of the configuration. */
+function problemsOf(env: Record<string, string>): string[] {
+  let caught: unknown;
+  try {
+    readConfig(env);
+  } catch (error) {
+    caught = error;
+  }
+  expect(caught).toBeInstanceOf(ConfigError);
+  const [head, ...problems] = (caught as ConfigError).message.split('\n');
+  expect(head).toBe('wrong configuration:');
+  return problems.map((problem) => problem.trim());
+}

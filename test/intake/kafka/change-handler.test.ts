@@ -1,0 +1,98 @@
+import { expect, test } from 'vitest';
+import { ChangeDestination } from '../../../src/intake/kafka/change-handler.ts';
+import type { Committed, Look } from '../../../src/intake/kafka/record-handler.ts';
+import { Taker } from '../../../src/intake/ingest.ts';
+import type { LostRecords } from '../../../src/state/projections/positions.ts';
+import { envelope } from '../../support/sender.ts';
+import { Recorder } from '../server.ts';
+
+const OLD = 'a'.repeat(32);
+const NEW = 'b'.repeat(32);
+
+function destinationOn(intake = new Recorder()) {
+  const noted: unknown[] = [];
+  const said: string[] = [];
+  const lost = {
+    note: (...gap: unknown[]) => Promise.resolve(void noted.push(gap.slice(1))),
+  } as unknown as LostRecords;
+  const log = {
+    info() {},
+    warn: (_: object, message: string) => void said.push(message),
+    error: (_: object, message: string) => void said.push(message),
+  };
+  const place = { name: 'pair', topics: ['items'] };
+  const destination = new ChangeDestination(
+    place,
+    new Taker(intake, () => {}),
+    lost,
+    log,
+    () => {},
+  );
+  const begin = async (
+    committed: Omit<Committed, 'partition'>,
+    now: Omit<Look, 'partitions' | 'extents'> & { low: number; high: number },
+    isOwner = true,
+  ) => {
+    const extents = [{ partition: 0, low: now.low, high: now.high }];
+    const starts = await destination.begin('items', {
+      committed: [{ partition: 0, ...committed }],
+      look: () => Promise.resolve({ id: now.id, partitions: [0], extents }),
+      isOwner: () => isOwner,
+    });
+    return starts.map(({ next }) => next);
+  };
+  return { destination, noted, said, begin };
+}
+
+test('a partition goes on at what the group has committed, and without that at the earliest record', async () => {
+  const { begin, said } = destinationOn();
+  expect(await begin({ offset: 7, topicId: OLD }, { id: OLD, low: 5, high: 9 })).toEqual([7]);
+  expect(await begin({ offset: 9, topicId: null }, { id: null, low: 5, high: 9 })).toEqual([9]);
+  expect(await begin({ offset: null, topicId: null }, { id: OLD, low: 5, high: 9 })).toEqual([5]);
+  expect(said).toEqual([]);
+});
+
+test('an offset of a topic that had the name before says nothing, however long the new one is', async () => {
+  const { begin, said, noted } = destinationOn();
+  expect(await begin({ offset: 7, topicId: OLD }, { id: NEW, low: 0, high: 9 })).toEqual([0]);
+  expect(said).toEqual(['the topic was made anew, and is read from its beginning']);
+  expect(noted).toEqual([]);
+});
+
+test('of a log that was cut everything is read', async () => {
+  const { begin, said } = destinationOn();
+  expect(await begin({ offset: 10, topicId: OLD }, { id: OLD, low: 2, high: 9 })).toEqual([2]);
+  expect(said).toHaveLength(1);
+  expect(said[0]).toContain('its log was cut');
+});
+
+test('records that the topic forgot are noted, by the owner alone', async () => {
+  const { begin, noted } = destinationOn();
+  const now = { id: OLD, low: 5, high: 9 };
+  expect(await begin({ offset: 3, topicId: OLD }, now, false)).toEqual([]);
+  expect(noted).toEqual([]);
+  expect(await begin({ offset: 3, topicId: OLD }, now)).toEqual([5]);
+  expect(noted).toEqual([['items', 0, 3, 5]]);
+});
+
+test('a chunk of which one record could not be filed is not passed over', async () => {
+  const intake = new Recorder();
+  let tries = 0;
+  intake.answer = ({ lsn }) =>
+    lsn === 2n && ++tries === 1
+      ? Promise.reject(new Error('the database is away'))
+      : Promise.resolve({ kind: 'filed' });
+  const { destination } = destinationOn(intake);
+  const records = [1, 2, 3].map((lsn, offset) => ({
+    offset,
+    timestamp: 0,
+    key: null,
+    value: Buffer.from(envelope('c', lsn, { id: lsn, k: 'k', kind: 'a' })),
+    headers: {},
+  }));
+  const chunk = { topic: 'items', partition: 0, from: 0, next: 3, end: 3, records };
+  await expect(destination.take(chunk)).rejects.toThrow('the database is away');
+  // the others were filed, and are duplicates the next time
+  expect(intake.filed).toHaveLength(3);
+  expect(await destination.take(chunk)).toBe(3);
+});

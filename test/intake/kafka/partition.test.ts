@@ -1,0 +1,296 @@
+import { expect, test } from 'vitest';
+import type { Destination } from '../../../src/intake/kafka/record-handler.ts';
+import { Gate } from '../../../src/lib/semaphore.ts';
+import { PartitionReader, type PartitionEvents } from '../../../src/intake/kafka/partition.ts';
+import type { RecordChunk } from '../../../src/state/projections/chunks.ts';
+import { recordOf } from '../../support/feed.ts';
+import { until } from '../../support/until.ts';
+
+/** A place for chunks that waits until the test says what becomes of each. */
+function destinationOf(more: Partial<Destination> = {}) {
+  const asked: { chunk: RecordChunk; settle: (next: number | null | Error) => void }[] = [];
+  const destination: Destination = {
+    name: 'numbers',
+    topics: ['numbers'],
+    chunkRecords: 10,
+    chunkBytes: 1_000,
+    lingerMs: 0,
+    gate: new Gate(1),
+    begin: () => Promise.resolve([]),
+    rest: () => Promise.resolve(),
+    see: () => Promise.resolve({ paused: false, positions: new Map() }),
+    take: (chunk) =>
+      new Promise((resolve, reject) => {
+        asked.push({
+          chunk,
+          settle: (next) => (next instanceof Error ? reject(next) : resolve(next)),
+        });
+      }),
+    ...more,
+  };
+  return { destination, asked };
+}
+
+function readerOf(destination: Destination, limit = 1_000_000, partition = 0) {
+  const seen: string[] = [];
+  const events: PartitionEvents = {
+    full: (isFull) => seen.push(isFull ? 'full' : 'room'),
+    taken: ({ from, next }) => seen.push(`taken ${from}-${next}`),
+    failed: ({ from, next }) => seen.push(`failed ${from}-${next}`),
+    moved: (next) => seen.push(`moved ${next}`),
+  };
+  const place = { topic: 'numbers', partition, next: 0 };
+  return { reader: new PartitionReader(place, destination, limit, events), seen };
+}
+
+/** Records from an offset on, fetched together, of so many bytes each. */
+const fetched = (from: number, count: number, bytes = 1) => ({
+  records: Array.from({ length: count }, (_, i) => recordOf(from + i, i)),
+  bytes: count * bytes,
+  next: from + count,
+  end: 100,
+});
+
+const cutOf = ({ chunk }: { chunk: RecordChunk }) => ({
+  from: chunk.from,
+  next: chunk.next,
+  offsets: chunk.records.map(({ offset }) => offset),
+});
+const range = (from: number, next: number) =>
+  Array.from({ length: next - from }, (_, i) => from + i);
+
+test('what comes while a chunk is committed is the next chunk, up to its bound', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader, seen } = readerOf(destination);
+  reader.push(fetched(0, 3));
+  await until(() => asked.length === 1);
+  reader.push(fetched(3, 4));
+  reader.push(fetched(7, 8));
+  asked[0]!.settle(3);
+  await until(() => asked.length === 2);
+  asked[1]!.settle(13);
+  await until(() => asked.length === 3);
+  asked[2]!.settle(15);
+  await until(() => reader.next === 15);
+  expect(asked.map(cutOf)).toEqual([
+    { from: 0, next: 3, offsets: range(0, 3) },
+    { from: 3, next: 13, offsets: range(3, 13) },
+    { from: 13, next: 15, offsets: range(13, 15) },
+  ]);
+  expect(seen).toEqual(['taken 0-3', 'taken 3-13', 'taken 13-15']);
+  await reader.stop();
+});
+
+test('a chunk goes on over offsets that hold no records', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader } = readerOf(destination);
+  reader.push({ records: [], bytes: 0, next: 4, end: 100 });
+  await until(() => asked.length === 1);
+  reader.push({ ...fetched(6, 2), next: 9 });
+  asked[0]!.settle(4);
+  await until(() => asked.length === 2);
+  expect(asked.map(cutOf)).toEqual([
+    { from: 0, next: 4, offsets: [] },
+    { from: 4, next: 9, offsets: [6, 7] },
+  ]);
+  asked[1]!.settle(9);
+  await reader.stop();
+});
+
+test('bytes bound a chunk too, but a large record is taken alone', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader } = readerOf(destination);
+  reader.push(fetched(0, 1, 5_000));
+  reader.push(fetched(1, 2, 400));
+  reader.push(fetched(3, 2, 400));
+  for (const next of [1, 3, 5]) {
+    await until(() => asked.at(-1)?.chunk.next === next);
+    asked.at(-1)!.settle(next);
+  }
+  await until(() => reader.next === 5);
+  expect(asked.map(({ chunk }) => chunk.records.length)).toEqual([1, 2, 2]);
+  await reader.stop();
+});
+
+test('a chunk that failed comes again as it was, for it may have been committed', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader, seen } = readerOf(destination);
+  reader.push(fetched(0, 3));
+  await until(() => asked.length === 1);
+  reader.push(fetched(3, 3));
+  asked[0]!.settle(new Error('no answer'));
+  await until(() => asked.length === 2);
+  expect(reader.isFailing).toBe(true);
+  asked[1]!.settle(3);
+  await until(() => asked.length === 3);
+  expect(asked.map(({ chunk: { from, next } }) => [from, next])).toEqual([
+    [0, 3],
+    [0, 3],
+    [3, 6],
+  ]);
+  expect(reader.isFailing).toBe(false);
+  asked[2]!.settle(6);
+  await reader.stop();
+  expect(seen).toEqual(['failed 0-3', 'taken 0-3', 'taken 3-6']);
+});
+
+test('a reader whose position was moved takes nothing more', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader, seen } = readerOf(destination);
+  reader.push(fetched(0, 30));
+  await until(() => asked.length === 1);
+  asked[0]!.settle(77);
+  await until(() => seen.length > 0);
+  expect(seen).toEqual(['moved 77']);
+  expect(reader.next).toBe(0);
+  await reader.stop();
+  expect(asked).toHaveLength(1);
+});
+
+test('a reader that holds too much says so once, and again when half of it is gone', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader, seen } = readerOf(destination, 20_000);
+  reader.push(fetched(0, 40, 100));
+  expect(reader.isFull).toBe(true);
+  for (const next of [10, 20, 30, 40]) {
+    await until(() => asked.at(-1)?.chunk.next === next);
+    asked.at(-1)!.settle(next);
+  }
+  await until(() => reader.next === 40);
+  expect(seen).toEqual(['full', 'taken 0-10', 'room', 'taken 10-20', 'taken 20-30', 'taken 30-40']);
+  await reader.stop();
+});
+
+test('a stop waits for the chunk under way and begins no other one', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader } = readerOf(destination);
+  reader.push(fetched(0, 30));
+  await until(() => asked.length === 1);
+  const stopped = reader.stop();
+  asked[0]!.settle(10);
+  await stopped;
+  expect(reader.next).toBe(10);
+  expect(asked).toHaveLength(1);
+});
+
+test('partitions wait for their turn at the gate, and a held one takes none', async () => {
+  const { destination, asked } = destinationOf();
+  const [first, second, third] = [0, 1, 2].map(
+    (partition) => readerOf(destination, 1_000_000, partition).reader,
+  );
+  third!.hold(true);
+  for (const reader of [first!, second!, third!]) reader.push(fetched(0, 1));
+  await until(() => asked.length === 1);
+  asked[0]!.settle(1);
+  await until(() => asked.length === 2);
+  asked[1]!.settle(1);
+  await until(() => second!.next === 1);
+  third!.hold(false);
+  await until(() => asked.length === 3);
+  asked[2]!.settle(1);
+  expect(asked.map(({ chunk }) => chunk.partition)).toEqual([0, 1, 2]);
+  await Promise.all([first!, second!, third!].map((reader) => reader.stop()));
+});
+
+test('what is fetched after a stop is not held', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader, seen } = readerOf(destination, 1_000);
+  await reader.stop();
+  reader.push(fetched(0, 40, 100));
+  expect(reader.isFull).toBe(false);
+  expect(seen).toEqual([]);
+  expect(asked).toEqual([]);
+});
+
+test('a reader that is held while it waits for its turn takes no chunk', async () => {
+  const { destination, asked } = destinationOf();
+  const [first, second] = [0, 1].map(
+    (partition) => readerOf(destination, 1_000_000, partition).reader,
+  );
+  first!.push(fetched(0, 1));
+  await until(() => asked.length === 1);
+  let turns = 0;
+  const { gate } = destination;
+  const enter = gate.enter.bind(gate);
+  gate.enter = () => {
+    turns++;
+    return enter();
+  };
+  second!.push(fetched(0, 1));
+  await until(() => turns === 1);
+  second!.hold(true);
+  asked[0]!.settle(1);
+  // its turn comes, and goes to the next who waits
+  await enter();
+  gate.leave();
+  expect(asked).toHaveLength(1);
+  second!.hold(false);
+  await until(() => asked.length === 2);
+  asked[1]!.settle(1);
+  await Promise.all([first!.stop(), second!.stop()]);
+});
+
+test('a chunk that failed comes again though its reader is held, for it may have been committed', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader } = readerOf(destination);
+  reader.push(fetched(0, 3));
+  await until(() => asked.length === 1);
+  reader.hold(true);
+  reader.push(fetched(3, 3));
+  asked[0]!.settle(new Error('no answer'));
+  await until(() => asked.length === 2);
+  asked[1]!.settle(3);
+  await until(() => reader.next === 3);
+  expect(asked.map(cutOf).map(({ from, next }) => [from, next])).toEqual([
+    [0, 3],
+    [0, 3],
+  ]);
+  await reader.stop();
+});
+
+test('the end of a chunk is not before it, whatever the fetch said', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader } = readerOf(destination);
+  reader.push({ ...fetched(0, 3), end: 2 });
+  await until(() => asked.length === 1);
+  expect(asked[0]!.chunk.end).toBe(3);
+  asked[0]!.settle(3);
+  await reader.stop();
+});
+
+test('a chunk that is not full waits for more, and one that is full does not', async () => {
+  const { destination, asked } = destinationOf({ lingerMs: 60_000 });
+  const { reader } = readerOf(destination);
+  reader.push(fetched(0, 3));
+  reader.push(fetched(3, 3));
+  // further than a chunk that waits for nothing would take to be cut
+  for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+  expect(asked).toEqual([]);
+  reader.push(fetched(6, 4));
+  await until(() => asked.length === 1);
+  expect(asked.map(cutOf)).toEqual([{ from: 0, next: 10, offsets: range(0, 10) }]);
+  asked[0]!.settle(10);
+  await reader.stop();
+});
+
+test('a reader that holds too much waits for no more', async () => {
+  const { destination, asked } = destinationOf({ lingerMs: 60_000 });
+  const { reader } = readerOf(destination, 500);
+  reader.push(fetched(0, 2));
+  await until(() => asked.length === 1);
+  expect(reader.isFull).toBe(false); // what it held is on its way
+  asked[0]!.settle(2);
+  await reader.stop();
+});
+
+test('what is fetched after the position was moved is not held', async () => {
+  const { destination, asked } = destinationOf();
+  const { reader, seen } = readerOf(destination, 5_000);
+  reader.push(fetched(0, 1));
+  await until(() => asked.length === 1);
+  asked[0]!.settle(77);
+  await until(() => seen.length === 1);
+  reader.push(fetched(1, 40, 100));
+  expect(reader.isFull).toBe(false);
+  expect(seen).toEqual(['moved 77']);
+});

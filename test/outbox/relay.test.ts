@@ -1,0 +1,488 @@
+import { expect } from 'vitest';
+import type { Sink } from '../../src/outbox/http-sink.ts';
+import { Publisher } from '../../src/outbox/relay.ts';
+import { claimOutbox, settleOutbox } from '../../src/state/runs/outbox.ts';
+import { blocked, hold } from '../support/blocked.ts';
+import { engineOn } from '../support/engine.ts';
+import { pairOf, partA, partB } from '../support/pair.ts';
+import { podOn, type Pod } from '../support/pod.ts';
+import { sinkServer } from '../support/sink.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+const three = pairOf({
+  handle: (set) => [0, 1, 2].map((n) => ({ type: 'pair.done', data: { set: set.keyText, n } })),
+});
+
+const complete = (engine: { filing: Pod['filing'] }, ...keys: string[]) =>
+  Promise.all(
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+  );
+
+const sent = async (db: TestDatabase) =>
+  (
+    await db.query<{ event_id: string }>(
+      'select event_id from muster.outbox where sent_at is not null',
+    )
+  ).length;
+
+/** Ids of one set's events, in the order they were posted. */
+const ofSet = (ids: readonly string[], key: string) =>
+  ids.filter((id) => id.startsWith(`pair/${key}/`));
+
+/** In one test the set's key is the status its first event is answered with. */
+const statusOf = (id: string) => Number(id.split('/')[1]);
+
+const take = (pod: Pod) => claimOutbox(pod.database, [1], pod.id, 10, 60);
+
+/** Does not wait for the back-off. */
+const hurry = (db: TestDatabase) =>
+  db.query('update muster.outbox set due_at = now() where sent_at is null');
+
+test('the events of a set are posted in order, each once while all goes well', async ({ db }) => {
+  const sink = await sinkServer();
+  const engine = await engineOn(db, [three], { K_SINK: sink.url });
+  await complete(engine, 'x', 'y');
+  await until(async () => (await sent(db)) === 6);
+  expect(sink.ids.length).toBe(6);
+  expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/2']);
+  expect(ofSet(sink.ids, 'y')).toEqual(['pair/y/1/0', 'pair/y/1/1', 'pair/y/1/2']);
+  expect(sink.bodies.map((body) => JSON.parse(body) as unknown)).toContainEqual({ set: 'y', n: 2 });
+  await engine.stop();
+});
+
+test('an event that is not taken holds back those after it in its set, and no others', async ({
+  db,
+}) => {
+  const sink = await sinkServer();
+  let down = true;
+  sink.answer = (id) => (down && id === 'pair/x/1/1' ? 503 : 202);
+  const engine = await engineOn(db, [three], { K_SINK: sink.url });
+  await complete(engine, 'x', 'y');
+  await until(async () => (await sent(db)) === 4);
+  expect(
+    await db.query(
+      `select attempts, error, sent_at, due_at > now() as later from muster.outbox where event_id = 'pair/x/1/1'`,
+    ),
+  ).toEqual([{ attempts: 1, error: `${sink.url} answered 503`, sent_at: null, later: true }]);
+  expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1']);
+  down = false;
+  await hurry(db);
+  await until(async () => (await sent(db)) === 6);
+  expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/1', 'pair/x/1/2']);
+  await engine.stop();
+});
+
+test('an event that is refused for good is shown as failed, and the next ones go out', async ({
+  db,
+}) => {
+  const sink = await sinkServer();
+  sink.answer = (id) => (id.endsWith('/0') ? 400 : 202);
+  const engine = await engineOn(db, [three], { K_SINK: sink.url });
+  await complete(engine, 'x');
+  await until(async () => (await sent(db)) === 2);
+  expect(
+    await db.query(
+      'select event_id, failed_at is not null as failed, error from muster.outbox order by id',
+    ),
+  ).toEqual([
+    { event_id: 'pair/x/1/0', failed: true, error: `${sink.url} answered 400` },
+    { event_id: 'pair/x/1/1', failed: false, error: null },
+    { event_id: 'pair/x/1/2', failed: false, error: null },
+  ]);
+  expect(engine.lines).toContainEqual(
+    expect.objectContaining({
+      level: 'error',
+      event: 'pair/x/1/0',
+      message: 'the sink refused an event for good',
+    }),
+  );
+  expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/2']);
+  await engine.stop();
+});
+
+test('what may pass or be fixed is tried again, what is about the event itself is final', async ({
+  db,
+}) => {
+  const sink = await sinkServer();
+  const again = [404, 408, 409, 429, 500, 502, 503, 504];
+  const fixable = [301, 302, 307, 308, 401, 402, 403, 405, 423, 425];
+  const final = [400, 410, 413, 415, 422];
+  sink.answer = (id) => (sink.ids.filter((each) => each === id).length === 1 ? statusOf(id) : 202);
+  const one = pairOf({ handle: () => [{ type: 't' }] });
+  const engine = await engineOn(db, [one], { K_SINK: sink.url });
+  await complete(engine, ...[...again, ...fixable, ...final].map(String));
+  await until(async () => {
+    const rows = await db.query('select from muster.outbox where error is not null');
+    return rows.length === again.length + fixable.length + final.length;
+  });
+  const count = async (outcome: string) => {
+    const { values } = await engine.metrics.outbox.get();
+    return values.find(({ labels }) => labels.outcome === outcome)?.value;
+  };
+  expect([await count('again'), await count('blocked'), await count('failed')]).toEqual([
+    again.length,
+    fixable.length,
+    final.length,
+  ]);
+  const alarms = engine.lines.filter(({ message }) => message.includes('until an operator'));
+  expect(new Set(alarms.map(({ error }) => Number(String(error).split(' ').at(-1))))).toEqual(
+    new Set(fixable),
+  );
+  await hurry(db);
+  await until(async () => (await sent(db)) === again.length + fixable.length);
+  const posts = Map.groupBy(sink.ids, statusOf);
+  const passing = [...again, ...fixable];
+  expect(passing.map((status) => posts.get(status)!.length)).toEqual(passing.map(() => 2));
+  expect(final.map((status) => posts.get(status)!.length)).toEqual(final.map(() => 1));
+  expect(
+    await db.query(
+      'select key::int as status from muster.outbox where failed_at is not null order by 1',
+    ),
+  ).toEqual(final.map((status) => ({ status })));
+  await engine.stop();
+});
+
+test('a sink that is down delays events and loses none', async ({ db }) => {
+  const gone = 'http://127.0.0.1:1/';
+  const first = await engineOn(db, [three], { K_SINK: gone });
+  await complete(first, 'x');
+  await until(
+    async () => (await db.query('select from muster.outbox where error is not null')).length > 0,
+  );
+  expect(
+    await db.query(
+      'select count(*)::int as n, bool_or(failed_at is not null) as failed from muster.outbox',
+    ),
+  ).toEqual([{ n: 3, failed: false }]);
+  await first.stop();
+  const sink = await sinkServer();
+  const second = await engineOn(db, [three], { K_SINK: sink.url });
+  await hurry(db);
+  await until(async () => (await sent(db)) === 3);
+  expect(sink.ids).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/2']);
+  await second.stop();
+});
+
+test('two pods that look at the same moment take each event once, and of a set only the lowest', async ({
+  db,
+}) => {
+  const one = await podOn(db, [pairOf()], { slots: 2 });
+  const two = await podOn(db, [pairOf()]);
+  await complete(one, 'x', 'y');
+  await one.runs.finish(
+    one.leases.map((lease) => ({
+      lease,
+      events: [0, 1].map((n) => ({
+        eventId: `${lease.key}${n}`,
+        type: 't',
+        subject: 's',
+        data: null,
+      })),
+    })),
+  );
+  const release = await hold(db, `select from muster.outbox where event_id = 'x0' for update`);
+  // the locked one is passed over, and its successor waits for it
+  expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['y0']);
+  expect(await take(two)).toEqual([]);
+  await release();
+  const taken = await take(two);
+  expect(taken.map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x0', 1]]);
+  await settleOutbox(two.database, [{ id: taken[0]!.id, kind: 'sent' }]);
+  expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['x1']);
+  // whoever took y0 died: it comes back by itself
+  await db.query(`update muster.outbox set due_at = due_at - interval '61 seconds'`);
+  expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([
+    ['x1', 2],
+    ['y0', 2],
+  ]);
+});
+
+test('what a pod took that died is sent by another as soon as it is buried', async ({ db }) => {
+  const one = await podOn(db, [pairOf()], { slots: 2 });
+  const two = await podOn(db, [pairOf()]);
+  await complete(one, 'x', 'y');
+  await one.runs.finish(
+    one.leases.map((lease) => ({
+      lease,
+      events: [{ eventId: lease.key, type: 't', subject: 's', data: null }],
+    })),
+  );
+  const [first] = await claimOutbox(one.database, [1], one.id, 1, 60);
+  expect(first!.eventId).toBe('x');
+  expect((await take(two)).map(({ eventId }) => eventId)).toEqual(['y']);
+  await two.runs.bury();
+  expect(await take(two)).toEqual([]); // both are alive
+
+  await db.query(`update muster.pod set lease_until = now() where id = $1`, [one.id]);
+  await two.runs.bury();
+  expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x', 2]]);
+  // what it did meanwhile is still heard
+  await settleOutbox(one.database, [{ id: first!.id, kind: 'sent' }]);
+  await db.query('delete from muster.pod');
+  await one.runs.bury();
+  expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['y']);
+  expect(await db.query('select event_id from muster.outbox where sent_at is null')).toEqual([
+    { event_id: 'y' },
+  ]);
+});
+
+/** A publisher that only sends when the test says so, to whatever `send` does. */
+function publisherOn(pod: Pod, send: Sink['send'], slowMs = 60_000) {
+  const settled: string[] = [];
+  const publisher = new Publisher({
+    database: pod.database,
+    served: pod.served,
+    pod: () => pod.id,
+    onSettled: ({ kind }, { eventId }) => void settled.push(`${eventId} ${kind}`),
+    onProgress() {},
+    slowMs,
+    sink: { name: 'test', send, async close() {} },
+  });
+  return { publisher, settled };
+}
+
+/** Fills the outbox: an event of each set, due in the order given. */
+const outgoing = (db: TestDatabase, keys: readonly string[], type = 't') =>
+  db.query(
+    `insert into muster.outbox (function, key, event_id, type, subject)
+     select 1, key, key, $2, 's' from unnest($1::text[]) with ordinality as t (key, nth) order by nth`,
+    [keys, type],
+  );
+
+const never = () => new Promise<never>(() => {});
+/** In one test the events of every tenth set are never answered. */
+const hanging = (id: string) => /^pair\/\d*0\//.test(id);
+const keysOf = (name: string, n: number) => Array.from({ length: n }, (_, i) => `${name}${i}`);
+
+test('an event that was sent while the database went away is not sent again', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await outgoing(db, ['x0']);
+  const sends: string[] = [];
+  const { publisher, settled } = publisherOn(pod, async ({ id }) => {
+    sends.push(id);
+    return { kind: 'sent' };
+  });
+  expect(await publisher.publish()).toBe(false);
+  await until(() => settled.length === 1);
+  const release = await hold(db, 'select from muster.outbox for update');
+  const cut = publisher.publish().catch(String);
+  await blocked(db);
+  await db.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  expect(await cut).toContain('terminating connection');
+  await release();
+  expect(await publisher.publish()).toBe(false);
+  expect([sends, await sent(db)]).toEqual([['x0'], 1]);
+});
+
+test('an event is sent once by a process, though its claim ran out while it was in flight', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await outgoing(db, ['x']);
+  const sends: string[] = [];
+  const { publisher } = publisherOn(pod, ({ id }) => {
+    sends.push(id);
+    return never();
+  });
+  await publisher.publish();
+  await hurry(db);
+  await publisher.publish();
+  expect(sends).toEqual(['x']);
+});
+
+test('events that hang hold up none of the others, and nothing overtakes within a set', async ({
+  db,
+}) => {
+  const sink = await sinkServer();
+  sink.answer = (id) => (hanging(id) ? null : 202);
+  const engine = await engineOn(db, [three], { K_SINK: sink.url });
+  // of 1,000 sets a tenth hangs: more than the window holds
+  const keys = Array.from({ length: 1000 }, (_, i) => String(i));
+  await complete(engine, ...keys);
+  // well before the first of them times out
+  await until(async () => (await sent(db)) === 2700, 20_000);
+  for (const key of keys) {
+    const mine = [0, 1, 2].map((n) => `pair/${key}/1/${n}`);
+    expect(ofSet(sink.ids, key)).toEqual(hanging(mine[0]!) ? mine.slice(0, 1) : mine);
+  }
+  await engine.stop();
+}, 30_000);
+
+test('a type whose events all hang holds up no other type', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await outgoing(db, keysOf('hangs', 1500), 'hangs');
+  await outgoing(db, keysOf('goes', 100), 'goes');
+  const started = { hangs: 0, goes: 0 };
+  const send = async ({ type }: { type: string }) => {
+    started[type as 'hangs' | 'goes']++;
+    return type === 'hangs' ? never() : ({ kind: 'sent' } as const);
+  };
+  const { publisher, settled } = publisherOn(pod, send, 1);
+  await until(async () => {
+    await publisher.publish();
+    return settled.filter((each) => each.endsWith(' sent')).length === 100;
+  });
+  await publisher.publish();
+  expect(started.goes).toBe(100);
+  // those in the window when the last slow one was counted are there too
+  expect(started.hangs).toBeGreaterThanOrEqual(256);
+  expect(started.hangs).toBeLessThanOrEqual(256 + 64);
+  // no attempt was made at the others: they wait, with nothing said against them, and are counted
+  const rest = 1500 - started.hangs;
+  expect(
+    await db.query(
+      `select count(*)::int as n, min(attempts) as attempts, max(error) as error from muster.outbox
+       where type = 'hangs' and pod is null and due_at between now() + interval '10 s' and now() + interval '45 s'`,
+    ),
+  ).toEqual([{ n: rest, attempts: 0, error: null }]);
+  expect(settled.filter((each) => each.endsWith(' postponed'))).toHaveLength(rest);
+});
+
+test('however many types hang, what is in flight has a bound', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  for (const n of [1, 2, 3, 4, 5, 6]) await outgoing(db, keysOf(`hangs${n}-`, 250), `hangs${n}`);
+  let started = 0;
+  const send = () => {
+    started++;
+    return never();
+  };
+  const { publisher } = publisherOn(pod, send, 1);
+  await until(async () => {
+    await publisher.publish();
+    return started >= 1024;
+  });
+  for (let turn = 0; turn < 20; turn++) {
+    await db.query('select'); // a round trip, in which those in the window become slow
+    await publisher.publish();
+  }
+  expect(started).toBe(1024);
+});
+
+test('a stop does not wait for a sink that does not heed its signal', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await outgoing(db, ['x']);
+  const { publisher } = publisherOn(pod, never);
+  await publisher.publish();
+  await publisher.drain(0);
+  expect(await db.query('select attempts, sent_at from muster.outbox')).toEqual([
+    { attempts: 1, sent_at: null },
+  ]);
+});
+
+test('no more than the window is claimed while the sink may still answer quickly', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await outgoing(db, keysOf('k', 200));
+  const { publisher } = publisherOn(pod, never);
+  await publisher.publish();
+  await publisher.publish();
+  expect(await db.query('select from muster.outbox where pod is not null')).toHaveLength(64);
+});
+
+test('no more is claimed while much data is in flight', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await outgoing(db, keysOf('k', 200));
+  await db.query(`update muster.outbox set data = to_json(repeat('x', 600000)) where id <= 64`);
+  const answers: (() => void)[] = [];
+  const { publisher, settled } = publisherOn(
+    pod,
+    () => new Promise((resolve) => answers.push(() => resolve({ kind: 'sent' }))),
+  );
+  await publisher.publish();
+  expect(answers).toHaveLength(64);
+  for (const answer of answers.splice(0, 5)) answer();
+  await until(() => settled.length === 5);
+  await publisher.publish();
+  expect(answers).toHaveLength(59);
+  for (const answer of answers.splice(0, 10)) answer();
+  await until(() => settled.length === 15);
+  await publisher.publish();
+  expect(answers).toHaveLength(49 + 15);
+});
+
+test('a process that stops gives up on what hangs, and settles what was answered', async ({
+  db,
+}) => {
+  const sink = await sinkServer();
+  sink.answer = (id) => (id === 'pair/x/1/0' ? null : 202);
+  const engine = await engineOn(db, [three], { K_SINK: sink.url });
+  await complete(engine, 'x', 'y');
+  await until(() => sink.ids.length === 4);
+  await engine.stop();
+  expect(
+    await db.query(
+      `select event_id, error, pod from muster.outbox where sent_at is null and attempts > 0`,
+    ),
+  ).toEqual([{ event_id: 'pair/x/1/0', error: `${sink.url}: the process stops`, pod: null }]);
+  expect(await sent(db)).toBe(3);
+});
+
+test('events behind one that is not taken are looked at once, and found again when it is sent', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await db.query(
+    `insert into muster.outbox (function, key, event_id, type, subject, due_at)
+     select 1, 'set' || i, i || '/' || n, 't', 's', now() + case when n = 0 then interval '1 minute' else '0' end
+     from generate_series(1, 1000) i, generate_series(0, 2) n order by n, i`,
+  );
+  const due = () =>
+    db.query(
+      'select event_id from muster.outbox where due_at <= now() and sent_at is null and failed_at is null order by id',
+    );
+  expect((await due()).length).toBe(2000);
+  expect(await take(pod)).toEqual([]);
+  expect(await due()).toEqual([]);
+  await settleOutbox(pod.database, [
+    { id: '1', kind: 'sent' },
+    { id: '2', kind: 'failed', error: 'no' },
+    { id: '3', kind: 'again', error: 'later', waitMs: 60_000 },
+  ]);
+  expect(await due()).toEqual([{ event_id: '1/1' }, { event_id: '2/1' }]);
+  expect((await take(pod)).map(({ eventId }) => eventId)).toEqual(['1/1', '2/1']);
+});
+
+test('what was sent stays sent, whatever a slower pod says of it', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  await complete(pod, 'x');
+  const event = { eventId: 'x0', type: 't', subject: 's', data: null };
+  await pod.runs.finish([{ lease: pod.leases[0]!, events: [event] }]);
+  const [taken] = await take(pod);
+  const { id } = taken!;
+  const release = await hold(db, 'select from muster.outbox for update');
+  const right = settleOutbox(pod.database, [{ id, kind: 'sent' }]);
+  await blocked(db, 1);
+  const wrong = settleOutbox(pod.database, [{ id, kind: 'failed', error: 'no' }]);
+  await blocked(db, 2);
+  await release();
+  await Promise.all([right, wrong]);
+  expect(
+    await db.query('select sent_at is not null as sent, failed_at, error from muster.outbox'),
+  ).toEqual([{ sent: true, failed_at: null, error: null }]);
+});
+
+test('the events of many runs that end together keep their order in each set', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 100 });
+  const keys = Array.from({ length: 100 }, (_, i) => `k${i}`);
+  await complete(pod, ...keys);
+  await pod.runs.finish(
+    pod.leases.toReversed().map((lease) => ({
+      lease,
+      events: [0, 1, 2, 3].map((n) => ({
+        eventId: `${lease.key}/${n}`,
+        type: 't',
+        subject: 's',
+        data: null,
+      })),
+    })),
+  );
+  const rows = await db.query<{ ids: string[] }>(
+    'select array_agg(event_id order by id) as ids from muster.outbox group by key',
+  );
+  expect(rows.length).toBe(100);
+  for (const { ids } of rows) expect(ids).toEqual(ids.toSorted((a, b) => a.localeCompare(b)));
+});

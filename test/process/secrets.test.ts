@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { expect, onTestFinished } from 'vitest';
+import { TRACES } from '../chaos/functions.ts';
+import { muster } from '../cli/command.ts';
+import { AUDIENCE, startIssuer, SUBJECT } from '../support/issuer.ts';
+import { TestProcess } from '../support/process.ts';
+import { envelope } from '../support/sender.ts';
+import { test, type TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+
+const SERVE = fileURLToPath(new URL('../chaos/serve.ts', import.meta.url));
+const CANARY = `canary-${randomUUID()}`;
+
+/** `muster serve` with functions of the tests, which says all that it can say. */
+function serve(env: Record<string, string>): TestProcess {
+  const served = new TestProcess(SERVE, [], {
+    HOST: '127.0.0.1',
+    PORT: '0',
+    LOG_LEVEL: 'trace',
+    ...env,
+  });
+  onTestFinished(async () => {
+    served.kill('SIGKILL');
+    await served.exited;
+  });
+  return served;
+}
+
+/** Neither as it is, nor as a URL or base64 has it. */
+function expectUnsaid(text: string, ...secrets: string[]): void {
+  for (const secret of secrets) {
+    expect(text).not.toContain(secret);
+    expect(text).not.toContain(encodeURIComponent(secret));
+    expect(text).not.toContain(Buffer.from(secret).toString('base64'));
+  }
+}
+
+function withPassword(db: TestDatabase, change: (url: URL) => void = () => {}): string {
+  const url = new URL(db.url);
+  url.password = CANARY;
+  change(url);
+  return url.href;
+}
+
+test('a wrong password, user or database ends the start, and no password is said', async ({
+  db,
+}) => {
+  const urls = [
+    withPassword(db),
+    withPassword(db, (url) => (url.username = 'nobody')),
+    withPassword(db, (url) => (url.pathname = '/nowhere')),
+  ];
+  const results = await Promise.all(
+    urls.flatMap((DATABASE_URL) =>
+      [['serve'], ['migrate'], ['sets']].map((args) =>
+        muster({ DATABASE_URL, LOG_LEVEL: 'trace' }, args),
+      ),
+    ),
+  );
+  for (const { code, stdout, stderr } of results) {
+    expect([code, stdout]).toEqual([1, '']);
+    expect(stderr).toMatch(/^muster: the state database says: password authentication failed/m);
+    expectUnsaid(stderr, CANARY);
+  }
+});
+
+test('while the database is away it is tried again, and no password is said', async ({ db }) => {
+  const served = serve({ DATABASE_URL: withPassword(db, (url) => (url.port = '1')) });
+  await until(() => served.log.filter(({ error }) => error !== undefined).length > 1);
+  expectUnsaid(served.stderr, CANARY);
+});
+
+test('of a configuration that is wrong no secret is said', async () => {
+  const { code, stderr } = await muster(
+    {
+      DATABASE_URL: `postgres//me:${CANARY}@db`,
+      KAFKA_PASSWORD: CANARY,
+      KAFKA_USERNAME: 'me',
+      K_SINK: `https://me:${CANARY}@sink.example`,
+      PORT: 'x',
+    },
+    ['serve'],
+  );
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/DATABASE_URL must [^]*K_SINK must [^]*KAFKA_PASSWORD is set, so/);
+  expectUnsaid(stderr, CANARY);
+});
+
+test('a process that serves says neither tokens nor passwords, whatever is shown to it', async ({
+  db,
+}) => {
+  const issuer = await startIssuer();
+  const name = `login_${randomUUID().replaceAll('-', '')}`;
+  await db.query(`create role ${name} superuser login password '${CANARY}'`);
+  await db.query(TRACES);
+  const served = await serve({
+    DATABASE_URL: withPassword(db, (url) => (url.username = name)),
+    OIDC_ISSUER: issuer.url,
+    OIDC_AUDIENCE: AUDIENCE,
+    OIDC_SUBJECTS: SUBJECT,
+    OIDC_CA_FILE: issuer.caFile,
+    // a broker that is away: what kafkajs says of it is in the log, too
+    KAFKA_BROKERS: '127.0.0.1:1',
+    KAFKA_SASL_MECHANISM: 'plain',
+    KAFKA_USERNAME: 'me',
+    KAFKA_PASSWORD: CANARY,
+    SINK_TOPIC: 'out',
+  }).serving();
+  const post = async (authorization: string | null, lsn: number, kind: string) => {
+    const response = await fetch(served.url, {
+      method: 'POST',
+      body: envelope('c', lsn, { id: kind, k: 'x', kind }),
+      headers: {
+        'ce-specversion': '1.0',
+        'ce-id': String(lsn),
+        'ce-source': '/test',
+        'ce-type': 'dev.knative.kafka.event',
+        ...(authorization !== null && { authorization }),
+      },
+    });
+    return response.status;
+  };
+  const good = await issuer.sign();
+  const bad = [
+    await issuer.sign({ exp: 1 }),
+    await issuer.sign({ sub: 'somebody' }),
+    await issuer.sign({ aud: 'else' }),
+    `${good.slice(0, -8)}AAAAAAAA`,
+    CANARY,
+  ];
+  expect(await post(null, 1, 'a')).toBe(401);
+  for (const token of bad) expect(await post(`Bearer ${token}`, 1, 'a')).toBe(401);
+  expect(await post(`Basic ${CANARY}`, 1, 'a')).toBe(401);
+  expect(await post(`Bearer ${good}`, 1, 'a')).toBe(204);
+  expect(await post(`Bearer ${good}`, 2, 'b')).toBe(204);
+  await until(() =>
+    served.log.some(({ msg }) => msg === 'the sink did not take an event, trying again'),
+  );
+
+  for (const path of ['health/liveness', 'health/readiness', 'metrics', '']) {
+    const response = await fetch(new URL(path, served.url));
+    expect([path, response.status]).toEqual([path, 200]);
+    expectUnsaid(await response.text(), CANARY, good, ...bad);
+  }
+  served.kill('SIGTERM');
+  await served.exited;
+  expectUnsaid(served.stdout + served.stderr, CANARY, good, ...bad);
+  expect(served.log.filter(({ status }) => status === 401).length).toBe(7);
+});
+
+test('without an issuer it is said once that anybody may post', async ({ db }) => {
+  const served = await serve({ DATABASE_URL: db.url }).serving();
+  const said = served.log.filter(({ msg }) => String(msg).includes('OIDC_ISSUER is not set'));
+  expect(said.length).toBe(1);
+});

@@ -1,0 +1,234 @@
+/** Statements that lock several rows do it in one order: two that meet wait for each other in turn, never both. */
+import { expect } from 'vitest';
+import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
+import { clearLanes } from '../../../src/state/registration/parts.ts';
+import { purge } from '../../../src/state/purge.ts';
+import { discardRuns, retryFailed, retryNow } from '../../../src/state/runs/retry.ts';
+import type { Change } from '../../../src/state/change.ts';
+import { blocked, hold } from '../../support/blocked.ts';
+import { change } from '../../support/changes.ts';
+import { pairOf, partA, partB } from '../../support/pair.ts';
+import { podOn, type Pod } from '../../support/pod.ts';
+import { test, type TestDatabase } from '../../support/test.ts';
+
+const timed = pairOf({ overdueAfter: '1 hour' });
+
+/** Files all of these by one statement. */
+const batch = (pod: Pod, changes: readonly Change[]) =>
+  Promise.all(changes.map((each) => pod.filing.file(each)));
+
+/**
+ * Both wait for a row that is held here, the first one at the head of the queue, and go on when it is
+ * released. A deadlock shows in the server's count: the filing statement is sent again after one.
+ */
+async function meet(
+  db: TestDatabase,
+  pods: readonly Pod[],
+  held: string,
+  first: () => Promise<unknown>,
+  second: () => Promise<unknown>,
+): Promise<void> {
+  const release = await hold(db, held);
+  const one = first();
+  await blocked(db, 1);
+  const two = second();
+  await blocked(db, 2);
+  await release();
+  await Promise.all([one, two]);
+  await Promise.all(pods.map((pod) => pod.close()));
+  expect(
+    await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
+  ).toEqual([{ deadlocks: '0' }]);
+}
+
+const SET_P = `select from muster.sets where key = 'p' for update`;
+const RUN_P = `select from muster.run where key = 'p' for update`;
+
+/** Two processes, the first with sets p and q that are incomplete, past their deadline. */
+async function overdue(db: TestDatabase): Promise<[Pod, Pod]> {
+  const pods = [await podOn(db, [timed]), await podOn(db, [timed])] as const;
+  await batch(pods[0], [partA('p'), partA('q')]);
+  await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
+  await db.query(`update muster.member set since = now() - interval '2 hours'`);
+  return [...pods];
+}
+
+test('filing that comes after deadlines locks sets in their order', async ({ db }) => {
+  const [pod, other] = await overdue(db);
+  await meet(
+    db,
+    [pod, other],
+    SET_P,
+    () => fireDeadlines(pod.database, [1]),
+    () => batch(other, [partB('q'), partB('p')]),
+  );
+});
+
+test('deadlines that come after filing lock sets in its order', async ({ db }) => {
+  const [pod, other] = await overdue(db);
+  await meet(
+    db,
+    [pod, other],
+    SET_P,
+    () => batch(other, [partB('q'), partB('p')]),
+    () => fireDeadlines(pod.database, [1]),
+  );
+});
+
+/** Failed runs of the sets p and q; that of q failed first. */
+async function failedRuns(db: TestDatabase): Promise<[Pod, Pod]> {
+  const pods = [await podOn(db, [pairOf()], { slots: 2 }), await podOn(db, [pairOf()])] as const;
+  await batch(pods[0], [partA('p'), partB('p'), partA('q'), partB('q')]);
+  const leases = pods[0].leases.toSorted((a, b) => (a.key < b.key ? 1 : -1));
+  for (const lease of leases) await pods[0].runs.fail(lease, 'never', null);
+  return [...pods];
+}
+
+test.for([
+  ['retried', retryFailed],
+  ['discarded', discardRuns],
+] as const)(
+  'failed runs are %s in the order in which filing locks them',
+  async ([, work], { db }) => {
+    const [pod, other] = await failedRuns(db);
+    await meet(
+      db,
+      [pod, other],
+      RUN_P,
+      () => batch(other, [partA('q', 'd'), partA('p', 'd')]),
+      () => work(pod.database, 1, null),
+    );
+  },
+);
+
+test('runs in back-off are made due in the order in which filing locks them', async ({ db }) => {
+  const [pod, other] = await failedRuns(db);
+  await db.query(
+    `update muster.run set state = 'ready', finished_at = null,
+       due_at = now() + case key when 'p' then interval '2 hours' else interval '1 hour' end`,
+  );
+  await meet(
+    db,
+    [pod, other],
+    RUN_P,
+    () => batch(other, [partA('q', 'd'), partA('p', 'd')]),
+    () => retryNow(pod.database, 1, null),
+  );
+});
+
+test.for([
+  ['retried', retryFailed, 'failed'],
+  ['discarded', discardRuns, 'failed'],
+  ['made due', retryNow, 'ready'],
+] as const)('a run that starts meanwhile is not %s', async ([, work, state], { db }) => {
+  const [pod] = await failedRuns(db);
+  await db.query(
+    `update muster.run set state = $1::muster.run_state, due_at = now() + interval '1 hour'`,
+    [state],
+  );
+  // as a claim, or the filing statement, starts it
+  const release = await hold(
+    db,
+    `update muster.run set state = 'running', token = token + 1, finished_at = null, due_at = now() where key = 'p'`,
+  );
+  const working = work(pod.database, 1, 'p');
+  await blocked(db, 1);
+  await release();
+  expect(await working).toBe(0);
+  expect(await db.query(`select state from muster.run where key = 'p'`)).toEqual([
+    { state: 'running' },
+  ]);
+});
+
+const forgetful = pairOf({ keepFor: '0 seconds', forgetAfter: '0 seconds' });
+const purgeOf = (pod: Pod, tombstoneSeconds = 0, definition = forgetful) =>
+  purge(pod.database, [{ definition, served: pod.served[0]! }], { tombstoneSeconds });
+
+test('runs are forgotten in the order in which filing locks them', async ({ db }) => {
+  const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
+  const rows = [partA('q'), partB('q'), partA('p'), partB('p')];
+  await batch(pod, rows);
+  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
+  await purgeOf(pod, 0, pairOf({ keepFor: '0 seconds' }));
+  // what is forgotten now needs no barrier, which would wait for the batch
+  await db.query('update muster.function set forgotten_token = 9, forgotten_revision = 9');
+  await meet(
+    db,
+    [pod, other],
+    RUN_P,
+    () => batch(other, rows),
+    () => purgeOf(pod),
+  );
+});
+
+test('empty sets are dropped in the order in which filing locks them', async ({ db }) => {
+  const [pod, other] = [await podOn(db, [forgetful]), await podOn(db, [forgetful])];
+  await batch(pod, [partA('q'), partA('p')]);
+  await batch(pod, [partA('q', 'd'), partA('p', 'd')]);
+  await meet(
+    db,
+    [pod, other],
+    SET_P,
+    () => batch(other, [partB('q'), partB('p')]),
+    () => purgeOf(pod),
+  );
+});
+
+test('rows and sets of done sets are purged in the order in which filing locks them', async ({
+  db,
+}) => {
+  const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
+  await batch(pod, [partA('q'), partB('q'), partA('p'), partB('p')]);
+  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
+  await meet(
+    db,
+    [pod, other],
+    SET_P,
+    () => batch(other, [partA('q', 'u', 'new-q'), partA('p', 'u', 'new-p')]),
+    () => purgeOf(pod),
+  );
+});
+
+const row = (id: string) =>
+  `select from muster.member where function = 1 and lane = 1 and id = '${id}' for update`;
+
+test('rows of done sets are locked in the order of filing', async ({ db }) => {
+  const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
+  // in the order of their sets: z, a
+  await batch(pod, [partA('p', 'u', 'z'), partB('p'), partA('q', 'u', 'a'), partB('q')]);
+  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
+  await meet(
+    db,
+    [pod, other],
+    row('a'),
+    () => batch(other, [partA('p', 'd', 'z'), partA('q', 'd', 'a')]),
+    () => purgeOf(pod),
+  );
+});
+
+test('tombstones are locked in the order of filing', async ({ db }) => {
+  const [pod, other] = [await podOn(db, [forgetful]), await podOn(db, [forgetful])];
+  await pod.filing.file(change('d', 5, { id: 'z' }));
+  await pod.filing.file(change('d', 5, { id: 'a' }));
+  await meet(
+    db,
+    [pod, other],
+    row('a'),
+    () => batch(other, [partA('p', 'u', 'z'), partA('q', 'u', 'a')]),
+    () => purgeOf(pod),
+  );
+});
+
+test('sets of a part that is gone are locked in the order of filing', async ({ db }) => {
+  const old = await podOn(db, [pairOf()]);
+  await batch(old, [partB('q'), partB('p')]);
+  const parts = { a: { table: 'public.item', key: 'k', where: { kind: 'a' } } };
+  const [pod, other] = [await podOn(db, [pairOf({ parts })]), await podOn(db, [pairOf({ parts })])];
+  await meet(
+    db,
+    [pod, other],
+    SET_P,
+    () => batch(other, [partA('q'), partA('p')]),
+    () => clearLanes(pod.database, 1, () => false),
+  );
+});

@@ -1,0 +1,116 @@
+import { readdirSync } from 'node:fs';
+import type pg from 'pg';
+import { expect } from 'vitest';
+import { sql } from '../../../src/state/sql.ts';
+import { pairOf } from '../../support/pair.ts';
+import { podOn } from '../../support/pod.ts';
+import { test, type TestDatabase } from '../../support/test.ts';
+
+const BIG = ['member', 'sets', 'run', 'deadline', 'overdue', 'outbox'];
+const names = readdirSync(new URL('../../../src/state/sql/', import.meta.url)).map((file) =>
+  file.replace('.sql', ''),
+);
+/** Indexes that a statement may walk along; everywhere else rows are looked up by key or id. */
+const WALKS: Record<string, string[]> = {
+  'bury-pods': ['run_leased', 'outbox_taken'],
+  'claim-outbox': ['outbox_due'],
+  'claim-runs': ['run_due', 'run_suspect'],
+  'clear-lanes': ['member_pkey'],
+  'discard-runs': ['run_failed'],
+  'count-running': ['run_leased'],
+  'any-deadline': ['deadline_due'],
+  'discard-events': ['outbox_failed'],
+  'due-deadlines': ['deadline_due'],
+  'list-sets': ['sets_pkey'], // for people: the order is known only once all are read
+  'new-deadlines': ['deadline_new'],
+  'purge-tombstones': ['member_gone'],
+  'renew-lease': ['run_leased'],
+  'resend-events': ['outbox_failed'],
+  'retry-failed': ['run_failed'],
+  'retry-now': ['run_due'],
+};
+
+interface Plan {
+  'Node Type': string;
+  'Relation Name'?: string;
+  Alias?: string;
+  'Index Name'?: string;
+  'Index Cond'?: string;
+  Plans?: Plan[];
+}
+
+for (const statistics of ['no statistics', 'statistics']) {
+  test(`with ${statistics}, no statement reads a big table as a whole or joins by hashing or merging`, async ({
+    db,
+  }) => {
+    await load(db, statistics === 'statistics');
+    const pod = await podOn(db, [pairOf()], { writers: 1 });
+    const found: string[] = [];
+    for (const name of names) {
+      const pool = name === 'file-changes' || name === 'known-members' ? 'writers' : 'control';
+      found.push(...flaws(name, await planOf(pod.database[pool], name)));
+    }
+    // a handler with writes of its own sends it on its own connection
+    found.push(
+      ...flaws('finish-run of a handler', await planOf(pod.database.handlers, 'finish-run')),
+    );
+    expect(found).toEqual([]);
+  }, 60_000);
+}
+
+/** 20,000 sets of two rows: a tenth waits, a tenth is due, the rest is done. */
+async function load(db: TestDatabase, analyzed: boolean): Promise<void> {
+  for (const table of BIG) {
+    await db.query(`alter table muster.${table} set (autovacuum_enabled = false)`);
+  }
+  await db.query(`
+    insert into muster.member (function, lane, source, id, version, at, key, held, columns, since)
+    select 1, lane, 1, 'row' || i, i, i, 'set' || i, true, '{"id": 1}', now()
+    from generate_series(1, 20000) i, generate_series(1, 2) lane where i % 10 > 0 or lane = 1`);
+  await db.query(`
+    insert into muster.sets
+    select 1, 'set' || i, array[1, (i % 10 > 0)::int] || array_fill(0, array[14]), 2 from generate_series(1, 20000) i`);
+  await db.query(`
+    insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at, finished_at)
+    select 1, 'set' || i, 1, true, case i % 10 when 1 then 'ready' else 'done' end::muster.run_state, 1, 1, now(), now(), now()
+    from generate_series(1, 20000) i where i % 10 > 0`);
+  await db.query(`
+    insert into muster.deadline (function, due_at, pruned, keys)
+    select 1, now() + interval '1 hour', i % 100 > 0, array['set' || i] from generate_series(1, 20000) i`);
+  await db.query(`
+    insert into muster.overdue (function, key, due_at) select 1, 'set' || i, now() from generate_series(1, 20000) i where i % 10 = 0`);
+  await db.query(`
+    insert into muster.outbox (function, key, event_id, type, subject, sent_at)
+    select 1, 'set' || i, i::text, 't', 's', case when i % 10 > 1 then now() end from generate_series(1, 20000) i`);
+  if (analyzed) await db.query('vacuum analyze');
+}
+
+/** The plan that the prepared statement of that name has on a connection of this pool. */
+async function planOf(pool: pg.Pool, name: string): Promise<Plan> {
+  const client = await pool.connect();
+  try {
+    const { text } = sql(name);
+    const parameters = Math.max(0, ...[...text.matchAll(/\$(\d+)/g)].map(([, n]) => Number(n)));
+    await client.query(`prepare planned as ${text}`);
+    const values = Array.from({ length: parameters }, () => 'null').join(', ');
+    const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+      `explain (format json) execute planned${parameters === 0 ? '' : ` (${values})`}`,
+    );
+    await client.query('deallocate planned');
+    return rows[0]!['QUERY PLAN'][0].Plan;
+  } finally {
+    client.release();
+  }
+}
+
+function flaws(name: string, plan: Plan): string[] {
+  const { 'Node Type': node, 'Relation Name': relation, 'Index Name': index } = plan;
+  const found = (plan.Plans ?? []).flatMap((each) => flaws(name, each));
+  if (/^(Hash|Merge) Join$/.test(node)) found.push(`${name}: ${node}`);
+  if (relation === undefined || !BIG.includes(relation) || node === 'ModifyTable') return found;
+  const walk = plan.Alias !== 'lower' && (WALKS[name]?.includes(index ?? '') ?? false);
+  if (!walk && !/\b(key|id) [=>]/.test(plan['Index Cond'] ?? '')) {
+    found.push(`${name}: ${node} of ${relation} by ${index}, ${plan['Index Cond']}`);
+  }
+  return found;
+}

@@ -1,0 +1,120 @@
+import pg from 'pg';
+import { expect, onTestFinished } from 'vitest';
+import { reach } from '../../../src/doctor/reach.ts';
+import { session } from '../../../src/doctor/database/session.ts';
+import { openInspector } from '../../../src/state/database/inspector.ts';
+import { migrate } from '../../../src/state/schema/migrate.ts';
+import { muster, musterServe } from '../../cli/command.ts';
+import { says, stateOf } from '../../doctor/examination.ts';
+import { engineOn } from '../../support/engine.ts';
+import { pairOf, partA, partB } from '../../support/pair.ts';
+import { pgbouncer, test } from '../../support/pgbouncer.ts';
+import { until } from '../../support/until.ts';
+
+const SHARES = 'a pooler is between that shares server sessions between clients';
+
+test('behind PgBouncer in session mode a function runs with its settings', async ({ db }) => {
+  const name = new URL(db.url).pathname.slice(1);
+  await db.query(`alter database ${name} set synchronous_commit = off`);
+  await db.query('create table effect (commit text)');
+  const url = await pgbouncer(db, { pool_mode: 'session' });
+  const pair = pairOf({
+    handle: async (_set, { tx }) =>
+      void (await tx.query(`insert into effect values (current_setting('synchronous_commit'))`)),
+  });
+  const engine = await engineOn({ ...db, url }, [pair]);
+  for (const key of ['x', 'y']) {
+    for (const each of [partA(key), partB(key)]) await engine.filing.file(each);
+  }
+  await until(async () => (await db.query('select from effect')).length === 2);
+  await engine.stop();
+  expect(await db.query('select * from effect')).toEqual([{ commit: 'on' }, { commit: 'on' }]);
+});
+
+test('behind PgBouncer in transaction mode nothing starts, and what to change is said', async ({
+  db,
+}) => {
+  const url = await pgbouncer(db, { pool_mode: 'transaction' });
+  for (const command of ['serve', 'console', 'migrate', 'sets']) {
+    const { code, stdout, stderr } = await muster({ DATABASE_URL: url, PORT: '0' }, [command]);
+    expect({ command, code, stdout }).toEqual({ command, code: 1, stdout: '' });
+    expect(stderr).toMatch(/^muster: a pooler is between .*pool_mode = session/m);
+    expect(stderr).not.toContain('trying again');
+  }
+  expect(await db.query('select from muster.member')).toEqual([]);
+});
+
+test('the doctor tells a pooler that shares sessions, and is content with one that does not', async ({
+  db,
+}) => {
+  const shared = await pgbouncer(db, { pool_mode: 'transaction' });
+  expect((await reach(shared, 'DATABASE_URL')).finding).toMatchObject({
+    state: 'problem',
+    says: expect.stringContaining(SHARES) as string,
+  });
+  const own = await pgbouncer(db, { pool_mode: 'session' });
+  const state = await stateOf({ ...db, url: own });
+  expect(await says(session, state)).toEqual([expect.stringMatching(/^✓ \d+ settings hold$/)]);
+  await state.inspector.query('set synchronous_commit = off');
+  expect(await says(session, state)).toEqual([
+    expect.stringContaining('synchronous_commit is off, not on'),
+  ]);
+});
+
+test('a session in transaction mode is found while others use the pooler, too', async ({ db }) => {
+  const url = await pgbouncer(db, { pool_mode: 'transaction', server_round_robin: '1' });
+  const others = Array.from({ length: 4 }, () => new pg.Client(url));
+  for (const other of others) {
+    onTestFinished(() => other.end());
+    await other.connect();
+    await other.query('begin');
+  }
+  for (const other of others) await other.query('commit');
+  for (let i = 0; i < 3; i++) await expect(openInspector(url)).rejects.toThrow(SHARES);
+});
+
+test('a session that the pooler does not reset is refused', async ({ db }) => {
+  const url = await pgbouncer(db, { pool_mode: 'session', server_reset_query: '' });
+  await (await openInspector(url)).close();
+  await until(() =>
+    openInspector(url).then(
+      (inspector) => inspector.close().then(() => false),
+      (error: Error) => error.message.includes(SHARES),
+    ),
+  );
+});
+
+test('a pooler that has no session left for a second look is one that does not share', async ({
+  db,
+}) => {
+  const url = await pgbouncer(db, { pool_mode: 'session', default_pool_size: '1' });
+  await migrate(url, []);
+});
+
+test('what PgBouncer refuses ends the start, though its code is that of a broken connection', async ({
+  db,
+}) => {
+  const url = await pgbouncer(db, { pool_mode: 'session' });
+  const changed = (change: (url: URL) => unknown) => {
+    const other = new URL(url);
+    change(other);
+    return other.href;
+  };
+  for (const [DATABASE_URL, reason] of [
+    [changed((each) => (each.search = '?options=-c%20jit%3Doff')), 'a pooler is between'],
+    [changed((each) => (each.password = 'wrong')), 'password authentication failed'],
+    [changed((each) => (each.pathname = '/nowhere')), 'does not exist'],
+  ] as const) {
+    const { code, stderr } = await muster({ DATABASE_URL, PORT: '0' }, ['serve']);
+    expect(code).toBe(1);
+    expect(stderr).toContain(reason);
+  }
+});
+
+test('muster serve serves behind PgBouncer in session mode', async ({ db }) => {
+  const url = await pgbouncer(db, { pool_mode: 'session' });
+  const process = await musterServe({ DATABASE_URL: url });
+  expect(process.log).toContainEqual(expect.objectContaining({ msg: 'serving' }));
+  process.kill('SIGTERM');
+  expect(await process.exited).toEqual({ code: 0, signal: null });
+});

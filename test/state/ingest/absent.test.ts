@@ -1,0 +1,132 @@
+import { expect } from 'vitest';
+import { UNAVAILABLE, type Row } from '../../../src/state/change.ts';
+import { defineFunction } from '../../../src/function.ts';
+import { loadMembers } from '../../../src/state/runs/load-members.ts';
+import { change, read } from '../../support/changes.ts';
+import { pairOf } from '../../support/pair.ts';
+import { podOn } from '../../support/pod.ts';
+import { miscounted, runsOf, setsOf } from '../../support/state.ts';
+import { test } from '../../support/test.ts';
+
+const lab = defineFunction({
+  name: 'lab',
+  parts: {
+    blood: { table: 'public.item', key: 'patient', where: { kind: 'blood', voided: null } },
+    swab: { table: 'public.item', key: 'patient', where: { kind: 'swab', voided: null } },
+    report: { table: 'public.item', key: 'patient', where: { kind: 'report' }, columns: ['text'] },
+  },
+  handle() {},
+});
+const blood: Row = { id: 1, patient: 'P', kind: 'blood', voided: null, text: null };
+const without = (column: string): Row =>
+  Object.fromEntries(Object.entries(blood).filter(([name]) => name !== column));
+
+for (const column of ['patient', 'kind', 'voided', 'text']) {
+  for (const op of ['c', 'u', 'r'] as const) {
+    test(`a message of op ${op} without the column ${column} is parked for the parts that name it, and says nothing about them`, async ({
+      db,
+    }) => {
+      const pod = await podOn(db, [lab]);
+      await pod.filing.file(change('c', 1, blood));
+      const row = without(column);
+      const sent = op === 'r' ? read(100_000, row) : change(op, 2, row);
+      const outcome = await pod.filing.file(sent);
+      expect(outcome).toMatchObject({ kind: 'parked', reason: 'incomplete-change' });
+      const part = column === 'text' ? 'report' : 'blood';
+      expect(outcome).toHaveProperty(
+        'detail',
+        expect.stringContaining(
+          `column ${column} of public.item is not in the message; part ${part} of lab names it`,
+        ),
+      );
+      expect((await setsOf(db, 1)).map(({ key, counts }) => [key, counts])).toEqual([['P', [1]]]);
+    });
+  }
+}
+
+test('a delete needs no column but those of the primary key', async ({ db }) => {
+  const pod = await podOn(db, [lab]);
+  await pod.filing.file(change('c', 1, blood));
+  expect(await pod.filing.file(change('d', 2, { id: 1 }))).toEqual({ kind: 'filed' });
+  expect(await db.query('select from muster.member where held')).toEqual([]);
+  expect(await pod.filing.file(change('d', 3, { patient: 'P' }))).toMatchObject({
+    kind: 'parked',
+    reason: 'bad-key',
+    detail: "primary key column 'id' is absent",
+  });
+});
+
+test('a part that does not name the column takes the change that others are parked for', async ({
+  db,
+}) => {
+  const other = pairOf({ parts: { all: { table: 'public.item', key: 'patient' } } });
+  const pod = await podOn(db, [lab, other]);
+  expect(await pod.filing.file(change('c', 1, without('kind')))).toMatchObject({ kind: 'parked' });
+  expect(await runsOf(db)).toMatchObject([{ key: 'P', wanted: true }]);
+});
+
+test('redelivered once the definition names the column that is sent, the change counts', async ({
+  db,
+}) => {
+  const before = await podOn(db, [pairOf({ parts: { a: part('sort') } })]);
+  const sent = change('c', 1, { id: 1, k: 'x', kind: 'a' });
+  expect(await before.filing.file(sent)).toMatchObject({ kind: 'parked' });
+  const after = await podOn(db, [pairOf({ parts: { a: part('kind') } })]);
+  expect(await after.filing.file(sent)).toEqual({ kind: 'filed' });
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true }]);
+});
+
+const part = (column: string) => ({ table: 'public.item', key: 'k', where: { [column]: 'a' } });
+
+test('a row whose new key can not be stored is parked, and has left its old set', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  const long = change('u', 2, { id: 1, k: 'y'.repeat(2_000), kind: 'a' });
+  expect(await pod.filing.file(long)).toMatchObject({ kind: 'parked', reason: 'bad-key' });
+  await pod.filing.file(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
+  expect(await runsOf(db)).toEqual([]);
+  expect(await miscounted(db)).toEqual([]);
+  // and comes into another by its next change
+  await pod.filing.file(change('u', 4, { id: 1, k: 'x', kind: 'a' }));
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true }]);
+});
+
+test('a row whose new values PostgreSQL refuses is parked, and has left its old set', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  const refused = change('u', 2, { id: 1, k: 'y\0', kind: 'a' });
+  expect(await pod.filing.file(refused)).toMatchObject({ kind: 'parked', reason: 'bad-value' });
+  expect(await db.query('select from muster.member where held')).toEqual([]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('a row that no part wants is not parked for its key', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  for (const op of ['c', 'u'] as const) {
+    const unwanted = change(op, 1, { id: op, k: 'y'.repeat(2_000), kind: 'c' });
+    expect(await pod.filing.file(unwanted)).toEqual({ kind: 'filed' });
+  }
+});
+
+test('a handler is told which kept columns no change has brought', async ({ db }) => {
+  const kept = { table: 'public.item', key: 'k', columns: ['note'] };
+  const pod = await podOn(db, [pairOf({ parts: { a: kept } })], { slots: 2 });
+  // a change of the primary key, with a value that did not change and is stored out of line
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', note: 'long' }));
+  await pod.filing.file(change('d', 2, { id: 1 }));
+  await pod.filing.file(change('c', 2, { id: 2, k: 'y', note: UNAVAILABLE }));
+  const load = () => loadMembers(pod.database, pod.leases, 1e6);
+  const unavailable = (await load()).map((set) => set!.members.map((each) => each.unavailable));
+  expect(pod.leases.map(({ key }, i) => [key, unavailable[i]])).toEqual([
+    ['x', []],
+    ['y', [['note']]],
+  ]);
+  await pod.filing.file(change('u', 3, { id: 2, k: 'y', note: 'long' }));
+  expect((await load())[1]!.members).toMatchObject([
+    { columns: { note: 'long' }, unavailable: [] },
+  ]);
+});

@@ -1,0 +1,198 @@
+import { expect } from 'vitest';
+import { defineFunction } from '../../../src/function.ts';
+import { UNAVAILABLE, type Change } from '../../../src/state/change.ts';
+import { change, read, truncate } from '../../support/changes.ts';
+import { podOn } from '../../support/pod.ts';
+import { setsOf } from '../../support/state.ts';
+import { test, type TestDatabase } from '../../support/test.ts';
+
+const kept = defineFunction({
+  name: 'kept',
+  parts: {
+    a: { table: 'public.item', key: 'k', where: { kind: 'a' }, columns: ['note'] },
+    b: { table: 'public.item', key: 'k', where: { kind: 'b' }, columns: ['note'] },
+  },
+  history: 'run',
+  handle() {},
+});
+
+const SECOND = 1000;
+const row = (k: string, note: unknown = 'first', kind = 'a') => ({ id: 1, k, kind, note });
+/** Streamed changes with a time of their own. */
+const at = (ms: number, op: 'c' | 'u' | 'd', lsn: number, columns: object) => {
+  const made = change(op, lsn, columns as Record<string, unknown>);
+  return { ...made, at: made.at - lsn + ms };
+};
+const hole = UNAVAILABLE;
+
+/** What the row is known as after these messages, in whatever order they come. */
+const table: [name: string, messages: Change[], held: object[]][] = [
+  [
+    'two changes',
+    [change('c', 1, row('x')), change('u', 2, row('y', 'second'))],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  [
+    'a create and a delete without image',
+    [change('c', 1, row('x')), change('d', 2, { id: 1 })],
+    [],
+  ],
+  [
+    'a delete between two lives of a row',
+    [change('c', 1, row('x')), change('d', 2, { id: 1 }), change('c', 3, row('y', 'second'))],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  [
+    'a row that moves to another part',
+    [change('c', 1, row('x')), change('u', 2, row('x', 'first', 'b'))],
+    [{ part: 'b', key: 'x', note: 'first' }],
+  ],
+  [
+    'a row that leaves every part',
+    [change('c', 1, row('x')), change('u', 2, row('x', 'first', 'z'))],
+    [],
+  ],
+  [
+    'a read, and the change it had not seen',
+    [at(0, 'u', 5, row('y', 'second')), read(-1 * SECOND, row('x'))],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  [
+    'a read less than 60 s after a change, which commits in between as far as anyone knows',
+    [at(0, 'u', 5, row('y', 'second')), read(59 * SECOND, row('x'))],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  [
+    'a read more than 60 s after a change that was never sent',
+    [at(0, 'u', 5, row('x')), read(61 * SECOND, row('y', 'second'))],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  [
+    'two reads',
+    [read(0, row('x')), read(1, row('y', 'second'))],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  ['a truncate and what was before it', [change('c', 1, row('x')), truncate(2)], []],
+  ['a truncate and a read before it', [read(-61 * SECOND, row('x')), truncate(2)], []],
+  [
+    'a truncate and what came after it',
+    [change('c', 1, row('x')), truncate(2), change('c', 3, row('y', 'second'))],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  ['two truncates', [truncate(2), truncate(4), change('c', 3, row('x'))], []],
+  [
+    'an update that does not send a kept column',
+    [change('c', 1, row('x')), change('u', 2, row('y', hole))],
+    [{ part: 'a', key: 'y', note: 'first' }],
+  ],
+  [
+    'two such updates and a real one between them',
+    [
+      change('c', 1, row('x')),
+      change('u', 2, row('x', hole)),
+      change('u', 3, row('x', 'second')),
+      change('u', 4, row('y', hole)),
+    ],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  [
+    'the same in one transaction, all with one time',
+    [at(0, 'c', 1, row('x')), at(0, 'u', 2, row('x', 'second')), at(0, 'u', 3, row('y', hole))],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  [
+    'an update without the column that brings the row into another part',
+    [change('c', 1, row('x')), change('u', 2, row('x', hole, 'b'))],
+    [{ part: 'b', key: 'x', note: 'first' }],
+  ],
+  [
+    'a column not sent in a second life, whose value of the first life is gone',
+    [
+      change('c', 1, row('x')),
+      change('d', 2, { id: 1 }),
+      change('c', 3, row('x', 'second')),
+      change('u', 4, row('y', hole)),
+    ],
+    [{ part: 'a', key: 'y', note: 'second' }],
+  ],
+  [
+    'a column that only a read ever carried',
+    [read(-1 * SECOND, row('x')), change('u', 2, row('y', hole))],
+    [{ part: 'a', key: 'y', note: 'first' }],
+  ],
+];
+
+for (const [name, messages, held] of table) {
+  test(`in whatever order, twice or at once: ${name}`, async ({ db }) => {
+    const results: unknown[] = [];
+    const pod = await podOn(db, [kept]);
+    for (const order of permutations(messages)) {
+      for (const message of order) await pod.filing.file(message);
+      results.push(await state(db));
+      for (const message of order) await pod.filing.file(message);
+      results.push(await state(db));
+      await empty(db);
+      await Promise.all(order.map((message) => pod.filing.file(message)));
+      results.push(await state(db));
+      await empty(db);
+    }
+    const sets = held.map((each) => {
+      const { part, key } = each as { part: string; key: string };
+      return { key, counts: part === 'a' ? [1, 0] : [0, 1], live: 1 };
+    });
+    expect(results).toEqual(results.map(() => ({ held, sets })));
+  });
+}
+
+test('a change of the next epoch replaces one of the last, in both orders', async ({ db }) => {
+  const pod = await podOn(db, [kept]);
+  const results: unknown[] = [];
+  for (const [first, second] of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    const sent = [
+      change('u', 9000, row('x')),
+      change('u', 1, row('y', 'second'), { at: Date.now() + 600_000 }),
+    ];
+    for (const epoch of [first!, second!]) {
+      await db.query('delete from muster.source');
+      await db.query(
+        `insert into muster.source (name, id, first_epoch) values ('test', 1000, $1)`,
+        [epoch],
+      );
+      const fresh = await podOn(db, [kept]);
+      await fresh.marks.exchange();
+      expect(await fresh.filing.file(sent[epoch]!)).toEqual({ kind: 'filed' });
+    }
+    results.push(await state(db));
+    await empty(db);
+  }
+  await pod.close();
+  const expected = {
+    held: [{ part: 'a', key: 'y', note: 'second' }],
+    sets: [{ key: 'y', counts: [1, 0], live: 1 }],
+  };
+  expect(results).toEqual([expected, expected]);
+});
+
+async function state(db: TestDatabase) {
+  const held = await db.query(
+    `select p.name as part, m.key, m.columns ->> 'note' as note
+     from muster.member m join muster.part p on p.function = m.function and p.lane = m.lane where held`,
+  );
+  const sets = await setsOf(db);
+  return { held, sets: sets.filter((set) => set.counts.some((n) => n !== 0)) };
+}
+
+async function empty(db: TestDatabase) {
+  await db.query(`
+    delete from muster.member; delete from muster.sets; delete from muster.run; delete from muster.truncation`);
+}
+
+function permutations<T>(items: readonly T[]): T[][] {
+  if (items.length < 2) return [[...items]];
+  return items.flatMap((item, i) =>
+    permutations([...items.slice(0, i), ...items.slice(i + 1)]).map((rest) => [item, ...rest]),
+  );
+}

@@ -1,0 +1,186 @@
+import { expect } from 'vitest';
+import { change, read } from '../../support/changes.ts';
+import { pairOf, partA } from '../../support/pair.ts';
+import { podOn } from '../../support/pod.ts';
+import { runsOf, setsOf } from '../../support/state.ts';
+import { test } from '../../support/test.ts';
+
+const a = { id: 1, k: 'x', kind: 'a' };
+const b = { id: 2, k: 'x', kind: 'b' };
+const done = {
+  key: 'x',
+  revision: 0,
+  wanted: true,
+  state: 'done',
+  token: '0',
+  attempt: 0,
+  late: 0,
+};
+const running = { ...done, revision: 1, state: 'running', token: '1', attempt: 1 };
+
+test('what the initial snapshot completes is done at revision 0, runs nothing and has no deadline', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
+  await pod.filing.file(read(0, a));
+  expect(await db.query('select * from muster.deadline')).toEqual([]);
+  await pod.filing.file(read(0, b));
+  expect(await runsOf(db)).toEqual([done]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 0 }]);
+  expect(pod.leases).toEqual([]);
+  expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
+  expect(await db.query('select * from muster.deadline')).toEqual([]);
+});
+
+test('what the initial snapshot completed runs nothing when its rows change later', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
+  await Promise.all([read(0, a), read(0, b)].map((each) => pod.filing.file(each)));
+  await pod.filing.file(change('u', 1, a));
+  await pod.filing.file(change('d', 2, { id: 2 }));
+  await pod.filing.file(change('c', 3, { ...b, id: 3 }));
+  expect(pod.leases).toEqual([]);
+  expect(await runsOf(db)).toEqual([{ ...done, late: 3 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 1 }]);
+});
+
+test('a streamed part that completes what the snapshot left incomplete runs it', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 4 });
+  await pod.filing.file(read(0, a));
+  await pod.filing.file(change('c', 1, b));
+  expect(await runsOf(db)).toEqual([running]);
+  expect(pod.leases.length).toBe(1);
+});
+
+test('the deadline of what the snapshot left incomplete begins with the first streamed part', async ({
+  db,
+}) => {
+  const three = pairOf({ overdueAfter: '1 hour' });
+  const pod = await podOn(db, [
+    {
+      ...three,
+      parts: { ...three.parts, c: { table: 'public.item', key: 'k', where: { kind: 'c' } } },
+    },
+  ]);
+  await pod.filing.file(read(0, a));
+  expect(await db.query('select * from muster.deadline')).toEqual([]);
+  await pod.filing.file(change('c', 1, b));
+  expect(await db.query('select keys from muster.deadline')).toEqual([{ keys: ['x'] }]);
+});
+
+test('an incremental snapshot counts as change, and runs what it completes', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 4 });
+  for (const row of [a, b]) await pod.filing.file(read(0, row, { snapshot: 'incremental' }));
+  expect(await runsOf(db)).toEqual([running]);
+});
+
+test("history 'run' runs what the initial snapshot completes", async ({ db }) => {
+  const pod = await podOn(db, [pairOf({ history: 'run' })], { slots: 4 });
+  for (const row of [a, b]) await pod.filing.file(read(0, row));
+  expect(await runsOf(db)).toEqual([running]);
+});
+
+test('an initial snapshot taken after the source began to stream is recovery: what it completes runs', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 2 });
+  const other = await podOn(db, [pairOf()], { slots: 2 });
+  await pod.filing.file(read(0, { id: 1, k: 'old', kind: 'a' }));
+  await pod.filing.file(read(0, { id: 2, k: 'old', kind: 'b' }));
+  await pod.filing.file(partA('streamed'));
+  // the connector lost its place and reads everything again, also what it never streamed
+  await other.marks.exchange();
+  for (const [id, k, kind] of [
+    [1, 'old', 'a'],
+    [2, 'old', 'b'],
+    [3, 'missed', 'a'],
+    [4, 'missed', 'b'],
+  ] as const) {
+    await other.filing.file(read(60_000, { id, k, kind }));
+  }
+  expect(await runsOf(db)).toMatchObject([
+    { key: 'missed', revision: 1, state: 'running' },
+    { key: 'old', revision: 0, state: 'done' },
+  ]);
+});
+
+test('what was committed while the initial snapshot was read, and came first, makes no recovery of it', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 2 });
+  // committed at 10, streamed when the snapshot had ended at 100; partitions deliver in any order
+  const [early] = [partA('early')].map((each) => ({ ...each, at: read(10, {}).at }));
+  await pod.filing.file({ ...early!, handledAt: read(100, {}).at });
+  await pod.filing.file(read(50, { ...a, id: 11 }));
+  await pod.filing.file(read(51, { ...b, id: 12 }));
+  expect(await runsOf(db)).toEqual([done]);
+  expect(pod.leases).toEqual([]);
+});
+
+const x = (live: number) => [{ key: 'x', counts: [1, 1], live }];
+
+for (const [name, order] of [
+  ['after the snapshot', [0, 1, 2]],
+  ['between its rows', [0, 2, 1]],
+  ['before its row', [2, 0, 1]],
+  ['in one batch with its row', null],
+] as const) {
+  test(`a row that changes in its set stays history, whenever the change arrives: ${name}`, async ({
+    db,
+  }) => {
+    const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
+    const all = [
+      read(0, a, { lsn: 5n }),
+      read(0, b, { lsn: 5n }),
+      change('u', 10, { ...a, n: 2 }, { handledAt: read(100, {}).at }),
+    ];
+    if (order === null) await Promise.all(all.map((each) => pod.filing.file(each)));
+    else for (const i of order) await pod.filing.file(all[i]!);
+    expect(await setsOf(db)).toEqual(x(0));
+    expect(await runsOf(db)).toMatchObject([{ key: 'x', revision: 0, state: 'done' }]);
+    expect(pod.leases).toEqual([]);
+  });
+}
+
+test('a row that a change brings into a set is new there, whatever the snapshot found elsewhere', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 4 });
+  await pod.filing.file(read(0, { ...a, k: 'other' }));
+  await pod.filing.file(read(0, b));
+  await pod.filing.file(change('u', 10, a));
+  expect(await setsOf(db)).toEqual([{ key: 'other', counts: [0, 0], live: 0 }, ...x(1)]);
+  expect(await runsOf(db)).toEqual([running]);
+});
+
+test('a run that waits to be started ends as history where the snapshot turns out to have had its set', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()]);
+  const late = { handledAt: read(100, {}).at };
+  await pod.filing.file(change('u', 10, a, late));
+  await pod.filing.file(read(0, b, { lsn: 5n }));
+  expect(await runsOf(db)).toMatchObject([{ revision: 1, state: 'ready' }]);
+  await pod.filing.file(read(0, a, { lsn: 5n }));
+  expect(await runsOf(db)).toEqual([done]);
+  expect(await setsOf(db)).toEqual(x(0));
+});
+
+test('the deadline of a set begins with its first row that is new, not with one of history that changed', async ({
+  db,
+}) => {
+  const three = pairOf({ overdueAfter: '1 hour' });
+  const c = { table: 'public.item', key: 'k', where: { kind: 'c' } };
+  const pod = await podOn(db, [{ ...three, parts: { ...three.parts, c } }]);
+  await pod.filing.file(read(0, a));
+  await db.query(`update muster.member set since = now() - interval '50 minutes'`);
+  await pod.filing.file(change('u', 10, { ...a, n: 2 }));
+  expect(await db.query('select from muster.deadline')).toEqual([]);
+  await pod.filing.file(change('c', 11, b));
+  const [row] = await db.query<{ at: Date }>(
+    `select min(since) + interval '1 hour' as at from muster.member
+     where muster.is_live(held, key, history)`,
+  );
+  expect(row!.at.getTime()).toBeGreaterThan(Date.now() + 50 * 60_000);
+});

@@ -1,0 +1,41 @@
+import { expect } from 'vitest';
+import { change } from '../../support/changes.ts';
+import { pairOf, partA, partB } from '../../support/pair.ts';
+import { podOn } from '../../support/pod.ts';
+import { runsOf } from '../../support/state.ts';
+import { test } from '../../support/test.ts';
+
+test('every change that comes after the run began is late, also of one batch', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
+  await pod.runs.finish([{ lease: pod.leases[0]!, events: [] }]);
+  const file = (changes: readonly ReturnType<typeof change>[]) =>
+    Promise.all(changes.map((each) => pod.filing.file(each)));
+  const before = pod.filed.length;
+  await file(
+    Array.from({ length: 10 }, (_, i) => change('c', 100 + i, { id: i, k: 'x', kind: 'a' })),
+  );
+  expect(pod.filed.length).toBe(before + 1);
+  expect(await runsOf(db)).toMatchObject([{ late: 10 }]);
+  // one is changed in its set, one leaves it, one comes, and a set that was not there completes beside it
+  await file([
+    change('u', 200, { id: 0, k: 'x', kind: 'a' }),
+    change('u', 201, { id: 1, k: 'z', kind: 'a' }),
+    change('c', 202, { id: 20, k: 'x', kind: 'b' }),
+    change('c', 203, { id: 21, k: 'z', kind: 'b' }),
+  ]);
+  expect(await runsOf(db)).toMatchObject([
+    { key: 'x', late: 13 },
+    { key: 'z', late: 0 },
+  ]);
+});
+
+test('a run that is born while its function is paused is not leased', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  await db.query('update muster.function set paused = true');
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  expect(pod.leases).toEqual([]);
+  expect(await runsOf(db)).toMatchObject([{ state: 'ready', wanted: true }]);
+  await db.query('update muster.function set paused = false');
+  expect(await pod.runs.claim(1, pod.id, 1)).toMatchObject([{ key: 'x' }]);
+});

@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest';
+import { UNAVAILABLE, type Row } from '../../../src/state/change.ts';
+import { specify } from '../../../src/definitions/specification.ts';
+import { toMemberRows, type MemberRow, type Served } from '../../../src/state/ingest/member.ts';
+import { change } from '../../support/changes.ts';
+
+const item = { table: 'public.item', key: 'k', base64: ['k'] };
+const served: Served = {
+  id: 1,
+  generation: 1,
+  registration: '00000000-0000-0000-0000-000000000000',
+  specification: specify({
+    name: 'f',
+    parts: {
+      a: { ...item, where: { state: 's', kind: 'a' } },
+      b: { ...item, where: { state: 's', kind: 'b' } },
+      c: { ...item, where: { state: 't', kind: 'c' } },
+    },
+    handle() {},
+  }),
+  laneOf: new Map([
+    ['a', 1],
+    ['b', 2],
+    ['c', 3],
+  ]),
+};
+const PLACE = { source: 1, epoch: 0 };
+const x = Buffer.from('x').toString('base64');
+
+/** What a change of a row says about the parts. */
+function said(op: 'c' | 'u' | 'd', row: Row): readonly MemberRow[] {
+  return toMemberRows(change(op, 1, { id: 1, k: x, ...row }), PLACE, served).rows;
+}
+
+/** Lane, whether it counts, and its set. */
+const places = (rows: readonly MemberRow[]) => rows.map((row) => [row.lane, row.held, row.key]);
+
+test('of a row only what its part keeps is stored, base64 as the text it stands for', () => {
+  const columns = '{"id":1,"k":"x","state":"s","kind":"b"}';
+  expect(said('c', { kind: 'b', state: 's', payload: 'p' })).toMatchObject([
+    { lane: 2, held: true, key: 'x', columns, holes: null },
+  ]);
+});
+
+test('a column that was not sent is stored as a hole', () => {
+  const columns = '{"id":1,"k":null,"kind":"b"}';
+  expect(said('u', { kind: 'b', k: null, state: UNAVAILABLE })[1]).toMatchObject({
+    lane: 2,
+    held: false,
+    key: null,
+    columns,
+    holes: '{"state":0}',
+  });
+});
+
+test('a create is nothing to a part that refuses it, whatever was not sent of it', () => {
+  expect(said('c', { kind: 'a', k: null, state: UNAVAILABLE })).toMatchObject([{ lane: 1 }]);
+  expect(() => said('c', { kind: 'b', state: UNAVAILABLE })).toThrow('state');
+});
+
+test('a create that every part refuses is left in the one it comes closest to', () => {
+  expect(said('c', { kind: 'b', state: 't' })).toMatchObject([{ lane: 2, held: false, key: 'x' }]);
+  expect(said('c', { kind: 'd', state: 't' })).toMatchObject([{ lane: 3, held: false, key: 'x' }]);
+});
+
+test('an update says something about every part, a delete that the row is gone from each', () => {
+  expect(places(said('u', { kind: 'b', state: 's' }))).toEqual([
+    [1, false, 'x'],
+    [2, true, 'x'],
+    [3, false, 'x'],
+  ]);
+  expect(places(said('d', {}))).toEqual([
+    [1, false, null],
+    [2, false, null],
+    [3, false, null],
+  ]);
+});

@@ -1,0 +1,124 @@
+import { expect } from 'vitest';
+import { purge } from '../../../src/state/purge.ts';
+import { runIdOf } from '../../../src/runs/run-id.ts';
+import { blocked, hold } from '../../support/blocked.ts';
+import { change } from '../../support/changes.ts';
+import { pairOf, partA, partB } from '../../support/pair.ts';
+import { podOn, type Pod } from '../../support/pod.ts';
+import { runsOf } from '../../support/state.ts';
+import { test, type TestDatabase } from '../../support/test.ts';
+
+const forgetful = pairOf({ keepFor: '0 seconds', forgetAfter: '0 seconds' });
+
+/** Rows are kept for long, and the marker is forgotten at once. */
+const kept = { ...forgetful, keepFor: '365 days' as const };
+
+const purgeOf = (pod: Pod) =>
+  purge(pod.database, [{ definition: forgetful, served: pod.served[0]! }], {
+    tombstoneSeconds: 0,
+  });
+
+/** The set x has run, and everything of it was removed and forgotten. */
+async function runAndForget(db: TestDatabase, pod: Pod): Promise<void> {
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
+  await purgeOf(pod);
+  expect(await runsOf(db)).toEqual([]);
+}
+
+test('a worker that slept through a run, its oblivion and the next one commits nothing', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [forgetful], { slots: 1 });
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  const [old] = pod.leases.splice(0);
+  await pod.runs.release([old!]);
+  const [lease] = await pod.runs.claim(1, pod.id, 1);
+  await pod.runs.finish([{ lease: lease!, events: [] }]);
+  await purgeOf(pod);
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  const [again] = pod.leases.splice(0);
+  expect([old, lease, again].map((each) => each!.token)).toEqual([1, 2, 3]);
+  expect((await pod.runs.finish([{ lease: old!, events: [] }])).size).toBe(0);
+  expect((await pod.runs.finish([{ lease: lease!, events: [] }])).size).toBe(0);
+  expect(runIdOf('pair', again!)).toBe('pair/x/2');
+  expect(runIdOf('pair', old!)).toBe('pair/x/1');
+});
+
+test('a run that is born without a slot gets its first token above the forgotten ones, too', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [forgetful], { slots: 1 });
+  await runAndForget(db, pod);
+  pod.slots = 0;
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  expect(await pod.runs.claim(1, pod.id, 1)).toMatchObject([{ token: 2, revision: 2 }]);
+});
+
+test('a set that is filed while its marker is forgotten gets no token that it had', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [forgetful], { slots: 5 });
+  for (const each of [partA('y'), partA(), partB()]) await pod.filing.file(each);
+  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
+  // forgetAfter alone has passed: the rows of x were removed by an earlier purge
+  await db.query(`delete from muster.member where key = 'x'`);
+  await db.query(`delete from muster.sets where key = 'x'`);
+  await db.query(`update muster.run set wanted = false where key = 'x'`);
+  const neighbour = await podOn(db, [forgetful], { slots: 5 });
+  const release = await hold(db, `select from muster.sets where key = 'y' for update`);
+  // has taken its snapshot, has filed the set x, and comes to the run later
+  const filing = Promise.all(
+    [partA(), partB(), partA('y')].map((each) => neighbour.filing.file(each)),
+  );
+  await blocked(db, 1);
+  // waits for that batch, behind the barrier
+  const purging = purge(pod.database, [{ definition: kept, served: pod.served[0]! }], {
+    tombstoneSeconds: 86_400,
+  });
+  await blocked(db, 1, 'lock table%');
+  await release();
+  await Promise.all([filing, purging]);
+  expect(neighbour.leases).toEqual([]);
+  expect((await runsOf(db)).filter(({ key }) => key === 'x')).toMatchObject([
+    { state: 'done', token: '1' },
+  ]);
+});
+
+test('a run that ends while markers are forgotten waits for the next time', async ({ db }) => {
+  const pod = await podOn(db, [forgetful], { slots: 1 });
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
+  await db.query(
+    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+     values (1, 'y', 1, false, 'running', 5, 5, now(), now())`,
+  );
+  const release = await hold(db, 'select from muster.function for no key update');
+  const purging = purgeOf(pod);
+  await blocked(db, 1, 'select from muster.function%');
+  await db.query(
+    `update muster.run set state = 'done', finished_at = now() - interval '1 day' where key = 'y'`,
+  );
+  await release();
+  await purging;
+  expect(await runsOf(db)).toMatchObject([{ key: 'y', token: '5' }]);
+  await purgeOf(pod);
+  expect(await runsOf(db)).toEqual([]);
+  expect(await db.query('select forgotten_token from muster.function')).toEqual([
+    { forgotten_token: '5' },
+  ]);
+});
+
+test('a marker is not forgotten while rows of its set are there', async ({ db }) => {
+  const pod = await podOn(db, [forgetful], { slots: 1 });
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
+  await pod.filing.file(change('d', 1e6, { id: 'x-b' }));
+  // the set stays, with one row
+  await purge(pod.database, [{ definition: kept, served: pod.served[0]! }], {
+    tombstoneSeconds: 86_400,
+  });
+  await pod.filing.file(change('c', 1e6 + 1, { id: 'x-c', k: 'x', kind: 'b' }));
+  expect(pod.leases).toEqual([]);
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', state: 'done', wanted: true }]);
+});

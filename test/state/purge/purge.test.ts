@@ -1,0 +1,350 @@
+import { expect } from 'vitest';
+import type { FunctionDefinition } from '../../../src/function.ts';
+import { purge } from '../../../src/state/purge.ts';
+import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
+import { blocked, hold } from '../../support/blocked.ts';
+import { UNAVAILABLE } from '../../../src/state/change.ts';
+import { loadMembers } from '../../../src/state/runs/load-members.ts';
+import { change } from '../../support/changes.ts';
+import { pairOf } from '../../support/pair.ts';
+import { podOn, type Pod } from '../../support/pod.ts';
+import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
+import { test, type TestDatabase } from '../../support/test.ts';
+
+const DAY = 86_400;
+const definition = pairOf({ keepFor: '1 day', overdueAfter: '1 hour' });
+const history = ['x', 'y'].flatMap((k, i) => [
+  change('c', 10 * i + 1, { id: `${k}a`, k, kind: 'a' }),
+  change('c', 10 * i + 2, { id: `${k}b`, k, kind: 'b' }),
+]);
+
+const purgeOf = (pod: Pod, fn: FunctionDefinition = definition, everySeconds = 0) =>
+  purge(pod.database, [{ definition: fn, served: pod.served[0]! }], {
+    tombstoneSeconds: 30 * DAY,
+    everySeconds,
+  });
+
+/** Two complete sets whose runs are done, one event each: one sent, one refused for good. */
+async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): Promise<Pod> {
+  const pod = await podOn(db, [fn], { slots: 2 });
+  for (const each of history) await pod.filing.file(each);
+  await pod.runs.finish(
+    pod.leases.map((lease) => ({
+      lease,
+      events: [{ eventId: lease.key, type: 't', subject: lease.key, data: null }],
+    })),
+  );
+  await db.query(`update muster.outbox set sent_at = now() where key = 'x'`);
+  await db.query(`update muster.outbox set failed_at = now() where key = 'y'`);
+  return pod;
+}
+
+/** So much later, and the rows so old that no older change of them can come. */
+const later = async (db: TestDatabase, by = '25 hours') => {
+  await db.query(`update muster.run set finished_at = finished_at - $1::interval`, [by]);
+  await age(db, '31 days');
+};
+
+/** The newest versions of the rows, or of those that are not held, are so old. */
+const age = (db: TestDatabase, by: string, which = 'true') =>
+  db.query(
+    `update muster.member set since = since - $1::interval, at = at - extract(epoch from $1::interval) * 1000 where ${which}`,
+    [by],
+  );
+
+const counts = async (db: TestDatabase) =>
+  (
+    await db.query(
+      `select (select count(*) from muster.member)::int as members, (select count(*) from muster.sets)::int as sets,
+              (select count(*) from muster.overdue)::int as overdue, (select count(*) from muster.run)::int as runs,
+              (select count(*) from muster.outbox)::int as events`,
+    )
+  )[0];
+
+const done = { revision: 1, state: 'done', token: '1', attempt: 1, late: 0 };
+
+test('done sets lose members, counts and sent events after keepFor, and keep their run', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  await later(db, '23 hours');
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  expect(await counts(db)).toEqual({ members: 4, sets: 2, overdue: 0, runs: 2, events: 2 });
+  await later(db, '2 hours');
+  expect(await purgeOf(pod)).toEqual({ sets: 2, members: 4 });
+  expect(await counts(db)).toEqual({ members: 0, sets: 0, overdue: 0, runs: 2, events: 1 });
+  expect(await runsOf(db)).toEqual([
+    { key: 'x', wanted: false, ...done },
+    { key: 'y', wanted: false, ...done },
+  ]);
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+});
+
+test('a purged row that an older change may still come for stays, and is in no set', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition], { slots: 2 });
+  await pod.filing.file(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
+  await pod.filing.file(change('u', 2, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
+  await pod.filing.file(change('c', 4, { id: 3, k: 'left', kind: 'b' }));
+  await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
+  await db.query(`update muster.run set finished_at = finished_at - interval '25 hours'`);
+  await purgeOf(pod);
+  expect(await db.query('select id, key, held from muster.member where lane = 1')).toEqual([
+    { id: '1', key: null, held: false },
+  ]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
+  expect(pod.leases).toEqual([]);
+  expect(await setsOf(db)).toEqual([{ key: 'left', counts: [0, 1], live: 1 }]);
+  await age(db, '31 days', 'not held');
+  await purgeOf(pod);
+  expect(await db.query('select id from muster.member')).toEqual([{ id: '3' }]);
+});
+
+test('a row that was in another set for a moment is kept as long as one that moved today', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  await later(db);
+  // x to y and back, filed by one batch: to its set it never left
+  await Promise.all([
+    pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() })),
+    pod.filing.file(change('u', 31, { id: 'xa', k: 'x', kind: 'a' }, { at: Date.now() })),
+  ]);
+  await purgeOf(pod);
+  await pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }));
+  expect(await setsOf(db)).toEqual([]);
+  // a second pass, because the first one leaves a row of its own
+  await purgeOf(pod);
+  await pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }));
+  expect(await setsOf(db)).toEqual([]);
+});
+
+test('an update after the purge keeps the newest value of a column that it does not carry', async ({
+  db,
+}) => {
+  const a = { table: 'public.item', key: 'k', where: { kind: 'a' }, columns: ['note'] };
+  const noted = pairOf({ parts: { a }, keepFor: '0 seconds' });
+  const pod = await podOn(db, [noted], { slots: 1 });
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
+  await pod.filing.file(change('u', 2, { id: 1, k: 'x', kind: 'a', note: 'new' }));
+  await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
+  await purgeOf(pod, noted);
+  await pod.filing.file(change('u', 3, { id: 1, k: 'y', kind: 'a', note: UNAVAILABLE }));
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
+  const [set] = await loadMembers(pod.database, pod.leases, 1e6);
+  expect(set!.members.map(({ columns }) => columns['note'])).toEqual(['new']);
+});
+
+/** 3,000 rows more for each set: with two of them there are several pages. */
+async function fill(db: TestDatabase): Promise<void> {
+  await db.query(`
+    insert into muster.member (function, lane, source, id, version, at, key, held, since)
+    select function, 1, 1, key || i, 1, 0, key, true, now() - interval '40 days'
+    from muster.sets, generate_series(1, 3000) i`);
+  await db.query('update muster.sets set counts[1] = counts[1] + 3000, live = live + 3000');
+}
+
+test('large sets are purged as a whole by one pass', async ({ db }) => {
+  const pod = await twoDone(db);
+  await fill(db);
+  await later(db);
+  expect(await purgeOf(pod)).toEqual({ sets: 2, members: 6004 });
+  expect(await counts(db)).toMatchObject({ members: 0, sets: 0, events: 1 });
+});
+
+test('the purge of large sets goes on where it was stopped, a page of rows at a time', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  await fill(db);
+  await later(db);
+  const left: unknown[] = [];
+  while (left.at(-1) !== 0 && left.length < 5) {
+    let looks = 0;
+    await purge(pod.database, [{ definition, served: pod.served[0]! }], {
+      tombstoneSeconds: 30 * DAY,
+      // before the lanes, the page of sets, and the first page of rows: then one of rows was removed
+      stopped: () => ++looks > 3,
+    });
+    left.push((await counts(db))!['members']);
+    expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
+  }
+  expect(left).toEqual([4004, 2004, 4, 0]);
+  expect(await setsOf(db)).toEqual([]);
+});
+
+test('waiting, ready and failed sets are kept, however old', async ({ db }) => {
+  const pod = await podOn(db, [definition], { slots: 1 });
+  for (const each of history.slice(0, 3)) await pod.filing.file(each);
+  await pod.runs.fail(pod.leases[0]!, 'never', null);
+  await db.query(
+    `update muster.run set finished_at = now() - interval '1 year', born_at = now() - interval '1 year'`,
+  );
+  await db.query(`update muster.member set since = now() - interval '1 year'`);
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  expect(await setsOf(db)).toEqual([
+    { key: 'x', counts: [1, 1], live: 2 },
+    { key: 'y', counts: [1, 0], live: 1 },
+  ]);
+});
+
+test('a replay of everything after the purge runs nothing and arms no deadline that fires', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  await later(db);
+  await purgeOf(pod);
+  pod.leases.splice(0);
+  // to the last part but one: a set that is done is not overdue, whatever a replay shows of it
+  for (const each of history.slice(0, 3)) await pod.filing.file(each);
+  await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
+  await db.query(`update muster.member set since = now() - interval '2 hours'`);
+  expect(await fireDeadlines(pod.database, [pod.served[0]!.id])).toMatchObject({ overdue: [] });
+  for (const each of history) await pod.filing.file(each);
+  expect(pod.leases).toEqual([]);
+  expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
+  expect((await runsOf(db)).map(({ state, wanted, token }) => [state, wanted, token])).toEqual([
+    ['done', true, '1'],
+    ['done', true, '1'],
+  ]);
+  expect(await db.query('select * from muster.deadline')).toEqual([]);
+  expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
+});
+
+test('a row that is filed while the purge runs stays counted', async ({ db }) => {
+  const pod = await twoDone(db);
+  const neighbour = await podOn(db, [definition]);
+  await later(db);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const filing = neighbour.filing.file(change('c', 50, { id: 'new', k: 'x', kind: 'a' }));
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await release();
+  await filing;
+  expect(await purging).toEqual({ sets: 2, members: 4 });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
+  expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
+});
+
+test('a done set that becomes whole again while the purge runs is judged by what is left', async ({
+  db,
+}) => {
+  const pod = await twoDone(db);
+  const neighbour = await podOn(db, [definition]);
+  await pod.filing.file(change('d', 40, { id: 'xb' }));
+  await later(db);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const restoring = neighbour.filing.file(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await release();
+  await Promise.all([restoring, purging]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+  expect(await misjudged(db)).toEqual([]);
+});
+
+test('purge and filing lock set before mark: neither waits for ever', async ({ db }) => {
+  const pod = await twoDone(db);
+  const neighbour = await podOn(db, [definition]);
+  // broken, and overdue, as a run that failed while its set was broken and was retried leaves it
+  await pod.filing.file(change('d', 40, { id: 'xb' }));
+  await db.query(`insert into muster.overdue values ($1, 'x', now())`, [pod.served[0]!.id]);
+  await later(db);
+  const release = await hold(db, `select from muster.run where key = 'x' for update`);
+  // holds the set, waits for the run, and wants the mark then
+  const filing = neighbour.filing.file(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await release();
+  expect(await filing).toEqual({ kind: 'filed' });
+  await purging;
+  await Promise.all([pod.close(), neighbour.close()]);
+  expect(
+    await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
+  ).toEqual([{ deadlocks: '0' }]);
+});
+
+test('two processes that purge at once: one does, the other leaves it alone', async ({ db }) => {
+  const pod = await twoDone(db);
+  const other = await podOn(db, [definition]);
+  await later(db);
+  const release = await hold(db, `select from muster.sets for update`);
+  const purging = purgeOf(pod);
+  await blocked(db, 1);
+  expect(await purgeOf(other)).toEqual({ sets: 0, members: 0 });
+  await release();
+  expect(await purging).toEqual({ sets: 2, members: 4 });
+});
+
+test('a function that was purged within the time asked for is left alone', async ({ db }) => {
+  const pod = await twoDone(db);
+  await later(db);
+  await db.query(`update muster.function set purged_at = now() - interval '59 minutes'`);
+  expect(await purgeOf(pod, definition, 3600)).toEqual({ sets: 0, members: 0 });
+  await db.query(`update muster.function set purged_at = now() - interval '60 minutes'`);
+  expect(await purgeOf(pod, definition, 3600)).toEqual({ sets: 2, members: 4 });
+});
+
+test('a purge that fails leaves no lock behind', async ({ db }) => {
+  const pod = await twoDone(db);
+  await later(db);
+  await db.query('alter table muster.member rename to gone');
+  await expect(purgeOf(pod)).rejects.toThrow('muster.member');
+  await db.query('alter table muster.gone rename to member');
+  expect(await purgeOf(await podOn(db, [definition]))).toEqual({ sets: 2, members: 4 });
+});
+
+test('sets that were emptied before they were ever complete go', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('d', 2, { id: 1 }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+  await purgeOf(pod);
+  expect(await setsOf(db)).toEqual([]);
+});
+
+test('a deleted row is remembered until no older change of it can come', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(change('d', 5, { id: 1 }));
+  await age(db, '29 days');
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  expect(await setsOf(db)).toEqual([]);
+  await db.query(`update muster.member set since = now() - interval '31 days'`);
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 2 });
+});
+
+test('a refused row is remembered from its newest version on', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  const refused = { id: 1, k: 'x', kind: 'none' };
+  await pod.filing.file(change('u', 5, refused));
+  await db.query(`update muster.member set since = now() - interval '31 days'`);
+  await pod.filing.file(change('u', 7, refused));
+  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  await pod.filing.file(change('u', 6, { id: 1, k: 'x', kind: 'a' }));
+  expect(await setsOf(db)).toEqual([]);
+});
+
+test('forgetAfter forgets the done marker of a purged set, and the set runs again', async ({
+  db,
+}) => {
+  const forgetful = pairOf({ keepFor: '1 day', forgetAfter: '2 days' });
+  const pod = await twoDone(db, forgetful);
+  await later(db, '25 hours');
+  await purgeOf(pod, forgetful);
+  expect((await runsOf(db)).length).toBe(2);
+  await later(db, '24 hours');
+  await purgeOf(pod, forgetful);
+  expect(await runsOf(db)).toEqual([]);
+  pod.leases.splice(0);
+  for (const each of history) await pod.filing.file(each);
+  expect(pod.leases.map(({ key, revision, token }) => [key, revision, token])).toEqual([
+    ['x', 2, 2],
+    ['y', 2, 2],
+  ]);
+});

@@ -1,0 +1,107 @@
+import { expect } from 'vitest';
+import { purge } from '../../../src/state/purge.ts';
+import { blocked, hold } from '../../support/blocked.ts';
+import { change, read } from '../../support/changes.ts';
+import { pairOf, partA, partB } from '../../support/pair.ts';
+import { podOn, type Pod } from '../../support/pod.ts';
+import { misjudged, miscounted, setsOf } from '../../support/state.ts';
+import { test } from '../../support/test.ts';
+
+const purgeOf = (pod: Pod) =>
+  purge(pod.database, [{ definition: pairOf(), served: pod.served[0]! }], { tombstoneSeconds: 0 });
+
+test('a set that is filled while it is dropped as empty stays', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  const neighbour = await podOn(db, [pairOf()]);
+  for (const op of ['u', 'd'] as const) await pod.filing.file(partA('x', op));
+  await pod.filing.file(partA('y'));
+  const release = await hold(db, `select from muster.sets where key = 'y' for update`);
+  // x is filled, and not committed before y is
+  const filing = Promise.all(
+    [partA('x', 'u', 'new-x'), partA('y', 'u', 'new-y')].map((each) => neighbour.filing.file(each)),
+  );
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await release();
+  await Promise.all([filing, purging]);
+  expect(await setsOf(db)).toEqual([
+    { key: 'x', counts: [1, 0], live: 1 },
+    { key: 'y', counts: [2, 0], live: 2 },
+  ]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('a set that history fills while it is dropped as empty stays', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  const neighbour = await podOn(db, [pairOf()]);
+  await pod.filing.file(read(1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.filing.file(change('d', 1e6, { id: 1 }));
+  await pod.filing.file(partA('y'));
+  const release = await hold(db, `select from muster.sets where key = 'y' for update`);
+  const filing = Promise.all([
+    neighbour.filing.file(read(2, { id: 2, k: 'x', kind: 'b' })),
+    neighbour.filing.file(read(2, { id: 3, k: 'y', kind: 'b' })),
+  ]);
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await release();
+  await Promise.all([filing, purging]);
+  expect(await setsOf(db)).toMatchObject([
+    { key: 'x', counts: [0, 1] },
+    { key: 'y', counts: [1, 1] },
+  ]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('sets of history alone are not empty', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  await pod.filing.file(read(1, { id: 1, k: 'x', kind: 'a' }));
+  await purgeOf(pod);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 0 }]);
+});
+
+test('a tombstone that is filled while it is purged stays', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  const neighbour = await podOn(db, [pairOf()]);
+  await pod.filing.file(partA('y'));
+  await pod.filing.file(change('d', 5, { id: 'x-a' }));
+  await db.query('delete from muster.member where lane = 2');
+  const release = await hold(db, `select from muster.sets where key = 'y' for update`);
+  // the row is back, and not committed before y is
+  const filing = Promise.all(
+    [partA('x'), partA('y', 'u', 'new')].map((each) => neighbour.filing.file(each)),
+  );
+  await blocked(db, 1);
+  const purging = purgeOf(pod);
+  await blocked(db, 2);
+  await release();
+  await Promise.all([filing, purging]);
+  expect(await db.query(`select held from muster.member where id = 'x-a' and lane = 1`)).toEqual([
+    { held: true },
+  ]);
+  expect(await miscounted(db)).toEqual([]);
+});
+
+test('a done set that becomes whole while it is purged stays whole', async ({ db }) => {
+  const definition = pairOf({ keepFor: '0 seconds' });
+  const pod = await podOn(db, [definition], { slots: 1 });
+  const neighbour = await podOn(db, [definition]);
+  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
+  for (const each of [partA('x', 'd'), partB('x', 'd')]) await pod.filing.file(each);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const filing = Promise.all(
+    [partA('x', 'u', 'new-a'), partB('x', 'u', 'new-b')].map((each) => neighbour.filing.file(each)),
+  );
+  await blocked(db, 1);
+  const purging = purge(pod.database, [{ definition, served: pod.served[0]! }], {
+    tombstoneSeconds: 86_400,
+  });
+  await blocked(db, 2);
+  await release();
+  await Promise.all([filing, purging]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
+  expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
+});

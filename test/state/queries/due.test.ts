@@ -1,0 +1,190 @@
+import { expect } from 'vitest';
+import { pairOf } from '../../support/pair.ts';
+import { podOn } from '../../support/pod.ts';
+import { test, type TestDatabase } from '../../support/test.ts';
+
+const NOTHING = { runs: 0, deadlines: 0, events: 0, reviews: 0, total: 0 };
+
+async function due(db: TestDatabase, fn = 'pair') {
+  const rows = await db.query(
+    'select runs, deadlines, events, reviews, total from muster.due where function = $1',
+    [fn],
+  );
+  expect(rows).toHaveLength(1);
+  return rows[0];
+}
+
+/** Registers functions: their ids are 1, 2, … */
+async function registered(db: TestDatabase, ...definitions: ReturnType<typeof pairOf>[]) {
+  await podOn(db, definitions.length > 0 ? definitions : [pairOf()]);
+}
+
+async function runs(db: TestDatabase, fn: number, state: string, n = 1, more = 'now(), true') {
+  await db.query(
+    `insert into muster.run (function, key, revision, state, token, attempt, pod, born_at, due_at, wanted)
+     select $1, $2 || i || clock_timestamp(), 1, $2::muster.run_state, 1, 1,
+            case when $2 = 'running' then gen_random_uuid() end, now(), ${more}
+     from generate_series(1, $3) i`,
+    [fn, state, n],
+  );
+}
+
+test('a function with nothing to do has a row of zeros, one that is not there has none', async ({
+  db,
+}) => {
+  await registered(db);
+  expect(await due(db)).toEqual(NOTHING);
+  expect(await db.query(`select from muster.due where function = 'other'`)).toEqual([]);
+});
+
+test('runs count that are due or running, also without a living pod', async ({ db }) => {
+  await registered(db);
+  await runs(db, 1, 'ready', 3);
+  await runs(db, 1, 'running', 2); // of pods that are not there
+  expect(await due(db)).toEqual({ ...NOTHING, runs: 5, total: 5 });
+});
+
+test('runs do not count that failed, are done, wait for their next attempt or are not wanted', async ({
+  db,
+}) => {
+  await registered(db);
+  await runs(db, 1, 'failed');
+  await runs(db, 1, 'done');
+  await runs(db, 1, 'ready', 1, `now() + interval '1 minute', true`);
+  await runs(db, 1, 'ready', 1, 'now(), false');
+  expect(await due(db)).toEqual(NOTHING);
+});
+
+test('of a paused function only what runs counts', async ({ db }) => {
+  await registered(db);
+  await runs(db, 1, 'ready', 3);
+  await runs(db, 1, 'running', 2);
+  await db.query('update muster.function set paused = true');
+  expect(await due(db)).toEqual({ ...NOTHING, runs: 2, total: 2 });
+});
+
+test('a bound on runs at a time is one on the pods kept for them', async ({ db }) => {
+  await registered(db, pairOf({ concurrency: 4 }));
+  await runs(db, 1, 'running', 3);
+  expect(await due(db)).toEqual({ ...NOTHING, runs: 3, total: 3 });
+  await runs(db, 1, 'ready', 100);
+  expect(await due(db)).toEqual({ ...NOTHING, runs: 4, total: 4 });
+});
+
+test('a backlog counts as 10,000 runs at most', async ({ db }) => {
+  await registered(db);
+  await runs(db, 1, 'ready', 10_050);
+  await runs(db, 1, 'running', 10);
+  expect(await due(db)).toEqual({ ...NOTHING, runs: 10_000, total: 10_000 });
+});
+
+test('deadlines count once, as soon as one is due', async ({ db }) => {
+  await registered(db);
+  const remind = 'insert into muster.deadline (function, keys, due_at) select 1,';
+  await db.query(`${remind} '{later}', now() + interval '1 minute'`);
+  expect(await due(db)).toEqual(NOTHING);
+  await db.query(`${remind} array[i], now() from generate_series(1, 9) i`);
+  expect(await due(db)).toEqual({ ...NOTHING, deadlines: 1, total: 1 });
+});
+
+test('events count once, as soon as one is due', async ({ db }) => {
+  await registered(db);
+  const event = `insert into muster.outbox (function, key, event_id, type, subject, sent_at, failed_at, due_at)
+    select 1, 'x', 'id', 't', 's'`;
+  await db.query(`${event}, now(), null, now()`);
+  await db.query(`${event}, null, now(), now()`);
+  await db.query(`${event}, null, null, now() + interval '1 minute'`);
+  expect(await due(db)).toEqual(NOTHING);
+  await db.query(`${event}, null, null, now() from generate_series(1, 9)`);
+  expect(await due(db)).toEqual({ ...NOTHING, events: 1, total: 1 });
+});
+
+test('sets to be held against a new rule keep a pod', async ({ db }) => {
+  await registered(db);
+  await registered(db, pairOf({ overdueAfter: '1 minute' }));
+  expect(await due(db)).toEqual({ ...NOTHING, reviews: 1, total: 1 });
+});
+
+test('functions do not count for each other', async ({ db }) => {
+  await registered(db, pairOf(), pairOf({ name: 'other' }));
+  await runs(db, 2, 'ready', 2);
+  await runs(db, 2, 'running', 3);
+  await db.query(`insert into muster.deadline (function, keys, due_at) values (2, '{due}', now())`);
+  expect(await due(db)).toEqual(NOTHING);
+  expect(await due(db, 'other')).toEqual({ ...NOTHING, runs: 5, deadlines: 1, total: 6 });
+});
+
+/** Where the planner may find itself: it knows nothing, the truth, or what was true in a busy hour. */
+const STATISTICS: Record<string, (db: TestDatabase) => Promise<void>> = {
+  none: (db) => fill(db, 'done'),
+  right: async (db) => {
+    await fill(db, 'done');
+    await db.query('vacuum analyze');
+  },
+  'of a busy hour': async (db) => {
+    await fill(db, 'ready');
+    await db.query('analyze');
+    await db.query(`update muster.run set state = 'done'`);
+    await db.query(`update muster.deadline set due_at = now() + interval '1 hour'`);
+    await db.query('update muster.outbox set sent_at = now()');
+    await db.query('vacuum');
+  },
+};
+
+test.for(Object.keys(STATISTICS))(
+  'asked on a connection that pins no plan, with statistics %s, it reads a few pages of indexes',
+  { timeout: 60_000 },
+  async (statistics, { db }) => {
+    await registered(db);
+    for (const table of ['run', 'deadline', 'outbox']) {
+      await db.query(`alter table muster.${table} set (autovacuum_enabled = false)`);
+    }
+    await STATISTICS[statistics]!(db);
+    const ask = `select coalesce(max(total), 0) from muster.due where function = 'pair'`;
+    const [row] = await db.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+      `explain (analyze, buffers, format json) ${ask}`,
+    );
+    const plan = row!['QUERY PLAN'][0].Plan;
+    // before its first migration a function has no row, which KEDA would take for a failure
+    expect(await db.query(ask.replace('pair', 'nobody'))).toEqual([{ coalesce: 0 }]);
+    const scans = scansOf(plan).filter(({ relation }) => relation !== 'function');
+    expect(new Set(scans.map(({ index }) => index))).toEqual(
+      new Set(['outbox_due', 'run_due', 'run_leased', 'deadline_due']),
+    );
+    expect(plan['Shared Hit Blocks'] + plan['Shared Read Blocks']).toBeLessThan(100);
+  },
+);
+
+/** 40,000 sets that are done, or all of them waiting for a pod. */
+async function fill(db: TestDatabase, state: 'done' | 'ready'): Promise<void> {
+  const past = state === 'done' ? 'now()' : 'null';
+  await runs(db, 1, state, 40_000);
+  await runs(db, 1, 'running', 20);
+  await db.query(
+    `insert into muster.deadline (function, keys, due_at)
+     select 1, array['set' || i], now() + case when $1 = 'done' then interval '1 hour' else '0' end
+     from generate_series(1, 40000) i`,
+    [state],
+  );
+  await db.query(
+    `insert into muster.outbox (function, key, event_id, type, subject, sent_at)
+     select 1, 'set' || i, i::text, 't', 's', ${past} from generate_series(1, 40000) i`,
+  );
+}
+
+interface Plan {
+  'Node Type': string;
+  'Relation Name'?: string;
+  'Index Name'?: string;
+  'Shared Hit Blocks': number;
+  'Shared Read Blocks': number;
+  Plans?: Plan[];
+}
+
+/** The tables and indexes that a plan reads; a bitmap's index is named in a node of its own. */
+function scansOf(plan: Plan): { relation: string | undefined; index: string | undefined }[] {
+  const below = (plan.Plans ?? []).flatMap(scansOf);
+  const { 'Node Type': node, 'Relation Name': relation, 'Index Name': index } = plan;
+  if (node === 'Bitmap Heap Scan' || (relation ?? index) === undefined) return below;
+  return [{ relation, index: index ?? `all of ${relation}` }, ...below];
+}

@@ -1,0 +1,307 @@
+import { expect } from 'vitest';
+import { fireDeadlines, pruneAll, pruneDeadlines } from '../../../src/state/runs/deadlines.ts';
+import { blocked, hold } from '../../support/blocked.ts';
+import { change, read } from '../../support/changes.ts';
+import { engineOn } from '../../support/engine.ts';
+import { pairOf, partA, partB } from '../../support/pair.ts';
+import { podOn, type Pod } from '../../support/pod.ts';
+import { runsOf } from '../../support/state.ts';
+import { test, type TestDatabase } from '../../support/test.ts';
+import { until } from '../../support/until.ts';
+
+const definition = pairOf({ overdueAfter: '1 hour' });
+
+const fire = async (pod: Pod) => (await fireDeadlines(pod.database, [pod.served[0]!.id])).overdue;
+const prune = (pod: Pod) => pruneDeadlines(pod.database, [pod.served[0]!.id], 0);
+const pass = async (db: TestDatabase, time: string) => {
+  await db.query('update muster.deadline set due_at = due_at - $1::interval', [time]);
+  await db.query('update muster.member set since = since - $1::interval', [time]);
+};
+/** As much later as an hour is, and a little. */
+const anHourPasses = (db: TestDatabase) => pass(db, '1 hour 1 second');
+const reminders = (db: TestDatabase) =>
+  db.query<{ keys: string[]; minutes: number }>(
+    `select keys, round(extract(epoch from due_at - now()) / 60)::int as minutes from muster.deadline order by id`,
+  );
+const reports = (db: TestDatabase) =>
+  db.query<{ key: string; type: string; data: unknown }>(
+    'select key, type, subject, event_id, data from muster.outbox order by id',
+  );
+
+test('a set that stays incomplete is reported once, not early, with what is missing', async ({
+  db,
+}) => {
+  const three = pairOf({
+    overdueAfter: '1 hour',
+    parts: { ...definition.parts, b: { ...definition.parts['b']!, count: 3 } },
+  });
+  const pod = await podOn(db, [three]);
+  await pod.filing.file(partB());
+  expect(await reminders(db)).toEqual([{ keys: ['x'], minutes: 60 }]);
+  expect(await fire(pod)).toEqual([]);
+  await pass(db, '59 minutes');
+  expect(await fire(pod)).toEqual([]);
+  await anHourPasses(db);
+  const missing = [
+    { part: 'a', have: 0, need: 1 },
+    { part: 'b', have: 1, need: 3 },
+  ];
+  expect(await fire(pod)).toEqual([{ function: 'pair', key: 'x', missing }]);
+  expect(await fire(pod)).toEqual([]);
+  expect(await reports(db)).toEqual([
+    {
+      key: 'x',
+      type: 'muster.set.overdue',
+      subject: 'x',
+      event_id: expect.stringMatching(/^pair\/x\/overdue\/\d+/),
+      data: { function: 'pair', key: 'x', overdueSince: expect.any(String), missing },
+    },
+  ]);
+});
+
+test('the deadline counts from the first row; later ones do not move it', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await pass(db, '59 minutes');
+  await pod.filing.file(partA('x', 'u', 'another'));
+  await pod.filing.file(partA());
+  expect(await reminders(db)).toEqual([{ keys: ['x'], minutes: 1 }]);
+  await pass(db, '61 seconds');
+  expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
+});
+
+test('the deadline of a set that was emptied counts from its next first row', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await pass(db, '59 minutes');
+  await pod.filing.file(partA('x', 'd'));
+  await pod.filing.file(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
+  await pass(db, '61 seconds');
+  expect(await fire(pod)).toEqual([]);
+  expect((await reminders(db)).map(({ minutes }) => minutes)).toEqual([59, 59]);
+  await anHourPasses(db);
+  expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
+  expect(await reminders(db)).toEqual([]);
+});
+
+test('sets that are complete are taken out of their reminder, and one that names none goes', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  await Promise.all([partA('x'), partA('y')].map((each) => pod.filing.file(each)));
+  expect((await reminders(db)).flatMap(({ keys }) => keys).toSorted()).toEqual(['x', 'y']);
+  await pod.filing.file(partB('x'));
+  expect(await prune(pod)).toBe(false);
+  expect(await reminders(db)).toEqual([{ keys: ['y'], minutes: 60 }]);
+  // looked at once: from now on it waits for its deadline
+  await pod.filing.file(partB('y'));
+  await prune(pod);
+  expect((await reminders(db)).length).toBe(1);
+  await anHourPasses(db);
+  expect(await fire(pod)).toEqual([]);
+  expect(await reminders(db)).toEqual([]);
+});
+
+test('before the last process goes, sets that became complete meanwhile are taken out too', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  for (let i = 0; i < 20; i++) await pod.filing.file(partA(`k${i}`));
+  while (await prune(pod));
+  for (let i = 0; i < 19; i++) await pod.filing.file(partB(`k${i}`));
+  await pruneAll(pod.database, [pod.served[0]!.id], 60_000);
+  expect(await reminders(db)).toEqual([{ keys: ['k19'], minutes: 60 }]);
+});
+
+test('more reminders than a page are fired and pruned page by page', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  for (let i = 0; i < 10; i++) await pod.filing.file(partA(`k${i}`));
+  await pod.filing.file(partB('k0'));
+  expect([await prune(pod), await prune(pod)]).toEqual([true, false]);
+  expect((await reminders(db)).length).toBe(9);
+  await anHourPasses(db);
+  const pages = [1, 2].map(() => fireDeadlines(pod.database, [pod.served[0]!.id]));
+  const fired = await Promise.all(pages);
+  expect(fired.flatMap(({ overdue }) => overdue).length).toBe(9);
+  expect(fired.some(({ more }) => more)).toBe(true);
+});
+
+const silent: [name: string, live: (pod: Pod, db: TestDatabase) => Promise<unknown>][] = [
+  ['a set that became complete', (pod) => pod.filing.file(partB())],
+  ['a set that was emptied', (pod) => pod.filing.file(partA('x', 'd'))],
+  [
+    'a set whose run is done, and that broke since',
+    async (pod) => {
+      pod.slots = 1;
+      await pod.filing.file(partB());
+      await pod.runs.finish([{ lease: pod.leases[0]!, events: [] }]);
+      await pod.filing.file(partB('x', 'd'));
+    },
+  ],
+];
+for (const [name, live] of silent) {
+  test(`not reported: ${name}`, async ({ db }) => {
+    const pod = await podOn(db, [definition]);
+    await pod.filing.file(partA());
+    await live(pod, db);
+    await anHourPasses(db);
+    expect(await fire(pod)).toEqual([]);
+    expect(await reports(db)).toEqual([]);
+    expect(await reminders(db)).toEqual([]);
+  });
+}
+
+test('not reported: rows of the initial snapshot that are incomplete', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(read(0, { id: 1, k: 'x', kind: 'a' }));
+  expect(await reminders(db)).toEqual([]);
+});
+
+test('a set that breaks before its run begins waits anew, and may be overdue again', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  expect((await fire(pod)).length).toBe(1);
+  await pod.filing.file(partB());
+  await pod.filing.file(partB('x', 'd'));
+  expect(await fire(pod)).toEqual([]);
+  await anHourPasses(db);
+  expect((await fire(pod)).length).toBe(1);
+  expect(new Set((await reports(db)).map(({ key }) => key)).size).toBe(1);
+  expect((await reports(db)).length).toBe(2);
+});
+
+test('the deadline of a set that breaks during its run is held back, and kept if the run fails', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition], { slots: 1 });
+  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
+  await pod.filing.file(partB('x', 'd'));
+  await anHourPasses(db);
+  expect(await fire(pod)).toEqual([]);
+  await pod.runs.fail(pod.leases[0]!, 'once', 0);
+  await pass(db, '31 seconds');
+  expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
+});
+
+test('a deadline that is firing waits for the statement that completes its set, and is kept silent', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  const other = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const completing = pod.filing.file(partB());
+  await blocked(db, 1);
+  const firing = fire(other);
+  await blocked(db, 2);
+  await release();
+  await completing;
+  expect(await firing).toEqual([]);
+  expect(await reports(db)).toEqual([]);
+});
+
+test('the statement that completes a set waits for its firing deadline: both happen, in that order', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  const other = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const firing = fire(other);
+  await blocked(db, 1);
+  const completing = pod.filing.file(partB());
+  await blocked(db, 2);
+  await release();
+  expect((await firing).map(({ key }) => key)).toEqual(['x']);
+  await completing;
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true, state: 'ready' }]);
+  expect(await fire(pod)).toEqual([]);
+});
+
+test('a set that completed while it was being reported, and breaks again, may be overdue again', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  const other = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await anHourPasses(db);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const firing = fire(other);
+  await blocked(db, 1);
+  // its snapshot is older than the report it waits for
+  const completing = pod.filing.file(partB());
+  await blocked(db, 2);
+  await release();
+  expect((await firing).length).toBe(1);
+  await completing;
+  await pod.filing.file(partB('x', 'd'));
+  await anHourPasses(db);
+  expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
+});
+
+test('a set that two reminders name for the same moment is reported with each missing part once', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [definition]);
+  await pod.filing.file(partA());
+  await pass(db, '59 minutes');
+  await pod.filing.file(partA('x', 'd'));
+  await pod.filing.file(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
+  await pass(db, '61 seconds');
+  // the first reminder is set anew, for the moment of the second
+  expect(await fire(pod)).toEqual([]);
+  await anHourPasses(db);
+  const missing = [{ part: 'b', have: 0, need: 1 }];
+  expect(await fire(pod)).toEqual([{ function: 'pair', key: 'x', missing }]);
+});
+
+test('deadlines that two replicas find at the same moment fire once each', async ({ db }) => {
+  const pod = await podOn(db, [definition]);
+  const other = await podOn(db, [definition]);
+  await Promise.all(Array.from({ length: 30 }, (_, i) => pod.filing.file(partA(`k${i}`))));
+  await anHourPasses(db);
+  const release = await hold(db, 'select from muster.sets for update');
+  const both = [fire(pod)];
+  await blocked(db, 1);
+  // broken and reminded of anew, say
+  await db.query(
+    `insert into muster.deadline (function, due_at, keys) select function, due_at, keys from muster.deadline`,
+  );
+  both.push(fire(other));
+  await blocked(db, 2);
+  await release();
+  expect((await Promise.all(both)).flat().length).toBe(30);
+  expect((await reports(db)).length).toBe(30);
+});
+
+test('deadlines are held back until intake has been idle for the grace', async ({ db }) => {
+  const settings = { DEADLINE_GRACE_SECONDS: '1' };
+  const first = await engineOn(db, [definition], settings);
+  await first.filing.file(partA());
+  await first.stop();
+  await anHourPasses(db);
+  // It starts again after an outage: the missing part may come first, so it waits a second for it.
+  const startedAt = performance.now();
+  const second = await engineOn(db, [definition], settings);
+  await until(async () => (await reports(db)).length > 0);
+  expect(performance.now() - startedAt).toBeGreaterThan(1000);
+  await second.stop();
+});
+
+test('a part that comes within the grace is not missed', async ({ db }) => {
+  const settings = { DEADLINE_GRACE_SECONDS: '1' };
+  const first = await engineOn(db, [definition], settings);
+  await first.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await first.stop();
+  await anHourPasses(db);
+  const second = await engineOn(db, [definition], settings);
+  await second.filing.file(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
+  await until(async () => (await runsOf(db))[0]?.state === 'done');
+  expect(await reports(db)).toEqual([]);
+  await second.stop();
+});

@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { createLog } from '../../src/telemetry/log.ts';
+
+function logging() {
+  const lines: Record<string, unknown>[] = [];
+  const log = createLog('info', { write: (line) => void lines.push(JSON.parse(line)) });
+  return { log, lines };
+}
+
+test('a field that is not on the list is left out, and the line says so', () => {
+  const { log, lines } = logging();
+  log.info({ function: 'recordings', row: { eeg: 'secret' }, body: 'secret' }, 'filed');
+  expect(lines).toEqual([
+    expect.objectContaining({ function: 'recordings', msg: 'filed', omitted: ['row', 'body'] }),
+  ]);
+  expect(JSON.stringify(lines)).not.toContain('secret');
+});
+
+test('an error is its name, message and places, and no property of its own', () => {
+  const { log, lines } = logging();
+  const error = Object.assign(new Error('duplicate key value'), { detail: 'Key (email)=(secret)' });
+  log.error({ err: error }, 'refused');
+  expect(lines[0]!['err']).toEqual({
+    message: 'Error: duplicate key value',
+    at: expect.arrayContaining([expect.stringContaining('log.test.ts')]),
+  });
+});
+
+test.for([
+  ['about a value, of Postgres', Object.assign(new Error('"secret"'), { code: '22P02' })],
+  ['of JSON.parse', new SyntaxError(`Unexpected token 's', "secret" is not valid JSON`)],
+])('an error that quotes what it could not read is its kind alone: %s', ([, error]) => {
+  const { log, lines } = logging();
+  log.error({ err: error }, 'refused');
+  expect(JSON.stringify(lines)).not.toContain('secret');
+});
