@@ -11,7 +11,7 @@ import { freePort } from '../dev/lib/port.ts';
 import { startPostgres } from '../dev/postgres/postgres.ts';
 import { Readiness } from '../dev/demo/ready.ts';
 import type { FunctionDefinition } from '../src/function.ts';
-import { isOfSets, loadFunctions } from '../src/definitions/load-functions.ts';
+import { isSetFunction, loadFunctions } from '../src/definitions/load-functions.ts';
 
 type Columns = Readonly<Record<string, unknown>>;
 
@@ -101,7 +101,7 @@ async function ready(isReady: () => Promise<boolean>, child: ChildProcess): Prom
 }
 
 async function exerciseIntake(url: string, columns: Columns): Promise<void> {
-  const ofSets = (await loadFunctions(knownFunctions())).filter(isOfSets);
+  const ofSets = (await loadFunctions(knownFunctions())).filter(isSetFunction);
   for (const change of ofSets.flatMap((each) => changesOf(each, columns))) {
     const { status } = await fetch(url, { method: 'POST', ...change });
     if (status !== 204) throw new Error(`the bundle answered ${status} to a change`);

@@ -48,7 +48,7 @@ export interface Happened<P extends string, K extends string> {
   }[];
   /**
    * What handlers threw last in sets that are not done, then why events could not be published, then why
-   * rows could not be filed.
+   * rows could not be ingested.
    */
   readonly errors: readonly string[];
 }
@@ -94,7 +94,7 @@ export async function runFunction<P extends string, K extends string>(
     const engine = await startEngine(config, [definition], SILENT, createMetrics());
     try {
       for (const [i, row] of rows.entries()) {
-        const outcome = await engine.filing.file(toChange(row, i + 1));
+        const outcome = await engine.ingestor.ingest(toChange(row, i + 1));
         if (outcome.kind === 'parked') refused.push(`row ${i + 1}: ${outcome.detail}`);
         if (outcome.kind === 'unwanted')
           refused.push(`row ${i + 1}: no part of ${fn.name} is on ${row.table}`);
@@ -170,7 +170,7 @@ async function listen(events: { type: string; subject: string; data: unknown }[]
 async function isBusy(database: Database, fn: string): Promise<boolean> {
   const { rows } = await database.control.query<{ busy: boolean }>(
     `select exists (select from muster.run r where r.function = f.id
-                    and (r.state = 'running' or r.state = 'ready' and r.wanted and r.due_at <= now()))
+                    and (r.state = 'running' or r.state = 'ready' and r.complete and r.due_at <= now()))
          or exists (select from muster.outbox o where o.function = f.id
                     and o.sent_at is null and o.failed_at is null
                     and not exists (select from muster.outbox lower

@@ -62,7 +62,7 @@ export async function toProjection(url: string, log: Log): Promise<Destination> 
   const looking = new Loop(
     LOOK_EVERY_MS,
     async () => {
-      await positions.see(
+      await positions.report(
         partitions.map(({ partition, next }) => ({ partition, low: 0, high: next })),
       );
     },

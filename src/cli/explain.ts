@@ -66,10 +66,10 @@ function partLines(part: ExplainedPart): string[] {
   const numbers = part.need === 1 && part.have <= 1 ? '' : ` (${part.have} of ${part.need})`;
   return [
     `  ${part.part}: ${verdict}${numbers}`,
-    ...(part.unreadSince === null
+    ...(part.unsyncedSince === null
       ? []
       : [
-          `    the part is new or changed: rows that did not change since ${part.unreadSince} are not known until they are read again`,
+          `    the part is new or changed: rows that did not change since ${part.unsyncedSince} are not known until they are read again`,
         ]),
     ...present.map((row) => `    row ${row.id} ${positionOf(row)}, since ${row.since}`),
     ...part.rows

@@ -1,8 +1,8 @@
 import { readConfig } from '../config/config.ts';
-import { isOfSets, isProjection, loadFunctions } from '../definitions/load-functions.ts';
+import { isSetFunction, isProjection, loadFunctions } from '../definitions/load-functions.ts';
 import { specify } from '../definitions/specification.ts';
 import { away, patiently } from '../state/database/wait-until-ready.ts';
-import { unreadParts } from '../state/registration/parts.ts';
+import { unsyncedParts } from '../state/registration/parts.ts';
 import { migrate } from '../state/schema/migrate.ts';
 import { register } from '../state/registration/register.ts';
 import { grantRoles } from '../state/schema/roles.ts';
@@ -13,7 +13,7 @@ import { describeUnread } from './resynced.ts';
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
   const definitions = await loadFunctions(config.FUNCTIONS);
-  const specifications = definitions.filter(isOfSets).map(specify);
+  const specifications = definitions.filter(isSetFunction).map(specify);
   const projections = definitions.filter(isProjection);
   // A Job may start before its database, or before that has an address.
   const applied = await patiently(
@@ -30,7 +30,7 @@ export async function run(): Promise<void> {
       const { generation } = await register(database, specification, true);
       process.stdout.write(`registered: ${specification.name}, generation ${generation}\n`);
     }
-    for (const unread of await unreadParts(database, config.FUNCTIONS)) {
+    for (const unread of await unsyncedParts(database, config.FUNCTIONS)) {
       process.stdout.write(`${describeUnread(unread)}\n`);
     }
     for (const projection of projections) {

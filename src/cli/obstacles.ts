@@ -1,5 +1,5 @@
 import { knownFunctions } from '../definitions/function-files.ts';
-import { isOfSets, loadFunctions } from '../definitions/load-functions.ts';
+import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { plural } from '../doctor/words.ts';
 import type { Database } from '../state/database/database.ts';
 import { specify } from '../definitions/specification.ts';
@@ -22,7 +22,7 @@ async function definition(database: Database, fn: string): Promise<string[]> {
   if (!knownFunctions().includes(fn)) return [];
   try {
     const [own] = await loadFunctions([fn]);
-    const release = isOfSets(own!) ? await releaseOf(database, specify(own)) : null;
+    const release = isSetFunction(own!) ? await releaseOf(database, specify(own)) : null;
     if (release === null || release.isNewest) return [];
     const { generation, mine } = release;
     return [

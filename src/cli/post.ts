@@ -20,9 +20,9 @@ export function redelivery(functions: readonly string[]): Record<string, string>
   return { 'muster-functions': functions.join(',') };
 }
 
-/** Was the event filed? Other successes are for events that nothing was stored of. */
+/** Was the event ingested? Other successes are for events that nothing was stored of. */
 export function isFiled({ status, outcome }: Answer): boolean {
-  return (status === 200 || status === 204) && outcome === 'filed';
+  return (status === 200 || status === 204) && outcome === 'ingested';
 }
 
 /** Throws {@link WrongUse} for a destination to which nothing could ever be posted. */

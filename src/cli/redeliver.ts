@@ -48,10 +48,10 @@ async function redeliverParked(given: readonly string[], options: RedeliverOptio
   const why = reason === undefined ? '' : ` for the reason ${reason}`;
   if (missing.length > 0) throw new Error(`no such parked event${why}: ${missing.join(', ')}`);
   if (reason !== undefined && taken + left === 0) throw new Error(`no event is parked${why}`);
-  if (left > 0) throw new Error(`${plural(left, 'event')} could not be filed yet`);
+  if (left > 0) throw new Error(`${plural(left, 'event')} could not be ingested yet`);
 }
 
-/** Posts parked events page by page, and deletes those that were filed. */
+/** Posts parked events page by page, and deletes those that were ingested. */
 async function redeliverEach(
   database: Database,
   filter: ParkedFilter,
@@ -79,7 +79,7 @@ async function redeliverEach(
 }
 
 /**
- * Posts one event; returns null once all functions for which it was parked have filed it, else why not.
+ * Posts one event; returns null once all functions for which it was parked have ingested it, else why not.
  * Success alone is not enough: a worker of other functions answers it too, for a table that it does not want.
  */
 async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise<string | null> {
@@ -93,7 +93,7 @@ async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise
   const { status, outcome, text } = answer;
   if (status !== 200 && status !== 204) return `${status}\t${text}`;
   if (outcome === null)
-    return `${status}\tdoes not say whether it was filed: is that an older release?`;
+    return `${status}\tdoes not say whether it was ingested: is that an older release?`;
   return `${status}\t${outcome}: no function there takes it; to give it up: muster discard parked ${event.id}`;
 }
 

@@ -1,10 +1,10 @@
-import { markRead, type UnreadPart } from '../state/registration/parts.ts';
+import { markResynced, type UnsyncedPart } from '../state/registration/parts.ts';
 import { functionId, withDatabase } from './database.ts';
 
 /** Notes that the source has sent the rows of a function's new or changed parts again. */
 export async function run(fn: string, part: string | undefined): Promise<void> {
   const parts = await withDatabase(async (database) =>
-    markRead(database, await functionId(database, fn), part ?? null),
+    markResynced(database, await functionId(database, fn), part ?? null),
   );
   if (parts.length === 0) {
     const which =
@@ -14,6 +14,6 @@ export async function run(fn: string, part: string | undefined): Promise<void> {
   process.stdout.write(`${fn}: all rows are known of ${parts.join(', ')}\n`);
 }
 
-export function describeUnread({ function: fn, part, table, since }: UnreadPart): string {
+export function describeUnread({ function: fn, part, table, since }: UnsyncedPart): string {
   return `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${since.toISOString()}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
 }

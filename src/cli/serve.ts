@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { readConfig } from '../config/config.ts';
-import { isOfSets, loadFunctions } from '../definitions/load-functions.ts';
-import { beginToOpen } from '../process/warm-connection.ts';
+import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
+import { openWarmConnection } from '../process/warm-connection.ts';
 import { stopRequested } from '../lib/stop.ts';
 
 export async function run(): Promise<void> {
@@ -9,7 +9,7 @@ export async function run(): Promise<void> {
   // From the first moment on: as PID 1 a process ignores signals that nothing handles.
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const definitions = await loadFunctions(config.FUNCTIONS);
-  const opening = beginToOpen(config, definitions.filter(isOfSets));
+  const opening = openWarmConnection(config, definitions.filter(isSetFunction));
   try {
     await turn(); // of the event loop, in which the connections go on
     const { serve } = await import('../process/serve.ts');

@@ -25,7 +25,7 @@ export function isProjection(definition: Definition): definition is ProjectionDe
 }
 
 /** Those that run a handler for complete sets. */
-export function isOfSets(definition: Definition): definition is FunctionDefinition {
+export function isSetFunction(definition: Definition): definition is FunctionDefinition {
   return !isProjection(definition);
 }
 

@@ -125,16 +125,19 @@ export interface Gates {
 }
 
 /** Compiles the rule to gates, inner rules first; `laneOf` gives each part's lane, counted from 1. */
-export function compile(specification: Specification, laneOf: ReadonlyMap<string, number>): Gates {
-  const lanes = Math.max(...specification.parts.map((part) => laneOf.get(part.name)!));
-  const need = Array.from({ length: lanes }, () => 0);
-  for (const part of specification.parts) need[laneOf.get(part.name)! - 1] = part.count;
+export function compile(
+  specification: Specification,
+  partIndexOf: ReadonlyMap<string, number>,
+): Gates {
+  const partIndexes = Math.max(...specification.parts.map((part) => partIndexOf.get(part.name)!));
+  const need = Array.from({ length: partIndexes }, () => 0);
+  for (const part of specification.parts) need[partIndexOf.get(part.name)! - 1] = part.count;
   const gateNeed: number[] = [];
   const gateOf: bigint[] = [];
   const gate = (rule: Rule): bigint => {
     let bits = 0n;
     for (const item of rule.of) {
-      bits |= typeof item === 'string' ? 1n << BigInt(laneOf.get(item)! - 1) : gate(item);
+      bits |= typeof item === 'string' ? 1n << BigInt(partIndexOf.get(item)! - 1) : gate(item);
     }
     gateOf.push(bits);
     return 1n << BigInt(MAX_PARTS - 1 + gateNeed.push(rule.atLeast));

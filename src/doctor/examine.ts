@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts';
 import type { Definition } from '../function.ts';
-import { isOfSets, loadFunctions } from '../definitions/load-functions.ts';
+import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { specify, type Specification } from '../definitions/specification.ts';
 import type { Inspector } from '../state/database/inspector.ts';
 import type { Decimals } from './source/column-forms.ts';
@@ -113,7 +113,7 @@ async function load(
   for (const name of names) {
     try {
       const [definition] = (await loadFunctions([name])) as [Definition];
-      if (isOfSets(definition)) specifications.push(specify(definition));
+      if (isSetFunction(definition)) specifications.push(specify(definition));
       else streams.push({ fn: name, topic: definition.topic });
       results.push(toResult(check, fine(name)));
     } catch (error) {

@@ -51,7 +51,7 @@ const REASONS: Readonly<Record<number, RefusalReason>> = {
 };
 
 /** Why a request is not answered with 2xx: the message is for people. */
-export class Refused extends Error {
+export class HttpError extends Error {
   override readonly name = 'Refused';
   readonly status: number;
   /** Goes into the header `kne-reason`, which KafkaSource puts on the dead letter as extension `reason`. */
@@ -72,15 +72,15 @@ export class Refused extends Error {
  * Which answer an error gets. KafkaSource tries 404, 408, 409, 429, 5xx and broken connections again
  * and drops an event on any other failure, so whatever is not known to be the sender's fault is 503.
  */
-function toRefused(error: unknown): Refused {
-  if (error instanceof Refused) return error;
-  if (error instanceof Unavailable) return new Refused(503, error.message, error.reason);
+function toRefused(error: unknown): HttpError {
+  if (error instanceof HttpError) return error;
+  if (error instanceof Unavailable) return new HttpError(503, error.message, error.reason);
   // Fastify's own errors carry their status.
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
   if (status >= 400 && status < 500 && error instanceof Error) {
-    return new Refused(status, error.message);
+    return new HttpError(status, error.message);
   }
-  return new Refused(503, 'unexpected error, see the log', 'internal');
+  return new HttpError(503, 'unexpected error, see the log', 'internal');
 }
 
 export interface Refusals {

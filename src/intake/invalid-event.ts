@@ -1,7 +1,7 @@
 import type { ParkReason } from '../state/outcome.ts';
 
 /** An event that says it is a change, and can't be read as one: to be kept aside with this reason. */
-export class Unreadable extends Error {
+export class InvalidEvent extends Error {
   override readonly name = 'Unreadable';
   readonly reason: ParkReason;
 

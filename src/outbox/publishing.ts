@@ -3,9 +3,9 @@ import { Loop } from '../lib/loop.ts';
 import type { Metrics } from '../process/metrics.ts';
 import type { Sink } from './http-sink.ts';
 import type { Database } from '../state/database/database.ts';
-import type { Served } from '../state/ingest/member.ts';
+import type { RegisteredFunction } from '../state/ingest/member.ts';
 import { setSinkMissing, type DueEvent, type Settlement } from '../state/runs/outbox.ts';
-import { Publisher } from './relay.ts';
+import { OutboxRelay } from './relay.ts';
 
 /** Grace period for events in flight when the process stops. */
 const SINK_GRACE_MS = 2_000;
@@ -23,10 +23,10 @@ const BLOCKED =
 
 export interface PublishingOptions {
   readonly database: Database;
-  readonly served: readonly Served[];
+  readonly served: readonly RegisteredFunction[];
   /** null where none is configured: events wait. */
   readonly sink: Sink | null;
-  readonly pod: () => string;
+  readonly worker: () => string;
   readonly everyMs: number;
   readonly firstMs: number;
   readonly log: Log;
@@ -63,13 +63,13 @@ export function startPublishing(options: PublishingOptions): Publishing {
 }
 
 function publishTo(sink: Sink, options: PublishingOptions): Publishing {
-  const { database, served, pod, onError } = options;
+  const { database, served, worker, onError } = options;
   let isBlocked = false;
-  const publisher = new Publisher({
+  const publisher = new OutboxRelay({
     database,
     served,
     sink,
-    pod,
+    worker,
     onSettled(settlement, event) {
       if (settlement.kind === 'blocked') isBlocked = true;
       else if (settlement.kind === 'sent') isBlocked = false;
@@ -109,6 +109,6 @@ function tell(settlement: Settlement, event: DueEvent, { metrics, log }: Publish
   else log.warn(fields, 'the sink did not take an event, trying again');
 }
 
-function idsOf(served: readonly Served[]): number[] {
+function idsOf(served: readonly RegisteredFunction[]): number[] {
   return served.map((each) => each.id);
 }

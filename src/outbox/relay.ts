@@ -1,6 +1,6 @@
 import type { Delivery, Outgoing, Sink } from './http-sink.ts';
 import type { Database } from '../state/database/database.ts';
-import type { Served } from '../state/ingest/member.ts';
+import type { RegisteredFunction } from '../state/ingest/member.ts';
 import { claimOutbox, settleOutbox, type DueEvent, type Settlement } from '../state/runs/outbox.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../lib/failpoint.ts';
@@ -27,12 +27,12 @@ const BACKOFF: Backoff = { attempts: Infinity, firstMs: 1_000, maxMs: 60_000 };
 /** A sink that does not heed the signal to give up is waited for this long. */
 const DEAF_MS = 1_000;
 
-export interface PublisherOptions {
+export interface OutboxRelayOptions {
   readonly database: Database;
-  readonly served: readonly Served[];
+  readonly served: readonly RegisteredFunction[];
   readonly sink: Sink;
   /** The name under which this process holds leases. */
-  readonly pod: () => string;
+  readonly worker: () => string;
   readonly onSettled: (settlement: Settlement, event: DueEvent) => void;
   /** An event was answered, or proved slow: there is something to settle, or room for another. */
   readonly onProgress: () => void;
@@ -41,7 +41,7 @@ export interface PublisherOptions {
 }
 
 /** An event between its claim and the commit of what became of it. */
-interface Taken {
+interface InFlight {
   readonly event: DueEvent;
   /** `window`: sent, not answered yet; `slow`: for longer than {@link SLOW_MS}; `answered`: to be settled. */
   state: 'window' | 'slow' | 'answered';
@@ -52,28 +52,28 @@ interface Taken {
  * in a sliding window: each is settled once it is answered, and its place is free for the next, so that
  * one which hangs holds up no other.
  */
-export class Publisher {
-  readonly #options: PublisherOptions;
+export class OutboxRelay {
+  readonly #options: OutboxRelayOptions;
   readonly #names: ReadonlyMap<number, string>;
   readonly #hurry = new AbortController();
-  readonly #taken = new Map<string, Taken>();
+  readonly #taken = new Map<string, InFlight>();
   readonly #sends = new Set<Promise<void>>();
   /** What became of events, as far as the database could not be told yet. */
   #unsettled: Settlement[] = [];
 
-  constructor(options: PublisherOptions) {
+  constructor(options: OutboxRelayOptions) {
     this.#options = options;
     this.#names = new Map(options.served.map((each) => [each.id, each.specification.name]));
   }
 
   /** Settles what was answered and sends what is due, without waiting for answers; true if there may be more. */
   async publish(): Promise<boolean> {
-    const { database, pod } = this.#options;
+    const { database, worker } = this.#options;
     await this.#settle();
     const room = this.#room();
     if (room === 0) return false;
     const ids = [...this.#names.keys()];
-    const due = await claimOutbox(database, ids, pod(), room, TAKEN_SECONDS);
+    const due = await claimOutbox(database, ids, worker(), room, TAKEN_SECONDS);
     if (due.length === 0) return false;
     failpoint('before-publish');
     for (const event of due) this.#take(event);
@@ -126,7 +126,7 @@ export class Publisher {
       this.#options.onSettled(settlement, event);
       return;
     }
-    const taken: Taken = { event, state: 'window' };
+    const taken: InFlight = { event, state: 'window' };
     this.#taken.set(event.id, taken);
     const send = this.#track(taken).finally(() => this.#sends.delete(send));
     this.#sends.add(send);
@@ -140,7 +140,7 @@ export class Publisher {
     return same >= MAX_SLOW_OF_TYPE;
   }
 
-  async #track(taken: Taken): Promise<void> {
+  async #track(taken: InFlight): Promise<void> {
     const { onSettled, onProgress, slowMs = SLOW_MS } = this.#options;
     const slow = setTimeout(() => {
       taken.state = 'slow';

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { FunctionDefinition, Log } from '../function.ts';
 import { Loop } from '../lib/loop.ts';
 import type { Metrics } from './metrics.ts';
-import { beginToOpen, type Opening } from './warm-connection.ts';
+import { openWarmConnection, type WarmConnection } from './warm-connection.ts';
 import { openSink } from '../outbox/open-sink.ts';
 import type { Sink } from '../outbox/http-sink.ts';
 import { startPublishing } from '../outbox/publishing.ts';
@@ -14,13 +14,13 @@ import type { Database } from '../state/database/database.ts';
 import { fireDeadlines, pruneAll, pruneDeadlines } from '../state/runs/deadlines.ts';
 import { specify } from '../definitions/specification.ts';
 import { countDue } from '../state/queries/due.ts';
-import { Filing } from '../state/ingest/event-ingestor.ts';
-import { Marks } from '../state/ingest/log-positions.ts';
-import type { Served } from '../state/ingest/member.ts';
+import { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
+import { LogPositions } from '../state/ingest/log-positions.ts';
+import type { RegisteredFunction } from '../state/ingest/member.ts';
 import { Unavailable } from '../state/outcome.ts';
 import { purge } from '../state/purge.ts';
 import { register, registered, Superseded } from '../state/registration/register.ts';
-import { review } from '../state/registration/re-evaluate.ts';
+import { reEvaluate } from '../state/registration/re-evaluate.ts';
 import { Runs } from '../state/runs/runs.ts';
 import { Store } from '../state/ingest/store.ts';
 
@@ -41,8 +41,8 @@ const SETTLED_EVERY_MS = 250;
 /** State and runs of one process: takes changes, runs handlers, keeps deadlines, publishes. */
 export interface Engine {
   /** The door for changes. */
-  readonly filing: Filing;
-  /** Resolves when the first change would be filed as quickly as others. Never rejects. */
+  readonly ingestor: ChangeIngestor;
+  /** Resolves when the first change would be ingested as quickly as others. Never rejects. */
   readonly warm: Promise<void>;
   /** Why this process should get no events; null when it should. */
   unready(): string | null;
@@ -69,7 +69,7 @@ export async function startEngine(
   definitions: readonly FunctionDefinition[],
   log: Log,
   metrics: Metrics,
-  opening = beginToOpen(config, definitions),
+  opening = openWarmConnection(config, definitions),
 ): Promise<Engine> {
   opening.onLost = (error) => log.warn({ error: error.message }, 'a database connection was lost');
   const sink = openSink(config, log);
@@ -87,7 +87,7 @@ export async function startEngine(
 }
 
 async function start(
-  { database, writes }: Opening,
+  { database, writes }: WarmConnection,
   opened: Promise<Sink | null>,
   config: Config,
   definitions: readonly FunctionDefinition[],
@@ -128,40 +128,40 @@ async function start(
     },
     onFree: () => claiming.poke(),
   });
-  const store = new Store(database, served, () => runner.pod);
-  const marks = new Marks(database);
+  const store = new Store(database, served, () => runner.worker);
+  const positions = new LogPositions(database);
   const batcher = new Batcher(store, runner, {
     writers: config.WRITERS,
     maxBytes: config.QUEUE_MIB * 1024 * 1024,
-    onFiled(filed, events) {
+    onIngested(ingested, events) {
       metrics.batchSize.observe(events);
       let completed = 0;
-      for (const [id, sets] of filed.completed) {
+      for (const [id, sets] of ingested.completed) {
         completed += sets;
         metrics.completed.inc({ function: nameOf.get(id)! }, sets);
       }
-      if (completed > filed.leases.length) runner.expectBacklog();
+      if (completed > ingested.leases.length) runner.expectBacklog();
     },
     onSuperseded: (error) => close(error),
   });
-  const filing = new Filing(database, store, batcher, marks, served);
+  const ingestor = new ChangeIngestor(database, store, batcher, positions, served);
   let closed = false;
   const close = (reason: Unavailable) => {
     if (!closed) log.warn({ reason: reason.reason }, reason.message);
     closed = true;
-    filing.close(reason);
+    ingestor.close(reason);
   };
   if (superseded !== null) close(new Unavailable('superseded', superseded.message));
 
-  await marks.exchange();
-  await runner.enrol();
+  await positions.exchange();
+  await runner.register();
   let servingSince = performance.now();
 
   const publishing = startPublishing({
     database,
     served,
     sink,
-    pod: () => runner.pod,
+    worker: () => runner.worker,
     everyMs: claimMs,
     firstMs: FIRST_MS.publishing,
     log,
@@ -173,13 +173,13 @@ async function start(
   const deadlinesHeldBack = () => {
     const grace = config.DEADLINE_GRACE_SECONDS * 1000;
     const now = performance.now();
-    const idle = now - Math.max(filing.lastEventAt, servingSince) >= grace;
+    const idle = now - Math.max(ingestor.lastEventAt, servingSince) >= grace;
     return !idle && now - servingSince < 6 * grace;
   };
 
   const claiming = new Loop(
     claimMs,
-    async () => (filing.closed === null ? runner.claim() : undefined),
+    async () => (ingestor.closed === null ? runner.claim() : undefined),
     failed('claiming runs'),
   );
   const renewing = new Loop(
@@ -187,7 +187,7 @@ async function start(
     async () => {
       try {
         await runner.renew();
-        await marks.exchange();
+        await positions.exchange();
         await requireCurrent(database, served);
       } catch (error) {
         if (error instanceof Unavailable && error.reason === 'superseded') return close(error);
@@ -201,7 +201,7 @@ async function start(
   const deadlines = new Loop(
     claimMs,
     async () => {
-      if (filing.closed !== null) return false;
+      if (ingestor.closed !== null) return false;
       const pruning = await pruneDeadlines(database, ids);
       if (deadlinesHeldBack()) return pruning;
       const { overdue, more } = await fireDeadlines(database, ids);
@@ -215,10 +215,10 @@ async function start(
     failed('firing deadlines'),
     FIRST_MS.deadlines,
   );
-  const stopped = () => filing.closed !== null;
+  const stopped = () => ingestor.closed !== null;
   const reviewing = new Loop(
     REVIEW_EVERY_MS,
-    () => review(database, store, served, stopped),
+    () => reEvaluate(database, store, served, stopped),
     failed('holding sets against a new rule'),
     FIRST_MS.reviewing,
   );
@@ -235,14 +235,14 @@ async function start(
   );
 
   return {
-    filing,
+    ingestor,
     warm: writes,
-    unready: () => filing.closed?.message ?? null,
+    unready: () => ingestor.closed?.message ?? null,
     sinkTrouble: () => publishing.trouble(),
     async settle(withinMs) {
       const names = served.map((each) => each.specification.name);
       for (let until = performance.now() + withinMs; ; await sleep(SETTLED_EVERY_MS)) {
-        if (filing.closed !== null) throw filing.closed;
+        if (ingestor.closed !== null) throw ingestor.closed;
         if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
         for (const each of [claiming, deadlines, publishing]) each.poke();
       }
@@ -250,14 +250,14 @@ async function start(
     async stop(drainMs = config.DRAIN_SECONDS * 1000) {
       close(new Unavailable('draining', 'this process is stopping'));
       await Promise.all([deadlines, reviewing, purging, claiming].map((loop) => loop.stop()));
-      await filing.settled();
+      await ingestor.settled();
       await runner.drain(drainMs);
       await renewing.stop();
       await publishing.stop();
       const pruned = pruneAll(database, ids, PRUNE_MS).catch(failed('pruning deadlines'));
       await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // a database that is away holds up no stop
-      await runner.resign();
-      await marks.exchange().catch(failed('writing marks'));
+      await runner.deregister();
+      await positions.exchange().catch(failed('writing marks'));
       await database.close();
     },
   };
@@ -270,7 +270,7 @@ async function registerAll(database: Database, definitions: readonly FunctionDef
     database,
     specified.map(([, specification]) => specification),
   );
-  const functions: { definition: FunctionDefinition; served: Served }[] = [];
+  const functions: { definition: FunctionDefinition; served: RegisteredFunction }[] = [];
   let superseded: Superseded | null = null;
   for (const [definition, specification] of specified) {
     try {

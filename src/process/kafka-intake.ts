@@ -1,16 +1,16 @@
 import type { Config } from '../config/config.ts';
 import type { Log } from '../function.ts';
-import { ChangeDestination } from '../intake/kafka/change-handler.ts';
-import type { Destination } from '../intake/kafka/record-handler.ts';
+import { ChangeHandler } from '../intake/kafka/change-handler.ts';
+import type { RecordHandler } from '../intake/kafka/record-handler.ts';
 import { KafkaIntake } from '../intake/kafka/intake.ts';
-import { ProjectionDestination } from '../intake/kafka/projection-handler.ts';
+import { ProjectionHandler } from '../intake/kafka/projection-handler.ts';
 import type { Count } from '../intake/http-error.ts';
-import { Taker } from '../intake/ingest.ts';
+import { EventIngestor } from '../intake/ingest.ts';
 import { connectKafka } from '../kafka/client.ts';
 import type { Metrics } from './metrics.ts';
-import type { Place } from './subscriptions.ts';
+import type { Subscription } from './subscriptions.ts';
 import type { Projections } from './projections.ts';
-import type { Filing } from '../state/ingest/event-ingestor.ts';
+import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { LostRecords } from '../state/projections/positions.ts';
 
 /** A stop waits for chunks no longer: handlers need their part of the time too. */
@@ -25,8 +25,8 @@ export interface Pulling {
 
 export interface PullingOptions {
   readonly config: Config;
-  readonly places: readonly Place[];
-  readonly filing: Filing;
+  readonly subscriptions: readonly Subscription[];
+  readonly ingestor: ChangeIngestor;
   readonly projections: Projections;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -38,27 +38,27 @@ export interface PullingOptions {
  * where no client can be made of the configuration.
  */
 export function startPulling(options: PullingOptions): Pulling {
-  const { config, places, log, metrics } = options;
+  const { config, subscriptions, log, metrics } = options;
   const connect = () => connectKafka(config, log);
   connect();
-  const intakes = places.map(
-    (place) =>
+  const intakes = subscriptions.map(
+    (subscription) =>
       new KafkaIntake({
         connect,
-        destination: destinationOf(place, options),
-        group: config.KAFKA_GROUP ?? `muster-${place.name}`,
-        queueBytes: (config.QUEUE_MIB * 1024 * 1024) / places.length,
+        handler: handlerOf(subscription, options),
+        group: config.KAFKA_GROUP ?? `muster-${subscription.name}`,
+        queueBytes: (config.QUEUE_MIB * 1024 * 1024) / subscriptions.length,
         sessionTimeoutMs: config.LEASE_SECONDS * 1000,
         drainMs: Math.min(config.DRAIN_SECONDS * 1000, LONGEST_DRAIN_MS),
         log,
         onTaken({ records }, seconds) {
-          const labels = { function: place.name };
+          const labels = { function: subscription.name };
           metrics.records.inc(labels, records.length);
           metrics.chunkRecords.observe(labels, records.length);
           metrics.chunkSeconds.observe(labels, seconds);
         },
         onLag(topic, partition, records) {
-          const labels = { function: place.name, topic, partition };
+          const labels = { function: subscription.name, topic, partition };
           if (records === null) metrics.lag.remove(labels);
           else metrics.lag.set(labels, records);
         },
@@ -72,17 +72,20 @@ export function startPulling(options: PullingOptions): Pulling {
   };
 }
 
-function destinationOf(place: Place, options: PullingOptions): Destination {
-  const { config, filing, projections, log, metrics, count } = options;
-  const onLost = (records: number) => metrics.recordsLost.inc({ function: place.name }, records);
-  const projection = projections.served.find(({ definition }) => definition.name === place.name);
+function handlerOf(subscription: Subscription, options: PullingOptions): RecordHandler {
+  const { config, ingestor, projections, log, metrics, count } = options;
+  const onLost = (records: number) =>
+    metrics.recordsLost.inc({ function: subscription.name }, records);
+  const projection = projections.served.find(
+    ({ definition }) => definition.name === subscription.name,
+  );
   if (projection === undefined) {
     const lost = new LostRecords(projections.database);
-    return new ChangeDestination(place, new Taker(filing, count), lost, log, onLost);
+    return new ChangeHandler(subscription, new EventIngestor(ingestor, count), lost, log, onLost);
   }
-  return new ProjectionDestination(projections.database, config.WRITERS, projection, log, {
+  return new ProjectionHandler(projections.database, config.WRITERS, projection, log, {
     onLost,
-    onGone: (partitions) => metrics.partitionsGone.inc({ function: place.name }, partitions),
+    onGone: (partitions) => metrics.partitionsGone.inc({ function: subscription.name }, partitions),
     onParked: (reason) => metrics.parked.inc({ reason }),
   });
 }

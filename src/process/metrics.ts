@@ -77,7 +77,7 @@ const SETTLEMENTS: Readonly<Record<'sent' | 'failed' | 'again', null>> = {
  */
 export function createMetrics({ sets, pulled }: Counted = { sets: [], pulled: [] }): Metrics {
   const metrics = defineMetrics();
-  for (const outcome of ['filed', 'unwanted']) metrics.events.inc({ outcome }, 0);
+  for (const outcome of ['ingested', 'unwanted']) metrics.events.inc({ outcome }, 0);
   for (const why of Object.keys(IGNORED)) metrics.ignored.inc({ why }, 0);
   for (const reason of Object.keys(PARKED)) metrics.parked.inc({ reason }, 0);
   for (const reason of REFUSAL_REASONS) metrics.refused.inc({ reason }, 0);

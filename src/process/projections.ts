@@ -9,7 +9,7 @@ import { registerProjection } from '../state/registration/register-projection.ts
 const SETTLE_EVERY = '1 second';
 
 /** A projection that this process serves. */
-export interface ServedProjection {
+export interface RegisteredProjection {
   readonly id: number;
   readonly definition: ProjectionDefinition;
 }
@@ -17,7 +17,7 @@ export interface ServedProjection {
 /** The projections of one process, without the intake that feeds them. */
 export interface Projections {
   readonly database: Database;
-  readonly served: readonly ServedProjection[];
+  readonly served: readonly RegisteredProjection[];
   /** Ends settling and closes the database; intake has stopped by then. */
   stop(): Promise<void>;
 }
@@ -37,7 +37,7 @@ export async function startProjections(
     statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,
     onIdleError: (error) => log.warn({ error: error.message }, 'a database connection was lost'),
   });
-  const served: ServedProjection[] = [];
+  const served: RegisteredProjection[] = [];
   try {
     for (const definition of definitions) {
       served.push({ id: await registerProjection(database, definition), definition });

@@ -4,16 +4,16 @@ import type { Registry } from 'prom-client';
 import type { Config } from '../config/config.ts';
 import { startEngine } from './engine.ts';
 import type { Definition } from '../function.ts';
-import { isOfSets, isProjection } from '../definitions/load-functions.ts';
+import { isSetFunction, isProjection } from '../definitions/load-functions.ts';
 import type { Count } from '../intake/http-error.ts';
 import type { Tokens } from '../intake/http/token.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import type { Opening } from './warm-connection.ts';
+import type { WarmConnection } from './warm-connection.ts';
 import { patiently, type Say } from '../state/database/wait-until-ready.ts';
-import { placesToPull } from './subscriptions.ts';
+import { subscriptionsOf } from './subscriptions.ts';
 import { startProjections } from './projections.ts';
-import { catchStrays } from '../runs/stray-errors.ts';
+import { catchStrayErrors } from '../runs/stray-errors.ts';
 import { stopRequested } from '../lib/stop.ts';
 import type { Telemetry } from '../telemetry/otel-sdk.ts';
 import { signalsOf } from '../telemetry/trace.ts';
@@ -38,7 +38,7 @@ const FAILED_START_MS = 800;
 export async function serve(
   config: Config,
   definitions: readonly Definition[],
-  opening?: Opening,
+  opening?: WarmConnection,
   stopped: Promise<string> = stopRequested(config.EXIT_WITH_STDIN === '1'),
 ): Promise<void> {
   const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
@@ -76,19 +76,19 @@ class Service {
   async start(
     definitions: readonly Definition[],
     stopped: Promise<string>,
-    opening: Opening | undefined,
+    opening: WarmConnection | undefined,
   ): Promise<void> {
     const config = this.#config;
     const log = this.#log;
-    const ofSets = definitions.filter(isOfSets);
-    const places = placesToPull(config, definitions, log);
+    const ofSets = definitions.filter(isSetFunction);
+    const subscriptions = subscriptionsOf(config, definitions, log);
     const metrics = createMetrics({
       sets: ofSets.map(({ name }) => name),
-      pulled: (places ?? []).map(({ name }) => name),
+      pulled: (subscriptions ?? []).map(({ name }) => name),
     });
     const stray = (kind: 'rejection' | 'exception', owner: string | null) =>
       metrics.strayErrors.inc({ kind, function: owner ?? '' });
-    catchStrays({ log, count: stray, onFatal: () => process.exit(1) });
+    catchStrayErrors({ log, count: stray, onFatal: () => process.exit(1) });
     const count: Count = (name, labels) =>
       (metrics[name] as { inc(labels: object): void }).inc(labels);
     const waiting = Promise.race([stopped, this.#stopping.promise]);
@@ -119,15 +119,23 @@ class Service {
       (each) => each.stop(),
     );
     const running = await engine;
-    const { filing } = running;
+    const { ingestor } = running;
     // kafkajs is loaded by those alone that pull
     const pulling =
-      places &&
+      subscriptions &&
       (await this.#own(
         async () => {
           const { startPulling } = await import('./kafka-intake.ts');
           this.#requireStarting();
-          return startPulling({ config, places, filing, projections, log, metrics, count });
+          return startPulling({
+            config,
+            subscriptions,
+            ingestor,
+            projections,
+            log,
+            metrics,
+            count,
+          });
         },
         (each) => each.stop(),
       ));
@@ -142,7 +150,7 @@ class Service {
           : (running.unready() ?? pulling?.trouble() ?? null),
       sinkTrouble: () => running.sinkTrouble(),
       settle: (withinMs) => running.settle(withinMs),
-      intake: ofSets.length > 0 ? filing : null,
+      intake: ofSets.length > 0 ? ingestor : null,
       tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,
       maxBytes: config.QUEUE_MIB * 1024 * 1024,
     });

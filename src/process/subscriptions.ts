@@ -3,7 +3,7 @@ import type { Definition, FunctionDefinition, Log } from '../function.ts';
 import { isProjection } from '../definitions/load-functions.ts';
 
 /** Whose records are read from which topics. */
-export interface Place {
+export interface Subscription {
   readonly name: string;
   readonly topics: readonly string[];
 }
@@ -12,11 +12,11 @@ export interface Place {
  * What there is to read with `INTAKE=kafka`, by function; null with `INTAKE=http`. Throws
  * {@link ConfigError} where the configuration leaves it open, or nothing could be done with it.
  */
-export function placesToPull(
+export function subscriptionsOf(
   config: Config,
   definitions: readonly Definition[],
   log: Log,
-): readonly Place[] | null {
+): readonly Subscription[] | null {
   const projections = definitions.filter(isProjection).map(({ name }) => name);
   if (config.INTAKE === 'http') {
     if (projections.length === 0) return null;

@@ -8,7 +8,7 @@ import { openWriter } from '../state/ingest/store.ts';
  * The state database as a process needs it first, before everything else is loaded. The promises do not
  * reject: whoever needs a connection that could not be opened is told why.
  */
-export interface Opening {
+export interface WarmConnection {
   readonly database: Database;
   /** Resolves when there is a connection for control. */
   readonly controls: Promise<void>;
@@ -19,7 +19,10 @@ export interface Opening {
 }
 
 /** Begins to connect, which takes the database as long as it takes this process to load the rest. */
-export function beginToOpen(config: Config, definitions: readonly FunctionDefinition[]): Opening {
+export function openWarmConnection(
+  config: Config,
+  definitions: readonly FunctionDefinition[],
+): WarmConnection {
   const database = openDatabase({
     url: config.DATABASE_URL,
     writers: config.WRITERS,
@@ -28,7 +31,7 @@ export function beginToOpen(config: Config, definitions: readonly FunctionDefini
     statementTimeoutMs: config.STATEMENT_TIMEOUT_SECONDS * 1000,
     onIdleError: (error) => opening.onLost(error),
   });
-  const opening: Opening = {
+  const opening: WarmConnection = {
     database,
     controls: quietly(database.control.connect().then((client) => client.release())),
     writes: quietly(definitions.length > 0 ? openWriter(database) : Promise.resolve()),

@@ -12,7 +12,7 @@ import {
   TerminalError,
   type Tx,
 } from '../function.ts';
-import { LSN_BITS, type Served } from '../state/ingest/member.ts';
+import { LSN_BITS, type RegisteredFunction } from '../state/ingest/member.ts';
 import type { StoredMember } from '../state/runs/load-members.ts';
 import type { OutboxEvent } from '../state/runs/runs.ts';
 import type { Lease } from '../state/ingest/store.ts';
@@ -30,7 +30,7 @@ export function timeoutMs(definition: FunctionDefinition): number {
 
 export interface AttemptOptions {
   readonly definition: FunctionDefinition;
-  readonly served: Served;
+  readonly served: RegisteredFunction;
   readonly lease: Lease;
   readonly members: readonly StoredMember[];
   readonly tx: Tx;
@@ -101,8 +101,12 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** The set as its handler sees it. */
-export function toSet(served: Served, lease: Lease, members: readonly StoredMember[]): CompleteSet {
-  const { specification, laneOf } = served;
+export function toSet(
+  served: RegisteredFunction,
+  lease: Lease,
+  members: readonly StoredMember[],
+): CompleteSet {
+  const { specification, partIndexOf } = served;
   const key: Record<string, string> = {};
   const parts: Record<string, Member[]> = {};
   let composite: string[] | undefined;
@@ -110,8 +114,8 @@ export function toSet(served: Served, lease: Lease, members: readonly StoredMemb
     const values =
       part.key.length === 1 ? [lease.key] : (composite ??= JSON.parse(lease.key) as string[]);
     part.key.forEach((column, i) => (key[column] = values[i]!));
-    const lane = laneOf.get(part.name);
-    parts[part.name] = members.filter((member) => member.lane === lane).map(toMember);
+    const partIndex = partIndexOf.get(part.name);
+    parts[part.name] = members.filter((member) => member.partIndex === partIndex).map(toMember);
   }
   return { function: specification.name, key, keyText: lease.key, revision: lease.revision, parts };
 }

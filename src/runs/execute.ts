@@ -6,7 +6,7 @@ import { inWords, scalarsOf } from '../telemetry/log.ts';
 import { isBadValue, sqlState, type Database } from '../state/database/database.ts';
 import { HandlerTx } from '../state/database/handler-tx.ts';
 import type { StoredMember } from '../state/runs/load-members.ts';
-import type { Served } from '../state/ingest/member.ts';
+import type { RegisteredFunction } from '../state/ingest/member.ts';
 import { finishing, type FinishedRun, type OutboxEvent, type Runs } from '../state/runs/runs.ts';
 import type { Lease } from '../state/ingest/store.ts';
 import { attempt } from './attempt.ts';
@@ -30,7 +30,7 @@ export interface Ended {
 /** A function with what its runs need to know. */
 export interface Handling {
   readonly definition: FunctionDefinition;
-  readonly served: Served;
+  readonly served: RegisteredFunction;
   readonly backoff: Backoff;
   /** Milliseconds an attempt may take. */
   readonly limitMs: number;

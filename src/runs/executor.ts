@@ -1,7 +1,7 @@
 import type { FunctionDefinition, Log } from '../function.ts';
 import { contextOf, endFailed, runSpan, within } from '../telemetry/spans.ts';
 import type { Database } from '../state/database/database.ts';
-import type { Served } from '../state/ingest/member.ts';
+import type { RegisteredFunction } from '../state/ingest/member.ts';
 import type { FinishedRun, Runs } from '../state/runs/runs.ts';
 import type { Lease } from '../state/ingest/store.ts';
 import { timeoutMs } from './attempt.ts';
@@ -18,7 +18,7 @@ export interface ExecutorOptions {
   readonly runs: Runs;
   readonly functions: readonly {
     readonly definition: FunctionDefinition;
-    readonly served: Served;
+    readonly served: RegisteredFunction;
   }[];
   /** Bytes of rows that a handler is given at most. */
   readonly maxSetBytes: number;

@@ -2,17 +2,17 @@
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { PodLease } from '../state/database/worker-lease.ts';
+import type { WorkerLease } from '../state/database/worker-lease.ts';
 import { BEAT, now, RENEWED, STUCK_MS, type ThreadData } from './heartbeat.ts';
 
 const { url, leaseSeconds, functions, clock, ...given } = workerData as ThreadData;
 const leaseMs = leaseSeconds * 1000;
-let pod = given.pod;
-let lease = null as PodLease | null;
+let worker = given.worker;
+let lease = null as WorkerLease | null;
 let said: 'kept' | 'stuck' | null = null;
 
 parentPort!.on('message', (name: string) => {
-  pod = name;
+  worker = name;
 });
 
 for (;;) {
@@ -35,9 +35,9 @@ for (;;) {
 async function renew(): Promise<void> {
   const at = now();
   // the driver is loaded only where a loop is blocked
-  lease ??= new (await import('../state/database/worker-lease.ts')).PodLease(url, leaseSeconds);
+  lease ??= new (await import('../state/database/worker-lease.ts')).WorkerLease(url, leaseSeconds);
   // That the name is gone, and that the database is away, is for the loop to notice and report.
-  const isRenewed = await lease.renew(pod).catch(() => false);
+  const isRenewed = await lease.renew(worker).catch(() => false);
   if (isRenewed) Atomics.store(clock, RENEWED, BigInt(at));
 }
 

@@ -10,7 +10,7 @@ export interface HeartbeatOptions {
 }
 
 export interface ThreadData extends HeartbeatOptions {
-  readonly pod: string;
+  readonly worker: string;
   readonly clock: BigInt64Array<SharedArrayBuffer>;
 }
 
@@ -38,11 +38,11 @@ export class Heartbeat {
   readonly #log: Log;
   readonly #clock = new BigInt64Array(new SharedArrayBuffer(24));
   #thread: Worker | null = null;
-  #pod: string;
+  #worker: string;
 
-  constructor(options: HeartbeatOptions, pod: string, log: Log) {
+  constructor(options: HeartbeatOptions, worker: string, log: Log) {
     this.#options = options;
-    this.#pod = pod;
+    this.#worker = worker;
     this.#log = log;
     this.beat(0);
   }
@@ -53,11 +53,11 @@ export class Heartbeat {
   }
 
   /** The loop has renewed the lease of this name, by a statement sent at that time. */
-  renewed(pod: string, at: number): void {
+  renewed(worker: string, at: number): void {
     if (at > this.renewedAt) Atomics.store(this.#clock, RENEWED, BigInt(at));
-    if (pod === this.#pod) return;
-    this.#pod = pod;
-    this.#thread?.postMessage(pod);
+    if (worker === this.#worker) return;
+    this.#worker = worker;
+    this.#thread?.postMessage(worker);
   }
 
   /**
@@ -75,7 +75,7 @@ export class Heartbeat {
   start(): void {
     if (this.#thread !== null) return;
     this.beat();
-    const workerData: ThreadData = { ...this.#options, pod: this.#pod, clock: this.#clock };
+    const workerData: ThreadData = { ...this.#options, worker: this.#worker, clock: this.#clock };
     const source = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const url = new URL(`./heartbeat-thread.${source}`, import.meta.url);
     const thread = new Worker(url, { workerData, name: 'heartbeat' });

@@ -19,7 +19,7 @@ const MAX_AHEAD = 512;
 const FIRST_MS = 1_000;
 
 /** Runs that wait for a handler's slot, first come, first served. */
-export class Line {
+export class RunQueue {
   readonly #slots: number;
   readonly #start: (run: Waiting) => void;
   #waiting: Waiting[] = [];

@@ -8,7 +8,7 @@ import { Backlog } from './backlog.ts';
 import type { Handling } from './execute.ts';
 import { Executor, type ExecutorOptions, type Running } from './executor.ts';
 import { Heartbeat, now } from './heartbeat.ts';
-import { Line, type Waiting } from './run-queue.ts';
+import { RunQueue, type Waiting } from './run-queue.ts';
 import { Loader, unloaded } from './loader.ts';
 import { isCareful, isSuspect } from './prepare.ts';
 import { LeaseLost, ShutDown } from './reasons.ts';
@@ -34,7 +34,7 @@ export class Runner implements Slots {
   readonly #options: RunnerOptions;
   readonly #executor: Executor;
   readonly #backlog: Backlog;
-  readonly #line: Line;
+  readonly #queue: RunQueue;
   readonly #loader: Loader;
   readonly #heartbeat: Heartbeat;
   /** Leased by this process, and not yet over: they are loaded, wait, are handled or marked. */
@@ -42,31 +42,31 @@ export class Runner implements Slots {
   #unknown = new Set<string>();
   #reserved = 0;
   #draining = false;
-  #pod = randomUUID() as string;
+  #worker = randomUUID() as string;
 
   constructor(options: RunnerOptions) {
     const { url, leaseSeconds, log } = options;
     this.#options = options;
     this.#executor = new Executor(options, (longestMs) => this.#heartbeat.beat(longestMs));
     this.#backlog = new Backlog(options.onFree);
-    this.#line = new Line(options.slots, (run) => void this.#run(run));
+    this.#queue = new RunQueue(options.slots, (run) => void this.#run(run));
     this.#loader = new Loader({
       ...options,
-      waitingBytes: () => this.#line.bytes,
+      waitingBytes: () => this.#queue.bytes,
       onLoaded: (waiting) => this.#enqueue(waiting),
     });
     const functions = options.functions.map(({ definition }) => definition.name);
-    this.#heartbeat = new Heartbeat({ url, leaseSeconds, functions }, this.#pod, log);
+    this.#heartbeat = new Heartbeat({ url, leaseSeconds, functions }, this.#worker, log);
   }
 
   /** The name under which this process holds leases. */
-  get pod(): string {
-    return this.#pod;
+  get worker(): string {
+    return this.#worker;
   }
 
   /** Handlers at work. */
   get running(): number {
-    return this.#line.busy;
+    return this.#queue.busy;
   }
 
   /** What may still be leased: as many as there are slots, and so many more. */
@@ -75,10 +75,10 @@ export class Runner implements Slots {
     return Math.max(0, this.#options.slots + ahead - this.#running.size - this.#reserved);
   }
 
-  async enrol(): Promise<void> {
+  async register(): Promise<void> {
     const sentAt = now();
-    await this.#options.runs.enrol(this.#pod, hostname(), this.#options.leaseSeconds);
-    this.#heartbeat.renewed(this.#pod, sentAt);
+    await this.#options.runs.register(this.#worker, hostname(), this.#options.leaseSeconds);
+    this.#heartbeat.renewed(this.#worker, sentAt);
   }
 
   reserve(): number {
@@ -105,8 +105,8 @@ export class Runner implements Slots {
       const { id, specification } = handling.served;
       const isBounded = specification.concurrency !== null;
       // leased ahead, runs of a function with a bound would keep those of other pods from running
-      const ahead = isBounded ? 0 : this.#line.ahead;
-      const slots = Math.max(0, this.#options.slots - this.#line.taken - this.#reserved);
+      const ahead = isBounded ? 0 : this.#queue.ahead;
+      const slots = Math.max(0, this.#options.slots - this.#queue.taken - this.#reserved);
       const reserved = this.#reserve(Math.min(MAX_CLAIM, this.#free(ahead)));
       let leases: readonly Lease[] = [];
       try {
@@ -132,18 +132,18 @@ export class Runner implements Slots {
     this.#heartbeat.beat();
     let held: Lease[] | null;
     try {
-      held = await this.#options.runs.renew(this.#pod, this.#options.leaseSeconds);
+      held = await this.#options.runs.renew(this.#worker, this.#options.leaseSeconds);
     } catch (error) {
       if (now() - this.#heartbeat.renewedAt > this.#options.leaseSeconds * 1000) this.#abortAll();
       throw error;
     }
     if (held === null) {
       this.#abortAll();
-      this.#pod = randomUUID();
-      await this.enrol();
+      this.#worker = randomUUID();
+      await this.register();
       return;
     }
-    this.#heartbeat.renewed(this.#pod, sentAt);
+    this.#heartbeat.renewed(this.#worker, sentAt);
     const names = new Set(held.map(nameOf));
     for (const [name, running] of before) {
       if (!names.has(name)) running.abort.abort(new LeaseLost('the lease of this run was lost'));
@@ -152,15 +152,15 @@ export class Runner implements Slots {
     const orphans = unknown.filter((lease) => this.#unknown.has(nameOf(lease)));
     this.#unknown = new Set(unknown.map(nameOf));
     if (orphans.length > 0) this.#begin(orphans);
-    await this.#giveBack([...leasesOf(this.#line.takeLate()), ...this.#loader.takeLate()]);
+    await this.#giveBack([...leasesOf(this.#queue.takeLate()), ...this.#loader.takeLate()]);
     await this.#recordLong();
-    await this.#options.runs.bury();
+    await this.#options.runs.reapExpired();
   }
 
   /** Takes no more runs, lets those under way end within the grace, gives the rest back. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    void this.#giveBack([...leasesOf(this.#line.takeAll()), ...this.#loader.stop()]);
+    void this.#giveBack([...leasesOf(this.#queue.takeAll()), ...this.#loader.stop()]);
     const until = performance.now() + graceMs;
     while (this.#running.size > 0 && performance.now() < until) await sleep(10);
     for (const { abort } of this.#running.values()) abort.abort(new ShutDown('the process stops'));
@@ -169,9 +169,9 @@ export class Runner implements Slots {
   }
 
   /** Gives up this process' lease, when it neither renews it nor sends anything any more. */
-  async resign(): Promise<void> {
+  async deregister(): Promise<void> {
     await this.#heartbeat.stop();
-    await this.#options.runs.resign(this.#pod).catch(() => {}); // it ends by itself
+    await this.#options.runs.deregister(this.#worker).catch(() => {}); // it ends by itself
   }
 
   #abortAll(): void {
@@ -186,8 +186,8 @@ export class Runner implements Slots {
     const suspect = ![...this.#running.values()].some(({ lease }) => isSuspect(lease));
     const claim = { slots, attempts: backoff.attempts, suspect };
     return bound === null
-      ? runs.claim(served.id, this.#pod, limit, claim)
-      : runs.claimBounded(served.id, this.#pod, limit, bound, claim);
+      ? runs.claim(served.id, this.#worker, limit, claim)
+      : runs.claimBounded(served.id, this.#worker, limit, bound, claim);
   }
 
   #reserve(slots: number): number {
@@ -210,7 +210,7 @@ export class Runner implements Slots {
 
   #enqueue(waiting: readonly Waiting[]): void {
     if (this.#draining) void this.#giveBack(leasesOf(waiting));
-    else this.#line.add(waiting);
+    else this.#queue.add(waiting);
   }
 
   /** Runs that were not begun; if the database does not hear of it, the renewals find them. */
@@ -229,7 +229,7 @@ export class Runner implements Slots {
   }
 
   #offer(ended?: number): void {
-    const { ahead } = this.#line;
+    const { ahead } = this.#queue;
     this.#backlog.offer(this.#free(ahead), ahead, MAX_CLAIM, ended);
   }
 
@@ -241,7 +241,7 @@ export class Runner implements Slots {
     const leaveSlot = () => {
       if (!inSlot) return;
       inSlot = false;
-      this.#line.leave(run, performance.now() - startedAt);
+      this.#queue.leave(run, performance.now() - startedAt);
     };
     this.#heartbeat.start();
     const isOver = await this.#executor.execute(run, running, leaveSlot);

@@ -9,7 +9,7 @@ export interface Owner {
   readonly fail: (error: unknown) => boolean;
 }
 
-export interface StrayOptions {
+export interface StrayErrorOptions {
   readonly log: Log;
   /** `owner` is the function's name, null where nobody knows. */
   readonly count: (kind: 'rejection' | 'exception', owner: string | null) => void;
@@ -29,7 +29,7 @@ export function ownedBy<T>(owner: Owner, work: () => T): T {
  * with all the other attempts. A rejection that no handler caused is reported, and the process goes on; an
  * exception of that kind is fatal. Gives back what ends this.
  */
-export function catchStrays({ log, count, onFatal }: StrayOptions): () => void {
+export function catchStrayErrors({ log, count, onFatal }: StrayErrorOptions): () => void {
   const report = (kind: 'rejection' | 'exception', error: unknown): boolean => {
     const owner = owners.getStore() ?? null;
     count(kind, owner?.function ?? null);

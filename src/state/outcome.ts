@@ -1,4 +1,4 @@
-/** Why an event was kept aside instead of filed. */
+/** Why an event was kept aside instead of ingested. */
 export type ParkReason =
   /** a KafkaSource event whose body is no change event */
   | 'not-a-change'
@@ -23,7 +23,7 @@ export type ParkReason =
 
 /** What became of an event whose effect is committed. */
 export type Outcome =
-  | { readonly kind: 'filed' }
+  | { readonly kind: 'ingested' }
   /** no part of a served function is on this table */
   | { readonly kind: 'unwanted' }
   | { readonly kind: 'parked'; readonly reason: ParkReason; readonly detail: string };

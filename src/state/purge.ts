@@ -1,8 +1,8 @@
 import { milliseconds } from '../lib/duration.ts';
 import type { FunctionDefinition } from '../function.ts';
 import { transaction, type Database } from './database/database.ts';
-import { clearLanes } from './registration/parts.ts';
-import type { Served } from './ingest/member.ts';
+import { clearParts } from './registration/parts.ts';
+import type { RegisteredFunction } from './ingest/member.ts';
 import { sql } from './sql.ts';
 
 const PAGE_DONE_SETS = sql('page-done-sets');
@@ -41,7 +41,10 @@ export interface Purged {
  */
 export async function purge(
   database: Database,
-  functions: readonly { readonly definition: FunctionDefinition; readonly served: Served }[],
+  functions: readonly {
+    readonly definition: FunctionDefinition;
+    readonly served: RegisteredFunction;
+  }[],
   options: PurgeOptions,
 ): Promise<Purged> {
   const purged: Purged = { sets: 0, members: 0 };
@@ -71,7 +74,7 @@ export async function purge(
  * all sets. Only under the registered definition: in a database that was made anew, the id may be that of
  * another function, whose sets are kept longer.
  */
-async function due<T extends { readonly served: Served }>(
+async function due<T extends { readonly served: RegisteredFunction }>(
   database: Database,
   functions: readonly T[],
   everySeconds: number,
@@ -91,12 +94,15 @@ async function due<T extends { readonly served: Served }>(
 
 async function purgeFunction(
   database: Database,
-  { definition, served }: { readonly definition: FunctionDefinition; readonly served: Served },
+  {
+    definition,
+    served,
+  }: { readonly definition: FunctionDefinition; readonly served: RegisteredFunction },
   options: PurgeOptions,
   purged: Purged,
 ): Promise<void> {
   const stopped = options.stopped ?? (() => false);
-  purged.members += await clearLanes(database, served.id, stopped);
+  purged.members += await clearParts(database, served.id, stopped);
   const keepSeconds = milliseconds(definition.keepFor ?? '30 days') / 1000;
   await purgeSets(database, served.id, keepSeconds, options.tombstoneSeconds, purged, stopped);
   if (definition.forgetAfter !== undefined) {

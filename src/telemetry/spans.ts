@@ -89,12 +89,12 @@ export function batchSpan(
   const [first] = links;
   if (first === undefined) return null;
   return tracer.start(
-    'file-changes',
+    'ingest-changes',
     {
       kind: CLIENT,
       attributes: {
         'db.system.name': 'postgresql',
-        'db.query.summary': 'file-changes',
+        'db.query.summary': 'ingest-changes',
         'db.operation.batch.size': rows,
         'messaging.batch.message_count': events.length,
       },

@@ -151,17 +151,17 @@ export class Fighter {
   }
 }
 
-const MUSTER = (wanted: string) =>
-  `select (select count(*)::int from muster.member where held) as members,
+const MUSTER = (where: string) =>
+  `select (select count(*)::int from muster.member where in_set) as members,
           (select count(*)::int from muster.sets where $1 > 0) as sets,
-          (select count(*)::int from muster.run where ${wanted}) as complete`;
+          (select count(*)::int from muster.run where ${where}) as complete`;
 const BASELINE = `select (select count(*)::int from bench.member) as members,
                          (select count(*)::int from bench.sets) as sets,
                          (select count(*)::int from bench.sets where n = $1) as complete`;
 const TOTALS: Readonly<Record<Contender['store'], string>> = {
-  muster: MUSTER(`wanted and state = 'done' and token = 1`),
-  paused: MUSTER(`wanted and state = 'ready'`),
-  unversioned: MUSTER(`wanted and state = 'ready'`),
+  muster: MUSTER(`complete and state = 'done' and token = 1`),
+  paused: MUSTER(`complete and state = 'ready'`),
+  unversioned: MUSTER(`complete and state = 'ready'`),
   transaction: BASELINE,
   statement: BASELINE,
   keyed: `select (select count(*)::int from bench.member) as members, 0 as sets, $1 * 0 as complete`,

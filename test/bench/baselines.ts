@@ -71,9 +71,9 @@ export function openBaseline(kind: Baseline, url: string, connections: number): 
   const pool = new pg.Pool({ connectionString: url, max: connections, keepAlive: true });
   const file = { transaction, statement, keyed: inserts('member'), floor: inserts('event') }[kind];
   return {
-    async file(change) {
+    async ingest(change) {
       await file(pool, rowOf(change));
-      return { kind: 'filed' };
+      return { kind: 'ingested' };
     },
     park: () => Promise.reject(new Error('nothing is parked here')),
     explain: () => Promise.resolve({ sets: [] }),

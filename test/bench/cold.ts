@@ -151,9 +151,9 @@ async function makeVariants(folder: string, muster: string, bare: string): Promi
 
 async function check(muster: BenchDatabase, bare: BenchDatabase, each: number): Promise<void> {
   const { rows } = await muster.client.query(
-    'select count(*)::int as n from muster.member where held',
+    'select count(*)::int as n from muster.member where in_set',
   );
-  same('cold start, rows filed', rows[0].n, 3 * each);
+  same('cold start, rows ingested', rows[0].n, 3 * each);
   const least = await bare.client.query('select count(*)::int as n from event');
   same('cold start, rows inserted by the bare app', least.rows[0].n, each);
 }

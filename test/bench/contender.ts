@@ -68,7 +68,7 @@ answer({ ready: true });
 
 async function obey({ inFlight, seconds, from }: Order): Promise<void> {
   const seen = await callers(inFlight, seconds, from, async (n) => {
-    await opened.intake!.file(changeOf(n, start.workload));
+    await opened.intake!.ingest(changeOf(n, start.workload));
   });
   answer({ seen });
 }
@@ -100,7 +100,7 @@ async function open({ store, road, url, port, workload, connections = 2 }: Start
     case 'unversioned': {
       if (road === 'http') return served(serve(config(), definitions), port);
       const engine = await startEngine(config(), definitions, log, createMetrics());
-      return { intake: engine.filing, stop: () => engine.stop() };
+      return { intake: engine.ingestor, stop: () => engine.stop() };
     }
     case 'transaction':
     case 'statement':

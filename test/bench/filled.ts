@@ -38,17 +38,17 @@ export async function fillSets(
   const fn = rows[0]!.id;
   const range = [from, from + sets - 1];
   await client.query(
-    `insert into muster.member (function, lane, source, id, version, at, key, held, columns, since)
-     select $4::int, lane, 1, id, 8, $5::bigint, key, true,
+    `insert into muster.member (function, part_index, source, id, version, at, key, in_set, columns, since)
+     select $4::int, part_index, 1, id, 8, $5::bigint, key, true,
             jsonb_build_object('id', id, 'span', '[0,60000000000)', 'recording', recording,
-                               'sensor_type', (array['eeg', 'accelerometer'])[lane]), now()
-     from (select 1 + (m >= $3 / 2)::int as lane, ${RECORDING} as recording, ${KEY} as key, ${ID} as id
+                               'sensor_type', (array['eeg', 'accelerometer'])[part_index]), now()
+     from (select 1 + (m >= $3 / 2)::int as part_index, ${RECORDING} as recording, ${KEY} as key, ${ID} as id
            from generate_series($1::bigint, $2::bigint) s, generate_series(0::bigint, $6::bigint - 1) m) x
      where $3::bigint > 0`,
     [...range, rowsPerSet, fn, Date.now() - 86_400_000, held],
   );
   await client.query(
-    `insert into muster.sets (function, key, counts, live)
+    `insert into muster.sets (function, key, counts, fresh)
      select $3::int, ${KEY}, array[$4::int, $5::int] || array_fill(0, array[14]), $4::int + $5::int
      from generate_series($1::bigint, $2::bigint) s`,
     [...range, fn, Math.min(held, rowsPerSet / 2), Math.max(0, held - rowsPerSet / 2)],
@@ -64,7 +64,7 @@ export async function fillSets(
   const done = state === 'done';
   await client.query(
     `insert into muster.run
-       (function, key, revision, wanted, state, token, attempt, due_at, born_at, started_at, finished_at)
+       (function, key, revision, complete, state, token, attempt, due_at, created_at, started_at, finished_at)
      select $3::int, ${KEY}, 1, true, $4::muster.run_state, $5::int, $5::int, now(), now(),
             case when $5::int = 1 then now() end, case when $5::int = 1 then now() end
      from generate_series($1::bigint, $2::bigint) s`,

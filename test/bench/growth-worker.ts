@@ -25,6 +25,6 @@ const config = readConfig({ ...quiet, DATABASE_URL: url });
 const engine = await startEngine(config, [definitionOf(workload)], log, createMetrics());
 obey<GrowthOrder>(({ inFlight, seconds, from }) =>
   callers(inFlight, seconds, from, async (n) => {
-    await engine.filing.file(changeOf(n, workload));
+    await engine.ingestor.ingest(changeOf(n, workload));
   }),
 );

@@ -101,14 +101,14 @@ class Cell {
       const { rows } = await this.#db.client.query(
         `select (select count(*)::int from muster.member where ${NEW_MEMBERS}) as members,
                 (select count(*)::int from muster.sets where ${NEW_SETS}) as sets,
-                (select count(*)::int from muster.run where ${NEW_SETS} and wanted and state = 'ready') as complete`,
+                (select count(*)::int from muster.run where ${NEW_SETS} and complete and state = 'ready') as complete`,
       );
       const workload = workloadOf(this.definition);
       same(what, rows[0], expected(workload, this.#from, this.#from + answered));
     } else {
       const { rows } = await this.#db.client.query(
         `select (select count(*)::int from muster.member where ${NEW_MEMBERS}) as "new",
-                (select count(*)::int from muster.member where held) as held,
+                (select count(*)::int from muster.member where in_set) as held,
                 (select sum(counts[1] + counts[2])::int from muster.sets) as counted`,
       );
       const { sets, rowsPerSet } = this.definition;

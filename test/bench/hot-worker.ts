@@ -59,17 +59,17 @@ function changeOf(n: number): RowChange {
   };
 }
 
-async function open(): Promise<{ file(change: RowChange): Promise<unknown> }> {
+async function open(): Promise<{ ingest(change: RowChange): Promise<unknown> }> {
   if (start.store === 'statement') return openBaseline('statement', start.url, start.connections);
   const quiet = { CLAIM_SECONDS: '60', LEASE_SECONDS: '600' };
   const config = readConfig({ ...quiet, DATABASE_URL: start.url });
   const engine = await startEngine(config, [definition], log, createMetrics());
-  return engine.filing;
+  return engine.ingestor;
 }
 
 const intake = await open();
 obey<HotOrder>(({ inFlight, seconds, from }) =>
   callers(inFlight, seconds, from, async (n) => {
-    await intake.file(changeOf(n));
+    await intake.ingest(changeOf(n));
   }),
 );

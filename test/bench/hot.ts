@@ -98,7 +98,7 @@ class Contender {
     const sent = this.#from.reduce((sum, each) => sum + each, 0);
     const { rows } = await this.#db.client.query(
       this.store === 'muster'
-        ? `select (select count(*)::int from muster.member where held) as members,
+        ? `select (select count(*)::int from muster.member where in_set) as members,
                   (select sum(counts[1])::int from muster.sets) as counted`
         : `select (select count(*)::int from bench.member) as members,
                   (select sum(n)::int from bench.sets) as counted`,

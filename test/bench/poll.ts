@@ -165,9 +165,9 @@ async function measureBusy({ postgres, quick }: SectionContext): Promise<Busy> {
     const postgresUs = (cpuOfPostgres(postgres.pid) - before) / seen.answered;
     const buffers = ((await buffersOf(db.client)) - buffersBefore) / seen.answered;
     const { rows } = await db.client.query(
-      'select count(*)::int as n from muster.member where held',
+      'select count(*)::int as n from muster.member where in_set',
     );
-    same('busy, rows filed', rows[0].n, first.answered + seen.answered);
+    same('busy, rows ingested', rows[0].n, first.answered + seen.answered);
     return { postgresUs, buffers };
   } finally {
     await worker.end();

@@ -88,9 +88,9 @@ async function openMuster() {
         if (numbers.length > 0) queue.push({ partition, numbers });
       }
     }
-    await lanes(start.connections, async (lane) => {
+    await partIndexes(start.connections, async (partIndex) => {
       for (const { partition, numbers } of queue) {
-        if (partition % start.connections !== lane) continue;
+        if (partition % start.connections !== partIndex) continue;
         const first = next[partition]!;
         next[partition] = first + numbers.length;
         const applied = await chunks.apply({
@@ -127,12 +127,12 @@ async function openState() {
                samples = bench.traveler.samples + 1`,
   };
   return ({ from, to }: TravelersOrder) =>
-    lanes(clients.length, async (lane) => {
-      const client = clients[lane]!;
+    partIndexes(clients.length, async (partIndex) => {
+      const client = clients[partIndex]!;
       for (let n = from; n < to; n++) {
         const { sensor, traveler, type, at, x, y } = sampleAt(n);
         // all of a traveler on one connection, as a key would have it
-        if (Number.parseInt(traveler.slice(0, 8), 16) % clients.length !== lane) continue;
+        if (Number.parseInt(traveler.slice(0, 8), 16) % clients.length !== partIndex) continue;
         const { rows } = await client.query<StateRow>({ ...read, values: [sensor, traveler] });
         const last = rows[0];
         const micros = last === undefined ? 0 : at - Number(last.last_at);
@@ -178,11 +178,11 @@ async function openInsert() {
            select * from unnest($1::int[], $2::uuid[], $3::text[], $4::int8[], $5::float8[], $6::float8[])`,
   };
   return ({ from, to }: TravelersOrder) =>
-    lanes(clients.length, async (lane) => {
-      for (let begin = from + lane * CHUNK; begin < to; begin += clients.length * CHUNK) {
+    partIndexes(clients.length, async (partIndex) => {
+      for (let begin = from + partIndex * CHUNK; begin < to; begin += clients.length * CHUNK) {
         const length = Math.min(CHUNK, to - begin);
         const samples = Array.from({ length }, (_, i) => sampleAt(begin + i));
-        await clients[lane]!.query({
+        await clients[partIndex]!.query({
           ...insert,
           values: [
             samples.map(({ sensor }) => sensor),
@@ -203,8 +203,11 @@ async function connect(): Promise<pg.Client[]> {
   return clients;
 }
 
-async function lanes(count: number, run: (lane: number) => Promise<void>): Promise<void> {
-  await Promise.all(Array.from({ length: count }, (_, lane) => run(lane)));
+async function partIndexes(
+  count: number,
+  run: (partIndex: number) => Promise<void>,
+): Promise<void> {
+  await Promise.all(Array.from({ length: count }, (_, partIndex) => run(partIndex)));
 }
 
 function countStatements(): void {

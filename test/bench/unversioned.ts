@@ -5,23 +5,23 @@ import pg from 'pg';
  * nothing taken back. To say what versions and tombstones cost, and for nothing else.
  */
 const MEMBERS = `m as (
-  insert into muster.member as m (function, lane, source, id, key, held, columns)
-  select c.function, c.lane, c.source, c.id, c.key, c.held, c.columns
+  insert into muster.member as m (function, part_index, source, id, key, in_set, columns)
+  select c.function, c.part_index, c.source, c.id, c.key, c.in_set, c.columns
   from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
               $9::boolean[], $10::text[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[])
-         as c (function, lane, id, version, at, key, held, history, columns, holes, trace, source, commits)
+         as c (function, part_index, id, version, at, key, in_set, history, columns, missing_columns, trace, source, commits)
   where (select is_current from current)
-  order by c.function, c.lane, c.source, c.id collate "C"
-  on conflict (function, lane, source, id) do nothing
-  returning m.function, m.lane, m.source, m.id, false as undecided, null::text as old_key, false as old_live,
-            case when new.held then new.key end as new_key, true as new_live
+  order by c.function, c.part_index, c.source, c.id collate "C"
+  on conflict (function, part_index, source, id) do nothing
+  returning m.function, m.part_index, m.source, m.id, false as unresolved, null::text as old_key, false as old_fresh,
+            case when new.in_set then new.key end as new_key, true as new_fresh
 ),
 moves as (`;
 
 /** Takes the columns away that only versions and tombstones need, and what reads them. */
 export const UNVERSIONED_SCHEMA = `
   alter table muster.member drop column version cascade, drop column at cascade,
-    drop column commits cascade, drop column history cascade, drop column holes cascade,
+    drop column commits cascade, drop column history cascade, drop column missing_columns cascade,
     drop column since cascade`;
 
 /** From now on this process sends the filing statement without versions. */
@@ -31,9 +31,9 @@ export function forgetVersions(): void {
   };
   const { query } = pools;
   pools.query = function queryUnversioned(config, ...more) {
-    if (config.name !== 'file-changes') return query.call(this, config, ...more);
+    if (config.name !== 'ingest-changes') return query.call(this, config, ...more);
     const text = config.text.replace(/^m as \(\n[^]*?^moves as \(/m, MEMBERS);
-    if (text === config.text) throw new Error('file-changes.sql is written otherwise now');
+    if (text === config.text) throw new Error('ingest-changes.sql is written otherwise now');
     return query.call(this, { ...config, text }, ...more);
   };
 }

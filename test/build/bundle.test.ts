@@ -186,7 +186,7 @@ test('told where to, the bundle sends traces', async () => {
   expect(await once(serve, 'exit')).toEqual([0, null]);
   await collector.close();
 
-  expect(collector.spans.map(({ name }) => name).toSorted()).toEqual(['file-changes', 'process']);
+  expect(collector.spans.map(({ name }) => name).toSorted()).toEqual(['ingest-changes', 'process']);
 });
 
 test('the bundle holds nothing that only development needs', () => {

@@ -55,7 +55,7 @@ test('runs that were lost together more than once do not come back together', as
   chaos,
 }) => {
   await db.query(`
-    insert into muster.run (function, key, revision, wanted, state, token, attempt, pod, due_at, born_at, started_at)
+    insert into muster.run (function, key, revision, complete, state, token, attempt, worker, due_at, created_at, started_at)
     select 0, n::text, 1, true, 'running', n, n, gen_random_uuid(), now(), now(), now() from generate_series(1, 12) n
   `);
   await chaos.launch().serving();

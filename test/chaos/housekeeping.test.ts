@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
 import { purge } from '../../src/state/purge.ts';
-import { review } from '../../src/state/registration/re-evaluate.ts';
+import { reEvaluate } from '../../src/state/registration/re-evaluate.ts';
 import { podOn } from '../support/pod.ts';
 import { test } from '../support/test.ts';
 
@@ -18,12 +18,12 @@ function stoppedAfter(times: number): () => boolean {
 test('a purge ends between two pages when its process is told to stop', async ({ db }) => {
   const pod = await podOn(db, [one]);
   await db.query(
-    `insert into muster.sets (function, key, counts, live)
+    `insert into muster.sets (function, key, counts, fresh)
      select $1, n::text, array_fill(0, array[16]), 1 from generate_series(1, 1200) n`,
     [pod.served[0]!.id],
   );
   await db.query(`
-    insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at, finished_at)
+    insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at, finished_at)
     select function, key, 1, true, 'done', 1, 1, '2020-01-01', '2020-01-01', '2020-01-01' from muster.sets
   `);
   const functions = [{ definition: one, served: pod.served[0]! }];
@@ -41,13 +41,13 @@ test('a review ends between two pages when its process is told to stop, and is b
   await podOn(db, [one]);
   const pod = await podOn(db, [two]);
   await db.query(
-    `insert into muster.sets (function, key, counts, live)
+    `insert into muster.sets (function, key, counts, fresh)
      select $1, n::text, array_fill(2, array[16]), 1 from generate_series(1, 600) n`,
     [pod.served[0]!.id],
   );
   const born = async () => (await db.query('select from muster.run')).length;
-  await review(pod.database, pod.store, pod.served, stoppedAfter(1));
+  await reEvaluate(pod.database, pod.store, pod.served, stoppedAfter(1));
   expect(await born()).toBe(256);
-  await review(pod.database, pod.store, pod.served);
+  await reEvaluate(pod.database, pod.store, pod.served);
   expect(await born()).toBe(600);
 });

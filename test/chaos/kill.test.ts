@@ -30,8 +30,8 @@ test.for([
     await delivered;
     await settled(db, KEYS.length);
 
-    expect(await db.query('select id, held from muster.member order by id')).toEqual(
-      KEYS.flatMap((k) => ['a', 'b'].map((kind) => ({ id: k + kind, held: true }))),
+    expect(await db.query('select id, in_set from muster.member order by id')).toEqual(
+      KEYS.flatMap((k) => ['a', 'b'].map((kind) => ({ id: k + kind, in_set: true }))),
     );
     const runs = KEYS.map((k) => `${fn}/${k}/1`);
     expect((await chaos.traces('effect')).map((each) => each.run)).toEqual(runs);

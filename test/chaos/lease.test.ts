@@ -46,7 +46,7 @@ test('nothing is committed once another process holds the run, though nobody tol
   const unaware = await chaos.launch({ LEASE_SECONDS: '600' }).serving();
   for (const k of keys) await complete(unaware, k);
   await begun(db, 2);
-  await db.query(`update muster.pod set lease_until = now() - interval '1 second'`);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
   const heir = await chaos.launch().serving();
   await begun(db, 4);
   await Promise.all(open.map((each) => each()));

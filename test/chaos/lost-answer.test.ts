@@ -61,7 +61,7 @@ test('a connection cut between COMMIT and its answer is a 503, and the run it wa
     await tx.query('insert into effect values ($1)', [runId]);
   });
   await deliver(() => url, part('a', 1));
-  const lost = cut.proxy.loseAnswerTo('file-changes');
+  const lost = cut.proxy.loseAnswerTo('ingest-changes');
   const tries = await deliver(() => url, part('b', 2));
   await lost;
   expect(tries).toEqual([

@@ -98,7 +98,7 @@ test('Postgres crashes and restarts under load: nothing is lost, nothing is done
       'select count(*)::int as effects, count(distinct run)::int as runs from effect',
     ),
   ).toEqual([{ effects: sets, runs: sets }]);
-  expect(await own.query('select count(*)::int as held from muster.member where held')).toEqual([
+  expect(await own.query('select count(*)::int as held from muster.member where in_set')).toEqual([
     { held: 2 * sets },
   ]);
   await server.stop();

@@ -64,7 +64,7 @@ test(
     await Promise.all(supervisors);
 
     const [held] = await db.query<{ n: number }>(
-      'select count(*)::int as n from muster.member where held',
+      'select count(*)::int as n from muster.member where in_set',
     );
     const effects = await chaos.traces('effect');
     const runs = new Set(effects.map(({ run }) => run));

@@ -42,7 +42,7 @@ test('at SIGTERM a process answers what it has, refuses what is new, ends its ru
   expect(await db.query('select state, attempt from muster.run')).toEqual([
     { state: 'done', attempt: 1 },
   ]);
-  expect(await db.query('select from muster.pod')).toEqual([]);
+  expect(await db.query('select from muster.worker')).toEqual([]);
   expect(await chaos.traces('effect')).toHaveLength(1);
 });
 

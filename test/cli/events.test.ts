@@ -23,7 +23,7 @@ async function refused(db: TestDatabase) {
   sink.answer = statusOf;
   const engine = await engineOn(db, [two], { K_SINK: sink.url });
   for (const key of ['x', 'y', 'w']) {
-    for (const each of [partA(key), partB(key)]) await engine.filing.file(each);
+    for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
   }
   await until(
     async () =>

@@ -32,9 +32,9 @@ test('a set of a paused function is explained by the pause until it is done', as
   const pod = await podOn(db, [pairOf()]);
   const pause = (paused: boolean) => db.query('update muster.function set paused = $1', [paused]);
   await pause(true);
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   expect(await explain(db, 'pair', 'x')).toEqual({ set: 'pair x: waiting', obstacles: [PAUSED] });
-  await pod.filing.file(partB());
+  await pod.ingestor.ingest(partB());
   expect(await explain(db, 'pair', 'x')).toEqual({ set: 'pair x: complete', obstacles: [PAUSED] });
   await pause(false);
   expect(await explain(db, 'pair', 'x')).toEqual({ set: 'pair x: complete', obstacles: [] });
@@ -47,7 +47,7 @@ test('a complete set that nobody would run is explained by the lack of a worker'
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
 
   const newer = pairOf({ overdueAfter: '2 hours' });
@@ -57,7 +57,7 @@ test('a complete set that nobody would run is explained by the lack of a worker'
   ]);
   // a worker of another function
   await podOn(db, [pairOf({ name: 'other' })]);
-  await pod.runs.resign(pod.id);
+  await pod.runs.deregister(pod.id);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([UNSERVED]);
   // in back-off nobody has to be there
   await db.query(`update muster.run set due_at = now() + interval '1 hour'`);
@@ -65,7 +65,7 @@ test('a complete set that nobody would run is explained by the lack of a worker'
   await db.query('update muster.run set due_at = now()');
   const next = await podOn(db, [newer]);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
-  await db.query(`update muster.pod set lease_until = now() - interval '1 second'`);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([UNSERVED]);
   await next.close();
 });
@@ -78,7 +78,7 @@ test('a set is explained by a definition that is newer than this release, or not
   const pod = await podOn(db, [other]);
   const recording = randomUUID();
   const row = { id: randomUUID(), recording, span: '[0,60)', sensor_type: 'eeg' };
-  await pod.filing.file(change('c', 1, row, { table: 'datastore.signal' }));
+  await pod.ingestor.ingest(change('c', 1, row, { table: 'datastore.signal' }));
   const key = JSON.stringify([recording, '[0,60)']);
   expect((await explain(db, 'recordings', key)).obstacles).toEqual([
     "the definition of recordings in this release is not registered, generation 1 is: 'muster migrate' registers it",
@@ -103,7 +103,7 @@ test('the last error of a run is told without doubled words, and one late change
   });
   const engine = await engineOn(db, [definition]);
   const told = async (key: string) => {
-    for (const each of [partA(key), partB(key)]) await engine.filing.file(each);
+    for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
     const failed = `select from muster.run where state = 'failed' and key = $1`;
     await until(async () => (await db.query(failed, [key])).length === 1);
     const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', key]);

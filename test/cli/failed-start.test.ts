@@ -54,7 +54,7 @@ const FAILURES: [
     'serve',
     async (db) => {
       await db.query(
-        `insert into muster.function (name, generation, hash, need, gate_need, gate_of, reviewed)
+        `insert into muster.function (name, generation, hash, need, gate_need, gate_of, evaluated_generation)
          values ('travelers', 1, '', '{}', '{}', '{}', 1)`,
       );
       return { FUNCTIONS: 'recordings,travelers' };
@@ -73,7 +73,7 @@ for (const [name, command, settings, says] of FAILURES) {
     expect(plainLines(stderr)).toEqual([expect.stringMatching(says)]);
     expect(stderr).not.toContain('after calling end on the pool');
     // It has given back what it held.
-    expect(await db.query('select from muster.pod')).toEqual([]);
+    expect(await db.query('select from muster.worker')).toEqual([]);
   });
 }
 
@@ -88,7 +88,7 @@ test('a muster serve whose first attempt to start failed leaves nothing behind e
   expect(code).toBe(1);
   expect(stderr).toContain('the database does not answer, trying again');
   expect(plainLines(stderr)).toEqual([expect.stringMatching(/^muster: listen EADDRINUSE/)]);
-  expect(await db.query('select from muster.pod')).toEqual([]);
+  expect(await db.query('select from muster.worker')).toEqual([]);
 });
 
 function launch(command: string, env: Record<string, string>): TestProcess {

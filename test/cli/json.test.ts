@@ -27,9 +27,9 @@ test('each list takes --json: one object per line, and nothing on standard outpu
 
   const pod = await podOn(db, [pairOf()]);
   for (const key of ['x', 'y']) {
-    await pod.filing.file(partA(key));
-    await pod.filing.file(change('c', 1, { id: key, k: key, kind: 'a' }, { source: key }));
-    await pod.filing.park(
+    await pod.ingestor.ingest(partA(key));
+    await pod.ingestor.ingest(change('c', 1, { id: key, k: key, kind: 'a' }, { source: key }));
+    await pod.ingestor.park(
       { attributes: { source: '/test', id: key }, contentType: null, body: Buffer.from(key) },
       'not-a-change',
       'why',

@@ -31,7 +31,7 @@ async function muster(db: TestDatabase, ...args: string[]) {
   return { code, stdout: child.stdout, stderr: child.stderr };
 }
 
-test('parked events are listed and shown; redelivered, those whose cause is mended are filed', async ({
+test('parked events are listed and shown; redelivered, those whose cause is mended are ingested', async ({
   db,
 }) => {
   const server = await serverOn(db, [pair]);
@@ -58,7 +58,7 @@ test('parked events are listed and shown; redelivered, those whose cause is mend
   expect(shown.stdout.endsWith('\n\nno JSON\n')).toBe(true);
 
   const early = await muster(db, 'redeliver', '--to', server.url);
-  expect(early).toMatchObject({ code: 1, stderr: 'muster: 2 events could not be filed yet\n' });
+  expect(early).toMatchObject({ code: 1, stderr: 'muster: 2 events could not be ingested yet\n' });
   expect(early.stdout).toContain('0 taken, 2 left');
 
   expect((await muster(db, 'epoch', 'bump', 'pg')).stdout).toMatch(

@@ -66,6 +66,6 @@ test('a parked record is not posted: it says what to do instead', async ({ db })
     code: 1,
     stdout:
       '1\tis a record of the projection numbers: once that can read it, write it to the topic again\n0 taken, 1 left\n',
-    stderr: 'muster: 1 event could not be filed yet\n',
+    stderr: 'muster: 1 event could not be ingested yet\n',
   });
 });

@@ -61,7 +61,7 @@ test('a worker of another function takes no parked event, which stays', async ({
   await Promise.all([mine.stop(), theirs.stop()]);
 });
 
-test('an event that is answered with success but not filed stays parked', async ({ db }) => {
+test('an event that is answered with success but not ingested stays parked', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const origin = {
     attributes: { specversion: '1.0', id: '1', source: '/test', type: 'dev.knative.kafka.event' },
@@ -74,7 +74,7 @@ test('an event that is answered with success but not filed stays parked', async 
       }),
     ),
   };
-  await pod.filing.park(origin, 'bad-value', 'of a table that no part wants any more');
+  await pod.ingestor.park(origin, 'bad-value', 'of a table that no part wants any more');
   const server = await serverOn(db, [pairOf()]);
   expect(await muster(db, 'redeliver', '--to', server.url)).toMatchObject({
     code: 1,
@@ -130,7 +130,7 @@ test('a failed run that is discarded counts as done, and no change of its set ru
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   await pod.runs.fail(pod.leases.splice(0)[0]!, 'no stock', null);
   expect(await muster(db, 'discard', 'runs', 'pair', 'y')).toMatchObject({
     code: 1,
@@ -144,7 +144,7 @@ test('a failed run that is discarded counts as done, and no change of its set ru
   expect((await muster(db, 'explain', 'pair', 'x')).stdout).toContain(
     'last error: discarded by a person; the last error: no stock',
   );
-  await pod.filing.file(change('c', 1e6, { id: 9, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 1e6, { id: 9, k: 'x', kind: 'a' }));
   expect(pod.leases).toEqual([]);
   expect(await pod.runs.claim(1, pod.id, 1)).toEqual([]);
 });
@@ -153,7 +153,7 @@ test('retry --now starts the next attempt of a set in back-off, which keeps its 
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   await pod.runs.fail(pod.leases.splice(0)[0]!, 'again', 3_600_000);
   expect(await pod.runs.claim(1, pod.id, 1)).toEqual([]);
   expect(await muster(db, 'retry', 'pair', 'x')).toMatchObject({ code: 1 });
@@ -204,7 +204,7 @@ test('an engine whose functions are not registered any more is not ready', async
   await db.query('delete from muster.part');
   await db.query('delete from muster.definition');
   await db.query('delete from muster.function');
-  await expect(engine.filing.file(partA())).rejects.toMatchObject({ reason: 'superseded' });
+  await expect(engine.ingestor.ingest(partA())).rejects.toMatchObject({ reason: 'superseded' });
   expect(engine.unready()).toContain('not registered in this state database');
   await engine.stop();
 });

@@ -66,7 +66,7 @@ test('send posts events from a file and shows their sets; explain tells the rest
   expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: '' });
   expect(first.stdout).toMatch(/^200 \{/);
   expect(JSON.parse(first.stdout.slice(4))).toMatchObject({
-    outcome: 'filed',
+    outcome: 'ingested',
     sets: [{ function: 'recordings', key: KEY, status: 'waiting', missing: ['accelerometer'] }],
   });
 
@@ -82,8 +82,8 @@ test('send posts events from a file and shows their sets; explain tells the rest
       .slice(0, -1)
       .map((line) => JSON.parse(line) as unknown),
   ).toMatchObject([
-    { status: 200, answer: { outcome: 'filed', sets: [{ key: KEY }] } },
-    { status: 200, answer: { outcome: 'filed' } },
+    { status: 200, answer: { outcome: 'ingested', sets: [{ key: KEY }] } },
+    { status: 200, answer: { outcome: 'ingested' } },
   ]);
 
   // The handler reads the signals themselves, which were not there when the events came.

@@ -40,7 +40,7 @@ const test = base.extend<{ cli: Cli }>({
     const engine = await engineOn(db, [orders], { K_SINK: sink.url });
     let lsn = 0;
     const file = (k: string, kind: string, state = 'paid') =>
-      engine.filing.file(change('c', ++lsn, { id: `${k}-${kind}`, k, kind, state }));
+      engine.ingestor.ingest(change('c', ++lsn, { id: `${k}-${kind}`, k, kind, state }));
     const state = (k: string) =>
       until(
         async () =>
@@ -48,10 +48,10 @@ const test = base.extend<{ cli: Cli }>({
       );
 
     // history is what a snapshot reads before the source begins to stream
-    await engine.filing.file(
+    await engine.ingestor.ingest(
       read(10, { id: 'old-order', k: 'history', kind: 'order', state: 'paid' }),
     );
-    await engine.filing.file(
+    await engine.ingestor.ingest(
       read(10, { id: 'old-payment', k: 'history', kind: 'payment', state: 'paid' }),
     );
 
@@ -60,10 +60,10 @@ const test = base.extend<{ cli: Cli }>({
       await file(k, 'payment');
       if (k !== 'complete') await until(async () => (await state(k)) === k);
     }
-    await engine.filing.file(
+    await engine.ingestor.ingest(
       change('u', ++lsn, { id: 'waiting-order', k: 'waiting', kind: 'order', state: 'new' }),
     );
-    await engine.filing.file(
+    await engine.ingestor.ingest(
       change('c', ++lsn, { id: 'waiting-payment', k: 'waiting', kind: 'payment', state: 'open' }),
     );
     await file('late', 'order');

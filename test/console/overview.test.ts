@@ -15,7 +15,7 @@ vi.setConfig({ testTimeout: 180_000 });
 async function given(db: TestDatabase) {
   const pod = await podOn(db, [pairOf({ overdueAfter: '1 minute' })]);
   for (const change of [partA('1'), partB('1'), partA('2'), partB('2'), partA('3')]) {
-    await pod.filing.file(change);
+    await pod.ingestor.ingest(change);
   }
   await db.query("update muster.run set state = 'failed', finished_at = now() where key = '2'");
   // Overdue, and one that was and is complete since.

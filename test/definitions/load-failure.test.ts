@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-const IMPORT = `import { defineFunction } from '../../src/function.ts';\n`;
+const IMPORT = `import { defineFunction } from '../src/function.ts';\n`;
 
 test.for([
   [
@@ -36,9 +36,9 @@ test.for([
   [
     'a name that is not exported',
     {
-      'broken.ts': `\nimport { defineFunctoin } from '../../src/function.ts';\ndefineFunctoin();\n`,
+      'broken.ts': `\nimport { defineFunctoin } from '../src/function.ts';\ndefineFunctoin();\n`,
     },
-    "functions/broken.ts:2: The requested module '../../src/function.ts' does not provide an export named 'defineFunctoin'",
+    "functions/broken.ts:2: The requested module '../src/function.ts' does not provide an export named 'defineFunctoin'",
   ],
   [
     'a file that is not there',

@@ -214,7 +214,7 @@ test('a rule compiles to gates, inner rules first; a gate reads lanes and earlie
     parts: { a: part, b: { ...part, count: 3 }, c: part },
     complete: all('a', any('b', atLeast(2, 'a', 'b', 'c'))),
   });
-  const lanes = new Map([
+  const partIndexes = new Map([
     ['a', 1],
     ['b', 3],
     ['c', 16],
@@ -223,7 +223,7 @@ test('a rule compiles to gates, inner rules first; a gate reads lanes and earlie
   need[0] = 1;
   need[2] = 3;
   need[15] = 1;
-  expect(compile(specification, lanes)).toEqual({
+  expect(compile(specification, partIndexes)).toEqual({
     need,
     gateNeed: [2, 1, 2],
     gateOf: [0b1n | (1n << 2n) | (1n << 15n), (1n << 2n) | (1n << 16n), 0b1n | (1n << 17n)],

@@ -213,7 +213,7 @@ test('a part that is new or changed is told, with how to read its table again', 
       /^muster resynced pair a {3}# once .* insert into debezium.dbz_signal/,
     ),
   });
-  await db.query('update muster.part set unread_since = null');
+  await db.query('update muster.part set unsynced_since = null');
   expect(await says(definitions, context)).toHaveLength(1);
 });
 
@@ -234,11 +234,11 @@ test('rows of one part that come from several connectors are told, and one that 
   const context = await stateOf(db, [pairOf()]);
   const pod = await podOn(db, [pairOf()]);
   const from = (source: string, at: number) =>
-    pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }, { source, at }));
+    pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }, { source, at }));
   await from('north', Date.now() - 2 * 86_400_000);
   expect(await says(rowSources, context)).toEqual(['✓ the rows of each part are of one connector']);
   await from('south', Date.now());
-  await pod.marks.exchange();
+  await pod.positions.exchange();
   const both =
     'pair: rows of public.item come from north and south, and those with equal keys share a set';
   expect(await says(rowSources, context)).toEqual([
@@ -254,7 +254,7 @@ test('rows of one part that come from several connectors are told, and one that 
 
 async function dueRun(db: TestDatabase, fn: string): Promise<void> {
   await db.query(
-    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+    `insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at)
      select id, 'k', 1, true, 'ready', 0, 0, now(), now() from muster.function where name = $1`,
     [fn],
   );

@@ -249,9 +249,9 @@ test('a column that an update left out is told, however short it is now; once it
   await db.query('create publication muster for table item');
   const context = await sourceOf(db, [on()]);
   expect((await says(identity, context))[0]).toMatch(/^✓ .* k short in 1 row/);
-  const { filing } = await podOn(db, [on()]);
+  const { ingestor } = await podOn(db, [on()]);
   const update = change('u', 2, { id: 1, k: UNAVAILABLE });
-  expect(await filing.file(update)).toMatchObject({
+  expect(await ingestor.ingest(update)).toMatchObject({
     kind: 'parked',
     reason: 'unavailable-column',
     detail: expect.stringContaining("'muster doctor --source <url>' lists the statements"),
@@ -265,6 +265,6 @@ test('a column that an update left out is told, however short it is now; once it
   expect(await refused(db)).toEqual([]);
   expect(await problems(seen)).toEqual([]);
   const read = { op: 'r', lsn: null, snapshot: 'incremental' } as const;
-  await filing.file({ ...change('u', 3, { id: 1, k: 'a' }), ...read });
-  expect(await filing.file(update)).toEqual({ kind: 'filed' });
+  await ingestor.ingest({ ...change('u', 3, { id: 1, k: 'a' }), ...read });
+  expect(await ingestor.ingest(update)).toEqual({ kind: 'ingested' });
 });

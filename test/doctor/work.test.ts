@@ -26,7 +26,7 @@ test('a partition that rests, and one that nobody reads, are told', async ({ db 
   await feedOn(db, numbers(), 3);
   expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
   await db.query(
-    `update muster.position set seen_at = seen_at - interval '10 minutes' where partition = 2`,
+    `update muster.position set reported_at = reported_at - interval '10 minutes' where partition = 2`,
   );
   await db.query(`update muster.position set problem = 'no reason' where partition = 0`);
   await expect(due.run(context)).resolves.toEqual([
@@ -42,7 +42,9 @@ test('a partition that rests, and one that nobody reads, are told', async ({ db 
     },
   ]);
   // Scaled to zero: nobody reads any of them.
-  await db.query(`update muster.position set problem = null, seen_at = now() - interval '1 hour'`);
+  await db.query(
+    `update muster.position set problem = null, reported_at = now() - interval '1 hour'`,
+  );
   expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
 });
 
@@ -144,7 +146,7 @@ test('work that is due is a problem once no pod is there to do it', async ({ db 
   expect(await says(due, context)).toEqual(['✓ none; 1 pod at work']);
   await addRun(db, 'x', `'ready', true`, null);
   expect(await says(due, context)).toEqual(['✓ 1 run, the oldest since 5 min; 1 pod at work']);
-  await db.query(`update muster.pod set lease_until = now() - interval '1 s'`);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 s'`);
   expect(await says(due, context)).toEqual(['✗ 1 run, the oldest since 5 min; 0 pods at work']);
   await db.query('update muster.function set paused = true');
   expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
@@ -157,7 +159,7 @@ async function addRun(
   error: string | null,
 ): Promise<void> {
   await db.query(
-    `insert into muster.run (function, key, revision, state, wanted, token, attempt, due_at, born_at, finished_at, error)
+    `insert into muster.run (function, key, revision, state, complete, token, attempt, due_at, created_at, finished_at, error)
      select id, $1, 1, ${standing}, 1, 1, now() - interval '5 minutes', now(), now(), $2 from muster.function`,
     [key, error],
   );

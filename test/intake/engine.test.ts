@@ -153,7 +153,7 @@ const bad: Bad[] = [
   ],
 ];
 
-test('what can’t be filed is kept aside whole, with its reason, and the next event is filed', async ({
+test('what can’t be ingested is kept aside whole, with its reason, and the next event is ingested', async ({
   db,
 }) => {
   const server = await serverOn(db, [orders]);
@@ -200,7 +200,7 @@ test('keys beyond 2^53 that differ by one name two sets', async ({ db }) => {
   ]);
 });
 
-test('a row with null in its key is filed and joins no set', async ({ db }) => {
+test('a row with null in its key is ingested and joins no set', async ({ db }) => {
   const server = await serverOn(db, [orders]);
   expect(await post(server.url, row({ id: 1, customer: null }))).toMatchObject({ status: 204 });
   await server.stop();
@@ -214,7 +214,7 @@ test('a person is shown the set an event belongs to', async ({ db }) => {
   expect(answer).toMatchObject({
     status: 200,
     body: {
-      outcome: 'filed',
+      outcome: 'ingested',
       sets: [{ function: 'orders', key: 'a', status: 'waiting', missing: ['payment'] }],
     },
   });
@@ -282,7 +282,7 @@ async function membersAfter(
   }
   await server.stop();
   return db.query(`
-    select lane, id, key, held, version, at, columns from muster.member where held order by lane, id collate "C"`);
+    select part_index, id, key, in_set, version, at, columns from muster.member where in_set order by part_index, id collate "C"`);
 }
 
 const attributes = {

@@ -30,13 +30,13 @@ export interface Answer {
 
 /** An intake that holds nothing: it notes what it is given and answers as told. */
 export class Recorder implements Intake {
-  readonly filed: Change[] = [];
+  readonly ingested: Change[] = [];
   readonly parked: string[] = [];
   readonly origins: Origin[] = [];
-  answer: (change: Change) => Promise<Outcome> = () => Promise.resolve({ kind: 'filed' });
+  answer: (change: Change) => Promise<Outcome> = () => Promise.resolve({ kind: 'ingested' });
 
-  file(each: Change): Promise<Outcome> {
-    this.filed.push(each);
+  ingest(each: Change): Promise<Outcome> {
+    this.ingested.push(each);
     return this.answer(each);
   }
 

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { START } from '../../build/image.ts';
 import { readConfig, SETTINGS } from '../../src/config/config.ts';
 import { knownFunctions } from '../../src/definitions/function-files.ts';
-import { isOfSets, loadFunctions } from '../../src/definitions/load-functions.ts';
+import { isSetFunction, loadFunctions } from '../../src/definitions/load-functions.ts';
 import { timeoutMs } from '../../src/runs/attempt.ts';
 import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
 import { byName, problem, renderVariant, VARIANTS, type KubernetesObject } from './render.ts';
@@ -104,7 +104,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
       const grace = pod.terminationGracePeriodSeconds ?? pod.timeoutSeconds - KNATIVE_QUIET_SECONDS;
       expect(grace).toBeGreaterThan((container.lifecycle?.preStop.sleep.seconds ?? 0) + drain + 10);
       if (INTAKE === 'kafka' || of === 'knative/kn') continue;
-      for (const definition of (await loadFunctions(FUNCTIONS!.split(','))).filter(isOfSets)) {
+      for (const definition of (await loadFunctions(FUNCTIONS!.split(','))).filter(isSetFunction)) {
         expect(drain * 1000).toBeGreaterThanOrEqual(timeoutMs(definition));
       }
     }

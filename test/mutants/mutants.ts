@@ -8,7 +8,7 @@ export interface Mutant {
   readonly tests: readonly string[];
 }
 
-const FILE_CHANGES = 'src/state/sql/file-changes.sql';
+const INGEST_CHANGES = 'src/state/sql/ingest-changes.sql';
 const STATE = 'src/state/schema/migrations/001_state.sql';
 const BATCHER = 'src/state/ingest/batcher.ts';
 
@@ -43,21 +43,21 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a key that was not sent stays, whatever an older change says later',
-    file: 'src/state/ingest/event-ingestor.ts',
-    find: "if (outcome.kind === 'undecided') return this.#fileKnowing(change, place, functions);",
-    replace: "if (outcome.kind === 'undecided') return { kind: 'filed' };",
+    file: 'src/state/ingest/change-ingestor.ts',
+    find: "if (outcome.kind === 'unresolved') return this.#ingestUnresolved(change, place, functions);",
+    replace: "if (outcome.kind === 'unresolved') return { kind: 'ingested' };",
     tests: ['test/state/ingest/resolve.test.ts'],
   },
   {
     name: 'members are locked unsorted',
-    file: FILE_CHANGES,
-    find: '  order by c.function, c.lane, c.source, c.id collate "C"\n',
+    file: INGEST_CHANGES,
+    find: '  order by c.function, c.partIndex, c.source, c.id collate "C"\n',
     replace: '',
     tests: ['test/state/ingest/races.test.ts'],
   },
   {
     name: 'a stale change counts as one',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'where muster.newer(excluded.version, excluded.at, excluded.commits, m.version, m.at, m.commits)',
     replace: 'where true',
     tests: ['test/state/ingest/revive.test.ts'],
@@ -81,19 +81,19 @@ export const MUTANTS: readonly Mutant[] = [
     file: BATCHER,
     find: "      failpoint('before-commit');\n",
     replace:
-      "      for (const item of batch) item.resolve({ kind: 'filed' });\n      failpoint('before-commit');\n",
+      "      for (const item of batch) item.resolve({ kind: 'ingested' });\n      failpoint('before-commit');\n",
     tests: ['test/chaos/faults.test.ts'],
   },
   {
     name: 'runs of living pods are freed',
-    file: 'src/state/sql/bury-pods.sql',
+    file: 'src/state/sql/reap-workers.sql',
     find: 'where p.id = r.pod and p.lease_until >= now()',
     replace: 'where false',
     tests: ['test/runs/leases.test.ts'],
   },
   {
     name: 'runs of dead pods are not freed',
-    file: 'src/state/sql/bury-pods.sql',
+    file: 'src/state/sql/reap-workers.sql',
     find: "  where r.state = 'running'\n",
     replace: '  where false\n',
     tests: ['test/runs/leases.test.ts'],
@@ -135,10 +135,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a delete of a row that is not known leaves no tombstone',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'where (select is_current from current)\n  order by',
     replace:
-      'where (select is_current from current) and (c.key is not null or exists (select from muster.member o where o.function = c.function and o.lane = c.lane and o.id = c.id))\n  order by',
+      'where (select is_current from current) and (c.key is not null or exists (select from muster.member o where o.function = c.function and o.part_index = c.part_index and o.id = c.id))\n  order by',
     tests: ['test/state/ingest/arrival.test.ts'],
   },
   {
@@ -157,14 +157,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a superseded definition still files',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'select count(*) = cardinality($1::int[]) and not',
     replace: 'select count(*) >= 0 and not',
     tests: ['test/state/registration/register.test.ts'],
   },
   {
     name: 'completeness is read by a SELECT, not from the row where changes queue',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0',
     replace:
       'muster.complete(coalesce((select muster.plus(o.counts, d.counts) from muster.sets o, d where o.function = s.function and o.key = s.key and d.function = s.function and d.key = s.key), s.counts), f.need, f.gate_need, f.gate_of) offset 0',

@@ -71,7 +71,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'runs that were lost together come back together',
-    file: 'src/state/sql/bury-pods.sql',
+    file: 'src/state/sql/reap-workers.sql',
     find: 'case when lost.attempt > 1 then',
     replace: 'case when lost.attempt > 1000 then',
     tests: ['test/chaos/crash-loop.test.ts'],

@@ -131,7 +131,7 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pull: what was seen before overwrites what was seen later',
-    file: 'src/state/sql/see-positions.sql',
+    file: 'src/state/sql/report-progress.sql',
     find: '    and p.seen_at <= coalesce($5::timestamptz, now())\n',
     replace: '',
     tests: DESTINATION,
@@ -278,14 +278,14 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'pull: a look waits for chunks',
-    file: 'src/state/sql/see-positions.sql',
+    file: 'src/state/sql/report-progress.sql',
     find: ' skip locked',
     replace: '',
     tests: DESTINATION,
   },
   {
     name: 'pull: an end is before the position',
-    file: 'src/state/sql/see-positions.sql',
+    file: 'src/state/sql/report-progress.sql',
     find: 'greatest(p.next, u.log_end)',
     replace: 'u.log_end',
     tests: DESTINATION,

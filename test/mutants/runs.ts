@@ -3,7 +3,7 @@ import type { Mutant } from './mutants.ts';
 const RUNNER = 'src/runs/runner.ts';
 const EXECUTE = 'src/runs/execute.ts';
 const CLAIM = 'src/state/sql/claim-runs.sql';
-const BURY = 'src/state/sql/bury-pods.sql';
+const BURY = 'src/state/sql/reap-workers.sql';
 const GUARDS = ['test/runs/guards.test.ts'];
 const ATTEMPTS = ['test/runs/attempts.test.ts'];
 const FAULTS = ['test/runs/faults.test.ts'];

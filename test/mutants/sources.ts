@@ -2,7 +2,7 @@
 import type { Mutant } from './mutants.ts';
 
 const STATE = 'src/state/schema/migrations/001_state.sql';
-const FILE_CHANGES = 'src/state/sql/file-changes.sql';
+const INGEST_CHANGES = 'src/state/sql/ingest-changes.sql';
 const MEMBER = 'src/state/ingest/member.ts';
 const MARKS = 'src/state/ingest/log-positions.ts';
 
@@ -22,14 +22,14 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a truncate takes the rows of every source',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: ' and t.source = c.source\n',
     replace: '\n',
     tests: SOURCES,
   },
   {
-    name: 'rows of a source that was forgotten are filed',
-    file: FILE_CHANGES,
+    name: 'rows of a source that was forgotten are ingested',
+    file: INGEST_CHANGES,
     find: 'and not $20::boolean as is_forgotten',
     replace: 'and false and not $20::boolean as is_forgotten',
     tests: SOURCES,
@@ -106,8 +106,8 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'an epoch that has just begun is heard of later',
-    file: 'src/state/ingest/event-ingestor.ts',
-    find: '        judgement = this.#marks.judge(change);\n',
+    file: 'src/state/ingest/change-ingestor.ts',
+    find: '        check = this.#positions.judge(change);\n',
     replace: '',
     tests: ['test/cli/send.test.ts'],
   },
@@ -148,7 +148,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'what the snapshot found is not known where a change came first',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: '     or excluded.history is not null and m.history is null\n',
     replace: '',
     tests: HISTORY,

@@ -1,8 +1,8 @@
 import type { Mutant } from './mutants.ts';
 
-const FILE_CHANGES = 'src/state/sql/file-changes.sql';
+const INGEST_CHANGES = 'src/state/sql/ingest-changes.sql';
 const CLAIM_RUNS = 'src/state/sql/claim-runs.sql';
-const CLEAR_LANES = 'src/state/sql/clear-lanes.sql';
+const CLEAR_PARTS = 'src/state/sql/clear-partIndexes.sql';
 const FORGET_RUNS = 'src/state/sql/forget-runs.sql';
 const PURGE_SETS = 'src/state/sql/purge-sets.sql';
 const PURGE_TOMBSTONES = 'src/state/sql/purge-tombstones.sql';
@@ -69,7 +69,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'unwanted is answered by a worker that does not know the newest definition',
-    file: 'src/state/ingest/event-ingestor.ts',
+    file: 'src/state/ingest/change-ingestor.ts',
     find: '      await this.#current.check();\n',
     replace: '',
     tests: ROLLOUT,
@@ -83,14 +83,14 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a function whose row is gone counts as current',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'select count(*) = cardinality($1::int[]) and not',
     replace: 'select true and not',
     tests: ROLLOUT,
   },
   {
     name: 'a function is told by its number alone',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'on f.id = mine.id and f.registration = mine.registration',
     replace: 'on f.id = mine.id',
     tests: ROLLOUT,
@@ -110,17 +110,17 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     tests: ROLLOUT,
   },
   {
-    name: 'a lane is given away with rows in it',
+    name: 'a partIndex is given away with rows in it',
     file: LANES,
-    find: '  for (const row of occupied) inUse.add(row.lane);\n',
+    find: '  for (const row of occupied) inUse.add(row.partIndex);\n',
     replace: '',
     tests: ['test/state/registration/register.test.ts'],
   },
   {
     name: 'a new part does not say that it needs a read',
     file: LANES,
-    find: 'laneSpecification(part), generation > 0]',
-    replace: 'laneSpecification(part), false]',
+    find: 'partSpecificationOf(part), generation > 0]',
+    replace: 'partSpecificationOf(part), false]',
     tests: ROLLOUT,
   },
   {
@@ -138,29 +138,29 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     tests: ROLLOUT,
   },
   {
-    name: 'a lane with another base64 is the same lane',
+    name: 'a partIndex with another base64 is the same partIndex',
     file: LANES,
     find: 'JSON.stringify({ table, key, where, id, base64 })',
     replace: 'JSON.stringify({ table, key, where, id })',
     tests: ROLLOUT,
   },
   {
-    name: 'lanes in use are cleared',
-    file: CLEAR_LANES,
+    name: 'partIndexes in use are cleared',
+    file: CLEAR_PARTS,
     find: 'where p.function = $1::int and not p.in_use\n',
     replace: 'where p.function = $1::int\n',
     tests: ROLLOUT,
   },
   {
     name: 'a forgotten set starts with its first token again',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'forgotten_token + leased::int, leased::int',
     replace: 'leased::int, leased::int',
     tests: FORGET,
   },
   {
     name: 'a forgotten set starts with its first revision again',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'then forgotten_revision + 1 else',
     replace: 'then 1 else',
     tests: FORGET,
@@ -211,7 +211,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     name: 'a purged row loses what may fill the next version',
     file: PURGE_SETS,
     find: 'trace = null, since = l.newest',
-    replace: 'trace = null, since = l.newest, columns = null, holes = null',
+    replace: 'trace = null, since = l.newest, columns = null, missingColumns = null',
     tests: PURGES,
   },
   {
@@ -238,20 +238,20 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a tombstone that was filled meanwhile is purged',
     file: PURGE_TOMBSTONES,
-    find: '  where not m.held\n',
+    find: '  where not m.in_set\n',
     replace: '',
     tests: RACES,
   },
   {
     name: 'a reported set keeps its mark when emptied and begun anew',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: '(j.complete <> j.was_complete or j.old_live = 0 and j.live > 0)',
     replace: '(j.complete <> j.was_complete)',
     tests: ['test/state/runs/overdue.test.ts'],
   },
   {
     name: 'a run of a paused function is born leased',
-    file: FILE_CHANGES,
+    file: INGEST_CHANGES,
     find: 'f.concurrency is null and not f.paused and',
     replace: 'f.concurrency is null and',
     tests: LATE,
@@ -271,9 +271,9 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     tests: REDELIVER,
   },
   {
-    name: 'a parked event that was not filed is deleted',
+    name: 'a parked event that was not ingested is deleted',
     file: 'src/cli/post.ts',
-    find: "(status === 200 || status === 204) && outcome === 'filed'",
+    find: "(status === 200 || status === 204) && outcome === 'ingested'",
     replace: '(status === 200 || status === 204) && outcome !== undefined',
     tests: REDELIVER,
   },
@@ -347,7 +347,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     replace: '',
     tests: PURGES,
   },
-  backwards('sets', FILE_CHANGES, 'live from d order by function, key' + C),
+  backwards('sets', INGEST_CHANGES, 'live from d order by function, key' + C),
   backwards('sets of deadlines', 'src/state/sql/lock-sets.sql', 'order by s.function, s.key\n'),
   backwards('retried runs', 'src/state/sql/retry-failed.sql', 'order by r.function, r.key' + C),
   backwards('runs made due', 'src/state/sql/retry-now.sql', 'order by r.function, r.key' + C),
@@ -355,7 +355,11 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   backwards('forgotten runs', FORGET_RUNS, 'order by r.function, r.key' + C),
   backwards('empty sets', DROP_EMPTY_SETS, 'order by s.function, s.key\n'),
   backwards('purged sets', PURGE_SETS, '  order by key' + C),
-  backwards('purged rows', PURGE_SETS, 'order by m.function, m.lane, m.source, m.id\n'),
-  backwards('purged tombstones', PURGE_TOMBSTONES, 'order by m.function, m.lane, m.source, m.id\n'),
-  backwards('sets of a part that is gone', CLEAR_LANES, '  order by key' + C),
+  backwards('purged rows', PURGE_SETS, 'order by m.function, m.partIndex, m.source, m.id\n'),
+  backwards(
+    'purged tombstones',
+    PURGE_TOMBSTONES,
+    'order by m.function, m.partIndex, m.source, m.id\n',
+  ),
+  backwards('sets of a part that is gone', CLEAR_PARTS, '  order by key' + C),
 ];

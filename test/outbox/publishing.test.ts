@@ -18,7 +18,7 @@ test('without a sink events wait, keep no pod, and go out once there is one', as
   expect(without.sinkTrouble()).toContain('no sink is configured');
   expect(without.lines).toContainEqual({ level: 'warn', message: without.sinkTrouble() });
   expect((await without.metrics.sinkMissing.get()).values[0]!.value).toBe(1);
-  for (const each of [partA(), partB()]) await without.filing.file(each);
+  for (const each of [partA(), partB()]) await without.ingestor.ingest(each);
   await until(async () => (await db.query('select from muster.outbox')).length === 1);
   await until(async () => (await due(db)) === 0);
   // a ping, which waits until nothing is due, is answered
@@ -45,7 +45,7 @@ test('without a sink events wait, keep no pod, and go out once there is one', as
 
 test('a pod is woken once more for events that waited without a sink', async ({ db }) => {
   const engine = await engineOn(db, [one]);
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   await until(async () => (await db.query('select from muster.outbox')).length === 1);
   await until(async () => (await due(db)) === 0);
   await engine.stop();
@@ -94,7 +94,7 @@ test('a sink that refuses Muster is told until it takes an event', async ({ db }
   const sink = await sinkServer();
   sink.answer = () => 401;
   const engine = await engineOn(db, [one], { K_SINK: sink.url });
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   expect(await until(() => engine.sinkTrouble())).toContain('the sink refuses outgoing events');
   expect(
     await until(
@@ -128,7 +128,7 @@ test.for(KEYS)(
     const engine = await engineOn(db, [definition], { K_SINK: sink.url });
     const late = `late${k}`;
     for (const each of [partA(k), partB(k), partA(`bad${k}`), partB(`bad${k}`), partA(late)]) {
-      expect(await engine.filing.file(each)).toMatchObject({ kind: 'filed' });
+      expect(await engine.ingestor.ingest(each)).toMatchObject({ kind: 'ingested' });
     }
     await db.query(`update muster.member set since = since - interval '1 day' where key = $1`, [
       late,

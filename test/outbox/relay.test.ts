@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import type { Sink } from '../../src/outbox/http-sink.ts';
-import { Publisher } from '../../src/outbox/relay.ts';
+import { OutboxRelay } from '../../src/outbox/relay.ts';
 import { claimOutbox, settleOutbox } from '../../src/state/runs/outbox.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
@@ -14,9 +14,9 @@ const three = pairOf({
   handle: (set) => [0, 1, 2].map((n) => ({ type: 'pair.done', data: { set: set.keyText, n } })),
 });
 
-const complete = (engine: { filing: Pod['filing'] }, ...keys: string[]) =>
+const complete = (engine: { ingestor: Pod['ingestor'] }, ...keys: string[]) =>
   Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
   );
 
 const sent = async (db: TestDatabase) =>
@@ -211,16 +211,16 @@ test('what a pod took that died is sent by another as soon as it is buried', asy
   const [first] = await claimOutbox(one.database, [1], one.id, 1, 60);
   expect(first!.eventId).toBe('x');
   expect((await take(two)).map(({ eventId }) => eventId)).toEqual(['y']);
-  await two.runs.bury();
+  await two.runs.reapExpired();
   expect(await take(two)).toEqual([]); // both are alive
 
-  await db.query(`update muster.pod set lease_until = now() where id = $1`, [one.id]);
-  await two.runs.bury();
+  await db.query(`update muster.worker set lease_until = now() where id = $1`, [one.id]);
+  await two.runs.reapExpired();
   expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x', 2]]);
   // what it did meanwhile is still heard
   await settleOutbox(one.database, [{ id: first!.id, kind: 'sent' }]);
-  await db.query('delete from muster.pod');
-  await one.runs.bury();
+  await db.query('delete from muster.worker');
+  await one.runs.reapExpired();
   expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['y']);
   expect(await db.query('select event_id from muster.outbox where sent_at is null')).toEqual([
     { event_id: 'y' },
@@ -230,10 +230,10 @@ test('what a pod took that died is sent by another as soon as it is buried', asy
 /** A publisher that only sends when the test says so, to whatever `send` does. */
 function publisherOn(pod: Pod, send: Sink['send'], slowMs = 60_000) {
   const settled: string[] = [];
-  const publisher = new Publisher({
+  const publisher = new OutboxRelay({
     database: pod.database,
     served: pod.served,
-    pod: () => pod.id,
+    worker: () => pod.id,
     onSettled: ({ kind }, { eventId }) => void settled.push(`${eventId} ${kind}`),
     onProgress() {},
     slowMs,
@@ -335,7 +335,7 @@ test('a type whose events all hang holds up no other type', async ({ db }) => {
   expect(
     await db.query(
       `select count(*)::int as n, min(attempts) as attempts, max(error) as error from muster.outbox
-       where type = 'hangs' and pod is null and due_at between now() + interval '10 s' and now() + interval '45 s'`,
+       where type = 'hangs' and worker is null and due_at between now() + interval '10 s' and now() + interval '45 s'`,
     ),
   ).toEqual([{ n: rest, attempts: 0, error: null }]);
   expect(settled.filter((each) => each.endsWith(' postponed'))).toHaveLength(rest);
@@ -380,7 +380,7 @@ test('no more than the window is claimed while the sink may still answer quickly
   const { publisher } = publisherOn(pod, never);
   await publisher.publish();
   await publisher.publish();
-  expect(await db.query('select from muster.outbox where pod is not null')).toHaveLength(64);
+  expect(await db.query('select from muster.outbox where worker is not null')).toHaveLength(64);
 });
 
 test('no more is claimed while much data is in flight', async ({ db }) => {
@@ -415,9 +415,9 @@ test('a process that stops gives up on what hangs, and settles what was answered
   await engine.stop();
   expect(
     await db.query(
-      `select event_id, error, pod from muster.outbox where sent_at is null and attempts > 0`,
+      `select event_id, error, worker from muster.outbox where sent_at is null and attempts > 0`,
     ),
-  ).toEqual([{ event_id: 'pair/x/1/0', error: `${sink.url}: the process stops`, pod: null }]);
+  ).toEqual([{ event_id: 'pair/x/1/0', error: `${sink.url}: the process stops`, worker: null }]);
   expect(await sent(db)).toBe(3);
 });
 

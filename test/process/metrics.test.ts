@@ -15,7 +15,7 @@ test('counters whose labels are known are there before their first increment', a
   const { url } = await chaos.launch().serving();
   const text = await metricsOf(url);
   for (const line of [
-    'muster_events_total{outcome="filed"} 0',
+    'muster_events_total{outcome="ingested"} 0',
     'muster_events_ignored_total{why="other-type"} 0',
     'muster_events_parked_total{reason="bad-key"} 0',
     'muster_events_refused_total{reason="overload"} 0',
@@ -32,8 +32,8 @@ test('counters whose labels are known are there before their first increment', a
 
 test('sets that become complete are counted by function', async ({ db }) => {
   const engine = await engineOn(db, [pairOf(), pairOf({ name: 'twin' })]);
-  const filed = ['x', 'y'].flatMap((key) => [partA(key), partB(key)]);
-  await Promise.all([...filed, partA('z')].map((change) => engine.filing.file(change)));
+  const ingested = ['x', 'y'].flatMap((key) => [partA(key), partB(key)]);
+  await Promise.all([...ingested, partA('z')].map((change) => engine.ingestor.ingest(change)));
   const { values } = await engine.metrics.completed.get();
   expect(Object.fromEntries(values.map(({ labels, value }) => [labels.function, value]))).toEqual({
     pair: 2,

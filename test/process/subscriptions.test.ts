@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
 import type { Definition } from '../../src/function.ts';
-import { placesToPull } from '../../src/process/subscriptions.ts';
+import { subscriptionsOf } from '../../src/process/subscriptions.ts';
 import { numbers } from '../support/numbers.ts';
 import { pairOf } from '../support/pair.ts';
 
@@ -10,7 +10,7 @@ const log = { info() {}, warn: (_: object, message: string) => warnings.push(mes
 
 function placesOf(definitions: readonly Definition[], env: Record<string, string>) {
   const config = readConfig({ DATABASE_URL: 'postgres://db/state', ...env });
-  return placesToPull(config, definitions, log);
+  return subscriptionsOf(config, definitions, log);
 }
 
 const KAFKA = { INTAKE: 'kafka', KAFKA_BROKERS: 'kafka:9092' };

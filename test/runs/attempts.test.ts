@@ -12,7 +12,7 @@ const CLAIM = { slots: 100, attempts: 10, suspect: true };
 
 async function due(db: TestDatabase, ...keys: string[]) {
   await db.query(
-    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+    `insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at)
      select 1, key, 1, true, 'ready', 0, 0, now() - interval '1 hour' + n * interval '1 second', now()
      from unnest($1::text[]) with ordinality as k (key, n)`,
     [keys],
@@ -21,9 +21,9 @@ async function due(db: TestDatabase, ...keys: string[]) {
 
 /** The pod dies, and comes back under another name; what it held is due again at once. */
 async function die(db: TestDatabase, pod: Pod) {
-  await pod.runs.resign(pod.id);
-  await pod.runs.bury();
-  await pod.runs.enrol(pod.id, 'test', 600);
+  await pod.runs.deregister(pod.id);
+  await pod.runs.reapExpired();
+  await pod.runs.register(pod.id, 'test', 600);
   await db.query(
     `update muster.run set due_at = now() - interval '1 second' where state = 'ready'`,
   );
@@ -82,7 +82,7 @@ test('the only attempt of a run counts once it is recorded, also where it was bo
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   await die(db, pod);
   const only = { ...CLAIM, attempts: 1 };
   const [again] = await pod.runs.claim(1, pod.id, 1, only);
@@ -112,15 +112,15 @@ test('a run that was lost more than once is not leased by the batch that complet
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   pod.leases.splice(0);
   await die(db, pod);
   await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 1, CLAIM));
   await die(db, pod);
-  await pod.filing.file(partB('x', 'd'));
-  await pod.filing.file(partB());
+  await pod.ingestor.ingest(partB('x', 'd'));
+  await pod.ingestor.ingest(partB());
   expect(pod.leases).toEqual([]);
-  expect(await runsOf(db)).toMatchObject([{ state: 'ready', wanted: true }]);
+  expect(await runsOf(db)).toMatchObject([{ state: 'ready', complete: true }]);
 });
 
 test('a run that was lost again while it waited is no suspect', async ({ db }) => {
@@ -188,7 +188,7 @@ test('a run without attempts left is given up before its rows are loaded', async
   let calls = 0;
   const definition = pairOf({ retry: { attempts: 2 }, handle: () => void calls++ });
   const pod = await podOn(db, [definition]);
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   await db.query(`update muster.run set attempt = 2, lost = 2, unstarted = 0, token = 2,
                                         due_at = now() + interval '1 hour'`);
   const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '60' });

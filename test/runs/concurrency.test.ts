@@ -33,7 +33,7 @@ test('a bound holds over all pods, and nobody waits for the next look when a run
   await Promise.all(
     keys.flatMap((key, i) => {
       const engine = i % 2 === 0 ? one : two;
-      return [partA(key), partB(key)].map((each) => engine.filing.file(each));
+      return [partA(key), partB(key)].map((each) => engine.ingestor.ingest(each));
     }),
   );
   for (let ended = 0; ended < keys.length; ended++) {
@@ -52,7 +52,7 @@ test('two pods that claim at the same moment stay within the bound', async ({ db
   const one = await podOn(db, [definition], { slots: 5 });
   const two = await podOn(db, [definition], { slots: 5 });
   await Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => one.filing.file(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => one.ingestor.ingest(each)),
   );
   expect(one.leases).toEqual([]); // no run of it is born leased
   const release = await hold(db, 'select from muster.function for update');
@@ -72,7 +72,7 @@ test('a pod runs no more handlers than it has slots, and takes the rest as they 
     CLAIM_SECONDS: '60',
   });
   await Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
   );
   for (let ended = 0; ended < keys.length; ended++) {
     await until(() => waiting.length > 0);
@@ -88,12 +88,13 @@ test('slots go to sets that became complete, not to those that were and changed'
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 10 });
   const old = ['a1', 'a2', 'a3'];
-  for (const key of old) for (const each of [partA(key), partB(key)]) await pod.filing.file(each);
+  for (const key of old)
+    for (const each of [partA(key), partB(key)]) await pod.ingestor.ingest(each);
   await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
   pod.slots = 1;
-  await pod.filing.file(partA('z'));
+  await pod.ingestor.ingest(partA('z'));
   await Promise.all(
-    [...old.map((key) => partA(key)), partB('z')].map((each) => pod.filing.file(each)),
+    [...old.map((key) => partA(key)), partB('z')].map((each) => pod.ingestor.ingest(each)),
   );
   expect(pod.leases.map(({ key }) => key)).toEqual(['z']);
 });
@@ -101,7 +102,7 @@ test('slots go to sets that became complete, not to those that were and changed'
 test('born leased are at most as many runs as there are slots', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 3 });
   await Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => pod.filing.file(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => pod.ingestor.ingest(each)),
   );
   expect(pod.leases.length).toBe(3);
   expect((await pod.runs.claim(1, pod.id, 100)).length).toBe(9);
@@ -115,7 +116,7 @@ test('a run of one function waits for no run of another', async ({ db }) => {
     { CONCURRENCY: '2' },
   );
   for (const key of ['x', 'y', 'z'])
-    for (const each of [partA(key), partB(key)]) await engine.filing.file(each);
+    for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
   await until(async () => (await runsOf(db)).filter(({ state }) => state === 'done').length === 3);
   await until(() => waiting.length > 0);
   for (let i = 0; i < 3; i++) {
@@ -137,7 +138,7 @@ test('a slot below the bound is filled at once, also after a look that found the
     { CLAIM_SECONDS: '60', CONCURRENCY: '20' },
   );
   await Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
   );
   await until(() => waiting.length === 2);
   // Looks at everything that is due, as intake of another function makes it do, and finds nothing to start.
@@ -153,11 +154,11 @@ test('a slot below the bound is filled at once, also after a look that found the
 
 test('a claim that waits under a bound until its lease has ended gets nothing', async ({ db }) => {
   const pod = await podOn(db, [pairOf({ concurrency: 3 })]);
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   const release = await hold(db, 'select from muster.function for no key update');
   const claim = pod.runs.claimBounded(1, pod.id, 1, 3);
   await blocked(db, 1, '%muster.function%');
-  await db.query('update muster.pod set lease_until = clock_timestamp()');
+  await db.query('update muster.worker set lease_until = clock_timestamp()');
   await release();
   expect(await claim).toEqual([]);
 });

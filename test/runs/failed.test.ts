@@ -20,7 +20,7 @@ test('a set that failed for good is reported at once, with its attempts and the 
   });
   // a minute between looks: the report is sent because the run has failed
   const engine = await engineOn(db, [definition], { K_SINK: sink.url, CLAIM_SECONDS: '60' });
-  for (const each of [partA('x'), partB('x')]) await engine.filing.file(each);
+  for (const each of [partA('x'), partB('x')]) await engine.ingestor.ingest(each);
   await until(() => sink.ids.length === 1);
   expect(sink.ids[0]).toMatch(/^pair\/x\/1\/failed\/\d+$/);
   expect(JSON.parse(sink.bodies[0]!)).toEqual({
@@ -37,7 +37,7 @@ test('an attempt that is tried again is not reported, the last one is, and each 
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA('x'), partB('x')]) await pod.filing.file(each);
+  for (const each of [partA('x'), partB('x')]) await pod.ingestor.ingest(each);
   const [lease] = pod.leases;
   expect(await pod.runs.fail(lease!, 'again', 0)).toBe(true);
   expect(await reports()).toEqual([]);

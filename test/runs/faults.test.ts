@@ -16,7 +16,7 @@ const done = (db: Parameters<typeof runsOf>[0]) => async () =>
 const spared = (engine: TestEngine) => engine.lines.filter(({ message }) => message === UNCHARGED);
 
 async function complete(engine: TestEngine, key = 'x') {
-  for (const each of [partA(key), partB(key)]) await engine.filing.file(each);
+  for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
 }
 
 test('a connection that is lost under a handler counts as no attempt, and the run comes again', async ({

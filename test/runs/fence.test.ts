@@ -37,10 +37,10 @@ test('a late commit of a run that was taken over is refused, and its writes are 
   const { gates, definition } = gated();
   // Leases of 600 s are renewed every 200 s: the first engine learns nothing of what happens to it.
   const paused = await engineOn(db, [definition], { LEASE_SECONDS: '600' });
-  for (const each of [partA(), partB()]) await paused.filing.file(each);
+  for (const each of [partA(), partB()]) await paused.ingestor.ingest(each);
   await until(() => gates.length === 1);
 
-  await db.query(`update muster.pod set lease_until = now() - interval '1 second'`);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
   const other = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
   await until(() => gates.length === 2);
   gates[0]!.resolve();
@@ -62,13 +62,13 @@ test('a late commit is refused also after the run was freed, and before anyone t
   await db.query('create table effect (run text, attempt int)');
   const { gates, definition } = gated();
   const engine = await engineOn(db, [definition], { LEASE_SECONDS: '600' });
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   await until(() => gates.length === 1);
   const gravedigger = await podOn(db, [definition]);
   await db.query(
-    `update muster.pod set lease_until = now() - interval '1 second' where host <> 'test'`,
+    `update muster.worker set lease_until = now() - interval '1 second' where host <> 'test'`,
   );
-  expect(await gravedigger.runs.bury()).toBe(1);
+  expect(await gravedigger.runs.reapExpired()).toBe(1);
   gates[0]!.resolve();
   await until(() => engine.lines.some(({ message }) => message.startsWith('another pod took')));
   expect(await db.query('select * from effect')).toEqual([]);
@@ -78,7 +78,7 @@ test('a late commit is refused also after the run was freed, and before anyone t
 
 test('a commit that waits for the run while it is taken over is refused', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   const stale = { lease: pod.leases[0]!, events: [] };
   const fresh = { lease: { ...stale.lease, token: 2, attempt: 2 }, events: [] };
   const release = await hold(db, 'update muster.run set token = 2, attempt = 2');
@@ -95,9 +95,9 @@ test('a pod that lost its lease aborts its handlers, and goes on under a new nam
   await db.query('create table effect (run text, attempt int)');
   const { gates, contexts, definition } = gated();
   const engine = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   await until(() => gates.length === 1);
-  await db.query('delete from muster.pod');
+  await db.query('delete from muster.worker');
   await until(() => contexts[0]!.signal.aborted);
   expect(contexts[0]!.signal.reason).toMatchObject({ name: 'LeaseLost' });
   await until(() => gates.length === 2);
@@ -112,10 +112,10 @@ test('a handler whose run alone was taken away is aborted at the next renewal', 
   await db.query('create table effect (run text, attempt int)');
   const { gates, contexts, definition } = gated();
   const engine = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   await until(() => gates.length === 1);
   await db.query(
-    `update muster.run set state = 'ready', pod = null, due_at = now() + interval '1 hour'`,
+    `update muster.run set state = 'ready', worker = null, due_at = now() + interval '1 hour'`,
   );
   await until(() => contexts[0]!.signal.aborted);
   expect(contexts[0]!.signal.reason).toMatchObject({

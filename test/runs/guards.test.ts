@@ -9,7 +9,7 @@ import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
 async function leased(pod: Pod, key = 'x') {
-  for (const each of [partA(key), partB(key)]) await pod.filing.file(each);
+  for (const each of [partA(key), partB(key)]) await pod.ingestor.ingest(each);
   return pod.leases.find((lease) => lease.key === key)!;
 }
 
@@ -22,8 +22,8 @@ test('a failed run is not claimed before its back-off is over', async ({ db }) =
 test('a late failure, release or start of an older lease leaves the run alone', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   const old = await leased(pod);
-  await pod.runs.resign(pod.id);
-  await pod.runs.bury();
+  await pod.runs.deregister(pod.id);
+  await pod.runs.reapExpired();
   const other = await podOn(db, [pairOf()]);
   await other.runs.claim(1, other.id, 1);
   const before = await db.query('select * from muster.run');
@@ -80,15 +80,15 @@ async function runnerOn(db: TestDatabase, leaseSeconds: number) {
     onBlocked() {},
     onFree() {},
   });
-  await runner.enrol();
-  pod.id = runner.pod;
+  await runner.register();
+  pod.id = runner.worker;
   const lease = await leased(pod);
   runner.start([lease], 0);
   await until(() => signals.length === 1);
   const stop = async () => {
     gate.resolve();
     await runner.drain(2_000);
-    await runner.resign();
+    await runner.deregister();
   };
   return { pod, runner, signal: signals[0]!, stop };
 }
@@ -107,7 +107,7 @@ test('a run that this process no longer holds is aborted at the renewal, and no 
 
 test('a renewal that fails aborts nobody while the lease holds', async ({ db }) => {
   const { runner, signal, stop } = await runnerOn(db, 600);
-  await db.query('alter table muster.pod rename to pod_away');
+  await db.query('alter table muster.worker rename to pod_away');
   await expect(runner.renew()).rejects.toThrow('does not exist');
   expect(signal.aborted).toBe(false);
   await db.query('alter table muster.pod_away rename to pod');
@@ -117,7 +117,7 @@ test('a renewal that fails aborts nobody while the lease holds', async ({ db }) 
 test('handlers are aborted when a whole lease went by without a renewal', async ({ db }) => {
   const { runner, signal, stop } = await runnerOn(db, 1);
   // also the heartbeat's own statement fails
-  await db.query('alter table muster.pod rename to pod_away');
+  await db.query('alter table muster.worker rename to pod_away');
   await until(async () => {
     await runner.renew().catch(() => {});
     return signal.aborted;
@@ -133,13 +133,13 @@ test('a process whose lease was taken away goes on under a name that nobody had'
   db,
 }) => {
   const { runner, signal, stop } = await runnerOn(db, 600);
-  const name = runner.pod;
-  await db.query('delete from muster.pod where id = $1', [name]);
+  const name = runner.worker;
+  await db.query('delete from muster.worker where id = $1', [name]);
   await runner.renew();
   expect(signal.aborted).toBe(true);
-  expect(runner.pod).not.toBe(name);
+  expect(runner.worker).not.toBe(name);
   // what is still leased to the old name is freed, and not taken for this process' own
-  await db.query(`update muster.run set state = 'running', pod = $1`, [name]);
+  await db.query(`update muster.run set state = 'running', worker = $1`, [name]);
   await runner.renew();
   await runner.renew();
   expect(await runsOf(db)).toMatchObject([{ state: 'ready' }]);
@@ -167,7 +167,7 @@ test('a line that a handler writes without fields, or as text alone, fails no ru
       },
     }),
   ]);
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   await until(async () => /done|failed/.test((await runsOf(db))[0]?.state ?? ''));
   expect(await runsOf(db)).toMatchObject([{ state: 'done' }]);
   const said = engine.lines.map(({ message }) => message);

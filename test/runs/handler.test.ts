@@ -12,7 +12,7 @@ type Handle = FunctionDefinition['handle'];
 async function failure(db: TestDatabase, handle: Handle, more: Partial<FunctionDefinition> = {}) {
   const definition = pairOf({ retry: { attempts: 1 }, handle, ...more });
   const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '5' });
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   const run = await until(
     async () =>
       (
@@ -233,7 +233,7 @@ test('integers beyond 2^53 reach the handler as bigint, and go out as the number
     }),
   ]);
   const n = JSON.rawJSON('9007199254740993');
-  await engine.filing.file(
+  await engine.ingestor.ingest(
     change('c', 7, { id: n, k: 'x', n, more: { deep: [n, 1.5, 'y', null] } }),
   );
   await until(() => seen.length > 0);

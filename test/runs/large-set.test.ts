@@ -26,13 +26,13 @@ async function due(db: TestDatabase, key: string, rows: number, bytes: number, r
     ? `(select string_agg(md5(r.n::text || i::text || $1), '') from generate_series(1, $3::int / 32) i)`
     : `repeat('x', $3::int)`;
   await db.query(
-    `insert into muster.member (function, lane, source, id, version, at, key, held, columns, since)
+    `insert into muster.member (function, part_index, source, id, version, at, key, in_set, columns, since)
      select 1, 1, 1, $1 || r.n, r.n, 0, $1, true, jsonb_build_object('text', ${text}), now()
      from generate_series(1, $2::int) r (n)`,
     [key, rows, bytes],
   );
   await db.query(
-    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+    `insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at)
      values (1, $1, 1, true, 'ready', 0, 0, now(), now())`,
     [key],
   );

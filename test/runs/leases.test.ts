@@ -7,11 +7,11 @@ import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
 async function complete(
-  pod: { filing: { file(change: ReturnType<typeof partA>): unknown } },
+  pod: { ingestor: { ingest(change: ReturnType<typeof partA>): unknown } },
   ...keys: string[]
 ) {
   for (const key of keys)
-    await Promise.all([pod.filing.file(partA(key)), pod.filing.file(partB(key))]);
+    await Promise.all([pod.ingestor.ingest(partA(key)), pod.ingestor.ingest(partB(key))]);
 }
 
 test('a handler longer than its lease keeps it, because its process lives', async ({ db }) => {
@@ -26,10 +26,12 @@ test('a handler longer than its lease keeps it, because its process lives', asyn
   const engine = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
   const other = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
   await complete(engine, 'x');
-  const first = await db.query<{ until: Date }>('select max(lease_until) as until from muster.pod');
+  const first = await db.query<{ until: Date }>(
+    'select max(lease_until) as until from muster.worker',
+  );
   await until(async () => {
     const rows = await db.query(
-      `select from muster.pod where lease_until > $1::timestamptz + interval '1.5 seconds'`,
+      `select from muster.worker where lease_until > $1::timestamptz + interval '1.5 seconds'`,
       [first[0]!.until],
     );
     return rows.length === 2;
@@ -44,13 +46,14 @@ test("a killed pod's runs go on elsewhere, and count the attempt", async ({ db }
   const pod = await podOn(db, [pairOf()], { slots: 2 });
   const other = await podOn(db, [pairOf()]);
   await complete(pod, 'x', 'y');
-  expect(await other.runs.bury()).toBe(0);
-  await db.query(`update muster.pod set lease_until = now() - interval '1 second' where id = $1`, [
-    pod.id,
-  ]);
-  expect(await other.runs.bury()).toBe(2);
-  expect(await other.runs.bury()).toBe(0);
-  expect(await db.query('select id from muster.pod')).toEqual([{ id: other.id }]);
+  expect(await other.runs.reapExpired()).toBe(0);
+  await db.query(
+    `update muster.worker set lease_until = now() - interval '1 second' where id = $1`,
+    [pod.id],
+  );
+  expect(await other.runs.reapExpired()).toBe(2);
+  expect(await other.runs.reapExpired()).toBe(0);
+  expect(await db.query('select id from muster.worker')).toEqual([{ id: other.id }]);
   const leases = await other.runs.claim(1, other.id, 10);
   expect(leases.map(({ key, token, attempt }) => [key, token, attempt])).toEqual([
     ['x', 2, 2],
@@ -61,17 +64,17 @@ test("a killed pod's runs go on elsewhere, and count the attempt", async ({ db }
 test('a pod that is buried while it is given a run does not keep it', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   const other = await podOn(db, [pairOf()]);
-  await pod.runs.resign(pod.id);
+  await pod.runs.deregister(pod.id);
   await complete(pod, 'x');
   expect(await runsOf(db)).toMatchObject([{ state: 'running' }]);
-  expect(await other.runs.bury()).toBe(1);
+  expect(await other.runs.reapExpired()).toBe(1);
   expect(await pod.runs.renew(pod.id, 10)).toBe(null);
 });
 
 test('a pod whose lease is over is given nothing', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await complete(pod, 'x');
-  await db.query(`update muster.pod set lease_until = now() - interval '1 second'`);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
   expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
 });
 
@@ -103,7 +106,7 @@ test('a lease whose answer was lost is found by the renewals, and its run is sta
     LEASE_SECONDS: '1',
   });
   // Another pod files, and its lease is given to the engine's: as if the engine had not heard of it.
-  const [row] = await db.query<{ id: string }>('select id from muster.pod');
+  const [row] = await db.query<{ id: string }>('select id from muster.worker');
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   pod.id = row!.id;
   await complete(pod, 'x');
@@ -129,20 +132,20 @@ test('at a stop, runs under way may end within the grace; the others go back wit
   await complete(engine, 'quick', 'stuck');
   await until(() => signals.length === 2);
   const stopping = engine.stop();
-  await expect(engine.filing.file(partA('z'))).rejects.toMatchObject({ reason: 'draining' });
+  await expect(engine.ingestor.ingest(partA('z'))).rejects.toMatchObject({ reason: 'draining' });
   gate.resolve();
   await stopping;
   expect((await runsOf(db)).map(({ key, state, attempt }) => [key, state, attempt])).toEqual([
     ['quick', 'done', 1],
     ['stuck', 'ready', 0],
   ]);
-  expect(await db.query('select * from muster.pod')).toEqual([]);
+  expect(await db.query('select * from muster.worker')).toEqual([]);
 });
 
 /** A backlog of runs that are due, the oldest first. */
 async function backlog(db: TestDatabase, keys: readonly string[]) {
   await db.query(
-    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+    `insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at)
      select 1, key, 1, true, 'ready', 0, 0, now() - interval '1 hour' + n * interval '1 second', now()
      from unnest($1::text[]) with ordinality as k (key, n)`,
     [keys],

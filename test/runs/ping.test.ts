@@ -16,7 +16,7 @@ test('a ping is answered once the handlers that run have ended', async ({ db }) 
   const server = await serverOn(db, [
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),
   ]);
-  await server.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  await server.ingestor.ingest(change('c', 1, { id: 1, k: 'x' }));
   let answered = false;
   const pinged = ping(server.url).then((status) => {
     answered = true;
@@ -50,7 +50,7 @@ test('a ping does what has come due while nobody was up', async ({ db }) => {
     },
   });
   const server = await serverOn(db, [late, retried], ASLEEP);
-  await server.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  await server.ingestor.ingest(change('c', 1, { id: 1, k: 'x' }));
   await until(
     async () =>
       (await db.query('select from muster.run where attempt = 1 and state = $1', ['ready'])).length,
@@ -71,9 +71,9 @@ test('runs of a function that is paused keep no ping waiting', async ({ db }) =>
   const one = defineFunction({ name: 'one', parts, handle() {} });
   const server = await serverOn(db, [one], ASLEEP);
   await db.query('update muster.function set paused = true');
-  await server.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  await server.ingestor.ingest(change('c', 1, { id: 1, k: 'x' }));
   await until(async () => (await db.query('select from muster.run')).length === 1);
-  await db.query(`update muster.run set state = 'ready', pod = null`);
+  await db.query(`update muster.run set state = 'ready', worker = null`);
   expect(await ping(server.url)).toBe(204);
   await server.stop();
 });
@@ -83,7 +83,7 @@ test('a handler that takes longer holds nobody for ever', async ({ db }) => {
   const engine = await engineOn(db, [
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),
   ]);
-  await engine.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  await engine.ingestor.ingest(change('c', 1, { id: 1, k: 'x' }));
   await engine.settle(1);
   expect(await db.query('select state from muster.run')).toEqual([{ state: 'running' }]);
   gate.resolve();
@@ -95,7 +95,7 @@ test('a process that stops asks for the ping to be tried again', async ({ db }) 
   const server = await serverOn(db, [
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),
   ]);
-  await server.filing.file(change('c', 1, { id: 1, k: 'x' }));
+  await server.ingestor.ingest(change('c', 1, { id: 1, k: 'x' }));
   const pinged = ping(server.url);
   await askedForDueWork(db);
   const stopped = server.stop();

@@ -30,9 +30,9 @@ test('a complete set runs once, with its rows, and its writes commit with the do
     },
   });
   const engine = await engineOn(db, [definition], { SINK: 'stdout' });
-  await engine.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await engine.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   expect(seen).toEqual([]);
-  await engine.filing.file(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
+  await engine.ingestor.ingest(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
   await until(
     async () => (await db.query(`select from muster.run where state = 'done'`)).length === 1,
   );
@@ -63,15 +63,15 @@ test('a failed attempt is tried again, a terminal one rests until the set change
       },
     }),
   ]);
-  await engine.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await engine.filing.file(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
+  await engine.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await engine.ingestor.ingest(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
   await until(
     async () => (await db.query(`select from muster.run where state = 'failed'`)).length === 1,
   );
   expect(await db.query('select attempt, error from muster.run')).toEqual([
     { attempt: 2, error: 'TerminalError: never, at attempt 2' },
   ]);
-  await engine.filing.file(change('u', 3, { id: 2, k: 'x', kind: 'b' }));
+  await engine.ingestor.ingest(change('u', 3, { id: 2, k: 'x', kind: 'b' }));
   await until(
     async () => (await db.query(`select from muster.run where state = 'done'`)).length === 1,
   );

@@ -112,7 +112,7 @@ test(
     const [first] = road.sources;
     await road.insert(...road.pair());
     await road.processed(1);
-    // Nothing is filed as long as somebody holds this lock: what is delivered stays in flight.
+    // Nothing is ingested as long as somebody holds this lock: what is delivered stays in flight.
     const holder = await road.db.pool.connect();
     await holder.query('begin');
     await holder.query('lock table muster.member in access exclusive mode');

@@ -2,11 +2,11 @@ import { fileURLToPath } from 'node:url';
 import type { Admin, Kafka } from 'kafkajs';
 import { pino } from 'pino';
 import { expect, onTestFinished } from 'vitest';
-import { ChangeDestination } from '../../src/intake/kafka/change-handler.ts';
-import type { Destination } from '../../src/intake/kafka/record-handler.ts';
+import { ChangeHandler } from '../../src/intake/kafka/change-handler.ts';
+import type { RecordHandler } from '../../src/intake/kafka/record-handler.ts';
 import { KafkaIntake } from '../../src/intake/kafka/intake.ts';
-import { ProjectionDestination } from '../../src/intake/kafka/projection-handler.ts';
-import { Taker } from '../../src/intake/ingest.ts';
+import { ProjectionHandler } from '../../src/intake/kafka/projection-handler.ts';
+import { EventIngestor } from '../../src/intake/ingest.ts';
 import { extend } from '../../src/kafka/protocol.ts';
 import type { LostRecords } from '../../src/state/projections/positions.ts';
 import { Recorder } from '../intake/server.ts';
@@ -20,7 +20,7 @@ const LIMIT = { timeout: 120_000 };
 const PULL = fileURLToPath(new URL('support/pull.ts', import.meta.url));
 
 /** Records that are fed by hand have other timestamps than those in the topic. */
-const UNSTAMPED = 'update muster.position set stamp = null';
+const UNSTAMPED = 'update muster.position set last_timestamp = null';
 
 /** What happens between a question of the admin client and its answer, or before it is asked. */
 interface Gates {
@@ -29,7 +29,7 @@ interface Gates {
 }
 
 /** Reads the topic in this process; the gates open once each. */
-function reading(pull: PullRoad, destination: Destination, gates: Gates) {
+function reading(pull: PullRoad, handler: RecordHandler, gates: Gates) {
   const begun: number[] = [];
   const connect = (): Kafka => {
     const kafka = extend(pull.another());
@@ -39,7 +39,7 @@ function reading(pull: PullRoad, destination: Destination, gates: Gates) {
   };
   const intake = new KafkaIntake({
     connect,
-    destination,
+    handler,
     group: pull.group,
     queueBytes: 1e7,
     sessionTimeoutMs: 10_000,
@@ -84,7 +84,7 @@ test(
     await pull.produce(2, 1);
     await feed.apply(chunkOf(0, [{ n: 1 }, { n: 2 }], { topic: pull.topic }));
     await pull.db.query(UNSTAMPED);
-    const destination = new ProjectionDestination(
+    const handler = new ProjectionHandler(
       feed.database,
       1,
       { id: feed.id, definition },
@@ -92,7 +92,7 @@ test(
       { onLost() {}, onGone() {}, onParked() {} },
     );
     let paused = 0;
-    const { intake } = reading(pull, destination, {
+    const { intake } = reading(pull, handler, {
       async afterEnds() {
         paused++;
         await pull.produce(2, 1);
@@ -117,15 +117,15 @@ test(
     await pull.produce(2, 1);
     const place = { name: 'pair', topics: [pull.topic] };
     const recorder = new Recorder();
-    const destination = new ChangeDestination(
+    const handler = new ChangeHandler(
       place,
-      new Taker(recorder, () => {}),
+      new EventIngestor(recorder, () => {}),
       {} as LostRecords,
       pino({ enabled: false }),
       () => {},
     );
     let asked = false;
-    const { intake, begun } = reading(pull, destination, {
+    const { intake, begun } = reading(pull, handler, {
       // as another member has just committed it
       async committed() {
         await pull.produce(2, 1);

@@ -138,7 +138,7 @@ test('the events of many sets arrive once, in order in each set', async ({ road,
   const engine = await engineOn(db, [three], { SINK_TOPIC: topic, KAFKA_BROKERS: address });
   const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
   await Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
   );
   await until(async () => (await sent(db)) === 600);
   await engine.stop();
@@ -163,7 +163,7 @@ test('events that no broker takes wait; killed and started again, it gets them a
   const engine = await engineOn(db, [three], settings);
   const complete = (...keys: string[]) =>
     Promise.all(
-      keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.filing.file(each)),
+      keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
     );
   await complete('before');
   await until(async () => (await sent(db)) === 3);

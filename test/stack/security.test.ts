@@ -94,7 +94,7 @@ test('events are published by TLS with a user and password', async ({ road, db }
     KAFKA_BROKERS: broker.sasl,
     SINK_TOPIC: topic,
   });
-  for (const each of [partA('x'), partB('x')]) await engine.filing.file(each);
+  for (const each of [partA('x'), partB('x')]) await engine.ingestor.ingest(each);
   await until(
     async () => (await db.query('select from muster.outbox where sent_at is not null')).length > 0,
   );
@@ -111,7 +111,7 @@ test('events wait for whoever mends a login that the brokers refuse', async ({ r
     KAFKA_BROKERS: broker.sasl,
     SINK_TOPIC: topic,
   });
-  for (const each of [partA('x'), partB('x')]) await engine.filing.file(each);
+  for (const each of [partA('x'), partB('x')]) await engine.ingestor.ingest(each);
   expect(await until(() => engine.sinkTrouble(), 30_000)).toContain('refuses outgoing events');
   await engine.stop();
   expect(await db.query('select failed_at from muster.outbox')).toEqual([{ failed_at: null }]);

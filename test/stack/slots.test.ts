@@ -43,7 +43,7 @@ async function loseSlot(road: Road): Promise<void> {
   });
 }
 
-/** Lets what was filed be older than a minute: a read so close to a change is taken for the older one. */
+/** Lets what was ingested be older than a minute: a read so close to a change is taken for the older one. */
 async function aged(road: Road, rows: number): Promise<void> {
   await until(async () => (await road.db.query('select from muster.member')).length >= rows);
   await road.db.query('update muster.member set at = at - 61000');

@@ -56,7 +56,7 @@ export async function serverOn(
     requestTimeoutMs: Number(settings['REQUEST_TIMEOUT_SECONDS'] ?? 60) * 1000,
   });
   registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
-  registerIntake(app, engine.filing, {
+  registerIntake(app, engine.ingestor, {
     count,
     maxBytes: Number(settings['QUEUE_MIB'] ?? 64) * 1024 * 1024,
   });

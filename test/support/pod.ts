@@ -4,12 +4,12 @@ import type { FunctionDefinition } from '../../src/function.ts';
 import { Batcher } from '../../src/state/ingest/batcher.ts';
 import { openDatabase, type Database } from '../../src/state/database/database.ts';
 import { specify } from '../../src/definitions/specification.ts';
-import { Filing } from '../../src/state/ingest/event-ingestor.ts';
-import { Marks } from '../../src/state/ingest/log-positions.ts';
-import type { Served } from '../../src/state/ingest/member.ts';
+import { ChangeIngestor } from '../../src/state/ingest/change-ingestor.ts';
+import { LogPositions } from '../../src/state/ingest/log-positions.ts';
+import type { RegisteredFunction } from '../../src/state/ingest/member.ts';
 import { register } from '../../src/state/registration/register.ts';
 import { Runs } from '../../src/state/runs/runs.ts';
-import { Store, type Filed, type Lease } from '../../src/state/ingest/store.ts';
+import { Store, type IngestedBatch, type Lease } from '../../src/state/ingest/store.ts';
 import type { TestDatabase } from './test.ts';
 
 /** A process as the state sees it: files changes and is given leases, but runs no handler by itself. */
@@ -20,12 +20,12 @@ export interface Pod {
   slots: number;
   /** The leases it was given, oldest first. */
   readonly leases: Lease[];
-  readonly filed: Filed[];
+  readonly ingested: IngestedBatch[];
   readonly database: Database;
-  readonly served: readonly Served[];
+  readonly served: readonly RegisteredFunction[];
   readonly store: Store;
-  readonly filing: Filing;
-  readonly marks: Marks;
+  readonly ingestor: ChangeIngestor;
+  readonly positions: LogPositions;
   readonly runs: Runs;
   /** Closes its connections, as the end of the test does otherwise. */
   close(): Promise<void>;
@@ -46,7 +46,7 @@ export async function podOn(
   options: PodOptions = {},
 ): Promise<Pod> {
   const database = databaseOn(db, options.writers ?? 1);
-  const served: Served[] = [];
+  const served: RegisteredFunction[] = [];
   for (const each of definitions as readonly FunctionDefinition[]) {
     served.push(await register(database, specify(each)));
   }
@@ -70,12 +70,12 @@ export function databaseOn(db: Pick<TestDatabase, 'url'>, writers = 1): Database
 /** A pod of functions that are registered already. */
 export async function podWith(
   database: Database,
-  served: readonly Served[],
+  served: readonly RegisteredFunction[],
   options: PodOptions = {},
 ): Promise<Pod> {
   const runs = new Runs(database, served);
   const leases: Lease[] = [];
-  const filed: Filed[] = [];
+  const ingested: IngestedBatch[] = [];
   const store = new Store(database, served, () => pod.id);
   const slots = {
     reserve: () => pod.slots,
@@ -84,25 +84,25 @@ export async function podWith(
   const batcher = new Batcher(store, slots, {
     writers: options.writers ?? 1,
     maxBytes: options.maxBytes ?? 64 * 1024 * 1024,
-    onFiled: (batch) => void filed.push(batch),
+    onIngested: (batch) => void ingested.push(batch),
     onSuperseded: () => {},
   });
-  const marks = new Marks(database);
-  const filing = new Filing(database, store, batcher, marks, served);
+  const positions = new LogPositions(database);
+  const ingestor = new ChangeIngestor(database, store, batcher, positions, served);
   let closing: Promise<void> | undefined;
   const pod: Pod = {
     id: randomUUID(),
     slots: options.slots ?? 0,
     leases,
-    filed,
+    ingested,
     database,
     served,
     store,
-    filing,
-    marks,
+    ingestor,
+    positions,
     runs,
     close: () => (closing ??= database.close()),
   };
-  await runs.enrol(pod.id, 'test', 600);
+  await runs.register(pod.id, 'test', 600);
   return pod;
 }

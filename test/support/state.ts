@@ -5,21 +5,21 @@ export async function runsOf(db: TestDatabase) {
   return db.query<{
     key: string;
     revision: number;
-    wanted: boolean;
+    complete: boolean;
     state: string;
     token: string;
     attempt: number;
     late: number;
   }>(
-    'select key, revision, wanted, state, token, attempt, late from muster.run order by function, key',
+    'select key, revision, complete, state, token, attempt, late from muster.run order by function, key',
   );
 }
 
 /** Sets by key with their counts, of the first lanes. */
-export async function setsOf(db: TestDatabase, lanes = 2) {
-  return db.query<{ key: string; counts: number[]; live: number }>(
-    'select key, counts[1:$1] as counts, live from muster.sets order by function, key',
-    [lanes],
+export async function setsOf(db: TestDatabase, partIndexes = 2) {
+  return db.query<{ key: string; counts: number[]; fresh: number }>(
+    'select key, counts[1:$1] as counts, fresh from muster.sets order by function, key',
+    [partIndexes],
   );
 }
 
@@ -28,18 +28,18 @@ export async function miscounted(db: TestDatabase, functions: readonly number[] 
   return db.query(
     `with counted as (
        select function, key, live_rows,
-              array(select coalesce((lanes ->> lane::text)::int, 0) from generate_series(1, 16) lane order by lane) as counts
-       from (select function, key, sum(live)::int as live_rows, jsonb_object_agg(lane, n) as lanes
-             from (select function, key, lane, count(*) as n, count(*) filter (where muster.is_live(held, key, history)) as live
-                   from muster.member where held and ($1::int[] is null or function = any ($1)) group by function, key, lane) m
+              array(select coalesce((part_indexes ->> part_index::text)::int, 0) from generate_series(1, 16) part_index order by part_index) as counts
+       from (select function, key, sum(fresh)::int as live_rows, jsonb_object_agg(part_index, n) as part_indexes
+             from (select function, key, part_index, count(*) as n, count(*) filter (where muster.is_fresh(in_set, key, history)) as fresh
+                   from muster.member where in_set and ($1::int[] is null or function = any ($1)) group by function, key, part_index) m
              group by function, key) c
      )
      select coalesce(s.function, c.function) as function, coalesce(s.key, c.key) as key,
-            s.counts as stored, c.counts as counted, s.live as live_stored, c.live_rows as live_counted
+            s.counts as stored, c.counts as counted, s.fresh as live_stored, c.live_rows as live_counted
      from muster.sets s full join counted c on c.function = s.function and c.key = s.key
      where ($1::int[] is null or coalesce(s.function, c.function) = any ($1))
        and (coalesce(s.counts, array_fill(0, array[16])) <> coalesce(c.counts, array_fill(0, array[16]))
-            or coalesce(s.live, 0) <> coalesce(c.live_rows, 0))`,
+            or coalesce(s.fresh, 0) <> coalesce(c.live_rows, 0))`,
     [functions],
   );
 }
@@ -47,12 +47,12 @@ export async function miscounted(db: TestDatabase, functions: readonly number[] 
 /** Runs whose `wanted` is not the verdict of the rule on their set: always none. */
 export async function misjudged(db: TestDatabase, functions: readonly number[] | null = null) {
   return db.query(
-    `select f.name, s.key, s.counts, r.wanted, r.state
+    `select f.name, s.key, s.counts, r.complete, r.state
      from muster.sets s
      join muster.function f on f.id = s.function
      left join muster.run r on r.function = s.function and r.key = s.key
      where ($1::int[] is null or s.function = any ($1))
-       and coalesce(r.wanted, false) <> muster.complete(s.counts, f.need, f.gate_need, f.gate_of)`,
+       and coalesce(r.complete, false) <> muster.complete(s.counts, f.need, f.gate_need, f.gate_of)`,
     [functions],
   );
 }

@@ -33,8 +33,8 @@ test('metrics are the figures of /metrics, under the names of the conventions', 
   const of = (name: string) => metrics.find((each) => each.name === name)?.points;
   expect(of('messaging.client.consumed.messages')).toEqual([
     {
-      attributes: { 'messaging.operation.name': 'process', 'muster.outcome': 'filed' },
-      value: figures['muster_events_total{outcome="filed"}'],
+      attributes: { 'messaging.operation.name': 'process', 'muster.outcome': 'ingested' },
+      value: figures['muster_events_total{outcome="ingested"}'],
     },
   ]);
   expect(of('messaging.client.sent.messages')).toEqual([

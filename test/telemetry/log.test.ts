@@ -9,9 +9,9 @@ function logging() {
 
 test('a field that is not on the list is left out, and the line says so', () => {
   const { log, lines } = logging();
-  log.info({ function: 'recordings', row: { eeg: 'secret' }, body: 'secret' }, 'filed');
+  log.info({ function: 'recordings', row: { eeg: 'secret' }, body: 'secret' }, 'ingested');
   expect(lines).toEqual([
-    expect.objectContaining({ function: 'recordings', msg: 'filed', omitted: ['row', 'body'] }),
+    expect.objectContaining({ function: 'recordings', msg: 'ingested', omitted: ['row', 'body'] }),
   ]);
   expect(JSON.stringify(lines)).not.toContain('secret');
 });

@@ -41,8 +41,8 @@ test.for([
     };
     const intakeA = childOf('process shop.public.item', first);
     const intakeB = childOf('process shop.public.item', second);
-    const batchA = childOf('file-changes', intakeA);
-    const batchB = childOf('file-changes', intakeB);
+    const batchA = childOf('ingest-changes', intakeA);
+    const batchB = childOf('ingest-changes', intakeB);
     const run = childOf('run pair', intakeB);
     const send = childOf('send pair.handled', run);
     expect(collector.spans).toHaveLength(6);
@@ -55,13 +55,13 @@ test.for([
         'messaging.destination.name': 'shop.public.item',
         'messaging.destination.partition.id': '3',
         'cloudevents.event_type': 'dev.knative.kafka.event',
-        'muster.outcome': 'filed',
+        'muster.outcome': 'ingested',
       },
     });
     expect([batchA.links, batchB.links]).toEqual([[idOf(intakeA)], [idOf(intakeB)]]);
     expect(batchA).toMatchObject({
       kind: 3,
-      attributes: { 'db.system.name': 'postgresql', 'muster.rows.filed': 2 },
+      attributes: { 'db.system.name': 'postgresql', 'muster.rows.ingested': 2 },
     });
     expect(run.links.toSorted()).toEqual([idOf(intakeA), idOf(intakeB)]);
     expect(run.attributes).toMatchObject({
@@ -169,7 +169,7 @@ test('a collector that takes gRPC gets the same', async ({ traced }) => {
   const { contentTypes, spans, metrics } = traced.collector;
   expect(contentTypes).toEqual(new Set(['application/grpc']));
   expect(spans.map(({ name }) => name).toSorted()).toEqual([
-    'file-changes',
+    'ingest-changes',
     'process shop.public.item',
   ]);
   expect(metrics.map(({ name }) => name)).toContain('messaging.client.consumed.messages');

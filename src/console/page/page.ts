@@ -7,18 +7,18 @@ const message = byId('message');
 let shown = '';
 
 /** The console answers, but can't say. */
-class Refused extends Error {}
+class HttpError extends Error {}
 
 async function load(): Promise<void> {
   try {
     const response = await fetch('api/functions');
     const answer = (await response.json()) as FunctionsAnswer | { error: string };
-    if ('error' in answer) throw new Refused(answer.error);
+    if ('error' in answer) throw new HttpError(answer.error);
     show(answer);
     say('live', 'Live', '');
   } catch (error) {
     const what =
-      error instanceof Refused
+      error instanceof HttpError
         ? `The console says: ${error.message}`
         : 'The console does not answer';
     say('disconnected', 'Disconnected', `${what}. It is asked again until that is over.`);

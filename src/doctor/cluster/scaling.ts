@@ -40,8 +40,8 @@ export function mostPods(context: ClusterContext): Wanted | null {
 function connectionsOf({ specifications }: ClusterContext, { fn, workload }: Deployed): number {
   const numberOf = (name: 'WRITERS' | 'CONCURRENCY') =>
     Number(envOf(workload, name) ?? SETTINGS[name].fallback);
-  const isOfSets = specifications.some(({ name }) => name === fn);
-  return connectionsPerPod(numberOf('WRITERS'), isOfSets ? numberOf('CONCURRENCY') : 1);
+  const isSetFunction = specifications.some(({ name }) => name === fn);
+  return connectionsPerPod(numberOf('WRITERS'), isSetFunction ? numberOf('CONCURRENCY') : 1);
 }
 
 export const scaling: Check<ClusterContext> = {

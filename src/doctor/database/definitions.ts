@@ -1,6 +1,6 @@
 import { knownFunctions } from '../../definitions/function-files.ts';
 import { hashOf } from '../../definitions/specification.ts';
-import { UNREAD_PARTS, type UnreadPart } from '../../state/registration/parts.ts';
+import { UNSYNCED_PARTS, type UnsyncedPart } from '../../state/registration/parts.ts';
 import { RELEASES, type Release } from '../../state/registration/release.ts';
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
@@ -16,7 +16,7 @@ export const definitions: Check<StateContext> = {
       specifications.map(hashOf),
     ]);
     const names = specifications.map(({ name }) => name);
-    const parts = await inspector.query<UnreadPart>(UNREAD_PARTS, [names]);
+    const parts = await inspector.query<UnsyncedPart>(UNSYNCED_PARTS, [names]);
     return names.flatMap((name) => [
       standing(
         name,
@@ -29,9 +29,10 @@ export const definitions: Check<StateContext> = {
 
 function standing(name: string, registered: Release | undefined): Finding {
   if (registered === undefined) return problem(`${name} is not registered`, 'muster migrate');
-  const { generation, mine, isNewest, reviewed } = registered;
+  const { generation, mine, isNewest, evaluatedGeneration } = registered;
   if (isNewest) {
-    const rest = reviewed < generation ? '; its sets are not all held against it yet' : '';
+    const rest =
+      evaluatedGeneration < generation ? '; its sets are not all held against it yet' : '';
     return fine(`${name}: generation ${generation}${rest}`);
   }
   return mine === null
@@ -46,7 +47,7 @@ function standing(name: string, registered: Release | undefined): Finding {
 }
 
 /** A part that was added or changed, or came back by a rollback, knows no row from before. */
-function unread({ function: fn, part, table, since }: UnreadPart): Finding {
+function unread({ function: fn, part, table, since }: UnsyncedPart): Finding {
   return problem(
     `${fn}: part ${part} is new or changed, and knows only rows of ${table} that changed since ${since.toISOString()}`,
     `muster resynced ${fn} ${part}   # once the connector has read the table again: ${sendAgain([table])}`,
@@ -60,7 +61,7 @@ export const orphans: Check<StateContext> = {
   async run({ inspector }) {
     const left = await inspector.query<{ name: string; runs: number }>(
       `select f.name, count(*)::int as runs from muster.function f
-       join muster.run r on r.function = f.id and r.state = 'ready' and r.wanted
+       join muster.run r on r.function = f.id and r.state = 'ready' and r.complete
        where f.name <> all ($1) group by f.name order by f.name`,
       [knownFunctions()],
     );

@@ -21,7 +21,7 @@ export async function unreadPartitions(inspector: Inspector): Promise<readonly F
   const rows = await inspector.query<Row>(
     `select * from (
        select f.name, p.topic, p.partition, p.next, p.problem,
-              extract(epoch from max(p.seen_at) over (partition by p.function, p.topic) - p.seen_at)::float8 as seconds
+              extract(epoch from max(p.reported_at) over (partition by p.function, p.topic) - p.reported_at)::float8 as seconds
        from muster.position p join muster.function f on f.id = p.function
        where f.topic = p.topic and not f.paused) p
      where problem is not null or seconds > ${UNREAD_SECONDS}

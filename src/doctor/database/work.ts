@@ -69,7 +69,7 @@ export const failed: Check<StateContext> = {
     const rows = await inspector.query<{ name: string; count: number; error: string | null }>(
       `select f.name, count(*)::int as count, (array_agg(r.error order by r.finished_at desc))[1] as error
        from muster.run r join muster.function f on f.id = r.function
-       where r.state = 'failed' and r.wanted group by f.name order by f.name`,
+       where r.state = 'failed' and r.complete group by f.name order by f.name`,
     );
     return orNone(
       rows.map(({ name, count, error }) =>
@@ -148,11 +148,11 @@ export const due: Check<StateContext> = {
   title: 'work that is due',
   async run({ inspector }) {
     const [row] = await inspector.query<{ pods: number; count: number; seconds: number }>(
-      `select (select count(*)::int from muster.pod where lease_until > now()) as pods,
+      `select (select count(*)::int from muster.worker where lease_until > now()) as pods,
               count(*)::int as count,
               coalesce(extract(epoch from now() - min(r.due_at)), 0)::float8 as seconds
        from muster.run r join muster.function f on f.id = r.function
-       where r.state = 'ready' and r.wanted and r.due_at <= now() and not f.paused`,
+       where r.state = 'ready' and r.complete and r.due_at <= now() and not f.paused`,
     );
     const { pods, count, seconds } = row!;
     const unread = await unreadPartitions(inspector);

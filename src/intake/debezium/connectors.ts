@@ -1,4 +1,4 @@
-import { show, Unreadable } from '../invalid-event.ts';
+import { show, InvalidEvent } from '../invalid-event.ts';
 
 /**
  * Debezium's connectors whose changes are read, by `source.connector`. Messages of the others look alike,
@@ -14,7 +14,7 @@ export function requireReadSource(connector: unknown, name: string): void {
   if (connector === undefined || connector === null) return;
   if (typeof connector === 'string' && READ.has(connector)) return;
   const read = [...READ].map(([each, database]) => `${database} (connector ${each})`).join(', ');
-  throw new Unreadable(
+  throw new InvalidEvent(
     'unsupported-source',
     `${name} is ${show(connector)}: only changes of ${read} are read`,
   );

@@ -1,6 +1,6 @@
 import { requireReadSource } from './connectors.ts';
 import { isObject } from './row.ts';
-import { Unreadable } from '../invalid-event.ts';
+import { InvalidEvent } from '../invalid-event.ts';
 
 /** What a message says of its change in whichever form, values as they came, with the names they had there. */
 export interface Statement {
@@ -78,7 +78,7 @@ export function stateChange(
   if ('__op' in body || '__lsn' in body || '__table' in body) return fromFlattened(body);
   if (attributes['iodebeziumop'] !== undefined) return fromConverted(body, attributes);
   if ('__deleted' in body) {
-    throw new Unreadable(
+    throw new InvalidEvent(
       'incomplete-change',
       '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,connector,snapshot,source.ts_ms',
     );
@@ -89,12 +89,12 @@ export function stateChange(
   // a change of the schema, say
   if (isObject(body['source'])) requireReadSource(body['source']['connector'], 'source.connector');
   if ('before' in body || 'after' in body) {
-    throw new Unreadable(
+    throw new InvalidEvent(
       'incomplete-change',
       'op is missing: CloudEventsConverter needs extension.attributes.enable=true',
     );
   }
-  throw new Unreadable(
+  throw new InvalidEvent(
     'not-a-change',
     'neither an envelope (op, source, before, after) nor a flattened row (__op, __table, __lsn)',
   );

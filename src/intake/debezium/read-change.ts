@@ -12,7 +12,7 @@ import { whyNotJson } from '../diagnosis.ts';
 import { isRounded, NotJson, parse, parseExact, textOf } from '../../lib/exact-json.ts';
 import { isObject, readRow } from './row.ts';
 import { stateChange, type Statement } from './raw-change.ts';
-import { kindOf, show, Unreadable } from '../invalid-event.ts';
+import { kindOf, show, InvalidEvent } from '../invalid-event.ts';
 
 /** A message that changes no row. */
 export interface Ignored {
@@ -21,13 +21,13 @@ export interface Ignored {
 }
 
 /** A message that should be a change; `detail` names the field and what was in it. */
-export interface NotReadable {
+export interface InvalidReading {
   readonly kind: 'unreadable';
   readonly reason: ParkReason;
   readonly detail: string;
 }
 
-export type Reading = Change | Ignored | NotReadable;
+export type Reading = Change | Ignored | InvalidReading;
 
 /** No log is that long (32 PiB): the position was made up, or is no position. */
 const LSN_LIMIT = 1n << 55n;
@@ -53,7 +53,7 @@ export function readChange(event: CloudEvent): Reading {
       const detail = whyNotJson('the body', error, event.body);
       return { kind: 'unreadable', reason: 'not-a-change', detail };
     }
-    if (!(error instanceof Unreadable)) throw error;
+    if (!(error instanceof InvalidEvent)) throw error;
     return { kind: 'unreadable', reason: error.reason, detail: error.message };
   }
 }
@@ -73,7 +73,7 @@ function read(value: unknown, event: CloudEvent, exact: boolean): Reading | null
   if (body === null && attributes['iodebeziumop'] === undefined) {
     return { kind: 'ignored', why: 'tombstone' };
   }
-  if (!isObject(body)) throw new Unreadable('not-a-change', whatElse(body));
+  if (!isObject(body)) throw new InvalidEvent('not-a-change', whatElse(body));
   const why = isRow(body) ? null : recordKind(body);
   if (why !== null) return { kind: 'ignored', why };
   const statement = stateChange(body, attributes);
@@ -86,12 +86,12 @@ function read(value: unknown, event: CloudEvent, exact: boolean): Reading | null
 function dataOf(event: Record<string, unknown>, exact: boolean): unknown {
   const { type, data_base64: encoded, data } = event;
   if (typeof type !== 'string' || !isChangeType(type)) {
-    throw new Unreadable('not-a-change', `the body is a CloudEvent of type ${show(type)}`);
+    throw new InvalidEvent('not-a-change', `the body is a CloudEvent of type ${show(type)}`);
   }
   if (typeof encoded !== 'string') return data ?? null;
   const what = 'data_base64 of the CloudEvent in the body';
   const bytes = fromBase64(encoded);
-  if (bytes === null) throw new Unreadable('not-a-change', `${what} is not base64`);
+  if (bytes === null) throw new InvalidEvent('not-a-change', `${what} is not base64`);
   if (bytes.length === 0) return null;
   try {
     const text = textOf(bytes);
@@ -99,7 +99,7 @@ function dataOf(event: Record<string, unknown>, exact: boolean): unknown {
     return exact ? parseExact(text) : value;
   } catch (error) {
     if (!(error instanceof NotJson)) throw error;
-    throw new Unreadable('not-a-change', whyNotJson(what, error, bytes));
+    throw new InvalidEvent('not-a-change', whyNotJson(what, error, bytes));
   }
 }
 
@@ -235,7 +235,10 @@ function readLsn(value: unknown, name: string): bigint {
   }
   const lsn = BigInt(digits);
   if (lsn > 0n && lsn < LSN_LIMIT) return lsn;
-  throw new Unreadable('position-ahead', `${name} is ${digits}, absurd: no log has that position`);
+  throw new InvalidEvent(
+    'position-ahead',
+    `${name} is ${digits}, absurd: no log has that position`,
+  );
 }
 
 /**
@@ -267,6 +270,6 @@ function readSnapshot(
   }
 }
 
-function incomplete(name: string, value: unknown, expected: string): Unreadable {
-  return new Unreadable('incomplete-change', `${name} is ${show(value)}: ${expected}`);
+function incomplete(name: string, value: unknown, expected: string): InvalidEvent {
+  return new InvalidEvent('incomplete-change', `${name} is ${show(value)}: ${expected}`);
 }

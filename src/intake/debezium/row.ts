@@ -1,6 +1,6 @@
 import { UNAVAILABLE } from '../../state/change.ts';
 import { isRounded } from '../../lib/exact-json.ts';
-import { kindOf, show, Unreadable } from '../invalid-event.ts';
+import { kindOf, show, InvalidEvent } from '../invalid-event.ts';
 
 /** What Debezium sends for a value it does not have (`unavailable.value.placeholder`, its default). */
 const PLACEHOLDER = '__debezium_unavailable_value';
@@ -31,7 +31,7 @@ export function readRow(
   exact: boolean,
 ): Record<string, unknown> | null {
   if (!isObject(value)) {
-    throw new Unreadable('incomplete-change', `${name} is ${kindOf(value)}, not a row`);
+    throw new InvalidEvent('incomplete-change', `${name} is ${kindOf(value)}, not a row`);
   }
   const row = value;
   for (const column in row) {
@@ -66,7 +66,7 @@ function fits(value: unknown, column: string, exact: boolean, depth: number): bo
   if (typeof value === 'number') return exact || !isRounded(value);
   if (typeof value !== 'object' || value === null || JSON.isRawJSON(value)) return true;
   if (depth === MAX_DEPTH) {
-    throw new Unreadable(
+    throw new InvalidEvent(
       'bad-value',
       `column ${show(column)} nests deeper than ${MAX_DEPTH} levels`,
     );
@@ -85,9 +85,9 @@ function fits(value: unknown, column: string, exact: boolean, depth: number): bo
  */
 function requireText(value: string, column: string): true {
   if (value.includes('\0'))
-    throw new Unreadable('bad-value', `column ${show(column)} holds U+0000`);
+    throw new InvalidEvent('bad-value', `column ${show(column)} holds U+0000`);
   if (!value.isWellFormed()) {
-    throw new Unreadable('bad-value', `column ${show(column)} holds half a surrogate pair`);
+    throw new InvalidEvent('bad-value', `column ${show(column)} holds half a surrogate pair`);
   }
   return true;
 }

@@ -8,7 +8,7 @@ import Fastify, {
 import { pathOf, watchMethods } from '../../lib/allowed-methods.ts';
 import { Connections, type TurnoverOptions } from './connections.ts';
 import { HEADER_LIMIT, problemWithProtocol, Protocol } from './protocol.ts';
-import { answer, Refused, type Count } from '../http-error.ts';
+import { answer, HttpError, type Count } from '../http-error.ts';
 
 export interface AppOptions {
   readonly logger?: FastifyBaseLogger;
@@ -84,7 +84,7 @@ export function createApp(options: AppOptions): FastifyInstance {
       void reply.header('connection', 'close');
     }
     const problem = closing
-      ? new Refused(503, 'the server is closing', 'draining')
+      ? new HttpError(503, 'the server is closing', 'draining')
       : problemWithProtocol(raw);
     next(problem ?? undefined);
   });
@@ -93,13 +93,13 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.setNotFoundHandler((request, reply) => {
     const methods = methodsOf(request.url);
     if (methods.length === 0) {
-      const refused = new Refused(404, 'nothing is served here; events go to /');
+      const refused = new HttpError(404, 'nothing is served here; events go to /');
       return refuse(request, reply, refused);
     }
     void reply.header('allow', methods.join(', '));
     const path = pathOf(request.url);
     const where = path === '/' ? 'here' : `at ${path}`;
-    return refuse(request, reply, new Refused(405, `${request.method} is not served ${where}`));
+    return refuse(request, reply, new HttpError(405, `${request.method} is not served ${where}`));
   });
   return app;
 }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Refused } from '../http-error.ts';
+import { HttpError } from '../http-error.ts';
 
 /** First allocation for a body whose length is not announced; it doubles from there. */
 const FIRST_BYTES = 16 * 1024;
@@ -56,7 +56,7 @@ export class Bodies {
   readonly #take = (bytes: number, own: number): void => {
     const others = this.#held - own;
     if (others > 0 && this.#held + bytes > this.#limits.total) {
-      throw new Refused(
+      throw new HttpError(
         503,
         `${this.#held} bytes of requests are being received or wait for the database (QUEUE_MIB)`,
         'overload',
@@ -152,14 +152,14 @@ function grown(from: Buffer, used: number, capacity: number): Buffer {
   return to;
 }
 
-function tooLarge(limit: number): Refused {
-  return new Refused(
+function tooLarge(limit: number): HttpError {
+  return new HttpError(
     413,
     `the body is larger than ${limit / 1024 / 1024} MiB (BODY_LIMIT_MIB)`,
     'too-large',
   );
 }
 
-function brokenOff(): Refused {
-  return new Refused(408, 'the connection ended before the request', 'broken-off');
+function brokenOff(): HttpError {
+  return new HttpError(408, 'the connection ended before the request', 'broken-off');
 }

@@ -3,7 +3,7 @@ import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Connections } from './connections.ts';
-import { LINGER_MS, Refused, type Count } from '../http-error.ts';
+import { LINGER_MS, HttpError, type Count } from '../http-error.ts';
 
 /**
  * Largest head of a request. A KafkaSource sends a record's key in two headers, and a record of a topic
@@ -34,7 +34,7 @@ export class Protocol {
     server.on('checkContinue', forward).on('checkExpectation', forward);
     server.on('connect', (request: IncomingMessage, socket: Socket) => {
       socket.on('error', () => socket.destroy());
-      this.#answer(socket, new Refused(405, `${request.method} is not served here`));
+      this.#answer(socket, new HttpError(405, `${request.method} is not served here`));
     });
   }
 
@@ -66,13 +66,13 @@ export class Protocol {
     return true;
   }
 
-  #note(socket: Socket, { status, reason, message }: Refused, code: string | undefined): void {
+  #note(socket: Socket, { status, reason, message }: HttpError, code: string | undefined): void {
     this.#ended.add(socket);
     this.#options.count('refused', { reason });
     this.#options.log.warn({ status, reason, code, error: message }, 'refused');
   }
 
-  #answer(socket: Socket, refused: Refused, code?: string): void {
+  #answer(socket: Socket, refused: HttpError, code?: string): void {
     this.#note(socket, refused, code);
     const { status, reason, message } = refused;
     const body = JSON.stringify({ error: message, reason });
@@ -103,12 +103,12 @@ export function problemWithProtocol({
   headers,
   httpVersion,
   method,
-}: IncomingMessage): Refused | null {
+}: IncomingMessage): HttpError | null {
   if (headers.host === undefined && httpVersion === '1.1') {
-    return new Refused(400, 'the request has no header Host, which HTTP/1.1 requires');
+    return new HttpError(400, 'the request has no header Host, which HTTP/1.1 requires');
   }
   if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue') {
-    return new Refused(
+    return new HttpError(
       417,
       `the header Expect may ask for 100-continue, not for ${headers.expect}`,
     );
@@ -119,7 +119,7 @@ export function problemWithProtocol({
     headers['content-length'] === undefined &&
     headers['transfer-encoding'] === undefined
   ) {
-    return new Refused(
+    return new HttpError(
       411,
       'the request has no header Content-Length, so HTTP/1.0 takes it for empty',
     );
@@ -131,17 +131,17 @@ function refusedByNode({
   code,
   reason,
   message,
-}: Error & { code?: string; reason?: string }): Refused {
+}: Error & { code?: string; reason?: string }): HttpError {
   switch (code ?? '') {
     case 'HPE_HEADER_OVERFLOW':
-      return new Refused(431, `the headers are larger than ${HEADER_LIMIT / 1024} KiB`);
+      return new HttpError(431, `the headers are larger than ${HEADER_LIMIT / 1024} KiB`);
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new Refused(408, 'the request did not arrive in time');
+      return new HttpError(408, 'the request did not arrive in time');
     case 'HPE_INVALID_EOF_STATE':
-      return new Refused(408, 'the connection ended before the request', 'broken-off');
+      return new HttpError(408, 'the connection ended before the request', 'broken-off');
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return new Refused(413, 'the extensions of a chunk are larger than 16 KiB');
+      return new HttpError(413, 'the extensions of a chunk are larger than 16 KiB');
     default:
-      return new Refused(400, `not HTTP: ${reason ?? message}`);
+      return new HttpError(400, `not HTTP: ${reason ?? message}`);
   }
 }

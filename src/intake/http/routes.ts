@@ -11,8 +11,8 @@ import {
   type Incoming,
 } from '../cloudevents/cloudevent.ts';
 import { decoded, NotDecoded } from './encoding.ts';
-import { Refused, type Count } from '../http-error.ts';
-import { Taker, type Intake, type Taken, type TakenElement } from '../ingest.ts';
+import { HttpError, type Count } from '../http-error.ts';
+import { EventIngestor, type Intake, type EventResult, type ElementResult } from '../ingest.ts';
 import type { Tokens } from './token.ts';
 
 export interface IntakeOptions {
@@ -32,7 +32,7 @@ const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a
 
 /**
  * `POST /` takes CloudEvents and answers once their effect is committed:
- * 204 filed, or nothing to file; 200 with an explanation where `Prefer: return=representation` asks
+ * 204 ingested, or nothing to file; 200 with an explanation where `Prefer: return=representation` asks
  * for it (KafkaSource sends `Prefer: reply`); 202 kept aside, with the reason; 503 try again; 400
  * and 413 for what is no CloudEvent or too large. `GET /` says so to people.
  */
@@ -41,7 +41,7 @@ export function registerIntake(
   intake: Intake,
   { count, tokens, maxBytes = 64 * 1024 * 1024 }: IntakeOptions,
 ): void {
-  const taker = new Taker(intake, count);
+  const ingestor = new EventIngestor(intake, count);
   const bodies = new Bodies({ body: app.initialConfig.bodyLimit!, total: maxBytes });
   app.register((scope, _options, done) => {
     if (tokens !== undefined) {
@@ -66,33 +66,33 @@ export function registerIntake(
   ): Promise<FastifyReply> {
     const { headers } = request;
     const incoming = await read(headers, body, app.initialConfig.bodyLimit!);
-    if (incoming.kind === 'none') throw new Refused(400, incoming.why, 'not-a-cloudevent');
+    if (incoming.kind === 'none') throw new HttpError(400, incoming.why, 'not-a-cloudevent');
     const onFailed = (span: Span) => {
       request.log = request.log.child(logFields(span.spanContext())); // for the line of the refusal
     };
     if (incoming.kind === 'batch') {
-      const batch = await taker.takeBatch(incoming.batch, headers, onFailed);
+      const batch = await ingestor.ingestBatch(incoming.batch, headers, onFailed);
       return batch.kind === 'whole'
-        ? answerOne(reply, batch.taken)
+        ? answerOne(reply, batch.result)
         : answerBatch(reply, batch.elements);
     }
     const event = incoming.kind === 'bad' ? incoming.element : incoming.event;
     const meantFor = headers['muster-functions'];
     if (meantFor !== undefined) requireServed(String(meantFor), intake.functions ?? []);
-    const taken = await taker.take(event, headers, onFailed);
-    if (meantFor !== undefined) void reply.header('muster-outcome', taken.kind);
+    const result = await ingestor.ingest(event, headers, onFailed);
+    if (meantFor !== undefined) void reply.header('muster-outcome', result.kind);
     return wantsExplanation(headers['prefer'])
-      ? answerExplained(reply, taken)
-      : answerOne(reply, taken);
+      ? answerExplained(reply, result)
+      : answerOne(reply, result);
   }
 
-  async function answerExplained(reply: FastifyReply, taken: Taken): Promise<FastifyReply> {
-    if (taken.kind === 'parked') return answerOne(reply, taken);
-    if (taken.kind === 'ignored') {
-      const detail = ignoredBecause(taken.why);
-      return reply.send({ outcome: taken.kind, why: taken.why, ...detail, sets: [] });
+  async function answerExplained(reply: FastifyReply, result: EventResult): Promise<FastifyReply> {
+    if (result.kind === 'parked') return answerOne(reply, result);
+    if (result.kind === 'ignored') {
+      const detail = ignoredBecause(result.why);
+      return reply.send({ outcome: result.kind, why: result.why, ...detail, sets: [] });
     }
-    return reply.send({ outcome: taken.kind, ...(await intake.explain(taken.change)) });
+    return reply.send({ outcome: result.kind, ...(await intake.explain(result.change)) });
   }
 }
 
@@ -133,18 +133,18 @@ function requireServed(names: string, served: readonly string[]): void {
   const missing = names.split(',').filter((name) => name !== '' && !served.includes(name));
   if (missing.length === 0) return;
   const here = served.join(', ') || 'no function';
-  throw new Refused(421, `meant for ${missing.join(', ')}; served here: ${here}`, 'misdirected');
+  throw new HttpError(421, `meant for ${missing.join(', ')}; served here: ${here}`, 'misdirected');
 }
 
-function answerOne(reply: FastifyReply, taken: Taken): FastifyReply {
-  return taken.kind === 'parked'
-    ? reply.code(202).send({ parked: taken.reason, detail: taken.detail })
+function answerOne(reply: FastifyReply, result: EventResult): FastifyReply {
+  return result.kind === 'parked'
+    ? reply.code(202).send({ parked: result.reason, detail: result.detail })
     : reply.code(204).send();
 }
 
-function answerBatch(reply: FastifyReply, elements: readonly TakenElement[]): FastifyReply {
-  const parked = elements.flatMap(({ id, taken }, index) =>
-    taken.kind === 'parked' ? [{ index, id, parked: taken.reason, detail: taken.detail }] : [],
+function answerBatch(reply: FastifyReply, elements: readonly ElementResult[]): FastifyReply {
+  const parked = elements.flatMap(({ id, result }, index) =>
+    result.kind === 'parked' ? [{ index, id, parked: result.reason, detail: result.detail }] : [],
   );
   return parked.length === 0 ? reply.code(204).send() : reply.code(202).send({ parked });
 }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { decodeJwt, errors, jwtVerify, type JWTPayload, type JWTVerifyOptions } from 'jose';
 import type { Issuer } from './issuer.ts';
-import { Refused } from '../http-error.ts';
+import { HttpError } from '../http-error.ts';
 
 export interface TokenOptions {
   readonly issuer: Issuer;
@@ -125,7 +125,7 @@ async function keysOf(issuer: Issuer) {
   try {
     return await issuer.keys();
   } catch (error) {
-    throw new Refused(
+    throw new HttpError(
       503,
       `the issuer of tokens does not tell its keys: ${(error as Error).message}`,
       'issuer-unavailable',
@@ -135,7 +135,7 @@ async function keysOf(issuer: Issuer) {
 
 function authorizationOf(request: IncomingMessage): string {
   const { authorization } = request.headers;
-  if (authorization === undefined) throw new Refused(401, 'no bearer token', 'no-token');
+  if (authorization === undefined) throw new HttpError(401, 'no bearer token', 'no-token');
   // Node keeps the first of two; who else looks at them may keep the other
   const { rawHeaders } = request;
   let seen = 0;
@@ -147,25 +147,25 @@ function authorizationOf(request: IncomingMessage): string {
 }
 
 /** Proved bad: no retry can help. */
-function bad(why: string): Refused {
-  return new Refused(401, `the token is refused: ${why}`, 'bad-token');
+function bad(why: string): HttpError {
+  return new HttpError(401, `the token is refused: ${why}`, 'bad-token');
 }
 
-function unknownKey(): Refused {
-  return new Refused(503, 'the issuer does not tell the key of this token yet', 'unknown-key');
+function unknownKey(): HttpError {
+  return new HttpError(503, 'the issuer does not tell the key of this token yet', 'unknown-key');
 }
 
 /** The token itself is in none of these messages. */
-function refusalOf(error: unknown): Refused {
-  if (error instanceof Refused) return error;
+function refusalOf(error: unknown): HttpError {
+  if (error instanceof HttpError) return error;
   if (error instanceof errors.JWKSNoMatchingKey) {
     // New keys are told with a delay (several API servers, a cache between): no proof that it is forged.
     return unknownKey();
   }
   if (error instanceof errors.JWTClaimValidationFailed && error.claim === 'nbf') {
-    return new Refused(503, 'the token is not valid yet', 'token-not-yet-valid');
+    return new HttpError(503, 'the token is not valid yet', 'token-not-yet-valid');
   }
   if (error instanceof errors.JWTExpired) return bad('it has expired');
   if (PROOFS.some((proof) => error instanceof proof)) return bad((error as Error).message);
-  return new Refused(503, `the token can't be verified: ${(error as Error).message}`, 'internal');
+  return new HttpError(503, `the token can't be verified: ${(error as Error).message}`, 'internal');
 }

@@ -1,10 +1,10 @@
 import type { Log } from '../../function.ts';
 import type { RecordChunk } from '../../state/projections/chunks.ts';
-import type { LostRecords, Sight } from '../../state/projections/positions.ts';
+import type { LostRecords, Progress } from '../../state/projections/positions.ts';
 import { readCloudEvents } from '../cloudevents/cloudevent.ts';
-import { Gate } from '../../lib/semaphore.ts';
-import type { Assignment, Committed, Destination, Look, Start } from './record-handler.ts';
-import type { Taker } from '../ingest.ts';
+import { Semaphore } from '../../lib/semaphore.ts';
+import type { Assignment, Committed, RecordHandler, Look, Start } from './record-handler.ts';
+import type { EventIngestor } from '../ingest.ts';
 import { toRequest } from '../../kafka/read-topic.ts';
 
 /** As many events as a few statements take. */
@@ -14,31 +14,31 @@ const CHUNK_BYTES = 1024 * 1024;
 const CHUNKS = 8;
 
 /**
- * Change events of a function of sets, filed as if a KafkaSource had posted them. Positions are those of
- * the consumer group, committed after the records are filed: what is filed twice is a duplicate.
+ * Change events of a function of sets, ingested as if a KafkaSource had posted them. Positions are those of
+ * the consumer group, committed after the records are ingested: what is ingested twice is a duplicate.
  */
-export class ChangeDestination implements Destination {
+export class ChangeHandler implements RecordHandler {
   readonly name: string;
   readonly topics: readonly string[];
   readonly chunkRecords = CHUNK_RECORDS;
   readonly chunkBytes = CHUNK_BYTES;
   readonly lingerMs = 0;
-  readonly gate = new Gate(CHUNKS);
-  readonly #taker: Taker;
+  readonly gate = new Semaphore(CHUNKS);
+  readonly #ingestor: EventIngestor;
   readonly #lost: LostRecords;
   readonly #log: Log;
   readonly #onLost: (records: number) => void;
 
   constructor(
     place: { readonly name: string; readonly topics: readonly string[] },
-    taker: Taker,
+    ingestor: EventIngestor,
     lost: LostRecords,
     log: Log,
     onLost: (records: number) => void,
   ) {
     this.name = place.name;
     this.topics = place.topics;
-    this.#taker = taker;
+    this.#ingestor = ingestor;
     this.#lost = lost;
     this.#log = log;
     this.#onLost = onLost;
@@ -51,7 +51,7 @@ export class ChangeDestination implements Destination {
       if (!isOwner()) return [];
       const next = await this.#next(topic, each, now);
       if (next !== null)
-        starts.push({ partition: each.partition, next, stamp: null, problem: null });
+        starts.push({ partition: each.partition, next, lastTimestamp: null, problem: null });
     }
     return starts;
   }
@@ -91,15 +91,15 @@ export class ChangeDestination implements Destination {
     return low;
   }
 
-  /** All of them are tried before the first failure is thrown; those filed are duplicates next time. */
-  async take({ topic, partition, records, next }: RecordChunk): Promise<number> {
+  /** All of them are tried before the first failure is thrown; those ingested are duplicates next time. */
+  async handle({ topic, partition, records, next }: RecordChunk): Promise<number> {
     const results = await Promise.allSettled(
       records.map((record) => {
         const message = { ...record, offset: String(record.offset) };
         const { headers, body } = toRequest({ topic, partition, message });
         headers['ce-kafkatopic'] = topic;
         const incoming = readCloudEvents(headers, body);
-        return this.#taker.takeRecord(incoming, headers, body);
+        return this.#ingestor.ingestRecord(incoming, headers, body);
       }),
     );
     for (const result of results) if (result.status === 'rejected') throw result.reason;
@@ -110,9 +110,13 @@ export class ChangeDestination implements Destination {
     return Promise.resolve();
   }
 
-  async see(_topic: string, _read: readonly number[], look: Assignment['look']): Promise<Sight> {
+  async report(
+    _topic: string,
+    _read: readonly number[],
+    look: Assignment['look'],
+  ): Promise<Progress> {
     await look();
-    // A pause of a function of sets keeps its runs from starting; events are still filed.
+    // A pause of a function of sets keeps its runs from starting; events are still ingested.
     return { paused: false, positions: new Map() };
   }
 }

@@ -4,7 +4,7 @@ import { messageOf } from '../../state/database/database.ts';
 import { metadataOf } from './consumer.ts';
 
 /** Where a partition is. */
-export interface Place {
+export interface PartitionOffset {
   readonly topic: string;
   readonly partition: number;
   readonly next: number;
@@ -32,7 +32,7 @@ export class Commits {
   }
 
   /** What fails, in a rebalance or without a broker, comes with the next. */
-  async commit(places: readonly Place[]): Promise<void> {
+  async commit(places: readonly PartitionOffset[]): Promise<void> {
     const committed = this.#committed;
     const news = places.filter((each) => committed.get(keyOf(each)) !== each.next);
     if (news.length === 0) return;
@@ -52,6 +52,6 @@ export class Commits {
   }
 }
 
-function keyOf({ topic, partition }: Place): string {
+function keyOf({ topic, partition }: PartitionOffset): string {
   return `${topic} ${partition}`;
 }

@@ -1,6 +1,6 @@
 import type { KafkaMessage } from 'kafkajs';
 import type { TopicRecord } from '../../function.ts';
-import type { Extent } from '../../state/projections/positions.ts';
+import type { OffsetRange } from '../../state/projections/positions.ts';
 import type { Start } from './record-handler.ts';
 import type { PartitionReader } from './partition.ts';
 
@@ -24,7 +24,7 @@ export class OwnedPartition {
   readonly topicId: string | null;
   /** Records below are read only to be compared with the stamp. */
   readonly #from: number;
-  readonly #stamp: number | null;
+  readonly #lastTimestamp: number | null;
   #fetch: number;
   #isOff = false;
   #doubt: string | null = null;
@@ -32,15 +32,15 @@ export class OwnedPartition {
   /** `low`: the earliest offset that the topic holds. */
   constructor(
     reader: PartitionReader,
-    { next, stamp }: Start,
+    { next, lastTimestamp }: Start,
     low: number,
     topicId: string | null,
   ) {
-    const isCompared = stamp !== null && next - 1 >= low;
+    const isCompared = lastTimestamp !== null && next - 1 >= low;
     this.reader = reader;
     this.topicId = topicId;
     this.#from = next;
-    this.#stamp = isCompared ? stamp : null;
+    this.#lastTimestamp = isCompared ? lastTimestamp : null;
     this.#fetch = isCompared ? next - 1 : next;
   }
 
@@ -66,7 +66,7 @@ export class OwnedPartition {
     const [first] = records;
     if (first !== undefined && first.offset < this.#from) {
       // It is the one before: the fetch began there, and kafkajs hands on nothing older.
-      if (this.#stamp !== null && first.timestamp !== this.#stamp) return 'remade';
+      if (this.#lastTimestamp !== null && first.timestamp !== this.#lastTimestamp) return 'remade';
       records.splice(0, records.findLastIndex(({ offset }) => offset < this.#from) + 1);
     }
     if (next <= this.#from) return 'taken';
@@ -83,7 +83,11 @@ export class OwnedPartition {
    * answer, because a chunk may have been committed and more been fetched meanwhile; and only when nothing
    * waits, for that is not lost.
    */
-  isMisplaced({ low, high }: Extent, stored: number | undefined, topicId: string | null): boolean {
+  isMisplaced(
+    { low, high }: OffsetRange,
+    stored: number | undefined,
+    topicId: string | null,
+  ): boolean {
     if (topicId !== null && this.topicId !== null && topicId !== this.topicId) this.#isOff = true;
     const fetch = this.#fetch;
     const { next, isIdle } = this.reader;

@@ -1,6 +1,6 @@
 import type { TopicRecord } from '../../function.ts';
 import type { RecordChunk } from '../../state/projections/chunks.ts';
-import type { Destination } from './record-handler.ts';
+import type { RecordHandler } from './record-handler.ts';
 
 /** Waits between tries of a chunk that could not be committed: doubled from the first to the last. */
 const FIRST_WAIT_MS = 100;
@@ -43,7 +43,7 @@ export interface PartitionEvents {
 export class PartitionReader {
   readonly topic: string;
   readonly partition: number;
-  readonly #destination: Destination;
+  readonly #handler: RecordHandler;
   readonly #limit: number;
   readonly #events: PartitionEvents;
   #next: number;
@@ -61,7 +61,7 @@ export class PartitionReader {
 
   constructor(
     place: { readonly topic: string; readonly partition: number; readonly next: number },
-    destination: Destination,
+    handler: RecordHandler,
     /** Bytes that may wait, all in all. */
     limit: number,
     events: PartitionEvents,
@@ -70,7 +70,7 @@ export class PartitionReader {
     this.partition = place.partition;
     this.#next = place.next;
     this.#end = place.next;
-    this.#destination = destination;
+    this.#handler = handler;
     this.#limit = limit;
     this.#events = events;
     this.#ended = this.#run();
@@ -137,7 +137,7 @@ export class PartitionReader {
 
   /** Takes what waits, up to a chunk; gives where the partition goes on. Undefined: it did not come to that. */
   async #takeNext(): Promise<{ expected: number; actual: number | null } | undefined> {
-    const { gate } = this.#destination;
+    const { gate } = this.#handler;
     let chunk: RecordChunk | null = null;
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       await gate.enter();
@@ -146,7 +146,7 @@ export class PartitionReader {
         // Only now: meanwhile more has come. From then on it stays the same, for the try before may have
         // been committed without an answer.
         chunk ??= this.#cut();
-        return { expected: chunk.next, actual: await this.#take(chunk) };
+        return { expected: chunk.next, actual: await this.#handle(chunk) };
       } catch (error) {
         this.#isFailing = true;
         this.#events.failed(chunk!, error);
@@ -157,10 +157,10 @@ export class PartitionReader {
     }
   }
 
-  async #take(chunk: RecordChunk): Promise<number | null> {
+  async #handle(chunk: RecordChunk): Promise<number | null> {
     this.#isTaking = true;
     const began = performance.now();
-    const next = await this.#destination.take(chunk);
+    const next = await this.#handler.handle(chunk);
     this.#isTaking = false;
     this.#isFailing = false;
     if (next === chunk.next) this.#events.taken(chunk, (performance.now() - began) / 1000);
@@ -168,7 +168,7 @@ export class PartitionReader {
   }
 
   async #linger(): Promise<void> {
-    const end = this.#waiting[0]!.since + this.#destination.lingerMs;
+    const end = this.#waiting[0]!.since + this.#handler.lingerMs;
     for (;;) {
       const ms = end - performance.now();
       if (ms <= 0 || this.#stopped || this.#isFull || this.#hasFullChunk()) return;
@@ -177,12 +177,12 @@ export class PartitionReader {
   }
 
   #hasFullChunk(): boolean {
-    const { chunkRecords, chunkBytes } = this.#destination;
+    const { chunkRecords, chunkBytes } = this.#handler;
     return this.#records >= chunkRecords || this.#bytes >= chunkBytes;
   }
 
   #cut(): RecordChunk {
-    const { chunkRecords, chunkBytes } = this.#destination;
+    const { chunkRecords, chunkBytes } = this.#handler;
     const { topic, partition } = this;
     const from = this.#next;
     const records: TopicRecord[] = [];

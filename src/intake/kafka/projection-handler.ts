@@ -3,9 +3,13 @@ import type { Log, ProjectionDefinition } from '../../function.ts';
 import { Chunks, type RecordChunk } from '../../state/projections/chunks.ts';
 import type { Database } from '../../state/database/database.ts';
 import type { ParkReason } from '../../state/outcome.ts';
-import { Positions, type Sight, type StoredPosition } from '../../state/projections/positions.ts';
-import { Gate } from '../../lib/semaphore.ts';
-import type { Assignment, Destination, Look, Start } from './record-handler.ts';
+import {
+  Positions,
+  type Progress,
+  type StoredPosition,
+} from '../../state/projections/positions.ts';
+import { Semaphore } from '../../lib/semaphore.ts';
+import type { Assignment, RecordHandler, Look, Start } from './record-handler.ts';
 
 const CHUNK_RECORDS = 10_000;
 const CHUNK_BYTES = 8 * 1024 * 1024;
@@ -18,13 +22,13 @@ export interface ProjectionEvents {
 }
 
 /** A projection's records: positions are rows, moved in the transaction of each chunk. */
-export class ProjectionDestination implements Destination {
+export class ProjectionHandler implements RecordHandler {
   readonly name: string;
   readonly topics: readonly string[];
   readonly chunkRecords: number;
   readonly chunkBytes = CHUNK_BYTES;
   readonly lingerMs: number;
-  readonly gate: Gate;
+  readonly gate: Semaphore;
   readonly #positions: Positions;
   readonly #chunks: Chunks;
   readonly #log: Log;
@@ -43,7 +47,7 @@ export class ProjectionDestination implements Destination {
     this.name = definition.name;
     this.topics = [definition.topic];
     this.chunkRecords = definition.chunkRecords ?? CHUNK_RECORDS;
-    this.gate = new Gate(writers);
+    this.gate = new Semaphore(writers);
     this.lingerMs = milliseconds(definition.linger ?? LINGER);
     this.#positions = new Positions(database, id, definition.topic);
     this.#chunks = new Chunks(database, id, definition);
@@ -103,7 +107,7 @@ export class ProjectionDestination implements Destination {
     return stored;
   }
 
-  async take(chunk: RecordChunk): Promise<number | null> {
+  async handle(chunk: RecordChunk): Promise<number | null> {
     const applied = await this.#chunks.apply(chunk);
     if (applied.kind === 'moved') return applied.next;
     for (const reason of applied.parked) this.#events.onParked(reason);
@@ -118,12 +122,16 @@ export class ProjectionDestination implements Destination {
     );
   }
 
-  async see(topic: string, read: readonly number[], look: Assignment['look']): Promise<Sight> {
+  async report(
+    topic: string,
+    read: readonly number[],
+    look: Assignment['look'],
+  ): Promise<Progress> {
     const asked = await this.#positions.clock();
     const now = await look();
     if (now.id !== this.#compared) await this.#forgetGone(topic, now);
     const extents = now.extents.filter(({ partition }) => read.includes(partition));
-    return this.#positions.see(extents, asked);
+    return this.#positions.report(extents, asked);
   }
 
   async #forgetGone(topic: string, { id, partitions }: Look): Promise<void> {
@@ -149,7 +157,7 @@ export class ProjectionDestination implements Destination {
       { function: this.name, topic, partition, from: next, to: low, records: low - next },
       'the topic no longer holds records that were not read yet; they are lost',
     );
-    return { partition, next: low, stamp: null, problem: null };
+    return { partition, next: low, lastTimestamp: null, problem: null };
   }
 }
 

@@ -1,6 +1,6 @@
 import type { RecordChunk } from '../../state/projections/chunks.ts';
-import type { Gate } from '../../lib/semaphore.ts';
-import type { Extent, Sight, TopicNow } from '../../state/projections/positions.ts';
+import type { Semaphore } from '../../lib/semaphore.ts';
+import type { OffsetRange, Progress, TopicNow } from '../../state/projections/positions.ts';
 
 /** Where the consumer group is in a partition. */
 export interface Committed {
@@ -13,7 +13,7 @@ export interface Committed {
 
 /** A topic and its ends, as they are at this moment. */
 export interface Look extends TopicNow {
-  readonly extents: readonly Extent[];
+  readonly extents: readonly OffsetRange[];
 }
 
 /** What a process that was given partitions can ask. */
@@ -34,13 +34,13 @@ export interface Start {
   readonly partition: number;
   readonly next: number;
   /** Timestamp of the record before, where it is known: another one there says that the topic was made anew. */
-  readonly stamp: number | null;
+  readonly lastTimestamp: number | null;
   /** Why the partition is not read; null: it is. */
   readonly problem: string | null;
 }
 
 /** Where records of a function's topics go: what a partition's reader needs to know of state. */
-export interface Destination {
+export interface RecordHandler {
   /** Name of the function. */
   readonly name: string;
   readonly topics: readonly string[];
@@ -50,16 +50,16 @@ export interface Destination {
   /** A chunk that is not full waits so long for more. */
   readonly lingerMs: number;
   /** Chunks at a time, of all partitions. */
-  readonly gate: Gate;
+  readonly gate: Semaphore;
   /** Decides where partitions begin, and reports records that the topic no longer holds. */
   begin(topic: string, assignment: Assignment): Promise<Start[]>;
   /**
    * Resolves when the chunk is committed, or refused because somebody else owns the partition: gives
    * where it goes on, null where that is not known. Throws what may pass.
    */
-  take(chunk: RecordChunk): Promise<number | null>;
+  handle(chunk: RecordChunk): Promise<number | null>;
   /** The record before the position is another one than was read: the partition rests, unless its position is another one by now. */
   rest(topic: string, partition: number, next: number, problem: string): Promise<void>;
   /** Looks at the topic, every second; `read` are the partitions that this process reads. */
-  see(topic: string, read: readonly number[], look: Assignment['look']): Promise<Sight>;
+  report(topic: string, read: readonly number[], look: Assignment['look']): Promise<Progress>;
 }

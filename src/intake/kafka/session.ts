@@ -5,7 +5,7 @@ import type { RecordChunk } from '../../state/projections/chunks.ts';
 import { messageOf } from '../../state/database/database.ts';
 import { Commits } from './commits.ts';
 import { committedOf, consumerOf, lookAt, receiveFrom, seekTo, setFetching } from './consumer.ts';
-import type { Destination, Look, Start } from './record-handler.ts';
+import type { RecordHandler, Look, Start } from './record-handler.ts';
 import { OwnedPartition, type Batch } from './owned-partition.ts';
 import { PartitionReader } from './partition.ts';
 import { persistently } from '../../lib/retry.ts';
@@ -16,7 +16,7 @@ const WATCH_MS = 1_000;
 export interface SessionOptions {
   readonly kafka: Kafka;
   readonly group: string;
-  readonly destination: Destination;
+  readonly handler: RecordHandler;
   /** Bytes of records that may wait in this process. */
   readonly queueBytes: number;
   /** A member that says nothing so long loses its partitions. */
@@ -68,13 +68,13 @@ export class KafkaSession {
 
   /** Joins the group and reads until `stop`, or until it throws what ended the membership. */
   async run(): Promise<never> {
-    const { destination } = this.#options;
+    const { handler } = this.#options;
     const consumer = this.#consumer;
     consumer.on('consumer.crash', ({ payload }) => this.#crash.reject(payload.error));
     consumer.on('consumer.rebalancing', () => this.#revoke());
     consumer.on('consumer.group_join', ({ payload }) => this.#assign(payload.memberAssignment));
     await this.#admin.connect();
-    await receiveFrom(consumer, destination.topics, (...batch) => this.#receive(...batch));
+    await receiveFrom(consumer, handler.topics, (...batch) => this.#receive(...batch));
     this.#watching = new Loop(
       WATCH_MS,
       () => this.#watch(),
@@ -116,8 +116,8 @@ export class KafkaSession {
     // Before anything is fetched: this is called before kafkajs goes on.
     this.#pause(assignment);
     for (const { reader } of before) this.#options.onLag(reader.topic, reader.partition, null);
-    const { log, destination } = this.#options;
-    log.info({ function: destination.name, assignment }, 'partitions assigned');
+    const { log, handler } = this.#options;
+    log.info({ function: handler.name, assignment }, 'partitions assigned');
     this.#trouble = null;
     const ended = this.#end(before);
     for (const [topic, partitions] of Object.entries(assignment))
@@ -142,10 +142,10 @@ export class KafkaSession {
   }
 
   async #tryBegin(topic: string, partitions: readonly number[], era: number): Promise<void> {
-    const { group, destination } = this.#options;
+    const { group, handler } = this.#options;
     const committed = await committedOf(this.#admin, group, topic, partitions);
     let now: Look | undefined;
-    const starts = await destination.begin(topic, {
+    const starts = await handler.begin(topic, {
       committed,
       look: async () => (now = await lookAt(this.#admin, topic, partitions)),
       isOwner: () => era === this.#era,
@@ -169,11 +169,11 @@ export class KafkaSession {
 
   #open(topic: string, start: Start, low: number, topicId: string | null): void {
     const { partition, next } = start;
-    const { destination, queueBytes, onTaken, log } = this.#options;
+    const { handler, queueBytes, onTaken, log } = this.#options;
     const all = Object.values(this.#assignment).flat().length;
-    const place = { function: destination.name, topic, partition };
+    const place = { function: handler.name, topic, partition };
     const key = keyOf(topic, partition);
-    const reader = new PartitionReader({ topic, partition, next }, destination, queueBytes / all, {
+    const reader = new PartitionReader({ topic, partition, next }, handler, queueBytes / all, {
       full: (isFull) => {
         if (this.#owned.get(key)?.reader !== reader || this.#paused) return;
         setFetching(this.#consumer, !isFull, topic, [partition]);
@@ -221,17 +221,17 @@ export class KafkaSession {
     const era = this.#era;
     const problem = `record ${next - 1} of the topic is not the one that was read: was the topic made anew?`;
     // what fails is found out again
-    await this.#options.destination.rest(topic, partition, next, problem).catch(() => {});
+    await this.#options.handler.rest(topic, partition, next, problem).catch(() => {});
     if (era === this.#era) this.#restart(topic, partition);
   }
 
   async #watch(): Promise<void> {
-    const { destination, onLag } = this.#options;
+    const { handler, onLag } = this.#options;
     for (const [topic, partitions] of Object.entries(this.#assignment)) {
       const era = this.#era;
       const read = partitions.filter((partition) => this.#owned.has(keyOf(topic, partition)));
       let look: Look | undefined;
-      const { paused, positions } = await destination.see(
+      const { paused, positions } = await handler.report(
         topic,
         read,
         async () => (look = await lookAt(this.#admin, topic, partitions)),
@@ -258,10 +258,7 @@ export class KafkaSession {
   #setPaused(paused: boolean): void {
     if (paused === this.#paused) return;
     this.#paused = paused;
-    this.#options.log.info(
-      { function: this.#options.destination.name },
-      paused ? 'paused' : 'resumed',
-    );
+    this.#options.log.info({ function: this.#options.handler.name }, paused ? 'paused' : 'resumed');
     for (const { reader } of this.#owned.values()) {
       reader.hold(paused);
       const isFetching = !paused && !reader.isFull;

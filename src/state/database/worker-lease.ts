@@ -2,7 +2,7 @@ import type pg from 'pg';
 import { openSession, OWN_PATH, SESSION } from './session.ts';
 
 /** Renews the lease of a process on a connection of its own, which is opened when it is needed. */
-export class PodLease {
+export class WorkerLease {
   readonly #url: string;
   readonly #leaseSeconds: number;
   #client: pg.Client | null = null;
@@ -13,12 +13,12 @@ export class PodLease {
   }
 
   /** False if the process has no lease by this name any more; rejects, and closes the connection, if it can't be told. */
-  async renew(pod: string): Promise<boolean> {
+  async renew(worker: string): Promise<boolean> {
     try {
       this.#client ??= await this.#connect();
       const { rowCount } = await this.#client.query(
-        'update muster.pod set lease_until = now() + make_interval(secs => $2::float8) where id = $1',
-        [pod, this.#leaseSeconds],
+        'update muster.worker set lease_until = now() + make_interval(secs => $2::float8) where id = $1',
+        [worker, this.#leaseSeconds],
       );
       return rowCount === 1;
     } catch (error) {

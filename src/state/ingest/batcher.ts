@@ -2,7 +2,7 @@ import type { Origin } from '../change.ts';
 import { isBadValue, sqlState, unavailable } from '../database/database.ts';
 import { GONE, isNewer, type MemberRow } from './member.ts';
 import { Unavailable, type Outcome } from '../outcome.ts';
-import type { Filed, Lease, Store } from './store.ts';
+import type { IngestedBatch, Lease, Store } from './store.ts';
 import { failpoint } from '../../lib/failpoint.ts';
 import { batchSpan, endFailed } from '../../telemetry/spans.ts';
 
@@ -25,14 +25,14 @@ export interface BatcherOptions {
   readonly writers: number;
   /** Bytes of events that may wait or be in flight; beyond that events are refused. */
   readonly maxBytes: number;
-  readonly onFiled: (filed: Filed, events: number) => void;
-  /** A newer definition is registered: nothing can be filed here any more. */
+  readonly onIngested: (ingested: IngestedBatch, events: number) => void;
+  /** A newer definition is registered: nothing can be ingested here any more. */
   readonly onSuperseded: (error: Unavailable) => void;
 }
 
-/** Nothing is filed yet: a stored row must be known for it. */
-export interface Undecided {
-  readonly kind: 'undecided';
+/** Nothing is ingested yet: a stored row must be known for it. */
+export interface Unresolved {
+  readonly kind: 'unresolved';
 }
 
 interface Item {
@@ -42,7 +42,7 @@ interface Item {
   readonly bytes: number;
   /** Kept in memory until the event is answered: the rows and the event itself. */
   readonly held: number;
-  readonly resolve: (outcome: Outcome | Undecided) => void;
+  readonly resolve: (outcome: Outcome | Unresolved) => void;
   readonly reject: (error: Unavailable) => void;
 }
 
@@ -72,7 +72,7 @@ export class Batcher {
   }
 
   /** Resolves when the rows are committed; throws {@link Unavailable}. */
-  file(rows: readonly MemberRow[], origin: Origin): Promise<Outcome | Undecided> {
+  ingest(rows: readonly MemberRow[], origin: Origin): Promise<Outcome | Unresolved> {
     const bytes = sizeOf(rows);
     const held = bytes + origin.body.byteLength;
     if (this.#bytes + held > this.#options.maxBytes && this.#bytes > 0) {
@@ -120,7 +120,7 @@ export class Batcher {
     let n = 0;
     for (const item of this.#queue) {
       // Two versions of one row with holes are merged by Postgres alone, one after the other.
-      const alone = item.rows.some((row) => row.holes !== null);
+      const alone = item.rows.some((row) => row.missingColumns !== null);
       if (n > 0 && (alone || n === MAX_EVENTS || bytes + item.bytes > MAX_BYTES)) break;
       bytes += item.bytes;
       n++;
@@ -139,14 +139,14 @@ export class Batcher {
     let leases: readonly Lease[] = [];
     try {
       failpoint('before-commit');
-      const filed = await this.#store.file(rows, reserved);
+      const ingested = await this.#store.ingest(rows, reserved);
       failpoint('after-commit');
-      span?.setAttributes({ 'muster.rows.filed': filed.filed }).end();
-      leases = filed.leases;
-      this.#options.onFiled(filed, batch.length);
-      const undecided = new Set(filed.undecided.map((each) => each.join('/')));
+      span?.setAttributes({ 'muster.rows.ingested': ingested.ingested }).end();
+      leases = ingested.leases;
+      this.#options.onIngested(ingested, batch.length);
+      const unresolved = new Set(ingested.unresolved.map((each) => each.join('/')));
       for (const item of batch)
-        item.resolve({ kind: isIn(undecided, item) ? 'undecided' : 'filed' });
+        item.resolve({ kind: isIn(unresolved, item) ? 'unresolved' : 'ingested' });
     } catch (error) {
       const state = sqlState(error) ?? undefined;
       endFailed(span, state ?? 'unavailable', { 'db.response.status_code': state });
@@ -182,7 +182,7 @@ export class Batcher {
   /** A row whose new values can't be stored has left its old set all the same. */
   async #withdraw(rows: readonly MemberRow[]): Promise<void> {
     try {
-      await this.#store.file(
+      await this.#store.ingest(
         rows.map((row) => ({ ...row, ...GONE, history: null })),
         0,
       );
@@ -197,7 +197,7 @@ function isIn(names: ReadonlySet<string>, { rows }: Item): boolean {
 }
 
 function nameOf(row: MemberRow): string {
-  return `${row.function}/${row.lane}/${row.source}/${row.id}`;
+  return `${row.function}/${row.partIndex}/${row.source}/${row.id}`;
 }
 
 /** One row per (function, lane, source, id), the newest: a statement may not touch a row twice. */

@@ -1,6 +1,6 @@
 import type { RowChange, TruncateChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
-import type { Place } from './member.ts';
+import type { SourceEpoch } from './member.ts';
 
 const JUMP_BACK_MS = 5 * 60_000;
 /** So far ahead of the mark a position may be at once, and per second since the mark. */
@@ -32,10 +32,10 @@ interface Mark {
 }
 
 /** What a position says about its source's log. */
-export type Judgement =
+export type PositionCheck =
   | {
       readonly kind: 'fine';
-      readonly place: Place;
+      readonly place: SourceEpoch;
       /** Had the source begun to stream before this change? */
       readonly streaming: boolean;
     }
@@ -49,9 +49,9 @@ export type Judgement =
  * Kept in memory and written now and then: an upsert of one hot row per batch would queue all pods.
  * A mark that lags is harmless, it only tells minutes and gibibytes apart.
  */
-export class Marks {
+export class LogPositions {
   readonly #database: Database;
-  readonly #marks = new Map<string, Mark>();
+  readonly #positions = new Map<string, Mark>();
   #isUnsaved = false;
   /** What was unsaved is on its way. */
   #isSaving = false;
@@ -63,12 +63,12 @@ export class Marks {
   }
 
   knows(source: string): boolean {
-    return this.#marks.has(source);
+    return this.#positions.has(source);
   }
 
   /** Null where nothing has come from it. */
   idOf(source: string): number | null {
-    return this.#marks.get(source)?.id ?? null;
+    return this.#positions.get(source)?.id ?? null;
   }
 
   /** Gives a source that nothing has come from its id. */
@@ -100,8 +100,8 @@ export class Marks {
    * each second between the two commits, which no server writes; a quiet table in a busy database moves
    * on by its neighbours' log.
    */
-  judge(change: RowChange | TruncateChange): Judgement {
-    const mark = this.#marks.get(change.source)!;
+  judge(change: RowChange | TruncateChange): PositionCheck {
+    const mark = this.#positions.get(change.source)!;
     const epoch = epochOf(mark, change);
     if (epoch === null) return { kind: 'restarted', detail: undecided(mark, change) };
     const isFirst = epoch === 0;
@@ -135,7 +135,7 @@ export class Marks {
     return fine;
   }
 
-  #restarted(mark: Mark, change: RowChange | TruncateChange, at: number): Judgement {
+  #restarted(mark: Mark, change: RowChange | TruncateChange, at: number): PositionCheck {
     if (mark.restartedAt === null || change.at < mark.restartedAt) {
       mark.restartedAt = change.at;
       mark.dirty = true;
@@ -161,7 +161,7 @@ export class Marks {
     }
   }
 
-  /** Something must be known to other processes before the change that says it is filed or parked. */
+  /** Something must be known to other processes before the change that says it is ingested or parked. */
   get isUnsaved(): boolean {
     return this.#isUnsaved || this.#isSaving;
   }
@@ -178,7 +178,7 @@ export class Marks {
   }
 
   async #exchange(): Promise<void> {
-    const dirty = [...this.#marks].filter(([, mark]) => mark.dirty);
+    const dirty = [...this.#positions].filter(([, mark]) => mark.dirty);
     for (const [, mark] of dirty) mark.dirty = false;
     const wasUnsaved = this.#isUnsaved;
     this.#isSaving = wasUnsaved;
@@ -226,17 +226,17 @@ export class Marks {
               streamed_lsn as "streamedLsn", restarted_at as "restartedAt" from muster.source`,
     );
     const known = new Set(rows.map(({ name }) => name));
-    for (const name of this.#marks.keys()) if (!known.has(name)) this.#marks.delete(name); // forgotten
+    for (const name of this.#positions.keys()) if (!known.has(name)) this.#positions.delete(name); // forgotten
     for (const row of rows) {
       const stored = fromRow(row);
-      const mine = this.#marks.get(row.name);
+      const mine = this.#positions.get(row.name);
       const isOther =
         mine === undefined ||
         mine.id !== stored.id ||
         mine.firstEpoch !== stored.firstEpoch ||
         mine.boundaries.length !== stored.boundaries.length;
       if (isOther) {
-        this.#marks.set(row.name, stored);
+        this.#positions.set(row.name, stored);
         continue;
       }
       if (mine.lsn < stored.lsn) Object.assign(mine, { lsn: stored.lsn, at: stored.at });

@@ -7,7 +7,7 @@ import { toBytea } from '../../telemetry/trace.ts';
 /** One row of the filing statement: what a change says about one part of one function. */
 export interface MemberRow {
   readonly function: number;
-  readonly lane: number;
+  readonly partIndex: number;
   /** Id of the connector it came from: its rows are its own. */
   readonly source: number;
   readonly id: string;
@@ -17,7 +17,7 @@ export interface MemberRow {
   /** Position of the last commit before it, where that is above its own; null elsewhere and for reads. */
   readonly commits: bigint | null;
   readonly key: string | null;
-  readonly held: boolean;
+  readonly inSet: boolean;
   /** The key under which the initial snapshot found the row held; null where another change says it. */
   readonly history: string | null;
   /** JSON text */
@@ -26,19 +26,19 @@ export interface MemberRow {
    * JSON text: columns the source did not send, each with 0 (nothing fills it yet) or `[version, at, commits]`
    * of what does, and `true` behind them where the column decides
    */
-  readonly holes: string | null;
+  readonly missingColumns: string | null;
   /** Where its event stands in a trace, for `bytea`; null where that is not sampled. */
   readonly trace: string | null;
 }
 
 /** A function as this process serves it, with what registration gave it. */
-export interface Served {
+export interface RegisteredFunction {
   readonly id: number;
   readonly generation: number;
   /** Names this registration; statements that rest on the definition compare it. */
   readonly registration: string;
   readonly specification: Specification;
-  readonly laneOf: ReadonlyMap<string, number>;
+  readonly partIndexOf: ReadonlyMap<string, number>;
 }
 
 /** Longest key or primary key in bytes: an index entry holds 2,704 in all. */
@@ -67,10 +67,10 @@ export interface Said {
 }
 
 /** A row that is in no set of its part: deleted, or moved to a key that can't be stored. */
-export const GONE = { key: null, held: false, columns: null, holes: null } as const;
+export const GONE = { key: null, inSet: false, columns: null, missingColumns: null } as const;
 
 /** Where a change stands: the id of its source and the epoch in which it was committed. */
-export interface Place {
+export interface SourceEpoch {
   readonly source: number;
   readonly epoch: number;
 }
@@ -89,8 +89,8 @@ export interface Place {
  */
 export function toMemberRows(
   change: RowChange,
-  place: Place,
-  served: Served,
+  place: SourceEpoch,
+  served: RegisteredFunction,
   toRow: typeof toMemberRow = toMemberRow,
 ): Said {
   const { specification } = served;
@@ -103,7 +103,7 @@ export function toMemberRows(
   const problems: Problem[] = [];
   const factsOf = (part: PartSpecification): Facts => ({
     function: served.id,
-    lane: served.laneOf.get(part.name)!,
+    partIndex: served.partIndexOf.get(part.name)!,
     source: place.source,
     id: textOf(change.row, part.id, 'primary key')!,
     ...versions,
@@ -120,8 +120,8 @@ export function toMemberRows(
     if (forgets && refusedBy(row, part) !== null) return; // mostly it is another part's
     try {
       const said = toRow(row, part, facts);
-      const { held, key } = said;
-      if (!forgets || held) rows.push(isHistory && held ? { ...said, history: key } : said);
+      const { inSet, key } = said;
+      if (!forgets || inSet) rows.push(isHistory && inSet ? { ...said, history: key } : said);
     } catch (error) {
       if (error instanceof BadKey) rows.push({ ...facts, ...GONE });
       throw error;
@@ -147,7 +147,7 @@ export function toMemberRows(
 type Facts = Omit<MemberRow, keyof typeof GONE>;
 
 /** How new a change is, as {@link isNewer} compares it. */
-export function versionsOf(change: RowChange | TruncateChange, place: Place): Versioned {
+export function versionsOf(change: RowChange | TruncateChange, place: SourceEpoch): Versioned {
   const at = (position: bigint) => (BigInt(place.epoch) << LSN_BITS) | position;
   const lsn = change.lsn ?? 0n;
   const { lastCommit } = change;
@@ -198,9 +198,9 @@ export function toMemberRow(
   return {
     ...facts,
     key,
-    held: !refused && key !== null,
+    inSet: !refused && key !== null,
     columns: JSON.stringify(row), // leaves out what is UNAVAILABLE, a symbol
-    holes: holesOf(row, part, sources ?? {}),
+    missingColumns: holesOf(row, part, sources ?? {}),
   };
 }
 
@@ -310,13 +310,13 @@ function known(row: Row, column: string): unknown {
 }
 
 function holesOf(row: Row, part: PartSpecification, sources: Sources): string | null {
-  let holes: Record<string, unknown> | null = null;
+  let missingColumns: Record<string, unknown> | null = null;
   for (const column of part.columns) {
-    if (row[column] === UNAVAILABLE) (holes ??= {})[column] = 0;
+    if (row[column] === UNAVAILABLE) (missingColumns ??= {})[column] = 0;
     if (Object.hasOwn(sources, column))
-      (holes ??= {})[column] = hole(sources[column]!, part, column);
+      (missingColumns ??= {})[column] = hole(sources[column]!, part, column);
   }
-  return holes && JSON.stringify(holes);
+  return missingColumns && JSON.stringify(missingColumns);
 }
 
 function hole(

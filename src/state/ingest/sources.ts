@@ -76,26 +76,30 @@ async function removeRows(database: Database, source: number): Promise<number> {
   let removed = 0;
   for (const fn of functions) {
     for (let after: [number, string] = [0, '']; ;) {
-      const { rows } = await database.control.query<{ lane: number; id: string; held: boolean }>(
-        `select lane, id, held from muster.member
-         where function = $1 and lane between 1 and 16 and source = $2 and (lane, id) > ($3::smallint, $4)
+      const { rows } = await database.control.query<{
+        partIndex: number;
+        id: string;
+        inSet: boolean;
+      }>(
+        `select part_index as "partIndex", id, in_set as "inSet" from muster.member
+         where function = $1 and part_index between 1 and 16 and source = $2 and (part_index, id) > ($3::smallint, $4)
            and version <> ${BEYOND_ALL}
-         order by lane, id limit ${PAGE}`,
+         order by part_index, id limit ${PAGE}`,
         [fn.id, source, ...after],
       );
       const last = rows.at(-1);
       if (last === undefined) break;
-      await store.remove(rows.map(({ lane, id }) => gone(fn.id, lane, source, id)));
-      removed += rows.filter(({ held }) => held).length;
-      after = [last.lane, last.id];
+      await store.remove(rows.map(({ partIndex, id }) => gone(fn.id, partIndex, source, id)));
+      removed += rows.filter(({ inSet }) => inSet).length;
+      after = [last.partIndex, last.id];
     }
   }
   return removed;
 }
 
-function gone(fn: number, lane: number, source: number, id: string): MemberRow {
+function gone(fn: number, partIndex: number, source: number, id: string): MemberRow {
   const version = { version: BEYOND_ALL, at: Date.now(), commits: null };
-  return { function: fn, lane, source, id, ...version, ...GONE, history: null, trace: null };
+  return { function: fn, partIndex, source, id, ...version, ...GONE, history: null, trace: null };
 }
 
 async function sourceOf(database: Database, name: string): Promise<Source> {

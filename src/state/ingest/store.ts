@@ -27,23 +27,23 @@ export interface SetName {
 }
 
 /** Function, lane, source and id. */
-export type MemberName = readonly [function: number, lane: number, source: number, id: string];
+export type MemberName = readonly [function: number, partIndex: number, source: number, id: string];
 
-export interface Filed {
+export interface IngestedBatch {
   /** Member rows that were new or newer; the rest were duplicates or stale. */
-  readonly filed: number;
+  readonly ingested: number;
   /** Functions with the number of their sets that became complete. */
   readonly completed: readonly (readonly [function: number, sets: number])[];
   /** Runs of those, as many as there were slots. */
   readonly leases: readonly Lease[];
   /**
    * Rows whose stored version is newer and got a deciding column from elsewhere: a change of theirs that
-   * carries it must be filed knowing that version.
+   * carries it must be ingested knowing that version.
    */
-  readonly undecided: readonly MemberName[];
+  readonly unresolved: readonly MemberName[];
 }
 
-const FILE_CHANGES = sql('file-changes');
+const INGEST_CHANGES = sql('ingest-changes');
 const KNOWN_MEMBERS = sql('known-members');
 /** Holds no lease. */
 const NOBODY = '00000000-0000-0000-0000-000000000000';
@@ -52,20 +52,20 @@ const FORGOTTEN = 'a source was forgotten or replaced a moment ago';
 /** Lost races are sent again so often; sorted locks make even one rare. */
 const RACE_TRIES = 5;
 /** Each time a neighbour brought something new of the same row: two or three are the most. */
-const KNOWING_TRIES = 20;
+const RESOLVE_TRIES = 20;
 
 export class Store {
   readonly #database: Database;
   readonly #parking: ParkingQueue;
-  readonly #pod: () => string;
+  readonly #worker: () => string;
   readonly #functions: number[];
   readonly #registrations: string[];
   readonly #served: readonly Registered[];
 
-  constructor(database: Database, served: readonly Registered[], pod: () => string) {
+  constructor(database: Database, served: readonly Registered[], worker: () => string) {
     this.#database = database;
     this.#parking = new ParkingQueue(database, served);
-    this.#pod = pod;
+    this.#worker = worker;
     this.#functions = served.map((each) => each.id);
     this.#registrations = served.map((each) => each.registration);
     this.#served = served;
@@ -76,23 +76,23 @@ export class Store {
    * {@link Unavailable} `superseded` when a served definition is not the newest; other errors are
    * Postgres' own.
    */
-  async file(
+  async ingest(
     rows: readonly MemberRow[],
     slots: number,
     again: readonly SetName[] = [],
-  ): Promise<Filed> {
-    return this.#file(this.#values(rows, slots, again, false));
+  ): Promise<IngestedBatch> {
+    return this.#ingest(this.#values(rows, slots, again, false));
   }
 
   /** Files deletes of a source that is not known any more. */
   async remove(rows: readonly MemberRow[]): Promise<void> {
-    await this.#file(this.#values(rows, 0, [], true));
+    await this.#ingest(this.#values(rows, 0, [], true));
   }
 
-  #file(values: readonly unknown[]): Promise<Filed> {
-    return racing(async () => {
-      const result = await this.#database.writers.query<FileChangesRow>({
-        ...FILE_CHANGES,
+  #ingest(values: readonly unknown[]): Promise<IngestedBatch> {
+    return retryLostRace(async () => {
+      const result = await this.#database.writers.query<IngestChangesRow>({
+        ...INGEST_CHANGES,
         values: [...values],
       });
       const [row] = result.rows;
@@ -106,21 +106,21 @@ export class Store {
    * Files one change whose deciding columns were not sent: `toRows` gets the columns each row is known
    * by. Where a neighbour changed what is known in between it is done again, until nothing is left undecided.
    */
-  async fileKnowing(
+  async ingestUnresolved(
     functions: readonly number[],
     source: number,
     ids: readonly string[],
     toRows: (known: readonly KnownMember[]) => readonly MemberRow[],
     slots: number,
-  ): Promise<Filed> {
+  ): Promise<IngestedBatch> {
     for (let tries = 1; ; tries++) {
       const { rows } = await this.#database.writers.query<StoredKnowledge>({
         ...KNOWN_MEMBERS,
         values: [functions, ids, source],
       });
-      const filed = await this.file(toRows(rows.map(toKnown)), slots);
-      if (filed.undecided.length === 0) return filed;
-      if (tries >= KNOWING_TRIES) throw new Error('what is known of a row changes all the time');
+      const ingested = await this.ingest(toRows(rows.map(toKnown)), slots);
+      if (ingested.unresolved.length === 0) return ingested;
+      if (tries >= RESOLVE_TRIES) throw new Error('what is known of a row changes all the time');
     }
   }
 
@@ -139,18 +139,18 @@ export class Store {
       this.#functions,
       this.#registrations,
       rows.map((row) => row.function),
-      rows.map((row) => row.lane),
+      rows.map((row) => row.partIndex),
       rows.map((row) => row.id),
       rows.map((row) => row.version),
       rows.map((row) => row.at),
       rows.map((row) => row.key),
-      rows.map((row) => row.held),
+      rows.map((row) => row.inSet),
       rows.map((row) => row.history),
       rows.map((row) => row.columns),
-      rows.map((row) => row.holes),
+      rows.map((row) => row.missingColumns),
       again.map((set) => set.function),
       again.map((set) => set.key),
-      this.#pod(),
+      this.#worker(),
       slots,
       rows.some((row) => row.trace !== null) ? rows.map((row) => row.trace) : [],
       rows.map((row) => row.source),
@@ -165,25 +165,28 @@ export class Store {
  * long as to file an event: a pod that an event has woken does it while it starts.
  */
 export async function openWriter(database: Database): Promise<void> {
-  await new Store(database, [], () => NOBODY).file([], 0);
+  await new Store(database, [], () => NOBODY).ingest([], 0);
 }
 
 interface StoredKnowledge {
   function: number;
-  lane: number;
+  partIndex: number;
   id: string;
   version: string;
   at: string;
   commits: string | null;
   purged: boolean;
   columns: string | null;
-  holes: string | null;
+  missingColumns: string | null;
 }
 
 function toKnown(row: StoredKnowledge): KnownMember {
   const columns = row.columns === null ? null : (parseExact(row.columns, JSON.rawJSON) as Row);
-  const holes = Object.entries(
-    (row.holes === null ? {} : parseExact(row.holes, BigInt)) as Record<string, unknown>,
+  const missingColumns = Object.entries(
+    (row.missingColumns === null ? {} : parseExact(row.missingColumns, BigInt)) as Record<
+      string,
+      unknown
+    >,
   ).map(([column, from]) => {
     if (!Array.isArray(from)) return [column, null] as const;
     const [version, at, commits] = from as [number | bigint, number, number | bigint | null];
@@ -198,12 +201,12 @@ function toKnown(row: StoredKnowledge): KnownMember {
     at: Number(row.at),
     commits: row.commits === null ? null : BigInt(row.commits),
     columns,
-    holes: Object.fromEntries(holes),
+    missingColumns: Object.fromEntries(missingColumns),
   };
 }
 
 /** Runs `work` again where it was lost to a neighbour. */
-export async function racing<T>(work: () => Promise<T>): Promise<T> {
+export async function retryLostRace<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await work();
@@ -220,16 +223,16 @@ export function toLease([fn, key, revision, token, attempt, lost = 0]: LeaseTupl
   return { function: fn, key, revision, token, attempt, lost };
 }
 
-interface FileChangesRow {
+interface IngestChangesRow {
   is_current: boolean;
   is_forgotten: boolean;
-  filed: number;
+  ingested: number;
   completed: [number, number][];
   leases: LeaseTuple[];
-  undecided: MemberName[] | null;
+  unresolved: MemberName[] | null;
 }
 
-function toFiled(row: FileChangesRow): Filed {
-  const { filed, completed, leases, undecided } = row;
-  return { filed, completed, leases: leases.map(toLease), undecided: undecided ?? [] };
+function toFiled(row: IngestChangesRow): IngestedBatch {
+  const { ingested, completed, leases, unresolved } = row;
+  return { ingested, completed, leases: leases.map(toLease), unresolved: unresolved ?? [] };
 }

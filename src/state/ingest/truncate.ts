@@ -1,12 +1,12 @@
 import { refuseOutdated } from '../registration/current.ts';
 import { transaction, type Database } from '../database/database.ts';
-import { GONE, type MemberRow, type Served, type Versioned } from './member.ts';
+import { GONE, type MemberRow, type RegisteredFunction, type Versioned } from './member.ts';
 
 /** A table was emptied at its source at this version. */
 export interface Truncation extends Versioned {
   readonly table: string;
   readonly source: number;
-  readonly functions: readonly Served[];
+  readonly functions: readonly RegisteredFunction[];
 }
 
 const PAGE = 256;
@@ -20,7 +20,10 @@ const PAGE = 256;
  * a worker that has it: lanes of an older one may belong to other tables by now, whose rows it would cut,
  * and the newer one's would never hear of it.
  */
-export async function raiseFloors(database: Database, truncation: Truncation): Promise<void> {
+export async function raiseTruncateVersion(
+  database: Database,
+  truncation: Truncation,
+): Promise<void> {
   const isCurrent = await transaction(database.control, async (client) => {
     // Held until the end: a registration, which locks the same rows, comes before or after.
     const { rowCount } = await client.query(
@@ -36,10 +39,10 @@ export async function raiseFloors(database: Database, truncation: Truncation): P
     if (rowCount !== truncation.functions.length) return false;
     await client.query('lock table muster.barrier in share mode');
     await client.query(
-      `insert into muster.truncation as t (function, lane, source, version, at, commits)
-       select mine.function, mine.lane, $3, $4, $5, $6
-       from unnest($1::int[], $2::smallint[]) as mine (function, lane) order by 1, 2
-       on conflict (function, lane, source) do update
+      `insert into muster.truncation as t (function, part_index, source, version, at, commits)
+       select mine.function, mine.part_index, $3, $4, $5, $6
+       from unnest($1::int[], $2::smallint[]) as mine (function, part_index) order by 1, 2
+       on conflict (function, part_index, source) do update
        set version = excluded.version, at = excluded.at, commits = excluded.commits
        where muster.newer(excluded.version, excluded.at, excluded.commits, t.version, t.at, t.commits)`,
       [...lanesOf(truncation), ...valuesOf(truncation)],
@@ -54,20 +57,20 @@ export async function* deletesBelow(
   database: Database,
   truncation: Truncation,
 ): AsyncGenerator<MemberRow[]> {
-  const [functions, lanes] = lanesOf(truncation);
+  const [functions, partIndexes] = lanesOf(truncation);
   for (const [i, fn] of functions.entries()) {
     for (let after = ''; ;) {
       const { rows } = await database.control.query<{ id: string }>(
         `select id from muster.member
-         where function = $1 and lane = $2 and source = $3 and id > $7 and key is not null
+         where function = $1 and part_index = $2 and source = $3 and id > $7 and key is not null
            and muster.newer($4, $5, $6, version, at, commits)
          order by id limit ${PAGE}`,
-        [fn, lanes[i], ...valuesOf(truncation), after],
+        [fn, partIndexes[i], ...valuesOf(truncation), after],
       );
       if (rows.length === 0) break;
       yield rows.map(({ id }) => ({
         function: fn,
-        lane: lanes[i]!,
+        partIndex: partIndexes[i]!,
         source: truncation.source,
         id,
         version: truncation.version,
@@ -90,7 +93,7 @@ function lanesOf({ table, functions }: Truncation): [number[], number[]] {
   const pairs = functions.flatMap((served) =>
     served.specification.parts
       .filter((part) => part.table === table)
-      .map((part) => [served.id, served.laneOf.get(part.name)!] as const),
+      .map((part) => [served.id, served.partIndexOf.get(part.name)!] as const),
   );
-  return [pairs.map(([fn]) => fn), pairs.map(([, lane]) => lane)];
+  return [pairs.map(([fn]) => fn), pairs.map(([, partIndex]) => partIndex)];
 }

@@ -9,7 +9,7 @@ import { isBadValue, messageOf, type Database } from '../database/database.ts';
 import type { ParkReason } from '../outcome.ts';
 import { toParking, type Parking } from '../ingest/parking.ts';
 import { sql } from '../sql.ts';
-import { racing } from '../ingest/store.ts';
+import { retryLostRace } from '../ingest/store.ts';
 
 /** A chunk as it was read from its partition. */
 export interface RecordChunk extends Chunk {
@@ -85,7 +85,7 @@ export class Chunks<R = unknown> {
   /** False: it was not its turn. Where a record is at fault the halves are committed one after the other. */
   async #commit(chunk: ReadChunk<R>, parked: ParkReason[]): Promise<boolean> {
     try {
-      const held = await racing(() => this.#transact(chunk));
+      const held = await retryLostRace(() => this.#transact(chunk));
       // Where it was not held, either an earlier try has parked them, or nobody asks.
       parked.push(...chunk.parkings.map((each) => each.reason as ParkReason));
       return held;

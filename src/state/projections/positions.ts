@@ -2,12 +2,12 @@ import type { Database } from '../database/database.ts';
 import { sql } from '../sql.ts';
 
 const BEGIN_POSITIONS = sql('begin-positions');
-const SEE_POSITIONS = sql('see-positions');
+const REPORT_PROGRESS = sql('report-progress');
 const LOSE_RECORDS = sql('lose-records');
 const FORGET_POSITIONS = sql('forget-positions');
 
 /** What a topic holds of a partition: records from `low` on, below `high`. */
-export interface Extent {
+export interface OffsetRange {
   readonly partition: number;
   readonly low: number;
   readonly high: number;
@@ -36,13 +36,13 @@ export interface StoredPosition {
   /** Id of the topic that the position is of, where it is known. */
   readonly topicId: string | null;
   /** Timestamp of the record before, where it is known: another one there is another topic's. */
-  readonly stamp: number | null;
+  readonly lastTimestamp: number | null;
   /** Why the partition rests until somebody decides; null: it does not. */
   readonly problem: string | null;
 }
 
 /** What an owner of partitions is told in turn. */
-export interface Sight {
+export interface Progress {
   /** Somebody has paused the function. */
   readonly paused: boolean;
   /** Where the partitions are, as far as rows say so: a person may have moved them. */
@@ -73,7 +73,7 @@ export class Positions {
 
   /** Positions of these partitions, new ones at the earliest record. */
   async begin(
-    extents: readonly Extent[],
+    extents: readonly OffsetRange[],
     topicId: string | null = null,
   ): Promise<StoredPosition[]> {
     const { rows } = await this.#database.control.query<StoredRow>({
@@ -111,9 +111,9 @@ export class Positions {
    * Notes what the owner of the partitions has seen. `asked` is the time by {@link clock} before it looked:
    * a process that paused since has seen what was there then. Just now, unless given.
    */
-  async see(extents: readonly Extent[], asked: string | null = null): Promise<Sight> {
+  async report(extents: readonly OffsetRange[], asked: string | null = null): Promise<Progress> {
     const { rows } = await this.#database.control.query<SeenRow>({
-      ...SEE_POSITIONS,
+      ...REPORT_PROGRESS,
       values: [
         this.#function,
         this.#topic,
@@ -166,11 +166,15 @@ export class Positions {
 }
 
 const STORED = `
-  select partition, next, stamp, problem, topic_id as "topicId" from muster.position
+  select partition, next, last_timestamp as "lastTimestamp", problem, topic_id as "topicId" from muster.position
   where function = $1 and topic = $2 and partition = any ($3::int[])`;
 
-function toStored({ next, stamp, ...row }: StoredRow): StoredPosition {
-  return { ...row, next: Number(next), stamp: stamp === null ? null : Number(stamp) };
+function toStored({ next, lastTimestamp, ...row }: StoredRow): StoredPosition {
+  return {
+    ...row,
+    next: Number(next),
+    lastTimestamp: lastTimestamp === null ? null : Number(lastTimestamp),
+  };
 }
 
 interface GoneRow {
@@ -188,14 +192,14 @@ interface SeenRow {
 interface StoredRow {
   partition: number;
   next: string;
-  stamp: string | null;
+  lastTimestamp: string | null;
   problem: string | null;
   topicId: string | null;
 }
 
 /** Every position of a projection, by topic and partition; `topic` narrows it. */
 export const POSITIONS = `
-  select topic, partition, next::float8 as next, log_end::float8 as "end", seen_at as "seenAt"
+  select topic, partition, next::float8 as next, log_end::float8 as "end", reported_at as "seenAt"
   from muster.position where function = $1 and topic = $2 order by topic, partition`;
 
 /** Notes gaps of functions whose positions Kafka keeps. */

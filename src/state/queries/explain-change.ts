@@ -1,7 +1,12 @@
 import type { Change, Row, RowChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
 import { explain, type Explanation } from './explain.ts';
-import { MissingColumn, toMemberRows, type MemberRow, type Served } from '../ingest/member.ts';
+import {
+  MissingColumn,
+  toMemberRows,
+  type MemberRow,
+  type RegisteredFunction,
+} from '../ingest/member.ts';
 import { sql } from '../sql.ts';
 
 const KEYS_OF_ROW = sql('keys-of-row');
@@ -26,7 +31,7 @@ export async function explainChange(
   database: Database,
   change: Change,
   source: number | null,
-  functions: readonly Served[],
+  functions: readonly RegisteredFunction[],
   tables: readonly string[],
 ): Promise<ExplainedChange> {
   if (functions.length === 0) return { sets: [], why: unwanted(change.table, tables) };
@@ -49,13 +54,13 @@ async function keysOf(
   database: Database,
   change: RowChange,
   source: number | null,
-  served: Served,
+  served: RegisteredFunction,
 ): Promise<readonly string[]> {
   // A delete says nothing but the row's id in each part.
   const ids = sayable({ ...change, op: 'd' }, served);
   const { rows } = await database.control.query<{ key: string | null }>({
     ...KEYS_OF_ROW,
-    values: [served.id, ids.map(({ lane }) => lane), ids.map(({ id }) => id), source],
+    values: [served.id, ids.map(({ partIndex }) => partIndex), ids.map(({ id }) => id), source],
   });
   if (rows.length > 0 || change.op === 'd') return notNull(rows.map(({ key }) => key));
   // read as an update, which says something about every part on the table
@@ -63,7 +68,7 @@ async function keysOf(
 }
 
 /** What a change says about the parts on its table; nothing where it lacks what would be needed. */
-function sayable(change: RowChange, served: Served): readonly MemberRow[] {
+function sayable(change: RowChange, served: RegisteredFunction): readonly MemberRow[] {
   try {
     return toMemberRows(change, NOWHERE, served).rows;
   } catch (error) {
@@ -77,7 +82,7 @@ function notNull(keys: readonly (string | null)[]): string[] {
 }
 
 /** The columns for lack of which a row is in no set. */
-function keyless({ table, row }: RowChange, { specification }: Served): string[] {
+function keyless({ table, row }: RowChange, { specification }: RegisteredFunction): string[] {
   return specification.parts
     .filter((part) => part.table === table)
     .flatMap(({ name, key }) =>

@@ -25,7 +25,7 @@ export interface ExplainedPart {
   readonly have: number;
   readonly need: number;
   /** Rows of its table that did not change since then are not known, or not with all kept columns; null: all are. */
-  readonly unreadSince: string | null;
+  readonly unsyncedSince: string | null;
   readonly rows: readonly ExplainedRow[];
 }
 
@@ -66,7 +66,7 @@ export interface Explanation {
 
 interface StoredRun {
   revision: number;
-  wanted: boolean;
+  complete: boolean;
   state: 'ready' | 'running' | 'done' | 'failed';
   attempt: number;
   born_at: string;
@@ -78,10 +78,10 @@ interface StoredRun {
 }
 
 interface StoredRow {
-  lane: number;
+  partIndex: number;
   source: number;
   id: string;
-  held: boolean;
+  inSet: boolean;
   version: string;
   at: number;
   since: string;
@@ -101,7 +101,7 @@ interface Row {
   deadline: string | null;
   reported: boolean;
   run: StoredRun | null;
-  parts: { part: string; lane: number; need: number; unreadSince: string | null }[];
+  parts: { part: string; partIndex: number; need: number; unsyncedSince: string | null }[];
   members: StoredRow[];
   events: Explanation['events'];
   definition: Specification;
@@ -117,21 +117,21 @@ export async function explain(
   const [row] = rows;
   if (row === undefined) return null;
   const specificationOf = new Map(
-    row.parts.map(({ part, lane }) => [
-      lane,
+    row.parts.map(({ part, partIndex }) => [
+      partIndex,
       row.definition.parts.find((each) => each.name === part),
     ]),
   );
   const members = withoutRepeats(row.members, specificationOf);
-  const parts = row.parts.map(({ part, lane, need, unreadSince }): ExplainedPart => {
-    const specification = specificationOf.get(lane);
+  const parts = row.parts.map(({ part, partIndex, need, unsyncedSince }): ExplainedPart => {
+    const specification = specificationOf.get(partIndex);
     return {
       part,
-      have: row.counts?.[lane - 1] ?? 0,
+      have: row.counts?.[partIndex - 1] ?? 0,
       need,
-      unreadSince,
+      unsyncedSince,
       rows: members
-        .filter((member) => member.lane === lane)
+        .filter((member) => member.partIndex === partIndex)
         .map((member) => toRow(member, specification)),
     };
   });
@@ -160,25 +160,26 @@ function withoutRepeats(
 ): readonly StoredRow[] {
   const bySource = Map.groupBy(
     members,
-    ({ lane, source, id }) => `${specificationOf.get(lane)?.table ?? lane}/${source}/${id}`,
+    ({ partIndex, source, id }) =>
+      `${specificationOf.get(partIndex)?.table ?? partIndex}/${source}/${id}`,
   );
-  const met = ({ lane, columns }: StoredRow) => {
-    const specification = specificationOf.get(lane);
+  const met = ({ partIndex, columns }: StoredRow) => {
+    const specification = specificationOf.get(partIndex);
     return specification === undefined ? 0 : metFilters(columns ?? {}, specification);
   };
   return [...bySource.values()].flatMap((same) => {
-    const held = same.filter((member) => member.held);
-    return held.length > 0 ? held : same.toSorted((a, b) => met(b) - met(a)).slice(0, 1);
+    const inSet = same.filter((member) => member.inSet);
+    return inSet.length > 0 ? inSet : same.toSorted((a, b) => met(b) - met(a)).slice(0, 1);
   });
 }
 
 function toRow(member: StoredRow, specification: PartSpecification | undefined): ExplainedRow {
   const columns = member.columns ?? {};
   const refused =
-    member.held || specification === undefined ? null : refusedBy(columns, specification);
+    member.inSet || specification === undefined ? null : refusedBy(columns, specification);
   return {
     id: member.id,
-    state: member.held ? 'present' : 'refused',
+    state: member.inSet ? 'present' : 'refused',
     since: member.since,
     lsn: lsnOf(member.version),
     at: new Date(member.at).toISOString(),
@@ -196,7 +197,7 @@ function toRow(member: StoredRow, specification: PartSpecification | undefined):
 function statusOf({ counts, run }: Row): Explanation['status'] {
   if (run === null) return counts === null ? 'unknown' : 'waiting';
   if (run.state === 'running' || run.state === 'done') return run.state;
-  if (!run.wanted) return 'waiting';
+  if (!run.complete) return 'waiting';
   return run.state === 'failed' ? 'failed' : 'complete';
 }
 

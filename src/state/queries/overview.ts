@@ -45,21 +45,21 @@ const FUNCTIONS = `
   from muster.function f
   left join (
     select r.function, least(count(*), $1) as n from muster.run r
-    where r.pod is not null and r.state = 'running' group by r.function
+    where r.worker is not null and r.state = 'running' group by r.function
   ) leased on leased.function = f.id
   cross join lateral (select count(*)::int as n from (
     select from muster.run r
-    where r.function = f.id and r.state = 'ready' and r.wanted and r.due_at <= now()
+    where r.function = f.id and r.state = 'ready' and r.complete and r.due_at <= now()
     order by r.due_at limit $1
   ) first) due
   cross join lateral (select count(*)::int as n from (
-    select from muster.run r where r.function = f.id and r.state = 'failed' and r.wanted
+    select from muster.run r where r.function = f.id and r.state = 'failed' and r.complete
     order by r.finished_at limit $1
   ) first) failed
   cross join lateral (select count(*)::int as n from (
     select from muster.overdue o
     left join muster.run r on r.function = o.function and r.key = o.key
-    where o.function = f.id and (r.state is null or (r.state in ('ready', 'failed') and not r.wanted))
+    where o.function = f.id and (r.state is null or (r.state in ('ready', 'failed') and not r.complete))
     order by o.key limit $1
   ) first) overdue
   cross join lateral (select count(*)::int as n from (

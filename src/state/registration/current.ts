@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.ts';
 import { unavailable } from '../database/database.ts';
-import type { Served } from '../ingest/member.ts';
+import type { RegisteredFunction } from '../ingest/member.ts';
 import type { Specification } from '../../definitions/specification.ts';
 import { Unavailable } from '../outcome.ts';
 import { sql } from '../sql.ts';
@@ -8,7 +8,7 @@ import { sql } from '../sql.ts';
 const CURRENT_DEFINITIONS = sql('current-definitions');
 
 /** A definition as it is registered. */
-export interface Registered extends Pick<Served, 'id' | 'registration'> {
+export interface Registered extends Pick<RegisteredFunction, 'id' | 'registration'> {
   readonly specification: Pick<Specification, 'name'>;
 }
 
@@ -44,7 +44,7 @@ export async function refuseOutdated(
   served: readonly Registered[],
 ): Promise<never> {
   await requireCurrent(database, served);
-  throw new Unavailable('database', 'a definition changed while the event was filed');
+  throw new Unavailable('database', 'a definition changed while the event was ingested');
 }
 
 /**
@@ -54,11 +54,11 @@ export async function refuseOutdated(
  */
 export class CurrentCheck {
   readonly #database: Database;
-  readonly #served: readonly Served[];
+  readonly #served: readonly RegisteredFunction[];
   #running: Promise<void> = Promise.resolve();
   #next: Promise<void> | null = null;
 
-  constructor(database: Database, served: readonly Served[]) {
+  constructor(database: Database, served: readonly RegisteredFunction[]) {
     this.#database = database;
     this.#served = served;
   }

@@ -7,11 +7,11 @@ import {
 } from '../../definitions/specification.ts';
 import { sql } from '../sql.ts';
 
-const CLEAR_LANES = sql('clear-lanes');
+const CLEAR_PARTS = sql('clear-parts');
 const PAGE = 500;
 
 /** A registered part that does not know all rows of its table. */
-export interface UnreadPart {
+export interface UnsyncedPart {
   readonly function: string;
   readonly part: string;
   readonly table: string;
@@ -20,7 +20,7 @@ export interface UnreadPart {
 }
 
 /** Identifies the rows that a part counts: `count` and kept columns may change without a new lane. */
-export function laneSpecification(part: PartSpecification): string {
+export function partSpecificationOf(part: PartSpecification): string {
   const { table, key, where, id, base64 } = part;
   return JSON.stringify({ table, key, where, id, base64 });
 }
@@ -36,7 +36,7 @@ export function laneSpecification(part: PartSpecification): string {
  * are known only from now on, until the source sends them again. Called under the lock of the function's
  * row and the barrier.
  */
-export async function assignLanes(
+export async function assignPartIndexes(
   client: pg.PoolClient,
   stored: { readonly id: number; readonly generation: number },
   kept: Readonly<Record<string, number>>,
@@ -45,55 +45,61 @@ export async function assignLanes(
   const { id } = stored;
   const assigned = new Map(Object.entries(kept));
   await client.query(
-    'update muster.part set in_use = false where function = $1 and in_use and lane <> all ($2::smallint[])',
+    'update muster.part set in_use = false where function = $1 and in_use and part_index <> all ($2::smallint[])',
     [id, [...assigned.values()]],
   );
   const inUse = new Set(assigned.values());
-  const { rows: occupied } = await client.query<{ lane: number }>(
-    `select l.lane from generate_series(1, ${MAX_PARTS}) as l (lane)
-     where exists (select from muster.member m where m.function = $1 and m.lane = l.lane::smallint)`,
+  const { rows: occupied } = await client.query<{ partIndex: number }>(
+    `select l.part_index as "partIndex" from generate_series(1, ${MAX_PARTS}) as l (part_index)
+     where exists (select from muster.member m where m.function = $1 and m.part_index = l.part_index::smallint)`,
     [id],
   );
-  for (const row of occupied) inUse.add(row.lane);
+  for (const row of occupied) inUse.add(row.partIndex);
   for (const part of specification.parts) {
     if (assigned.has(part.name)) continue;
-    const lane = Array.from({ length: MAX_PARTS }, (_, i) => i + 1).find(
+    const partIndex = Array.from({ length: MAX_PARTS }, (_, i) => i + 1).find(
       (each) => !inUse.has(each),
     );
-    if (lane === undefined) {
+    if (partIndex === undefined) {
       throw new Error(
-        `function ${specification.name}: no lane is free for part ${part.name}; rows of earlier definitions still hold all ${MAX_PARTS}. Those of parts that are gone are removed within minutes by a process that serves the function`,
+        `function ${specification.name}: no index is free for part ${part.name}; rows of earlier definitions still hold all ${MAX_PARTS}. Those of parts that are gone are removed within minutes by a process that serves the function`,
       );
     }
-    await giveLane(client, stored, lane, part);
-    assigned.set(part.name, lane);
-    inUse.add(lane);
+    await givePartIndex(client, stored, partIndex, part);
+    assigned.set(part.name, partIndex);
+    inUse.add(partIndex);
   }
   await markGrown(client, stored, kept, specification);
   return assigned;
 }
 
 /** The lane takes over the newest truncates of its table: changes that are older come too late for it as well. */
-async function giveLane(
+async function givePartIndex(
   client: pg.PoolClient,
   { id, generation }: { readonly id: number; readonly generation: number },
-  lane: number,
+  partIndex: number,
   part: PartSpecification,
 ): Promise<void> {
-  await client.query('delete from muster.truncation where function = $1 and lane = $2', [id, lane]);
+  await client.query('delete from muster.truncation where function = $1 and part_index = $2', [
+    id,
+    partIndex,
+  ]);
   await client.query(
-    `insert into muster.truncation (function, lane, source, version, at, commits)
+    `insert into muster.truncation (function, part_index, source, version, at, commits)
      select distinct on (t.source) $1::int, $2::smallint, t.source, t.version, t.at, t.commits
-     from muster.truncation t join muster.part p on p.function = t.function and p.lane = t.lane
+     from muster.truncation t join muster.part p on p.function = t.function and p.part_index = t.part_index
      where t.function = $1 and p.specification ->> 'table' = $3
      order by t.source, abs(t.version) desc`,
-    [id, lane, part.table],
+    [id, partIndex, part.table],
   );
-  await client.query('delete from muster.part where function = $1 and lane = $2', [id, lane]);
+  await client.query('delete from muster.part where function = $1 and part_index = $2', [
+    id,
+    partIndex,
+  ]);
   await client.query(
-    `insert into muster.part (function, lane, name, specification, unread_since)
+    `insert into muster.part (function, part_index, name, specification, unsynced_since)
      values ($1, $2, $3, $4, case when $5 then now() end)`,
-    [id, lane, part.name, laneSpecification(part), generation > 0],
+    [id, partIndex, part.name, partSpecificationOf(part), generation > 0],
   );
 }
 
@@ -115,37 +121,37 @@ async function markGrown(
       columns.some((column) => before.get(name)?.includes(column) === false),
   );
   await client.query(
-    `update muster.part set unread_since = now()
-     where function = $1 and in_use and unread_since is null and name = any ($2)`,
+    `update muster.part set unsynced_since = now()
+     where function = $1 and in_use and unsynced_since is null and name = any ($2)`,
     [id, grown.map(({ name }) => name)],
   );
 }
 
 /** Parts that need a read of their table, of these functions or of all. */
-export async function unreadParts(
+export async function unsyncedParts(
   database: Pick<Database, 'control'>,
   functions: readonly string[] | null = null,
-): Promise<UnreadPart[]> {
-  const { rows } = await database.control.query<UnreadPart>(UNREAD_PARTS, [functions]);
+): Promise<UnsyncedPart[]> {
+  const { rows } = await database.control.query<UnsyncedPart>(UNSYNCED_PARTS, [functions]);
   return rows;
 }
 
 /** $1 names of functions, null = all */
-export const UNREAD_PARTS = `
-  select f.name as function, p.name as part, p.specification ->> 'table' as table, p.unread_since as since
+export const UNSYNCED_PARTS = `
+  select f.name as function, p.name as part, p.specification ->> 'table' as table, p.unsynced_since as since
   from muster.part p join muster.function f on f.id = p.function
-  where p.in_use and p.unread_since is not null and ($1::text[] is null or f.name = any ($1))
-  order by f.name, p.lane`;
+  where p.in_use and p.unsynced_since is not null and ($1::text[] is null or f.name = any ($1))
+  order by f.name, p.part_index`;
 
 /** Notes that the tables of a function's parts, or of one, were read again; returns the parts' names. */
-export async function markRead(
+export async function markResynced(
   database: Database,
   functionId: number,
   part: string | null,
 ): Promise<string[]> {
   const { rows } = await database.control.query<{ name: string }>(
-    `update muster.part set unread_since = null
-     where function = $1 and in_use and unread_since is not null and ($2::text is null or name = $2)
+    `update muster.part set unsynced_since = null
+     where function = $1 and in_use and unsynced_since is not null and ($2::text is null or name = $2)
      returning name`,
     [functionId, part],
   );
@@ -153,7 +159,7 @@ export async function markRead(
 }
 
 /** Removes the rows of parts that the function no longer has, page by page; returns how many. */
-export async function clearLanes(
+export async function clearParts(
   database: Database,
   functionId: number,
   stopped: () => boolean,
@@ -162,7 +168,7 @@ export async function clearLanes(
   for (let picked = PAGE; picked === PAGE && !stopped();) {
     const { rows } = await transaction(database.control, (client) =>
       client.query<{ picked: number; removed: number }>({
-        ...CLEAR_LANES,
+        ...CLEAR_PARTS,
         values: [functionId, PAGE],
       }),
     );

@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.ts';
-import type { Served } from '../ingest/member.ts';
-import { markReviewed, pageOfSets, unreviewed } from './register.ts';
+import type { RegisteredFunction } from '../ingest/member.ts';
+import { markEvaluated, pageOfSets, unevaluated } from './register.ts';
 import type { Store } from '../ingest/store.ts';
 
 /**
@@ -8,24 +8,24 @@ import type { Store } from '../ingest/store.ts';
  * same statement that files changes. Ends between two pages when `stopped` says so; another process
  * begins anew: a set held against its rule twice stays what it is.
  */
-export async function review(
+export async function reEvaluate(
   database: Database,
   store: Store,
-  functions: readonly Served[],
+  functions: readonly RegisteredFunction[],
   stopped: () => boolean = () => false,
 ): Promise<void> {
-  for (const served of await unreviewed(database, functions)) {
+  for (const served of await unevaluated(database, functions)) {
     for (let after = ''; ;) {
       if (stopped()) return;
       const keys = await pageOfSets(database, served.id, after);
       if (keys.length === 0) break;
-      await store.file(
+      await store.ingest(
         [],
         0,
         keys.map((key) => ({ function: served.id, key })),
       );
       after = keys.at(-1)!;
     }
-    await markReviewed(database, served);
+    await markEvaluated(database, served);
   }
 }

@@ -14,7 +14,7 @@ export async function registerProjection(
   if (problems.length > 0) throw new DefinitionError(`projection ${name}`, problems);
   return transaction(database.control, async (client) => {
     await client.query(
-      `insert into muster.function (name, generation, hash, need, gate_need, gate_of, reviewed, topic)
+      `insert into muster.function (name, generation, hash, need, gate_need, gate_of, evaluated_generation, topic)
        values ($1, 1, 'projection', '{}', '{}', '{}', 1, $2) on conflict (name) do nothing`,
       [name, topic],
     );

@@ -2,8 +2,8 @@ import type pg from 'pg';
 import type { Database } from '../database/database.ts';
 import { transaction } from '../database/database.ts';
 import { compile, hashOf, type Specification } from '../../definitions/specification.ts';
-import { assignLanes, laneSpecification } from './parts.ts';
-import type { Served } from '../ingest/member.ts';
+import { assignPartIndexes, partSpecificationOf } from './parts.ts';
+import type { RegisteredFunction } from '../ingest/member.ts';
 
 /** A newer definition of a function is registered: this process must not decide its sets any more. */
 export class Superseded extends Error {
@@ -22,7 +22,7 @@ export async function register(
   database: Database,
   specification: Specification,
   adopt = false,
-): Promise<Served> {
+): Promise<RegisteredFunction> {
   return transaction(database.control, async (client) => {
     const hash = hashOf(specification);
     const stored = await lockFunction(client, specification, hash);
@@ -36,17 +36,17 @@ export async function register(
         `function ${specification.name}: this definition was superseded by generation ${stored.generation}; to roll back, run 'muster migrate' with this release`,
       );
     }
-    // The barrier: waits for batches filed by the old rule, and those that wait for it see the new one.
+    // The barrier: waits for batches ingested by the old rule, and those that wait for it see the new one.
     await client.query('lock table muster.barrier in share mode');
-    const laneOf = await assignLanes(client, stored, stored.lanes, specification);
+    const partIndexOf = await assignPartIndexes(client, stored, stored.partIndexes, specification);
     const generation = stored.generation + 1;
-    const { need, gateNeed, gateOf } = compile(specification, laneOf);
+    const { need, gateNeed, gateOf } = compile(specification, partIndexOf);
     const { rows } = await client.query<{ registration: string }>(
       `update muster.function
        set generation = $2, registration = gen_random_uuid(), hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
            overdue_after = make_interval(secs => $8::float8 / 1000),
-           purged_at = null, -- lanes that are not used any more are cleared soon
-           reviewed = case when generation = 0 then $2 else reviewed end
+           purged_at = null, -- part indexes that are not used any more are cleared soon
+           evaluated_generation = case when generation = 0 then $2 else evaluated_generation end
        where id = $1 returning registration`,
       [
         stored.id,
@@ -64,7 +64,7 @@ export async function register(
       [stored.id, generation, hash, JSON.stringify(specification)],
     );
     const { registration } = rows[0]!;
-    return { id: stored.id, generation, registration, specification, laneOf };
+    return { id: stored.id, generation, registration, specification, partIndexOf };
   });
 }
 
@@ -75,9 +75,9 @@ export async function register(
 export async function registered(
   database: Database,
   specifications: readonly Specification[],
-): Promise<Map<string, Served>> {
+): Promise<Map<string, RegisteredFunction>> {
   const stored = await lookUp(database.control, specifications);
-  const found = new Map<string, Served>();
+  const found = new Map<string, RegisteredFunction>();
   for (const specification of specifications) {
     const one = stored.get(specification.name);
     if (one !== undefined && isNewest(one, hashOf(specification))) {
@@ -88,9 +88,12 @@ export async function registered(
 }
 
 /** Functions whose sets have not all been held against their newest rule yet. */
-export async function unreviewed(database: Database, served: readonly Served[]): Promise<Served[]> {
+export async function unevaluated(
+  database: Database,
+  served: readonly RegisteredFunction[],
+): Promise<RegisteredFunction[]> {
   const { rows } = await database.control.query<{ id: number }>(
-    'select id from muster.function where id = any($1) and reviewed < generation',
+    'select id from muster.function where id = any($1) and evaluated_generation < generation',
     [served.map((each) => each.id)],
   );
   return served.filter((each) => rows.some((row) => row.id === each.id));
@@ -109,9 +112,9 @@ export async function pageOfSets(
   return rows.map((row) => row.key);
 }
 
-export async function markReviewed(database: Database, served: Served): Promise<void> {
+export async function markEvaluated(database: Database, served: RegisteredFunction): Promise<void> {
   await database.control.query(
-    'update muster.function set reviewed = generation where id = $1 and registration = $2',
+    'update muster.function set evaluated_generation = generation where id = $1 and registration = $2',
     [served.id, served.registration],
   );
 }
@@ -122,16 +125,22 @@ interface Stored {
   readonly registration: string;
   readonly hash: string;
   /** Lanes of the parts that are what they were, by name. */
-  readonly lanes: Readonly<Record<string, number>>;
+  readonly partIndexes: Readonly<Record<string, number>>;
 }
 
 function isNewest(stored: Stored, hash: string): boolean {
   return stored.hash === hash && stored.generation > 0;
 }
 
-function toServed(stored: Stored, specification: Specification): Served {
-  const { id, generation, registration, lanes } = stored;
-  return { id, generation, registration, specification, laneOf: new Map(Object.entries(lanes)) };
+function toServed(stored: Stored, specification: Specification): RegisteredFunction {
+  const { id, generation, registration, partIndexes } = stored;
+  return {
+    id,
+    generation,
+    registration,
+    specification,
+    partIndexOf: new Map(Object.entries(partIndexes)),
+  };
 }
 
 async function lookUp(
@@ -139,14 +148,14 @@ async function lookUp(
   specifications: readonly Specification[],
 ): Promise<Map<string, Stored>> {
   const parts = specifications.flatMap(({ name, parts: all }) =>
-    all.map((part) => [name, part.name, laneSpecification(part)] as const),
+    all.map((part) => [name, part.name, partSpecificationOf(part)] as const),
   );
   const { rows } = await queryable.query<Stored & { name: string }>(
     `select f.name, f.id, f.generation, f.registration, f.hash,
-            (select coalesce(json_object_agg(p.name, p.lane), '{}')
+            (select coalesce(json_object_agg(p.name, p.part_index), '{}')
              from unnest($2::text[], $3::text[], $4::jsonb[]) as mine (function, name, specification)
              join muster.part p on p.name = mine.name and p.specification = mine.specification and p.in_use
-             where mine.function = f.name and p.function = f.id) as lanes
+             where mine.function = f.name and p.function = f.id) as "partIndexes"
      from muster.function f where f.name = any($1)`,
     [
       specifications.map(({ name }) => name),
@@ -163,7 +172,7 @@ async function lockFunction(
 ): Promise<Stored> {
   const { name } = specification;
   await client.query(
-    `insert into muster.function (name, generation, hash, need, gate_need, gate_of, reviewed)
+    `insert into muster.function (name, generation, hash, need, gate_need, gate_of, evaluated_generation)
      values ($1, 0, $2, '{}', '{}', '{}', 0) on conflict (name) do nothing`,
     [name, hash],
   );

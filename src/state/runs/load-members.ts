@@ -7,7 +7,7 @@ import type { Lease } from '../ingest/store.ts';
 
 /** A row of a set, as the handler gets it. */
 export interface StoredMember {
-  readonly lane: number;
+  readonly partIndex: number;
   readonly id: string;
   readonly version: string;
   /** Integers beyond 2^53 are `bigint`. */
@@ -47,13 +47,13 @@ export async function loadMembers(
     members: [],
     bytes: 0,
   }));
-  for (const { n, lane, id, version, columns, since, unavailable, trace } of rows) {
+  for (const { n, partIndex, id, version, columns, since, unavailable, trace } of rows) {
     if (columns === null) sets[n - 1] = null;
     const set = sets[n - 1];
     if (columns === null || set == null) continue;
     set.bytes += columns.length;
     set.members.push({
-      lane,
+      partIndex,
       id,
       version,
       columns: parseExact(columns, BigInt) as Record<string, unknown>,
@@ -79,7 +79,7 @@ export async function measureSet(
 
 interface MemberOfLease {
   n: number;
-  lane: number;
+  partIndex: number;
   id: string;
   version: string;
   columns: string | null;

@@ -42,7 +42,7 @@ export type Settlement = { readonly id: string } & (
 export async function claimOutbox(
   database: Database,
   functions: readonly number[],
-  pod: string,
+  worker: string,
   limit: number,
   seconds: number,
 ): Promise<DueEvent[]> {
@@ -51,7 +51,7 @@ export async function claimOutbox(
       Omit<DueEvent, 'trace'> & { lookedAt: number; trace: string | null }
     >({
       ...CLAIM_OUTBOX,
-      values: [functions, limit, seconds, pod],
+      values: [functions, limit, seconds, worker],
     });
     // without an event there is one row, that says how many were looked at and put off
     const due = rows.filter((row) => row.id !== null);

@@ -1,7 +1,7 @@
 import type { QueryConfig } from 'pg';
 import type { Database } from '../database/database.ts';
 import { sql } from '../sql.ts';
-import { racing } from '../ingest/store.ts';
+import { retryLostRace } from '../ingest/store.ts';
 
 const RETRY_FAILED = sql('retry-failed');
 const RETRY_NOW = sql('retry-now');
@@ -41,7 +41,7 @@ export async function discardRuns(
 async function everyPage(database: Database, query: QueryConfig): Promise<number> {
   let total = 0;
   for (;;) {
-    const { rows } = await racing(() =>
+    const { rows } = await retryLostRace(() =>
       database.control.query<{ looked: number; changed: number }>(query),
     );
     total += rows[0]!.changed;

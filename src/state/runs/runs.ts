@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { toBytea } from '../../telemetry/trace.ts';
 import type { Database } from '../database/database.ts';
 import { transaction } from '../database/database.ts';
-import type { Served } from '../ingest/member.ts';
+import type { RegisteredFunction } from '../ingest/member.ts';
 import { sql } from '../sql.ts';
 import { toLease, type Lease, type LeaseTuple } from '../ingest/store.ts';
 
@@ -36,7 +36,7 @@ const FAIL_RUN = sql('fail-run');
 const RELEASE_RUNS = sql('release-runs');
 const RECORD_STARTS = sql('record-starts');
 const RENEW_LEASE = sql('renew-lease');
-const BURY_PODS = sql('bury-pods');
+const REAP_WORKERS = sql('reap-workers');
 
 const MAX_INT = 2 ** 31 - 1;
 
@@ -57,20 +57,20 @@ export class Runs {
   readonly #registrationOf: ReadonlyMap<number, string>;
 
   /** `served`: the functions of which this process may claim runs. */
-  constructor(database: Database, served: readonly Served[]) {
+  constructor(database: Database, served: readonly RegisteredFunction[]) {
     this.#database = database;
     this.#registrationOf = new Map(served.map(({ id, registration }) => [id, registration]));
   }
 
   /** Leases due runs of a function, oldest first; none where another definition of it is registered. */
-  async claim(functionId: number, pod: string, limit: number, claim = EVERY): Promise<Lease[]> {
-    return this.#claimBy(this.#database.control, functionId, pod, limit, claim);
+  async claim(functionId: number, worker: string, limit: number, claim = EVERY): Promise<Lease[]> {
+    return this.#claimBy(this.#database.control, functionId, worker, limit, claim);
   }
 
   /** The same for a function with a bound over all pods: counts under a lock what runs everywhere. */
   async claimBounded(
     functionId: number,
-    pod: string,
+    worker: string,
     limit: number,
     bound: number,
     claim = EVERY,
@@ -85,20 +85,20 @@ export class Runs {
       });
       const free = Math.min(limit, bound - rows[0]!.running);
       if (free <= 0) return [];
-      return this.#claimBy(client, functionId, pod, free, claim);
+      return this.#claimBy(client, functionId, worker, free, claim);
     });
   }
 
   async #claimBy(
     on: Pick<pg.Pool, 'query'> | pg.PoolClient,
     functionId: number,
-    pod: string,
+    worker: string,
     limit: number,
     { slots, attempts, suspect }: ClaimOptions,
   ): Promise<Lease[]> {
     const values = [
       functionId,
-      pod,
+      worker,
       limit,
       Math.min(slots, MAX_INT),
       Math.min(attempts, MAX_INT),
@@ -176,29 +176,29 @@ export class Runs {
     return rows[0]?.done ?? false;
   }
 
-  async enrol(pod: string, host: string, leaseSeconds: number): Promise<void> {
+  async register(worker: string, host: string, leaseSeconds: number): Promise<void> {
     await this.#database.control.query(
-      'insert into muster.pod (id, host, lease_until, serves) values ($1, $2, now() + make_interval(secs => $3::float8), $4)',
-      [pod, host, leaseSeconds, Object.fromEntries(this.#registrationOf)],
+      'insert into muster.worker (id, host, lease_until, serves) values ($1, $2, now() + make_interval(secs => $3::float8), $4)',
+      [worker, host, leaseSeconds, Object.fromEntries(this.#registrationOf)],
     );
   }
 
-  async resign(pod: string): Promise<void> {
-    await this.#database.control.query('delete from muster.pod where id = $1', [pod]);
+  async deregister(worker: string): Promise<void> {
+    await this.#database.control.query('delete from muster.worker where id = $1', [worker]);
   }
 
   /** Keeps the pod's leases; gives back all of them, or null if the pod has been buried. */
-  async renew(pod: string, leaseSeconds: number): Promise<Lease[] | null> {
+  async renew(worker: string, leaseSeconds: number): Promise<Lease[] | null> {
     const { rows } = await this.#database.control.query<{ leases: LeaseTuple[] }>({
       ...RENEW_LEASE,
-      values: [pod, leaseSeconds],
+      values: [worker, leaseSeconds],
     });
     return rows[0]?.leases.map(toLease) ?? null;
   }
 
   /** Frees the runs of pods that died or hang; gives back how many. */
-  async bury(): Promise<number> {
-    const result = await this.#database.control.query({ ...BURY_PODS, values: [] });
+  async reapExpired(): Promise<number> {
+    const result = await this.#database.control.query({ ...REAP_WORKERS, values: [] });
     return result.rowCount ?? 0;
   }
 }

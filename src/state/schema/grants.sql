@@ -29,7 +29,7 @@ grant select, insert, update on muster.sets to muster_intake;
 grant select, insert, update on muster.run to muster_intake;
 grant insert on muster.deadline to muster_intake;
 -- for an answer that explains a set: is there a worker that would run it?
-grant select (serves, lease_until) on muster.pod to muster_intake;
+grant select (serves, lease_until) on muster.worker to muster_intake;
 grant select, delete on muster.overdue to muster_intake;
 grant select (id, digest, seen, functions), insert, update (seen, functions), delete on muster.parked to muster_intake;
 -- for an answer that explains a set: which events, not what is in them
@@ -38,13 +38,13 @@ grant select (id, function, key, event_id, type, sent_at, failed_at, attempts, e
 grant select, insert, update, delete on muster.position to muster_intake;
 grant select, insert, update on muster.lost_records to muster_intake;
 
-grant select, update (reviewed, purged_at, sink_missing_until, forgotten_token, forgotten_revision) on muster.function to muster_run;
+grant select, update (evaluated_generation, purged_at, sink_missing_until, forgotten_token, forgotten_revision) on muster.function to muster_run;
 grant delete on muster.barrier to muster_run; -- claims are writers of it, and a purge locks it
 grant select on muster.definition, muster.part, muster.position to muster_run;
 grant select, update, delete on muster.member to muster_run;
 grant select, insert, update, delete on muster.sets to muster_run;
 grant select, update, delete on muster.run to muster_run;
-grant select, insert, update, delete on muster.pod to muster_run;
+grant select, insert, update, delete on muster.worker to muster_run;
 grant select, insert, update, delete on muster.deadline to muster_run;
 grant select, insert, delete on muster.overdue to muster_run;
 grant select, insert, update, delete on muster.outbox to muster_run;

@@ -6,7 +6,7 @@
 --
 -- $1 function  $2 topic  $3 partitions  $4 earliest offset of each  $5 log end of each  $6 id of the topic
 with known as (
-  select partition, next, stamp, problem, topic_id as "topicId"
+  select partition, next, last_timestamp as "lastTimestamp", problem, topic_id as "topicId"
   from muster.position
   where function = $1::int and topic = $2::text and partition = any ($3::int[])
 ), begun as (
@@ -16,7 +16,7 @@ with known as (
   where not exists (select from known where known.partition = u.partition)
   order by u.partition
   on conflict (function, topic, partition) do nothing
-  returning partition, next, stamp, problem, topic_id
+  returning partition, next, last_timestamp as "lastTimestamp", problem, topic_id
 )
 select * from known
 union all

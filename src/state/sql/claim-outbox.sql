@@ -35,7 +35,7 @@ put_off as (
 ),
 taken as (
   update muster.outbox o
-  set due_at = now() + make_interval(secs => $3::float8), attempts = o.attempts + 1, pod = $4
+  set due_at = now() + make_interval(secs => $3::float8), attempts = o.attempts + 1, worker = $4
   from judged
   where o.id = judged.id and judged.id = judged.head and judged.nth <= $2::int
   returning o.id, o.function, o.key, o.event_id, o.type, o.subject, o.data::text as data, o.attempts, o.created_at, encode(o.trace, 'hex') as trace

@@ -47,16 +47,16 @@ with barrier as (
 ),
 due as materialized (
   select function, key from muster.run
-  where function = $1 and state = 'ready' and wanted and due_at <= statement_timestamp()
+  where function = $1 and state = 'ready' and complete and due_at <= statement_timestamp()
     and (lost < 2 or $6::boolean and key = (
       select s.key from muster.run s
-      where s.function = $1 and s.state = 'ready' and s.wanted and s.lost > 1 and s.due_at <= statement_timestamp()
+      where s.function = $1 and s.state = 'ready' and s.complete and s.lost > 1 and s.due_at <= statement_timestamp()
       order by s.due_at
       limit 1))
-    and exists (select from muster.pod where id = $2 and lease_until > statement_timestamp())
+    and exists (select from muster.worker where id = $2 and lease_until > statement_timestamp())
     and not (select paused from muster.function where id = $1)
     and exists (select from muster.function where id = $1 and registration = $7::uuid)
-    and ((select reviewed = generation from muster.function where id = $1)
+    and ((select evaluated_generation = generation from muster.function where id = $1)
          or (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
              from muster.sets s join muster.function f on f.id = s.function
              where s.function = run.function and s.key = run.key))
@@ -68,7 +68,7 @@ numbered as (
   select *, row_number() over () as n from due
 )
 update muster.run r
-set state = 'running', token = r.token + 1, pod = $2, started_at = statement_timestamp(),
+set state = 'running', token = r.token + 1, worker = $2, started_at = statement_timestamp(),
     attempt = r.attempt + (r.lost = 0 or r.attempt < $5::int or r.unstarted is not distinct from 0)::int,
     unstarted = case when numbered.n > $4::int or r.lost > 0 or r.attempt + 1 >= $5::int then r.token + 1 end
 from numbered

@@ -8,11 +8,11 @@
 --
 -- $1 function  $2 keys
 with unwanted as (
-  update muster.run r set wanted = false, error = null
+  update muster.run r set complete = false, error = null
   from unnest($2::text[]) as old (key)
   join muster.sets s on s.function = $1 and s.key = old.key
   join muster.function f on f.id = s.function
-  where r.function = s.function and r.key = s.key and r.wanted
+  where r.function = s.function and r.key = s.key and r.complete
     and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
 ),
 overdue as (

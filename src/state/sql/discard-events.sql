@@ -23,6 +23,6 @@ woken as (
       and coalesce(higher.sent_at, higher.failed_at) is null
     order by higher.id limit 1
   ) as next
-  where o.id = next.id and o.pod is null
+  where o.id = next.id and o.worker is null
 )
 select event_id as "eventId", type from gone order by id;

@@ -5,7 +5,7 @@
 with locked as materialized (
   select s.function, s.key from unnest($2::text[]) as old (key)
   join muster.sets s on s.function = $1 and s.key = old.key
-  where s.live = 0 and 0 = all (s.counts)
+  where s.fresh = 0 and 0 = all (s.counts)
   order by s.function, s.key
   for update of s
 )

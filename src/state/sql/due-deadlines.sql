@@ -11,5 +11,5 @@ with page as materialized (
 select p.id, p.function,
        array(select k.key from unnest(p.keys) as k (key)
              join muster.sets s on s.function = p.function and s.key = k.key
-             where s.live > 0 and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)) as keys
+             where s.fresh > 0 and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)) as keys
 from page p join muster.function f on f.id = p.function;

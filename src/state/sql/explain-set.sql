@@ -5,20 +5,20 @@ select f.id, f.name, f.paused, f.generation, s.counts, f.need,
        (select jsonb_build_object(
                  'current', count(*) filter (where w.serves ->> f.id::text = f.registration::text),
                  'outdated', count(*) filter (where w.serves ->> f.id::text <> f.registration::text))
-        from muster.pod w where w.lease_until > now()) as workers,
+        from muster.worker w where w.lease_until > now()) as workers,
        muster.complete(s.counts, f.need, f.gate_need, f.gate_of) as complete,
-       case when s.live > 0 and r.state is distinct from 'done'
+       case when s.fresh > 0 and r.state is distinct from 'done'
               and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of) then to_jsonb(
-         (select min(m.since) from muster.member m where m.function = f.id and m.key = $2 and muster.is_live(m.held, m.key, m.history))
+         (select min(m.since) from muster.member m where m.function = f.id and m.key = $2 and muster.is_fresh(m.in_set, m.key, m.history))
          + f.overdue_after) end as deadline,
        exists (select from muster.overdue o where o.function = f.id and o.key = $2) as reported,
        to_jsonb(r) - 'function' - 'key' as run,
-       (select coalesce(jsonb_agg(jsonb_build_object('part', p.name, 'lane', p.lane, 'need', f.need[p.lane], 'unreadSince', p.unread_since) order by p.lane), '[]')
+       (select coalesce(jsonb_agg(jsonb_build_object('part', p.name, 'partIndex', p.part_index, 'need', f.need[p.part_index], 'unsyncedSince', p.unsynced_since) order by p.part_index), '[]')
         from muster.part p where p.function = f.id and p.in_use) as parts,
        (select coalesce(jsonb_agg(jsonb_build_object(
-                 'lane', m.lane, 'source', m.source, 'id', m.id, 'held', m.held, 'version', m.version::text, 'at', m.at,
+                 'partIndex', m.part_index, 'source', m.source, 'id', m.id, 'inSet', m.in_set, 'version', m.version::text, 'at', m.at,
                  'since', m.since, 'columns', m.columns, 'unavailable',
-                 (select json_agg(h.name order by h.name) from jsonb_each(m.holes) h (name, filled) where h.filled = '0')) order by m.lane, m.since, m.id), '[]')
+                 (select json_agg(h.name order by h.name) from jsonb_each(m.missing_columns) h (name, filled) where h.filled = '0')) order by m.part_index, m.since, m.id), '[]')
         from muster.member m where m.function = f.id and m.key = $2) as members,
        (select coalesce(jsonb_agg(jsonb_build_object(
                  'id', o.event_id, 'type', o.type, 'sentAt', o.sent_at, 'failedAt', o.failed_at,

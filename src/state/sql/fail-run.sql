@@ -10,7 +10,7 @@ with failed as (
   set state = case when $4::float8 is null then 'failed' else 'ready' end::muster.run_state,
       due_at = now() + make_interval(secs => coalesce($4::float8, 0) / 1000),
       finished_at = case when $4::float8 is null then now() end,
-      pod = null,
+      worker = null,
       lost = 0, -- its process lived
       error = $5
   where function = $1 and key = $2 and token = $3 and state::text = 'running'

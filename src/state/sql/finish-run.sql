@@ -7,7 +7,7 @@
 -- $1 function  $2 key  $3 token
 with done as (
   update muster.run
-  set state = 'done', finished_at = now(), pod = null, error = null
+  set state = 'done', finished_at = now(), worker = null, error = null
   where function = $1 and key = $2 and token = $3 and state::text = 'running'
   returning key
 )

@@ -16,7 +16,7 @@ with mine as materialized (
 ),
 done as (
   update muster.run r
-  set state = 'done', finished_at = now(), pod = null, error = null
+  set state = 'done', finished_at = now(), worker = null, error = null
   from mine
   where r.function = mine.function and r.key = mine.key
     and r.token = mine.token and r.state::text = 'running'

@@ -9,13 +9,13 @@ with due as materialized (
   select d.function, mine.key, d.due_at, f.name, f.need, s.counts,
          r.state is not distinct from 'running' as running,
          (select min(m.since) from muster.member m
-          where m.function = s.function and m.key = s.key and muster.is_live(m.held, m.key, m.history)) + f.overdue_after as at
+          where m.function = s.function and m.key = s.key and muster.is_fresh(m.in_set, m.key, m.history)) + f.overdue_after as at
   from unnest($2::bigint[], $3::int[], $4::text[]) as mine (id, function, key)
   join muster.deadline d on d.id = mine.id
   join muster.function f on f.id = mine.function and f.overdue_after is not null
   join muster.sets s on s.function = mine.function and s.key = mine.key
   left join muster.run r on r.function = mine.function and r.key = mine.key
-  where s.live > 0
+  where s.fresh > 0
     and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
     and r.state is distinct from 'done'
 ),
@@ -39,8 +39,8 @@ gone as (
 ),
 missing as (
   select o.function, o.key, o.due_at, due.name,
-         json_agg(json_build_object('part', p.name, 'have', due.counts[p.lane], 'need', due.need[p.lane])
-                  order by p.lane) filter (where due.counts[p.lane] < due.need[p.lane]) as parts
+         json_agg(json_build_object('part', p.name, 'have', due.counts[p.part_index], 'need', due.need[p.part_index])
+                  order by p.part_index) filter (where due.counts[p.part_index] < due.need[p.part_index]) as parts
   from reported o
   -- several reminders may name a set, also for one moment
   cross join lateral (select name, function, need, counts from due

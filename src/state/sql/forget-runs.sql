@@ -2,7 +2,7 @@
 --
 -- Its run must not get a token or a revision that it had before: a worker that slept through all of it
 -- would commit its old attempt, and two completions would share one idempotency key. So a run is born
--- above function.forgotten_token and forgotten_revision (file-changes.sql), and only runs that are not
+-- above function.forgotten_token and forgotten_revision (ingest-changes.sql), and only runs that are not
 -- above these are forgotten. purge.ts raises them before, behind the barrier: filing statements that are
 -- older than the raised values have then committed, and touched the marker if they had anything to do
 -- with it. Raised by this statement itself, a filing statement that had taken its snapshot before, and
@@ -17,7 +17,7 @@ locked as materialized (
   join muster.run r on r.function = $1 and r.key = page.key
   join muster.function f on f.id = r.function
   -- looked at again under the row's lock: a neighbour may be filing the set anew
-  where r.state::text = 'done' and not r.wanted
+  where r.state::text = 'done' and not r.complete
     and r.finished_at < now() - make_interval(secs => $3::float8)
     and r.token <= f.forgotten_token and r.revision <= f.forgotten_revision
     and not exists (select from muster.sets s where s.function = $1 and s.key = page.key)

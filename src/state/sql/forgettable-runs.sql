@@ -2,7 +2,7 @@
 --
 -- $1 function  $2 after this key  $3 seconds since done  $4 page size
 with page as materialized (
-  select key, token, revision, state = 'done' and not wanted and finished_at < now() - make_interval(secs => $3::float8) as old
+  select key, token, revision, state = 'done' and not complete and finished_at < now() - make_interval(secs => $3::float8) as old
   from muster.run where function = $1 and key > $2 order by key limit $4
 )
 select max(key) as last,

@@ -3,9 +3,9 @@
 --
 -- $1 function  $2 lanes  $3 ids, one for each lane  $4 source
 select distinct m.key
-from unnest($2::smallint[], $3::text[]) as u (lane, id)
+from unnest($2::smallint[], $3::text[]) as u (part_index, id)
 cross join lateral (
   select m.key from muster.member m
-  where m.function = $1 and m.lane = u.lane and m.source = $4 and m.id = u.id
+  where m.function = $1 and m.part_index = u.part_index and m.source = $4 and m.id = u.id
   offset 0 -- one look into the primary key for each, whatever the planner thinks of the table
 ) m;

@@ -3,5 +3,5 @@
 -- neighbour's batch. muster.resolve leaves undecided what was made without knowing the row it meets.
 --
 -- $1 functions  $2 ids  $3 source
-select function, lane, source, id, version, at, commits, purged, columns::text, holes::text from muster.member
-where function = any ($1::int[]) and lane between 1 and 16 and source = $3 and id = any ($2::text[]);
+select function, part_index as "partIndex", source, id, version, at, commits, purged, columns::text, missing_columns::text as "missingColumns" from muster.member
+where function = any ($1::int[]) and part_index between 1 and 16 and source = $3 and id = any ($2::text[]);

@@ -3,7 +3,7 @@
 --
 -- $1 function  $2 topic  $3 partition  $4 from  $5 next
 with moved as (
-  update muster.position set next = $5::bigint, log_end = greatest(log_end, $5::bigint), stamp = null, seen_at = now()
+  update muster.position set next = $5::bigint, log_end = greatest(log_end, $5::bigint), last_timestamp = null, reported_at = now()
   where function = $1::int and topic = $2::text and partition = $3::int and next = $4::bigint
   returning function, topic, partition
 )

@@ -5,4 +5,4 @@ select count(*)::int as rows,
        coalesce(sum(case when pg_column_compression(m.columns) is null then pg_column_size(m.columns)
                          else octet_length(m.columns::text) end), 0)::float8 as bytes
 from muster.member m
-where m.function = $1 and m.key = $2 and m.held;
+where m.function = $1 and m.key = $2 and m.in_set;

@@ -1,7 +1,7 @@
--- Parks events, whole, each with the reason it could not be filed. One that was parked before only
+-- Parks events, whole, each with the reason it could not be ingested. One that was parked before only
 -- counts: $8 says how often each of these came.
 --
--- Only under the newest definitions, as in file-changes.sql: the reason may rest on the definition (its key
+-- Only under the newest definitions, as in ingest-changes.sql: the reason may rest on the definition (its key
 -- column, its filter), and a newer one may take the event as it is. A refused event comes again.
 --
 -- $1 digests, no two alike  $2 reasons  $3 details  $4 attributes, jsonb each  $5 content types

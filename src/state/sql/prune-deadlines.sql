@@ -1,6 +1,6 @@
 -- Most sets are complete soon after their first row. This takes them out of their reminders, so that a
 -- pod is woken at the deadline only for sets that may be overdue. Without a lock: one that breaks
--- meanwhile is reminded of anew (file-changes.sql).
+-- meanwhile is reminded of anew (ingest-changes.sql).
 --
 -- $1 ids
 with page as materialized (
@@ -10,7 +10,7 @@ waiting as materialized (
   select p.id,
          array(select k.key from unnest(p.keys) as k (key)
                join muster.sets s on s.function = p.function and s.key = k.key
-               where s.live > 0 and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)) as keys
+               where s.fresh > 0 and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)) as keys
   from page p join muster.function f on f.id = p.function
 ),
 kept as (

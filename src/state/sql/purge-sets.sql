@@ -8,14 +8,14 @@
 -- the next update may not carry an unchanged one (TOAST), and an older change that comes again must not
 -- fill the hole with an older value.
 --
--- Counts change by deltas, as in file-changes.sql: a row that a neighbour files meanwhile is not in this
+-- Counts change by deltas, as in ingest-changes.sql: a row that a neighbour files meanwhile is not in this
 -- snapshot, and stays counted. Every set of the page is touched, also one without members, so that all of
 -- them are locked in key order when clear-sets.sql comes.
 --
 -- $1 function  $2 keys of done sets, in order  $3 seconds after which no older change can come  $4 rows
 with picked as materialized (
-  select m.lane, m.source, m.id, m.key, row_number() over () as n from unnest($2::text[]) as old (key), lateral (
-    select m.lane, m.source, m.id, m.key from muster.member m where m.function = $1 and m.key = old.key limit $4::int
+  select m.part_index, m.source, m.id, m.key, row_number() over () as n from unnest($2::text[]) as old (key), lateral (
+    select m.part_index, m.source, m.id, m.key from muster.member m where m.function = $1 and m.key = old.key limit $4::int
   ) m
   limit $4::int
 ),
@@ -24,41 +24,41 @@ touched as materialized (
   where (select count(*) from picked) < $4 or key collate "C" <= (select max(key) from picked)
 ),
 locked as materialized (
-  select picked.n, m.function, m.lane, m.source, m.id, m.key, m.held, muster.is_live(m.held, m.key, m.history) as live,
+  select picked.n, m.function, m.part_index, m.source, m.id, m.key, m.in_set, muster.is_fresh(m.in_set, m.key, m.history) as fresh,
          greatest(m.since, to_timestamp(m.at / 1000.0)) as newest
   from picked
-  join muster.member m on m.function = $1 and m.lane = picked.lane and m.source = picked.source and m.id = picked.id
+  join muster.member m on m.function = $1 and m.part_index = picked.part_index and m.source = picked.source and m.id = picked.id
   where m.key = picked.key
-  order by m.function, m.lane, m.source, m.id
+  order by m.function, m.part_index, m.source, m.id
   for update of m
 ),
 deleted as (
   delete from muster.member m using locked l
   where l.newest < now() - make_interval(secs => $3::float8)
-    and m.function = l.function and m.lane = l.lane and m.source = l.source and m.id = l.id
+    and m.function = l.function and m.part_index = l.part_index and m.source = l.source and m.id = l.id
   returning l.n
 ),
 -- What is not deleted, by name: of two changes of one row in a statement only one happens, either of them.
 stripped as (
-  update muster.member m set key = null, held = false, purged = true, trace = null, since = l.newest from locked l
+  update muster.member m set key = null, in_set = false, purged = true, trace = null, since = l.newest from locked l
   where l.n <> all (array(select n from deleted))
-    and m.function = l.function and m.lane = l.lane and m.source = l.source and m.id = l.id
+    and m.function = l.function and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
 s as (
-  insert into muster.sets as s (function, key, counts, live)
+  insert into muster.sets as s (function, key, counts, fresh)
   select $1, key,
-         array(select -count(*) filter (where x = lane)::int
-               from generate_series(1, 16) lane, unnest(array_agg(g.lane)) x group by lane order by lane),
-         -count(*) filter (where g.live)::int
+         array(select -count(*) filter (where x = part_index)::int
+               from generate_series(1, 16) part_index, unnest(array_agg(g.part_index)) x group by part_index order by part_index),
+         -count(*) filter (where g.fresh)::int
   from (
-    select key, lane, live from locked where held
+    select key, part_index, fresh from locked where in_set
     union all
     select key, 0, false from touched
   ) g
   group by key
   order by key collate "C"
   on conflict (function, key) do update
-  set counts = muster.plus(s.counts, excluded.counts), live = s.live + excluded.live
+  set counts = muster.plus(s.counts, excluded.counts), fresh = s.fresh + excluded.fresh
 )
 select (select count(*)::int from locked) as members,
        (select count(*) = $4 from picked) as more,

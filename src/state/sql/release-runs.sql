@@ -13,7 +13,7 @@ with held as materialized (
   for update of r
 )
 update muster.run r
-set state = 'ready', attempt = r.attempt - 1, pod = null,
+set state = 'ready', attempt = r.attempt - 1, worker = null,
     due_at = now() + make_interval(secs => $4::float8 / 1000)
 from held
 where r.function = held.function and r.key = held.key;

@@ -4,7 +4,7 @@
 -- $1 function  $2 key; null = all  $3 page size
 with page as materialized (
   select function, key from muster.run
-  where function = $1::int and state = 'ready' and wanted and due_at > now() and ($2::text is null or key = $2)
+  where function = $1::int and state = 'ready' and complete and due_at > now() and ($2::text is null or key = $2)
   order by due_at
   limit $3
 ),

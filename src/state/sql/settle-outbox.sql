@@ -9,7 +9,7 @@ with settled as (
       due_at = now() + make_interval(secs => v.wait / 1000),
       attempts = o.attempts - (v.verdict = 'postponed')::int,
       error = case when v.verdict = 'postponed' then o.error else v.error end,
-      pod = null
+      worker = null
   from unnest($1::bigint[], $2::text[], $3::float8[], $4::text[]) as v (id, verdict, wait, error)
   where o.id = v.id and o.sent_at is null
   returning o.id, o.function, o.key, v.verdict

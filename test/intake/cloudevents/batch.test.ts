@@ -5,7 +5,7 @@ import {
   readBatch,
 } from '../../../src/intake/cloudevents/batch.ts';
 import { readCloudEvents } from '../../../src/intake/cloudevents/cloudevent.ts';
-import { Taker } from '../../../src/intake/ingest.ts';
+import { EventIngestor } from '../../../src/intake/ingest.ts';
 import { toRequest } from '../../../src/kafka/read-topic.ts';
 import { Unavailable, type Outcome } from '../../../src/state/outcome.ts';
 import { serverOn } from '../../support/engine.ts';
@@ -17,11 +17,11 @@ import { Recorder, test } from '../server.ts';
 
 const batch = { 'content-type': 'application/cloudevents-batch+json' };
 
-test('a batch is filed at once and answered 204', async ({ serve }) => {
+test('a batch is ingested at once and answered 204', async ({ serve }) => {
   const intake = new Recorder();
   const all = Promise.withResolvers<Outcome>();
   intake.answer = () => {
-    if (intake.filed.length === 3) all.resolve({ kind: 'filed' });
+    if (intake.ingested.length === 3) all.resolve({ kind: 'ingested' });
     return all.promise;
   };
   const server = await serve(intake);
@@ -58,23 +58,23 @@ test('a batch with elements that can’t be read parks those, names them, and fi
       parked: reasons.map((detail, i) => ({ ...names[i], parked: 'not-a-change', detail })),
     },
   });
-  expect(intake.filed).toHaveLength(2);
+  expect(intake.ingested).toHaveLength(2);
   expect(intake.parked).toEqual(reasons.map((detail) => `not-a-change: ${detail}`));
 });
 
-test('a batch is answered 503 if one of its events is unavailable, after the others are filed', async ({
+test('a batch is answered 503 if one of its events is unavailable, after the others are ingested', async ({
   serve,
 }) => {
   const intake = new Recorder();
   intake.answer = () =>
-    intake.filed.length === 1
+    intake.ingested.length === 1
       ? Promise.reject(new Unavailable('overload', 'full'))
-      : Promise.resolve({ kind: 'filed' });
+      : Promise.resolve({ kind: 'ingested' });
   const server = await serve(intake);
   const body = JSON.stringify([element(), element(), element({ id: '' })]);
   expect(await server.post(body, batch)).toMatchObject({ status: 503, reason: 'overload' });
   expect(server.counted.toSorted()).toEqual([
-    'events filed',
+    'events ingested',
     'parked not-a-change',
     'refused overload',
   ]);
@@ -109,7 +109,7 @@ test.for<[what: string, body: () => string, detail: string]>([
     reason: null,
     body: { parked: 'not-a-change', detail },
   });
-  expect(intake.filed).toEqual([]);
+  expect(intake.ingested).toEqual([]);
   expect(intake.parked).toEqual([`not-a-change: ${detail}`]);
 });
 
@@ -123,13 +123,13 @@ test('a batch of as many elements and bad ones as are allowed is taken element b
   expect(await server.post(JSON.stringify([...bad, ...good]), batch)).toMatchObject({
     status: 202,
   });
-  expect([intake.filed.length, intake.parked.length]).toEqual([good.length, bad.length]);
+  expect([intake.ingested.length, intake.parked.length]).toEqual([good.length, bad.length]);
 });
 
 /** As a record is read in pull mode. */
-async function takeRecord(intake: Recorder, contentType: string, value: string | null) {
+async function ingestRecord(intake: Recorder, contentType: string, value: string | null) {
   const counted: string[] = [];
-  const taker = new Taker(intake, (name, labels) => {
+  const ingestor = new EventIngestor(intake, (name, labels) => {
     counted.push([name, ...Object.values(labels)].join(' '));
   });
   const message = { offset: '7', value: value === null ? null : Buffer.from(value) };
@@ -138,16 +138,16 @@ async function takeRecord(intake: Recorder, contentType: string, value: string |
     partition: 0,
     message: { ...message, headers: { 'content-type': contentType } },
   });
-  await taker.takeRecord(readCloudEvents(headers, body), headers, body);
+  await ingestor.ingestRecord(readCloudEvents(headers, body), headers, body);
   return counted;
 }
 
 const structured = 'application/cloudevents+json';
 
 test.for<[what: string, type: string, value: string | null, counted: string[]]>([
-  ['a structured event', structured, JSON.stringify(element()), ['events filed']],
+  ['a structured event', structured, JSON.stringify(element()), ['events ingested']],
   ['a tombstone that claims to be one', structured, null, ['ignored tombstone']],
-  ['an envelope that claims to be one', structured, JSON.stringify(insert), ['events filed']],
+  ['an envelope that claims to be one', structured, JSON.stringify(insert), ['events ingested']],
   [
     'a structured event of another type that is none',
     structured,
@@ -159,7 +159,7 @@ test.for<[what: string, type: string, value: string | null, counted: string[]]>(
     'a batch',
     batch['content-type'],
     JSON.stringify([element(), 7]),
-    ['events filed', 'parked not-a-change'],
+    ['events ingested', 'parked not-a-change'],
   ],
   [
     'a batch that is none',
@@ -168,7 +168,7 @@ test.for<[what: string, type: string, value: string | null, counted: string[]]>(
     ['parked not-a-change'],
   ],
 ])('a record that is %s is taken as from a KafkaSource', async ([, type, value, counted]) => {
-  expect((await takeRecord(new Recorder(), type, value)).toSorted()).toEqual(counted);
+  expect((await ingestRecord(new Recorder(), type, value)).toSorted()).toEqual(counted);
 });
 
 test('the event loop turns while a batch is read', async () => {
@@ -212,7 +212,7 @@ onDatabase('one that Postgres refuses to park holds up none of those beside it',
   const pod = await podOn(db, [pairOf()]);
   const park = (id: string, detail: string) => {
     const attributes = { id, source: '/s' };
-    return pod.filing.park(
+    return pod.ingestor.park(
       { attributes, contentType: null, body: Buffer.of() },
       'not-a-change',
       detail,

@@ -52,7 +52,7 @@ test('an event that waits for the database counts', async ({ serve }) => {
   const answer = speak(server.port, whole(change.padEnd(MIB)));
   await reached.promise;
   expect(await speak(server.port, whole(change))).toMatch(/^HTTP\/1.1 503 /);
-  gate.resolve({ kind: 'filed' });
+  gate.resolve({ kind: 'ingested' });
   expect(await answer).toMatch(/^HTTP\/1.1 204 /);
 });
 
@@ -79,7 +79,7 @@ test('a body in chunks of one byte arrives whole', async ({ serve }) => {
     .join('');
   const answer = await speak(port, `${last}transfer-encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`);
   expect(answer).toMatch(/^HTTP\/1.1 204 /);
-  expect(intake.filed).toMatchObject([{ table: 'public.orders' }]);
+  expect(intake.ingested).toMatchObject([{ table: 'public.orders' }]);
 });
 
 test.for(['announced', 'in chunks'])(
@@ -97,7 +97,7 @@ test.for(['announced', 'in chunks'])(
     }
     socket.write(`${form === 'announced' ? '' : '0\r\n\r\n'}${whole(change)}`);
     expect((await answers).match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 413', 'HTTP/1.1 204']);
-    expect(server.counted).toEqual(['refused too-large', 'events filed']);
+    expect(server.counted).toEqual(['refused too-large', 'events ingested']);
   },
 );
 

@@ -69,11 +69,11 @@ test('pods that are added get their share of the events, and none is lost on the
   await start(pods[0]!);
   const sender = startSender(service);
   await sender.send(990);
-  expect(pods[0]!.filed).toHaveLength(990);
+  expect(pods[0]!.ingested).toHaveLength(990);
   for (const pod of pods.slice(1)) await start(pod);
   // Within 100 requests of each connection every one has moved; the others are spread evenly.
   await sender.send(12_000);
-  const shares = pods.map((pod) => pod.filed.length);
+  const shares = pods.map((pod) => pod.ingested.length);
   expect(shares.reduce((sum, share) => sum + share)).toBe(12_990);
   expect(sender.failures).toBe(0);
   for (const share of shares.slice(1)) expect(share).toBeGreaterThan(500);

@@ -22,7 +22,7 @@ test.for<[encoding: string, sent: Buffer]>([
   const intake = new Recorder();
   const server = await serve(intake);
   expect(await server.post(sent, { 'content-encoding': encoding })).toMatchObject({ status: 204 });
-  expect(intake.filed).toMatchObject([
+  expect(intake.ingested).toMatchObject([
     { table: 'public.orders', origin: { body: Buffer.from(body) } },
   ]);
 });

@@ -34,7 +34,7 @@ test('a change whose key or filter was not sent is explained by what is known of
   for (const [i, row] of changes.entries()) {
     expect(await explained(server.url, envelope('u', 2 + i, row))).toMatchObject({
       status: 200,
-      body: { outcome: 'filed', sets: [{ key: 'x', status: 'waiting', missing: ['b'] }] },
+      body: { outcome: 'ingested', sets: [{ key: 'x', status: 'waiting', missing: ['b'] }] },
     });
   }
   await server.stop();
@@ -49,7 +49,7 @@ test('an older change is explained by the set that its row is in now', async ({ 
   ).toMatchObject({ body: { sets: [{ key: 'new' }] } });
   expect(await explained(server.url, envelope('d', 10, { id: 1 }))).toEqual({
     status: 200,
-    body: { outcome: 'filed', sets: [], why: 'the row is deleted' },
+    body: { outcome: 'ingested', sets: [], why: 'the row is deleted' },
   });
   await server.stop();
 });
@@ -59,7 +59,7 @@ test('a row whose key is null is told so, for each part', async ({ db }) => {
   expect(await explained(server.url, envelope('u', 1, { id: 1, k: null, kind: 'a' }))).toEqual({
     status: 200,
     body: {
-      outcome: 'filed',
+      outcome: 'ingested',
       sets: [],
       why: "column 'k' of public.item is null: the row is in no set of pair by its part a; column 'k' of public.item is null: the row is in no set of pair by its part b",
     },

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { knativeRequests } from '../fixtures.ts';
 import { Recorder, speak, test } from '../server.ts';
 
-const filed = ['change-event', 'change-event-headers', 'dead-letter-422', 'dead-letter-503'];
+const ingested = ['change-event', 'change-event-headers', 'dead-letter-422', 'dead-letter-503'];
 const ignored = [
   'tombstone-key',
   'tombstone-no-key',
@@ -24,7 +24,7 @@ const refused: Record<string, number> = {
   'sink-with-path': 404,
 };
 const statusOf = (name: string) =>
-  filed.includes(name) || ignored.includes(name) ? 204 : (refused[name] ?? 202);
+  ingested.includes(name) || ignored.includes(name) ? 204 : (refused[name] ?? 202);
 
 test('there are 39 requests of a real KafkaSource', () => {
   expect(knativeRequests).toHaveLength(39);
@@ -42,7 +42,7 @@ test.for(knativeRequests)(
       body,
     );
     expect(Number(answer.slice(9, 12))).toBe(statusOf(name));
-    expect(intake.filed).toHaveLength(filed.includes(name) ? 1 : 0);
+    expect(intake.ingested).toHaveLength(ingested.includes(name) ? 1 : 0);
     expect(intake.parked).toHaveLength(statusOf(name) === 202 ? 1 : 0);
     expect(counted).toHaveLength(name === 'ce-batch' ? 2 : 1);
   },

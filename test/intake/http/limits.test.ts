@@ -6,7 +6,7 @@ import { answerOf, heard, Recorder, speak, test, type Answer } from '../server.t
 
 /** No request here gets as far as state. */
 const unreached: Intake = {
-  file: () => Promise.reject(new Error('filed')),
+  ingest: () => Promise.reject(new Error('ingested')),
   park: () => Promise.reject(new Error('parked')),
   explain: () => Promise.reject(new Error('explained')),
 };

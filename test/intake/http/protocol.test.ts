@@ -22,7 +22,7 @@ function gated() {
   const reached = Promise.withResolvers<void>();
   const intake = new Recorder();
   intake.answer = () => (reached.resolve(), gate.promise);
-  return { intake, reached: reached.promise, open: () => gate.resolve({ kind: 'filed' }) };
+  return { intake, reached: reached.promise, open: () => gate.resolve({ kind: 'ingested' }) };
 }
 
 async function open(port: number): Promise<Socket> {
@@ -123,7 +123,7 @@ test.for([
     await expect.poll(() => server.counted).toEqual(['refused bad-request']);
     commit();
     expect(words(await answer)).toEqual(['HTTP/1.1 204']);
-    expect(server.counted).toEqual(['refused bad-request', 'events filed']);
+    expect(server.counted).toEqual(['refused bad-request', 'events ingested']);
   },
 );
 

@@ -9,12 +9,14 @@ import { answerOf, heard, Recorder, test } from '../server.ts';
 const change = JSON.stringify(insert);
 
 describe('an event', () => {
-  test('that is filed is answered 204 and makes no line in the log', async ({ serve }) => {
+  test('that is ingested is answered 204 and makes no line in the log', async ({ serve }) => {
     const intake = new Recorder();
     const server = await serve(intake);
     expect(await server.post(change)).toEqual({ status: 204, reason: null, body: null });
-    expect(intake.filed).toMatchObject([{ kind: 'row', table: 'public.orders', lsn: 24023128n }]);
-    expect(server.counted).toEqual(['events filed']);
+    expect(intake.ingested).toMatchObject([
+      { kind: 'row', table: 'public.orders', lsn: 24023128n },
+    ]);
+    expect(server.counted).toEqual(['events ingested']);
     expect(server.logged).toEqual([]);
   });
 
@@ -37,7 +39,7 @@ describe('an event', () => {
     await reached.promise;
     await fetch(`http://127.0.0.1:${server.port}/`);
     expect(answered).toBe(false);
-    gate.resolve({ kind: 'filed' });
+    gate.resolve({ kind: 'ingested' });
     expect(await answer).toMatchObject({ status: 204 });
   });
 
@@ -62,7 +64,7 @@ describe('an event', () => {
     expect(server.counted).toEqual(['parked not-a-change']);
   });
 
-  test('of another type is answered 204 and not filed', async ({ serve }) => {
+  test('of another type is answered 204 and not ingested', async ({ serve }) => {
     const intake = new Recorder();
     const server = await serve(intake);
     // what `func invoke` of Knative sends
@@ -72,7 +74,7 @@ describe('an event', () => {
       'content-type': 'application/json',
     };
     expect(await server.post('{"message":"Hello World"}', headers)).toMatchObject({ status: 204 });
-    expect(intake.filed).toEqual([]);
+    expect(intake.ingested).toEqual([]);
     expect(server.counted).toEqual(['ignored other-type']);
   });
 
@@ -129,7 +131,7 @@ describe('a person who prefers return=representation', () => {
 
   test('gets the sets the change belongs to', async ({ serve }) => {
     const server = await serve(new Recorder());
-    const body = { outcome: 'filed', sets: ['of public.orders'] };
+    const body = { outcome: 'ingested', sets: ['of public.orders'] };
     expect(await server.post(change, { prefer })).toEqual({ status: 200, reason: null, body });
     expect(await server.post(change, { prefer: 'wait=10, return=representation' })).toMatchObject({
       body,
@@ -207,7 +209,7 @@ describe('a connection', () => {
     const closed = app.close();
     socket.write(request);
     await once(app.server, 'request');
-    gate.resolve({ kind: 'filed' });
+    gate.resolve({ kind: 'ingested' });
     await closed;
     expect((await answer).match(/HTTP\/1.1 \d+|kne-reason: \w+/g)).toEqual([
       'HTTP/1.1 204',

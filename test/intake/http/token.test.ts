@@ -42,7 +42,7 @@ test('who shows a token of the issuer for this audience may post', async ({ serv
   expect((await server.post(CHANGE, bearer(await issuer.sign({ aud: AUDIENCE })))).status).toBe(
     204,
   );
-  expect(intake.filed.length).toBe(3);
+  expect(intake.ingested.length).toBe(3);
   expect(issuer.asked).toEqual(['/.well-known/openid-configuration', '/keys']);
 });
 
@@ -147,7 +147,7 @@ test.for(Object.entries(WRONG))(
     const answer = await server.post(CHANGE, headers);
     expect(answer).toMatchObject({ status: 401, reason: 'bad-token' });
     expect((answer.body as { error: string }).error).toContain(error);
-    expect(intake.filed).toEqual([]);
+    expect(intake.ingested).toEqual([]);
     // a good one is still taken, and no token is ever repeated
     await issuer.newKey('two').then((key) => issuer.told.push(key));
     expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(204);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { ChangeDestination } from '../../../src/intake/kafka/change-handler.ts';
+import { ChangeHandler } from '../../../src/intake/kafka/change-handler.ts';
 import type { Committed, Look } from '../../../src/intake/kafka/record-handler.ts';
-import { Taker } from '../../../src/intake/ingest.ts';
+import { EventIngestor } from '../../../src/intake/ingest.ts';
 import type { LostRecords } from '../../../src/state/projections/positions.ts';
 import { envelope } from '../../support/sender.ts';
 import { Recorder } from '../server.ts';
@@ -21,9 +21,9 @@ function destinationOn(intake = new Recorder()) {
     error: (_: object, message: string) => void said.push(message),
   };
   const place = { name: 'pair', topics: ['items'] };
-  const destination = new ChangeDestination(
+  const handler = new ChangeHandler(
     place,
-    new Taker(intake, () => {}),
+    new EventIngestor(intake, () => {}),
     lost,
     log,
     () => {},
@@ -34,14 +34,14 @@ function destinationOn(intake = new Recorder()) {
     isOwner = true,
   ) => {
     const extents = [{ partition: 0, low: now.low, high: now.high }];
-    const starts = await destination.begin('items', {
+    const starts = await handler.begin('items', {
       committed: [{ partition: 0, ...committed }],
       look: () => Promise.resolve({ id: now.id, partitions: [0], extents }),
       isOwner: () => isOwner,
     });
     return starts.map(({ next }) => next);
   };
-  return { destination, noted, said, begin };
+  return { handler, noted, said, begin };
 }
 
 test('a partition goes on at what the group has committed, and without that at the earliest record', async () => {
@@ -75,14 +75,14 @@ test('records that the topic forgot are noted, by the owner alone', async () => 
   expect(noted).toEqual([['items', 0, 3, 5]]);
 });
 
-test('a chunk of which one record could not be filed is not passed over', async () => {
+test('a chunk of which one record could not be ingested is not passed over', async () => {
   const intake = new Recorder();
   let tries = 0;
   intake.answer = ({ lsn }) =>
     lsn === 2n && ++tries === 1
       ? Promise.reject(new Error('the database is away'))
-      : Promise.resolve({ kind: 'filed' });
-  const { destination } = destinationOn(intake);
+      : Promise.resolve({ kind: 'ingested' });
+  const { handler } = destinationOn(intake);
   const records = [1, 2, 3].map((lsn, offset) => ({
     offset,
     timestamp: 0,
@@ -91,8 +91,8 @@ test('a chunk of which one record could not be filed is not passed over', async 
     headers: {},
   }));
   const chunk = { topic: 'items', partition: 0, from: 0, next: 3, end: 3, records };
-  await expect(destination.take(chunk)).rejects.toThrow('the database is away');
-  // the others were filed, and are duplicates the next time
-  expect(intake.filed).toHaveLength(3);
-  expect(await destination.take(chunk)).toBe(3);
+  await expect(handler.handle(chunk)).rejects.toThrow('the database is away');
+  // the others were ingested, and are duplicates the next time
+  expect(intake.ingested).toHaveLength(3);
+  expect(await handler.handle(chunk)).toBe(3);
 });

@@ -7,14 +7,14 @@ const OLD = 'a'.repeat(32);
 const NEW = 'b'.repeat(32);
 
 /** A partition that was begun somewhere, with what its reader was given. */
-function ownedAt(next: number, stamp: number | null = null, low = 0) {
+function ownedAt(next: number, lastTimestamp: number | null = null, low = 0) {
   const given: Fetched[] = [];
   const reader = {
     next,
     isIdle: true,
     push: (fetched: Fetched) => void given.push(fetched),
   };
-  const start = { partition: 0, next, stamp, problem: null };
+  const start = { partition: 0, next, lastTimestamp, problem: null };
   const owned = new OwnedPartition(reader as unknown as PartitionReader, start, low, OLD);
   const offsets = () => given.map(({ records }) => records.map(({ offset }) => offset));
   return { owned, reader, given, offsets };

@@ -1,25 +1,25 @@
 import { expect, test } from 'vitest';
-import type { Destination } from '../../../src/intake/kafka/record-handler.ts';
-import { Gate } from '../../../src/lib/semaphore.ts';
+import type { RecordHandler } from '../../../src/intake/kafka/record-handler.ts';
+import { Semaphore } from '../../../src/lib/semaphore.ts';
 import { PartitionReader, type PartitionEvents } from '../../../src/intake/kafka/partition.ts';
 import type { RecordChunk } from '../../../src/state/projections/chunks.ts';
 import { recordOf } from '../../support/feed.ts';
 import { until } from '../../support/until.ts';
 
 /** A place for chunks that waits until the test says what becomes of each. */
-function destinationOf(more: Partial<Destination> = {}) {
+function handlerOf(more: Partial<RecordHandler> = {}) {
   const asked: { chunk: RecordChunk; settle: (next: number | null | Error) => void }[] = [];
-  const destination: Destination = {
+  const handler: RecordHandler = {
     name: 'numbers',
     topics: ['numbers'],
     chunkRecords: 10,
     chunkBytes: 1_000,
     lingerMs: 0,
-    gate: new Gate(1),
+    gate: new Semaphore(1),
     begin: () => Promise.resolve([]),
     rest: () => Promise.resolve(),
-    see: () => Promise.resolve({ paused: false, positions: new Map() }),
-    take: (chunk) =>
+    report: () => Promise.resolve({ paused: false, positions: new Map() }),
+    handle: (chunk) =>
       new Promise((resolve, reject) => {
         asked.push({
           chunk,
@@ -28,10 +28,10 @@ function destinationOf(more: Partial<Destination> = {}) {
       }),
     ...more,
   };
-  return { destination, asked };
+  return { handler, asked };
 }
 
-function readerOf(destination: Destination, limit = 1_000_000, partition = 0) {
+function readerOf(handler: RecordHandler, limit = 1_000_000, partition = 0) {
   const seen: string[] = [];
   const events: PartitionEvents = {
     full: (isFull) => seen.push(isFull ? 'full' : 'room'),
@@ -40,7 +40,7 @@ function readerOf(destination: Destination, limit = 1_000_000, partition = 0) {
     moved: (next) => seen.push(`moved ${next}`),
   };
   const place = { topic: 'numbers', partition, next: 0 };
-  return { reader: new PartitionReader(place, destination, limit, events), seen };
+  return { reader: new PartitionReader(place, handler, limit, events), seen };
 }
 
 /** Records from an offset on, fetched together, of so many bytes each. */
@@ -60,8 +60,8 @@ const range = (from: number, next: number) =>
   Array.from({ length: next - from }, (_, i) => from + i);
 
 test('what comes while a chunk is committed is the next chunk, up to its bound', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader, seen } = readerOf(destination);
+  const { handler, asked } = handlerOf();
+  const { reader, seen } = readerOf(handler);
   reader.push(fetched(0, 3));
   await until(() => asked.length === 1);
   reader.push(fetched(3, 4));
@@ -82,8 +82,8 @@ test('what comes while a chunk is committed is the next chunk, up to its bound',
 });
 
 test('a chunk goes on over offsets that hold no records', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader } = readerOf(destination);
+  const { handler, asked } = handlerOf();
+  const { reader } = readerOf(handler);
   reader.push({ records: [], bytes: 0, next: 4, end: 100 });
   await until(() => asked.length === 1);
   reader.push({ ...fetched(6, 2), next: 9 });
@@ -98,8 +98,8 @@ test('a chunk goes on over offsets that hold no records', async () => {
 });
 
 test('bytes bound a chunk too, but a large record is taken alone', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader } = readerOf(destination);
+  const { handler, asked } = handlerOf();
+  const { reader } = readerOf(handler);
   reader.push(fetched(0, 1, 5_000));
   reader.push(fetched(1, 2, 400));
   reader.push(fetched(3, 2, 400));
@@ -113,8 +113,8 @@ test('bytes bound a chunk too, but a large record is taken alone', async () => {
 });
 
 test('a chunk that failed comes again as it was, for it may have been committed', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader, seen } = readerOf(destination);
+  const { handler, asked } = handlerOf();
+  const { reader, seen } = readerOf(handler);
   reader.push(fetched(0, 3));
   await until(() => asked.length === 1);
   reader.push(fetched(3, 3));
@@ -135,8 +135,8 @@ test('a chunk that failed comes again as it was, for it may have been committed'
 });
 
 test('a reader whose position was moved takes nothing more', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader, seen } = readerOf(destination);
+  const { handler, asked } = handlerOf();
+  const { reader, seen } = readerOf(handler);
   reader.push(fetched(0, 30));
   await until(() => asked.length === 1);
   asked[0]!.settle(77);
@@ -148,8 +148,8 @@ test('a reader whose position was moved takes nothing more', async () => {
 });
 
 test('a reader that holds too much says so once, and again when half of it is gone', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader, seen } = readerOf(destination, 20_000);
+  const { handler, asked } = handlerOf();
+  const { reader, seen } = readerOf(handler, 20_000);
   reader.push(fetched(0, 40, 100));
   expect(reader.isFull).toBe(true);
   for (const next of [10, 20, 30, 40]) {
@@ -162,8 +162,8 @@ test('a reader that holds too much says so once, and again when half of it is go
 });
 
 test('a stop waits for the chunk under way and begins no other one', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader } = readerOf(destination);
+  const { handler, asked } = handlerOf();
+  const { reader } = readerOf(handler);
   reader.push(fetched(0, 30));
   await until(() => asked.length === 1);
   const stopped = reader.stop();
@@ -174,9 +174,9 @@ test('a stop waits for the chunk under way and begins no other one', async () =>
 });
 
 test('partitions wait for their turn at the gate, and a held one takes none', async () => {
-  const { destination, asked } = destinationOf();
+  const { handler, asked } = handlerOf();
   const [first, second, third] = [0, 1, 2].map(
-    (partition) => readerOf(destination, 1_000_000, partition).reader,
+    (partition) => readerOf(handler, 1_000_000, partition).reader,
   );
   third!.hold(true);
   for (const reader of [first!, second!, third!]) reader.push(fetched(0, 1));
@@ -193,8 +193,8 @@ test('partitions wait for their turn at the gate, and a held one takes none', as
 });
 
 test('what is fetched after a stop is not held', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader, seen } = readerOf(destination, 1_000);
+  const { handler, asked } = handlerOf();
+  const { reader, seen } = readerOf(handler, 1_000);
   await reader.stop();
   reader.push(fetched(0, 40, 100));
   expect(reader.isFull).toBe(false);
@@ -203,14 +203,12 @@ test('what is fetched after a stop is not held', async () => {
 });
 
 test('a reader that is held while it waits for its turn takes no chunk', async () => {
-  const { destination, asked } = destinationOf();
-  const [first, second] = [0, 1].map(
-    (partition) => readerOf(destination, 1_000_000, partition).reader,
-  );
+  const { handler, asked } = handlerOf();
+  const [first, second] = [0, 1].map((partition) => readerOf(handler, 1_000_000, partition).reader);
   first!.push(fetched(0, 1));
   await until(() => asked.length === 1);
   let turns = 0;
-  const { gate } = destination;
+  const { gate } = handler;
   const enter = gate.enter.bind(gate);
   gate.enter = () => {
     turns++;
@@ -231,8 +229,8 @@ test('a reader that is held while it waits for its turn takes no chunk', async (
 });
 
 test('a chunk that failed comes again though its reader is held, for it may have been committed', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader } = readerOf(destination);
+  const { handler, asked } = handlerOf();
+  const { reader } = readerOf(handler);
   reader.push(fetched(0, 3));
   await until(() => asked.length === 1);
   reader.hold(true);
@@ -249,8 +247,8 @@ test('a chunk that failed comes again though its reader is held, for it may have
 });
 
 test('the end of a chunk is not before it, whatever the fetch said', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader } = readerOf(destination);
+  const { handler, asked } = handlerOf();
+  const { reader } = readerOf(handler);
   reader.push({ ...fetched(0, 3), end: 2 });
   await until(() => asked.length === 1);
   expect(asked[0]!.chunk.end).toBe(3);
@@ -259,8 +257,8 @@ test('the end of a chunk is not before it, whatever the fetch said', async () =>
 });
 
 test('a chunk that is not full waits for more, and one that is full does not', async () => {
-  const { destination, asked } = destinationOf({ lingerMs: 60_000 });
-  const { reader } = readerOf(destination);
+  const { handler, asked } = handlerOf({ lingerMs: 60_000 });
+  const { reader } = readerOf(handler);
   reader.push(fetched(0, 3));
   reader.push(fetched(3, 3));
   // further than a chunk that waits for nothing would take to be cut
@@ -274,8 +272,8 @@ test('a chunk that is not full waits for more, and one that is full does not', a
 });
 
 test('a reader that holds too much waits for no more', async () => {
-  const { destination, asked } = destinationOf({ lingerMs: 60_000 });
-  const { reader } = readerOf(destination, 500);
+  const { handler, asked } = handlerOf({ lingerMs: 60_000 });
+  const { reader } = readerOf(handler, 500);
   reader.push(fetched(0, 2));
   await until(() => asked.length === 1);
   expect(reader.isFull).toBe(false); // what it held is on its way
@@ -284,8 +282,8 @@ test('a reader that holds too much waits for no more', async () => {
 });
 
 test('what is fetched after the position was moved is not held', async () => {
-  const { destination, asked } = destinationOf();
-  const { reader, seen } = readerOf(destination, 5_000);
+  const { handler, asked } = handlerOf();
+  const { reader, seen } = readerOf(handler, 5_000);
   reader.push(fetched(0, 1));
   await until(() => asked.length === 1);
   asked[0]!.settle(77);

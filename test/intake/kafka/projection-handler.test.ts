@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import type { Look } from '../../../src/intake/kafka/record-handler.ts';
-import { ProjectionDestination } from '../../../src/intake/kafka/projection-handler.ts';
+import { ProjectionHandler } from '../../../src/intake/kafka/projection-handler.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { chunkOf, feedOn } from '../../support/feed.ts';
 import { numbers, NUMBERS } from '../../support/numbers.ts';
@@ -21,24 +21,18 @@ async function destinationOn(db: TestDatabase, partitions = 1) {
     warn() {},
     error: (_: object, message: string) => void said.push(message),
   };
-  const destination = new ProjectionDestination(
-    feed.database,
-    1,
-    { id: feed.id, definition },
-    log,
-    {
-      onLost: (records) => (counted.lost += records),
-      onGone: (gone) => (counted.gone += gone),
-      onParked() {},
-    },
-  );
+  const handler = new ProjectionHandler(feed.database, 1, { id: feed.id, definition }, log, {
+    onLost: (records) => (counted.lost += records),
+    onGone: (gone) => (counted.gone += gone),
+    onParked() {},
+  });
   const begin = async (look: () => Look | Promise<Look>, isOwner = () => true) => {
     const committed = [{ partition: 0, offset: null, topicId: null }];
     const assignment = { committed, look: async () => look(), isOwner };
-    const [start] = await destination.begin('numbers', assignment);
+    const [start] = await handler.begin('numbers', assignment);
     return start;
   };
-  return { feed, destination, begin, said, counted };
+  return { feed, handler, begin, said, counted };
 }
 
 /** The topic as it is, with so many records in each partition. */
@@ -133,28 +127,28 @@ test('a process that is no owner any more decides nothing', async ({ db }) => {
 });
 
 test('a partition rests only where its position was found', async ({ db }) => {
-  const { feed, destination } = await destinationOn(db);
+  const { feed, handler } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }]);
-  await destination.rest('numbers', 0, 0, 'about the past');
+  await handler.rest('numbers', 0, 0, 'about the past');
   expect(await stored(db)).toMatchObject([{ next: 1, problem: null }]);
-  await destination.rest('numbers', 0, 1, 'about now');
+  await handler.rest('numbers', 0, 1, 'about now');
   expect(await stored(db)).toMatchObject([{ next: 1, problem: 'about now' }]);
 });
 
 test('partitions that a topic lost because it was made anew are forgotten, and what was not read of them is lost', async ({
   db,
 }) => {
-  const { feed, destination, said, counted } = await destinationOn(db, 3);
+  const { feed, handler, said, counted } = await destinationOn(db, 3);
   await db.query('update muster.position set topic_id = $1', [OLD]);
   await feed.give(2, [{ n: 1 }]);
-  const see = (now: Look) => destination.see('numbers', [0, 1, 2], () => Promise.resolve(now));
+  const report = (now: Look) => handler.report('numbers', [0, 1, 2], () => Promise.resolve(now));
   // Others may know of a partition that this broker does not know yet.
-  await see({ ...topicOf(OLD, 0, 0, 0), partitions: [0, 1] });
-  await see(topicOf(OLD, 0, 0, 0, 5));
+  await report({ ...topicOf(OLD, 0, 0, 0), partitions: [0, 1] });
+  await report(topicOf(OLD, 0, 0, 0, 5));
   expect(await stored(db)).toHaveLength(3);
-  await see(topicOf(null, 0, 0, 0));
+  await report(topicOf(null, 0, 0, 0));
   expect(await stored(db)).toHaveLength(3);
-  await see(topicOf(NEW, 0, 0, 0));
+  await report(topicOf(NEW, 0, 0, 0));
   expect(await stored(db)).toMatchObject([{ partition: 0 }, { partition: 1 }]);
   expect(await db.query('select partition, first, next from muster.lost_records')).toEqual([
     { partition: 2, first: '1', next: '5' },
@@ -164,23 +158,25 @@ test('partitions that a topic lost because it was made anew are forgotten, and w
 });
 
 test('what a process saw before it paused is as old as its look', async ({ db }) => {
-  const { feed, destination } = await destinationOn(db);
+  const { feed, handler } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }]);
   const [before] = await db.query<{ now: Date }>('select clock_timestamp() as now');
   let between: Date | undefined;
-  await destination.see('numbers', [0], async () => {
+  await handler.report('numbers', [0], async () => {
     const [row] = await db.query<{ now: Date }>('select clock_timestamp() as now');
     between = row!.now;
     return topicOf(OLD, 0, 1);
   });
-  const [{ seen_at: seen } = { seen_at: new Date(0) }] = await db.query<{ seen_at: Date }>(
-    'select seen_at from muster.position',
-  );
+  const [{ reported_at: seen } = { reported_at: new Date(0) }] = await db.query<{
+    reported_at: Date;
+  }>('select reported_at from muster.position');
   expect(seen.getTime()).toBeGreaterThanOrEqual(before!.now.getTime());
   expect(seen.getTime()).toBeLessThanOrEqual(between!.getTime());
   // Somebody has looked later: what was seen before changes nothing.
-  await db.query(`update muster.position set seen_at = now() + interval '1 minute', log_end = 9`);
-  await destination.see('numbers', [0], () => Promise.resolve(topicOf(OLD, 0, 1)));
+  await db.query(
+    `update muster.position set reported_at = now() + interval '1 minute', log_end = 9`,
+  );
+  await handler.report('numbers', [0], () => Promise.resolve(topicOf(OLD, 0, 1)));
   expect(await db.query('select log_end::int from muster.position')).toEqual([{ log_end: 9 }]);
 });
 
@@ -191,10 +187,10 @@ test('a chunk does not say that there is nothing behind it, for its end is that 
   const seenAt = async () =>
     (
       await db.query<{ old: boolean }>(
-        `select seen_at < now() - interval '1 minute' as old from muster.position`,
+        `select reported_at < now() - interval '1 minute' as old from muster.position`,
       )
     )[0]!.old;
-  await db.query(`update muster.position set seen_at = now() - interval '1 hour'`);
+  await db.query(`update muster.position set reported_at = now() - interval '1 hour'`);
   await feed.apply(chunkOf(0, [{ n: 1 }]));
   expect(await seenAt()).toBe(true);
   await feed.apply({ ...chunkOf(1, [{ n: 1 }]), end: 9 });
@@ -213,23 +209,23 @@ test('records are lost by the position that others moved on meanwhile', async ({
   expect(await db.query('select from muster.lost_records')).toEqual([]);
   expect(counted.lost).toBe(0);
 
-  expect(await begin(() => topicOf(OLD, 5, 9))).toMatchObject({ next: 5, stamp: null });
+  expect(await begin(() => topicOf(OLD, 5, 9))).toMatchObject({ next: 5, lastTimestamp: null });
   // of a record that is gone nobody knows the timestamp
-  expect(await db.query('select next::int, stamp from muster.position')).toEqual([
-    { next: 5, stamp: null },
+  expect(await db.query('select next::int, last_timestamp from muster.position')).toEqual([
+    { next: 5, last_timestamp: null },
   ]);
   expect(counted.lost).toBe(3);
 });
 
 test('a look waits for no chunk, and no end is before the position', async ({ db }) => {
-  const { feed, destination } = await destinationOn(db);
+  const { feed, handler } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }, { n: 2 }]);
-  const see = (high: number) =>
-    destination.see('numbers', [0], () => Promise.resolve(topicOf(OLD, 0, high)));
-  await see(1);
+  const report = (high: number) =>
+    handler.report('numbers', [0], () => Promise.resolve(topicOf(OLD, 0, high)));
+  await report(1);
   expect(await db.query('select log_end::int from muster.position')).toEqual([{ log_end: 2 }]);
   const release = await hold(db, 'select from muster.position for update');
-  const { positions } = await see(9);
+  const { positions } = await report(9);
   expect(positions).toEqual(new Map([[0, 2]]));
   await release();
   expect(await db.query('select log_end::int from muster.position')).toEqual([{ log_end: 2 }]);

@@ -1,7 +1,7 @@
 /** Statements that lock several rows do it in one order: two that meet wait for each other in turn, never both. */
 import { expect } from 'vitest';
 import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
-import { clearLanes } from '../../../src/state/registration/parts.ts';
+import { clearParts } from '../../../src/state/registration/parts.ts';
 import { purge } from '../../../src/state/purge.ts';
 import { discardRuns, retryFailed, retryNow } from '../../../src/state/runs/retry.ts';
 import type { Change } from '../../../src/state/change.ts';
@@ -15,7 +15,7 @@ const timed = pairOf({ overdueAfter: '1 hour' });
 
 /** Files all of these by one statement. */
 const batch = (pod: Pod, changes: readonly Change[]) =>
-  Promise.all(changes.map((each) => pod.filing.file(each)));
+  Promise.all(changes.map((each) => pod.ingestor.ingest(each)));
 
 /**
  * Both wait for a row that is held here, the first one at the head of the queue, and go on when it is
@@ -190,7 +190,7 @@ test('rows and sets of done sets are purged in the order in which filing locks t
 });
 
 const row = (id: string) =>
-  `select from muster.member where function = 1 and lane = 1 and id = '${id}' for update`;
+  `select from muster.member where function = 1 and part_index = 1 and id = '${id}' for update`;
 
 test('rows of done sets are locked in the order of filing', async ({ db }) => {
   const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
@@ -208,8 +208,8 @@ test('rows of done sets are locked in the order of filing', async ({ db }) => {
 
 test('tombstones are locked in the order of filing', async ({ db }) => {
   const [pod, other] = [await podOn(db, [forgetful]), await podOn(db, [forgetful])];
-  await pod.filing.file(change('d', 5, { id: 'z' }));
-  await pod.filing.file(change('d', 5, { id: 'a' }));
+  await pod.ingestor.ingest(change('d', 5, { id: 'z' }));
+  await pod.ingestor.ingest(change('d', 5, { id: 'a' }));
   await meet(
     db,
     [pod, other],
@@ -229,6 +229,6 @@ test('sets of a part that is gone are locked in the order of filing', async ({ d
     [pod, other],
     SET_P,
     () => batch(other, [partA('q'), partA('p')]),
-    () => clearLanes(pod.database, 1, () => false),
+    () => clearParts(pod.database, 1, () => false),
   );
 });

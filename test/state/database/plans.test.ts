@@ -12,10 +12,10 @@ const names = readdirSync(new URL('../../../src/state/sql/', import.meta.url)).m
 );
 /** Indexes that a statement may walk along; everywhere else rows are looked up by key or id. */
 const WALKS: Record<string, string[]> = {
-  'bury-pods': ['run_leased', 'outbox_taken'],
+  'reap-workers': ['run_leased', 'outbox_taken'],
   'claim-outbox': ['outbox_due'],
   'claim-runs': ['run_due', 'run_suspect'],
-  'clear-lanes': ['member_pkey'],
+  'clear-parts': ['member_pkey'],
   'discard-runs': ['run_failed'],
   'count-running': ['run_leased'],
   'any-deadline': ['deadline_due'],
@@ -47,7 +47,7 @@ for (const statistics of ['no statistics', 'statistics']) {
     const pod = await podOn(db, [pairOf()], { writers: 1 });
     const found: string[] = [];
     for (const name of names) {
-      const pool = name === 'file-changes' || name === 'known-members' ? 'writers' : 'control';
+      const pool = name === 'ingest-changes' || name === 'known-members' ? 'writers' : 'control';
       found.push(...flaws(name, await planOf(pod.database[pool], name)));
     }
     // a handler with writes of its own sends it on its own connection
@@ -64,14 +64,14 @@ async function load(db: TestDatabase, analyzed: boolean): Promise<void> {
     await db.query(`alter table muster.${table} set (autovacuum_enabled = false)`);
   }
   await db.query(`
-    insert into muster.member (function, lane, source, id, version, at, key, held, columns, since)
-    select 1, lane, 1, 'row' || i, i, i, 'set' || i, true, '{"id": 1}', now()
-    from generate_series(1, 20000) i, generate_series(1, 2) lane where i % 10 > 0 or lane = 1`);
+    insert into muster.member (function, part_index, source, id, version, at, key, in_set, columns, since)
+    select 1, part_index, 1, 'row' || i, i, i, 'set' || i, true, '{"id": 1}', now()
+    from generate_series(1, 20000) i, generate_series(1, 2) part_index where i % 10 > 0 or part_index = 1`);
   await db.query(`
     insert into muster.sets
     select 1, 'set' || i, array[1, (i % 10 > 0)::int] || array_fill(0, array[14]), 2 from generate_series(1, 20000) i`);
   await db.query(`
-    insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at, finished_at)
+    insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at, finished_at)
     select 1, 'set' || i, 1, true, case i % 10 when 1 then 'ready' else 'done' end::muster.run_state, 1, 1, now(), now(), now()
     from generate_series(1, 20000) i where i % 10 > 0`);
   await db.query(`

@@ -24,7 +24,7 @@ test('behind PgBouncer in session mode a function runs with its settings', async
   });
   const engine = await engineOn({ ...db, url }, [pair]);
   for (const key of ['x', 'y']) {
-    for (const each of [partA(key), partB(key)]) await engine.filing.file(each);
+    for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
   }
   await until(async () => (await db.query('select from effect')).length === 2);
   await engine.stop();

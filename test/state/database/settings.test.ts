@@ -103,7 +103,7 @@ test('a set runs, and its times are read, whatever its database defaults to', as
     },
   });
   const engine = await engineOn(db, [pair]);
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   await until(() => seen.length === 2);
   await engine.stop();
   expect(seen.map((each) => each instanceof Date && !Number.isNaN(each.getTime()))).toEqual([
@@ -125,7 +125,7 @@ test('a function of somebody else in public is not called in the place of a buil
     },
   });
   const engine = await engineOn(db, [pair]);
-  for (const each of [partA(), partB()]) await engine.filing.file(each);
+  for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   const ids = await until(async () => {
     const rows = await db.query<{ event_id: string }>('select event_id from muster.outbox');
     return rows.length > 0 && rows.map((row) => row.event_id);

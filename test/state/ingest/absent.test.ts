@@ -27,10 +27,10 @@ for (const column of ['patient', 'kind', 'voided', 'text']) {
       db,
     }) => {
       const pod = await podOn(db, [lab]);
-      await pod.filing.file(change('c', 1, blood));
+      await pod.ingestor.ingest(change('c', 1, blood));
       const row = without(column);
       const sent = op === 'r' ? read(100_000, row) : change(op, 2, row);
-      const outcome = await pod.filing.file(sent);
+      const outcome = await pod.ingestor.ingest(sent);
       expect(outcome).toMatchObject({ kind: 'parked', reason: 'incomplete-change' });
       const part = column === 'text' ? 'report' : 'blood';
       expect(outcome).toHaveProperty(
@@ -46,10 +46,10 @@ for (const column of ['patient', 'kind', 'voided', 'text']) {
 
 test('a delete needs no column but those of the primary key', async ({ db }) => {
   const pod = await podOn(db, [lab]);
-  await pod.filing.file(change('c', 1, blood));
-  expect(await pod.filing.file(change('d', 2, { id: 1 }))).toEqual({ kind: 'filed' });
-  expect(await db.query('select from muster.member where held')).toEqual([]);
-  expect(await pod.filing.file(change('d', 3, { patient: 'P' }))).toMatchObject({
+  await pod.ingestor.ingest(change('c', 1, blood));
+  expect(await pod.ingestor.ingest(change('d', 2, { id: 1 }))).toEqual({ kind: 'ingested' });
+  expect(await db.query('select from muster.member where in_set')).toEqual([]);
+  expect(await pod.ingestor.ingest(change('d', 3, { patient: 'P' }))).toMatchObject({
     kind: 'parked',
     reason: 'bad-key',
     detail: "primary key column 'id' is absent",
@@ -61,8 +61,10 @@ test('a part that does not name the column takes the change that others are park
 }) => {
   const other = pairOf({ parts: { all: { table: 'public.item', key: 'patient' } } });
   const pod = await podOn(db, [lab, other]);
-  expect(await pod.filing.file(change('c', 1, without('kind')))).toMatchObject({ kind: 'parked' });
-  expect(await runsOf(db)).toMatchObject([{ key: 'P', wanted: true }]);
+  expect(await pod.ingestor.ingest(change('c', 1, without('kind')))).toMatchObject({
+    kind: 'parked',
+  });
+  expect(await runsOf(db)).toMatchObject([{ key: 'P', complete: true }]);
 });
 
 test('redelivered once the definition names the column that is sent, the change counts', async ({
@@ -70,10 +72,10 @@ test('redelivered once the definition names the column that is sent, the change 
 }) => {
   const before = await podOn(db, [pairOf({ parts: { a: part('sort') } })]);
   const sent = change('c', 1, { id: 1, k: 'x', kind: 'a' });
-  expect(await before.filing.file(sent)).toMatchObject({ kind: 'parked' });
+  expect(await before.ingestor.ingest(sent)).toMatchObject({ kind: 'parked' });
   const after = await podOn(db, [pairOf({ parts: { a: part('kind') } })]);
-  expect(await after.filing.file(sent)).toEqual({ kind: 'filed' });
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true }]);
+  expect(await after.ingestor.ingest(sent)).toEqual({ kind: 'ingested' });
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
 
 const part = (column: string) => ({ table: 'public.item', key: 'k', where: { [column]: 'a' } });
@@ -82,25 +84,25 @@ test('a row whose new key can not be stored is parked, and has left its old set'
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const long = change('u', 2, { id: 1, k: 'y'.repeat(2_000), kind: 'a' });
-  expect(await pod.filing.file(long)).toMatchObject({ kind: 'parked', reason: 'bad-key' });
-  await pod.filing.file(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
+  expect(await pod.ingestor.ingest(long)).toMatchObject({ kind: 'parked', reason: 'bad-key' });
+  await pod.ingestor.ingest(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
   expect(await runsOf(db)).toEqual([]);
   expect(await miscounted(db)).toEqual([]);
   // and comes into another by its next change
-  await pod.filing.file(change('u', 4, { id: 1, k: 'x', kind: 'a' }));
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true }]);
+  await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: 'a' }));
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
 
 test('a row whose new values PostgreSQL refuses is parked, and has left its old set', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const refused = change('u', 2, { id: 1, k: 'y\0', kind: 'a' });
-  expect(await pod.filing.file(refused)).toMatchObject({ kind: 'parked', reason: 'bad-value' });
-  expect(await db.query('select from muster.member where held')).toEqual([]);
+  expect(await pod.ingestor.ingest(refused)).toMatchObject({ kind: 'parked', reason: 'bad-value' });
+  expect(await db.query('select from muster.member where in_set')).toEqual([]);
   expect(await miscounted(db)).toEqual([]);
 });
 
@@ -108,7 +110,7 @@ test('a row that no part wants is not parked for its key', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   for (const op of ['c', 'u'] as const) {
     const unwanted = change(op, 1, { id: op, k: 'y'.repeat(2_000), kind: 'c' });
-    expect(await pod.filing.file(unwanted)).toEqual({ kind: 'filed' });
+    expect(await pod.ingestor.ingest(unwanted)).toEqual({ kind: 'ingested' });
   }
 });
 
@@ -116,16 +118,16 @@ test('a handler is told which kept columns no change has brought', async ({ db }
   const kept = { table: 'public.item', key: 'k', columns: ['note'] };
   const pod = await podOn(db, [pairOf({ parts: { a: kept } })], { slots: 2 });
   // a change of the primary key, with a value that did not change and is stored out of line
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', note: 'long' }));
-  await pod.filing.file(change('d', 2, { id: 1 }));
-  await pod.filing.file(change('c', 2, { id: 2, k: 'y', note: UNAVAILABLE }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', note: 'long' }));
+  await pod.ingestor.ingest(change('d', 2, { id: 1 }));
+  await pod.ingestor.ingest(change('c', 2, { id: 2, k: 'y', note: UNAVAILABLE }));
   const load = () => loadMembers(pod.database, pod.leases, 1e6);
   const unavailable = (await load()).map((set) => set!.members.map((each) => each.unavailable));
   expect(pod.leases.map(({ key }, i) => [key, unavailable[i]])).toEqual([
     ['x', []],
     ['y', [['note']]],
   ]);
-  await pod.filing.file(change('u', 3, { id: 2, k: 'y', note: 'long' }));
+  await pod.ingestor.ingest(change('u', 3, { id: 2, k: 'y', note: 'long' }));
   expect((await load())[1]!.members).toMatchObject([
     { columns: { note: 'long' }, unavailable: [] },
   ]);

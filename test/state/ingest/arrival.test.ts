@@ -127,18 +127,18 @@ for (const [name, messages, held] of table) {
     const results: unknown[] = [];
     const pod = await podOn(db, [kept]);
     for (const order of permutations(messages)) {
-      for (const message of order) await pod.filing.file(message);
+      for (const message of order) await pod.ingestor.ingest(message);
       results.push(await state(db));
-      for (const message of order) await pod.filing.file(message);
+      for (const message of order) await pod.ingestor.ingest(message);
       results.push(await state(db));
       await empty(db);
-      await Promise.all(order.map((message) => pod.filing.file(message)));
+      await Promise.all(order.map((message) => pod.ingestor.ingest(message)));
       results.push(await state(db));
       await empty(db);
     }
     const sets = held.map((each) => {
       const { part, key } = each as { part: string; key: string };
-      return { key, counts: part === 'a' ? [1, 0] : [0, 1], live: 1 };
+      return { key, counts: part === 'a' ? [1, 0] : [0, 1], fresh: 1 };
     });
     expect(results).toEqual(results.map(() => ({ held, sets })));
   });
@@ -162,8 +162,8 @@ test('a change of the next epoch replaces one of the last, in both orders', asyn
         [epoch],
       );
       const fresh = await podOn(db, [kept]);
-      await fresh.marks.exchange();
-      expect(await fresh.filing.file(sent[epoch]!)).toEqual({ kind: 'filed' });
+      await fresh.positions.exchange();
+      expect(await fresh.ingestor.ingest(sent[epoch]!)).toEqual({ kind: 'ingested' });
     }
     results.push(await state(db));
     await empty(db);
@@ -171,7 +171,7 @@ test('a change of the next epoch replaces one of the last, in both orders', asyn
   await pod.close();
   const expected = {
     held: [{ part: 'a', key: 'y', note: 'second' }],
-    sets: [{ key: 'y', counts: [1, 0], live: 1 }],
+    sets: [{ key: 'y', counts: [1, 0], fresh: 1 }],
   };
   expect(results).toEqual([expected, expected]);
 });
@@ -179,7 +179,7 @@ test('a change of the next epoch replaces one of the last, in both orders', asyn
 async function state(db: TestDatabase) {
   const held = await db.query(
     `select p.name as part, m.key, m.columns ->> 'note' as note
-     from muster.member m join muster.part p on p.function = m.function and p.lane = m.lane where held`,
+     from muster.member m join muster.part p on p.function = m.function and p.part_index = m.part_index where in_set`,
   );
   const sets = await setsOf(db);
   return { held, sets: sets.filter((set) => set.counts.some((n) => n !== 0)) };

@@ -12,60 +12,60 @@ test('events beyond what may wait are refused as overload, and taken when there 
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { maxBytes: 2000 });
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   const release = await hold(db, 'lock table muster.member in exclusive mode');
   const results = Array.from({ length: 20 }, (_, i) =>
-    pod.filing.file(waiting(i)).catch((error: unknown) => error),
+    pod.ingestor.ingest(waiting(i)).catch((error: unknown) => error),
   );
   await blocked(db, 1);
   const refused = await results.at(-1)!;
   expect(refused).toMatchObject({ name: 'Unavailable', reason: 'overload' });
   await release();
   const kinds = await Promise.all(results);
-  const filed = kinds.filter((each) => (each as { kind?: string }).kind === 'filed').length;
-  expect(filed).toBeGreaterThan(3);
-  expect((await setsOf(db)).length).toBe(filed + 1);
-  expect(await pod.filing.file(waiting(99))).toEqual({ kind: 'filed' });
+  const ingested = kinds.filter((each) => (each as { kind?: string }).kind === 'ingested').length;
+  expect(ingested).toBeGreaterThan(3);
+  expect((await setsOf(db)).length).toBe(ingested + 1);
+  expect(await pod.ingestor.ingest(waiting(99))).toEqual({ kind: 'ingested' });
 });
 
 test('one event larger than all that may wait is taken when nothing else waits', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { maxBytes: 1 });
-  expect(await pod.filing.file(partA())).toEqual({ kind: 'filed' });
+  expect(await pod.ingestor.ingest(partA())).toEqual({ kind: 'ingested' });
 });
 
 test('what arrives while a batch is written is the next batch', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const release = await hold(db, 'lock table muster.member in exclusive mode');
-  const first = pod.filing.file(waiting(0));
+  const first = pod.ingestor.ingest(waiting(0));
   await blocked(db, 1);
-  const rest = Array.from({ length: 50 }, (_, i) => pod.filing.file(waiting(i + 1)));
+  const rest = Array.from({ length: 50 }, (_, i) => pod.ingestor.ingest(waiting(i + 1)));
   await release();
   await Promise.all([first, ...rest]);
-  expect(pod.filed.map(({ filed }) => filed)).toEqual([1, 50]);
+  expect(pod.ingested.map(({ ingested }) => ingested)).toEqual([1, 50]);
 });
 
-test('of several changes of a row in one batch the newest is filed, whatever their order', async ({
+test('of several changes of a row in one batch the newest is ingested, whatever their order', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  // the first change of a source is filed apart
-  await pod.filing.file(change('d', 1, { id: 'other' }));
+  // the first change of a source is ingested apart
+  await pod.ingestor.ingest(change('d', 1, { id: 'other' }));
   await Promise.all(
     [3, 5, 4, 5, 2].map((lsn) =>
-      pod.filing.file(change('u', lsn, { id: 1, k: `k${lsn}`, kind: 'a' })),
+      pod.ingestor.ingest(change('u', lsn, { id: 1, k: `k${lsn}`, kind: 'a' })),
     ),
   );
-  expect(pod.filed.map(({ filed }) => filed)).toEqual([2, 2]);
+  expect(pod.ingested.map(({ ingested }) => ingested)).toEqual([2, 2]);
   expect((await setsOf(db)).map(({ key }) => key)).toEqual(['k5']);
 });
 
-test('when the database cuts a batch off, all of it is to be sent again, and nothing is filed twice', async ({
+test('when the database cuts a batch off, all of it is to be sent again, and nothing is ingested twice', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
   const release = await hold(db, 'lock table muster.member in exclusive mode');
   const results = [1, 2, 3].map((i) =>
-    pod.filing.file(waiting(i)).catch((error: unknown) => error),
+    pod.ingestor.ingest(waiting(i)).catch((error: unknown) => error),
   );
   await blocked(db, 1);
   await db.query(
@@ -76,7 +76,7 @@ test('when the database cuts a batch off, all of it is to be sent again, and not
     expect(each).toMatchObject({ name: 'Unavailable', reason: 'database' });
   }
   await release();
-  await Promise.all([1, 2, 3].map((i) => pod.filing.file(waiting(i))));
+  await Promise.all([1, 2, 3].map((i) => pod.ingestor.ingest(waiting(i))));
   expect((await setsOf(db)).map(({ counts }) => counts)).toEqual([
     [1, 0],
     [1, 0],

@@ -10,7 +10,7 @@ const b = { id: 2, k: 'x', kind: 'b' };
 const done = {
   key: 'x',
   revision: 0,
-  wanted: true,
+  complete: true,
   state: 'done',
   token: '0',
   attempt: 0,
@@ -22,11 +22,11 @@ test('what the initial snapshot completes is done at revision 0, runs nothing an
   db,
 }) => {
   const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
-  await pod.filing.file(read(0, a));
+  await pod.ingestor.ingest(read(0, a));
   expect(await db.query('select * from muster.deadline')).toEqual([]);
-  await pod.filing.file(read(0, b));
+  await pod.ingestor.ingest(read(0, b));
   expect(await runsOf(db)).toEqual([done]);
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 0 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], fresh: 0 }]);
   expect(pod.leases).toEqual([]);
   expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
   expect(await db.query('select * from muster.deadline')).toEqual([]);
@@ -36,19 +36,19 @@ test('what the initial snapshot completed runs nothing when its rows change late
   db,
 }) => {
   const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
-  await Promise.all([read(0, a), read(0, b)].map((each) => pod.filing.file(each)));
-  await pod.filing.file(change('u', 1, a));
-  await pod.filing.file(change('d', 2, { id: 2 }));
-  await pod.filing.file(change('c', 3, { ...b, id: 3 }));
+  await Promise.all([read(0, a), read(0, b)].map((each) => pod.ingestor.ingest(each)));
+  await pod.ingestor.ingest(change('u', 1, a));
+  await pod.ingestor.ingest(change('d', 2, { id: 2 }));
+  await pod.ingestor.ingest(change('c', 3, { ...b, id: 3 }));
   expect(pod.leases).toEqual([]);
   expect(await runsOf(db)).toEqual([{ ...done, late: 3 }]);
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 1 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], fresh: 1 }]);
 });
 
 test('a streamed part that completes what the snapshot left incomplete runs it', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 4 });
-  await pod.filing.file(read(0, a));
-  await pod.filing.file(change('c', 1, b));
+  await pod.ingestor.ingest(read(0, a));
+  await pod.ingestor.ingest(change('c', 1, b));
   expect(await runsOf(db)).toEqual([running]);
   expect(pod.leases.length).toBe(1);
 });
@@ -63,21 +63,21 @@ test('the deadline of what the snapshot left incomplete begins with the first st
       parts: { ...three.parts, c: { table: 'public.item', key: 'k', where: { kind: 'c' } } },
     },
   ]);
-  await pod.filing.file(read(0, a));
+  await pod.ingestor.ingest(read(0, a));
   expect(await db.query('select * from muster.deadline')).toEqual([]);
-  await pod.filing.file(change('c', 1, b));
+  await pod.ingestor.ingest(change('c', 1, b));
   expect(await db.query('select keys from muster.deadline')).toEqual([{ keys: ['x'] }]);
 });
 
 test('an incremental snapshot counts as change, and runs what it completes', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 4 });
-  for (const row of [a, b]) await pod.filing.file(read(0, row, { snapshot: 'incremental' }));
+  for (const row of [a, b]) await pod.ingestor.ingest(read(0, row, { snapshot: 'incremental' }));
   expect(await runsOf(db)).toEqual([running]);
 });
 
 test("history 'run' runs what the initial snapshot completes", async ({ db }) => {
   const pod = await podOn(db, [pairOf({ history: 'run' })], { slots: 4 });
-  for (const row of [a, b]) await pod.filing.file(read(0, row));
+  for (const row of [a, b]) await pod.ingestor.ingest(read(0, row));
   expect(await runsOf(db)).toEqual([running]);
 });
 
@@ -86,18 +86,18 @@ test('an initial snapshot taken after the source began to stream is recovery: wh
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 2 });
   const other = await podOn(db, [pairOf()], { slots: 2 });
-  await pod.filing.file(read(0, { id: 1, k: 'old', kind: 'a' }));
-  await pod.filing.file(read(0, { id: 2, k: 'old', kind: 'b' }));
-  await pod.filing.file(partA('streamed'));
+  await pod.ingestor.ingest(read(0, { id: 1, k: 'old', kind: 'a' }));
+  await pod.ingestor.ingest(read(0, { id: 2, k: 'old', kind: 'b' }));
+  await pod.ingestor.ingest(partA('streamed'));
   // the connector lost its place and reads everything again, also what it never streamed
-  await other.marks.exchange();
+  await other.positions.exchange();
   for (const [id, k, kind] of [
     [1, 'old', 'a'],
     [2, 'old', 'b'],
     [3, 'missed', 'a'],
     [4, 'missed', 'b'],
   ] as const) {
-    await other.filing.file(read(60_000, { id, k, kind }));
+    await other.ingestor.ingest(read(60_000, { id, k, kind }));
   }
   expect(await runsOf(db)).toMatchObject([
     { key: 'missed', revision: 1, state: 'running' },
@@ -111,14 +111,14 @@ test('what was committed while the initial snapshot was read, and came first, ma
   const pod = await podOn(db, [pairOf()], { slots: 2 });
   // committed at 10, streamed when the snapshot had ended at 100; partitions deliver in any order
   const [early] = [partA('early')].map((each) => ({ ...each, at: read(10, {}).at }));
-  await pod.filing.file({ ...early!, handledAt: read(100, {}).at });
-  await pod.filing.file(read(50, { ...a, id: 11 }));
-  await pod.filing.file(read(51, { ...b, id: 12 }));
+  await pod.ingestor.ingest({ ...early!, handledAt: read(100, {}).at });
+  await pod.ingestor.ingest(read(50, { ...a, id: 11 }));
+  await pod.ingestor.ingest(read(51, { ...b, id: 12 }));
   expect(await runsOf(db)).toEqual([done]);
   expect(pod.leases).toEqual([]);
 });
 
-const x = (live: number) => [{ key: 'x', counts: [1, 1], live }];
+const x = (fresh: number) => [{ key: 'x', counts: [1, 1], fresh }];
 
 for (const [name, order] of [
   ['after the snapshot', [0, 1, 2]],
@@ -135,8 +135,8 @@ for (const [name, order] of [
       read(0, b, { lsn: 5n }),
       change('u', 10, { ...a, n: 2 }, { handledAt: read(100, {}).at }),
     ];
-    if (order === null) await Promise.all(all.map((each) => pod.filing.file(each)));
-    else for (const i of order) await pod.filing.file(all[i]!);
+    if (order === null) await Promise.all(all.map((each) => pod.ingestor.ingest(each)));
+    else for (const i of order) await pod.ingestor.ingest(all[i]!);
     expect(await setsOf(db)).toEqual(x(0));
     expect(await runsOf(db)).toMatchObject([{ key: 'x', revision: 0, state: 'done' }]);
     expect(pod.leases).toEqual([]);
@@ -147,10 +147,10 @@ test('a row that a change brings into a set is new there, whatever the snapshot 
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 4 });
-  await pod.filing.file(read(0, { ...a, k: 'other' }));
-  await pod.filing.file(read(0, b));
-  await pod.filing.file(change('u', 10, a));
-  expect(await setsOf(db)).toEqual([{ key: 'other', counts: [0, 0], live: 0 }, ...x(1)]);
+  await pod.ingestor.ingest(read(0, { ...a, k: 'other' }));
+  await pod.ingestor.ingest(read(0, b));
+  await pod.ingestor.ingest(change('u', 10, a));
+  expect(await setsOf(db)).toEqual([{ key: 'other', counts: [0, 0], fresh: 0 }, ...x(1)]);
   expect(await runsOf(db)).toEqual([running]);
 });
 
@@ -159,10 +159,10 @@ test('a run that waits to be started ends as history where the snapshot turns ou
 }) => {
   const pod = await podOn(db, [pairOf()]);
   const late = { handledAt: read(100, {}).at };
-  await pod.filing.file(change('u', 10, a, late));
-  await pod.filing.file(read(0, b, { lsn: 5n }));
+  await pod.ingestor.ingest(change('u', 10, a, late));
+  await pod.ingestor.ingest(read(0, b, { lsn: 5n }));
   expect(await runsOf(db)).toMatchObject([{ revision: 1, state: 'ready' }]);
-  await pod.filing.file(read(0, a, { lsn: 5n }));
+  await pod.ingestor.ingest(read(0, a, { lsn: 5n }));
   expect(await runsOf(db)).toEqual([done]);
   expect(await setsOf(db)).toEqual(x(0));
 });
@@ -173,14 +173,14 @@ test('the deadline of a set begins with its first row that is new, not with one 
   const three = pairOf({ overdueAfter: '1 hour' });
   const c = { table: 'public.item', key: 'k', where: { kind: 'c' } };
   const pod = await podOn(db, [{ ...three, parts: { ...three.parts, c } }]);
-  await pod.filing.file(read(0, a));
+  await pod.ingestor.ingest(read(0, a));
   await db.query(`update muster.member set since = now() - interval '50 minutes'`);
-  await pod.filing.file(change('u', 10, { ...a, n: 2 }));
+  await pod.ingestor.ingest(change('u', 10, { ...a, n: 2 }));
   expect(await db.query('select from muster.deadline')).toEqual([]);
-  await pod.filing.file(change('c', 11, b));
+  await pod.ingestor.ingest(change('c', 11, b));
   const [row] = await db.query<{ at: Date }>(
     `select min(since) + interval '1 hour' as at from muster.member
-     where muster.is_live(held, key, history)`,
+     where muster.is_fresh(in_set, key, history)`,
   );
   expect(row!.at.getTime()).toBeGreaterThan(Date.now() + 50 * 60_000);
 });

@@ -7,15 +7,15 @@ import { test } from '../../support/test.ts';
 
 test('every change that comes after the run began is late, also of one batch', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
+  await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
   await pod.runs.finish([{ lease: pod.leases[0]!, events: [] }]);
   const file = (changes: readonly ReturnType<typeof change>[]) =>
-    Promise.all(changes.map((each) => pod.filing.file(each)));
-  const before = pod.filed.length;
+    Promise.all(changes.map((each) => pod.ingestor.ingest(each)));
+  const before = pod.ingested.length;
   await file(
     Array.from({ length: 10 }, (_, i) => change('c', 100 + i, { id: i, k: 'x', kind: 'a' })),
   );
-  expect(pod.filed.length).toBe(before + 1);
+  expect(pod.ingested.length).toBe(before + 1);
   expect(await runsOf(db)).toMatchObject([{ late: 10 }]);
   // one is changed in its set, one leaves it, one comes, and a set that was not there completes beside it
   await file([
@@ -33,9 +33,9 @@ test('every change that comes after the run began is late, also of one batch', a
 test('a run that is born while its function is paused is not leased', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await db.query('update muster.function set paused = true');
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   expect(pod.leases).toEqual([]);
-  expect(await runsOf(db)).toMatchObject([{ state: 'ready', wanted: true }]);
+  expect(await runsOf(db)).toMatchObject([{ state: 'ready', complete: true }]);
   await db.query('update muster.function set paused = false');
   expect(await pod.runs.claim(1, pod.id, 1)).toMatchObject([{ key: 'x' }]);
 });

@@ -13,16 +13,16 @@ const T = Date.now() - 24 * 60 * MINUTE;
 
 const at = (lsn: number, ms: number) =>
   change('u', lsn, { id: 1, k: 'x', kind: 'a' }, { at: T + ms });
-const judge = (pod: Pod, lsn: number, ms: number) => pod.marks.judge(at(lsn, ms)).kind;
+const judge = (pod: Pod, lsn: number, ms: number) => pod.positions.judge(at(lsn, ms)).kind;
 /** A pod that knows the source of the changes above. */
 async function podOf(db: TestDatabase): Promise<Pod> {
   const pod = await podOn(db, [pairOf()]);
-  await pod.marks.meet('test');
+  await pod.positions.meet('test');
   return pod;
 }
 const epochOf = (pod: Pod, each: RowChange) => {
-  const judgement = pod.marks.judge(each);
-  return judgement.kind === 'fine' ? judgement.place.epoch : judgement.kind;
+  const check = pod.positions.judge(each);
+  return check.kind === 'fine' ? check.place.epoch : check.kind;
 };
 
 test('what a position says of its log', async ({ db }) => {
@@ -49,9 +49,9 @@ test('a transaction that took long in a quiet database is no restart: it knows o
   const pod = await podOf(db);
   expect(judge(pod, 2 * GIB, 0)).toBe('fine');
   const long = at(GIB, 30 * MINUTE);
-  expect(pod.marks.judge({ ...long, lastCommit: BigInt(2 * GIB) }).kind).toBe('fine');
-  expect(pod.marks.judge({ ...long, lastCommit: BigInt(2 * GIB) - 1n }).kind).toBe('restarted');
-  expect(pod.marks.judge(long).kind).toBe('restarted');
+  expect(pod.positions.judge({ ...long, lastCommit: BigInt(2 * GIB) }).kind).toBe('fine');
+  expect(pod.positions.judge({ ...long, lastCommit: BigInt(2 * GIB) - 1n }).kind).toBe('restarted');
+  expect(pod.positions.judge(long).kind).toBe('restarted');
 });
 
 test('an incremental read neither moves nor breaks a mark, an initial one does not move it', async ({
@@ -61,9 +61,9 @@ test('an incremental read neither moves nor breaks a mark, an initial one does n
   expect(judge(pod, GIB, 0)).toBe('fine');
   const late = { lsn: 1n, at: T + 60 * MINUTE };
   const incremental = read(0, { id: 1 }, { ...late, snapshot: 'incremental' });
-  expect(pod.marks.judge(incremental).kind).toBe('fine');
+  expect(pod.positions.judge(incremental).kind).toBe('fine');
   const ahead = read(0, { id: 1 }, { ...late, lsn: BigInt(900 * GIB) });
-  expect(pod.marks.judge(ahead).kind).toBe('fine');
+  expect(pod.positions.judge(ahead).kind).toBe('fine');
   expect(judge(pod, GIB + 1, 1)).toBe('fine');
 });
 
@@ -73,29 +73,29 @@ test('an initial snapshot whose position is below the mark, later, is of a log t
   const pod = await podOf(db);
   expect(judge(pod, GIB, 0)).toBe('fine');
   const initial = read(0, { id: 1 }, { lsn: 10n, at: T + 5 * MINUTE });
-  expect(pod.marks.judge(initial).kind).toBe('fine');
-  expect(pod.marks.judge({ ...initial, at: initial.at + 1 }).kind).toBe('restarted');
+  expect(pod.positions.judge(initial).kind).toBe('fine');
+  expect(pod.positions.judge({ ...initial, at: initial.at + 1 }).kind).toBe('restarted');
 });
 
 test('one event with a wrong clock disarms no guard', async ({ db }) => {
   const pod = await podOf(db);
   const now = Date.now();
   const event = (lsn: number, ms: number, handledAt = now) =>
-    pod.marks.judge({ ...at(lsn, 0), at: now + ms, handledAt });
+    pod.positions.judge({ ...at(lsn, 0), at: now + ms, handledAt });
   expect(event(GIB, 0).kind).toBe('fine');
   const year = 365 * 24 * 60 * MINUTE;
   // a jump that a year of log could explain, and the log of a source that started over after that
   expect(event(1000 * GIB, year).kind).toBe('ahead');
   expect(event(GIB + 1, year).kind).toBe('fine');
   expect(event(10, 7 * MINUTE).kind).toBe('fine'); // ahead of the clock, so that nobody knows how late it is
-  expect(pod.marks.judge({ ...at(10, 0), at: now + 60_000 })).toMatchObject({ kind: 'fine' });
+  expect(pod.positions.judge({ ...at(10, 0), at: now + 60_000 })).toMatchObject({ kind: 'fine' });
   expect(event(900 * GIB, 2 * year).kind).toBe('ahead');
 });
 
 test('one event with a wrong clock turns no history into news', async ({ db }) => {
   const pod = await podOf(db);
-  await pod.filing.file({ ...at(GIB, 0), handledAt: 0 });
-  expect(pod.marks.judge(read(0, { id: 1 }, { lsn: BigInt(GIB - 8), at: T }))).toMatchObject({
+  await pod.ingestor.ingest({ ...at(GIB, 0), handledAt: 0 });
+  expect(pod.positions.judge(read(0, { id: 1 }, { lsn: BigInt(GIB - 8), at: T }))).toMatchObject({
     kind: 'fine',
     streaming: false,
   });
@@ -103,18 +103,18 @@ test('one event with a wrong clock turns no history into news', async ({ db }) =
 
 test('an event that jumps is parked with what to do, and the table goes on', async ({ db }) => {
   const pod = await podOf(db);
-  await pod.filing.file(at(GIB, 0));
-  expect(await pod.filing.file(at(10, 6 * MINUTE))).toEqual({
+  await pod.ingestor.ingest(at(GIB, 0));
+  expect(await pod.ingestor.ingest(at(10, 6 * MINUTE))).toEqual({
     kind: 'parked',
     reason: 'position-restarted',
     detail: `LSN 10 of source 'test' is below ${GIB}, the newest seen, yet was committed 360 s later: was the source restored or re-created? If so: muster epoch bump test`,
   });
-  expect(await pod.filing.file(at(5 * GIB, 0))).toEqual({
+  expect(await pod.ingestor.ingest(at(5 * GIB, 0))).toEqual({
     kind: 'parked',
     reason: 'position-ahead',
     detail: `LSN ${5 * GIB} of source 'test' is ${4 * GIB} bytes ahead of ${GIB}, the newest seen, and only 0 s later`,
   });
-  expect(await pod.filing.file(at(GIB + 1, 1))).toEqual({ kind: 'filed' });
+  expect(await pod.ingestor.ingest(at(GIB + 1, 1))).toEqual({ kind: 'ingested' });
 });
 
 test('marks are shared: a pod that starts knows where the others are, and an epoch bump reaches all', async ({
@@ -123,18 +123,20 @@ test('marks are shared: a pod that starts knows where the others are, and an epo
   const one = await podOf(db);
   const two = await podOf(db);
   expect(judge(one, 5 * GIB, 0)).toBe('fine');
-  await one.marks.exchange();
-  await two.marks.exchange();
-  expect(await two.filing.file(at(10, 6 * MINUTE))).toMatchObject({ reason: 'position-restarted' });
+  await one.positions.exchange();
+  await two.positions.exchange();
+  expect(await two.ingestor.ingest(at(10, 6 * MINUTE))).toMatchObject({
+    reason: 'position-restarted',
+  });
   expect(await bumpEpoch(one.database, 'test')).toEqual({ epoch: 1, beganAt: T + 6 * MINUTE });
-  await one.marks.exchange();
+  await one.positions.exchange();
   expect(epochOf(one, at(10, 6 * MINUTE))).toBe(1);
   // a mark of the old epoch is not written over the new one
   expect(judge(two, 6 * GIB, 0)).toBe('fine');
   const source = 'select epoch, lsn from muster.source';
-  await two.marks.exchange();
+  await two.positions.exchange();
   expect(await db.query(source)).toEqual([{ epoch: 1, lsn: '0' }]);
-  await one.marks.exchange();
+  await one.positions.exchange();
   expect(await db.query(source)).toEqual([{ epoch: 1, lsn: '10' }]);
 });
 
@@ -142,17 +144,17 @@ test('a change belongs to the epoch in which it was committed, whenever it arriv
   db,
 }) => {
   const pod = await podOf(db);
-  await pod.filing.file(at(5 * GIB, 0));
-  await pod.filing.file(at(20, 7 * MINUTE));
-  await pod.filing.file(at(10, 6 * MINUTE));
+  await pod.ingestor.ingest(at(5 * GIB, 0));
+  await pod.ingestor.ingest(at(20, 7 * MINUTE));
+  await pod.ingestor.ingest(at(10, 6 * MINUTE));
   await bumpEpoch(pod.database, 'test');
-  await pod.marks.exchange();
+  await pod.positions.exchange();
   expect(epochOf(pod, at(5 * GIB, 0))).toBe(0);
   expect(epochOf(pod, at(10, 6 * MINUTE))).toBe(1);
   expect(epochOf(pod, at(6 * GIB, 6 * MINUTE + 2_000))).toBe('ahead');
   // the old log went on for a while after the newest change that was seen of it
   expect(epochOf(pod, at(5 * GIB + 1, 5 * MINUTE))).toBe(0);
-  expect(pod.marks.judge(at(9, 5 * MINUTE))).toMatchObject({
+  expect(pod.positions.judge(at(9, 5 * MINUTE))).toMatchObject({
     kind: 'restarted',
     detail: expect.stringMatching(/which log it is from can't be told.*incremental snapshot/),
   });
@@ -163,15 +165,15 @@ test('a change belongs to the epoch in which it was committed, whenever it arriv
 test('a redelivered change of the old epoch does not beat those of the new one', async ({ db }) => {
   const pod = await podOf(db);
   const old = { ...at(5 * GIB, 0), row: { id: 1, k: 'old', kind: 'a' } };
-  await pod.filing.file(old);
+  await pod.ingestor.ingest(old);
   const restored = { ...at(10, 6 * MINUTE), row: { id: 1, k: 'new', kind: 'a' } };
-  expect(await pod.filing.file(restored)).toMatchObject({ kind: 'parked' });
+  expect(await pod.ingestor.ingest(restored)).toMatchObject({ kind: 'parked' });
   await bumpEpoch(pod.database, 'test');
-  await pod.marks.exchange();
+  await pod.positions.exchange();
   for (const each of [restored, old]) {
-    expect(await pod.filing.file(each)).toEqual({ kind: 'filed' });
+    expect(await pod.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
   }
-  expect(await db.query('select key from muster.member where held')).toEqual([{ key: 'new' }]);
+  expect(await db.query('select key from muster.member where in_set')).toEqual([{ key: 'new' }]);
 });
 
 test('a change of before an epoch in which none was seen stays in the epoch that it was committed in', async ({
@@ -179,15 +181,15 @@ test('a change of before an epoch in which none was seen stays in the epoch that
 }) => {
   const pod = await podOf(db);
   const create = change('c', 10, { id: 1, k: 'x', kind: 'a' }, { at: T });
-  await pod.filing.file(create);
-  await pod.filing.file(change('d', 20, { id: 1 }, { at: T + 1_000 }));
-  await pod.marks.exchange();
+  await pod.ingestor.ingest(create);
+  await pod.ingestor.ingest(change('d', 20, { id: 1 }, { at: T + 1_000 }));
+  await pod.positions.exchange();
   await bumpEpoch(pod.database, 'test', T + MINUTE);
   await bumpEpoch(pod.database, 'test', T + 2 * MINUTE); // somebody made sure
-  await pod.marks.exchange();
+  await pod.positions.exchange();
   expect(epochOf(pod, create)).toBe(0);
-  await pod.filing.file(create); // redelivered
-  expect(await db.query('select key from muster.member where held')).toEqual([]);
+  await pod.ingestor.ingest(create); // redelivered
+  expect(await db.query('select key from muster.member where in_set')).toEqual([]);
   expect(epochOf(pod, at(5, 90_000))).toBe(1);
   expect(epochOf(pod, at(5, 2 * MINUTE))).toBe(2);
 });
@@ -196,8 +198,8 @@ test('an epoch begins after the newest change seen of the one before, and its so
   db,
 }) => {
   const pod = await podOf(db);
-  await pod.filing.file(at(GIB, 0));
-  await pod.marks.exchange();
+  await pod.ingestor.ingest(at(GIB, 0));
+  await pod.positions.exchange();
   await expect(bumpEpoch(pod.database, 'test', T)).rejects.toThrow(
     `a change of source 'test' that was committed at ${new Date(T).toISOString()} has been ingested`,
   );

@@ -1,11 +1,15 @@
 import { expect, test } from 'vitest';
 import { UNAVAILABLE, type Row } from '../../../src/state/change.ts';
 import { specify } from '../../../src/definitions/specification.ts';
-import { toMemberRows, type MemberRow, type Served } from '../../../src/state/ingest/member.ts';
+import {
+  toMemberRows,
+  type MemberRow,
+  type RegisteredFunction,
+} from '../../../src/state/ingest/member.ts';
 import { change } from '../../support/changes.ts';
 
 const item = { table: 'public.item', key: 'k', base64: ['k'] };
-const served: Served = {
+const served: RegisteredFunction = {
   id: 1,
   generation: 1,
   registration: '00000000-0000-0000-0000-000000000000',
@@ -18,7 +22,7 @@ const served: Served = {
     },
     handle() {},
   }),
-  laneOf: new Map([
+  partIndexOf: new Map([
     ['a', 1],
     ['b', 2],
     ['c', 3],
@@ -33,34 +37,39 @@ function said(op: 'c' | 'u' | 'd', row: Row): readonly MemberRow[] {
 }
 
 /** Lane, whether it counts, and its set. */
-const places = (rows: readonly MemberRow[]) => rows.map((row) => [row.lane, row.held, row.key]);
+const places = (rows: readonly MemberRow[]) =>
+  rows.map((row) => [row.partIndex, row.inSet, row.key]);
 
 test('of a row only what its part keeps is stored, base64 as the text it stands for', () => {
   const columns = '{"id":1,"k":"x","state":"s","kind":"b"}';
   expect(said('c', { kind: 'b', state: 's', payload: 'p' })).toMatchObject([
-    { lane: 2, held: true, key: 'x', columns, holes: null },
+    { partIndex: 2, inSet: true, key: 'x', columns, missingColumns: null },
   ]);
 });
 
 test('a column that was not sent is stored as a hole', () => {
   const columns = '{"id":1,"k":null,"kind":"b"}';
   expect(said('u', { kind: 'b', k: null, state: UNAVAILABLE })[1]).toMatchObject({
-    lane: 2,
-    held: false,
+    partIndex: 2,
+    inSet: false,
     key: null,
     columns,
-    holes: '{"state":0}',
+    missingColumns: '{"state":0}',
   });
 });
 
 test('a create is nothing to a part that refuses it, whatever was not sent of it', () => {
-  expect(said('c', { kind: 'a', k: null, state: UNAVAILABLE })).toMatchObject([{ lane: 1 }]);
+  expect(said('c', { kind: 'a', k: null, state: UNAVAILABLE })).toMatchObject([{ partIndex: 1 }]);
   expect(() => said('c', { kind: 'b', state: UNAVAILABLE })).toThrow('state');
 });
 
 test('a create that every part refuses is left in the one it comes closest to', () => {
-  expect(said('c', { kind: 'b', state: 't' })).toMatchObject([{ lane: 2, held: false, key: 'x' }]);
-  expect(said('c', { kind: 'd', state: 't' })).toMatchObject([{ lane: 3, held: false, key: 'x' }]);
+  expect(said('c', { kind: 'b', state: 't' })).toMatchObject([
+    { partIndex: 2, inSet: false, key: 'x' },
+  ]);
+  expect(said('c', { kind: 'd', state: 't' })).toMatchObject([
+    { partIndex: 3, inSet: false, key: 'x' },
+  ]);
 });
 
 test('an update says something about every part, a delete that the row is gone from each', () => {

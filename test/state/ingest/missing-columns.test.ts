@@ -58,7 +58,7 @@ test('whatever the order of changes that lack what decides, each row ends where 
 }) => {
   const databases = [1, 2, 3].map(() => databaseOn(db, 2));
   onTestFinished(async () => void (await Promise.all(databases.map((each) => each.close()))));
-  const tally = { histories: 0, holes: 0, parked: 0 };
+  const tally = { histories: 0, missingColumns: 0, parked: 0 };
   await fc.assert(
     fc.asyncProperty(history, async (plan) => {
       const name = `h${++tally.histories}`;
@@ -69,7 +69,7 @@ test('whatever the order of changes that lack what decides, each row ends where 
         databases.slice(0, plan.pods).map((each) => podWith(each, [served], { writers: 2 })),
       );
       const sent = [...messages, ...messages.filter(() => random.chance(0.3))];
-      tally.holes += sent.filter(lacks).length;
+      tally.missingColumns += sent.filter(lacks).length;
       let parked = await deliver(sent, pods, random);
       tally.parked += parked.length;
       // Nothing was known of those rows yet. Sent again, each makes more of them known.
@@ -77,8 +77,8 @@ test('whatever the order of changes that lack what decides, each row ends where 
       expect(parked.map((each) => each.kind === 'row' && each.row)).toEqual([]);
       const { rows: held } = await databases[0]!.control.query(
         `select p.name as part, m.id, m.key, m.columns ->> 'note' as note from muster.member m
-         join muster.part p on p.function = m.function and p.lane = m.lane
-         where m.function = $1 and m.held order by p.name, m.id`,
+         join muster.part p on p.function = m.function and p.part_index = m.part_index
+         where m.function = $1 and m.in_set order by p.name, m.id`,
         [served.id],
       );
       expect(held).toEqual(membersOf(rows, plan.apart));
@@ -89,7 +89,7 @@ test('whatever the order of changes that lack what decides, each row ends where 
   );
   console.info(JSON.stringify(tally));
   // a chaos that does not happen proves nothing
-  expect(Math.min(tally.holes, tally.parked)).toBeGreaterThan(0);
+  expect(Math.min(tally.missingColumns, tally.parked)).toBeGreaterThan(0);
 }, 180_000);
 
 function define(name: string, apart: boolean): FunctionDefinition {
@@ -150,11 +150,11 @@ function happen(table: string, { steps }: History) {
 
 /** A null is no value that is stored out of line. */
 function sentOf(source: SourceRow, keep: readonly Kept[]) {
-  const holes = keep.filter((column) => source[column] !== null);
+  const missingColumns = keep.filter((column) => source[column] !== null);
   return {
     ...source,
     k: source.k === BIG ? JSON.rawJSON(BIG) : source.k,
-    ...Object.fromEntries(holes.map((column) => [column, UNAVAILABLE])),
+    ...Object.fromEntries(missingColumns.map((column) => [column, UNAVAILABLE])),
   };
 }
 
@@ -178,7 +178,7 @@ async function deliver(
     pods.map(async (pod, i) => {
       for (const hand = hands[i]!; hand.length > 0;) {
         const batch = hand.splice(0, random.between(1, 4));
-        const outcomes = await Promise.all(batch.map((each) => pod.filing.file(each)));
+        const outcomes = await Promise.all(batch.map((each) => pod.ingestor.ingest(each)));
         parked.push(...batch.filter((_, n) => outcomes[n]!.kind === 'parked'));
       }
     }),

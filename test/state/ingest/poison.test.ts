@@ -22,28 +22,30 @@ const poisons: [name: string, row: Record<string, unknown>, detail: string][] = 
 ];
 
 for (const [name, row, detail] of poisons) {
-  test(`${name}: its event is parked, the rest of its batch is filed`, async ({ db }) => {
+  test(`${name}: its event is parked, the rest of its batch is ingested`, async ({ db }) => {
     const pod = await podOn(db, [kept]);
     const outcomes = await Promise.all(
       [1, 2, 3, 4, 5, 6, 7].map((id) =>
-        pod.filing.file(change('c', id, id === 5 ? { ...row, id } : { id, k: 'x', note: 'fine' })),
+        pod.ingestor.ingest(
+          change('c', id, id === 5 ? { ...row, id } : { id, k: 'x', note: 'fine' }),
+        ),
       ),
     );
     expect(outcomes.map(({ kind }) => kind)).toEqual([
-      ...Array.from({ length: 4 }, () => 'filed'),
+      ...Array.from({ length: 4 }, () => 'ingested'),
       'parked',
-      'filed',
-      'filed',
+      'ingested',
+      'ingested',
     ]);
     expect(outcomes[4]).toMatchObject({ reason: 'bad-value' });
-    expect(await setsOf(db, 1)).toEqual([{ key: 'x', counts: [6], live: 6 }]);
+    expect(await setsOf(db, 1)).toEqual([{ key: 'x', counts: [6], fresh: 6 }]);
     expect(await db.query('select reason, detail, seen from muster.parked')).toEqual([
       { reason: 'bad-value', detail: expect.stringContaining(detail), seen: 1 },
     ]);
   });
 }
 
-test('five poison rows among 256 are parked, and the others are filed in one go', async ({
+test('five poison rows among 256 are parked, and the others are ingested in one go', async ({
   db,
 }) => {
   const pod = await podOn(db, [kept]);
@@ -51,18 +53,18 @@ test('five poison rows among 256 are parked, and the others are filed in one go'
   const file = () =>
     Promise.all(
       Array.from({ length: 256 }, (_, id) =>
-        pod.filing.file(
+        pod.ingestor.ingest(
           change('c', id + 1, { id, k: `k${id % 3}`, note: poison.has(id) ? '\0' : 'fine' }),
         ),
       ),
     );
-  const kinds = Array.from({ length: 256 }, (_, id) => (poison.has(id) ? 'parked' : 'filed'));
+  const kinds = Array.from({ length: 256 }, (_, id) => (poison.has(id) ? 'parked' : 'ingested'));
   expect((await file()).map(({ kind }) => kind)).toEqual(kinds);
   expect((await file()).map(({ kind }) => kind)).toEqual(kinds);
   expect(await db.query('select count(*)::int as n, min(seen) as seen from muster.parked')).toEqual(
     [{ n: 5, seen: 2 }],
   );
-  expect(await db.query('select count(*)::int as n from muster.member where held')).toEqual([
+  expect(await db.query('select count(*)::int as n from muster.member where in_set')).toEqual([
     { n: 251 },
   ]);
   expect(await miscounted(db)).toEqual([]);
@@ -86,7 +88,7 @@ test('runs that a divided batch completes are leased or found by the next claim'
     change('c', 20 + i, { id: `${k}b`, k, kind: 'b' }),
   ]);
   changes.splice(2, 0, change('c', 30, { id: 1, k: 'x', note: '\0' }, { table: 'public.other' }));
-  await Promise.all(changes.map((each) => pod.filing.file(each)));
+  await Promise.all(changes.map((each) => pod.ingestor.ingest(each)));
   const leases = [...pod.leases, ...(await pod.runs.claim(pod.served[0]!.id, pod.id, 10))];
   expect(new Map(leases.map(({ key, token }) => [key, token]))).toEqual(
     new Map([
@@ -100,7 +102,7 @@ test('runs that a divided batch completes are leased or found by the next claim'
 test('an event whose attributes Postgres can not hold is parked all the same', async ({ db }) => {
   const pod = await podOn(db, [kept]);
   const bad = change('c', 1, { id: 1, k: 'x', note: '\0' });
-  const outcome = await pod.filing.file({
+  const outcome = await pod.ingestor.ingest({
     ...bad,
     origin: { ...bad.origin, attributes: { source: '/s', id: '1', subject: 'a\0b\ud800c' } },
   });

@@ -29,19 +29,22 @@ for (const [first, second, name] of [
     const one = await podOn(db, [pair], { slots: 1 });
     const two = await podOn(db, [pair], { slots: 1 });
     // Both queue on the set's row, in a known order, with snapshots that show neither part.
-    await one.filing.file(change('c', 1, { id: 9, k: 'x', kind: 'a' }));
-    await one.filing.file(change('d', 2, { id: 9 }));
+    await one.ingestor.ingest(change('c', 1, { id: 9, k: 'x', kind: 'a' }));
+    await one.ingestor.ingest(change('d', 2, { id: 9 }));
     const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-    const earlier = one.filing.file(first());
+    const earlier = one.ingestor.ingest(first());
     await blocked(db, 1);
-    const later = two.filing.file(second());
+    const later = two.ingestor.ingest(second());
     await blocked(db, 2);
     await release();
 
-    expect(await Promise.all([earlier, later])).toEqual([{ kind: 'filed' }, { kind: 'filed' }]);
-    expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
+    expect(await Promise.all([earlier, later])).toEqual([
+      { kind: 'ingested' },
+      { kind: 'ingested' },
+    ]);
+    expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], fresh: 2 }]);
     expect(await runsOf(db)).toEqual([
-      { key: 'x', revision: 1, wanted: true, state: 'running', token: '1', attempt: 1, late: 0 },
+      { key: 'x', revision: 1, complete: true, state: 'running', token: '1', attempt: 1, late: 0 },
     ]);
     expect([one.leases.length, two.leases.length]).toEqual([0, 1]);
   });
@@ -56,28 +59,28 @@ test('two replicas that make the same new set at the same moment make one run', 
     `insert into muster.sets values ($1, 'x', array_fill(0, array[16]), 0)`,
     [one.served[0]!.id],
   );
-  const both = [one.filing.file(a()), two.filing.file(b())];
+  const both = [one.ingestor.ingest(a()), two.ingestor.ingest(b())];
   await blocked(db, 2);
   await release('rollback');
   await Promise.all(both);
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], fresh: 2 }]);
   expect(one.leases.length + two.leases.length).toBe(1);
 });
 
 test('a part that leaves while another arrives leaves no run that is due', async ({ db }) => {
   const one = await podOn(db, [pair]);
   const two = await podOn(db, [pair]);
-  await one.filing.file(a());
+  await one.ingestor.ingest(a());
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const completing = one.filing.file(b());
+  const completing = one.ingestor.ingest(b());
   await blocked(db, 1);
-  const breaking = two.filing.file(change('d', 5, { id: 1 }));
+  const breaking = two.ingestor.ingest(change('d', 5, { id: 1 }));
   await blocked(db, 2);
   await release();
   await Promise.all([completing, breaking]);
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
   expect(await runsOf(db)).toEqual([
-    { key: 'x', revision: 1, wanted: false, state: 'ready', token: '0', attempt: 0, late: 0 },
+    { key: 'x', revision: 1, complete: false, state: 'ready', token: '0', attempt: 0, late: 0 },
   ]);
   expect(await one.runs.claim(one.served[0]!.id, one.id, 10)).toEqual([]);
 });
@@ -105,7 +108,7 @@ test('four writers on hot keys file everything, count right and never deadlock',
             k: `k${random.between(1, 6)}`,
             kind: random.chance(0.5) ? 'a' : 'b',
           };
-          return pod.filing.file(change(random.chance(0.2) ? 'd' : 'u', ++lsn, row));
+          return pod.ingestor.ingest(change(random.chance(0.2) ? 'd' : 'u', ++lsn, row));
         }),
       ),
     );

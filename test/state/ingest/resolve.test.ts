@@ -12,17 +12,17 @@ const hole = UNAVAILABLE;
 
 test('a key that was not sent is the one the row is known by', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  expect(await pod.filing.file(change('u', 2, { id: 1, k: hole, kind: 'b' }))).toEqual({
-    kind: 'filed',
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  expect(await pod.ingestor.ingest(change('u', 2, { id: 1, k: hole, kind: 'b' }))).toEqual({
+    kind: 'ingested',
   });
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
 });
 
 test('a filter column that was not sent is the one the row is known by', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.filing.file(change('u', 2, { id: 1, k: 'y', kind: hole }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'y', kind: hole }));
   expect((await setsOf(db)).map(({ key, counts }) => [key, counts])).toEqual([
     ['x', [0, 0]],
     ['y', [1, 0]],
@@ -32,9 +32,9 @@ test('a filter column that was not sent is the one the row is known by', async (
 test('a key beyond 2^53 that was not sent stays exact', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const k = JSON.rawJSON('9007199254740993');
-  await pod.filing.file(change('c', 1, { id: 1, k, kind: 'a' }));
-  await pod.filing.file(change('u', 2, { id: 1, k: hole, kind: 'b' }));
-  expect(await setsOf(db)).toEqual([{ key: '9007199254740993', counts: [0, 1], live: 1 }]);
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k, kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 2, { id: 1, k: hole, kind: 'b' }));
+  expect(await setsOf(db)).toEqual([{ key: '9007199254740993', counts: [0, 1], fresh: 1 }]);
 });
 
 test('where nothing is known of the row, the event is parked and says what to do', async ({
@@ -44,13 +44,13 @@ test('where nothing is known of the row, the event is parked and says what to do
   const unknown = change('u', 2, { id: 1, k: hole, kind: 'a' });
   const detail =
     "column 'k' of public.item was not sent, and nothing is known of the row: its table needs REPLICA IDENTITY FULL, for which 'muster doctor --source <url>' lists the statements";
-  expect(await pod.filing.file(unknown)).toEqual({
+  expect(await pod.ingestor.ingest(unknown)).toEqual({
     kind: 'parked',
     reason: 'unavailable-column',
     detail,
   });
-  await pod.filing.file(change('d', 1, { id: 1 }));
-  expect(await pod.filing.file(unknown)).toEqual({
+  await pod.ingestor.ingest(change('d', 1, { id: 1 }));
+  expect(await pod.ingestor.ingest(unknown)).toEqual({
     kind: 'parked',
     reason: 'unavailable-column',
     detail,
@@ -61,12 +61,12 @@ test('where nothing is known of the row, the event is parked and says what to do
 test('of what several parts know of the row, the newest counts', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   // part a knows the row's first life; its end has not arrived, its second is known to part b alone
-  await pod.filing.file(change('u', 1, { id: 1, k: 'old', kind: 'a' }));
-  await pod.filing.file(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
-  await pod.filing.file(change('u', 4, { id: 1, k: hole, kind: 'b' }));
-  await pod.filing.file(change('d', 2, { id: 1 }));
-  const held = (await setsOf(db)).filter(({ live }) => live > 0);
-  expect(held).toEqual([{ key: 'new', counts: [0, 1], live: 1 }]);
+  await pod.ingestor.ingest(change('u', 1, { id: 1, k: 'old', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
+  await pod.ingestor.ingest(change('u', 4, { id: 1, k: hole, kind: 'b' }));
+  await pod.ingestor.ingest(change('d', 2, { id: 1 }));
+  const held = (await setsOf(db)).filter(({ fresh }) => fresh > 0);
+  expect(held).toEqual([{ key: 'new', counts: [0, 1], fresh: 1 }]);
 });
 
 test('a change that goes by what is known of its row waits for a neighbour that changes it', async ({
@@ -74,16 +74,16 @@ test('a change that goes by what is known of its row waits for a neighbour that 
 }) => {
   const pod = await podOn(db, [pairOf()]);
   const neighbour = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const moving = neighbour.filing.file(change('u', 2, { id: 1, k: 'y', kind: 'a' }));
+  const moving = neighbour.ingestor.ingest(change('u', 2, { id: 1, k: 'y', kind: 'a' }));
   await blocked(db, 1);
-  const knowing = pod.filing.file(change('u', 3, { id: 1, k: hole, kind: 'b' }));
+  const knowing = pod.ingestor.ingest(change('u', 3, { id: 1, k: hole, kind: 'b' }));
   await blocked(db, 2);
   await release();
   await Promise.all([moving, knowing]);
-  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
-    { key: 'y', counts: [0, 1], live: 1 },
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([
+    { key: 'y', counts: [0, 1], fresh: 1 },
   ]);
   expect(await miscounted(db)).toEqual([]);
 });
@@ -95,12 +95,12 @@ test('a key that was not sent follows the version that carried it, also when tha
   const created = change('c', 1, { id: 1, k: 'x', kind: 'a' });
   const moved = change('u', 2, { id: 1, k: 'y', kind: 'a' });
   const touched = change('u', 3, { id: 1, k: hole, kind: 'a' });
-  for (const each of [created, touched, moved]) await pod.filing.file(each);
-  const held = async () => (await setsOf(db)).filter(({ live }) => live > 0);
-  expect(await held()).toEqual([{ key: 'y', counts: [1, 0], live: 1 }]);
+  for (const each of [created, touched, moved]) await pod.ingestor.ingest(each);
+  const held = async () => (await setsOf(db)).filter(({ fresh }) => fresh > 0);
+  expect(await held()).toEqual([{ key: 'y', counts: [1, 0], fresh: 1 }]);
   // redelivered in any order, nothing changes any more
-  for (const each of [moved, created, touched]) await pod.filing.file(each);
-  expect(await held()).toEqual([{ key: 'y', counts: [1, 0], live: 1 }]);
+  for (const each of [moved, created, touched]) await pod.ingestor.ingest(each);
+  expect(await held()).toEqual([{ key: 'y', counts: [1, 0], fresh: 1 }]);
   expect(await miscounted(db)).toEqual([]);
 });
 
@@ -108,15 +108,15 @@ test('a filter column that was not sent follows the version that carried it, als
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.filing.file(change('u', 4, { id: 1, k: 'x', kind: hole }));
-  await pod.filing.file(change('u', 2, { id: 1, k: 'x', kind: 'b' }));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
-  await pod.filing.file(change('u', 3, { id: 1, k: 'x', kind: 'none' }));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
-  await pod.filing.file(change('u', 5, { id: 1, k: 'x', kind: 'a' }));
-  await pod.filing.file(change('u', 3, { id: 1, k: 'x', kind: 'none' }));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: hole }));
+  await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: 'b' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
+  await pod.ingestor.ingest(change('u', 3, { id: 1, k: 'x', kind: 'none' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], fresh: 0 }]);
+  await pod.ingestor.ingest(change('u', 5, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 3, { id: 1, k: 'x', kind: 'none' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
 });
 
 test('whatever the order of changes that lack their key, the row ends where its newest version put it', async ({
@@ -133,10 +133,10 @@ test('whatever the order of changes that lack their key, the row ends where its 
   // the first two in any order say enough for none of the others to be parked
   for (const [n, order] of permutations([2, 3, 4]).entries()) {
     const row = (i: number) => ({ ...history[i]!, row: { ...history[i]!.row, id: n } });
-    for (const i of [0, 1, ...order, ...order.toReversed()]) await pod.filing.file(row(i));
+    for (const i of [0, 1, ...order, ...order.toReversed()]) await pod.ingestor.ingest(row(i));
   }
-  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
-    { key: 'y', counts: [0, 6], live: 6 },
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([
+    { key: 'y', counts: [0, 6], fresh: 6 },
   ]);
   expect(await db.query('select from muster.parked')).toEqual([]);
   expect(await miscounted(db)).toEqual([]);
@@ -148,16 +148,16 @@ test('what two changes at once know of a row is put together, though a part had 
   const pod = await podOn(db, [pairOf()]);
   const other = await podOn(db, [pairOf()]);
   // taken by part b, so that part a has no row
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'b' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'b' }));
   const release = await hold(db, `select from muster.member for update`);
-  const newer = pod.filing.file(change('u', 3, { id: 1, k: 'y', kind: hole }));
+  const newer = pod.ingestor.ingest(change('u', 3, { id: 1, k: 'y', kind: hole }));
   await blocked(db, 1);
-  const older = other.filing.file(change('u', 2, { id: 1, k: hole, kind: 'a' }));
+  const older = other.ingestor.ingest(change('u', 2, { id: 1, k: hole, kind: 'a' }));
   await blocked(db, 2);
   await release();
   await Promise.all([newer, older]);
-  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
-    { key: 'y', counts: [1, 0], live: 1 },
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([
+    { key: 'y', counts: [1, 0], fresh: 1 },
   ]);
   expect(await miscounted(db)).toEqual([]);
 });
@@ -167,19 +167,19 @@ test('a change made without knowing a row that a neighbour was about to commit i
 }) => {
   const pod = await podOn(db, [pairOf()]);
   const other = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'old', kind: 'a' }));
-  await pod.filing.file(change('c', 1, { id: 2, k: 'new', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'old', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 2, k: 'new', kind: 'a' }));
   const release = await hold(db, `select from muster.sets where key = 'new' for update`);
   // a second life in another part, not committed yet
-  const second = pod.filing.file(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
+  const second = pod.ingestor.ingest(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
   await blocked(db, 1);
-  const touched = other.filing.file(change('u', 4, { id: 1, k: hole, kind: 'b' }));
+  const touched = other.ingestor.ingest(change('u', 4, { id: 1, k: hole, kind: 'b' }));
   await blocked(db, 2);
   await release();
   await Promise.all([second, touched]);
-  await pod.filing.file(change('d', 2, { id: 1 }));
-  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
-    { key: 'new', counts: [1, 1], live: 2 },
+  await pod.ingestor.ingest(change('d', 2, { id: 1 }));
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([
+    { key: 'new', counts: [1, 1], fresh: 2 },
   ]);
   expect(await miscounted(db)).toEqual([]);
 });
@@ -190,17 +190,17 @@ test("a change that lacks its key and a neighbour's batch never wait for each ot
   const pod = await podOn(db, [pairOf()]);
   const other = await podOn(db, [pairOf()]);
   for (let id = 1; id <= 20; id++) {
-    await pod.filing.file(change('c', 1, { id, k: 'x', kind: 'b' }));
+    await pod.ingestor.ingest(change('c', 1, { id, k: 'x', kind: 'b' }));
     const release = await hold(db, 'lock table muster.barrier in share mode');
-    const full = other.filing.file(change('u', 2, { id, k: 'y', kind: 'a' }));
+    const full = other.ingestor.ingest(change('u', 2, { id, k: 'y', kind: 'a' }));
     await blocked(db, 1);
-    const lacking = pod.filing.file(change('u', 3, { id, k: hole, kind: 'b' }));
+    const lacking = pod.ingestor.ingest(change('u', 3, { id, k: hole, kind: 'b' }));
     await blocked(db, 2);
     await release();
     await Promise.all([full, lacking]);
   }
-  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
-    { key: 'y', counts: [0, 20], live: 20 },
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([
+    { key: 'y', counts: [0, 20], fresh: 20 },
   ]);
   // a connection that ends has told of its deadlocks
   await Promise.all([pod.close(), other.close()]);
@@ -219,11 +219,11 @@ test('a second life that comes late takes the row out of the part that held it b
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.filing.file(change('u', 4, { id: 1, k: 'x', kind: hole }));
-  await pod.filing.file(change('c', 3, { id: 1, k: 'x', kind: 'b' }));
-  await pod.filing.file(change('d', 2, { id: 1 }));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: hole }));
+  await pod.ingestor.ingest(change('c', 3, { id: 1, k: 'x', kind: 'b' }));
+  await pod.ingestor.ingest(change('d', 2, { id: 1 }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
 });
 
 test('a change of a row that is deleted since is not parked for what it lacks', async ({ db }) => {
@@ -235,8 +235,8 @@ test('a change of a row that is deleted since is not parked for what it lacks', 
   ];
   // as when a topic is read again
   for (const each of [...changes, ...changes])
-    expect(await pod.filing.file(each)).toEqual({ kind: 'filed' });
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+    expect(await pod.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], fresh: 0 }]);
 });
 
 test('a row is not taken for another that has its id in another column', async ({ db }) => {
@@ -248,9 +248,9 @@ test('a row is not taken for another that has its id in another column', async (
       },
     }),
   ]);
-  await pod.filing.file(change('u', 1, { id: 1, reference: 2, k: 'x', kind: 'a' }));
-  await pod.filing.file(change('u', 2, { id: 2, reference: 3, k: 'y', kind: 'a' }));
-  await pod.filing.file(change('u', 3, { id: 1, reference: 2, k: hole, kind: 'b' }));
+  await pod.ingestor.ingest(change('u', 1, { id: 1, reference: 2, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 2, { id: 2, reference: 3, k: 'y', kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 3, { id: 1, reference: 2, k: hole, kind: 'b' }));
   expect((await setsOf(db)).map(({ key, counts }) => [key, counts])).toEqual([
     ['x', [0, 1]],
     ['y', [1, 0]],
@@ -268,10 +268,10 @@ test('a filter column of one part is known from a create that only another part 
       },
     }),
   ]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'b', state: 's' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'b', state: 's' }));
   const touched = change('u', 2, { id: 1, k: 'x', kind: hole, state: 't' });
-  expect(await pod.filing.file(touched)).toEqual({ kind: 'filed' });
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+  expect(await pod.ingestor.ingest(touched)).toEqual({ kind: 'ingested' });
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], fresh: 0 }]);
 });
 
 function permutations<T>(items: readonly T[]): T[][] {

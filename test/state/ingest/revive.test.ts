@@ -8,7 +8,7 @@ import { test } from '../../support/test.ts';
 const ready = {
   key: 'x',
   revision: 1,
-  wanted: true,
+  complete: true,
   state: 'ready',
   token: '0',
   attempt: 0,
@@ -18,14 +18,14 @@ const ready = {
 test('complete, broken and complete again before the first attempt: one run', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const claim = () => pod.runs.claim(pod.served[0]!.id, pod.id, 10);
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   expect(await runsOf(db)).toEqual([ready]);
 
-  await pod.filing.file(partB('x', 'd'));
-  expect(await runsOf(db)).toEqual([{ ...ready, wanted: false }]);
+  await pod.ingestor.ingest(partB('x', 'd'));
+  expect(await runsOf(db)).toEqual([{ ...ready, complete: false }]);
   expect(await claim()).toEqual([]);
 
-  await pod.filing.file(partB());
+  await pod.ingestor.ingest(partB());
   expect(await runsOf(db)).toEqual([ready]);
   const leases = await claim();
   expect(
@@ -38,8 +38,8 @@ test('complete, broken and complete again before the first attempt: one run', as
 
 test('a set that breaks in the batch that completes it leaves no run', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await pod.filing.file(partA());
-  await Promise.all([partB('x', 'u', 7), partA('x', 'd')].map((each) => pod.filing.file(each)));
+  await pod.ingestor.ingest(partA());
+  await Promise.all([partB('x', 'u', 7), partA('x', 'd')].map((each) => pod.ingestor.ingest(each)));
   expect(await runsOf(db)).toEqual([]);
 });
 
@@ -47,11 +47,11 @@ test('broken during the run: the attempt goes on, and the change is counted as l
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
-  await pod.filing.file(partB('x', 'd'));
+  await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
+  await pod.ingestor.ingest(partB('x', 'd'));
   const running = { ...ready, state: 'running', token: '1', attempt: 1 };
-  expect(await runsOf(db)).toEqual([{ ...running, wanted: false, late: 1 }]);
-  await pod.filing.file(partB());
+  expect(await runsOf(db)).toEqual([{ ...running, complete: false, late: 1 }]);
+  await pod.ingestor.ingest(partB());
   expect(await runsOf(db)).toEqual([{ ...running, late: 2 }]);
   const run = { lease: pod.leases[0]!, events: [] };
   expect(await pod.runs.finish([run])).toEqual(new Set([run]));
@@ -62,13 +62,15 @@ test('an attempt that dies while its set is broken rests until the set is whole 
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
-  await pod.filing.file(partB('x', 'd'));
-  await pod.runs.resign(pod.id);
-  expect(await pod.runs.bury()).toBe(1);
+  await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
+  await pod.ingestor.ingest(partB('x', 'd'));
+  await pod.runs.deregister(pod.id);
+  expect(await pod.runs.reapExpired()).toBe(1);
   expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
-  expect(await runsOf(db)).toEqual([{ ...ready, wanted: false, token: '1', attempt: 1, late: 1 }]);
-  await pod.filing.file(partB());
+  expect(await runsOf(db)).toEqual([
+    { ...ready, complete: false, token: '1', attempt: 1, late: 1 },
+  ]);
+  await pod.ingestor.ingest(partB());
   expect(pod.leases.map(({ token, attempt }) => [token, attempt])).toEqual([
     [1, 1],
     [2, 2],
@@ -79,22 +81,22 @@ test('a run that waits for its next attempt is not started early because its set
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
+  await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
   await pod.runs.fail(pod.leases[0]!, 'later', 3_600_000);
-  await pod.filing.file(partB('x', 'd'));
-  await pod.filing.file(partB());
+  await pod.ingestor.ingest(partB('x', 'd'));
+  await pod.ingestor.ingest(partB());
   expect(pod.leases.length).toBe(1);
   expect(await runsOf(db)).toEqual([{ ...ready, token: '1', attempt: 1 }]);
 });
 
 test('a failed run whose set changes is ready again, from its first attempt', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
+  await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
   await pod.runs.fail(pod.leases[0]!, 'never', null);
   const failed = { ...ready, state: 'failed', token: '1', attempt: 1 };
   expect(await runsOf(db)).toEqual([failed]);
   pod.slots = 0;
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   expect(await runsOf(db)).toEqual([{ ...ready, token: '1' }]);
   expect(await db.query('select error, finished_at from muster.run')).toEqual([
     { error: null, finished_at: null },
@@ -114,21 +116,21 @@ test('a duplicate or stale change wakes no failed run and is not late', async ({
     change('u', 2, { id: 1, k: 'x', note: UNAVAILABLE }),
     change('c', 3, { id: 2, k: 'y', note: 'first' }),
   ];
-  for (const each of rows) await pod.filing.file(each);
+  for (const each of rows) await pod.ingestor.ingest(each);
   const [x, y] = pod.leases as [(typeof pod.leases)[0], (typeof pod.leases)[0]];
   await pod.runs.fail(x, 'never', null);
   await pod.runs.finish([{ lease: y, events: [] }]);
   const before = await db.query('select * from muster.run order by key');
-  for (const each of rows) await pod.filing.file(each);
+  for (const each of rows) await pod.ingestor.ingest(each);
   expect(await db.query('select * from muster.run order by key')).toEqual(before);
 });
 
 test('a done set that changes later runs nothing', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
+  await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
   await pod.runs.finish([{ lease: pod.leases[0]!, events: [] }]);
   for (const each of [partA(), partB('x', 'd'), partB(), partB('x', 'u', 'another')]) {
-    await pod.filing.file(each);
+    await pod.ingestor.ingest(each);
   }
   expect(pod.leases.length).toBe(1);
   expect(await runsOf(db)).toEqual([{ ...ready, state: 'done', token: '1', attempt: 1, late: 4 }]);

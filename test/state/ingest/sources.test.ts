@@ -13,7 +13,7 @@ const north = [of('north', 100, 1, 'a'), of('north', 101, 2, 'b')];
 const south = [of('south', 90_000, 1, 'a'), of('south', 90_001, 2, 'b')];
 const held = (db: TestDatabase) =>
   db.query(`select s.name as source, m.key, m.id from muster.member m
-            join muster.source s on s.id = m.source where m.held order by s.name, m.id`);
+            join muster.source s on s.id = m.source where m.in_set order by s.name, m.id`);
 
 for (const [name, changes] of [
   ['one after the other', [...north, ...south]],
@@ -24,7 +24,8 @@ for (const [name, changes] of [
     db,
   }) => {
     const pod = await podOn(db, [pairOf()], { slots: 4 });
-    for (const each of changes) expect(await pod.filing.file(each)).toEqual({ kind: 'filed' });
+    for (const each of changes)
+      expect(await pod.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
     expect(await runsOf(db)).toMatchObject([
       { key: 'north', state: 'running' },
       { key: 'south', state: 'running' },
@@ -34,7 +35,7 @@ for (const [name, changes] of [
 
 test('rows of two sources in one batch are two rows', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  await Promise.all([...north, ...south].map((each) => pod.filing.file(each)));
+  await Promise.all([...north, ...south].map((each) => pod.ingestor.ingest(each)));
   expect(await held(db)).toEqual([
     { source: 'north', key: 'north', id: '1' },
     { source: 'north', key: 'north', id: '2' },
@@ -45,11 +46,11 @@ test('rows of two sources in one batch are two rows', async ({ db }) => {
 
 test('a truncate at one source takes no row of another', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  for (const each of [...north, ...south]) await pod.filing.file(each);
-  await pod.filing.file(truncate(1_000_000, { source: 'north' }));
+  for (const each of [...north, ...south]) await pod.ingestor.ingest(each);
+  await pod.ingestor.ingest(truncate(1_000_000, { source: 'north' }));
   // one that comes late is below the truncate of its own source alone
-  await pod.filing.file(of('south', 90_002, 3, 'a'));
-  await pod.filing.file(of('north', 102, 3, 'a'));
+  await pod.ingestor.ingest(of('south', 90_002, 3, 'a'));
+  await pod.ingestor.ingest(of('north', 102, 3, 'a'));
   expect(await held(db)).toEqual([
     { source: 'south', key: 'south', id: '1' },
     { source: 'south', key: 'south', id: '2' },
@@ -62,8 +63,8 @@ test('a column that was not sent is known from the same source only', async ({ d
   const kept = { table: 'public.item', key: 'k', columns: ['note'] };
   const pod = await podOn(db, [pairOf({ parts: { a: kept } })]);
   const row = { id: 1, k: 'x', kind: 'a', note: 'of north' };
-  await pod.filing.file(change('c', 1, row, { source: 'north' }));
-  await pod.filing.file(change('u', 2, { ...row, note: UNAVAILABLE }, { source: 'south' }));
+  await pod.ingestor.ingest(change('c', 1, row, { source: 'north' }));
+  await pod.ingestor.ingest(change('u', 2, { ...row, note: UNAVAILABLE }, { source: 'south' }));
   expect(
     await db.query(
       `select s.name, m.columns ->> 'note' as note from muster.member m join muster.source s on s.id = m.source order by 1`,
@@ -80,14 +81,14 @@ test('an incremental read that a connector emits late hides no change that was m
   const pod = await podOn(db, [pairOf()]);
   const row = { id: 1, k: 'old', kind: 'a' };
   const emitted = { snapshot: 'incremental', at: Date.now() + 77_000, lsn: 200n } as const;
-  await pod.filing.file(change('c', 100, row));
-  await pod.filing.file(read(0, row, emitted));
-  await pod.filing.file(change('u', 300, { ...row, k: 'new' }));
+  await pod.ingestor.ingest(change('c', 100, row));
+  await pod.ingestor.ingest(read(0, row, emitted));
+  await pod.ingestor.ingest(change('u', 300, { ...row, k: 'new' }));
   expect(await held(db)).toMatchObject([{ key: 'new' }]);
-  await pod.filing.file(read(0, row, emitted));
+  await pod.ingestor.ingest(read(0, row, emitted));
   expect(await held(db)).toMatchObject([{ key: 'new' }]);
-  await pod.filing.file(change('d', 400, { id: 1 }));
-  await pod.filing.file(read(0, row, emitted));
+  await pod.ingestor.ingest(change('d', 400, { id: 1 }));
+  await pod.ingestor.ingest(read(0, row, emitted));
   expect(await held(db)).toEqual([]);
 });
 
@@ -99,20 +100,20 @@ test('an incremental read hides no transaction that wrote before it and ended af
   const emitted = { snapshot: 'incremental', at: Date.now() + 77_000, lsn: 200n } as const;
   const long = change('u', 150, { ...row, k: 'new' }, { lastCommit: 210n });
   for (const each of [read(0, row, emitted), long, read(0, row, emitted)]) {
-    await pod.filing.file(each);
-    expect(await pod.filing.file(each)).toEqual({ kind: 'filed' });
+    await pod.ingestor.ingest(each);
+    expect(await pod.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
   }
   expect(await held(db)).toMatchObject([{ key: 'new' }]);
 });
 
 test('a read repairs what a lost change left behind', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(change('c', 100, { id: 1, k: 'old', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 100, { id: 1, k: 'old', kind: 'a' }));
   const repaired = { snapshot: 'incremental', at: Date.now() + 77_000, lsn: 200n } as const;
-  await pod.filing.file(read(0, { id: 1, k: 'lost', kind: 'a' }, repaired));
+  await pod.ingestor.ingest(read(0, { id: 1, k: 'lost', kind: 'a' }, repaired));
   expect(await held(db)).toMatchObject([{ key: 'lost' }]);
-  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([
-    { key: 'lost', counts: [1, 0], live: 1 },
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([
+    { key: 'lost', counts: [1, 0], fresh: 1 },
   ]);
 });
 
@@ -123,27 +124,27 @@ test('a connector that takes the place of another goes on with its rows, though 
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 2 });
-  await pod.filing.file(item(9_000, { id: 1, kind: 'a' }, 'old'));
+  await pod.ingestor.ingest(item(9_000, { id: 1, kind: 'a' }, 'old'));
   expect(await replaceSource(pod.database, 'old', 'new')).toEqual({ epoch: 1, forgotten: 0 });
-  await pod.filing.file(item(10, { id: 1, k: 'y', kind: 'a' }, 'new'));
+  await pod.ingestor.ingest(item(10, { id: 1, k: 'y', kind: 'a' }, 'new'));
   expect(await held(db)).toEqual([
     { source: 'new', key: 'y', id: '1' },
     { source: 'old', key: 'y', id: '1' },
   ]); // one row, under both names
   // what its initial snapshot reads was written while nobody looked
   const initial = { source: 'new', lsn: 5n };
-  await pod.filing.file(read(0, { id: 2, k: 'y', kind: 'b' }, initial));
+  await pod.ingestor.ingest(read(0, { id: 2, k: 'y', kind: 'b' }, initial));
   expect(await runsOf(db)).toMatchObject([{ key: 'y', revision: 1, state: 'running' }]);
 });
 
 test('rows that a successor sent before it was one are forgotten, once', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(item(9_000, { id: 1, kind: 'a' }, 'old'));
-  await pod.filing.file(item(10, { id: 1, kind: 'a' }, 'new'));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [2, 0], live: 2 }]);
+  await pod.ingestor.ingest(item(9_000, { id: 1, kind: 'a' }, 'old'));
+  await pod.ingestor.ingest(item(10, { id: 1, kind: 'a' }, 'new'));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [2, 0], fresh: 2 }]);
   expect(await replaceSource(pod.database, 'old', 'new')).toEqual({ epoch: 1, forgotten: 1 });
   expect(await replaceSource(pod.database, 'old', 'new')).toEqual({ epoch: 1, forgotten: 0 });
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
   expect(await miscounted(db)).toEqual([]);
 });
 
@@ -154,17 +155,17 @@ test('a source that is forgotten leaves every set, and what a worker that knows 
   const changes = Array.from({ length: 300 }, (_, i) =>
     item(i + 1, { id: i, k: `k${i}`, kind: 'a' }, 'tenant'),
   );
-  await Promise.all(changes.map((each) => pod.filing.file(each)));
-  await pod.filing.file(item(9_000, { id: 1, kind: 'a' }, 'other'));
+  await Promise.all(changes.map((each) => pod.ingestor.ingest(each)));
+  await pod.ingestor.ingest(item(9_000, { id: 1, kind: 'a' }, 'other'));
   expect(await forgetSource(pod.database, 'tenant')).toBe(300);
   expect(await held(db)).toEqual([{ source: 'other', key: 'x', id: '1' }]);
   expect(await miscounted(db)).toEqual([]);
 
-  await expect(pod.filing.file(item(400, { id: 1, kind: 'a' }, 'tenant'))).rejects.toThrow(
+  await expect(pod.ingestor.ingest(item(400, { id: 1, kind: 'a' }, 'tenant'))).rejects.toThrow(
     'a source was forgotten or replaced a moment ago',
   );
-  await pod.marks.exchange();
-  await pod.filing.file(item(400, { id: 1, kind: 'a' }, 'tenant'));
+  await pod.positions.exchange();
+  await pod.ingestor.ingest(item(400, { id: 1, kind: 'a' }, 'tenant'));
   expect((await listSources(pod.database)).map(({ name }) => name)).toEqual(['other', 'tenant']);
   await expect(forgetSource(pod.database, 'tennant')).rejects.toThrow(
     "no source 'tennant' is known (other, tenant)",

@@ -18,14 +18,16 @@ test('a truncate takes every row of the table, in pages, and withdraws what it b
   const pod = await podOn(db, [pairOf(), other]);
   const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
   await Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => pod.filing.file(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => pod.ingestor.ingest(each)),
   );
-  await pod.filing.file(change('c', 1, { id: 1, k: 'k1' }, { table: 'public.another' }));
-  expect(await pod.filing.file(truncate(FAR))).toEqual({ kind: 'filed' });
-  expect((await setsOf(db, 1)).filter(({ live }) => live > 0)).toEqual([
-    { key: 'k1', counts: [1], live: 1 },
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'k1' }, { table: 'public.another' }));
+  expect(await pod.ingestor.ingest(truncate(FAR))).toEqual({ kind: 'ingested' });
+  expect((await setsOf(db, 1)).filter(({ fresh }) => fresh > 0)).toEqual([
+    { key: 'k1', counts: [1], fresh: 1 },
   ]);
-  expect((await runsOf(db)).filter(({ wanted }) => wanted).map(({ key }) => key)).toEqual(['k1']);
+  expect((await runsOf(db)).filter(({ complete }) => complete).map(({ key }) => key)).toEqual([
+    'k1',
+  ]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
 
@@ -33,18 +35,18 @@ test('a batch under way is waited for, and one that waits sees the floor', async
   const pod = await podOn(db, [pairOf()]);
   const neighbour = await podOn(db, [pairOf()]);
   const last = await podOn(db, [pairOf()]);
-  await pod.filing.file(partA('x'));
+  await pod.ingestor.ingest(partA('x'));
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   // took its snapshot before the floor, and will commit after it was asked for
-  const underWay = neighbour.filing.file(partB('x'));
+  const underWay = neighbour.ingestor.ingest(partB('x'));
   await blocked(db, 1);
-  const truncating = pod.filing.file(truncate(FAR));
+  const truncating = pod.ingestor.ingest(truncate(FAR));
   await blocked(db, 1, 'lock table%');
-  const late = last.filing.file(partA('y'));
+  const late = last.ingestor.ingest(partA('y'));
   await blocked(db, 3);
   await release();
   await Promise.all([underWay, truncating, late]);
-  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([]);
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
 
@@ -52,31 +54,31 @@ test('older changes that come after the truncate count for nothing, newer ones d
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(truncate(FAR));
-  await pod.filing.file(partA('x'));
-  await pod.filing.file(change('c', FAR + 1, { id: 'new', k: 'x', kind: 'b' }));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+  await pod.ingestor.ingest(truncate(FAR));
+  await pod.ingestor.ingest(partA('x'));
+  await pod.ingestor.ingest(change('c', FAR + 1, { id: 'new', k: 'x', kind: 'b' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
 });
 
 test('a truncate that comes again, or after a later one, takes nothing more', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(truncate(FAR));
-  await pod.filing.file(truncate(FAR + 10));
-  await pod.filing.file(change('c', FAR + 11, { id: 'new', k: 'x', kind: 'a' }));
-  for (const lsn of [FAR, FAR + 10, FAR + 5]) await pod.filing.file(truncate(lsn));
-  await pod.filing.file(change('c', FAR + 7, { id: 'old', k: 'x', kind: 'b' }));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
+  await pod.ingestor.ingest(truncate(FAR));
+  await pod.ingestor.ingest(truncate(FAR + 10));
+  await pod.ingestor.ingest(change('c', FAR + 11, { id: 'new', k: 'x', kind: 'a' }));
+  for (const lsn of [FAR, FAR + 10, FAR + 5]) await pod.ingestor.ingest(truncate(lsn));
+  await pod.ingestor.ingest(change('c', FAR + 7, { id: 'old', k: 'x', kind: 'b' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
 });
 
 test('neither truncate nor intake waits for a vacuum', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(partA('x'));
+  await pod.ingestor.ingest(partA('x'));
   const release = await hold(
     db,
     'lock table muster.member, muster.sets in share update exclusive mode',
   );
-  await pod.filing.file(truncate(FAR));
+  await pod.ingestor.ingest(truncate(FAR));
   await podOn(db, [pairOf({ overdueAfter: '1 hour' })]);
-  expect((await setsOf(db)).filter(({ live }) => live > 0)).toEqual([]);
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([]);
   await release();
 });

@@ -1,4 +1,4 @@
-/** Processes that take runs, commit, fail, die and wake up too late, while events are filed beside them. */
+/** Processes that take runs, commit, fail, die and wake up too late, while events are ingested beside them. */
 import { randomUUID } from 'node:crypto';
 import type { Random } from '../../../dev/lib/random.ts';
 import type { FunctionDefinition } from '../../../src/function.ts';
@@ -85,9 +85,9 @@ export class Chaos {
     for (;;) {
       await this.#claim(pod, 100);
       if (pod.leases.length === 0) return;
-      // nothing is filed any more, so what is due must be wanted
+      // nothing is ingested any more, so what is due must be wanted
       const { rows } = await pod.database.control.query(
-        `select key from muster.run where state = 'running' and not wanted`,
+        `select key from muster.run where state = 'running' and not complete`,
       );
       if (rows.length > 0) throw new Error(`claimed, though broken: ${JSON.stringify(rows)}`);
       for (const lease of pod.leases.splice(0)) await this.#commit(pod, lease);
@@ -124,11 +124,11 @@ export class Chaos {
   async #die(pod: Pod, lease: Lease | undefined): Promise<void> {
     const dead = pod.id;
     pod.id = randomUUID();
-    await pod.runs.enrol(pod.id, 'chaos', 600);
-    await pod.runs.resign(dead);
+    await pod.runs.register(pod.id, 'chaos', 600);
+    await pod.runs.deregister(dead);
     const leases = [...(lease === undefined ? [] : [lease]), ...pod.leases.splice(0)];
     this.#ghosts.push(...leases.map((each): [Pod, Lease] => [pod, each]));
-    this.#tally.buried += await pod.runs.bury();
+    this.#tally.buried += await pod.runs.reapExpired();
     // those that were lost before would rest for a while; waits for nobody, so it needs no order
     await pod.database.control.query(
       `with resting as (select function, key from muster.run where state = 'ready' for update skip locked)

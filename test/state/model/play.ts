@@ -67,7 +67,7 @@ export async function play(
     await deliver(messages, pods, chaos, random);
     await chaos.settle(pods);
   }
-  for (const pod of pods) await pod.runs.resign(pod.id);
+  for (const pod of pods) await pod.runs.deregister(pod.id);
   return { pods, source, known };
 }
 
@@ -88,7 +88,7 @@ async function deliver(
       while (hand.length > 0) {
         const batch = hand.splice(0, random.between(1, 20));
         const acts = [1, 2, 3].filter(() => random.chance(0.5)).map(() => chaos.act(pod));
-        const outcomes = await Promise.all(batch.map((change) => pod.filing.file(change)));
+        const outcomes = await Promise.all(batch.map((change) => pod.ingestor.ingest(change)));
         expect(outcomes.filter(({ kind }) => kind === 'parked')).toEqual([]);
         await Promise.all(acts);
       }

@@ -59,29 +59,31 @@ function countsOf(members: readonly { part: string; key: string }[]): string[] {
 
 async function stateOf(pod: Pod, i: number, complete: ReadonlySet<string>) {
   const served = pod.served[i]!;
-  const partOf = new Map([...served.laneOf].map(([part, lane]) => [lane, part]));
+  const partOf = new Map([...served.partIndexOf].map(([part, partIndex]) => [partIndex, part]));
   const query = async <R extends object>(text: string) =>
     (await pod.database.control.query<R>(text, [served.id])).rows;
-  const members = await query<{ lane: number; id: string; key: string; columns: object }>(
-    'select lane, id, key, columns from muster.member where function = $1 and held',
+  const members = await query<{ partIndex: number; id: string; key: string; columns: object }>(
+    'select part_index as "partIndex", id, key, columns from muster.member where function = $1 and in_set',
   );
-  const counts = await query<{ key: string; lane: number; n: number }>(
-    `select key, lane::int, n from muster.sets, unnest(counts) with ordinality as c (n, lane)
+  const counts = await query<{ key: string; partIndex: number; n: number }>(
+    `select key, part_index::int as "partIndex", n from muster.sets, unnest(counts) with ordinality as c (n, part_index)
      where function = $1 and n <> 0`,
   );
-  const runs = await query<{ key: string; revision: number; wanted: boolean }>(
-    'select key, revision, wanted from muster.run where function = $1',
+  const runs = await query<{ key: string; revision: number; complete: boolean }>(
+    'select key, revision, complete from muster.run where function = $1',
   );
   const effects = await query<{ key: string; revision: number; n: number }>(
     'select key, revision, count(*)::int as n from public.effect where function = $1 group by key, revision',
   );
   return {
     members: members
-      .map(({ lane, ...rest }) => ({ part: partOf.get(lane)!, ...rest }))
+      .map(({ partIndex, ...rest }) => ({ part: partOf.get(partIndex)!, ...rest }))
       .toSorted(byName),
-    counts: counts.map(({ key, lane, n }) => `${key} ${partOf.get(lane)} ${n}`).toSorted(),
+    counts: counts
+      .map(({ key, partIndex, n }) => `${key} ${partOf.get(partIndex)} ${n}`)
+      .toSorted(),
     wanted: runs
-      .filter((run) => run.wanted)
+      .filter((run) => run.complete)
       .map((run) => run.key)
       .toSorted(),
     effects: effects
@@ -97,15 +99,15 @@ async function stateOf(pod: Pod, i: number, complete: ReadonlySet<string>) {
     withoutDeadline: await query(
       `select s.key from muster.sets s join muster.function f on f.id = s.function
        left join muster.run r on r.function = s.function and r.key = s.key
-       where s.function = $1 and f.overdue_after is not null and s.live > 0
+       where s.function = $1 and f.overdue_after is not null and s.fresh > 0
          and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
          and (r.state is null or r.state in ('ready', 'failed'))
          and not exists (select from muster.deadline d where d.function = s.function and s.key = any (d.keys))`,
     ),
     miscountedLive: await query(
-      `select s.key, s.live from muster.sets s
-       where s.function = $1 and s.live <> (select count(*) from muster.member m
-         where m.function = s.function and m.key = s.key and muster.is_live(m.held, m.key, m.history))`,
+      `select s.key, s.fresh from muster.sets s
+       where s.function = $1 and s.fresh <> (select count(*) from muster.member m
+         where m.function = s.function and m.key = s.key and muster.is_fresh(m.in_set, m.key, m.history))`,
     ),
   };
 }

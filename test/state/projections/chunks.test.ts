@@ -363,8 +363,8 @@ test('a position carries the timestamp of the record before it, also in the midd
     }),
   );
   await expect(feed.apply(chunkOf(0, ns(1, 2, -1, 99)))).rejects.toThrow('away');
-  expect(await db.query('select next::int, stamp::int from muster.position')).toEqual([
-    { next: 3, stamp: 1_002 },
+  expect(await db.query('select next::int, last_timestamp::int from muster.position')).toEqual([
+    { next: 3, last_timestamp: 1_002 },
   ]);
 });
 

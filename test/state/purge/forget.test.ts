@@ -20,7 +20,7 @@ const purgeOf = (pod: Pod) =>
 
 /** The set x has run, and everything of it was removed and forgotten. */
 async function runAndForget(db: TestDatabase, pod: Pod): Promise<void> {
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
   await purgeOf(pod);
   expect(await runsOf(db)).toEqual([]);
@@ -30,13 +30,13 @@ test('a worker that slept through a run, its oblivion and the next one commits n
   db,
 }) => {
   const pod = await podOn(db, [forgetful], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   const [old] = pod.leases.splice(0);
   await pod.runs.release([old!]);
   const [lease] = await pod.runs.claim(1, pod.id, 1);
   await pod.runs.finish([{ lease: lease!, events: [] }]);
   await purgeOf(pod);
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   const [again] = pod.leases.splice(0);
   expect([old, lease, again].map((each) => each!.token)).toEqual([1, 2, 3]);
   expect((await pod.runs.finish([{ lease: old!, events: [] }])).size).toBe(0);
@@ -51,25 +51,25 @@ test('a run that is born without a slot gets its first token above the forgotten
   const pod = await podOn(db, [forgetful], { slots: 1 });
   await runAndForget(db, pod);
   pod.slots = 0;
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   expect(await pod.runs.claim(1, pod.id, 1)).toMatchObject([{ token: 2, revision: 2 }]);
 });
 
-test('a set that is filed while its marker is forgotten gets no token that it had', async ({
+test('a set that is ingested while its marker is forgotten gets no token that it had', async ({
   db,
 }) => {
   const pod = await podOn(db, [forgetful], { slots: 5 });
-  for (const each of [partA('y'), partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA('y'), partA(), partB()]) await pod.ingestor.ingest(each);
   for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
   // forgetAfter alone has passed: the rows of x were removed by an earlier purge
   await db.query(`delete from muster.member where key = 'x'`);
   await db.query(`delete from muster.sets where key = 'x'`);
-  await db.query(`update muster.run set wanted = false where key = 'x'`);
+  await db.query(`update muster.run set complete = false where key = 'x'`);
   const neighbour = await podOn(db, [forgetful], { slots: 5 });
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
-  // has taken its snapshot, has filed the set x, and comes to the run later
-  const filing = Promise.all(
-    [partA(), partB(), partA('y')].map((each) => neighbour.filing.file(each)),
+  // has taken its snapshot, has ingested the set x, and comes to the run later
+  const ingestor = Promise.all(
+    [partA(), partB(), partA('y')].map((each) => neighbour.ingestor.ingest(each)),
   );
   await blocked(db, 1);
   // waits for that batch, behind the barrier
@@ -78,7 +78,7 @@ test('a set that is filed while its marker is forgotten gets no token that it ha
   });
   await blocked(db, 1, 'lock table%');
   await release();
-  await Promise.all([filing, purging]);
+  await Promise.all([ingestor, purging]);
   expect(neighbour.leases).toEqual([]);
   expect((await runsOf(db)).filter(({ key }) => key === 'x')).toMatchObject([
     { state: 'done', token: '1' },
@@ -87,10 +87,10 @@ test('a set that is filed while its marker is forgotten gets no token that it ha
 
 test('a run that ends while markers are forgotten waits for the next time', async ({ db }) => {
   const pod = await podOn(db, [forgetful], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
   await db.query(
-    `insert into muster.run (function, key, revision, wanted, state, token, attempt, due_at, born_at)
+    `insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at)
      values (1, 'y', 1, false, 'running', 5, 5, now(), now())`,
   );
   const release = await hold(db, 'select from muster.function for no key update');
@@ -111,14 +111,14 @@ test('a run that ends while markers are forgotten waits for the next time', asyn
 
 test('a marker is not forgotten while rows of its set are there', async ({ db }) => {
   const pod = await podOn(db, [forgetful], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
-  await pod.filing.file(change('d', 1e6, { id: 'x-b' }));
+  await pod.ingestor.ingest(change('d', 1e6, { id: 'x-b' }));
   // the set stays, with one row
   await purge(pod.database, [{ definition: kept, served: pod.served[0]! }], {
     tombstoneSeconds: 86_400,
   });
-  await pod.filing.file(change('c', 1e6 + 1, { id: 'x-c', k: 'x', kind: 'b' }));
+  await pod.ingestor.ingest(change('c', 1e6 + 1, { id: 'x-c', k: 'x', kind: 'b' }));
   expect(pod.leases).toEqual([]);
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', state: 'done', wanted: true }]);
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', state: 'done', complete: true }]);
 });

@@ -27,7 +27,7 @@ const purgeOf = (pod: Pod, fn: FunctionDefinition = definition, everySeconds = 0
 /** Two complete sets whose runs are done, one event each: one sent, one refused for good. */
 async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): Promise<Pod> {
   const pod = await podOn(db, [fn], { slots: 2 });
-  for (const each of history) await pod.filing.file(each);
+  for (const each of history) await pod.ingestor.ingest(each);
   await pod.runs.finish(
     pod.leases.map((lease) => ({
       lease,
@@ -74,8 +74,8 @@ test('done sets lose members, counts and sent events after keepFor, and keep the
   expect(await purgeOf(pod)).toEqual({ sets: 2, members: 4 });
   expect(await counts(db)).toEqual({ members: 0, sets: 0, overdue: 0, runs: 2, events: 1 });
   expect(await runsOf(db)).toEqual([
-    { key: 'x', wanted: false, ...done },
-    { key: 'y', wanted: false, ...done },
+    { key: 'x', complete: false, ...done },
+    { key: 'y', complete: false, ...done },
   ]);
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
 });
@@ -84,19 +84,19 @@ test('a purged row that an older change may still come for stays, and is in no s
   db,
 }) => {
   const pod = await podOn(db, [definition], { slots: 2 });
-  await pod.filing.file(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
-  await pod.filing.file(change('u', 2, { id: 1, k: 'x', kind: 'a' }));
-  await pod.filing.file(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
-  await pod.filing.file(change('c', 4, { id: 3, k: 'left', kind: 'b' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
+  await pod.ingestor.ingest(change('c', 4, { id: 3, k: 'left', kind: 'b' }));
   await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
   await db.query(`update muster.run set finished_at = finished_at - interval '25 hours'`);
   await purgeOf(pod);
-  expect(await db.query('select id, key, held from muster.member where lane = 1')).toEqual([
-    { id: '1', key: null, held: false },
+  expect(await db.query('select id, key, in_set from muster.member where part_index = 1')).toEqual([
+    { id: '1', key: null, in_set: false },
   ]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
   expect(pod.leases).toEqual([]);
-  expect(await setsOf(db)).toEqual([{ key: 'left', counts: [0, 1], live: 1 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'left', counts: [0, 1], fresh: 1 }]);
   await age(db, '31 days', 'not held');
   await purgeOf(pod);
   expect(await db.query('select id from muster.member')).toEqual([{ id: '3' }]);
@@ -107,17 +107,21 @@ test('a row that was in another set for a moment is kept as long as one that mov
 }) => {
   const pod = await twoDone(db);
   await later(db);
-  // x to y and back, filed by one batch: to its set it never left
+  // x to y and back, ingested by one batch: to its set it never left
   await Promise.all([
-    pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() })),
-    pod.filing.file(change('u', 31, { id: 'xa', k: 'x', kind: 'a' }, { at: Date.now() })),
+    pod.ingestor.ingest(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() })),
+    pod.ingestor.ingest(change('u', 31, { id: 'xa', k: 'x', kind: 'a' }, { at: Date.now() })),
   ]);
   await purgeOf(pod);
-  await pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }));
+  await pod.ingestor.ingest(
+    change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }),
+  );
   expect(await setsOf(db)).toEqual([]);
   // a second pass, because the first one leaves a row of its own
   await purgeOf(pod);
-  await pod.filing.file(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }));
+  await pod.ingestor.ingest(
+    change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }),
+  );
   expect(await setsOf(db)).toEqual([]);
 });
 
@@ -127,12 +131,12 @@ test('an update after the purge keeps the newest value of a column that it does 
   const a = { table: 'public.item', key: 'k', where: { kind: 'a' }, columns: ['note'] };
   const noted = pairOf({ parts: { a }, keepFor: '0 seconds' });
   const pod = await podOn(db, [noted], { slots: 1 });
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
-  await pod.filing.file(change('u', 2, { id: 1, k: 'x', kind: 'a', note: 'new' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
+  await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: 'a', note: 'new' }));
   await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
   await purgeOf(pod, noted);
-  await pod.filing.file(change('u', 3, { id: 1, k: 'y', kind: 'a', note: UNAVAILABLE }));
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
+  await pod.ingestor.ingest(change('u', 3, { id: 1, k: 'y', kind: 'a', note: UNAVAILABLE }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
   const [set] = await loadMembers(pod.database, pod.leases, 1e6);
   expect(set!.members.map(({ columns }) => columns['note'])).toEqual(['new']);
 });
@@ -140,10 +144,10 @@ test('an update after the purge keeps the newest value of a column that it does 
 /** 3,000 rows more for each set: with two of them there are several pages. */
 async function fill(db: TestDatabase): Promise<void> {
   await db.query(`
-    insert into muster.member (function, lane, source, id, version, at, key, held, since)
+    insert into muster.member (function, part_index, source, id, version, at, key, in_set, since)
     select function, 1, 1, key || i, 1, 0, key, true, now() - interval '40 days'
     from muster.sets, generate_series(1, 3000) i`);
-  await db.query('update muster.sets set counts[1] = counts[1] + 3000, live = live + 3000');
+  await db.query('update muster.sets set counts[1] = counts[1] + 3000, fresh = fresh + 3000');
 }
 
 test('large sets are purged as a whole by one pass', async ({ db }) => {
@@ -177,16 +181,16 @@ test('the purge of large sets goes on where it was stopped, a page of rows at a 
 
 test('waiting, ready and failed sets are kept, however old', async ({ db }) => {
   const pod = await podOn(db, [definition], { slots: 1 });
-  for (const each of history.slice(0, 3)) await pod.filing.file(each);
+  for (const each of history.slice(0, 3)) await pod.ingestor.ingest(each);
   await pod.runs.fail(pod.leases[0]!, 'never', null);
   await db.query(
-    `update muster.run set finished_at = now() - interval '1 year', born_at = now() - interval '1 year'`,
+    `update muster.run set finished_at = now() - interval '1 year', created_at = now() - interval '1 year'`,
   );
   await db.query(`update muster.member set since = now() - interval '1 year'`);
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
   expect(await setsOf(db)).toEqual([
-    { key: 'x', counts: [1, 1], live: 2 },
-    { key: 'y', counts: [1, 0], live: 1 },
+    { key: 'x', counts: [1, 1], fresh: 2 },
+    { key: 'y', counts: [1, 0], fresh: 1 },
   ]);
 });
 
@@ -198,14 +202,14 @@ test('a replay of everything after the purge runs nothing and arms no deadline t
   await purgeOf(pod);
   pod.leases.splice(0);
   // to the last part but one: a set that is done is not overdue, whatever a replay shows of it
-  for (const each of history.slice(0, 3)) await pod.filing.file(each);
+  for (const each of history.slice(0, 3)) await pod.ingestor.ingest(each);
   await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
   await db.query(`update muster.member set since = now() - interval '2 hours'`);
   expect(await fireDeadlines(pod.database, [pod.served[0]!.id])).toMatchObject({ overdue: [] });
-  for (const each of history) await pod.filing.file(each);
+  for (const each of history) await pod.ingestor.ingest(each);
   expect(pod.leases).toEqual([]);
   expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
-  expect((await runsOf(db)).map(({ state, wanted, token }) => [state, wanted, token])).toEqual([
+  expect((await runsOf(db)).map(({ state, complete, token }) => [state, complete, token])).toEqual([
     ['done', true, '1'],
     ['done', true, '1'],
   ]);
@@ -213,19 +217,19 @@ test('a replay of everything after the purge runs nothing and arms no deadline t
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
 
-test('a row that is filed while the purge runs stays counted', async ({ db }) => {
+test('a row that is ingested while the purge runs stays counted', async ({ db }) => {
   const pod = await twoDone(db);
   const neighbour = await podOn(db, [definition]);
   await later(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const filing = neighbour.filing.file(change('c', 50, { id: 'new', k: 'x', kind: 'a' }));
+  const ingestor = neighbour.ingestor.ingest(change('c', 50, { id: 'new', k: 'x', kind: 'a' }));
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  await filing;
+  await ingestor;
   expect(await purging).toEqual({ sets: 2, members: 4 });
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 1 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
 
@@ -234,16 +238,16 @@ test('a done set that becomes whole again while the purge runs is judged by what
 }) => {
   const pod = await twoDone(db);
   const neighbour = await podOn(db, [definition]);
-  await pod.filing.file(change('d', 40, { id: 'xb' }));
+  await pod.ingestor.ingest(change('d', 40, { id: 'xb' }));
   await later(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const restoring = neighbour.filing.file(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
+  const restoring = neighbour.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
   await Promise.all([restoring, purging]);
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], live: 1 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
   expect(await misjudged(db)).toEqual([]);
 });
 
@@ -251,17 +255,17 @@ test('purge and filing lock set before mark: neither waits for ever', async ({ d
   const pod = await twoDone(db);
   const neighbour = await podOn(db, [definition]);
   // broken, and overdue, as a run that failed while its set was broken and was retried leaves it
-  await pod.filing.file(change('d', 40, { id: 'xb' }));
+  await pod.ingestor.ingest(change('d', 40, { id: 'xb' }));
   await db.query(`insert into muster.overdue values ($1, 'x', now())`, [pod.served[0]!.id]);
   await later(db);
   const release = await hold(db, `select from muster.run where key = 'x' for update`);
   // holds the set, waits for the run, and wants the mark then
-  const filing = neighbour.filing.file(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
+  const ingestor = neighbour.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  expect(await filing).toEqual({ kind: 'filed' });
+  expect(await ingestor).toEqual({ kind: 'ingested' });
   await purging;
   await Promise.all([pod.close(), neighbour.close()]);
   expect(
@@ -301,19 +305,19 @@ test('a purge that fails leaves no lock behind', async ({ db }) => {
 
 test('sets that were emptied before they were ever complete go', async ({ db }) => {
   const pod = await podOn(db, [definition]);
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.filing.file(change('d', 2, { id: 1 }));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], live: 0 }]);
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('d', 2, { id: 1 }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], fresh: 0 }]);
   await purgeOf(pod);
   expect(await setsOf(db)).toEqual([]);
 });
 
 test('a deleted row is remembered until no older change of it can come', async ({ db }) => {
   const pod = await podOn(db, [definition]);
-  await pod.filing.file(change('d', 5, { id: 1 }));
+  await pod.ingestor.ingest(change('d', 5, { id: 1 }));
   await age(db, '29 days');
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
-  await pod.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   expect(await setsOf(db)).toEqual([]);
   await db.query(`update muster.member set since = now() - interval '31 days'`);
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 2 });
@@ -322,11 +326,11 @@ test('a deleted row is remembered until no older change of it can come', async (
 test('a refused row is remembered from its newest version on', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   const refused = { id: 1, k: 'x', kind: 'none' };
-  await pod.filing.file(change('u', 5, refused));
+  await pod.ingestor.ingest(change('u', 5, refused));
   await db.query(`update muster.member set since = now() - interval '31 days'`);
-  await pod.filing.file(change('u', 7, refused));
+  await pod.ingestor.ingest(change('u', 7, refused));
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
-  await pod.filing.file(change('u', 6, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('u', 6, { id: 1, k: 'x', kind: 'a' }));
   expect(await setsOf(db)).toEqual([]);
 });
 
@@ -342,7 +346,7 @@ test('forgetAfter forgets the done marker of a purged set, and the set runs agai
   await purgeOf(pod, forgetful);
   expect(await runsOf(db)).toEqual([]);
   pod.leases.splice(0);
-  for (const each of history) await pod.filing.file(each);
+  for (const each of history) await pod.ingestor.ingest(each);
   expect(pod.leases.map(({ key, revision, token }) => [key, revision, token])).toEqual([
     ['x', 2, 2],
     ['y', 2, 2],

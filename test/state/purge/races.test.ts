@@ -13,21 +13,23 @@ const purgeOf = (pod: Pod) =>
 test('a set that is filled while it is dropped as empty stays', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const neighbour = await podOn(db, [pairOf()]);
-  for (const op of ['u', 'd'] as const) await pod.filing.file(partA('x', op));
-  await pod.filing.file(partA('y'));
+  for (const op of ['u', 'd'] as const) await pod.ingestor.ingest(partA('x', op));
+  await pod.ingestor.ingest(partA('y'));
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // x is filled, and not committed before y is
-  const filing = Promise.all(
-    [partA('x', 'u', 'new-x'), partA('y', 'u', 'new-y')].map((each) => neighbour.filing.file(each)),
+  const ingestor = Promise.all(
+    [partA('x', 'u', 'new-x'), partA('y', 'u', 'new-y')].map((each) =>
+      neighbour.ingestor.ingest(each),
+    ),
   );
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  await Promise.all([filing, purging]);
+  await Promise.all([ingestor, purging]);
   expect(await setsOf(db)).toEqual([
-    { key: 'x', counts: [1, 0], live: 1 },
-    { key: 'y', counts: [2, 0], live: 2 },
+    { key: 'x', counts: [1, 0], fresh: 1 },
+    { key: 'y', counts: [2, 0], fresh: 2 },
   ]);
   expect(await miscounted(db)).toEqual([]);
 });
@@ -35,19 +37,19 @@ test('a set that is filled while it is dropped as empty stays', async ({ db }) =
 test('a set that history fills while it is dropped as empty stays', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const neighbour = await podOn(db, [pairOf()]);
-  await pod.filing.file(read(1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.filing.file(change('d', 1e6, { id: 1 }));
-  await pod.filing.file(partA('y'));
+  await pod.ingestor.ingest(read(1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(change('d', 1e6, { id: 1 }));
+  await pod.ingestor.ingest(partA('y'));
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
-  const filing = Promise.all([
-    neighbour.filing.file(read(2, { id: 2, k: 'x', kind: 'b' })),
-    neighbour.filing.file(read(2, { id: 3, k: 'y', kind: 'b' })),
+  const ingestor = Promise.all([
+    neighbour.ingestor.ingest(read(2, { id: 2, k: 'x', kind: 'b' })),
+    neighbour.ingestor.ingest(read(2, { id: 3, k: 'y', kind: 'b' })),
   ]);
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  await Promise.all([filing, purging]);
+  await Promise.all([ingestor, purging]);
   expect(await setsOf(db)).toMatchObject([
     { key: 'x', counts: [0, 1] },
     { key: 'y', counts: [1, 1] },
@@ -57,30 +59,30 @@ test('a set that history fills while it is dropped as empty stays', async ({ db 
 
 test('sets of history alone are not empty', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  await pod.filing.file(read(1, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(read(1, { id: 1, k: 'x', kind: 'a' }));
   await purgeOf(pod);
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], live: 0 }]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 0 }]);
 });
 
 test('a tombstone that is filled while it is purged stays', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const neighbour = await podOn(db, [pairOf()]);
-  await pod.filing.file(partA('y'));
-  await pod.filing.file(change('d', 5, { id: 'x-a' }));
-  await db.query('delete from muster.member where lane = 2');
+  await pod.ingestor.ingest(partA('y'));
+  await pod.ingestor.ingest(change('d', 5, { id: 'x-a' }));
+  await db.query('delete from muster.member where part_index = 2');
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // the row is back, and not committed before y is
-  const filing = Promise.all(
-    [partA('x'), partA('y', 'u', 'new')].map((each) => neighbour.filing.file(each)),
+  const ingestor = Promise.all(
+    [partA('x'), partA('y', 'u', 'new')].map((each) => neighbour.ingestor.ingest(each)),
   );
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  await Promise.all([filing, purging]);
-  expect(await db.query(`select held from muster.member where id = 'x-a' and lane = 1`)).toEqual([
-    { held: true },
-  ]);
+  await Promise.all([ingestor, purging]);
+  expect(
+    await db.query(`select in_set from muster.member where id = 'x-a' and part_index = 1`),
+  ).toEqual([{ in_set: true }]);
   expect(await miscounted(db)).toEqual([]);
 });
 
@@ -88,12 +90,14 @@ test('a done set that becomes whole while it is purged stays whole', async ({ db
   const definition = pairOf({ keepFor: '0 seconds' });
   const pod = await podOn(db, [definition], { slots: 1 });
   const neighbour = await podOn(db, [definition]);
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
-  for (const each of [partA('x', 'd'), partB('x', 'd')]) await pod.filing.file(each);
+  for (const each of [partA('x', 'd'), partB('x', 'd')]) await pod.ingestor.ingest(each);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const filing = Promise.all(
-    [partA('x', 'u', 'new-a'), partB('x', 'u', 'new-b')].map((each) => neighbour.filing.file(each)),
+  const ingestor = Promise.all(
+    [partA('x', 'u', 'new-a'), partB('x', 'u', 'new-b')].map((each) =>
+      neighbour.ingestor.ingest(each),
+    ),
   );
   await blocked(db, 1);
   const purging = purge(pod.database, [{ definition, served: pod.served[0]! }], {
@@ -101,7 +105,7 @@ test('a done set that becomes whole while it is purged stays whole', async ({ db
   });
   await blocked(db, 2);
   await release();
-  await Promise.all([filing, purging]);
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], live: 2 }]);
+  await Promise.all([ingestor, purging]);
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], fresh: 2 }]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });

@@ -3,11 +3,11 @@ import { pairOf } from '../../support/pair.ts';
 import { podOn } from '../../support/pod.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
-const NOTHING = { runs: 0, deadlines: 0, events: 0, reviews: 0, total: 0 };
+const NOTHING = { runs: 0, deadlines: 0, events: 0, evaluations: 0, total: 0 };
 
 async function due(db: TestDatabase, fn = 'pair') {
   const rows = await db.query(
-    'select runs, deadlines, events, reviews, total from muster.due where function = $1',
+    'select runs, deadlines, events, evaluations, total from muster.due where function = $1',
     [fn],
   );
   expect(rows).toHaveLength(1);
@@ -21,7 +21,7 @@ async function registered(db: TestDatabase, ...definitions: ReturnType<typeof pa
 
 async function runs(db: TestDatabase, fn: number, state: string, n = 1, more = 'now(), true') {
   await db.query(
-    `insert into muster.run (function, key, revision, state, token, attempt, pod, born_at, due_at, wanted)
+    `insert into muster.run (function, key, revision, state, token, attempt, worker, created_at, due_at, complete)
      select $1, $2 || i || clock_timestamp(), 1, $2::muster.run_state, 1, 1,
             case when $2 = 'running' then gen_random_uuid() end, now(), ${more}
      from generate_series(1, $3) i`,
@@ -102,7 +102,7 @@ test('events count once, as soon as one is due', async ({ db }) => {
 test('sets to be held against a new rule keep a pod', async ({ db }) => {
   await registered(db);
   await registered(db, pairOf({ overdueAfter: '1 minute' }));
-  expect(await due(db)).toEqual({ ...NOTHING, reviews: 1, total: 1 });
+  expect(await due(db)).toEqual({ ...NOTHING, evaluations: 1, total: 1 });
 });
 
 test('functions do not count for each other', async ({ db }) => {

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { specify } from '../../../src/definitions/specification.ts';
 import { register, registered, Superseded } from '../../../src/state/registration/register.ts';
-import { review } from '../../../src/state/registration/re-evaluate.ts';
+import { reEvaluate } from '../../../src/state/registration/re-evaluate.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
@@ -26,7 +26,7 @@ test('registering twice changes nothing; a new definition is the next generation
   const facts = [first, again, next].map(({ served: [served] }) => [
     served!.id,
     served!.generation,
-    Object.fromEntries(served!.laneOf),
+    Object.fromEntries(served!.partIndexOf),
   ]);
   expect(facts).toEqual([
     [1, 1, { a: 1, b: 2 }],
@@ -44,7 +44,7 @@ test('a pod that starts finds what is registered of it, and nothing of another d
     [...(await registered(database, definitions.map(specify))).values()].map((served) => [
       served.id,
       served.generation,
-      Object.fromEntries(served.laneOf),
+      Object.fromEntries(served.partIndexOf),
     ]);
   expect(await known()).toEqual([]);
   expect(await known(both)).toEqual([[1, 1, { a: 1, b: 2 }]]);
@@ -57,7 +57,7 @@ test('a pod that starts finds what is registered of it, and nothing of another d
 test('a pod with an older definition files nothing', async ({ db }) => {
   const old = await podOn(db, [both]);
   await podOn(db, [either]);
-  await expect(old.filing.file(partA())).rejects.toMatchObject({
+  await expect(old.ingestor.ingest(partA())).rejects.toMatchObject({
     name: 'Unavailable',
     reason: 'superseded',
   });
@@ -68,19 +68,19 @@ test('a batch under way when a newer definition comes is waited for; the next se
   db,
 }) => {
   const old = await podOn(db, [both]);
-  await old.filing.file(partA());
+  await old.ingestor.ingest(partA());
   const release = await hold(db, `select from muster.sets for update`);
-  const underWay = old.filing.file(partB());
+  const underWay = old.ingestor.ingest(partB());
   await blocked(db, 1);
   const registering = podOn(db, [either]);
   await blocked(db, 1, 'lock table%');
   const neighbour = await podWith(old.database, old.served);
-  const late = neighbour.filing.file(partA('y')).catch((error: unknown) => error);
+  const late = neighbour.ingestor.ingest(partA('y')).catch((error: unknown) => error);
   await release();
-  expect(await underWay).toEqual({ kind: 'filed' });
+  expect(await underWay).toEqual({ kind: 'ingested' });
   expect(await late).toMatchObject({ reason: 'superseded' });
   await registering;
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true }]);
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
 
 test('a definition that was superseded is refused, until it is adopted', async ({ db }) => {
@@ -88,8 +88,8 @@ test('a definition that was superseded is refused, until it is adopted', async (
   const next = await podOn(db, [either]);
   await expect(podOn(db, [both])).rejects.toThrow(Superseded);
   const back = await register(next.database, specify(both), true);
-  expect([back.generation, Object.fromEntries(back.laneOf)]).toEqual([3, { a: 1, b: 2 }]);
-  await expect(next.filing.file(partA())).rejects.toMatchObject({ reason: 'superseded' });
+  expect([back.generation, Object.fromEntries(back.partIndexOf)]).toEqual([3, { a: 1, b: 2 }]);
+  await expect(next.ingestor.ingest(partA())).rejects.toMatchObject({ reason: 'superseded' });
   expect((await podOn(db, [both])).served[0]!.generation).toBe(3);
 });
 
@@ -106,34 +106,34 @@ test('the review runs sets that a new rule completes and withdraws those it does
 }) => {
   const old = await podOn(db, [both]);
   for (const each of [partA('p'), partA('q'), partB('q'), partA('r'), partB('r')]) {
-    await old.filing.file(each);
+    await old.ingestor.ingest(each);
   }
   const [q] = await old.runs.claim(1, old.id, 1);
   await old.runs.finish([{ lease: q!, events: [] }]);
   const run = { revision: 1, state: 'ready', token: '0', attempt: 0, late: 0 };
-  const done = { key: 'q', ...run, wanted: true, state: 'done', token: '1', attempt: 1 };
-  expect(await runsOf(db)).toEqual([done, { key: 'r', ...run, wanted: true }]);
+  const done = { key: 'q', ...run, complete: true, state: 'done', token: '1', attempt: 1 };
+  expect(await runsOf(db)).toEqual([done, { key: 'r', ...run, complete: true }]);
 
   const loose = await podOn(db, [either]);
-  await review(loose.database, loose.store, loose.served);
+  await reEvaluate(loose.database, loose.store, loose.served);
   expect(await runsOf(db)).toEqual([
-    { key: 'p', ...run, wanted: true },
+    { key: 'p', ...run, complete: true },
     done,
-    { key: 'r', ...run, wanted: true },
+    { key: 'r', ...run, complete: true },
   ]);
 
   const three = pairOf({ parts: { ...both.parts, c: part('c') } });
   const strict = await podOn(db, [three]);
-  await review(strict.database, strict.store, strict.served);
+  await reEvaluate(strict.database, strict.store, strict.served);
   expect(await runsOf(db)).toEqual([
-    { key: 'p', ...run, wanted: false },
-    { ...done, wanted: false, late: 1 },
-    { key: 'r', ...run, wanted: false },
+    { key: 'p', ...run, complete: false },
+    { ...done, complete: false, late: 1 },
+    { key: 'r', ...run, complete: false },
   ]);
   expect(await strict.runs.claim(1, strict.id, 10)).toEqual([]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
-  expect(await db.query('select generation, reviewed from muster.function')).toEqual([
-    { generation: 3, reviewed: 3 },
+  expect(await db.query('select generation, evaluated_generation from muster.function')).toEqual([
+    { generation: 3, evaluated_generation: 3 },
   ]);
 });
 
@@ -142,24 +142,25 @@ test('a run that only the old rule wanted is not claimed, also before the review
 }) => {
   const old = await podOn(db, [both]);
   for (const k of ['p', 'q']) {
-    await old.filing.file(partA(k));
-    await old.filing.file(partB(k));
+    await old.ingestor.ingest(partA(k));
+    await old.ingestor.ingest(partB(k));
   }
   const strict = await podOn(db, [pairOf({ parts: { ...both.parts, c: part('c') } })]);
-  await strict.filing.file(change('c', 50, { id: 'qc', k: 'q', kind: 'c' }));
+  await strict.ingestor.ingest(change('c', 50, { id: 'qc', k: 'q', kind: 'c' }));
   const claimed = await strict.runs.claim(1, strict.id, 10);
   expect(claimed.map(({ key }) => key)).toEqual(['q']);
 });
 
 test('a review touches neither done nor failed runs whose verdict stays', async ({ db }) => {
   const old = await podOn(db, [both]);
-  for (const each of [partA('x'), partB('x'), partA('y'), partB('y')]) await old.filing.file(each);
+  for (const each of [partA('x'), partB('x'), partA('y'), partB('y')])
+    await old.ingestor.ingest(each);
   const [x, y] = await old.runs.claim(1, old.id, 2);
   await old.runs.finish([{ lease: x!, events: [] }]);
   await old.runs.fail(y!, 'never', null);
   const before = await db.query('select * from muster.run order by key');
   const loose = await podOn(db, [either]);
-  await review(loose.database, loose.store, loose.served);
+  await reEvaluate(loose.database, loose.store, loose.served);
   expect(await db.query('select * from muster.run order by key')).toEqual(before);
 });
 
@@ -168,15 +169,15 @@ test('a review of more sets than a page, with pods that file meanwhile, leaves n
 }) => {
   const old = await podOn(db, [both]);
   const keys = Array.from({ length: 600 }, (_, i) => `k${i}`);
-  await Promise.all(keys.map((key) => old.filing.file(partA(key))));
+  await Promise.all(keys.map((key) => old.ingestor.ingest(partA(key))));
   const [loose, other] = await Promise.all([podOn(db, [either]), podOn(db, [either])]);
   await Promise.all([
-    review(loose.database, loose.store, loose.served),
-    review(other.database, other.store, other.served),
-    ...keys.filter((_, i) => i % 3 === 0).map((key) => other.filing.file(partA(key, 'd'))),
+    reEvaluate(loose.database, loose.store, loose.served),
+    reEvaluate(other.database, other.store, other.served),
+    ...keys.filter((_, i) => i % 3 === 0).map((key) => other.ingestor.ingest(partA(key, 'd'))),
   ]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
-  expect(await db.query('select count(*)::int as n from muster.run where wanted')).toEqual([
+  expect(await db.query('select count(*)::int as n from muster.run where complete')).toEqual([
     { n: 400 },
   ]);
 });
@@ -185,9 +186,9 @@ test('sets that wait when a deadline is first asked for get one from the review'
   db,
 }) => {
   const old = await podOn(db, [both]);
-  for (const each of [partA('x'), partA('y'), partB('y')]) await old.filing.file(each);
+  for (const each of [partA('x'), partA('y'), partB('y')]) await old.ingestor.ingest(each);
   const timed = await podOn(db, [pairOf({ overdueAfter: '1 hour' })]);
-  await review(timed.database, timed.store, timed.served);
+  await reEvaluate(timed.database, timed.store, timed.served);
   expect(await db.query('select keys from muster.deadline')).toEqual([{ keys: ['x'] }]);
 });
 
@@ -195,23 +196,23 @@ test('a part keeps its lane; that of a part that is gone is given away only when
   db,
 }) => {
   const old = await podOn(db, [both]);
-  await old.filing.file(partA());
-  await old.filing.file(partB());
+  await old.ingestor.ingest(partA());
+  await old.ingestor.ingest(partB());
   // b is gone, c is new: b's lane still holds a row, so c gets another, and does not count it
   const next = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c') } })]);
-  expect(Object.fromEntries(next.served[0]!.laneOf)).toEqual({ a: 1, c: 3 });
-  await review(next.database, next.store, next.served);
-  expect(await setsOf(db, 3)).toEqual([{ key: 'x', counts: [1, 1, 0], live: 2 }]);
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: false }]);
-  await next.filing.file(change('c', 1e6, { id: 9, k: 'x', kind: 'c' }));
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true }]);
+  expect(Object.fromEntries(next.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3 });
+  await reEvaluate(next.database, next.store, next.served);
+  expect(await setsOf(db, 3)).toEqual([{ key: 'x', counts: [1, 1, 0], fresh: 2 }]);
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: false }]);
+  await next.ingestor.ingest(change('c', 1e6, { id: 9, k: 'x', kind: 'c' }));
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
   // once its rows are gone, b's lane is free
-  await db.query('delete from muster.member where lane = 2');
-  await db.query('update muster.sets set counts[2] = 0, live = live - 1');
+  await db.query('delete from muster.member where part_index = 2');
+  await db.query('update muster.sets set counts[2] = 0, fresh = fresh - 1');
   const last = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } })]);
-  expect(Object.fromEntries(last.served[0]!.laneOf)).toEqual({ a: 1, c: 3, d: 2 });
-  await last.filing.file(change('c', 1e6 + 1, { id: 10, k: 'x', kind: 'd' }));
-  expect(await setsOf(db, 3)).toEqual([{ key: 'x', counts: [1, 1, 1], live: 3 }]);
+  expect(Object.fromEntries(last.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3, d: 2 });
+  await last.ingestor.ingest(change('c', 1e6 + 1, { id: 10, k: 'x', kind: 'd' }));
+  expect(await setsOf(db, 3)).toEqual([{ key: 'x', counts: [1, 1, 1], fresh: 3 }]);
   expect(await miscounted(db)).toEqual([]);
 });
 
@@ -219,35 +220,35 @@ test('a part whose filter changes is a new part, and counts no row of the old on
   db,
 }) => {
   const old = await podOn(db, [one]);
-  await old.filing.file(partA());
+  await old.ingestor.ingest(partA());
   const next = await podOn(db, [pairOf({ parts: { a: part('b') } })]);
-  expect(Object.fromEntries(next.served[0]!.laneOf)).toEqual({ a: 2 });
-  await review(next.database, next.store, next.served);
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: false }]);
+  expect(Object.fromEntries(next.served[0]!.partIndexOf)).toEqual({ a: 2 });
+  await reEvaluate(next.database, next.store, next.served);
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: false }]);
 });
 
 test('a part that needs more rows, or keeps more columns, stays in its lane', async ({ db }) => {
   const old = await podOn(db, [one]);
-  await old.filing.file(partA());
+  await old.ingestor.ingest(partA());
   const next = await podOn(db, [
     pairOf({ parts: { a: { ...part('a'), count: 2, columns: ['n'] } } }),
   ]);
-  expect(Object.fromEntries(next.served[0]!.laneOf)).toEqual({ a: 1 });
-  await review(next.database, next.store, next.served);
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: false }]);
-  await next.filing.file(change('u', 1e6, { id: 'second', k: 'x', kind: 'a', n: 1 }));
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true }]);
+  expect(Object.fromEntries(next.served[0]!.partIndexOf)).toEqual({ a: 1 });
+  await reEvaluate(next.database, next.store, next.served);
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: false }]);
+  await next.ingestor.ingest(change('u', 1e6, { id: 'second', k: 'x', kind: 'a', n: 1 }));
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
 
-test('a definition for which no lane is free is refused, and changes nothing', async ({ db }) => {
+test('a definition for which no index is free is refused, and changes nothing', async ({ db }) => {
   const full = await podOn(db, [pairOf({ parts: kinds(0) })]);
-  await full.filing.file(change('u', 1, { id: 1, k: 'x', kind: '3' }));
+  await full.ingestor.ingest(change('u', 1, { id: 1, k: 'x', kind: '3' }));
   const database = databaseOn(db);
   await expect(register(database, specify(pairOf({ parts: kinds(100) })))).rejects.toThrow(
-    'function pair: no lane is free for part p100; rows of earlier definitions still hold all 16',
+    'function pair: no index is free for part p100; rows of earlier definitions still hold all 16',
   );
   await database.close();
-  expect(await full.filing.file(change('u', 2, { id: 1, k: 'x', kind: '4' }))).toEqual({
-    kind: 'filed',
+  expect(await full.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: '4' }))).toEqual({
+    kind: 'ingested',
   });
 });

@@ -1,12 +1,12 @@
 /** An old and a new release side by side, forward and back: what each may still do, and what a part knows. */
 import { expect } from 'vitest';
 import { explain } from '../../../src/state/queries/explain.ts';
-import { clearLanes, markRead, unreadParts } from '../../../src/state/registration/parts.ts';
+import { clearParts, markResynced, unsyncedParts } from '../../../src/state/registration/parts.ts';
 import { specify } from '../../../src/definitions/specification.ts';
 import { register } from '../../../src/state/registration/register.ts';
 import { purge } from '../../../src/state/purge.ts';
 import { requireCurrent } from '../../../src/state/registration/current.ts';
-import { review } from '../../../src/state/registration/re-evaluate.ts';
+import { reEvaluate } from '../../../src/state/registration/re-evaluate.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change, truncate } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
@@ -44,19 +44,19 @@ const loseRegistration = async (db: TestDatabase) => {
 
 test('a worker of an older definition claims nothing, in either direction', async ({ db }) => {
   const { old, young } = await outdated(db);
-  await young.filing.file(partA());
+  await young.ingestor.ingest(partA());
   expect(await old.runs.claim(1, old.id, 10)).toEqual([]);
   expect(await old.runs.claimBounded(1, old.id, 10, 5)).toEqual([]);
   await register(young.database, specify(both), true);
   const back = await podOn(db, [both]);
-  await back.filing.file(partB());
+  await back.ingestor.ingest(partB());
   expect(await young.runs.claim(1, young.id, 10)).toEqual([]);
   expect(await back.runs.claim(1, back.id, 10)).toMatchObject([{ key: 'x' }]);
 });
 
 test('a claim that a registration overtakes takes nothing', async ({ db }) => {
   const old = await podOn(db, [both]);
-  for (const each of [partA(), partB()]) await old.filing.file(each);
+  for (const each of [partA(), partB()]) await old.ingestor.ingest(each);
   const release = await hold(db, 'lock table muster.part in exclusive mode');
   const registering = podOn(db, [pairOf({ parts: { a: part('a'), b: part('b'), c: part('c') } })]);
   await blocked(db, 1, '%muster.part%');
@@ -72,37 +72,37 @@ test('an older worker leaves a truncate to the newer ones, and cuts no row of an
   db,
 }) => {
   const { old, young } = await outdated(db, elsewhere);
-  await young.filing.file(partA('x'));
-  await young.filing.file(ofOther(5));
-  await expect(old.filing.file(truncate(1_000_000))).rejects.toMatchObject(superseded);
-  expect(await db.query('select lane from muster.truncation')).toEqual([]);
-  await young.filing.file(truncate(1_000_000));
-  await young.filing.file(ofOther(6));
-  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 2], live: 2 }]);
+  await young.ingestor.ingest(partA('x'));
+  await young.ingestor.ingest(ofOther(5));
+  await expect(old.ingestor.ingest(truncate(1_000_000))).rejects.toMatchObject(superseded);
+  expect(await db.query('select part_index from muster.truncation')).toEqual([]);
+  await young.ingestor.ingest(truncate(1_000_000));
+  await young.ingestor.ingest(ofOther(6));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 2], fresh: 2 }]);
 });
 
 test('a truncate and a registration come one after the other', async ({ db }) => {
   const old = await podOn(db, [both]);
-  await old.filing.file(partB('x'));
+  await old.ingestor.ingest(partB('x'));
   const release = await hold(db, 'select from muster.function for update');
   const registering = podOn(db, [withC]);
   await blocked(db, 1, '%muster.function%for update');
-  const truncating = old.filing.file(truncate(1_000_000)).catch((error: unknown) => error);
+  const truncating = old.ingestor.ingest(truncate(1_000_000)).catch((error: unknown) => error);
   await blocked(db, 2, '%muster.function%');
   await release();
   await registering;
   expect(await truncating).toMatchObject(superseded);
-  expect(await db.query('select lane from muster.truncation')).toEqual([]);
+  expect(await db.query('select part_index from muster.truncation')).toEqual([]);
 });
 
 test('a part that is new takes over the truncate of its table', async ({ db }) => {
   const old = await podOn(db, [both]);
-  await old.filing.file(truncate(1_000_000));
+  await old.ingestor.ingest(truncate(1_000_000));
   const young = await podOn(db, [withC]);
-  await young.filing.file(change('c', 7, { id: 7, k: 'x', kind: 'c' }));
+  await young.ingestor.ingest(change('c', 7, { id: 7, k: 'x', kind: 'c' }));
   expect(await setsOf(db)).toEqual([]);
-  await young.filing.file(change('c', 1_000_007, { id: 8, k: 'x', kind: 'c' }));
-  expect(await setsOf(db)).toMatchObject([{ key: 'x', live: 1 }]);
+  await young.ingestor.ingest(change('c', 1_000_007, { id: 8, k: 'x', kind: 'c' }));
+  expect(await setsOf(db)).toMatchObject([{ key: 'x', fresh: 1 }]);
 });
 
 test('an older worker answers no event of a table that only the newer definition wants', async ({
@@ -110,33 +110,33 @@ test('an older worker answers no event of a table that only the newer definition
 }) => {
   const { old, young } = await outdated(db, elsewhere);
   const event = change('c', 5, { id: 5, k: 'x' }, { table: 'public.other' });
-  await expect(old.filing.file(event)).rejects.toMatchObject(superseded);
-  expect(old.filing.closed).toMatchObject(superseded);
-  expect(await young.filing.file(event)).toEqual({ kind: 'filed' });
+  await expect(old.ingestor.ingest(event)).rejects.toMatchObject(superseded);
+  expect(old.ingestor.closed).toMatchObject(superseded);
+  expect(await young.ingestor.ingest(event)).toEqual({ kind: 'ingested' });
 });
 
 test('a check that was sent before the event came does not answer for it', async ({ db }) => {
   const old = await podOn(db, [both]);
   const release = await hold(db, 'lock table muster.function');
-  const first = old.filing.file(ofOther(1));
+  const first = old.ingestor.ingest(ofOther(1));
   await blocked(db, 1);
   // These come while the first check is under way, and share the next one.
   const later = [2, 3, 4].map((lsn) =>
-    old.filing.file(ofOther(lsn)).catch((error: unknown) => error),
+    old.ingestor.ingest(ofOther(lsn)).catch((error: unknown) => error),
   );
   await release();
   expect(await first).toEqual({ kind: 'unwanted' });
   expect(await Promise.all(later)).toEqual([2, 3, 4].map(() => ({ kind: 'unwanted' })));
   await podOn(db, [elsewhere]);
-  await expect(old.filing.file(ofOther(5))).rejects.toMatchObject(superseded);
+  await expect(old.ingestor.ingest(ofOther(5))).rejects.toMatchObject(superseded);
 });
 
 test('an older worker parks nothing: the newer definition may take the event', async ({ db }) => {
   const { old, young } = await outdated(db);
   const event = change('c', 5, { id: 5, k: ['no', 'key'], kind: 'a' });
-  await expect(old.filing.file(event)).rejects.toMatchObject(superseded);
+  await expect(old.ingestor.ingest(event)).rejects.toMatchObject(superseded);
   expect(await db.query('select from muster.parked')).toEqual([]);
-  expect(await young.filing.file(event)).toMatchObject({ kind: 'parked' });
+  expect(await young.ingestor.ingest(event)).toMatchObject({ kind: 'parked' });
   expect(await db.query('select functions from muster.parked')).toEqual([{ functions: ['pair'] }]);
 });
 
@@ -144,15 +144,15 @@ test('a worker whose functions are not registered any more files, claims and pur
   db,
 }) => {
   const pod = await podOn(db, [both], { slots: 5 });
-  for (const each of [partA(), partB()]) await pod.filing.file(each);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   await loseRegistration(db);
-  await expect(pod.filing.file(partA('y'))).rejects.toMatchObject({
+  await expect(pod.ingestor.ingest(partA('y'))).rejects.toMatchObject({
     ...superseded,
     message: expect.stringContaining('function pair is not registered in this state database'),
   });
-  await expect(pod.filing.file(truncate(1_000_000))).rejects.toMatchObject(superseded);
+  await expect(pod.ingestor.ingest(truncate(1_000_000))).rejects.toMatchObject(superseded);
   const unwanted = change('c', 5, { id: 5 }, { table: 'public.other' });
-  await expect(pod.filing.file(unwanted)).rejects.toMatchObject(superseded);
+  await expect(pod.ingestor.ingest(unwanted)).rejects.toMatchObject(superseded);
   await expect(requireCurrent(pod.database, pod.served)).rejects.toMatchObject(superseded);
   expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
 });
@@ -165,9 +165,9 @@ test('another function that got the same number and generation is not mistaken f
   await db.query('alter table muster.function alter column id restart');
   const other = await podOn(db, [pairOf({ name: 'other', keepFor: '365 days' })]);
   expect(other.served[0]).toMatchObject({ id: 1, generation: 1 });
-  await other.filing.file(partA('x'));
-  await expect(pod.filing.file(partB('x'))).rejects.toMatchObject(superseded);
-  for (const each of [partB('x'), partA('y'), partB('y')]) await other.filing.file(each);
+  await other.ingestor.ingest(partA('x'));
+  await expect(pod.ingestor.ingest(partB('x'))).rejects.toMatchObject(superseded);
+  for (const each of [partB('x'), partA('y'), partB('y')]) await other.ingestor.ingest(each);
   expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
   for (const lease of await other.runs.claim(1, other.id, 10))
     await other.runs.finish([{ lease, events: [] }]);
@@ -183,32 +183,37 @@ test('a part that comes back knows nothing of before, and says so until it is re
   db,
 }) => {
   const old = await podOn(db, [both]);
-  for (const each of [partB('gone'), partA('stays'), partB('stays')]) await old.filing.file(each);
+  for (const each of [partB('gone'), partA('stays'), partB('stays')])
+    await old.ingestor.ingest(each);
   const young = await podOn(db, [withC]);
-  await review(young.database, young.store, young.served);
+  await reEvaluate(young.database, young.store, young.served);
   // Nobody wants rows of kind b now: that of 'gone' is deleted at the source, and the delete is not kept.
-  await young.filing.file(change('d', 2_000_000, { id: 'gone-b' }));
+  await young.ingestor.ingest(change('d', 2_000_000, { id: 'gone-b' }));
   await register(young.database, specify(both), true);
   const back = await podOn(db, [both]);
-  await review(back.database, back.store, back.served);
-  await back.filing.file(change('c', 2_000_001, { id: 'gone-a', k: 'gone', kind: 'a' }));
-  expect((await runsOf(db)).filter(({ wanted }) => wanted)).toEqual([]);
-  expect(await unreadParts(back.database)).toMatchObject([
+  await reEvaluate(back.database, back.store, back.served);
+  await back.ingestor.ingest(change('c', 2_000_001, { id: 'gone-a', k: 'gone', kind: 'a' }));
+  expect((await runsOf(db)).filter(({ complete }) => complete)).toEqual([]);
+  expect(await unsyncedParts(back.database)).toMatchObject([
     { function: 'pair', part: 'b', table: 'public.item' },
   ]);
   const explained = await explain(back.database, 'pair', 'stays');
   expect(
-    explained?.parts.map(({ part: name, have, unreadSince }) => [name, have, unreadSince !== null]),
+    explained?.parts.map(({ part: name, have, unsyncedSince }) => [
+      name,
+      have,
+      unsyncedSince !== null,
+    ]),
   ).toEqual([
     ['a', 1, false],
     ['b', 0, true],
   ]);
   // An incremental snapshot reads the table.
   const row = { id: 'stays-b', k: 'stays', kind: 'b' };
-  await back.filing.file(change('u', 2_000_002, row, { op: 'r', snapshot: 'incremental' }));
-  expect((await runsOf(db)).filter(({ wanted }) => wanted)).toMatchObject([{ key: 'stays' }]);
-  expect(await markRead(back.database, 1, null)).toEqual(['b']);
-  expect(await unreadParts(back.database)).toEqual([]);
+  await back.ingestor.ingest(change('u', 2_000_002, row, { op: 'r', snapshot: 'incremental' }));
+  expect((await runsOf(db)).filter(({ complete }) => complete)).toMatchObject([{ key: 'stays' }]);
+  expect(await markResynced(back.database, 1, null)).toEqual(['b']);
+  expect(await unsyncedParts(back.database)).toEqual([]);
 });
 
 test('rows of a part that is gone are removed, counts and all, and its lane is given away again', async ({
@@ -216,32 +221,34 @@ test('rows of a part that is gone are removed, counts and all, and its lane is g
 }) => {
   const old = await podOn(db, [both]);
   for (const k of ['x', 'y', 'z'])
-    for (const each of [partA(k), partB(k)]) await old.filing.file(each);
-  await old.filing.file(partB('only'));
+    for (const each of [partA(k), partB(k)]) await old.ingestor.ingest(each);
+  await old.ingestor.ingest(partB('only'));
   const young = await podOn(db, [withC]);
-  await review(young.database, young.store, young.served);
-  const removed = await clearLanes(young.database, 1, () => false);
+  await reEvaluate(young.database, young.store, young.served);
+  const removed = await clearParts(young.database, 1, () => false);
   // u leaves a row in each part
   expect(removed).toBe(7);
-  expect(await db.query('select distinct lane from muster.member')).toEqual([{ lane: 1 }]);
+  expect(await db.query('select distinct part_index as "partIndex" from muster.member')).toEqual([
+    { partIndex: 1 },
+  ]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
   const last = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } })]);
-  expect(Object.fromEntries(last.served[0]!.laneOf)).toEqual({ a: 1, c: 3, d: 2 });
+  expect(Object.fromEntries(last.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3, d: 2 });
 });
 
 test('rows of a part that is gone are removed beside intake without a deadlock', async ({ db }) => {
   const old = await podOn(db, [both]);
-  for (const each of [partB('p'), partB('q'), partB('r')]) await old.filing.file(each);
+  for (const each of [partB('p'), partB('q'), partB('r')]) await old.ingestor.ingest(each);
   const young = await podOn(db, [withC]);
   const release = await hold(db, `select from muster.sets where key = 'p' for update`);
-  const filing = Promise.all(
-    [partA('r'), partA('q'), partA('p')].map((each) => young.filing.file(each)),
+  const ingestor = Promise.all(
+    [partA('r'), partA('q'), partA('p')].map((each) => young.ingestor.ingest(each)),
   );
   await blocked(db, 1);
-  const clearing = clearLanes(young.database, 1, () => false);
+  const clearing = clearParts(young.database, 1, () => false);
   await blocked(db, 2);
   await release();
-  await Promise.all([filing, clearing]);
+  await Promise.all([ingestor, clearing]);
   expect(await miscounted(db)).toEqual([]);
 });
 
@@ -253,12 +260,12 @@ test('a part that keeps a column more says that it needs a read; one that needs 
   const wide = await podOn(db, [
     pairOf({ parts: { a: part('a', { columns: ['n'] }), b: part('b') } }),
   ]);
-  expect(await unreadParts(wide.database)).toMatchObject([{ part: 'a' }]);
+  expect(await unsyncedParts(wide.database)).toMatchObject([{ part: 'a' }]);
 });
 
 test('a function that is registered for the first time needs no read', async ({ db }) => {
   const pod = await podOn(db, [both]);
-  expect(await unreadParts(pod.database)).toEqual([]);
+  expect(await unsyncedParts(pod.database)).toEqual([]);
 });
 
 test('a part whose base64 columns change is another part', async ({ db }) => {
@@ -266,18 +273,18 @@ test('a part whose base64 columns change is another part', async ({ db }) => {
   const pod = await podOn(db, [
     pairOf({ parts: { a: part('a', { base64: ['kind'] }), b: part('b') } }),
   ]);
-  expect(await unreadParts(pod.database)).toMatchObject([{ part: 'a' }]);
+  expect(await unsyncedParts(pod.database)).toMatchObject([{ part: 'a' }]);
 });
 
 test('a handler that began under the old definition ends its run, and the new one does not run it again', async ({
   db,
 }) => {
   const old = await podOn(db, [both], { slots: 1 });
-  for (const each of [partA(), partB()]) await old.filing.file(each);
+  for (const each of [partA(), partB()]) await old.ingestor.ingest(each);
   const young = await podOn(db, [withC]);
-  await review(young.database, young.store, young.served);
+  await reEvaluate(young.database, young.store, young.served);
   expect((await old.runs.finish([{ lease: old.leases[0]!, events: [] }])).size).toBe(1);
-  await young.filing.file(change('c', 3_000_000, { id: 'c', k: 'x', kind: 'c' }));
+  await young.ingestor.ingest(change('c', 3_000_000, { id: 'c', k: 'x', kind: 'c' }));
   expect(await young.runs.claim(1, young.id, 10)).toEqual([]);
   expect(await runsOf(db)).toMatchObject([{ key: 'x', state: 'done', revision: 1 }]);
 });
@@ -290,5 +297,5 @@ test('two workers of one definition, one restarted after a rollback, share the s
   const [first, second] = [await podOn(db, [both]), await podOn(db, [both])];
   expect(first.served).toEqual(second.served);
   const neighbour = await podWith(first.database, first.served);
-  expect(await neighbour.filing.file(partA())).toEqual({ kind: 'filed' });
+  expect(await neighbour.ingestor.ingest(partA())).toEqual({ kind: 'ingested' });
 });

@@ -36,7 +36,7 @@ test('a set that stays incomplete is reported once, not early, with what is miss
     parts: { ...definition.parts, b: { ...definition.parts['b']!, count: 3 } },
   });
   const pod = await podOn(db, [three]);
-  await pod.filing.file(partB());
+  await pod.ingestor.ingest(partB());
   expect(await reminders(db)).toEqual([{ keys: ['x'], minutes: 60 }]);
   expect(await fire(pod)).toEqual([]);
   await pass(db, '59 minutes');
@@ -61,10 +61,10 @@ test('a set that stays incomplete is reported once, not early, with what is miss
 
 test('the deadline counts from the first row; later ones do not move it', async ({ db }) => {
   const pod = await podOn(db, [definition]);
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   await pass(db, '59 minutes');
-  await pod.filing.file(partA('x', 'u', 'another'));
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA('x', 'u', 'another'));
+  await pod.ingestor.ingest(partA());
   expect(await reminders(db)).toEqual([{ keys: ['x'], minutes: 1 }]);
   await pass(db, '61 seconds');
   expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
@@ -72,10 +72,10 @@ test('the deadline counts from the first row; later ones do not move it', async 
 
 test('the deadline of a set that was emptied counts from its next first row', async ({ db }) => {
   const pod = await podOn(db, [definition]);
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   await pass(db, '59 minutes');
-  await pod.filing.file(partA('x', 'd'));
-  await pod.filing.file(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(partA('x', 'd'));
+  await pod.ingestor.ingest(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
   await pass(db, '61 seconds');
   expect(await fire(pod)).toEqual([]);
   expect((await reminders(db)).map(({ minutes }) => minutes)).toEqual([59, 59]);
@@ -88,13 +88,13 @@ test('sets that are complete are taken out of their reminder, and one that names
   db,
 }) => {
   const pod = await podOn(db, [definition]);
-  await Promise.all([partA('x'), partA('y')].map((each) => pod.filing.file(each)));
+  await Promise.all([partA('x'), partA('y')].map((each) => pod.ingestor.ingest(each)));
   expect((await reminders(db)).flatMap(({ keys }) => keys).toSorted()).toEqual(['x', 'y']);
-  await pod.filing.file(partB('x'));
+  await pod.ingestor.ingest(partB('x'));
   expect(await prune(pod)).toBe(false);
   expect(await reminders(db)).toEqual([{ keys: ['y'], minutes: 60 }]);
   // looked at once: from now on it waits for its deadline
-  await pod.filing.file(partB('y'));
+  await pod.ingestor.ingest(partB('y'));
   await prune(pod);
   expect((await reminders(db)).length).toBe(1);
   await anHourPasses(db);
@@ -106,17 +106,17 @@ test('before the last process goes, sets that became complete meanwhile are take
   db,
 }) => {
   const pod = await podOn(db, [definition]);
-  for (let i = 0; i < 20; i++) await pod.filing.file(partA(`k${i}`));
+  for (let i = 0; i < 20; i++) await pod.ingestor.ingest(partA(`k${i}`));
   while (await prune(pod));
-  for (let i = 0; i < 19; i++) await pod.filing.file(partB(`k${i}`));
+  for (let i = 0; i < 19; i++) await pod.ingestor.ingest(partB(`k${i}`));
   await pruneAll(pod.database, [pod.served[0]!.id], 60_000);
   expect(await reminders(db)).toEqual([{ keys: ['k19'], minutes: 60 }]);
 });
 
 test('more reminders than a page are fired and pruned page by page', async ({ db }) => {
   const pod = await podOn(db, [definition]);
-  for (let i = 0; i < 10; i++) await pod.filing.file(partA(`k${i}`));
-  await pod.filing.file(partB('k0'));
+  for (let i = 0; i < 10; i++) await pod.ingestor.ingest(partA(`k${i}`));
+  await pod.ingestor.ingest(partB('k0'));
   expect([await prune(pod), await prune(pod)]).toEqual([true, false]);
   expect((await reminders(db)).length).toBe(9);
   await anHourPasses(db);
@@ -127,22 +127,22 @@ test('more reminders than a page are fired and pruned page by page', async ({ db
 });
 
 const silent: [name: string, live: (pod: Pod, db: TestDatabase) => Promise<unknown>][] = [
-  ['a set that became complete', (pod) => pod.filing.file(partB())],
-  ['a set that was emptied', (pod) => pod.filing.file(partA('x', 'd'))],
+  ['a set that became complete', (pod) => pod.ingestor.ingest(partB())],
+  ['a set that was emptied', (pod) => pod.ingestor.ingest(partA('x', 'd'))],
   [
     'a set whose run is done, and that broke since',
     async (pod) => {
       pod.slots = 1;
-      await pod.filing.file(partB());
+      await pod.ingestor.ingest(partB());
       await pod.runs.finish([{ lease: pod.leases[0]!, events: [] }]);
-      await pod.filing.file(partB('x', 'd'));
+      await pod.ingestor.ingest(partB('x', 'd'));
     },
   ],
 ];
 for (const [name, live] of silent) {
   test(`not reported: ${name}`, async ({ db }) => {
     const pod = await podOn(db, [definition]);
-    await pod.filing.file(partA());
+    await pod.ingestor.ingest(partA());
     await live(pod, db);
     await anHourPasses(db);
     expect(await fire(pod)).toEqual([]);
@@ -153,7 +153,7 @@ for (const [name, live] of silent) {
 
 test('not reported: rows of the initial snapshot that are incomplete', async ({ db }) => {
   const pod = await podOn(db, [definition]);
-  await pod.filing.file(read(0, { id: 1, k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(read(0, { id: 1, k: 'x', kind: 'a' }));
   expect(await reminders(db)).toEqual([]);
 });
 
@@ -161,11 +161,11 @@ test('a set that breaks before its run begins waits anew, and may be overdue aga
   db,
 }) => {
   const pod = await podOn(db, [definition]);
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   await anHourPasses(db);
   expect((await fire(pod)).length).toBe(1);
-  await pod.filing.file(partB());
-  await pod.filing.file(partB('x', 'd'));
+  await pod.ingestor.ingest(partB());
+  await pod.ingestor.ingest(partB('x', 'd'));
   expect(await fire(pod)).toEqual([]);
   await anHourPasses(db);
   expect((await fire(pod)).length).toBe(1);
@@ -177,8 +177,8 @@ test('the deadline of a set that breaks during its run is held back, and kept if
   db,
 }) => {
   const pod = await podOn(db, [definition], { slots: 1 });
-  await Promise.all([partA(), partB()].map((each) => pod.filing.file(each)));
-  await pod.filing.file(partB('x', 'd'));
+  await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
+  await pod.ingestor.ingest(partB('x', 'd'));
   await anHourPasses(db);
   expect(await fire(pod)).toEqual([]);
   await pod.runs.fail(pod.leases[0]!, 'once', 0);
@@ -191,10 +191,10 @@ test('a deadline that is firing waits for the statement that completes its set, 
 }) => {
   const pod = await podOn(db, [definition]);
   const other = await podOn(db, [definition]);
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   await anHourPasses(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const completing = pod.filing.file(partB());
+  const completing = pod.ingestor.ingest(partB());
   await blocked(db, 1);
   const firing = fire(other);
   await blocked(db, 2);
@@ -209,17 +209,17 @@ test('the statement that completes a set waits for its firing deadline: both hap
 }) => {
   const pod = await podOn(db, [definition]);
   const other = await podOn(db, [definition]);
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   await anHourPasses(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   const firing = fire(other);
   await blocked(db, 1);
-  const completing = pod.filing.file(partB());
+  const completing = pod.ingestor.ingest(partB());
   await blocked(db, 2);
   await release();
   expect((await firing).map(({ key }) => key)).toEqual(['x']);
   await completing;
-  expect(await runsOf(db)).toMatchObject([{ key: 'x', wanted: true, state: 'ready' }]);
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true, state: 'ready' }]);
   expect(await fire(pod)).toEqual([]);
 });
 
@@ -228,18 +228,18 @@ test('a set that completed while it was being reported, and breaks again, may be
 }) => {
   const pod = await podOn(db, [definition]);
   const other = await podOn(db, [definition]);
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   await anHourPasses(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   const firing = fire(other);
   await blocked(db, 1);
   // its snapshot is older than the report it waits for
-  const completing = pod.filing.file(partB());
+  const completing = pod.ingestor.ingest(partB());
   await blocked(db, 2);
   await release();
   expect((await firing).length).toBe(1);
   await completing;
-  await pod.filing.file(partB('x', 'd'));
+  await pod.ingestor.ingest(partB('x', 'd'));
   await anHourPasses(db);
   expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
 });
@@ -248,10 +248,10 @@ test('a set that two reminders name for the same moment is reported with each mi
   db,
 }) => {
   const pod = await podOn(db, [definition]);
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   await pass(db, '59 minutes');
-  await pod.filing.file(partA('x', 'd'));
-  await pod.filing.file(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
+  await pod.ingestor.ingest(partA('x', 'd'));
+  await pod.ingestor.ingest(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
   await pass(db, '61 seconds');
   // the first reminder is set anew, for the moment of the second
   expect(await fire(pod)).toEqual([]);
@@ -263,7 +263,7 @@ test('a set that two reminders name for the same moment is reported with each mi
 test('deadlines that two replicas find at the same moment fire once each', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   const other = await podOn(db, [definition]);
-  await Promise.all(Array.from({ length: 30 }, (_, i) => pod.filing.file(partA(`k${i}`))));
+  await Promise.all(Array.from({ length: 30 }, (_, i) => pod.ingestor.ingest(partA(`k${i}`))));
   await anHourPasses(db);
   const release = await hold(db, 'select from muster.sets for update');
   const both = [fire(pod)];
@@ -282,7 +282,7 @@ test('deadlines that two replicas find at the same moment fire once each', async
 test('deadlines are held back until intake has been idle for the grace', async ({ db }) => {
   const settings = { DEADLINE_GRACE_SECONDS: '1' };
   const first = await engineOn(db, [definition], settings);
-  await first.filing.file(partA());
+  await first.ingestor.ingest(partA());
   await first.stop();
   await anHourPasses(db);
   // It starts again after an outage: the missing part may come first, so it waits a second for it.
@@ -296,11 +296,11 @@ test('deadlines are held back until intake has been idle for the grace', async (
 test('a part that comes within the grace is not missed', async ({ db }) => {
   const settings = { DEADLINE_GRACE_SECONDS: '1' };
   const first = await engineOn(db, [definition], settings);
-  await first.filing.file(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await first.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   await first.stop();
   await anHourPasses(db);
   const second = await engineOn(db, [definition], settings);
-  await second.filing.file(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
+  await second.ingestor.ingest(change('c', 2, { id: 2, k: 'x', kind: 'b' }));
   await until(async () => (await runsOf(db))[0]?.state === 'done');
   expect(await reports(db)).toEqual([]);
   await second.stop();

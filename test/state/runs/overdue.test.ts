@@ -12,10 +12,10 @@ test('a set that was reported, emptied and begun anew is reported again', async 
     const { overdue } = await fireDeadlines(pod.database, [1]);
     return overdue.map(({ key }) => key);
   };
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA());
   expect(await fire()).toEqual(['x']);
-  await pod.filing.file(partA('x', 'd'));
-  await pod.filing.file(partA());
+  await pod.ingestor.ingest(partA('x', 'd'));
+  await pod.ingestor.ingest(partA());
   expect(await db.query('select key from muster.overdue')).toEqual([]);
   expect(await fire()).toEqual(['x']);
 });

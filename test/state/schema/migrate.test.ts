@@ -48,12 +48,12 @@ test('of twenty migrations at once one does the work, and the next time there is
     'muster.overdue',
     'muster.parked',
     'muster.part',
-    'muster.pod',
     'muster.position',
     'muster.run',
     'muster.sets',
     'muster.source',
     'muster.truncation',
+    'muster.worker',
     'recordings.processed',
   ]);
   expect(await migrate(url, ['recordings'])).toEqual([]);

@@ -64,7 +64,7 @@ test('a member of muster_intake and muster_run reads a projection', async ({ db 
   await db.query('grant select, insert, update on total, applied to muster_run');
   const feed = await feedOn({ url }, numbers({ async settle() {} }), 2);
   await feed.give(0, [{ n: 1 }, { n: 'none' }]);
-  await feed.positions.see([{ partition: 0, low: 0, high: 2 }]);
+  await feed.positions.report([{ partition: 0, low: 0, high: 2 }]);
   await feed.positions.lose(1, 0, 3);
   await feed.positions.rest(1, 'made anew');
   await feed.settle();
@@ -91,17 +91,17 @@ test('a member of muster_intake and muster_run serves', async ({ db }) => {
     },
   });
   const engine = await engineOn({ ...db, url }, [definition], { K_SINK: sink.url });
-  const { filing } = engine;
-  await Promise.all([partA('x'), partB('x'), partA('late')].map((each) => filing.file(each)));
-  await filing.park(
+  const { ingestor } = engine;
+  await Promise.all([partA('x'), partB('x'), partA('late')].map((each) => ingestor.ingest(each)));
+  await ingestor.park(
     { attributes: {}, contentType: null, body: Buffer.from('x') },
     'not-a-change',
     'why',
   );
   await until(() => sink.ids.length === 2); // of the run, and of the set that is overdue
   // of a set that no purge may take away meanwhile
-  expect(await filing.explain(partA('late'))).toMatchObject({ sets: [{ status: 'waiting' }] });
-  await filing.file(truncate(10_000_000));
+  expect(await ingestor.explain(partA('late'))).toMatchObject({ sets: [{ status: 'waiting' }] });
+  await ingestor.ingest(truncate(10_000_000));
   await engine.stop();
   expect(await runsOf(db)).toMatchObject([{ key: 'x', state: 'done' }]);
   expect(engine.lines.filter(({ level }) => level !== 'info')).toEqual([
@@ -114,7 +114,7 @@ test('a member of muster_run alone purges', async ({ db }) => {
   const runner = await loginOf(db, 'muster_run');
   const both = await loginOf(db, 'muster_intake', 'muster_run');
   const pod = await podOn({ url: both }, [pairOf()], { slots: 1 });
-  for (const each of [partA('x'), partB('x')]) await pod.filing.file(each);
+  for (const each of [partA('x'), partB('x')]) await pod.ingestor.ingest(each);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
   await db.query(`update muster.run set finished_at = finished_at - interval '31 days'`);
   await db.query(`update muster.member set since = since - interval '31 days'`);
@@ -139,7 +139,7 @@ test('whoever files sees no event of a handler, no parked body and no table of a
     'select body from muster.parked',
     'select from muster.due',
     'delete from muster.run',
-    'delete from muster.pod',
+    'delete from muster.worker',
     'delete from muster.function',
     'truncate muster.member',
     'create table muster.mine ()',
@@ -270,7 +270,7 @@ test('people look with muster_read, and mend with the roles of a process beside 
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA('x'), partB('x')]) await pod.filing.file(each);
+  for (const each of [partA('x'), partB('x')]) await pod.ingestor.ingest(each);
   await pod.runs.fail(pod.leases[0]!, 'no', null);
   await db.query(
     `insert into muster.parked (digest, reason, detail, attributes, body) values ('x', 'bad-key', 'd', '{}', 'x')`,

@@ -8,7 +8,7 @@
 --   run       one row per set that was ever complete. wanted = "the set is complete now", changed
 --             only under the lock of the set's row. Due = wanted and ready and due_at has passed.
 --   pod       one row per process that holds leases; a run is held as long as its pod's row lives.
---   deadline  sets that were incomplete when a batch was filed, all in one row: to be looked at when it is
+--   deadline  sets that were incomplete when a batch was ingested, all in one row: to be looked at when it is
 --             due. A reminder and no more: whether a set is overdue is read from its rows.
 --   overdue   sets that were reported as overdue, until they become complete.
 --   outbox    events of handlers, written in the transaction that marks the run done.
@@ -37,8 +37,8 @@ create table muster.function (
   gate_of       bigint[] not null,     -- ... of these bits are set; see muster.complete
   overdue_after interval,
   concurrency   int,                   -- runs at a time over all pods; null = no bound
-  paused        boolean not null default false,  -- events are filed, no run is started
-  reviewed      int not null,          -- the generation whose rule every set has been held against
+  paused        boolean not null default false,  -- events are ingested, no run is started
+  evaluated_generation      int not null,          -- the generation whose rule every set has been held against
   purged_at     timestamptz,
   sink_missing_until timestamptz,      -- no sink is configured: events to send are not due meanwhile
   -- highest token and revision of a run that was forgotten: runs are born above them (forget-runs.sql)
@@ -60,12 +60,12 @@ create table muster.definition (
 -- A lane is given away again only when no member is left in it, or old rows would count under a new name.
 create table muster.part (
   function       int not null references muster.function,
-  lane           smallint not null check (lane between 1 and 16),
+  part_index           smallint not null check (part_index between 1 and 16),
   name           text not null,
   specification  jsonb not null,
   in_use         boolean not null default true,
-  unread_since   timestamptz,          -- rows (or kept columns) from before are not known; null = all are
-  primary key (function, lane)
+  unsynced_since   timestamptz,          -- rows (or kept columns) from before are not known; null = all are
+  primary key (function, part_index)
 );
 create unique index part_name on muster.part (function, name) where in_use;
 
@@ -89,41 +89,41 @@ create index source_id on muster.source (id);
 
 create table muster.member (
   function int not null,
-  lane     smallint not null,
+  part_index     smallint not null,
   source   int not null,
   id       text collate "C" not null,  -- primary key of the source row
   version  bigint not null,            -- streamed: epoch << 55 | lsn; read by a snapshot: the same, negative; see muster.newer
   at       bigint not null,            -- commit time of a change, read time of a snapshot, epoch ms
   commits  bigint,                     -- position of the last commit before this change, where it is above the change's own
   key      text collate "C",           -- the set it names; null = deleted, or a null in its key
-  held     boolean not null,           -- counts in its set
+  in_set     boolean not null,           -- counts in its set
   purged   boolean not null default false,  -- its set was purged: no older change brings it back
   history  bigint,                     -- hash of the key under which the initial snapshot found the row held; see muster.is_live
   columns  jsonb,
-  holes    jsonb,                      -- columns the source did not send: column -> [version, at, commits] of what fills it, 0 = nothing; and true where it decides
+  missing_columns    jsonb,                      -- columns the source did not send: column -> [version, at, commits] of what fills it, 0 = nothing; and true where it decides
   since    timestamptz not null,       -- in this set since; not held: newest version known since
   trace    bytea,                      -- trace id and span id of the event, if it was sampled
-  primary key (function, lane, source, id)
+  primary key (function, part_index, source, id)
 ) with (fillfactor = 80);
 create index member_key on muster.member (function, key) where key is not null;
-create index member_gone on muster.member (function, since) where not held;
+create index member_gone on muster.member (function, since) where not in_set;
 
 -- Newest truncate of a part's table at one source.
 create table muster.truncation (
   function int not null,
-  lane     smallint not null,
+  part_index     smallint not null,
   source   int not null,
   version  bigint not null,
   at       bigint not null,
   commits  bigint,
-  primary key (function, lane, source)
+  primary key (function, part_index, source)
 );
 
 create table muster.sets (
   function int not null,
   key      text collate "C" not null,
   counts   int[] not null,             -- rows held per lane, always 16 of them
-  live     int not null,               -- rows held that are not history
+  fresh     int not null,               -- rows held that are not history
   primary key (function, key)
 ) with (fillfactor = 60);
 
@@ -139,7 +139,7 @@ create table muster.run (
   key         text collate "C" not null,
   revision    int not null,            -- number of the completion, never used again for this key: 1, or one
                                        -- above function.forgotten_revision; 0 = history, never run
-  wanted      boolean not null,
+  complete      boolean not null,
   state       muster.run_state not null,
   token       bigint not null,         -- fencing token: grows with every lease, and is never used again for
                                        -- this key, also when its run was forgotten meanwhile
@@ -147,21 +147,21 @@ create table muster.run (
   lost        int not null default 0,  -- attempts in a row that ended with their process; 1: or a lease
   unstarted   bigint,                  -- see claim-runs.sql: the token of a lease whose handler has not
                                        -- started; 0: a start was recorded; null: it starts with the lease
-  pod         uuid,
+  worker         uuid,
   due_at      timestamptz not null,
-  born_at     timestamptz not null,
+  created_at     timestamptz not null,
   started_at  timestamptz,
   finished_at timestamptz,
   late        int not null default 0,  -- rows of the set that changed since its run began, once for each change
   error       text,
   primary key (function, key)
 ) with (fillfactor = 60);
-create index run_due on muster.run (function, due_at) where state = 'ready' and wanted;
-create index run_suspect on muster.run (function, due_at) where state = 'ready' and wanted and lost > 1;
-create index run_leased on muster.run (pod) where state = 'running';
+create index run_due on muster.run (function, due_at) where state = 'ready' and complete;
+create index run_suspect on muster.run (function, due_at) where state = 'ready' and complete and lost > 1;
+create index run_leased on muster.run (worker) where state = 'running';
 create index run_failed on muster.run (function, finished_at) where state = 'failed';
 
-create table muster.pod (
+create table muster.worker (
   id          uuid primary key,
   host        text not null,
   started_at  timestamptz not null default now(),
@@ -254,19 +254,19 @@ end;
 
 -- Does a row count as new in its set? Not where the initial snapshot found it there already: such a row is
 -- history, whatever changed in it since. The hash stands for the key (8 bytes for the key's 60).
-create function muster.is_live(held boolean, key text, history bigint) returns boolean
+create function muster.is_fresh(in_set boolean, key text, history bigint) returns boolean
 language sql immutable parallel safe
-return held and (history is null or history <> hashtextextended(key, 0));
+return in_set and (history is null or history <> hashtextextended(key, 0));
 
 -- Does version `b`, though it is not newer, carry what `a` lacks or has from an older version still?
 create function muster.fills(a muster.member, b muster.member) returns boolean
 language sql immutable parallel safe
 return exists (
-  select from jsonb_each(a.holes) as hole (name, filled),
-       lateral (select coalesce(b.holes -> hole.name, jsonb_build_array(b.version, b.at, b.commits)) offset 0) as f (filler)
-  where b.columns ? hole.name
-    and (hole.filled = '0' or muster.newer((f.filler ->> 0)::bigint, (f.filler ->> 1)::bigint, (f.filler ->> 2)::bigint,
-                                           (hole.filled ->> 0)::bigint, (hole.filled ->> 1)::bigint, (hole.filled ->> 2)::bigint))
+  select from jsonb_each(a.missing_columns) as missing (name, filled),
+       lateral (select coalesce(b.missing_columns -> missing.name, jsonb_build_array(b.version, b.at, b.commits)) offset 0) as f (filler)
+  where b.columns ? missing.name
+    and (missing.filled = '0' or muster.newer((f.filler ->> 0)::bigint, (f.filler ->> 1)::bigint, (f.filler ->> 2)::bigint,
+                                           (missing.filled ->> 0)::bigint, (missing.filled ->> 1)::bigint, (missing.filled ->> 2)::bigint))
 );
 
 -- What is known of a row after version `b` came in on top of `a`: the newer one, its holes (columns
@@ -278,35 +278,35 @@ language plpgsql immutable parallel safe as $$
 declare
   winner muster.member := b;
   other  muster.member := a;
-  hole   text;
+  missing   text;
   filled jsonb;
   filler jsonb;
 begin
   if not muster.newer(b.version, b.at, b.commits, a.version, a.at, a.commits)
-     and not (b.version = a.version and b.at = a.at and a.holes is not null and muster.fills(a, b)
-              and not (b.holes is not null and muster.fills(b, a))) then
+     and not (b.version = a.version and b.at = a.at and a.missing_columns is not null and muster.fills(a, b)
+              and not (b.missing_columns is not null and muster.fills(b, a))) then
     winner := a;
     other := b;
-  elsif b.holes @? '$.*[3]' and muster.fills(b, a) then
+  elsif b.missing_columns @? '$.*[3]' and muster.fills(b, a) then
     -- made without knowing this row: its change is undecided, and made again
     a.history := coalesce(a.history, b.history);
     return a;
-  elsif a.held and b.held and a.key = b.key then
+  elsif a.in_set and b.in_set and a.key = b.key then
     winner.since := a.since;
   end if;
   winner.history := coalesce(winner.history, other.history);
-  if winner.holes is null or other.columns is null then
+  if winner.missing_columns is null or other.columns is null then
     return winner;
   end if;
-  for hole, filled in select * from jsonb_each(winner.holes) loop
+  for missing, filled in select * from jsonb_each(winner.missing_columns) loop
     continue when filled ->> 3 is not null;
-    filler := coalesce(other.holes -> hole, jsonb_build_array(other.version, other.at, other.commits));
+    filler := coalesce(other.missing_columns -> missing, jsonb_build_array(other.version, other.at, other.commits));
     -- by version, not by time: changes of one transaction have the same
-    if other.columns ? hole
+    if other.columns ? missing
        and (filled = '0' or muster.newer((filler ->> 0)::bigint, (filler ->> 1)::bigint, (filler ->> 2)::bigint,
                                          (filled ->> 0)::bigint, (filled ->> 1)::bigint, (filled ->> 2)::bigint)) then
-      winner.columns := jsonb_set(winner.columns, array[hole], other.columns -> hole);
-      winner.holes := jsonb_set(winner.holes, array[hole], filler);
+      winner.columns := jsonb_set(winner.columns, array[missing], other.columns -> missing);
+      winner.missing_columns := jsonb_set(winner.missing_columns, array[missing], filler);
     end if;
   end loop;
   return winner;
@@ -321,9 +321,9 @@ language plpgsql immutable parallel safe strict as $$
 declare
   met bigint := 0;
 begin
-  for lane in 1 .. cardinality(need) loop
-    if counts[lane] >= need[lane] then
-      met := met | (1::bigint << (lane - 1));
+  for part_index in 1 .. cardinality(need) loop
+    if counts[part_index] >= need[part_index] then
+      met := met | (1::bigint << (part_index - 1));
     end if;
   end loop;
   for gate in 1 .. cardinality(gate_need) loop
@@ -352,19 +352,19 @@ return array[
 create function muster.next_run(r muster.run, p muster.run, changes int) returns muster.run
 language plpgsql stable parallel safe as $$
 begin
-  r.wanted := p.wanted;
+  r.complete := p.complete;
   if r.state in ('running', 'done') then
     r.late := r.late + changes;
     return r;
   end if;
-  if p.state = 'done' and p.wanted and r.attempt = 0 and r.started_at is null then
+  if p.state = 'done' and p.complete and r.attempt = 0 and r.started_at is null then
     -- the initial snapshot had all of the set, as is known only now, and nothing was started
     r.revision := p.revision;
     r.state := 'done';
     r.finished_at := now();
     return r;
   end if;
-  if not p.wanted then
+  if not p.complete then
     return r;
   end if;
   if r.state = 'failed' then
@@ -380,18 +380,18 @@ begin
     r.token := r.token + 1;
     r.attempt := r.attempt + 1;
     r.unstarted := null;
-    r.pod := p.pod;
+    r.worker := p.worker;
     r.started_at := now();
   end if;
   return r;
 end $$;
 
 -- Ends a transaction that may not commit.
-create function muster.fence(held boolean) returns void
+create function muster.fence(owned boolean) returns void
 language plpgsql as $$
 begin
-  if not held then
-    raise exception using errcode = 'MU001', message = 'another pod holds this run';
+  if not owned then
+    raise exception using errcode = 'MU001', message = 'another worker holds this run';
   end if;
 end $$;
 
@@ -412,8 +412,8 @@ create view muster.set_status as
 select f.name as function, s.key, w.status,
        (o.key is not null and w.status = 'waiting') as overdue,
        case w.status
-         when 'waiting' then (select min(m.since) from muster.member m where m.function = s.function and m.key = s.key and m.held)
-         when 'complete' then r.born_at
+         when 'waiting' then (select min(m.since) from muster.member m where m.function = s.function and m.key = s.key and m.in_set)
+         when 'complete' then r.created_at
          when 'running' then r.started_at
          else r.finished_at
        end as since,
@@ -423,7 +423,7 @@ join muster.function f on f.id = s.function
 left join muster.run r on r.function = s.function and r.key = s.key
 left join muster.overdue o on o.function = s.function and o.key = s.key
 cross join lateral (
-  select case when r.state is null or (r.state in ('ready', 'failed') and not r.wanted) then 'waiting'
+  select case when r.state is null or (r.state in ('ready', 'failed') and not r.complete) then 'waiting'
               when r.state = 'ready' then 'complete'
               else r.state::text end as status
 ) w;

@@ -16,19 +16,19 @@
 -- rows fit, it reads a table from its beginning until it has found one, which takes seconds when there
 -- is none. Asked for the lowest in the order of an index, it has no choice.
 create view muster.due as
-select f.name as function, w.runs, w.deadlines, w.events, w.reviews,
-       w.runs + w.deadlines + w.events + w.reviews as total
+select f.name as function, w.runs, w.deadlines, w.events, w.evaluations,
+       w.runs + w.deadlines + w.events + w.evaluations as total
 from muster.function f
 left join (
   -- by pod, because that is what the index of leased runs has; they are few
   select r.function, count(*) as n from muster.run r
-  where r.pod is not null and r.state = 'running'
+  where r.worker is not null and r.state = 'running'
   group by r.function
 ) leased on leased.function = f.id
 cross join lateral (
   select count(*) as n from (
     select from muster.run r
-    where r.function = f.id and r.state = 'ready' and r.wanted and r.due_at <= now() and not f.paused
+    where r.function = f.id and r.state = 'ready' and r.complete and r.due_at <= now() and not f.paused
     order by r.due_at
     limit 10000
   ) first
@@ -41,5 +41,5 @@ cross join lateral (
                    where o.function = f.id and o.sent_at is null and o.failed_at is null
                    order by o.due_at limit 1), false)
           and coalesce(f.sink_missing_until <= now(), true))::int as events,
-         (f.reviewed < f.generation)::int as reviews
+         (f.evaluated_generation < f.generation)::int as evaluations
 ) w;

@@ -11,10 +11,10 @@ create table muster.position (
   topic     text collate "C" not null,
   partition int not null,
   next      bigint not null,
-  stamp     bigint,                    -- timestamp of the record at next - 1, epoch ms: another one there
+  last_timestamp     bigint,                    -- timestamp of the record at next - 1, epoch ms: another one there
                                        -- says that the topic was made anew; null = not known
   log_end   bigint not null,           -- offset behind the newest record when the owner last looked
-  seen_at   timestamptz not null default now(),
+  reported_at   timestamptz not null default now(),
   topic_id  text,                      -- of the topic that the position is of; null = not known
   problem   text,                      -- why the partition rests until somebody decides
   primary key (function, topic, partition)

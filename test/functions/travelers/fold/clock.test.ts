@@ -64,7 +64,7 @@ test('a clock that is fast does not move the watermark while records wait, or be
   const stream = await streamOn(db, OPTIONS, 2);
   await stream.give(0, [seen(1, 0), seen(2, 0), seen(3, 0, 20)]);
   await stream.give(1, [seen(1, 0), seen(2, 0), seen(3, 0, 20)]);
-  await stream.positions.see([
+  await stream.positions.report([
     { partition: 0, low: 0, high: 9 },
     { partition: 1, low: 0, high: 9 },
   ]);
@@ -132,7 +132,9 @@ test('an idle partition holds the watermark by as much as its reader has not loo
   const stream = await streamOn(db, { ...OPTIONS, lateness: 1_000_000, idleAfter: 1 }, 2);
   await stream.give(0, [seen(1, 30)]);
   await stream.give(1, [seen(2, 2)]);
-  await db.query(`update muster.position set seen_at = now() - interval '2 s' where partition = 1`);
+  await db.query(
+    `update muster.position set reported_at = now() - interval '2 s' where partition = 1`,
+  );
   await stream.settled();
   // 30 less the lateness, less the second that it is overdue
   expect(await watermark(db)).toBeLessThanOrEqual(28);

@@ -78,7 +78,7 @@ test('a partition with records unread holds the watermark, also one that brought
   db,
 }) => {
   const stream = await streamOn(db, { ...OPTIONS, idleAfter: 1 }, 2);
-  await stream.positions.see([{ partition: 1, low: 0, high: 3 }]);
+  await stream.positions.report([{ partition: 1, low: 0, high: 3 }]);
   await stream.give(0, [seen(0), seen(30)]);
   await stream.settled();
   expect(await watermark(db)).toBeLessThan(0);
@@ -94,11 +94,11 @@ test('an idle partition does not hold the watermark; one that nobody reads does'
   await stream.give(0, [seen(0), seen(30)]);
   await stream.give(1, [seen(2, { sensor: 2 })]);
   await db.query(
-    `update muster.position set seen_at = now() - interval '1 hour' where partition = 1`,
+    `update muster.position set reported_at = now() - interval '1 hour' where partition = 1`,
   );
   await stream.settled();
   expect(await watermark(db)).toBe(-3);
-  await stream.positions.see([{ partition: 1, low: 0, high: 1 }]);
+  await stream.positions.report([{ partition: 1, low: 0, high: 1 }]);
   await stream.settled();
   expect(await watermark(db)).toBe(25);
 });

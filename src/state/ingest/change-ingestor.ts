@@ -4,34 +4,34 @@ import { type Change, type Origin, type RowChange, type TruncateChange } from '.
 import { CurrentCheck } from '../registration/current.ts';
 import { isBadValue, unavailable } from '../database/database.ts';
 import { explainChange, type ExplainedChange } from '../queries/explain-change.ts';
-import type { Judgement, Marks } from './log-positions.ts';
+import type { PositionCheck, LogPositions } from './log-positions.ts';
 import {
   MissingColumn,
   toMemberRows,
   versionsOf,
-  type Place,
+  type SourceEpoch,
   type Problem,
   type Said,
-  type Served,
+  type RegisteredFunction,
 } from './member.ts';
 import type { Outcome, ParkReason, Unavailable } from '../outcome.ts';
-import { toKnowingRows, type KnownMember } from './missing-columns.ts';
+import { resolveRows, type KnownMember } from './missing-columns.ts';
 import type { Store } from './store.ts';
-import { deletesBelow, raiseFloors, type Truncation } from './truncate.ts';
+import { deletesBelow, raiseTruncateVersion, type Truncation } from './truncate.ts';
 import type { Database } from '../database/database.ts';
 
 /**
  * Files changes: turns each into what it says about the parts of the served functions, keeps aside
- * what can't be filed, and hands the rest to the batcher.
+ * what can't be ingested, and hands the rest to the batcher.
  */
-export class Filing {
+export class ChangeIngestor {
   readonly #database: Database;
   readonly #store: Store;
   readonly #batcher: Batcher;
-  readonly #marks: Marks;
+  readonly #positions: LogPositions;
   readonly #current: CurrentCheck;
-  readonly #onTable = new Map<string, Served[]>();
-  /** Names of the functions whose changes are filed here. */
+  readonly #onTable = new Map<string, RegisteredFunction[]>();
+  /** Names of the functions whose changes are ingested here. */
   readonly functions: readonly string[];
   #closed: Unavailable | null = null;
   /** When the last event came, by the process' clock. */
@@ -41,13 +41,13 @@ export class Filing {
     database: Database,
     store: Store,
     batcher: Batcher,
-    marks: Marks,
-    served: readonly Served[],
+    positions: LogPositions,
+    served: readonly RegisteredFunction[],
   ) {
     this.#database = database;
     this.#store = store;
     this.#batcher = batcher;
-    this.#marks = marks;
+    this.#positions = positions;
     this.#current = new CurrentCheck(database, served);
     this.functions = served.map((each) => each.specification.name);
     for (const each of served) {
@@ -72,37 +72,37 @@ export class Filing {
   }
 
   /** Resolves once the change is committed; throws {@link Unavailable}. */
-  async file(change: Change): Promise<Outcome> {
+  async ingest(change: Change): Promise<Outcome> {
     if (this.#closed !== null) throw this.#closed;
     this.lastEventAt = performance.now();
     const functions = this.#onTable.get(change.table);
     if (functions === undefined) return this.#unwanted();
-    const judgement = await this.#judge(change);
-    switch (judgement.kind) {
+    const check = await this.#judge(change);
+    switch (check.kind) {
       case 'ahead':
-        return this.#park(change.origin, 'position-ahead', judgement.detail);
+        return this.#park(change.origin, 'position-ahead', check.detail);
       case 'restarted':
-        return this.#park(change.origin, 'position-restarted', judgement.detail);
+        return this.#park(change.origin, 'position-restarted', check.detail);
       case 'fine': {
-        const { place, streaming } = judgement;
+        const { place, streaming } = check;
         return change.kind === 'truncate'
           ? this.#truncate(change, place, functions)
-          : this.#fileRow(streaming ? asRecovery(change) : change, place, functions);
+          : this.#ingestRow(streaming ? asRecovery(change) : change, place, functions);
       }
     }
   }
 
-  async #judge(change: Change): Promise<Judgement> {
+  async #judge(change: Change): Promise<PositionCheck> {
     try {
-      if (!this.#marks.knows(change.source)) await this.#marks.meet(change.source);
-      let judgement = this.#marks.judge(change);
-      if (judgement.kind === 'restarted') {
+      if (!this.#positions.knows(change.source)) await this.#positions.meet(change.source);
+      let check = this.#positions.judge(change);
+      if (check.kind === 'restarted') {
         // somebody may have begun a new epoch a moment ago
-        await this.#marks.exchange();
-        judgement = this.#marks.judge(change);
+        await this.#positions.exchange();
+        check = this.#positions.judge(change);
       }
-      if (this.#marks.isUnsaved) await this.#marks.save();
-      return judgement;
+      if (this.#positions.isUnsaved) await this.#positions.save();
+      return check;
     } catch (error) {
       throw unavailable(error);
     }
@@ -117,7 +117,7 @@ export class Filing {
   /** The sets a change's row belongs to now, for people. */
   explain(change: Change): Promise<ExplainedChange> {
     const functions = this.#onTable.get(change.table) ?? [];
-    const source = this.#marks.idOf(change.source);
+    const source = this.#positions.idOf(change.source);
     return explainChange(this.#database, change, source, functions, [...this.#onTable.keys()]);
   }
 
@@ -144,20 +144,24 @@ export class Filing {
     return { kind: 'parked', reason, detail };
   }
 
-  async #fileRow(change: RowChange, place: Place, functions: readonly Served[]): Promise<Outcome> {
+  async #ingestRow(
+    change: RowChange,
+    place: SourceEpoch,
+    functions: readonly RegisteredFunction[],
+  ): Promise<Outcome> {
     let said: Said;
     try {
       said = merge(functions.map((served) => toMemberRows(change, place, served)));
     } catch (error) {
-      if (error instanceof MissingColumn) return this.#fileKnowing(change, place, functions);
+      if (error instanceof MissingColumn) return this.#ingestUnresolved(change, place, functions);
       throw error;
     }
     const { rows, problems } = said;
     const outcome =
       rows.length === 0
-        ? ({ kind: 'filed' } as const)
-        : await this.#batcher.file(rows, change.origin);
-    if (outcome.kind === 'undecided') return this.#fileKnowing(change, place, functions);
+        ? ({ kind: 'ingested' } as const)
+        : await this.#batcher.ingest(rows, change.origin);
+    if (outcome.kind === 'unresolved') return this.#ingestUnresolved(change, place, functions);
     return problems.length === 0 ? outcome : this.#parkFor(problems, change);
   }
 
@@ -165,14 +169,14 @@ export class Filing {
    * A column that decides was not sent, or a newer change lacked one that this one carries. Where no
    * version is known that carried it, the event is kept aside.
    */
-  async #fileKnowing(
+  async #ingestUnresolved(
     change: RowChange,
-    place: Place,
-    functions: readonly Served[],
+    place: SourceEpoch,
+    functions: readonly RegisteredFunction[],
   ): Promise<Outcome> {
     let problems: readonly Problem[] = [];
     const toRows = (known: readonly KnownMember[]) => {
-      const said = merge(functions.map((served) => toKnowingRows(change, place, served, known)));
+      const said = merge(functions.map((served) => resolveRows(change, place, served, known)));
       problems = said.problems;
       return said.rows;
     };
@@ -180,7 +184,7 @@ export class Filing {
     const deletes = functions.map((each) => toMemberRows({ ...change, op: 'd' }, place, each));
     const ids = new Set(merge(deletes).rows.map((row) => row.id));
     try {
-      await this.#store.fileKnowing(
+      await this.#store.ingestUnresolved(
         functions.map((served) => served.id),
         place.source,
         [...ids],
@@ -192,7 +196,7 @@ export class Filing {
         return this.#park(change.origin, 'bad-value', (error as Error).message);
       throw unavailable(error);
     }
-    return problems.length === 0 ? { kind: 'filed' } : this.#parkFor(problems, change);
+    return problems.length === 0 ? { kind: 'ingested' } : this.#parkFor(problems, change);
   }
 
   /** Parts that could tell what the change means have it; for the others its event waits. */
@@ -203,8 +207,8 @@ export class Filing {
 
   async #truncate(
     change: TruncateChange,
-    place: Place,
-    functions: readonly Served[],
+    place: SourceEpoch,
+    functions: readonly RegisteredFunction[],
   ): Promise<Outcome> {
     const { table } = change;
     const truncation: Truncation = {
@@ -214,10 +218,10 @@ export class Filing {
       functions,
     };
     try {
-      await raiseFloors(this.#database, truncation);
+      await raiseTruncateVersion(this.#database, truncation);
       for await (const rows of deletesBelow(this.#database, truncation))
-        await this.#store.file(rows, 0);
-      return { kind: 'filed' };
+        await this.#store.ingest(rows, 0);
+      return { kind: 'ingested' };
     } catch (error) {
       throw unavailable(error);
     }

@@ -15,11 +15,11 @@ with free as (
   for no key update skip locked
 ), seen as (
   update muster.position p
-  set log_end = greatest(p.next, u.log_end), seen_at = coalesce($5::timestamptz, now())
+  set log_end = greatest(p.next, u.log_end), reported_at = coalesce($5::timestamptz, now())
   from unnest($3::int[], $4::bigint[]) as u (partition, log_end), free
   where u.partition = free.partition
     and p.function = $1 and p.topic = $2 and p.partition = free.partition
-    and p.seen_at <= coalesce($5::timestamptz, now())
+    and p.reported_at <= coalesce($5::timestamptz, now())
 )
 select f.paused, p.partition, p.next
 from muster.function f

@@ -1,0 +1,39 @@
+-- Removes a page of the rows in lanes that the function's newest definition does not use. Nobody files into
+-- such a lane (ingest-changes.sql is fenced), so it only shrinks; once it is empty, it is given away again.
+-- Their versions go, too: whoever gets the lane next knows nothing of its table, and is marked so.
+--
+-- Counts change by deltas, in the lock order, as in purge-sets.sql. The newest rule does not look at these
+-- lanes (their need is 0), so no run changes.
+--
+-- $1 function  $2 page size
+with page as materialized (
+  select m.part_index, m.source, m.id from muster.part p
+  join lateral (
+    select m.part_index, m.source, m.id from muster.member m
+    where m.function = p.function and m.part_index = p.part_index order by m.source, m.id limit $2
+  ) m on true
+  where p.function = $1::int and not p.in_use
+  limit $2
+),
+locked as materialized (
+  select m.part_index, m.source, m.id, m.key, m.in_set, muster.is_fresh(m.in_set, m.key, m.history) as fresh
+  from page join muster.member m on m.function = $1 and m.part_index = page.part_index and m.source = page.source and m.id = page.id
+  order by m.part_index, m.source, m.id collate "C"
+  for update of m
+),
+deleted as (
+  delete from muster.member m using locked l where m.function = $1 and m.part_index = l.part_index and m.source = l.source and m.id = l.id
+),
+s as (
+  insert into muster.sets as s (function, key, counts, fresh)
+  select $1, key,
+         array(select -count(*) filter (where x = part_index)::int
+               from generate_series(1, 16) part_index, unnest(array_agg(g.part_index)) x group by part_index order by part_index),
+         -count(*) filter (where g.fresh)::int
+  from locked g where in_set
+  group by key
+  order by key collate "C"
+  on conflict (function, key) do update
+  set counts = muster.plus(s.counts, excluded.counts), fresh = s.fresh + excluded.fresh
+)
+select (select count(*)::int from page) as picked, (select count(*)::int from locked) as removed;
