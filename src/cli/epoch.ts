@@ -1,4 +1,4 @@
-import { bumpEpoch } from '../state/ingest/log-positions.ts';
+import { bumpEpoch } from '../state/ingest/epochs.ts';
 import { withDatabase } from './database.ts';
 import { WrongUse } from './wrong-use.ts';
 

@@ -1,6 +1,6 @@
 import type { Attributes } from '@opentelemetry/api';
 import { CloudEvent, HTTP } from 'cloudevents';
-import { parseExact } from '../state/ingest/exact.ts';
+import { parseExact } from '../lib/exact-integers.ts';
 
 /** What is sent: the attributes Muster sets, and the data as JSON text. */
 export interface Outgoing {

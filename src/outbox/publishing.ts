@@ -1,9 +1,9 @@
+import type { Counter, Gauge } from 'prom-client';
 import type { Log } from '../function.ts';
 import { Loop } from '../lib/loop.ts';
-import type { Metrics } from '../process/metrics.ts';
 import type { Sink } from './http-sink.ts';
 import type { Database } from '../state/database/database.ts';
-import type { RegisteredFunction } from '../state/ingest/member.ts';
+import type { RegisteredFunction } from '../definitions/registered-function.ts';
 import { setSinkMissing, type DueEvent, type Settlement } from '../state/runs/outbox.ts';
 import { OutboxRelay } from './relay.ts';
 
@@ -21,6 +21,11 @@ export const NO_SINK =
 const BLOCKED =
   'the sink refuses outgoing events, which wait until that is changed; the log says what it answers';
 
+export interface OutboxMetrics {
+  readonly outbox: Counter<'outcome'>;
+  readonly sinkMissing: Gauge;
+}
+
 export interface PublishingOptions {
   readonly database: Database;
   readonly served: readonly RegisteredFunction[];
@@ -30,7 +35,7 @@ export interface PublishingOptions {
   readonly everyMs: number;
   readonly firstMs: number;
   readonly log: Log;
-  readonly metrics: Metrics;
+  readonly metrics: OutboxMetrics;
   readonly onError: (error: unknown) => void;
 }
 

@@ -1,6 +1,6 @@
 import type { Delivery, Outgoing, Sink } from './http-sink.ts';
 import type { Database } from '../state/database/database.ts';
-import type { RegisteredFunction } from '../state/ingest/member.ts';
+import type { RegisteredFunction } from '../definitions/registered-function.ts';
 import { claimOutbox, settleOutbox, type DueEvent, type Settlement } from '../state/runs/outbox.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../lib/failpoint.ts';

@@ -16,11 +16,11 @@ import { specify } from '../definitions/specification.ts';
 import { countDue } from '../state/queries/due.ts';
 import { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { LogPositions } from '../state/ingest/log-positions.ts';
-import type { RegisteredFunction } from '../state/ingest/member.ts';
+import type { RegisteredFunction } from '../definitions/registered-function.ts';
 import { Unavailable } from '../state/outcome.ts';
 import { purge } from '../state/purge.ts';
 import { register, registered, Superseded } from '../state/registration/register.ts';
-import { reEvaluate } from '../state/registration/re-evaluate.ts';
+import { reEvaluate } from '../state/ingest/re-evaluate.ts';
 import { Runs } from '../state/runs/runs.ts';
 import { Store } from '../state/ingest/store.ts';
 

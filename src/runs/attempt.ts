@@ -12,10 +12,11 @@ import {
   TerminalError,
   type Tx,
 } from '../function.ts';
-import { LSN_BITS, type RegisteredFunction } from '../state/ingest/member.ts';
+import { LSN_BITS } from '../state/version.ts';
+import { type RegisteredFunction } from '../definitions/registered-function.ts';
 import type { StoredMember } from '../state/runs/load-members.ts';
 import type { OutboxEvent } from '../state/runs/runs.ts';
-import type { Lease } from '../state/ingest/store.ts';
+import type { Lease } from '../state/lease.ts';
 import { toTraceparent } from '../telemetry/trace.ts';
 import { TimedOut } from './reasons.ts';
 import { runIdOf } from './run-id.ts';

@@ -1,9 +1,9 @@
 import type { FunctionDefinition, Log } from '../function.ts';
 import { contextOf, endFailed, runSpan, within } from '../telemetry/spans.ts';
 import type { Database } from '../state/database/database.ts';
-import type { RegisteredFunction } from '../state/ingest/member.ts';
+import type { RegisteredFunction } from '../definitions/registered-function.ts';
 import type { FinishedRun, Runs } from '../state/runs/runs.ts';
-import type { Lease } from '../state/ingest/store.ts';
+import type { Lease } from '../state/lease.ts';
 import { timeoutMs } from './attempt.ts';
 import { Coalescer } from './coalescer.ts';
 import { execute, type Handling, type Verdict } from './execute.ts';

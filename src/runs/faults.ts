@@ -1,6 +1,6 @@
 import type { Tx } from '../function.ts';
 import { isReadOnly, isTimeout, mayPass, sqlState } from '../state/database/database.ts';
-import type { Lease } from '../state/ingest/store.ts';
+import type { Lease } from '../state/lease.ts';
 
 /** A handler may have lost its connection by what it asked: this many times in a row are not charged. */
 const FREE_CUTS = 20;

@@ -4,7 +4,7 @@ import { inWords } from '../telemetry/log.ts';
 import type { Database } from '../state/database/database.ts';
 import { isBadValue, isTimeout } from '../state/database/database.ts';
 import { loadMembers } from '../state/runs/load-members.ts';
-import type { Lease } from '../state/ingest/store.ts';
+import type { Lease } from '../state/lease.ts';
 import type { Waiting } from './run-queue.ts';
 
 /** Rows that one statement loads, and rows in memory that wait for a slot. A larger set is loaded by itself. */

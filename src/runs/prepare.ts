@@ -1,6 +1,6 @@
 import type { Database } from '../state/database/database.ts';
 import { loadMembers, measureSet, type StoredMember } from '../state/runs/load-members.ts';
-import type { Lease } from '../state/ingest/store.ts';
+import type { Lease } from '../state/lease.ts';
 import type { Coalescer } from './coalescer.ts';
 import type { Waiting } from './run-queue.ts';
 import { LOAD_BYTES } from './loader.ts';

@@ -1,5 +1,5 @@
 import type { StoredMember } from '../state/runs/load-members.ts';
-import type { Lease } from '../state/ingest/store.ts';
+import type { Lease } from '../state/lease.ts';
 
 /** A leased run that waits for its handler's slot. */
 export interface Waiting {

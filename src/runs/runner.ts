@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../lib/failpoint.ts';
 import type { Slots } from '../state/ingest/batcher.ts';
-import type { Lease } from '../state/ingest/store.ts';
+import type { Lease } from '../state/lease.ts';
 import { Backlog } from './backlog.ts';
 import type { Handling } from './execute.ts';
 import { Executor, type ExecutorOptions, type Running } from './executor.ts';

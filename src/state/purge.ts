@@ -2,7 +2,7 @@ import { milliseconds } from '../lib/duration.ts';
 import type { FunctionDefinition } from '../function.ts';
 import { transaction, type Database } from './database/database.ts';
 import { clearParts } from './registration/parts.ts';
-import type { RegisteredFunction } from './ingest/member.ts';
+import type { RegisteredFunction } from '../definitions/registered-function.ts';
 import { sql } from './sql.ts';
 
 const PAGE_DONE_SETS = sql('page-done-sets');

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
 import { purge } from '../../src/state/purge.ts';
-import { reEvaluate } from '../../src/state/registration/re-evaluate.ts';
+import { reEvaluate } from '../../src/state/ingest/re-evaluate.ts';
 import { podOn } from '../support/pod.ts';
 import { test } from '../support/test.ts';
 

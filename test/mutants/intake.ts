@@ -135,7 +135,7 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a change is explained by what it says, not by what is known of its row',
-    file: 'src/state/queries/explain-change.ts',
+    file: 'src/state/ingest/explain-change.ts',
     find: "if (rows.length > 0 || change.op === 'd')",
     replace: "if (change.op === 'd')",
     tests: ['test/intake/http/explained.test.ts'],

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { Lease } from '../../src/state/ingest/store.ts';
+import type { Lease } from '../../src/state/lease.ts';
 import { hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import type { FunctionDefinition } from '../../src/function.ts';
 import { Faults, isFault } from '../../src/runs/faults.ts';
-import type { Lease } from '../../src/state/ingest/store.ts';
+import type { Lease } from '../../src/state/lease.ts';
 import { engineOn, type TestEngine } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { runsOf } from '../support/state.ts';

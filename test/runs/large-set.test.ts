@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { LOAD_BYTES } from '../../src/runs/loader.ts';
 import { loadMembers, measureSet } from '../../src/state/runs/load-members.ts';
-import type { Lease } from '../../src/state/ingest/store.ts';
+import type { Lease } from '../../src/state/lease.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf } from '../support/pair.ts';

@@ -6,10 +6,11 @@ import { openDatabase, type Database } from '../../src/state/database/database.t
 import { specify } from '../../src/definitions/specification.ts';
 import { ChangeIngestor } from '../../src/state/ingest/change-ingestor.ts';
 import { LogPositions } from '../../src/state/ingest/log-positions.ts';
-import type { RegisteredFunction } from '../../src/state/ingest/member.ts';
+import type { RegisteredFunction } from '../../src/definitions/registered-function.ts';
 import { register } from '../../src/state/registration/register.ts';
 import { Runs } from '../../src/state/runs/runs.ts';
-import { Store, type IngestedBatch, type Lease } from '../../src/state/ingest/store.ts';
+import { Store, type IngestedBatch } from '../../src/state/ingest/store.ts';
+import { type Lease } from '../../src/state/lease.ts';
 import type { TestDatabase } from './test.ts';
 
 /** A process as the state sees it: files changes and is given leases, but runs no handler by itself. */

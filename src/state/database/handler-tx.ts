@@ -9,8 +9,11 @@ import {
 } from './author-query.ts';
 import { messageOf, sqlState, type Database } from './database.ts';
 import { beginWith, commitWith } from './framed-query.ts';
-import { FENCED } from '../runs/runs.ts';
+
 import { ENTER_OWN_PATH } from './session.ts';
+
+/** SQLSTATE that `muster.fence` raises: another worker holds the run. */
+export const FENCED = 'MU001';
 
 type Query = pg.QueryConfig & { readonly values: unknown[] };
 

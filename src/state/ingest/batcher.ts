@@ -1,8 +1,10 @@
 import type { Origin } from '../change.ts';
 import { isBadValue, sqlState, unavailable } from '../database/database.ts';
-import { GONE, isNewer, type MemberRow } from './member.ts';
+import { GONE, type MemberRow } from './member.ts';
+import { isNewer } from '../version.ts';
 import { Unavailable, type Outcome } from '../outcome.ts';
-import type { IngestedBatch, Lease, Store } from './store.ts';
+import type { IngestedBatch, Store } from './store.ts';
+import type { Lease } from '../lease.ts';
 import { failpoint } from '../../lib/failpoint.ts';
 import { batchSpan, endFailed } from '../../telemetry/spans.ts';
 

@@ -3,17 +3,11 @@ import type { Batcher } from './batcher.ts';
 import { type Change, type Origin, type RowChange, type TruncateChange } from '../change.ts';
 import { CurrentCheck } from '../registration/current.ts';
 import { isBadValue, unavailable } from '../database/database.ts';
-import { explainChange, type ExplainedChange } from '../queries/explain-change.ts';
+import { explainChange, type ExplainedChange } from './explain-change.ts';
 import type { PositionCheck, LogPositions } from './log-positions.ts';
-import {
-  MissingColumn,
-  toMemberRows,
-  versionsOf,
-  type SourceEpoch,
-  type Problem,
-  type Said,
-  type RegisteredFunction,
-} from './member.ts';
+import { MissingColumn, toMemberRows, type Problem, type Said } from './member.ts';
+import { versionsOf, type SourceEpoch } from '../version.ts';
+import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 import type { Outcome, ParkReason, Unavailable } from '../outcome.ts';
 import { resolveRows, type KnownMember } from './missing-columns.ts';
 import type { Store } from './store.ts';

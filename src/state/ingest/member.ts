@@ -1,21 +1,18 @@
-import { UNAVAILABLE, type Row, type RowChange, type TruncateChange } from '../change.ts';
-import type { PartSpecification, Specification } from '../../definitions/specification.ts';
-import type { Scalar } from '../../function.ts';
+import { metFilters, refusedBy } from '../filters.ts';
+import { versionsOf, type SourceEpoch, type Versioned } from '../version.ts';
+import type { RegisteredFunction } from '../../definitions/registered-function.ts';
+import { UNAVAILABLE, type Row, type RowChange } from '../change.ts';
+import type { PartSpecification } from '../../definitions/specification.ts';
 import { contextOf } from '../../telemetry/spans.ts';
 import { toBytea } from '../../telemetry/trace.ts';
 
 /** One row of the filing statement: what a change says about one part of one function. */
-export interface MemberRow {
+export interface MemberRow extends Versioned {
   readonly function: number;
   readonly partIndex: number;
   /** Id of the connector it came from: its rows are its own. */
   readonly source: number;
   readonly id: string;
-  /** epoch << 55 | lsn; the same negative for a snapshot read, whose lsn is 0 where it is not told */
-  readonly version: bigint;
-  readonly at: number;
-  /** Position of the last commit before it, where that is above its own; null elsewhere and for reads. */
-  readonly commits: bigint | null;
   readonly key: string | null;
   readonly inSet: boolean;
   /** The key under which the initial snapshot found the row held; null where another change says it. */
@@ -31,20 +28,8 @@ export interface MemberRow {
   readonly trace: string | null;
 }
 
-/** A function as this process serves it, with what registration gave it. */
-export interface RegisteredFunction {
-  readonly id: number;
-  readonly generation: number;
-  /** Names this registration; statements that rest on the definition compare it. */
-  readonly registration: string;
-  readonly specification: Specification;
-  readonly partIndexOf: ReadonlyMap<string, number>;
-}
-
 /** Longest key or primary key in bytes: an index entry holds 2,704 in all. */
 const MAX_TEXT_BYTES = 1024;
-/** Positions within an epoch: 2^55 bytes of log are 32 PiB. */
-export const LSN_BITS = 55n;
 
 /** A value that can't name a row or a set. */
 export class BadKey extends Error {}
@@ -68,12 +53,6 @@ export interface Said {
 
 /** A row that is in no set of its part: deleted, or moved to a key that can't be stored. */
 export const GONE = { key: null, inSet: false, columns: null, missingColumns: null } as const;
-
-/** Where a change stands: the id of its source and the epoch in which it was committed. */
-export interface SourceEpoch {
-  readonly source: number;
-  readonly epoch: number;
-}
 
 /**
  * What a change says about the parts on its table: one row per part. A create that one part takes
@@ -146,19 +125,6 @@ export function toMemberRows(
 /** The part of a row that does not come from its columns. */
 type Facts = Omit<MemberRow, keyof typeof GONE>;
 
-/** How new a change is, as {@link isNewer} compares it. */
-export function versionsOf(change: RowChange | TruncateChange, place: SourceEpoch): Versioned {
-  const at = (position: bigint) => (BigInt(place.epoch) << LSN_BITS) | position;
-  const lsn = change.lsn ?? 0n;
-  const { lastCommit } = change;
-  const isRead = change.kind === 'row' && change.op === 'r';
-  return {
-    version: isRead ? -at(lsn) : at(lsn),
-    at: change.at,
-    commits: !isRead && lastCommit !== null && lastCommit > lsn ? at(lastCommit) : null,
-  };
-}
-
 function toProblem(error: unknown, table: string, part: PartSpecification, fn: string): Problem {
   if (error instanceof BadKey) return { reason: 'bad-key', detail: error.message };
   if (error instanceof AbsentColumn) {
@@ -220,55 +186,6 @@ function keyOfRefused(row: Row, part: PartSpecification, sources: Sources | null
 function closest(parts: readonly PartSpecification[], row: Row): PartSpecification {
   const met = parts.map((part) => metFilters(pick(row, part), part));
   return parts[met.indexOf(Math.max(...met))]!;
-}
-
-export type Versioned = Pick<MemberRow, 'version' | 'at' | 'commits'>;
-
-/** A position in a log, without its epoch. */
-const POSITION = (1n << LSN_BITS) - 1n;
-/** How much later than a commit the clock of a snapshot read must be. */
-const CLOCK_MARGIN_MS = 60_000;
-
-/** `muster.newer` of 001_state.sql, which says why. */
-export function isNewer(a: Versioned, b: Versioned): boolean {
-  const [epochA, epochB] = [abs(a.version) >> LSN_BITS, abs(b.version) >> LSN_BITS];
-  if (epochA !== epochB) return epochA > epochB;
-  if (a.version > 0n && b.version > 0n) return a.version > b.version;
-  if (a.version > 0n) return !isReadNewer(b, a);
-  if (b.version > 0n) return isReadNewer(a, b);
-  const told = (a.version & POSITION) !== 0n && (b.version & POSITION) !== 0n;
-  return told && a.version !== b.version ? a.version < b.version : a.at > b.at;
-}
-
-function isReadNewer(read: Versioned, streamed: Versioned): boolean {
-  if (streamed.at + CLOCK_MARGIN_MS >= read.at) return false;
-  if ((read.version & POSITION) === 0n) return true;
-  const { version, commits } = streamed;
-  return (commits !== null && commits > version ? commits : version) <= -read.version;
-}
-
-function abs(version: bigint): bigint {
-  return version < 0n ? -version : version;
-}
-
-/** The column of the first filter that refuses a row, whatever the source did not send of it; null: none. */
-export function refusedBy(row: Row, { where }: PartSpecification): string | null {
-  for (const column in where) {
-    const got = Object.hasOwn(row, column) ? row[column] : UNAVAILABLE;
-    if (got !== UNAVAILABLE && !agrees(got ?? null, where[column]!)) return column;
-  }
-  return null;
-}
-
-/** How many filters of a part a row meets. */
-export function metFilters(row: Row, part: PartSpecification): number {
-  return Object.entries(part.where).filter(([column, wanted]) =>
-    agrees(Object.hasOwn(row, column) ? (row[column] ?? null) : undefined, wanted),
-  ).length;
-}
-
-function agrees(got: unknown, wanted: Scalar): boolean {
-  return got === wanted || (JSON.isRawJSON(got) && got.rawJSON === String(wanted));
 }
 
 /**

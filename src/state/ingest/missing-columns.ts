@@ -4,15 +4,9 @@
  * version may come later than the change.
  */
 import { UNAVAILABLE, type Row, type RowChange } from '../change.ts';
-import {
-  isNewer,
-  toMemberRow,
-  toMemberRows,
-  type SourceEpoch,
-  type Said,
-  type RegisteredFunction,
-  type Versioned,
-} from './member.ts';
+import { toMemberRow, toMemberRows, type Said } from './member.ts';
+import { isNewer, type SourceEpoch, type Versioned } from '../version.ts';
+import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 
 /** A stored row, as far as a change with missing columns needs it. */
 export interface KnownMember extends Versioned {

@@ -1,24 +1,14 @@
+import { retryLostRace } from '../database/lost-race.ts';
+import { toLease, type Lease, type LeaseTuple } from '../lease.ts';
 import type { Database } from '../database/database.ts';
 import { refuseOutdated, type Registered } from '../registration/current.ts';
-import { isLostRace } from '../database/database.ts';
 import type { Origin, Row } from '../change.ts';
-import { parseExact } from './exact.ts';
+import { parseExact } from '../../lib/exact-integers.ts';
 import type { KnownMember } from './missing-columns.ts';
 import type { MemberRow } from './member.ts';
 import { Unavailable, type ParkReason } from '../outcome.ts';
 import { ParkingQueue } from './parking-queue.ts';
 import { sql } from '../sql.ts';
-
-/** A run this process holds. */
-export interface Lease {
-  readonly function: number;
-  readonly key: string;
-  readonly revision: number;
-  readonly token: number;
-  readonly attempt: number;
-  /** Attempts in a row that ended with their process; 1 also where it was a lease without an attempt. */
-  readonly lost: number;
-}
 
 /** A set to hold against its rule again. */
 export interface SetName {
@@ -49,8 +39,6 @@ const KNOWN_MEMBERS = sql('known-members');
 const NOBODY = '00000000-0000-0000-0000-000000000000';
 const FORGOTTEN = 'a source was forgotten or replaced a moment ago';
 
-/** Lost races are sent again so often; sorted locks make even one rare. */
-const RACE_TRIES = 5;
 /** Each time a neighbour brought something new of the same row: two or three are the most. */
 const RESOLVE_TRIES = 20;
 
@@ -203,24 +191,6 @@ function toKnown(row: StoredKnowledge): KnownMember {
     columns,
     missingColumns: Object.fromEntries(missingColumns),
   };
-}
-
-/** Runs `work` again where it was lost to a neighbour. */
-export async function retryLostRace<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isLostRace(error) || tries >= RACE_TRIES) throw error;
-    }
-  }
-}
-
-/** A lease as the statements give it: function, key, revision, token, attempt, lost. */
-export type LeaseTuple = readonly [number, string, number, number, number, number?];
-
-export function toLease([fn, key, revision, token, attempt, lost = 0]: LeaseTuple): Lease {
-  return { function: fn, key, revision, token, attempt, lost };
 }
 
 interface IngestChangesRow {

@@ -1,6 +1,8 @@
 import { refuseOutdated } from '../registration/current.ts';
 import { transaction, type Database } from '../database/database.ts';
-import { GONE, type MemberRow, type RegisteredFunction, type Versioned } from './member.ts';
+import { GONE, type MemberRow } from './member.ts';
+import { type Versioned } from '../version.ts';
+import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 
 /** A table was emptied at its source at this version. */
 export interface Truncation extends Versioned {

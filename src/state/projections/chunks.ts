@@ -9,7 +9,7 @@ import { isBadValue, messageOf, type Database } from '../database/database.ts';
 import type { ParkReason } from '../outcome.ts';
 import { toParking, type Parking } from '../ingest/parking.ts';
 import { sql } from '../sql.ts';
-import { retryLostRace } from '../ingest/store.ts';
+import { retryLostRace } from '../database/lost-race.ts';
 
 /** A chunk as it was read from its partition. */
 export interface RecordChunk extends Chunk {

@@ -1,6 +1,7 @@
 import type { Database } from '../database/database.ts';
 import type { PartSpecification, Specification } from '../../definitions/specification.ts';
-import { LSN_BITS, metFilters, refusedBy } from '../ingest/member.ts';
+import { metFilters, refusedBy } from '../filters.ts';
+import { LSN_BITS } from '../version.ts';
 import { sql } from '../sql.ts';
 
 const EXPLAIN_SET = sql('explain-set');

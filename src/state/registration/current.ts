@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.ts';
 import { unavailable } from '../database/database.ts';
-import type { RegisteredFunction } from '../ingest/member.ts';
+import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 import type { Specification } from '../../definitions/specification.ts';
 import { Unavailable } from '../outcome.ts';
 import { sql } from '../sql.ts';

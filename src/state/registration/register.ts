@@ -3,7 +3,7 @@ import type { Database } from '../database/database.ts';
 import { transaction } from '../database/database.ts';
 import { compile, hashOf, type Specification } from '../../definitions/specification.ts';
 import { assignPartIndexes, partSpecificationOf } from './parts.ts';
-import type { RegisteredFunction } from '../ingest/member.ts';
+import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 
 /** A newer definition of a function is registered: this process must not decide its sets any more. */
 export class Superseded extends Error {

@@ -1,9 +1,9 @@
 import type { SpanContext } from '@opentelemetry/api';
 import { fromHex } from '../../telemetry/trace.ts';
 import type { Database } from '../database/database.ts';
-import { parseExact } from '../ingest/exact.ts';
+import { parseExact } from '../../lib/exact-integers.ts';
 import { sql } from '../sql.ts';
-import type { Lease } from '../ingest/store.ts';
+import type { Lease } from '../lease.ts';
 
 /** A row of a set, as the handler gets it. */
 export interface StoredMember {

@@ -1,7 +1,7 @@
 import type { QueryConfig } from 'pg';
 import type { Database } from '../database/database.ts';
 import { sql } from '../sql.ts';
-import { retryLostRace } from '../ingest/store.ts';
+import { retryLostRace } from '../database/lost-race.ts';
 
 const RETRY_FAILED = sql('retry-failed');
 const RETRY_NOW = sql('retry-now');

@@ -1,11 +1,12 @@
+import { FENCED } from '../database/handler-tx.ts';
 import type { SpanContext } from '@opentelemetry/api';
 import type pg from 'pg';
 import { toBytea } from '../../telemetry/trace.ts';
 import type { Database } from '../database/database.ts';
 import { transaction } from '../database/database.ts';
-import type { RegisteredFunction } from '../ingest/member.ts';
+import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 import { sql } from '../sql.ts';
-import { toLease, type Lease, type LeaseTuple } from '../ingest/store.ts';
+import { toLease, type Lease, type LeaseTuple } from '../lease.ts';
 
 /** An event of a run, as it stands in the outbox. */
 export interface OutboxEvent {
@@ -23,9 +24,6 @@ export interface FinishedRun {
   /** Where the run stands in a trace, if that is sampled. */
   readonly trace?: SpanContext | null;
 }
-
-/** What `muster.fence` raises. */
-export const FENCED = 'MU001';
 
 const CLAIM_RUNS = sql('claim-runs');
 const COUNT_RUNNING = sql('count-running');

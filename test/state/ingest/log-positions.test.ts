@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import type { RowChange } from '../../../src/state/change.ts';
-import { bumpEpoch } from '../../../src/state/ingest/log-positions.ts';
+import { bumpEpoch } from '../../../src/state/ingest/epochs.ts';
 import { change, read } from '../../support/changes.ts';
 import { pairOf } from '../../support/pair.ts';
 import { podOn, type Pod } from '../../support/pod.ts';

@@ -1,11 +1,8 @@
 import { expect, test } from 'vitest';
 import { UNAVAILABLE, type Row } from '../../../src/state/change.ts';
 import { specify } from '../../../src/definitions/specification.ts';
-import {
-  toMemberRows,
-  type MemberRow,
-  type RegisteredFunction,
-} from '../../../src/state/ingest/member.ts';
+import { toMemberRows, type MemberRow } from '../../../src/state/ingest/member.ts';
+import { type RegisteredFunction } from '../../../src/definitions/registered-function.ts';
 import { change } from '../../support/changes.ts';
 
 const item = { table: 'public.item', key: 'k', base64: ['k'] };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import { isNewer, LSN_BITS, type Versioned } from '../../../src/state/ingest/member.ts';
+import { isNewer, LSN_BITS, type Versioned } from '../../../src/state/version.ts';
 import { test } from '../../support/test.ts';
 
 type Version = Versioned;

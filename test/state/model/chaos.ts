@@ -6,7 +6,7 @@ import { HandlerTx } from '../../../src/state/database/handler-tx.ts';
 import { purge } from '../../../src/state/purge.ts';
 import { retryFailed } from '../../../src/state/runs/retry.ts';
 import { finishing } from '../../../src/state/runs/runs.ts';
-import type { Lease } from '../../../src/state/ingest/store.ts';
+import type { Lease } from '../../../src/state/lease.ts';
 import type { Pod } from '../../support/pod.ts';
 
 /** What happened: a chaos that does nothing proves nothing. */

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { specify } from '../../../src/definitions/specification.ts';
 import { register, registered, Superseded } from '../../../src/state/registration/register.ts';
-import { reEvaluate } from '../../../src/state/registration/re-evaluate.ts';
+import { reEvaluate } from '../../../src/state/ingest/re-evaluate.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';

@@ -6,7 +6,7 @@ import { specify } from '../../../src/definitions/specification.ts';
 import { register } from '../../../src/state/registration/register.ts';
 import { purge } from '../../../src/state/purge.ts';
 import { requireCurrent } from '../../../src/state/registration/current.ts';
-import { reEvaluate } from '../../../src/state/registration/re-evaluate.ts';
+import { reEvaluate } from '../../../src/state/ingest/re-evaluate.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change, truncate } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';

@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.ts';
-import type { RegisteredFunction } from '../ingest/member.ts';
-import { markEvaluated, pageOfSets, unevaluated } from './register.ts';
-import type { Store } from '../ingest/store.ts';
+import type { RegisteredFunction } from '../../definitions/registered-function.ts';
+import { markEvaluated, pageOfSets, unevaluated } from '../registration/register.ts';
+import type { Store } from './store.ts';
 
 /**
  * Holds every set of a function whose rule has changed against the new rule, page by page, by the

@@ -1,12 +1,8 @@
 import type { Change, Row, RowChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
-import { explain, type Explanation } from './explain.ts';
-import {
-  MissingColumn,
-  toMemberRows,
-  type MemberRow,
-  type RegisteredFunction,
-} from '../ingest/member.ts';
+import { explain, type Explanation } from '../queries/explain.ts';
+import { MissingColumn, toMemberRows, type MemberRow } from './member.ts';
+import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 import { sql } from '../sql.ts';
 
 const KEYS_OF_ROW = sql('keys-of-row');
