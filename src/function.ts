@@ -239,10 +239,10 @@ export interface Position {
   readonly next: number;
   /**
    * Offset behind the newest record when the partition's owner last looked, every second or so. With
-   * `next` equal to it the partition is idle; a `seenAt` long past says that nobody reads it now.
+   * `next` equal to it the partition is idle; a `reportedAt` long past says that nobody reads it now.
    */
   readonly end: number;
-  readonly seenAt: Date;
+  readonly reportedAt: Date;
 }
 
 export interface SettleContext {

@@ -9,7 +9,7 @@ interface PositionRow {
   next: string;
   end: string;
   waiting: string;
-  seenAt: Date;
+  reportedAt: Date;
   problem: string | null;
   lost: string;
 }
@@ -19,7 +19,7 @@ export async function run(fn: string | undefined, options: JsonOption): Promise<
     if (fn !== undefined) await projectionOf(database, fn);
     const result = await database.control.query<PositionRow>(
       `select f.name as function, p.topic, p.partition, p.next, p.log_end as "end",
-              greatest(p.log_end - p.next, 0) as waiting, p.seen_at as "seenAt", p.problem,
+              greatest(p.log_end - p.next, 0) as waiting, p.reported_at as "reportedAt", p.problem,
               (select coalesce(sum(l.next - l.first), 0) from muster.lost_records l
                where l.function = p.function and l.topic = p.topic and l.partition = p.partition) as lost
        from muster.position p join muster.function f on f.id = p.function
@@ -34,7 +34,16 @@ export async function run(fn: string | undefined, options: JsonOption): Promise<
   if (rows.length === 0 && !options.json) process.stderr.write('no partition was read yet\n');
 }
 
-function toLine({ topic, partition, next, waiting, seenAt, problem, lost, ...row }: PositionRow) {
+function toLine({
+  topic,
+  partition,
+  next,
+  waiting,
+  reportedAt,
+  problem,
+  lost,
+  ...row
+}: PositionRow) {
   const notes = [
     ...(lost === '0' ? [] : [`${lost} records were lost`]),
     ...(problem === null ? [] : [`rests: ${problem}`]),
@@ -42,7 +51,7 @@ function toLine({ topic, partition, next, waiting, seenAt, problem, lost, ...row
   return [
     row.function,
     `${topic} ${partition}:${next}`,
-    `${waiting} waiting at ${seenAt.toISOString()}`,
+    `${waiting} waiting at ${reportedAt.toISOString()}`,
     ...notes,
   ].join('\t');
 }

@@ -9,7 +9,7 @@ export async function run(fn: string, partition: string, offset: string): Promis
   const [moved] = await withDatabase(async (database) => {
     const { id, topic } = await projectionOf(database, fn);
     const { rows } = await database.control.query<{ topic: string; before: string }>(
-      `update muster.position set next = $4, stamp = null, problem = null, topic_id = null
+      `update muster.position set next = $4, last_timestamp = null, problem = null, topic_id = null
        where function = $1 and topic = $2 and partition = $3
        returning topic, old.next as before`,
       [id, topic, at, next],

@@ -132,14 +132,14 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   {
     name: 'pull: what was seen before overwrites what was seen later',
     file: 'src/state/sql/report-progress.sql',
-    find: '    and p.seen_at <= coalesce($5::timestamptz, now())\n',
+    find: '    and p.reported_at <= coalesce($5::timestamptz, now())\n',
     replace: '',
     tests: DESTINATION,
   },
   {
     name: 'pull: a chunk says that nothing is behind it',
     file: 'src/state/sql/move-position.sql',
-    find: 'case when $6::bigint > $5::bigint then now() else seen_at end',
+    find: 'case when $6::bigint > $5::bigint then now() else reported_at end',
     replace: 'now()',
     tests: DESTINATION,
   },

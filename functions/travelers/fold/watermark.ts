@@ -80,7 +80,7 @@ const LOOKS = 3_000_000;
 /** Microseconds since its reader saw that there was nothing to read; null: there is, or nobody reads it. */
 function ageOf(position: Position | undefined, now: Date): number | null {
   if (position === undefined || position.next < position.end) return null;
-  return (now.getTime() - position.seenAt.getTime()) * 1000;
+  return (now.getTime() - position.reportedAt.getTime()) * 1000;
 }
 
 /**

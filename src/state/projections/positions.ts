@@ -199,7 +199,7 @@ interface StoredRow {
 
 /** Every position of a projection, by topic and partition; `topic` narrows it. */
 export const POSITIONS = `
-  select topic, partition, next::float8 as next, log_end::float8 as "end", reported_at as "seenAt"
+  select topic, partition, next::float8 as next, log_end::float8 as "end", reported_at as "reportedAt"
   from muster.position where function = $1 and topic = $2 order by topic, partition`;
 
 /** Notes gaps of functions whose positions Kafka keeps. */

@@ -1,4 +1,3 @@
-import { FENCED } from '../database/handler-tx.ts';
 import type { SpanContext } from '@opentelemetry/api';
 import type pg from 'pg';
 import { toBytea } from '../../telemetry/trace.ts';
@@ -203,7 +202,7 @@ export class Runs {
 
 /**
  * What marks one run done, as the last statements of its handler's transaction. The very last is
- * refused with SQLSTATE {@link FENCED} if this pod no longer holds it.
+ * refused with SQLSTATE MU001 if this pod no longer holds it.
  */
 export function finishing(run: FinishedRun): pg.QueryConfig[] {
   const { lease, events } = run;

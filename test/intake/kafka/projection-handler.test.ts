@@ -184,7 +184,7 @@ test('a chunk does not say that there is nothing behind it, for its end is that 
   db,
 }) => {
   const { feed } = await destinationOn(db);
-  const seenAt = async () =>
+  const reportedAt = async () =>
     (
       await db.query<{ old: boolean }>(
         `select reported_at < now() - interval '1 minute' as old from muster.position`,
@@ -192,9 +192,9 @@ test('a chunk does not say that there is nothing behind it, for its end is that 
     )[0]!.old;
   await db.query(`update muster.position set reported_at = now() - interval '1 hour'`);
   await feed.apply(chunkOf(0, [{ n: 1 }]));
-  expect(await seenAt()).toBe(true);
+  expect(await reportedAt()).toBe(true);
   await feed.apply({ ...chunkOf(1, [{ n: 1 }]), end: 9 });
-  expect(await seenAt()).toBe(false);
+  expect(await reportedAt()).toBe(false);
 });
 
 test('records are lost by the position that others moved on meanwhile', async ({ db }) => {

@@ -335,8 +335,8 @@ test('settling runs in one process at a time and sees how far every partition is
   expect(await first).toBe(true);
   await other.settle();
   expect(seen[1]!.positions).toEqual([
-    { topic: 'numbers', partition: 0, next: 0, end: 0, seenAt: expect.any(Date) },
-    { topic: 'numbers', partition: 1, next: 2, end: 2, seenAt: expect.any(Date) },
+    { topic: 'numbers', partition: 0, next: 0, end: 0, reportedAt: expect.any(Date) },
+    { topic: 'numbers', partition: 1, next: 2, end: 2, reportedAt: expect.any(Date) },
   ]);
 });
 

@@ -97,7 +97,7 @@ test('a purged row that an older change may still come for stays, and is in no s
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
   expect(pod.leases).toEqual([]);
   expect(await setsOf(db)).toEqual([{ key: 'left', counts: [0, 1], fresh: 1 }]);
-  await age(db, '31 days', 'not held');
+  await age(db, '31 days', 'not in_set');
   await purgeOf(pod);
   expect(await db.query('select id from muster.member')).toEqual([{ id: '3' }]);
 });
