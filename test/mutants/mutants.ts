@@ -51,7 +51,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'members are locked unsorted',
     file: INGEST_CHANGES,
-    find: '  order by c.function, c.partIndex, c.source, c.id collate "C"\n',
+    find: '  order by c.function, c.part_index, c.source, c.id collate "C"\n',
     replace: '',
     tests: ['test/state/ingest/races.test.ts'],
   },
@@ -87,7 +87,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'runs of living pods are freed',
     file: 'src/state/sql/reap-workers.sql',
-    find: 'where p.id = r.pod and p.lease_until >= now()',
+    find: 'where p.id = r.worker and p.lease_until >= now()',
     replace: 'where false',
     tests: ['test/runs/leases.test.ts'],
   },
@@ -106,16 +106,16 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/state/ingest/revive.test.ts'],
   },
   {
-    name: 'no re-arm: a set that is whole again stays unwanted',
+    name: 'no re-arm: a set that is whole again stays incomplete',
     file: STATE,
-    find: '  r.wanted := p.wanted;\n',
-    replace: '  r.wanted := r.wanted and p.wanted;\n',
+    find: '  r.complete := p.complete;\n',
+    replace: '  r.complete := r.complete and p.complete;\n',
     tests: ['test/state/ingest/revive.test.ts'],
   },
   {
     name: 'a run of a broken set is claimed',
     file: 'src/state/sql/claim-runs.sql',
-    find: "state = 'ready' and wanted and",
+    find: "state = 'ready' and complete and",
     replace: "state = 'ready' and",
     tests: ['test/state/ingest/revive.test.ts', 'test/state/model.test.ts'],
   },

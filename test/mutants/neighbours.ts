@@ -101,14 +101,14 @@ export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
   {
     name: 'events that a dead process had taken wait',
     file: 'src/state/sql/reap-workers.sql',
-    find: '  where o.pod is not null\n',
+    find: '  where o.worker is not null\n',
     replace: '  where false\n',
     tests: ['test/outbox/relay.test.ts'],
   },
   {
     name: 'events that a living process sends are given to another',
     file: 'src/state/sql/reap-workers.sql',
-    find: 'where p.id = o.pod and p.lease_until >= now()',
+    find: 'where p.id = o.worker and p.lease_until >= now()',
     replace: 'where false',
     tests: ['test/outbox/relay.test.ts'],
   },

@@ -262,7 +262,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   {
     name: 'the event behind a discarded one waits',
     file: DISCARD,
-    find: 'where o.id = next.id and o.pod is null',
+    find: 'where o.id = next.id and o.worker is null',
     replace: 'where false',
     tests: EVENTS_TEST,
   },

@@ -51,7 +51,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'runs wait behind a handler that has become slow',
     file: RUNNER,
-    find: 'leasesOf(this.#line.takeLate())',
+    find: 'leasesOf(this.#queue.takeLate())',
     replace: '[]',
     tests: ['test/runs/leases.test.ts'],
   },

@@ -54,12 +54,12 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
     file: 'src/intake/kafka/session.ts',
     find: `    const committed = await committedOf(this.#admin, group, topic, partitions);
     let now: Look | undefined;
-    const starts = await destination.begin(topic, {
+    const starts = await handler.begin(topic, {
       committed,
       look: async () => (now = await lookAt(this.#admin, topic, partitions)),`,
     replace: `    const now: Look | undefined = await lookAt(this.#admin, topic, partitions);
     const committed = await committedOf(this.#admin, group, topic, partitions);
-    const starts = await destination.begin(topic, {
+    const starts = await handler.begin(topic, {
       committed,
       look: () => Promise.resolve(now),`,
     tests: ['test/stack/pauses.test.ts'],
@@ -125,8 +125,8 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   {
     name: 'pull: what was seen before a pause is new',
     file: PROJECTION,
-    find: 'this.#positions.see(extents, asked)',
-    replace: 'this.#positions.see(extents)',
+    find: 'this.#positions.report(extents, asked)',
+    replace: 'this.#positions.report(extents)',
     tests: DESTINATION,
   },
   {
@@ -202,7 +202,7 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   {
     name: 'pull: the record before the position may be any',
     file: 'src/intake/kafka/owned-partition.ts',
-    find: 'first.timestamp !== this.#stamp',
+    find: 'first.timestamp !== this.#lastTimestamp',
     replace: 'false',
     tests: OWNED,
   },

@@ -15,8 +15,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'back-off is not waited for',
     file: CLAIM,
-    find: "state = 'ready' and wanted and due_at <= statement_timestamp()\n    and (lost",
-    replace: "state = 'ready' and wanted\n    and (lost",
+    find: "state = 'ready' and complete and due_at <= statement_timestamp()\n    and (lost",
+    replace: "state = 'ready' and complete\n    and (lost",
     tests: GUARDS,
   },
   {
@@ -57,7 +57,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a pod that lost its row keeps its name',
     file: RUNNER,
-    find: '      this.#pod = randomUUID();\n',
+    find: '      this.#worker = randomUUID();\n',
     replace: '',
     tests: GUARDS,
   },

@@ -57,21 +57,21 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the batcher asks a read for no position',
-    file: MEMBER,
+    file: 'src/state/version.ts',
     find: '  return (commits !== null && commits > version ? commits : version) <= -read.version;',
     replace: '  return version !== 0n || commits !== null || read.version !== 0n;',
     tests: NEWER,
   },
   {
     name: 'a change belongs to the epoch in which it arrives',
-    file: MARKS,
+    file: 'src/state/ingest/epochs.ts',
     find: '    if (at >= boundary.beganAt) return mark.firstEpoch + i + 1;',
     replace: '    return mark.firstEpoch + i + 1;',
     tests: POSITIONS,
   },
   {
     name: 'a change between two epochs is of the old one',
-    file: MARKS,
+    file: 'src/state/ingest/epochs.ts',
     find: 'lsn > boundary.endedLsn ? mark.firstEpoch + i : null',
     replace: 'true ? mark.firstEpoch + i : null',
     tests: POSITIONS,
@@ -163,7 +163,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run that waits goes on though its set is history',
     file: STATE,
-    find: "  if p.state = 'done' and p.wanted and r.attempt = 0 and r.started_at is null then",
+    find: "  if p.state = 'done' and p.complete and r.attempt = 0 and r.started_at is null then",
     replace: '  if false then',
     tests: HISTORY,
   },

@@ -2,7 +2,7 @@ import type { Mutant } from './mutants.ts';
 
 const INGEST_CHANGES = 'src/state/sql/ingest-changes.sql';
 const CLAIM_RUNS = 'src/state/sql/claim-runs.sql';
-const CLEAR_PARTS = 'src/state/sql/clear-partIndexes.sql';
+const CLEAR_PARTS = 'src/state/sql/clear-parts.sql';
 const FORGET_RUNS = 'src/state/sql/forget-runs.sql';
 const PURGE_SETS = 'src/state/sql/purge-sets.sql';
 const PURGE_TOMBSTONES = 'src/state/sql/purge-tombstones.sql';
@@ -110,7 +110,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     tests: ROLLOUT,
   },
   {
-    name: 'a partIndex is given away with rows in it',
+    name: 'a part index is given away with rows in it',
     file: LANES,
     find: '  for (const row of occupied) inUse.add(row.partIndex);\n',
     replace: '',
@@ -138,14 +138,14 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     tests: ROLLOUT,
   },
   {
-    name: 'a partIndex with another base64 is the same partIndex',
+    name: 'a part with another base64 keeps its index',
     file: LANES,
     find: 'JSON.stringify({ table, key, where, id, base64 })',
     replace: 'JSON.stringify({ table, key, where, id })',
     tests: ROLLOUT,
   },
   {
-    name: 'partIndexes in use are cleared',
+    name: 'parts in use are cleared',
     file: CLEAR_PARTS,
     find: 'where p.function = $1::int and not p.in_use\n',
     replace: 'where p.function = $1::int\n',
@@ -224,14 +224,14 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'sets of history are dropped as empty',
     file: DROP_EMPTY_SETS,
-    find: 'where s.live = 0 and 0 = all (s.counts)',
-    replace: 'where s.live = 0',
+    find: 'where s.fresh = 0 and 0 = all (s.counts)',
+    replace: 'where s.fresh = 0',
     tests: RACES,
   },
   {
     name: 'a set that was filled meanwhile is dropped as empty',
     file: DROP_EMPTY_SETS,
-    find: 'where s.live = 0 and 0 = all (s.counts)',
+    find: 'where s.fresh = 0 and 0 = all (s.counts)',
     replace: 'where true',
     tests: RACES,
   },
@@ -245,7 +245,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a reported set keeps its mark when emptied and begun anew',
     file: INGEST_CHANGES,
-    find: '(j.complete <> j.was_complete or j.old_live = 0 and j.live > 0)',
+    find: '(j.complete <> j.was_complete or j.old_fresh = 0 and j.fresh > 0)',
     replace: '(j.complete <> j.was_complete)',
     tests: ['test/state/runs/overdue.test.ts'],
   },
@@ -347,7 +347,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     replace: '',
     tests: PURGES,
   },
-  backwards('sets', INGEST_CHANGES, 'live from d order by function, key' + C),
+  backwards('sets', INGEST_CHANGES, 'fresh from d order by function, key' + C),
   backwards('sets of deadlines', 'src/state/sql/lock-sets.sql', 'order by s.function, s.key\n'),
   backwards('retried runs', 'src/state/sql/retry-failed.sql', 'order by r.function, r.key' + C),
   backwards('runs made due', 'src/state/sql/retry-now.sql', 'order by r.function, r.key' + C),
@@ -355,11 +355,11 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   backwards('forgotten runs', FORGET_RUNS, 'order by r.function, r.key' + C),
   backwards('empty sets', DROP_EMPTY_SETS, 'order by s.function, s.key\n'),
   backwards('purged sets', PURGE_SETS, '  order by key' + C),
-  backwards('purged rows', PURGE_SETS, 'order by m.function, m.partIndex, m.source, m.id\n'),
+  backwards('purged rows', PURGE_SETS, 'order by m.function, m.part_index, m.source, m.id\n'),
   backwards(
     'purged tombstones',
     PURGE_TOMBSTONES,
-    'order by m.function, m.partIndex, m.source, m.id\n',
+    'order by m.function, m.part_index, m.source, m.id\n',
   ),
   backwards('sets of a part that is gone', CLEAR_PARTS, '  order by key' + C),
 ];
