@@ -109,7 +109,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
     file: 'src/state/ingest/change-ingestor.ts',
     find: '        check = this.#positions.judge(change);\n',
     replace: '',
-    tests: ['test/cli/send.test.ts'],
+    tests: POSITIONS,
   },
   {
     name: 'an absent column is null',

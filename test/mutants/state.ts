@@ -84,8 +84,15 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a function whose row is gone counts as current',
     file: INGEST_CHANGES,
+    find: 'select count(*) = cardinality($1::int[]) and not (select is_forgotten from forgotten) as is_current from f',
+    replace: 'select not (select is_forgotten from forgotten) as is_current',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'one registered function of two is enough',
+    file: INGEST_CHANGES,
     find: 'select count(*) = cardinality($1::int[]) and not',
-    replace: 'select true and not',
+    replace: 'select count(*) > 0 and not',
     tests: ROLLOUT,
   },
   {

@@ -184,3 +184,23 @@ test('the deadline of a set begins with its first row that is new, not with one 
   );
   expect(row!.at.getTime()).toBeGreaterThan(Date.now() + 50 * 60_000);
 });
+
+test('a row that the initial snapshot found stays history in a batch with its update', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [pairOf()], { slots: 4 });
+  const known = { ...a, id: 9, k: 'known' };
+  for (const each of [read(0, known), change('u', 1, known)]) await pod.ingestor.ingest(each);
+  const batches = pod.ingested.length;
+  const y = { ...a, id: 2, k: 'y' };
+  for (const pair of [
+    [read(0, a), change('u', 2, a)],
+    [change('u', 3, y), read(0, y)],
+  ]) {
+    await Promise.all(pair.map((each) => pod.ingestor.ingest(each)));
+  }
+  expect(pod.ingested.length).toBe(batches + 2);
+  expect(await setsOf(db)).toEqual(
+    ['known', 'x', 'y'].map((key) => ({ key, counts: [1, 0], fresh: 0 })),
+  );
+});

@@ -208,3 +208,24 @@ test('an epoch begins after the newest change seen of the one before, and its so
   );
   expect(await bumpEpoch(pod.database, 'test', T + 1)).toEqual({ epoch: 1, beganAt: T + 1 });
 });
+
+test('a later position with an earlier commit time does not bring the newest time back', async ({
+  db,
+}) => {
+  const pod = await podOf(db);
+  expect(judge(pod, GIB, 0)).toBe('fine');
+  expect(judge(pod, GIB + 2, -30 * MINUTE)).toBe('fine');
+  // five minutes after the second commit, yet none after the first
+  expect(judge(pod, GIB + 1, -20 * MINUTE)).toBe('fine');
+  expect(judge(pod, GIB + 1, 6 * MINUTE)).toBe('restarted');
+});
+
+test('a worker learns of a new epoch from the first change that belongs to it', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  expect(await pod.ingestor.ingest(at(5 * GIB, 0))).toEqual({ kind: 'ingested' });
+  await pod.positions.save();
+  const other = await podOn(db, [pairOf()]);
+  await bumpEpoch(other.database, 'test', T + MINUTE);
+  expect(await pod.ingestor.ingest(at(GIB, 10 * MINUTE))).toEqual({ kind: 'ingested' });
+  expect(await db.query('select from muster.parked')).toEqual([]);
+});

@@ -140,6 +140,26 @@ test('an older worker parks nothing: the newer definition may take the event', a
   expect(await db.query('select functions from muster.parked')).toEqual([{ functions: ['pair'] }]);
 });
 
+test('an older worker does not park what is no change either', async ({ db }) => {
+  const { old, young } = await outdated(db);
+  const { origin } = partA();
+  await expect(old.ingestor.park(origin, 'not-a-change', 'text')).rejects.toMatchObject(superseded);
+  expect(await db.query('select from muster.parked')).toEqual([]);
+  await young.ingestor.park(origin, 'not-a-change', 'text');
+  expect(await db.query('select reason from muster.parked')).toEqual([{ reason: 'not-a-change' }]);
+});
+
+test('a worker ingests nothing when one of its two functions is not registered any more', async ({
+  db,
+}) => {
+  const pod = await podOn(db, [both, pairOf({ name: 'other' })]);
+  await db.query(`delete from muster.part where function = 2`);
+  await db.query(`delete from muster.definition where function = 2`);
+  await db.query(`delete from muster.function where name = 'other'`);
+  await expect(pod.ingestor.ingest(partA())).rejects.toMatchObject(superseded);
+  expect(await db.query('select from muster.member')).toEqual([]);
+});
+
 test('a worker whose functions are not registered any more files, claims and purges nothing', async ({
   db,
 }) => {
