@@ -1,14 +1,14 @@
 import { readConfig } from '../config/config.ts';
 import { isSetFunction, isProjection, loadFunctions } from '../definitions/load-functions.ts';
+import { announce } from '../state/registration/announce.ts';
 import { specify } from '../definitions/specification.ts';
-import { away, patiently } from '../state/database/wait-until-ready.ts';
-import { unsyncedParts } from '../state/registration/parts.ts';
+import { away, patiently } from '../state/wait-until-ready.ts';
+import { describeUnread, unsyncedParts } from '../state/registration/parts.ts';
 import { migrate } from '../state/schema/migrate.ts';
 import { register } from '../state/registration/register.ts';
 import { grantRoles } from '../state/schema/roles.ts';
 import { registerProjection } from '../state/registration/register-projection.ts';
 import { withDatabase } from './database.ts';
-import { describeUnread } from './resynced.ts';
 
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
@@ -27,6 +27,12 @@ export async function run(): Promise<void> {
   );
   await withDatabase(async (database) => {
     for (const specification of specifications) {
+      if (await announce(database, specification)) {
+        process.stdout.write(
+          `announced: ${specification.name}; the workers that run serve until one of this release is ready\n`,
+        );
+        continue;
+      }
       const { generation } = await register(database, specification, true);
       process.stdout.write(`registered: ${specification.name}, generation ${generation}\n`);
     }

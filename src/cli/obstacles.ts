@@ -24,7 +24,8 @@ async function definition(database: Database, fn: string): Promise<string[]> {
     const [own] = await loadFunctions([fn]);
     const release = isSetFunction(own!) ? await releaseOf(database, specify(own)) : null;
     if (release === null || release.isNewest) return [];
-    const { generation, mine } = release;
+    const { generation, mine, isAnnounced } = release;
+    if (isAnnounced) return []; // workers of the generation before serve until then
     return [
       mine === null
         ? `the definition of ${fn} in this release is not registered, generation ${generation} is: 'muster migrate' registers it`

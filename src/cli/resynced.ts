@@ -1,4 +1,4 @@
-import { markResynced, type UnsyncedPart } from '../state/registration/parts.ts';
+import { markResynced } from '../state/registration/parts.ts';
 import { functionId, withDatabase } from './database.ts';
 
 /** Notes that the source has sent the rows of a function's new or changed parts again. */
@@ -12,8 +12,4 @@ export async function run(fn: string, part: string | undefined): Promise<void> {
     throw new Error(`${which} for its table to be read`);
   }
   process.stdout.write(`${fn}: all rows are known of ${parts.join(', ')}\n`);
-}
-
-export function describeUnread({ function: fn, part, table, since }: UnsyncedPart): string {
-  return `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${since.toISOString()}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
 }

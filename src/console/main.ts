@@ -1,7 +1,7 @@
 import { pino, type Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { createLog } from '../telemetry/log.ts';
-import { patiently } from '../state/database/wait-until-ready.ts';
+import { patiently } from '../state/wait-until-ready.ts';
 import { openReader, type Reader } from '../state/database/reader.ts';
 import { stopRequested } from '../lib/stop.ts';
 import { createConsole } from './app.ts';

@@ -6,20 +6,17 @@ import type { Metrics } from './metrics.ts';
 import { openWarmConnection, type WarmConnection } from './warm-connection.ts';
 import { openSink } from '../outbox/open-sink.ts';
 import type { Sink } from '../outbox/http-sink.ts';
+import { registerAll } from './register-functions.ts';
 import { startPublishing } from '../outbox/publishing.ts';
 import { Runner } from '../runs/runner.ts';
 import { Batcher } from '../state/ingest/batcher.ts';
 import { requireCurrent } from '../state/registration/current.ts';
-import type { Database } from '../state/database/database.ts';
 import { fireDeadlines, pruneAll, pruneDeadlines } from '../state/runs/deadlines.ts';
-import { specify } from '../definitions/specification.ts';
 import { countDue } from '../state/queries/due.ts';
 import { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { LogPositions } from '../state/ingest/log-positions.ts';
-import type { RegisteredFunction } from '../definitions/registered-function.ts';
 import { Unavailable } from '../state/outcome.ts';
 import { purge } from '../state/purge.ts';
-import { register, registered, Superseded } from '../state/registration/register.ts';
 import { reEvaluate } from '../state/ingest/re-evaluate.ts';
 import { Runs } from '../state/runs/runs.ts';
 import { Store } from '../state/ingest/store.ts';
@@ -62,7 +59,10 @@ export interface Engine {
 
 /**
  * Registers the functions and starts work on a database that is closed when it ends. Rejects, with the
- * database closed, if that can't be used.
+ * database closed, if that can't be used, and with `Superseded` while another release is to serve.
+ *
+ * A definition that is not the newest is registered last of all, for that closes the workers of another
+ * release. While one of them is alive, `relieve` comes first: it resolves when this process can take over.
  */
 export async function startEngine(
   config: Config,
@@ -70,12 +70,13 @@ export async function startEngine(
   log: Log,
   metrics: Metrics,
   opening = openWarmConnection(config, definitions),
+  relieve: () => Promise<void> = async () => {},
 ): Promise<Engine> {
   opening.onLost = (error) => log.warn({ error: error.message }, 'a database connection was lost');
   const sink = openSink(config, log);
   try {
     await opening.controls;
-    return await start(opening, sink, config, definitions, log, metrics);
+    return await start(opening, sink, config, definitions, log, metrics, relieve);
   } catch (error) {
     const closing = sink.then(
       (each) => each?.close(),
@@ -93,9 +94,13 @@ async function start(
   definitions: readonly FunctionDefinition[],
   log: Log,
   metrics: Metrics,
+  relieve: () => Promise<void>,
 ): Promise<Engine> {
-  const [{ functions, superseded }, sink] = await Promise.all([
-    registerAll(database, definitions),
+  const [functions, sink] = await Promise.all([
+    registerAll(database, definitions, log, async () => {
+      await opened;
+      await relieve();
+    }),
     opened,
   ]);
   const served = functions.map((each) => each.served);
@@ -151,7 +156,6 @@ async function start(
     closed = true;
     ingestor.close(reason);
   };
-  if (superseded !== null) close(new Unavailable('superseded', superseded.message));
 
   await positions.exchange();
   await runner.register();
@@ -261,25 +265,4 @@ async function start(
       await database.close();
     },
   };
-}
-
-/** Registers every function; a superseded one leaves the process up but closed, so that it says why. */
-async function registerAll(database: Database, definitions: readonly FunctionDefinition[]) {
-  const specified = definitions.map((definition) => [definition, specify(definition)] as const);
-  const known = await registered(
-    database,
-    specified.map(([, specification]) => specification),
-  );
-  const functions: { definition: FunctionDefinition; served: RegisteredFunction }[] = [];
-  let superseded: Superseded | null = null;
-  for (const [definition, specification] of specified) {
-    try {
-      const served = known.get(specification.name) ?? (await register(database, specification));
-      functions.push({ definition, served });
-    } catch (error) {
-      if (!(error instanceof Superseded)) throw error;
-      superseded = error;
-    }
-  }
-  return { functions, superseded };
 }

@@ -2,7 +2,7 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { pino, type Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { Config } from '../config/config.ts';
-import { startEngine } from './engine.ts';
+import { startEngine, type Engine } from './engine.ts';
 import type { Definition } from '../function.ts';
 import { isSetFunction, isProjection } from '../definitions/load-functions.ts';
 import type { Count } from '../intake/http-error.ts';
@@ -10,10 +10,15 @@ import type { Tokens } from '../intake/http/token.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { WarmConnection } from './warm-connection.ts';
-import { patiently, type Say } from '../state/database/wait-until-ready.ts';
+import { patiently, type Say } from '../state/wait-until-ready.ts';
 import { subscriptionsOf } from './subscriptions.ts';
 import { startProjections } from './projections.ts';
+import type { Pulling } from './kafka-intake.ts';
+import { Relief } from './relief.ts';
+import type { Services } from './server.ts';
 import { catchStrayErrors } from '../runs/stray-errors.ts';
+import { Unavailable } from '../state/outcome.ts';
+import { Superseded } from '../state/registration/register.ts';
 import { stopRequested } from '../lib/stop.ts';
 import type { Telemetry } from '../telemetry/otel-sdk.ts';
 import { signalsOf } from '../telemetry/trace.ts';
@@ -65,6 +70,7 @@ class Service {
   readonly #parts = new AsyncDisposableStack();
   /** Resolves when {@link stop} is called. */
   readonly #stopping = Promise.withResolvers<string>();
+  #relief: Relief | null = null;
   #drainMs = 0;
   #isStopping = false;
 
@@ -104,11 +110,41 @@ class Service {
       () => openServer(config, log, count),
       ({ app }) => app.close(),
     );
+    const relief = (this.#relief = new Relief(ofSets.map(({ name }) => name)));
+    let pulling: Pulling | null = null;
+    const { prepare, listen } = this.#door(server, count, {
+      metrics,
+      processMetrics,
+      instance: config.INSTANCE_ID,
+      unready: () =>
+        this.#isStopping
+          ? 'this process is stopping'
+          : (relief.unready() ?? pulling?.trouble() ?? null),
+      sinkTrouble: () => relief.sinkTrouble(),
+      settle: (withinMs) => relief.settle(withinMs),
+      intake: ofSets.length > 0 ? relief : null,
+      maxBytes: config.QUEUE_MIB * 1024 * 1024,
+    });
+    const relieve = async () => {
+      log.info({ url: await listen() }, 'ready to relieve the workers of another release');
+      await relief.isDue(waiting);
+    };
+    const begin = async (): Promise<Engine> => {
+      try {
+        return await startEngine(config, ofSets, log, metrics, begun.pop(), relieve);
+      } catch (error) {
+        if (error instanceof Superseded)
+          relief.refuse(new Unavailable('superseded', error.message));
+        throw error;
+      }
+    };
     const engine = this.#own(
-      () => patiently(() => startEngine(config, ofSets, log, metrics, begun.pop()), say, waiting),
+      () => patiently(begin, say, waiting),
       (each) => each.stop(this.#drainMs),
     );
     await Promise.all([engine, server, telemetry]);
+    const running = await engine;
+    relief.start(running);
     const projections = await this.#own(
       () =>
         patiently(
@@ -118,10 +154,9 @@ class Service {
         ),
       (each) => each.stop(),
     );
-    const running = await engine;
     const { ingestor } = running;
     // kafkajs is loaded by those alone that pull
-    const pulling =
+    pulling =
       subscriptions &&
       (await this.#own(
         async () => {
@@ -139,24 +174,8 @@ class Service {
         },
         (each) => each.stop(),
       ));
-    const { app, addRoutes } = await server;
-    addRoutes(app, count, {
-      metrics,
-      processMetrics,
-      instance: config.INSTANCE_ID,
-      unready: () =>
-        this.#isStopping
-          ? 'this process is stopping'
-          : (running.unready() ?? pulling?.trouble() ?? null),
-      sinkTrouble: () => running.sinkTrouble(),
-      settle: (withinMs) => running.settle(withinMs),
-      intake: ofSets.length > 0 ? ingestor : null,
-      tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,
-      maxBytes: config.QUEUE_MIB * 1024 * 1024,
-    });
-    await Promise.all([app.ready(), running.warm]);
-    this.#requireStarting();
-    const url = await app.listen({ host: config.HOST, port: config.PORT });
+    await Promise.all([prepare(), running.warm]);
+    const url = await listen();
     log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
     setTimeout(() => void processMetrics(), PROCESS_METRICS_MS).unref();
   }
@@ -166,7 +185,26 @@ class Service {
     this.#isStopping = true;
     this.#drainMs = drainMs;
     this.#stopping.resolve('this process is stopping');
+    this.#relief?.refuse(new Unavailable('draining', 'this process is stopping'));
     await this.#parts.disposeAsync();
+  }
+
+  /** What answers requests: made ready, and opened, when first asked for. */
+  #door(server: ReturnType<typeof openServer>, count: Count, services: Omit<Services, 'tokens'>) {
+    const { HOST: host, PORT: port } = this.#config;
+    const prepare = once(async () => {
+      const { app, addRoutes } = await server;
+      const tokens = services.intake && (await openTokens(this.#config, this.#log));
+      addRoutes(app, count, { ...services, tokens: tokens ?? undefined });
+      await app.ready();
+      return app;
+    });
+    const listen = once(async () => {
+      const app = await prepare();
+      this.#requireStarting();
+      return app.listen({ host, port });
+    });
+    return { prepare, listen };
   }
 
   /** Starts a part, and ends it with the others: also if it is through only then. */
@@ -186,6 +224,11 @@ class Service {
   #requireStarting(): void {
     if (this.#isStopping) throw new Error('this process is stopping');
   }
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let begun: Promise<T> | undefined;
+  return () => (begun ??= work());
 }
 
 /** Fastify is half of what there is to load; the turns let the database's answers be answered meanwhile. */

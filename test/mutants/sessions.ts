@@ -150,7 +150,7 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'start: a login without its roles ends the process',
-    file: 'src/state/database/wait-until-ready.ts',
+    file: 'src/state/wait-until-ready.ts',
     find: '  if (isUngranted(error)) {',
     replace: "  if (isUngranted(error) && error === '') {",
     tests: FAILED_START,

@@ -29,11 +29,16 @@ export const definitions: Check<StateContext> = {
 
 function standing(name: string, registered: Release | undefined): Finding {
   if (registered === undefined) return problem(`${name} is not registered`, 'muster migrate');
-  const { generation, mine, isNewest, evaluatedGeneration } = registered;
+  const { generation, mine, isNewest, isAnnounced, evaluatedGeneration } = registered;
   if (isNewest) {
     const rest =
       evaluatedGeneration < generation ? '; its sets are not all held against it yet' : '';
     return fine(`${name}: generation ${generation}${rest}`);
+  }
+  if (isAnnounced) {
+    return fine(
+      `${name}: announced; workers of generation ${generation} serve until one of this release is ready`,
+    );
   }
   return mine === null
     ? problem(

@@ -127,6 +127,10 @@ async function markGrown(
   );
 }
 
+export function describeUnread({ function: fn, part, table, since }: UnsyncedPart): string {
+  return `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${since.toISOString()}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
+}
+
 /** Parts that need a read of their table, of these functions or of all. */
 export async function unsyncedParts(
   database: Pick<Database, 'control'>,

@@ -8,15 +8,21 @@ import type { RegisteredFunction } from '../../definitions/registered-function.t
 /** A newer definition of a function is registered: this process must not decide its sets any more. */
 export class Superseded extends Error {
   override readonly name = 'Superseded';
+
+  constructor(name: string, generation: number) {
+    super(
+      `function ${name}: this definition was superseded by generation ${generation}; to bring it back, run 'muster migrate' with this release`,
+    );
+  }
 }
 
 /**
  * Registers a definition and gives its lanes and generation.
  *
- * An unknown definition becomes the newest one. One that is known and was superseded since throws
+ * An unknown definition becomes the newest one. One that was superseded or withdrawn since throws
  * {@link Superseded}: a pod of the old release that starts again during a rollout must not take over.
- * With `adopt` it becomes the newest again: that is how a release is rolled back, by `muster migrate`
- * of the old image.
+ * With `adopt`, or while it is announced, it becomes the newest again: that is how a release is rolled
+ * back, by `muster migrate` of the old image. See announce.ts.
  */
 export async function register(
   database: Database,
@@ -26,15 +32,17 @@ export async function register(
   return transaction(database.control, async (client) => {
     const hash = hashOf(specification);
     const stored = await lockFunction(client, specification, hash);
-    if (isNewest(stored, hash)) return toServed(stored, specification);
+    if (isNewest(stored, hash)) {
+      if (adopt) await client.query(WITHDRAW, [stored.id]);
+      return toServed(stored, specification);
+    }
     const known = await client.query(
       'select from muster.definition where function = $1 and hash = $2',
       [stored.id, hash],
     );
-    if (known.rowCount !== 0 && !adopt) {
-      throw new Superseded(
-        `function ${specification.name}: this definition was superseded by generation ${stored.generation}; to roll back, run 'muster migrate' with this release`,
-      );
+    const hadItsTurn = known.rowCount !== 0 || stored.withdrawn.includes(hash);
+    if (hadItsTurn && !adopt && stored.announced !== hash) {
+      throw new Superseded(specification.name, stored.generation);
     }
     // The barrier: waits for batches ingested by the old rule, and those that wait for it see the new one.
     await client.query('lock table muster.barrier in share mode');
@@ -45,6 +53,7 @@ export async function register(
       `update muster.function
        set generation = $2, registration = gen_random_uuid(), hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
            overdue_after = make_interval(secs => $8::float8 / 1000),
+           announced = null, withdrawn = array_remove(array_remove(array_append(withdrawn, announced), null), $3),
            purged_at = null, -- part indexes that are not used any more are cleared soon
            evaluated_generation = case when generation = 0 then $2 else evaluated_generation end
        where id = $1 returning registration`,
@@ -119,11 +128,18 @@ export async function markEvaluated(database: Database, served: RegisteredFuncti
   );
 }
 
+/** A release that was announced and never became ready gives way to the one that serves. */
+const WITHDRAW = `
+  update muster.function set announced = null, withdrawn = array_append(withdrawn, announced)
+  where id = $1 and announced is not null`;
+
 interface Stored {
   readonly id: number;
   readonly generation: number;
   readonly registration: string;
   readonly hash: string;
+  readonly announced: string | null;
+  readonly withdrawn: readonly string[];
   /** Lanes of the parts that are what they were, by name. */
   readonly partIndexes: Readonly<Record<string, number>>;
 }
@@ -151,7 +167,7 @@ async function lookUp(
     all.map((part) => [name, part.name, partSpecificationOf(part)] as const),
   );
   const { rows } = await queryable.query<Stored & { name: string }>(
-    `select f.name, f.id, f.generation, f.registration, f.hash,
+    `select f.name, f.id, f.generation, f.registration, f.hash, f.announced, f.withdrawn,
             (select coalesce(json_object_agg(p.name, p.part_index), '{}')
              from unnest($2::text[], $3::text[], $4::jsonb[]) as mine (function, name, specification)
              join muster.part p on p.name = mine.name and p.specification = mine.specification and p.in_use

@@ -9,11 +9,14 @@ export interface Release {
   /** Generation in which this release's definition was registered; null = never. */
   readonly mine: number | null;
   readonly isNewest: boolean;
+  /** By a migration: the first worker of this release that is ready registers it. */
+  readonly isAnnounced: boolean;
   readonly evaluatedGeneration: number;
 }
 
 /** One {@link Release} for each function that is registered. $1 names  $2 hashes of this release's definitions */
 export const RELEASES = `select f.name, f.generation, f.evaluated_generation as "evaluatedGeneration", f.hash = mine.hash as "isNewest",
+              coalesce(f.announced = mine.hash, false) as "isAnnounced",
               (select max(d.generation) from muster.definition d
                where d.function = f.id and d.hash = mine.hash) as mine
        from unnest($1::text[], $2::text[]) as mine (name, hash)

@@ -36,6 +36,8 @@ create table muster.function (
   gate_need     int[] not null,        -- the rule: each gate holds when at least so many ...
   gate_of       bigint[] not null,     -- ... of these bits are set; see muster.complete
   overdue_after interval,
+  announced     text,                  -- hash of the definition that the next release brings; see announce.ts
+  withdrawn     text[] not null default '{}',  -- hashes that were announced and gave way before they were registered
   concurrency   int,                   -- runs at a time over all pods; null = no bound
   paused        boolean not null default false,  -- events are ingested, no run is started
   evaluated_generation      int not null,          -- the generation whose rule every set has been held against

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isUngranted, isUnmigrated, mayPass, unavailable } from './database.ts';
+import { isUngranted, isUnmigrated, mayPass, unavailable } from './database/database.ts';
+import { Superseded } from './registration/register.ts';
 
 const EVERY_MS = 1_000;
 
@@ -32,6 +33,8 @@ export async function patiently<T>(
 
 /** What the database is not yet to a process that uses it; null where waiting is of no use. */
 function notReady(error: unknown): string | null {
+  // Started before its rollback is announced: a process that ended would come back at ever longer intervals.
+  if (error instanceof Superseded) return 'another release serves';
   if (isUnmigrated(error)) {
     return "the state database is not at this release: 'muster migrate' brings it there";
   }
