@@ -1,5 +1,7 @@
 import pg from 'pg';
 import {
+  all,
+  any,
   defineFunction,
   type FunctionDefinition,
   type HandlerContext,
@@ -81,6 +83,8 @@ const partsOf = <const T extends string>(table: T) =>
 const pair = defineFunction({
   name: 'pair',
   parts: partsOf('public.item'),
+  // A release brings another definition.
+  complete: process.env['RULE'] === 'any' ? any('a', 'b') : all('a', 'b'),
   retry: { attempts: 50, first: '10 milliseconds', max: '20 milliseconds' },
   handle: (set, context) => handle(set.keyText, context),
 });

@@ -48,14 +48,34 @@ export function faults(trial: () => Trial): void {
     expect(attempts.filter(({ attempt }) => attempt !== 1)).toEqual([]);
   });
 
+  test('a release that does not start leaves the old pods serving', async () => {
+    const { pods, traces } = trial();
+    const recording = trial().recording();
+    const load = new Load(recording, 20, 'sleep 500');
+    await traces.effects(recording, 40, 90);
+    pods.forget();
+    const { restarts } = pods;
+    await trial().apply('second', true);
+    await eventually('a new pod has failed', () => pods.restarts > restarts, 120);
+    await traces.effects(recording, load.added, 60);
+    expect(pods.least).toBeGreaterThan(0);
+    await trial().apply('first');
+    await pods.rolledOut();
+    expect(pods.least).toBeGreaterThan(0);
+    await traces.effects(recording, await load.stop(), 120);
+    await trial().delivered();
+  });
+
   test('a rolling update to another definition under load loses nothing, and the new rule holds', async () => {
     const { pods, traces } = trial();
     const [old, young] = [trial().recording(), trial().recording()];
     const load = new Load(old, 20, 'sleep 500');
     await traces.effects(old, 40, 90);
+    pods.forget();
     await trial().apply('second');
     await pods.rolledOut();
-    say('rolled out');
+    say(`rolled out, with at least ${pods.least} ready`);
+    expect(pods.least).toBeGreaterThan(0);
     await young.add(50, 'by the new rule', ['eeg', 'ecg']);
     await sleep(5_000);
     const added = await load.stop();

@@ -23,6 +23,8 @@ export class Pods {
   wanted = -1;
   /** The most that were ready at a time since {@link forget}. */
   peak = 0;
+  /** The fewest that were ready at a time since {@link forget}. */
+  least = 0;
   /** Containers that ended and were started again, in all pods so far. */
   restarts = 0;
   readonly #namespace: string;
@@ -62,6 +64,7 @@ export class Pods {
 
   forget(): void {
     this.peak = this.ready.length;
+    this.least = this.peak;
   }
 
   stop(): void {
@@ -125,6 +128,7 @@ export class Pods {
     if (type === 'DELETED') this.#pods.delete(name);
     else this.#pods.set(name, object);
     this.peak = Math.max(this.peak, this.ready.length);
+    this.least = Math.min(this.least, this.ready.length);
     this.#tell();
   }
 

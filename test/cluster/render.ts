@@ -20,6 +20,8 @@ export interface Values {
   readonly sink: string;
   /** Of functions/recordings.ts. */
   readonly definition: 'first' | 'second';
+  /** The pods of the function do not start. */
+  readonly isBroken?: boolean;
 }
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -45,8 +47,9 @@ export async function render(values: Values): Promise<KubernetesObject[]> {
   return parseAllDocuments(text).map((each) => each.toJS() as KubernetesObject);
 }
 
-function fill({ databases, host, kafka, sink, definition }: Values): object {
+function fill({ databases, host, kafka, sink, definition, isBroken }: Values): object {
   const trial = [{ op: 'add', path: ENV, value: { name: 'TRIAL_DEFINITION', value: definition } }];
+  const broken = { op: 'add', path: ENV, value: { name: 'LOG_LEVEL', value: 'broken' } };
   return {
     generatorOptions: { disableNameSuffixHash: true },
     secretGenerator: Object.entries(databases).map(([user, url]) => ({
@@ -63,7 +66,7 @@ function fill({ databases, host, kafka, sink, definition }: Values): object {
         { op: 'add', path: '/spec/egress/-', value: { to: [{ ipBlock: { cidr: `${host}/32` } }] } },
       ]),
       patch('Job', 'migrate', trial),
-      patch('Deployment', 'recordings', trial),
+      patch('Deployment', 'recordings', isBroken ? [...trial, broken] : trial),
     ],
   };
 }

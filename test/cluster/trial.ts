@@ -65,10 +65,10 @@ export class Trial {
   }
 
   /** `kubectl apply -k`, and the wait for the migration and for KEDA. */
-  async apply(definition: Values['definition'] = 'first'): Promise<void> {
+  async apply(definition: Values['definition'] = 'first', isBroken = false): Promise<void> {
     const where = `--namespace=${NAMESPACE}`;
     await kubectl(['delete', 'job', 'migrate', where, '--ignore-not-found']).catch(() => {});
-    const objects = await render({ ...this.#values, definition });
+    const objects = await render({ ...this.#values, definition, isBroken });
     await apply(objects);
     say(`${objects.length} objects applied`);
     await kubectl(['wait', '--for=condition=complete', 'job/migrate', where, '--timeout=120s']);

@@ -7,6 +7,7 @@ import { definitions, orphans } from '../../src/doctor/database/definitions.ts';
 import { rowSources } from '../../src/doctor/database/row-sources.ts';
 import { login, roles } from '../../src/doctor/database/login.ts';
 import { reach } from '../../src/doctor/reach.ts';
+import { announce } from '../../src/state/registration/announce.ts';
 import { specify } from '../../src/definitions/specification.ts';
 import { register } from '../../src/state/registration/register.ts';
 import { grantRoles } from '../../src/state/schema/roles.ts';
@@ -189,8 +190,12 @@ test('each definition is held against the one that is registered', async ({ db }
   expect(await says(definitions, released)).toEqual([
     "✗ pair: this release's definition is generation 1, 2 is the newest: its pods answer 503",
   ]);
-  // what `muster migrate` of the old release does
+  // what `muster migrate` of the old release does, while workers serve and when none does
   const database = databaseOn(db);
+  expect(await announce(database, specify(old))).toBe(true);
+  expect(await says(definitions, released)).toEqual([
+    '✓ pair: announced; workers of generation 2 serve until one of this release is ready',
+  ]);
   await register(database, specify(old), true);
   await database.close();
   expect(await says(definitions, released)).toEqual([

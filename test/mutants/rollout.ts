@@ -1,0 +1,86 @@
+import type { Mutant } from './mutants.ts';
+
+const ANNOUNCE = 'src/state/registration/announce.ts';
+const ROLLOUT = ['test/chaos/rollout.test.ts'];
+const STATE = ['test/state/registration/announce.test.ts'];
+
+/** What keeps one release serving until the next one does. */
+export const ROLLOUT_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'rollout: a migration registers at once',
+    file: ANNOUNCE,
+    find: '  return rowCount !== 0;',
+    replace: '  return rowCount === -1;',
+    tests: STATE,
+  },
+  {
+    name: 'rollout: workers whose lease is over count as alive',
+    file: ANNOUNCE,
+    find: 'from muster.worker where lease_until > now()',
+    replace: 'from muster.worker',
+    tests: STATE,
+  },
+  {
+    name: 'rollout: a superseded worker relieves the newer ones',
+    file: ANNOUNCE,
+    find: '  if (superseded !== null) throw',
+    replace: '  if (superseded?.generation === -1) throw',
+    tests: STATE,
+  },
+  {
+    name: 'rollout: an announced definition stays superseded',
+    file: 'src/state/registration/register.ts',
+    find: ' && stored.announced !== hash',
+    replace: '',
+    tests: STATE,
+  },
+  {
+    name: 'rollout: what was announced may come back later',
+    file: 'src/state/registration/register.ts',
+    find: ', announced = null,',
+    replace: ',',
+    tests: STATE,
+  },
+  {
+    name: 'rollout: the release that serves does not withdraw what was announced',
+    file: 'src/state/registration/register.ts',
+    find: '      if (adopt) await client.query(WITHDRAW, [stored.id]);\n',
+    replace: '',
+    tests: STATE,
+  },
+  {
+    name: 'rollout: a new definition is registered before the process listens',
+    file: 'src/process/engine.ts',
+    find: '(await isToRelieve(database, unknown))) await relieve();',
+    replace: '(await isToRelieve(database, unknown))) void relieve();',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'rollout: an event does not begin the relief',
+    file: 'src/process/relief.ts',
+    find: '    this.#arrived.resolve();\n',
+    replace: '',
+    tests: ['test/process/relief.test.ts'],
+  },
+  {
+    name: 'rollout: a process without events relieves nobody',
+    file: 'src/process/relief.ts',
+    find: '.promise, known, stop',
+    replace: '.promise, stop',
+    tests: ROLLOUT,
+  },
+  {
+    name: 'rollout: an event is held for as long as nothing starts',
+    file: 'src/process/relief.ts',
+    find: 'this.#started.promise, late',
+    replace: 'this.#started.promise',
+    tests: ['test/process/relief.test.ts'],
+  },
+  {
+    name: 'rollout: a stop relieves the workers that serve',
+    file: 'src/process/relief.ts',
+    find: "      throw new Unavailable('draining', 'this process is stopping');\n    });\n    await",
+    replace: '    });\n    await',
+    tests: ROLLOUT,
+  },
+];

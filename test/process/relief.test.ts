@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { Relief } from '../../src/process/relief.ts';
+import { partA } from '../support/pair.ts';
+
+const HOUR_MS = 3_600_000;
+const never = new Promise<never>(() => {});
+
+test('the first event that arrives makes a relief due', async () => {
+  const relief = new Relief(HOUR_MS);
+  const due = relief.isDue(never);
+  const held = relief.ingest(partA()).catch((error: unknown) => error);
+  await due;
+  relief.end();
+  expect(await held).toMatchObject({ name: 'Unavailable', reason: 'draining' });
+});
+
+test('an event is held for a bounded time: then it is to be tried again', async () => {
+  const relief = new Relief(HOUR_MS, 10);
+  await expect(relief.ingest(partA())).rejects.toMatchObject({
+    name: 'Unavailable',
+    reason: 'database',
+  });
+});

@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto';
+import { expect } from 'vitest';
+import { announce, isToRelieve } from '../../../src/state/registration/announce.ts';
+import { specify } from '../../../src/definitions/specification.ts';
+import { register, Superseded } from '../../../src/state/registration/register.ts';
+import { pairOf } from '../../support/pair.ts';
+import { databaseOn, podOn } from '../../support/pod.ts';
+import { type TestDatabase, test } from '../../support/test.ts';
+
+const both = specify(pairOf());
+const either = specify(pairOf({ complete: { atLeast: 1, of: ['a', 'b'] } }));
+
+const worker = (db: TestDatabase, seconds: number) =>
+  db.query(
+    `insert into muster.worker (id, host, lease_until) values ($1, 'a', now() + make_interval(secs => $2))`,
+    [randomUUID(), seconds],
+  );
+const functions = (db: TestDatabase) =>
+  db.query<{ generation: number; announced: boolean }>(
+    'select generation, announced is not null as announced from muster.function',
+  );
+
+test('a definition is announced while a worker serves another one', async ({ db }) => {
+  const { database } = await podOn(db, [pairOf()]);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
+  expect(await announce(database, either)).toBe(false);
+  await worker(db, 60);
+  expect(await announce(database, both)).toBe(false); // it is the newest
+  expect(await announce(database, either)).toBe(true);
+  expect(await functions(db)).toEqual([{ generation: 1, announced: true }]);
+  expect(await isToRelieve(database, [either])).toBe(true);
+  await register(database, either);
+  expect(await functions(db)).toEqual([{ generation: 2, announced: false }]);
+});
+
+test('a function that nobody has served yet is not announced but registered', async ({ db }) => {
+  const database = databaseOn(db);
+  await worker(db, 60);
+  expect(await announce(database, both)).toBe(false);
+  expect(await db.query('select from muster.function')).toEqual([]);
+  await database.close();
+});
+
+test('a superseded definition comes back once it is announced, and only then', async ({ db }) => {
+  const { database } = await podOn(db, [pairOf()]);
+  await register(database, either);
+  await worker(db, 60);
+  await expect(isToRelieve(database, [both])).rejects.toThrow(Superseded);
+  await expect(register(database, both)).rejects.toThrow(Superseded);
+  expect(await announce(database, both)).toBe(true);
+  expect(await isToRelieve(database, [both])).toBe(true);
+  expect((await register(database, both)).generation).toBe(3);
+  await expect(register(database, either)).rejects.toThrow(Superseded);
+});
+
+test('migrating with the release that serves withdraws what was announced', async ({ db }) => {
+  const { database } = await podOn(db, [pairOf()]);
+  await worker(db, 60);
+  expect(await announce(database, either)).toBe(true);
+  await register(database, both, true);
+  expect(await functions(db)).toEqual([{ generation: 1, announced: false }]);
+});
