@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { freePort } from '../../src/dev/free-port.ts';
+import { freePort } from '../../dev/lib/port.ts';
 import { announce } from '../../src/state/registration/announce.ts';
 import { specify } from '../../src/definitions/specification.ts';
 import { databaseOn } from '../support/pod.ts';
@@ -102,7 +102,7 @@ test('a worker of a release that was superseded waits until it is announced, the
   await first.exited;
   const second = await chaos.launch(NEXT).serving();
   const back = chaos.launch();
-  await until(() => back.log.some(({ msg }) => String(msg).startsWith('a newer release serves')));
+  await until(() => back.log.some(({ msg }) => String(msg).startsWith('another release serves')));
   expect([await generation(db), await isReady(second.url)]).toEqual([2, true]);
 
   const database = databaseOn(db);

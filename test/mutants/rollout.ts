@@ -16,14 +16,14 @@ export const ROLLOUT_MUTANTS: readonly Mutant[] = [
   {
     name: 'rollout: workers whose lease is over count as alive',
     file: ANNOUNCE,
-    find: 'from muster.worker where lease_until > now()',
-    replace: 'from muster.worker',
+    find: 'w.lease_until > now() and ',
+    replace: '',
     tests: STATE,
   },
   {
     name: 'rollout: a superseded worker relieves the newer ones',
     file: ANNOUNCE,
-    find: '  if (superseded !== null) throw',
+    find: '  if (superseded !== undefined) throw',
     replace: '  if (superseded?.generation === -1) throw',
     tests: STATE,
   },
@@ -37,8 +37,8 @@ export const ROLLOUT_MUTANTS: readonly Mutant[] = [
   {
     name: 'rollout: what was announced may come back later',
     file: 'src/state/registration/register.ts',
-    find: ', announced = null,',
-    replace: ',',
+    find: '           announced = null, withdrawn = ',
+    replace: '           withdrawn = ',
     tests: STATE,
   },
   {
@@ -50,9 +50,9 @@ export const ROLLOUT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'rollout: a new definition is registered before the process listens',
-    file: 'src/process/engine.ts',
-    find: '(await isToRelieve(database, unknown))) await relieve();',
-    replace: '(await isToRelieve(database, unknown))) void relieve();',
+    file: 'src/process/register-functions.ts',
+    find: '    await relieve();\n',
+    replace: '    void relieve();\n',
     tests: ROLLOUT,
   },
   {
@@ -79,8 +79,22 @@ export const ROLLOUT_MUTANTS: readonly Mutant[] = [
   {
     name: 'rollout: a stop relieves the workers that serve',
     file: 'src/process/relief.ts',
-    find: "      throw new Unavailable('draining', 'this process is stopping');\n    });\n    await",
-    replace: '    });\n    await',
+    find: "      throw new Unavailable('draining', 'this process is stopping');\n    });\n    const known",
+    replace: '    });\n    const known',
     tests: ROLLOUT,
+  },
+  {
+    name: 'rollout: a withdrawn release takes over when it starts late',
+    file: ANNOUNCE,
+    find: '(mine.hash = any (f.withdrawn)\n                 or exists',
+    replace: '(exists',
+    tests: STATE,
+  },
+  {
+    name: 'rollout: workers of other functions count as alive',
+    file: ANNOUNCE,
+    find: ' and w.serves ? f.id::text',
+    replace: '',
+    tests: STATE,
   },
 ];

@@ -19,6 +19,7 @@ import { OUTGOING_MUTANTS } from './outgoing.ts';
 import { PROCESS_MUTANTS } from './process.ts';
 import { SOURCE_MUTANTS } from './sources.ts';
 import { PULLING_MUTANTS } from './pulling.ts';
+import { ROLLOUT_MUTANTS } from './rollout.ts';
 import { RUN_MUTANTS } from './runs.ts';
 import { STATE_MUTANTS } from './state.ts';
 import { SESSION_MUTANTS } from './sessions.ts';
@@ -68,6 +69,7 @@ function main(words: readonly string[], shard: Shard): void {
     ...SOURCE_MUTANTS,
     ...EDGE_MUTANTS,
     ...PULLING_MUTANTS,
+    ...ROLLOUT_MUTANTS,
     ...RUN_MUTANTS,
     ...STATE_MUTANTS,
     ...SESSION_MUTANTS,

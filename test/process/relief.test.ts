@@ -1,21 +1,22 @@
 import { expect, test } from 'vitest';
 import { Relief } from '../../src/process/relief.ts';
+import { Unavailable } from '../../src/state/outcome.ts';
 import { partA } from '../support/pair.ts';
 
 const HOUR_MS = 3_600_000;
 const never = new Promise<never>(() => {});
 
 test('the first event that arrives makes a relief due', async () => {
-  const relief = new Relief(HOUR_MS);
+  const relief = new Relief([], HOUR_MS);
   const due = relief.isDue(never);
   const held = relief.ingest(partA()).catch((error: unknown) => error);
   await due;
-  relief.end();
+  relief.refuse(new Unavailable('draining', 'the process stops'));
   expect(await held).toMatchObject({ name: 'Unavailable', reason: 'draining' });
 });
 
 test('an event is held for a bounded time: then it is to be tried again', async () => {
-  const relief = new Relief(HOUR_MS, 10);
+  const relief = new Relief([], HOUR_MS, 10);
   await expect(relief.ingest(partA())).rejects.toMatchObject({
     name: 'Unavailable',
     reason: 'database',

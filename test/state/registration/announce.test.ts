@@ -12,7 +12,8 @@ const either = specify(pairOf({ complete: { atLeast: 1, of: ['a', 'b'] } }));
 
 const worker = (db: TestDatabase, seconds: number) =>
   db.query(
-    `insert into muster.worker (id, host, lease_until) values ($1, 'a', now() + make_interval(secs => $2))`,
+    `insert into muster.worker (id, host, lease_until, serves)
+     select $1, 'a', now() + make_interval(secs => $2), coalesce(jsonb_object_agg(id, registration), '{}') from muster.function`,
     [randomUUID(), seconds],
   );
 const functions = (db: TestDatabase) =>
@@ -59,4 +60,26 @@ test('migrating with the release that serves withdraws what was announced', asyn
   expect(await announce(database, either)).toBe(true);
   await register(database, both, true);
   expect(await functions(db)).toEqual([{ generation: 1, announced: false }]);
+});
+
+test('a release that was withdrawn before it became ready does not take over when it starts late', async ({
+  db,
+}) => {
+  const { database } = await podOn(db, [pairOf()]);
+  await worker(db, 60);
+  expect(await announce(database, either)).toBe(true);
+  await register(database, both, true);
+  await expect(isToRelieve(database, [either])).rejects.toThrow(Superseded);
+  await expect(register(database, either)).rejects.toThrow(Superseded);
+  expect(await announce(database, either)).toBe(true);
+  expect((await register(database, either)).generation).toBe(2);
+});
+
+test('a worker of another function is no reason to announce', async ({ db }) => {
+  const { database } = await podOn(db, [pairOf()]);
+  await worker(db, 60);
+  await register(database, specify(pairOf({ name: 'other' })));
+  const changed = specify(pairOf({ name: 'other', complete: { atLeast: 1, of: ['a', 'b'] } }));
+  await db.query('delete from muster.worker where not serves ? $1', ['1']);
+  expect(await announce(database, changed)).toBe(false);
 });
