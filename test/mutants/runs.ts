@@ -243,4 +243,11 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     replace: 'blockedMs > Infinity',
     tests: INNOCENTS,
   },
+  {
+    name: 'a set above a low limit is loaded with others, and given to its handler',
+    file: 'src/runs/loader.ts',
+    find: 'Math.min(LOAD_BYTES, maxSetBytes)',
+    replace: 'LOAD_BYTES',
+    tests: ['test/runs/large-set.test.ts'],
+  },
 ];

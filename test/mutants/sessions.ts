@@ -155,4 +155,18 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
     replace: "  if (isUngranted(error) && error === '') {",
     tests: FAILED_START,
   },
+  {
+    name: 'session: the last statements of a run execute in the role of the handler',
+    file: 'src/state/database/session.ts',
+    find: "pg_catalog.set_config('role', null, true), ",
+    replace: '',
+    tests: ['test/runs/handler-tx.test.ts'],
+  },
+  {
+    name: 'session: the last statements of a run read nulls in arrays as the handler does',
+    file: 'src/state/database/session.ts',
+    find: ", pg_catalog.set_config('array_nulls', 'on', true)",
+    replace: '',
+    tests: ['test/runs/handler-tx.test.ts'],
+  },
 ];

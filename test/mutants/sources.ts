@@ -167,4 +167,11 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
     replace: '  if false then',
     tests: HISTORY,
   },
+  {
+    name: 'an old change belongs to an epoch in which no change was seen',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'if (before !== undefined && at < before.beganAt) continue;',
+    replace: '',
+    tests: POSITIONS,
+  },
 ];
