@@ -142,7 +142,13 @@ export interface FunctionDefinition<P extends string = string, K extends string 
   readonly complete?: Rule<P>;
   /** A set still incomplete so long after its first row arrived is reported with what is missing. */
   readonly overdueAfter?: Duration;
-  /** What the connector's initial snapshot completes: known as done (`skip`, default) or run. */
+  /**
+   * What becomes of sets that the connector's initial snapshot finds complete: they count as done without a
+   * run (`skip`, the default), or they run (`run`). Order of arrival makes no difference, with one exception:
+   * where updates alone complete a set before any of its rows was read by the snapshot (deliveries were
+   * reordered, by a retry for instance), it runs, once. At that moment these updates look like those of
+   * rows that were created after the snapshot, and waiting for the snapshot would withhold such sets.
+   */
   readonly history?: 'skip' | 'run';
   /** One attempt may take so long; 5 minutes unless given. */
   readonly timeout?: Duration;

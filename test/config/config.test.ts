@@ -1,12 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
-import {
-  ConfigError,
-  readConfig,
-  readKafkaConfig,
-  SETTINGS,
-  type Config,
-} from '../../src/config/config.ts';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { ConfigError, readConfig, readKafkaConfig, type Config } from '../../src/config/config.ts';
+import { SETTINGS } from '../../src/config/settings.ts';
 import { knownFunctions } from '../../src/definitions/function-files.ts';
 
 const DATABASE_URL = 'postgres://muster:pa55word@db.example:5432/state';
@@ -373,3 +370,27 @@ function problemsOf(env: Record<string, string>): string[] {
   expect(head).toBe('wrong configuration:');
   return problems.map((problem) => problem.trim());
 }
+
+test('a file that OpenTelemetry is to use and that can not be used is told at once, by its variable', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'muster-otlp-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'not.pem');
+  writeFileSync(path, 'no certificate');
+  const env = { DATABASE_URL: 'postgres://localhost/muster' };
+  for (const signal of ['', 'TRACES_', 'METRICS_']) {
+    for (const [file, what] of [
+      ['CERTIFICATE', 'a certificate'],
+      ['CLIENT_CERTIFICATE', 'a certificate'],
+      ['CLIENT_KEY', 'a private key'],
+    ]) {
+      const name = `OTEL_EXPORTER_OTLP_${signal}${file}`;
+      const failing = (value: string) => () => readConfig({ ...env, [name]: value });
+      expect(failing('/nowhere.pem')).toThrow(
+        `${name} names '/nowhere.pem', which can't be read: ENOENT`,
+      );
+      expect(failing(folder)).toThrow(`${name} names '${folder}', which can't be read: EISDIR`);
+      expect(failing(path)).toThrow(`${name} names '${path}', which does not hold ${what} in PEM`);
+      expect(() => readConfig({ ...env, [name]: path, OTEL_SDK_DISABLED: 'true' })).not.toThrow();
+    }
+  }
+});

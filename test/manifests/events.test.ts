@@ -1,6 +1,6 @@
 /** The rules that keep events alive on their way to the functions. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { SETTINGS } from '../../src/config/config.ts';
+import { SETTINGS } from '../../src/config/settings.ts';
 import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
 import { byName, problem, renderVariant, VARIANTS, type KubernetesObject } from './render.ts';
 

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { START } from '../../build/image.ts';
-import { readConfig, SETTINGS } from '../../src/config/config.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { SETTINGS } from '../../src/config/settings.ts';
 import { knownFunctions } from '../../src/definitions/function-files.ts';
 import { isSetFunction, loadFunctions } from '../../src/definitions/load-functions.ts';
 import { timeoutMs } from '../../src/runs/attempt.ts';

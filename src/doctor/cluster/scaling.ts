@@ -1,4 +1,4 @@
-import { SETTINGS } from '../../config/config.ts';
+import { SETTINGS } from '../../config/settings.ts';
 import { type ClusterContext, deployed, type Deployed, envOf, kubectl } from './cluster.ts';
 import { connectionsPerPod, type Wanted } from '../database/database.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';

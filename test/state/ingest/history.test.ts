@@ -204,3 +204,15 @@ test('a row that the initial snapshot found stays history in a batch with its up
     ['known', 'x', 'y'].map((key) => ({ key, counts: [1, 0], fresh: 0 })),
   );
 });
+
+test('updates that complete a set before any of its rows was read run it, once', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()], { slots: 4 });
+  const [first, second] = [change('u', 10, a), change('u', 11, b)];
+  for (const each of [first, second]) await pod.ingestor.ingest(each);
+  expect(pod.leases).toMatchObject([{ key: 'x', revision: 1, attempt: 1 }]);
+  for (const row of [a, b]) await pod.ingestor.ingest(read(0, row, { lsn: 5n }));
+  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
+  for (const each of [first, second]) await pod.ingestor.ingest(each);
+  expect(await runsOf(db)).toMatchObject([{ key: 'x', revision: 1, state: 'done', attempt: 1 }]);
+  expect(pod.leases).toHaveLength(1);
+});
