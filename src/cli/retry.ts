@@ -1,8 +1,9 @@
 import { retryFailed, retryNow } from '../state/runs/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 import { WrongUse } from './wrong-use.ts';
 
-export interface RetryOptions {
+export interface RetryOptions extends JsonOption {
   readonly all?: boolean;
   readonly now?: boolean;
 }
@@ -27,5 +28,6 @@ export async function run(
     );
   }
   const ready = options.now === true ? 'due now' : 'ready to run again';
-  process.stdout.write(retried === 1 ? `1 set is ${ready}\n` : `${retried} sets are ${ready}\n`);
+  const text = retried === 1 ? `1 set is ${ready}` : `${retried} sets are ${ready}`;
+  printResult(options, { function: fn, retried }, text);
 }
