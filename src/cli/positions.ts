@@ -45,7 +45,7 @@ function toLine({
   ...row
 }: PositionRow) {
   const notes = [
-    ...(lost === '0' ? [] : [`${lost} records were lost`]),
+    ...(lost === '0' ? [] : [lost === '1' ? '1 record was lost' : `${lost} records were lost`]),
     ...(problem === null ? [] : [`rests: ${problem}`]),
   ];
   return [

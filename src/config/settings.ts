@@ -93,6 +93,12 @@ export const SETTINGS = {
     fallback: '30',
     read: count(1, 3650),
   },
+  PARKED_DAYS: {
+    meaning:
+      'parked events are deleted after this time; log and `muster_parked_purged_total` count them',
+    fallback: '90',
+    read: count(1, 3650),
+  },
   K_SINK: {
     meaning: 'URL that outgoing events are posted to (a SinkBinding sets it)',
     fallback: null,

@@ -4,10 +4,10 @@ import { checkFunction, RULE } from './check-definition.ts';
 import { checkFields, DefinitionError, didYouMean, type Report } from './fields.ts';
 import type { FunctionDefinition, Part, Rule, Scalar } from '../function.ts';
 
-/** Parts a function may have at a time: the lanes of `muster.sets.counts`. */
+/** Parts a function may have at a time: the entries of `muster.sets.counts`. */
 export const MAX_PARTS = 16;
-/** Rules within rules a function may have: the bits of a bigint beyond the lanes. */
-const MAX_GATES = 46;
+/** Rules within rules a function may have: the bits of a bigint beyond the parts. */
+export const MAX_GATES = 46;
 
 /** A part with every default written out. */
 export interface PartSpecification {

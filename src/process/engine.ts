@@ -17,6 +17,7 @@ import { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { LogPositions } from '../state/ingest/log-positions.ts';
 import { Unavailable } from '../state/outcome.ts';
 import { purge } from '../state/purge.ts';
+import { purgeParked } from '../state/purge-parked.ts';
 import { reEvaluate } from '../state/ingest/re-evaluate.ts';
 import { Runs } from '../state/runs/runs.ts';
 import { Store } from '../state/ingest/store.ts';
@@ -233,6 +234,12 @@ async function start(
       const options = { tombstoneSeconds, everySeconds: PURGE_EVERY_SECONDS, stopped };
       const purged = await purge(database, functions, options);
       if (purged.sets + purged.members > 0) log.info(purged, 'purged');
+      const parked = await purgeParked(database, config.PARKED_DAYS * 86_400, stopped);
+      metrics.parkedPurged.inc(parked);
+      if (parked > 0) {
+        const fields = { events: parked, days: config.PARKED_DAYS };
+        log.warn(fields, 'deleted events that were parked longer ago than PARKED_DAYS');
+      }
     },
     failed('purging'),
     FIRST_MS.purging,

@@ -22,6 +22,7 @@ export interface Metrics {
   readonly outbox: Counter<'outcome'>;
   readonly sinkMissing: Gauge;
   readonly records: Counter<'function'>;
+  readonly parkedPurged: Counter;
   readonly recordsLost: Counter<'function'>;
   readonly partitionsGone: Counter<'function'>;
   readonly chunkRecords: Histogram<'function'>;
@@ -155,6 +156,11 @@ function defineMetrics(): Metrics {
     records: counter('muster_records_total', 'Records read from Kafka and committed.', [
       'function',
     ]),
+    parkedPurged: counter(
+      'muster_parked_purged_total',
+      'Parked events deleted because they were parked longer ago than PARKED_DAYS.',
+      [],
+    ),
     recordsLost: counter(
       'muster_records_lost_total',
       'Records that a topic no longer held when they were to be read.',

@@ -117,7 +117,7 @@ export const connections: Check<StateContext> = {
     if (free >= needed) {
       const enough = wanted
         ? `${plural(pods, 'pod')} with ${needed}`
-        : `${Math.floor(free / perPod)} pods of ${perPod}`;
+        : `${plural(Math.floor(free / perPod), 'pod')} of ${perPod}`;
       return [fine(`${says}: enough for ${enough}`)];
     }
     const isLimited = limit !== null && limit < max - others;

@@ -29,7 +29,7 @@ export interface MemberRow extends Versioned {
 }
 
 /** Longest key or primary key in bytes: an index entry holds 2,704 in all. */
-const MAX_TEXT_BYTES = 1024;
+export const MAX_TEXT_BYTES = 1024;
 
 /** A value that can't name a row or a set. */
 export class BadKey extends Error {}

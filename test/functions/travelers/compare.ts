@@ -1,11 +1,11 @@
 import { expect } from 'vitest';
+import { metrics } from '../../../functions/travelers/query/metrics.ts';
 import {
-  metrics,
   type Metrics,
   type MetricsQuery,
   type Series,
   type Speed,
-} from '../../../functions/travelers/query/metrics.ts';
+} from '../../../functions/travelers/query/types.ts';
 import { StagedSamples } from '../../../functions/travelers/fold/staged.ts';
 import type { Sample } from '../../../functions/travelers/ingest/sample.ts';
 import type { Tx } from '../../../src/function.ts';
