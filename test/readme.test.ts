@@ -13,6 +13,10 @@ const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 const readme = read('README.md');
 const timeless = (text: string) => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+\+00:00/g, 'then');
 const pages = ['README.md', 'CONTRIBUTING.md'];
+const folders = (path: string) =>
+  readdirSync(new URL(path, root), { withFileTypes: true })
+    .filter((each) => each.isDirectory() && !/^(\.|node_modules$|dist$)/.test(each.name))
+    .map((each) => each.name);
 
 test('the README is at most 200 lines', () => {
   expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(200);
@@ -64,14 +68,14 @@ test('the changelog has a place for what is not released', () => {
 
 test('the limits it names are those of the code', () => {
   const [, section] = /## What it is not for, and its limits\n([^]*?)\n## /.exec(readme)!;
-  const of = (name: 'BODY_LIMIT_MIB' | 'SET_LIMIT_MIB') => `${SETTINGS[name].fallback} MiB`;
+
   for (const limit of [
     `at most ${MAX_PARTS} parts`,
     `${MAX_GATES} rules`,
     `${MAX_TEXT_BYTES.toLocaleString('en')} bytes`,
-    `${of('BODY_LIMIT_MIB')} (\`BODY_LIMIT_MIB\`)`,
+    `${SETTINGS.BODY_LIMIT_MIB.fallback} MiB (\`BODY_LIMIT_MIB\`)`,
     `${MAX_ELEMENTS.toLocaleString('en')} events`,
-    `${of('SET_LIMIT_MIB')} of kept columns (\`SET_LIMIT_MIB\`)`,
+    `${SETTINGS.SET_LIMIT_MIB.fallback} MiB of kept columns (\`SET_LIMIT_MIB\`)`,
   ]) {
     expect(section).toContain(limit);
   }
@@ -79,10 +83,6 @@ test('the limits it names are those of the code', () => {
 
 test('the layout names every folder at the root and in src, and no other', () => {
   const [, layout] = /## Layout\n\n```\n([^]*?)```/.exec(readme)!;
-  const folders = (path: string) =>
-    readdirSync(new URL(path, root), { withFileTypes: true })
-      .filter((each) => each.isDirectory() && !/^(\.|node_modules$|dist$)/.test(each.name))
-      .map((each) => each.name);
   const named = new Set([...layout!.matchAll(/\b([a-z]+)\//g)].map(([, name]) => name!));
   const inside = ['intake', 'state'].flatMap((name) => folders(`src/${name}`));
   const known = new Set([...folders('.'), ...folders('src'), ...inside, ...folders('test')]);

@@ -15,8 +15,9 @@ export async function parked(
   options: DiscardParkedOptions,
 ): Promise<void> {
   const { reason } = options;
-  if (given.length === 0 && reason === undefined)
+  if (given.length === 0 && reason === undefined) {
     throw new WrongUse('name the numbers of parked events, or a --reason');
+  }
   const ids = given.length === 0 ? undefined : given.map((id) => String(wholeNumber('id', id)));
   const discarded = await withDatabase((database) => unpark(database, { ids, reason }));
   const missing = (ids ?? []).filter((id) => !discarded.includes(id));
@@ -40,8 +41,9 @@ export async function runs(
   key: string | undefined,
   options: DiscardRunsOptions,
 ): Promise<void> {
-  if ((key === undefined) === (options.all !== true))
+  if ((key === undefined) === (options.all !== true)) {
     throw new WrongUse('name the key of a set, or say --all');
+  }
   const discarded = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     return discardRuns(database, id, key === undefined ? null : keyText(key));

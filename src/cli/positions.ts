@@ -29,8 +29,9 @@ export async function run(fn: string | undefined, options: JsonOption): Promise<
     );
     return result.rows;
   });
-  for (const row of rows)
+  for (const row of rows) {
     process.stdout.write(`${options.json ? JSON.stringify(row) : toLine(row)}\n`);
+  }
   if (rows.length === 0 && !options.json) process.stderr.write('no partition was read yet\n');
 }
 

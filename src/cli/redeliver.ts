@@ -28,8 +28,9 @@ interface Redelivered {
 export async function run(ids: readonly string[], options: RedeliverOptions): Promise<void> {
   checkDestination(options);
   if (options.deadLetters === undefined) return redeliverParked(ids, options);
-  if (options.brokers === undefined)
+  if (options.brokers === undefined) {
     throw new WrongUse('--dead-letters needs --brokers, or KAFKA_BROKERS');
+  }
   if (ids.length > 0 || options.reason !== undefined) {
     throw new WrongUse('--dead-letters takes all events of the topic: give no ids and no --reason');
   }
@@ -93,8 +94,9 @@ async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise
   if (isFiled(answer)) return null;
   const { status, outcome, text } = answer;
   if (status !== 200 && status !== 204) return `${status}\t${text}`;
-  if (outcome === null)
+  if (outcome === null) {
     return `${status}\tdoes not say whether it was ingested: is that an older release?`;
+  }
   return `${status}\t${outcome}: no function there takes it; to give it up: muster discard parked ${event.id}`;
 }
 

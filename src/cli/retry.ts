@@ -13,8 +13,9 @@ export async function run(
   key: string | undefined,
   options: RetryOptions,
 ): Promise<void> {
-  if ((key === undefined) === (options.all !== true))
+  if ((key === undefined) === (options.all !== true)) {
     throw new WrongUse('name the key of a set, or say --all');
+  }
   const retried = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     const text = key === undefined ? null : keyText(key);

@@ -49,8 +49,9 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     );
   }
   const sinks = ['SINK_TOPIC', 'K_SINK', 'SINK'].filter((name) => values[name] !== null);
-  if (sinks.length > 1)
+  if (sinks.length > 1) {
     problems.set('SINK', `${sinks.join(' and ')} are both set: events go to one of them`);
+  }
   if (values['INTAKE'] === 'kafka' && values['KAFKA_BROKERS'] === null) {
     problems.set('INTAKE', 'INTAKE is kafka, so KAFKA_BROKERS must be set');
   }

@@ -133,8 +133,9 @@ class Service {
       try {
         return await startEngine(config, ofSets, log, metrics, begun.pop(), relieve);
       } catch (error) {
-        if (error instanceof Superseded)
+        if (error instanceof Superseded) {
           relief.refuse(new Unavailable('superseded', error.message));
+        }
         throw error;
       }
     };

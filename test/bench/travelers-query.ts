@@ -137,8 +137,9 @@ async function oneMinute(): Promise<Bucket[]> {
   const { tallies } = fold(Samples.of([]), Samples.of(samples), Infinity, 10e6);
   tallies.sumSensors();
   const minute = new Tallies();
-  for (const { sensor, type, tally } of tallies.entries())
+  for (const { sensor, type, tally } of tallies.entries()) {
     minute.of(sensor, type).at(0).append(tally);
+  }
   return [...minute.entries()].map(({ sensor, type, tally }) => ({
     sensor,
     type,

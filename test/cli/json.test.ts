@@ -49,8 +49,9 @@ test('each list takes --json: one object per line, and nothing on standard outpu
       .slice(0, -1)
       .map((line) => JSON.parse(line) as object);
     expect([command, code, listed.length > 1]).toEqual([command, 0, true]);
-    for (const each of listed)
+    for (const each of listed) {
       expect(Object.keys(each)).toEqual(expect.arrayContaining([...fields]));
+    }
   }
 });
 

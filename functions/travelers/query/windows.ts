@@ -87,8 +87,9 @@ export class Windows {
     while (
       this.#steps.length < this.#count &&
       this.#startOf(this.#steps.length) + this.#length <= end
-    )
+    ) {
       this.#finish();
+    }
   }
 
   /** What came together. */

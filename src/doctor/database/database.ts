@@ -67,8 +67,9 @@ export const migrations: Check<StateContext> = {
       newer.push(...there.filter((name) => !here.includes(name)));
       count += here.length;
     }
-    if (missing.length > 0)
+    if (missing.length > 0) {
       return [problem(`not applied: ${missing.join(', ')}`, 'muster migrate')];
+    }
     const note = newer.length > 0 ? `; ${newer.join(', ')} of a newer release too` : '';
     return [fine(`${count} applied${note}`)];
   },

@@ -183,8 +183,9 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
 
 /** A name Postgres can hold: its own have at most 63 bytes, those of connectors are parts of topics' (249). */
 function requireName(value: unknown, name: string): string {
-  if (typeof value === 'string' && /^[^\0]{1,249}$/.test(value) && value.isWellFormed())
+  if (typeof value === 'string' && /^[^\0]{1,249}$/.test(value) && value.isWellFormed()) {
     return value;
+  }
   throw incomplete(name, value, 'a name is expected');
 }
 

@@ -62,8 +62,9 @@ export async function expectTruth(
     });
     for (const [j, { speed }] of series.entries()) {
       const right = truth[i]!.series[j]!.speed;
-      if (speed !== null && right !== null)
+      if (speed !== null && right !== null) {
         expect({ ...where, off: off(speed, right) }).toEqual({ ...where, off: [] });
+      }
     }
   }
   return answer;
