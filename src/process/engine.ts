@@ -1,38 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import type { FunctionDefinition, Log } from '../function.ts';
-import { Loop } from '../lib/loop.ts';
-import type { Metrics } from './metrics.ts';
-import { openWarmConnection, type WarmConnection } from './warm-connection.ts';
-import { openSink } from '../outbox/open-sink.ts';
 import type { Sink } from '../outbox/http-sink.ts';
-import { registerAll } from './register-functions.ts';
-import { startPublishing } from '../outbox/publishing.ts';
-import { Runner } from '../runs/runner.ts';
-import { Batcher } from '../state/ingest/batcher.ts';
-import { requireCurrent } from '../state/registration/current.ts';
-import { fireDeadlines, pruneAll, pruneDeadlines } from '../state/runs/deadlines.ts';
-import { countDue } from '../state/queries/due.ts';
-import { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
-import { LogPositions } from '../state/ingest/log-positions.ts';
+import { openSink } from '../outbox/open-sink.ts';
+import { startPublishing, type Publishing } from '../outbox/publishing.ts';
+import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { Unavailable } from '../state/outcome.ts';
-import { purge } from '../state/purge.ts';
-import { purgeParked } from '../state/purge-parked.ts';
-import { reEvaluate } from '../state/ingest/re-evaluate.ts';
-import { Runs } from '../state/runs/runs.ts';
-import { Store } from '../state/ingest/store.ts';
+import { countDue } from '../state/queries/due.ts';
+import { pruneAll } from '../state/runs/deadlines.ts';
+import { startClaiming } from './loops/claim.ts';
+import { startDeadlines } from './loops/deadlines.ts';
+import { startPurging } from './loops/purge.ts';
+import { startReEvaluating } from './loops/re-evaluate.ts';
+import { startRenewing } from './loops/renew.ts';
+import type { Metrics } from './metrics.ts';
+import { createParts, type Parts } from './parts.ts';
+import { registerAll } from './register-functions.ts';
+import { openWarmConnection, type WarmConnection } from './warm-connection.ts';
 
-const PURGE_EVERY_SECONDS = 3600;
-/** Of all processes together one purges; each looks so often whether it is time. */
-const PURGE_LOOK_MS = 60_000;
-/** A stop looks so long for reminders that nobody has to be woken for. */
+/** A stop may spend this long on dropping reminders that nobody has to be woken for. */
 const PRUNE_MS = 1_000;
-const REVIEW_EVERY_MS = 60_000;
 /**
  * The loops begin one after the other, so that they share a connection: opened all at once, theirs hold
  * up the event or the run that a process was started for.
  */
-const FIRST_MS = { publishing: 50, deadlines: 100, reviewing: 200, purging: 250 } as const;
+const FIRST_MS = { publishing: 50, deadlines: 100, reEvaluating: 200, purging: 250 } as const;
 /** How often it is asked whether anything is left to do, while a ping waits for the answer. */
 const SETTLED_EVERY_MS = 250;
 
@@ -104,172 +96,77 @@ async function start(
     }),
     opened,
   ]);
-  const served = functions.map((each) => each.served);
-  const ids = served.map((each) => each.id);
-  const nameOf = new Map(served.map(({ id, specification }) => [id, specification.name]));
-  const claimMs = config.CLAIM_SECONDS * 1000;
-  const failed = (what: string) => (error: unknown) =>
-    log.warn(
-      { error: error instanceof Error ? error.message : String(error) },
-      `${what} failed, trying again`,
-    );
-
-  const runner = new Runner({
-    database,
-    runs: new Runs(database, served),
-    functions,
-    slots: config.CONCURRENCY,
-    leaseSeconds: config.LEASE_SECONDS,
-    url: config.DATABASE_URL,
-    maxSetBytes: config.SET_LIMIT_MIB * 1024 * 1024,
-    log,
-    onBlocked(blockers, seconds) {
-      for (const fn of blockers) metrics.loopBlocked.inc({ function: fn }, seconds);
-      log.warn({ functions: blockers, seconds }, 'a handler blocked the event loop');
-    },
-    onVerdict(fn, verdict, seconds, events) {
-      metrics.runs.inc({ function: fn, verdict });
-      metrics.runSeconds.observe({ function: fn }, seconds);
-      if (events > 0 || verdict === 'failed') publishing.poke();
-    },
-    onFree: () => claiming.poke(),
-  });
-  const store = new Store(database, served, () => runner.worker);
-  const positions = new LogPositions(database);
-  const batcher = new Batcher(store, runner, {
-    writers: config.WRITERS,
-    maxBytes: config.QUEUE_MIB * 1024 * 1024,
-    onIngested(ingested, events) {
-      metrics.batchSize.observe(events);
-      let completed = 0;
-      for (const [id, sets] of ingested.completed) {
-        completed += sets;
-        metrics.completed.inc({ function: nameOf.get(id)! }, sets);
-      }
-      if (completed > ingested.leases.length) runner.expectBacklog();
-    },
-    onSuperseded: (error) => close(error),
-  });
-  const ingestor = new ChangeIngestor(database, store, batcher, positions, served);
-  let closed = false;
-  const close = (reason: Unavailable) => {
-    if (!closed) log.warn({ reason: reason.reason }, reason.message);
-    closed = true;
-    ingestor.close(reason);
+  const parts = createParts(database, functions, config, log, metrics);
+  await parts.positions.exchange();
+  await parts.runner.register();
+  const loops = startLoops(parts, sink);
+  return {
+    ingestor: parts.ingestor,
+    warm: writes,
+    unready: () => parts.ingestor.closed?.message ?? null,
+    sinkTrouble: () => loops.publishing.trouble(),
+    settle: (withinMs) => settle(parts, loops, withinMs),
+    stop: (drainMs = config.DRAIN_SECONDS * 1000) => stop(parts, loops, drainMs),
   };
+}
 
-  await positions.exchange();
-  await runner.register();
-  let servingSince = performance.now();
+type Loops = ReturnType<typeof startLoops>;
 
+function startLoops(parts: Parts, sink: Sink | null) {
+  const renewing = startRenewing(parts);
+  return {
+    publishing: publish(parts, sink),
+    claiming: startClaiming(parts),
+    renewing: renewing.loop,
+    deadlines: startDeadlines(parts, renewing.servingSince, FIRST_MS.deadlines),
+    reEvaluating: startReEvaluating(parts, FIRST_MS.reEvaluating),
+    purging: startPurging(parts, FIRST_MS.purging),
+  };
+}
+
+function publish(parts: Parts, sink: Sink | null): Publishing {
+  const { database, served, config, log, metrics, runner, wakeups, onError } = parts;
   const publishing = startPublishing({
     database,
     served,
     sink,
     worker: () => runner.worker,
-    everyMs: claimMs,
+    everyMs: config.CLAIM_SECONDS * 1000,
     firstMs: FIRST_MS.publishing,
     log,
     metrics,
-    onError: failed('publishing'),
+    onError: onError('publishing'),
   });
+  wakeups.on('outboxFilled', () => publishing.poke());
+  return publishing;
+}
 
-  /** After an outage the missing event may still wait in Kafka: see that intake is idle, or has long served. */
-  const deadlinesHeldBack = () => {
-    const grace = config.DEADLINE_GRACE_SECONDS * 1000;
-    const now = performance.now();
-    const idle = now - Math.max(ingestor.lastEventAt, servingSince) >= grace;
-    return !idle && now - servingSince < 6 * grace;
-  };
+async function settle(
+  { database, served, ingestor }: Parts,
+  { claiming, deadlines, publishing }: Loops,
+  withinMs: number,
+): Promise<void> {
+  const names = served.map((each) => each.specification.name);
+  for (let until = performance.now() + withinMs; ; await sleep(SETTLED_EVERY_MS)) {
+    if (ingestor.closed !== null) throw ingestor.closed;
+    if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
+    for (const each of [claiming, deadlines, publishing]) each.poke();
+  }
+}
 
-  const claiming = new Loop(
-    claimMs,
-    async () => (ingestor.closed === null ? runner.claim() : undefined),
-    failed('claiming runs'),
-  );
-  const renewing = new Loop(
-    (config.LEASE_SECONDS * 1000) / 3,
-    async () => {
-      try {
-        await runner.renew();
-        await positions.exchange();
-        await requireCurrent(database, served);
-      } catch (error) {
-        if (error instanceof Unavailable && error.reason === 'superseded') return close(error);
-        servingSince = performance.now();
-        throw error;
-      }
-    },
-    failed('renewing leases'),
-    (config.LEASE_SECONDS * 1000) / 3,
-  );
-  const deadlines = new Loop(
-    claimMs,
-    async () => {
-      if (ingestor.closed !== null) return false;
-      const pruning = await pruneDeadlines(database, ids);
-      if (deadlinesHeldBack()) return pruning;
-      const { overdue, more } = await fireDeadlines(database, ids);
-      for (const set of overdue) {
-        metrics.overdue.inc({ function: set.function });
-        log.warn(set, 'set is overdue');
-      }
-      if (overdue.length > 0) publishing.poke();
-      return pruning || more;
-    },
-    failed('firing deadlines'),
-    FIRST_MS.deadlines,
-  );
-  const stopped = () => ingestor.closed !== null;
-  const reviewing = new Loop(
-    REVIEW_EVERY_MS,
-    () => reEvaluate(database, store, served, stopped),
-    failed('holding sets against a new rule'),
-    FIRST_MS.reviewing,
-  );
-  const purging = new Loop(
-    PURGE_LOOK_MS,
-    async () => {
-      const tombstoneSeconds = config.TOMBSTONE_DAYS * 86_400;
-      const options = { tombstoneSeconds, everySeconds: PURGE_EVERY_SECONDS, stopped };
-      const purged = await purge(database, functions, options);
-      if (purged.sets + purged.members > 0) log.info(purged, 'purged');
-      const parked = await purgeParked(database, config.PARKED_DAYS * 86_400, stopped);
-      metrics.parkedPurged.inc(parked);
-      if (parked > 0) {
-        const fields = { events: parked, days: config.PARKED_DAYS };
-        log.warn(fields, 'deleted events that were parked longer ago than PARKED_DAYS');
-      }
-    },
-    failed('purging'),
-    FIRST_MS.purging,
-  );
-
-  return {
-    ingestor,
-    warm: writes,
-    unready: () => ingestor.closed?.message ?? null,
-    sinkTrouble: () => publishing.trouble(),
-    async settle(withinMs) {
-      const names = served.map((each) => each.specification.name);
-      for (let until = performance.now() + withinMs; ; await sleep(SETTLED_EVERY_MS)) {
-        if (ingestor.closed !== null) throw ingestor.closed;
-        if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
-        for (const each of [claiming, deadlines, publishing]) each.poke();
-      }
-    },
-    async stop(drainMs = config.DRAIN_SECONDS * 1000) {
-      close(new Unavailable('draining', 'this process is stopping'));
-      await Promise.all([deadlines, reviewing, purging, claiming].map((loop) => loop.stop()));
-      await ingestor.settled();
-      await runner.drain(drainMs);
-      await renewing.stop();
-      await publishing.stop();
-      const pruned = pruneAll(database, ids, PRUNE_MS).catch(failed('pruning deadlines'));
-      await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // a database that is away holds up no stop
-      await runner.deregister();
-      await positions.exchange().catch(failed('writing marks'));
-      await database.close();
-    },
-  };
+async function stop(parts: Parts, loops: Loops, drainMs: number): Promise<void> {
+  const { database, served, ingestor, runner, positions, close, onError } = parts;
+  const { deadlines, reEvaluating, purging, claiming, renewing, publishing } = loops;
+  close(new Unavailable('draining', 'this process is stopping'));
+  await Promise.all([deadlines, reEvaluating, purging, claiming].map((loop) => loop.stop()));
+  await ingestor.settled();
+  await runner.drain(drainMs);
+  await renewing.stop();
+  await publishing.stop();
+  const ids = served.map((each) => each.id);
+  const pruned = pruneAll(database, ids, PRUNE_MS).catch(onError('pruning deadlines'));
+  await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // a database that is away holds up no stop
+  await runner.deregister();
+  await positions.exchange().catch(onError('writing log positions'));
+  await database.close();
 }

@@ -1,0 +1,33 @@
+import { Loop } from '../../lib/loop.ts';
+import { purgeParked } from '../../state/purge-parked.ts';
+import { purge } from '../../state/purge.ts';
+import type { Parts } from '../parts.ts';
+
+const PURGE_EVERY_SECONDS = 3600;
+/** One process purges at a time; each checks this often whether it is time. */
+const CHECK_EVERY_MS = 60_000;
+const DAY_SECONDS = 86_400;
+
+/** Deletes what is kept for a limited time: done sets, old versions of rows, parked events. */
+export function startPurging(parts: Parts, firstMs: number): Loop {
+  const { config, database, functions, metrics, log, isClosed, onError } = parts;
+  return new Loop(
+    CHECK_EVERY_MS,
+    async () => {
+      const purged = await purge(database, functions, {
+        tombstoneSeconds: config.TOMBSTONE_DAYS * DAY_SECONDS,
+        everySeconds: PURGE_EVERY_SECONDS,
+        stopped: isClosed,
+      });
+      if (purged.sets + purged.members > 0) log.info(purged, 'purged');
+      const events = await purgeParked(database, config.PARKED_DAYS * DAY_SECONDS, isClosed);
+      metrics.parkedPurged.inc(events);
+      if (events > 0) {
+        const fields = { events, days: config.PARKED_DAYS };
+        log.warn(fields, 'deleted events that were parked longer ago than PARKED_DAYS');
+      }
+    },
+    onError('purging'),
+    firstMs,
+  );
+}
