@@ -100,16 +100,30 @@ export function createMetrics({ sets, pulled }: Counted = { sets: [], pulled: []
 
 function defineMetrics(): Metrics {
   const registry = new Registry();
-  const registers = [registry];
-  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
-    new Counter<L>({ name, help, labelNames, registers });
   return {
     registry,
+    ...intakeMetrics(registry),
+    ...runMetrics(registry),
+    ...streamMetrics(registry),
+  };
+}
+
+/** Makes counters of one registry. */
+function countersOf(registry: Registry) {
+  return <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Counter<L>({ name, help, labelNames, registers: [registry] });
+}
+
+/** Events on their way to complete sets. */
+function intakeMetrics(registry: Registry) {
+  const registers = [registry];
+  const counter = countersOf(registry);
+  return {
     events: counter('muster_events_total', 'Change events answered, by outcome.', ['outcome']),
-    ignored: counter('muster_events_ignored_total', 'Events with nothing to file, by why.', [
+    ignored: counter('muster_events_ignored_total', 'Events that change nothing, by reason.', [
       'why',
     ]),
-    parked: counter('muster_events_parked_total', 'Events kept aside, by reason.', ['reason']),
+    parked: counter('muster_events_parked_total', 'Events parked, by reason.', ['reason']),
     refused: counter('muster_events_refused_total', 'Requests answered 4xx or 5xx, by reason.', [
       'reason',
     ]),
@@ -120,6 +134,19 @@ function defineMetrics(): Metrics {
       registers,
     }),
     completed: counter('muster_sets_completed_total', 'Sets that became complete.', ['function']),
+    parkedPurged: counter(
+      'muster_parked_purged_total',
+      'Parked events deleted because they were parked longer ago than PARKED_DAYS.',
+      [],
+    ),
+  };
+}
+
+/** Runs of complete sets, and the events they send. */
+function runMetrics(registry: Registry) {
+  const registers = [registry];
+  const counter = countersOf(registry);
+  return {
     runs: counter('muster_runs_total', 'Attempts of handlers, by verdict.', [
       'function',
       'verdict',
@@ -153,14 +180,17 @@ function defineMetrics(): Metrics {
       help: '1 while no sink is configured, so that outgoing events wait.',
       registers,
     }),
+  };
+}
+
+/** Records that are read from Kafka. */
+function streamMetrics(registry: Registry) {
+  const registers = [registry];
+  const counter = countersOf(registry);
+  return {
     records: counter('muster_records_total', 'Records read from Kafka and committed.', [
       'function',
     ]),
-    parkedPurged: counter(
-      'muster_parked_purged_total',
-      'Parked events deleted because they were parked longer ago than PARKED_DAYS.',
-      [],
-    ),
     recordsLost: counter(
       'muster_records_lost_total',
       'Records that a topic no longer held when they were to be read.',

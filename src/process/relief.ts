@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from './engine.ts';
 import type { Intake } from '../intake/ingest.ts';
 import { Unavailable } from '../state/outcome.ts';
+import { Superseded } from '../state/registration/register.ts';
 
 /** Readiness is probed every 2 s (knative/base), and endpoints follow within a second or two. */
 const KNOWN_AFTER_MS = 5_000;
@@ -39,6 +40,16 @@ export class Relief implements Intake {
     });
     const known = sleep(this.#knownAfterMs, undefined, { ref: false });
     await Promise.race([this.#arrived.promise, known, stop]);
+  }
+
+  /** Refuses events with the reason where the engine does not start because another release is to serve. */
+  async over(starting: Promise<Engine>): Promise<Engine> {
+    try {
+      return await starting;
+    } catch (error) {
+      if (error instanceof Superseded) this.refuse(new Unavailable('superseded', error.message));
+      throw error;
+    }
   }
 
   start(engine: Engine): void {

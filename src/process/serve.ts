@@ -2,7 +2,7 @@ import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { pino, type Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { Config } from '../config/config.ts';
-import { startEngine, type Engine } from './engine.ts';
+import { startEngine } from './engine.ts';
 import type { Definition } from '../function.ts';
 import { isSetFunction, isProjection } from '../definitions/load-functions.ts';
 import type { Count } from '../intake/http-error.ts';
@@ -10,15 +10,14 @@ import type { Tokens } from '../intake/http/token.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { WarmConnection } from './warm-connection.ts';
-import { patiently, type Say } from '../state/wait-until-ready.ts';
+import { patiently } from '../state/wait-until-ready.ts';
 import { subscriptionsOf } from './subscriptions.ts';
 import { startProjections } from './projections.ts';
-import type { Pulling } from './kafka-intake.ts';
+import type { Pulling, PullingOptions } from './kafka-intake.ts';
 import { Relief } from './relief.ts';
 import type { Services } from './server.ts';
 import { catchStrayErrors } from '../runs/stray-errors.ts';
 import { Unavailable } from '../state/outcome.ts';
-import { Superseded } from '../state/registration/register.ts';
 import { stopRequested } from '../lib/stop.ts';
 import type { Telemetry } from '../telemetry/otel-sdk.ts';
 import { signalsOf } from '../telemetry/trace.ts';
@@ -71,6 +70,7 @@ class Service {
   /** Resolves when {@link stop} is called. */
   readonly #stopping = Promise.withResolvers<string>();
   #relief: Relief | null = null;
+  #pulling: Pulling | null = null;
   #drainMs = 0;
   #isStopping = false;
 
@@ -86,20 +86,17 @@ class Service {
   ): Promise<void> {
     const config = this.#config;
     const log = this.#log;
-    const ofSets = definitions.filter(isSetFunction);
+    const setFunctions = definitions.filter(isSetFunction);
     const subscriptions = subscriptionsOf(config, definitions, log);
     const metrics = createMetrics({
-      sets: ofSets.map(({ name }) => name),
+      sets: setFunctions.map(({ name }) => name),
       pulled: (subscriptions ?? []).map(({ name }) => name),
     });
-    const stray = (kind: 'rejection' | 'exception', owner: string | null) =>
-      metrics.strayErrors.inc({ kind, function: owner ?? '' });
-    catchStrayErrors({ log, count: stray, onFatal: () => process.exit(1) });
-    const count: Count = (name, labels) =>
-      (metrics[name] as { inc(labels: object): void }).inc(labels);
+    const count = countersOf(metrics);
+    this.#watchStrayErrors(metrics);
     const waiting = Promise.race([stopped, this.#stopping.promise]);
-    const say: Say = (fields, why) => log.warn(fields, why);
-    const begun = [opening];
+    const patient = <T>(start: () => Promise<T>) =>
+      patiently(start, (fields, why) => log.warn(fields, why), waiting);
 
     // All at once: while the database answers, the others load.
     const telemetry = this.#own(
@@ -110,75 +107,73 @@ class Service {
       () => openServer(config, log, count),
       ({ app }) => app.close(),
     );
-    const relief = (this.#relief = new Relief(ofSets.map(({ name }) => name)));
-    let pulling: Pulling | null = null;
-    const { prepare, listen } = this.#door(server, count, {
-      metrics,
-      processMetrics,
-      instance: config.INSTANCE_ID,
-      unready: () =>
-        this.#isStopping
-          ? 'this process is stopping'
-          : (relief.unready() ?? pulling?.trouble() ?? null),
-      sinkTrouble: () => relief.sinkTrouble(),
-      settle: (withinMs) => relief.settle(withinMs),
-      intake: ofSets.length > 0 ? relief : null,
-      maxBytes: config.QUEUE_MIB * 1024 * 1024,
-    });
+    const relief = (this.#relief = new Relief(setFunctions.map(({ name }) => name)));
+    const intake = setFunctions.length > 0 ? relief : null;
+    const { prepare, listen } = this.#door(server, count, this.#services(metrics, relief, intake));
     const relieve = async () => {
       log.info({ url: await listen() }, 'ready to relieve the workers of another release');
       await relief.isDue(waiting);
     };
-    const begin = async (): Promise<Engine> => {
-      try {
-        return await startEngine(config, ofSets, log, metrics, begun.pop(), relieve);
-      } catch (error) {
-        if (error instanceof Superseded) {
-          relief.refuse(new Unavailable('superseded', error.message));
-        }
-        throw error;
-      }
-    };
+    const warm = [opening];
     const engine = this.#own(
-      () => patiently(begin, say, waiting),
+      () =>
+        patient(() =>
+          relief.over(startEngine(config, setFunctions, log, metrics, warm.pop(), relieve)),
+        ),
       (each) => each.stop(this.#drainMs),
     );
     await Promise.all([engine, server, telemetry]);
     const running = await engine;
     relief.start(running);
     const projections = await this.#own(
-      () =>
-        patiently(
-          () => startProjections(config, definitions.filter(isProjection), log),
-          say,
-          waiting,
-        ),
+      () => patient(() => startProjections(config, definitions.filter(isProjection), log)),
       (each) => each.stop(),
     );
-    const { ingestor } = running;
-    // kafkajs is loaded by those alone that pull
-    pulling =
-      subscriptions &&
-      (await this.#own(
-        async () => {
-          const { startPulling } = await import('./kafka-intake.ts');
-          this.#requireStarting();
-          return startPulling({
-            config,
-            subscriptions,
-            ingestor,
-            projections,
-            log,
-            metrics,
-            count,
-          });
-        },
-        (each) => each.stop(),
-      ));
+    if (subscriptions !== null) {
+      const { ingestor } = running;
+      await this.#pull({ config, subscriptions, ingestor, projections, log, metrics, count });
+    }
     await Promise.all([prepare(), running.warm]);
     const url = await listen();
     log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
     setTimeout(() => void processMetrics(), PROCESS_METRICS_MS).unref();
+  }
+
+  #watchStrayErrors({ strayErrors }: Metrics): void {
+    catchStrayErrors({
+      log: this.#log,
+      count: (kind, owner) => strayErrors.inc({ kind, function: owner ?? '' }),
+      onFatal: () => process.exit(1),
+    });
+  }
+
+  /** What the routes of this process answer with. */
+  #services(metrics: Metrics, relief: Relief, intake: Relief | null): Omit<Services, 'tokens'> {
+    return {
+      metrics,
+      processMetrics,
+      instance: this.#config.INSTANCE_ID,
+      unready: () =>
+        this.#isStopping
+          ? 'this process is stopping'
+          : (relief.unready() ?? this.#pulling?.trouble() ?? null),
+      sinkTrouble: () => relief.sinkTrouble(),
+      settle: (withinMs) => relief.settle(withinMs),
+      intake,
+      maxBytes: this.#config.QUEUE_MIB * 1024 * 1024,
+    };
+  }
+
+  /** Reads topics. Only processes that do so load kafkajs. */
+  async #pull(options: PullingOptions): Promise<void> {
+    this.#pulling = await this.#own(
+      async () => {
+        const { startPulling } = await import('./kafka-intake.ts');
+        this.#requireStarting();
+        return startPulling(options);
+      },
+      (each) => each.stop(),
+    );
   }
 
   /** Ends all parts; runs under way may take this time. */
@@ -225,6 +220,11 @@ class Service {
   #requireStarting(): void {
     if (this.#isStopping) throw new Error('this process is stopping');
   }
+}
+
+/** Counts by the metric's name and labels. */
+function countersOf(metrics: Metrics): Count {
+  return (name, labels) => (metrics[name] as { inc(labels: object): void }).inc(labels);
 }
 
 function once<T>(work: () => Promise<T>): () => Promise<T> {
