@@ -1,7 +1,7 @@
 /**
  * Shapes a row-level change as Debezium 3.7 does with its JsonConverter (`schemas.enable=false`,
  * `include.unknown.datatypes=true`, no transaction metadata), so that Muster is fed the same bytes
- * here as by a real connector. Held against recorded messages by test/dev/envelope.test.ts.
+ * here as by a real connector. test/dev/envelope.test.ts compares it with recorded messages.
  */
 import pg from 'pg';
 import type { Column, SourceTable } from './source-table.ts';

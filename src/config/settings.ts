@@ -31,7 +31,7 @@ export const SETTINGS = {
     read: count(1, 1024),
   },
   WRITERS: {
-    meaning: 'connections that file events, or apply chunks of a projection',
+    meaning: 'connections that ingest events or apply chunks of a projection',
     fallback: '2',
     read: count(1, 16),
   },

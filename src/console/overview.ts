@@ -31,7 +31,7 @@ const answer = {
         },
       },
     },
-    parked: count('Events kept aside because they can’t be understood.'),
+    parked: count('Events parked because they can’t be understood.'),
     countedTo: count('No number goes further: it stands for itself and more.'),
   },
 } as const;

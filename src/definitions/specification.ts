@@ -124,7 +124,7 @@ export interface Gates {
   readonly gateOf: bigint[];
 }
 
-/** Compiles the rule to gates, inner rules first; `laneOf` gives each part's lane, counted from 1. */
+/** Compiles the rule to gates, inner rules first; `partIndexOf` gives each part's index, counted from 1. */
 export function compile(
   specification: Specification,
   partIndexOf: ReadonlyMap<string, number>,

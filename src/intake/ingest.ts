@@ -16,7 +16,7 @@ export interface Intake {
   readonly functions?: readonly string[];
   /** Resolves once the change is committed; throws Unavailable. */
   ingest(change: Change): Promise<Outcome>;
-  /** Resolves once the event is kept aside. */
+  /** Resolves once the event is parked. */
   park(origin: Origin, reason: ParkReason, detail: string): Promise<void>;
   /** For people: the sets that the change's row belongs to now, and why it belongs to no other. */
   explain(change: Change): Promise<{ readonly sets: unknown; readonly why?: string }>;

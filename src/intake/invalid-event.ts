@@ -1,6 +1,6 @@
 import type { ParkReason } from '../state/outcome.ts';
 
-/** An event that says it is a change, and can't be read as one: to be kept aside with this reason. */
+/** An event that claims to be a change and can't be read as one: it is parked with this reason. */
 export class InvalidEvent extends Error {
   override readonly name = 'Unreadable';
   readonly reason: ParkReason;

@@ -48,7 +48,7 @@ export interface Sink {
   close(): Promise<void>;
 }
 
-/** Knative's retry rule (specs/eventing/data-plane.md): these, and every 5xx, may pass by themselves. */
+/** Knative's retry rule (specs/eventing/data-plane.md): these, and every 5xx, are transient. */
 const RETRIED = new Set([404, 408, 409, 429]);
 /**
  * Answers about the event itself, which no other attempt changes. What is not listed (a redirect, 401, 403,

@@ -12,7 +12,7 @@ export interface WarmConnection {
   readonly database: Database;
   /** Resolves when there is a connection for control. */
   readonly controls: Promise<void>;
-  /** Resolves when there is one that files changes, and would be as quick with the first as with others. */
+  /** Resolves when a connection is open that ingests the first change as quickly as later ones. */
   readonly writes: Promise<void>;
   /** Is told of connections that are lost while nobody uses them. */
   onLost: (error: Error) => void;

@@ -27,7 +27,7 @@ export interface RunnerOptions extends ExecutorOptions {
 const MAX_CLAIM = 256;
 
 /**
- * Runs handlers of complete sets in a fixed number of slots, under leases: runs born leased by this
+ * Runs handlers of complete sets in a fixed number of slots, under leases: runs created leased by this
  * process' own batches, and due ones claimed from Postgres.
  */
 export class Runner implements Slots {
@@ -88,11 +88,11 @@ export class Runner implements Slots {
   start(leases: readonly Lease[], reserved: number): void {
     this.#reserved -= reserved;
     if (leases.length > 0) this.#begin(leases);
-    // runs of a function with a bound are never born leased: they are claimed as soon as a slot is back
+    // runs of a function with a bound are never created leased: they are claimed as soon as a slot is back
     if (this.#backlog.lacksSlots && this.#free() > 0) this.#options.onFree();
   }
 
-  /** Says that runs were born which found no free slot here. */
+  /** Runs were created that found no free slot on this worker. */
   expectBacklog(): void {
     this.#backlog.add(this.#executor.handlings.keys(), 'slot');
     if (this.#free() > 0) this.#options.onFree();

@@ -1,4 +1,4 @@
-/** Why an event was kept aside instead of ingested. */
+/** Why an event was parked instead of ingested. */
 export type ParkReason =
   /** a KafkaSource event whose body is no change event */
   | 'not-a-change'

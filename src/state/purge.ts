@@ -209,7 +209,7 @@ interface Forgettable {
 }
 
 /**
- * Resolves when every filing statement that may still give a run a lower token has committed. The function's
+ * Resolves when every ingest statement that may still give a run a lower token has committed. The function's
  * row comes before the barrier, as in a registration: claims of a function with a bound hold it, too.
  */
 async function raiseForgotten(

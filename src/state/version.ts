@@ -37,7 +37,7 @@ const POSITION = (1n << LSN_BITS) - 1n;
 /** How much later than a commit the clock of a snapshot read must be. */
 const CLOCK_MARGIN_MS = 60_000;
 
-/** `muster.newer` of 001_state.sql, which says why. */
+/** `muster.newer` of 002_functions.sql, which says why. */
 export function isNewer(a: Versioned, b: Versioned): boolean {
   const [epochA, epochB] = [abs(a.version) >> LSN_BITS, abs(b.version) >> LSN_BITS];
   if (epochA !== epochB) return epochA > epochB;

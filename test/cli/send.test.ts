@@ -190,7 +190,7 @@ test('migrate brings a database to this release, and does nothing the second tim
   expect({ ...first, stdout: first.stdout.split('\n') }).toEqual({
     code: 0,
     stdout: [
-      expect.stringMatching(/^migrated: 001_state(, \w+)*, 001_processed, 001_travelers$/),
+      expect.stringMatching(/^migrated: 001_tables(, \w+)*, 001_processed, 001_travelers$/),
       'registered: recordings, generation 1',
       'registered: travelers, a projection of movements',
       '',

@@ -77,7 +77,7 @@ test('migrations that are not applied are named; those of a newer release do no 
   expect(await says(migrations, context)).toEqual(['✗ not applied: 001_processed']);
   await db.query('drop schema muster cascade');
   expect(await says(migrations, context)).toEqual([
-    expect.stringMatching(/^✗ not applied: 001_state, .*001_processed/),
+    expect.stringMatching(/^✗ not applied: 001_tables, .*001_processed/),
   ]);
 });
 
@@ -105,7 +105,7 @@ test('a login is told what it may do', async ({ db }) => {
     expect(await says(login, context)).toEqual([expected]);
   }
   await db.query(`revoke muster_run from ${name}`);
-  expect(await says(login, context)).toEqual([`✗ ${name} may file events, but run no handler`]);
+  expect(await says(login, context)).toEqual([`✗ ${name} may ingest events, but run no handler`]);
   await mend(login, context, db);
   expect(await says(login, context)).toEqual([`✓ ${name} may serve`]);
 });
@@ -199,7 +199,7 @@ test('each definition is held against the one that is registered', async ({ db }
   await register(database, specify(old), true);
   await database.close();
   expect(await says(definitions, released)).toEqual([
-    '✓ pair: generation 3; its sets are not all held against it yet',
+    '✓ pair: generation 3; not all of its sets have been evaluated by it yet',
   ]);
 });
 

@@ -63,7 +63,7 @@ test('every login of the database may do its own work, and no more', async () =>
     await client.query(CONNECTOR['heartbeat.action.query']);
     await client.query(`select pg_create_logical_replication_slot('muster', 'pgoutput')`);
   });
-  expect(await migrate(urlOf('migrate', 'app'), ['recordings'])).toContain('001_state');
+  expect(await migrate(urlOf('migrate', 'app'), ['recordings'])).toContain('001_tables');
   expect(await grantRoles(urlOf('migrate', 'app'), ['recordings'])).toEqual([]);
   await using('serve', 'app', async (client) => {
     expect((await client.query('select from datastore.signal')).rowCount).toBe(1);

@@ -9,7 +9,7 @@ export interface Mutant {
 }
 
 const INGEST_CHANGES = 'src/state/sql/ingest-changes.sql';
-const STATE = 'src/state/schema/migrations/001_state.sql';
+const STATE = 'src/state/schema/migrations/002_functions.sql';
 const BATCHER = 'src/state/ingest/batcher.ts';
 
 export const MUTANTS: readonly Mutant[] = [

@@ -2,7 +2,7 @@ import type { Mutant } from './mutants.ts';
 
 const TOKEN = 'src/intake/http/token.ts';
 const ISSUER = 'src/intake/http/issuer.ts';
-const DUE = 'src/state/schema/migrations/002_due.sql';
+const DUE = 'src/state/schema/migrations/002_functions.sql';
 const GRANTS = 'src/state/schema/grants.sql';
 
 /** Guards towards those around Muster: who posts, who reads the database, who takes its events. */

@@ -233,14 +233,14 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'KEDA keeps a pod for events that no pod can send',
-    file: 'src/state/schema/migrations/002_due.sql',
+    file: 'src/state/schema/migrations/002_functions.sql',
     find: 'coalesce(f.sink_missing_until <= now(), true)',
     replace: 'true',
     tests: PUBLISHING_TEST,
   },
   {
     name: 'nobody is woken to see whether there is a sink by now',
-    file: 'src/state/schema/migrations/002_due.sql',
+    file: 'src/state/schema/migrations/002_functions.sql',
     find: 'coalesce(f.sink_missing_until <= now(), true)',
     replace: '(f.sink_missing_until is null)',
     tests: PUBLISHING_TEST,

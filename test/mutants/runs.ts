@@ -119,7 +119,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a batch leases a run that was lost more than once',
-    file: 'src/state/schema/migrations/001_state.sql',
+    file: 'src/state/schema/migrations/002_functions.sql',
     find: ' and r.lost < 2 then',
     replace: ' then',
     tests: ATTEMPTS,

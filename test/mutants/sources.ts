@@ -1,7 +1,7 @@
 /** Guards of where a row comes from, how new it is, and what its message does not say. */
 import type { Mutant } from './mutants.ts';
 
-const STATE = 'src/state/schema/migrations/001_state.sql';
+const STATE = 'src/state/schema/migrations/002_functions.sql';
 const INGEST_CHANGES = 'src/state/sql/ingest-changes.sql';
 const MEMBER = 'src/state/ingest/member.ts';
 const MARKS = 'src/state/ingest/log-positions.ts';

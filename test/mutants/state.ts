@@ -42,7 +42,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a claim does not wait for a registration',
     file: CLAIM_RUNS,
-    find: '  delete from muster.barrier -- see there',
+    find: '  delete from muster.barrier -- its comment in the schema says why',
     replace: '  select',
     tests: ROLLOUT,
   },
@@ -265,7 +265,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'late changes are counted once for each statement',
-    file: 'src/state/schema/migrations/001_state.sql',
+    file: 'src/state/schema/migrations/002_functions.sql',
     find: 'r.late := r.late + changes;',
     replace: 'r.late := r.late + 1;',
     tests: LATE,

@@ -32,7 +32,7 @@ function standing(name: string, registered: Release | undefined): Finding {
   const { generation, mine, isNewest, isAnnounced, evaluatedGeneration } = registered;
   if (isNewest) {
     const rest =
-      evaluatedGeneration < generation ? '; its sets are not all held against it yet' : '';
+      evaluatedGeneration < generation ? '; not all of its sets have been evaluated by it yet' : '';
     return fine(`${name}: generation ${generation}${rest}`);
   }
   if (isAnnounced) {

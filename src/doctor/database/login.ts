@@ -81,7 +81,7 @@ function judge({ name, isSuper, lacks, roles: given }: Login): Finding {
   }
   const grant = (...wanted: Role[]) => `grant ${wanted.join(', ')} to "${name}";`;
   if (has('muster_intake')) {
-    return problem(`${name} may file events, but run no handler`, grant('muster_run'));
+    return problem(`${name} may ingest events, but run no handler`, grant('muster_run'));
   }
   if (has('muster_run')) {
     return problem(`${name} may run handlers, but file no event`, grant('muster_intake'));

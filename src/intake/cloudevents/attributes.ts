@@ -30,7 +30,7 @@ export function bringsChange({ type, knativekafkaoffset: offset }: Attributes): 
 
 /**
  * Names what is wrong with these attributes by the CloudEvents spec 1.0.2, sections 3 and 3.1; null if
- * nothing is. All modes are held against this, so an event gets the same answer in each of them.
+ * nothing is. All modes are checked by this, so an event gets the same answer in each of them.
  */
 export function problemWith(attributes: Attributes): string | null {
   const { specversion, id, source, type, time, subject, dataschema } = attributes;

@@ -30,7 +30,7 @@ const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a
 /**
  * `POST /` takes CloudEvents and answers once their effect is committed:
  * 204 ingested, or nothing to file; 200 with an explanation where `Prefer: return=representation` asks
- * for it (KafkaSource sends `Prefer: reply`); 202 kept aside, with the reason; 503 try again; 400
+ * for it (KafkaSource sends `Prefer: reply`); 202 parked, with the reason; 503 try again; 400
  * and 413 for what is no CloudEvent or too large. `GET /` says so to people.
  */
 export function registerIntake(

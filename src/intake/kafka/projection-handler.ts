@@ -68,7 +68,7 @@ export class ProjectionHandler implements RecordHandler {
       );
       stored = await this.#positions.stored(partitions);
     }
-    // After the positions, see there.
+    // After the positions were read: RecordHandler.begin says why.
     const now = await look();
     const starts: Start[] = [];
     for (const each of stored) {

@@ -55,7 +55,7 @@ export interface RecordHandler {
   begin(topic: string, assignment: Assignment): Promise<Start[]>;
   /**
    * Resolves when the chunk is committed, or refused because somebody else owns the partition: gives
-   * where it goes on, null where that is not known. Throws what may pass.
+   * where it goes on, null where that is not known. Throws errors that are transient.
    */
   handle(chunk: RecordChunk): Promise<number | null>;
   /** The record before the position is another one than was read: the partition rests, unless its position is another one by now. */

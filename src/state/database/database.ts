@@ -55,7 +55,7 @@ export interface Database {
   readonly handlers: pg.Pool;
   /** Chunks and settling of projections. */
   readonly chunks: pg.Pool;
-  /** Also a second time. */
+  /** Idempotent. */
   close(): Promise<void>;
 }
 
@@ -140,7 +140,7 @@ export function sqlState(error: unknown): string | null {
 
 /**
  * Does the error say that these values can never be stored? Classes 21 (cardinality), 22 (data), 23
- * (constraint) and 54 (a limit, such as an index entry too long). Everything else may pass, even
+ * (constraint) and 54 (a limit, such as an index entry too long). Everything else may be transient, even
  * permission and syntax errors: somebody mends them, and no event is lost meanwhile.
  */
 export function isBadValue(error: unknown): boolean {

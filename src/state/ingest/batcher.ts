@@ -14,9 +14,9 @@ const MAX_BYTES = 4 * 1024 * 1024;
 const WORTH_A_WRITER = 64;
 const SLOW_MS = 20;
 
-/** Handler slots of this process, as far as filing needs them. */
+/** Handler slots of this process, as the batcher needs them. */
 export interface Slots {
-  /** Takes all free slots, for runs that may be born leased by the next statement. */
+  /** Takes all free slots, for runs that the next statement may create leased. */
   reserve(): number;
   /** Starts the runs that were leased; gives back the slots that were not used. */
   start(leases: readonly Lease[], reserved: number): void;
@@ -203,7 +203,7 @@ function nameOf(row: MemberRow): string {
   return `${row.function}/${row.partIndex}/${row.source}/${row.id}`;
 }
 
-/** One row per (function, lane, source, id), the newest: a statement may not touch a row twice. */
+/** Returns one row per (function, part index, source, id), the newest: a statement may not touch a row twice. */
 function newestRows(batch: readonly Item[]): MemberRow[] {
   const newest = new Map<string, MemberRow>();
   for (const { rows } of batch) {

@@ -15,7 +15,7 @@ import { deletesBelow, raiseTruncateVersion, type Truncation } from './truncate.
 import type { Database } from '../database/database.ts';
 
 /**
- * Files changes: turns each into what it says about the parts of the served functions, keeps aside
+ * Ingests changes: turns each into what it says about the parts of the served functions, parks
  * what can't be ingested, and hands the rest to the batcher.
  */
 export class ChangeIngestor {
@@ -102,7 +102,7 @@ export class ChangeIngestor {
     }
   }
 
-  /** Resolves once the event is kept aside; throws {@link Unavailable}. */
+  /** Resolves once the event is parked; throws {@link Unavailable}. */
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
     if (this.#closed !== null) throw this.#closed;
     await this.#park(origin, reason, detail);
@@ -161,7 +161,7 @@ export class ChangeIngestor {
 
   /**
    * A column that decides was not sent, or a newer change lacked one that this one carries. Where no
-   * version is known that carried it, the event is kept aside.
+   * version is known that carried it, the event is parked.
    */
   async #ingestUnresolved(
     change: RowChange,

@@ -6,7 +6,7 @@ import type { PartSpecification } from '../../definitions/specification.ts';
 import { contextOf } from '../../telemetry/spans.ts';
 import { toBytea } from '../../telemetry/trace.ts';
 
-/** One row of the filing statement: what a change says about one part of one function. */
+/** One row of ingest-changes.sql: what a change says about one part of one function. */
 export interface MemberRow extends Versioned {
   readonly function: number;
   readonly partIndex: number;

@@ -1,6 +1,6 @@
 import type { Database } from '../database/database.ts';
 
-/** An event that was kept aside. */
+/** A parked event. */
 export interface ParkedEvent {
   readonly id: string;
   readonly reason: string;

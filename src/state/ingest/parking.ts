@@ -11,7 +11,7 @@ const MAX_ATTRIBUTES = 4096;
 /** Without these it is no CloudEvent, or not the same one. */
 const FIRST = ['specversion', 'id', 'source', 'type', 'time', 'subject', 'datacontenttype'];
 
-/** An event to keep aside, as its statements take it. */
+/** An event to park, as the statements take it. */
 export interface Parking {
   /** Equal exactly for the same event parked for the same reason: parked again it only counts. */
   readonly digest: Buffer;

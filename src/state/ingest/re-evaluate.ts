@@ -4,9 +4,9 @@ import { markEvaluated, pageOfSets, unevaluated } from '../registration/register
 import type { Store } from './store.ts';
 
 /**
- * Holds every set of a function whose rule has changed against the new rule, page by page, by the
- * same statement that files changes. Ends between two pages when `stopped` says so; another process
- * begins anew: a set held against its rule twice stays what it is.
+ * Evaluates every set of a function whose rule has changed by the new rule, page by page, with the
+ * statement that ingests changes. Ends between two pages when `stopped` returns true; another process
+ * then starts again from the first page, because evaluating a set twice changes nothing.
  */
 export async function reEvaluate(
   database: Database,

@@ -16,7 +16,7 @@ export interface SetName {
   readonly key: string;
 }
 
-/** Function, lane, source and id. */
+/** Function, part index, source and id. */
 export type MemberName = readonly [function: number, partIndex: number, source: number, id: string];
 
 export interface IngestedBatch {
@@ -28,7 +28,7 @@ export interface IngestedBatch {
   readonly leases: readonly Lease[];
   /**
    * Rows whose stored version is newer and got a deciding column from elsewhere: a change of theirs that
-   * carries it must be ingested knowing that version.
+   * carries it must be ingested with that version known.
    */
   readonly unresolved: readonly MemberName[];
 }
@@ -60,7 +60,7 @@ export class Store {
   }
 
   /**
-   * Files rows, one per (function, lane, source, id), in one round trip and one transaction. Throws
+   * Ingests rows, one per (function, part index, source, id), in one round trip and one transaction. Throws
    * {@link Unavailable} `superseded` when a served definition is not the newest; other errors are
    * Postgres' own.
    */
@@ -91,8 +91,8 @@ export class Store {
   }
 
   /**
-   * Files one change whose deciding columns were not sent: `toRows` gets the columns each row is known
-   * by. Where a neighbour changed what is known in between it is done again, until nothing is left undecided.
+   * Ingests one change whose deciding columns were not sent: `toRows` gets what is stored of each row. Where
+   * another worker changed that in between it is done again, until every row is resolved.
    */
   async ingestUnresolved(
     functions: readonly number[],
@@ -149,7 +149,7 @@ export class Store {
 }
 
 /**
- * Opens a connection that files changes and has the statement planned there, which takes ten times as
+ * Opens a connection that ingests changes and has the statement planned there, which takes ten times as
  * long as to file an event: a pod that an event has woken does it while it starts.
  */
 export async function openWriter(database: Database): Promise<void> {

@@ -19,7 +19,7 @@ const PAGE = 256;
  * visible. Without it rows survived in 197 of 400 tries.
  *
  * Throws {@link Unavailable} where a newer definition is registered, so that the truncate comes again to
- * a worker that has it: lanes of an older one may belong to other tables by now, whose rows it would cut,
+ * a worker that has it: part indexes of an older one may belong to other tables by now, whose rows it would remove,
  * and the newer one's would never hear of it.
  */
 export async function raiseTruncateVersion(

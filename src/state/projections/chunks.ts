@@ -31,7 +31,7 @@ interface Entry<R> {
   readonly value: R;
 }
 
-/** A chunk with its records read, and those kept aside that can't be. */
+/** A chunk with its records read, and the unreadable ones to park. */
 interface ReadChunk<R> extends RecordChunk {
   readonly entries: readonly Entry<R>[];
   readonly parkings: readonly Parking[];

@@ -25,7 +25,7 @@ export interface FunctionOverview {
 
 export interface Overview {
   readonly functions: readonly FunctionOverview[];
-  /** Events kept aside because they can't be understood. */
+  /** Events parked because they can't be understood. */
   readonly parked: number;
 }
 

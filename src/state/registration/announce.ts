@@ -37,7 +37,7 @@ import type { Database } from '../database/database.ts';
 import { hashOf, type Specification } from '../../definitions/specification.ts';
 import { Superseded } from './register.ts';
 
-/** Of any definition: one that has registered a moment ago may not be enrolled with it yet. */
+/** Whatever definition the worker serves: one that has registered a moment ago may not have renewed its lease with it yet. */
 const IS_SERVED =
   'exists (select from muster.worker w where w.lease_until > now() and w.serves ? f.id::text)';
 

@@ -19,18 +19,18 @@ export interface UnsyncedPart {
   readonly since: Date;
 }
 
-/** Identifies the rows that a part counts: `count` and kept columns may change without a new lane. */
+/** Identifies the rows that a part counts: `count` and kept columns may change without a new index. */
 export function partSpecificationOf(part: PartSpecification): string {
   const { table, key, where, id, base64 } = part;
   return JSON.stringify({ table, key, where, id, base64 });
 }
 
 /**
- * Keeps the lanes of parts that stay what they were, and gives every other part a lane without rows.
+ * Keeps the indexes of parts that stay what they were, and gives every other part an index without rows.
  *
- * A part that was given up and comes back (a rollback) gets a new lane too: its old rows say nothing of
+ * A part that was given up and comes back (a rollback) gets a new index too: its old rows say nothing of
  * what changed while nobody listened. Counted again, they completed sets whose rows had been deleted at
- * the source. The lanes that are not used any more are cleared by {@link clearLanes}.
+ * the source. Indexes that are not used any more are cleared by {@link clearParts}.
  *
  * A part that is new to a function, or keeps columns that it did not keep, is marked as unread: its rows
  * are known only from now on, until the source sends them again. Called under the lock of the function's
@@ -73,7 +73,7 @@ export async function assignPartIndexes(
   return assigned;
 }
 
-/** The lane takes over the newest truncates of its table: changes that are older come too late for it as well. */
+/** The part takes over the newest truncates of its table: older changes come too late for it as well. */
 async function givePartIndex(
   client: pg.PoolClient,
   { id, generation }: { readonly id: number; readonly generation: number },
@@ -103,7 +103,7 @@ async function givePartIndex(
   );
 }
 
-/** Marks parts that keep their lane and further columns: the rows they hold do not have those. */
+/** Marks parts that keep their index and further columns: the rows they hold do not have those. */
 async function markGrown(
   client: pg.PoolClient,
   { id, generation }: { readonly id: number; readonly generation: number },

@@ -17,7 +17,7 @@ export class Superseded extends Error {
 }
 
 /**
- * Registers a definition and gives its lanes and generation.
+ * Registers a definition and returns it with its part indexes and generation.
  *
  * An unknown definition becomes the newest one. One that was superseded or withdrawn since throws
  * {@link Superseded}: a pod of the old release that starts again during a rollout must not take over.
@@ -96,7 +96,7 @@ export async function registered(
   return found;
 }
 
-/** Functions whose sets have not all been held against their newest rule yet. */
+/** Returns functions of which not every set has been evaluated by the newest rule. */
 export async function unevaluated(
   database: Database,
   served: readonly RegisteredFunction[],
@@ -140,7 +140,7 @@ interface Stored {
   readonly hash: string;
   readonly announced: string | null;
   readonly withdrawn: readonly string[];
-  /** Lanes of the parts that are what they were, by name. */
+  /** Indexes of the parts that are what they were, by name. */
   readonly partIndexes: Readonly<Record<string, number>>;
 }
 

@@ -184,7 +184,7 @@ export class Runs {
     await this.#database.control.query('delete from muster.worker where id = $1', [worker]);
   }
 
-  /** Keeps the pod's leases; gives back all of them, or null if the pod has been buried. */
+  /** Renews the worker's lease and returns its runs, or null if the worker was reaped. */
   async renew(worker: string, leaseSeconds: number): Promise<Lease[] | null> {
     const { rows } = await this.#database.control.query<{ leases: LeaseTuple[] }>({
       ...RENEW_LEASE,

@@ -1,7 +1,7 @@
 -- Who may do what in the state database. Sent by every `muster migrate`, as one transaction: what a
 -- release no longer needs is taken away, and tables that are new are covered.
 --
---   muster_intake   files events: versions, sets, the runs they bring to life; registers definitions.
+--   muster_intake   ingests events: versions, sets, the runs they create; registers definitions.
 --                   May not see what handlers send, nor read what is parked.
 --   muster_run      runs handlers and sends their events, keeps deadlines, purges. May invent no row
 --                   of a set and no run, change no rule, and sees nothing that is parked.

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 
-/** RETURNING old and new, which the filing statement rests on, came with PostgreSQL 18. */
+/** RETURNING old and new, on which ingest-changes.sql rests, came with PostgreSQL 18. */
 export const OLDEST_SERVER = 180_000;
 
 /** Taken for the whole run, so that twenty jobs started at once do the work of one. */

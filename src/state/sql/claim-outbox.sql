@@ -1,5 +1,5 @@
 -- Takes events that are due, of each set only the lowest that is not sent yet: the events of a set
--- go out in order. They come back when the pod that took them is buried, or by themselves.
+-- go out in order. They come back when the worker that took them is reaped, or after $3 seconds.
 --
 -- An event that is due behind one that is not sent is put off until that one is due, or 5 s; when it
 -- is sent, settle-outbox.sql wakes the next. Left due, such events would be looked at every time: with

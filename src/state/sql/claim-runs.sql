@@ -2,8 +2,8 @@
 -- no order; a neighbour's claim takes other rows. A pod whose lease is over gets nothing: what it took
 -- would be freed again at once.
 --
--- Until every set has been held against a changed rule (review.ts), a run that the old rule wanted is
--- held against it here.
+-- Until every set has been evaluated by a changed rule (re-evaluate.ts), a run that is due by the old rule
+-- is evaluated here.
 --
 -- Only under the newest definition: a run that a newer rule made would be handled by the older handler, with
 -- rows of parts that it does not know. As a writer of the barrier the claim is over before a registration
@@ -16,7 +16,7 @@
 -- what was committed before, and a statement before each start is too dear for handlers of a
 -- millisecond. So the lease counts the attempt, and `unstarted` says what a lost lease takes back:
 --
---   null    The handler starts as soon as its rows are loaded: the lease counts. So are runs born.
+--   null    The handler starts as soon as its rows are loaded: the lease counts. Runs that are created leased are of this kind.
 --   token   The run waits: leased ahead of a free slot, or careful (below). A lost lease does not count.
 --   0       The start was recorded (record-starts.sql): it counts.
 --
@@ -24,7 +24,7 @@
 -- process before that goes uncounted, once, because from then on it is careful. A careful run's start
 -- is recorded before its rows are loaded and its handler is called: a run that was lost with its process,
 -- and any run on its last attempt, so that none fails for good which never started. On the last attempt,
--- a lost lease without a record (born with only one attempt, lost while it was loaded) is not counted.
+-- a lost lease without a record (created with only one attempt, lost while it was loaded) is not counted.
 --
 -- What was tried on paper and breaks:
 --   Nothing counts until it is recorded: a process that is paused past its lease hands its run over, and
@@ -43,7 +43,7 @@
 -- $5 attempts allowed  $6 whether one that was lost more than once may be among them
 -- $7 registration of the caller's definition
 with barrier as (
-  delete from muster.barrier -- see there
+  delete from muster.barrier -- its comment in the schema says why
 ),
 due as materialized (
   select function, key from muster.run

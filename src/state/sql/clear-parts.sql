@@ -1,9 +1,9 @@
--- Removes a page of the rows in lanes that the function's newest definition does not use. Nobody files into
--- such a lane (ingest-changes.sql is fenced), so it only shrinks; once it is empty, it is given away again.
--- Their versions go, too: whoever gets the lane next knows nothing of its table, and is marked so.
+-- Removes a page of the rows under part indexes that the newest definition does not use. Nobody ingests into
+-- such an index (ingest-changes.sql is fenced), so it only shrinks; once it is empty, it is assigned again.
+-- The versions go, too: the next part with this index knows nothing of its table, and is marked so.
 --
 -- Counts change by deltas, in the lock order, as in purge-sets.sql. The newest rule does not look at these
--- lanes (their need is 0), so no run changes.
+-- part indexes (their need is 0), so no run changes.
 --
 -- $1 function  $2 page size
 with page as materialized (

@@ -1,4 +1,4 @@
--- Marks one run as done, as the last statement of its handler's transaction: first, a filing batch that
+-- Marks one run as done, as the last statement of its handler's transaction: first, an ingest batch that
 -- withdraws this set would wait for the handler with all its 256 events.
 --
 -- Raises when the caller no longer holds the run, so that the COMMIT sent right behind it, without

@@ -1,7 +1,7 @@
 -- Marks runs as done and puts their outgoing events into the outbox, where the caller still holds
 -- them: same token, still running. A pod that lost its lease gets nothing back.
 --
--- Locks in key order, because the filing statement locks run rows in that order too (8 deadlocks in
+-- Locks in key order, because ingest-changes.sql locks run rows in that order too (8 deadlocks in
 -- 12 s without): the rows are looked up one by one, along the sorted list. Touches no set row, which come
 -- before run rows in the lock order. A handler with writes of its own has finish-run.sql instead.
 --

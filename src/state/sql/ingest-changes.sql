@@ -1,4 +1,4 @@
--- Files a batch of changes: members, then what that does to the counts of their sets, then the runs
+-- Ingests a batch of changes: members, then what that does to the counts of their sets, then the runs
 -- of sets that became complete or stopped being so, then their deadlines. One statement, one round trip.
 --
 -- All parts of a statement share one snapshot. Only INSERT … ON CONFLICT DO UPDATE locks and reads
@@ -8,21 +8,22 @@
 -- the other's (299 of 320 sets never ran). Withdrawing a run with a plain UPDATE leaves runs due for
 -- incomplete sets (618 of 11,080 histories).
 --
--- "order by" before each upsert is the lock order of 001_state.sql. One row per (function, lane, source,
+-- "order by" before each upsert is the lock order of 001_tables.sql. One row per (function, part_index, source,
 -- id) in a batch: the caller keeps the newest.
 --
 -- $1  function ids and $2 registrations of the caller's definitions. Unless every one of them is there and is
 --     the newest, nothing is ingested: a definition that was superseded, and equally one whose row is gone (the
 --     database was made anew, or a failover lost the registration). Looking for superseded rows only, a worker
 --     whose rows were gone answered every event with "ingested" and stored nothing.
--- $3  function  $4 lane  $5 id  $6 version  $7 at  $8 key  $9 held  $10 the key under which the initial snapshot found it held
+-- $3  function  $4 part index  $5 id  $6 version  $7 at  $8 key  $9 in its set
+-- $10 the key of the set in which the initial snapshot found it
 -- $11 columns  $12 holes  $18 source  $19 position of the last commit before it
 -- $20 the rows are removed because their source is forgotten
--- $13 function and $14 key of sets to hold against the rule again, without a change
--- $15 pod  $16 free handler slots: so many new runs are born leased
+-- $13 function and $14 key of sets to evaluate again, without a change
+-- $15 worker  $16 free handler slots: this many new runs are created leased
 -- $17 trace contexts of $3 to $12; empty where no event is traced
 with barrier as (
-  delete from muster.barrier -- see there
+  delete from muster.barrier -- its comment in the schema says why
 ),
 f as materialized (
   select f.*
@@ -70,7 +71,7 @@ m as (
      -- what the initial snapshot found counts, also when it arrives after a change of the row
      or excluded.history is not null and m.history is null
   returning m.function, m.part_index, m.source, m.id,
-            -- only filled, or left as it was, and what decided it was not its own: see knowing.ts
+            -- only filled, or left as it was, and what decided it was not its own: missing-columns.ts explains
             old.version = new.version and old.at = new.at
               and (new.missing_columns @? '$.*[3]' or new.missing_columns is not distinct from old.missing_columns
                      and new.history is not distinct from old.history) as unresolved,
@@ -140,7 +141,7 @@ r as (
     select *, leasable and row_number() over (partition by leasable order by was_complete, function, key) <= $16::int as leased
     from j
   ) j
-  -- Held against a changed rule, a set that nothing happened to matters only if its run says otherwise;
+  -- Of sets that are evaluated by a changed rule only those matter whose run says otherwise;
   -- a run that this snapshot does not show was judged by the same rule.
   where case when key = any ($14::text[])
              then complete <> coalesce((select h.complete from muster.run h where h.function = j.function and h.key = j.key), false)

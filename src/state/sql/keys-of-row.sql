@@ -1,7 +1,7 @@
 -- The sets that a source row is in, or would be in if the filters of its part took it, by what is stored.
 -- A row without a key, or deleted, gives null.
 --
--- $1 function  $2 lanes  $3 ids, one for each lane  $4 source
+-- $1 function  $2 part indexes  $3 ids, one for each of them  $4 source
 select distinct m.key
 from unnest($2::smallint[], $3::text[]) as u (part_index, id)
 cross join lateral (

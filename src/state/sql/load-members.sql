@@ -1,4 +1,4 @@
--- The rows of complete sets, for their handlers. A statement of its own after the filing one: that
+-- The rows of complete sets, for their handlers. A statement of its own after ingest-changes.sql: that
 -- one's snapshot does not show the rows it wrote.
 --
 -- Columns come only up to a limit: where the sizes add up to more, a row has null in their place, and

@@ -1,4 +1,4 @@
--- Keeps records aside, whole, each with the reason it was not applied.
+-- Parks records, whole, each with the reason it was not applied.
 --
 -- $1 digests  $2 reasons  $3 details  $4 attributes, jsonb each  $5 bodies
 insert into muster.parked as p (digest, reason, detail, attributes, body)

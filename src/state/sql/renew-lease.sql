@@ -1,7 +1,7 @@
--- Keeps this pod's leases, all of them by one row, and tells which runs it holds. No row: the lease
--- was lost and the pod has been buried.
+-- Renews this worker's leases, all of them by one row, and returns the runs it holds. No row: the lease
+-- was lost and the worker was reaped.
 --
--- $1 pod  $2 seconds
+-- $1 worker  $2 seconds
 with renewed as (
   update muster.worker set lease_until = now() + make_interval(secs => $2::float8)
   where id = $1

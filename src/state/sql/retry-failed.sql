@@ -1,7 +1,7 @@
 -- Makes a page of failed runs ready again, from their first attempt.
 --
--- Locks in key order, because the filing statement, done-marks and purge lock run rows in that order too:
--- unsorted, this deadlocked with filing 3 times in 1.2 million messages. Page by page, so that the locks
+-- Locks in key order, because ingest-changes.sql, done-marks and purge lock run rows in that order too:
+-- unsorted, this deadlocked with ingest 3 times in 1.2 million messages. Page by page, so that the locks
 -- are short, and any number of failed runs fits into the statement time-out.
 --
 -- $1 function  $2 key; null = all  $3 failed until then, so that one that fails again meanwhile ends the
