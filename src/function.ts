@@ -97,7 +97,8 @@ export interface CompleteSet<P extends string = string, K extends string = strin
 
 /**
  * A transaction on the state database. Its writes commit atomically with the marker that the run is done.
- * A failed query rejects and, as in PostgreSQL, fails the transaction.
+ * `query` sends one statement at a time; a statement that would end the transaction is refused. A failed
+ * statement rejects and, as in PostgreSQL, fails the transaction.
  */
 export interface Tx {
   query<R extends object = Record<string, unknown>>(
