@@ -201,7 +201,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'spans are not sent before the process ends',
-    file: 'src/process/serve.ts',
+    file: 'src/process/service.ts',
     find: '      (each) => each?.stop(),\n',
     replace: '      () => {},\n',
     tests: ['test/telemetry/spans.test.ts'],
@@ -229,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'everybody settles',
-    file: 'src/process/settling.ts',
+    file: 'src/process/settle-projection.ts',
     find: 'if (!held) return false;',
     replace: '',
     tests: ['test/state/projections/chunks.test.ts'],
