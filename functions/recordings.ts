@@ -64,8 +64,9 @@ export function processRecord(signals: readonly Signal[]): {
         `signal ${id} (${sensor_type}) has a sample rate of ${sample_rate} Hz`,
       );
     }
-    if (labels === null || labels.length === 0)
+    if (labels === null || labels.length === 0) {
       throw new TerminalError(`signal ${id} (${sensor_type}) has no channels`);
+    }
     if (new Set(labels).size !== labels.length) {
       throw new TerminalError(
         `signal ${id} (${sensor_type}) names a channel twice: ${labels.join(', ')}`,
@@ -75,8 +76,9 @@ export function processRecord(signals: readonly Signal[]): {
   }
   for (const sensor of ['eeg', 'accelerometer']) {
     // Deleted since: once Muster has heard of it, the set is incomplete and its run rests.
-    if (channels[sensor] === undefined)
+    if (channels[sensor] === undefined) {
       throw new Error(`the ${sensor} signal is no longer in the table`);
+    }
   }
   const [first] = signals;
   const [from, to] = [first?.from_ns ?? null, first?.to_ns ?? null];

@@ -3,17 +3,15 @@
  * then. Parts and rules are data rather than callbacks, so that Muster can validate them at start, explain
  * why a set is incomplete, and query the source table with them.
  */
-import type { KeyColumn, Only, OnlyEvents } from './lib/exact-types.ts';
-import type { ProjectionDefinition } from './projection.ts';
+import type { Duration, Log, Tx } from './author/common.ts';
+import type { KeyColumn, Only, OnlyEvents } from './author/exact-types.ts';
+import type { ProjectionDefinition } from './author/projection.ts';
 
-export * from './projection.ts';
+export * from './author/common.ts';
+export * from './author/projection.ts';
 
 /** A value that a filter compares with, in the form in which Debezium sends it. */
 export type Scalar = string | number | boolean | null;
-
-/** A length of time as a number and a unit: `'15 minutes'`, `'1 hour'`, `'500 milliseconds'`. */
-export type Duration =
-  `${number} ${'millisecond' | 'second' | 'minute' | 'hour' | 'day'}${'' | 's'}`;
 
 /** One requirement of a set: rows of a table that pass `where`, correlated with other parts by `key`. */
 export interface Part {
@@ -93,25 +91,6 @@ export interface CompleteSet<P extends string = string, K extends string = strin
   readonly revision: number;
   /** Member rows by part. */
   readonly parts: Readonly<Record<P, readonly Member[]>>;
-}
-
-/**
- * A transaction on the state database. Its writes commit atomically with the marker that the run is done.
- * `query` sends one statement at a time; a statement that would end the transaction is refused. A failed
- * statement rejects and, as in PostgreSQL, fails the transaction.
- */
-export interface Tx {
-  query<R extends object = Record<string, unknown>>(
-    text: string,
-    values?: readonly unknown[],
-  ): Promise<{ rows: R[]; rowCount: number | null }>;
-}
-
-/** Logger of a run. Each line carries the function, the key and the run id. */
-export interface Log {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
 }
 
 /** What a handler receives beside its set. */
@@ -235,13 +214,3 @@ export function defineFunction<const Q extends Record<string, Part>, const D, R 
 
 /** What a file in `functions/` may define. */
 export type Definition = FunctionDefinition | ProjectionDefinition;
-
-/** Thrown when no retry can help: the run fails at once, or the record of a projection is parked. */
-export class TerminalError extends Error {
-  override readonly name = 'TerminalError';
-
-  /** Compares names, because a function bundled by itself throws an instance of its own copy of this class. */
-  static override [Symbol.hasInstance](error: unknown): boolean {
-    return error instanceof Error && error.name === 'TerminalError';
-  }
-}

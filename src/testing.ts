@@ -96,8 +96,9 @@ export async function runFunction<P extends string, K extends string>(
       for (const [i, row] of rows.entries()) {
         const outcome = await engine.ingestor.ingest(toChange(row, i + 1));
         if (outcome.kind === 'parked') refused.push(`row ${i + 1}: ${outcome.detail}`);
-        if (outcome.kind === 'unwanted')
+        if (outcome.kind === 'unwanted') {
           refused.push(`row ${i + 1}: no part of ${fn.name} is on ${row.table}`);
+        }
       }
       while (await isBusy(database, fn.name)) await sleep(10);
     } finally {

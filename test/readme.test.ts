@@ -1,6 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import recordings from '../functions/recordings.ts';
+import { SETTINGS } from '../src/config/settings.ts';
+import { MAX_PARTS, MAX_RULES } from '../src/definitions/specification.ts';
+import { MAX_ELEMENTS } from '../src/intake/cloudevents/batch.ts';
+import { MAX_TEXT_BYTES } from '../src/state/ingest/member.ts';
 import { serverOn } from './support/engine.ts';
 import { test } from './support/test.ts';
 
@@ -9,6 +13,10 @@ const read = (path: string) => readFileSync(new URL(path, root), 'utf8');
 const readme = read('README.md');
 const timeless = (text: string) => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+\+00:00/g, 'then');
 const pages = ['README.md', 'CONTRIBUTING.md'];
+const folders = (path: string) =>
+  readdirSync(new URL(path, root), { withFileTypes: true })
+    .filter((each) => each.isDirectory() && !/^(\.|node_modules$|dist$)/.test(each.name))
+    .map((each) => each.name);
 
 test('the README is at most 200 lines', () => {
   expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(200);
@@ -56,4 +64,28 @@ test.each(pages)('what %s points to is there', (page) => {
 
 test('the changelog has a place for what is not released', () => {
   expect(read('CHANGELOG.md')).toMatch(/^## \[Unreleased\]$/m);
+});
+
+test('the limits it names are those of the code', () => {
+  const [, section] = /## What it is not for, and its limits\n([^]*?)\n## /.exec(readme)!;
+
+  for (const limit of [
+    `at most ${MAX_PARTS} parts`,
+    `${MAX_RULES} rules`,
+    `${MAX_TEXT_BYTES.toLocaleString('en')} bytes`,
+    `${SETTINGS.BODY_LIMIT_MIB.fallback} MiB (\`BODY_LIMIT_MIB\`)`,
+    `${MAX_ELEMENTS.toLocaleString('en')} events`,
+    `${SETTINGS.SET_LIMIT_MIB.fallback} MiB of kept columns (\`SET_LIMIT_MIB\`)`,
+  ]) {
+    expect(section).toContain(limit);
+  }
+});
+
+test('the layout names every folder at the root and in src, and no other', () => {
+  const [, layout] = /## Layout\n\n```\n([^]*?)```/.exec(readme)!;
+  const named = new Set([...layout!.matchAll(/\b([a-z]+)\//g)].map(([, name]) => name!));
+  const inside = ['intake', 'state'].flatMap((name) => folders(`src/${name}`));
+  const known = new Set([...folders('.'), ...folders('src'), ...inside, ...folders('test')]);
+  expect([...folders('.'), ...folders('src')].filter((name) => !named.has(name))).toEqual([]);
+  expect([...named].filter((name) => !known.has(name) && name !== 'travelers')).toEqual([]);
 });

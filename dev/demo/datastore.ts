@@ -5,6 +5,7 @@ import type pg from 'pg';
 export async function ensureDatastore(client: pg.Client): Promise<void> {
   const { rows } = await client.query(`select to_regclass('datastore.signal') is null as missing`);
   // Several statements in one query are one transaction.
-  if (rows[0].missing)
+  if (rows[0].missing) {
     await client.query(readFileSync(new URL('datastore.sql', import.meta.url), 'utf8'));
+  }
 }

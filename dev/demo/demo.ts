@@ -102,7 +102,8 @@ async function main({
 }
 
 function folderName(text: string): string {
-  if (!/^[a-z0-9-]+$/.test(text))
+  if (!/^[a-z0-9-]+$/.test(text)) {
     throw new InvalidArgumentError('It must consist of lower-case letters, digits and dashes.');
+  }
   return text;
 }

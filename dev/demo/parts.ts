@@ -80,14 +80,16 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     void postgres.ended.then(() =>
       broken.reject(new Error(`PostgreSQL ended; its log is in ${folder}`)),
     );
-    if (fresh)
+    if (fresh) {
       for (const path of [
         logIn(folder),
         publishedIn(folder),
         join(folder, 'kafka'),
         join(folder, 'connect'),
-      ])
+      ]) {
         rmSync(path, { recursive: true, force: true });
+      }
+    }
 
     const client = new pg.Client(url);
     client.on('error', () => {}); // the next query tells

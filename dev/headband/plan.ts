@@ -73,11 +73,13 @@ export class HeadbandPlan {
     const neverComes = random.chance(0.01);
     this.#at(0, { kind: 'insert', signal: first });
     if (!neverComes) this.#at(apart, { kind: 'insert', signal: second });
-    if (random.chance(0.1))
+    if (random.chance(0.1)) {
       this.#at(random.between(1, 10), { kind: 'insert', signal: signal('ecg') });
+    }
     if (random.chance(0.2)) this.#at(random.between(1, 30), { kind: 'update', id: first.id });
-    if (random.chance(0.06))
+    if (random.chance(0.06)) {
       this.#at(apart + random.between(1, 30), { kind: 'delete', id: second.id });
+    }
     if (random.chance(0.08)) {
       // Taken back, most often before the second comes, and most often sent again as a new row.
       const takenBack = random.between(1, apart);

@@ -97,10 +97,12 @@ export function toDeadLetter(event: SourceEvent, { sink, answer }: Failure): Sou
   extensions.set('knativeerrordest', sink);
   if (answer) {
     extensions.set('knativeerrorcode', String(answer.status));
-    if (answer.body.length > 0)
+    if (answer.body.length > 0) {
       extensions.set('knativeerrordata', answer.body.subarray(0, 1024).toString('base64'));
-    for (const [name, value] of Object.entries(answer.headers))
+    }
+    for (const [name, value] of Object.entries(answer.headers)) {
       if (/^kne-[a-z0-9]+$/.test(name)) extensions.set(name.slice(4), String(value));
+    }
   }
   return { ...event, extensions };
 }

@@ -13,8 +13,9 @@ export function inHashMapOrder(entries: ReadonlyMap<string, string>): [string, s
 
 function hashCode(text: string): number {
   let hash = 0;
-  for (let at = 0; at < text.length; at += 1)
+  for (let at = 0; at < text.length; at += 1) {
     hash = (Math.imul(31, hash) + text.charCodeAt(at)) | 0;
+  }
   return hash;
 }
 

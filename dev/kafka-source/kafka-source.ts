@@ -171,8 +171,9 @@ export class KafkaSource {
     for (const { waiting } of this.#partitions.values()) waiting.length = 0;
     this.#partitions = new Map();
     for (const [topic, numbers] of Object.entries(assignment)) {
-      for (const number of numbers)
+      for (const number of numbers) {
         this.#partitions.set(`${topic} ${number}`, new Partition(topic, number));
+      }
       this.#consumer.resume([{ topic, partitions: numbers }]); // a pause outlives a rebalance
     }
     this.#options.on?.({ kind: 'assigned', partitions: this.#partitions.size });

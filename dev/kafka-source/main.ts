@@ -53,8 +53,9 @@ Example:
 const log = pino(pino.destination({ dest: 2, sync: true }));
 const stopped = new Promise<string>((resolve) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
-  if (process.env['EXIT_WITH_STDIN'] === '1')
+  if (process.env['EXIT_WITH_STDIN'] === '1') {
     process.stdin.resume().once('end', () => resolve('standard input ended'));
+  }
 });
 
 let source: KafkaSource | undefined;
@@ -117,7 +118,8 @@ function duration(text: string): number {
 
 function pair(text: string, before: Record<string, string>): Record<string, string> {
   const [, name, value] = /^([a-z0-9]+)=(.*)$/.exec(text) ?? [];
-  if (name === undefined || value === undefined)
+  if (name === undefined || value === undefined) {
     throw new InvalidArgumentError('must be name=value, the name of lower-case letters and digits');
+  }
   return { ...before, [name]: value };
 }

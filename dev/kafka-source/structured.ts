@@ -10,8 +10,9 @@ export function parseStructured(text: string): {
   data: Buffer | null;
 } {
   const parsed: unknown = JSON.parse(text, exactNumbers);
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new SyntaxError('a CloudEvent is a JSON object');
+  }
   const { data, data_base64: base64, ...rest } = parsed as Record<string, unknown>;
   const attributes = new Map(Object.entries(rest).map(([name, value]) => [name, asText(value)]));
   return { attributes, data: readData(data, base64, attributes.get('datacontenttype')) };

@@ -13,23 +13,26 @@ export function endsWrongUse(command: Command): Command {
 /** For commander: a number above zero. */
 export function positive(text: string): number {
   const value = Number(text);
-  if (!(value > 0 && Number.isFinite(value)))
+  if (!(value > 0 && Number.isFinite(value))) {
     throw new InvalidArgumentError('It must be a number above 0.');
+  }
   return value;
 }
 
 /** For commander: a whole number from `least` on. */
 export const whole = (least: number) => (text: string) => {
-  if (!/^\d{1,9}$/.test(text) || Number(text) < least)
+  if (!/^\d{1,9}$/.test(text) || Number(text) < least) {
     throw new InvalidArgumentError(`It must be a whole number from ${least} to 999999999.`);
+  }
   return Number(text);
 };
 
 /** For commander: a TCP port that can be given to somebody else. */
 export function port(text: string): number {
   const value = Number(text);
-  if (!/^\d{1,5}$/.test(text) || value < 1 || value > 65_535)
+  if (!/^\d{1,5}$/.test(text) || value < 1 || value > 65_535) {
     throw new InvalidArgumentError('A port is a whole number from 1 to 65535.');
+  }
   return value;
 }
 

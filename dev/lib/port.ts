@@ -19,8 +19,9 @@ export async function requireFreePort(port: number): Promise<void> {
       (error: NodeJS.ErrnoException) => error.code,
     );
     if (code === 'EADDRINUSE') throw new Error(await taken(port));
-    if (code === 'EACCES')
+    if (code === 'EACCES') {
       throw new Error(`this user may not listen on port ${port}; choose a port above 1023`);
+    }
   }
 }
 

@@ -47,8 +47,9 @@ export function findHome(
   if (claims(wanted, user)) return { native, folder: wanted, user };
 
   const folder = join(refuge(wanted), basename(wanted));
-  if (!claims(folder, user))
+  if (!claims(folder, user)) {
     throw new Error(`PostgreSQL can keep its data in neither ${wanted} nor ${folder}`);
+  }
   return { native, folder, user };
 }
 

@@ -191,10 +191,11 @@ async function connectWhenReady(
 /** A server that trusts everybody would let us in too, if it had taken the port before ours. */
 async function requireData(client: pg.Client, data: string): Promise<void> {
   const { rows } = await client.query(`select current_setting('data_directory') as folder`);
-  if (rows[0].folder !== data)
+  if (rows[0].folder !== data) {
     throw new Error(
       `the PostgreSQL that answers stores its data in ${rows[0].folder}, not ${data}`,
     );
+  }
 }
 
 /** Wrong password: waiting does not help. */

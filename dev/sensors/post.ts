@@ -44,8 +44,9 @@ export class Post {
 
   /** What is still on its way. */
   *rest(): IterableIterator<Sighting> {
-    for (const slot of [...this.#slots.keys()].toSorted((a, b) => a - b))
+    for (const slot of [...this.#slots.keys()].toSorted((a, b) => a - b)) {
       yield* this.#release(slot);
+    }
   }
 
   #hold(sighting: Sighting): void {

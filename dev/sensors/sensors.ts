@@ -130,8 +130,9 @@ function say(text: string): void {
 }
 
 function whole(text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text))
+  if (!/^[1-9]\d{0,8}$/.test(text)) {
     throw new InvalidArgumentError('must be a whole number above 0');
+  }
   return Number(text);
 }
 

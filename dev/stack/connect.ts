@@ -156,8 +156,9 @@ export class Connect {
       headers: { 'content-type': 'application/json' },
       body: body === undefined ? null : JSON.stringify(body),
     });
-    if (!response.ok)
+    if (!response.ok) {
       throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    }
     await response.arrayBuffer();
   }
 }

@@ -97,8 +97,9 @@ export class KafkaRoad {
   /** What is not delivered comes again with the next start. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    for (const end of this.#ends.splice(0).toReversed())
+    for (const end of this.#ends.splice(0).toReversed()) {
       await Promise.resolve(end()).catch(() => {});
+    }
   }
 
   async #start(): Promise<void> {

@@ -28,14 +28,16 @@ export async function redeliverDeadLetters(
       { ...sendable(headers), ...redelivery([]) },
       body,
     );
-    if (status >= 300)
+    if (status >= 300) {
       throw new Error(
         `${placeOf(record)} was refused (${status} ${text}); ${taken} before it were taken`,
       );
-    if (outcome === 'unwanted' && to.skipUnwanted !== true)
+    }
+    if (outcome === 'unwanted' && to.skipUnwanted !== true) {
       throw new Error(
         `${placeOf(record)} is of a table that no function there wants; ${taken} before it were taken. Is --to a worker of the function that the topic belongs to? If so, pass such events over with --skip-unwanted`,
       );
+    }
     if (status === 202) process.stdout.write(`${placeOf(record)}\t${status}\t${text}\n`);
     taken++;
   });

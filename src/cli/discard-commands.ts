@@ -1,4 +1,6 @@
 import type { Command } from 'commander';
+import type { DiscardParkedOptions, DiscardRunsOptions } from './discard.ts';
+import { jsonOption } from './json-option.ts';
 
 /** Adds `muster discard parked` and `muster discard runs`. */
 export function addDiscardCommands(discard: Command): void {
@@ -7,8 +9,9 @@ export function addDiscardCommands(discard: Command): void {
     .description('delete parked events')
     .argument('[id...]', 'numbers of parked events')
     .option('--reason <reason>', 'only, or all, events parked for this reason')
+    .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster discard parked 17 18')
-    .action(async (ids: string[], options: { reason?: string }) =>
+    .action(async (ids: string[], options: DiscardParkedOptions) =>
       (await import('./discard.ts')).parked(ids, options),
     );
 
@@ -18,8 +21,9 @@ export function addDiscardCommands(discard: Command): void {
     .argument('<function>', 'name of the function')
     .argument('[key]', 'key of the set')
     .option('--all', 'every failed set of the function')
+    .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster discard runs orders 4711')
-    .action(async (fn: string, key: string | undefined, options: { all?: boolean }) =>
+    .action(async (fn: string, key: string | undefined, options: DiscardRunsOptions) =>
       (await import('./discard.ts')).runs(fn, key, options),
     );
 }

@@ -1,41 +1,49 @@
 import { unpark } from '../state/ingest/parked.ts';
 import { discardRuns } from '../state/runs/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
 import { WrongUse } from './wrong-use.ts';
 
-export interface DiscardParkedOptions {
+export interface DiscardParkedOptions extends JsonOption {
   readonly reason?: string;
 }
 
 /** Deletes parked events, by their numbers or all of one reason. */
 export async function parked(
   given: readonly string[],
-  { reason }: DiscardParkedOptions,
+  options: DiscardParkedOptions,
 ): Promise<void> {
-  if (given.length === 0 && reason === undefined)
+  const { reason } = options;
+  if (given.length === 0 && reason === undefined) {
     throw new WrongUse('name the numbers of parked events, or a --reason');
+  }
   const ids = given.length === 0 ? undefined : given.map((id) => String(wholeNumber('id', id)));
   const discarded = await withDatabase((database) => unpark(database, { ids, reason }));
   const missing = (ids ?? []).filter((id) => !discarded.includes(id));
-  process.stdout.write(
-    discarded.length === 1
-      ? '1 event is discarded\n'
-      : `${discarded.length} events are discarded\n`,
+  printResult(
+    options,
+    { discarded },
+    discarded.length === 1 ? '1 event is discarded' : `${discarded.length} events are discarded`,
   );
   const why = reason === undefined ? '' : ` for the reason ${reason}`;
   if (missing.length > 0) throw new Error(`no such parked event${why}: ${missing.join(', ')}`);
   if (discarded.length === 0) throw new Error(`no event is parked${why}`);
 }
 
+export interface DiscardRunsOptions extends JsonOption {
+  readonly all?: boolean;
+}
+
 /** Gives up failed runs for good: one set, or all of a function. */
 export async function runs(
   fn: string,
   key: string | undefined,
-  options: { readonly all?: boolean },
+  options: DiscardRunsOptions,
 ): Promise<void> {
-  if ((key === undefined) === (options.all !== true))
+  if ((key === undefined) === (options.all !== true)) {
     throw new WrongUse('name the key of a set, or say --all');
+  }
   const discarded = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     return discardRuns(database, id, key === undefined ? null : keyText(key));
@@ -45,7 +53,9 @@ export async function runs(
       `${fn} ${key} has not failed: muster explain ${fn} '${key}' says how it stands`,
     );
   }
-  process.stdout.write(
-    discarded === 1 ? '1 run is discarded\n' : `${discarded} runs are discarded\n`,
+  printResult(
+    options,
+    { function: fn, discarded },
+    discarded === 1 ? '1 run is discarded' : `${discarded} runs are discarded`,
   );
 }

@@ -1,12 +1,20 @@
 import { bumpEpoch } from '../state/ingest/epochs.ts';
 import { withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 import { WrongUse } from './wrong-use.ts';
 
-export async function run(source: string, options: { readonly since?: string }): Promise<void> {
+export interface EpochOptions extends JsonOption {
+  readonly since?: string;
+}
+
+export async function run(source: string, options: EpochOptions): Promise<void> {
   const since = options.since === undefined ? null : timeOf('--since', options.since);
   const { epoch, beganAt } = await withDatabase((database) => bumpEpoch(database, source, since));
-  process.stdout.write(
-    `source ${source} is in epoch ${epoch} now: positions of changes committed from ${new Date(beganAt).toISOString()} on start over\n`,
+  const from = new Date(beganAt).toISOString();
+  printResult(
+    options,
+    { source, epoch, beganAt: from },
+    `source ${source} is in epoch ${epoch} now: positions of changes committed from ${from} on start over`,
   );
 }
 

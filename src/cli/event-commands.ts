@@ -40,5 +40,6 @@ function chosen(command: Command): Command {
     .argument('<function>', 'name of the function')
     .argument('[key]', 'key of the set; several columns as a JSON array')
     .option('--event <id>', 'only this event of the set, by its id in `muster events`')
-    .option('--all', 'every refused event of the function');
+    .option('--all', 'every refused event of the function')
+    .addOption(jsonOption());
 }

@@ -14,7 +14,7 @@ import { sayLimit, wholeNumber } from './number.ts';
 import { WrongUse } from './wrong-use.ts';
 
 /** Which events to send again or to discard. */
-export interface EventOptions {
+export interface EventOptions extends JsonOption {
   readonly event?: string;
   readonly all?: boolean;
 }
@@ -50,13 +50,13 @@ function toLine(event: UnsentEvent): string {
 /** Makes refused events due again. */
 export async function resend(fn: string, key: string | undefined, options: EventOptions) {
   const events = await change(fn, key, options, resendEvents);
-  say(events, 'is due to be sent again', 'are due to be sent again');
+  say(events, options, 'is due to be sent again', 'are due to be sent again');
 }
 
 /** Deletes refused events, or one that waits. */
 export async function discard(fn: string, key: string | undefined, options: EventOptions) {
   const events = await change(fn, key, options, discardEvents);
-  say(events, 'is discarded', 'are discarded');
+  say(events, options, 'is discarded', 'are discarded');
 }
 
 async function change(
@@ -81,8 +81,12 @@ async function change(
   throw new Error(`${what} of ${fn} ${key} was refused: muster events ${fn} lists those not sent`);
 }
 
-function say(events: readonly EventName[], one: string, many: string): void {
-  for (const { eventId, type } of events) process.stdout.write(`${eventId}\t${type}\n`);
+function say(events: readonly EventName[], { json }: JsonOption, one: string, many: string): void {
+  for (const event of events) {
+    const line = json === true ? JSON.stringify(event) : `${event.eventId}\t${event.type}`;
+    process.stdout.write(`${line}\n`);
+  }
+  if (json === true) return;
   process.stdout.write(
     events.length === 1 ? `1 event ${one}\n` : `${events.length} events ${many}\n`,
   );

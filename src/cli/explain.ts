@@ -45,10 +45,12 @@ function runLines(state: NonNullable<Explanation['run']>): string[] {
   if (state.startedAt !== null) lines.push(`    started ${state.startedAt}`);
   if (state.finishedAt !== null) lines.push(`    ended ${state.finishedAt}`);
   if (state.state === 'ready') lines.push(`    due ${state.dueAt}`);
-  if (state.lateChanges > 0)
+  if (state.lateChanges > 0) {
     lines.push(`    ${plural(state.lateChanges, 'change')} came after it began`);
-  if (state.lastError !== null)
+  }
+  if (state.lastError !== null) {
     lines.push(`    last error: ${state.lastError.replace(/^error: /i, '')}`);
+  }
   return lines;
 }
 

@@ -27,6 +27,7 @@ export function addIntakeCommands(program: Command): void {
     .option('--reason <reason>', 'only events parked for this reason')
     .option('--dead-letters <topic>', 'events that the source could not deliver, from this topic')
     .option('--skip-unwanted', 'pass dead letters over whose table no function wants')
+    .addOption(jsonOption())
     .addOption(brokersOption())
     .addHelpText(
       'after',

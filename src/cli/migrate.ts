@@ -9,8 +9,9 @@ import { register } from '../state/registration/register.ts';
 import { grantRoles } from '../state/schema/roles.ts';
 import { registerProjection } from '../state/registration/register-projection.ts';
 import { withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 
-export async function run(): Promise<void> {
+export async function run(options: JsonOption): Promise<void> {
   const config = readConfig(process.env);
   const definitions = await loadFunctions(config.FUNCTIONS);
   const specifications = definitions.filter(isSetFunction).map(specify);
@@ -22,33 +23,47 @@ export async function run(): Promise<void> {
     undefined,
     away,
   );
-  process.stdout.write(
-    applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`,
+  printResult(
+    options,
+    { migrated: applied },
+    applied.length === 0 ? 'nothing to migrate' : `migrated: ${applied.join(', ')}`,
   );
   await withDatabase(async (database) => {
     for (const specification of specifications) {
       if (await announce(database, specification)) {
-        process.stdout.write(
-          `announced: ${specification.name}; the workers that run serve until one of this release is ready\n`,
+        printResult(
+          options,
+          { announced: specification.name },
+          `announced: ${specification.name}; the workers that run serve until one of this release is ready`,
         );
         continue;
       }
       const { generation } = await register(database, specification, true);
-      process.stdout.write(`registered: ${specification.name}, generation ${generation}\n`);
+      printResult(
+        options,
+        { registered: specification.name, generation },
+        `registered: ${specification.name}, generation ${generation}`,
+      );
     }
     for (const unread of await unsyncedParts(database, config.FUNCTIONS)) {
-      process.stdout.write(`${describeUnread(unread)}\n`);
+      printResult(options, { unsynced: unread }, describeUnread(unread));
     }
     for (const projection of projections) {
       await registerProjection(database, projection);
-      process.stdout.write(`registered: ${projection.name}, a projection of ${projection.topic}\n`);
+      printResult(
+        options,
+        { registered: projection.name, topic: projection.topic },
+        `registered: ${projection.name}, a projection of ${projection.topic}`,
+      );
     }
   });
   const missing = await grantRoles(config.DATABASE_URL, config.FUNCTIONS);
   if (missing.length > 0) {
     const statements = missing.map((role) => `create role ${role} nologin;`).join(' ');
-    process.stdout.write(
-      `no roles: this user may not make them. Where others than it are to connect, let an administrator run\n  ${statements}\nand then 'muster migrate' again\n`,
+    printResult(
+      options,
+      { missingRoles: missing },
+      `no roles: this user may not make them. Where others than it are to connect, let an administrator run\n  ${statements}\nand then 'muster migrate' again`,
     );
   }
 }

@@ -5,6 +5,8 @@ import { addDiscardCommands } from './discard-commands.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addEventCommands } from './event-commands.ts';
 import { addIntakeCommands } from './intake-commands.ts';
+import { addHelpCommand } from './help-command.ts';
+import { jsonOption, type JsonOption } from './json-option.ts';
 import { reportMistakes } from './mistakes.ts';
 import { addProjectionCommands } from './projection-commands.ts';
 import { runCommand } from './run-command.ts';
@@ -33,8 +35,9 @@ program
 program
   .command('migrate')
   .description('bring the state database to this release and make its definitions the newest')
+  .addOption(jsonOption())
   .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… muster migrate')
-  .action(async () => (await import('./migrate.ts')).run());
+  .action(async (options: JsonOption) => (await import('./migrate.ts')).run(options));
 
 addSetCommands(program);
 addProjectionCommands(program);
@@ -47,6 +50,7 @@ addEventCommands(program, discard);
 
 addDoctorCommand(program);
 addSourceCommands(program);
+addHelpCommand(program);
 reportMistakes(program);
 
 await runCommand(() => program.parseAsync());

@@ -1,6 +1,7 @@
+import { printResult, type JsonOption } from './json-option.ts';
 import { functionOf, withDatabase } from './database.ts';
 
-export async function run(fn: string, paused: boolean): Promise<void> {
+export async function run(fn: string, paused: boolean, options: JsonOption): Promise<void> {
   const { topic } = await withDatabase(async (database) => {
     const found = await functionOf(database, fn);
     await database.control.query('update muster.function set paused = $2 where id = $1', [
@@ -10,7 +11,9 @@ export async function run(fn: string, paused: boolean): Promise<void> {
     return found;
   });
   const what = topic === null ? 'no run is started' : `no record of ${topic} is read`;
-  process.stdout.write(
-    paused ? `${fn} is paused: ${what} until 'muster resume ${fn}'\n` : `${fn} goes on\n`,
+  printResult(
+    options,
+    { function: fn, paused },
+    paused ? `${fn} is paused: ${what} until 'muster resume ${fn}'` : `${fn} goes on`,
   );
 }

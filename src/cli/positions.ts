@@ -29,8 +29,9 @@ export async function run(fn: string | undefined, options: JsonOption): Promise<
     );
     return result.rows;
   });
-  for (const row of rows)
+  for (const row of rows) {
     process.stdout.write(`${options.json ? JSON.stringify(row) : toLine(row)}\n`);
+  }
   if (rows.length === 0 && !options.json) process.stderr.write('no partition was read yet\n');
 }
 
@@ -45,7 +46,7 @@ function toLine({
   ...row
 }: PositionRow) {
   const notes = [
-    ...(lost === '0' ? [] : [`${lost} records were lost`]),
+    ...(lost === '0' ? [] : [lost === '1' ? '1 record was lost' : `${lost} records were lost`]),
     ...(problem === null ? [] : [`rests: ${problem}`]),
   ];
   return [

@@ -21,8 +21,9 @@ export function addProjectionCommands(program: Command): void {
     .argument('<function>', 'name of the projection')
     .argument('<partition>', 'number of the partition')
     .argument('<offset>', 'of the next record to read')
+    .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster seek travelers 3 0')
-    .action(async (fn: string, partition: string, offset: string) =>
-      (await import('./seek.ts')).run(fn, partition, offset),
+    .action(async (fn: string, partition: string, offset: string, options: JsonOption) =>
+      (await import('./seek.ts')).run(fn, partition, offset, options),
     );
 }

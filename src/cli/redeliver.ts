@@ -2,13 +2,14 @@ import type { Database } from '../state/database/database.ts';
 import { listParked, unpark, type ParkedEvent, type ParkedFilter } from '../state/ingest/parked.ts';
 import { plural } from '../doctor/words.ts';
 import { withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
 import { checkDestination, isFiled, post, redelivery, type Destination } from './post.ts';
 import { WrongUse } from './wrong-use.ts';
 
 const PAGE = 100;
 
-export interface RedeliverOptions extends Destination {
+export interface RedeliverOptions extends Destination, JsonOption {
   readonly reason?: string;
   readonly skipUnwanted?: boolean;
   readonly deadLetters?: string;
@@ -27,14 +28,15 @@ interface Redelivered {
 export async function run(ids: readonly string[], options: RedeliverOptions): Promise<void> {
   checkDestination(options);
   if (options.deadLetters === undefined) return redeliverParked(ids, options);
-  if (options.brokers === undefined)
+  if (options.brokers === undefined) {
     throw new WrongUse('--dead-letters needs --brokers, or KAFKA_BROKERS');
+  }
   if (ids.length > 0 || options.reason !== undefined) {
     throw new WrongUse('--dead-letters takes all events of the topic: give no ids and no --reason');
   }
   const { redeliverDeadLetters } = await import('./dead-letters.ts');
   const taken = await redeliverDeadLetters(options.deadLetters, options.brokers, options);
-  process.stdout.write(`${taken} taken\n`);
+  printResult(options, { taken }, `${taken} taken`);
 }
 
 async function redeliverParked(given: readonly string[], options: RedeliverOptions): Promise<void> {
@@ -44,7 +46,7 @@ async function redeliverParked(given: readonly string[], options: RedeliverOptio
   const { taken, left, missing } = await withDatabase((database) =>
     redeliverEach(database, filter, options),
   );
-  process.stdout.write(`${taken} taken, ${left} left\n`);
+  printResult(options, { taken, left, missing }, `${taken} taken, ${left} left`);
   const why = reason === undefined ? '' : ` for the reason ${reason}`;
   if (missing.length > 0) throw new Error(`no such parked event${why}: ${missing.join(', ')}`);
   if (reason !== undefined && taken + left === 0) throw new Error(`no event is parked${why}`);
@@ -69,7 +71,7 @@ async function redeliverEach(
         await unpark(database, { ids: [event.id] });
         taken++;
       } else {
-        process.stdout.write(`${event.id}\t${why}\n`);
+        printResult(options, { id: event.id, why }, `${event.id}\t${why}`);
         left++;
       }
     }
@@ -92,8 +94,9 @@ async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise
   if (isFiled(answer)) return null;
   const { status, outcome, text } = answer;
   if (status !== 200 && status !== 204) return `${status}\t${text}`;
-  if (outcome === null)
+  if (outcome === null) {
     return `${status}\tdoes not say whether it was ingested: is that an older release?`;
+  }
   return `${status}\t${outcome}: no function there takes it; to give it up: muster discard parked ${event.id}`;
 }
 

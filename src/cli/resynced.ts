@@ -1,8 +1,13 @@
 import { markResynced } from '../state/registration/parts.ts';
 import { functionId, withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 
 /** Notes that the source has sent the rows of a function's new or changed parts again. */
-export async function run(fn: string, part: string | undefined): Promise<void> {
+export async function run(
+  fn: string,
+  part: string | undefined,
+  options: JsonOption,
+): Promise<void> {
   const parts = await withDatabase(async (database) =>
     markResynced(database, await functionId(database, fn), part ?? null),
   );
@@ -11,5 +16,5 @@ export async function run(fn: string, part: string | undefined): Promise<void> {
       part === undefined ? `no part of ${fn} waits` : `${fn} has no part ${part} that waits`;
     throw new Error(`${which} for its table to be read`);
   }
-  process.stdout.write(`${fn}: all rows are known of ${parts.join(', ')}\n`);
+  printResult(options, { function: fn, parts }, `${fn}: all rows are known of ${parts.join(', ')}`);
 }

@@ -1,8 +1,9 @@
 import { retryFailed, retryNow } from '../state/runs/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 import { WrongUse } from './wrong-use.ts';
 
-export interface RetryOptions {
+export interface RetryOptions extends JsonOption {
   readonly all?: boolean;
   readonly now?: boolean;
 }
@@ -12,8 +13,9 @@ export async function run(
   key: string | undefined,
   options: RetryOptions,
 ): Promise<void> {
-  if ((key === undefined) === (options.all !== true))
+  if ((key === undefined) === (options.all !== true)) {
     throw new WrongUse('name the key of a set, or say --all');
+  }
   const retried = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     const text = key === undefined ? null : keyText(key);
@@ -27,5 +29,6 @@ export async function run(
     );
   }
   const ready = options.now === true ? 'due now' : 'ready to run again';
-  process.stdout.write(retried === 1 ? `1 set is ${ready}\n` : `${retried} sets are ${ready}\n`);
+  const text = retried === 1 ? `1 set is ${ready}` : `${retried} sets are ${ready}`;
+  printResult(options, { function: fn, retried }, text);
 }

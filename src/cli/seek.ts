@@ -1,9 +1,15 @@
 import { projectionOf, withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
 
 const MAX_PARTITION = 2_147_483_647;
 
-export async function run(fn: string, partition: string, offset: string): Promise<void> {
+export async function run(
+  fn: string,
+  partition: string,
+  offset: string,
+  options: JsonOption,
+): Promise<void> {
   const at = wholeNumber('partition', partition, 0, MAX_PARTITION);
   const next = wholeNumber('offset', offset, 0);
   const [moved] = await withDatabase(async (database) => {
@@ -17,7 +23,9 @@ export async function run(fn: string, partition: string, offset: string): Promis
     return rows;
   });
   if (moved === undefined) throw new Error(`partition ${at} of ${fn} was not read yet`);
-  process.stdout.write(
-    `${fn} goes on in partition ${at} of ${moved.topic} at ${next}, was at ${moved.before}\n`,
+  printResult(
+    options,
+    { function: fn, topic: moved.topic, partition: at, next, before: Number(moved.before) },
+    `${fn} goes on in partition ${at} of ${moved.topic} at ${next}, was at ${moved.before}`,
   );
 }

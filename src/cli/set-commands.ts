@@ -50,6 +50,7 @@ Examples:
     .argument('[key]', 'key of the set')
     .option('--all', 'every such set of the function')
     .option('--now', 'instead of failed sets those in back-off: start the next attempt at once')
+    .addOption(jsonOption())
     .addHelpText(
       'after',
       '\nExamples:\n  muster retry recordings --all\n  muster retry orders 4711\n  muster retry orders 4711 --now',
@@ -63,9 +64,10 @@ Examples:
     .description('note that the source has sent all rows of new or changed parts again')
     .argument('<function>', 'name of the function')
     .argument('[part]', 'only this part')
+    .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster resynced orders payment')
-    .action(async (fn: string, part: string | undefined) =>
-      (await import('./resynced.ts')).run(fn, part),
+    .action(async (fn: string, part: string | undefined, options: JsonOption) =>
+      (await import('./resynced.ts')).run(fn, part, options),
     );
 
   program
@@ -74,11 +76,17 @@ Examples:
       'start no more runs of a function, while events are still taken and sets completed; of a projection, read no more records',
     )
     .argument('<function>', 'name of the function')
-    .action(async (fn: string) => (await import('./pause.ts')).run(fn, true));
+    .addOption(jsonOption())
+    .action(async (fn: string, options: JsonOption) =>
+      (await import('./pause.ts')).run(fn, true, options),
+    );
 
   program
     .command('resume')
     .description('let a paused function go on')
     .argument('<function>', 'name of the function')
-    .action(async (fn: string) => (await import('./pause.ts')).run(fn, false));
+    .addOption(jsonOption())
+    .action(async (fn: string, options: JsonOption) =>
+      (await import('./pause.ts')).run(fn, false, options),
+    );
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { EpochOptions } from './epoch.ts';
 import { jsonOption, type JsonOption } from './json-option.ts';
 
 /** Adds the commands about the connectors that rows come from. */
@@ -16,7 +17,8 @@ export function addSourceCommands(program: Command): void {
       'after',
       '\nExamples:\n  muster epoch bump postgres\n  muster epoch bump postgres --since 2026-06-01T12:00:00Z',
     )
-    .action(async (source: string, options: { since?: string }) =>
+    .addOption(jsonOption())
+    .action(async (source: string, options: EpochOptions) =>
       (await import('./epoch.ts')).run(source, options),
     );
 
@@ -36,8 +38,9 @@ export function addSourceCommands(program: Command): void {
     .argument('<old>', 'name of the connector that is gone')
     .argument('<new>', 'name of the one that took its place')
     .addHelpText('after', '\nExample:\n  muster source replace postgres postgres-18')
-    .action(async (old: string, successor: string) =>
-      (await import('./source.ts')).replace(old, successor),
+    .addOption(jsonOption())
+    .action(async (old: string, successor: string, options: JsonOption) =>
+      (await import('./source.ts')).replace(old, successor, options),
     );
 
   source
@@ -45,5 +48,8 @@ export function addSourceCommands(program: Command): void {
     .description('take the rows of a connector that is gone for good out of every set')
     .argument('<source>', 'name of the connector')
     .addHelpText('after', '\nExample:\n  muster source forget tenant-17')
-    .action(async (name: string) => (await import('./source.ts')).forget(name));
+    .addOption(jsonOption())
+    .action(async (name: string, options: JsonOption) =>
+      (await import('./source.ts')).forget(name, options),
+    );
 }

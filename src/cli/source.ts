@@ -1,7 +1,7 @@
 import { forgetSource, listSources, replaceSource } from '../state/ingest/sources.ts';
 import { plural } from '../doctor/words.ts';
 import { withDatabase } from './database.ts';
-import type { JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 
 export async function list(options: JsonOption): Promise<void> {
   const sources = await withDatabase(listSources);
@@ -14,21 +14,23 @@ export async function list(options: JsonOption): Promise<void> {
   if (sources.length === 0 && !options.json) process.stderr.write('no source is known\n');
 }
 
-export async function replace(old: string, successor: string): Promise<void> {
+export async function replace(old: string, successor: string, options: JsonOption): Promise<void> {
   const { epoch, forgotten } = await withDatabase((database) =>
     replaceSource(database, old, successor),
   );
-  process.stdout.write(`${successor} takes the place of ${old}, in epoch ${epoch}\n`);
-  if (forgotten > 0) {
-    process.stdout.write(
-      `${plural(forgotten, 'row')} that ${successor} had sent before ${forgotten === 1 ? 'is' : 'are'} forgotten: take a snapshot of its tables again\n`,
-    );
-  }
+  const rows = `${plural(forgotten, 'row')} that ${successor} had sent before ${forgotten === 1 ? 'is' : 'are'} forgotten: take a snapshot of its tables again`;
+  printResult(
+    options,
+    { source: successor, replaced: old, epoch, forgotten },
+    `${successor} takes the place of ${old}, in epoch ${epoch}${forgotten > 0 ? `\n${rows}` : ''}`,
+  );
 }
 
-export async function forget(name: string): Promise<void> {
+export async function forget(name: string, options: JsonOption): Promise<void> {
   const removed = await withDatabase((database) => forgetSource(database, name));
-  process.stdout.write(
-    `source ${name} is forgotten: ${plural(removed, 'row')} left ${removed === 1 ? 'its set' : 'their sets'}\n`,
+  printResult(
+    options,
+    { source: name, removed },
+    `source ${name} is forgotten: ${plural(removed, 'row')} left ${removed === 1 ? 'its set' : 'their sets'}`,
   );
 }

@@ -95,6 +95,12 @@ export const SETTINGS = {
     fallback: '30',
     read: count(1, 3650),
   },
+  PARKED_DAYS: {
+    description:
+      'age at which parked events are deleted; the log and `muster_parked_purged_total` count them',
+    fallback: '90',
+    read: count(1, 3650),
+  },
   K_SINK: {
     description: 'URL that outgoing events are posted to; set by a SinkBinding',
     fallback: null,

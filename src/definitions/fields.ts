@@ -79,8 +79,9 @@ export const timerDuration = durationField(
 function durationField(isFine: (days: number) => boolean, most: string, more = ''): Field {
   return {
     problem(value) {
-      if (typeof value !== 'string')
+      if (typeof value !== 'string') {
         return `must be a duration such as '15 minutes', not ${show(value)}`;
+      }
       try {
         const days = milliseconds(value as Duration) / 86_400_000;
         return isFine(days) ? null : `must be ${more}at most ${most}, not ${show(value)}`;

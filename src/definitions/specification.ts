@@ -7,7 +7,7 @@ import type { FunctionDefinition, Part, Rule, Scalar } from '../function.ts';
 /** Maximum number of parts of a function: the slots of `muster.sets.counts`. */
 export const MAX_PARTS = 16;
 /** Maximum number of rules of a function: the bits of a bigint that the parts leave. */
-const MAX_RULES = 46;
+export const MAX_RULES = 46;
 
 /** A part with every default filled in. */
 export interface PartSpecification {

@@ -3,13 +3,10 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { endFailed, intakeSpan } from '../telemetry/spans.ts';
 import type { Change, Origin } from '../state/change.ts';
 import { Unavailable, type Outcome, type ParkReason } from '../state/outcome.ts';
-import { readBatch, type Batch } from './cloudevents/batch.ts';
-import {
-  sentAttributes,
-  type BadElement,
-  type CloudEvent,
-  type Incoming,
-} from './cloudevents/cloudevent.ts';
+import { readBatch } from './cloudevents/batch.ts';
+import { type Batch } from './cloudevents/incoming.ts';
+import { sentAttributes } from './cloudevents/cloudevent.ts';
+import { type BadElement, type CloudEvent, type Incoming } from './cloudevents/incoming.ts';
 import { readChange, type Ignored } from './debezium/read-change.ts';
 import type { Count } from './http-error.ts';
 

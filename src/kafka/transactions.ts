@@ -32,8 +32,9 @@ export function dropAborted(partition: FetchedPartition): void {
   let begun = 0;
   for (const record of messages) {
     const offset = BigInt(record.offset);
-    while (begun < begins.length && begins[begun]!.first <= offset)
+    while (begun < begins.length && begins[begun]!.first <= offset) {
       aborted.add(begins[begun++]!.producerId);
+    }
     const batch = record.batchContext;
     if (batch === undefined) continue; // older than transactions
     if (record.isControlRecord === true) {

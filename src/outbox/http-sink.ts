@@ -132,8 +132,9 @@ function toMessage(outgoing: Outgoing, extensions: Readonly<Record<string, strin
   const isPlain = Object.values(attributes).every((each) => PLAIN.test(String(each)));
   const message = isPlain ? HTTP.binary(event) : HTTP.structured(event);
   const { 'content-type': contentType, ...headers } = message.headers as Record<string, string>;
-  if (!isPlain)
+  if (!isPlain) {
     return { headers: message.headers as Record<string, string>, body: String(message.body) };
+  }
   return {
     // servers that are told of JSON refuse an empty body
     headers: outgoing.data === null ? headers : { ...headers, 'content-type': contentType! },

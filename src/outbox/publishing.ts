@@ -109,9 +109,9 @@ function tell(settlement: Settlement, event: DueEvent, { metrics, log }: Publish
   if (settlement.kind === 'sent' || settlement.kind === 'postponed') return;
   const fields = { event: event.eventId, attempts: event.attempts, error: settlement.error };
   if (settlement.kind === 'failed') log.error(fields, 'the sink refused an event for good');
-  else if (settlement.kind === 'blocked')
+  else if (settlement.kind === 'blocked') {
     log.error(fields, 'the sink refuses events until an operator changes that, trying again');
-  else log.warn(fields, 'the sink did not take an event, trying again');
+  } else log.warn(fields, 'the sink did not take an event, trying again');
 }
 
 function idsOf(served: readonly RegisteredFunction[]): number[] {

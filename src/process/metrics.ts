@@ -10,6 +10,7 @@ export interface Metrics {
   readonly events: Counter<'outcome'>;
   readonly ignored: Counter<'why'>;
   readonly parked: Counter<'reason'>;
+  readonly parkedPurged: Counter;
   readonly refused: Counter<'reason'>;
   readonly batchSize: Histogram;
   readonly completed: Counter<'function'>;
@@ -126,6 +127,12 @@ function intakeMetrics(registry: Registry) {
     parked: counter(registry, 'muster_events_parked_total', 'Events parked, by reason.', [
       'reason',
     ]),
+    parkedPurged: counter(
+      registry,
+      'muster_parked_purged_total',
+      'Parked events deleted because they were parked longer ago than PARKED_DAYS.',
+      [],
+    ),
     refused: counter(
       registry,
       'muster_events_refused_total',

@@ -68,7 +68,9 @@ export async function execute(options: ExecuteOptions): Promise<Ended> {
     abort.signal.throwIfAborted();
     if (lease.attempt > backoff.attempts) {
       throw new TerminalError(
-        `given up after ${backoff.attempts} attempts that ended with their process`,
+        backoff.attempts === 1
+          ? 'given up: its only attempt ended with its process'
+          : `given up after ${backoff.attempts} attempts that ended with their process`,
       );
     }
     if (members instanceof Error) {

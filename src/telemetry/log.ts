@@ -70,8 +70,9 @@ export function inWords(error: unknown): string {
     if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
     const { code } = error as { code?: unknown };
     if (error instanceof SyntaxError) return `${error.name}: not to be read`;
-    if (typeof code === 'string' && /^22\w{3}$/.test(code))
+    if (typeof code === 'string' && /^22\w{3}$/.test(code)) {
       return `${error.name}: SQLSTATE ${code}`;
+    }
     return `${error.name}: ${error.message}`;
   } catch {
     return `a ${typeof error} that can't be written as text`;

@@ -60,8 +60,9 @@ export async function measureColdStart(context: SectionContext): Promise<Section
   await bare.client.query('create table event (id text primary key, row jsonb not null)');
   const variants = await makeVariants(folder, muster.url, bare.url);
   const limited = cpuLimiter();
-  if (limited === null)
+  if (limited === null) {
     say('\nCold start under a CPU limit: skipped, no writable cgroup with a CPU quota');
+  }
   const limits = LIMITS.filter((limit) => limit === null || limited !== null);
   try {
     for (let round = -1; round < rounds; round++) {

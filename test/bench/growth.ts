@@ -67,8 +67,9 @@ class Cell {
   }
 
   static async make(definition: CellDefinition, db: BenchDatabase): Promise<Cell> {
-    if (definition.analyzed)
+    if (definition.analyzed) {
       await db.client.query('vacuum (analyze) muster.member, muster.sets, muster.run');
+    }
     const start: GrowthStart = { url: db.url, workload: workloadOf(definition) };
     return new Cell(definition, db, await Worker.start('growth-worker.ts', start));
   }
@@ -124,8 +125,9 @@ class Cell {
     if (!isPair(this.definition)) return;
     const { client } = this.#db;
     await client.query(`delete from muster.member where ${NEW_MEMBERS}`);
-    for (const name of ['sets', 'run'])
+    for (const name of ['sets', 'run']) {
       await client.query(`delete from muster.${name} where ${NEW_SETS}`);
+    }
     await client.query('truncate muster.deadline');
     // So that the next turn writes where this one did.
     await client.query('vacuum muster.member, muster.sets, muster.run');
@@ -155,8 +157,9 @@ async function fill(name: string, definition: CellDefinition, context: SectionCo
   await register(database, specify(definitionOf(workloadOf(definition))));
   await database.close();
   // Else autovacuum comes to those that were not to be analyzed, at a moment of its own.
-  for (const each of ['member', 'sets', 'run', 'deadline'])
+  for (const each of ['member', 'sets', 'run', 'deadline']) {
     await db.client.query(`alter table muster.${each} set (autovacuum_enabled = off)`);
+  }
   await db.client.query('update muster.function set paused = true');
   await db.client.query('set synchronous_commit = off');
   const { sets, rowsPerSet } = definition;

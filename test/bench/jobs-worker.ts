@@ -94,8 +94,9 @@ async function openMuster({ url, insert, slots }: JobsStart & { kind: 'muster' }
       }
     : (set) => {
         begin();
-        if (set.parts['eeg']!.length + set.parts['accelerometer']!.length !== 2)
+        if (set.parts['eeg']!.length + set.parts['accelerometer']!.length !== 2) {
           throw new Error('a handler got no members');
+        }
       };
   const engine = async (jobs: number) => {
     const { promise, resolve } = Promise.withResolvers<number>();

@@ -105,9 +105,9 @@ class Contender {
 
   async measure(jobs: number, postgresPid: number): Promise<Cell> {
     const { client } = this.#db;
-    if (this.entry.settings.kind === 'muster')
+    if (this.entry.settings.kind === 'muster') {
       await fillSets(client, { from: 0, sets: jobs, rowsPerSet: 2, state: 'ready' });
-    else await this.#worker.ask({ kind: 'fill', jobs });
+    } else await this.#worker.ask({ kind: 'fill', jobs });
     await client.query('vacuum analyze');
     await client.query('checkpoint');
     const cpu = () => [cpuOf(this.#worker.pid), cpuOfPostgres(postgresPid)] as const;

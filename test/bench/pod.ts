@@ -40,8 +40,9 @@ export interface Pod {
 export function layOut(home: string): void {
   rmSync(home, { recursive: true, force: true });
   mkdirSync(join(home, 'functions'), { recursive: true });
-  for (const name of ['src', 'dev', 'test', 'package.json'])
+  for (const name of ['src', 'dev', 'test', 'package.json']) {
     cpSync(join(ROOT, name), join(home, name), { recursive: true });
+  }
   symlinkSync(join(ROOT, 'node_modules'), join(home, 'node_modules'));
   writeFileSync(join(home, 'functions/bench.ts'), FUNCTION);
 }

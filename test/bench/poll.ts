@@ -54,8 +54,9 @@ interface Busy {
 export async function measurePoll(context: SectionContext): Promise<SectionResult> {
   const { quick, say } = context;
   const polled: Polled[] = [];
-  for (const rows of quick ? [100, 1_000] : [10_000, 100_000, 1_000_000])
+  for (const rows of quick ? [100, 1_000] : [10_000, 100_000, 1_000_000]) {
     polled.push(await poll(rows, context));
+  }
   const busy = await measureBusy(context);
   const idle = await measureIdle(context);
 

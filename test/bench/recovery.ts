@@ -92,8 +92,9 @@ async function until(client: pg.Client, attempt: number, count: number): Promise
       [attempt],
     );
     if (rows[0]!.n >= count) return;
-    if (performance.now() > deadline)
+    if (performance.now() > deadline) {
       throw new Error(`recovery: ${rows[0]!.n} of ${count} runs have begun attempt ${attempt}`);
+    }
     await sleep(20);
   }
 }

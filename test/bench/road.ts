@@ -61,8 +61,9 @@ export async function measureRoad(context: SectionContext): Promise<SectionResul
     });
     ends.push(() => connect.stop());
     const pairs = quick ? 10 : 250;
-    for (const interval of quick ? INTERVALS.slice(1, 2) : INTERVALS)
+    for (const interval of quick ? INTERVALS.slice(1, 2) : INTERVALS) {
       measured.push(await measure(interval, pairs, broker, connect, join(home, 'pod'), context));
+    }
   } finally {
     for (const end of ends.toReversed()) await end();
   }

@@ -70,8 +70,9 @@ async function main(): Promise<void> {
   const { quick } = options;
   const only = options.only.split(',');
   const wrong = only.filter((each) => !sectionNames.includes(each));
-  if (wrong.length > 0)
+  if (wrong.length > 0) {
     throw new Error(`no section ${wrong.join(', ')}; there are ${sectionNames.join(', ')}`);
+  }
   const folder = quick
     ? mkdtempSync(join(tmpdir(), 'muster-bench-'))
     : join(import.meta.dirname, '../../.muster/bench-sections');
@@ -81,12 +82,14 @@ async function main(): Promise<void> {
     const machine = await describeMachine(postgres);
     say(Object.values(machine).join('\n'));
     const results = await runSections(only, { postgres, quick, folder: postgres.folder, say });
-    if (options.json !== undefined)
+    if (options.json !== undefined) {
       writeFileSync(options.json, `${JSON.stringify({ machine, ...results }, null, 2)}\n`);
+    }
   } finally {
     await postgres.stop();
-    for (const left of new Set([folder, postgres.folder]))
+    for (const left of new Set([folder, postgres.folder])) {
       rmSync(left, { recursive: true, force: true });
+    }
   }
 }
 

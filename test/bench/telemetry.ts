@@ -80,8 +80,9 @@ async function measureRunning(context: SectionContext, env: Env): Promise<Part> 
       cells: [],
     }));
     for (let round = 0; round < (quick ? 1 : 5); round++) {
-      for (const [i, each] of fighters.entries())
+      for (const [i, each] of fighters.entries()) {
         measured[i]!.cells.push(await each.measure(IN_FLIGHT, seconds));
+      }
     }
     say(table('Through HTTP, with a handler run for each second event', measured));
     const verdicts = measured

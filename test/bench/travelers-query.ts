@@ -1,6 +1,7 @@
 import { write, type Bucket } from '../../functions/travelers/fold/buckets.ts';
 import { fold } from '../../functions/travelers/fold/fold.ts';
-import { metrics, type MetricsQuery } from '../../functions/travelers/query/metrics.ts';
+import { metrics } from '../../functions/travelers/query/metrics.ts';
+import { type MetricsQuery } from '../../functions/travelers/query/types.ts';
 import { readSample, TYPES } from '../../functions/travelers/ingest/sample.ts';
 import { Samples } from '../../functions/travelers/fold/samples.ts';
 import { Tallies } from '../../functions/travelers/fold/tallies.ts';
@@ -136,8 +137,9 @@ async function oneMinute(): Promise<Bucket[]> {
   const { tallies } = fold(Samples.of([]), Samples.of(samples), Infinity, 10e6);
   tallies.sumSensors();
   const minute = new Tallies();
-  for (const { sensor, type, tally } of tallies.entries())
+  for (const { sensor, type, tally } of tallies.entries()) {
     minute.of(sensor, type).at(0).append(tally);
+  }
   return [...minute.entries()].map(({ sensor, type, tally }) => ({
     sensor,
     type,

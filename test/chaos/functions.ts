@@ -58,8 +58,9 @@ async function handle(key: string, { tx, runId, attempt }: HandlerContext) {
 /** Errors that nobody waits for: they come after the handler's first turn. */
 function leaveUnhandled(key: string): void {
   const error = new Error(`left by ${key}`);
-  if (key === 'floating rejection')
+  if (key === 'floating rejection') {
     void trace('select pg_sleep(0.01)', []).then(() => Promise.reject(error));
+  }
   if (key === 'floating exception') {
     setTimeout(() => {
       throw error;

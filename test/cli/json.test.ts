@@ -49,7 +49,42 @@ test('each list takes --json: one object per line, and nothing on standard outpu
       .slice(0, -1)
       .map((line) => JSON.parse(line) as object);
     expect([command, code, listed.length > 1]).toEqual([command, 0, true]);
-    for (const each of listed)
+    for (const each of listed) {
       expect(Object.keys(each)).toEqual(expect.arrayContaining([...fields]));
+    }
   }
+});
+
+test('what a command did is one JSON object per line, too', async ({ db }) => {
+  const env = { DATABASE_URL: db.url };
+  const pod = await podOn(db, [pairOf()]);
+  const lines = async (...args: string[]) => {
+    const { code, stdout, stderr } = await muster(env, [...args, '--json']);
+    expect([args, code, stderr]).toEqual([args, 0, '']);
+    return stdout
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as unknown);
+  };
+  expect(await lines('pause', 'pair')).toEqual([{ function: 'pair', paused: true }]);
+  expect(await lines('resume', 'pair')).toEqual([{ function: 'pair', paused: false }]);
+  expect(await lines('retry', 'pair', '--all')).toEqual([{ function: 'pair', retried: 0 }]);
+  expect(await lines('discard', 'runs', 'pair', '--all')).toEqual([
+    { function: 'pair', discarded: 0 },
+  ]);
+  expect(await lines('resend', 'pair', '--all')).toEqual([]);
+  await pod.ingestor.ingest(partA());
+  await pod.positions.save();
+  expect(await lines('epoch', 'bump', 'test')).toMatchObject([{ source: 'test', epoch: 1 }]);
+  expect(await lines('source', 'replace', 'test', 'next')).toMatchObject([
+    { source: 'next', replaced: 'test', epoch: 2 },
+  ]);
+  // the rows are of both names: they stay until the last of them is forgotten
+  expect(await lines('source', 'forget', 'test')).toEqual([{ source: 'test', removed: 0 }]);
+  expect(await lines('source', 'forget', 'next')).toEqual([{ source: 'next', removed: 1 }]);
+  await pod.ingestor.park(partA().origin, 'not-a-change', 'why');
+  expect(await lines('discard', 'parked', '--reason', 'not-a-change')).toEqual([
+    { discarded: ['1'] },
+  ]);
+  expect(await lines('redeliver')).toEqual([{ taken: 0, left: 0, missing: [] }]);
 });

@@ -153,27 +153,6 @@ test.for(['--version', '-V'])('muster %s prints the version of package.json', as
   expect(await muster({}, [option])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
 });
 
-const PRINTS_DATA = [
-  'explain',
-  'sets',
-  'positions',
-  'parked',
-  'events',
-  'tail',
-  'send',
-  'doctor',
-  'source list',
-];
-
-test('every command that prints data takes --json, and says so in its help', async () => {
-  const withJson: string[] = [];
-  for (const command of await allCommands()) {
-    const { stdout } = await muster({}, [...command.split(' '), '--help']);
-    if (/^ +--json +print one JSON object per line$/m.test(stdout)) withJson.push(command);
-  }
-  expect(withJson.toSorted()).toEqual(PRINTS_DATA.toSorted());
-});
-
 const isGroup = (name: string) => ['discard', 'epoch', 'source'].includes(name);
 
 /** Every command by its name, those of a group by both of their names, as the help lists them. */
@@ -251,4 +230,56 @@ test('an empty database is said to need muster migrate', async ({ db }) => {
       /^muster: relation "muster\.\w+" does not exist: bring the state database to this release first, by 'muster migrate'$/m,
     );
   }
+});
+
+/** Commands that print no result of their own. */
+const WITHOUT_JSON = new Set(['serve', 'console']);
+
+test('every command takes --json, and answers a wrong option or one argument too many in one line', async () => {
+  const commands = await allCommands();
+  expect(commands.length).toBeGreaterThan(20);
+  for (const line of commands) {
+    const command = line.split(' ');
+    const { stdout } = await muster({}, [...command, '--help']);
+    expect([line, stdout.includes('--json ')]).toEqual([line, !WITHOUT_JSON.has(line)]);
+    const wrong = await muster({ KAFKA_BROKERS: 'kafka:9092' }, [...command, '--nonsense']);
+    expect([line, wrong]).toEqual([
+      line,
+      {
+        code: 2,
+        stdout: '',
+        stderr: `muster: unknown option '--nonsense' (muster ${line} --help shows how)\n`,
+      },
+    ]);
+    if (/^Usage: .*\.\.\.\]/.test(stdout)) continue;
+    const many = await muster({ DATABASE_URL, KAFKA_BROKERS: 'kafka:9092' }, [
+      ...command,
+      ...Array<string>(5).fill('x'),
+    ]);
+    expect([line, many.code, many.stderr.split('\n').length]).toEqual([line, 2, 2]);
+    expect(many.stderr).toMatch(/^muster: too many arguments/);
+  }
+});
+
+test.for([
+  ['help nothing', "unknown command 'nothing' (muster --help shows how)"],
+  ['help stes', "unknown command 'stes'; did you mean sets? (muster --help shows how)"],
+  [
+    'help discard run',
+    "unknown command 'run'; did you mean runs? (muster discard --help shows how)",
+  ],
+] as const)('muster %s names the mistake: exit code 2', async ([line, says]) => {
+  expect(await muster({}, line.split(' '))).toEqual({
+    code: 2,
+    stdout: '',
+    stderr: `muster: ${says}\n`,
+  });
+});
+
+test('muster help prints the help of a command', async () => {
+  const { code, stdout } = await muster({}, ['help', 'discard', 'runs']);
+  expect([code, stdout.split('\n')[0]]).toEqual([
+    0,
+    'Usage: muster discard runs [options] <function> [key]',
+  ]);
 });

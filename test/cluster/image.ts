@@ -47,8 +47,9 @@ async function writeTrialImage(name: string, folder: string, file: string): Prom
 
 if (import.meta.main) {
   const [archive, name] = process.argv.slice(2);
-  if (archive === undefined || name === undefined)
+  if (archive === undefined || name === undefined) {
     throw new Error('usage: node test/cluster/image.ts <archive.tar> <name:tag>');
+  }
   const folder = mkdtempSync(join(tmpdir(), 'muster-trial-'));
   await writeTrialImage(name, folder, resolve(archive));
   rmSync(folder, { recursive: true, force: true });

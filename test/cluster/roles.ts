@@ -14,12 +14,14 @@ const MEMBER_OF: Readonly<Record<Exclude<User, 'migrate'>, string>> = {
 export async function createUsers(database: Database): Promise<Readonly<Record<User, string>>> {
   const password = randomBytes(12).toString('hex');
   const login = `login password '${password}'`;
-  for (const role of ['intake', 'run', 'read', 'keda'])
+  for (const role of ['intake', 'run', 'read', 'keda']) {
     await database.query(`create role muster_${role} nologin`);
+  }
   await database.query(`create role trial_migrate ${login}`);
   await database.query('grant create on database app to trial_migrate');
-  for (const [user, roles] of Object.entries(MEMBER_OF))
+  for (const [user, roles] of Object.entries(MEMBER_OF)) {
     await database.query(`create role trial_${user} ${login} in role ${roles}`);
+  }
   const urlOf = (user: User) => {
     const url = new URL(database.podUrl);
     url.username = `trial_${user}`;

@@ -22,8 +22,9 @@ export async function eventually(
 ): Promise<void> {
   const end = performance.now() + seconds * 1000;
   while (!(await condition())) {
-    if (performance.now() > end)
+    if (performance.now() > end) {
       throw new Error(`after ${seconds} s still not: ${what} ${JSON.stringify(await stand())}`);
+    }
     await sleep(250);
   }
   say(what);

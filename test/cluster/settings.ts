@@ -31,10 +31,12 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const load = env['CLUSTER_LOAD']?.trim() ?? '';
   const reference = env['CLUSTER_IMAGE']?.trim() ?? '';
   if (host === '') problems.push('CLUSTER_HOST is not set');
-  else if (!addresses().includes(host))
+  else if (!addresses().includes(host)) {
     problems.push(`CLUSTER_HOST is '${host}'; addresses here are ${addresses().join(', ')}`);
-  if ((load === '') === (reference === ''))
+  }
+  if ((load === '') === (reference === '')) {
     problems.push('set one of CLUSTER_LOAD and CLUSTER_IMAGE');
+  }
   const missing = missingTools();
   if (missing !== null) problems.push(missing);
   problems.push(...missingInCluster());

@@ -75,6 +75,7 @@ const VALUES: {
   DEADLINE_GRACE_SECONDS: ofCount('0', '3600', ['-1', '3601']),
   DRAIN_SECONDS: ofCount('0', '3600', ['-1', '3601', 'PT25S']),
   TOMBSTONE_DAYS: ofCount('1', '3650', ['0', '3651', '30d']),
+  PARKED_DAYS: ofCount('1', '3650', ['0', '3651', '90d']),
   K_SINK: {
     good: [
       ['http://broker.example/orders', 'http://broker.example/orders'],

@@ -28,10 +28,11 @@ const test = base.extend<{ sink: RawSink }>({
         bytes = '';
         const answer = await (answers.shift() ?? 204);
         if (answer === 'cut') socket.destroy();
-        else
+        else {
           socket.write(
             `HTTP/1.1 ${answer} Answer\r\n${answer === 204 ? '' : 'content-length: 0\r\n'}\r\n`,
           );
+        }
       });
     });
     const port = await freePort();

@@ -447,9 +447,9 @@ function obey(objects: Objects, command: string): boolean {
   const patch = /-p '(.*)'$/.exec(rest!)?.[1];
   const annotation = / (\S+)-$/.exec(rest!)?.[1];
   if (verb === 'patch') merge(object, JSON.parse(patch!));
-  else if (verb === 'annotate' && annotation !== undefined)
+  else if (verb === 'annotate' && annotation !== undefined) {
     delete object.metadata.annotations[annotation];
-  else if (verb === 'delete') list.splice(list.indexOf(object), 1);
+  } else if (verb === 'delete') list.splice(list.indexOf(object), 1);
   else return false;
   return true;
 }
@@ -464,9 +464,9 @@ function merge(object: Objects, patch: Objects): void {
         if (there === undefined) object.ports.push(port);
         else Object.assign(there, port);
       }
-    } else if (typeof value === 'object' && !Array.isArray(value))
+    } else if (typeof value === 'object' && !Array.isArray(value)) {
       merge((object[name] ??= {}), value);
-    else object[name] = value;
+    } else object[name] = value;
   }
 }
 

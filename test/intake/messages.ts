@@ -1,4 +1,4 @@
-import type { CloudEvent } from '../../src/intake/cloudevents/cloudevent.ts';
+import type { CloudEvent } from '../../src/intake/cloudevents/incoming.ts';
 
 /** What `source` of an envelope holds, as far as it is read. */
 export const source = {

@@ -369,4 +369,11 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     'order by m.function, m.part_index, m.source, m.id\n',
   ),
   backwards('sets of a part that is gone', CLEAR_PARTS, '  order by key' + C),
+  {
+    name: 'parked events are deleted before their age',
+    file: 'src/state/sql/purge-parked.sql',
+    find: ' and page.parked_at < now() - make_interval(secs => $1::float8)',
+    replace: '',
+    tests: ['test/state/purge/parked.test.ts'],
+  },
 ];

@@ -88,8 +88,9 @@ test('slots go to sets that became complete, not to those that were and changed'
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 10 });
   const old = ['a1', 'a2', 'a3'];
-  for (const key of old)
+  for (const key of old) {
     for (const each of [partA(key), partB(key)]) await pod.ingestor.ingest(each);
+  }
   await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
   pod.slots = 1;
   await pod.ingestor.ingest(partA('z'));
@@ -115,8 +116,9 @@ test('a run of one function waits for no run of another', async ({ db }) => {
     [pairOf({ concurrency: 1, handle }), pairOf({ name: 'other', handle() {} })],
     { CONCURRENCY: '2' },
   );
-  for (const key of ['x', 'y', 'z'])
+  for (const key of ['x', 'y', 'z']) {
     for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
+  }
   await until(async () => (await runsOf(db)).filter(({ state }) => state === 'done').length === 3);
   await until(() => waiting.length > 0);
   for (let i = 0; i < 3; i++) {

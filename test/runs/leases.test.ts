@@ -10,8 +10,9 @@ async function complete(
   pod: { ingestor: { ingest(change: ReturnType<typeof partA>): unknown } },
   ...keys: string[]
 ) {
-  for (const key of keys)
+  for (const key of keys) {
     await Promise.all([pod.ingestor.ingest(partA(key)), pod.ingestor.ingest(partB(key))]);
+  }
 }
 
 test('a handler longer than its lease keeps it, because its process lives', async ({ db }) => {

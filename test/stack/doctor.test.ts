@@ -129,7 +129,7 @@ test(
     });
     const behind = await doctor(road, ['--dead-letters', dead]);
     expect(behind.of('kafka.groups')).toEqual([
-      'problem: NAME: 1 records were deleted before it read them',
+      'problem: NAME: 1 record was deleted before it read it',
       'problem: NAME: Empty, 0 members, 5 records behind: nobody reads',
       'problem: NAME reads NAME.public.weather, of which recordings names no table: all of it is ignored',
     ]);

@@ -72,8 +72,9 @@ test('a collector that is down is said once, and holds up neither events nor the
   const complaints = () => pod.log.filter(({ msg }) => String(msg).startsWith('telemetry'));
   await post(pod.url, { id: 0, k: 'x', kind: 'a' });
   await until(() => complaints().length > 0);
-  for (let id = 1; id < 60; id++)
+  for (let id = 1; id < 60; id++) {
     expect(await post(pod.url, { id, k: `${id}`, kind: 'a' })).toBe(204);
+  }
 
   expect(await traced.end(pod)).toBe(0);
   expect(complaints().map(({ url }) => url)).toEqual([traced.collector.url]);

@@ -1,4 +1,4 @@
-import type { Series as Measured, Step } from '../query/metrics.ts';
+import type { Series as Measured, Step } from '../query/types.ts';
 import type { Newest } from '../query/state.ts';
 import type { ListedSensor } from './source.ts';
 import type { Column, MetricsAnswer, SensorsAnswer } from './contract.ts';

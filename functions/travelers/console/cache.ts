@@ -1,5 +1,5 @@
 import type { Selection, Windows } from './query.ts';
-import type { Step } from '../query/metrics.ts';
+import type { Step } from '../query/types.ts';
 import type { Source } from './source.ts';
 
 /** Windows kept together, so that what is used least goes together. */

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { Step } from '../query/metrics.ts';
+import type { Step } from '../query/types.ts';
 import type { MetricsAnswer } from './contract.ts';
 import type { Selection, Windows } from './query.ts';
 import { EventStream, toEvent } from './stream.ts';

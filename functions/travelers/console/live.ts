@@ -108,8 +108,9 @@ export class Live {
       for (const channel of this.#channels.values()) dropped += channel.tell(event);
     }
     this.#isFailing = isFailing;
-    if (dropped > 0)
+    if (dropped > 0) {
       log.warn({}, `${dropped} readers of live numbers did not read, and were cut off`);
+    }
     this.#isLooking = false;
     const isAwaited = [...this.#channels.values()].some((channel) => channel.isAwaited);
     if (this.#channels.size > 0) this.#schedule(isAwaited && !isFailing ? 0 : everyMs);

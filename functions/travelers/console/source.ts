@@ -1,5 +1,6 @@
 import { BadField, type Reader } from '../../../src/console/plugin.ts';
-import { metrics, type MetricsQuery, type Step } from '../query/metrics.ts';
+import { metrics } from '../query/metrics.ts';
+import { type MetricsQuery, type Step } from '../query/types.ts';
 import { QueryError } from '../query/refuse.ts';
 import { StagedSamples } from '../fold/staged.ts';
 import { clocksAhead, newest, sensors, type Newest, type SensorState } from '../query/state.ts';

@@ -1,5 +1,5 @@
 import { HOUR, MINUTE, SECOND } from '../fold/length.ts';
-import type { MetricsQuery } from './metrics.ts';
+import type { MetricsQuery } from './types.ts';
 import type { Progress } from '../fold/progress.ts';
 
 /** The question can't be answered; `field` is the one of {@link MetricsQuery} to change. */

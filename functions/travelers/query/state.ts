@@ -1,6 +1,6 @@
 import type { Tx } from '../../../src/function.ts';
 import { floorTo, MINUTE, SECOND } from '../fold/length.ts';
-import type { MetricsQuery } from './metrics.ts';
+import type { MetricsQuery } from './types.ts';
 
 export interface SensorState {
   readonly sensor: number;

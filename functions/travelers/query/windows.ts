@@ -1,5 +1,5 @@
 import type { Bucket } from '../fold/buckets.ts';
-import type { MetricsQuery, Series, Speed, Step } from './metrics.ts';
+import type { MetricsQuery, Series, Speed, Step } from './types.ts';
 import { TYPES } from '../ingest/sample.ts';
 import { ALL_SENSORS } from '../fold/tallies.ts';
 import { Tally } from '../fold/tally.ts';
@@ -87,8 +87,9 @@ export class Windows {
     while (
       this.#steps.length < this.#count &&
       this.#startOf(this.#steps.length) + this.#length <= end
-    )
+    ) {
       this.#finish();
+    }
   }
 
   /** What came together. */

@@ -45,7 +45,7 @@ function show(answer: FunctionsAnswer): void {
     ...(parked === 0
       ? ['Nothing is parked: every event was understood.']
       : [
-          `${number(parked)} events are parked: `,
+          parked === 1 ? '1 event is parked: ' : `${number(parked)} events are parked: `,
           element('code', {}, 'muster parked'),
           ' says why.',
         ]),

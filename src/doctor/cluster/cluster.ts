@@ -167,8 +167,9 @@ function judgeServices(context: ClusterContext, each: Deployed): Finding[] {
     const { name } = service.metadata;
     const mend = `${kubectl(context)} patch service ${name} -p '{"spec":{"ports":[{"port":80,"targetPort":${listens}}]}}'`;
     const port = service.spec.ports?.find((it) => it.port === 80);
-    if (port === undefined)
+    if (port === undefined) {
       return problem(`service/${name} of ${fn} has no port 80, to which a KafkaSource posts`, mend);
+    }
     const target = port.targetPort ?? port.port;
     const to =
       typeof target === 'number'

@@ -52,8 +52,9 @@ export async function lookAtCluster(
   specifications: readonly Specification[],
 ): Promise<ClusterView | NoCluster> {
   try {
-    if (!isClusterNear(process.env))
+    if (!isClusterNear(process.env)) {
       throw new Error('there is no kubeconfig here, and no service account');
+    }
     const { openCluster } = await import('./read.ts');
     const cluster = openCluster();
     const there = namespace ?? cluster.namespace ?? DEFAULT_NAMESPACE;

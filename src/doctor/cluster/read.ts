@@ -18,8 +18,9 @@ export function openCluster(): Cluster {
   const config = new KubeConfig();
   config.loadFromDefault();
   const server = config.getCurrentCluster()?.server;
-  if (server === undefined)
+  if (server === undefined) {
     throw new Error('the kubeconfig has no current context: kubectl config use-context <name>');
+  }
   const list = <T>(path: string) => listOf<T>(config, server, path);
   return {
     server,

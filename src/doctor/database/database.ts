@@ -67,8 +67,9 @@ export const migrations: Check<StateContext> = {
       newer.push(...there.filter((name) => !here.includes(name)));
       count += here.length;
     }
-    if (missing.length > 0)
+    if (missing.length > 0) {
       return [problem(`not applied: ${missing.join(', ')}`, 'muster migrate')];
+    }
     const note = newer.length > 0 ? `; ${newer.join(', ')} of a newer release too` : '';
     return [fine(`${count} applied${note}`)];
   },
@@ -117,7 +118,7 @@ export const connections: Check<StateContext> = {
     if (free >= needed) {
       const enough = wanted
         ? `${plural(pods, 'pod')} with ${needed}`
-        : `${Math.floor(free / perPod)} pods of ${perPod}`;
+        : `${plural(Math.floor(free / perPod), 'pod')} of ${perPod}`;
       return [fine(`${says}: enough for ${enough}`)];
     }
     const isLimited = limit !== null && limit < max - others;

@@ -76,8 +76,9 @@ function judge({ name, isSuper, lacks, roles: given }: Login): Finding {
   if (isSuper) return fine(`${name}, a superuser: more than any process needs`);
   const has = (role: Role) => given?.includes(role) ?? false;
   if (has('muster_intake') && has('muster_run')) return fine(`${name} may serve`);
-  if (lacks === null)
+  if (lacks === null) {
     return fine(`${name} may do everything: for muster migrate, more than serve needs`);
+  }
   const grant = (...wanted: Role[]) => `grant ${wanted.join(', ')} to "${name}";`;
   if (has('muster_intake')) {
     return problem(`${name} may file events, but run no handler`, grant('muster_run'));

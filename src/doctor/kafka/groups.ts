@@ -58,7 +58,7 @@ async function judgeGroup(
   if (gone > 0n) {
     findings.push(
       problem(
-        `${group}: ${gone} records were deleted before it read them`,
+        `${group}: ${plural(Number(gone), 'record')} ${gone === 1n ? 'was' : 'were'} deleted before it read ${gone === 1n ? 'it' : 'them'}`,
         tables.length > 0 ? sendAgain(tables) : `raise retention.ms of ${wanted.join(', ')}`,
       ),
     );
@@ -120,7 +120,7 @@ export const deadLetters: Check<KafkaContext> = {
         waiting === 0n
           ? fine(`${topic}: none waits`)
           : problem(
-              `${topic}: ${waiting} events could not be delivered`,
+              `${topic}: ${plural(Number(waiting), 'event')} could not be delivered`,
               `muster redeliver --dead-letters ${topic} --brokers ${brokers} --to <where Muster listens>`,
             ),
       );

@@ -92,8 +92,9 @@ async function ofNumber(
   const why = `${type} arrives as ${form === 'plain' ? 'a number' : form}`;
   if (typeof wanted !== 'string') return { why };
   // beyond 2^53 only text can say which number is meant
-  if (base === 'int8' && /^-?\d+$/.test(wanted) && !Number.isSafeInteger(Number(wanted)))
+  if (base === 'int8' && /^-?\d+$/.test(wanted) && !Number.isSafeInteger(Number(wanted))) {
     return null;
+  }
   if (/^(float4|float8)$/.test(base) && /^(NaN|-?Infinity)$/.test(wanted)) return null;
   const unit = typmod >= 0 && typmod <= 3 ? '1e3' : '1e6';
   const number = await canonical(

@@ -44,8 +44,9 @@ export function formOf(column: SourceColumn, decimals: Decimals, isDecoded = fal
   if (column.isArray) return { json: 'object', name: 'array' };
   if (OBJECTS.has(base)) return { json: 'object', name: 'object' };
   const isRange = kind === 'r' || kind === 'm';
-  if (isUnknown(column))
+  if (isUnknown(column)) {
     return text(isDecoded ? (isRange ? 'range' : PLAIN) : 'base64 of its text');
+  }
   if (isRange) return text('range');
   const decimalPlaces = Math.min(precisionOf(column), 6);
   switch (base) {

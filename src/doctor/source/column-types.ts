@@ -126,8 +126,9 @@ function judgePlace(fn: string, columns: readonly KeyColumn[], decimals: Decimal
         `${what}: values that differ in case are different keys of ${fn}, though equal there`,
       ];
     }
-    if (formOf(column, decimals).json === 'object')
+    if (formOf(column, decimals).json === 'object') {
       return [`${what}, which can't be part of a key`];
+    }
     return form.startsWith('base64 of a number')
       ? [
           `${what}: the sets of ${fn} are named by base64, unless decimal.handling.mode of the connector is string`,

@@ -145,8 +145,9 @@ export const position: Check<SourceContext> = {
   id: 'source.position',
   title: 'position in the log',
   async run({ inspector, state, name }) {
-    if (state === null)
+    if (state === null) {
       throw new Error('the state database, which knows the newest one, is not reachable');
+    }
     const [mark] = await state.query<{ lsn: string; epoch: number }>(
       'select lsn, epoch from muster.source where name = $1',
       [name],

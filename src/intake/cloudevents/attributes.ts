@@ -43,8 +43,9 @@ export function problemWith(attributes: Attributes): string | null {
   if (time !== undefined && !isTime(time)) return 'attribute time is not in RFC 3339';
   if (subject === '') return 'attribute subject is empty';
   if (dataschema === '') return 'attribute dataschema is empty';
-  for (const name in attributes)
+  for (const name in attributes) {
     if (!isName(name)) return `${show(name)} is no name for an attribute`;
+  }
   return null;
 }
 

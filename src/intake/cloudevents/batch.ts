@@ -1,6 +1,6 @@
+import { type Batch } from './incoming.ts';
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Origin } from '../../state/change.ts';
-import type { BadElement, CloudEvent } from './cloudevent.ts';
+import type { BadElement, CloudEvent } from './incoming.ts';
 
 /** As many real changes (1.5 KB each) as a body of 16 MiB holds. */
 export const MAX_ELEMENTS = 10_000;
@@ -8,14 +8,6 @@ export const MAX_ELEMENTS = 10_000;
 export const MAX_BAD_ELEMENTS = 100;
 /** The event loop is given back after this time: probes and other requests are answered meanwhile. */
 const TURN_MS = 10;
-
-/** A request in batched mode whose elements are not read yet. */
-export interface Batch {
-  readonly origin: Origin;
-  /** The bytes of the elements, one more than {@link MAX_ELEMENTS} at most. */
-  readonly texts: readonly Uint8Array[];
-  readonly read: (text: Uint8Array) => CloudEvent | BadElement;
-}
 
 /**
  * Reads the elements of a batch in turns of the event loop. Gives back the whole request as one bad

@@ -1,35 +1,10 @@
+import { unread } from './unread.ts';
+import { type CloudEvent, type Incoming } from './incoming.ts';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Origin } from '../../state/change.ts';
-import { bringsChange, isChangeType, problemWith, type Attributes } from './attributes.ts';
-import type { Batch } from './batch.ts';
+import { isChangeType, problemWith, type Attributes } from './attributes.ts';
 import { parseExact, textOf } from '../../lib/exact-json.ts';
 import { isObject } from '../debezium/row.ts';
 import { readEncoded } from './structured.ts';
-
-/** A CloudEvent 1.0: `attributes` holds id, source, type and specversion at least. */
-export interface CloudEvent extends Origin {
-  readonly type: string;
-  /**
-   * The data of structured and batched mode, in which numbers may be rounded; undefined where it is the
-   * body: in binary mode, and for data that is no JSON value.
-   */
-  readonly data: unknown;
-}
-
-/** An event that can't be read as a CloudEvent, and is to be parked. */
-export interface BadElement {
-  readonly origin: Origin;
-  /** It is too large for its attributes to be read: it may have come to bring a change. */
-  readonly isTooLarge?: boolean;
-  readonly why: string;
-}
-
-export type Incoming =
-  | { readonly kind: 'event'; readonly event: CloudEvent }
-  | { readonly kind: 'batch'; readonly batch: Batch }
-  | { readonly kind: 'bad'; readonly element: BadElement }
-  /** No CloudEvent, and nothing says that it was meant to bring a change. */
-  | { readonly kind: 'none'; readonly why: string };
 
 const EXAMPLE =
   "e.g. curl -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /me' -H 'ce-type: dev.knative.kafka.event' --data @change.json";
@@ -77,13 +52,6 @@ function repeated(type: string): string | null {
 /** By the beginning of the body: it is asked only for an answer to somebody who forgot the headers. */
 function holdsCloudEvent(body: Uint8Array): boolean {
   return /"specversion"\s*:/.test(Buffer.from(body.subarray(0, 4096)).toString('latin1'));
-}
-
-/** What becomes of an event that can't be read: it is parked if it came to bring a change, and else refused. */
-export function unread(origin: Origin, why: string): Incoming {
-  return bringsChange(origin.attributes)
-    ? { kind: 'bad', element: { origin, why } }
-    : { kind: 'none', why };
 }
 
 /** The data of an event in structured mode without loss. */

@@ -8,7 +8,7 @@ import {
 } from './attributes.ts';
 import { fromBase64 } from './base64.ts';
 import { splitArray, MAX_ELEMENTS } from './batch.ts';
-import type { BadElement, CloudEvent, Incoming } from './cloudevent.ts';
+import type { BadElement, CloudEvent, Incoming } from './incoming.ts';
 import { looksLike, whyNotJson } from '../diagnosis.ts';
 import { isRounded, NotJson, parse, textOf, TooLarge } from '../../lib/exact-json.ts';
 import { isObject } from '../debezium/row.ts';

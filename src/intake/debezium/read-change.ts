@@ -6,7 +6,8 @@ import type { Change } from '../../state/change.ts';
 import type { ParkReason } from '../../state/outcome.ts';
 import { isChangeType } from '../cloudevents/attributes.ts';
 import { fromBase64 } from '../cloudevents/base64.ts';
-import { exactData, type CloudEvent } from '../cloudevents/cloudevent.ts';
+import { exactData } from '../cloudevents/cloudevent.ts';
+import { type CloudEvent } from '../cloudevents/incoming.ts';
 import { requireReadSource } from './connectors.ts';
 import { whyNotJson } from '../diagnosis.ts';
 import { isRounded, NotJson, parse, parseExact, textOf } from '../../lib/exact-json.ts';
@@ -182,8 +183,9 @@ function toChange(statement: Statement, event: CloudEvent, exact: boolean): Chan
 
 /** A name Postgres can hold: its own have at most 63 bytes, those of connectors are parts of topics' (249). */
 function requireName(value: unknown, name: string): string {
-  if (typeof value === 'string' && /^[^\0]{1,249}$/.test(value) && value.isWellFormed())
+  if (typeof value === 'string' && /^[^\0]{1,249}$/.test(value) && value.isWellFormed()) {
     return value;
+  }
   throw incomplete(name, value, 'a name is expected');
 }
 

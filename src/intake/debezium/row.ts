@@ -84,8 +84,9 @@ function fits(value: unknown, column: string, exact: boolean, depth: number): bo
  * would two different keys.
  */
 function requireText(value: string, column: string): true {
-  if (value.includes('\0'))
+  if (value.includes('\0')) {
     throw new InvalidEvent('bad-value', `column ${show(column)} holds U+0000`);
+  }
   if (!value.isWellFormed()) {
     throw new InvalidEvent('bad-value', `column ${show(column)} holds half a surrogate pair`);
   }

@@ -4,12 +4,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { logFields } from '../../telemetry/trace.ts';
 import { KAFKA_EVENT } from '../cloudevents/attributes.ts';
 import { Bodies } from './body.ts';
-import {
-  readCloudEvents,
-  sentAttributes,
-  unread,
-  type Incoming,
-} from '../cloudevents/cloudevent.ts';
+import { readCloudEvents, sentAttributes } from '../cloudevents/cloudevent.ts';
+import { unread } from '../cloudevents/unread.ts';
+import { type Incoming } from '../cloudevents/incoming.ts';
 import { decoded, NotDecoded } from './encoding.ts';
 import { HttpError, type Count } from '../http-error.ts';
 import { EventIngestor, type Intake, type EventResult, type ElementResult } from '../ingest.ts';

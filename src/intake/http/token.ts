@@ -70,8 +70,9 @@ export class Tokens {
     }
     this.#verified.delete(header);
     this.#verified.set(header, claims.exp! * 1000);
-    if (this.#verified.size > MAX_CACHED)
+    if (this.#verified.size > MAX_CACHED) {
       this.#verified.delete(this.#verified.keys().next().value!);
+    }
   }
 
   async #claimsOf(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {

@@ -50,8 +50,9 @@ export class ChangeHandler implements RecordHandler {
     for (const each of committed) {
       if (!isOwner()) return [];
       const next = await this.#next(topic, each, now);
-      if (next !== null)
+      if (next !== null) {
         starts.push({ partition: each.partition, next, lastTimestamp: null, problem: null });
+      }
     }
     return starts;
   }

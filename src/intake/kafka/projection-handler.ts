@@ -150,8 +150,9 @@ export class ProjectionHandler implements RecordHandler {
   }
 
   async #skipLost(topic: string, partition: number, next: number, low: number): Promise<Start> {
-    if (!(await this.#positions.lose(partition, next, low)))
+    if (!(await this.#positions.lose(partition, next, low))) {
       throw new Error(`somebody else has moved the position of partition ${partition}`);
+    }
     this.#events.onLost(low - next);
     this.#log.error(
       { function: this.name, topic, partition, from: next, to: low, records: low - next },

@@ -59,10 +59,12 @@ export class KafkaSession {
   /** Why nothing is read, or not everything; null if all is well. */
   get trouble(): string | null {
     if (this.#trouble !== null) return this.#trouble;
-    for (const { topic, partition, problem } of this.#resting.values())
+    for (const { topic, partition, problem } of this.#resting.values()) {
       return `partition ${partition} of ${topic} rests: ${problem}`;
-    for (const { reader } of this.#owned.values())
+    }
+    for (const { reader } of this.#owned.values()) {
       if (reader.isFailing) return `partition ${reader.partition} of ${reader.topic} can't go on`;
+    }
     return null;
   }
 
@@ -120,8 +122,9 @@ export class KafkaSession {
     log.info({ function: handler.name, assignment }, 'partitions assigned');
     this.#trouble = null;
     const ended = this.#end(before);
-    for (const [topic, partitions] of Object.entries(assignment))
+    for (const [topic, partitions] of Object.entries(assignment)) {
       void this.#begin(topic, partitions, ended);
+    }
   }
 
   /** Begins partitions where their destination says, as often as it takes, unless others are assigned. */
@@ -243,8 +246,9 @@ export class KafkaSession {
         const owned = this.#owned.get(keyOf(topic, partition));
         if (owned === undefined) continue;
         onLag(topic, partition, Math.max(0, high - owned.reader.next));
-        if (owned.isMisplaced(extent, positions.get(partition), look.id))
+        if (owned.isMisplaced(extent, positions.get(partition), look.id)) {
           this.#restart(topic, partition);
+        }
       }
     }
     for (const { topic, partition } of this.#resting.values()) {
@@ -267,8 +271,9 @@ export class KafkaSession {
   }
 
   #pause(assignment: Readonly<Record<string, readonly number[]>>): void {
-    for (const [topic, partitions] of Object.entries(assignment))
+    for (const [topic, partitions] of Object.entries(assignment)) {
       setFetching(this.#consumer, false, topic, partitions);
+    }
   }
 
   async #end(owned: readonly OwnedPartition[]): Promise<void> {

@@ -99,9 +99,9 @@ export function askAuthor(
       ((error: Error | undefined, result: pg.QueryResult) => {
         // Called while its ReadyForQuery is handled: a pipelining client has other answers a moment later.
         if (error) reject(inWords(error));
-        else if (client.getTransactionStatus() === 'T' && result.command !== 'COMMIT')
+        else if (client.getTransactionStatus() === 'T' && result.command !== 'COMMIT') {
           resolve(result);
-        else reject(new TransactionBroken(text));
+        } else reject(new TransactionBroken(text));
       }) as never,
     );
     client.query(query);

@@ -139,8 +139,9 @@ export class HandlerTx implements Tx {
   }
 
   async #end(): Promise<pg.PoolClient> {
-    if (this.#ended || this.#opened === null)
+    if (this.#ended || this.#opened === null) {
       throw new Error('the transaction of this run is not open');
+    }
     this.#ended = true;
     const { client } = await this.#opened;
     if (this.#broken === null) return client;

@@ -147,8 +147,9 @@ export class Batcher {
       leases = ingested.leases;
       this.#options.onIngested(ingested, batch.length);
       const unresolved = new Set(ingested.unresolved.map((each) => each.join('/')));
-      for (const item of batch)
+      for (const item of batch) {
         item.resolve({ kind: isIn(unresolved, item) ? 'unresolved' : 'ingested' });
+      }
     } catch (error) {
       const state = sqlState(error) ?? undefined;
       endFailed(span, state ?? 'unavailable', { 'db.response.status_code': state });
@@ -225,7 +226,8 @@ function newerOf(a: MemberRow, b: MemberRow): MemberRow {
 
 function sizeOf(rows: readonly MemberRow[]): number {
   let bytes = 0;
-  for (const row of rows)
+  for (const row of rows) {
     bytes += 200 + row.id.length + (row.key?.length ?? 0) + (row.columns?.length ?? 0);
+  }
   return bytes;
 }

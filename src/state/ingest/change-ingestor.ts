@@ -186,8 +186,9 @@ export class ChangeIngestor {
         0,
       );
     } catch (error) {
-      if (isBadValue(error))
+      if (isBadValue(error)) {
         return this.#park(change.origin, 'bad-value', (error as Error).message);
+      }
       throw unavailable(error);
     }
     return problems.length === 0 ? { kind: 'ingested' } : this.#parkFor(problems, change);
@@ -213,8 +214,9 @@ export class ChangeIngestor {
     };
     try {
       await raiseTruncateVersion(this.#database, truncation);
-      for await (const rows of deletesBelow(this.#database, truncation))
+      for await (const rows of deletesBelow(this.#database, truncation)) {
         await this.#store.ingest(rows, 0);
+      }
       return { kind: 'ingested' };
     } catch (error) {
       throw unavailable(error);

@@ -31,8 +31,9 @@ export async function explainChange(
   tables: readonly string[],
 ): Promise<ExplainedChange> {
   if (functions.length === 0) return { sets: [], why: unwanted(change.table, tables) };
-  if (change.kind === 'truncate')
+  if (change.kind === 'truncate') {
     return { sets: [], why: 'a truncate retracts every row of its table' };
+  }
   const sets: Explanation[] = [];
   for (const served of functions) {
     for (const key of await keysOf(database, change, source, served)) {

@@ -29,7 +29,7 @@ export interface MemberRow extends Versioned {
 }
 
 /** Longest key or primary key in bytes: an index entry holds 2,704 in all. */
-const MAX_TEXT_BYTES = 1024;
+export const MAX_TEXT_BYTES = 1024;
 
 /** A value that can't name a row or a set. */
 export class BadKey extends Error {}
@@ -176,8 +176,9 @@ function keyOfRefused(row: Row, part: PartSpecification, sources: Sources | null
     return textOf(row, part.key, 'key');
   } catch (error) {
     // where `sources` are given, nobody knows more of the row
-    if (error instanceof BadKey || (error instanceof MissingColumn && sources !== null))
+    if (error instanceof BadKey || (error instanceof MissingColumn && sources !== null)) {
       return null;
+    }
     throw error;
   }
 }
@@ -230,8 +231,9 @@ function holesOf(row: Row, part: PartSpecification, sources: Sources): string | 
   let missingColumns: Record<string, unknown> | null = null;
   for (const column of part.columns) {
     if (row[column] === UNAVAILABLE) (missingColumns ??= {})[column] = 0;
-    if (Object.hasOwn(sources, column))
+    if (Object.hasOwn(sources, column)) {
       (missingColumns ??= {})[column] = hole(sources[column]!, part, column);
+    }
   }
   return missingColumns && JSON.stringify(missingColumns);
 }

@@ -51,8 +51,9 @@ export function resolveRows(
   return toMemberRows({ ...change, op }, place, served, (row, part, facts) => {
     const stored = members.find(({ partIndex }) => partIndex === facts.partIndex);
     // deleted, or purged, at this version or later: nothing need be known to refuse it
-    if (members.some((each) => (each.purged || each.columns === null) && !isNewer(facts, each)))
+    if (members.some((each) => (each.purged || each.columns === null) && !isNewer(facts, each))) {
       return { ...facts, key: null, inSet: false, columns: null, missingColumns: null };
+    }
     const newest = stored !== undefined && isNewer(stored, facts) ? stored : null;
     const filled: Record<string, unknown> = newest === null ? { ...row } : rowOf(newest);
     const sources: Record<string, Versioned> = {};

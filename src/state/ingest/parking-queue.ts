@@ -75,9 +75,9 @@ export class ParkingQueue {
       if (!rows[0]!.is_current) await refuseOutdated(this.#database, this.#served);
       for (const { resolve } of items) resolve();
     } catch (error) {
-      if (items.length > 1 && isBadValue(error))
+      if (items.length > 1 && isBadValue(error)) {
         for (const item of items) await this.#write([item]);
-      else for (const { reject } of items) reject(error);
+      } else for (const { reject } of items) reject(error);
     }
   }
 }

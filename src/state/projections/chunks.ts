@@ -92,8 +92,9 @@ export class Chunks<R = unknown> {
     } catch (error) {
       const { entries } = chunk;
       const [first] = entries;
-      if (first === undefined || !(isBadValue(error) || error instanceof TerminalError))
+      if (first === undefined || !(isBadValue(error) || error instanceof TerminalError)) {
         throw error;
+      }
       if (entries.length === 1) {
         const reason = error instanceof TerminalError ? 'refused' : 'bad-value';
         const culprit = this.#parking(chunk, first.record, reason, error);

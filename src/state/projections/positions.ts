@@ -123,8 +123,9 @@ export class Positions {
       ],
     });
     const positions = new Map<number, number>();
-    for (const { partition, next } of rows)
+    for (const { partition, next } of rows) {
       if (partition !== null && next !== null) positions.set(partition, Number(next));
+    }
     return { paused: rows[0]?.paused === true, positions };
   }
 

@@ -31,7 +31,7 @@ grant insert on muster.deadline to muster_intake;
 -- for an answer that explains a set: is there a worker that would run it?
 grant select (serves, lease_until) on muster.worker to muster_intake;
 grant select, delete on muster.overdue to muster_intake;
-grant select (id, digest, seen, functions), insert, update (seen, functions), delete on muster.parked to muster_intake;
+grant select (id, digest, seen, functions, parked_at), insert, update (seen, functions), delete on muster.parked to muster_intake;
 -- for an answer that explains a set: which events, not what is in them
 grant select (id, function, key, event_id, type, sent_at, failed_at, attempts, error) on muster.outbox to muster_intake;
 

@@ -63,8 +63,9 @@ async function handle(
   await pool().query(insertInto('started'), values);
   const [what, number] = String(label).split(' ');
   if (what === 'sleep') await sleep(Number(number), undefined, { signal });
-  if (what === 'fail' && attempt <= Number(number))
+  if (what === 'fail' && attempt <= Number(number)) {
     throw new Error(`attempt ${attempt} is to fail`);
+  }
   await tx.query(insertInto('effect'), values);
   return [{ type: 'trial.processed' }];
 }

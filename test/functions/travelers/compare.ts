@@ -1,11 +1,11 @@
 import { expect } from 'vitest';
+import { metrics } from '../../../functions/travelers/query/metrics.ts';
 import {
-  metrics,
   type Metrics,
   type MetricsQuery,
   type Series,
   type Speed,
-} from '../../../functions/travelers/query/metrics.ts';
+} from '../../../functions/travelers/query/types.ts';
 import { StagedSamples } from '../../../functions/travelers/fold/staged.ts';
 import type { Sample } from '../../../functions/travelers/ingest/sample.ts';
 import type { Tx } from '../../../src/function.ts';
@@ -62,8 +62,9 @@ export async function expectTruth(
     });
     for (const [j, { speed }] of series.entries()) {
       const right = truth[i]!.series[j]!.speed;
-      if (speed !== null && right !== null)
+      if (speed !== null && right !== null) {
         expect({ ...where, off: off(speed, right) }).toEqual({ ...where, off: [] });
+      }
     }
   }
   return answer;

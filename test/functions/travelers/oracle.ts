@@ -2,7 +2,7 @@
  * The numbers of windows as their definitions say, from all samples at once, with no regard for time:
  * what the fold, its buckets and its histograms are held against.
  */
-import type { MetricsQuery, Speed } from '../../../functions/travelers/query/metrics.ts';
+import type { MetricsQuery, Speed } from '../../../functions/travelers/query/types.ts';
 import type { Sample, TravelerType } from '../../../functions/travelers/ingest/sample.ts';
 
 interface Segment {

@@ -1,6 +1,6 @@
 /** Streams and questions drawn at random. */
 import fc from 'fast-check';
-import type { MetricsQuery } from '../../../functions/travelers/query/metrics.ts';
+import type { MetricsQuery } from '../../../functions/travelers/query/types.ts';
 import { TYPES, type Sample } from '../../../functions/travelers/ingest/sample.ts';
 
 /** A minute begins 20 s after it. */

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { MetricsQuery } from '../../../functions/travelers/query/metrics.ts';
+import type { MetricsQuery } from '../../../functions/travelers/query/types.ts';
 import { readSample, TYPES, type Sample } from '../../../functions/travelers/ingest/sample.ts';
 import { timestampsIn } from '../../../functions/travelers/ingest/timestamp.ts';
 import { Random } from '../../../dev/lib/random.ts';

@@ -1,7 +1,8 @@
 import { CloudEvent as SDKEvent } from 'cloudevents';
 import { expect, test } from 'vitest';
 import { readBatch } from '../../../src/intake/cloudevents/batch.ts';
-import { readCloudEvents, type Incoming } from '../../../src/intake/cloudevents/cloudevent.ts';
+import { readCloudEvents } from '../../../src/intake/cloudevents/cloudevent.ts';
+import { type Incoming } from '../../../src/intake/cloudevents/incoming.ts';
 import { knativeRequests, lowerCase } from '../fixtures.ts';
 
 const minimal = { 'ce-specversion': '1.0', 'ce-id': '1', 'ce-source': '/s', 'ce-type': 't' };

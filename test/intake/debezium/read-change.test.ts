@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { readCloudEvents, type CloudEvent } from '../../../src/intake/cloudevents/cloudevent.ts';
+import { readCloudEvents } from '../../../src/intake/cloudevents/cloudevent.ts';
+import { type CloudEvent } from '../../../src/intake/cloudevents/incoming.ts';
 import { readChange } from '../../../src/intake/debezium/read-change.ts';
 import { UNAVAILABLE } from '../../../src/state/change.ts';
 import { debeziumMessages, type DebeziumMessage } from '../fixtures.ts';

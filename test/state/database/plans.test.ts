@@ -23,6 +23,7 @@ const WALKS: Record<string, string[]> = {
   'due-deadlines': ['deadline_due'],
   'list-sets': ['sets_pkey'], // for people: the order is known only once all are read
   'new-deadlines': ['deadline_new'],
+  'purge-parked': ['parked_pkey'],
   'purge-tombstones': ['member_gone'],
   'renew-lease': ['run_leased'],
   'resend-events': ['outbox_failed'],

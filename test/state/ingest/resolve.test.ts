@@ -234,8 +234,9 @@ test('a change of a row that is deleted since is not parked for what it lacks', 
     change('d', 3, { id: 1 }),
   ];
   // as when a topic is read again
-  for (const each of [...changes, ...changes])
+  for (const each of [...changes, ...changes]) {
     expect(await pod.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+  }
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], fresh: 0 }]);
 });
 

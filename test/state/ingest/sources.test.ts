@@ -24,8 +24,9 @@ for (const [name, changes] of [
     db,
   }) => {
     const pod = await podOn(db, [pairOf()], { slots: 4 });
-    for (const each of changes)
+    for (const each of changes) {
       expect(await pod.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+    }
     expect(await runsOf(db)).toMatchObject([
       { key: 'north', state: 'running' },
       { key: 'south', state: 'running' },

@@ -163,8 +163,9 @@ export class Source {
       case 'read':
         for (const wanted of each.ids) {
           const row = rows.get(wanted);
-          if (row !== undefined)
+          if (row !== undefined) {
             this.messages.push(this.#read(each.table, row, 'incremental', null));
+          }
         }
     }
   }

@@ -153,8 +153,9 @@ test('a run that only the old rule wanted is not claimed, also before the review
 
 test('a review touches neither done nor failed runs whose verdict stays', async ({ db }) => {
   const old = await podOn(db, [both]);
-  for (const each of [partA('x'), partB('x'), partA('y'), partB('y')])
+  for (const each of [partA('x'), partB('x'), partA('y'), partB('y')]) {
     await old.ingestor.ingest(each);
+  }
   const [x, y] = await old.runs.claim(1, old.id, 2);
   await old.runs.finish([{ lease: x!, events: [] }]);
   await old.runs.fail(y!, 'never', null);

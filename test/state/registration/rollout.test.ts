@@ -189,8 +189,9 @@ test('another function that got the same number and generation is not mistaken f
   await expect(pod.ingestor.ingest(partB('x'))).rejects.toMatchObject(superseded);
   for (const each of [partB('x'), partA('y'), partB('y')]) await other.ingestor.ingest(each);
   expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
-  for (const lease of await other.runs.claim(1, other.id, 10))
+  for (const lease of await other.runs.claim(1, other.id, 10)) {
     await other.runs.finish([{ lease, events: [] }]);
+  }
   const purged = await purge(
     pod.database,
     [{ definition: { ...both, keepFor: '0 seconds' }, served: pod.served[0]! }],
@@ -203,8 +204,9 @@ test('a part that comes back knows nothing of before, and says so until it is re
   db,
 }) => {
   const old = await podOn(db, [both]);
-  for (const each of [partB('gone'), partA('stays'), partB('stays')])
+  for (const each of [partB('gone'), partA('stays'), partB('stays')]) {
     await old.ingestor.ingest(each);
+  }
   const young = await podOn(db, [withC]);
   await reEvaluate(young.database, young.store, young.served);
   // Nobody wants rows of kind b now: that of 'gone' is deleted at the source, and the delete is not kept.
@@ -240,8 +242,9 @@ test('rows of a part that is gone are removed, counts and all, and its lane is g
   db,
 }) => {
   const old = await podOn(db, [both]);
-  for (const k of ['x', 'y', 'z'])
+  for (const k of ['x', 'y', 'z']) {
     for (const each of [partA(k), partB(k)]) await old.ingestor.ingest(each);
+  }
   await old.ingestor.ingest(partB('only'));
   const young = await podOn(db, [withC]);
   await reEvaluate(young.database, young.store, young.served);

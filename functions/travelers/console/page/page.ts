@@ -142,7 +142,9 @@ async function loadSensors(): Promise<void> {
     form.offer(sensors);
     const late = sensors.reduce((sum, each) => sum + each.late, 0);
     byId('late').textContent =
-      late === 0 ? '' : `${countText(late)} samples came too late to be counted.`;
+      late === 0
+        ? ''
+        : `${countText(late)} ${late === 1 ? 'sample' : 'samples'} came too late to be counted.`;
     const fast = sensors.filter((each) => each.ahead > 0).map(({ id }) => id);
     byId('ahead').textContent =
       fast.length === 0

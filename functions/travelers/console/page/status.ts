@@ -13,9 +13,9 @@ export class Status {
   }
 
   live(isEmpty: boolean): void {
-    if (isEmpty)
+    if (isEmpty) {
       this.#set('empty', 'Live', 'Nothing was heard from these sensors in this time yet.');
-    else this.#set('live', 'Live', '');
+    } else this.#set('live', 'Live', '');
   }
 
   loaded(what: string, isEmpty: boolean): void {

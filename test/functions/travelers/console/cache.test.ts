@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { WindowCache } from '../../../../functions/travelers/console/cache.ts';
 import type { Selection, Windows } from '../../../../functions/travelers/console/query.ts';
 import { Zone } from '../../../../functions/travelers/console/zone.ts';
-import type { Step } from '../../../../functions/travelers/query/metrics.ts';
+import type { Step } from '../../../../functions/travelers/query/types.ts';
 
 const selection: Selection = {
   sensors: null,

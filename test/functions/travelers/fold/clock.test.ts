@@ -149,8 +149,9 @@ test('a sensor that goes on alone takes time with it', () => {
     [1, 120],
     [2, 101],
     [2, 102],
-  ] as const)
+  ] as const) {
     hear(sensor, at);
+  }
   expect(hearing.reached).toBe(102);
   hear(1, 162);
   expect(hearing.reached).toBe(102);
@@ -167,8 +168,9 @@ test('a clock that is set right counts again', () => {
     [1, 120],
     [2, 101],
     [2, 102],
-  ] as const)
+  ] as const) {
     hear(sensor, at);
+  }
   expect(hear(1, 103)).toEqual({ late: false, ahead: false });
   expect(hear(2, 118)).toEqual({ late: false, ahead: false });
   expect(hearing.reached).toBe(120);

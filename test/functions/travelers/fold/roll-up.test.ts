@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import { metrics, type MetricsQuery } from '../../../../functions/travelers/query/metrics.ts';
+import { metrics } from '../../../../functions/travelers/query/metrics.ts';
+import { type MetricsQuery } from '../../../../functions/travelers/query/types.ts';
 import { TYPES, type Sample } from '../../../../functions/travelers/ingest/sample.ts';
 import { Random } from '../../../../dev/lib/random.ts';
 import { seedOf } from '../../../support/seeded.ts';

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import { metrics, type MetricsQuery } from '../../../../functions/travelers/query/metrics.ts';
+import { metrics } from '../../../../functions/travelers/query/metrics.ts';
+import { type MetricsQuery } from '../../../../functions/travelers/query/types.ts';
 import type { Sample } from '../../../../functions/travelers/ingest/sample.ts';
 import { test, type TestDatabase } from '../../../support/test.ts';
 import { ask } from '../compare.ts';

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import { metrics, type MetricsQuery } from '../../../../functions/travelers/query/metrics.ts';
+import { metrics } from '../../../../functions/travelers/query/metrics.ts';
+import { type MetricsQuery } from '../../../../functions/travelers/query/types.ts';
 import { TYPES, type Sample } from '../../../../functions/travelers/ingest/sample.ts';
 import { late, newest, sensors } from '../../../../functions/travelers/query/state.ts';
 import { blocked } from '../../../support/blocked.ts';

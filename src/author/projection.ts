@@ -1,6 +1,6 @@
 /** The second kind of function: a stream of Kafka records that folds into tables of the function's own. */
-import type { Duration, Log, Tx } from './function.ts';
-import type { Only } from './lib/exact-types.ts';
+import type { Duration, Log, Tx } from './common.ts';
+import type { Only } from './exact-types.ts';
 
 /** A record of a Kafka topic. */
 export interface TopicRecord {

@@ -1,0 +1,150 @@
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { expect, test } from 'vitest';
+
+/**
+ * The rooms of the project, from the lowest up. A room imports rooms before it, and itself; what it does not
+ * name here it does not import. `src/function.ts` is what an author imports, so everybody may.
+ */
+const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = [
+  ['src/author', []],
+  ['src/function.ts', ['src/author']],
+  ['src/lib', []],
+  ['src/telemetry', ['src/lib']],
+  ['src/definitions', ['src/lib']],
+  ['src/config', ['src/definitions']],
+  ['src/kafka', ['src/config']],
+  ['src/state', ['src/definitions', 'src/lib', 'src/telemetry']],
+  ['src/runs', ['src/definitions', 'src/lib', 'src/state', 'src/telemetry']],
+  [
+    'src/outbox',
+    [
+      'src/config',
+      'src/definitions',
+      'src/kafka',
+      'src/lib',
+      'src/runs',
+      'src/state',
+      'src/telemetry',
+    ],
+  ],
+  ['src/intake', ['src/kafka', 'src/lib', 'src/state', 'src/telemetry']],
+  ['src/console', ['src/config', 'src/definitions', 'src/lib', 'src/state', 'src/telemetry']],
+  ['functions', ['src/console']],
+  [
+    'src/process',
+    [
+      'src/config',
+      'src/definitions',
+      'src/intake',
+      'src/kafka',
+      'src/lib',
+      'src/outbox',
+      'src/runs',
+      'src/state',
+      'src/telemetry',
+    ],
+  ],
+  ['src/testing.ts', ['src/config', 'src/definitions', 'src/process', 'src/state']],
+  ['src/doctor', ['src/config', 'src/definitions', 'src/kafka', 'src/state']],
+  [
+    'src/cli',
+    [
+      'src/config',
+      'src/console',
+      'src/definitions',
+      'src/doctor',
+      'src/intake',
+      'src/kafka',
+      'src/lib',
+      'src/process',
+      'src/state',
+    ],
+  ],
+  ['dev', ['src/cli', 'src/config', 'src/definitions', 'src/lib', 'src/process', 'src/state']],
+];
+
+/** The same inside `src/state`; its own files, such as `change.ts`, are below all of them but `purge`. */
+const STATE: readonly (readonly [room: string, imports: readonly string[]])[] = [
+  ['database', []],
+  ['schema', ['database']],
+  ['registration', ['database']],
+  ['queries', ['database']],
+  ['ingest', ['database', 'queries', 'registration']],
+  ['runs', ['database']],
+  ['projections', ['database', 'ingest']],
+];
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+
+const imports = ['src', 'dev', 'functions'].flatMap((folder) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((file) => join(folder, file))
+    .filter((file) => file.endsWith('.ts') && !file.includes('/page/'))
+    .flatMap((from): Import[] =>
+      [...readFileSync(from, 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map(
+        ([, path]) => ({ from, to: normalize(join(dirname(from), path!)) }),
+      ),
+    ),
+);
+
+function wrong(rooms: typeof ROOMS, roomOf: (file: string) => string | undefined): string[] {
+  const allowed = new Map(rooms);
+  return imports.flatMap(({ from, to }) => {
+    const [importing, imported] = [roomOf(from), roomOf(to)];
+    if (importing === undefined || imported === undefined || importing === imported) return [];
+    return allowed.get(importing)?.includes(imported) ? [] : [`${from} imports ${to}`];
+  });
+}
+
+test('rooms import rooms below them, and no others', () => {
+  expect(imports.length).toBeGreaterThan(1_000);
+  const names = ROOMS.map(([room]) => room);
+  const roomOf = (file: string) =>
+    file === 'src/function.ts'
+      ? undefined
+      : names.find((name) => `${file}/`.startsWith(`${name}/`));
+  expect(wrong(ROOMS, roomOf)).toEqual([]);
+  const inRoom = imports.filter(({ from }) => from !== 'src/function.ts');
+  expect(inRoom.filter(({ from }) => roomOf(from) === undefined)).toEqual([]);
+  for (const [room, below] of ROOMS) {
+    expect([room, existsSync(room)]).toEqual([room, true]);
+    const lower = names.slice(0, names.indexOf(room));
+    expect([room, below.filter((name) => !lower.includes(name))]).toEqual([room, []]);
+  }
+});
+
+test('the rooms of state import each other in one direction', () => {
+  const names = STATE.map(([room]) => room);
+  const roomOf = (file: string) => names.find((name) => file.startsWith(`src/state/${name}/`));
+  expect(wrong(STATE, roomOf)).toEqual([]);
+  for (const [room, below] of STATE) {
+    const lower = names.slice(0, names.indexOf(room));
+    expect([room, below.filter((name) => !lower.includes(name))]).toEqual([room, []]);
+  }
+});
+
+test('no files import each other in a circle', () => {
+  const next = Map.groupBy(imports, ({ from }) => from);
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) {
+      circles.push([...path.slice(path.indexOf(file)), file].join(' → '));
+      return;
+    }
+    if (done.has(file)) return;
+    for (const { to } of next.get(file) ?? []) visit(to, [...path, file]);
+    done.add(file);
+  };
+  for (const file of next.keys()) visit(file, []);
+  expect(circles).toEqual([]);
+});
+
+test('the root of src holds what an author imports', () => {
+  const files = readdirSync('src', { withFileTypes: true }).filter((each) => each.isFile());
+  expect(files.map(({ name }) => name).toSorted()).toEqual(['function.ts', 'testing.ts']);
+});
