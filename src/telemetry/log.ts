@@ -26,7 +26,7 @@ export function createLog(level: string, destination: DestinationStream): Logger
     {
       level,
       formatters: { log: allowed },
-      serializers: { err: describeError },
+      serializers: { err: serializeError },
       mixin: () => {
         const active = tracer?.active();
         return active === undefined ? {} : logFields(active);
@@ -65,7 +65,7 @@ export function scalarsOf(fields: object): Record<string, unknown> {
  * JSON.parse quote what they could not read, so only their kind is given. Anything can be thrown, including
  * a value that can't be converted to text.
  */
-export function inWords(error: unknown): string {
+export function errorText(error: unknown): string {
   try {
     if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
     const { code } = error as { code?: unknown };
@@ -80,8 +80,8 @@ export function inWords(error: unknown): string {
 }
 
 /** Replaces pino's serializer, which copies every property, such as `detail` of a Postgres error with the row. */
-function describeError(error: unknown): object {
-  if (!(error instanceof Error)) return { message: inWords(error) };
+function serializeError(error: unknown): object {
+  if (!(error instanceof Error)) return { message: errorText(error) };
   const at = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
-  return { message: inWords(error), at: at?.map((line) => line.trim()) };
+  return { message: errorText(error), at: at?.map((line) => line.trim()) };
 }

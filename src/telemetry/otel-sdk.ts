@@ -25,7 +25,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Registry } from 'prom-client';
 import type { Log } from '../function.ts';
 import { registryProducer } from './otlp-bridge.ts';
-import { isSampled, signalsOf, traceWith, type Tracer } from './trace.ts';
+import { isSampled, signalsOf, setTracer, type Tracer } from './trace.ts';
 
 /** Time limit for the last export when the process stops, so that an unreachable collector does not delay it. */
 const FLUSH_MS = 3_000;
@@ -65,10 +65,10 @@ export function startTelemetry(
     logLevel: DiagLogLevel.WARN,
     suppressOverrideMessage: true,
   });
-  if (signals.traces) traceWith(otelTracer(env['OTEL_TRACES_SAMPLER']?.trim()));
+  if (signals.traces) setTracer(otelTracer(env['OTEL_TRACES_SAMPLER']?.trim()));
   return {
     async stop() {
-      traceWith(null);
+      setTracer(null);
       const flushed = sdk.shutdown().catch((error: unknown) => diag.error(String(error)));
       await Promise.race([flushed, sleep(FLUSH_MS, undefined, { ref: false })]);
     },

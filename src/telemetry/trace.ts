@@ -18,7 +18,7 @@ export interface Tracer {
 export let tracer: Tracer | null = null;
 
 /** Sets or removes the tracer. */
-export function traceWith(provided: Tracer | null): void {
+export function setTracer(provided: Tracer | null): void {
   tracer = provided;
 }
 
