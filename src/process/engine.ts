@@ -3,22 +3,28 @@ import type { Config } from '../config/config.ts';
 import type { FunctionDefinition, Log } from '../function.ts';
 import type { Sink } from '../outbox/http-sink.ts';
 import { openSink } from '../outbox/open-sink.ts';
+import { startPublishing, type Publishing } from '../outbox/publishing.ts';
 import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
-import { LogPositions } from '../state/ingest/log-positions.ts';
-import { Store } from '../state/ingest/store.ts';
 import { Unavailable } from '../state/outcome.ts';
 import { countDue } from '../state/queries/due.ts';
 import { pruneAll } from '../state/runs/deadlines.ts';
-import { createIngestor } from './create-ingestor.ts';
-import { createRunner } from './create-runner.ts';
-import { registrationsOf, retried, type EngineContext } from './engine-context.ts';
-import { startLoops, type Loops } from './loops/loops.ts';
+import { startClaiming } from './loops/claim.ts';
+import { startDeadlines } from './loops/deadlines.ts';
+import { startPurging } from './loops/purge.ts';
+import { startReEvaluating } from './loops/re-evaluate.ts';
+import { startRenewing } from './loops/renew.ts';
 import type { Metrics } from './metrics.ts';
+import { createParts, type Parts } from './parts.ts';
 import { registerAll } from './register-functions.ts';
 import { openWarmConnection, type WarmConnection } from './warm-connection.ts';
 
 /** Time limit at a stop for deleting deadlines of complete sets, for which no process has to be woken. */
 const PRUNE_MS = 1_000;
+/**
+ * Delay of each loop's first turn. They start one after the other so that they share a connection: if all of
+ * them opened one at once, that would hold up the event or the run that the process was started for.
+ */
+const FIRST_MS = { publishing: 50, deadlines: 100, reEvaluating: 200, purging: 250 } as const;
 /** Interval at which {@link Engine.untilIdle} checks whether work is left, while a ping waits for the answer. */
 const IDLE_CHECK_MS = 250;
 
@@ -60,91 +66,108 @@ export async function startEngine(
   opening = openWarmConnection(config, definitions),
   relieve: () => Promise<void> = async () => {},
 ): Promise<Engine> {
-  const { database } = opening;
   opening.onLost = (error) => log.warn({ error: error.message }, 'a database connection was lost');
-  const opened = openSink(config, log);
+  const sink = openSink(config, log);
   try {
     await opening.controls;
-    const [functions, sink] = await Promise.all([
-      registerAll(database, definitions, log, async () => {
-        await opened;
-        await relieve();
-      }),
-      opened,
-    ]);
-    return await assemble({ config, database, functions, log, metrics }, opening, sink);
+    return await start(opening, sink, config, definitions, log, metrics, relieve);
   } catch (error) {
-    const closing = opened.then(
+    const closing = sink.then(
       (each) => each?.close(),
       () => {},
     );
-    await Promise.all([closing, database.close()]);
+    await Promise.all([closing, opening.database.close()]);
     throw error;
   }
 }
 
-async function assemble(
-  context: EngineContext,
-  { writes }: WarmConnection,
-  sink: Sink | null,
+async function start(
+  { database, writes }: WarmConnection,
+  opened: Promise<Sink | null>,
+  config: Config,
+  definitions: readonly FunctionDefinition[],
+  log: Log,
+  metrics: Metrics,
+  relieve: () => Promise<void>,
 ): Promise<Engine> {
-  const { config, database, log } = context;
-  const served = registrationsOf(context);
-  const names = served.map((each) => each.specification.name);
-  // Null until the worker is registered; before that nothing needs to be woken.
-  let loops: Loops | null = null;
-  const runner = createRunner(context, {
-    onFree: () => loops?.claiming.poke(),
-    onOutgoing: () => loops?.publishing.poke(),
-  });
-  const store = new Store(database, served, () => runner.worker);
-  const positions = new LogPositions(database);
-  let isClosed = false;
-  const close = (reason: Unavailable) => {
-    if (!isClosed) log.warn({ reason: reason.reason }, reason.message);
-    isClosed = true;
-    ingestor.close(reason);
-  };
-  const ingestor = createIngestor(context, store, positions, runner, close);
-
-  await positions.exchange();
-  await runner.register();
-  const running = startLoops(context, { runner, store, positions, ingestor, sink, close });
-  loops = running;
-
+  const [functions, sink] = await Promise.all([
+    registerAll(database, definitions, log, async () => {
+      await opened;
+      await relieve();
+    }),
+    opened,
+  ]);
+  const parts = createParts(database, functions, config, log, metrics);
+  await parts.positions.exchange();
+  await parts.runner.register();
+  const loops = startLoops(parts, sink);
   return {
-    ingestor,
+    ingestor: parts.ingestor,
     warm: writes,
-    unready: () => ingestor.closed?.message ?? null,
-    sinkTrouble: () => running.publishing.trouble(),
-    async untilIdle(withinMs) {
-      for (let until = performance.now() + withinMs; ; await sleep(IDLE_CHECK_MS)) {
-        if (ingestor.closed !== null) throw ingestor.closed;
-        if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
-        for (const each of [running.claiming, running.deadlines, running.publishing]) each.poke();
-      }
-    },
-    async stop(drainMs = config.DRAIN_SECONDS * 1000) {
-      close(new Unavailable('draining', 'this process is stopping'));
-      const { claiming, deadlines, reEvaluation, purging } = running;
-      await Promise.all([deadlines, reEvaluation, purging, claiming].map((loop) => loop.stop()));
-      await ingestor.settled();
-      await runner.drain(drainMs);
-      await running.heartbeat.stop();
-      await running.publishing.stop();
-      await pruneAtStop(context);
-      await runner.deregister();
-      await positions.exchange().catch(retried(context, 'storing log positions'));
-      await database.close();
-    },
+    unready: () => parts.ingestor.closed?.message ?? null,
+    sinkTrouble: () => loops.publishing.trouble(),
+    untilIdle: (withinMs) => untilIdle(parts, loops, withinMs),
+    stop: (drainMs = config.DRAIN_SECONDS * 1000) => stop(parts, loops, drainMs),
   };
 }
 
-/** Deletes the deadlines of complete sets. An unreachable database does not delay the stop. */
-async function pruneAtStop(context: EngineContext): Promise<void> {
-  const ids = registrationsOf(context).map((each) => each.id);
-  const pruned = pruneAll(context.database, ids, PRUNE_MS).catch(
-    retried(context, 'pruning deadlines'),
-  );
-  await Promise.race([pruned, sleep(2 * PRUNE_MS)]);
+type Loops = ReturnType<typeof startLoops>;
+
+function startLoops(parts: Parts, sink: Sink | null) {
+  const renewing = startRenewing(parts);
+  return {
+    publishing: publish(parts, sink),
+    claiming: startClaiming(parts),
+    renewing: renewing.loop,
+    deadlines: startDeadlines(parts, renewing.servingSince, FIRST_MS.deadlines),
+    reEvaluating: startReEvaluating(parts, FIRST_MS.reEvaluating),
+    purging: startPurging(parts, FIRST_MS.purging),
+  };
+}
+
+function publish(parts: Parts, sink: Sink | null): Publishing {
+  const { database, served, config, log, metrics, runner, wakeups, onError } = parts;
+  const publishing = startPublishing({
+    database,
+    served,
+    sink,
+    worker: () => runner.worker,
+    everyMs: config.CLAIM_SECONDS * 1000,
+    firstMs: FIRST_MS.publishing,
+    log,
+    metrics,
+    onError: onError('publishing'),
+  });
+  wakeups.on('outboxFilled', () => publishing.poke());
+  return publishing;
+}
+
+async function untilIdle(
+  { database, served, ingestor }: Parts,
+  { claiming, deadlines, publishing }: Loops,
+  withinMs: number,
+): Promise<void> {
+  const names = served.map((each) => each.specification.name);
+  for (let until = performance.now() + withinMs; ; await sleep(IDLE_CHECK_MS)) {
+    if (ingestor.closed !== null) throw ingestor.closed;
+    if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
+    for (const each of [claiming, deadlines, publishing]) each.poke();
+  }
+}
+
+async function stop(parts: Parts, loops: Loops, drainMs: number): Promise<void> {
+  const { database, served, ingestor, runner, positions, close, onError } = parts;
+  const { deadlines, reEvaluating, purging, claiming, renewing, publishing } = loops;
+  close(new Unavailable('draining', 'this process is stopping'));
+  await Promise.all([deadlines, reEvaluating, purging, claiming].map((loop) => loop.stop()));
+  await ingestor.settled();
+  await runner.drain(drainMs);
+  await renewing.stop();
+  await publishing.stop();
+  const ids = served.map((each) => each.id);
+  const pruned = pruneAll(database, ids, PRUNE_MS).catch(onError('pruning deadlines'));
+  await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // an unreachable database does not delay the stop
+  await runner.deregister();
+  await positions.exchange().catch(onError('writing log positions'));
+  await database.close();
 }

@@ -93,7 +93,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'new events are taken while the process stops',
     file: 'src/process/engine.ts',
-    find: "      close(new Unavailable('draining', 'this process is stopping'));\n",
+    find: "  close(new Unavailable('draining', 'this process is stopping'));\n",
     replace: '',
     tests: ['test/chaos/stop.test.ts'],
   },

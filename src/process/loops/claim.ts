@@ -1,16 +1,13 @@
 import { Loop } from '../../lib/loop.ts';
-import type { Runner } from '../../runs/runner.ts';
-import { retried, type EngineContext } from '../engine-context.ts';
+import type { Parts } from '../parts.ts';
 
-/** Claims due runs for the free slots of this process. */
-export function startClaiming(
-  context: EngineContext,
-  runner: Runner,
-  isClosed: () => boolean,
-): Loop {
-  return new Loop(
-    context.config.CLAIM_SECONDS * 1000,
+/** Leases due runs to this worker whenever it has free slots. */
+export function startClaiming({ config, runner, wakeups, isClosed, onError }: Parts): Loop {
+  const loop = new Loop(
+    config.CLAIM_SECONDS * 1000,
     async () => (isClosed() ? undefined : runner.claim()),
-    retried(context, 'claiming runs'),
+    onError('claiming runs'),
   );
+  wakeups.on('slotFree', () => loop.poke());
+  return loop;
 }

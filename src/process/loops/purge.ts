@@ -1,37 +1,34 @@
 import { Loop } from '../../lib/loop.ts';
-import { purge } from '../../state/purge.ts';
 import { purgeParked } from '../../state/purge-parked.ts';
-import { retried, type EngineContext } from '../engine-context.ts';
+import { purge } from '../../state/purge.ts';
+import type { Parts } from '../parts.ts';
 
 /** Minimum time between two purges of a function, over all processes. */
 const PURGE_EVERY_SECONDS = 3600;
 /** One process purges at a time; each checks this often whether a purge is due. */
 const CHECK_EVERY_MS = 60_000;
+const DAY_SECONDS = 86_400;
 
-/** Deletes what is no longer needed: rows of done sets, tombstones, done markers, and old parked events. */
-export function startPurging(
-  context: EngineContext,
-  isClosed: () => boolean,
-  firstMs: number,
-): Loop {
-  const { config, database, functions, log, metrics } = context;
+/** Deletes what is kept for a limited time: done sets, old versions of rows, parked events. */
+export function startPurging(parts: Parts, firstMs: number): Loop {
+  const { config, database, functions, metrics, log, isClosed, onError } = parts;
   return new Loop(
     CHECK_EVERY_MS,
     async () => {
       const purged = await purge(database, functions, {
-        tombstoneSeconds: config.TOMBSTONE_DAYS * 86_400,
+        tombstoneSeconds: config.TOMBSTONE_DAYS * DAY_SECONDS,
         everySeconds: PURGE_EVERY_SECONDS,
         stopped: isClosed,
       });
       if (purged.sets + purged.members > 0) log.info(purged, 'purged');
-      const parked = await purgeParked(database, config.PARKED_DAYS * 86_400, isClosed);
-      metrics.parkedPurged.inc(parked);
-      if (parked > 0) {
-        const fields = { events: parked, days: config.PARKED_DAYS };
+      const events = await purgeParked(database, config.PARKED_DAYS * DAY_SECONDS, isClosed);
+      metrics.parkedPurged.inc(events);
+      if (events > 0) {
+        const fields = { events, days: config.PARKED_DAYS };
         log.warn(fields, 'deleted events that were parked longer ago than PARKED_DAYS');
       }
     },
-    retried(context, 'purging'),
+    onError('purging'),
     firstMs,
   );
 }
