@@ -80,20 +80,8 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     void postgres.ended.then(() =>
       broken.reject(new Error(`PostgreSQL ended; its log is in ${folder}`)),
     );
-    if (fresh) {
-      for (const path of [
-        logIn(folder),
-        publishedIn(folder),
-        join(folder, 'kafka'),
-        join(folder, 'connect'),
-      ]) {
-        rmSync(path, { recursive: true, force: true });
-      }
-    }
-
-    const client = new pg.Client(url);
-    client.on('error', () => {}); // the next query tells
-    await client.connect();
+    if (fresh) forget(folder);
+    const client = await connect(url);
     ends.push(() => client.end());
     await ensureDatastore(client);
 
@@ -124,15 +112,7 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
       ends.push(() => travelers.stop());
       void travelers.failed.then(broken.reject);
     }
-    const people = FunctionProcess.start({
-      url,
-      name: 'recordings,travelers',
-      command: 'console',
-      port: await freePort(),
-      folder: join(folder, 'console'),
-      say,
-    });
-    const pages = await timed(say, 'the console', people);
+    const pages = await startConsole(url, folder, say);
     ends.push(() => pages.stop());
     void pages.failed.then(broken.reject);
     const kill = () => {
@@ -146,6 +126,40 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     await end();
     throw error;
   }
+}
+
+/** Removes what an earlier demo left beside the database. */
+function forget(folder: string): void {
+  const paths = [
+    logIn(folder),
+    publishedIn(folder),
+    join(folder, 'kafka'),
+    join(folder, 'connect'),
+  ];
+  for (const path of paths) rmSync(path, { recursive: true, force: true });
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client(url);
+  client.on('error', () => {}); // the next query reports it
+  await client.connect();
+  return client;
+}
+
+async function startConsole(
+  url: string,
+  folder: string,
+  say: DemoOptions['say'],
+): Promise<FunctionProcess> {
+  const starting = FunctionProcess.start({
+    url,
+    name: 'recordings,travelers',
+    command: 'console',
+    port: await freePort(),
+    folder: join(folder, 'console'),
+    say,
+  });
+  return timed(say, 'the console', starting);
 }
 
 async function startKafka(options: KafkaRoadOptions) {

@@ -59,6 +59,10 @@ Examples:
       (await import('./retry.ts')).run(fn, key, options),
     );
 
+  addFunctionCommands(program);
+}
+
+function addFunctionCommands(program: Command): void {
   program
     .command('resynced')
     .description('note that the source has sent all rows of new or changed parts again')

@@ -222,47 +222,7 @@ function judgeTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObjec
       continue;
     }
     for (const trigger of watching) {
-      const policy = trigger['offsetResetPolicy'] ?? 'latest';
-      if (policy !== offset) {
-        findings.push(
-          problem(
-            `${by} begins at ${offset}, the trigger on ${group} at ${policy}: partitions that were never read count wrongly`,
-            edit(`offsetResetPolicy: ${offset}`),
-          ),
-        );
-      }
-      if (trigger['scaleToZeroOnInvalidOffset'] === 'true' && offset === 'earliest') {
-        findings.push(
-          problem(
-            `the trigger on ${group} does not wake for a partition's first event`,
-            `take scaleToZeroOnInvalidOffset out of scaledobject/${name}`,
-          ),
-        );
-      }
-      if (Number(trigger['activationLagThreshold'] ?? 0) > 0) {
-        findings.push(
-          problem(
-            `the trigger on ${group} lets single events wait`,
-            edit('activationLagThreshold: "0"'),
-          ),
-        );
-      }
-      if (isUnordered && trigger['allowIdleConsumers'] !== 'true') {
-        findings.push(
-          problem(
-            `the trigger on ${group} bounds the pods by the partitions`,
-            edit('allowIdleConsumers: "true"'),
-          ),
-        );
-      }
-      if (trigger['version'] === undefined) {
-        findings.push(
-          problem(
-            `the trigger on ${group} speaks the protocol of Kafka 1.0, which Kafka 4 refuses`,
-            edit('version: 3.6.0'),
-          ),
-        );
-      }
+      findings.push(...judgeTrigger(trigger, { by, group, offset, isUnordered }, name));
     }
   }
   const isPolled = spec.triggers.some(({ type }) => type === 'postgresql');
@@ -277,4 +237,56 @@ function judgeTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObjec
   return findings.length > 0
     ? findings
     : [fine(`those of scaledobject/${name} watch what ${each.fn} reads`)];
+}
+
+/** Compares one Kafka trigger with what reads in the group that it watches. */
+function judgeTrigger(
+  trigger: Readonly<Record<string, string>>,
+  { by, group, offset, isUnordered }: Omit<Reading, 'topics'>,
+  name: string,
+): Finding[] {
+  const findings: Finding[] = [];
+  const edit = (what: string) => `set ${what} in scaledobject/${name}`;
+  const policy = trigger['offsetResetPolicy'] ?? 'latest';
+  if (policy !== offset) {
+    findings.push(
+      problem(
+        `${by} begins at ${offset}, the trigger on ${group} at ${policy}: partitions that were never read count wrongly`,
+        edit(`offsetResetPolicy: ${offset}`),
+      ),
+    );
+  }
+  if (trigger['scaleToZeroOnInvalidOffset'] === 'true' && offset === 'earliest') {
+    findings.push(
+      problem(
+        `the trigger on ${group} does not wake for a partition's first event`,
+        `take scaleToZeroOnInvalidOffset out of scaledobject/${name}`,
+      ),
+    );
+  }
+  if (Number(trigger['activationLagThreshold'] ?? 0) > 0) {
+    findings.push(
+      problem(
+        `the trigger on ${group} lets single events wait`,
+        edit('activationLagThreshold: "0"'),
+      ),
+    );
+  }
+  if (isUnordered && trigger['allowIdleConsumers'] !== 'true') {
+    findings.push(
+      problem(
+        `the trigger on ${group} bounds the pods by the partitions`,
+        edit('allowIdleConsumers: "true"'),
+      ),
+    );
+  }
+  if (trigger['version'] === undefined) {
+    findings.push(
+      problem(
+        `the trigger on ${group} speaks the protocol of Kafka 1.0, which Kafka 4 refuses`,
+        edit('version: 3.6.0'),
+      ),
+    );
+  }
+  return findings;
 }
