@@ -186,7 +186,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/faults.test.ts'],
   },
   {
-    name: 'a log line may hold whatever it is given',
+    name: 'a log line may have any field',
     file: 'src/telemetry/log.ts',
     find: 'if (FIELDS.has(name)) kept[name] = value;',
     replace: 'if (true) kept[name] = value;',
@@ -228,7 +228,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/state/projections/chunks.test.ts'],
   },
   {
-    name: 'everybody settles',
+    name: 'every process settles a projection',
     file: 'src/process/settle-projection.ts',
     find: 'if (!held) return false;',
     replace: '',
