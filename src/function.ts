@@ -1,146 +1,160 @@
 /**
- * What the author of a function sees: which rows make a set, when the set is complete, and what to
- * do then. Parts and rules are data, not callbacks, so that Muster can check them at start, explain
- * a set and ask the source table.
+ * What the author of a function imports: which rows form a set, when the set is complete, and what to do
+ * then. Parts and rules are data rather than callbacks, so that Muster can validate them at start, explain
+ * why a set is incomplete, and query the source table with them.
  */
+import type { Duration, Log, Tx } from './author/common.ts';
+import type { KeyColumn, Only, OnlyEvents } from './author/exact-types.ts';
+import type { ProjectionDefinition } from './author/projection.ts';
 
-/** A value a filter compares with: text, number, boolean or null, as Debezium sends it. */
+export * from './author/common.ts';
+export * from './author/projection.ts';
+
+/** A value that a filter compares with, in the form in which Debezium sends it. */
 export type Scalar = string | number | boolean | null;
 
-/** A length of time in words: `'15 minutes'`, `'1 hour'`, `'500 milliseconds'`. */
-export type Duration =
-  `${number} ${'millisecond' | 'second' | 'minute' | 'hour' | 'day'}${'' | 's'}`;
-
-/** A named requirement of a set: rows of a table, chosen by `where`, correlated by `key`. */
+/** One requirement of a set: rows of a table that pass `where`, correlated with other parts by `key`. */
 export interface Part {
-  /** `schema.table` of the source database. */
+  /** Table in the source database, as `schema.table`. */
   readonly table: string;
-  /** Column or columns whose values name the set. A row with a null among them joins no set. */
+  /**
+   * Column or columns whose values identify the set. All parts of a function have the same number of key
+   * columns. A row with a null in one of them joins no set.
+   */
   readonly key: string | readonly string[];
-  /** Equality filters; a row that differs in one of them does not fill this part. */
+  /** Equality filters by column name. A row must match all of them to fill this part. Default: none. */
   readonly where?: Readonly<Record<string, Scalar>>;
-  /** Primary key of the table; `'id'` unless given. */
+  /** Primary key column or columns of the table. Default: `'id'`. */
   readonly id?: string | readonly string[];
-  /** Further columns to keep for the handler; key, filter and primary key columns always are. */
+  /**
+   * Additional columns to keep for the handler. Key, filter and primary key columns are always kept.
+   * Default: none.
+   */
   readonly columns?: readonly string[];
-  /** Columns that arrive as base64 of their text (Debezium's `include.unknown.datatypes`). */
+  /**
+   * Kept columns that arrive as the base64 encoding of their text, as Debezium sends types it does not know
+   * (`include.unknown.datatypes`). Default: none.
+   */
   readonly base64?: readonly string[];
-  /** Rows needed; 1 unless given. */
+  /** Number of rows this part needs. Default: 1. */
   readonly count?: number;
 }
 
-/** At least so many of these parts or rules hold. Made by {@link all}, {@link any}, {@link atLeast}. */
+/** Holds when at least `atLeast` of its parts and inner rules hold. Made by {@link all}, {@link any} and {@link atLeast}. */
 export interface Rule<P extends string = string> {
   readonly atLeast: number;
   readonly of: readonly (P | Rule<P>)[];
 }
 
-/** Every one of these. */
+/** A rule that holds when every one of these parts and rules holds. */
 export function all<const P extends string>(...of: (P | Rule<P>)[]): Rule<P> {
   return { atLeast: of.length, of };
 }
 
-/** One of these is enough. */
+/** A rule that holds when at least one of these parts and rules holds. */
 export function any<const P extends string>(...of: (P | Rule<P>)[]): Rule<P> {
   return { atLeast: 1, of };
 }
 
-/** `count` of these are enough. */
+/** A rule that holds when at least `count` of these parts and rules hold. */
 export function atLeast<const P extends string>(count: number, ...of: (P | Rule<P>)[]): Rule<P> {
   return { atLeast: count, of };
 }
 
 /** One source row of a complete set. */
 export interface Member {
-  /** Primary key as canonical text; several columns as a JSON array. */
+  /** Primary key as canonical text; a composite key is a JSON array of its values. */
   readonly id: string;
-  /** Kept columns by name, values as Debezium sent them. Integers beyond 2^53 are `bigint`. */
+  /** Kept columns by name, with values as Debezium sent them. Integers beyond 2^53 are `bigint`. */
   readonly row: Readonly<Record<string, unknown>>;
-  /** Position of the row's newest change in the source's log; null where it was read by a snapshot. */
+  /** Position in the source's log of the row's latest change; null if the row was read by a snapshot. */
   readonly lsn: string | null;
-  /** When this row joined the set, by the state database's clock. */
+  /** When the row joined the set, by the clock of the state database. */
   readonly since: Date;
   /**
-   * Kept columns that `row` lacks, because the source never sent their value: PostgreSQL leaves out a
-   * value that is stored out of line and did not change, and no change that carried it has arrived.
-   * `alter table … replica identity full` at the source makes it send them all. Mostly empty.
+   * Kept columns missing from `row` because the source never sent their value; usually empty. PostgreSQL
+   * omits a value that is stored out of line and did not change, and no change that carried it has arrived.
+   * `alter table … replica identity full` at the source makes it send every value.
    */
   readonly unavailable: readonly string[];
 }
 
-/** What a handler gets: everything that shares one key, once the rule holds. */
+/** What a handler receives: all rows that share one key, once the rule holds. */
 export interface CompleteSet<P extends string = string, K extends string = string> {
+  /** Name of the function. */
   readonly function: string;
   /** Key values as canonical text, by column name. */
   readonly key: Readonly<Record<K, string>>;
-  /** The key in one piece: the value itself, or a JSON array of the values. */
+  /** The key as one string: the value itself, or a JSON array of the values of a composite key. */
   readonly keyText: string;
+  /** Number of this completion: 1 in most cases, higher if the set was forgotten before. Never reused for a key. */
   readonly revision: number;
+  /** Member rows by part. */
   readonly parts: Readonly<Record<P, readonly Member[]>>;
 }
 
-/** A transaction on the state database: what is written here commits with the done-mark, or not at all. */
-export interface Tx {
-  query<R extends object = Record<string, unknown>>(
-    text: string,
-    values?: readonly unknown[],
-  ): Promise<{ rows: R[]; rowCount: number | null }>;
-}
-
-/** Lines about a run; each carries function, key and runId. */
-export interface Log {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
-
+/** What a handler receives beside its set. */
 export interface HandlerContext {
-  /** Opened at its first query, so a handler that does not use it holds no transaction open. */
+  /** Begins at its first query, so a handler that does not use it holds no transaction open. */
   readonly tx: Tx;
   /**
-   * Stable over all attempts of this revision, never used again, and safe in an HTTP header: the idempotency
-   * key for effects elsewhere.
+   * Idempotency key for effects elsewhere: the same for all attempts of this revision, never reused, and
+   * safe in an HTTP header.
    */
   readonly runId: string;
-  /** 1 for the first attempt. */
+  /** Number of this attempt, from 1. */
   readonly attempt: number;
-  /** Aborts at time-out, when the lease is lost, and at the end of a shutdown's grace. */
+  /** Aborts on timeout, when the lease is lost, and when the grace period of a shutdown ends. */
   readonly signal: AbortSignal;
   readonly log: Log;
-  /** Of this attempt, in the form of W3C Trace Context: for calls to other services. Null where nothing is traced. */
+  /** W3C `traceparent` of this attempt, to pass to other services. Null if the attempt is not traced. */
   readonly traceparent: string | null;
 }
 
-/** An event a handler gives back; it is sent after the done-mark is committed, at least once, with a stable id. */
+/**
+ * An event that a handler returns. It is sent after the run is committed as done, at least once, with an id
+ * that stays the same when it is sent again.
+ */
 export interface OutgoingEvent {
-  /** CloudEvents `type`. */
+  /** CloudEvents `type`. Must not be empty. */
   readonly type: string;
-  /** CloudEvents `subject`; the set's key unless given. */
+  /** CloudEvents `subject`. Default: the key of the set. */
   readonly subject?: string;
-  /** JSON data. */
+  /** Payload, serialized as JSON. Default: no payload. */
   readonly data?: unknown;
 }
 
-/** How failed attempts are tried again: exponential back-off between `first` and `max`, half of it jitter. */
+/**
+ * How failed attempts are retried: exponential backoff from `first` up to `max`, of which half is random
+ * jitter.
+ */
 export interface RetryPolicy {
   /**
-   * Attempts in all before the run rests as failed; 10 unless given. An attempt counts when its handler
-   * starts. One that a shutdown cuts short does not count, nor one that the state database fails.
+   * Maximum number of attempts, after which the run is failed. Default: 10. An attempt counts once its
+   * handler has started, unless a shutdown interrupts it or the state database fails.
    */
   readonly attempts?: number;
-  /** Upper bound of the first wait; 1 second unless given. */
+  /** Upper bound of the first delay. Default: 1 second. */
   readonly first?: Duration;
-  /** Upper bound of any wait; 5 minutes unless given. */
+  /** Upper bound of every delay. Default: 5 minutes. */
   readonly max?: Duration;
 }
 
+/** A function: the parts of its sets, the rule that completes one, and the handler to run then. */
 export interface FunctionDefinition<P extends string = string, K extends string = string> {
-  /** Lower-case letters, digits and dashes; the file or folder in `functions/` has the same name. */
+  /**
+   * Up to 63 lower-case letters, digits and dashes, starting with a letter. Equals the name of the file or
+   * folder in `functions/`.
+   */
   readonly name: string;
+  /** Parts by name; from 1 to 16. */
   readonly parts: Readonly<Record<P, Part>>;
-  /** When a set is complete: all parts unless given. */
+  /** Rule that makes a set complete. Default: all parts. */
   readonly complete?: Rule<P>;
-  /** A set still incomplete so long after its first row arrived is reported with what is missing. */
+  /**
+   * A set that is still incomplete this long after its first row arrived is reported, with its missing
+   * parts. Default: never.
+   */
   readonly overdueAfter?: Duration;
   /**
    * What becomes of sets that the connector's initial snapshot finds complete: they count as done without a
@@ -150,61 +164,46 @@ export interface FunctionDefinition<P extends string = string, K extends string 
    * rows that were created after the snapshot, and waiting for the snapshot would withhold such sets.
    */
   readonly history?: 'skip' | 'run';
-  /** One attempt may take so long; 5 minutes unless given. */
+  /** Timeout of one attempt. Default: 5 minutes; maximum: 24 days. */
   readonly timeout?: Duration;
+  /** Default: the defaults of {@link RetryPolicy}. */
   readonly retry?: RetryPolicy;
-  /** Runs at a time over all pods; no bound unless given. */
+  /** Maximum number of concurrent runs over all processes. Default: unlimited. */
   readonly concurrency?: number;
-  /** Done sets lose their rows and run details after this time (the done marker stays); 30 days unless given. */
+  /**
+   * How long a done set keeps its rows and the details of its run; the marker that it is done stays.
+   * Default: 30 days.
+   */
   readonly keepFor?: Duration;
   /**
-   * Even the done marker is forgotten after this time; never unless given. A set that comes again then runs
-   * again, under the next revision: revisions and `runId`s are not used twice.
+   * When even the done marker is deleted. If the set arrives again after that, it runs again under the next
+   * revision; revisions and run ids are never reused. Default: never.
    */
   readonly forgetAfter?: Duration;
   /**
-   * Does the work. A promise that it leaves behind and that rejects ends the attempt. One that computes for
-   * seconds without a pause holds up everything else in its process, though its lease is kept.
+   * Does the work. The events it returns are published. If it throws, the attempt is retried, except after a
+   * {@link TerminalError}.
    *
-   * What it returns is published; what it throws is tried again, a {@link TerminalError} is not.
+   * A promise that it does not await and that rejects fails the attempt. A handler that computes for seconds
+   * without yielding blocks everything else in its process, though its lease is kept.
    */
   handle(set: CompleteSet<P, K>, context: HandlerContext): Result;
 }
-
-type KeyColumn<Q extends Record<string, Part>> = {
-  [N in keyof Q]: Q[N]['key'] extends readonly (infer C extends string)[]
-    ? C
-    : Q[N]['key'] extends string
-      ? Q[N]['key']
-      : never;
-}[keyof Q];
 
 /** What a handler may return. */
 type Result = Promise<readonly OutgoingEvent[] | void> | readonly OutgoingEvent[] | void;
 
 /**
- * Makes each property of `T` that `Known` lacks an error. TypeScript looks for excess properties only in
- * literals, and not within what it infers or what a function returns; there a typo would be ignored.
+ * Declares a function. Part names and key columns become types, so a misspelt one does not compile. The
+ * definition is validated when the function is loaded, which reports all of its problems at once.
  */
-type Only<T, Known> = { readonly [X in Exclude<keyof T, keyof Known>]: never };
-
-/** Events within what a handler returns. */
-type EventOf<R> = Awaited<R> extends infer A ? (A extends readonly (infer E)[] ? E : never) : never;
-/** Properties that they have and an event does not. */
-type Misspelt<E> = E extends E ? Exclude<keyof E, keyof OutgoingEvent> & string : never;
-/** What a handler returns, or something it can't be: the property's name is the compiler's message. */
-type OnlyEvents<R> = [Misspelt<EventOf<R>>] extends [never]
-  ? R
-  : { readonly [X in Misspelt<EventOf<R>> as `an event has no property '${X}'`]: never };
-
-/** Declares a function; part names and key columns become types, so a typo does not compile. */
 export function defineFunction<const Q extends Record<string, Part>, const D, R extends Result>(
   definition: {
     readonly parts: Q & { readonly [N in keyof Q]: Q[N] & Only<Q[N], Part> };
     handle(
       set: CompleteSet<keyof Q & string, KeyColumn<Q>>,
       context: HandlerContext,
-    ): R & OnlyEvents<R>;
+    ): R & OnlyEvents<R, OutgoingEvent>;
   } & Omit<FunctionDefinition<keyof Q & string, KeyColumn<Q>>, 'parts' | 'handle'> &
     D &
     Only<D, FunctionDefinition> &
@@ -213,107 +212,5 @@ export function defineFunction<const Q extends Record<string, Part>, const D, R 
   return definition;
 }
 
-/** A record of a Kafka topic. */
-export interface TopicRecord {
-  /** Offsets are numbers: at 58,000 records/s a partition comes to 2^53 after 4,900 years. */
-  readonly offset: number;
-  /** Epoch milliseconds, by the producer's clock or the broker's, as the topic is set. */
-  readonly timestamp: number;
-  readonly key: Buffer | null;
-  /** Null is a tombstone. */
-  readonly value: Buffer | null;
-  /** The last value of each name; empty where it has none. */
-  readonly headers: Readonly<Record<string, Buffer>>;
-}
-
-/** Records of one partition that are applied in one transaction. */
-export interface Chunk {
-  readonly topic: string;
-  readonly partition: number;
-  /** Where it begins and where the next one does; offsets between may be missing (compaction, transactions). */
-  readonly from: number;
-  readonly next: number;
-  /** Offset behind the partition's newest record, as far as known: `end - next` records wait behind this chunk. */
-  readonly end: number;
-}
-
-/** How far a projection is in a partition. */
-export interface Position {
-  readonly topic: string;
-  readonly partition: number;
-  /** Everything below it is applied. */
-  readonly next: number;
-  /**
-   * Offset behind the newest record when the partition's owner last looked, every second or so. With
-   * `next` equal to it the partition is idle; a `reportedAt` long past says that nobody reads it now.
-   */
-  readonly end: number;
-  readonly reportedAt: Date;
-}
-
-export interface SettleContext {
-  /** Of every partition that was ever assigned, by topic and partition. */
-  readonly positions: readonly Position[];
-  /** The database's clock at the begin of the transaction. */
-  readonly now: Date;
-  readonly log: Log;
-}
-
-/** A stream of records that folds into tables of the function's own. */
-export interface ProjectionDefinition<R = unknown> {
-  /** Lower-case letters, digits and dashes; the file or folder in `functions/` has the same name. */
-  readonly name: string;
-  readonly topic: string;
-  /** Records in a transaction at most; 10,000 unless given. */
-  readonly chunkRecords?: number;
-  /**
-   * A chunk that is not full waits so long for more, from its first record on; 100 milliseconds unless
-   * given. Larger chunks cost less, and under full load they are full anyway.
-   */
-  readonly linger?: Duration;
-  /**
-   * Reads a record, outside of any transaction: what it gives is passed to `apply`, a record it gives
-   * `undefined` for is skipped. What it throws says that the record can't be understood: the record is
-   * parked with topic, partition, offset and the message, and the partition goes on.
-   */
-  read(record: TopicRecord): R | undefined;
-  /**
-   * Writes what the records change, through `tx` alone: it commits together with the partition's
-   * position, so each record is applied exactly once. Chunks of a partition come one after another in
-   * the order of offsets, chunks of different partitions at the same time; how a stream is cut into
-   * chunks is up to load and chance, so the result must not depend on it.
-   *
-   * A value that Postgres refuses and a {@link TerminalError} are the fault of a record, which is found
-   * by halves and parked; after any other error the same records come again.
-   */
-  apply(records: readonly R[], chunk: Chunk, tx: Tx): Promise<void>;
-  /**
-   * Periodic work in a transaction of its own, in one process at a time over all pods, also while
-   * partitions are idle. `true` says that there is more to do at once.
-   */
-  settle?(tx: Tx, context: SettleContext): Promise<boolean | void>;
-  /** 1 second unless given. */
-  readonly settleEvery?: Duration;
-}
-
 /** What a file in `functions/` may define. */
 export type Definition = FunctionDefinition | ProjectionDefinition;
-
-/** Declares a projection: the lower-level form, for streams that fold into tables of their own. */
-export function defineProjection<R, const D = unknown>(
-  definition: ProjectionDefinition<R> & D & Only<D, ProjectionDefinition>,
-): ProjectionDefinition<R> {
-  return definition;
-}
-
-/**
- * No retry can help: a run rests as failed at once, and a projection's record is parked.
- */
-export class TerminalError extends Error {
-  override readonly name = 'TerminalError';
-
-  /** By name: a function that is bundled by itself throws one of a copy of this class. */
-  static override [Symbol.hasInstance](error: unknown): boolean {
-    return error instanceof Error && error.name === 'TerminalError';
-  }
-}

@@ -14,23 +14,23 @@ import { specify, type Specification } from './definitions/specification.ts';
 import { explain, type Explanation } from './state/queries/explain.ts';
 import { migrate } from './state/schema/migrate.ts';
 
-/** A change of one row, as it arrives. */
+/** A change of one row, as Muster receives it. */
 export interface ArrivingRow {
   /** `schema.table` of the source database. */
   readonly table: string;
-  /** Columns as Debezium would send them; for a delete its primary key is enough. */
+  /** Columns with values as Debezium sends them. For a delete the primary key is enough. */
   readonly row: Readonly<Record<string, unknown>>;
-  /** c create (unless given), u update, d delete, r read by the initial snapshot. */
+  /** Create (`c`, the default), update (`u`), delete (`d`), or read by the initial snapshot (`r`). */
   readonly op?: 'c' | 'u' | 'd' | 'r';
   /**
-   * Position in the source's log: the order in which things happened, where that is not the order in
-   * which they arrive. The row's place in the list, from 1, unless given.
+   * Position in the source's log, if changes arrive in another order than that in which they happened.
+   * Default: the row's position in the list, from 1.
    */
   readonly lsn?: number;
 }
 
-/** How it all stands after a function has run on rows. */
-export interface Happened<P extends string, K extends string> {
+/** The state of a function after it has run on rows. */
+export interface RunResult<P extends string, K extends string> {
   /** Every set of the function, sorted by key. */
   readonly sets: readonly {
     readonly key: Readonly<Record<K, string>>;
@@ -38,8 +38,8 @@ export interface Happened<P extends string, K extends string> {
     readonly missing: readonly P[];
   }[];
   /**
-   * Events of handlers that were published during this call, in the order in which they were sent.
-   * What Muster reports of its own (`muster.set.…`) is in `sets` and `errors`.
+   * Events that handlers returned and that were published during this call, in the order in which they were
+   * sent. Muster's own events (`muster.set.…`) are left out; `sets` and `errors` tell the same.
    */
   readonly events: readonly {
     readonly type: string;
@@ -47,35 +47,35 @@ export interface Happened<P extends string, K extends string> {
     readonly data: unknown;
   }[];
   /**
-   * What handlers threw last in sets that are not done, then why events could not be published, then why
-   * rows could not be ingested.
+   * Last error of each handler whose set is not done, then of each event that could not be published, then of
+   * each row that could not be ingested.
    */
   readonly errors: readonly string[];
 }
 
 export interface RunFunctionOptions {
-  /** A PostgreSQL 18 database; whatever `handle` reads and writes through `tx` is in it too. */
+  /** URL of a PostgreSQL 18 database, which is also the one that `tx` reads and writes. */
   readonly databaseUrl: string;
 }
 
 /**
- * Runs a function on rows, for its author's tests: the whole engine on a real database, everything
- * but Kafka and HTTP. Migrates the database, files the rows one after the other, waits until no run
- * is due or under way, and says what happened. A run that rests before its next attempt is left
- * resting, as `complete` with its error.
+ * Runs a function on rows, for its author's tests. It uses the whole engine on a real database, without Kafka
+ * and HTTP: it migrates the database, ingests the rows one after the other, waits until no run is due or
+ * running, and returns the result. A run that waits for its next attempt is not waited for; its set is
+ * `complete`, with the error of the last attempt.
  *
- * State stays: called again on the same database, equal rows are a replay and new ones need `lsn`s
- * above the old.
+ * The state stays in the database: when it is called again, equal rows are a replay, and new ones need an
+ * `lsn` above those of the first call.
  */
 export async function runFunction<P extends string, K extends string>(
   fn: FunctionDefinition<P, K>,
   rows: readonly ArrivingRow[],
   { databaseUrl }: RunFunctionOptions,
-): Promise<Happened<P, K>> {
+): Promise<RunResult<P, K>> {
   const definition = fn as unknown as FunctionDefinition;
   await migrate(databaseUrl, [fn.name]);
-  const events: Happened<P, K>['events'][number][] = [];
-  const sink = await listen(events);
+  const events: RunResult<P, K>['events'][number][] = [];
+  const sink = await startSink(events);
   const config = readConfig({
     DATABASE_URL: databaseUrl,
     K_SINK: `http://127.0.0.1:${(sink.address() as AddressInfo).port}`,
@@ -89,15 +89,15 @@ export async function runFunction<P extends string, K extends string>(
     statementTimeoutMs: 60_000,
     onIdleError: () => {},
   });
-  const refused: string[] = [];
+  const notIngested: string[] = [];
   try {
     const engine = await startEngine(config, [definition], SILENT, createMetrics());
     try {
       for (const [i, row] of rows.entries()) {
         const outcome = await engine.ingestor.ingest(toChange(row, i + 1));
-        if (outcome.kind === 'parked') refused.push(`row ${i + 1}: ${outcome.detail}`);
+        if (outcome.kind === 'parked') notIngested.push(`row ${i + 1}: ${outcome.detail}`);
         if (outcome.kind === 'unwanted') {
-          refused.push(`row ${i + 1}: no part of ${fn.name} is on ${row.table}`);
+          notIngested.push(`row ${i + 1}: no part of ${fn.name} is on ${row.table}`);
         }
       }
       while (await isBusy(database, fn.name)) await sleep(10);
@@ -116,7 +116,7 @@ export async function runFunction<P extends string, K extends string>(
       errors: [
         ...explained.flatMap(({ run }) => run?.lastError ?? []),
         ...(await unpublished(database, fn.name)),
-        ...refused,
+        ...notIngested,
       ],
     };
   } finally {
@@ -127,37 +127,39 @@ export async function runFunction<P extends string, K extends string>(
 }
 
 const SILENT: Log = { info() {}, warn() {}, error() {} };
-/** Positions are given within one log, so their times are too: a millisecond each. */
-const LOG_BEGAN = Date.UTC(2026, 0, 1);
+/** All positions are in one log, whose time advances by a millisecond per position. */
+const LOG_START = Date.UTC(2026, 0, 1);
 
-function toChange({ table, row, op = 'c', lsn }: ArrivingRow, place: number): RowChange {
-  const position = lsn ?? place;
+function toChange({ table, row, op = 'c', lsn }: ArrivingRow, index: number): RowChange {
+  const position = lsn ?? index;
   return {
     kind: 'row',
     op,
     source: 'rows',
     table,
     lsn: BigInt(position),
-    at: LOG_BEGAN + position,
-    handledAt: LOG_BEGAN + position,
+    at: LOG_START + position,
+    handledAt: LOG_START + position,
     lastCommit: null,
     snapshot: op === 'r' ? 'initial' : null,
     row,
     origin: {
-      attributes: { source: '/rows', id: String(place) },
+      attributes: { source: '/rows', id: String(index) },
       contentType: 'application/json',
       body: Buffer.from(JSON.stringify(row)),
     },
   };
 }
 
-/** A sink that takes everything. */
-async function listen(events: { type: string; subject: string; data: unknown }[]): Promise<Server> {
+/** Starts a sink that accepts every event and collects those of handlers. */
+async function startSink(
+  events: { type: string; subject: string; data: unknown }[],
+): Promise<Server> {
   const server = createServer(async (request, response) => {
     const { headers } = request;
     const body = (await buffer(request)).toString();
     const { type, subject = '' } = HTTP.toEvent({ headers, body }) as CloudEvent<unknown>;
-    // not `data` of the SDK, which leaves a number, true or null in JSON as text
+    // The SDK's `data` would be text where the JSON is a number, true or null.
     const json = body === '' ? undefined : (JSON.parse(body) as { data?: unknown });
     const data = 'ce-id' in headers ? json : json?.data;
     if (!type.startsWith('muster.set.')) events.push({ type, subject, data });
@@ -167,7 +169,7 @@ async function listen(events: { type: string; subject: string; data: unknown }[]
   return server;
 }
 
-/** Is a run due or under way, or an event still to be tried? One that could not be sent rests, as a run does. */
+/** Whether a run is due or running, or an event has not been tried yet. A retry that waits does not count. */
 async function isBusy(database: Database, fn: string): Promise<boolean> {
   const { rows } = await database.control.query<{ busy: boolean }>(
     `select exists (select from muster.run r where r.function = f.id
@@ -184,7 +186,7 @@ async function isBusy(database: Database, fn: string): Promise<boolean> {
   return rows[0]?.busy ?? false;
 }
 
-/** Why events were not published. */
+/** Describes the events that could not be published. */
 async function unpublished(database: Database, fn: string): Promise<string[]> {
   const { rows } = await database.control.query<{ id: string; error: string }>(
     `select o.event_id as id, o.error from muster.outbox o join muster.function f on f.id = o.function
@@ -203,7 +205,7 @@ async function explainAll(database: Database, fn: string): Promise<Explanation[]
   return Promise.all(rows.map(async ({ key }) => (await explain(database, fn, key))!));
 }
 
-/** As a handler gets it: parts may have columns of different names for one key. */
+/** Key columns as a handler receives them; parts may name the columns of one key differently. */
 function keyOf({ parts }: Specification, key: string): Record<string, string> {
   return Object.fromEntries(
     parts.flatMap((part) => {

@@ -1,4 +1,4 @@
-/** Checked by `npx tsc`: each line below an expected error would be one. */
+/** Checked by `npx tsc`: a line below `@ts-expect-error` must not compile, and every other must. */
 import {
   all,
   any,
@@ -35,14 +35,14 @@ export const typos = defineFunction({
   complete: all('eeg', 'emg'),
   // @ts-expect-error no unit
   overdueAfter: '15',
-  // @ts-expect-error one of two words
+  // @ts-expect-error neither 'skip' nor 'run'
   history: 'never',
   handle(set) {
     // @ts-expect-error no part has that name
     void set.parts.emg;
     // @ts-expect-error no key column has that name
     void set.key.recoding;
-    // @ts-expect-error a set is read, not written
+    // @ts-expect-error a set is read-only
     set.revision = 2;
   },
 });
@@ -104,7 +104,7 @@ defineFunction({
 });
 
 const misspelt = { a: { table: 'a.b', key: 'k', colums: ['m'] } } as const;
-// @ts-expect-error also where the parts are written elsewhere
+// @ts-expect-error also if the parts are defined elsewhere
 defineFunction({ name: 'misspelt-elsewhere', parts: misspelt, handle() {} });
 
 // @ts-expect-error a retry policy has attempts
@@ -119,7 +119,7 @@ defineFunction({ name: 'event', parts, handle: () => [{ type: 'x', sbject: 'y' }
 defineFunction({
   name: 'event-later',
   parts,
-  // @ts-expect-error also among others, and later
+  // @ts-expect-error also among valid events, and in a promise
   async handle(set) {
     await Promise.resolve();
     if (set.revision > 1) return;
@@ -127,7 +127,7 @@ defineFunction({
   },
 });
 
-// @ts-expect-error a single event is no list of events
+// @ts-expect-error a single event is not a list of events
 defineFunction({ name: 'single', parts, handle: () => ({ type: 'x' }) });
 
 const projection = {
@@ -141,10 +141,10 @@ const projection = {
 export const ofRecords = defineProjection(projection);
 // @ts-expect-error a projection has chunkRecords
 defineProjection({ ...projection, chunkRecord: 10 });
-// @ts-expect-error also where the type of its records is written out
+// @ts-expect-error also if the type of its records is explicit
 defineProjection<number>({ ...projection, chunkRecord: 10 });
 const slow = { ...projection, settleevery: '1 second' } as const;
-// @ts-expect-error also where it is written elsewhere
+// @ts-expect-error also if it is defined elsewhere
 defineProjection(slow);
 
 export const page = defineConsole({ title: 'A page', description: 'What it shows.', routes() {} });

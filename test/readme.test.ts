@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import recordings from '../functions/recordings.ts';
 import { SETTINGS } from '../src/config/settings.ts';
-import { MAX_GATES, MAX_PARTS } from '../src/definitions/specification.ts';
+import { MAX_PARTS, MAX_RULES } from '../src/definitions/specification.ts';
 import { MAX_ELEMENTS } from '../src/intake/cloudevents/batch.ts';
 import { MAX_TEXT_BYTES } from '../src/state/ingest/member.ts';
 import { serverOn } from './support/engine.ts';
@@ -71,7 +71,7 @@ test('the limits it names are those of the code', () => {
 
   for (const limit of [
     `at most ${MAX_PARTS} parts`,
-    `${MAX_GATES} rules`,
+    `${MAX_RULES} rules`,
     `${MAX_TEXT_BYTES.toLocaleString('en')} bytes`,
     `${SETTINGS.BODY_LIMIT_MIB.fallback} MiB (\`BODY_LIMIT_MIB\`)`,
     `${MAX_ELEMENTS.toLocaleString('en')} events`,

@@ -7,7 +7,7 @@ const rowsOf = (k: string) =>
   ['a', 'b'].map((kind, id) => ({ table: 'public.item', row: { id: `${k}${id}`, k, kind } }));
 
 test.for(['Łódź', 'two\nlines', '["x"]'])(
-  'a function is run on rows with the key %j, and its event is given back',
+  'a function runs on rows with the key %j, and its event is returned',
   async (k, { db }) => {
     const pair = pairOf({ handle: (set) => [{ type: 'fertig für', data: { key: set.keyText } }] });
     expect(await runFunction(pair, rowsOf(k), { databaseUrl: db.url })).toEqual({
@@ -19,7 +19,7 @@ test.for(['Łódź', 'two\nlines', '["x"]'])(
 );
 
 test.for(['t', 'für'])(
-  'data of each kind is given back as it was, of the type %j',
+  'data of every JSON type is returned unchanged in an event of type %j',
   async (type, { db }) => {
     const data = ['a text', 1, true, null, undefined, [1], { a: 'ß' }, '1', '{}'];
     const pair = pairOf({ handle: () => data.map((each) => ({ type, data: each })) });
@@ -28,7 +28,7 @@ test.for(['t', 'für'])(
   },
 );
 
-test('an event that cannot be published is said, and nobody waits for it', async ({ db }) => {
+test('an event that can not be published is reported and not waited for', async ({ db }) => {
   const pair = pairOf({
     async handle(_set, { tx }) {
       await tx.query(
@@ -43,7 +43,7 @@ test('an event that cannot be published is said, and nobody waits for it', async
   ]);
 });
 
-test('the subject of an event must be a text', async ({ db }) => {
+test('an event whose subject is not text fails the run', async ({ db }) => {
   const pair = pairOf({
     retry: { attempts: 1 },
     handle: () => [{ type: 't', subject: 42 as unknown as string }],

@@ -1,4 +1,5 @@
 import { ConfigError } from '../config/config.ts';
+import { disableWarning } from '../lib/node-warnings.ts';
 import { WrongUse } from './wrong-use.ts';
 
 /** Exit code of a wrong call or configuration; of everything else that goes wrong: 1. */
@@ -9,6 +10,9 @@ const LEFT_RUNNING_MS = 500;
 
 /** Runs a command; what it throws is said in one line on standard error, and by the exit code. */
 export async function runCommand(command: () => Promise<unknown>): Promise<void> {
+  // An idle kafkajs sets a timer to a negative time, which is harmless. Node would print a warning of it in
+  // the middle of the log, in a format that no log reader understands.
+  disableWarning('TimeoutNegativeWarning');
   try {
     await command();
   } catch (error) {

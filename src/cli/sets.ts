@@ -26,7 +26,7 @@ export async function run(fn: string | undefined, options: SetsOptions): Promise
 }
 
 function toLine(set: SetStatus): string {
-  const missing = set.missing.map(inWords).join(', ');
+  const missing = set.missing.map(errorText).join(', ');
   return [
     set.function,
     set.key,
@@ -38,6 +38,6 @@ function toLine(set: SetStatus): string {
     .trimEnd();
 }
 
-function inWords({ part, have, need }: MissingPart): string {
+function errorText({ part, have, need }: MissingPart): string {
   return need === 1 ? part : `${part} (${have} of ${need})`;
 }

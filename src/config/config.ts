@@ -1,22 +1,24 @@
 import { knownFunctions } from '../definitions/function-files.ts';
 import { otlpFileProblems } from './otlp-files.ts';
-import { Wrong, type Setting } from './setting.ts';
-import { SETTINGS, type Name } from './settings.ts';
+import { InvalidValue, type Setting } from './setting.ts';
+import { SETTINGS, type SettingName } from './settings.ts';
 
-type Value<N extends Name> = ReturnType<(typeof SETTINGS)[N]['read']>;
+type Value<N extends SettingName> = ReturnType<(typeof SETTINGS)[N]['read']>;
 
-/** The configuration of a process; null where nothing is set and nothing is the default. */
+/** The configuration of a process. A variable that is not set and has no default is null. */
 export type Config = {
-  readonly [N in Name]: (typeof SETTINGS)[N]['fallback'] extends null ? Value<N> | null : Value<N>;
+  readonly [N in SettingName]: (typeof SETTINGS)[N]['fallback'] extends null
+    ? Value<N> | null
+    : Value<N>;
 } & { readonly DATABASE_URL: string; readonly FUNCTIONS: readonly string[] };
 
-/** One message with every problem. */
+/** Thrown for an invalid configuration; the message lists every problem. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** A setting that means nothing without another. */
-const NEEDS: readonly (readonly [Name, Name])[] = [
+/** Pairs of settings of which the first has no effect without the second. */
+const REQUIRES: readonly (readonly [SettingName, SettingName])[] = [
   ['SINK_TOPIC', 'KAFKA_BROKERS'],
   ['KAFKA_CA_FILE', 'KAFKA_TLS'],
   ['KAFKA_CERT_FILE', 'KAFKA_TLS'],
@@ -32,16 +34,16 @@ const NEEDS: readonly (readonly [Name, Name])[] = [
   ['OIDC_TOKEN_FILE', 'OIDC_ISSUER'],
 ];
 
-/** What it takes to reach Kafka. */
+/** The settings that a Kafka client needs. */
 export type KafkaConfig = { readonly [N in KafkaName]: Config[N] };
-type KafkaName = Extract<Name, `KAFKA_${string}`>;
+type KafkaName = Extract<SettingName, `KAFKA_${string}`>;
 const KAFKA_NAMES = Object.keys(SETTINGS).filter((name) =>
   name.startsWith('KAFKA_'),
 ) as KafkaName[];
 
-/** Reads the environment; throws {@link ConfigError}. Values of secrets never enter its message. */
+/** Reads the environment. Throws {@link ConfigError}, whose message contains no secret. */
 export function readConfig(env: NodeJS.ProcessEnv): Config {
-  const { values, problems } = read(env, Object.keys(SETTINGS) as Name[]);
+  const { values, problems } = read(env, Object.keys(SETTINGS) as SettingName[]);
   if (values['DATABASE_URL'] === null && !problems.has('DATABASE_URL')) {
     problems.set(
       'DATABASE_URL',
@@ -50,7 +52,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   }
   const sinks = ['SINK_TOPIC', 'K_SINK', 'SINK'].filter((name) => values[name] !== null);
   if (sinks.length > 1) {
-    problems.set('SINK', `${sinks.join(' and ')} are both set: events go to one of them`);
+    problems.set('SINK', `${sinks.join(' and ')} are both set: events can go to only one of them`);
   }
   if (values['INTAKE'] === 'kafka' && values['KAFKA_BROKERS'] === null) {
     problems.set('INTAKE', 'INTAKE is kafka, so KAFKA_BROKERS must be set');
@@ -67,15 +69,15 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   return freeze<Config>(values, [...problems.values(), ...otlpFileProblems(env)]);
 }
 
-/** Reads no more than Kafka needs, for commands that use no database; throws {@link ConfigError}. */
+/** Reads only the settings of Kafka, for commands that use no database. Throws {@link ConfigError}. */
 export function readKafkaConfig(env: NodeJS.ProcessEnv): KafkaConfig {
   const { values, problems } = read(env, KAFKA_NAMES);
   return freeze<KafkaConfig>(values, [...problems.values()]);
 }
 
-function read(env: NodeJS.ProcessEnv, names: readonly Name[]) {
+function read(env: NodeJS.ProcessEnv, names: readonly SettingName[]) {
   const values: Record<string, unknown> = {};
-  const problems = new Map<Name, string>();
+  const problems = new Map<SettingName, string>();
   for (const name of names) {
     const setting: Setting = SETTINGS[name];
     const given = env[name]?.trim() || setting.fallback;
@@ -83,13 +85,14 @@ function read(env: NodeJS.ProcessEnv, names: readonly Name[]) {
     try {
       if (given !== null) values[name] = setting.read(given);
     } catch (error) {
-      if (!(error instanceof Wrong)) throw error;
+      if (!(error instanceof InvalidValue)) throw error;
+      // Outside of `secret` settings, an '@' may follow a password in a URL.
       const secret = setting.secret === true || given?.includes('@') === true;
       problems.set(name, `${name} ${error.message}${secret ? '' : `, not '${given}'`}`);
     }
   }
-  const isSet = (name: Name) => values[name] !== null && values[name] !== '0';
-  for (const [name, other] of NEEDS) {
+  const isSet = (name: SettingName) => values[name] !== null && values[name] !== '0';
+  for (const [name, other] of REQUIRES) {
     if (!names.includes(name) || !isSet(name) || isSet(other) || problems.has(other)) continue;
     problems.set(name, `${name} is set, so ${other} must be too`);
   }

@@ -1,4 +1,4 @@
-/** What the properties of each kind of definition must be. */
+/** The checks of every property of a definition, by kind of definition. */
 import {
   checkFields,
   checkObject,
@@ -16,7 +16,7 @@ import {
   required,
   type Report,
   show,
-  someDuration,
+  positiveDuration,
   timerDuration,
 } from './fields.ts';
 import type {
@@ -49,14 +49,14 @@ const columnList: Field = {
       : `must be an array of names of columns, not ${show(value)}`,
 };
 
-/** Filters compare by `===`: NaN and an object would differ from everything, silently. */
+/** Filters compare with `===`, by which NaN or an object would silently match no row. */
 const filters: Field = {
   problem(value) {
     const problems: string[] = [];
     const where = checkObject('', value, (problem) => problems.push(problem));
-    for (const [column, wanted] of Object.entries(where ?? {})) {
+    for (const [column, expected] of Object.entries(where ?? {})) {
       if (!isName(column)) problems.push(`can't name a column ${show(column)}`);
-      const found = scalarProblem(wanted);
+      const found = scalarProblem(expected);
       if (found !== null) problems.push(`${column} ${found}`);
     }
     return problems.length === 0 ? null : problems.join(', and ');
@@ -85,7 +85,7 @@ const PART = {
 
 const RETRY = { attempts: count, first: duration, max: duration } satisfies Fields<RetryPolicy>;
 
-/** A rule's parts and inner rules are looked at by whoever knows the parts. */
+/** Shape of a rule. Its parts and inner rules are checked where the parts are known (specification.ts). */
 export const RULE = {
   atLeast: required(count),
   of: required(
@@ -97,9 +97,9 @@ const anything: Field = { problem: () => null };
 
 const FUNCTION = {
   name: required(definitionName),
-  parts: required(anything), // looked at one by one
-  complete: anything, // by whoever knows the parts
-  overdueAfter: someDuration,
+  parts: required(anything), // checked one by one below
+  complete: anything, // checked in specification.ts
+  overdueAfter: positiveDuration,
   history: field("'skip' or 'run'", (value) => value === 'skip' || value === 'run'),
   timeout: timerDuration,
   retry: anything,
@@ -127,12 +127,15 @@ const PROJECTION = {
 
 const EVENT = {
   type: required(field('text that is not empty', isText)),
-  // empty for a key that is: it is left out then
+  // empty where the key of the set is empty; such a subject is not sent
   subject: field('text', (value) => typeof value === 'string'),
-  data: field('what JSON can write', (value) => !['function', 'symbol'].includes(typeof value)),
+  data: field(
+    'a value that JSON can represent',
+    (value) => !['function', 'symbol'].includes(typeof value),
+  ),
 } satisfies Fields<OutgoingEvent>;
 
-/** Reports what is wrong within each property of a function; the parts that are right, by name. */
+/** Reports every problem within the properties of a function; returns its valid parts by name. */
 export function checkFunction(definition: unknown, report: Report): ReadonlyMap<string, Part> {
   const parts = new Map<string, Part>();
   checkFields('', definition, FUNCTION, report);
@@ -147,12 +150,12 @@ export function checkFunction(definition: unknown, report: Report): ReadonlyMap<
   return parts;
 }
 
-/** Reports what is wrong with a projection. */
+/** Reports every problem of a projection. */
 export function checkProjection(definition: unknown, report: Report): void {
   checkFields('', definition, PROJECTION, report);
 }
 
-/** Reports what is wrong with an event that a handler returned. */
+/** Reports every problem of an event that a handler returned; returns whether it is valid. */
 export function checkEvent(event: unknown, report: Report): event is OutgoingEvent {
   return checkFields<OutgoingEvent>('', event, EVENT, report) !== null;
 }

@@ -1,20 +1,20 @@
-/** Checks of what an author wrote: every property by name, so that a misspelt one is never ignored. */
+/** Validation of what an author wrote. Every property is known by name, so that a misspelt one is never ignored. */
 import { inspect } from 'node:util';
 import { closestMatch } from 'leven';
 import { milliseconds } from '../lib/duration.ts';
 import type { Duration } from '../function.ts';
 
-/** What a property must be. */
+/** Validation of one property. */
 export interface Field {
   readonly isRequired?: true;
-  /** What is wrong with a value, in words that follow the property's name; null if nothing is. */
+  /** Returns what is wrong with a value, phrased to follow the property's name; null if it is valid. */
   readonly problem: (value: unknown) => string | null;
 }
 
-/** One for each property of `T`: a name that is missing here, or is no property of `T`, does not compile. */
+/** One field per property of `T`. A missing property, or one that `T` does not have, does not compile. */
 export type Fields<T> = { readonly [N in keyof Required<T>]: Field };
 
-/** A definition that can't be served; lists everything that is wrong with it. */
+/** Thrown for an invalid definition; the message lists every problem. */
 export class DefinitionError extends Error {
   override readonly name = 'DefinitionError';
 
@@ -23,21 +23,22 @@ export class DefinitionError extends Error {
   }
 }
 
-/** Takes note of a problem. */
+/** Receives one problem at a time. */
 export type Report = (problem: string) => void;
 
-/** Longest wait of a Node timer is 24.8 days; one that is set to more fires at once. */
+/** A Node timer waits at most 24.8 days; one that is set to more fires immediately. */
 const LONGEST_TIMER_DAYS = 24;
-/** 1,000 years: what a clock says that long from now, or said that long ago, is a date to Postgres and JavaScript. */
+/** 1,000 years: both Postgres and JavaScript can represent a date that far in the past or the future. */
 const LONGEST_DAYS = 365_000;
-const MOST = 2_147_483_647;
+/** Largest `int` of Postgres. */
+const MAX_INT = 2_147_483_647;
 
-/** Marks a field as one that must be given. */
+/** Returns the field as a required one. */
 export function required(each: Field): Field {
   return { ...each, isRequired: true };
 }
 
-/** A field whose values pass a test. */
+/** A field whose valid values are those that `isFine` accepts; `mustBe` describes them in a message. */
 export function field(mustBe: string, isFine: (value: unknown) => boolean): Field {
   return {
     problem: (value) => (isFine(value) ? null : `must be ${mustBe}, not ${show(value)}`),
@@ -49,8 +50,8 @@ export const functionField = field('a function', (value) => typeof value === 'fu
 export const textField = field('text that is not empty', isText);
 
 export const count = field(
-  `a whole number from 1 to ${MOST.toLocaleString('en')}`,
-  (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= MOST,
+  `a whole number from 1 to ${MAX_INT.toLocaleString('en')}`,
+  (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= MAX_INT,
 );
 
 export const definitionName = field(
@@ -58,28 +59,28 @@ export const definitionName = field(
   (value) => typeof value === 'string' && /^[a-z][a-z0-9-]{0,62}$/.test(value),
 );
 
-/** A length of time that Postgres counts. */
+/** A duration that Postgres measures. */
 export const duration = durationField((days) => days <= LONGEST_DAYS, '365,000 days');
-/** One that must not be nothing. */
-export const someDuration = durationField(
+/** A duration above zero that Postgres measures. */
+export const positiveDuration = durationField(
   (days) => days > 0 && days <= LONGEST_DAYS,
   '365,000 days',
-  'longer than nothing and ',
+  'above zero and ',
 );
-/** One that a timer of this process counts, if there is anything to count. */
+/** A duration, possibly zero, that a timer of this process measures. */
 export const pause = durationField((days) => days <= LONGEST_TIMER_DAYS, '24 days');
-/** One that a timer of this process counts. */
+/** A duration above zero that a timer of this process measures. */
 export const timerDuration = durationField(
   (days) => days > 0 && days <= LONGEST_TIMER_DAYS,
   '24 days',
-  'longer than nothing and ',
+  'above zero and ',
 );
 
 function durationField(isFine: (days: number) => boolean, most: string, more = ''): Field {
   return {
     problem(value) {
       if (typeof value !== 'string') {
-        return `must be a duration as '15 minutes', not ${show(value)}`;
+        return `must be a duration such as '15 minutes', not ${show(value)}`;
       }
       try {
         const days = milliseconds(value as Duration) / 86_400_000;
@@ -91,23 +92,24 @@ function durationField(isFine: (days: number) => boolean, most: string, more = '
   };
 }
 
-/** Text that Postgres can hold. */
+/** Whether a value is text that is not empty and that Postgres can store. */
 export function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== '' && isStorable(value);
 }
 
+/** Whether Postgres can store a text: it has neither a lone surrogate nor U+0000. */
 export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0');
 }
 
-/** A name that can be a property of any object. `__proto__` would be taken for its prototype. */
+/** Whether a value can name a property of any object. Assigning to `__proto__` would set the prototype instead. */
 export function isName(value: unknown): value is string {
   return isText(value) && value !== '__proto__';
 }
 
 /**
- * Checks each property of an object; `path` stands before their names. Gives the object if it has the
- * right properties, each of them right, and null otherwise.
+ * Checks every property of an object; `path` precedes their names in reports. Returns the object if all of
+ * its properties are valid, and null otherwise.
  */
 export function checkFields<T>(
   path: string,
@@ -138,7 +140,7 @@ export function checkFields<T>(
   return isFine ? (object as T) : null;
 }
 
-/** An object whose properties are all its own; null, and a report, for anything else. */
+/** Returns a plain object as it is; reports anything else and returns null. */
 export function checkObject(
   path: string,
   value: unknown,
@@ -150,7 +152,7 @@ export function checkObject(
     return null;
   }
   const prototype = Object.getPrototypeOf(value) as object | null;
-  // `{ __proto__: … }` has no property of that name; it takes what is meant as one for its prototype.
+  // `{ __proto__: … }` sets the prototype, and the property that was meant does not exist.
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
     report(`${of}must be a plain object, without __proto__`);
     return null;
@@ -158,25 +160,28 @@ export function checkObject(
   return value as Record<string, unknown>;
 }
 
-/** There is no property of this name; which one may be meant? */
+/** Describes an unknown property, with the one that was probably meant. */
 function unknownName(name: string, known: readonly string[]): string {
   return `there is no property ${show(name)}${didYouMean(name, known) || `; there are ${known.join(', ')}`}`;
 }
 
-/** Names the known name that is most like another; empty if none is. */
+/** Returns a suggestion for a misspelt name, to append to a message; empty if no known name is similar. */
 export function didYouMean(name: string, known: readonly string[]): string {
   const meant = nearest(name, known);
   return meant === null ? '' : `; did you mean '${meant}'?`;
 }
 
-/** The known name that differs least; null if all differ in every letter, or in over two and over a third. */
+/**
+ * Returns the known name with the least edit distance. Null if every one differs in all letters, or in more
+ * than two letters that are more than a third of the name.
+ */
 function nearest(name: string, known: readonly string[]): string | null {
   const same = known.find((each) => each.toLowerCase() === name.toLowerCase());
   const maxDistance = Math.min(name.length - 1, Math.max(2, Math.floor(name.length / 3)));
   return same ?? closestMatch(name, known, { maxDistance }) ?? null;
 }
 
-/** A value as an author would write it, in a few words. */
+/** Formats a value as an author would write it, in at most 80 characters. */
 export function show(value: unknown): string {
   const text = inspect(value, { depth: 1, breakLength: Infinity, maxStringLength: 60 });
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;

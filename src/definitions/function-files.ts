@@ -1,11 +1,14 @@
 import { existsSync, readdirSync } from 'node:fs';
 
-/** The functions that are there. */
+/** Names of all functions, sorted. */
 export function knownFunctions(): string[] {
   return [...functionFiles().keys()].toSorted();
 }
 
-/** Their files below `functions/`, by name: `<name>.ts`, or `<name>/index.ts`. The bundle's end in `.js`. */
+/**
+ * Files of the functions, relative to `functions/`, by function name: `<name>.ts` or `<name>/index.ts`. In a
+ * bundle they end with `.js`.
+ */
 export function functionFiles(): Map<string, string> {
   const folder = new URL('../../functions/', import.meta.url);
   const files = new Map<string, string>();

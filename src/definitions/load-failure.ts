@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const FUNCTIONS = new URL('../../functions/', import.meta.url).href;
 
-/** What an import threw, after the place in the sources where that is known: `functions/pair.ts:3: …`. */
+/** Describes an error thrown by an import, with its source location if known: `functions/pair.ts:3: …`. */
 export function loadFailure(error: unknown): string {
   if (!(error instanceof Error)) return `threw ${String(error)}`;
   const text = error instanceof SyntaxError ? error.message : `${error.name}: ${error.message}`;
@@ -12,7 +12,10 @@ export function loadFailure(error: unknown): string {
   return place === null ? text : `${place}: ${text}`;
 }
 
-/** Node begins the stack of a syntax error with its place; of other errors the first frame in `functions/` tells. */
+/**
+ * Finds the source location of an error. The stack of a syntax error begins with it; for other errors it is
+ * the first frame within `functions/`.
+ */
 function placeOf(stack: string): string | null {
   const frames = [...stack.matchAll(/^ +at .*?(file:\/\/[^)]*?):(\d+):\d+\)?$/gm)];
   const [, file, line] =

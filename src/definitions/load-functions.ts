@@ -6,7 +6,7 @@ import { loadFailure } from './load-failure.ts';
 import type { Definition, FunctionDefinition, ProjectionDefinition } from '../function.ts';
 import { checkSets } from './specification.ts';
 
-/** Loads functions by name; throws one error that lists what is wrong with any of them. */
+/** Loads functions by name. Throws one error that lists the problems of all of them. */
 export async function loadFunctions(names: readonly string[]): Promise<Definition[]> {
   const files = functionFiles();
   const loaded = await Promise.allSettled(names.map((name) => load(name, files.get(name))));
@@ -20,11 +20,12 @@ export async function loadFunctions(names: readonly string[]): Promise<Definitio
   return loaded.map((each) => (each as PromiseFulfilledResult<Definition>).value);
 }
 
+/** Whether a definition is a projection. */
 export function isProjection(definition: Definition): definition is ProjectionDefinition {
   return 'apply' in definition;
 }
 
-/** Those that run a handler for complete sets. */
+/** Whether a definition is a function that runs a handler for complete sets. */
 export function isSetFunction(definition: Definition): definition is FunctionDefinition {
   return !isProjection(definition);
 }
@@ -41,12 +42,12 @@ async function load(name: string, file: string | undefined): Promise<Definition>
   return checkDefinition(name, file, definition);
 }
 
-/** What a file exports, if it defines the function of its name; throws one error that lists every problem. */
+/** Returns the default export of a function's file as its definition. Throws one error that lists every problem. */
 export function checkDefinition(name: string, file: string, definition: unknown): Definition {
   const problems = problemsOf(definition);
   const { name: own } = (definition ?? {}) as { name?: unknown };
   if (typeof own === 'string' && own !== name) {
-    problems.push(`name is '${own}', and the file's is '${name}': they must be the same`);
+    problems.push(`name is '${own}', but the file's name is '${name}': they must be equal`);
   }
   if (problems.length > 0) throw new DefinitionError(`functions/${file}`, problems);
   return definition as Definition;

@@ -1,11 +1,12 @@
 import type { Specification } from './specification.ts';
 
-/** A function as this process serves it, with what registration gave it. */
+/** A function with the ids that its registration assigned. */
 export interface RegisteredFunction {
   readonly id: number;
   readonly generation: number;
-  /** Names this registration; statements that rest on the definition compare it. */
+  /** Identifies this registration. Statements that depend on the definition compare it. */
   readonly registration: string;
   readonly specification: Specification;
+  /** Index of each part in `muster.sets.counts`, from 1. */
   readonly partIndexOf: ReadonlyMap<string, number>;
 }

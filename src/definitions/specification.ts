@@ -4,30 +4,30 @@ import { checkFunction, RULE } from './check-definition.ts';
 import { checkFields, DefinitionError, didYouMean, type Report } from './fields.ts';
 import type { FunctionDefinition, Part, Rule, Scalar } from '../function.ts';
 
-/** Parts a function may have at a time: the entries of `muster.sets.counts`. */
+/** Maximum number of parts of a function: the slots of `muster.sets.counts`. */
 export const MAX_PARTS = 16;
-/** Rules within rules a function may have: the bits of a bigint beyond the parts. */
-export const MAX_GATES = 46;
+/** Maximum number of rules of a function: the bits of a bigint that the parts leave. */
+export const MAX_RULES = 46;
 
-/** A part with every default written out. */
+/** A part with every default filled in. */
 export interface PartSpecification {
   readonly name: string;
   readonly table: string;
   readonly key: readonly string[];
   readonly where: Readonly<Record<string, Scalar>>;
   readonly id: readonly string[];
-  /** Columns kept in the member row. */
+  /** Columns that the member row keeps. */
   readonly columns: readonly string[];
   /**
-   * Are there others among them than those that decide (key, filter and primary key), or that another part
-   * on the table doesn't keep?
+   * Whether they include a column that does not determine membership (key, filter, primary key), or one
+   * that another part on the same table does not keep.
    */
   readonly keepsMore: boolean;
   readonly base64: readonly string[];
   readonly count: number;
 }
 
-/** What decides sets: registered in Postgres, and equal in every pod that files for the function. */
+/** What determines sets. It is registered in Postgres, and equal in every process that ingests for the function. */
 export interface Specification {
   readonly name: string;
   readonly parts: readonly PartSpecification[];
@@ -37,9 +37,7 @@ export interface Specification {
   readonly concurrency: number | null;
 }
 
-/**
- * Checks a definition and writes out its defaults. Throws one error that lists every problem.
- */
+/** Validates a definition and fills in its defaults. Throws one error that lists every problem. */
 export function specify(definition: FunctionDefinition): Specification {
   const problems: string[] = [];
   const parts = checkSets(definition, (problem) => problems.push(problem));
@@ -54,19 +52,19 @@ export function specify(definition: FunctionDefinition): Specification {
   };
 }
 
-/** Reports everything that is wrong with a definition; gives the parts that are right, with their defaults. */
+/** Reports every problem of a definition; returns its valid parts with their defaults filled in. */
 export function checkSets(definition: FunctionDefinition, report: Report): PartSpecification[] {
-  const parts = writeOut(checkFunction(definition, report));
+  const parts = withDefaults(checkFunction(definition, report));
   const names = Object.keys(definition.parts ?? {});
   checkParts(parts, names.length, report);
   if (definition.complete !== undefined && names.length > 0) {
-    const gates = checkRule(definition.complete, names, report);
-    if (gates > MAX_GATES) report(`complete: at most ${MAX_GATES} rules`);
+    const rules = checkRule(definition.complete, names, report);
+    if (rules > MAX_RULES) report(`complete: at most ${MAX_RULES} rules`);
   }
   return parts;
 }
 
-function writeOut(given: ReadonlyMap<string, Part>): PartSpecification[] {
+function withDefaults(given: ReadonlyMap<string, Part>): PartSpecification[] {
   const listed = [...given].map(([name, part]) => {
     const key = list(part.key);
     const id = list(part.id ?? 'id');
@@ -96,12 +94,14 @@ function writeOut(given: ReadonlyMap<string, Part>): PartSpecification[] {
   }));
 }
 
-/** What no part can be wrong about alone. */
+/** Reports problems that concern several parts, or a part beside its fields. */
 function checkParts(parts: readonly PartSpecification[], total: number, report: Report): void {
-  if (total === 0) report('parts: at least one is needed');
+  if (total === 0) report('parts: there must be at least one');
   if (total > MAX_PARTS) report(`parts: at most ${MAX_PARTS}, not ${total}`);
   if (new Set(parts.map((part) => part.key.length)).size > 1) {
-    report('parts: all keys must have as many columns, or no two rows ever meet');
+    report(
+      'parts: all keys must have the same number of columns, or rows of different parts never match',
+    );
   }
   for (const { name, base64, columns } of parts) {
     for (const column of base64.filter((each) => !columns.includes(each))) {
@@ -112,19 +112,22 @@ function checkParts(parts: readonly PartSpecification[], total: number, report: 
   }
 }
 
-/** Two specifications are the same definition exactly if their hashes are equal. */
+/** Hash of a specification: equal exactly for equal definitions. */
 export function hashOf(specification: Specification): string {
   return createHash('sha256').update(JSON.stringify(specification)).digest('hex');
 }
 
-/** The rule as `muster.complete` reads it. */
+/** A rule in the form in which `muster.complete` evaluates it: a circuit of threshold gates. */
 export interface Gates {
+  /** Rows that each part needs, by part index. */
   readonly need: number[];
+  /** Inputs that each gate needs. */
   readonly gateNeed: number[];
+  /** Inputs of each gate as bits: parts first, then the gates before it. */
   readonly gateOf: bigint[];
 }
 
-/** Compiles the rule to gates, inner rules first; `partIndexOf` gives each part's index, counted from 1. */
+/** Compiles the rule to gates, inner rules first. */
 export function compile(
   specification: Specification,
   partIndexOf: ReadonlyMap<string, number>,
@@ -146,9 +149,9 @@ export function compile(
   return { need, gateNeed, gateOf };
 }
 
-/** Reports what is wrong with a rule and those within it; how many they are. */
+/** Reports every problem of a rule and of the rules within it; returns the number of these rules. */
 function checkRule(value: unknown, parts: readonly string[], report: Report, depth = 1): number {
-  if (depth > MAX_GATES) return depth; // perhaps one that holds itself
+  if (depth > MAX_RULES) return depth; // the rule may contain itself
   const rule = checkFields<Rule>('complete', value, RULE, report);
   if (rule === null) return 1;
   const names = rule.of.filter((item) => typeof item === 'string');
@@ -158,10 +161,10 @@ function checkRule(value: unknown, parts: readonly string[], report: Report, dep
     }
   }
   if (new Set(names).size < names.length) {
-    report(`complete: a part counts once in a rule (${names.join(', ')})`);
+    report(`complete: a rule may name a part only once (${names.join(', ')})`);
   }
   if (rule.atLeast > rule.of.length) {
-    report(`complete: at least ${rule.atLeast} of ${rule.of.length} can't be`);
+    report(`complete: at least ${rule.atLeast} of ${rule.of.length} is impossible`);
   }
   return rule.of
     .filter((item) => typeof item !== 'string')

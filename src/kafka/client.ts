@@ -98,12 +98,3 @@ CompressionCodecs[CompressionTypes.ZSTD] = () => zstd;
 async function snappyCodec(): Promise<Codec> {
   return (await import('kafkajs-snappy')).default();
 }
-
-// kafkajs sets its timer to a negative time when it is idle, of which Node warns in the middle of the
-// log, in a form that no log reader takes. Nothing depends on that timer.
-const emitWarning = process.emitWarning.bind(process);
-process.emitWarning = (warning: string | Error, ...options: unknown[]) => {
-  if (options[0] !== 'TimeoutNegativeWarning') {
-    emitWarning(warning, ...(options as []));
-  }
-};

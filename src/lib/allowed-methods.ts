@@ -1,8 +1,9 @@
 import type { FastifyInstance } from 'fastify';
 
 /**
- * Watches an app's routes from now on; gives back a function that names the methods a URL is served
- * with, none where nothing is served. Fastify itself answers a wrong method like an unknown path, by 404.
+ * Records the routes that are added to an app from now on. Returns a function that lists the methods by
+ * which a URL is served; the list is empty for an unknown path. Fastify itself does not tell a wrong method
+ * from an unknown path, and answers both with 404.
  */
 export function watchMethods(app: FastifyInstance): (url: string) => string[] {
   const exact = new Map<string, Set<string>>();
@@ -26,7 +27,7 @@ export function watchMethods(app: FastifyInstance): (url: string) => string[] {
   };
 }
 
-/** A request's target without its query; of one in absolute form (RFC 9112, 3.2.2) the path. */
+/** Path of a request target, without its query and, in the absolute form (RFC 9112, 3.2.2), its origin. */
 export function pathOf(url: string): string {
   const path = /^https?:\/\/[^/?#]*/i.test(url) ? url.replace(/^https?:\/\/[^/?#]*/i, '') : url;
   const end = path.search(/[?#]/);

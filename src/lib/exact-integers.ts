@@ -1,12 +1,12 @@
-/** So many digits may be more than a double holds. */
+/** The shortest integer that a double may not represent has this many digits. */
 const LONG = 16;
 
 /**
- * JSON as it was stored: integers beyond 2^53, which `JSON.parse` rounds, become what `make` makes of
- * their digits.
+ * Parses stored JSON without rounding: an integer beyond 2^53, which `JSON.parse` rounds, becomes what `make`
+ * returns for its digits.
  */
 export function parseExact(text: string, make: (digits: string) => unknown): unknown {
-  // the reviver is six times as slow, so only where there may be something to revive
+  // With a reviver parsing takes six times as long, so it is used only where it may be needed.
   if (!hasLong(text)) return JSON.parse(text);
   return JSON.parse(text, (_key, value: unknown, { source }) =>
     typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(source ?? '')
@@ -15,7 +15,7 @@ export function parseExact(text: string, make: (digits: string) => unknown): unk
   );
 }
 
-/** Looks at every 16th character only: /\d{16}/ costs as much as the parsing, more where there are uuids. */
+/** Whether a run of 16 digits occurs. Inspects every 16th character: `/\d{16}/` costs as much as parsing, and more for text with UUIDs. */
 function hasLong(text: string): boolean {
   for (let at = LONG - 1; at < text.length; at += LONG) {
     let from = at;

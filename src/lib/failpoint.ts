@@ -1,7 +1,4 @@
-/**
- * Places at which a test may kill the process, named in `MUSTER_FAILPOINT`. A promise about crashes
- * is worth the places it was tried at. Costs one comparison where none is set.
- */
+/** Points at which `MUSTER_FAILPOINT` lets a test kill the process, to prove what a crash leaves behind. */
 export type Failpoint =
   | 'before-commit'
   | 'after-commit'
@@ -12,6 +9,7 @@ export type Failpoint =
 
 const armed = process.env['MUSTER_FAILPOINT'];
 
+/** Kills the process if the test named this point. Costs one comparison otherwise. */
 export function failpoint(name: Failpoint): void {
   if (armed === name) process.kill(process.pid, 'SIGKILL');
 }

@@ -1,10 +1,10 @@
-/** ECMAScript's JSON.parse source text access: in Node 24, not yet in TypeScript's library. */
+/** ECMAScript's JSON.parse source text access, which Node 24 has and TypeScript's library does not yet declare. */
 interface RawJSON {
   readonly rawJSON: string;
 }
 
 interface JSON {
-  /** A value that `JSON.stringify` writes as exactly this text. */
+  /** Returns a value that `JSON.stringify` writes as exactly this text. */
   rawJSON(text: string): RawJSON;
   isRawJSON(value: unknown): value is RawJSON;
   parse(

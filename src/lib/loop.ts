@@ -1,6 +1,7 @@
 /**
- * Something done again and again: first after `firstMs`, then after `everyMs`, sooner when poked, at
- * once while a turn says that there is more. An error is reported and ends the turn, never the loop.
+ * Loop runs a turn periodically: first after `firstMs`, then `everyMs` after each turn. It runs one sooner
+ * when poked, and immediately when the previous turn returned `true` because there is more to do. An error
+ * is reported and ends the turn, but not the loop.
  */
 export class Loop {
   readonly #everyMs: number;
@@ -24,13 +25,13 @@ export class Loop {
     this.#ended = this.#run(firstMs);
   }
 
-  /** Lets the next turn begin now. */
+  /** Starts the next turn now, or right after the one that is running. */
   poke(): void {
     this.#poked = true;
     this.#wake?.();
   }
 
-  /** Resolves when the turn under way has ended; there is none after it. */
+  /** Resolves when the current turn has ended. No other turn follows. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#wake?.();

@@ -1,4 +1,4 @@
-/** Lets so many in at a time, the others in the order in which they came. */
+/** Semaphore admits a fixed number of holders at a time, and the waiting ones in order of arrival. */
 export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -7,7 +7,7 @@ export class Semaphore {
     this.#free = places;
   }
 
-  /** Resolves when there is a place; whoever was let in calls `leave` once. */
+  /** Resolves once a place is free. The holder calls `leave` exactly once. */
   enter(): Promise<void> {
     if (this.#free > 0) {
       this.#free--;

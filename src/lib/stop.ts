@@ -1,6 +1,6 @@
 /**
- * Resolves with the reason when the process is told to stop: SIGTERM or SIGINT (as PID 1 nothing else
- * handles them), or the end of standard input where a parent asked for that.
+ * Resolves with the reason when the process is asked to stop: by SIGTERM or SIGINT (which have no default
+ * action for PID 1), or by the end of standard input if `withStdin`.
  */
 export function stopRequested(withStdin: boolean): Promise<string> {
   return new Promise((resolve) => {

@@ -1,2 +1,2 @@
-/** The version in package.json, which is not in the image. */
+/** Equals the version in package.json, which the image does not contain. */
 export const VERSION = '0.1.0';

@@ -18,43 +18,44 @@ import { createParts, type Parts } from './parts.ts';
 import { registerAll } from './register-functions.ts';
 import { openWarmConnection, type WarmConnection } from './warm-connection.ts';
 
-/** A stop may spend this long on dropping reminders that nobody has to be woken for. */
+/** Time limit at a stop for deleting deadlines of complete sets, for which no process has to be woken. */
 const PRUNE_MS = 1_000;
 /**
- * The loops begin one after the other, so that they share a connection: opened all at once, theirs hold
- * up the event or the run that a process was started for.
+ * Delay of each loop's first turn. They start one after the other so that they share a connection: if all of
+ * them opened one at once, that would hold up the event or the run that the process was started for.
  */
 const FIRST_MS = { publishing: 50, deadlines: 100, reEvaluating: 200, purging: 250 } as const;
-/** How often it is asked whether anything is left to do, while a ping waits for the answer. */
-const SETTLED_EVERY_MS = 250;
+/** Interval at which {@link Engine.untilIdle} checks whether work is left, while a ping waits for the answer. */
+const IDLE_CHECK_MS = 250;
 
-/** State and runs of one process: takes changes, runs handlers, keeps deadlines, publishes. */
+/** The state and the runs of one process: ingests changes, runs handlers, fires deadlines, publishes events. */
 export interface Engine {
-  /** The door for changes. */
+  /** Receives changes. */
   readonly ingestor: ChangeIngestor;
-  /** Resolves when the first change would be ingested as quickly as others. Never rejects. */
+  /** Resolves when the first change would be ingested as fast as later ones. Never rejects. */
   readonly warm: Promise<void>;
-  /** Why this process should get no events; null when it should. */
+  /** Why this process must get no events; null if it may. */
   unready(): string | null;
-  /** Why events do not go out and only an operator can change that; null while they do. Intake goes on. */
+  /** Why outgoing events wait until an operator acts; null if they do not. Intake continues meanwhile. */
   sinkTrouble(): string | null;
   /**
-   * Does what is due at once; resolves when nothing of its functions is running or due in any process,
-   * or after so many milliseconds. Throws Unavailable.
+   * Starts due work at once. Resolves when no run of its functions is running or due in any process, or after
+   * `withinMs`. Throws {@link Unavailable}.
    */
-  settle(withinMs: number): Promise<void>;
+  untilIdle(withinMs: number): Promise<void>;
   /**
-   * Refuses new events, answers those it has, ends or gives back its runs, closes the database. Runs
-   * under way may take `drainMs`; DRAIN_SECONDS unless given.
+   * Refuses new events, answers those in progress, finishes or releases its runs, and closes the database.
+   * `drainMs` is the grace period for running handlers; default: DRAIN_SECONDS.
    */
   stop(drainMs?: number): Promise<void>;
 }
 
 /**
- * Registers the functions and starts work on a database that is closed when it ends. Rejects, with the
- * database closed, if that can't be used, and with `Superseded` while another release is to serve.
+ * Registers the functions and starts to work on the database of `opening`, which closes when the engine
+ * stops. Rejects, with the database closed, if the database can't be used, and with `Superseded` while
+ * another release is to serve.
  *
- * A definition that is not the newest is registered last of all, for that closes the workers of another
+ * A definition that is not the newest is registered last of all, because that closes the workers of another
  * release. While one of them is alive, `relieve` comes first: it resolves when this process can take over.
  */
 export async function startEngine(
@@ -105,7 +106,7 @@ async function start(
     warm: writes,
     unready: () => parts.ingestor.closed?.message ?? null,
     sinkTrouble: () => loops.publishing.trouble(),
-    settle: (withinMs) => settle(parts, loops, withinMs),
+    untilIdle: (withinMs) => untilIdle(parts, loops, withinMs),
     stop: (drainMs = config.DRAIN_SECONDS * 1000) => stop(parts, loops, drainMs),
   };
 }
@@ -141,13 +142,13 @@ function publish(parts: Parts, sink: Sink | null): Publishing {
   return publishing;
 }
 
-async function settle(
+async function untilIdle(
   { database, served, ingestor }: Parts,
   { claiming, deadlines, publishing }: Loops,
   withinMs: number,
 ): Promise<void> {
   const names = served.map((each) => each.specification.name);
-  for (let until = performance.now() + withinMs; ; await sleep(SETTLED_EVERY_MS)) {
+  for (let until = performance.now() + withinMs; ; await sleep(IDLE_CHECK_MS)) {
     if (ingestor.closed !== null) throw ingestor.closed;
     if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
     for (const each of [claiming, deadlines, publishing]) each.poke();
@@ -165,7 +166,7 @@ async function stop(parts: Parts, loops: Loops, drainMs: number): Promise<void> 
   await publishing.stop();
   const ids = served.map((each) => each.id);
   const pruned = pruneAll(database, ids, PRUNE_MS).catch(onError('pruning deadlines'));
-  await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // a database that is away holds up no stop
+  await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // an unreachable database does not delay the stop
   await runner.deregister();
   await positions.exchange().catch(onError('writing log positions'));
   await database.close();

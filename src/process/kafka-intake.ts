@@ -13,17 +13,18 @@ import type { Projections } from './projections.ts';
 import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { LostRecords } from '../state/projections/positions.ts';
 
-/** A stop waits for chunks no longer: handlers need their part of the time too. */
-const LONGEST_DRAIN_MS = 10_000;
+/** Maximum time for chunks in progress at a stop: running handlers need their share of the grace period. */
+const MAX_DRAIN_MS = 10_000;
 
-export interface Pulling {
-  /** Why records are not read, or not all of them; null if all is well. */
+/** The consumers of a process, one for each function. */
+export interface KafkaIntakes {
+  /** Why records, or some of them, are not read; null if they are. */
   trouble(): string | null;
-  /** Ends chunks under way, leaves the consumer groups. */
+  /** Finishes the chunks in progress and leaves the consumer groups. */
   stop(): Promise<void>;
 }
 
-export interface PullingOptions {
+export interface KafkaIntakeOptions {
   readonly config: Config;
   readonly subscriptions: readonly Subscription[];
   readonly ingestor: ChangeIngestor;
@@ -34,13 +35,13 @@ export interface PullingOptions {
 }
 
 /**
- * Reads the topics of each function, as a member of a consumer group of its own. Throws `ConfigError`
- * where no client can be made of the configuration.
+ * Starts to read the topics of each function, as a member of a consumer group per function. Throws
+ * `ConfigError` if the configuration does not make a client.
  */
-export function startPulling(options: PullingOptions): Pulling {
+export function startKafkaIntakes(options: KafkaIntakeOptions): KafkaIntakes {
   const { config, subscriptions, log, metrics } = options;
   const connect = () => connectKafka(config, log);
-  connect();
+  connect(); // throws here rather than at the first attempt to read
   const intakes = subscriptions.map(
     (subscription) =>
       new KafkaIntake({
@@ -49,7 +50,7 @@ export function startPulling(options: PullingOptions): Pulling {
         group: config.KAFKA_GROUP ?? `muster-${subscription.name}`,
         queueBytes: (config.QUEUE_MIB * 1024 * 1024) / subscriptions.length,
         sessionTimeoutMs: config.LEASE_SECONDS * 1000,
-        drainMs: Math.min(config.DRAIN_SECONDS * 1000, LONGEST_DRAIN_MS),
+        drainMs: Math.min(config.DRAIN_SECONDS * 1000, MAX_DRAIN_MS),
         log,
         onTaken({ records }, seconds) {
           const labels = { function: subscription.name };
@@ -72,7 +73,7 @@ export function startPulling(options: PullingOptions): Pulling {
   };
 }
 
-function handlerOf(subscription: Subscription, options: PullingOptions): RecordHandler {
+function handlerOf(subscription: Subscription, options: KafkaIntakeOptions): RecordHandler {
   const { config, ingestor, projections, log, metrics, count } = options;
   const onLost = (records: number) =>
     metrics.recordsLost.inc({ function: subscription.name }, records);

@@ -4,12 +4,13 @@ import { REFUSAL_REASONS } from '../intake/http-error.ts';
 import type { Verdict } from '../runs/execute.ts';
 import type { ParkReason } from '../state/outcome.ts';
 
-/** What `/metrics` shows; counters of this process since its start. */
+/** The metrics of `/metrics`. Counters count from the start of the process. */
 export interface Metrics {
   readonly registry: Registry;
   readonly events: Counter<'outcome'>;
   readonly ignored: Counter<'why'>;
   readonly parked: Counter<'reason'>;
+  readonly parkedPurged: Counter;
   readonly refused: Counter<'reason'>;
   readonly batchSize: Histogram;
   readonly completed: Counter<'function'>;
@@ -22,7 +23,6 @@ export interface Metrics {
   readonly outbox: Counter<'outcome'>;
   readonly sinkMissing: Gauge;
   readonly records: Counter<'function'>;
-  readonly parkedPurged: Counter;
   readonly recordsLost: Counter<'function'>;
   readonly partitionsGone: Counter<'function'>;
   readonly chunkRecords: Histogram<'function'>;
@@ -30,15 +30,15 @@ export interface Metrics {
   readonly lag: Gauge<'function' | 'topic' | 'partition'>;
 }
 
-/** Functions whose counters are shown from the start. */
-export interface Counted {
-  /** Functions of sets. */
+/** Functions whose counters exist from the start. */
+export interface CountedFunctions {
+  /** Functions that run a handler for complete sets. */
   readonly sets: readonly string[];
-  /** Functions whose records are read from Kafka. */
+  /** Functions that read their records from Kafka. */
   readonly pulled: readonly string[];
 }
 
-// As objects, so that the compiler names a value that is missing here.
+// Objects rather than lists, so that the compiler reports a missing value.
 const PARKED: Readonly<Record<ParkReason, null>> = {
   'not-a-change': null,
   'unsupported-source': null,
@@ -73,10 +73,13 @@ const SETTLEMENTS: Readonly<Record<'sent' | 'failed' | 'again', null>> = {
 };
 
 /**
- * Counters whose labels are known begin at 0: `rate` and `increase` see no first increment of one that
- * was absent before it, and an alert on a rare refusal would miss the one that matters.
+ * Creates the metrics. Counters whose labels are known start at 0: `rate` and `increase` do not see the first
+ * increment of a counter that did not exist before, so an alert on a rare refusal would miss the one that
+ * matters.
  */
-export function createMetrics({ sets, pulled }: Counted = { sets: [], pulled: [] }): Metrics {
+export function createMetrics(
+  { sets, pulled }: CountedFunctions = { sets: [], pulled: [] },
+): Metrics {
   const metrics = defineMetrics();
   for (const outcome of ['ingested', 'unwanted']) metrics.events.inc({ outcome }, 0);
   for (const why of Object.keys(IGNORED)) metrics.ignored.inc({ why }, 0);
@@ -104,50 +107,57 @@ function defineMetrics(): Metrics {
     registry,
     ...intakeMetrics(registry),
     ...runMetrics(registry),
-    ...streamMetrics(registry),
+    ...outgoingMetrics(registry),
+    ...kafkaMetrics(registry),
   };
 }
 
-/** Makes counters of one registry. */
-function countersOf(registry: Registry) {
-  return <L extends string>(name: string, help: string, labelNames: L[]) =>
-    new Counter<L>({ name, help, labelNames, registers: [registry] });
-}
-
-/** Events on their way to complete sets. */
 function intakeMetrics(registry: Registry) {
   const registers = [registry];
-  const counter = countersOf(registry);
   return {
-    events: counter('muster_events_total', 'Change events answered, by outcome.', ['outcome']),
-    ignored: counter('muster_events_ignored_total', 'Events that change nothing, by reason.', [
-      'why',
+    events: counter(registry, 'muster_events_total', 'Change events answered, by outcome.', [
+      'outcome',
     ]),
-    parked: counter('muster_events_parked_total', 'Events parked, by reason.', ['reason']),
-    refused: counter('muster_events_refused_total', 'Requests answered 4xx or 5xx, by reason.', [
+    ignored: counter(
+      registry,
+      'muster_events_ignored_total',
+      'Events without a change to ingest, by kind.',
+      ['why'],
+    ),
+    parked: counter(registry, 'muster_events_parked_total', 'Events parked, by reason.', [
       'reason',
     ]),
-    batchSize: new Histogram({
-      name: 'muster_batch_events',
-      help: 'Events that shared one statement.',
-      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
-      registers,
-    }),
-    completed: counter('muster_sets_completed_total', 'Sets that became complete.', ['function']),
     parkedPurged: counter(
+      registry,
       'muster_parked_purged_total',
       'Parked events deleted because they were parked longer ago than PARKED_DAYS.',
       [],
     ),
+    refused: counter(
+      registry,
+      'muster_events_refused_total',
+      'Requests answered with 4xx or 5xx, by reason.',
+      ['reason'],
+    ),
+    batchSize: new Histogram({
+      name: 'muster_batch_events',
+      help: 'Events ingested by one statement.',
+      buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+      registers,
+    }),
+    completed: counter(registry, 'muster_sets_completed_total', 'Sets that became complete.', [
+      'function',
+    ]),
+    overdue: counter(registry, 'muster_sets_overdue_total', 'Sets reported as overdue.', [
+      'function',
+    ]),
   };
 }
 
-/** Runs of complete sets, and the events they send. */
 function runMetrics(registry: Registry) {
   const registers = [registry];
-  const counter = countersOf(registry);
   return {
-    runs: counter('muster_runs_total', 'Attempts of handlers, by verdict.', [
+    runs: counter(registry, 'muster_runs_total', 'Attempts of handlers, by verdict.', [
       'function',
       'verdict',
     ]),
@@ -160,66 +170,83 @@ function runMetrics(registry: Registry) {
     }),
     running: new Gauge({
       name: 'muster_runs_in_progress',
-      help: 'Handlers at work in this process.',
+      help: 'Handlers running in this process.',
       registers,
     }),
     loopBlocked: counter(
+      registry,
       'muster_loop_blocked_seconds_total',
-      'Time the event loop was blocked for over a second, by the functions whose handlers were at work.',
+      'Time for which the event loop was blocked for over a second, by the functions whose handlers ran.',
       ['function'],
     ),
     strayErrors: counter(
+      registry,
       'muster_stray_errors_total',
-      'Errors that nobody handled, by kind, and by function where a handler caused them.',
+      'Unhandled errors by kind, and by function if a handler caused them.',
       ['function', 'kind'],
     ),
-    overdue: counter('muster_sets_overdue_total', 'Sets reported as overdue.', ['function']),
-    outbox: counter('muster_outbox_total', 'Attempts to send an event, by outcome.', ['outcome']),
+  };
+}
+
+function outgoingMetrics(registry: Registry) {
+  return {
+    outbox: counter(registry, 'muster_outbox_total', 'Attempts to send an event, by outcome.', [
+      'outcome',
+    ]),
     sinkMissing: new Gauge({
       name: 'muster_sink_missing',
-      help: '1 while no sink is configured, so that outgoing events wait.',
-      registers,
+      help: '1 while no sink is configured and outgoing events wait.',
+      registers: [registry],
     }),
   };
 }
 
-/** Records that are read from Kafka. */
-function streamMetrics(registry: Registry) {
+function kafkaMetrics(registry: Registry) {
   const registers = [registry];
-  const counter = countersOf(registry);
   return {
-    records: counter('muster_records_total', 'Records read from Kafka and committed.', [
+    records: counter(registry, 'muster_records_total', 'Records read from Kafka and committed.', [
       'function',
     ]),
     recordsLost: counter(
+      registry,
       'muster_records_lost_total',
-      'Records that a topic no longer held when they were to be read.',
+      'Records that the topic had deleted before they were read.',
       ['function'],
     ),
     partitionsGone: counter(
+      registry,
       'muster_partitions_gone_total',
-      'Partitions that were forgotten because their topic was made anew with fewer of them.',
+      'Partitions forgotten because their topic was recreated with fewer of them.',
       ['function'],
     ),
     chunkRecords: new Histogram({
       name: 'muster_chunk_records',
-      help: 'Records that were committed together.',
+      help: 'Records committed in one transaction.',
       labelNames: ['function'],
       buckets: [1, 10, 100, 1_000, 10_000],
       registers,
     }),
     chunkSeconds: new Histogram({
       name: 'muster_chunk_seconds',
-      help: 'Time it took to commit records together.',
+      help: 'Time to commit the records of one transaction.',
       labelNames: ['function'],
       buckets: [0.005, 0.02, 0.1, 0.5, 2, 10],
       registers,
     }),
     lag: new Gauge({
       name: 'muster_lag_records',
-      help: 'Records that are not committed yet, of the partitions of this process.',
+      help: 'Records not yet committed in the partitions of this process.',
       labelNames: ['function', 'topic', 'partition'],
       registers,
     }),
   };
+}
+
+function counter<L extends string>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: L[],
+): Counter<L> {
+  return new Counter<L>({ name, help, labelNames, registers: [registry] });
 }

@@ -13,9 +13,11 @@ import { Runs } from '../state/runs/runs.ts';
 import type { Metrics } from './metrics.ts';
 import type { ServedFunction } from './register-functions.ts';
 
-/** What should make a loop look at its work before its next turn is due. */
+/** Events that make a loop start its next turn at once. */
 interface Wakeups {
+  /** A handler slot is free, and runs that found none may be due. */
   slotFree: [];
+  /** The outbox has new events. */
   outboxFilled: [];
 }
 
@@ -32,15 +34,15 @@ export interface Parts {
   readonly positions: LogPositions;
   readonly ingestor: ChangeIngestor;
   readonly wakeups: EventEmitter<Wakeups>;
-  /** Refuses every event from now on; the first reason is the one that is given. */
+  /** Refuses every event from now on, with the first reason that was given. */
   readonly close: (reason: Unavailable) => void;
-  /** Is intake closed, so that a long piece of work should end? */
+  /** Whether intake is closed, so that long-running work must end. */
   readonly isClosed: () => boolean;
-  /** Logs that a piece of work failed and will be tried again. */
+  /** Returns an error handler for repeated work, which logs the error and `what` failed. */
   readonly onError: (what: string) => (error: unknown) => void;
 }
 
-/** Builds what a process ingests and runs with. Nothing of it is at work yet. */
+/** Creates what a process ingests and runs with. Nothing is started yet. */
 export function createParts(
   database: Database,
   functions: readonly ServedFunction[],
@@ -69,8 +71,10 @@ export function createParts(
     onSuperseded: (error) => close(error),
   });
   const ingestor = new ChangeIngestor(database, store, batcher, positions, served);
+  let isReported = false; // the ingestor also closes itself, without a log line
   function close(reason: Unavailable): void {
-    if (ingestor.closed === null) log.warn({ reason: reason.reason }, reason.message);
+    if (!isReported) log.warn({ reason: reason.reason }, reason.message);
+    isReported = true;
     ingestor.close(reason);
   }
   return {
@@ -120,6 +124,7 @@ function createRunner(
     onVerdict(fn, verdict, seconds, events) {
       metrics.runs.inc({ function: fn, verdict });
       metrics.runSeconds.observe({ function: fn }, seconds);
+      // A failed run is reported by an event of Muster's own.
       if (events > 0 || verdict === 'failed') wakeups.emit('outboxFilled');
     },
     onFree: () => wakeups.emit('slotFree'),

@@ -2,27 +2,27 @@ import type { Config } from '../config/config.ts';
 import { milliseconds } from '../lib/duration.ts';
 import type { Log, ProjectionDefinition } from '../function.ts';
 import { Loop } from '../lib/loop.ts';
-import { settle } from './settling.ts';
+import { settleProjection } from './settle-projection.ts';
 import { messageOf, openDatabase, type Database } from '../state/database/database.ts';
 import { registerProjection } from '../state/registration/register-projection.ts';
 
 const SETTLE_EVERY = '1 second';
 
-/** A projection that this process serves. */
+/** A projection with the id that its registration assigned. */
 export interface RegisteredProjection {
   readonly id: number;
   readonly definition: ProjectionDefinition;
 }
 
-/** The projections of one process, without the intake that feeds them. */
+/** The projections of one process. Their intake is separate (kafka-intake.ts). */
 export interface Projections {
   readonly database: Database;
   readonly served: readonly RegisteredProjection[];
-  /** Ends settling and closes the database; intake has stopped by then. */
+  /** Ends their periodic work and closes the database. Intake must have stopped before. */
   stop(): Promise<void>;
 }
 
-/** Registers projections and begins to settle them; rejects if the database can't be used. */
+/** Registers projections and starts their periodic work. Rejects if the database can't be used. */
 export async function startProjections(
   config: Config,
   definitions: readonly ProjectionDefinition[],
@@ -52,11 +52,11 @@ export async function startProjections(
       ({ id, definition }) =>
         new Loop(
           milliseconds(definition.settleEvery ?? SETTLE_EVERY),
-          () => settle(database, id, definition, log),
+          () => settleProjection(database, id, definition, log),
           (error) =>
             log.warn(
               { function: definition.name, error: messageOf(error) },
-              'settling failed, trying again',
+              'settling a projection failed, trying again',
             ),
         ),
     );

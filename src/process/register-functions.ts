@@ -13,9 +13,9 @@ export interface ServedFunction {
 }
 
 /**
- * Registers every function, in this order because a new definition closes the workers that serve another
- * one. Where such a worker is alive, `relieve` comes first. Throws `Superseded` while another release is to
- * serve; then nothing is registered.
+ * Registers every function. A new definition closes the workers that serve another one, so `relieve` comes
+ * first while such a worker is alive. Throws `Superseded` while another release is to serve; then nothing is
+ * registered.
  */
 export async function registerAll(
   database: Database,
@@ -29,7 +29,7 @@ export async function registerAll(
   const unknown = specifications.filter(({ name }) => !known.has(name));
   if (unknown.length > 0 && (await isToRelieve(database, unknown))) {
     await relieve();
-    // A rollback meanwhile holds for all functions, and must not find half of them registered.
+    // A rollback in the meantime applies to all functions, so check all of them before one is registered.
     await isToRelieve(database, unknown);
   }
   const functions: ServedFunction[] = [];
@@ -37,12 +37,15 @@ export async function registerAll(
     const served = known.get(specification.name) ?? (await register(database, specification));
     functions.push({ definition, served });
   }
-  if (unknown.length > 0) await tellUnread(database, unknown, log);
+  if (unknown.length > 0) await warnOfUnread(database, unknown, log);
   return functions;
 }
 
-/** `muster migrate`, which names these parts too, only announced the definitions that were registered here. */
-async function tellUnread(
+/**
+ * Warns of parts whose tables were not read before. `muster migrate` warns of those that it registers; these
+ * definitions it only announced.
+ */
+async function warnOfUnread(
   database: Database,
   registeredHere: readonly { readonly name: string }[],
   log: Log,

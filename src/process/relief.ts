@@ -2,17 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from './engine.ts';
 import type { Intake } from '../intake/ingest.ts';
 import { Unavailable } from '../state/outcome.ts';
-import { Superseded } from '../state/registration/register.ts';
 
-/** Readiness is probed every 2 s (knative/base), and endpoints follow within a second or two. */
+/** Readiness is probed every 2 s (knative/base), and endpoints are updated within a second or two. */
 const KNOWN_AFTER_MS = 5_000;
-/** A KafkaSource waits 30 s for an answer; a database that went away meanwhile must not hold it. */
+/** A KafkaSource waits 30 s for an answer. An event must not wait that long for a database that is away. */
 const HOLD_MS = 10_000;
 
 /**
- * Stands where the engine will be, while this process is ready to relieve the workers of another release
- * and they still serve. Events that arrive are held until the engine has started: state/announce.ts says
- * why.
+ * Relief stands in for the engine while this process is ready to relieve the workers of another release, which
+ * still serve. It holds the events that arrive until the engine has started; state/registration/announce.ts
+ * explains why.
  */
 export class Relief implements Intake {
   readonly functions: readonly string[];
@@ -30,8 +29,8 @@ export class Relief implements Intake {
   }
 
   /**
-   * Resolves when the cluster sends events to this process: with the first of them, or after the time it
-   * takes to know that this process is ready. Throws {@link Unavailable} at a stop.
+   * Resolves when the cluster sends events to this process: at the first event, or after the time in which the
+   * cluster learns that this process is ready. Throws {@link Unavailable} when `stopped` resolves.
    */
   async isDue(stopped: Promise<unknown>): Promise<void> {
     this.#refusal = null;
@@ -42,23 +41,14 @@ export class Relief implements Intake {
     await Promise.race([this.#arrived.promise, known, stop]);
   }
 
-  /** Refuses events with the reason where the engine does not start because another release is to serve. */
-  async over(starting: Promise<Engine>): Promise<Engine> {
-    try {
-      return await starting;
-    } catch (error) {
-      if (error instanceof Superseded) this.refuse(new Unavailable('superseded', error.message));
-      throw error;
-    }
-  }
-
+  /** Passes the held events, and all later ones, to the engine. */
   start(engine: Engine): void {
     this.#engine = engine;
     this.#refusal = null;
     this.#started.resolve(engine);
   }
 
-  /** Until the next relief no engine will start: whoever waits for it, and whoever comes, is told. */
+  /** Rejects the held events, and new ones until the next relief, because no engine will start before it. */
   refuse(reason: Unavailable): void {
     this.#refusal = reason;
     this.#started.reject(reason);
@@ -66,7 +56,7 @@ export class Relief implements Intake {
     this.#arrived = Promise.withResolvers<void>();
   }
 
-  /** Why this process should get no events; null when it should. */
+  /** Why this process must get no events; null if it may. */
   unready(): string | null {
     if (this.#engine !== null) return this.#engine.unready();
     return this.#refusal?.message ?? null;
@@ -76,8 +66,8 @@ export class Relief implements Intake {
     return this.#engine?.sinkTrouble() ?? null;
   }
 
-  async settle(withinMs: number): Promise<void> {
-    await (await this.#running()).settle(withinMs);
+  async untilIdle(withinMs: number): Promise<void> {
+    await (await this.#running()).untilIdle(withinMs);
   }
 
   ingest: Intake['ingest'] = (change) =>
@@ -89,13 +79,13 @@ export class Relief implements Intake {
 
   explain: Intake['explain'] = async (change) => (await this.#running()).ingestor.explain(change);
 
-  /** The engine, now or soon; rejects with {@link Unavailable}. */
+  /** Resolves with the engine, once it has started. Throws {@link Unavailable}. */
   #running(): Promise<Engine> {
     if (this.#engine !== null) return Promise.resolve(this.#engine);
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
     this.#arrived.resolve();
     const late = sleep(this.#holdMs, null, { ref: false }).then(() => {
-      throw new Unavailable('database', 'this process still registers its definitions');
+      throw new Unavailable('database', 'this process is still registering its definitions');
     });
     return Promise.race([this.#started.promise, late]);
   }
@@ -103,6 +93,6 @@ export class Relief implements Intake {
 
 function startOf(): PromiseWithResolvers<Engine> {
   const start = Promise.withResolvers<Engine>();
-  start.promise.catch(() => {}); // nobody may be waiting
+  start.promise.catch(() => {}); // there may be no waiting event
   return start;
 }

@@ -1,43 +1,20 @@
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
-import { pino, type Logger } from 'pino';
-import type { Registry } from 'prom-client';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
-import { startEngine } from './engine.ts';
 import type { Definition } from '../function.ts';
-import { isSetFunction, isProjection } from '../definitions/load-functions.ts';
-import type { Count } from '../intake/http-error.ts';
-import type { Tokens } from '../intake/http/token.ts';
-import { createLog } from '../telemetry/log.ts';
-import { createMetrics, type Metrics } from './metrics.ts';
-import type { WarmConnection } from './warm-connection.ts';
-import { patiently } from '../state/wait-until-ready.ts';
-import { subscriptionsOf } from './subscriptions.ts';
-import { startProjections } from './projections.ts';
-import type { Pulling, PullingOptions } from './kafka-intake.ts';
-import { Relief } from './relief.ts';
-import type { Services } from './server.ts';
-import { catchStrayErrors } from '../runs/stray-errors.ts';
-import { Unavailable } from '../state/outcome.ts';
 import { stopRequested } from '../lib/stop.ts';
-import type { Telemetry } from '../telemetry/otel-sdk.ts';
-import { signalsOf } from '../telemetry/trace.ts';
+import { createLog } from '../telemetry/log.ts';
+import { Service } from './service.ts';
+import type { WarmConnection } from './warm-connection.ts';
 
-/** After the event that woke this process, which would wait for it. */
-const PROCESS_METRICS_MS = 1_000;
-
-let loaded: Promise<Registry> | undefined;
-const processMetrics = () =>
-  (loaded ??= import('../telemetry/process-metrics.ts').then((module) =>
-    module.collectProcessMetrics(),
-  ));
-
-/** After a start that failed, what was started ends within this time, or with the process. */
+/** Time limit after a failed start for ending what was started; the process ends then in any case. */
 const FAILED_START_MS = 800;
 
 /**
- * Serves functions: starts the engine, listens. At a stop: not ready, 503 for new events, answers for
- * those it has, runs ended or given back. Resolves when all of that is done, rejects where the start
- * failed. `opening` is the database and `stopped` the request to stop, where somebody has begun with them.
+ * Serves functions until a stop is requested. At a stop the process is not ready, answers new events with
+ * 503 and those in progress as usual, and finishes or releases its runs. Resolves when that is done; rejects if
+ * the start fails. A caller that has already connected or listens for stop requests passes `opening` and
+ * `stopped`.
  */
 export async function serve(
   config: Config,
@@ -46,9 +23,9 @@ export async function serve(
   stopped: Promise<string> = stopRequested(config.EXIT_WITH_STDIN === '1'),
 ): Promise<void> {
   const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
-  const service = new Service(config, log);
-  // A stop during the start ends what has been started so far, too.
-  const starting = service.start(definitions, stopped, opening);
+  const service = new Service(config, definitions, log);
+  // A stop during the start also ends what has been started so far.
+  const starting = service.start(stopped, opening);
   try {
     const reason = await Promise.race([starting.then(() => stopped), stopped]);
     log.info({ reason }, 'stopping');
@@ -56,218 +33,8 @@ export async function serve(
     await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});
     throw error;
   }
-  // With the database away nothing can be given back; leases end by themselves.
+  // With the database away nothing can be released; the leases expire by themselves.
   setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
   await service.stop(config.DRAIN_SECONDS * 1000);
   log.info({}, 'stopped');
-}
-
-/** All that one process starts, and ends in the opposite order. */
-class Service {
-  readonly #config: Config;
-  readonly #log: Logger;
-  readonly #parts = new AsyncDisposableStack();
-  /** Resolves when {@link stop} is called. */
-  readonly #stopping = Promise.withResolvers<string>();
-  #relief: Relief | null = null;
-  #pulling: Pulling | null = null;
-  #drainMs = 0;
-  #isStopping = false;
-
-  constructor(config: Config, log: Logger) {
-    this.#config = config;
-    this.#log = log;
-  }
-
-  async start(
-    definitions: readonly Definition[],
-    stopped: Promise<string>,
-    opening: WarmConnection | undefined,
-  ): Promise<void> {
-    const config = this.#config;
-    const log = this.#log;
-    const setFunctions = definitions.filter(isSetFunction);
-    const subscriptions = subscriptionsOf(config, definitions, log);
-    const metrics = createMetrics({
-      sets: setFunctions.map(({ name }) => name),
-      pulled: (subscriptions ?? []).map(({ name }) => name),
-    });
-    const count = countersOf(metrics);
-    this.#watchStrayErrors(metrics);
-    const waiting = Promise.race([stopped, this.#stopping.promise]);
-    const patient = <T>(start: () => Promise<T>) =>
-      patiently(start, (fields, why) => log.warn(fields, why), waiting);
-
-    // All at once: while the database answers, the others load.
-    const telemetry = this.#own(
-      () => loadTelemetry(config, metrics, log),
-      (each) => each?.stop(),
-    );
-    const server = this.#own(
-      () => openServer(config, log, count),
-      ({ app }) => app.close(),
-    );
-    const relief = (this.#relief = new Relief(setFunctions.map(({ name }) => name)));
-    const intake = setFunctions.length > 0 ? relief : null;
-    const { prepare, listen } = this.#door(server, count, this.#services(metrics, relief, intake));
-    const relieve = async () => {
-      log.info({ url: await listen() }, 'ready to relieve the workers of another release');
-      await relief.isDue(waiting);
-    };
-    const warm = [opening];
-    const engine = this.#own(
-      () =>
-        patient(() =>
-          relief.over(startEngine(config, setFunctions, log, metrics, warm.pop(), relieve)),
-        ),
-      (each) => each.stop(this.#drainMs),
-    );
-    await Promise.all([engine, server, telemetry]);
-    const running = await engine;
-    relief.start(running);
-    const projections = await this.#own(
-      () => patient(() => startProjections(config, definitions.filter(isProjection), log)),
-      (each) => each.stop(),
-    );
-    if (subscriptions !== null) {
-      const { ingestor } = running;
-      await this.#pull({ config, subscriptions, ingestor, projections, log, metrics, count });
-    }
-    await Promise.all([prepare(), running.warm]);
-    const url = await listen();
-    log.info({ url, functions: definitions.map((each) => each.name) }, 'serving');
-    setTimeout(() => void processMetrics(), PROCESS_METRICS_MS).unref();
-  }
-
-  #watchStrayErrors({ strayErrors }: Metrics): void {
-    catchStrayErrors({
-      log: this.#log,
-      count: (kind, owner) => strayErrors.inc({ kind, function: owner ?? '' }),
-      onFatal: () => process.exit(1),
-    });
-  }
-
-  /** What the routes of this process answer with. */
-  #services(metrics: Metrics, relief: Relief, intake: Relief | null): Omit<Services, 'tokens'> {
-    return {
-      metrics,
-      processMetrics,
-      instance: this.#config.INSTANCE_ID,
-      unready: () =>
-        this.#isStopping
-          ? 'this process is stopping'
-          : (relief.unready() ?? this.#pulling?.trouble() ?? null),
-      sinkTrouble: () => relief.sinkTrouble(),
-      settle: (withinMs) => relief.settle(withinMs),
-      intake,
-      maxBytes: this.#config.QUEUE_MIB * 1024 * 1024,
-    };
-  }
-
-  /** Reads topics. Only processes that do so load kafkajs. */
-  async #pull(options: PullingOptions): Promise<void> {
-    this.#pulling = await this.#own(
-      async () => {
-        const { startPulling } = await import('./kafka-intake.ts');
-        this.#requireStarting();
-        return startPulling(options);
-      },
-      (each) => each.stop(),
-    );
-  }
-
-  /** Ends all parts; runs under way may take this time. */
-  async stop(drainMs: number): Promise<void> {
-    this.#isStopping = true;
-    this.#drainMs = drainMs;
-    this.#stopping.resolve('this process is stopping');
-    this.#relief?.refuse(new Unavailable('draining', 'this process is stopping'));
-    await this.#parts.disposeAsync();
-  }
-
-  /** What answers requests: made ready, and opened, when first asked for. */
-  #door(server: ReturnType<typeof openServer>, count: Count, services: Omit<Services, 'tokens'>) {
-    const { HOST: host, PORT: port } = this.#config;
-    const prepare = once(async () => {
-      const { app, addRoutes } = await server;
-      const tokens = services.intake && (await openTokens(this.#config, this.#log));
-      addRoutes(app, count, { ...services, tokens: tokens ?? undefined });
-      await app.ready();
-      return app;
-    });
-    const listen = once(async () => {
-      const app = await prepare();
-      this.#requireStarting();
-      return app.listen({ host, port });
-    });
-    return { prepare, listen };
-  }
-
-  /** Starts a part, and ends it with the others: also if it is through only then. */
-  #own<T>(start: () => Promise<T>, end: (part: T) => unknown): Promise<T> {
-    this.#requireStarting();
-    const part = start();
-    this.#parts.defer(async () => {
-      const started = await part.then(
-        (value) => ({ value }),
-        () => null,
-      );
-      if (started !== null) await end(started.value);
-    });
-    return part;
-  }
-
-  #requireStarting(): void {
-    if (this.#isStopping) throw new Error('this process is stopping');
-  }
-}
-
-/** Counts by the metric's name and labels. */
-function countersOf(metrics: Metrics): Count {
-  return (name, labels) => (metrics[name] as { inc(labels: object): void }).inc(labels);
-}
-
-function once<T>(work: () => Promise<T>): () => Promise<T> {
-  let begun: Promise<T> | undefined;
-  return () => (begun ??= work());
-}
-
-/** Fastify is half of what there is to load; the turns let the database's answers be answered meanwhile. */
-async function openServer(config: Config, log: Logger, count: Count) {
-  await turn();
-  const { addRoutes, createServer } = await import('./server.ts');
-  await turn();
-  return { app: createServer(config, log, count), addRoutes };
-}
-
-/** What OpenTelemetry needs is not small, so it is loaded only where something is to be sent. */
-async function loadTelemetry(
-  config: Config,
-  { registry }: Metrics,
-  log: Logger,
-): Promise<Telemetry | null> {
-  const { traces, metrics } = signalsOf(process.env);
-  if (!traces && !metrics) return null;
-  const { startTelemetry } = await import('../telemetry/otel-sdk.ts');
-  return startTelemetry(process.env, config.OTEL_SERVICE_NAME, registry, log);
-}
-
-/** Who may post, as configured; undefined: anybody. */
-async function openTokens(config: Config, log: Logger): Promise<Tokens | undefined> {
-  const { OIDC_ISSUER: url, OIDC_AUDIENCE: audience, OIDC_SUBJECTS: subjects } = config;
-  if (url === null || audience === null) {
-    log.warn({}, 'whoever reaches this process may post events: OIDC_ISSUER is not set');
-    return undefined;
-  }
-  const [{ Issuer }, { Tokens }] = await Promise.all([
-    import('../intake/http/issuer.ts'),
-    import('../intake/http/token.ts'),
-  ]);
-  const { OIDC_CA_FILE: caFile, OIDC_TOKEN_FILE: tokenFile } = config;
-  const issuer = new Issuer({ url, caFile, tokenFile });
-  // Now rather than with the first event, which would wait for it.
-  issuer.keys().catch((error: Error) => {
-    log.warn({ error: error.message }, 'the issuer of tokens does not tell its keys yet');
-  });
-  return new Tokens({ issuer, url, audience, subjects });
 }

@@ -10,28 +10,28 @@ import type { Count } from '../intake/http-error.ts';
 import type { Tokens } from '../intake/http/token.ts';
 import type { Metrics } from './metrics.ts';
 
-/** What answers requests, once the engine has started. */
+/** What the routes answer with. */
 export interface Services {
   readonly metrics: Metrics;
-  /** What the process tells of itself, loaded when it is asked for first. */
+  /** Metrics about the process itself; loaded at the first call. */
   readonly processMetrics: () => Promise<Registry>;
-  /** Name by which whoever started this process recognizes its answer; null without one. */
+  /** Name by which the program that started this process recognizes its answers; null without one. */
   readonly instance: string | null;
-  /** Why this process should get no events; null when it should. */
+  /** Why this process must get no events; null if it may. */
   readonly unready: () => string | null;
-  /** Why outgoing events wait for an operator; null while they go out. */
+  /** Why outgoing events wait until an operator acts; null if they do not. */
   readonly sinkTrouble: () => string | null;
-  /** Resolves when no work is left that is due, or after so many milliseconds. */
-  readonly settle: (withinMs: number) => Promise<void>;
-  /** Where events go; null where nothing may be posted. */
+  /** Resolves when no due work is left, or after `withinMs`. */
+  readonly untilIdle: (withinMs: number) => Promise<void>;
+  /** Receives events; null if none may be posted. */
   readonly intake: Intake | null;
-  /** Who may post; undefined: anybody. */
+  /** Verifies senders; undefined if anybody may post. */
   readonly tokens: Tokens | undefined;
-  /** Bytes of requests that may be held at a time. */
+  /** Memory for requests in flight, in bytes. */
   readonly maxBytes: number;
 }
 
-/** An HTTP server without routes. */
+/** Creates an HTTP server without routes. */
 export function createServer(config: Config, logger: Logger, count: Count): FastifyInstance {
   return createApp({
     logger,
@@ -42,17 +42,17 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
   });
 }
 
-/** The routes of `muster serve`: events at `/`, and what Kubernetes and Prometheus ask. */
+/** Adds the routes of `muster serve`: events at `/`, health checks and metrics. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
-  const { metrics, instance, unready, sinkTrouble, settle, intake, tokens, maxBytes } = services;
-  registerPing(app, { count, settle });
+  const { metrics, instance, unready, sinkTrouble, untilIdle, intake, tokens, maxBytes } = services;
+  registerPing(app, { count, settle: untilIdle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
     if (instance !== null) void reply.header('muster-instance', instance);
     const why = unready();
     if (why !== null) return reply.code(503).send(why);
-    // Ready all the same: events that come in are safe in the outbox, while a source without a ready pod
-    // gives up in the end and loses them.
+    // The process is ready nevertheless: its outgoing events are safe in the outbox, while a source without a
+    // ready pod gives up in the end and loses events.
     const trouble = sinkTrouble();
     return trouble === null ? 'ready' : `ready, but ${trouble}`;
   });

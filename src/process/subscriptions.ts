@@ -2,15 +2,16 @@ import { ConfigError, type Config } from '../config/config.ts';
 import type { Definition, FunctionDefinition, Log } from '../function.ts';
 import { isProjection } from '../definitions/load-functions.ts';
 
-/** Whose records are read from which topics. */
+/** The topics that a function reads. */
 export interface Subscription {
   readonly name: string;
   readonly topics: readonly string[];
 }
 
 /**
- * What there is to read with `INTAKE=kafka`, by function; null with `INTAKE=http`. Throws
- * {@link ConfigError} where the configuration leaves it open, or nothing could be done with it.
+ * Returns the subscription of each function with `INTAKE=kafka`, and null with `INTAKE=http`. Throws
+ * {@link ConfigError} if the topics or the consumer group are not determined, or if `INTAKE=http` serves
+ * projections alone.
  */
 export function subscriptionsOf(
   config: Config,
@@ -20,14 +21,16 @@ export function subscriptionsOf(
   const projections = definitions.filter(isProjection).map(({ name }) => name);
   if (config.INTAKE === 'http') {
     if (projections.length === 0) return null;
-    const need = `${projections.join(', ')} can't be posted to: a projection reads its records from Kafka, with INTAKE=kafka`;
+    const need = `${projections.join(', ')} can't receive events over HTTP: a projection reads its records from Kafka, with INTAKE=kafka`;
     if (projections.length === definitions.length) throw new ConfigError(need);
     log.warn({}, need);
     return null;
   }
   if (config.KAFKA_GROUP !== null && definitions.length > 1) {
     const names = definitions.map(({ name }) => name).join(', ');
-    throw new ConfigError(`KAFKA_GROUP is the group of one function, and FUNCTIONS are ${names}`);
+    throw new ConfigError(
+      `KAFKA_GROUP names the group of one function, but FUNCTIONS has several: ${names}`,
+    );
   }
   return definitions.map((each) => ({
     name: each.name,
@@ -35,12 +38,12 @@ export function subscriptionsOf(
   }));
 }
 
-/** Topics with the changes of a function's tables. */
+/** Topics that carry the changes of a function's tables. */
 function topicsOf({ name, parts }: FunctionDefinition, { TOPIC }: Config): string[] {
   const tables = [...new Set(Object.values(parts).map((part) => part.table))];
   if (TOPIC === null) {
     throw new ConfigError(
-      `TOPIC is not set: the topics with the changes of ${name}, as in TOPIC=<prefix>.${tables[0]}, or <prefix>.* for ${tables.join(', ')}`,
+      `TOPIC is not set: name the topics with the changes of ${name}, for example TOPIC=<prefix>.${tables[0]}, or <prefix>.* for ${tables.join(', ')}`,
     );
   }
   return TOPIC.flatMap((topic) =>

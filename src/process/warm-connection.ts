@@ -5,20 +5,20 @@ import { openDatabase, type Database } from '../state/database/database.ts';
 import { openWriter } from '../state/ingest/store.ts';
 
 /**
- * The state database as a process needs it first, before everything else is loaded. The promises do not
- * reject: whoever needs a connection that could not be opened is told why.
+ * Connections to the state database that a process opens first, while it loads everything else. The promises
+ * never reject: the first query on a connection that could not be opened reports the error.
  */
 export interface WarmConnection {
   readonly database: Database;
-  /** Resolves when there is a connection for control. */
+  /** Resolves when the connection for control statements is open. */
   readonly controls: Promise<void>;
-  /** Resolves when a connection is open that ingests the first change as quickly as later ones. */
+  /** Resolves when a connection is open that ingests the first change as fast as later ones. */
   readonly writes: Promise<void>;
-  /** Is told of connections that are lost while nobody uses them. */
+  /** Called when an idle connection is lost. */
   onLost: (error: Error) => void;
 }
 
-/** Begins to connect, which takes the database as long as it takes this process to load the rest. */
+/** Starts to connect, which takes about as long as loading the rest of the process. */
 export function openWarmConnection(
   config: Config,
   definitions: readonly FunctionDefinition[],

@@ -2,7 +2,7 @@ import type { SpanContext } from '@opentelemetry/api';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../lib/failpoint.ts';
 import { type FunctionDefinition, type Log, TerminalError } from '../function.ts';
-import { inWords, scalarsOf } from '../telemetry/log.ts';
+import { errorText, scalarsOf } from '../telemetry/log.ts';
 import { isBadValue, sqlState, type Database } from '../state/database/database.ts';
 import { HandlerTx } from '../state/database/handler-tx.ts';
 import type { StoredMember } from '../state/runs/load-members.ts';
@@ -119,7 +119,7 @@ async function giveUp(
   }
   const freeMs = fault === null ? null : faults.waitAfter(lease, fault);
   if (freeMs !== null) {
-    const fields = { attempt: lease.attempt, waitMs: freeMs, error: inWords(fault) };
+    const fields = { attempt: lease.attempt, waitMs: freeMs, error: errorText(fault) };
     log.warn(fields, 'the database failed this attempt, which does not count');
     await insist(() => runs.release([lease], freeMs), log);
     return 'released';
@@ -127,7 +127,7 @@ async function giveUp(
   faults.forget(lease);
   const final = error instanceof TerminalError || error instanceof SetTooLarge;
   const waitMs = final ? null : waitAfter(lease.attempt, backoff);
-  const fields = { attempt: lease.attempt, waitMs, error: inWords(error) };
+  const fields = { attempt: lease.attempt, waitMs, error: errorText(error) };
   log.warn(fields, waitMs === null ? 'run failed for good' : 'attempt failed');
   await insist(() => runs.fail(lease, describe(error), waitMs, trace), log);
   return waitMs === null ? 'failed' : 'again';
@@ -173,7 +173,7 @@ export async function insist<T>(work: () => Promise<T>, log: Log): Promise<T> {
       return await work();
     } catch (error) {
       if (isBadValue(error)) throw error;
-      log.warn({ error: inWords(error) }, 'the database does not answer; trying again');
+      log.warn({ error: errorText(error) }, 'the database does not answer; trying again');
       await sleep(wait);
     }
   }
@@ -208,7 +208,7 @@ function saying(log: Log, level: keyof Log): Log['info'] {
       if (typeof fields === 'string') log[level]({}, fields);
       else log[level]({ handler: scalarsOf(fields) }, message);
     } catch (error) {
-      log.warn({ error: inWords(error) }, "a line of the handler's could not be written");
+      log.warn({ error: errorText(error) }, "a line of the handler's could not be written");
     }
   };
 }

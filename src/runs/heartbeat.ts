@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../function.ts';
-import { inWords } from '../telemetry/log.ts';
+import { errorText } from '../telemetry/log.ts';
 
 /** What the thread is told once; `clock` is shared with it, see {@link RENEWED}. */
 export interface HeartbeatOptions {
@@ -82,7 +82,7 @@ export class Heartbeat {
     this.#thread = thread;
     thread.unref();
     thread.on('error', (error) => {
-      this.#log.warn({ error: inWords(error) }, 'the heartbeat thread has ended');
+      this.#log.warn({ error: errorText(error) }, 'the heartbeat thread has ended');
     });
   }
 

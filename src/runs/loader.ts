@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../function.ts';
-import { inWords } from '../telemetry/log.ts';
+import { errorText } from '../telemetry/log.ts';
 import type { Database } from '../state/database/database.ts';
 import { isBadValue, isTimeout } from '../state/database/database.ts';
 import { loadMembers } from '../state/runs/load-members.ts';
@@ -84,7 +84,7 @@ export class Loader {
       this.#unread.unshift(...leases.slice(n));
       if (n === 0) loaded.push(unloaded(this.#unread.shift()!));
     } catch (error) {
-      const fields = { error: inWords(error), sets: leases.length };
+      const fields = { error: errorText(error), sets: leases.length };
       if (isTimeout(error) || isBadValue(error)) {
         this.#options.log.warn(fields, 'the rows of sets could not be loaded together');
         loaded.push(...leases.map(unloaded));

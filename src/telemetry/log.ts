@@ -2,31 +2,31 @@ import { pino, type DestinationStream, type Logger } from 'pino';
 import { logFields, tracer } from './trace.ts';
 
 /**
- * Fields a line may have, whoever writes it: names, counts and reasons. What a row, an event or a
- * request holds has no name here, so it can't get into a log by mistake; a field that is not listed is
- * left out, and its name is in `omitted`.
+ * Allowlist of the fields of a log line: names, counts and reasons. Content of rows, events and requests has
+ * no field here, so it can't be logged by mistake. A field that is not listed is dropped, and its name is
+ * added to `omitted`.
  */
 const FIELDS = new Set(
   [
-    'id source partition offset event', // of an event
-    'function functions key missing runId attempt attempts waitMs seconds', // of a set and its run
-    'handler', // what a handler says itself
-    'error err reason status code since sets members', // why, since when, and how much
-    'label broker groupId topic retryCount assignment from to next records position end problem partitions group', // of Kafka
+    'id source partition offset event', // an event
+    'function functions key missing runId attempt attempts waitMs seconds', // a set and its run
+    'handler', // fields of a handler's own lines
+    'error err reason status code since sets members', // reasons, times and counts
+    'label broker groupId topic retryCount assignment from to next records position end problem partitions group', // Kafka
     'url trace_id span_id',
   ].flatMap((names) => names.split(' ')),
 );
 
-/** Longest text of a handler's field. */
+/** Maximum length of a text that a handler or an error provides. */
 const MAX_TEXT = 200;
 
-/** Lines in JSON, of which those within a span carry its ids. */
+/** Creates a logger that writes JSON lines. Within a span, a line carries the ids of trace and span. */
 export function createLog(level: string, destination: DestinationStream): Logger {
   return pino(
     {
       level,
       formatters: { log: allowed },
-      serializers: { err: describeError },
+      serializers: { err: serializeError },
       mixin: () => {
         const active = tracer?.active();
         return active === undefined ? {} : logFields(active);
@@ -46,7 +46,10 @@ function allowed(fields: Record<string, unknown>): Record<string, unknown> {
   return omitted.length === 0 ? kept : { ...kept, omitted };
 }
 
-/** What a handler may say of its own: short texts, numbers, booleans; an object may be a row. */
+/**
+ * Reduces the fields of a handler's line to short texts, numbers and booleans. An object is replaced by its
+ * type, because it may be a row.
+ */
 export function scalarsOf(fields: object): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries((fields as object | undefined) ?? {}).map(([name, value]) => {
@@ -58,11 +61,11 @@ export function scalarsOf(fields: object): Record<string, unknown> {
 }
 
 /**
- * An error in words. Those of Postgres about a value (SQLSTATE class 22) and those of JSON.parse quote
- * what they could not read, so of these only the kind is said. An error thrown may be anything, also
- * what has no words.
+ * Describes a thrown value in text. An error of Postgres about a value (SQLSTATE class 22) and one of
+ * JSON.parse quote what they could not read, so only their kind is given. Anything can be thrown, including
+ * a value that can't be converted to text.
  */
-export function inWords(error: unknown): string {
+export function errorText(error: unknown): string {
   try {
     if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
     const { code } = error as { code?: unknown };
@@ -76,9 +79,9 @@ export function inWords(error: unknown): string {
   }
 }
 
-/** Without what pino would take along: every property, such as the row in `detail` of a Postgres error. */
-function describeError(error: unknown): object {
-  if (!(error instanceof Error)) return { message: inWords(error) };
+/** Replaces pino's serializer, which copies every property, such as `detail` of a Postgres error with the row. */
+function serializeError(error: unknown): object {
+  if (!(error instanceof Error)) return { message: errorText(error) };
   const at = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
-  return { message: inWords(error), at: at?.map((line) => line.trim()) };
+  return { message: errorText(error), at: at?.map((line) => line.trim()) };
 }

@@ -1,9 +1,9 @@
 /**
- * OpenTelemetry: with otlp-metrics.ts the only file that imports its SDK, and imported itself only where
- * an endpoint is configured (32 ms of CPU with a warm compile cache, of a start's 140). Everything is
- * told by the standard variables, which the SDK reads: endpoint, headers, protocol, sampler, queue.
+ * OpenTelemetry. Only this file and otlp-bridge.ts import its SDK, and they are loaded only if an endpoint is
+ * configured: of the 140 ms of CPU that a start takes with a warm compile cache, loading the SDK takes 40
+ * (8 of them for its reader of configuration files, which its public entry point includes).
  *
- * Not `@opentelemetry/sdk-node` by its name: that also reads configuration files, and takes 8 ms more.
+ * The SDK is configured by its standard variables: endpoint, headers, protocol, sampler, queue.
  */
 import {
   context,
@@ -16,28 +16,28 @@ import {
   type SpanContext,
   type SpanOptions,
 } from '@opentelemetry/api';
-import { PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
-import { NodeSDK } from '@opentelemetry/sdk-node/build/src/sdk.js';
-import {
-  getOtlpMetricExporterFromEnv,
-  getSpanProcessorsFromEnv,
-} from '@opentelemetry/sdk-node/build/src/utils.js';
+import { OTLPMetricExporter as GrpcExporter } from '@opentelemetry/exporter-metrics-otlp-grpc';
+import { OTLPMetricExporter as JsonExporter } from '@opentelemetry/exporter-metrics-otlp-http';
+import { OTLPMetricExporter as ProtobufExporter } from '@opentelemetry/exporter-metrics-otlp-proto';
+import { PeriodicExportingMetricReader, type PushMetricExporter } from '@opentelemetry/sdk-metrics';
+import { NodeSDK } from '@opentelemetry/sdk-node';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Registry } from 'prom-client';
 import type { Log } from '../function.ts';
 import { registryProducer } from './otlp-bridge.ts';
-import { isSampled, signalsOf, traceWith, type Tracer } from './trace.ts';
+import { isSampled, signalsOf, setTracer, type Tracer } from './trace.ts';
 
-/** Of a stop, for what is still to be sent: a collector that is down must not hold it up. */
+/** Time limit for the last export when the process stops, so that an unreachable collector does not delay it. */
 const FLUSH_MS = 3_000;
+/** Minimum interval between log lines about failed exports. */
 const COMPLAIN_EVERY_MS = 600_000;
 
 export interface Telemetry {
-  /** Sends what is left, within three seconds. */
+  /** Exports what is left, and gives up after three seconds. */
   stop(): Promise<void>;
 }
 
-/** Starts what the environment asks for; from then on spans begin and metrics are sent. */
+/** Starts the tracing and the export of metrics that the environment asks for. */
 export function startTelemetry(
   env: NodeJS.ProcessEnv,
   serviceName: string,
@@ -46,27 +46,29 @@ export function startTelemetry(
 ): Telemetry {
   const signals = signalsOf(env);
   diag.setLogger(
-    sayingBy((error) => log.warn({ error }, 'OpenTelemetry, of its configuration')),
+    loggerTo((error) =>
+      log.warn({ error }, 'OpenTelemetry reports a problem of its configuration'),
+    ),
     DiagLogLevel.WARN,
   );
-  // Not what the SDK takes by default: a process' arguments and owner are nobody's business.
+  // The SDK's default also exports the arguments and the owner of the process, which are private.
   env['OTEL_NODE_RESOURCE_DETECTORS'] ??= 'env,serviceinstance';
   const named = /(?:^|,)\s*service\.name=/.test(env['OTEL_RESOURCE_ATTRIBUTES'] ?? '');
   const sdk = new NodeSDK({
-    spanProcessors: signals.traces ? getSpanProcessorsFromEnv(undefined) : [],
+    ...(!signals.traces && { spanProcessors: [] }), // otherwise as the environment says
     metricReaders: signals.metrics ? [readerOf(registry, env)] : [],
-    logRecordProcessors: [], // lines go to standard error, which every cluster collects
+    logRecordProcessors: [], // log lines go to standard error, which every cluster collects
     ...((env['OTEL_SERVICE_NAME'] || !named) && { serviceName }),
   });
   sdk.start();
-  diag.setLogger(sayingBy(complainingTo(log, env['OTEL_EXPORTER_OTLP_ENDPOINT'])), {
+  diag.setLogger(loggerTo(complaintsTo(log, env['OTEL_EXPORTER_OTLP_ENDPOINT'])), {
     logLevel: DiagLogLevel.WARN,
     suppressOverrideMessage: true,
   });
-  if (signals.traces) traceWith(otelTracer(env['OTEL_TRACES_SAMPLER']?.trim()));
+  if (signals.traces) setTracer(otelTracer(env['OTEL_TRACES_SAMPLER']?.trim()));
   return {
     async stop() {
-      traceWith(null);
+      setTracer(null);
       const flushed = sdk.shutdown().catch((error: unknown) => diag.error(String(error)));
       await Promise.race([flushed, sleep(FLUSH_MS, undefined, { ref: false })]);
     },
@@ -78,7 +80,7 @@ function otelTracer(sampler: string | undefined): Tracer {
   const followsParent = sampler === undefined || sampler.startsWith('parentbased_');
   return {
     start(name: string, options: SpanOptions, parent: SpanContext | null) {
-      // What the sampler would say too, a microsecond later.
+      // The sampler would decide the same, a microsecond later.
       if (parent !== null && followsParent && !isSampled(parent)) return null;
       const within: Context =
         parent === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent);
@@ -94,37 +96,49 @@ function readerOf(registry: Registry, env: NodeJS.ProcessEnv): PeriodicExporting
   const interval = Number(env['OTEL_METRIC_EXPORT_INTERVAL']) || 60_000;
   const timeout = Number(env['OTEL_METRIC_EXPORT_TIMEOUT']) || 30_000;
   return new PeriodicExportingMetricReader({
-    exporter: getOtlpMetricExporterFromEnv(),
+    exporter: metricExporterOf(env),
     metricProducers: [registryProducer(registry)],
     exportIntervalMillis: interval,
     exportTimeoutMillis: Math.min(timeout, interval),
   });
 }
 
-/** The SDK's own logger would write to standard error as it likes, with stacks. */
-function sayingBy(say: (message: string) => void): DiagLogger {
-  const saying = (message: string) => say(reasonIn(message));
-  return { error: saying, warn: saying, info() {}, debug() {}, verbose() {} };
+/** The SDK chooses the protocol of metrics only for a reader that it makes itself, without our producer. */
+function metricExporterOf(env: NodeJS.ProcessEnv): PushMetricExporter {
+  const own = env['OTEL_EXPORTER_OTLP_METRICS_PROTOCOL']?.trim();
+  const protocol = own || env['OTEL_EXPORTER_OTLP_PROTOCOL']?.trim() || 'http/protobuf';
+  if (protocol === 'grpc') return new GrpcExporter();
+  if (protocol === 'http/json') return new JsonExporter();
+  if (protocol !== 'http/protobuf') {
+    diag.warn(`Unsupported OTLP metrics protocol: "${protocol}". Using http/protobuf.`);
+  }
+  return new ProtobufExporter();
+}
+
+/** Replaces the SDK's own logger, which writes to standard error in a format of its own, with stacks. */
+function loggerTo(say: (message: string) => void): DiagLogger {
+  const log = (message: string) => say(reasonIn(message));
+  return { error: log, warn: log, info() {}, debug() {}, verbose() {} };
 }
 
 /**
- * Says what goes wrong, which for a collector that is down is something each batch and each minute:
- * once, and again after ten minutes. What could not be sent is dropped; its queue is bounded.
+ * Logs a failed export at most once in ten minutes; while a collector is down, every batch fails, and every
+ * minute's metrics. What could not be sent is dropped, because the queue is bounded.
  */
-function complainingTo(log: Log, url: string | undefined): (message: string) => void {
-  let saidAt = -Infinity;
+function complaintsTo(log: Log, url: string | undefined): (message: string) => void {
+  let loggedAt = -Infinity;
   return (error) => {
-    if (performance.now() - saidAt < COMPLAIN_EVERY_MS) return;
-    saidAt = performance.now();
-    log.warn({ url, error }, 'telemetry is not sent, and dropped while that is so');
+    if (performance.now() - loggedAt < COMPLAIN_EVERY_MS) return;
+    loggedAt = performance.now();
+    log.warn({ url, error }, 'telemetry can not be sent and is dropped');
   };
 }
 
-/** The SDK writes errors as JSON, with a stack, and the collector's answer. */
+/** Extracts the message of an error, which the SDK writes as JSON with its stack and the collector's answer. */
 function reasonIn(message: string): string {
   try {
-    const said = JSON.parse(message) as { message?: string; code?: string };
-    return (said.message || said.code || 'unknown').slice(0, 200);
+    const reported = JSON.parse(message) as { message?: string; code?: string };
+    return (reported.message || reported.code || 'unknown').slice(0, 200);
   } catch {
     return message.slice(0, 200);
   }

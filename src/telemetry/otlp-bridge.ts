@@ -9,7 +9,7 @@ import { AggregationTemporality, DataPointType } from '@opentelemetry/sdk-metric
 import { ValueType, type HrTime } from '@opentelemetry/api';
 import type { MetricObjectWithValues, MetricValue, Registry } from 'prom-client';
 
-/** Where the semantic conventions have a name for what `/metrics` counts, with their attributes. */
+/** Metrics of `/metrics` that the semantic conventions name, with the attributes that they require. */
 const CONVENTIONS: Readonly<
   Record<string, { readonly name: string; readonly attributes: Readonly<Record<string, string>> }>
 > = {
@@ -30,8 +30,8 @@ const CONVENTIONS: Readonly<
 type Family = MetricObjectWithValues<MetricValue<string>>;
 
 /**
- * What `/metrics` shows, in the form of OTLP, read anew for each export: nothing is counted twice, and
- * intake pays for one set of books. `muster_runs_total` is `muster.runs`, a label `function` is
+ * Converts the metrics of `/metrics` to OTLP, read anew for each export, so that the hot path updates only one
+ * set of counters. `muster_runs_total` becomes `muster.runs`, and a label `function` becomes
  * `muster.function`.
  */
 export function registryProducer(registry: Registry): MetricProducer {
@@ -44,7 +44,7 @@ export function registryProducer(registry: Registry): MetricProducer {
         .map((family) => toMetric(family, since, now))
         .filter(({ dataPoints }) => dataPoints.length > 0);
       const scopeMetrics = [{ scope: { name: 'muster' }, metrics }];
-      // The reader puts the process' own resource in its place.
+      // The reader replaces it by the resource of the process.
       const resource = {} as CollectionResult['resourceMetrics']['resource'];
       return { resourceMetrics: { resource, scopeMetrics }, errors: [] };
     },
@@ -68,7 +68,7 @@ function toMetric(family: Family, startTime: HrTime, endTime: HrTime): MetricDat
   };
   const common = { descriptor, aggregationTemporality: AggregationTemporality.CUMULATIVE };
   const points = () => family.values.map(({ labels, value }) => point(labels, value));
-  // The type says 'counter' although it is an enum of numbers.
+  // At run time `type` is a text such as 'counter', although it is declared as an enum of numbers.
   switch (String(type)) {
     case 'histogram':
       return {
@@ -83,13 +83,13 @@ function toMetric(family: Family, startTime: HrTime, endTime: HrTime): MetricDat
         ...common,
         dataPointType: DataPointType.SUM,
         isMonotonic: true,
-        // A point says since when it counts, so that no 0 is needed before the first increment.
+        // A point carries its start time, so that no 0 is needed before the first increment.
         dataPoints: points().filter(({ value }) => value !== 0),
       };
   }
 }
 
-/** prom-client gives a line per bucket, each with those below it in it. */
+/** prom-client has one line per bucket, whose count includes all lower buckets. */
 function histogramsOf({ name, values }: Family) {
   const lines = values as (MetricValue<string> & { metricName: string })[];
   const series = Map.groupBy(lines, ({ labels }) => JSON.stringify({ ...labels, le: undefined }));

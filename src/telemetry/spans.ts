@@ -1,29 +1,29 @@
 /**
- * The four spans on the way of an event, with the names of OpenTelemetry's semantic conventions 1.45
- * (messaging, cloudevents, db, http) and `muster.*` for what they have no name for. Each function gives
- * null where nothing is traced.
+ * The four spans on the path of an event, named after OpenTelemetry's semantic conventions 1.45 (messaging,
+ * cloudevents, db, http), and `muster.*` for what these do not name. Each function returns null if nothing
+ * is traced.
  *
- * Nothing in a span is personal: no row, no payload, no subject, no message of an error, and a set's
- * key only as a hash, because spans go to systems that more people read than a log. The log line with
- * the same span_id has the key and the message.
+ * A span holds no personal data: no row, payload, subject or error message, and the key of a set only as a
+ * hash, because more people can read the systems that spans go to than a log. The log line with the same
+ * span_id has the key and the message.
  */
 import type { Attributes, Link, Span, SpanContext, SpanKind } from '@opentelemetry/api';
 import { hash } from 'node:crypto';
 import { isSampled, parseTraceparent, tracer } from './trace.ts';
 
-// SpanKind and SpanStatusCode of the API, which is not loaded where nothing is traced.
+// Values of SpanKind and SpanStatusCode. The API that defines them is not loaded if nothing is traced.
 const CLIENT = 2 satisfies SpanKind.CLIENT;
 const PRODUCER = 3 satisfies SpanKind.PRODUCER;
 const CONSUMER = 4 satisfies SpanKind.CONSUMER;
 const ERROR = 2;
 
-/** A plain record of Kafka; its source ends with the topic. */
+/** Type of a plain Kafka record. The event's source ends with the topic. */
 const KAFKA_EVENT = 'dev.knative.kafka.event';
 
-/** Attributes of a CloudEvent, and the headers of the request it came in. */
+/** Attributes of a CloudEvent, or headers of the request that carried it. */
 type Texts = Readonly<Record<string, string | string[] | undefined>>;
 
-/** One event, from its reading to the commit. */
+/** Span of one event, from its parsing to the commit. */
 export function intakeSpan(attributes: Texts, headers: Texts): Span | null {
   if (tracer === null) return null;
   const { parent, link } = parentOf(attributes, headers);
@@ -43,7 +43,7 @@ export function intakeSpan(attributes: Texts, headers: Texts): Span | null {
         'messaging.destination.partition.id': partition,
         'messaging.kafka.offset': offset === undefined ? undefined : Number(offset),
         'cloudevents.event_type': type,
-        // Of a plain record a KafkaSource makes them of what stands above; each costs half a microsecond.
+        // For a plain record, a KafkaSource derives them from the attributes above; each costs 0.5 µs.
         ...(topic === undefined && {
           'cloudevents.event_id': attributes['id'],
           'cloudevents.event_source': source,
@@ -56,9 +56,9 @@ export function intakeSpan(attributes: Texts, headers: Texts): Span | null {
 }
 
 /**
- * The event's own context (CloudEvents' distributed tracing extension, or a Kafka header as KafkaSource
- * hands it on), or that of the request where there is none or where it continues the event's trace: it
- * is the nearer one then. A request in another trace is linked.
+ * Chooses the parent of an event's span. It is the event's own context (CloudEvents' distributed tracing
+ * extension, or a Kafka header that KafkaSource passes on), unless there is none or the request continues the
+ * same trace: then the request is closer. A request in another trace is linked.
  */
 function parentOf(
   attributes: Texts,
@@ -74,8 +74,8 @@ function parentOf(
 }
 
 /**
- * One statement for many events. A child of the first that is traced, so that it is sampled whenever one
- * of them is, and linked to all of them.
+ * Span of one statement that ingests many events. It is a child of the first traced one, so that it is
+ * sampled whenever one of them is, and linked to all of them.
  */
 export function batchSpan(
   events: readonly { readonly origin: { readonly span?: Span } }[],
@@ -105,8 +105,8 @@ export function batchSpan(
 }
 
 /**
- * One attempt at a set. A child of the youngest member that is traced, which in most cases completed
- * the set, and linked to all of them; a set none of whose rows is traced is not traced either.
+ * Span of one attempt. It is a child of the youngest traced member, which in most cases completed the set,
+ * and linked to all of them. A set without a traced member is not traced.
  */
 export function runSpan(
   fn: string,
@@ -139,7 +139,7 @@ export function runSpan(
   );
 }
 
-/** One attempt to send an event, in the trace of the run that made it. */
+/** Span of one attempt to send an event, in the trace of the run that returned it. */
 export function sendSpan(
   event: {
     readonly eventId: string;
@@ -158,7 +158,7 @@ export function sendSpan(
       attributes: {
         'messaging.operation.name': 'send',
         'messaging.operation.type': 'send',
-        'messaging.message.id': hashOf(event.eventId), // it holds the set's key
+        'messaging.message.id': hashOf(event.eventId), // it contains the key of the set
         'cloudevents.event_source': source,
         'cloudevents.event_type': event.type,
         'muster.attempt': event.attempts,
@@ -169,12 +169,12 @@ export function sendSpan(
   );
 }
 
-/** Does work within a span; without one just does it. */
+/** Runs work with `span` as the active span, or plainly if it is null. */
 export function within<T>(span: Span | null, work: () => T): T {
   return span === null || tracer === null ? work() : tracer.within(span, work);
 }
 
-/** Ends a span as one that failed; `type` is a word of few. */
+/** Ends a span as failed; `type` is a low-cardinality error type. */
 export function endFailed(span: Span | null, type: string, attributes: Attributes = {}): void {
   if (span === null) return;
   span.setStatus({ code: ERROR });
@@ -182,7 +182,7 @@ export function endFailed(span: Span | null, type: string, attributes: Attribute
   span.end();
 }
 
-/** The context of a span that is recorded, to be kept for those that follow. */
+/** Context of a sampled span, to store for the spans that follow; null otherwise. */
 export function contextOf(span: Span | null | undefined): SpanContext | null {
   const context = span?.spanContext();
   return context !== undefined && isSampled(context) ? context : null;

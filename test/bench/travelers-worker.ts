@@ -4,7 +4,7 @@ import { readOptions } from '../../functions/travelers/options.ts';
 import { travelers } from '../../functions/travelers/projection.ts';
 import type { Sample } from '../../functions/travelers/ingest/sample.ts';
 import { Loop } from '../../src/lib/loop.ts';
-import { settle } from '../../src/process/settling.ts';
+import { settleProjection } from '../../src/process/settle-projection.ts';
 import { Chunks } from '../../src/state/projections/chunks.ts';
 import { openDatabase } from '../../src/state/database/database.ts';
 import { Positions } from '../../src/state/projections/positions.ts';
@@ -75,7 +75,7 @@ async function openMuster() {
   const chunks = new Chunks(database, id, definition);
   const next = Array.from({ length: PARTITIONS }, () => 0);
   const log = { info() {}, warn: console.error, error: console.error };
-  const turn = () => settle(database, id, definition, log);
+  const turn = () => settleProjection(database, id, definition, log);
 
   return async ({ from, to }: TravelersOrder) => {
     const settling = new Loop(1_000, turn, (error) => console.error(error));

@@ -182,7 +182,7 @@ test.for(Object.entries(COMMANDS))(
     expect(stderr).toBe(`muster: wrong configuration:
   DATABASE_URL must be a URL that begins with postgres:// or postgresql://
   PORT must be a whole number from 0 to 65535, not 'eighty'
-  K_SINK must not hold a user: no request can be made to such a URL
+  K_SINK must not contain a user name: no request can be made to such a URL
   FUNCTIONS names 'nothing', which is not in functions/ (recordings, travelers)
 `);
   },

@@ -16,12 +16,12 @@ const LOGIN = {
 const ISSUER = 'https://kubernetes.default.svc';
 const OIDC = { OIDC_ISSUER: ISSUER, OIDC_AUDIENCE: 'muster' };
 
-/** Good values with what is read from them, and bad ones, of every setting. */
+/** Valid values with what they are parsed to, and invalid ones, for every setting. */
 const VALUES: {
   readonly [N in keyof typeof SETTINGS]: {
     readonly good: readonly (readonly [text: string, value: Config[N]])[];
     readonly bad: readonly string[];
-    /** Other settings without which this one means nothing. */
+    /** Other settings that this one requires. */
     readonly beside?: Readonly<Record<string, string>>;
   };
 } = {
@@ -207,18 +207,18 @@ const BAD = Object.entries(VALUES).flatMap(([name, { bad, beside }]) =>
   })),
 );
 
-test.each(GOOD)('$name may be $text', ({ name, text, value, beside }) => {
+test.each(GOOD)('$name accepts $text', ({ name, text, value, beside }) => {
   expect(readConfig({ DATABASE_URL, ...beside, [name]: text })).toHaveProperty(name, value);
 });
 
-test.each(BAD)('$name must not be $text', ({ name, text, echo, beside }) => {
+test.each(BAD)('$name rejects $text', ({ name, text, echo, beside }) => {
   const problems = problemsOf({ DATABASE_URL, ...beside, [name]: text });
   expect(problems).toHaveLength(1);
   expect(problems[0]).toMatch(new RegExp(`^${name} must be `));
   expect(problems[0]).toContain(echo);
 });
 
-test('what is not set, or set to nothing, has its default', () => {
+test('a setting that is absent or blank has its default', () => {
   const defaults = readConfig({ DATABASE_URL });
   for (const [name, { fallback, read }] of Object.entries(SETTINGS)) {
     if (name === 'DATABASE_URL' || name === 'FUNCTIONS') continue;
@@ -230,11 +230,11 @@ test('what is not set, or set to nothing, has its default', () => {
   expect(readConfig({ ...empty, DATABASE_URL })).toEqual(defaults);
 });
 
-test('the configuration can not be changed', () => {
+test('the configuration is frozen', () => {
   expect(Object.isFrozen(readConfig({ DATABASE_URL }))).toBe(true);
 });
 
-test('one message lists every problem', () => {
+test('one message lists the problems of all settings', () => {
   const worst = Object.entries(VALUES).flatMap(([name, { bad }]) =>
     bad[0] === undefined ? [] : [[name, bad[0]] as const],
   );
@@ -242,13 +242,13 @@ test('one message lists every problem', () => {
   expect(problems.map((problem) => problem.split(' ', 1)[0])).toEqual(worst.map(([name]) => name));
 });
 
-test('a missing database is said, with what one looks like', () => {
+test('a missing database URL is reported with its form', () => {
   expect(problemsOf({})).toEqual([
     'DATABASE_URL is not set: postgres://user:password@host:port/database',
   ]);
 });
 
-test('a function that is not there is named, with those that are', () => {
+test('an unknown function is reported with the known ones', () => {
   expect(problemsOf({ DATABASE_URL, FUNCTIONS: 'recordings,nope' })).toEqual([
     `FUNCTIONS names 'nope', which is not in functions/ (${knownFunctions().join(', ')})`,
   ]);
@@ -268,34 +268,34 @@ test.each([
   [{ KAFKA_PASSWORD: 'p' }, 'KAFKA_PASSWORD is set, so KAFKA_SASL_MECHANISM must be too'],
   [{ OIDC_ISSUER: ISSUER }, 'OIDC_ISSUER is set, so OIDC_AUDIENCE must be too'],
   [{ OIDC_SUBJECTS: 'a' }, 'OIDC_SUBJECTS is set, so OIDC_ISSUER must be too'],
-])('what means nothing without another setting is said: %o', (env, problem) => {
+])('a setting without the one it requires is reported: %o', (env, problem) => {
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([problem]);
 });
 
-test('pulling needs brokers', () => {
+test('INTAKE=kafka requires brokers', () => {
   expect(problemsOf({ DATABASE_URL, INTAKE: 'kafka' })).toEqual([
     'INTAKE is kafka, so KAFKA_BROKERS must be set',
   ]);
 });
 
-test('events go to one place', () => {
+test('more than one sink is refused', () => {
   const env = { K_SINK: 'http://sink', SINK_TOPIC: 't', KAFKA_BROKERS: 'kafka:9092' };
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([
-    'SINK_TOPIC and K_SINK are both set: events go to one of them',
+    'SINK_TOPIC and K_SINK are both set: events can go to only one of them',
   ]);
   expect(problemsOf({ DATABASE_URL, K_SINK: 'http://sink', SINK: 'stdout' })).toEqual([
-    'K_SINK and SINK are both set: events go to one of them',
+    'K_SINK and SINK are both set: events can go to only one of them',
   ]);
 });
 
-test('an extension that would break every event is named at the start', () => {
+test('an extension that would make every event invalid is refused at start', () => {
   const extensions = { region: 'eu1', source: 'https://mine.example' };
   expect(problemsOf({ DATABASE_URL, K_CE_OVERRIDES: JSON.stringify({ extensions }) })).toEqual([
     `K_CE_OVERRIDES must be {"extensions": {"name": "text"}}: 'source' is an attribute that Muster sets itself, not '{"extensions":{"region":"eu1","source":"https://mine.example"}}'`,
   ]);
 });
 
-test('for Kafka alone no database is needed', () => {
+test('the settings of Kafka are read without a database', () => {
   expect(readKafkaConfig({ KAFKA_BROKERS: 'kafka:9092', PORT: 'x' })).toEqual({
     KAFKA_GROUP: null,
     KAFKA_BROKERS: ['kafka:9092'],
@@ -310,7 +310,7 @@ test('for Kafka alone no database is needed', () => {
   expect(() => readKafkaConfig({ KAFKA_BROKERS: 'kafka' })).toThrow(ConfigError);
 });
 
-test('no part of the database URL is ever in the message', () => {
+test('no part of the database URL appears in the message', () => {
   const wrong = [
     'mysql://muster:pa55word@db.example/state',
     'postgres//muster:pa55word@db.example',
@@ -324,7 +324,7 @@ test('no part of the database URL is ever in the message', () => {
   }
 });
 
-test('a password in the URL of a sink is refused, and not said again', () => {
+test('a password in the URL of a sink is refused and not repeated', () => {
   for (const url of [
     'https://muster:pa55word@broker.example',
     'htp://muster:pa55word@broker.example',
@@ -336,14 +336,14 @@ test('a password in the URL of a sink is refused, and not said again', () => {
   }
 });
 
-test("the README's table is that of the code", () => {
+test("the README's table of settings equals the code", () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
   const rows = [...readme.matchAll(/^\| `([A-Z_]+)` +\| (.*?) +\| (.*?) +\|$/gm)];
-  expect(rows.map(([, name, fallback, meaning]) => ({ name, fallback, meaning }))).toEqual(
-    Object.entries(SETTINGS).map(([name, { fallback, meaning }]) => ({
+  expect(rows.map(([, name, fallback, description]) => ({ name, fallback, description }))).toEqual(
+    Object.entries(SETTINGS).map(([name, { fallback, description }]) => ({
       name,
       fallback: fallback === null ? '' : `\`${fallback}\``,
-      meaning,
+      description,
     })),
   );
 });
@@ -358,7 +358,7 @@ function ofCount(least: string, most: string, bad: readonly string[]) {
   };
 }
 
-/** The lines under the first of the message; the first says that they are problems of the configuration. */
+/** Lines of the message after its heading. */
 function problemsOf(env: Record<string, string>): string[] {
   let caught: unknown;
   try {
@@ -372,7 +372,7 @@ function problemsOf(env: Record<string, string>): string[] {
   return problems.map((problem) => problem.trim());
 }
 
-test('a file that OpenTelemetry is to use and that can not be used is told at once, by its variable', () => {
+test('an unusable file named by an OpenTelemetry variable is reported at start', () => {
   const folder = mkdtempSync(join(tmpdir(), 'muster-otlp-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'not.pem');

@@ -41,7 +41,7 @@ test.for([
     "functions/broken.ts:2: The requested module '../src/function.ts' does not provide an export named 'defineFunctoin'",
   ],
   [
-    'a file that is not there',
+    'an import of a missing file',
     { 'broken.ts': `import './nowhere.ts';\n` },
     `Error: Cannot find module '${home}/functions/nowhere.ts' imported from ${home}/functions/broken.ts`,
   ],
@@ -51,7 +51,7 @@ test.for([
     "functions/broken.ts:2: TypeError: Cannot read properties of undefined (reading 'b')",
   ],
 ] as const)(
-  'a function with %s is told with file and line: exit code 1',
+  'a function with %s is reported with its file and line, and exit code 1',
   async ([, files, says]) => {
     for (const [name, text] of Object.entries(files)) {
       writeFileSync(join(home, 'functions', name), text);

@@ -22,7 +22,7 @@ test.for([
   [null, ['there is no default export made by defineFunction or defineProjection']],
   [
     { ...pair, name: 'other' },
-    ["name is 'other', and the file's is 'pair': they must be the same"],
+    ["name is 'other', but the file's name is 'pair': they must be equal"],
   ],
   [
     { name: 'pair', part: { a: part }, hanlde() {} },
@@ -31,7 +31,7 @@ test.for([
       "there is no property 'hanlde'; did you mean 'handle'?",
       'parts is missing',
       'handle is missing',
-      'parts: at least one is needed',
+      'parts: there must be at least one',
     ],
   ],
   [
@@ -41,14 +41,11 @@ test.for([
       "complete: there is no part 'b'",
     ],
   ],
-] as const)(
-  'a file that exports %o is told all that is wrong with it',
-  ([definition, expected]) => {
-    expect(problems(() => checkDefinition('pair', 'pair.ts', definition))).toEqual(
-      expected.length > 0 ? ['functions/pair.ts:', ...expected] : [],
-    );
-  },
-);
+] as const)('every problem of a file that exports %o is reported', ([definition, expected]) => {
+  expect(problems(() => checkDefinition('pair', 'pair.ts', definition))).toEqual(
+    expected.length > 0 ? ['functions/pair.ts:', ...expected] : [],
+  );
+});
 
 test.for([
   [numbers, []],
@@ -66,10 +63,10 @@ test.for([
       "topic must be the name of a topic (at most 249 letters, digits, dots, dashes and underscores), not 'a topic'",
       'chunkRecords must be a whole number from 1 to 2,147,483,647, not 0',
       'apply is missing',
-      "settleEvery must be longer than nothing and at most 24 days, not '0 seconds'",
+      "settleEvery must be above zero and at most 24 days, not '0 seconds'",
     ],
   ],
-] as const)('a projection %o is told all that is wrong with it', ([definition, expected]) => {
+] as const)('every problem of the projection %o is reported', ([definition, expected]) => {
   expect(problems(() => checkDefinition('numbers', 'numbers.ts', definition))).toEqual(
     expected.length > 0 ? ['functions/numbers.ts:', ...expected] : [],
   );
@@ -87,13 +84,13 @@ test.for([
       'routes must be a function, not []',
     ],
   ],
-] as const)('a console %o is told all that is wrong with it', ([definition, expected]) => {
+] as const)('every problem of the console %o is reported', ([definition, expected]) => {
   expect(problems(() => checkConsole('plugin.ts', definition))).toEqual(
     expected.length > 0 ? ['plugin.ts:', ...expected] : [],
   );
 });
 
-test('one error tells of every function that cannot be served, and which may be meant', async () => {
+test('one error lists every function that cannot be loaded, with suggestions', async () => {
   await expect(loadFunctions(['recordigns', 'travelers', 'weather'])).rejects.toThrow(
     `functions/:
   there is no recordigns.ts and no recordigns/index.ts; did you mean 'recordings'?

@@ -16,7 +16,7 @@ function refusalOf(definition: FunctionDefinition): string[] {
   }
 }
 
-/** Not what the types allow: plain JavaScript, or JSON, may bring it. */
+/** A definition that the types exclude, but plain JavaScript or JSON may contain. */
 const wrong = (more: object): FunctionDefinition => ({ ...fine, ...more });
 const parts = (n: number) =>
   Object.fromEntries(Array.from({ length: n }, (_, i) => [`p${i}`, part]));
@@ -41,8 +41,8 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
     wrong({ overdueafter: '1 minute' }),
     "there is no property 'overdueafter'; did you mean 'overdueAfter'?",
   ],
-  [wrong({ parts: undefined }), 'parts is missing', 'parts: at least one is needed'],
-  [wrong({ parts: {} }), 'parts: at least one is needed'],
+  [wrong({ parts: undefined }), 'parts is missing', 'parts: there must be at least one'],
+  [wrong({ parts: {} }), 'parts: there must be at least one'],
   [
     wrong({ parts: [part] }),
     `parts: must be an object, not [ { table: 'public.item', key: 'k' } ]`,
@@ -86,7 +86,7 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
     `part a: where a must be text, a finite number, true, false or null, not NaN, and b must be text, a finite number, true, false or null, not {}, and c is beyond 2^53, where numbers are rounded: write it as text, and d must be text, a finite number, true, false or null, not '\\x00', and e must be text, a finite number, true, false or null, not undefined`,
   ],
   [
-    // as JSON has it; in a literal it is the prototype
+    // an own property only in JSON; in a literal it sets the prototype
     wrong({ parts: JSON.parse('{"__proto__": {"table": "public.item", "key": "k"}}') }),
     "parts: '__proto__' can't be the name of a part",
   ],
@@ -96,11 +96,11 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
   ],
   [
     wrong({ parts: { a: part, b: { ...part, key: ['k', 'l'] } } }),
-    'parts: all keys must have as many columns, or no two rows ever meet',
+    'parts: all keys must have the same number of columns, or rows of different parts never match',
   ],
   [wrong({ complete: all('a', 'c') }), "complete: there is no part 'c'"],
-  [wrong({ complete: all('a', 'a') }), 'complete: a part counts once in a rule (a, a)'],
-  [wrong({ complete: atLeast(3, 'a', 'b') }), "complete: at least 3 of 2 can't be"],
+  [wrong({ complete: all('a', 'a') }), 'complete: a rule may name a part only once (a, a)'],
+  [wrong({ complete: atLeast(3, 'a', 'b') }), 'complete: at least 3 of 2 is impossible'],
   [wrong({ complete: atLeast(0, 'a', 'b') }), `complete: atLeast ${COUNT}, not 0`],
   [wrong({ complete: any() }), 'complete: of must be a list of parts and rules, not []'],
   [wrong({ complete: any('a', all('none')) }), "complete: there is no part 'none'"],
@@ -117,31 +117,28 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
   [wrong({ history: 'never' }), "history must be 'skip' or 'run', not 'never'"],
   [
     wrong({ overdueAfter: '15 mins' }),
-    `overdueAfter must be a duration: '15 mins' is no duration: ${UNITS}`,
+    `overdueAfter must be a duration: '15 mins' is not a duration: ${UNITS}`,
   ],
-  [wrong({ overdueAfter: 15 }), "overdueAfter must be a duration as '15 minutes', not 15"],
+  [wrong({ overdueAfter: 15 }), "overdueAfter must be a duration such as '15 minutes', not 15"],
   [
     wrong({ overdueAfter: '0 minutes' }),
-    "overdueAfter must be longer than nothing and at most 365,000 days, not '0 minutes'",
+    "overdueAfter must be above zero and at most 365,000 days, not '0 minutes'",
   ],
   [
     wrong({ overdueAfter: '365001 days', keepFor: '1000000000 days' }),
-    "overdueAfter must be longer than nothing and at most 365,000 days, not '365001 days'",
+    "overdueAfter must be above zero and at most 365,000 days, not '365001 days'",
     "keepFor must be at most 365,000 days, not '1000000000 days'",
   ],
   [
     wrong({ timeout: '0 seconds' }),
-    "timeout must be longer than nothing and at most 24 days, not '0 seconds'",
+    "timeout must be above zero and at most 24 days, not '0 seconds'",
   ],
-  [
-    wrong({ timeout: '25 days' }),
-    "timeout must be longer than nothing and at most 24 days, not '25 days'",
-  ],
+  [wrong({ timeout: '25 days' }), "timeout must be above zero and at most 24 days, not '25 days'"],
   [
     wrong({ name: 'X', timeout: 'soon', keepFor: '-1 days' as '1 day', complete: any('none') }),
     `name ${NAME}, not 'X'`,
-    `timeout must be a duration: 'soon' is no duration: ${UNITS}`,
-    `keepFor must be a duration: '-1 days' is no duration: ${UNITS}`,
+    `timeout must be a duration: 'soon' is not a duration: ${UNITS}`,
+    `keepFor must be a duration: '-1 days' is not a duration: ${UNITS}`,
     "complete: there is no part 'none'",
   ],
 ];
@@ -153,7 +150,7 @@ for (const [definition, ...problems] of table) {
   });
 }
 
-test('defaults are written out', () => {
+test('defaults are filled in', () => {
   expect(
     specify({
       ...fine,
@@ -189,7 +186,7 @@ test('defaults are written out', () => {
   });
 });
 
-test('what decides sets makes another definition; how they are handled does not', () => {
+test('the hash covers what determines sets, and not how they are handled', () => {
   const same = hash({});
   const others: [boolean, object][] = [
     [true, { handle: () => [{ type: 't' }] }],
@@ -208,7 +205,7 @@ test('what decides sets makes another definition; how they are handled does not'
   expect(others.map(([, more]) => hash(more) === same)).toEqual(others.map(([equal]) => equal));
 });
 
-test('a rule compiles to gates, inner rules first; a gate reads lanes and earlier gates', () => {
+test('a rule compiles to gates, inner rules first; a gate reads parts and earlier gates', () => {
   const specification = specify({
     ...fine,
     parts: { a: part, b: { ...part, count: 3 }, c: part },

@@ -3,10 +3,10 @@ import type { Mutant } from './mutants.ts';
 const FIELDS = 'src/definitions/fields.ts';
 const SPECIFY = ['test/definitions/specification.test.ts'];
 
-/** What an author wrote, and what the doctor advises. */
+/** Guards of definitions, and of the advice of the doctor. */
 export const DEFINITION_MUTANTS: readonly Mutant[] = [
   {
-    name: 'a property that nobody knows is ignored',
+    name: 'an unknown property is ignored',
     file: FIELDS,
     find: '    if (!Object.hasOwn(fields, name)) fail(unknownName(name, known));\n',
     replace: '',
@@ -27,7 +27,7 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
     tests: SPECIFY,
   },
   {
-    name: 'a part that was taken for a prototype is ignored',
+    name: 'a part that sets the prototype is ignored',
     file: FIELDS,
     find: 'if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {',
     replace: 'if (false) {',

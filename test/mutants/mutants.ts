@@ -186,7 +186,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/faults.test.ts'],
   },
   {
-    name: 'a log line may hold whatever it is given',
+    name: 'a log line may have any field',
     file: 'src/telemetry/log.ts',
     find: 'if (FIELDS.has(name)) kept[name] = value;',
     replace: 'if (true) kept[name] = value;',
@@ -201,7 +201,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'spans are not sent before the process ends',
-    file: 'src/process/serve.ts',
+    file: 'src/process/service.ts',
     find: '      (each) => each?.stop(),\n',
     replace: '      () => {},\n',
     tests: ['test/telemetry/spans.test.ts'],
@@ -228,8 +228,8 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/state/projections/chunks.test.ts'],
   },
   {
-    name: 'everybody settles',
-    file: 'src/process/settling.ts',
+    name: 'every process settles a projection',
+    file: 'src/process/settle-projection.ts',
     find: 'if (!held) return false;',
     replace: '',
     tests: ['test/state/projections/chunks.test.ts'],

@@ -84,14 +84,14 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/stop.test.ts'],
   },
   {
-    name: 'runs under way are cut off at SIGTERM',
+    name: 'running handlers are aborted at SIGTERM',
     file: 'src/process/engine.ts',
     find: 'runner.drain(drainMs)',
     replace: 'runner.drain(0)',
     tests: ['test/chaos/stop.test.ts'],
   },
   {
-    name: 'new events are taken while the process stops',
+    name: 'events are accepted while the process stops',
     file: 'src/process/engine.ts',
     find: "  close(new Unavailable('draining', 'this process is stopping'));\n",
     replace: '',

@@ -128,7 +128,7 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
     tests: ['test/runs/concurrency.test.ts'],
   },
   {
-    name: 'start: what was started before a failure goes on',
+    name: 'start: parts that started before a failure keep running',
     file: 'src/process/serve.ts',
     find: '    await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});\n',
     replace: '',

@@ -9,9 +9,7 @@ import { pairOf, partA, partB } from '../support/pair.ts';
 
 const metricsOf = async (url: string) => (await fetch(`${url}/metrics`)).text();
 
-test('counters whose labels are known are there before their first increment', async ({
-  chaos,
-}) => {
+test('counters whose labels are known exist before their first increment', async ({ chaos }) => {
   const { url } = await chaos.launch().serving();
   const text = await metricsOf(url);
   for (const line of [
@@ -42,7 +40,7 @@ test('sets that become complete are counted by function', async ({ db }) => {
   await engine.stop();
 });
 
-test('a process tells of its CPU, memory, event loop and build', async ({ chaos }) => {
+test('/metrics shows CPU, memory, event loop and build of the process', async ({ chaos }) => {
   const { url } = await chaos.launch().serving();
   const text = await metricsOf(url);
   expect(text).toMatch(/^process_cpu_seconds_total [\d.]+$/m);
@@ -52,7 +50,7 @@ test('a process tells of its CPU, memory, event loop and build', async ({ chaos 
   expect(text.match(/^# HELP (\w+)/gm)!.length).toBe(new Set(text.match(/^# HELP (\w+)/gm)).size);
 });
 
-test('the console tells the same of itself', async () => {
+test('/metrics of the console shows the same of its process', async () => {
   const db = { read: () => Promise.reject(new Error('nothing to read')) };
   const app = await createConsole({ db, consoles: [] });
   const { body } = await app.inject('/metrics');
@@ -61,12 +59,12 @@ test('the console tells the same of itself', async () => {
   await app.close();
 });
 
-test('the version that is told is that of package.json', () => {
+test('the version equals that of package.json', () => {
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
   expect(VERSION).toBe(version);
 });
 
-test('every refusal has a counter, also those whose labels only the process knows', async () => {
+test('counters of Kafka exist for the functions that read from it, and no other', async () => {
   const metrics = createMetrics({ sets: ['a'], pulled: ['b'] });
   const text = await metrics.registry.metrics();
   expect(text).toContain('muster_records_total{function="b"} 0');

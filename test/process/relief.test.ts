@@ -6,7 +6,7 @@ import { partA } from '../support/pair.ts';
 const HOUR_MS = 3_600_000;
 const never = new Promise<never>(() => {});
 
-test('the first event that arrives makes a relief due', async () => {
+test('a relief is due at the first event', async () => {
   const relief = new Relief([], HOUR_MS);
   const due = relief.isDue(never);
   const held = relief.ingest(partA()).catch((error: unknown) => error);
@@ -15,7 +15,7 @@ test('the first event that arrives makes a relief due', async () => {
   expect(await held).toMatchObject({ name: 'Unavailable', reason: 'draining' });
 });
 
-test('an event is held for a bounded time: then it is to be tried again', async () => {
+test('an event is held for a limited time and then refused for a retry', async () => {
   const relief = new Relief([], HOUR_MS, 10);
   await expect(relief.ingest(partA())).rejects.toMatchObject({
     name: 'Unavailable',

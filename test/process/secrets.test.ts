@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 const SERVE = fileURLToPath(new URL('../chaos/serve.ts', import.meta.url));
 const CANARY = `canary-${randomUUID()}`;
 
-/** `muster serve` with functions of the tests, which says all that it can say. */
+/** Starts `muster serve` with the functions of the tests, at the most verbose log level. */
 function serve(env: Record<string, string>): TestProcess {
   const served = new TestProcess(SERVE, [], {
     HOST: '127.0.0.1',
@@ -27,8 +27,8 @@ function serve(env: Record<string, string>): TestProcess {
   return served;
 }
 
-/** Neither as it is, nor as a URL or base64 has it. */
-function expectUnsaid(text: string, ...secrets: string[]): void {
+/** Expects that a text contains no secret, neither plain nor encoded for a URL or in base64. */
+function expectAbsent(text: string, ...secrets: string[]): void {
   for (const secret of secrets) {
     expect(text).not.toContain(secret);
     expect(text).not.toContain(encodeURIComponent(secret));
@@ -43,7 +43,7 @@ function withPassword(db: TestDatabase, change: (url: URL) => void = () => {}): 
   return url.href;
 }
 
-test('a wrong password, user or database ends the start, and no password is said', async ({
+test('a wrong password, user or database fails the start, and no password is printed', async ({
   db,
 }) => {
   const urls = [
@@ -61,17 +61,17 @@ test('a wrong password, user or database ends the start, and no password is said
   for (const { code, stdout, stderr } of results) {
     expect([code, stdout]).toEqual([1, '']);
     expect(stderr).toMatch(/^muster: the state database says: password authentication failed/m);
-    expectUnsaid(stderr, CANARY);
+    expectAbsent(stderr, CANARY);
   }
 });
 
-test('while the database is away it is tried again, and no password is said', async ({ db }) => {
+test('while the database is away it is retried, and no password is logged', async ({ db }) => {
   const served = serve({ DATABASE_URL: withPassword(db, (url) => (url.port = '1')) });
   await until(() => served.log.filter(({ error }) => error !== undefined).length > 1);
-  expectUnsaid(served.stderr, CANARY);
+  expectAbsent(served.stderr, CANARY);
 });
 
-test('of a configuration that is wrong no secret is said', async () => {
+test('no secret of an invalid configuration is printed', async () => {
   const { code, stderr } = await muster(
     {
       DATABASE_URL: `postgres//me:${CANARY}@db`,
@@ -84,10 +84,10 @@ test('of a configuration that is wrong no secret is said', async () => {
   );
   expect(code).toBe(2);
   expect(stderr).toMatch(/DATABASE_URL must [^]*K_SINK must [^]*KAFKA_PASSWORD is set, so/);
-  expectUnsaid(stderr, CANARY);
+  expectAbsent(stderr, CANARY);
 });
 
-test('a process that serves says neither tokens nor passwords, whatever is shown to it', async ({
+test('a serving process shows neither tokens nor passwords, whatever it receives', async ({
   db,
 }) => {
   const issuer = await startIssuer();
@@ -100,7 +100,7 @@ test('a process that serves says neither tokens nor passwords, whatever is shown
     OIDC_AUDIENCE: AUDIENCE,
     OIDC_SUBJECTS: SUBJECT,
     OIDC_CA_FILE: issuer.caFile,
-    // a broker that is away: what kafkajs says of it is in the log, too
+    // an unreachable broker, so that the log contains the lines of kafkajs
     KAFKA_BROKERS: '127.0.0.1:1',
     KAFKA_SASL_MECHANISM: 'plain',
     KAFKA_USERNAME: 'me',
@@ -141,16 +141,16 @@ test('a process that serves says neither tokens nor passwords, whatever is shown
   for (const path of ['health/liveness', 'health/readiness', 'metrics', '']) {
     const response = await fetch(new URL(path, served.url));
     expect([path, response.status]).toEqual([path, 200]);
-    expectUnsaid(await response.text(), CANARY, good, ...bad);
+    expectAbsent(await response.text(), CANARY, good, ...bad);
   }
   served.kill('SIGTERM');
   await served.exited;
-  expectUnsaid(served.stdout + served.stderr, CANARY, good, ...bad);
+  expectAbsent(served.stdout + served.stderr, CANARY, good, ...bad);
   expect(served.log.filter(({ status }) => status === 401).length).toBe(7);
 });
 
-test('without an issuer it is said once that anybody may post', async ({ db }) => {
+test('without an issuer one log line warns that anybody may post events', async ({ db }) => {
   const served = await serve({ DATABASE_URL: db.url }).serving();
-  const said = served.log.filter(({ msg }) => String(msg).includes('OIDC_ISSUER is not set'));
-  expect(said.length).toBe(1);
+  const warnings = served.log.filter(({ msg }) => String(msg).includes('OIDC_ISSUER is not set'));
+  expect(warnings.length).toBe(1);
 });

@@ -8,27 +8,27 @@ import { pairOf } from '../support/pair.ts';
 const warnings: string[] = [];
 const log = { info() {}, warn: (_: object, message: string) => warnings.push(message), error() {} };
 
-function placesOf(definitions: readonly Definition[], env: Record<string, string>) {
+function subscribed(definitions: readonly Definition[], env: Record<string, string>) {
   const config = readConfig({ DATABASE_URL: 'postgres://db/state', ...env });
   return subscriptionsOf(config, definitions, log);
 }
 
 const KAFKA = { INTAKE: 'kafka', KAFKA_BROKERS: 'kafka:9092' };
 
-test('events that are posted come from nowhere', () => {
-  expect(placesOf([pairOf()], {})).toBeNull();
+test('there are no subscriptions with INTAKE=http', () => {
+  expect(subscribed([pairOf()], {})).toBeNull();
   expect(warnings).toEqual([]);
 });
 
-test('a projection cannot be posted to', () => {
+test('a projection can not be served over HTTP', () => {
   const why =
-    "numbers can't be posted to: a projection reads its records from Kafka, with INTAKE=kafka";
-  expect(() => placesOf([numbers()], {})).toThrow(why);
-  expect(placesOf([numbers(), pairOf()], {})).toBeNull();
+    "numbers can't receive events over HTTP: a projection reads its records from Kafka, with INTAKE=kafka";
+  expect(() => subscribed([numbers()], {})).toThrow(why);
+  expect(subscribed([numbers(), pairOf()], {})).toBeNull();
   expect(warnings).toEqual([why]);
 });
 
-test('a projection reads its topic, sets those that are configured', () => {
+test('a projection subscribes to its topic, a set function to those of TOPIC', () => {
   const orders = pairOf({
     name: 'orders',
     parts: {
@@ -38,19 +38,19 @@ test('a projection reads its topic, sets those that are configured', () => {
     },
   });
   const TOPIC = 'changes, pg.*';
-  expect(placesOf([numbers(), orders], { ...KAFKA, TOPIC })).toEqual([
+  expect(subscribed([numbers(), orders], { ...KAFKA, TOPIC })).toEqual([
     { name: 'numbers', topics: ['numbers'] },
     { name: 'orders', topics: ['changes', 'pg.shop.order', 'pg.shop.payment'] },
   ]);
-  expect(() => placesOf([orders], KAFKA)).toThrow(
-    'TOPIC is not set: the topics with the changes of orders, as in TOPIC=<prefix>.shop.order, or <prefix>.* for shop.order, shop.payment',
+  expect(() => subscribed([orders], KAFKA)).toThrow(
+    'TOPIC is not set: name the topics with the changes of orders, for example TOPIC=<prefix>.shop.order, or <prefix>.* for shop.order, shop.payment',
   );
 });
 
-test('a group is that of one function', () => {
+test('KAFKA_GROUP is refused for several functions', () => {
   const env = { ...KAFKA, TOPIC: 't', KAFKA_GROUP: 'g' };
-  expect(placesOf([numbers()], env)).toHaveLength(1);
-  expect(() => placesOf([numbers(), pairOf()], env)).toThrow(
-    'KAFKA_GROUP is the group of one function, and FUNCTIONS are numbers, pair',
+  expect(subscribed([numbers()], env)).toHaveLength(1);
+  expect(() => subscribed([numbers(), pairOf()], env)).toThrow(
+    'KAFKA_GROUP names the group of one function, but FUNCTIONS has several: numbers, pair',
   );
 });

@@ -91,7 +91,7 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
   [
     'returns an event whose subject is no text, with data that is none',
     () => [{ type: 't', subject: 5, data: () => 1 } as never],
-    'TerminalError: the handler of pair returned no events: event 0: subject must be text, not 5; event 0: data must be what JSON can write, not [Function: data]',
+    'TerminalError: the handler of pair returned no events: event 0: subject must be text, not 5; event 0: data must be a value that JSON can represent, not [Function: data]',
   ],
   [
     'returns data with a cycle',

@@ -70,6 +70,6 @@ test('without a topic a function of sets says which it needs', async ({ pull }) 
   });
   expect(await child.exited).toEqual({ code: 1, signal: null });
   expect(child.stderr).toContain(
-    'TOPIC is not set: the topics with the changes of pair, as in TOPIC=<prefix>.public.item, or <prefix>.* for public.item',
+    'TOPIC is not set: name the topics with the changes of pair, for example TOPIC=<prefix>.public.item, or <prefix>.* for public.item',
   );
 });

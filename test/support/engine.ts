@@ -9,11 +9,11 @@ import type { TestDatabase } from './test.ts';
 
 export interface TestEngine extends Engine {
   readonly metrics: Metrics;
-  /** Log lines: level, message and fields. */
+  /** Log lines with their level, message and fields. */
   readonly lines: { level: string; message: string; [field: string]: unknown }[];
 }
 
-/** The engine on the test's database, with short times; stop it before the test ends. */
+/** Starts an engine on the test's database, with short intervals. The test must stop it. */
 export async function engineOn(
   db: TestDatabase,
   definitions: readonly FunctionDefinition<never, never>[] | readonly FunctionDefinition[],
@@ -33,6 +33,7 @@ export async function engineOn(
   return { ...engine, metrics, lines };
 }
 
+/** Configuration for the test's database, with short intervals. */
 export function configOn(db: TestDatabase, settings: Record<string, string> = {}): Config {
   return readConfig({
     DATABASE_URL: db.url,
@@ -42,7 +43,7 @@ export function configOn(db: TestDatabase, settings: Record<string, string> = {}
   });
 }
 
-/** An engine behind a real HTTP server on a free port. */
+/** Starts an engine behind a real HTTP server on a free port. The test must stop it. */
 export async function serverOn(
   db: TestDatabase,
   definitions: Parameters<typeof engineOn>[1],
@@ -55,7 +56,7 @@ export async function serverOn(
     count,
     requestTimeoutMs: Number(settings['REQUEST_TIMEOUT_SECONDS'] ?? 60) * 1000,
   });
-  registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
+  registerPing(app, { count, settle: (withinMs) => engine.untilIdle(withinMs) });
   registerIntake(app, engine.ingestor, {
     count,
     maxBytes: Number(settings['QUEUE_MIB'] ?? 64) * 1024 * 1024,

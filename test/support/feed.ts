@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest';
 import type { ProjectionDefinition, TopicRecord } from '../../src/function.ts';
-import { settle } from '../../src/process/settling.ts';
+import { settleProjection } from '../../src/process/settle-projection.ts';
 import { Chunks, type Applied, type RecordChunk } from '../../src/state/projections/chunks.ts';
 import type { Database } from '../../src/state/database/database.ts';
 import { Positions } from '../../src/state/projections/positions.ts';
@@ -47,7 +47,7 @@ export async function feedOn(
       return applied;
     },
     apply: (chunk) => chunks.apply(chunk),
-    settle: () => settle(database, id, definition, quiet),
+    settle: () => settleProjection(database, id, definition, quiet),
   };
 }
 

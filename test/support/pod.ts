@@ -13,14 +13,15 @@ import { Store, type IngestedBatch } from '../../src/state/ingest/store.ts';
 import { type Lease } from '../../src/state/lease.ts';
 import type { TestDatabase } from './test.ts';
 
-/** A process as the state sees it: files changes and is given leases, but runs no handler by itself. */
+/** A worker as the state database sees it: it ingests changes and receives leases, but runs no handlers. */
 export interface Pod {
-  /** The name under which it holds leases; a test may change it, as a buried process does. */
+  /** Worker id under which it holds leases. A test may change it, as a worker does that was reaped. */
   id: string;
-  /** Runs that may be born leased to it by each batch. */
+  /** Maximum number of runs that each of its batches may lease to it. */
   slots: number;
-  /** The leases it was given, oldest first. */
+  /** Leases that its batches returned, oldest first. */
   readonly leases: Lease[];
+  /** Results of its batches, oldest first. */
   readonly ingested: IngestedBatch[];
   readonly database: Database;
   readonly served: readonly RegisteredFunction[];
@@ -28,7 +29,7 @@ export interface Pod {
   readonly ingestor: ChangeIngestor;
   readonly positions: LogPositions;
   readonly runs: Runs;
-  /** Closes its connections, as the end of the test does otherwise. */
+  /** Closes its connections. Otherwise the end of the test does. */
   close(): Promise<void>;
 }
 
@@ -40,7 +41,7 @@ export interface PodOptions {
 
 type Definitions = readonly FunctionDefinition<never, never>[] | readonly FunctionDefinition[];
 
-/** A pod on the test's database; its connections are closed when the test ends. */
+/** Registers the functions and starts a worker on the test's database. It is closed when the test ends. */
 export async function podOn(
   db: Pick<TestDatabase, 'url'>,
   definitions: Definitions,
@@ -56,6 +57,7 @@ export async function podOn(
   return pod;
 }
 
+/** Opens the test's database. The caller must close it. */
 export function databaseOn(db: Pick<TestDatabase, 'url'>, writers = 1): Database {
   return openDatabase({
     url: db.url,
@@ -68,7 +70,7 @@ export function databaseOn(db: Pick<TestDatabase, 'url'>, writers = 1): Database
   });
 }
 
-/** A pod of functions that are registered already. */
+/** Starts a worker of functions that are already registered. */
 export async function podWith(
   database: Database,
   served: readonly RegisteredFunction[],

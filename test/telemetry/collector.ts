@@ -11,7 +11,7 @@ export interface ReceivedSpan {
   readonly name: string;
   readonly kind: number;
   readonly attributes: Readonly<Record<string, unknown>>;
-  /** `traceId-spanId` of each. */
+  /** `traceId-spanId` of each link. */
   readonly links: readonly string[];
   readonly failed: boolean;
   readonly startedAt: bigint;
@@ -26,19 +26,19 @@ export interface ReceivedMetric {
   }[];
 }
 
-/** A receiver of OTLP, over HTTP in both of its encodings and over gRPC. */
+/** A receiver of OTLP over gRPC and over HTTP, in both encodings. */
 export interface Collector {
   readonly url: string;
   readonly grpcUrl: string;
   readonly contentTypes: Set<string>;
-  /** In the order in which they began. */
+  /** Spans in the order of their start. */
   readonly spans: ReceivedSpan[];
-  /** As they stood at the last export. */
+  /** Metrics of the last export. */
   metrics: ReceivedMetric[];
   readonly resource: Record<string, unknown>;
-  /** Everything that was posted, as it came. */
+  /** Raw request bodies. */
   readonly bodies: Buffer[];
-  /** The status to answer with; null: no answer ever comes. */
+  /** Status of the answers; null if requests are never answered. */
   answer: number | null;
   close(): Promise<void>;
 }
@@ -46,7 +46,7 @@ export interface Collector {
 export async function startCollector(): Promise<Collector> {
   const sessions = new Set<Http2Session>();
   const grpc = createHttp2Server().on('session', (session) => sessions.add(session));
-  // One message in a stream, behind its compression flag and its length.
+  // A stream holds one message, after its compression flag and its length.
   grpc.on('stream', async (stream, headers) => {
     const body = (await buffer(stream)).subarray(5);
     collector.contentTypes.add('application/grpc');

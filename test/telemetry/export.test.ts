@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { until } from '../support/until.ts';
 import { post, senderTrace, test } from './test.ts';
 
-/** Lines of `/metrics` without those of buckets. */
+/** Values of `/metrics` by name and labels, without buckets. */
 async function shown(url: string): Promise<Record<string, number>> {
   const text = await (await fetch(`${url}/metrics`)).text();
   const lines = text
@@ -16,13 +16,13 @@ async function shown(url: string): Promise<Record<string, number>> {
   );
 }
 
-test('metrics are the figures of /metrics, under the names of the conventions', async ({
+test('exported metrics equal those of /metrics, under the names of the conventions', async ({
   traced,
 }) => {
   const pod = await traced.launch();
   await post(pod.url, { id: 1, k: 'fails once', kind: 'a' });
   await post(pod.url, { id: 2, k: 'fails once', kind: 'b' });
-  // a person's: what a KafkaSource sends is parked instead
+  // as a person would send it; the same from a KafkaSource is parked instead
   const headers = { 'ce-specversion': '0.3', 'ce-id': '1', 'ce-source': '/me', 'ce-type': 'mine' };
   expect((await fetch(pod.url, { method: 'POST', headers, body: '{}' })).status).toBe(400);
   await until(async () => (await shown(pod.url))['muster_outbox_total{outcome="sent"}'] === 1);
@@ -53,12 +53,12 @@ test('metrics are the figures of /metrics, under the names of the conventions', 
   const { buckets } = duration!.value as { buckets: number[] };
   expect(buckets.reduce((a, b) => a + b)).toBe(2);
   expect(metrics.find(({ name }) => name === 'messaging.process.duration')?.unit).toBe('s');
-  // Pods that count for themselves must be told apart.
+  // Distinguishes processes, each of which counts by itself.
   expect(resource['service.instance.id']).toMatch(/^[\da-f-]{36}$/);
   expect(Object.keys(resource).filter((name) => name.startsWith('process.'))).toEqual([]);
 });
 
-test('a collector that is down is said once, and holds up neither events nor the end', async ({
+test('an unreachable collector is logged once, and delays neither events nor the stop', async ({
   traced,
 }) => {
   await traced.collector.close();
@@ -80,7 +80,7 @@ test('a collector that is down is said once, and holds up neither events nor the
   expect(complaints().map(({ url }) => url)).toEqual([traced.collector.url]);
 });
 
-test('what is wrong in its configuration is said, and it goes on', async ({ traced }) => {
+test('an invalid variable of OpenTelemetry is logged, and tracing works', async ({ traced }) => {
   const pod = await traced.launch({ OTEL_TRACES_SAMPLER: 'sometimes' });
   await post(pod.url, { id: 1, k: 'x', kind: 'a' });
   await traced.end(pod);
@@ -90,7 +90,7 @@ test('what is wrong in its configuration is said, and it goes on', async ({ trac
   expect(traced.collector.spans.length).toBeGreaterThan(0);
 });
 
-test('a collector that never answers does not hold up the end', async ({ traced }) => {
+test('a collector that never answers does not delay the stop', async ({ traced }) => {
   traced.collector.answer = null;
   const pod = await traced.launch();
   await post(pod.url, { id: 1, k: 'x', kind: 'a' });
@@ -98,7 +98,7 @@ test('a collector that never answers does not hold up the end', async ({ traced 
   expect(traced.collector.bodies.length).toBeGreaterThan(0);
 });
 
-test('without an endpoint nothing of OpenTelemetry is loaded, and no trace is kept', async ({
+test('without an endpoint OpenTelemetry is not loaded, and no trace is stored', async ({
   db,
   traced,
 }) => {

@@ -7,7 +7,7 @@ function logging() {
   return { log, lines };
 }
 
-test('a field that is not on the list is left out, and the line says so', () => {
+test('a field that is not listed is dropped, and its name is logged', () => {
   const { log, lines } = logging();
   log.info({ function: 'recordings', row: { eeg: 'secret' }, body: 'secret' }, 'ingested');
   expect(lines).toEqual([
@@ -16,7 +16,7 @@ test('a field that is not on the list is left out, and the line says so', () => 
   expect(JSON.stringify(lines)).not.toContain('secret');
 });
 
-test('an error is its name, message and places, and no property of its own', () => {
+test('an error is logged with its name, message and stack, without its other properties', () => {
   const { log, lines } = logging();
   const error = Object.assign(new Error('duplicate key value'), { detail: 'Key (email)=(secret)' });
   log.error({ err: error }, 'refused');
@@ -29,7 +29,7 @@ test('an error is its name, message and places, and no property of its own', () 
 test.for([
   ['about a value, of Postgres', Object.assign(new Error('"secret"'), { code: '22P02' })],
   ['of JSON.parse', new SyntaxError(`Unexpected token 's', "secret" is not valid JSON`)],
-])('an error that quotes what it could not read is its kind alone: %s', ([, error]) => {
+])('only the kind is logged of an error that quotes what it could not read: %s', ([, error]) => {
   const { log, lines } = logging();
   log.error({ err: error }, 'refused');
   expect(JSON.stringify(lines)).not.toContain('secret');

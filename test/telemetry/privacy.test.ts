@@ -4,7 +4,7 @@ import { post, test } from './test.ts';
 
 const CANARY = 'canary-7f3a';
 
-test('no row, payload or token gets into logs, traces or metrics, whatever goes wrong', async ({
+test('no row, payload or token appears in logs, traces or metrics, whatever fails', async ({
   db,
   traced,
 }) => {
@@ -17,7 +17,7 @@ test('no row, payload or token gets into logs, traces or metrics, whatever goes 
     await part(2 * i, key, 'a');
     await part(2 * i + 1, key, 'b');
   }
-  // The row's key has U+0000, which Postgres refuses: it is parked.
+  // Parked, because Postgres refuses the U+0000 in its key.
   await post(pod.url, { id: 90, k: `\0${CANARY}`, kind: 'a', note: CANARY }, token);
   const headers = { 'content-type': 'application/json', ...token };
   await fetch(pod.url, { method: 'POST', headers, body: `{"broken": "${CANARY}` });
@@ -28,7 +28,7 @@ test('no row, payload or token gets into logs, traces or metrics, whatever goes 
     );
     return runs.length === 4;
   });
-  await db.query(`alter table muster.barrier rename to "${CANARY}"`); // an error nobody foresaw
+  await db.query(`alter table muster.barrier rename to "${CANARY}"`); // causes an unexpected error
   expect(await part(92, 'x', 'a')).toBe(503);
   await db.query(`alter table muster."${CANARY}" rename to barrier`);
   expect(await traced.end(pod)).toBe(0);
@@ -44,7 +44,7 @@ test('no row, payload or token gets into logs, traces or metrics, whatever goes 
   expect(pod.stderr).not.toContain(CANARY);
   const exported = Buffer.concat(collector.bodies).toString('latin1');
   expect(exported).not.toContain(CANARY);
-  expect(exported).not.toContain('fails once'); // a set's key
+  expect(exported).not.toContain('fails once'); // the key of a set
   const [said] = pod.log.filter(({ msg }) => msg === 'handling');
   expect(said).toMatchObject({
     function: 'pair',

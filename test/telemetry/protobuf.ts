@@ -1,4 +1,4 @@
-/** Protocol buffers of OTLP 1.x as the exporters send them by default, into the shape of OTLP/JSON. */
+/** Decodes protocol buffers of OTLP 1.x, which exporters send by default, to the shape of OTLP/JSON. */
 type Kind =
   | 'text'
   | 'id'
@@ -82,13 +82,13 @@ const resourceMetrics: Schema = () => ({
   2: many('scopeMetrics', scopeMetrics),
 });
 
-/** What is posted to `/v1/traces` and to `/v1/metrics`. */
+/** Schemas of the requests to `/v1/traces` and `/v1/metrics`. */
 export const REQUESTS = {
   traces: () => ({ 1: many('resourceSpans', resourceSpans) }),
   metrics: () => ({ 1: many('resourceMetrics', resourceMetrics) }),
 } satisfies Record<string, Schema>;
 
-/** Reads a message; fields that the schema does not name are skipped. */
+/** Decodes a message, without the fields that the schema does not name. */
 export function decode(bytes: Buffer, schema: Schema): Record<string, unknown> {
   const fields = schema();
   const message: Record<string, unknown> = {};

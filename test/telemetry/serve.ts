@@ -1,4 +1,4 @@
-/** The process under test: `muster serve` with a function whose handlers fail and log as told by the key. */
+/** The process under test: `muster serve` with a function whose handler fails and logs depending on the key. */
 import { createRequire } from 'node:module';
 import { readConfig } from '../../src/config/config.ts';
 import { defineFunction, TerminalError } from '../../src/function.ts';
@@ -28,7 +28,7 @@ const pair = defineFunction({
 
 await serve(readConfig(process.env), [pair]);
 const loaded = Object.keys(createRequire(import.meta.url).cache)
-  // prom-client asks for the API, which does nothing
+  // prom-client loads the API, which does nothing by itself
   .filter((file) => file.includes('/@opentelemetry/') && !file.includes('/@opentelemetry/api/'));
 process.stdout.write(`${JSON.stringify({ loaded: loaded.length })}\n`);
 process.exit(0);

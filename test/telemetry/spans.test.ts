@@ -16,7 +16,7 @@ test.for([
     'writes',
   ],
 ] as const)(
-  'an event is followed from its sender to the event it causes: %s',
+  'a trace leads from the sender of an event to the event it causes: %s',
   async ([, settings, contentType, k], { traced }) => {
     const { collector, sink } = traced;
     const pod = await traced.launch(settings);
@@ -75,7 +75,7 @@ test.for([
       traceId: second.traceId,
       attributes: { 'http.response.status_code': 202, 'server.address': '127.0.0.1' },
     });
-    // A handler that calls others can tell them where it stands.
+    // A handler can pass its trace context on.
     expect(sink.bodies).toEqual([
       JSON.stringify({ traceparent: `00-${run.traceId}-${run.spanId}-01` }),
     ]);
@@ -88,7 +88,7 @@ test.for([
   },
 );
 
-test('each attempt of a handler is a span of its own, the failed one with its error', async ({
+test('each attempt of a handler has its own span, a failed one with its error', async ({
   traced,
 }) => {
   const pod = await traced.launch();
@@ -111,14 +111,14 @@ test('each attempt of a handler is a span of its own, the failed one with its er
     [false, undefined, 2, 'done'],
   ]);
   expect(new Set(runs.map(({ parentSpanId }) => parentSpanId)).size).toBe(1);
-  // The line about the failure, and what the handler said, name the span they belong to.
+  // The line about the failure and those of the handler carry the ids of their span.
   const ids = pod.log
     .filter(({ msg }) => msg === 'attempt failed' || msg === 'handling')
     .map((line) => `${line['trace_id'] as string}-${line['span_id'] as string}`);
   expect(ids).toEqual([idOf(runs[0]!), idOf(runs[0]!), idOf(runs[1]!)]);
 });
 
-test('an attempt to send that fails is a span of its own, under the trace the event was made in', async ({
+test('each attempt to send an event has its own span, in the trace of its run', async ({
   traced,
 }) => {
   const { sink } = traced;
@@ -135,12 +135,12 @@ test('an attempt to send that fails is a span of its own, under the trace the ev
     [true, '503'],
     [false, undefined],
   ]);
-  // What was created once stays what it was; only the hop is another.
+  // The trace context of the event stays the same; only that of the request changes.
   expect(new Set(sink.traceparents.map(({ extension }) => extension)).size).toBe(1);
   expect(new Set(sink.traceparents.map(({ header }) => header)).size).toBe(2);
 });
 
-test('an event whose sender is not sampled leaves nothing in traces, nor in the database', async ({
+test('an event whose sender is not sampled is neither exported nor stored with a trace', async ({
   db,
   traced,
 }) => {
@@ -158,7 +158,7 @@ test('an event whose sender is not sampled leaves nothing in traces, nor in the 
   expect(traced.sink.traceparents).toEqual([{ extension: undefined, header: undefined }]);
 });
 
-test('a collector that takes gRPC gets the same', async ({ traced }) => {
+test('spans are exported over gRPC', async ({ traced }) => {
   const pod = await traced.launch({
     OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
     OTEL_EXPORTER_OTLP_ENDPOINT: traced.collector.grpcUrl,
@@ -175,7 +175,7 @@ test('a collector that takes gRPC gets the same', async ({ traced }) => {
   expect(metrics.map(({ name }) => name)).toContain('messaging.client.consumed.messages');
 });
 
-test('OTEL_TRACES_SAMPLER decides about events that come without a trace', async ({ traced }) => {
+test('OTEL_TRACES_SAMPLER applies to events without a trace', async ({ traced }) => {
   const pod = await traced.launch({
     OTEL_TRACES_SAMPLER: 'parentbased_always_off',
     OTEL_SERVICE_NAME: 'pairs',

@@ -7,12 +7,12 @@ import { startCollector, type Collector } from './collector.ts';
 
 const SERVE = fileURLToPath(new URL('serve.ts', import.meta.url));
 
-/** A process that sends what it does to a collector. */
+/** Processes that send their telemetry to a collector. */
 export interface Traced {
   readonly collector: Collector;
   readonly sink: TestSink;
   launch(settings?: Record<string, string>): Promise<TestProcess>;
-  /** Ends a process in order, after which everything is exported; gives back its exit code. */
+  /** Stops a process with SIGTERM, after which everything is exported. Returns its exit code. */
   end(pod: TestProcess): Promise<number | null>;
 }
 
@@ -50,7 +50,7 @@ export const test = base.extend<{ traced: Traced }>({
 
 let lsn = 0;
 
-/** Posts a row of `public.item` as a KafkaSource would, with further headers; gives back the status. */
+/** Posts a row of `public.item` as a KafkaSource would, with additional headers. Returns the status. */
 export async function post(
   url: string,
   row: Readonly<Record<string, unknown>>,
@@ -74,7 +74,7 @@ export async function post(
   return response.status;
 }
 
-/** A trace of a sender's: the value of a `traceparent`, and its parts. */
+/** Trace context of a sender: its `traceparent` and the ids in it. */
 export function senderTrace(n: number, sampled = true) {
   const traceId = n.toString(16).padStart(32, 'a');
   const spanId = n.toString(16).padStart(16, 'b');

@@ -8,16 +8,16 @@ import {
   signalsOf,
   toBytea,
   toTraceparent,
-  traceWith,
+  setTracer,
 } from '../../src/telemetry/trace.ts';
 
 const EVENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const OTHER = '00-11111111111111111111111111111111-2222222222222222-01';
 
-/** What spans would begin with, in place of beginning. */
-function begun() {
+/** Replaces the tracer by one that records what spans would be started with. */
+function recordStarts() {
   const starts: { name: string; options: SpanOptions; parent: SpanContext | null }[] = [];
-  traceWith({
+  setTracer({
     start(name, options, parent) {
       starts.push({ name, options, parent });
       return null;
@@ -28,9 +28,9 @@ function begun() {
   return starts;
 }
 
-afterEach(() => traceWith(null));
+afterEach(() => setTracer(null));
 
-test('a traceparent is read as W3C Trace Context has it', () => {
+test('a traceparent is parsed as specified by W3C Trace Context', () => {
   expect(parseTraceparent(EVENT)).toEqual({
     traceId: '0af7651916cd43dd8448eb211c80319c',
     spanId: 'b7ad6b7169203331',
@@ -38,7 +38,7 @@ test('a traceparent is read as W3C Trace Context has it', () => {
     isRemote: true,
   });
   expect(parseTraceparent(EVENT.replace(/01$/, 'fe'))).toMatchObject({ traceFlags: 0 });
-  // of a version to come, which may say more
+  // a later version, which may have more fields
   expect(parseTraceparent(`01${EVENT.slice(2)}-more`)).toMatchObject({ traceFlags: 1 });
 });
 
@@ -51,18 +51,18 @@ test.for([
   EVENT.slice(0, -1),
   '00-00000000000000000000000000000000-b7ad6b7169203331-01',
   '00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01',
-])('%j is no traceparent', (text) => expect(parseTraceparent(text)).toBeNull());
+])('%j is not a traceparent', (text) => expect(parseTraceparent(text)).toBeNull());
 
-test('what is kept of a context gives back its traceparent', () => {
-  const kept = toBytea(parseTraceparent(EVENT)!);
-  expect(kept).toMatch(/^\\x[\da-f]{48}$/);
-  expect(toTraceparent(fromHex(kept.slice(2)))).toBe(EVENT);
+test('a stored context yields its traceparent', () => {
+  const stored = toBytea(parseTraceparent(EVENT)!);
+  expect(stored).toMatch(/^\\x[\da-f]{48}$/);
+  expect(toTraceparent(fromHex(stored.slice(2)))).toBe(EVENT);
 });
 
 test.for([
-  ['its own, where the request has none', { traceparent: EVENT }, {}, EVENT, undefined],
+  ['its own, if the request has none', { traceparent: EVENT }, {}, EVENT, undefined],
   ['that of the Kafka header', { kafkaheadertraceparent: EVENT }, {}, EVENT, undefined],
-  ['that of the request, where it has none', {}, { traceparent: OTHER }, OTHER, undefined],
+  ['that of the request, if it has none', {}, { traceparent: OTHER }, OTHER, undefined],
   [
     'its own, linked to the request in another trace',
     { traceparent: EVENT },
@@ -70,14 +70,14 @@ test.for([
     EVENT,
     OTHER,
   ],
-  ['none where neither can be read', { traceparent: 'x' }, { traceparent: 'y' }, null, undefined],
-] as const)('an event has as its parent %s', ([, attributes, headers, parent, link]) => {
-  const [start] = begunBy(() => intakeSpan(attributes, headers));
+  ['none, if neither can be parsed', { traceparent: 'x' }, { traceparent: 'y' }, null, undefined],
+] as const)('the parent of an event is %s', ([, attributes, headers, parent, link]) => {
+  const [start] = startsOf(() => intakeSpan(attributes, headers));
   expect(start!.parent).toEqual(parent === null ? null : parseTraceparent(parent));
   expect(start!.options.links).toEqual(link && [{ context: parseTraceparent(link) }]);
 });
 
-test("the request of a KafkaSource is the parent, as it continues the record's trace", () => {
+test("the request of a KafkaSource is the parent, because it continues the record's trace", () => {
   const file = new URL('../fixtures/knative/requests/change-event-headers.json', import.meta.url);
   const { requests } = JSON.parse(readFileSync(file, 'utf8')) as {
     requests: { headers: [string, string][] }[];
@@ -88,13 +88,13 @@ test("the request of a KafkaSource is the parent, as it continues the record's t
   const attributes = Object.fromEntries(
     Object.entries(headers).map(([name, value]) => [name.replace(/^ce-/, ''), value]),
   );
-  const [start] = begunBy(() => intakeSpan({ ...attributes, traceparent: undefined }, headers));
+  const [start] = startsOf(() => intakeSpan({ ...attributes, traceparent: undefined }, headers));
   expect(attributes['kafkaheadertraceparent']).toBe(EVENT);
   expect(start!.parent).toMatchObject({ traceId: EVENT.slice(3, 35), spanId: '2ae06a0479943b0f' });
   expect(start!.name).toBe('process shop.public.orders');
 });
 
-test('an event that is more than a record of Kafka is named by its id and source', () => {
+test('the span of an event that is not a plain Kafka record has its id and source', () => {
   const attributes = {
     id: 'name:shop;lsn:42',
     source: '/debezium/shop#not-a-topic',
@@ -102,7 +102,7 @@ test('an event that is more than a record of Kafka is named by its id and source
     knativekafkapartition: '0',
     knativekafkaoffset: '0',
   };
-  const [start] = begunBy(() => intakeSpan(attributes, {}));
+  const [start] = startsOf(() => intakeSpan(attributes, {}));
   expect(start!.name).toBe('process');
   expect(start!.options.attributes).toMatchObject({
     'messaging.kafka.offset': 0,
@@ -112,7 +112,7 @@ test('an event that is more than a record of Kafka is named by its id and source
   });
 });
 
-test('a set is traced under its youngest traced row, and not where no row is traced', () => {
+test('the span of a run is a child of the youngest traced row; without one there is none', () => {
   const lease = { key: 'k', revision: 1, attempt: 1 };
   const [first, second] = [EVENT, OTHER].map((text) => parseTraceparent(text)!);
   const rows = [
@@ -120,14 +120,14 @@ test('a set is traced under its youngest traced row, and not where no row is tra
     { since: new Date(1), trace: first! },
     { since: new Date(3), trace: null },
   ];
-  const [start] = begunBy(() => runSpan('pair', lease, rows));
+  const [start] = startsOf(() => runSpan('pair', lease, rows));
   expect(start!.parent).toEqual(second);
   expect(start!.options.links).toEqual([{ context: second }, { context: first }]);
-  expect(begunBy(() => runSpan('pair', lease, rows.slice(2)))).toEqual([]);
+  expect(startsOf(() => runSpan('pair', lease, rows.slice(2)))).toEqual([]);
 });
 
-test('where nothing is traced no span begins', () => {
-  traceWith(null);
+test('without a tracer no span starts', () => {
+  setTracer(null);
   expect(intakeSpan({ traceparent: EVENT }, {})).toBeNull();
   expect(batchSpan([], 0)).toBeNull();
   expect(runSpan('pair', { key: 'k', revision: 1, attempt: 1 }, [])).toBeNull();
@@ -143,12 +143,12 @@ test.for([
   [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318', OTEL_TRACES_EXPORTER: 'none' }, false, true],
   [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318', OTEL_SDK_DISABLED: 'TRUE' }, false, false],
   [{ OTEL_EXPORTER_OTLP_ENDPOINT: ' ' }, false, false],
-] as const)('with %j traces are sent: %s, metrics: %s', ([env, traces, metrics]) => {
+] as const)('with %j traces are exported: %s, metrics: %s', ([env, traces, metrics]) => {
   expect(signalsOf(env)).toEqual({ traces, metrics });
 });
 
-function begunBy(work: () => unknown) {
-  const starts = begun();
+function startsOf(work: () => unknown) {
+  const starts = recordStarts();
   work();
   return starts;
 }

@@ -2,7 +2,7 @@ import { Loop } from '../../lib/loop.ts';
 import { fireDeadlines, pruneDeadlines } from '../../state/runs/deadlines.ts';
 import type { Parts } from '../parts.ts';
 
-/** Reports sets that are overdue, and drops the reminders of sets that became complete in time. */
+/** Reports overdue sets, and deletes the deadlines of sets that became complete in time. */
 export function startDeadlines(parts: Parts, servingSince: () => number, firstMs: number): Loop {
   const { config, database, served, metrics, log, wakeups, isClosed, onError } = parts;
   const ids = served.map((each) => each.id);

@@ -3,8 +3,9 @@ import { purgeParked } from '../../state/purge-parked.ts';
 import { purge } from '../../state/purge.ts';
 import type { Parts } from '../parts.ts';
 
+/** Minimum time between two purges of a function, over all processes. */
 const PURGE_EVERY_SECONDS = 3600;
-/** One process purges at a time; each checks this often whether it is time. */
+/** One process purges at a time; each checks this often whether a purge is due. */
 const CHECK_EVERY_MS = 60_000;
 const DAY_SECONDS = 86_400;
 

@@ -4,13 +4,13 @@ import type { Parts } from '../parts.ts';
 
 const EVERY_MS = 60_000;
 
-/** Evaluates the stored sets of functions whose rule has changed. */
+/** Re-evaluates the stored sets of functions whose rule has changed. */
 export function startReEvaluating(parts: Parts, firstMs: number): Loop {
   const { database, store, served, isClosed, onError } = parts;
   return new Loop(
     EVERY_MS,
     () => reEvaluate(database, store, served, isClosed),
-    onError('evaluating sets by a new rule'),
+    onError('re-evaluating sets by a new rule'),
     firstMs,
   );
 }

@@ -98,7 +98,7 @@ export function askAuthor(
       { text, values: [...values], queryMode: 'extended' } as pg.QueryConfig,
       ((error: Error | undefined, result: pg.QueryResult) => {
         // Called while its ReadyForQuery is handled: a pipelining client has other answers a moment later.
-        if (error) reject(inWords(error));
+        if (error) reject(errorText(error));
         else if (client.getTransactionStatus() === 'T' && result.command !== 'COMMIT') {
           resolve(result);
         } else reject(new TransactionBroken(text));
@@ -109,7 +109,7 @@ export function askAuthor(
 }
 
 /** The server's words for several statements name a feature of the protocol. */
-export function inWords(error: Error): Error {
+export function errorText(error: Error): Error {
   if (sqlState(error) === '42601' && error.message.includes('multiple commands')) {
     error.message = `one statement at a time: ${error.message}`;
   }

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { inWords, TransactionBroken } from './author-query.ts';
+import { errorText, TransactionBroken } from './author-query.ts';
 import { LEAVE_OWN_PATH } from './session.ts';
 
 /** What @types/pg leaves out, or has otherwise. */
@@ -30,7 +30,7 @@ function ask(client: pg.ClientBase, query: pg.QueryConfig, begun: Begun | null) 
   return new Promise<pg.QueryResult>((resolve, reject) => {
     client.query(
       new FramedQuery(query, begun, (error, result) => {
-        if (error) reject(inWords(error));
+        if (error) reject(errorText(error));
         // called while its ReadyForQuery is handled, see askAuthor
         else if (begun === null || client.getTransactionStatus() === 'T') resolve(result);
         else reject(new TransactionBroken(query.text));

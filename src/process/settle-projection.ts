@@ -7,10 +7,10 @@ import { POSITIONS } from '../state/projections/positions.ts';
 const LOCK_CLASS = 0x73657474;
 
 /**
- * One turn of a projection's periodic work, unless another process is at it; true: there is more to do
- * at once. The lock ends with the transaction, so with the process too.
+ * Calls a projection's `settle` in a transaction, unless another process is doing so. Returns true if it has
+ * more to do at once. The lock ends with the transaction, and therefore also with the process.
  */
-export async function settle(
+export async function settleProjection(
   database: Database,
   fn: number,
   definition: ProjectionDefinition,

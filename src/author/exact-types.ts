@@ -1,0 +1,26 @@
+/** Types with which `defineFunction` and `defineProjection` turn a misspelt property into a compile error. */
+
+/**
+ * Makes every property of `T` that `Known` lacks an error. TypeScript checks excess properties in object
+ * literals only, and not inside an inferred type or a returned value, where a typo would be ignored.
+ */
+export type Only<T, Known> = { readonly [X in Exclude<keyof T, keyof Known>]: never };
+
+/** Union of the key columns of all parts. */
+export type KeyColumn<Parts extends Record<string, { readonly key: string | readonly string[] }>> =
+  {
+    [N in keyof Parts]: Parts[N]['key'] extends readonly (infer C extends string)[]
+      ? C
+      : Parts[N]['key'] extends string
+        ? Parts[N]['key']
+        : never;
+  }[keyof Parts];
+
+/** Element type of the list that a handler returns or resolves with. */
+type EventOf<R> = Awaited<R> extends infer A ? (A extends readonly (infer E)[] ? E : never) : never;
+/** Properties that a returned event has and `Known` lacks. */
+type Misspelt<E, Known> = E extends E ? Exclude<keyof E, keyof Known> & string : never;
+/** `R`, or, if its events have an unknown property, a type whose property name is the compiler's message. */
+export type OnlyEvents<R, Known> = [Misspelt<EventOf<R>, Known>] extends [never]
+  ? R
+  : { readonly [X in Misspelt<EventOf<R>, Known> as `an event has no property '${X}'`]: never };
