@@ -89,3 +89,19 @@ test('the layout names every folder at the root and in src, and no other', () =>
   expect([...folders('.'), ...folders('src')].filter((name) => !named.has(name))).toEqual([]);
   expect([...named].filter((name) => !known.has(name) && name !== 'travelers')).toEqual([]);
 });
+
+test.each(['README.md', 'CONTRIBUTING.md', 'ARCHITECTURE.md', 'SECURITY.md'])(
+  'the files that %s names are there',
+  (page) => {
+    const text = read(page);
+    const named = [
+      ...text.matchAll(/`((?:src|dev|test|functions|build|knative|keda)\/[\w./-]+\.\w+)`/g),
+      ...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g),
+    ];
+    expect(named.length).toBeGreaterThan(0);
+    const missing = named
+      .map(([, path]) => path!)
+      .filter((path) => !existsSync(new URL(path, root)));
+    expect(missing).toEqual([]);
+  },
+);
