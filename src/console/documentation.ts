@@ -7,7 +7,7 @@ import type { FunctionConsole } from './consoles.ts';
 import { POLICY } from './headers.ts';
 
 /** Where people read about the API and try it; `json` and `yaml` below it are the OpenAPI document. */
-export const DOCUMENTATION = '/api/docs';
+const DOCUMENTATION = '/api/docs';
 
 /** Serves an OpenAPI document of all routes registered after this, and a page to try them. */
 export async function addDocumentation(

@@ -9,7 +9,7 @@ import { registerProjection } from '../state/registration/register-projection.ts
 const SETTLE_EVERY = '1 second';
 
 /** A projection with the id that its registration assigned. */
-export interface RegisteredProjection {
+interface RegisteredProjection {
   readonly id: number;
   readonly definition: ProjectionDefinition;
 }

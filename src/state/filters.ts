@@ -18,6 +18,6 @@ export function metFilters(row: Row, part: PartSpecification): number {
   ).length;
 }
 
-export function agrees(got: unknown, wanted: Scalar): boolean {
+function agrees(got: unknown, wanted: Scalar): boolean {
   return got === wanted || (JSON.isRawJSON(got) && got.rawJSON === String(wanted));
 }

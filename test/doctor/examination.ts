@@ -52,7 +52,7 @@ export async function says<C>(check: Check<C>, context: C): Promise<string[]> {
   return lines(await check.run(context));
 }
 
-export function lines(findings: readonly Finding[]): string[] {
+function lines(findings: readonly Finding[]): string[] {
   const marks = { fine: '✓', problem: '✗', unchecked: '–' };
   return findings.map(({ state, says: words }) => `${marks[state]} ${words}`);
 }

@@ -10,7 +10,7 @@ import type { Change, Origin } from '../../src/state/change.ts';
 import type { Outcome } from '../../src/state/outcome.ts';
 
 /** A listening server over an intake of the test's choice, with what it counted and logged. */
-export interface TestServer {
+interface TestServer {
   readonly app: FastifyInstance;
   readonly port: number;
   readonly counted: string[];

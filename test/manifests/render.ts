@@ -20,11 +20,7 @@ export interface KubernetesObject {
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** What a person applies. */
-export const OVERLAYS = [
-  'knative/overlays/quickstart',
-  'knative/overlays/production',
-  'knative/kn',
-];
+const OVERLAYS = ['knative/overlays/quickstart', 'knative/overlays/production', 'knative/kn'];
 
 /** Why nothing can be rendered here; null if it can. Kustomize 5 came to kubectl with 1.27. */
 export const problem = kubectlProblem();

@@ -4,7 +4,7 @@
 export type Column = (number | null)[];
 
 /** Feet per second, over the parts of moves that lie in the window. */
-export interface Speeds {
+interface Speeds {
   min: Column;
   /** Path by time. */
   average: Column;

@@ -47,7 +47,7 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /** Values of an answer: windows by series. More is refused, with what would be few enough. */
-export const MOST_POINTS = 200_000;
+const MOST_POINTS = 200_000;
 /** A live stream sends all of its windows at its beginning. */
 const MOST_LIVE_POINTS = 20_000;
 /** Steps to propose. */

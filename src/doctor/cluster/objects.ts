@@ -66,11 +66,11 @@ export interface KafkaSource extends KubeObject {
   };
 }
 
-export interface PingSource extends KubeObject {
+interface PingSource extends KubeObject {
   readonly spec: { readonly sink: Reference };
 }
 
-export interface KafkaSink extends KubeObject {
+interface KafkaSink extends KubeObject {
   readonly spec: { readonly topic: string };
 }
 
@@ -86,7 +86,7 @@ export interface ScaledObject extends KubeObject {
   };
 }
 
-export interface Autoscaler extends KubeObject {
+interface Autoscaler extends KubeObject {
   readonly spec: { readonly scaleTargetRef: { readonly name: string } };
 }
 

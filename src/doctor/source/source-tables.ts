@@ -14,7 +14,7 @@ import type { SourceContext } from './source.ts';
 import { tableName } from '../words.ts';
 
 /** A part and the function it is of. */
-export interface NamedPart {
+interface NamedPart {
   readonly fn: string;
   readonly part: PartSpecification;
 }

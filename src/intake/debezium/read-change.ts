@@ -22,7 +22,7 @@ export interface Ignored {
 }
 
 /** A message that should be a change; `detail` names the field and what was in it. */
-export interface InvalidReading {
+interface InvalidReading {
   readonly kind: 'unreadable';
   readonly reason: ParkReason;
   readonly detail: string;

@@ -29,7 +29,7 @@ const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/;
  * at 100 and nothing that can be measured at 1,000 or with 5 s alone. At 1,000, as before, pods that were
  * added got nothing; the seconds are for senders that are slow.
  */
-export const TURNOVER: TurnoverOptions = { requests: 100, seconds: 5 };
+const TURNOVER: TurnoverOptions = { requests: 100, seconds: 5 };
 
 /**
  * The HTTP server with limits that lose no event: Fastify's own have no time-out for a body that

@@ -2,7 +2,7 @@ import type { RowChange, TruncateChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
 
 /** Where an epoch of a source's log follows another one: the database was restored or made anew. */
-export interface Boundary {
+interface Boundary {
   /** Commit time of the first change of the new epoch, epoch ms. */
   readonly beganAt: number;
   /** Of the newest change seen of the epoch before. */

@@ -32,7 +32,7 @@ export interface MemberRow extends Versioned {
 export const MAX_TEXT_BYTES = 1024;
 
 /** A value that can't name a row or a set. */
-export class BadKey extends Error {}
+class BadKey extends Error {}
 /** A column that decides was not sent; the row as it is known could tell. */
 export class MissingColumn extends Error {}
 /** A column that a part names is not in the message at all, which is not the same as null. */

@@ -17,7 +17,7 @@ export interface SetName {
 }
 
 /** Function, part index, source and id. */
-export type MemberName = readonly [function: number, partIndex: number, source: number, id: string];
+type MemberName = readonly [function: number, partIndex: number, source: number, id: string];
 
 export interface IngestedBatch {
   /** Member rows that were new or newer; the rest were duplicates or stale. */

@@ -16,7 +16,7 @@ interface Delivery {
 }
 
 /** What is done, one after the other. */
-export type Act =
+type Act =
   | { readonly kind: 'give'; readonly partition: number; readonly samples: readonly Sample[] }
   | { readonly kind: 'settle' }
   | { readonly kind: 'ask'; readonly query: MetricsQuery };
@@ -58,7 +58,7 @@ const sample = (seconds: number): fc.Arbitrary<Sample> =>
     }));
 
 /** Whole multiples of `grain` seconds. */
-export const query = (seconds: number, grain = 1): fc.Arbitrary<MetricsQuery> =>
+const query = (seconds: number, grain = 1): fc.Arbitrary<MetricsQuery> =>
   fc
     .record({
       sensors: fc.constantFrom<MetricsQuery['sensors']>('all', [1], [2, 1], [1, 2, 3], [3, 7]),

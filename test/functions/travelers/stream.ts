@@ -67,7 +67,7 @@ export function toRecord({ sensor, traveler, type, at, x, y }: Sample) {
 }
 
 /** Without an offset, with microseconds. */
-export function toTimestamp(at: number): string {
+function toTimestamp(at: number): string {
   const second = Math.floor(at / 1e6);
   const text = new Date(second * 1000).toISOString().slice(0, 19);
   return `${text}.${String(at - second * 1e6).padStart(6, '0')}`;

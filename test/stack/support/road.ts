@@ -27,7 +27,7 @@ const SOURCE = fileURLToPath(new URL('../../../dev/kafka-source/main.ts', import
 const SPAN = 60_000_000_000;
 
 /** Tries so close together that an outage of a test is long. */
-export const QUICK = {
+const QUICK = {
   retry: 1_000,
   backoffPolicy: 'linear',
   backoffDelay: 5,

@@ -6,7 +6,7 @@ import { timeText } from './words.ts';
 import { ZONE } from './view.ts';
 
 /** One line, or one border of the band. */
-export interface Line {
+interface Line {
   /** A custom property of the style sheet that holds its colour. */
   readonly color: string;
   readonly width: number;

@@ -177,6 +177,6 @@ function finalTo(windows: readonly Window[]): ChartData['finalTo'] {
 }
 
 /** The custom property of the style sheet that holds the colour of a type. */
-export function colorOf(type: string): string {
+function colorOf(type: string): string {
   return `--${type in DASHES ? type : 'travelers'}`;
 }

@@ -1,5 +1,5 @@
 export type Unit = 'ft/s' | 'mph' | 'km/h';
-export type Count = 'present' | 'entered' | 'left';
+type Count = 'present' | 'entered' | 'left';
 
 /** What the page shows; its address says it. */
 export interface View {

@@ -14,7 +14,7 @@ export function inUnit(speed: number, unit: Unit): number {
 const whole = new Intl.NumberFormat('en');
 const tenths = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
-export const NOTHING = '–';
+const NOTHING = '–';
 
 export function countText(count: number | null | undefined): string {
   return count === null || count === undefined ? NOTHING : whole.format(count);
