@@ -4,7 +4,11 @@ import type { Reader } from '../state/database/reader.ts';
 
 export type { Reader };
 
-/** What a function's part of the console is given. */
+/**
+ * What a function's part of the console is given.
+ *
+ * @public
+ */
 export interface ConsoleContext {
   readonly db: Reader;
   readonly log: Log;

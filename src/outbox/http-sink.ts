@@ -57,7 +57,7 @@ const RETRIED = new Set([404, 408, 409, 429]);
 const REFUSED = new Set([400, 406, 410, 411, 413, 414, 415, 417, 422, 431, 451]);
 const TIMEOUT_MS = 30_000;
 
-export function kindOf(status: number): Exclude<Delivery['kind'], 'sent'> {
+function kindOf(status: number): Exclude<Delivery['kind'], 'sent'> {
   if (status >= 500 || RETRIED.has(status)) return 'again';
   return REFUSED.has(status) ? 'refused' : 'blocked';
 }

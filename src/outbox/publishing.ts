@@ -16,12 +16,12 @@ const SINK_GRACE_MS = 2_000;
  */
 const MISSING_SECONDS = 600;
 const MISSING_RENEWED_MS = (MISSING_SECONDS * 1000) / 2;
-export const NO_SINK =
+const NO_SINK =
   'no sink is configured, so outgoing events wait in the outbox: set K_SINK (a SinkBinding does), SINK_TOPIC or SINK=stdout';
 const BLOCKED =
   'the sink refuses outgoing events, which wait until that is changed; the log says what it answers';
 
-export interface OutboxMetrics {
+interface OutboxMetrics {
   readonly outbox: Counter<'outcome'>;
   readonly sinkMissing: Gauge;
 }

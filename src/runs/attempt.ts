@@ -102,7 +102,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** The set as its handler sees it. */
-export function toSet(
+function toSet(
   served: RegisteredFunction,
   lease: Lease,
   members: readonly StoredMember[],

@@ -167,7 +167,7 @@ async function conclude(
 }
 
 /** Tries until the database answers: the run stays leased meanwhile, as long as this process lives. */
-export async function insist<T>(work: () => Promise<T>, log: Log): Promise<T> {
+async function insist<T>(work: () => Promise<T>, log: Log): Promise<T> {
   for (let wait = 100; ; wait = Math.min(wait * 2, 2_000)) {
     try {
       return await work();

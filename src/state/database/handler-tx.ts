@@ -13,7 +13,7 @@ import { beginWith, commitWith } from './framed-query.ts';
 import { ENTER_OWN_PATH } from './session.ts';
 
 /** SQLSTATE that `muster.fence` raises: another worker holds the run. */
-export const FENCED = 'MU001';
+const FENCED = 'MU001';
 
 type Query = pg.QueryConfig & { readonly values: unknown[] };
 

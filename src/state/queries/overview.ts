@@ -4,7 +4,7 @@ import type { Tx } from '../../function.ts';
 export const MOST_COUNTED = 1000;
 
 /** How one function stands; numbers are at most {@link MOST_COUNTED}. */
-export interface FunctionOverview {
+interface FunctionOverview {
   readonly name: string;
   /** The topic that a projection folds; null for a function of sets. */
   readonly topic: string | null;
