@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { errorText } from '../../src/lib/error-text.ts';
 import { type DemoParts, startParts } from './parts.ts';
 import { Watch } from './watch.ts';
 import { conclusion, introduction } from './words.ts';
@@ -89,7 +90,7 @@ async function main({
     screen.line(end ? conclusion(end.summary, end.counts, parts.folder) : 'Ended at once.');
   } catch (error) {
     screen.clear();
-    process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`demo: ${errorText(error)}\n`);
     parts?.kill();
     await parts?.end();
     return 1;

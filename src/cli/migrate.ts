@@ -1,7 +1,7 @@
 import { readConfig } from '../config/config.ts';
 import { isSetFunction, isProjection, loadFunctions } from '../definitions/load-functions.ts';
 import { specify } from '../definitions/specification.ts';
-import { away, patiently } from '../state/database/wait-until-ready.ts';
+import { unreachable, waitUntilReady } from '../state/database/wait-until-ready.ts';
 import { unsyncedParts } from '../state/registration/parts.ts';
 import { migrate } from '../state/schema/migrate.ts';
 import { register } from '../state/registration/register.ts';
@@ -16,11 +16,11 @@ export async function run(): Promise<void> {
   const specifications = definitions.filter(isSetFunction).map(specify);
   const projections = definitions.filter(isProjection);
   // A Job may start before its database, or before that has an address.
-  const applied = await patiently(
+  const applied = await waitUntilReady(
     () => migrate(config.DATABASE_URL, config.FUNCTIONS),
     ({ error, since }, why) => process.stderr.write(`muster: ${why} (since ${since}): ${error}\n`),
     undefined,
-    away,
+    unreachable,
   );
   process.stdout.write(
     applied.length === 0 ? 'nothing to migrate\n' : `migrated: ${applied.join(', ')}\n`,

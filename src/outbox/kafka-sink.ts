@@ -1,6 +1,7 @@
 import type { Attributes } from '@opentelemetry/api';
 import { Kafka as KafkaBinding } from 'cloudevents';
 import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs';
+import { TIMED_OUT, withTimeout } from '../lib/timeout.ts';
 import { toCloudEvent, type Delivery, type Outgoing, type Sink } from './http-sink.ts';
 
 // Node finds only some names of this CommonJS package; CompressionTypes is not among them.
@@ -71,7 +72,10 @@ export class KafkaSink implements Sink {
 
   async #write(items: readonly Item[]): Promise<void> {
     try {
-      await inTime(this.#produce(items.map(({ message }) => message)));
+      const produced = this.#produce(items.map(({ message }) => message));
+      if ((await withTimeout(produced, TIMEOUT_MS)) === TIMED_OUT) {
+        throw new Error(`no answer within ${TIMEOUT_MS / 1000} s`);
+      }
       for (const { settle } of items) settle({ kind: 'sent' });
     } catch (error) {
       const reason = `${this.name}: ${(error as Error).message}`;
@@ -138,17 +142,4 @@ function toMessage(event: Outgoing, extensions: Readonly<Record<string, string>>
 function typeOf(error: unknown): string {
   const { type, cause, name } = error as { type?: string; cause?: unknown; name?: string };
   return type ?? (cause === undefined ? (name ?? '') : typeOf(cause));
-}
-
-async function inTime(work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const error = new Error(`no answer within ${TIMEOUT_MS / 1000} s`);
-    timer = setTimeout(() => reject(error), TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

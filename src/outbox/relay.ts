@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../lib/failpoint.ts';
 import { contextOf, endFailed, sendSpan } from '../telemetry/spans.ts';
 import { toTraceparent } from '../telemetry/trace.ts';
-import { waitAfter, type Backoff } from '../runs/backoff.ts';
+import { waitAfter, type Backoff } from '../lib/retry.ts';
 
 /** Events in flight that the sink may still answer quickly. */
 const WINDOW = 64;

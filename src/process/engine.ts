@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import type { FunctionDefinition, Log } from '../function.ts';
+import { errorText } from '../lib/error-text.ts';
 import { Loop } from '../lib/loop.ts';
+import { withTimeout } from '../lib/timeout.ts';
 import type { Metrics } from './metrics.ts';
 import { openWarmConnection, type WarmConnection } from './warm-connection.ts';
 import { openSink } from '../outbox/open-sink.ts';
@@ -103,10 +105,7 @@ async function start(
   const nameOf = new Map(served.map(({ id, specification }) => [id, specification.name]));
   const claimMs = config.CLAIM_SECONDS * 1000;
   const failed = (what: string) => (error: unknown) =>
-    log.warn(
-      { error: error instanceof Error ? error.message : String(error) },
-      `${what} failed, trying again`,
-    );
+    log.warn({ error: errorText(error) }, `${what} failed, trying again`);
 
   const runner = new Runner({
     database,
@@ -121,10 +120,10 @@ async function start(
       for (const fn of blockers) metrics.loopBlocked.inc({ function: fn }, seconds);
       log.warn({ functions: blockers, seconds }, 'a handler blocked the event loop');
     },
-    onVerdict(fn, verdict, seconds, events) {
-      metrics.runs.inc({ function: fn, verdict });
+    onResult(fn, { outcome, events }, seconds) {
+      metrics.runs.inc({ function: fn, outcome });
       metrics.runSeconds.observe({ function: fn }, seconds);
-      if (events > 0 || verdict === 'failed') publishing.poke();
+      if (events > 0 || outcome === 'failed') publishing.poke();
     },
     onFree: () => claiming.poke(),
   });
@@ -255,7 +254,7 @@ async function start(
       await renewing.stop();
       await publishing.stop();
       const pruned = pruneAll(database, ids, PRUNE_MS).catch(failed('pruning deadlines'));
-      await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // a database that is away holds up no stop
+      await withTimeout(pruned, 2 * PRUNE_MS); // a database that is away holds up no stop
       await runner.deregister();
       await positions.exchange().catch(failed('writing marks'));
       await database.close();

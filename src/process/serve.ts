@@ -1,4 +1,4 @@
-import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { Config } from '../config/config.ts';
@@ -10,11 +10,12 @@ import type { Tokens } from '../intake/http/token.ts';
 import { createLog } from '../telemetry/log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { WarmConnection } from './warm-connection.ts';
-import { patiently, type Say } from '../state/database/wait-until-ready.ts';
+import { waitUntilReady, type ReportWait } from '../state/database/wait-until-ready.ts';
 import { subscriptionsOf } from './subscriptions.ts';
 import { startProjections } from './projections.ts';
 import { catchStrayErrors } from '../runs/stray-errors.ts';
 import { stopRequested } from '../lib/stop.ts';
+import { withTimeout } from '../lib/timeout.ts';
 import type { Telemetry } from '../telemetry/otel-sdk.ts';
 import { signalsOf } from '../telemetry/trace.ts';
 
@@ -49,7 +50,7 @@ export async function serve(
     const reason = await Promise.race([starting.then(() => stopped), stopped]);
     log.info({ reason }, 'stopping');
   } catch (error) {
-    await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});
+    await withTimeout(service.stop(0), FAILED_START_MS).catch(() => {});
     throw error;
   }
   // With the database away nothing can be given back; leases end by themselves.
@@ -92,7 +93,7 @@ class Service {
     const count: Count = (name, labels) =>
       (metrics[name] as { inc(labels: object): void }).inc(labels);
     const waiting = Promise.race([stopped, this.#stopping.promise]);
-    const say: Say = (fields, why) => log.warn(fields, why);
+    const say: ReportWait = (fields, why) => log.warn(fields, why);
     const begun = [opening];
 
     // All at once: while the database answers, the others load.
@@ -105,13 +106,14 @@ class Service {
       ({ app }) => app.close(),
     );
     const engine = this.#own(
-      () => patiently(() => startEngine(config, ofSets, log, metrics, begun.pop()), say, waiting),
+      () =>
+        waitUntilReady(() => startEngine(config, ofSets, log, metrics, begun.pop()), say, waiting),
       (each) => each.stop(this.#drainMs),
     );
     await Promise.all([engine, server, telemetry]);
     const projections = await this.#own(
       () =>
-        patiently(
+        waitUntilReady(
           () => startProjections(config, definitions.filter(isProjection), log),
           say,
           waiting,

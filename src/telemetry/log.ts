@@ -1,4 +1,5 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
+import { redactedErrorText } from '../lib/error-text.ts';
 import { logFields, tracer } from './trace.ts';
 
 /**
@@ -57,27 +58,9 @@ export function scalarsOf(fields: object): Record<string, unknown> {
   );
 }
 
-/**
- * An error in words. Those of Postgres about a value (SQLSTATE class 22) and those of JSON.parse quote
- * what they could not read, so of these only the kind is said. An error thrown may be anything, also
- * what has no words.
- */
-export function inWords(error: unknown): string {
-  try {
-    if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
-    const { code } = error as { code?: unknown };
-    if (error instanceof SyntaxError) return `${error.name}: not to be read`;
-    if (typeof code === 'string' && /^22\w{3}$/.test(code))
-      return `${error.name}: SQLSTATE ${code}`;
-    return `${error.name}: ${error.message}`;
-  } catch {
-    return `a ${typeof error} that can't be written as text`;
-  }
-}
-
 /** Without what pino would take along: every property, such as the row in `detail` of a Postgres error. */
 function describeError(error: unknown): object {
-  if (!(error instanceof Error)) return { message: inWords(error) };
+  if (!(error instanceof Error)) return { message: redactedErrorText(error) };
   const at = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
-  return { message: inWords(error), at: at?.map((line) => line.trim()) };
+  return { message: redactedErrorText(error), at: at?.map((line) => line.trim()) };
 }

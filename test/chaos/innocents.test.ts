@@ -67,7 +67,7 @@ test('a handler that blocks the event loop for longer than its lease keeps it, a
     { run: 'pair/gated/1', attempt: 1, pid: pod.pid },
   ]);
   const said = pod.log.map(({ msg }) => String(msg));
-  expect(said.some((msg) => msg.includes('a thread keeps the leases'))).toBe(true);
+  expect(said.some((msg) => msg.includes('a thread renews the leases'))).toBe(true);
   expect(pod.log).toContainEqual(
     expect.objectContaining({ msg: 'a handler blocked the event loop', functions: ['pair'] }),
   );

@@ -23,7 +23,7 @@ test('a process that is paused past its lease and wakes up commits nothing', asy
   await settled(db, 1);
   await open();
   sleeper.kill('SIGCONT');
-  await until(() => metric(sleeper, 'muster_runs_total{function="pair",verdict="fenced"} 1'));
+  await until(() => metric(sleeper, 'muster_runs_total{function="pair",outcome="fenced"} 1'));
 
   expect(await chaos.traces('started')).toEqual([
     { run: 'pair/gated/1', attempt: 1, pid: sleeper.pid },
@@ -50,7 +50,7 @@ test('nothing is committed once another process holds the run, though nobody tol
   const heir = await chaos.launch().serving();
   await begun(db, 4);
   await Promise.all(open.map((each) => each()));
-  await until(() => metric(unaware, 'muster_runs_total{function="pair",verdict="fenced"} 2'));
+  await until(() => metric(unaware, 'muster_runs_total{function="pair",outcome="fenced"} 2'));
   expect(await chaos.traces('effect')).toEqual([]);
   expect(await db.query('select from muster.outbox')).toEqual([]);
   expect(await db.query('select distinct state from muster.run')).toEqual([{ state: 'running' }]);

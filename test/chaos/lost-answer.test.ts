@@ -93,7 +93,7 @@ test("the answer to a handler's COMMIT is lost: it counts as done and is not run
   await lost;
   await until(async () => (await metrics.runs.get()).values.length > 0);
   expect((await metrics.runs.get()).values).toMatchObject([
-    { labels: { verdict: 'done' }, value: 1 },
+    { labels: { outcome: 'done' }, value: 1 },
   ]);
   expect(calls).toBe(1);
   expect(await db.query('select * from effect')).toEqual([{ run: 'pair/x/1' }]);
@@ -111,7 +111,7 @@ test('the answer to the done-mark of a handler without writes is lost: it counts
   await lost;
   await until(async () => (await metrics.runs.get()).values.length > 0);
   expect((await metrics.runs.get()).values).toMatchObject([
-    { labels: { verdict: 'done' }, value: 1 },
+    { labels: { outcome: 'done' }, value: 1 },
   ]);
   expect(calls).toBe(1);
   expect(await db.query(DONE)).toEqual([{ state: 'done', token: '1', attempt: 1 }]);
@@ -137,7 +137,7 @@ test('a COMMIT that Postgres refuses takes the done-mark and the events with it'
   });
   await deliver(() => url, part('a', 1));
   await deliver(() => url, part('b', 2));
-  const again = async () => (await metrics.runs.get()).values[0]?.labels.verdict === 'again';
+  const again = async () => (await metrics.runs.get()).values[0]?.labels.outcome === 'again';
   await until(again);
   expect(await db.query(`select from muster.run where state = 'done'`)).toEqual([]);
   expect(await db.query('select from muster.outbox')).toEqual([]);

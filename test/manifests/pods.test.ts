@@ -5,7 +5,7 @@ import { START } from '../../build/image.ts';
 import { readConfig, SETTINGS } from '../../src/config/config.ts';
 import { knownFunctions } from '../../src/definitions/function-files.ts';
 import { isSetFunction, loadFunctions } from '../../src/definitions/load-functions.ts';
-import { timeoutMs } from '../../src/runs/attempt.ts';
+import { timeoutMs } from '../../src/runs/function-handler.ts';
 import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
 import { byName, problem, renderVariant, VARIANTS, type KubernetesObject } from './render.ts';
 

@@ -1,13 +1,13 @@
 import type { Mutant } from './mutants.ts';
 
 const RUNNER = 'src/runs/runner.ts';
-const EXECUTE = 'src/runs/execute.ts';
+const EXECUTOR = 'src/runs/executor.ts';
 
 /** Guards against what happens to processes and connections; most are found by killing real ones. */
 export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'the done-mark is written beside the transaction of the handler',
-    file: EXECUTE,
+    file: EXECUTOR,
     find: 'tx.commit(finishing(finished))',
     replace: "runs.finish([finished]).then(() => tx.commit([{ text: 'select' }]))",
     tests: ['test/chaos/lost-answer.test.ts'],
@@ -22,8 +22,8 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a COMMIT whose answer was lost counts as failed',
-    file: EXECUTE,
-    find: 'if (await insist(() => runs.isDone(lease), log)) return true;',
+    file: EXECUTOR,
+    find: 'if (await untilAnswered(() => runs.isDone(lease), log)) return true;',
     replace: '',
     tests: ['test/chaos/lost-answer.test.ts'],
   },
@@ -64,7 +64,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a handler that kills its process is never given up',
-    file: EXECUTE,
+    file: EXECUTOR,
     find: 'if (lease.attempt > backoff.attempts) {',
     replace: 'if (lease.attempt > 1000 * backoff.attempts) {',
     tests: ['test/chaos/crash-loop.test.ts'],

@@ -1,7 +1,7 @@
 import type { Mutant } from './mutants.ts';
 
 const RUNNER = 'src/runs/runner.ts';
-const EXECUTE = 'src/runs/execute.ts';
+const EXECUTOR = 'src/runs/executor.ts';
 const CLAIM = 'src/state/sql/claim-runs.sql';
 const BURY = 'src/state/sql/reap-workers.sql';
 const GUARDS = ['test/runs/guards.test.ts'];
@@ -43,8 +43,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a handler goes on when its lease is lost',
     file: RUNNER,
-    find: "if (!names.has(name)) running.abort.abort(new LeaseLost('the lease of this run was lost'));",
-    replace: 'void names; void name; void running;',
+    find: "if (!names.has(name)) leased.abort.abort(new LeaseLost('the lease of this run was lost'));",
+    replace: 'void names; void name; void leased;',
     tests: GUARDS,
   },
   {
@@ -148,27 +148,27 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'long handlers that were leased ahead are not recorded',
     file: RUNNER,
-    find: '    await this.#recordLong();\n',
+    find: '    await this.#recordStarts();\n',
     replace: '',
     tests: ATTEMPTS,
   },
   {
     name: 'rows are loaded for a run that is given up',
-    file: 'src/runs/executor.ts',
-    find: 'if (run.lease.attempt > backoff.attempts) return [];',
+    file: EXECUTOR,
+    find: 'if (lease.attempt > backoff.attempts) return [];',
     replace: '',
     tests: ATTEMPTS,
   },
   {
     name: 'a careful run starts without a record',
-    file: 'src/runs/prepare.ts',
-    find: "if (!(await starts.add(lease))) throw new LeaseLost('the lease of this run was lost');",
-    replace: 'void starts; void LeaseLost;',
+    file: EXECUTOR,
+    find: "if (!(await this.#starts.add(lease))) throw new LeaseLost('the lease of this run was lost');",
+    replace: '',
     tests: ['test/chaos/crash-loop.test.ts'],
   },
   {
     name: 'a set of any size is loaded',
-    file: 'src/runs/prepare.ts',
+    file: 'src/runs/load-set.ts',
     find: 'if (bytes > maxBytes) throw',
     replace: 'if (bytes > 1000 * maxBytes) throw',
     tests: LARGE,
@@ -196,29 +196,29 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a fault of the database counts as an attempt',
-    file: EXECUTE,
-    find: 'fault === null ? null : faults.waitAfter(lease, fault)',
+    file: EXECUTOR,
+    find: 'fault === null ? null : this.#faults.waitAfter(lease, fault)',
     replace: 'null',
     tests: FAULTS,
   },
   {
     name: "any service's lost connection is the database's fault",
-    file: EXECUTE,
-    find: 'isCutShort(abort.signal) ? null : watched.fault',
-    replace: '(watched.note(error), isCutShort(abort.signal) ? null : watched.fault)',
+    file: EXECUTOR,
+    find: 'isInterrupted(abort.signal) ? null : watchedTx.fault',
+    replace: '(watchedTx.note(error), isInterrupted(abort.signal) ? null : watchedTx.fault)',
     tests: FAULTS,
   },
   {
-    name: 'a handler that cuts its connection is never charged',
+    name: 'a handler that loses its connection each time is never charged',
     file: 'src/runs/faults.ts',
-    find: 'if (met.cuts > FREE_CUTS) return null;',
+    find: 'if (met.losses > FREE_LOSSES) return null;',
     replace: '',
     tests: FAULTS,
   },
   {
-    name: 'a function at its bound waits for the next look',
+    name: 'a function at its concurrency limit waits for the next periodic claim',
     file: RUNNER,
-    find: "else if (isBounded) this.#backlog.add([id], 'bound');",
+    find: "else if (isLimited) this.#backlog.add([id], 'limit');",
     replace: '',
     tests: ['test/runs/concurrency.test.ts'],
   },

@@ -130,7 +130,7 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
   {
     name: 'start: what was started before a failure goes on',
     file: 'src/process/serve.ts',
-    find: '    await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});\n',
+    find: '    await withTimeout(service.stop(0), FAILED_START_MS).catch(() => {});\n',
     replace: '',
     tests: FAILED_START,
   },

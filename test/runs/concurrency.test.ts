@@ -56,7 +56,7 @@ test('two pods that claim at the same moment stay within the bound', async ({ db
   );
   expect(one.leases).toEqual([]); // no run of it is born leased
   const release = await hold(db, 'select from muster.function for update');
-  const claims = [one, two].map((pod) => pod.runs.claimBounded(1, pod.id, 2, 3));
+  const claims = [one, two].map((pod) => pod.runs.claimLimited(1, pod.id, 2, 3));
   await blocked(db, 2);
   await release();
   const leases = await Promise.all(claims);
@@ -156,7 +156,7 @@ test('a claim that waits under a bound until its lease has ended gets nothing', 
   const pod = await podOn(db, [pairOf({ concurrency: 3 })]);
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   const release = await hold(db, 'select from muster.function for no key update');
-  const claim = pod.runs.claimBounded(1, pod.id, 1, 3);
+  const claim = pod.runs.claimLimited(1, pod.id, 1, 3);
   await blocked(db, 1, '%muster.function%');
   await db.query('update muster.worker set lease_until = clock_timestamp()');
   await release();

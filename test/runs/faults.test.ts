@@ -38,7 +38,7 @@ test('a connection that is lost under a handler counts as no attempt, and the ru
   expect(await runsOf(db)).toMatchObject([{ token: '3', attempt: 1 }]);
   expect(spared(engine).length).toBe(2);
   expect((await engine.metrics.runs.get()).values).toContainEqual({
-    labels: { function: 'pair', verdict: 'released' },
+    labels: { function: 'pair', outcome: 'released' },
     value: 2,
   });
   await engine.stop();

@@ -44,7 +44,7 @@ test('a late commit of a run that was taken over is refused, and its writes are 
   const other = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
   await until(() => gates.length === 2);
   gates[0]!.resolve();
-  await until(() => paused.lines.some(({ message }) => message.startsWith('another pod took')));
+  await until(() => paused.lines.some(({ message }) => message.startsWith('another worker took')));
   expect(await db.query('select * from effect')).toEqual([]);
   expect(await db.query(events)).toEqual([]);
   expect(await runsOf(db)).toMatchObject([{ state: 'running', token: '2', attempt: 2 }]);
@@ -70,7 +70,7 @@ test('a late commit is refused also after the run was freed, and before anyone t
   );
   expect(await gravedigger.runs.reapExpired()).toBe(1);
   gates[0]!.resolve();
-  await until(() => engine.lines.some(({ message }) => message.startsWith('another pod took')));
+  await until(() => engine.lines.some(({ message }) => message.startsWith('another worker took')));
   expect(await db.query('select * from effect')).toEqual([]);
   expect(await runsOf(db)).toMatchObject([{ state: 'ready', token: '1' }]);
   await engine.stop();

@@ -76,7 +76,7 @@ async function runnerOn(db: TestDatabase, leaseSeconds: number) {
     url: db.url,
     maxSetBytes: 1024 * 1024,
     log: { info() {}, warn() {}, error() {} },
-    onVerdict() {},
+    onResult() {},
     onBlocked() {},
     onFree() {},
   });

@@ -52,7 +52,7 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
     () => {
       throw Object.create(null);
     },
-    "the handler threw object that can't be written as text",
+    'a value of type object without a text form',
   ],
   [
     'throws U+0000',

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { toBackoff, waitAfter } from '../../src/runs/backoff.ts';
+import { waitAfter } from '../../src/lib/retry.ts';
+import { toBackoff } from '../../src/runs/function-handler.ts';
 
 test('the bound of a wait doubles from first to max; half of it is jitter', () => {
   const backoff = toBackoff({ first: '1 second', max: '10 seconds', attempts: 7 });

@@ -68,7 +68,7 @@ test.for([
       'muster.function': 'pair',
       'muster.attempt': 1,
       'muster.members': 2,
-      'muster.verdict': 'done',
+      'muster.outcome': 'done',
     });
     expect(send).toMatchObject({
       kind: 4,
@@ -104,7 +104,7 @@ test('each attempt of a handler is a span of its own, the failed one with its er
       failed,
       attributes['error.type'],
       attributes['muster.attempt'],
-      attributes['muster.verdict'],
+      attributes['muster.outcome'],
     ]),
   ).toEqual([
     [true, 'RangeError', 1, 'again'],

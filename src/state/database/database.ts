@@ -1,4 +1,6 @@
 import pg from 'pg';
+import { errorText } from '../../lib/error-text.ts';
+import type { RetrySchedule } from '../../lib/retry.ts';
 import { Unavailable } from '../outcome.ts';
 import {
   OWN_PATH,
@@ -183,7 +185,7 @@ export function isReadOnly(error: unknown): boolean {
 export function misconfigured(error: unknown): string | null {
   if (error instanceof UnfitSession) return error.message;
   const state = sqlState(error);
-  const message = messageOf(error);
+  const message = errorText(error);
   const isRefused =
     /^(28000|28P01|3D000)$/.test(state ?? '') ||
     (state === '08P01' &&
@@ -211,18 +213,20 @@ export function isLostRace(error: unknown): boolean {
   return state === '40P01' || state === '40001';
 }
 
+/** Repeats a statement that lost a race at once; sorted locks make even one lost race rare. */
+export const LOST_RACE: RetrySchedule = {
+  attempts: 5,
+  firstMs: 0,
+  maxMs: 0,
+  isRetryable: isLostRace,
+};
+
 /** The error as one that says "try again". */
 export function unavailable(error: unknown): Unavailable {
   if (error instanceof Unavailable) return error;
   const state = sqlState(error);
-  const message = state === null ? messageOf(error) : `${messageOf(error)} (SQLSTATE ${state})`;
+  const message = state === null ? errorText(error) : `${errorText(error)} (SQLSTATE ${state})`;
   return new Unavailable('database', message, { cause: error });
-}
-
-/** What an error says; one of several addresses that were all tried says nothing but its code. */
-export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.message || ((error as { code?: string }).code ?? error.name);
 }
 
 /** Runs `work` in a transaction; any error rolls it back, or drops the connection where that fails too. */

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { TerminalError, type Tx } from '../../function.ts';
+import { errorText } from '../../lib/error-text.ts';
 import {
   askAuthor,
   handBack,
@@ -7,9 +8,8 @@ import {
   TransactionBroken,
   TransactionOver,
 } from './author-query.ts';
-import { messageOf, sqlState, type Database } from './database.ts';
+import { sqlState, type Database } from './database.ts';
 import { beginWith, commitWith } from './framed-query.ts';
-
 import { ENTER_OWN_PATH } from './session.ts';
 
 /** SQLSTATE that `muster.fence` raises: another worker holds the run. */
@@ -68,7 +68,7 @@ export class HandlerTx implements Tx {
         throw (this.#broken = new TerminalError(error.message, { cause: error }));
       }
       if (!this.#abandoned || error instanceof TransactionOver) throw error;
-      throw new TransactionOver(`${OVER}: ${messageOf(error)}`, { cause: error });
+      throw new TransactionOver(`${OVER}: ${errorText(error)}`, { cause: error });
     }
   }
 

@@ -4,12 +4,13 @@ import {
   type ProjectionDefinition,
   type TopicRecord,
 } from '../../function.ts';
+import { errorText } from '../../lib/error-text.ts';
+import { retry } from '../../lib/retry.ts';
 import { authored } from './chunk-tx.ts';
-import { isBadValue, messageOf, type Database } from '../database/database.ts';
+import { isBadValue, LOST_RACE, type Database } from '../database/database.ts';
 import type { ParkReason } from '../outcome.ts';
 import { toParking, type Parking } from '../ingest/parking.ts';
 import { sql } from '../sql.ts';
-import { retryLostRace } from '../database/lost-race.ts';
 
 /** A chunk as it was read from its partition. */
 export interface RecordChunk extends Chunk {
@@ -85,7 +86,7 @@ export class Chunks<R = unknown> {
   /** False: it was not its turn. Where a record is at fault the halves are committed one after the other. */
   async #commit(chunk: ReadChunk<R>, parked: ParkReason[]): Promise<boolean> {
     try {
-      const held = await retryLostRace(() => this.#transact(chunk));
+      const held = await retry(() => this.#transact(chunk), LOST_RACE);
       // Where it was not held, either an earlier try has parked them, or nobody asks.
       parked.push(...chunk.parkings.map((each) => each.reason as ParkReason));
       return held;
@@ -160,6 +161,6 @@ export class Chunks<R = unknown> {
       knativekafkaoffset: String(record.offset),
     };
     const origin = { attributes, contentType: null, body: record.value ?? Buffer.alloc(0) };
-    return toParking(origin, reason, messageOf(error));
+    return toParking(origin, reason, errorText(error));
   }
 }

@@ -1,7 +1,7 @@
 import type { QueryConfig } from 'pg';
-import type { Database } from '../database/database.ts';
+import { retry } from '../../lib/retry.ts';
+import { LOST_RACE, type Database } from '../database/database.ts';
 import { sql } from '../sql.ts';
-import { retryLostRace } from '../database/lost-race.ts';
 
 const RETRY_FAILED = sql('retry-failed');
 const RETRY_NOW = sql('retry-now');
@@ -41,8 +41,9 @@ export async function discardRuns(
 async function everyPage(database: Database, query: QueryConfig): Promise<number> {
   let total = 0;
   for (;;) {
-    const { rows } = await retryLostRace(() =>
-      database.control.query<{ looked: number; changed: number }>(query),
+    const { rows } = await retry(
+      () => database.control.query<{ looked: number; changed: number }>(query),
+      LOST_RACE,
     );
     total += rows[0]!.changed;
     if (rows[0]!.looked === 0) return total;

@@ -65,7 +65,7 @@ export class Runs {
   }
 
   /** The same for a function with a bound over all pods: counts under a lock what runs everywhere. */
-  async claimBounded(
+  async claimLimited(
     functionId: number,
     worker: string,
     limit: number,

@@ -46,7 +46,7 @@ test('a worker of an older definition claims nothing, in either direction', asyn
   const { old, young } = await outdated(db);
   await young.ingestor.ingest(partA());
   expect(await old.runs.claim(1, old.id, 10)).toEqual([]);
-  expect(await old.runs.claimBounded(1, old.id, 10, 5)).toEqual([]);
+  expect(await old.runs.claimLimited(1, old.id, 10, 5)).toEqual([]);
   await register(young.database, specify(both), true);
   const back = await podOn(db, [both]);
   await back.ingestor.ingest(partB());
