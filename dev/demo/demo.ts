@@ -77,7 +77,7 @@ async function main({
   const say = (line: string) => screen.line(`  ${line}`);
   const folder = join(import.meta.dirname, '../../.muster', name);
   let parts: DemoParts | undefined;
-  let end: Awaited<ReturnType<Watch['settle']>> | undefined;
+  let end: Awaited<ReturnType<Watch['untilIdle']>> | undefined;
   try {
     if (port !== undefined) await requireFreePort(port);
     screen.line('Starting');
@@ -85,7 +85,7 @@ async function main({
     screen.line(introduction(parts, { rate, sensors, seed }));
     const watch = await Watch.start(parts, screen, stop);
     await watch.until(enough ?? (live ? Infinity : 50));
-    end = (await Promise.race([watch.settle(), stop.pressed])) ?? undefined;
+    end = (await Promise.race([watch.untilIdle(), stop.pressed])) ?? undefined;
     screen.clear();
     screen.line(end ? conclusion(end.summary, end.counts, parts.folder) : 'Ended at once.');
   } catch (error) {

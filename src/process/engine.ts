@@ -7,7 +7,7 @@ import { withTimeout } from '../lib/timeout.ts';
 import type { Metrics } from './metrics.ts';
 import { openWarmConnection, type WarmConnection } from './warm-connection.ts';
 import { openSink } from '../outbox/open-sink.ts';
-import type { Sink } from '../outbox/http-sink.ts';
+import type { Sink } from '../outbox/sink.ts';
 import { startPublishing } from '../outbox/publishing.ts';
 import { Runner } from '../runs/runner.ts';
 import { Batcher } from '../state/ingest/batcher.ts';
@@ -38,7 +38,7 @@ const REVIEW_EVERY_MS = 60_000;
  */
 const FIRST_MS = { publishing: 50, deadlines: 100, reviewing: 200, purging: 250 } as const;
 /** How often it is asked whether anything is left to do, while a ping waits for the answer. */
-const SETTLED_EVERY_MS = 250;
+const IDLE_CHECK_MS = 250;
 
 /** State and runs of one process: takes changes, runs handlers, keeps deadlines, publishes. */
 export interface Engine {
@@ -54,7 +54,7 @@ export interface Engine {
    * Does what is due at once; resolves when nothing of its functions is running or due in any process,
    * or after so many milliseconds. Throws Unavailable.
    */
-  settle(withinMs: number): Promise<void>;
+  whenIdle(withinMs: number): Promise<void>;
   /**
    * Refuses new events, answers those it has, ends or gives back its runs, closes the database. Runs
    * under way may take `drainMs`; DRAIN_SECONDS unless given.
@@ -238,9 +238,9 @@ async function start(
     warm: writes,
     unready: () => ingestor.closed?.message ?? null,
     sinkTrouble: () => publishing.trouble(),
-    async settle(withinMs) {
+    async whenIdle(withinMs) {
       const names = served.map((each) => each.specification.name);
-      for (let until = performance.now() + withinMs; ; await sleep(SETTLED_EVERY_MS)) {
+      for (let until = performance.now() + withinMs; ; await sleep(IDLE_CHECK_MS)) {
         if (ingestor.closed !== null) throw ingestor.closed;
         if ((await countDue(database, names)) === 0 || performance.now() >= until) return;
         for (const each of [claiming, deadlines, publishing]) each.poke();
@@ -249,7 +249,7 @@ async function start(
     async stop(drainMs = config.DRAIN_SECONDS * 1000) {
       close(new Unavailable('draining', 'this process is stopping'));
       await Promise.all([deadlines, reviewing, purging, claiming].map((loop) => loop.stop()));
-      await ingestor.settled();
+      await ingestor.whenIdle();
       await runner.drain(drainMs);
       await renewing.stop();
       await publishing.stop();

@@ -151,7 +151,7 @@ class Service {
           ? 'this process is stopping'
           : (running.unready() ?? pulling?.trouble() ?? null),
       sinkTrouble: () => running.sinkTrouble(),
-      settle: (withinMs) => running.settle(withinMs),
+      whenIdle: (withinMs) => running.whenIdle(withinMs),
       intake: ofSets.length > 0 ? ingestor : null,
       tokens: ofSets.length > 0 ? await openTokens(config, log) : undefined,
       maxBytes: config.QUEUE_MIB * 1024 * 1024,

@@ -22,7 +22,7 @@ export interface Services {
   /** Why outgoing events wait for an operator; null while they go out. */
   readonly sinkTrouble: () => string | null;
   /** Resolves when no work is left that is due, or after so many milliseconds. */
-  readonly settle: (withinMs: number) => Promise<void>;
+  readonly whenIdle: (withinMs: number) => Promise<void>;
   /** Where events go; null where nothing may be posted. */
   readonly intake: Intake | null;
   /** Who may post; undefined: anybody. */
@@ -44,8 +44,8 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
 
 /** The routes of `muster serve`: events at `/`, and what Kubernetes and Prometheus ask. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
-  const { metrics, instance, unready, sinkTrouble, settle, intake, tokens, maxBytes } = services;
-  registerPing(app, { count, settle });
+  const { metrics, instance, unready, sinkTrouble, whenIdle, intake, tokens, maxBytes } = services;
+  registerPing(app, { count, whenIdle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
     if (instance !== null) void reply.header('muster-instance', instance);

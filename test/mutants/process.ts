@@ -44,7 +44,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'a BEGIN that fails does not stop the query behind it',
     file: 'src/state/database/framed-query.ts',
-    find: "if (begins) send(connection, 'begin');",
+    find: "if (begins) sendStatement(connection, 'begin');",
     replace: "if (begins) connection.query('begin');",
     tests: ['test/runs/handler-tx.test.ts'],
   },

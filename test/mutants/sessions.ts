@@ -39,21 +39,21 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
   {
     name: 'session: what an author leaves behind stays',
     file: AUTHOR,
-    find: '`${LEAVE_NOTHING} ${restore(client)} ${PREPARED}`',
+    find: '`${RESET_SESSION} ${settingsAfterReset(client)} ${PREPARED}`',
     replace: '`select; ${PREPARED}`',
     tests: [...END, ...CHUNKS],
   },
   {
     name: 'session: our settings are not made again',
     file: AUTHOR,
-    find: '${restore(client)} ',
+    find: '${settingsAfterReset(client)} ',
     replace: '',
     tests: END,
   },
   {
     name: 'session: prepared statements of an author stay',
     file: AUTHOR,
-    find: 'isClean = hasOurs(client, results.at(-1)!.rows);',
+    find: 'isClean = hasOnlyOwnStatements(client, results.at(-1)!.rows);',
     replace: 'isClean = results.length > 0;',
     tests: END,
   },
@@ -88,7 +88,7 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
   {
     name: 'session: parking looks where the projection looks',
     file: 'src/state/projections/chunk-tx.ts',
-    find: '    if (this.#isTheirs) this.#send(ENTER_OWN_PATH);\n',
+    find: '    if (this.#isAuthorPath) this.#send(ENTER_OWN_PATH);\n',
     replace: '',
     tests: CHUNKS,
   },

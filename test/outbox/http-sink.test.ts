@@ -1,11 +1,12 @@
 import Fastify from 'fastify';
 import { expect, onTestFinished, test } from 'vitest';
-import { httpSink, type Outgoing } from '../../src/outbox/http-sink.ts';
+import { httpSink } from '../../src/outbox/http-sink.ts';
+import type { SinkEvent } from '../../src/outbox/sink.ts';
 import { sinkServer } from '../support/sink.ts';
 
 const { signal } = new AbortController();
 
-const eventOf = (more: Partial<Outgoing> = {}): Outgoing => ({
+const eventOf = (more: Partial<SinkEvent> = {}): SinkEvent => ({
   id: 'pair/x/1/0',
   key: 'x',
   source: '/muster/pair',

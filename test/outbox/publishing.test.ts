@@ -22,7 +22,7 @@ test('without a sink events wait, keep no pod, and go out once there is one', as
   await until(async () => (await db.query('select from muster.outbox')).length === 1);
   await until(async () => (await due(db)) === 0);
   // a ping, which waits until nothing is due, is answered
-  await without.settle(10_000);
+  await without.whenIdle(10_000);
   await without.stop();
   const waiting = await db.query(
     'select sent_at, failed_at, attempts, error, due_at <= now() as due from muster.outbox',

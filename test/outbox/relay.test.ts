@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
-import type { Sink } from '../../src/outbox/http-sink.ts';
+import type { Sink } from '../../src/outbox/sink.ts';
 import { OutboxRelay } from '../../src/outbox/relay.ts';
-import { claimOutbox, settleOutbox } from '../../src/state/runs/outbox.ts';
+import { claimOutbox, recordDeliveries } from '../../src/state/runs/outbox.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
@@ -188,7 +188,7 @@ test('two pods that look at the same moment take each event once, and of a set o
   await release();
   const taken = await take(two);
   expect(taken.map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x0', 1]]);
-  await settleOutbox(two.database, [{ id: taken[0]!.id, kind: 'sent' }]);
+  await recordDeliveries(two.database, [{ id: taken[0]!.id, kind: 'sent' }]);
   expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['x1']);
   // whoever took y0 died: it comes back by itself
   await db.query(`update muster.outbox set due_at = due_at - interval '61 seconds'`);
@@ -218,7 +218,7 @@ test('what a pod took that died is sent by another as soon as it is buried', asy
   await two.runs.reapExpired();
   expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x', 2]]);
   // what it did meanwhile is still heard
-  await settleOutbox(one.database, [{ id: first!.id, kind: 'sent' }]);
+  await recordDeliveries(one.database, [{ id: first!.id, kind: 'sent' }]);
   await db.query('delete from muster.worker');
   await one.runs.reapExpired();
   expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['y']);
@@ -227,19 +227,19 @@ test('what a pod took that died is sent by another as soon as it is buried', asy
   ]);
 });
 
-/** A publisher that only sends when the test says so, to whatever `send` does. */
-function publisherOn(pod: Pod, send: Sink['send'], slowMs = 60_000) {
-  const settled: string[] = [];
-  const publisher = new OutboxRelay({
+/** A relay that only sends when the test says so, to whatever `send` does. */
+function relayOn(pod: Pod, send: Sink['send'], slowMs = 60_000) {
+  const delivered: string[] = [];
+  const relay = new OutboxRelay({
     database: pod.database,
     served: pod.served,
     worker: () => pod.id,
-    onSettled: ({ kind }, { eventId }) => void settled.push(`${eventId} ${kind}`),
+    onDelivery: ({ kind }, { eventId }) => void delivered.push(`${eventId} ${kind}`),
     onProgress() {},
     slowMs,
     sink: { name: 'test', send, async close() {} },
   });
-  return { publisher, settled };
+  return { relay, delivered };
 }
 
 /** Fills the outbox: an event of each set, due in the order given. */
@@ -259,21 +259,21 @@ test('an event that was sent while the database went away is not sent again', as
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, ['x0']);
   const sends: string[] = [];
-  const { publisher, settled } = publisherOn(pod, async ({ id }) => {
+  const { relay, delivered } = relayOn(pod, async ({ id }) => {
     sends.push(id);
     return { kind: 'sent' };
   });
-  expect(await publisher.publish()).toBe(false);
-  await until(() => settled.length === 1);
+  expect(await relay.publish()).toBe(false);
+  await until(() => delivered.length === 1);
   const release = await hold(db, 'select from muster.outbox for update');
-  const cut = publisher.publish().catch(String);
+  const cut = relay.publish().catch(String);
   await blocked(db);
   await db.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
   );
   expect(await cut).toContain('terminating connection');
   await release();
-  expect(await publisher.publish()).toBe(false);
+  expect(await relay.publish()).toBe(false);
   expect([sends, await sent(db)]).toEqual([['x0'], 1]);
 });
 
@@ -283,13 +283,13 @@ test('an event is sent once by a process, though its claim ran out while it was 
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, ['x']);
   const sends: string[] = [];
-  const { publisher } = publisherOn(pod, ({ id }) => {
+  const { relay } = relayOn(pod, ({ id }) => {
     sends.push(id);
     return never();
   });
-  await publisher.publish();
+  await relay.publish();
   await hurry(db);
-  await publisher.publish();
+  await relay.publish();
   expect(sends).toEqual(['x']);
 });
 
@@ -320,12 +320,12 @@ test('a type whose events all hang holds up no other type', async ({ db }) => {
     started[type as 'hangs' | 'goes']++;
     return type === 'hangs' ? never() : ({ kind: 'sent' } as const);
   };
-  const { publisher, settled } = publisherOn(pod, send, 1);
+  const { relay, delivered } = relayOn(pod, send, 1);
   await until(async () => {
-    await publisher.publish();
-    return settled.filter((each) => each.endsWith(' sent')).length === 100;
+    await relay.publish();
+    return delivered.filter((each) => each.endsWith(' sent')).length === 100;
   });
-  await publisher.publish();
+  await relay.publish();
   expect(started.goes).toBe(100);
   // those in the window when the last slow one was counted are there too
   expect(started.hangs).toBeGreaterThanOrEqual(256);
@@ -338,7 +338,7 @@ test('a type whose events all hang holds up no other type', async ({ db }) => {
        where type = 'hangs' and worker is null and due_at between now() + interval '10 s' and now() + interval '45 s'`,
     ),
   ).toEqual([{ n: rest, attempts: 0, error: null }]);
-  expect(settled.filter((each) => each.endsWith(' postponed'))).toHaveLength(rest);
+  expect(delivered.filter((each) => each.endsWith(' postponed'))).toHaveLength(rest);
 });
 
 test('however many types hang, what is in flight has a bound', async ({ db }) => {
@@ -349,14 +349,14 @@ test('however many types hang, what is in flight has a bound', async ({ db }) =>
     started++;
     return never();
   };
-  const { publisher } = publisherOn(pod, send, 1);
+  const { relay } = relayOn(pod, send, 1);
   await until(async () => {
-    await publisher.publish();
+    await relay.publish();
     return started >= 1024;
   });
   for (let turn = 0; turn < 20; turn++) {
     await db.query('select'); // a round trip, in which those in the window become slow
-    await publisher.publish();
+    await relay.publish();
   }
   expect(started).toBe(1024);
 });
@@ -364,9 +364,9 @@ test('however many types hang, what is in flight has a bound', async ({ db }) =>
 test('a stop does not wait for a sink that does not heed its signal', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, ['x']);
-  const { publisher } = publisherOn(pod, never);
-  await publisher.publish();
-  await publisher.drain(0);
+  const { relay } = relayOn(pod, never);
+  await relay.publish();
+  await relay.drain(0);
   expect(await db.query('select attempts, sent_at from muster.outbox')).toEqual([
     { attempts: 1, sent_at: null },
   ]);
@@ -377,9 +377,9 @@ test('no more than the window is claimed while the sink may still answer quickly
 }) => {
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, keysOf('k', 200));
-  const { publisher } = publisherOn(pod, never);
-  await publisher.publish();
-  await publisher.publish();
+  const { relay } = relayOn(pod, never);
+  await relay.publish();
+  await relay.publish();
   expect(await db.query('select from muster.outbox where worker is not null')).toHaveLength(64);
 });
 
@@ -388,23 +388,23 @@ test('no more is claimed while much data is in flight', async ({ db }) => {
   await outgoing(db, keysOf('k', 200));
   await db.query(`update muster.outbox set data = to_json(repeat('x', 600000)) where id <= 64`);
   const answers: (() => void)[] = [];
-  const { publisher, settled } = publisherOn(
+  const { relay, delivered } = relayOn(
     pod,
     () => new Promise((resolve) => answers.push(() => resolve({ kind: 'sent' }))),
   );
-  await publisher.publish();
+  await relay.publish();
   expect(answers).toHaveLength(64);
   for (const answer of answers.splice(0, 5)) answer();
-  await until(() => settled.length === 5);
-  await publisher.publish();
+  await until(() => delivered.length === 5);
+  await relay.publish();
   expect(answers).toHaveLength(59);
   for (const answer of answers.splice(0, 10)) answer();
-  await until(() => settled.length === 15);
-  await publisher.publish();
+  await until(() => delivered.length === 15);
+  await relay.publish();
   expect(answers).toHaveLength(49 + 15);
 });
 
-test('a process that stops gives up on what hangs, and settles what was answered', async ({
+test('a process that stops gives up on what hangs, and records the answers that came in', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -437,7 +437,7 @@ test('events behind one that is not taken are looked at once, and found again wh
   expect((await due()).length).toBe(2000);
   expect(await take(pod)).toEqual([]);
   expect(await due()).toEqual([]);
-  await settleOutbox(pod.database, [
+  await recordDeliveries(pod.database, [
     { id: '1', kind: 'sent' },
     { id: '2', kind: 'failed', error: 'no' },
     { id: '3', kind: 'again', error: 'later', waitMs: 60_000 },
@@ -454,9 +454,9 @@ test('what was sent stays sent, whatever a slower pod says of it', async ({ db }
   const [taken] = await take(pod);
   const { id } = taken!;
   const release = await hold(db, 'select from muster.outbox for update');
-  const right = settleOutbox(pod.database, [{ id, kind: 'sent' }]);
+  const right = recordDeliveries(pod.database, [{ id, kind: 'sent' }]);
   await blocked(db, 1);
-  const wrong = settleOutbox(pod.database, [{ id, kind: 'failed', error: 'no' }]);
+  const wrong = recordDeliveries(pod.database, [{ id, kind: 'failed', error: 'no' }]);
   await blocked(db, 2);
   await release();
   await Promise.all([right, wrong]);

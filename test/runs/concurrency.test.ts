@@ -142,7 +142,7 @@ test('a slot below the bound is filled at once, also after a look that found the
   );
   await until(() => waiting.length === 2);
   // Looks at everything that is due, as intake of another function makes it do, and finds nothing to start.
-  await engine.settle(300);
+  await engine.whenIdle(300);
   for (let ended = 0; ended < keys.length; ended++) {
     await until(() => waiting.length > 0);
     waiting.shift()!();

@@ -1,5 +1,5 @@
 import { expect, onTestFinished } from 'vitest';
-import { askAuthor } from '../../src/state/database/author-query.ts';
+import { queryForAuthor } from '../../src/state/database/author-query.ts';
 import { openDatabase, type Database } from '../../src/state/database/database.ts';
 import { HandlerTx } from '../../src/state/database/handler-tx.ts';
 import { test, type TestDatabase } from '../support/test.ts';
@@ -105,7 +105,7 @@ test('an end of the transaction that nobody refused is told for good, and nothin
 test('a transaction that was ended and begun again is told, too', async ({ db }) => {
   const client = await database(db).handlers.connect();
   await client.query('begin');
-  await expect(askAuthor(client, 'commit and chain', [])).rejects.toThrow('has ended the');
+  await expect(queryForAuthor(client, 'commit and chain', [])).rejects.toThrow('has ended the');
   client.release(true);
 });
 

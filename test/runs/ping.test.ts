@@ -84,7 +84,7 @@ test('a handler that takes longer holds nobody for ever', async ({ db }) => {
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),
   ]);
   await engine.ingestor.ingest(change('c', 1, { id: 1, k: 'x' }));
-  await engine.settle(1);
+  await engine.whenIdle(1);
   expect(await db.query('select state from muster.run')).toEqual([{ state: 'running' }]);
   gate.resolve();
   await engine.stop();

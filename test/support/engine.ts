@@ -55,7 +55,7 @@ export async function serverOn(
     count,
     requestTimeoutMs: Number(settings['REQUEST_TIMEOUT_SECONDS'] ?? 60) * 1000,
   });
-  registerPing(app, { count, settle: (withinMs) => engine.settle(withinMs) });
+  registerPing(app, { count, whenIdle: (withinMs) => engine.whenIdle(withinMs) });
   registerIntake(app, engine.ingestor, {
     count,
     maxBytes: Number(settings['QUEUE_MIB'] ?? 64) * 1024 * 1024,

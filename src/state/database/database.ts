@@ -6,15 +6,15 @@ import {
   OWN_PATH,
   prepareSession,
   SESSION,
-  timeout,
+  timeoutSetting,
   type Settings,
   UnfitSession,
 } from './session.ts';
 
 /**
- * Plans are part of the design: left alone, the planner takes hash joins and sequential scans as
- * soon as its statistics lag behind a growing table, at 2 to 24 times the cost. A generic plan,
- * because a custom one costs more to make than the statement takes.
+ * Plans are part of the design: left alone, the planner chooses hash joins and sequential scans as soon as
+ * its statistics lag behind a growing table, at 2 to 24 times the cost. Plans are generic, because a custom
+ * plan takes longer than the statement.
  */
 const PLANS: Settings = {
   enable_seqscan: 'off',
@@ -25,39 +25,39 @@ const PLANS: Settings = {
   plan_cache_mode: 'force_generic_plan',
 };
 
-/** Connections of a process for claims, done-marks, leases, timers and the outbox. */
+/** Connections of a process for claims, done-marks, leases, deadlines and the outbox. */
 export const CONTROL_CONNECTIONS = 5;
 
-/** For a connection of a handler, which may also wait until another has given its own back. */
+/** Timeout of a handler's connection, which may have to wait until another handler releases its own. */
 const HANDLER_CONNECT_MS = 30_000;
 
-/** Between the statements of a chunk there is nothing but computing. */
+/** Between the statements of a chunk there is only computation. */
 const CHUNK_IDLE_MS = 10_000;
 
 export interface DatabaseOptions {
   readonly url: string;
-  /** Connections that file batches; two are the knee, more only split batches. */
+  /** Connections that ingest batches. Two are enough; more only split batches. */
   readonly writers: number;
-  /** Connections for transactions of handlers. */
+  /** Connections for handlers' transactions. */
   readonly handlers: number;
-  /** Connections for chunks of projections and for settling them; 1 unless given. */
+  /** Connections for the chunks and the periodic work of projections; 1 unless given. */
   readonly chunks?: number;
-  /** A transaction of a handler, or a query in it, may take so long: more than any handler is allowed to. */
+  /** Timeout of a handler's transaction, and of a query in it. It exceeds the timeout of every handler. */
   readonly handlerIdleMs: number;
-  /** A statement may take so long before the server ends it. */
+  /** Timeout after which the server cancels a statement. */
   readonly statementTimeoutMs: number;
   readonly onIdleError: (error: Error) => void;
 }
 
-/** The pools of one process, each for one kind of work, so that none waits behind another kind. */
+/** The connection pools of a process, one per kind of work, so that no kind waits for another. */
 export interface Database {
   readonly writers: pg.Pool;
-  /** Claims, done-marks, leases, deadlines, outbox; and what people ask. */
+  /** For claims, done-marks, leases, deadlines, the outbox, and commands. */
   readonly control: pg.Pool;
   readonly handlers: pg.Pool;
-  /** Chunks and settling of projections. */
+  /** For chunks and the periodic work of projections. */
   readonly chunks: pg.Pool;
-  /** Also a second time. */
+  /** Idempotent. */
   close(): Promise<void>;
 }
 
@@ -73,7 +73,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       connectionString: options.url,
       application_name: `muster ${name}`,
       max,
-      // The server's own time-outs come first; these catch a server that is gone without a word.
+      // The server's own timeouts come first; these detect a server that vanished.
       connectionTimeoutMillis: 5_000,
       query_timeout: queryMs,
       keepAlive: true,
@@ -81,11 +81,11 @@ export function openDatabase(options: DatabaseOptions): Database {
     };
     const onConnect = (client: pg.ClientBase) =>
       prepareSession(client, config, { ...SESSION, ...settings });
-    // pg waits for the promise, though its types do not say so
+    // pg awaits the promise, although its types do not declare it
     const made = new pg.Pool({ ...config, onConnect });
     made.on('error', options.onIdleError);
-    // The pool listens to idle clients only. One that is lost while a handler holds it would end the
-    // process; whoever holds it learns of it by the next query.
+    // The pool listens only to idle clients. The loss of one that a handler holds would end the process; its
+    // holder gets the error with the next query.
     made.on('connect', (client) => client.on('error', () => {}));
     return made;
   };
@@ -95,8 +95,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     ...OWN_PATH,
     ...PLANS,
     TimeZone: 'UTC',
-    statement_timeout: timeout(statementTimeoutMs),
-    idle_in_transaction_session_timeout: timeout(statementTimeoutMs),
+    statement_timeout: timeoutSetting(statementTimeoutMs),
+    idle_in_transaction_session_timeout: timeoutSetting(statementTimeoutMs),
   };
   const pools = {
     writers: pool('writer', options.writers, queryMs, own),
@@ -106,22 +106,22 @@ export function openDatabase(options: DatabaseOptions): Database {
       options.handlers,
       handlerIdleMs,
       {
-        // a query of a handler that was abandoned ends soon after its connection is closed
+        // ends the query of an abandoned handler soon after its connection is closed
         client_connection_check_interval: '5s',
-        statement_timeout: timeout(handlerIdleMs),
-        idle_in_transaction_session_timeout: timeout(handlerIdleMs),
+        statement_timeout: timeoutSetting(handlerIdleMs),
+        idle_in_transaction_session_timeout: timeoutSetting(handlerIdleMs),
       },
-      // Handlers that end together on a busy machine connect together; each is bounded by its own time-out.
+      // Handlers that end together on a busy machine connect together; each is bounded by its own timeout.
       { pipeline: true, connectionTimeoutMillis: HANDLER_CONNECT_MS },
     ),
-    // A process that is frozen in the middle of a chunk must not hold the partition's position for long.
+    // A process that freezes in the middle of a chunk must not lock the partition's position for long.
     chunks: pool(
       'chunk',
       options.chunks ?? 1,
       queryMs,
       {
-        statement_timeout: timeout(statementTimeoutMs),
-        idle_in_transaction_session_timeout: timeout(CHUNK_IDLE_MS),
+        statement_timeout: timeoutSetting(statementTimeoutMs),
+        idle_in_transaction_session_timeout: timeoutSetting(CHUNK_IDLE_MS),
       },
       { pipeline: true },
     ),
@@ -135,23 +135,23 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
-/** SQLSTATE of an error from Postgres; null for anything else (connection refused, cut, timed out). */
+/** SQLSTATE of an error from Postgres; null for any other (connection refused, lost, timed out). */
 export function sqlState(error: unknown): string | null {
   return error instanceof pg.DatabaseError ? (error.code ?? null) : null;
 }
 
 /**
- * Does the error say that these values can never be stored? Classes 21 (cardinality), 22 (data), 23
- * (constraint) and 54 (a limit, such as an index entry too long). Everything else may pass, even
- * permission and syntax errors: somebody mends them, and no event is lost meanwhile.
+ * Whether these values can never be stored: classes 21 (cardinality), 22 (data), 23 (constraint) and 54 (a
+ * limit, such as an index entry too long). Every other error is transient, even permission and syntax
+ * errors: an operator fixes them, and no event is lost meanwhile.
  */
 export function isBadValue(error: unknown): boolean {
   return /^(21|22|23|54)/.test(sqlState(error) ?? '');
 }
 
 /**
- * Is the server away, busy or read-only (no connection, no address for its name, shutting down, starting
- * up, too many clients, a standby that is about to be promoted), and not refusing us for good?
+ * Whether the server is away, busy or read-only (no connection, no address for its name, shutting down,
+ * starting up, too many clients, a standby that is about to be promoted) and does not refuse us for good.
  */
 export function mayPass(error: unknown): boolean {
   if (misconfigured(error) !== null) return false;
@@ -165,7 +165,7 @@ export function mayPass(error: unknown): boolean {
   );
 }
 
-/** Did a statement take longer than it may? The server ended it, or nobody waits for its answer any more. */
+/** Whether a statement timed out: the server cancelled it, or the client stopped waiting for its answer. */
 export function isTimeout(error: unknown): boolean {
   return (
     sqlState(error) === '57014' ||
@@ -173,14 +173,14 @@ export function isTimeout(error: unknown): boolean {
   );
 }
 
-/** Does the server only read: a standby, or a primary that was told to? */
+/** Whether the server is read-only: a standby, or a primary that is set so. */
 export function isReadOnly(error: unknown): boolean {
   return sqlState(error) === '25006';
 }
 
 /**
- * What to change in DATABASE_URL, where the server or a pooler answers and refuses the connection; null
- * for other errors. A pooler gives most of its refusals the code of a protocol violation.
+ * Returns what to change in DATABASE_URL where the server or a pooler refuses the connection; null for other
+ * errors. A pooler gives most of its refusals the code of a protocol violation.
  */
 export function misconfigured(error: unknown): string | null {
   if (error instanceof UnfitSession) return error.message;
@@ -193,27 +193,27 @@ export function misconfigured(error: unknown): string | null {
   if (!isRefused) return null;
   const says = `the state database says: ${message} (SQLSTATE ${state})`;
   return message.includes('startup parameter')
-    ? `${says}: a pooler is between; take the parameter out of DATABASE_URL, or name the server itself`
+    ? `${says}: a pooler in between refuses it; remove the parameter from DATABASE_URL, or name the server itself`
     : says;
 }
 
-/** May the login not do yet what a process needs? `muster migrate` grants that. */
+/** Whether the login lacks a privilege, which `muster migrate` grants. */
 export function isUngranted(error: unknown): boolean {
   return sqlState(error) === '42501';
 }
 
-/** Does the database lack what this release's schema has (a schema, table, column or function)? */
+/** Whether the database lacks a part of this release's schema (a schema, table, column or function). */
 export function isUnmigrated(error: unknown): boolean {
   return /^(3F000|42P01|42703|42883)$/.test(sqlState(error) ?? '');
 }
 
-/** Lost to a neighbour (deadlock, serialization): the same statement, sent again, works. */
+/** Whether the statement lost a race with another one (deadlock, serialization) and can be repeated. */
 export function isLostRace(error: unknown): boolean {
   const state = sqlState(error);
   return state === '40P01' || state === '40001';
 }
 
-/** Repeats a statement that lost a race at once; sorted locks make even one lost race rare. */
+/** Repeats a statement at once that lost a race. Sorted locks make even a single one rare. */
 export const LOST_RACE: RetrySchedule = {
   attempts: 5,
   firstMs: 0,
@@ -221,7 +221,7 @@ export const LOST_RACE: RetrySchedule = {
   isRetryable: isLostRace,
 };
 
-/** The error as one that says "try again". */
+/** Wraps the error in one that asks the caller to retry. */
 export function unavailable(error: unknown): Unavailable {
   if (error instanceof Unavailable) return error;
   const state = sqlState(error);
@@ -251,10 +251,10 @@ export async function transaction<T>(
   }
 }
 
-/** Throws where the server rolls back instead, as it does after an error that was caught on the way. */
+/** Throws where the server rolls back instead, as it does after an error that `work` caught. */
 export async function commit(client: pg.ClientBase): Promise<void> {
   const { command } = await client.query('commit');
   if (command !== 'COMMIT') {
-    throw new Error('nothing was committed: a statement failed, and its error was not passed on');
+    throw new Error('nothing was committed: a statement failed, and its error was caught');
   }
 }

@@ -5,18 +5,17 @@ import { compile, hashOf, type Specification } from '../../definitions/specifica
 import { assignPartIndexes, partSpecificationOf } from './parts.ts';
 import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 
-/** A newer definition of a function is registered: this process must not decide its sets any more. */
+/** A newer definition of the function is registered: this process must no longer decide its sets. */
 export class Superseded extends Error {
   override readonly name = 'Superseded';
 }
 
 /**
- * Registers a definition and gives its lanes and generation.
+ * Registers a definition and returns it with its part indexes and generation.
  *
- * An unknown definition becomes the newest one. One that is known and was superseded since throws
- * {@link Superseded}: a pod of the old release that starts again during a rollout must not take over.
- * With `adopt` it becomes the newest again: that is how a release is rolled back, by `muster migrate`
- * of the old image.
+ * An unknown definition becomes the newest one. One that was superseded throws {@link Superseded}: a process
+ * of the old release that restarts during a rollout must not take over. With `adopt` it becomes the newest
+ * again, which is how `muster migrate` of the old image rolls a release back.
  */
 export async function register(
   database: Database,
@@ -26,7 +25,7 @@ export async function register(
   return transaction(database.control, async (client) => {
     const hash = hashOf(specification);
     const stored = await lockFunction(client, specification, hash);
-    if (isNewest(stored, hash)) return toServed(stored, specification);
+    if (isNewest(stored, hash)) return toRegistered(stored, specification);
     const known = await client.query(
       'select from muster.definition where function = $1 and hash = $2',
       [stored.id, hash],
@@ -36,7 +35,7 @@ export async function register(
         `function ${specification.name}: this definition was superseded by generation ${stored.generation}; to roll back, run 'muster migrate' with this release`,
       );
     }
-    // The barrier: waits for batches ingested by the old rule, and those that wait for it see the new one.
+    // The barrier waits for batches under the old rule, and batches that wait for it see the new one.
     await client.query('lock table muster.barrier in share mode');
     const partIndexOf = await assignPartIndexes(client, stored, stored.partIndexes, specification);
     const generation = stored.generation + 1;
@@ -45,7 +44,7 @@ export async function register(
       `update muster.function
        set generation = $2, registration = gen_random_uuid(), hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
            overdue_after = make_interval(secs => $8::float8 / 1000),
-           purged_at = null, -- part indexes that are not used any more are cleared soon
+           purged_at = null, -- the next purge clears unused part indexes
            evaluated_generation = case when generation = 0 then $2 else evaluated_generation end
        where id = $1 returning registration`,
       [
@@ -69,8 +68,8 @@ export async function register(
 }
 
 /**
- * Those whose newest definition is the given one, by name, in one statement: what a pod that starts
- * needs to know, unless it is the first of its release.
+ * Returns those specifications whose function has them as its newest definition, by name. One statement is
+ * enough for a process that starts, unless it is the first of its release.
  */
 export async function registered(
   database: Database,
@@ -81,13 +80,13 @@ export async function registered(
   for (const specification of specifications) {
     const one = stored.get(specification.name);
     if (one !== undefined && isNewest(one, hashOf(specification))) {
-      found.set(specification.name, toServed(one, specification));
+      found.set(specification.name, toRegistered(one, specification));
     }
   }
   return found;
 }
 
-/** Functions whose sets have not all been held against their newest rule yet. */
+/** Returns the functions whose sets are not all evaluated by their newest rule yet. */
 export async function unevaluated(
   database: Database,
   served: readonly RegisteredFunction[],
@@ -99,7 +98,7 @@ export async function unevaluated(
   return served.filter((each) => rows.some((row) => row.id === each.id));
 }
 
-/** The next page of a function's sets, in the order of their keys. */
+/** Returns the next page of a function's sets, by key. */
 export async function pageOfSets(
   database: Database,
   functionId: number,
@@ -124,7 +123,7 @@ interface Stored {
   readonly generation: number;
   readonly registration: string;
   readonly hash: string;
-  /** Lanes of the parts that are what they were, by name. */
+  /** Indexes of the unchanged parts, by name. */
   readonly partIndexes: Readonly<Record<string, number>>;
 }
 
@@ -132,7 +131,7 @@ function isNewest(stored: Stored, hash: string): boolean {
   return stored.hash === hash && stored.generation > 0;
 }
 
-function toServed(stored: Stored, specification: Specification): RegisteredFunction {
+function toRegistered(stored: Stored, specification: Specification): RegisteredFunction {
   const { id, generation, registration, partIndexes } = stored;
   return {
     id,

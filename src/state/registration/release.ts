@@ -1,18 +1,18 @@
 import type { Database } from '../database/database.ts';
 import { hashOf, type Specification } from '../../definitions/specification.ts';
 
-/** How the definition of this release stands to what is registered. */
+/** The definition of this release compared with what is registered. */
 export interface Release {
   readonly name: string;
-  /** The newest that is registered. */
+  /** Newest registered generation. */
   readonly generation: number;
-  /** Generation in which this release's definition was registered; null = never. */
+  /** Generation as which this release's definition was registered; null = never. */
   readonly mine: number | null;
   readonly isNewest: boolean;
   readonly evaluatedGeneration: number;
 }
 
-/** One {@link Release} for each function that is registered. $1 names  $2 hashes of this release's definitions */
+/** A {@link Release} per registered function. $1 names  $2 hashes of this release's definitions */
 export const RELEASES = `select f.name, f.generation, f.evaluated_generation as "evaluatedGeneration", f.hash = mine.hash as "isNewest",
               (select max(d.generation) from muster.definition d
                where d.function = f.id and d.hash = mine.hash) as mine

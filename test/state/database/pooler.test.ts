@@ -11,7 +11,7 @@ import { pairOf, partA, partB } from '../../support/pair.ts';
 import { pgbouncer, test } from '../../support/pgbouncer.ts';
 import { until } from '../../support/until.ts';
 
-const SHARES = 'a pooler is between that shares server sessions between clients';
+const SHARES = 'a pooler in between shares server sessions among clients';
 
 test('behind PgBouncer in session mode a function runs with its settings', async ({ db }) => {
   const name = new URL(db.url).pathname.slice(1);
@@ -38,7 +38,7 @@ test('behind PgBouncer in transaction mode nothing starts, and what to change is
   for (const command of ['serve', 'console', 'migrate', 'sets']) {
     const { code, stdout, stderr } = await muster({ DATABASE_URL: url, PORT: '0' }, [command]);
     expect({ command, code, stdout }).toEqual({ command, code: 1, stdout: '' });
-    expect(stderr).toMatch(/^muster: a pooler is between .*pool_mode = session/m);
+    expect(stderr).toMatch(/^muster: a pooler in between .*pool_mode = session/m);
     expect(stderr).not.toContain('trying again');
   }
   expect(await db.query('select from muster.member')).toEqual([]);
@@ -101,7 +101,7 @@ test('what PgBouncer refuses ends the start, though its code is that of a broken
     return other.href;
   };
   for (const [DATABASE_URL, reason] of [
-    [changed((each) => (each.search = '?options=-c%20jit%3Doff')), 'a pooler is between'],
+    [changed((each) => (each.search = '?options=-c%20jit%3Doff')), 'a pooler in between'],
     [changed((each) => (each.password = 'wrong')), 'password authentication failed'],
     [changed((each) => (each.pathname = '/nowhere')), 'does not exist'],
   ] as const) {

@@ -5,7 +5,7 @@ import { openDatabase } from '../../../src/state/database/database.ts';
 import { migrate } from '../../../src/state/schema/migrate.ts';
 import { openReader } from '../../../src/state/database/reader.ts';
 import { openInspector } from '../../../src/state/database/inspector.ts';
-import { SESSION, timeout } from '../../../src/state/database/session.ts';
+import { SESSION, timeoutSetting } from '../../../src/state/database/session.ts';
 import { engineOn } from '../../support/engine.ts';
 import { databaseOn } from '../../support/pod.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
@@ -152,7 +152,7 @@ test('time-outs are written as the server shows them', async ({ db }) => {
     const [row] = await db.query(`select set_config('statement_timeout', $1, true) as shown`, [
       String(ms),
     ]);
-    expect(row).toEqual({ shown: timeout(ms) });
+    expect(row).toEqual({ shown: timeoutSetting(ms) });
   }
 });
 

@@ -245,7 +245,7 @@ test('a definition for which no index is free is refused, and changes nothing', 
   await full.ingestor.ingest(change('u', 1, { id: 1, k: 'x', kind: '3' }));
   const database = databaseOn(db);
   await expect(register(database, specify(pairOf({ parts: kinds(100) })))).rejects.toThrow(
-    'function pair: no index is free for part p100; rows of earlier definitions still hold all 16',
+    'function pair: no index is free for part p100: rows of earlier definitions still occupy all 16',
   );
   await database.close();
   expect(await full.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: '4' }))).toEqual({
