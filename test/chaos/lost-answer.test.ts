@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 
 interface Cut {
   readonly proxy: Proxy;
-  /** Serves function `pair` by way of the proxy. */
+  /** Serves function `pair` through the proxy. */
   serve(
     handle: (context: HandlerContext) => Promise<void | OutgoingEvent[]>,
     settings?: Record<string, string>,
@@ -42,7 +42,7 @@ const test = base.extend<{ cut: Cut }>({
       },
     });
     const stopped = Promise.all(engines.map((engine) => engine.stop()));
-    // one that lost a connection for good never stops
+    // an engine that lost a connection for good never stops
     await Promise.race([stopped, sleep(5_000, undefined, { ref: false })]);
     await proxy.close();
   },
@@ -51,7 +51,7 @@ const test = base.extend<{ cut: Cut }>({
 const part = (kind: string, lsn: number) => envelope('c', lsn, { id: kind, k: 'x', kind });
 const DONE = `select state, token, attempt from muster.run where state = 'done'`;
 
-test('a connection cut between COMMIT and its answer is a 503, and the run it was given starts all the same', async ({
+test('a connection lost between COMMIT and its answer is a 503, and the run that was leased starts all the same', async ({
   db,
   cut,
 }) => {
@@ -68,7 +68,7 @@ test('a connection cut between COMMIT and its answer is a 503, and the run it wa
     { status: 503, reason: 'database' },
     { status: 204, reason: null },
   ]);
-  // still by the first lease: taken over by the process that holds it, not freed and claimed again
+  // under the first lease: started by the process that holds it, not freed and claimed again
   expect(await until(async () => (await db.query(DONE))[0])).toEqual({
     state: 'done',
     token: '1',

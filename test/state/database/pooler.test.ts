@@ -31,7 +31,7 @@ test('behind PgBouncer in session mode a function runs with its settings', async
   expect(await db.query('select * from effect')).toEqual([{ commit: 'on' }, { commit: 'on' }]);
 });
 
-test('behind PgBouncer in transaction mode nothing starts, and what to change is said', async ({
+test('behind PgBouncer in transaction mode nothing starts, and the error says what to change', async ({
   db,
 }) => {
   const url = await pgbouncer(db, { pool_mode: 'transaction' });
@@ -44,7 +44,7 @@ test('behind PgBouncer in transaction mode nothing starts, and what to change is
   expect(await db.query('select from muster.member')).toEqual([]);
 });
 
-test('the doctor tells a pooler that shares sessions, and is content with one that does not', async ({
+test('the doctor reports a pooler that shares sessions, and accepts one that does not', async ({
   db,
 }) => {
   const shared = await pgbouncer(db, { pool_mode: 'transaction' });
@@ -61,7 +61,7 @@ test('the doctor tells a pooler that shares sessions, and is content with one th
   ]);
 });
 
-test('a session in transaction mode is found while others use the pooler, too', async ({ db }) => {
+test('transaction mode is detected even while others use the pooler', async ({ db }) => {
   const url = await pgbouncer(db, { pool_mode: 'transaction', server_round_robin: '1' });
   const others = Array.from({ length: 4 }, () => new pg.Client(url));
   for (const other of others) {
@@ -84,14 +84,12 @@ test('a session that the pooler does not reset is refused', async ({ db }) => {
   );
 });
 
-test('a pooler that has no session left for a second look is one that does not share', async ({
-  db,
-}) => {
+test('a pooler without a session left for the second connection does not share', async ({ db }) => {
   const url = await pgbouncer(db, { pool_mode: 'session', default_pool_size: '1' });
   await migrate(url, []);
 });
 
-test('what PgBouncer refuses ends the start, though its code is that of a broken connection', async ({
+test('a refusal of PgBouncer ends the start, although its code is that of a broken connection', async ({
   db,
 }) => {
   const url = await pgbouncer(db, { pool_mode: 'session' });
