@@ -8,8 +8,8 @@ import type { FunctionHandler } from './function-handler.ts';
 import { ownedBy } from './stray-errors.ts';
 
 /**
- * Calls the handler under its timeout; resolves with what it returns, rejects with what it throws or with
- * the reason of `abort`. `onReturn` is told for how many milliseconds the call kept the event loop.
+ * Calls the handler under its timeout; resolves with what it returns, and rejects with what it throws or with
+ * the reason of `abort`. `onReturn` gets the milliseconds for which the call kept the event loop.
  */
 export async function callHandler(
   { definition, served, timeoutMs }: FunctionHandler,

@@ -214,7 +214,7 @@ export class Executor {
   /** Marks a run done whose handler wrote nothing; false if the run is no longer held. */
   async #commitWithoutTx(attempt: Attempt, finished: FinishedRun): Promise<boolean> {
     const { lease, log, tx, leaveSlot } = attempt;
-    await tx.abandon(); // a query that the handler did not wait for must not begin the transaction now
+    await tx.abandon(); // a query that the handler did not await must not begin the transaction now
     leaveSlot();
     let isInDoubt = false;
     return untilAnswered(async () => {
@@ -231,7 +231,7 @@ export class Executor {
   #classify({ lease, handler, abort, watchedTx }: Attempt, error: unknown): AttemptFailure {
     if (error instanceof LeaseLost) return { outcome: 'fenced' };
     if (error instanceof ShutDown) return { outcome: 'released' };
-    // An interrupted attempt is not judged by what happened to its connection.
+    // What happened to the connection of an interrupted attempt does not count.
     const fault = isInterrupted(abort.signal) ? null : watchedTx.fault;
     const freeMs = fault === null ? null : this.#faults.waitAfter(lease, fault);
     if (freeMs !== null) return { outcome: 'fault', fault, waitMs: freeMs };

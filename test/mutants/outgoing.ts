@@ -12,7 +12,7 @@ const OUTBOX_TEST = ['test/outbox/relay.test.ts'];
 const PUBLISHING_TEST = ['test/outbox/publishing.test.ts'];
 const EVENTS_TEST = ['test/cli/events.test.ts'];
 
-/** Guards on the way of an event that goes out. */
+/** Guards of outgoing events. */
 export const OUTGOING_MUTANTS: readonly Mutant[] = [
   {
     name: 'attributes that no header can hold are sent as headers',
@@ -64,14 +64,14 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: OUTBOX_TEST,
   },
   {
-    name: 'an event that is wrong for good is tried for ever',
+    name: 'an event that is refused for good is retried for ever',
     file: SINK,
     find: "return REFUSED.has(status) ? 'refused' : 'blocked';",
     replace: "return 'blocked';",
     tests: OUTBOX_TEST,
   },
   {
-    name: 'extensions take the place of attributes',
+    name: 'extensions replace attributes',
     file: 'src/config/setting.ts',
     find: '    if (TAKEN.has(name)) throw new Wrong(`${what} is an attribute that Muster sets itself`);\n',
     replace: '',
@@ -85,7 +85,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: ['test/config/config.test.ts'],
   },
   {
-    name: 'ids hold the key as it is',
+    name: 'ids hold the unescaped key',
     file: RUN_ID,
     find: '${fn}/${headerSafe(key)}/',
     replace: '${fn}/${key}/',
@@ -148,7 +148,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: OUTBOX_TEST,
   },
   {
-    name: 'an answer is waited for without an end',
+    name: 'an answer is awaited without a timeout',
     file: SINK,
     find: 'AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])',
     replace: 'signal',
@@ -204,7 +204,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: OUTBOX_TEST,
   },
   {
-    name: 'an event is woken behind one that is tried again',
+    name: 'an event becomes due behind one that is retried',
     file: RECORD_DELIVERIES,
     find: "where recorded.kind in ('sent', 'failed') and ",
     replace: 'where ',
@@ -260,7 +260,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: EVENTS_TEST,
   },
   {
-    name: 'the event behind a discarded one waits',
+    name: 'the event behind a discarded one stays put off',
     file: DISCARD,
     find: 'where o.id = next.id and o.worker is null',
     replace: 'where false',

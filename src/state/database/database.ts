@@ -62,33 +62,6 @@ export interface Database {
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
-  const pool = (
-    name: string,
-    max: number,
-    queryMs: number,
-    settings: Settings,
-    more: pg.PoolConfig = {},
-  ) => {
-    const config: pg.PoolConfig = {
-      connectionString: options.url,
-      application_name: `muster ${name}`,
-      max,
-      // The server's own timeouts come first; these detect a server that vanished.
-      connectionTimeoutMillis: 5_000,
-      query_timeout: queryMs,
-      keepAlive: true,
-      ...more,
-    };
-    const onConnect = (client: pg.ClientBase) =>
-      prepareSession(client, config, { ...SESSION, ...settings });
-    // pg awaits the promise, although its types do not declare it
-    const made = new pg.Pool({ ...config, onConnect });
-    made.on('error', options.onIdleError);
-    // The pool listens only to idle clients. The loss of one that a handler holds would end the process; its
-    // holder gets the error with the next query.
-    made.on('connect', (client) => client.on('error', () => {}));
-    return made;
-  };
   const { statementTimeoutMs, handlerIdleMs } = options;
   const queryMs = statementTimeoutMs + 5_000;
   const own: Settings = {
@@ -99,31 +72,37 @@ export function openDatabase(options: DatabaseOptions): Database {
     idle_in_transaction_session_timeout: timeoutSetting(statementTimeoutMs),
   };
   const pools = {
-    writers: pool('writer', options.writers, queryMs, own),
-    control: pool('control', CONTROL_CONNECTIONS, queryMs, own),
-    handlers: pool(
+    writers: openPool(options, 'writer', own, { max: options.writers, query_timeout: queryMs }),
+    control: openPool(options, 'control', own, {
+      max: CONTROL_CONNECTIONS,
+      query_timeout: queryMs,
+    }),
+    handlers: openPool(
+      options,
       'handler',
-      options.handlers,
-      handlerIdleMs,
       {
         // ends the query of an abandoned handler soon after its connection is closed
         client_connection_check_interval: '5s',
         statement_timeout: timeoutSetting(handlerIdleMs),
         idle_in_transaction_session_timeout: timeoutSetting(handlerIdleMs),
       },
-      // Handlers that end together on a busy machine connect together; each is bounded by its own timeout.
-      { pipeline: true, connectionTimeoutMillis: HANDLER_CONNECT_MS },
+      {
+        max: options.handlers,
+        query_timeout: handlerIdleMs,
+        pipeline: true,
+        // Handlers that end together on a busy machine connect together; each is bounded by its own timeout.
+        connectionTimeoutMillis: HANDLER_CONNECT_MS,
+      },
     ),
     // A process that freezes in the middle of a chunk must not lock the partition's position for long.
-    chunks: pool(
+    chunks: openPool(
+      options,
       'chunk',
-      options.chunks ?? 1,
-      queryMs,
       {
         statement_timeout: timeoutSetting(statementTimeoutMs),
         idle_in_transaction_session_timeout: timeoutSetting(CHUNK_IDLE_MS),
       },
-      { pipeline: true },
+      { max: options.chunks ?? 1, query_timeout: queryMs, pipeline: true },
     ),
   };
   let closing: Promise<unknown> | undefined;
@@ -133,6 +112,31 @@ export function openDatabase(options: DatabaseOptions): Database {
       await (closing ??= Promise.all(Object.values(pools).map((each) => each.end())));
     },
   };
+}
+
+function openPool(
+  { url, onIdleError }: DatabaseOptions,
+  name: string,
+  settings: Settings,
+  more: pg.PoolConfig,
+): pg.Pool {
+  const config: pg.PoolConfig = {
+    connectionString: url,
+    application_name: `muster ${name}`,
+    // The server's own timeouts come first; this one and `query_timeout` detect a server that vanished.
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    ...more,
+  };
+  const onConnect = (client: pg.ClientBase) =>
+    prepareSession(client, config, { ...SESSION, ...settings });
+  // pg awaits the promise, although its types do not declare it
+  const pool = new pg.Pool({ ...config, onConnect });
+  pool.on('error', onIdleError);
+  // The pool listens only to idle clients. The loss of one that a handler holds would end the process; its
+  // holder gets the error with the next query.
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return pool;
 }
 
 /** SQLSTATE of an error from Postgres; null for any other (connection refused, lost, timed out). */
