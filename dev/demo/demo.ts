@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { errorText } from '../../src/lib/error-text.ts';
 import { type DemoParts, startParts } from './parts.ts';
 import { Watch } from './watch.ts';
 import { conclusion, introduction } from './words.ts';
@@ -76,7 +77,7 @@ async function main({
   const say = (line: string) => screen.line(`  ${line}`);
   const folder = join(import.meta.dirname, '../../.muster', name);
   let parts: DemoParts | undefined;
-  let end: Awaited<ReturnType<Watch['settle']>> | undefined;
+  let end: Awaited<ReturnType<Watch['untilIdle']>> | undefined;
   try {
     if (port !== undefined) await requireFreePort(port);
     screen.line('Starting');
@@ -84,12 +85,12 @@ async function main({
     screen.line(introduction(parts, { rate, sensors, seed }));
     const watch = await Watch.start(parts, screen, stop);
     await watch.until(enough ?? (live ? Infinity : 50));
-    end = (await Promise.race([watch.settle(), stop.pressed])) ?? undefined;
+    end = (await Promise.race([watch.untilIdle(), stop.pressed])) ?? undefined;
     screen.clear();
     screen.line(end ? conclusion(end.summary, end.counts, parts.folder) : 'Ended at once.');
   } catch (error) {
     screen.clear();
-    process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`demo: ${errorText(error)}\n`);
     parts?.kill();
     await parts?.end();
     return 1;

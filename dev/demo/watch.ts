@@ -19,7 +19,7 @@ const COUNT_INTERVAL = 500;
 /** After so many milliseconds with lag and no delivery the status says where to look. */
 const STUCK = 5_000;
 /** How long what is under way may take at the end, in milliseconds. */
-const SETTLE = 60_000;
+const IDLE_LIMIT_MS = 60_000;
 
 interface Feeds {
   readonly processed: ProcessedFeed;
@@ -62,7 +62,7 @@ export class Watch {
   }
 
   /** Stops the headbands, waits until nothing is under way any more, and compares with the table. */
-  async settle(): Promise<{ summary: Summary; counts: SetCounts }> {
+  async untilIdle(): Promise<{ summary: Summary; counts: SetCounts }> {
     const { client, wal, headband, travelers, broken } = this.#parts;
     await Promise.all([headband.stop(), travelers?.stop()]);
     this.#screen.line(
@@ -70,7 +70,7 @@ export class Watch {
     );
     let delivered = false;
     void wal.caughtUp(await logEnd(client)).then(() => (delivered = true));
-    for (const deadline = Date.now() + SETTLE; Date.now() < deadline;) {
+    for (const deadline = Date.now() + IDLE_LIMIT_MS; Date.now() < deadline;) {
       const mayBeLast = delivered;
       const { complete, running } = await this.#show(0);
       if (mayBeLast && complete + running === 0) break;

@@ -5,6 +5,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { kafkaAt } from '../../src/cli/kafka.ts';
 import { WrongUse } from '../../src/cli/wrong-use.ts';
+import { errorText } from '../../src/lib/error-text.ts';
 import { endsWrongUse, newSeed, positive, WRONG_USE } from '../lib/flags.ts';
 import { toFile, toKafka, KEYS, type Destination, type Key } from './destination.ts';
 import { replay } from './replay.ts';
@@ -70,7 +71,7 @@ Examples:
   .opts<Flags>();
 
 process.exitCode = await main(flags).catch((error: unknown) => {
-  say(`sensors: ${error instanceof Error ? error.message : String(error)}`);
+  say(`sensors: ${errorText(error)}`);
   return error instanceof WrongUse ? WRONG_USE : 1;
 });
 

@@ -1,8 +1,9 @@
-import { mayPass, messageOf, misconfigured, sqlState } from '../state/database/database.ts';
+import { errorText } from '../lib/error-text.ts';
+import { mayPass, misconfigured, sqlState } from '../state/database/database.ts';
 
 /** What went wrong, and where that is known, what to do. */
 export function describe(error: unknown): string {
-  const message = messageOf(error);
+  const message = errorText(error);
   const state = sqlState(error);
   if ((state === '42P01' || state === '3F000') && message.includes('muster')) {
     return `${message}: bring the state database to this release first, by 'muster migrate'`;

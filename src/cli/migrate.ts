@@ -2,7 +2,7 @@ import { readConfig } from '../config/config.ts';
 import { isSetFunction, isProjection, loadFunctions } from '../definitions/load-functions.ts';
 import { announce } from '../state/registration/announce.ts';
 import { specify } from '../definitions/specification.ts';
-import { away, patiently } from '../state/wait-until-ready.ts';
+import { unreachable, waitUntilReady } from '../state/wait-until-ready.ts';
 import { describeUnread, unsyncedParts } from '../state/registration/parts.ts';
 import { migrate } from '../state/schema/migrate.ts';
 import { register } from '../state/registration/register.ts';
@@ -17,11 +17,11 @@ export async function run(options: JsonOption): Promise<void> {
   const specifications = definitions.filter(isSetFunction).map(specify);
   const projections = definitions.filter(isProjection);
   // A Job may start before its database, or before that has an address.
-  const applied = await patiently(
+  const applied = await waitUntilReady(
     () => migrate(config.DATABASE_URL, config.FUNCTIONS),
     ({ error, since }, why) => process.stderr.write(`muster: ${why} (since ${since}): ${error}\n`),
     undefined,
-    away,
+    unreachable,
   );
   printResult(
     options,

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { isUngranted, isUnmigrated, mayPass, messageOf } from '../state/database/database.ts';
+import { errorText } from '../lib/error-text.ts';
+import { isUngranted, isUnmigrated, mayPass } from '../state/database/database.ts';
 import { BadField, type Failure } from './plugin.ts';
 
 /** Answers an error; what is not known to be the sender's fault is logged, and told without detail. */
@@ -45,7 +46,7 @@ function toFailure(error: FastifyError | BadField): { status: number; failure: F
   }
   if (mayPass(error)) {
     const failure = {
-      error: `the database does not answer: ${messageOf(error)}`,
+      error: `the database does not answer: ${errorText(error)}`,
       reason: 'database',
     };
     return { status: 503, failure };

@@ -1,7 +1,7 @@
 import { pino, type Logger } from 'pino';
 import type { Config } from '../config/config.ts';
 import { createLog } from '../telemetry/log.ts';
-import { patiently } from '../state/wait-until-ready.ts';
+import { waitUntilReady } from '../state/wait-until-ready.ts';
 import { openReader, type Reader } from '../state/database/reader.ts';
 import { stopRequested } from '../lib/stop.ts';
 import { createConsole } from './app.ts';
@@ -54,6 +54,6 @@ async function brokenDatabase(
   stopped: Promise<string>,
 ): Promise<never> {
   const ask = () => reader.read((tx) => tx.query('select from muster.function limit 1'));
-  await patiently(ask, (fields, why) => log.warn(fields, why), stopped);
+  await waitUntilReady(ask, (fields, why) => log.warn(fields, why), stopped);
   return new Promise(() => {});
 }

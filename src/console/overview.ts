@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { MOST_COUNTED, overview } from '../state/queries/overview.ts';
+import { COUNT_LIMIT, overview } from '../state/queries/overview.ts';
 import type { Reader } from '../state/database/reader.ts';
 import type { FunctionConsole } from './consoles.ts';
 import type { FunctionsAnswer } from './contract.ts';
@@ -65,7 +65,7 @@ export function addOverview(
       return {
         functions: functions.map((each) => ({ ...each, page: pageOf(each.name) })),
         parked,
-        countedTo: MOST_COUNTED,
+        countedTo: COUNT_LIMIT,
       };
     },
   );

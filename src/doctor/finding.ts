@@ -1,3 +1,5 @@
+import { errorText } from '../lib/error-text.ts';
+
 /** What a check says of one thing it looked at. */
 export interface Finding {
   readonly state: 'fine' | 'problem' | 'unchecked';
@@ -73,6 +75,6 @@ async function answer<Context>(
   try {
     return await check.run(context);
   } catch (error) {
-    return [unchecked(error instanceof Error ? error.message : String(error))];
+    return [unchecked(errorText(error))];
   }
 }

@@ -1,4 +1,5 @@
-import { messageOf, sqlState } from '../state/database/database.ts';
+import { errorText } from '../lib/error-text.ts';
+import { sqlState } from '../state/database/database.ts';
 import { UnfitSession } from '../state/database/session.ts';
 import { openInspector, type Inspector } from '../state/database/inspector.ts';
 import { fine, problem, type Finding } from './finding.ts';
@@ -39,7 +40,7 @@ function unreachable(error: unknown, url: string, variable: string): Finding {
   const at = `-h ${hostname || 'localhost'} -p ${port || '5432'}`;
   const login = decodeURIComponent(username);
   const database = decodeURIComponent(pathname.slice(1));
-  const says = messageOf(error);
+  const says = errorText(error);
   const state = sqlState(error);
   const code = (error as { code?: string }).code ?? '';
   if (error instanceof UnfitSession) {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka, KafkaMessage } from 'kafkajs';
+import { retry, type RetrySchedule } from '../lib/retry.ts';
 
 /** A record as it stands in a topic. */
 export interface KafkaRecord {
@@ -105,6 +105,14 @@ export async function readTopic(
   }
 }
 
+/** kafkajs asks only once for offsets, and a broker that has just started answers that it is still loading. */
+const BROKER_LOADING: RetrySchedule = {
+  attempts: 20,
+  firstMs: 250,
+  maxMs: 250,
+  isRetryable: (error) => (error as { retriable?: boolean }).retriable === true,
+};
+
 /** End offsets of the partitions in which the group has something left to read. */
 async function unread(
   admin: ReturnType<Kafka['admin']>,
@@ -112,7 +120,10 @@ async function unread(
   topic: string,
 ): Promise<Map<number, bigint>> {
   const ends = await admin.fetchTopicOffsets(topic);
-  const [stored] = await patiently(() => admin.fetchOffsets({ groupId, topics: [topic] }));
+  const [stored] = await retry(
+    () => admin.fetchOffsets({ groupId, topics: [topic] }),
+    BROKER_LOADING,
+  );
   const open = new Map<number, bigint>();
   for (const { partition, low, high } of ends) {
     const offset = stored?.partitions.find((each) => each.partition === partition)?.offset ?? '-1';
@@ -120,16 +131,4 @@ async function unread(
     if (next < BigInt(high)) open.set(partition, BigInt(high));
   }
   return open;
-}
-
-/** kafkajs asks only once here, and a broker that has just started says that it is still loading. */
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await ask();
-    } catch (error) {
-      if ((error as { retriable?: boolean }).retriable !== true || tries === 20) throw error;
-      await sleep(250);
-    }
-  }
 }

@@ -1,32 +1,34 @@
 import type { Attributes } from '@opentelemetry/api';
 import { Kafka as KafkaBinding } from 'cloudevents';
 import kafkajs, { type Kafka, type Message, type Producer } from 'kafkajs';
-import { toCloudEvent, type Delivery, type Outgoing, type Sink } from './http-sink.ts';
+import { errorText } from '../lib/error-text.ts';
+import { TIMED_OUT, withTimeout } from '../lib/timeout.ts';
+import { toCloudEvent, type SendResult, type Sink, type SinkEvent } from './sink.ts';
 
-// Node finds only some names of this CommonJS package; CompressionTypes is not among them.
+// Node detects only some of the exports of this CommonJS package; CompressionTypes is not among them.
 const { CompressionTypes, Partitioners } = kafkajs;
 
-/** Below the time after which another process may take the event. */
+/** Less than the time after which another process may claim the event. */
 const TIMEOUT_MS = 30_000;
 /**
- * One more try mends a leader that moved. The outbox has all the patience: what kafkajs waits for here,
- * it would not find out sooner that a broker is back.
+ * One retry is enough for a partition leader that moved. Everything else is left to the outbox: a longer
+ * retry of kafkajs would not notice sooner that a broker is back.
  */
 export const RETRY = { initialRetryTime: 100, retries: 1 };
-/** Answers that no retry can mend, of Kafka's protocol: this record, as it is, will never be taken. */
+/** Errors of Kafka's protocol about the record itself: it will never be accepted as it is. */
 const REFUSALS = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD']);
-/** Muster is not let in, or not to this topic: an operator has to change that. kafkajs gives a failed login no type. */
+/** Failed authentication or authorization, which an operator has to fix. kafkajs gives a failed login no type. */
 const BLOCKED = /AUTHORIZATION_FAILED$|^SASL_AUTHENTICATION_FAILED$|SASLAuthenticationError$/;
 
 interface Item {
   readonly message: Message;
-  readonly settle: (delivery: Delivery) => void;
+  readonly resolve: (result: SendResult) => void;
 }
 
 /**
- * Writes events to a topic: CloudEvents in binary mode (Kafka protocol binding 1.0.2), keyed by set so
- * that those of a set stay in order, by an idempotent producer, acknowledged by all replicas that are
- * in sync. Gzip, which every client reads; the topic's `compression.type` may say otherwise.
+ * KafkaSink writes events to a topic: CloudEvents in binary mode (Kafka protocol binding 1.0.2), keyed by set
+ * so that those of a set stay in order, by an idempotent producer, acknowledged by all in-sync replicas.
+ * Records are compressed with gzip, which every client reads; the topic's `compression.type` overrides it.
  */
 export class KafkaSink implements Sink {
   readonly name: string;
@@ -46,23 +48,23 @@ export class KafkaSink implements Sink {
   }
 
   /** Events that are sent in one turn of the event loop share a request. */
-  async send(event: Outgoing, signal: AbortSignal): Promise<Delivery> {
+  async send(event: SinkEvent, signal: AbortSignal): Promise<SendResult> {
     const message = toMessage(event, this.#extensions);
-    return new Promise((resolve) => {
-      const settle = (delivery: Delivery) => {
+    return new Promise((done) => {
+      const resolve = (result: SendResult) => {
         signal.removeEventListener('abort', giveUp);
-        resolve(delivery);
+        done(result);
       };
       const giveUp = () =>
-        settle({ kind: 'again', error: `${this.name}: ${(signal.reason as Error).message}` });
+        resolve({ kind: 'again', error: `${this.name}: ${errorText(signal.reason)}` });
       if (signal.aborted) return giveUp();
       signal.addEventListener('abort', giveUp);
-      if (this.#queue.push({ message, settle }) === 1) setImmediate(() => void this.#flush());
+      if (this.#queue.push({ message, resolve }) === 1) setImmediate(() => void this.#flush());
     });
   }
 
   async close(): Promise<void> {
-    await this.#discard();
+    await this.#discardProducer();
   }
 
   async #flush(): Promise<void> {
@@ -71,19 +73,22 @@ export class KafkaSink implements Sink {
 
   async #write(items: readonly Item[]): Promise<void> {
     try {
-      await inTime(this.#produce(items.map(({ message }) => message)));
-      for (const { settle } of items) settle({ kind: 'sent' });
+      const produced = this.#produce(items.map(({ message }) => message));
+      if ((await withTimeout(produced, TIMEOUT_MS)) === TIMED_OUT) {
+        throw new Error(`no answer within ${TIMEOUT_MS / 1000} s`);
+      }
+      for (const { resolve } of items) resolve({ kind: 'sent' });
     } catch (error) {
-      const reason = `${this.name}: ${(error as Error).message}`;
+      const reason = `${this.name}: ${errorText(error)}`;
       if (!REFUSALS.has(typeOf(error))) {
-        // Whatever state it is in: a new one costs less than to find out.
-        void this.#discard();
+        // A new producer costs less than finding out the state of this one.
+        void this.#discardProducer();
         const kind = BLOCKED.test(typeOf(error)) ? 'blocked' : 'again';
-        for (const { settle } of items) settle({ kind, error: reason });
+        for (const { resolve } of items) resolve({ kind, error: reason });
       } else if (items.length > 1) {
         for (const item of items) await this.#write([item]);
       } else {
-        items[0]!.settle({ kind: 'refused', error: reason });
+        items[0]!.resolve({ kind: 'refused', error: reason });
       }
     }
   }
@@ -110,14 +115,14 @@ export class KafkaSink implements Sink {
     return producer;
   }
 
-  async #discard(): Promise<void> {
+  async #discardProducer(): Promise<void> {
     const producer = this.#producer;
     this.#producer = null;
     await (await producer?.catch(() => undefined))?.disconnect().catch(() => {});
   }
 }
 
-function toMessage(event: Outgoing, extensions: Readonly<Record<string, string>>): Message {
+function toMessage(event: SinkEvent, extensions: Readonly<Record<string, string>>): Message {
   const { headers } = KafkaBinding.binary(toCloudEvent(event, extensions));
   const { ce_datacontenttype: _, ...attributes } = headers as Record<string, string | undefined>;
   return {
@@ -134,21 +139,8 @@ function toMessage(event: Outgoing, extensions: Readonly<Record<string, string>>
   };
 }
 
-/** The type that Kafka's protocol gives an error, also within one that says how often it was tried; or its name. */
+/** Type of an error in Kafka's protocol, also where kafkajs wraps it after its retries; its name, if it has none. */
 function typeOf(error: unknown): string {
   const { type, cause, name } = error as { type?: string; cause?: unknown; name?: string };
   return type ?? (cause === undefined ? (name ?? '') : typeOf(cause));
-}
-
-async function inTime(work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const error = new Error(`no answer within ${TIMEOUT_MS / 1000} s`);
-    timer = setTimeout(() => reject(error), TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,10 +1,12 @@
 import type { Config } from '../config/config.ts';
 import type { Log } from '../function.ts';
-import { httpSink, stdoutSink, type Sink } from './http-sink.ts';
+import { httpSink } from './http-sink.ts';
+import type { Sink } from './sink.ts';
+import { stdoutSink } from './stdout-sink.ts';
 
 /**
- * Where outgoing events go, as configured; null where nothing is: they wait then. A pod may be there before
- * its SinkBinding is resolved, or be left when it is deleted. Connects to nothing yet.
+ * Opens the configured sink, without connecting to it; null where none is configured, so that events wait. A
+ * pod may start before its SinkBinding is resolved, or outlive it.
  */
 export async function openSink(config: Config, log: Log): Promise<Sink | null> {
   const extensions = config.K_CE_OVERRIDES ?? {};

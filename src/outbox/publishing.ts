@@ -1,25 +1,25 @@
 import type { Counter, Gauge } from 'prom-client';
 import type { Log } from '../function.ts';
 import { Loop } from '../lib/loop.ts';
-import type { Sink } from './http-sink.ts';
 import type { Database } from '../state/database/database.ts';
 import type { RegisteredFunction } from '../definitions/registered-function.ts';
-import { setSinkMissing, type DueEvent, type Settlement } from '../state/runs/outbox.ts';
+import { setSinkMissing, type Delivery, type DueEvent } from '../state/runs/outbox.ts';
 import { OutboxRelay } from './relay.ts';
+import type { Sink } from './sink.ts';
 
-/** Grace period for events in flight when the process stops. */
+/** Grace period for in-flight sends at shutdown. */
 const SINK_GRACE_MS = 2_000;
 /**
- * How long events that wait because no sink is configured are not due, so that KEDA keeps no pod for them.
- * After it a pod is started once more to see whether there is a sink now, and stays for KEDA's cooldown:
- * a Deployment that is given one while it is at zero starts no pod by itself.
+ * Time for which events are not due while no sink is configured, so that KEDA keeps no pod for them. After it
+ * a pod starts once more to see whether there is a sink by now, and stays for KEDA's cooldown: a Deployment
+ * that gets its sink while it is at zero starts no pod by itself.
  */
 const MISSING_SECONDS = 600;
 const MISSING_RENEWED_MS = (MISSING_SECONDS * 1000) / 2;
 const NO_SINK =
   'no sink is configured, so outgoing events wait in the outbox: set K_SINK (a SinkBinding does), SINK_TOPIC or SINK=stdout';
 const BLOCKED =
-  'the sink refuses outgoing events, which wait until that is changed; the log says what it answers';
+  'the sink refuses outgoing events, which wait until an operator fixes that; its answer is in the log';
 
 interface OutboxMetrics {
   readonly outbox: Counter<'outcome'>;
@@ -29,7 +29,7 @@ interface OutboxMetrics {
 export interface PublishingOptions {
   readonly database: Database;
   readonly served: readonly RegisteredFunction[];
-  /** null where none is configured: events wait. */
+  /** Null where none is configured: events wait. */
   readonly sink: Sink | null;
   readonly worker: () => string;
   readonly everyMs: number;
@@ -39,10 +39,11 @@ export interface PublishingOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** The loop that empties the outbox. */
+/** The loop that sends the events of the outbox. */
 export interface Publishing {
+  /** Starts the next turn at once. */
   poke(): void;
-  /** What an operator has to do before events go out; null while they do. */
+  /** Why no events go out until an operator fixes something; null while they do. */
   trouble(): string | null;
   stop(): Promise<void>;
 }
@@ -70,25 +71,25 @@ export function startPublishing(options: PublishingOptions): Publishing {
 function publishTo(sink: Sink, options: PublishingOptions): Publishing {
   const { database, served, worker, onError } = options;
   let isBlocked = false;
-  const publisher = new OutboxRelay({
+  const relay = new OutboxRelay({
     database,
     served,
     sink,
     worker,
-    onSettled(settlement, event) {
-      if (settlement.kind === 'blocked') isBlocked = true;
-      else if (settlement.kind === 'sent') isBlocked = false;
-      tell(settlement, event, options);
+    onDelivery(delivery, event) {
+      if (delivery.kind === 'blocked') isBlocked = true;
+      else if (delivery.kind === 'sent') isBlocked = false;
+      report(delivery, event, options);
     },
     onProgress: () => loop.poke(),
   });
-  let isTold = false;
+  let isSinkRecorded = false;
   const loop: Loop = new Loop(
     options.everyMs,
     async () => {
-      if (!isTold) await setSinkMissing(database, idsOf(served), null);
-      isTold = true;
-      return publisher.publish();
+      if (!isSinkRecorded) await setSinkMissing(database, idsOf(served), null);
+      isSinkRecorded = true;
+      return relay.publish();
     },
     onError,
     options.firstMs,
@@ -98,20 +99,27 @@ function publishTo(sink: Sink, options: PublishingOptions): Publishing {
     trouble: () => (isBlocked ? BLOCKED : null),
     async stop() {
       await loop.stop();
-      await publisher.drain(SINK_GRACE_MS).catch(onError);
+      await relay.drain(SINK_GRACE_MS).catch(onError);
       await sink.close();
     },
   };
 }
 
-function tell(settlement: Settlement, event: DueEvent, { metrics, log }: PublishingOptions): void {
-  metrics.outbox.inc({ outcome: settlement.kind });
-  if (settlement.kind === 'sent' || settlement.kind === 'postponed') return;
-  const fields = { event: event.eventId, attempts: event.attempts, error: settlement.error };
-  if (settlement.kind === 'failed') log.error(fields, 'the sink refused an event for good');
-  else if (settlement.kind === 'blocked') {
-    log.error(fields, 'the sink refuses events until an operator changes that, trying again');
-  } else log.warn(fields, 'the sink did not take an event, trying again');
+function report(delivery: Delivery, event: DueEvent, { metrics, log }: PublishingOptions): void {
+  metrics.outbox.inc({ outcome: delivery.kind });
+  if (delivery.kind === 'sent' || delivery.kind === 'postponed') return;
+  const fields = { event: event.eventId, attempts: event.attempts, error: delivery.error };
+  switch (delivery.kind) {
+    case 'failed':
+      return log.error(fields, 'the sink refused an event for good');
+    case 'blocked':
+      return log.error(
+        fields,
+        'the sink refuses events until an operator fixes that, trying again',
+      );
+    case 'again':
+      return log.warn(fields, 'the sink did not accept an event, trying again');
+  }
 }
 
 function idsOf(served: readonly RegisteredFunction[]): number[] {

@@ -1,166 +1,170 @@
-import type { Delivery, Outgoing, Sink } from './http-sink.ts';
-import type { Database } from '../state/database/database.ts';
 import type { RegisteredFunction } from '../definitions/registered-function.ts';
-import { claimOutbox, settleOutbox, type DueEvent, type Settlement } from '../state/runs/outbox.ts';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../lib/failpoint.ts';
+import { waitAfter, type Backoff } from '../lib/retry.ts';
+import { withTimeout } from '../lib/timeout.ts';
+import type { Database } from '../state/database/database.ts';
+import {
+  claimOutbox,
+  recordDeliveries,
+  type Delivery,
+  type DueEvent,
+} from '../state/runs/outbox.ts';
 import { contextOf, endFailed, sendSpan } from '../telemetry/spans.ts';
 import { toTraceparent } from '../telemetry/trace.ts';
-import { waitAfter, type Backoff } from '../runs/backoff.ts';
+import type { SendResult, Sink, SinkEvent } from './sink.ts';
 
-/** Events in flight that the sink may still answer quickly. */
+/** Size of the sliding window: events in flight that the sink may still answer quickly. */
 const WINDOW = 64;
-/** An event that is not answered by then no longer takes a place in the window: others go out past it. */
+/** An event that is not answered by then leaves the window, so that others go out past it. */
 const SLOW_MS = 1_000;
-/** Maximum of slow events of one type of one function, which a broker may route to a destination that hangs. */
+/** Maximum of slow events of one type of one function, which a broker may route to a receiver that hangs. */
 const MAX_SLOW_OF_TYPE = 256;
-/** Maximum in flight altogether, a connection each: four types may hang before the others wait for a time-out. */
+/** Maximum in flight altogether, a connection each: four types may hang before the others wait for a timeout. */
 const MAX_IN_FLIGHT = 4 * MAX_SLOW_OF_TYPE;
-/** Nothing more is claimed while so much data is in flight, in UTF-16 units. */
+/** Nothing more is claimed while more data than this is in flight, in UTF-16 units. */
 const MAX_LENGTH = 32 * 1024 * 1024;
-/** When an event is due again whose type has too many that are slow: around the time-out of those. */
+/** Delay of an event whose type has too many slow ones: about the timeout of those. */
 const POSTPONED_MS = 30_000;
-/** Longer than the sink's time-out: nobody else sends an event while this process may. */
-const TAKEN_SECONDS = 60;
-/** A sink that is down delays and never loses: there is no last attempt. */
+/** Duration of a claim. It exceeds the sink's timeout, so that no other process sends the event meanwhile. */
+const CLAIM_SECONDS = 60;
+/** There is no last attempt: a sink that is down delays events and never loses one. */
 const BACKOFF: Backoff = { attempts: Infinity, firstMs: 1_000, maxMs: 60_000 };
-/** A sink that does not heed the signal to give up is waited for this long. */
-const DEAF_MS = 1_000;
+/** Grace period at shutdown for a sink that ignores its signal. */
+const IGNORED_SIGNAL_MS = 1_000;
 
 export interface OutboxRelayOptions {
   readonly database: Database;
   readonly served: readonly RegisteredFunction[];
   readonly sink: Sink;
-  /** The name under which this process holds leases. */
+  /** Id under which this process holds leases. */
   readonly worker: () => string;
-  readonly onSettled: (settlement: Settlement, event: DueEvent) => void;
-  /** An event was answered, or proved slow: there is something to settle, or room for another. */
+  readonly onDelivery: (delivery: Delivery, event: DueEvent) => void;
+  /** An event was answered, or proved slow: there is an outcome to record, or room for another event. */
   readonly onProgress: () => void;
-  /** When an event in flight is slow; {@link SLOW_MS} unless given. */
+  /** Time after which an event in flight is slow; {@link SLOW_MS} unless given. */
   readonly slowMs?: number;
 }
 
-/** An event between its claim and the commit of what became of it. */
+/** An event between its claim and the commit of its outcome. */
 interface InFlight {
   readonly event: DueEvent;
-  /** `window`: sent, not answered yet; `slow`: for longer than {@link SLOW_MS}; `answered`: to be settled. */
+  /** `window`: sent, not answered yet; `slow`: for longer than {@link SLOW_MS}; `answered`: to be recorded. */
   state: 'window' | 'slow' | 'answered';
 }
 
 /**
- * Sends what the outbox holds, in order per set, at least once and always under the same id. Events go out
- * in a sliding window: each is settled once it is answered, and its place is free for the next, so that
- * one which hangs holds up no other.
+ * OutboxRelay sends the events of the outbox, in order per set, at least once and always under the same id.
+ * Events go out in a sliding window: the outcome of each is recorded once it is answered, and its place is
+ * free for the next, so that one which hangs holds up no other.
  */
 export class OutboxRelay {
   readonly #options: OutboxRelayOptions;
   readonly #names: ReadonlyMap<number, string>;
-  readonly #hurry = new AbortController();
-  readonly #taken = new Map<string, InFlight>();
+  readonly #shutdown = new AbortController();
+  readonly #inFlight = new Map<string, InFlight>();
   readonly #sends = new Set<Promise<void>>();
-  /** What became of events, as far as the database could not be told yet. */
-  #unsettled: Settlement[] = [];
+  /** Outcomes that the database does not have yet. */
+  #unrecorded: Delivery[] = [];
 
   constructor(options: OutboxRelayOptions) {
     this.#options = options;
     this.#names = new Map(options.served.map((each) => [each.id, each.specification.name]));
   }
 
-  /** Settles what was answered and sends what is due, without waiting for answers; true if there may be more. */
+  /** Records outcomes and sends what is due, without waiting for answers; true if there may be more. */
   async publish(): Promise<boolean> {
     const { database, worker } = this.#options;
-    await this.#settle();
+    await this.#record();
     const room = this.#room();
     if (room === 0) return false;
     const ids = [...this.#names.keys()];
-    const due = await claimOutbox(database, ids, worker(), room, TAKEN_SECONDS);
+    const due = await claimOutbox(database, ids, worker(), room, CLAIM_SECONDS);
     if (due.length === 0) return false;
     failpoint('before-publish');
-    for (const event of due) this.#take(event);
-    return this.#unsettled.length > 0 || due.length === room;
+    for (const event of due) this.#start(event);
+    return this.#unrecorded.length > 0 || due.length === room;
   }
 
-  /** Waits for answers for `graceMs`, then no longer: whoever is up tries those events again. */
+  /** Waits `graceMs` for answers; events without one are sent again by whichever process is up. */
   async drain(graceMs: number): Promise<void> {
-    const hurrying = setTimeout(() => this.#hurry.abort(new Error('the process stops')), graceMs);
-    const deaf = sleep(graceMs + DEAF_MS, undefined, { ref: false });
-    await Promise.race([Promise.all(this.#sends), deaf]);
-    clearTimeout(hurrying);
-    await this.#settle();
+    const abort = setTimeout(() => this.#shutdown.abort(new Error('the process stops')), graceMs);
+    await withTimeout(Promise.all(this.#sends), graceMs + IGNORED_SIGNAL_MS);
+    clearTimeout(abort);
+    await this.#record();
   }
 
-  async #settle(): Promise<void> {
-    const settlements = this.#unsettled;
-    if (settlements.length === 0) return;
-    this.#unsettled = [];
+  async #record(): Promise<void> {
+    const deliveries = this.#unrecorded;
+    if (deliveries.length === 0) return;
+    this.#unrecorded = [];
     try {
-      await settleOutbox(this.#options.database, settlements);
+      await recordDeliveries(this.#options.database, deliveries);
     } catch (error) {
-      this.#unsettled = [...settlements, ...this.#unsettled];
+      this.#unrecorded = [...deliveries, ...this.#unrecorded];
       throw error;
     }
-    for (const { id } of settlements) this.#taken.delete(id);
+    for (const { id } of deliveries) this.#inFlight.delete(id);
   }
 
-  /** How many more may be claimed. */
+  /** Number of events that may be claimed. */
   #room(): number {
-    let fresh = 0;
+    let inWindow = 0;
     let unanswered = 0;
     let length = 0;
-    for (const { state, event } of this.#taken.values()) {
+    for (const { state, event } of this.#inFlight.values()) {
       if (state === 'answered') continue;
       unanswered++;
-      if (state === 'window') fresh++;
+      if (state === 'window') inWindow++;
       length += event.data?.length ?? 0;
     }
-    return length > MAX_LENGTH ? 0 : Math.min(WINDOW - fresh, MAX_IN_FLIGHT - unanswered);
+    return length > MAX_LENGTH ? 0 : Math.min(WINDOW - inWindow, MAX_IN_FLIGHT - unanswered);
   }
 
-  #take(event: DueEvent): void {
-    // claimed again because its lease ran out while it was in flight: one send of this process is enough
-    if (this.#taken.has(event.id)) return;
+  #start(event: DueEvent): void {
+    // claimed again because the claim ran out while it was in flight: one send of this process is enough
+    if (this.#inFlight.has(event.id)) return;
     if (this.#isCrowded(event)) {
       const waitMs = POSTPONED_MS * (0.5 + Math.random());
-      const settlement = { id: event.id, kind: 'postponed', waitMs } as const;
-      this.#unsettled.push(settlement);
-      this.#options.onSettled(settlement, event);
+      const delivery = { id: event.id, kind: 'postponed', waitMs } as const;
+      this.#unrecorded.push(delivery);
+      this.#options.onDelivery(delivery, event);
       return;
     }
-    const taken: InFlight = { event, state: 'window' };
-    this.#taken.set(event.id, taken);
-    const send = this.#track(taken).finally(() => this.#sends.delete(send));
+    const started: InFlight = { event, state: 'window' };
+    this.#inFlight.set(event.id, started);
+    const send = this.#track(started).finally(() => this.#sends.delete(send));
     this.#sends.add(send);
   }
 
   #isCrowded({ function: fn, type }: DueEvent): boolean {
     let same = 0;
-    for (const { state, event } of this.#taken.values()) {
+    for (const { state, event } of this.#inFlight.values()) {
       if (state === 'slow' && event.function === fn && event.type === type) same++;
     }
     return same >= MAX_SLOW_OF_TYPE;
   }
 
-  async #track(taken: InFlight): Promise<void> {
-    const { onSettled, onProgress, slowMs = SLOW_MS } = this.#options;
+  async #track(started: InFlight): Promise<void> {
+    const { onDelivery, onProgress, slowMs = SLOW_MS } = this.#options;
     const slow = setTimeout(() => {
-      taken.state = 'slow';
+      started.state = 'slow';
       onProgress();
     }, slowMs);
-    const settlement = await this.#send(taken.event);
+    const delivery = await this.#deliver(started.event);
     clearTimeout(slow);
-    taken.state = 'answered';
-    this.#unsettled.push(settlement);
-    onSettled(settlement, taken.event);
+    started.state = 'answered';
+    this.#unrecorded.push(delivery);
+    onDelivery(delivery, started.event);
     onProgress();
   }
 
-  async #send(event: DueEvent): Promise<Settlement> {
+  async #deliver(event: DueEvent): Promise<Delivery> {
     const { id, trace } = event;
     const source = `/muster/${this.#names.get(event.function)}`;
     const { sink } = this.#options;
     const span = sendSpan(event, source, sink.attributes);
     const context = contextOf(span);
-    const delivery = await this.#deliver({
+    const result = await this.#send({
       id: event.eventId,
       key: event.key,
       source,
@@ -171,23 +175,23 @@ export class OutboxRelay {
       traceparent: trace === null ? null : toTraceparent(trace),
       hop: context === null ? null : toTraceparent(context),
     });
-    const status = { 'http.response.status_code': delivery.status };
-    if (delivery.kind === 'sent') {
+    const status = { 'http.response.status_code': result.status };
+    if (result.kind === 'sent') {
       span?.setAttributes(status).end();
       return { id, kind: 'sent' };
     }
-    endFailed(span, String(delivery.status ?? delivery.kind), status);
-    const { kind, error } = delivery;
+    endFailed(span, String(result.status ?? result.kind), status);
+    const { kind, error } = result;
     return kind === 'refused'
       ? { id, kind: 'failed', error }
       : { id, kind, error, waitMs: waitAfter(event.attempts, BACKOFF)! };
   }
 
-  async #deliver(outgoing: Outgoing): Promise<Delivery> {
+  async #send(event: SinkEvent): Promise<SendResult> {
     try {
-      return await this.#options.sink.send(outgoing, this.#hurry.signal);
+      return await this.#options.sink.send(event, this.#shutdown.signal);
     } catch (error) {
-      // an event that can't be written as a CloudEvent (its type or subject): no retry can mend it
+      // an event that can't be represented as a CloudEvent, for its type or subject: no retry can help
       return { kind: 'refused', error: String(error) };
     }
   }

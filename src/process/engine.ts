@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import type { FunctionDefinition, Log } from '../function.ts';
-import type { Sink } from '../outbox/http-sink.ts';
+import type { Sink } from '../outbox/sink.ts';
 import { openSink } from '../outbox/open-sink.ts';
 import { startPublishing, type Publishing } from '../outbox/publishing.ts';
 import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
@@ -160,7 +160,7 @@ async function stop(parts: Parts, loops: Loops, drainMs: number): Promise<void> 
   const { deadlines, reEvaluating, purging, claiming, renewing, publishing } = loops;
   close(new Unavailable('draining', 'this process is stopping'));
   await Promise.all([deadlines, reEvaluating, purging, claiming].map((loop) => loop.stop()));
-  await ingestor.settled();
+  await ingestor.whenIdle();
   await runner.drain(drainMs);
   await renewing.stop();
   await publishing.stop();

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Ignored } from '../intake/debezium/read-change.ts';
 import { REFUSAL_REASONS } from '../intake/http-error.ts';
-import type { Verdict } from '../runs/execute.ts';
+import type { AttemptOutcome } from '../runs/attempt-result.ts';
 import type { ParkReason } from '../state/outcome.ts';
 
 /** The metrics of `/metrics`. Counters count from the start of the process. */
@@ -14,7 +14,7 @@ export interface Metrics {
   readonly refused: Counter<'reason'>;
   readonly batchSize: Histogram;
   readonly completed: Counter<'function'>;
-  readonly runs: Counter<'function' | 'verdict'>;
+  readonly runs: Counter<'function' | 'outcome'>;
   readonly runSeconds: Histogram<'function'>;
   readonly running: Gauge;
   readonly loopBlocked: Counter<'function'>;
@@ -59,14 +59,14 @@ const IGNORED: Readonly<Record<Ignored['why'] | 'ping', null>> = {
   message: null,
   ping: null,
 };
-const VERDICTS: Readonly<Record<Verdict, null>> = {
+const ATTEMPT_OUTCOMES: Readonly<Record<AttemptOutcome, null>> = {
   again: null,
   done: null,
   failed: null,
   fenced: null,
   released: null,
 };
-const SETTLEMENTS: Readonly<Record<'sent' | 'failed' | 'again', null>> = {
+const DELIVERY_OUTCOMES: Readonly<Record<'sent' | 'failed' | 'again', null>> = {
   sent: null,
   failed: null,
   again: null,
@@ -85,12 +85,14 @@ export function createMetrics(
   for (const why of Object.keys(IGNORED)) metrics.ignored.inc({ why }, 0);
   for (const reason of Object.keys(PARKED)) metrics.parked.inc({ reason }, 0);
   for (const reason of REFUSAL_REASONS) metrics.refused.inc({ reason }, 0);
-  for (const outcome of Object.keys(SETTLEMENTS)) metrics.outbox.inc({ outcome }, 0);
+  for (const outcome of Object.keys(DELIVERY_OUTCOMES)) metrics.outbox.inc({ outcome }, 0);
   for (const name of sets) {
     metrics.completed.inc({ function: name }, 0);
     metrics.overdue.inc({ function: name }, 0);
     metrics.runSeconds.zero({ function: name });
-    for (const verdict of Object.keys(VERDICTS)) metrics.runs.inc({ function: name, verdict }, 0);
+    for (const outcome of Object.keys(ATTEMPT_OUTCOMES)) {
+      metrics.runs.inc({ function: name, outcome }, 0);
+    }
   }
   for (const name of pulled) {
     metrics.records.inc({ function: name }, 0);
@@ -159,7 +161,7 @@ function runMetrics(registry: Registry) {
   return {
     runs: counter(registry, 'muster_runs_total', 'Attempts of handlers, by verdict.', [
       'function',
-      'verdict',
+      'outcome',
     ]),
     runSeconds: new Histogram({
       name: 'muster_run_seconds',

@@ -121,11 +121,10 @@ function createRunner(
       for (const fn of blockers) metrics.loopBlocked.inc({ function: fn }, seconds);
       log.warn({ functions: blockers, seconds }, 'a handler blocked the event loop');
     },
-    onVerdict(fn, verdict, seconds, events) {
-      metrics.runs.inc({ function: fn, verdict });
+    onResult(fn, { outcome, events }, seconds) {
+      metrics.runs.inc({ function: fn, outcome });
       metrics.runSeconds.observe({ function: fn }, seconds);
-      // A failed run is reported by an event of Muster's own.
-      if (events > 0 || verdict === 'failed') wakeups.emit('outboxFilled');
+      if (events > 0 || outcome === 'failed') wakeups.emit('outboxFilled');
     },
     onFree: () => wakeups.emit('slotFree'),
   });

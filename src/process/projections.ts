@@ -1,9 +1,10 @@
 import type { Config } from '../config/config.ts';
 import { milliseconds } from '../lib/duration.ts';
 import type { Log, ProjectionDefinition } from '../function.ts';
+import { errorText } from '../lib/error-text.ts';
 import { Loop } from '../lib/loop.ts';
 import { settleProjection } from './settle-projection.ts';
-import { messageOf, openDatabase, type Database } from '../state/database/database.ts';
+import { openDatabase, type Database } from '../state/database/database.ts';
 import { registerProjection } from '../state/registration/register-projection.ts';
 
 const SETTLE_EVERY = '1 second';
@@ -55,7 +56,7 @@ export async function startProjections(
           () => settleProjection(database, id, definition, log),
           (error) =>
             log.warn(
-              { function: definition.name, error: messageOf(error) },
+              { function: definition.name, error: errorText(error) },
               'settling a projection failed, trying again',
             ),
         ),

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
 import type { Definition } from '../function.ts';
 import { stopRequested } from '../lib/stop.ts';
+import { withTimeout } from '../lib/timeout.ts';
 import { createLog } from '../telemetry/log.ts';
 import { Service } from './service.ts';
 import type { WarmConnection } from './warm-connection.ts';
@@ -30,7 +30,7 @@ export async function serve(
     const reason = await Promise.race([starting.then(() => stopped), stopped]);
     log.info({ reason }, 'stopping');
   } catch (error) {
-    await Promise.race([service.stop(0), sleep(FAILED_START_MS)]).catch(() => {});
+    await withTimeout(service.stop(0), FAILED_START_MS).catch(() => {});
     throw error;
   }
   // With the database away nothing can be released; the leases expire by themselves.

@@ -45,7 +45,7 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
 /** Adds the routes of `muster serve`: events at `/`, health checks and metrics. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
   const { metrics, instance, unready, sinkTrouble, untilIdle, intake, tokens, maxBytes } = services;
-  registerPing(app, { count, settle: untilIdle });
+  registerPing(app, { count, whenIdle: untilIdle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
     if (instance !== null) void reply.header('muster-instance', instance);

@@ -7,7 +7,7 @@ import { catchStrayErrors } from '../runs/stray-errors.ts';
 import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { Unavailable } from '../state/outcome.ts';
 import { Superseded } from '../state/registration/register.ts';
-import { patiently } from '../state/wait-until-ready.ts';
+import { waitUntilReady } from '../state/wait-until-ready.ts';
 import { startEngine, type Engine } from './engine.ts';
 import type { KafkaIntakes } from './kafka-intake.ts';
 import { loadProcessMetrics, loadServer, loadTelemetry, loadTokens } from './load-parts.ts';
@@ -67,7 +67,7 @@ export class Service {
     this.#catchStrayErrors();
     const stop = Promise.race([stopped, this.#stopping.promise]);
     const untilReady = <T>(start: () => Promise<T>) =>
-      patiently(start, (fields, why) => log.warn(fields, why), stop);
+      waitUntilReady(start, (fields, why) => log.warn(fields, why), stop);
 
     // These start concurrently: while the database answers, the others load.
     const telemetry = this.#own(

@@ -1,9 +1,9 @@
-/** What due runs of a function wait for: a slot of this process, or the end of one of the function's runs. */
-type Lack = 'slot' | 'bound';
+/** What due runs of a function wait for: a slot of this process, or the function's concurrency limit. */
+type WaitsFor = 'slot' | 'limit';
 
-/** Functions that may have more due runs than are leased here, by id. */
+/** Backlog keeps the functions that may have more due runs than are leased here, by id. */
 export class Backlog {
-  #functions = new Map<number, Lack>();
+  #functions = new Map<number, WaitsFor>();
   #isOffered = false;
   readonly #onOffer: () => void;
 
@@ -11,31 +11,31 @@ export class Backlog {
     this.#onOffer = onOffer;
   }
 
-  /** More runs of these may be due than could be leased. */
-  add(functions: Iterable<number>, lack: Lack): void {
-    for (const id of functions) this.#functions.set(id, lack);
+  /** Adds functions of which more runs may be due than could be leased. */
+  add(functions: Iterable<number>, waitsFor: WaitsFor): void {
+    for (const id of functions) this.#functions.set(id, waitsFor);
   }
 
-  /** Everything that is due is about to be claimed. */
+  /** To be called before everything that is due is claimed. */
   clear(): void {
     this.#functions = new Map();
   }
 
-  get lacksSlots(): boolean {
+  get waitsForSlots(): boolean {
     return [...this.#functions.values()].includes('slot');
   }
 
   /**
-   * Offers what is free to a claim, where that is worth one: a slot is free, or half of what is leased
-   * ahead (a claim for one costs as much as one for many), or a run of a function has ended that was at
-   * its bound. Then it is claimed at once, whatever other functions do: at the next look alone, a function
-   * with a bound of 2 ran 2 handlers a second.
+   * Asks for a claim where one is worth it: once a slot, or half of the prefetch window, is free (a claim
+   * for one run costs as much as one for many), or once a run has ended of a function (`ended`) that was at
+   * its concurrency limit. The latter claims at once, whatever other functions do: with the periodic claim
+   * alone, a function with a limit of 2 ran 2 handlers a second.
    */
-  offer(free: number, ahead: number, maxClaim: number, ended?: number): void {
+  offer(free: number, prefetch: number, maxClaim: number, ended?: number): void {
     if (this.#isOffered || this.#functions.size === 0) return;
-    const worth = Math.min(maxClaim, Math.max(1, ahead / 2));
-    const isBoundLifted = ended !== undefined && this.#functions.get(ended) === 'bound';
-    if (!isBoundLifted && !(this.lacksSlots && free >= worth)) return;
+    const worth = Math.min(maxClaim, Math.max(1, prefetch / 2));
+    const isLimitLifted = ended !== undefined && this.#functions.get(ended) === 'limit';
+    if (!isLimitLifted && !(this.waitsForSlots && free >= worth)) return;
     this.#isOffered = true;
     // One turn of the event loop lets handlers that end together share a claim.
     setImmediate(() => {

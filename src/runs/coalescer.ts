@@ -1,30 +1,30 @@
 import { isBadValue } from '../state/database/database.ts';
 
 const MAX_ITEMS = 256;
-/** At a time: while one waits for its commit to reach the disk, the next is carried out. */
+/** Concurrent statements: while one waits for its commit to reach the disk, the next is executed. */
 const STATEMENTS = 2;
 
 interface Pending<T> {
   readonly item: T;
-  readonly resolve: (held: boolean) => void;
+  readonly resolve: (isHeld: boolean) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * Coalesces marks on runs, such as "done": those that come in while the last statement is under way
- * share the next one (82,000 no-op runs/s; one statement each 3,500).
+ * Coalescer batches updates of runs, such as the done-mark: those that come in while the last statement is
+ * under way share the next one (82,000 no-op runs/s; with a statement each 3,500).
  */
 export class Coalescer<T> {
-  /** Marks these; gives back those that are still held. */
-  readonly #mark: (items: readonly T[]) => Promise<Set<T>>;
+  /** Updates the items; resolves with those whose runs this process still held. */
+  readonly #update: (items: readonly T[]) => Promise<Set<T>>;
   #queue: Pending<T>[] = [];
   #writing = 0;
 
-  constructor(mark: (items: readonly T[]) => Promise<Set<T>>) {
-    this.#mark = mark;
+  constructor(update: (items: readonly T[]) => Promise<Set<T>>) {
+    this.#update = update;
   }
 
-  /** Marks a run; false if this pod no longer held it. */
+  /** Updates a run; false if this process no longer held it. */
   add(item: T): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ item, resolve, reject });
@@ -40,10 +40,10 @@ export class Coalescer<T> {
     this.#writing--;
   }
 
-  /** One run whose events can't be stored must not hold up the others: they are marked one by one. */
+  /** Falls back to one statement per run where the events of one can't be stored, so that it fails no other. */
   async #write(batch: readonly Pending<T>[]): Promise<void> {
     try {
-      const held = await this.#mark(batch.map(({ item }) => item));
+      const held = await this.#update(batch.map(({ item }) => item));
       for (const { item, resolve } of batch) resolve(held.has(item));
     } catch (error) {
       if (batch.length > 1 && isBadValue(error)) {

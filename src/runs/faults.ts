@@ -2,16 +2,16 @@ import type { Tx } from '../function.ts';
 import { isReadOnly, isTimeout, mayPass, sqlState } from '../state/database/database.ts';
 import type { Lease } from '../state/lease.ts';
 
-/** A handler may have lost its connection by what it asked: this many times in a row are not charged. */
-const FREE_CUTS = 20;
+/** A handler may cause the loss of its connection by a query: this many losses in a row count as no attempt. */
+const FREE_LOSSES = 20;
 const FIRST_WAIT_MS = 250;
 const MAX_WAIT_MS = 5_000;
-/** Runs that came to an end elsewhere are forgotten all at once. */
+/** Bounds the memory for runs that came to an end in another process: all are forgotten at once. */
 const MAX_RUNS = 10_000;
 
 /**
- * Is it the database that failed, and not what it was asked to do? No connection, one that was cut, a
- * server that shuts down or has no room for clients, or one that only reads, as after a failover.
+ * Whether the database itself failed, and not the query that it was sent: there is no connection or it was
+ * lost, the server shuts down, has no room for clients, or is read-only, as after a failover.
  */
 export function isFault(error: unknown): boolean {
   const state = sqlState(error);
@@ -19,17 +19,17 @@ export function isFault(error: unknown): boolean {
   return /^(08|57P0[1-5]|53300)/.test(state) || isReadOnly(error);
 }
 
-/** Was there a connection before this fault, which the handler may have something to do with? */
-function isCut(error: unknown): boolean {
+/** Whether an established connection was lost, which may be the handler's doing. */
+function isLostConnection(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== null) return !/^(08001|08004|53300|57P03)$/.test(state);
-  const said = `${String(error)} ${(error as { code?: string }).code ?? ''}`;
+  const text = `${String(error)} ${(error as { code?: string }).code ?? ''}`;
   return !/trying to connect|connection timeout|connect E|ECONNREFUSED|ENOTFOUND|EAI_AGAIN/.test(
-    said,
+    text,
   );
 }
 
-/** Passes on a handler's queries and remembers the first fault of the database among their answers. */
+/** WatchedTx passes on a handler's queries and remembers the first fault of the database among their answers. */
 export class WatchedTx implements Tx {
   readonly #tx: Tx;
   #fault: unknown = null;
@@ -39,8 +39,9 @@ export class WatchedTx implements Tx {
   }
 
   /**
-   * What the database did to this transaction. Whatever the handler threw after it follows from it; an
-   * error of the same kind from elsewhere, such as another service, is the handler's own.
+   * The first fault of the database in this transaction, or null. An error that the handler throws after it
+   * is taken for its consequence; an error of the same kind from elsewhere, such as another service, is
+   * the handler's own.
    */
   get fault(): unknown {
     return this.#fault;
@@ -52,27 +53,32 @@ export class WatchedTx implements Tx {
     return answer;
   }
 
+  /** Remembers the error if it is a fault of the database. */
   note(error: unknown): void {
     if (isFault(error)) this.blame(error);
   }
 
+  /** Remembers the error as a fault of the database. */
   blame(error: unknown): void {
     this.#fault ??= error;
   }
 }
 
-/** Counts the faults that runs of this process met one after the other. */
+/** Faults counts the consecutive faults of the database that runs of this process met. */
 export class Faults {
-  readonly #runs = new Map<string, { faults: number; cuts: number }>();
+  readonly #runs = new Map<string, { faults: number; losses: number }>();
 
-  /** Milliseconds until a run that met this fault is due again, its attempt uncounted; null if it counts. */
+  /**
+   * Milliseconds until a run that met this fault is due again without an attempt counted; null if the
+   * attempt counts.
+   */
   waitAfter(lease: Lease, fault: unknown, random: () => number = Math.random): number | null {
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();
     const name = nameOf(lease);
-    const { faults, cuts } = this.#runs.get(name) ?? { faults: 0, cuts: 0 };
-    const met = { faults: faults + 1, cuts: cuts + (isCut(fault) ? 1 : 0) };
+    const { faults, losses } = this.#runs.get(name) ?? { faults: 0, losses: 0 };
+    const met = { faults: faults + 1, losses: losses + (isLostConnection(fault) ? 1 : 0) };
     this.#runs.set(name, met);
-    if (met.cuts > FREE_CUTS) return null;
+    if (met.losses > FREE_LOSSES) return null;
     return Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** faults) * (0.5 + random() / 2);
   }
 

@@ -1,18 +1,18 @@
-/** The thread of heartbeat.ts: renews the lease of its process while the event loop does not. */
+/** The thread of heartbeat.ts: renews the lease of its process while the event loop is blocked. */
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { WorkerLease } from '../state/database/worker-lease.ts';
 import { BEAT, now, RENEWED, STUCK_MS, type ThreadData } from './heartbeat.ts';
 
-const { url, leaseSeconds, functions, clock, ...given } = workerData as ThreadData;
+const { url, leaseSeconds, functions, clock, ...initial } = workerData as ThreadData;
 const leaseMs = leaseSeconds * 1000;
-let worker = given.worker;
+let worker = initial.worker;
 let lease = null as WorkerLease | null;
-let said: 'kept' | 'stuck' | null = null;
+let reported: 'kept' | 'stuck' | null = null;
 
-parentPort!.on('message', (name: string) => {
-  worker = name;
+parentPort!.on('message', (id: string) => {
+  worker = id;
 });
 
 for (;;) {
@@ -20,13 +20,16 @@ for (;;) {
   const isOverdue = now() - Number(Atomics.load(clock, RENEWED)) > leaseMs / 2;
   const blockedMs = now() - Number(Atomics.load(clock, BEAT));
   if (!isOverdue) {
-    said = null;
+    reported = null;
   } else if (blockedMs > Number(Atomics.load(clock, STUCK_MS))) {
-    say('stuck', `stuck for ${seconds(blockedMs)} s: the leases of this process are given up`);
+    report('stuck', `stuck for ${seconds(blockedMs)} s: the leases of this process are given up`);
     await lease?.close();
   } else {
     if (blockedMs > leaseMs / 2) {
-      say('kept', `blocked for ${seconds(blockedMs)} s: a thread keeps the leases of this process`);
+      report(
+        'kept',
+        `blocked for ${seconds(blockedMs)} s: a thread renews the leases of this process`,
+      );
     }
     await renew();
   }
@@ -34,17 +37,20 @@ for (;;) {
 
 async function renew(): Promise<void> {
   const at = now();
-  // the driver is loaded only where a loop is blocked
+  // the driver is loaded only where the loop is blocked
   lease ??= new (await import('../state/database/worker-lease.ts')).WorkerLease(url, leaseSeconds);
-  // That the name is gone, and that the database is away, is for the loop to notice and report.
+  // A lease that is gone, or a database that is away, is noticed and reported by the event loop.
   const isRenewed = await lease.renew(worker).catch(() => false);
   if (isRenewed) Atomics.store(clock, RENEWED, BigInt(at));
 }
 
-/** A line as pino writes it. The thread's own standard error goes by way of the loop that is blocked. */
-function say(what: 'kept' | 'stuck', message: string): void {
-  if (said === what) return;
-  said = what;
+/**
+ * Writes a line in pino's format, once per state. The thread's own standard error passes through the event
+ * loop that is blocked.
+ */
+function report(state: 'kept' | 'stuck', message: string): void {
+  if (reported === state) return;
+  reported = state;
   const msg = `the event loop is ${message}`;
   writeSync(2, `${JSON.stringify({ level: 40, time: Date.now(), functions, msg })}\n`);
 }

@@ -1,37 +1,37 @@
 import { Worker } from 'node:worker_threads';
 import type { Log } from '../function.ts';
-import { errorText } from '../telemetry/log.ts';
+import { redactedErrorText } from '../lib/error-text.ts';
 
-/** What the thread is told once; `clock` is shared with it, see {@link RENEWED}. */
 export interface HeartbeatOptions {
   readonly url: string;
   readonly leaseSeconds: number;
   readonly functions: readonly string[];
 }
 
+/** Passed to the thread when it starts. `clock` is shared with it, see {@link RENEWED}. */
 export interface ThreadData extends HeartbeatOptions {
   readonly worker: string;
   readonly clock: BigInt64Array<SharedArrayBuffer>;
 }
 
 /**
- * Places in `clock`: when the lease was renewed last, when the event loop last came round, and for how many
- * milliseconds it may be blocked before it counts as stuck and its leases end.
+ * Indexes of `clock`: the time of the last renewal, the time of the event loop's last turn, and the
+ * milliseconds for which the loop may be blocked before it counts as stuck and its leases end.
  */
 export const RENEWED = 0;
 export const BEAT = 1;
 export const STUCK_MS = 2;
 
-/** Milliseconds on a clock that all threads share. */
+/** Milliseconds of a clock that all threads share. */
 export function now(): number {
   return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
 /**
  * Heartbeat keeps the lease of a process whose event loop is blocked by a handler: a thread renews it, on
- * a connection of its own, when the loop has not done so for half a lease. Otherwise the thread asks the
- * database nothing and has no connection. It is started with the first handler, so that a cold start does
- * not pay for it (2 ms on the loop, 35 ms beside it).
+ * a connection of its own, when the loop has not done so for half a lease. Otherwise the thread has no
+ * connection and sends nothing. It starts with the first handler, so that a cold start does not pay for it
+ * (2 ms on the loop, 35 ms beside it).
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -47,12 +47,12 @@ export class Heartbeat {
     this.beat(0);
   }
 
-  /** When the lease was renewed last, by the loop or the thread, on the clock of {@link now}. */
+  /** Time of the last renewal by the loop or the thread, on the clock of {@link now}. */
   get renewedAt(): number {
     return Number(Atomics.load(this.#clock, RENEWED));
   }
 
-  /** The loop has renewed the lease of this name, by a statement sent at that time. */
+  /** To be called when the loop has renewed the lease of this worker, by a statement sent at that time. */
   renewed(worker: string, at: number): void {
     if (at > this.renewedAt) Atomics.store(this.#clock, RENEWED, BigInt(at));
     if (worker === this.#worker) return;
@@ -61,8 +61,9 @@ export class Heartbeat {
   }
 
   /**
-   * The event loop comes round. Until it does so again, it may be blocked for as long as the handlers at
-   * work may take, if that has changed, and a lease more: they would have been aborted by then.
+   * To be called when the event loop turns. Until its next turn it may be blocked for `longestMs`, the
+   * longest timeout among the handlers at work, and a lease more: they would have been aborted by then.
+   * Without `longestMs` the limit stays as it is.
    */
   beat(longestMs?: number): void {
     Atomics.store(this.#clock, BEAT, BigInt(now()));
@@ -71,7 +72,7 @@ export class Heartbeat {
     Atomics.store(this.#clock, STUCK_MS, BigInt(stuckMs));
   }
 
-  /** Starts the thread, unless it runs. */
+  /** Starts the thread. Idempotent. */
   start(): void {
     if (this.#thread !== null) return;
     this.beat();
@@ -82,7 +83,7 @@ export class Heartbeat {
     this.#thread = thread;
     thread.unref();
     thread.on('error', (error) => {
-      this.#log.warn({ error: errorText(error) }, 'the heartbeat thread has ended');
+      this.#log.warn({ error: redactedErrorText(error) }, 'the heartbeat thread has ended');
     });
   }
 

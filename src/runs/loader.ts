@@ -1,32 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../function.ts';
-import { errorText } from '../telemetry/log.ts';
-import type { Database } from '../state/database/database.ts';
-import { isBadValue, isTimeout } from '../state/database/database.ts';
+import { redactedErrorText } from '../lib/error-text.ts';
+import { isBadValue, isTimeout, type Database } from '../state/database/database.ts';
 import { loadMembers } from '../state/runs/load-members.ts';
 import type { Lease } from '../state/lease.ts';
-import type { Waiting } from './run-queue.ts';
+import type { QueuedRun } from './run-queue.ts';
 
-/** Rows that one statement loads, and rows in memory that wait for a slot. A larger set is loaded by itself. */
+/**
+ * Limit of the rows that one statement loads, and of the rows in memory that wait for a slot. A larger set
+ * is loaded by itself.
+ */
 export const LOAD_BYTES = 8 * 1024 * 1024;
 const MAX_SETS = 256;
-/** Statements at a time: one that is slow must not hold up the sets behind it. */
+/** Concurrent statements: a slow one must not hold up the sets behind it. */
 const LOADS = 3;
 
 export interface LoaderOptions {
   readonly database: Database;
   readonly log: Log;
-  /** Largest set that a handler is given. */
+  /** Size of the largest set that a handler is given. */
   readonly maxSetBytes: number;
   /** Bytes of rows that are loaded and wait for a slot. */
-  readonly waitingBytes: () => number;
-  readonly onLoaded: (runs: readonly Waiting[]) => void;
+  readonly queuedBytes: () => number;
+  readonly onLoaded: (runs: readonly QueuedRun[]) => void;
 }
 
 /**
  * Loader loads the rows of leased runs, many sets with one statement, and no more of them than handlers
- * are about to need. A set that is too large for that, or one of several that took the database too long,
- * goes on without its rows: they are loaded when it has a slot, so that it holds up nobody.
+ * are about to need. A set that is too large for that, and each of several that together took the database
+ * too long, is queued without its rows: they are loaded when it has a slot, so that it holds up no other.
  */
 export class Loader {
   readonly #options: LoaderOptions;
@@ -49,13 +51,13 @@ export class Loader {
     while (
       this.#unread.length > 0 &&
       this.#loading < LOADS &&
-      this.#options.waitingBytes() < LOAD_BYTES
+      this.#options.queuedBytes() < LOAD_BYTES
     ) {
       void this.#load(this.#unread.splice(0, MAX_SETS));
     }
   }
 
-  /** Takes out what has waited for its rows since this was last called. */
+  /** Removes the leases that have waited for their rows since the last call. */
   takeLate(): Lease[] {
     const late = this.#unread.filter((lease) => this.#late.has(lease));
     this.#unread = this.#unread.filter((lease) => !this.#late.has(lease));
@@ -63,7 +65,7 @@ export class Loader {
     return late;
   }
 
-  /** Takes out everything; from now on nothing is tried again. */
+  /** Removes all leases; a load that fails from now on is not repeated. */
   stop(): Lease[] {
     this.#isStopped = true;
     return this.#unread.splice(0);
@@ -71,10 +73,10 @@ export class Loader {
 
   async #load(leases: readonly Lease[]): Promise<void> {
     this.#loading++;
-    const loaded: Waiting[] = [];
+    const loaded: QueuedRun[] = [];
     const { database, maxSetBytes } = this.#options;
     try {
-      // what is too large for a handler is measured in its slot, and refused
+      // a set that is too large for a handler is measured in its slot, and refused there
       const sets = await loadMembers(database, leases, Math.min(LOAD_BYTES, maxSetBytes));
       const tooMuch = sets.indexOf(null);
       const n = tooMuch === -1 ? sets.length : tooMuch;
@@ -84,7 +86,7 @@ export class Loader {
       this.#unread.unshift(...leases.slice(n));
       if (n === 0) loaded.push(unloaded(this.#unread.shift()!));
     } catch (error) {
-      const fields = { error: errorText(error), sets: leases.length };
+      const fields = { error: redactedErrorText(error), sets: leases.length };
       if (isTimeout(error) || isBadValue(error)) {
         this.#options.log.warn(fields, 'the rows of sets could not be loaded together');
         loaded.push(...leases.map(unloaded));
@@ -100,7 +102,7 @@ export class Loader {
   }
 }
 
-/** A run that is given its slot without its rows. */
-export function unloaded(lease: Lease): Waiting {
+/** A run that is queued without its rows. */
+export function unloaded(lease: Lease): QueuedRun {
   return { lease, members: null, bytes: 0, isLarge: false };
 }

@@ -1,24 +1,23 @@
-/** How often the event loop has to come round. */
+/** Interval at which the event loop has to turn. */
 const EVERY_MS = 250;
-/** Shorter ones are no harm to a lease, and too many to report. */
+/** Shorter blocks do no harm to a lease, and are too many to report. */
 const BLOCKED_MS = 1_000;
 
 export interface LoopWatchOptions {
-  /** The loop comes round, or a handler of another function begins, while those of these are at work. */
+  /** The loop turns, or a handler of another function begins, while those of these functions are at work. */
   readonly onBeat: (functions: readonly string[]) => void;
-  /** The loop was blocked for so many milliseconds while handlers of these functions were at work. */
+  /** The loop was blocked for `ms` while handlers of these functions were at work. */
   readonly onBlocked: (ms: number, functions: readonly string[]) => void;
 }
 
 /**
- * LoopWatch measures how long handlers keep the event loop to themselves. A timer that comes late says how
- * long; whose handler it was can be told where one function is at work, or where the handler did not
- * give the loop back when it was called.
+ * LoopWatch measures how long handlers block the event loop, by the delay of a timer. The function to blame
+ * is known where only one is at work, or where it was the call of a handler that blocked.
  */
 export class LoopWatch {
   readonly #options: LoopWatchOptions;
   readonly #working = new Map<string, number>();
-  /** Functions that had a handler at work since the loop last came round. */
+  /** Functions that had a handler at work since the last turn of the loop. */
   readonly #since = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
   #beatAt = 0;
@@ -28,7 +27,7 @@ export class LoopWatch {
     this.#options = options;
   }
 
-  /** A handler of this function is about to be called. */
+  /** To be called before a handler of this function. */
   enter(fn: string): void {
     const others = this.#working.get(fn) ?? 0;
     this.#working.set(fn, others + 1);
@@ -40,7 +39,7 @@ export class LoopWatch {
     if (others === 0) this.#options.onBeat([...this.#working.keys()]);
   }
 
-  /** The call of a handler of this function gave the loop back after so many milliseconds. */
+  /** To be called when the call of a handler of this function has returned, after `ms`. */
   called(fn: string, ms: number): void {
     if (ms > BLOCKED_MS) this.#culprit = fn;
   }

@@ -1,12 +1,12 @@
-/** Everything but printable ASCII, which a header holds as it is; and the escape itself, `~`. */
+/** Everything but printable ASCII, which a header holds as it is, and the escape character `~`. */
 const UNSAFE = /[^ -}]/gu;
 
 /**
- * Escapes a key so that it can stand in an HTTP header: of each character that is not safe there, every byte of
- * its UTF-8 form becomes `~` and two hexadecimal digits. Different keys stay different. Not percent-encoding,
- * which receivers of CloudEvents may or may not undo.
+ * Escapes a key for an HTTP header: each byte of the UTF-8 form of an unsafe character becomes `~` and two
+ * hexadecimal digits. Different keys stay different. It is not percent-encoding, because receivers of
+ * CloudEvents may or may not decode that.
  *
- * `muster.header_safe` is the same function for events that SQL makes.
+ * `muster.header_safe` does the same for events that SQL statements create.
  */
 export function headerSafe(key: string): string {
   return key.replace(UNSAFE, (char) =>
@@ -15,8 +15,8 @@ export function headerSafe(key: string): string {
 }
 
 /**
- * Identifies a run: the same in every attempt of a revision, so that it can serve as an idempotency key
- * elsewhere, and safe in a header, where such keys are often sent.
+ * Returns the id of a run. It is the same in every attempt of a revision, so that it can serve as an
+ * idempotency key elsewhere, and safe in a header, where such keys are often sent.
  */
 export function runIdOf(
   fn: string,

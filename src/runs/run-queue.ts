@@ -1,49 +1,58 @@
 import type { StoredMember } from '../state/runs/load-members.ts';
 import type { Lease } from '../state/lease.ts';
 
-/** A leased run that waits for its handler's slot. */
-export interface Waiting {
+/** A run that this process holds the lease of. */
+export interface LeasedRun {
   readonly lease: Lease;
-  /** The rows of its set; null where they are loaded in the slot, by themselves. */
+  /** Ends the attempt: the lease is lost, the process shuts down, or the timeout is over. */
+  readonly abort: AbortController;
+  /** Its handler was called, and the start is not recorded in the database. */
+  isUnrecorded: boolean;
+}
+
+/** A leased run that waits for a slot. */
+export interface QueuedRun {
+  readonly lease: Lease;
+  /** The rows of its set; null where they are loaded once the run has its slot. */
   readonly members: readonly StoredMember[] | null;
-  /** Of its rows as JSON, while they wait in memory. */
+  /** Size of its rows as JSON, while they wait in memory. */
   readonly bytes: number;
-  /** Its rows are so many that one such run at a time is enough for this process. */
+  /** Its set is so large that one such run at a time is enough for this process. */
   readonly isLarge: boolean;
 }
 
-/** Runs are leased ahead for so many milliseconds of work: several round trips of a claim. */
-const AHEAD_MS = 50;
-const MAX_AHEAD = 512;
-/** Until some have shown how short they are, handlers count as slow. */
+/** Milliseconds of work that runs are prefetched for: several round trips of a claim. */
+const PREFETCH_MS = 50;
+const MAX_PREFETCH = 512;
+/** Handlers count as slow until some have shown how short they are. */
 const FIRST_MS = 1_000;
 
-/** Runs that wait for a handler's slot, first come, first served. */
+/** RunQueue holds leased runs that wait for a slot, first come, first served. */
 export class RunQueue {
   readonly #slots: number;
-  readonly #start: (run: Waiting) => void;
-  #waiting: Waiting[] = [];
+  readonly #start: (run: QueuedRun) => void;
+  #queued: QueuedRun[] = [];
   #bytes = 0;
-  /** Of those that wait, how many did so already when it was last asked for the late ones. */
+  /** Number of queued runs that were queued already at the last call of {@link takeLate}. */
   #late = 0;
   #busy = 0;
   #large = 0;
-  /** How long the last handlers kept their slots, about. */
+  /** Moving average of the time that handlers keep their slots. */
   #slotMs = FIRST_MS;
 
-  constructor(slots: number, start: (run: Waiting) => void) {
+  constructor(slots: number, start: (run: QueuedRun) => void) {
     this.#slots = slots;
     this.#start = start;
   }
 
-  /** Slots that are taken. */
+  /** Slots in use. */
   get busy(): number {
     return this.#busy;
   }
 
   /** Runs that have a slot or wait for one. */
-  get taken(): number {
-    return this.#busy + this.#waiting.length;
+  get size(): number {
+    return this.#busy + this.#queued.length;
   }
 
   /** Bytes of rows in memory whose handlers have not started. */
@@ -52,53 +61,53 @@ export class RunQueue {
   }
 
   /**
-   * How many runs to lease beyond free slots, so that the next are claimed and loaded, many at a time,
-   * while handlers run and the last are marked done (16 slots, handlers that do nothing: 2.8x). None
-   * where handlers are slow: another pod may have a free slot.
+   * Size of the prefetch window: the number of runs to lease beyond free slots, so that the next ones are
+   * claimed and loaded, many at a time, while handlers run and the last are marked done (16 slots, handlers
+   * that do nothing: 2.8x). Zero where handlers are slow, because another worker may have a free slot.
    */
-  get ahead(): number {
-    return Math.min(MAX_AHEAD, Math.floor((this.#slots * AHEAD_MS) / this.#slotMs));
+  get prefetch(): number {
+    return Math.min(MAX_PREFETCH, Math.floor((this.#slots * PREFETCH_MS) / this.#slotMs));
   }
 
-  add(runs: readonly Waiting[]): void {
+  add(runs: readonly QueuedRun[]): void {
     for (const run of runs) this.#bytes += run.bytes;
-    this.#waiting.push(...runs);
+    this.#queued.push(...runs);
     this.#fill();
   }
 
-  /** The slot of this run is free again, after so many milliseconds. */
-  leave(run: Waiting, ms: number): void {
+  /** Frees the slot of this run, which had it for `ms`. */
+  leave(run: QueuedRun, ms: number): void {
     this.#busy--;
     if (run.isLarge) this.#large--;
     this.#slotMs += (ms - this.#slotMs) / 16;
     this.#fill();
   }
 
-  /** Takes out who has waited since it was last called: handlers are slower than they were. */
-  takeLate(): Waiting[] {
+  /** Removes the runs that have waited since the last call: handlers are slower than they were. */
+  takeLate(): QueuedRun[] {
     const late = this.#take(this.#late);
-    this.#late = this.#waiting.length;
+    this.#late = this.#queued.length;
     if (late.length > 0) this.#slotMs = Math.max(this.#slotMs, FIRST_MS);
     return late;
   }
 
-  takeAll(): Waiting[] {
+  takeAll(): QueuedRun[] {
     this.#late = 0;
-    return this.#take(this.#waiting.length);
+    return this.#take(this.#queued.length);
   }
 
-  #take(n: number): Waiting[] {
-    const taken = this.#waiting.splice(0, n);
+  #take(n: number): QueuedRun[] {
+    const taken = this.#queued.splice(0, n);
     for (const run of taken) this.#bytes -= run.bytes;
     return taken;
   }
 
   #fill(): void {
     while (this.#busy < this.#slots) {
-      const i = this.#large === 0 ? 0 : this.#waiting.findIndex((run) => !run.isLarge);
-      const run = this.#waiting[i];
+      const i = this.#large === 0 ? 0 : this.#queued.findIndex((run) => !run.isLarge);
+      const run = this.#queued[i];
       if (run === undefined) return;
-      this.#waiting.splice(i, 1);
+      this.#queued.splice(i, 1);
       if (i < this.#late) this.#late--;
       this.#bytes -= run.bytes;
       this.#busy++;

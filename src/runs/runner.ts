@@ -5,30 +5,33 @@ import { failpoint } from '../lib/failpoint.ts';
 import type { Slots } from '../state/ingest/batcher.ts';
 import type { Lease } from '../state/lease.ts';
 import { Backlog } from './backlog.ts';
-import type { Handling } from './execute.ts';
-import { Executor, type ExecutorOptions, type Running } from './executor.ts';
+import { LeaseLost, ShutDown } from './attempt-errors.ts';
+import { Executor, type ExecutorOptions } from './executor.ts';
+import type { FunctionHandler } from './function-handler.ts';
 import { Heartbeat, now } from './heartbeat.ts';
-import { RunQueue, type Waiting } from './run-queue.ts';
 import { Loader, unloaded } from './loader.ts';
-import { isCareful, isSuspect } from './prepare.ts';
-import { LeaseLost, ShutDown } from './reasons.ts';
+import { type LeasedRun, type QueuedRun, RunQueue } from './run-queue.ts';
+import { isSuspect, mustRecordStart } from './suspects.ts';
 
 export interface RunnerOptions extends ExecutorOptions {
-  /** Handlers at a time. */
+  /** Maximum number of concurrent handlers. */
   readonly slots: number;
   readonly leaseSeconds: number;
-  /** Of the state database: the heartbeat has a connection of its own. */
+  /** URL of the state database, for the heartbeat's own connection. */
   readonly url: string;
-  /** A slot is free again, and there may be due runs that found none. */
+  /** A slot is free, and there may be due runs that found none. */
   readonly onFree: () => void;
 }
 
-/** Larger claims only make the first run wait for the rows of the last. */
+/** Grace period of aborted attempts at shutdown. */
+const ABORT_GRACE_MS = 2_000;
+
+/** Maximum size of a claim; a larger one only makes its first run wait for the rows of its last. */
 const MAX_CLAIM = 256;
 
 /**
- * Runs handlers of complete sets in a fixed number of slots, under leases: runs created leased by this
- * process' own batches, and due ones claimed from Postgres.
+ * Runner runs the handlers of complete sets in a fixed number of slots, under leases: runs that were
+ * created with a lease by a batch of this process, and due ones that it claims from Postgres.
  */
 export class Runner implements Slots {
   readonly #options: RunnerOptions;
@@ -37,9 +40,11 @@ export class Runner implements Slots {
   readonly #queue: RunQueue;
   readonly #loader: Loader;
   readonly #heartbeat: Heartbeat;
-  /** Leased by this process, and not yet over: they are loaded, wait, are handled or marked. */
-  readonly #running = new Map<string, Running>();
+  /** All runs that this process holds: those that are loaded, queued, handled or marked done. */
+  readonly #leased = new Map<string, LeasedRun>();
+  /** Runs that the last renewal returned and that are not in `#leased`. */
   #unknown = new Set<string>();
+  /** Slots that are kept free for the runs of a batch or a claim under way. */
   #reserved = 0;
   #draining = false;
   #worker = randomUUID() as string;
@@ -52,14 +57,14 @@ export class Runner implements Slots {
     this.#queue = new RunQueue(options.slots, (run) => void this.#run(run));
     this.#loader = new Loader({
       ...options,
-      waitingBytes: () => this.#queue.bytes,
-      onLoaded: (waiting) => this.#enqueue(waiting),
+      queuedBytes: () => this.#queue.bytes,
+      onLoaded: (runs) => this.#enqueue(runs),
     });
     const functions = options.functions.map(({ definition }) => definition.name);
     this.#heartbeat = new Heartbeat({ url, leaseSeconds, functions }, this.#worker, log);
   }
 
-  /** The name under which this process holds leases. */
+  /** Id under which this process holds leases. */
   get worker(): string {
     return this.#worker;
   }
@@ -69,10 +74,10 @@ export class Runner implements Slots {
     return this.#queue.busy;
   }
 
-  /** What may still be leased: as many as there are slots, and so many more. */
-  #free(ahead = 0): number {
+  /** Remaining lease capacity: free slots plus `prefetch`. */
+  #free(prefetch = 0): number {
     if (this.#draining) return 0;
-    return Math.max(0, this.#options.slots + ahead - this.#running.size - this.#reserved);
+    return Math.max(0, this.#options.slots + prefetch - this.#leased.size - this.#reserved);
   }
 
   async register(): Promise<void> {
@@ -88,46 +93,47 @@ export class Runner implements Slots {
   start(leases: readonly Lease[], reserved: number): void {
     this.#reserved -= reserved;
     if (leases.length > 0) this.#begin(leases);
-    // runs of a function with a bound are never created leased: they are claimed as soon as a slot is back
-    if (this.#backlog.lacksSlots && this.#free() > 0) this.#options.onFree();
+    // Runs of a function with a concurrency limit are never created with a lease: they are claimed as soon
+    // as the reserved slot is free again.
+    if (this.#backlog.waitsForSlots && this.#free() > 0) this.#options.onFree();
   }
 
-  /** Runs were created that found no free slot on this worker. */
+  /** To be called when runs were created that found no free slot on this worker. */
   expectBacklog(): void {
-    this.#backlog.add(this.#executor.handlings.keys(), 'slot');
+    this.#backlog.add(this.#executor.handlers.keys(), 'slot');
     if (this.#free() > 0) this.#options.onFree();
   }
 
   /** Claims due runs for free slots. */
   async claim(): Promise<void> {
     this.#backlog.clear();
-    for (const handling of this.#executor.handlings.values()) {
-      const { id, specification } = handling.served;
-      const isBounded = specification.concurrency !== null;
-      // leased ahead, runs of a function with a bound would keep those of other pods from running
-      const ahead = isBounded ? 0 : this.#queue.ahead;
-      const slots = Math.max(0, this.#options.slots - this.#queue.taken - this.#reserved);
-      const reserved = this.#reserve(Math.min(MAX_CLAIM, this.#free(ahead)));
+    for (const handler of this.#executor.handlers.values()) {
+      const { id, specification } = handler.served;
+      const isLimited = specification.concurrency !== null;
+      // Prefetched runs of a function with a concurrency limit would keep those of other workers waiting.
+      const prefetch = isLimited ? 0 : this.#queue.prefetch;
+      const slots = Math.max(0, this.#options.slots - this.#queue.size - this.#reserved);
+      const reserved = this.#reserve(Math.min(MAX_CLAIM, this.#free(prefetch)));
       let leases: readonly Lease[] = [];
       try {
-        if (reserved > 0) leases = await this.#claimOf(handling, reserved, slots);
+        if (reserved > 0) leases = await this.#claimFor(handler, reserved, slots);
       } finally {
         if (leases.length > 0) failpoint('after-claim');
         this.start(leases, reserved);
       }
       if (leases.length === reserved) this.#backlog.add([id], 'slot');
-      else if (isBounded) this.#backlog.add([id], 'bound');
+      else if (isLimited) this.#backlog.add([id], 'limit');
     }
     this.#offer();
   }
 
   /**
-   * Keeps the leases of this process and frees those of dead ones. A run that is no longer held here is
-   * aborted; one that is held but unknown (the answer that granted it was lost) is started when it is
-   * still so a renewal later.
+   * Renews the leases of this process and frees those of dead ones. A run that is no longer held here is
+   * aborted. One that is held and unknown here (the answer that granted it was lost) is started, if that is
+   * still so at the next renewal.
    */
   async renew(): Promise<void> {
-    const before = [...this.#running];
+    const before = [...this.#leased];
     const sentAt = now();
     this.#heartbeat.beat();
     let held: Lease[] | null;
@@ -145,49 +151,54 @@ export class Runner implements Slots {
     }
     this.#heartbeat.renewed(this.#worker, sentAt);
     const names = new Set(held.map(nameOf));
-    for (const [name, running] of before) {
-      if (!names.has(name)) running.abort.abort(new LeaseLost('the lease of this run was lost'));
+    for (const [name, leased] of before) {
+      if (!names.has(name)) leased.abort.abort(new LeaseLost('the lease of this run was lost'));
     }
-    const unknown = held.filter((lease) => !this.#running.has(nameOf(lease)));
+    const unknown = held.filter((lease) => !this.#leased.has(nameOf(lease)));
     const orphans = unknown.filter((lease) => this.#unknown.has(nameOf(lease)));
     this.#unknown = new Set(unknown.map(nameOf));
     if (orphans.length > 0) this.#begin(orphans);
-    await this.#giveBack([...leasesOf(this.#queue.takeLate()), ...this.#loader.takeLate()]);
-    await this.#recordLong();
+    await this.#release([...leasesOf(this.#queue.takeLate()), ...this.#loader.takeLate()]);
+    await this.#recordStarts();
     await this.#options.runs.reapExpired();
   }
 
-  /** Takes no more runs, lets those under way end within the grace, gives the rest back. */
+  /** Releases queued runs, waits `graceMs` for those under way, then aborts them. Takes no further runs. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    void this.#giveBack([...leasesOf(this.#queue.takeAll()), ...this.#loader.stop()]);
-    const until = performance.now() + graceMs;
-    while (this.#running.size > 0 && performance.now() < until) await sleep(10);
-    for (const { abort } of this.#running.values()) abort.abort(new ShutDown('the process stops'));
-    const hurry = performance.now() + 2_000;
-    while (this.#running.size > 0 && performance.now() < hurry) await sleep(10);
+    void this.#release([...leasesOf(this.#queue.takeAll()), ...this.#loader.stop()]);
+    await this.#untilIdle(graceMs);
+    for (const { abort } of this.#leased.values()) abort.abort(new ShutDown('the process stops'));
+    await this.#untilIdle(ABORT_GRACE_MS);
   }
 
-  /** Gives up this process' lease, when it neither renews it nor sends anything any more. */
+  /** Ends the lease of this process. To be called when it neither renews it nor sends anything any more. */
   async deregister(): Promise<void> {
     await this.#heartbeat.stop();
-    await this.#options.runs.deregister(this.#worker).catch(() => {}); // it ends by itself
+    await this.#options.runs.deregister(this.#worker).catch(() => {}); // the lease expires
+  }
+
+  /** Waits until no run is left, `ms` at the longest. */
+  async #untilIdle(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    while (this.#leased.size > 0 && performance.now() < until) await sleep(10);
   }
 
   #abortAll(): void {
-    for (const { abort } of this.#running.values()) {
+    for (const { abort } of this.#leased.values()) {
       abort.abort(new LeaseLost('the leases of this process could not be renewed in time'));
     }
   }
 
-  async #claimOf({ served, backoff }: Handling, limit: number, slots: number): Promise<Lease[]> {
+  async #claimFor(handler: FunctionHandler, count: number, slots: number): Promise<Lease[]> {
     const { runs } = this.#options;
-    const bound = served.specification.concurrency;
-    const suspect = ![...this.#running.values()].some(({ lease }) => isSuspect(lease));
+    const { served, backoff } = handler;
+    const { concurrency } = served.specification;
+    const suspect = ![...this.#leased.values()].some(({ lease }) => isSuspect(lease));
     const claim = { slots, attempts: backoff.attempts, suspect };
-    return bound === null
-      ? runs.claim(served.id, this.#worker, limit, claim)
-      : runs.claimBounded(served.id, this.#worker, limit, bound, claim);
+    return concurrency === null
+      ? runs.claim(served.id, this.#worker, count, claim)
+      : runs.claimLimited(served.id, this.#worker, count, concurrency, claim);
   }
 
   #reserve(slots: number): number {
@@ -195,47 +206,47 @@ export class Runner implements Slots {
     return slots;
   }
 
-  /** Loads the rows of most runs before they wait for a slot; those that may be given up have none loaded. */
+  /** Loads the rows of most runs before they queue for a slot; those whose start is recorded first load later. */
   #begin(leases: readonly Lease[]): void {
-    const fresh = leases.filter((lease) => !this.#running.has(nameOf(lease)));
+    const fresh = leases.filter((lease) => !this.#leased.has(nameOf(lease)));
     for (const lease of fresh) {
       const abort = new AbortController();
-      this.#running.set(nameOf(lease), { lease, abort, unrecorded: false });
+      this.#leased.set(nameOf(lease), { lease, abort, isUnrecorded: false });
     }
-    const careful = (lease: Lease) =>
-      isCareful(lease, this.#executor.handlings.get(lease.function)!.backoff.attempts);
-    this.#loader.add(fresh.filter((lease) => !careful(lease)));
-    this.#enqueue(fresh.filter(careful).map(unloaded));
+    const loadsLater = (lease: Lease) =>
+      mustRecordStart(lease, this.#executor.handlers.get(lease.function)!.backoff.attempts);
+    this.#loader.add(fresh.filter((lease) => !loadsLater(lease)));
+    this.#enqueue(fresh.filter(loadsLater).map(unloaded));
   }
 
-  #enqueue(waiting: readonly Waiting[]): void {
-    if (this.#draining) void this.#giveBack(leasesOf(waiting));
-    else this.#queue.add(waiting);
+  #enqueue(runs: readonly QueuedRun[]): void {
+    if (this.#draining) void this.#release(leasesOf(runs));
+    else this.#queue.add(runs);
   }
 
-  /** Runs that were not begun; if the database does not hear of it, the renewals find them. */
-  async #giveBack(leases: readonly Lease[]): Promise<void> {
+  /** Releases runs that were not started; where that does not reach the database, renewals find them again. */
+  async #release(leases: readonly Lease[]): Promise<void> {
     if (leases.length === 0) return;
     await this.#options.runs.release(leases).catch(() => {});
-    for (const lease of leases) this.#running.delete(nameOf(lease));
+    for (const lease of leases) this.#leased.delete(nameOf(lease));
   }
 
-  /** Records the starts of handlers that are still at work: what was leased ahead has none. */
-  async #recordLong(): Promise<void> {
-    const started = [...this.#running.values()].filter(({ unrecorded }) => unrecorded);
+  /** Records the starts of prefetched runs whose handlers are still at work. */
+  async #recordStarts(): Promise<void> {
+    const started = [...this.#leased.values()].filter(({ isUnrecorded }) => isUnrecorded);
     if (started.length === 0) return;
     await this.#options.runs.recordStarts(started.map(({ lease }) => lease));
-    for (const running of started) running.unrecorded = false;
+    for (const leased of started) leased.isUnrecorded = false;
   }
 
   #offer(ended?: number): void {
-    const { ahead } = this.#queue;
-    this.#backlog.offer(this.#free(ahead), ahead, MAX_CLAIM, ended);
+    const { prefetch } = this.#queue;
+    this.#backlog.offer(this.#free(prefetch), prefetch, MAX_CLAIM, ended);
   }
 
-  async #run(run: Waiting): Promise<void> {
+  async #run(run: QueuedRun): Promise<void> {
     const { lease } = run;
-    const running = this.#running.get(nameOf(lease))!;
+    const leased = this.#leased.get(nameOf(lease))!;
     const startedAt = performance.now();
     let inSlot = true;
     const leaveSlot = () => {
@@ -244,8 +255,8 @@ export class Runner implements Slots {
       this.#queue.leave(run, performance.now() - startedAt);
     };
     this.#heartbeat.start();
-    const isOver = await this.#executor.execute(run, running, leaveSlot);
-    if (isOver) this.#running.delete(nameOf(lease));
+    const isOver = await this.#executor.execute(run, leased, leaveSlot);
+    if (isOver) this.#leased.delete(nameOf(lease));
     leaveSlot();
     if (!isOver) this.#enqueue([{ ...run, isLarge: true }]);
     this.#loader.pump();
@@ -254,8 +265,8 @@ export class Runner implements Slots {
   }
 }
 
-function leasesOf(waiting: readonly Waiting[]): Lease[] {
-  return waiting.map(({ lease }) => lease);
+function leasesOf(runs: readonly QueuedRun[]): Lease[] {
+  return runs.map(({ lease }) => lease);
 }
 
 function nameOf(lease: Lease): string {

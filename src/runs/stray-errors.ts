@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Log } from '../function.ts';
 
-/** An attempt as far as errors are concerned that its handler left to nobody. */
+/** The attempt that an unhandled error is attributed to. */
 export interface Owner {
   readonly function: string;
   readonly runId: string;
@@ -11,7 +11,7 @@ export interface Owner {
 
 export interface StrayErrorOptions {
   readonly log: Log;
-  /** `owner` is the function's name, null where nobody knows. */
+  /** `owner` is the name of the function; null where no handler caused the error. */
   readonly count: (kind: 'rejection' | 'exception', owner: string | null) => void;
   /** An exception that no attempt owns leaves the process in an unknown state. */
   readonly onFatal: (error: unknown) => void;
@@ -19,22 +19,22 @@ export interface StrayErrorOptions {
 
 const owners = new AsyncLocalStorage<Owner>();
 
-/** Calls a handler; errors that escape it, now or later, are its attempt's. */
+/** Calls `work`; unhandled errors that it causes, now or later, are attributed to the owner. */
 export function ownedBy<T>(owner: Owner, work: () => T): T {
   return owners.run(owner, work);
 }
 
 /**
- * From now on an error that nobody handles ends the attempt whose handler caused it, and not the process
- * with all the other attempts. A rejection that no handler caused is reported, and the process goes on; an
- * exception of that kind is fatal. Gives back what ends this.
+ * Catches unhandled errors of the process: one that a handler caused ends its attempt, and not the process
+ * with all other attempts. A rejection that no handler caused is reported, and the process goes on; an
+ * exception of that kind is fatal. Returns a function that restores Node's own behaviour.
  */
 export function catchStrayErrors({ log, count, onFatal }: StrayErrorOptions): () => void {
   const report = (kind: 'rejection' | 'exception', error: unknown): boolean => {
     const owner = owners.getStore() ?? null;
     count(kind, owner?.function ?? null);
     if (owner === null) {
-      log.error({ err: error }, `nobody handled this ${kind}, which no handler caused`);
+      log.error({ err: error }, `unhandled ${kind} that no handler caused`);
       return false;
     }
     const fields = { function: owner.function, runId: owner.runId, err: error };
@@ -43,7 +43,7 @@ export function catchStrayErrors({ log, count, onFatal }: StrayErrorOptions): ()
       fields,
       ended
         ? `the handler left a ${kind} unhandled, which ends its attempt`
-        : `the handler left a ${kind} unhandled, which came after its attempt had ended`,
+        : `the handler left a ${kind} unhandled after its attempt had ended`,
     );
     return true;
   };

@@ -1,37 +1,41 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { retry } from '../lib/retry.ts';
 import { isUngranted, isUnmigrated, mayPass, unavailable } from './database/database.ts';
 import { Superseded } from './registration/register.ts';
 
-const EVERY_MS = 1_000;
+const UNTIL_READY = { attempts: Infinity, firstMs: 1_000, maxMs: 1_000 };
 
-/** `fields` tell the error, and since when it lasts. */
-export type Say = (fields: { readonly error: string; readonly since: string }, why: string) => void;
+/** Reports what is waited for. `fields` hold the error, and since when the wait lasts. */
+export type ReportWait = (
+  fields: { readonly error: string; readonly since: string },
+  reason: string,
+) => void;
 
 /**
- * Starts something, again and again while the database does not answer or is not ready for it, and says
- * each time what it waits for: a process that gave up instead would be restarted at ever longer
- * intervals. Throws other errors, and where `stopped` resolves meanwhile what that resolves with.
+ * Calls `start` until it succeeds, as long as the database does not answer or is not ready for it, and
+ * reports before each wait what is waited for: a process that gave up instead would be restarted at ever
+ * longer intervals. Throws every other error; where `stopped` resolves during a wait, throws its value.
  */
-export async function patiently<T>(
+export async function waitUntilReady<T>(
   start: () => Promise<T>,
-  say: Say,
+  report: ReportWait,
   stopped: Promise<unknown> = new Promise(() => {}),
-  waitsFor = notReady,
+  reasonToWait = notReady,
 ): Promise<T> {
   const since = new Date().toISOString();
-  for (;;) {
-    try {
-      return await start();
-    } catch (error) {
-      const why = waitsFor(error);
-      if (why === null) throw error;
-      say({ error: unavailable(error).message, since }, `${why}, trying again`);
-      await Promise.race([sleep(EVERY_MS), stopped.then((reason) => Promise.reject(reason))]);
-    }
-  }
+  const schedule = {
+    ...UNTIL_READY,
+    isRetryable: (error: unknown) => reasonToWait(error) !== null,
+  };
+  return retry(start, schedule, {
+    onRetry(error) {
+      const fields = { error: unavailable(error).message, since };
+      report(fields, `${reasonToWait(error)}, trying again`);
+    },
+    stopped,
+  });
 }
 
-/** What the database is not yet to a process that uses it; null where waiting is of no use. */
+/** Why the database is not ready for a process that uses it; null where waiting does not help. */
 function notReady(error: unknown): string | null {
   // Started before its rollback is announced: a process that ended would come back at ever longer intervals.
   if (error instanceof Superseded) return 'another release serves';
@@ -41,16 +45,16 @@ function notReady(error: unknown): string | null {
   if (isUngranted(error)) {
     return "the login may not use the state database yet: 'muster migrate' grants the roles";
   }
-  return away(error);
+  return unreachable(error);
 }
 
-/** The same for `muster migrate`, which gives a database what it lacks. */
-export function away(error: unknown): string | null {
+/** Why the database can't be reached for now; null where waiting does not help. */
+export function unreachable(error: unknown): string | null {
   if (!mayPass(error)) return null;
   const { code = '' } = error as { code?: string };
   if (code === '25006') return 'the database is read-only';
   if (/ENOTFOUND|EAI_AGAIN/.test(code)) {
-    return 'the host of DATABASE_URL has no address: if its name is right, it is not known yet';
+    return 'the host of DATABASE_URL has no address: if the name is right, DNS does not know it yet';
   }
   return 'the database does not answer';
 }

@@ -1,4 +1,5 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
+import { redactedErrorText } from '../lib/error-text.ts';
 import { logFields, tracer } from './trace.ts';
 
 /**
@@ -60,28 +61,9 @@ export function scalarsOf(fields: object): Record<string, unknown> {
   );
 }
 
-/**
- * Describes a thrown value in text. An error of Postgres about a value (SQLSTATE class 22) and one of
- * JSON.parse quote what they could not read, so only their kind is given. Anything can be thrown, including
- * a value that can't be converted to text.
- */
-export function errorText(error: unknown): string {
-  try {
-    if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
-    const { code } = error as { code?: unknown };
-    if (error instanceof SyntaxError) return `${error.name}: not to be read`;
-    if (typeof code === 'string' && /^22\w{3}$/.test(code)) {
-      return `${error.name}: SQLSTATE ${code}`;
-    }
-    return `${error.name}: ${error.message}`;
-  } catch {
-    return `a ${typeof error} that can't be written as text`;
-  }
-}
-
 /** Replaces pino's serializer, which copies every property, such as `detail` of a Postgres error with the row. */
 function serializeError(error: unknown): object {
-  if (!(error instanceof Error)) return { message: errorText(error) };
+  if (!(error instanceof Error)) return { message: redactedErrorText(error) };
   const at = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
-  return { message: errorText(error), at: at?.map((line) => line.trim()) };
+  return { message: redactedErrorText(error), at: at?.map((line) => line.trim()) };
 }

@@ -2,11 +2,11 @@ import { expect, onTestFinished } from 'vitest';
 import type { TestProcess } from '../support/process.ts';
 import { deliver, envelope } from '../support/sender.ts';
 import { until } from '../support/until.ts';
-import { settled, test } from './test.ts';
+import { doneAndSent, test } from './test.ts';
 
 const NEIGHBOURS = ['slow 1', 'slow 2', 'slow 3'];
 
-test('a handler that kills its process each time is given up, and its neighbours get through', async ({
+test('a run whose handler kills its process each time fails, and its neighbours succeed', async ({
   db,
   chaos,
 }) => {
@@ -33,7 +33,7 @@ test('a handler that kills its process each time is given up, and its neighbours
   await until(
     async () => (await db.query(`select from muster.run where state = 'failed'`)).length === 1,
   );
-  await settled(db, NEIGHBOURS.length);
+  await doneAndSent(db, NEIGHBOURS.length);
   enough.abort();
   pod.kill('SIGTERM');
   await supervised;

@@ -66,7 +66,7 @@ const test = base.extend<{ faulty: Faulty }>({
 const part = (k: string, kind: string, lsn: number) =>
   envelope('c', lsn, { id: k + kind, k, kind });
 
-/** What is broken, and how it is mended again. */
+/** Faults, with the repair of each. */
 type Fault = (db: TestDatabase, faulty: Faulty) => Promise<() => Promise<unknown>>;
 
 const faults: Record<string, Fault> = {
@@ -131,7 +131,7 @@ test.for(Object.entries(faults))(
   },
 );
 
-test('connections that are ended from the other side (57P01) answer 503 and are made anew', async ({
+test('connections that the server ends (57P01) answer 503 and are opened again', async ({
   db,
   faulty,
 }) => {

@@ -8,16 +8,16 @@ import {
 } from '../../src/function.ts';
 
 /**
- * The tables in which handlers leave traces: `started` as soon as an attempt begins, whatever becomes
- * of it; `effect` in the handler's transaction. No unique constraint, on purpose: an effect that
- * happened twice stands there twice.
+ * The tables that handlers write: `started` as soon as an attempt begins, whatever its outcome, and `effect` in
+ * the handler's transaction. There is no unique constraint, so that an effect that happened twice is there
+ * twice.
  */
 export const TRACES = `
   create table started (run text not null, attempt int not null, pid int not null);
   create table effect (run text not null, attempt int not null, pid int not null);
 `;
 
-/** The key of a gate: a handler waits at it for as long as a test holds the advisory lock. */
+/** Key of a gate: a handler waits there for as long as a test holds the advisory lock. */
 export function gateOf(key: string, attempt: number): string {
   return `${key} attempt ${attempt}`;
 }
@@ -55,7 +55,7 @@ async function handle(key: string, { tx, runId, attempt }: HandlerContext) {
   return [{ type: 'set.handled' }];
 }
 
-/** Errors that nobody waits for: they come after the handler's first turn. */
+/** Unhandled errors, which are thrown after the handler's first turn. */
 function leaveUnhandled(key: string): void {
   const error = new Error(`left by ${key}`);
   if (key === 'floating rejection') {
@@ -68,7 +68,7 @@ function leaveUnhandled(key: string): void {
   }
 }
 
-/** Keeps the event loop to itself. */
+/** Blocks the event loop. */
 function block(ms: number): void {
   const until = performance.now() + ms;
   while (performance.now() < until);
@@ -80,7 +80,7 @@ const partsOf = <const T extends string>(table: T) =>
     b: { table, key: 'k', where: { kind: 'b' } },
   }) as const;
 
-/** Runs that are born leased: the process that completes a set starts its handler. */
+/** Runs that are created with a lease: the process that completes a set starts its handler. */
 const pair = defineFunction({
   name: 'pair',
   parts: partsOf('public.item'),
@@ -90,7 +90,7 @@ const pair = defineFunction({
   handle: (set, context) => handle(set.keyText, context),
 });
 
-/** Runs that are always claimed, because their number is bounded over all processes. */
+/** Runs that are always claimed, because the function has a concurrency limit. */
 const bounded = defineFunction({
   name: 'bounded',
   parts: partsOf('public.bounded'),
@@ -99,7 +99,7 @@ const bounded = defineFunction({
   handle: (set, context) => handle(set.keyText, context),
 });
 
-/** Whose handlers may not take long. */
+/** A function with a short timeout. */
 const brief = defineFunction({
   name: 'brief',
   parts: partsOf('public.brief'),

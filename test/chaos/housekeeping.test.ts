@@ -9,13 +9,13 @@ const part = { table: 'public.item', key: 'k' } as const;
 const one = defineFunction({ name: 'one', parts: { a: part }, handle() {} });
 const two = defineFunction({ ...one, parts: { a: { ...part, count: 2 } } });
 
-/** Says that the process is told to stop once it has been asked so often. */
+/** Reports that the process is stopping from the given call on. */
 function stoppedAfter(times: number): () => boolean {
   let asked = 0;
   return () => ++asked > times;
 }
 
-test('a purge ends between two pages when its process is told to stop', async ({ db }) => {
+test('a purge ends between two pages when its process stops', async ({ db }) => {
   const pod = await podOn(db, [one]);
   await db.query(
     `insert into muster.sets (function, key, counts, fresh)
@@ -28,14 +28,14 @@ test('a purge ends between two pages when its process is told to stop', async ({
   `);
   const functions = [{ definition: one, served: pod.served[0]! }];
   expect(
-    await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(3) }), // asked before the lanes, the page of sets and its rows
+    await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(3) }), // asked before the parts, the page of sets and its rows
   ).toMatchObject({ sets: 500 });
   expect(
     await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(0) }),
   ).toMatchObject({ sets: 0 });
 });
 
-test('a review ends between two pages when its process is told to stop, and is begun anew', async ({
+test('a re-evaluation ends between two pages when its process stops, and begins again with the next', async ({
   db,
 }) => {
   await podOn(db, [one]);
@@ -45,9 +45,9 @@ test('a review ends between two pages when its process is told to stop, and is b
      select $1, n::text, array_fill(2, array[16]), 1 from generate_series(1, 600) n`,
     [pod.served[0]!.id],
   );
-  const born = async () => (await db.query('select from muster.run')).length;
+  const created = async () => (await db.query('select from muster.run')).length;
   await reEvaluate(pod.database, pod.store, pod.served, stoppedAfter(1));
-  expect(await born()).toBe(256);
+  expect(await created()).toBe(256);
   await reEvaluate(pod.database, pod.store, pod.served);
-  expect(await born()).toBe(600);
+  expect(await created()).toBe(600);
 });

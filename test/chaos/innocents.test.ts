@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { deliver, envelope } from '../support/sender.ts';
 import type { TestProcess } from '../support/process.ts';
 import { until } from '../support/until.ts';
-import { begun, settled, test } from './test.ts';
+import { begun, doneAndSent, test } from './test.ts';
 
 async function complete(pod: TestProcess, k: string, table = 'public.item'): Promise<void> {
   for (const [i, kind] of ['a', 'b'].entries()) {
@@ -28,7 +28,7 @@ for (const kind of ['rejection', 'exception']) {
       await db.query(`select key, attempt, error from muster.run where state = 'failed'`),
     ).toEqual([{ key, attempt: 2, error: `Error: left by ${key}` }]);
     await open();
-    await settled(db, 1);
+    await doneAndSent(db, 1);
     expect(pod.hasExited).toBe(false);
     expect((await chaos.traces('started')).filter(({ run }) => run.includes('gated'))).toEqual([
       { run: 'pair/gated/1', attempt: 1, pid: pod.pid },
@@ -61,13 +61,13 @@ test('a handler that blocks the event loop for longer than its lease keeps it, a
       1,
   );
   await open();
-  await settled(db, 2);
+  await doneAndSent(db, 2);
   expect(await chaos.traces('started')).toEqual([
     { run: 'pair/blocker/1', attempt: 1, pid: pod.pid },
     { run: 'pair/gated/1', attempt: 1, pid: pod.pid },
   ]);
   const said = pod.log.map(({ msg }) => String(msg));
-  expect(said.some((msg) => msg.includes('a thread keeps the leases'))).toBe(true);
+  expect(said.some((msg) => msg.includes('a thread renews the leases'))).toBe(true);
   expect(pod.log).toContainEqual(
     expect.objectContaining({ msg: 'a handler blocked the event loop', functions: ['pair'] }),
   );
@@ -75,7 +75,7 @@ test('a handler that blocks the event loop for longer than its lease keeps it, a
   expect(other.hasExited).toBe(false);
 });
 
-test('a handler that blocks the event loop for ever loses its lease after its time-out', async ({
+test('a handler that blocks the event loop for ever loses its lease after its timeout', async ({
   db,
   chaos,
 }) => {
@@ -83,7 +83,7 @@ test('a handler that blocks the event loop for ever loses its lease after its ti
   await chaos.launch().serving();
   await complete(pod, 'blocker for ever', 'public.brief');
   await begun(db, 1);
-  // the other process starts it too, and is blocked as well
+  // the other process starts it as well, and is blocked too
   const by = async () => new Set((await chaos.traces('started')).map(({ pid }) => pid)).size;
   await until(async () => (await by()) === 2);
   expect(pod.log.map(({ msg }) => String(msg)).join()).toContain(

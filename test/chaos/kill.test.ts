@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { deliver, envelope } from '../support/sender.ts';
 import { until } from '../support/until.ts';
-import { settled, test } from './test.ts';
+import { doneAndSent, test } from './test.ts';
 
 const KEYS = ['x', 'y', 'z'];
 
@@ -28,7 +28,7 @@ test.for([
     const heir = await chaos.launch().serving();
     url = heir.url;
     await delivered;
-    await settled(db, KEYS.length);
+    await doneAndSent(db, KEYS.length);
 
     expect(await db.query('select id, in_set from muster.member order by id')).toEqual(
       KEYS.flatMap((k) => ['a', 'b'].map((kind) => ({ id: k + kind, in_set: true }))),
@@ -52,6 +52,6 @@ test('an event whose answer was lost with its process is sent again, under the s
   await doomed.exited;
   chaos.sink.answer = () => 202;
   await chaos.launch().serving();
-  await settled(db, 1);
+  await doneAndSent(db, 1);
   expect(chaos.sink.ids).toEqual(['pair/x/1/0', 'pair/x/1/0']);
 });

@@ -2,9 +2,9 @@ import { expect } from 'vitest';
 import { deliver, envelope } from '../support/sender.ts';
 import type { TestProcess } from '../support/process.ts';
 import { until } from '../support/until.ts';
-import { begun, settled, test } from './test.ts';
+import { begun, doneAndSent, test } from './test.ts';
 
-/** Both parts of a set, delivered one after the other. */
+/** Delivers both parts of a set, one after the other. */
 async function complete(pod: TestProcess, k: string): Promise<void> {
   await deliver(() => pod.url, envelope('c', 1, { id: `${k}a`, k, kind: 'a' }));
   await deliver(() => pod.url, envelope('c', 2, { id: `${k}b`, k, kind: 'b' }));
@@ -20,10 +20,10 @@ test('a process that is paused past its lease and wakes up commits nothing', asy
   await begun(db, 1);
   sleeper.kill('SIGSTOP');
   const heir = await chaos.launch().serving();
-  await settled(db, 1);
+  await doneAndSent(db, 1);
   await open();
   sleeper.kill('SIGCONT');
-  await until(() => metric(sleeper, 'muster_runs_total{function="pair",verdict="fenced"} 1'));
+  await until(() => metric(sleeper, 'muster_runs_total{function="pair",outcome="fenced"} 1'));
 
   expect(await chaos.traces('started')).toEqual([
     { run: 'pair/gated/1', attempt: 1, pid: sleeper.pid },
@@ -35,14 +35,14 @@ test('a process that is paused past its lease and wakes up commits nothing', asy
   expect(chaos.sink.ids).toEqual(['pair/gated/1/0']);
 });
 
-test('nothing is committed once another process holds the run, though nobody told the first', async ({
+test('nothing is committed once another process holds the run, even if the first one does not know', async ({
   db,
   chaos,
 }) => {
   const keys = ['gated', 'gated without writes'];
   const open = await Promise.all(keys.map((k) => chaos.hold(k, 1)));
   const openHeir = await Promise.all(keys.map((k) => chaos.hold(k, 2)));
-  // It renews every 200 s, so nothing but the fence stands between it and a second effect.
+  // It renews every 200 s, so that only the fence prevents a second effect.
   const unaware = await chaos.launch({ LEASE_SECONDS: '600' }).serving();
   for (const k of keys) await complete(unaware, k);
   await begun(db, 2);
@@ -50,13 +50,13 @@ test('nothing is committed once another process holds the run, though nobody tol
   const heir = await chaos.launch().serving();
   await begun(db, 4);
   await Promise.all(open.map((each) => each()));
-  await until(() => metric(unaware, 'muster_runs_total{function="pair",verdict="fenced"} 2'));
+  await until(() => metric(unaware, 'muster_runs_total{function="pair",outcome="fenced"} 2'));
   expect(await chaos.traces('effect')).toEqual([]);
   expect(await db.query('select from muster.outbox')).toEqual([]);
   expect(await db.query('select distinct state from muster.run')).toEqual([{ state: 'running' }]);
 
   await Promise.all(openHeir.map((each) => each()));
-  await settled(db, 2);
+  await doneAndSent(db, 2);
   expect(await chaos.traces('effect')).toEqual([
     { run: 'pair/gated/1', attempt: 2, pid: heir.pid },
   ]);
@@ -81,7 +81,7 @@ test('a handler that takes many times its lease runs once, beside a process with
       ).length === 1,
   );
   await open();
-  await settled(db, 1);
+  await doneAndSent(db, 1);
   const run = { run: 'pair/gated/1', attempt: 1, pid: patient.pid };
   expect(await chaos.traces('started')).toEqual([run]);
   expect(await chaos.traces('effect')).toEqual([run]);

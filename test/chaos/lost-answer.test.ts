@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 
 interface Cut {
   readonly proxy: Proxy;
-  /** Serves function `pair` by way of the proxy. */
+  /** Serves function `pair` through the proxy. */
   serve(
     handle: (context: HandlerContext) => Promise<void | OutgoingEvent[]>,
     settings?: Record<string, string>,
@@ -42,7 +42,7 @@ const test = base.extend<{ cut: Cut }>({
       },
     });
     const stopped = Promise.all(engines.map((engine) => engine.stop()));
-    // one that lost a connection for good never stops
+    // an engine that lost a connection for good never stops
     await Promise.race([stopped, sleep(5_000, undefined, { ref: false })]);
     await proxy.close();
   },
@@ -51,7 +51,7 @@ const test = base.extend<{ cut: Cut }>({
 const part = (kind: string, lsn: number) => envelope('c', lsn, { id: kind, k: 'x', kind });
 const DONE = `select state, token, attempt from muster.run where state = 'done'`;
 
-test('a connection cut between COMMIT and its answer is a 503, and the run it was given starts all the same', async ({
+test('a connection lost between COMMIT and its answer is a 503, and the run that was leased starts all the same', async ({
   db,
   cut,
 }) => {
@@ -68,7 +68,7 @@ test('a connection cut between COMMIT and its answer is a 503, and the run it wa
     { status: 503, reason: 'database' },
     { status: 204, reason: null },
   ]);
-  // still by the first lease: taken over by the process that holds it, not freed and claimed again
+  // under the first lease: started by the process that holds it, not freed and claimed again
   expect(await until(async () => (await db.query(DONE))[0])).toEqual({
     state: 'done',
     token: '1',
@@ -93,7 +93,7 @@ test("the answer to a handler's COMMIT is lost: it counts as done and is not run
   await lost;
   await until(async () => (await metrics.runs.get()).values.length > 0);
   expect((await metrics.runs.get()).values).toMatchObject([
-    { labels: { verdict: 'done' }, value: 1 },
+    { labels: { outcome: 'done' }, value: 1 },
   ]);
   expect(calls).toBe(1);
   expect(await db.query('select * from effect')).toEqual([{ run: 'pair/x/1' }]);
@@ -111,7 +111,7 @@ test('the answer to the done-mark of a handler without writes is lost: it counts
   await lost;
   await until(async () => (await metrics.runs.get()).values.length > 0);
   expect((await metrics.runs.get()).values).toMatchObject([
-    { labels: { verdict: 'done' }, value: 1 },
+    { labels: { outcome: 'done' }, value: 1 },
   ]);
   expect(calls).toBe(1);
   expect(await db.query(DONE)).toEqual([{ state: 'done', token: '1', attempt: 1 }]);
@@ -137,7 +137,7 @@ test('a COMMIT that Postgres refuses takes the done-mark and the events with it'
   });
   await deliver(() => url, part('a', 1));
   await deliver(() => url, part('b', 2));
-  const again = async () => (await metrics.runs.get()).values[0]?.labels.verdict === 'again';
+  const again = async () => (await metrics.runs.get()).values[0]?.labels.outcome === 'again';
   await until(again);
   expect(await db.query(`select from muster.run where state = 'done'`)).toEqual([]);
   expect(await db.query('select from muster.outbox')).toEqual([]);

@@ -4,7 +4,7 @@ import { Random } from '../../dev/lib/random.ts';
 import type { TestProcess } from '../support/process.ts';
 import { deliver, envelope, type Try } from '../support/sender.ts';
 import { until } from '../support/until.ts';
-import { type Chaos, settled, test } from './test.ts';
+import { type Chaos, doneAndSent, test } from './test.ts';
 
 const SEED = Number(process.env['MUSTER_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const KILLS = Number(process.env['MUSTER_KILLS'] ?? 10);
@@ -46,20 +46,20 @@ test(
     let killed = 0;
     let cut = 0;
     while (killed < KILLS) {
-      // When a process dies is ordered by nothing: that is the chaos.
+      // Nothing orders the deaths of processes: that is the chaos.
       await sleep(random.between(150, 450));
       if (cut === 0 || random.chance(0.3)) cut += (await db.query(CUT)).length;
       const victim = [...alive][random.between(0, alive.size - 1)];
-      // Mostly one stays up, which takes over; now and then nobody is.
+      // Mostly one process stays up, which takes over; now and then none does.
       if (victim === undefined || (alive.size < 2 && random.chance(0.8))) continue;
       victim.kill('SIGKILL');
       if ((await victim.exited).signal === 'SIGKILL') killed++;
     }
     enough.abort();
     await Promise.all(senders);
-    // what was taken by a look whose answer was cut off comes back after a minute: it is over
+    // A claim of the outbox whose answer was lost lasts a minute: it is ended here.
     await db.query('update muster.outbox set due_at = now() where sent_at is null');
-    await settled(db, sets);
+    await doneAndSent(db, sets);
     for (const each of alive) each.kill('SIGTERM');
     await Promise.all(supervisors);
 
@@ -87,12 +87,12 @@ test(
   60_000 + KILLS * 3_000,
 );
 
-/** Ends a few connections of processes that live. */
+/** Ends a few connections of live processes. */
 const CUT = `
   select pg_terminate_backend(pid) from pg_stat_activity
   where datname = current_database() and application_name like 'muster %' order by random() limit 3`;
 
-/** Keeps one process up: starts the next one when it has ended, as Kubernetes does. */
+/** Keeps one process up: starts another when it ends, as Kubernetes does. */
 async function keepUp(chaos: Chaos, alive: Set<TestProcess>, end: AbortSignal): Promise<void> {
   while (!end.aborted) {
     const pod = await chaos.launch().serving();

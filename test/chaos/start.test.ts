@@ -7,7 +7,7 @@ import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 import { test } from './test.ts';
 
-test('a process whose connection is lost while it starts tries again, and serves', async ({
+test('a process whose connection is lost while it starts retries, and serves', async ({
   db,
   chaos,
 }) => {
@@ -33,7 +33,7 @@ test('a process that starts before its database waits for it', async ({ db, chao
   await pod.serving();
 });
 
-test('a process that starts before the migration waits for it, and says so', async ({
+test('a process that starts before the migration waits for it, and reports it', async ({
   db,
   chaos,
 }) => {
@@ -45,7 +45,7 @@ test('a process that starts before the migration waits for it, and says so', asy
   await pod.serving();
 });
 
-test('a connection of pg that was lost may pass, however pg words it', async ({ db }) => {
+test('a lost connection is transient, however pg words it', async ({ db }) => {
   const client = new pg.Client(db.url);
   let lost = false;
   client.on('error', () => {}).on('end', () => (lost = true));

@@ -2,12 +2,12 @@ import { expect, onTestFinished } from 'vitest';
 import { startProxy } from '../support/proxy.ts';
 import { deliver, envelope, post } from '../support/sender.ts';
 import { until } from '../support/until.ts';
-import { begun, queued, settled, test } from './test.ts';
+import { begun, queued, doneAndSent, test } from './test.ts';
 
 const part = (k: string, kind: string, lsn: number) =>
   envelope('c', lsn, { id: k + kind, k, kind });
 
-test('at SIGTERM a process answers what it has, refuses what is new, ends its runs and exits with 0', async ({
+test('at SIGTERM a process answers accepted events, refuses new ones, ends its runs and exits with 0', async ({
   db,
   chaos,
 }) => {
@@ -46,7 +46,7 @@ test('at SIGTERM a process answers what it has, refuses what is new, ends its ru
   expect(await chaos.traces('effect')).toHaveLength(1);
 });
 
-test('a handler that outlives the grace at SIGTERM goes back without an attempt counted', async ({
+test('a handler that outlives the grace period at SIGTERM is released without an attempt counted', async ({
   db,
   chaos,
 }) => {
@@ -65,13 +65,13 @@ test('a handler that outlives the grace at SIGTERM goes back without an attempt 
 
   await open();
   const heir = await chaos.launch().serving();
-  await settled(db, 1);
+  await doneAndSent(db, 1);
   expect(await chaos.traces('effect')).toEqual([
     { run: 'pair/gated/1', attempt: 1, pid: heir.pid },
   ]);
 });
 
-test('a process that is told to stop while it starts stops', async ({ db, chaos }) => {
+test('a process that gets SIGTERM while it starts stops', async ({ db, chaos }) => {
   const barrier = await db.pool.connect();
   await barrier.query('begin');
   await barrier.query('lock table muster.function in exclusive mode');
@@ -83,7 +83,7 @@ test('a process that is told to stop while it starts stops', async ({ db, chaos 
   expect(await pod.exited).toEqual({ code: 0, signal: null });
 });
 
-test('a sink that does not answer does not hold up the stop: its event is due again elsewhere', async ({
+test('a sink that does not answer does not hold up the stop, and its event is due again elsewhere', async ({
   db,
   chaos,
 }) => {
@@ -97,7 +97,7 @@ test('a sink that does not answer does not hold up the stop: its event is due ag
 
   chaos.sink.answer = () => 202;
   await chaos.launch().serving();
-  await settled(db, 1);
+  await doneAndSent(db, 1);
   expect(chaos.sink.ids).toEqual(['pair/x/1/0', 'pair/x/1/0']);
 });
 
@@ -115,6 +115,6 @@ test('a database that is away does not hold up the stop', async ({ db, chaos }) 
 
   await open();
   await chaos.launch().serving();
-  await settled(db, 1);
+  await doneAndSent(db, 1);
   expect(await chaos.traces('effect')).toHaveLength(1);
 });

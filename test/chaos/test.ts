@@ -13,7 +13,7 @@ export interface Chaos {
   readonly sink: TestSink;
   /** Starts a process that serves the functions of this folder; killed when the test ends. */
   launch(settings?: Record<string, string>): TestProcess;
-  /** Lets the handler of that set wait in that attempt; what is given back lets it go on. */
+  /** Makes the handler of that set wait in that attempt; returns a function that releases it. */
   hold(key: string, attempt?: number): Promise<() => Promise<void>>;
   /** Rows of `started` or `effect`, in order of the run. */
   traces(table: 'started' | 'effect'): Promise<{ run: string; attempt: number; pid: number }[]>;
@@ -57,13 +57,13 @@ export const test = base.extend<{ chaos: Chaos }>({
   },
 });
 
-/** Waits until so many attempts have begun. */
+/** Waits until `n` attempts have begun. */
 export async function begun(db: TestDatabase, n: number): Promise<void> {
   await until(async () => (await db.query('select from started')).length >= n);
 }
 
-/** Waits until so many runs are done and what their handlers gave is sent. */
-export async function settled(db: TestDatabase, n: number): Promise<void> {
+/** Waits until `n` runs are done and the events of their handlers are sent. */
+export async function doneAndSent(db: TestDatabase, n: number): Promise<void> {
   await done(db, n);
   await until(async () => (await db.query(SENT)).length === n);
 }
@@ -77,7 +77,7 @@ async function done(db: TestDatabase, n: number): Promise<void> {
   );
 }
 
-/** Waits until somebody waits for a lock on that table. */
+/** Waits until a backend waits for a lock on that table. */
 export async function queued(db: TestDatabase, table: string): Promise<void> {
   const waiting = `
     select from pg_locks

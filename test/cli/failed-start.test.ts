@@ -100,7 +100,7 @@ function launch(command: string, env: Record<string, string>): TestProcess {
 for (const command of ['serve', 'console', 'migrate']) {
   test(`muster ${command} waits for a host name, and says what for and since when`, async () => {
     const process = launch(command, { DATABASE_URL: 'postgres://postgres@nowhere.invalid/db' });
-    const waits = 'the host of DATABASE_URL has no address: if its name is right';
+    const waits = 'the host of DATABASE_URL has no address: if the name is right';
     await until(() => process.stderr.split(waits).length > 2);
     expect(process.stderr).toContain('nowhere.invalid');
     const since = [...process.stderr.matchAll(/since\W+(\d{4}-[\w:.-]+)/g)].map((each) => each[1]);

@@ -56,7 +56,7 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a misspelt property of an event is dropped',
-    file: 'src/runs/attempt.ts',
+    file: 'src/runs/outbox-events.ts',
     find: '    checkEvent(event, (problem) => problems.push(`event ${i}: ${problem}`));\n',
     replace: '',
     tests: ['test/runs/handler.test.ts'],

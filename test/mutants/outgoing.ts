@@ -5,14 +5,14 @@ const OUTBOX = 'src/outbox/relay.ts';
 const PUBLISHING = 'src/outbox/publishing.ts';
 const RUN_ID = 'src/runs/run-id.ts';
 const CLAIM = 'src/state/sql/claim-outbox.sql';
-const SETTLE = 'src/state/sql/settle-outbox.sql';
+const RECORD_DELIVERIES = 'src/state/sql/record-deliveries.sql';
 const DISCARD = 'src/state/sql/discard-events.sql';
 const SINK_TEST = ['test/outbox/http-sink.test.ts'];
 const OUTBOX_TEST = ['test/outbox/relay.test.ts'];
 const PUBLISHING_TEST = ['test/outbox/publishing.test.ts'];
 const EVENTS_TEST = ['test/cli/events.test.ts'];
 
-/** Guards on the way of an event that goes out. */
+/** Guards of outgoing events. */
 export const OUTGOING_MUTANTS: readonly Mutant[] = [
   {
     name: 'attributes that no header can hold are sent as headers',
@@ -37,7 +37,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'an empty subject is sent',
-    file: SINK,
+    file: 'src/outbox/sink.ts',
     find: "...(event.subject !== '' && { subject: event.subject }),",
     replace: 'subject: event.subject,',
     tests: SINK_TEST,
@@ -64,7 +64,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: OUTBOX_TEST,
   },
   {
-    name: 'an event that is wrong for good is tried for ever',
+    name: 'an event that is refused for good is retried for ever',
     file: SINK,
     find: "return REFUSED.has(status) ? 'refused' : 'blocked';",
     replace: "return 'blocked';",
@@ -85,7 +85,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: ['test/config/config.test.ts'],
   },
   {
-    name: 'ids hold the key as it is',
+    name: 'ids hold the unescaped key',
     file: RUN_ID,
     find: '${fn}/${headerSafe(key)}/',
     replace: '${fn}/${key}/',
@@ -115,7 +115,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   {
     name: 'a slow event keeps its place in the window',
     file: OUTBOX,
-    find: "      taken.state = 'slow';\n",
+    find: "      started.state = 'slow';\n",
     replace: '',
     tests: OUTBOX_TEST,
   },
@@ -129,26 +129,26 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   {
     name: 'the window has no end',
     file: OUTBOX,
-    find: 'Math.min(WINDOW - fresh, ',
+    find: 'Math.min(WINDOW - inWindow, ',
     replace: 'Math.min(2 * WINDOW, ',
     tests: OUTBOX_TEST,
   },
   {
     name: 'each type that hangs takes places of its own',
     file: OUTBOX,
-    find: 'Math.min(WINDOW - fresh, MAX_IN_FLIGHT - unanswered)',
-    replace: 'WINDOW - fresh',
+    find: 'Math.min(WINDOW - inWindow, MAX_IN_FLIGHT - unanswered)',
+    replace: 'WINDOW - inWindow',
     tests: OUTBOX_TEST,
   },
   {
-    name: 'a stop waits for a sink that is deaf',
+    name: 'a stop waits for a sink that ignores its signal',
     file: OUTBOX,
-    find: 'Promise.race([Promise.all(this.#sends), deaf])',
-    replace: 'Promise.all(this.#sends)',
+    find: 'withTimeout(Promise.all(this.#sends), graceMs + IGNORED_SIGNAL_MS)',
+    replace: '(void withTimeout, Promise.all(this.#sends))',
     tests: OUTBOX_TEST,
   },
   {
-    name: 'an answer is waited for without an end',
+    name: 'an answer is awaited without a timeout',
     file: SINK,
     find: 'AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])',
     replace: 'signal',
@@ -162,51 +162,51 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: OUTBOX_TEST,
   },
   {
-    name: 'an event in flight is sent beside itself',
+    name: 'an event in flight is sent a second time',
     file: OUTBOX,
-    find: '    if (this.#taken.has(event.id)) return;\n',
+    find: '    if (this.#inFlight.has(event.id)) return;\n',
     replace: '',
     tests: OUTBOX_TEST,
   },
   {
     name: 'what was sent is forgotten when the database goes away',
     file: OUTBOX,
-    find: '      this.#unsettled = [...settlements, ...this.#unsettled];\n',
+    find: '      this.#unrecorded = [...deliveries, ...this.#unrecorded];\n',
     replace: '',
     tests: OUTBOX_TEST,
   },
   {
-    name: 'a stop does not settle what was answered',
+    name: 'a stop does not record the answers that came in',
     file: OUTBOX,
-    find: '    clearTimeout(hurrying);\n    await this.#settle();\n',
-    replace: '    clearTimeout(hurrying);\n',
+    find: '    clearTimeout(abort);\n    await this.#record();\n',
+    replace: '    clearTimeout(abort);\n',
     tests: OUTBOX_TEST,
   },
   {
     name: 'a postponed event has made an attempt',
-    file: SETTLE,
-    find: "attempts = o.attempts - (v.verdict = 'postponed')::int",
+    file: RECORD_DELIVERIES,
+    find: "attempts = o.attempts - (delivery.kind = 'postponed')::int",
     replace: 'attempts = o.attempts',
     tests: OUTBOX_TEST,
   },
   {
     name: 'the sent event is overwritten by a slower process',
-    file: SETTLE,
+    file: RECORD_DELIVERIES,
     find: ' and o.sent_at is null\n  returning',
     replace: '\n  returning',
     tests: OUTBOX_TEST,
   },
   {
-    name: 'the next event of a set waits although the one before is settled',
-    file: SETTLE,
-    find: "where settled.verdict in ('sent', 'failed') and o.id = next.id",
+    name: 'the next event of a set waits although the one before is sent or refused',
+    file: RECORD_DELIVERIES,
+    find: "where recorded.kind in ('sent', 'failed') and o.id = next.id",
     replace: 'where false and o.id = next.id',
     tests: OUTBOX_TEST,
   },
   {
-    name: 'an event is woken behind one that is tried again',
-    file: SETTLE,
-    find: "where settled.verdict in ('sent', 'failed') and ",
+    name: 'an event becomes due behind one that is retried',
+    file: RECORD_DELIVERIES,
+    find: "where recorded.kind in ('sent', 'failed') and ",
     replace: 'where ',
     tests: OUTBOX_TEST,
   },
@@ -248,7 +248,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   {
     name: 'a sink that is there is still missing',
     file: PUBLISHING,
-    find: '      if (!isTold) await setSinkMissing(database, idsOf(served), null);\n',
+    find: '      if (!isSinkRecorded) await setSinkMissing(database, idsOf(served), null);\n',
     replace: '',
     tests: PUBLISHING_TEST,
   },
@@ -260,7 +260,7 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
     tests: EVENTS_TEST,
   },
   {
-    name: 'the event behind a discarded one waits',
+    name: 'the event behind a discarded one stays put off',
     file: DISCARD,
     find: 'where o.id = next.id and o.worker is null',
     replace: 'where false',

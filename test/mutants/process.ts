@@ -1,13 +1,13 @@
 import type { Mutant } from './mutants.ts';
 
 const RUNNER = 'src/runs/runner.ts';
-const EXECUTE = 'src/runs/execute.ts';
+const EXECUTOR = 'src/runs/executor.ts';
 
 /** Guards against what happens to processes and connections; most are found by killing real ones. */
 export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'the done-mark is written beside the transaction of the handler',
-    file: EXECUTE,
+    file: EXECUTOR,
     find: 'tx.commit(finishing(finished))',
     replace: "runs.finish([finished]).then(() => tx.commit([{ text: 'select' }]))",
     tests: ['test/chaos/lost-answer.test.ts'],
@@ -22,20 +22,20 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a COMMIT whose answer was lost counts as failed',
-    file: EXECUTE,
-    find: 'if (await insist(() => runs.isDone(lease), log)) return true;',
+    file: EXECUTOR,
+    find: 'if (await untilAnswered(() => runs.isDone(lease), log)) return true;',
     replace: '',
     tests: ['test/chaos/lost-answer.test.ts'],
   },
   {
-    name: 'a lease whose answer was lost is not taken up',
+    name: 'a run whose lease was granted in a lost answer is not started',
     file: RUNNER,
     find: 'if (orphans.length > 0) this.#begin(orphans);',
     replace: '',
     tests: ['test/chaos/lost-answer.test.ts'],
   },
   {
-    name: 'a connection that is lost at BEGIN is not given back',
+    name: 'a connection that is lost at BEGIN is not released',
     file: 'src/state/database/handler-tx.ts',
     find: '      client.release(true);\n      throw error;',
     replace: '      throw error;',
@@ -44,12 +44,12 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'a BEGIN that fails does not stop the query behind it',
     file: 'src/state/database/framed-query.ts',
-    find: "if (begins) send(connection, 'begin');",
+    find: "if (begins) sendStatement(connection, 'begin');",
     replace: "if (begins) connection.query('begin');",
     tests: ['test/runs/handler-tx.test.ts'],
   },
   {
-    name: 'runs wait behind a handler that has become slow',
+    name: 'runs stay queued behind a handler that became slow',
     file: RUNNER,
     find: 'leasesOf(this.#queue.takeLate())',
     replace: '[]',
@@ -63,8 +63,8 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/lease.test.ts'],
   },
   {
-    name: 'a handler that kills its process is never given up',
-    file: EXECUTE,
+    name: 'a run whose handler kills its process never fails',
+    file: EXECUTOR,
     find: 'if (lease.attempt > backoff.attempts) {',
     replace: 'if (lease.attempt > 1000 * backoff.attempts) {',
     tests: ['test/chaos/crash-loop.test.ts'],
@@ -77,21 +77,21 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/crash-loop.test.ts'],
   },
   {
-    name: 'a run that goes back at a shutdown counts its attempt',
+    name: 'a run released at a shutdown counts its attempt',
     file: 'src/state/sql/release-runs.sql',
     find: 'attempt = r.attempt - 1, ',
     replace: '',
     tests: ['test/chaos/stop.test.ts'],
   },
   {
-    name: 'running handlers are aborted at SIGTERM',
+    name: 'runs under way are aborted at SIGTERM',
     file: 'src/process/engine.ts',
     find: 'runner.drain(drainMs)',
     replace: 'runner.drain(0)',
     tests: ['test/chaos/stop.test.ts'],
   },
   {
-    name: 'events are accepted while the process stops',
+    name: 'new events are accepted while the process stops',
     file: 'src/process/engine.ts',
     find: "  close(new Unavailable('draining', 'this process is stopping'));\n",
     replace: '',

@@ -1,40 +1,40 @@
 import type { Mutant } from './mutants.ts';
 
 const RUNNER = 'src/runs/runner.ts';
-const EXECUTE = 'src/runs/execute.ts';
+const EXECUTOR = 'src/runs/executor.ts';
 const CLAIM = 'src/state/sql/claim-runs.sql';
-const BURY = 'src/state/sql/reap-workers.sql';
+const REAP = 'src/state/sql/reap-workers.sql';
 const GUARDS = ['test/runs/guards.test.ts'];
 const ATTEMPTS = ['test/runs/attempts.test.ts'];
 const FAULTS = ['test/runs/faults.test.ts'];
 const LARGE = ['test/runs/large-set.test.ts'];
 const INNOCENTS = ['test/chaos/innocents.test.ts'];
 
-/** Guards of runs: when an attempt counts, what is loaded, and whose fault a failure is. */
+/** Guards of runs: when an attempt counts, what is loaded, and what a failure is attributed to. */
 export const RUN_MUTANTS: readonly Mutant[] = [
   {
-    name: 'back-off is not waited for',
+    name: 'a run is claimed during its back-off',
     file: CLAIM,
     find: "state = 'ready' and complete and due_at <= statement_timestamp()\n    and (lost",
     replace: "state = 'ready' and complete\n    and (lost",
     tests: GUARDS,
   },
   {
-    name: "a late failure ends another pod's attempt",
+    name: "a late failure ends another worker's attempt",
     file: 'src/state/sql/fail-run.sql',
     find: 'and key = $2 and token = $3 and state',
     replace: 'and key = $2 and $3::bigint is not null and state',
     tests: GUARDS,
   },
   {
-    name: "a late release gives back another pod's run",
+    name: "a late release frees another worker's run",
     file: 'src/state/sql/release-runs.sql',
     find: "where r.token = mine.token and r.state::text = 'running'",
     replace: "where r.state::text = 'running'",
     tests: GUARDS,
   },
   {
-    name: "a late start is recorded for another pod's lease",
+    name: "a late start is recorded for another worker's lease",
     file: 'src/state/sql/record-starts.sql',
     find: "where r.token = mine.token and r.state::text = 'running'",
     replace: "where r.state::text = 'running'",
@@ -43,8 +43,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a handler goes on when its lease is lost',
     file: RUNNER,
-    find: "if (!names.has(name)) running.abort.abort(new LeaseLost('the lease of this run was lost'));",
-    replace: 'void names; void name; void running;',
+    find: "if (!names.has(name)) leased.abort.abort(new LeaseLost('the lease of this run was lost'));",
+    replace: 'void names; void name; void leased;',
     tests: GUARDS,
   },
   {
@@ -55,14 +55,14 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: GUARDS,
   },
   {
-    name: 'a pod that lost its row keeps its name',
+    name: 'a worker whose row is gone keeps its id',
     file: RUNNER,
     find: '      this.#worker = randomUUID();\n',
     replace: '',
     tests: GUARDS,
   },
   {
-    name: 'isDone asks for no token',
+    name: 'isDone ignores the token',
     file: 'src/state/runs/runs.ts',
     find: "select state = 'done' and token = $3 as done",
     replace: "select state = 'done' and $3::bigint is not null as done",
@@ -83,8 +83,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: GUARDS,
   },
   {
-    name: 'a run that only waited is charged',
-    file: BURY,
+    name: 'a queued run is charged an attempt',
+    file: REAP,
     find: 'r.attempt - (r.unstarted is not distinct from r.token)::int as attempt',
     replace: 'r.attempt as attempt',
     tests: ATTEMPTS,
@@ -125,14 +125,14 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ATTEMPTS,
   },
   {
-    name: 'waiting makes a run suspect',
-    file: BURY,
+    name: 'a run becomes suspect by being queued',
+    file: REAP,
     find: 'greatest(1, r.lost + lost.counts::int)',
     replace: 'r.lost + 1',
     tests: ATTEMPTS,
   },
   {
-    name: 'the next suspect waits for the next look',
+    name: 'the next suspect waits for the next periodic claim',
     file: RUNNER,
     find: 'if (isOver && isSuspect(lease)) this.#options.onFree();\n    else ',
     replace: '',
@@ -146,29 +146,29 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ATTEMPTS,
   },
   {
-    name: 'long handlers that were leased ahead are not recorded',
+    name: 'starts of prefetched runs with long handlers are not recorded',
     file: RUNNER,
-    find: '    await this.#recordLong();\n',
+    find: '    await this.#recordStarts();\n',
     replace: '',
     tests: ATTEMPTS,
   },
   {
-    name: 'rows are loaded for a run that is given up',
-    file: 'src/runs/executor.ts',
-    find: 'if (run.lease.attempt > backoff.attempts) return [];',
+    name: 'rows are loaded for a run without attempts left',
+    file: EXECUTOR,
+    find: 'if (lease.attempt > backoff.attempts) return [];',
     replace: '',
     tests: ATTEMPTS,
   },
   {
     name: 'a careful run starts without a record',
-    file: 'src/runs/prepare.ts',
-    find: "if (!(await starts.add(lease))) throw new LeaseLost('the lease of this run was lost');",
-    replace: 'void starts; void LeaseLost;',
+    file: EXECUTOR,
+    find: "if (!(await this.#starts.add(lease))) throw new LeaseLost('the lease of this run was lost');",
+    replace: '',
     tests: ['test/chaos/crash-loop.test.ts'],
   },
   {
     name: 'a set of any size is loaded',
-    file: 'src/runs/prepare.ts',
+    file: 'src/runs/load-set.ts',
     find: 'if (bytes > maxBytes) throw',
     replace: 'if (bytes > 1000 * maxBytes) throw',
     tests: LARGE,
@@ -196,29 +196,29 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a fault of the database counts as an attempt',
-    file: EXECUTE,
-    find: 'fault === null ? null : faults.waitAfter(lease, fault)',
+    file: EXECUTOR,
+    find: 'fault === null ? null : this.#faults.waitAfter(lease, fault)',
     replace: 'null',
     tests: FAULTS,
   },
   {
     name: "any service's lost connection is the database's fault",
-    file: EXECUTE,
-    find: 'isCutShort(abort.signal) ? null : watched.fault',
-    replace: '(watched.note(error), isCutShort(abort.signal) ? null : watched.fault)',
+    file: EXECUTOR,
+    find: 'isInterrupted(abort.signal) ? null : watchedTx.fault',
+    replace: '(watchedTx.note(error), isInterrupted(abort.signal) ? null : watchedTx.fault)',
     tests: FAULTS,
   },
   {
-    name: 'a handler that cuts its connection is never charged',
+    name: 'a handler that loses its connection each time is never charged',
     file: 'src/runs/faults.ts',
-    find: 'if (met.cuts > FREE_CUTS) return null;',
+    find: 'if (met.losses > FREE_LOSSES) return null;',
     replace: '',
     tests: FAULTS,
   },
   {
-    name: 'a function at its bound waits for the next look',
+    name: 'a function at its concurrency limit waits for the next periodic claim',
     file: RUNNER,
-    find: "else if (isBounded) this.#backlog.add([id], 'bound');",
+    find: "else if (isLimited) this.#backlog.add([id], 'limit');",
     replace: '',
     tests: ['test/runs/concurrency.test.ts'],
   },

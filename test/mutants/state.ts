@@ -133,7 +133,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a part that keeps more columns does not say that it needs a read',
     file: LANES,
-    find: '  await markGrown(client, stored, kept, specification);\n',
+    find: '  await markExtended(client, stored, kept, specification);\n',
     replace: '',
     tests: ROLLOUT,
   },

@@ -1,11 +1,12 @@
 import Fastify from 'fastify';
 import { expect, onTestFinished, test } from 'vitest';
-import { httpSink, type Outgoing } from '../../src/outbox/http-sink.ts';
+import { httpSink } from '../../src/outbox/http-sink.ts';
+import type { SinkEvent } from '../../src/outbox/sink.ts';
 import { sinkServer } from '../support/sink.ts';
 
 const { signal } = new AbortController();
 
-const eventOf = (more: Partial<Outgoing> = {}): Outgoing => ({
+const eventOf = (more: Partial<SinkEvent> = {}): SinkEvent => ({
   id: 'pair/x/1/0',
   key: 'x',
   source: '/muster/pair',
@@ -16,7 +17,7 @@ const eventOf = (more: Partial<Outgoing> = {}): Outgoing => ({
   ...more,
 });
 
-test('integers beyond 2^53 are sent with the digits the handler gave', async () => {
+test("integers beyond 2^53 are sent with the handler's digits", async () => {
   const server = await sinkServer();
   const sink = httpSink(server.url, {});
   const data = '{"id":9007199254740993,"more":[9007199254740993,1.5,"x",null]}';
@@ -28,7 +29,7 @@ test('integers beyond 2^53 are sent with the digits the handler gave', async () 
   expect(server.bodies[1]).toContain(`"data":${data}`);
 });
 
-// The first are those that a receiver may read as something else, or that no header can hold.
+// The first of these may be misread by a receiver, or do not fit into a header.
 const TEXTS = [
   'Łódź',
   '渋谷',
@@ -105,7 +106,7 @@ test.for(['"a text"', '1', 'true', 'null', '[]'])('the data %s is sent as JSON',
   expect(server.modes).toEqual(['binary']);
 });
 
-test('an event without data is taken by a server that parses JSON by the book', async () => {
+test('a server that parses JSON strictly accepts an event without data', async () => {
   const app = Fastify();
   const seen: unknown[] = [];
   app.post('/', (request) => {
@@ -120,7 +121,7 @@ test('an event without data is taken by a server that parses JSON by the book', 
   expect(seen).toEqual([[undefined, 'pair/x/1/0', undefined]]);
 });
 
-test('a redirect is not followed, and the error says where it leads', async () => {
+test('a redirect is not followed, and the error names its target', async () => {
   const app = Fastify();
   app.post('/', (_request, reply) => reply.redirect('https://sink.example/in?token=secret', 308));
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
@@ -132,7 +133,7 @@ test('a redirect is not followed, and the error says where it leads', async () =
   });
 });
 
-test('an event that is not answered in time is tried again, and so is one when the process stops', async () => {
+test('an event is retried that is not answered in time, or not before the process stops', async () => {
   const server = await sinkServer();
   server.answer = () => null;
   expect(await httpSink(server.url, {}, 50).send(eventOf(), signal)).toMatchObject({

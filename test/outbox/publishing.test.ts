@@ -13,7 +13,9 @@ const sent = async (db: TestDatabase) =>
 const due = async (db: TestDatabase) =>
   (await db.query<{ events: number }>('select events from muster.due'))[0]!.events;
 
-test('without a sink events wait, keep no pod, and go out once there is one', async ({ db }) => {
+test('without a sink events wait and keep no pod up, and are sent once there is one', async ({
+  db,
+}) => {
   const without = await engineOn(db, [one]);
   expect(without.sinkTrouble()).toContain('no sink is configured');
   expect(without.lines).toContainEqual({ level: 'warn', message: without.sinkTrouble() });
@@ -43,7 +45,7 @@ test('without a sink events wait, keep no pod, and go out once there is one', as
   await engine.stop();
 });
 
-test('a pod is woken once more for events that waited without a sink', async ({ db }) => {
+test('a pod is woken again for events that waited without a sink', async ({ db }) => {
   const engine = await engineOn(db, [one]);
   for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   await until(async () => (await db.query('select from muster.outbox')).length === 1);
@@ -59,7 +61,7 @@ test('a pod is woken once more for events that waited without a sink', async ({ 
   expect(await due(db)).toBe(1);
 });
 
-test('a process without a sink serves, prints nothing, and says so where it is asked', async ({
+test('a process without a sink serves, prints nothing, and reports it where it is asked', async ({
   db,
 }) => {
   const pod = await musterServe({ DATABASE_URL: db.url, FUNCTIONS: 'recordings' });
@@ -77,7 +79,7 @@ test('a process without a sink serves, prints nothing, and says so where it is a
   expect(await sent(db)).toBe(0);
 });
 
-test('events are printed where standard output was asked for', async ({ db }) => {
+test('events are printed where the sink is standard output', async ({ db }) => {
   const pod = await musterServe({ DATABASE_URL: db.url, FUNCTIONS: 'recordings', SINK: 'stdout' });
   onTestFinished(() => pod.kill('SIGKILL'));
   expect(await (await fetch(`${pod.url}/health/readiness`)).text()).toBe('ready');
@@ -90,7 +92,7 @@ test('events are printed where standard output was asked for', async ({ db }) =>
   });
 });
 
-test('a sink that refuses Muster is told until it takes an event', async ({ db }) => {
+test('a sink that refuses Muster is reported until it accepts an event', async ({ db }) => {
   const sink = await sinkServer();
   sink.answer = () => 401;
   const engine = await engineOn(db, [one], { K_SINK: sink.url });
@@ -155,7 +157,7 @@ test.for(KEYS)(
   },
 );
 
-/** An event of `recordings`, as a handler leaves it. */
+/** An event of `recordings`, as a handler returns it. */
 const outgoing = (db: TestDatabase) =>
   db.query(
     `insert into muster.outbox (function, key, event_id, type, subject, data)

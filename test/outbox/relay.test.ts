@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
-import type { Sink } from '../../src/outbox/http-sink.ts';
+import type { Sink } from '../../src/outbox/sink.ts';
 import { OutboxRelay } from '../../src/outbox/relay.ts';
-import { claimOutbox, settleOutbox } from '../../src/state/runs/outbox.ts';
+import { claimOutbox, recordDeliveries } from '../../src/state/runs/outbox.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
@@ -26,16 +26,16 @@ const sent = async (db: TestDatabase) =>
     )
   ).length;
 
-/** Ids of one set's events, in the order they were posted. */
+/** Ids of one set's events, in the order of their requests. */
 const ofSet = (ids: readonly string[], key: string) =>
   ids.filter((id) => id.startsWith(`pair/${key}/`));
 
-/** In one test the set's key is the status its first event is answered with. */
+/** In one test the set's key is the status of the answer to its first event. */
 const statusOf = (id: string) => Number(id.split('/')[1]);
 
 const take = (pod: Pod) => claimOutbox(pod.database, [1], pod.id, 10, 60);
 
-/** Does not wait for the back-off. */
+/** Ends every back-off. */
 const hurry = (db: TestDatabase) =>
   db.query('update muster.outbox set due_at = now() where sent_at is null');
 
@@ -51,7 +51,7 @@ test('the events of a set are posted in order, each once while all goes well', a
   await engine.stop();
 });
 
-test('an event that is not taken holds back those after it in its set, and no others', async ({
+test('an event that is not accepted holds back those after it in its set, and no others', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -73,7 +73,7 @@ test('an event that is not taken holds back those after it in its set, and no ot
   await engine.stop();
 });
 
-test('an event that is refused for good is shown as failed, and the next ones go out', async ({
+test('an event that is refused for good counts as failed, and the next ones are sent', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -101,7 +101,7 @@ test('an event that is refused for good is shown as failed, and the next ones go
   await engine.stop();
 });
 
-test('what may pass or be fixed is tried again, what is about the event itself is final', async ({
+test('transient and fixable answers are retried, an answer about the event itself is final', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -164,7 +164,7 @@ test('a sink that is down delays events and loses none', async ({ db }) => {
   await second.stop();
 });
 
-test('two pods that look at the same moment take each event once, and of a set only the lowest', async ({
+test('two workers that claim at the same moment claim each event once, and of a set only the lowest', async ({
   db,
 }) => {
   const one = await podOn(db, [pairOf()], { slots: 2 });
@@ -182,15 +182,15 @@ test('two pods that look at the same moment take each event once, and of a set o
     })),
   );
   const release = await hold(db, `select from muster.outbox where event_id = 'x0' for update`);
-  // the locked one is passed over, and its successor waits for it
+  // the locked event is skipped, and its successor waits for it
   expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['y0']);
   expect(await take(two)).toEqual([]);
   await release();
   const taken = await take(two);
   expect(taken.map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x0', 1]]);
-  await settleOutbox(two.database, [{ id: taken[0]!.id, kind: 'sent' }]);
+  await recordDeliveries(two.database, [{ id: taken[0]!.id, kind: 'sent' }]);
   expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['x1']);
-  // whoever took y0 died: it comes back by itself
+  // the worker that claimed y0 died: the claim expires
   await db.query(`update muster.outbox set due_at = due_at - interval '61 seconds'`);
   expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([
     ['x1', 2],
@@ -198,7 +198,9 @@ test('two pods that look at the same moment take each event once, and of a set o
   ]);
 });
 
-test('what a pod took that died is sent by another as soon as it is buried', async ({ db }) => {
+test('the events of a dead worker are sent by another one as soon as it is reaped', async ({
+  db,
+}) => {
   const one = await podOn(db, [pairOf()], { slots: 2 });
   const two = await podOn(db, [pairOf()]);
   await complete(one, 'x', 'y');
@@ -217,8 +219,8 @@ test('what a pod took that died is sent by another as soon as it is buried', asy
   await db.query(`update muster.worker set lease_until = now() where id = $1`, [one.id]);
   await two.runs.reapExpired();
   expect((await take(two)).map(({ eventId, attempts }) => [eventId, attempts])).toEqual([['x', 2]]);
-  // what it did meanwhile is still heard
-  await settleOutbox(one.database, [{ id: first!.id, kind: 'sent' }]);
+  // an outcome that it reports late still counts
+  await recordDeliveries(one.database, [{ id: first!.id, kind: 'sent' }]);
   await db.query('delete from muster.worker');
   await one.runs.reapExpired();
   expect((await take(one)).map(({ eventId }) => eventId)).toEqual(['y']);
@@ -227,22 +229,22 @@ test('what a pod took that died is sent by another as soon as it is buried', asy
   ]);
 });
 
-/** A publisher that only sends when the test says so, to whatever `send` does. */
-function publisherOn(pod: Pod, send: Sink['send'], slowMs = 60_000) {
-  const settled: string[] = [];
-  const publisher = new OutboxRelay({
+/** A relay that sends only when the test calls it, by `send`. */
+function relayOn(pod: Pod, send: Sink['send'], slowMs = 60_000) {
+  const delivered: string[] = [];
+  const relay = new OutboxRelay({
     database: pod.database,
     served: pod.served,
     worker: () => pod.id,
-    onSettled: ({ kind }, { eventId }) => void settled.push(`${eventId} ${kind}`),
+    onDelivery: ({ kind }, { eventId }) => void delivered.push(`${eventId} ${kind}`),
     onProgress() {},
     slowMs,
     sink: { name: 'test', send, async close() {} },
   });
-  return { publisher, settled };
+  return { relay, delivered };
 }
 
-/** Fills the outbox: an event of each set, due in the order given. */
+/** Fills the outbox with an event per set, due in the order given. */
 const outgoing = (db: TestDatabase, keys: readonly string[], type = 't') =>
   db.query(
     `insert into muster.outbox (function, key, event_id, type, subject)
@@ -255,51 +257,49 @@ const never = () => new Promise<never>(() => {});
 const hanging = (id: string) => /^pair\/\d*0\//.test(id);
 const keysOf = (name: string, n: number) => Array.from({ length: n }, (_, i) => `${name}${i}`);
 
-test('an event that was sent while the database went away is not sent again', async ({ db }) => {
+test('an event whose outcome the database could not record is not sent again', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, ['x0']);
   const sends: string[] = [];
-  const { publisher, settled } = publisherOn(pod, async ({ id }) => {
+  const { relay, delivered } = relayOn(pod, async ({ id }) => {
     sends.push(id);
     return { kind: 'sent' };
   });
-  expect(await publisher.publish()).toBe(false);
-  await until(() => settled.length === 1);
+  expect(await relay.publish()).toBe(false);
+  await until(() => delivered.length === 1);
   const release = await hold(db, 'select from muster.outbox for update');
-  const cut = publisher.publish().catch(String);
+  const cut = relay.publish().catch(String);
   await blocked(db);
   await db.query(
     `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
   );
   expect(await cut).toContain('terminating connection');
   await release();
-  expect(await publisher.publish()).toBe(false);
+  expect(await relay.publish()).toBe(false);
   expect([sends, await sent(db)]).toEqual([['x0'], 1]);
 });
 
-test('an event is sent once by a process, though its claim ran out while it was in flight', async ({
+test('a process sends an event once, although the claim ran out while it was in flight', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, ['x']);
   const sends: string[] = [];
-  const { publisher } = publisherOn(pod, ({ id }) => {
+  const { relay } = relayOn(pod, ({ id }) => {
     sends.push(id);
     return never();
   });
-  await publisher.publish();
+  await relay.publish();
   await hurry(db);
-  await publisher.publish();
+  await relay.publish();
   expect(sends).toEqual(['x']);
 });
 
-test('events that hang hold up none of the others, and nothing overtakes within a set', async ({
-  db,
-}) => {
+test('events that hang hold up no others, and none overtakes within a set', async ({ db }) => {
   const sink = await sinkServer();
   sink.answer = (id) => (hanging(id) ? null : 202);
   const engine = await engineOn(db, [three], { K_SINK: sink.url });
-  // of 1,000 sets a tenth hangs: more than the window holds
+  // a tenth of 1,000 sets hangs, which is more than the window holds
   const keys = Array.from({ length: 1000 }, (_, i) => String(i));
   await complete(engine, ...keys);
   // well before the first of them times out
@@ -320,17 +320,17 @@ test('a type whose events all hang holds up no other type', async ({ db }) => {
     started[type as 'hangs' | 'goes']++;
     return type === 'hangs' ? never() : ({ kind: 'sent' } as const);
   };
-  const { publisher, settled } = publisherOn(pod, send, 1);
+  const { relay, delivered } = relayOn(pod, send, 1);
   await until(async () => {
-    await publisher.publish();
-    return settled.filter((each) => each.endsWith(' sent')).length === 100;
+    await relay.publish();
+    return delivered.filter((each) => each.endsWith(' sent')).length === 100;
   });
-  await publisher.publish();
+  await relay.publish();
   expect(started.goes).toBe(100);
-  // those in the window when the last slow one was counted are there too
+  // includes those that were in the window when the last slow one was counted
   expect(started.hangs).toBeGreaterThanOrEqual(256);
   expect(started.hangs).toBeLessThanOrEqual(256 + 64);
-  // no attempt was made at the others: they wait, with nothing said against them, and are counted
+  // the others were not attempted: they wait without an error, and are counted
   const rest = 1500 - started.hangs;
   expect(
     await db.query(
@@ -338,10 +338,10 @@ test('a type whose events all hang holds up no other type', async ({ db }) => {
        where type = 'hangs' and worker is null and due_at between now() + interval '10 s' and now() + interval '45 s'`,
     ),
   ).toEqual([{ n: rest, attempts: 0, error: null }]);
-  expect(settled.filter((each) => each.endsWith(' postponed'))).toHaveLength(rest);
+  expect(delivered.filter((each) => each.endsWith(' postponed'))).toHaveLength(rest);
 });
 
-test('however many types hang, what is in flight has a bound', async ({ db }) => {
+test('the number of events in flight is bounded, however many types hang', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   for (const n of [1, 2, 3, 4, 5, 6]) await outgoing(db, keysOf(`hangs${n}-`, 250), `hangs${n}`);
   let started = 0;
@@ -349,62 +349,62 @@ test('however many types hang, what is in flight has a bound', async ({ db }) =>
     started++;
     return never();
   };
-  const { publisher } = publisherOn(pod, send, 1);
+  const { relay } = relayOn(pod, send, 1);
   await until(async () => {
-    await publisher.publish();
+    await relay.publish();
     return started >= 1024;
   });
   for (let turn = 0; turn < 20; turn++) {
     await db.query('select'); // a round trip, in which those in the window become slow
-    await publisher.publish();
+    await relay.publish();
   }
   expect(started).toBe(1024);
 });
 
-test('a stop does not wait for a sink that does not heed its signal', async ({ db }) => {
+test('a stop does not wait for a sink that ignores its signal', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, ['x']);
-  const { publisher } = publisherOn(pod, never);
-  await publisher.publish();
-  await publisher.drain(0);
+  const { relay } = relayOn(pod, never);
+  await relay.publish();
+  await relay.drain(0);
   expect(await db.query('select attempts, sent_at from muster.outbox')).toEqual([
     { attempts: 1, sent_at: null },
   ]);
 });
 
-test('no more than the window is claimed while the sink may still answer quickly', async ({
+test('no more events than the window holds are claimed while the sink may still answer quickly', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, keysOf('k', 200));
-  const { publisher } = publisherOn(pod, never);
-  await publisher.publish();
-  await publisher.publish();
+  const { relay } = relayOn(pod, never);
+  await relay.publish();
+  await relay.publish();
   expect(await db.query('select from muster.outbox where worker is not null')).toHaveLength(64);
 });
 
-test('no more is claimed while much data is in flight', async ({ db }) => {
+test('nothing is claimed while too much data is in flight', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, keysOf('k', 200));
   await db.query(`update muster.outbox set data = to_json(repeat('x', 600000)) where id <= 64`);
   const answers: (() => void)[] = [];
-  const { publisher, settled } = publisherOn(
+  const { relay, delivered } = relayOn(
     pod,
     () => new Promise((resolve) => answers.push(() => resolve({ kind: 'sent' }))),
   );
-  await publisher.publish();
+  await relay.publish();
   expect(answers).toHaveLength(64);
   for (const answer of answers.splice(0, 5)) answer();
-  await until(() => settled.length === 5);
-  await publisher.publish();
+  await until(() => delivered.length === 5);
+  await relay.publish();
   expect(answers).toHaveLength(59);
   for (const answer of answers.splice(0, 10)) answer();
-  await until(() => settled.length === 15);
-  await publisher.publish();
+  await until(() => delivered.length === 15);
+  await relay.publish();
   expect(answers).toHaveLength(49 + 15);
 });
 
-test('a process that stops gives up on what hangs, and settles what was answered', async ({
+test('a process that stops gives up on what hangs, and records the answers that came in', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -421,7 +421,7 @@ test('a process that stops gives up on what hangs, and settles what was answered
   expect(await sent(db)).toBe(3);
 });
 
-test('events behind one that is not taken are looked at once, and found again when it is sent', async ({
+test('events behind one that is not accepted are examined once, and claimed when it is sent', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -437,7 +437,7 @@ test('events behind one that is not taken are looked at once, and found again wh
   expect((await due()).length).toBe(2000);
   expect(await take(pod)).toEqual([]);
   expect(await due()).toEqual([]);
-  await settleOutbox(pod.database, [
+  await recordDeliveries(pod.database, [
     { id: '1', kind: 'sent' },
     { id: '2', kind: 'failed', error: 'no' },
     { id: '3', kind: 'again', error: 'later', waitMs: 60_000 },
@@ -446,7 +446,7 @@ test('events behind one that is not taken are looked at once, and found again wh
   expect((await take(pod)).map(({ eventId }) => eventId)).toEqual(['1/1', '2/1']);
 });
 
-test('what was sent stays sent, whatever a slower pod says of it', async ({ db }) => {
+test('a sent event stays sent, whatever a slower worker records', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await complete(pod, 'x');
   const event = { eventId: 'x0', type: 't', subject: 's', data: null };
@@ -454,9 +454,9 @@ test('what was sent stays sent, whatever a slower pod says of it', async ({ db }
   const [taken] = await take(pod);
   const { id } = taken!;
   const release = await hold(db, 'select from muster.outbox for update');
-  const right = settleOutbox(pod.database, [{ id, kind: 'sent' }]);
+  const right = recordDeliveries(pod.database, [{ id, kind: 'sent' }]);
   await blocked(db, 1);
-  const wrong = settleOutbox(pod.database, [{ id, kind: 'failed', error: 'no' }]);
+  const wrong = recordDeliveries(pod.database, [{ id, kind: 'failed', error: 'no' }]);
   await blocked(db, 2);
   await release();
   await Promise.all([right, wrong]);

@@ -21,7 +21,7 @@ test('counters whose labels are known exist before their first increment', async
     'muster_outbox_total{outcome="failed"} 0',
     'muster_sets_completed_total{function="pair"} 0',
     'muster_sets_overdue_total{function="pair"} 0',
-    'muster_runs_total{function="pair",verdict="failed"} 0',
+    'muster_runs_total{function="pair",outcome="failed"} 0',
     'muster_run_seconds_count{function="pair"} 0',
   ]) {
     expect(text.split('\n')).toContain(line);

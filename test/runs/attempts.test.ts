@@ -19,7 +19,7 @@ async function due(db: TestDatabase, ...keys: string[]) {
   );
 }
 
-/** The pod dies, and comes back under another name; what it held is due again at once. */
+/** Ends the worker and registers it under another id; its runs are due again at once. */
 async function die(db: TestDatabase, pod: Pod) {
   await pod.runs.deregister(pod.id);
   await pod.runs.reapExpired();
@@ -34,7 +34,7 @@ const attempts = (leases: readonly Lease[]) =>
     .map(({ key, attempt }) => [key, attempt] as const)
     .toSorted(([a], [b]) => a.localeCompare(b));
 
-test('a run that only waited is not charged for the end of its process', async ({ db }) => {
+test('a queued run is not charged an attempt when its process dies', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a', 'b', 'c');
   await pod.runs.claim(1, pod.id, 3, { ...CLAIM, slots: 1 });
@@ -51,7 +51,9 @@ test('a run that only waited is not charged for the end of its process', async (
   ]);
 });
 
-test('once a run was lost with its process, only a recorded start counts', async ({ db }) => {
+test('once a run was lost with its process, only a recorded start counts as an attempt', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a', 'b');
   await pod.runs.claim(1, pod.id, 2, CLAIM);
@@ -67,7 +69,7 @@ test('once a run was lost with its process, only a recorded start counts', async
   expect(await runsOf(db)).toMatchObject([{ attempt: 2 }, { attempt: 1 }]);
 });
 
-test('a start is recorded only by who holds the run', async ({ db }) => {
+test('only the holder of a run records its start', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a');
   const old = await pod.runs.claim(1, pod.id, 1, CLAIM);
@@ -78,7 +80,7 @@ test('a start is recorded only by who holds the run', async ({ db }) => {
   expect(await runsOf(db)).toMatchObject([{ token: '2', attempt: lease!.attempt - 1 }]);
 });
 
-test('the only attempt of a run counts once it is recorded, also where it was born leased', async ({
+test('the only attempt of a run counts once its start is recorded, even if the run was created with a lease', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
@@ -93,7 +95,7 @@ test('the only attempt of a run counts once it is recorded, also where it was bo
   expect(givenUp!.attempt).toBe(2);
 });
 
-test('a process holds one run at a time of those that were lost more than once', async ({ db }) => {
+test('a process holds at most one run that was lost more than once', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a', 'b', 'c');
   for (let i = 0; i < 2; i++) {
@@ -108,7 +110,7 @@ test('a process holds one run at a time of those that were lost more than once',
   expect((await other.runs.claim(1, other.id, 4, CLAIM)).map(({ key }) => key)).toEqual(['b']);
 });
 
-test('a run that was lost more than once is not leased by the batch that completes its set again', async ({
+test('the batch that completes a set again does not lease its run if that was lost more than once', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
@@ -123,7 +125,7 @@ test('a run that was lost more than once is not leased by the batch that complet
   expect(await runsOf(db)).toMatchObject([{ state: 'ready', complete: true }]);
 });
 
-test('a run that was lost again while it waited is no suspect', async ({ db }) => {
+test('a run that was lost again while it was queued is no suspect', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a', 'b');
   for (let i = 0; i < 5; i++) {
@@ -137,7 +139,9 @@ test('a run that was lost again while it waited is no suspect', async ({ db }) =
   ]);
 });
 
-test('an attempt that fails clears its run of suspicion: its process lived', async ({ db }) => {
+test('a failed attempt clears its run of suspicion, because its process survived', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a');
   for (let i = 0; i < 2; i++) {
@@ -151,7 +155,9 @@ test('an attempt that fails clears its run of suspicion: its process lived', asy
   expect(next).toMatchObject({ lost: 0, attempt: lease!.attempt + 1 });
 });
 
-test('runs that were lost more than once follow each other at once', async ({ db }) => {
+test('runs that were lost more than once start one after another without a delay', async ({
+  db,
+}) => {
   const handled: string[] = [];
   const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
   await podOn(db, [definition]);
@@ -162,7 +168,7 @@ test('runs that were lost more than once follow each other at once', async ({ db
   await engine.stop();
 });
 
-test('a run leased ahead whose handler is at work counts from the next heartbeat on', async ({
+test('a prefetched run whose handler is at work counts from the next heartbeat on', async ({
   db,
 }) => {
   const gate = Promise.withResolvers<void>();
@@ -184,7 +190,7 @@ test('a run leased ahead whose handler is at work counts from the next heartbeat
   expect(await db.query(`select from muster.run where state <> 'done'`)).toEqual([]);
 });
 
-test('a run without attempts left is given up before its rows are loaded', async ({ db }) => {
+test('a run without attempts left fails before its rows are loaded', async ({ db }) => {
   let calls = 0;
   const definition = pairOf({ retry: { attempts: 2 }, handle: () => void calls++ });
   const pod = await podOn(db, [definition]);
@@ -192,7 +198,7 @@ test('a run without attempts left is given up before its rows are loaded', async
   await db.query(`update muster.run set attempt = 2, lost = 2, unstarted = 0, token = 2,
                                         due_at = now() + interval '1 hour'`);
   const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '60' });
-  // whoever reads rows waits
+  // blocks every read of rows
   const release = await hold(db, 'lock table muster.member in access exclusive mode');
   await db.query(`update muster.run set due_at = now()`);
   await until(async () => (await runsOf(db))[0]?.state === 'failed');

@@ -7,7 +7,7 @@ import { runsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-/** Handlers that wait for each other's gates, and how many there are at a time. */
+/** Handlers that wait for a gate, and the number of concurrent ones. */
 function counted() {
   const waiting: (() => void)[] = [];
   const seen = { now: 0, most: 0, attempts: 0 };
@@ -22,12 +22,12 @@ function counted() {
 
 const keys = Array.from({ length: 12 }, (_, i) => `k${i}`);
 
-test('a bound holds over all pods, and nobody waits for the next look when a run ends', async ({
+test('a concurrency limit holds over all workers, and the next run starts as soon as one ends', async ({
   db,
 }) => {
   const { waiting, seen, handle } = counted();
   const definition = pairOf({ concurrency: 3, handle });
-  // a minute between looks: what goes on within the test goes on because something has ended
+  // A minute between periodic claims: runs that start during the test start because another one has ended.
   const one = await engineOn(db, [definition], { CLAIM_SECONDS: '60' });
   const two = await engineOn(db, [definition], { CLAIM_SECONDS: '60' });
   await Promise.all(
@@ -47,23 +47,23 @@ test('a bound holds over all pods, and nobody waits for the next look when a run
   await Promise.all([one.stop(), two.stop()]);
 });
 
-test('two pods that claim at the same moment stay within the bound', async ({ db }) => {
+test('two workers that claim at the same moment stay within the limit', async ({ db }) => {
   const definition = pairOf({ concurrency: 3 });
   const one = await podOn(db, [definition], { slots: 5 });
   const two = await podOn(db, [definition], { slots: 5 });
   await Promise.all(
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => one.ingestor.ingest(each)),
   );
-  expect(one.leases).toEqual([]); // no run of it is born leased
+  expect(one.leases).toEqual([]); // none of its runs is created with a lease
   const release = await hold(db, 'select from muster.function for update');
-  const claims = [one, two].map((pod) => pod.runs.claimBounded(1, pod.id, 2, 3));
+  const claims = [one, two].map((pod) => pod.runs.claimLimited(1, pod.id, 2, 3));
   await blocked(db, 2);
   await release();
   const leases = await Promise.all(claims);
   expect(leases.map((each) => each.length).toSorted((a, b) => a - b)).toEqual([1, 2]);
 });
 
-test('a pod runs no more handlers than it has slots, and takes the rest as they get free', async ({
+test('a worker runs no more handlers than it has slots, and starts the rest as slots get free', async ({
   db,
 }) => {
   const { waiting, seen, handle } = counted();
@@ -83,9 +83,7 @@ test('a pod runs no more handlers than it has slots, and takes the rest as they 
   await engine.stop();
 });
 
-test('slots go to sets that became complete, not to those that were and changed', async ({
-  db,
-}) => {
+test('slots go to sets that become complete, not to complete ones that change', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 10 });
   const old = ['a1', 'a2', 'a3'];
   for (const key of old) {
@@ -100,7 +98,7 @@ test('slots go to sets that became complete, not to those that were and changed'
   expect(pod.leases.map(({ key }) => key)).toEqual(['z']);
 });
 
-test('born leased are at most as many runs as there are slots', async ({ db }) => {
+test('a batch leases at most as many runs as there are slots', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 3 });
   await Promise.all(
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => pod.ingestor.ingest(each)),
@@ -109,7 +107,7 @@ test('born leased are at most as many runs as there are slots', async ({ db }) =
   expect((await pod.runs.claim(1, pod.id, 100)).length).toBe(9);
 });
 
-test('a run of one function waits for no run of another', async ({ db }) => {
+test('a run does not wait for the runs of another function', async ({ db }) => {
   const { waiting, handle } = counted();
   const engine = await engineOn(
     db,
@@ -129,7 +127,7 @@ test('a run of one function waits for no run of another', async ({ db }) => {
   await engine.stop();
 });
 
-test('a slot below the bound is filled at once, also after a look that found the function at its bound', async ({
+test('a slot below the limit is filled at once, even after a claim that found the function at its limit', async ({
   db,
 }) => {
   const { waiting, handle } = counted();
@@ -143,7 +141,7 @@ test('a slot below the bound is filled at once, also after a look that found the
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
   );
   await until(() => waiting.length === 2);
-  // Looks at everything that is due, as intake of another function makes it do, and finds nothing to start.
+  // Claims everything that is due, as intake of another function makes it do, and finds nothing to start.
   await engine.untilIdle(300);
   for (let ended = 0; ended < keys.length; ended++) {
     await until(() => waiting.length > 0);
@@ -154,11 +152,13 @@ test('a slot below the bound is filled at once, also after a look that found the
   await engine.stop();
 });
 
-test('a claim that waits under a bound until its lease has ended gets nothing', async ({ db }) => {
+test("a claim under a limit that waits until its worker's lease has expired gets nothing", async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf({ concurrency: 3 })]);
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   const release = await hold(db, 'select from muster.function for no key update');
-  const claim = pod.runs.claimBounded(1, pod.id, 1, 3);
+  const claim = pod.runs.claimLimited(1, pod.id, 1, 3);
   await blocked(db, 1, '%muster.function%');
   await db.query('update muster.worker set lease_until = clock_timestamp()');
   await release();

@@ -8,7 +8,7 @@ import { sinkServer } from '../support/sink.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-test('a set that failed for good is reported at once, with its attempts and the error', async ({
+test('a set that failed for good is reported at once, with its attempts and its error', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -18,7 +18,7 @@ test('a set that failed for good is reported at once, with its attempts and the 
       throw keyText === 'x' ? new TerminalError('no stock') : new Error('no answer');
     },
   });
-  // a minute between looks: the report is sent because the run has failed
+  // a minute between periodic claims: the report is sent because the run has failed
   const engine = await engineOn(db, [definition], { K_SINK: sink.url, CLAIM_SECONDS: '60' });
   for (const each of [partA('x'), partB('x')]) await engine.ingestor.ingest(each);
   await until(() => sink.ids.length === 1);
@@ -33,7 +33,7 @@ test('a set that failed for good is reported at once, with its attempts and the 
   await engine.stop();
 });
 
-test('an attempt that is tried again is not reported, the last one is, and each failure once', async ({
+test('an attempt that is retried is not reported, the last one is, and each failure once', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });

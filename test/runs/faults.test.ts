@@ -9,17 +9,17 @@ import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
 const lease: Lease = { function: 1, key: 'x', revision: 1, token: 1, attempt: 1, lost: 0 };
-const UNCHARGED = 'the database failed this attempt, which does not count';
+const UNCOUNTED = 'the database failed this attempt, which does not count';
 
 const done = (db: Parameters<typeof runsOf>[0]) => async () =>
   (await runsOf(db))[0]?.state === 'done';
-const spared = (engine: TestEngine) => engine.lines.filter(({ message }) => message === UNCHARGED);
+const spared = (engine: TestEngine) => engine.lines.filter(({ message }) => message === UNCOUNTED);
 
 async function complete(engine: TestEngine, key = 'x') {
   for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
 }
 
-test('a connection that is lost under a handler counts as no attempt, and the run comes again', async ({
+test('a connection lost under a handler counts as no attempt, and the run is retried', async ({
   db,
 }) => {
   let calls = 0;
@@ -38,13 +38,13 @@ test('a connection that is lost under a handler counts as no attempt, and the ru
   expect(await runsOf(db)).toMatchObject([{ token: '3', attempt: 1 }]);
   expect(spared(engine).length).toBe(2);
   expect((await engine.metrics.runs.get()).values).toContainEqual({
-    labels: { function: 'pair', verdict: 'released' },
+    labels: { function: 'pair', outcome: 'released' },
     value: 2,
   });
   await engine.stop();
 });
 
-test('what a handler makes of a lost connection is the fault of the database too', async ({
+test('an error that a handler throws because of a lost connection is a fault of the database too', async ({
   db,
 }) => {
   let calls = 0;
@@ -72,7 +72,7 @@ test('what a handler makes of a lost connection is the fault of the database too
   await engine.stop();
 });
 
-test('a server that has no room for connections fails no run', async ({ db }) => {
+test('a server without a free connection fails no run', async ({ db }) => {
   const role = `limited_${db.url.split('_').at(-1)!.slice(0, 12)}`;
   await db.query(`
     create role ${role} login password 'limited' in role pg_read_all_data, pg_write_all_data;
@@ -97,13 +97,13 @@ test('a server that has no room for connections fails no run', async ({ db }) =>
   await engine.stop();
 });
 
-test('a server that only reads fails no run', async ({ db }) => {
+test('a read-only server fails no run', async ({ db }) => {
   let calls = 0;
   const engine = await engineOn(db, [
     pairOf({
       retry: { attempts: 1 },
       async handle(_set, { tx }) {
-        // what every transaction is on a server that was primary a moment ago
+        // as every transaction is on a server that was primary a moment ago
         if (++calls === 1) await tx.query('set transaction read only');
         await tx.query('create table written ()');
       },
@@ -133,7 +133,7 @@ test("an error of the same kind from another service is the handler's own", asyn
   await engine.stop();
 });
 
-test('a handler that ends its own connection each time comes to rest', () => {
+test('a handler that ends its own connection each time fails in the end', () => {
   const faults = new Faults();
   const cut = Object.assign(new Error('Connection terminated unexpectedly'));
   const waits = Array.from({ length: 22 }, () => faults.waitAfter(lease, cut, () => 1));
@@ -141,7 +141,7 @@ test('a handler that ends its own connection each time comes to rest', () => {
   expect(waits.slice(19)).toEqual([5000, null, null]);
 });
 
-test('a server that takes no connection is waited for without end', () => {
+test('a server that accepts no connection is waited for without a limit', () => {
   const faults = new Faults();
   const errors = [
     new Error('timeout exceeded when trying to connect'),
@@ -153,7 +153,7 @@ test('a server that takes no connection is waited for without end', () => {
   }
 });
 
-test('a statement that takes too long is no fault of the database', () => {
+test('a statement that times out is no fault of the database', () => {
   expect(isFault(new Error('Query read timeout'))).toBe(false);
   expect(isFault(new Error('Connection terminated unexpectedly'))).toBe(true);
 });

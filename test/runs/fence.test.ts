@@ -8,7 +8,7 @@ import { runsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-/** A function whose handler writes a row, then waits for its gate; each attempt has one. */
+/** A function whose handler writes a row, then waits for the gate of its attempt. */
 function gated() {
   const gates: PromiseWithResolvers<void>[] = [];
   const contexts: HandlerContext[] = [];
@@ -30,7 +30,7 @@ function gated() {
 
 const events = 'select event_id, data from muster.outbox';
 
-test('a late commit of a run that was taken over is refused, and its writes are gone', async ({
+test('a late commit of a run that was taken over is refused, and its writes are rolled back', async ({
   db,
 }) => {
   await db.query('create table effect (run text, attempt int)');
@@ -44,7 +44,7 @@ test('a late commit of a run that was taken over is refused, and its writes are 
   const other = await engineOn(db, [definition], { LEASE_SECONDS: '1' });
   await until(() => gates.length === 2);
   gates[0]!.resolve();
-  await until(() => paused.lines.some(({ message }) => message.startsWith('another pod took')));
+  await until(() => paused.lines.some(({ message }) => message.startsWith('another worker took')));
   expect(await db.query('select * from effect')).toEqual([]);
   expect(await db.query(events)).toEqual([]);
   expect(await runsOf(db)).toMatchObject([{ state: 'running', token: '2', attempt: 2 }]);
@@ -56,7 +56,7 @@ test('a late commit of a run that was taken over is refused, and its writes are 
   await Promise.all([paused.stop(), other.stop()]);
 });
 
-test('a late commit is refused also after the run was freed, and before anyone took it', async ({
+test('a late commit is refused once the run is freed, even before another worker claims it', async ({
   db,
 }) => {
   await db.query('create table effect (run text, attempt int)');
@@ -70,13 +70,15 @@ test('a late commit is refused also after the run was freed, and before anyone t
   );
   expect(await gravedigger.runs.reapExpired()).toBe(1);
   gates[0]!.resolve();
-  await until(() => engine.lines.some(({ message }) => message.startsWith('another pod took')));
+  await until(() => engine.lines.some(({ message }) => message.startsWith('another worker took')));
   expect(await db.query('select * from effect')).toEqual([]);
   expect(await runsOf(db)).toMatchObject([{ state: 'ready', token: '1' }]);
   await engine.stop();
 });
 
-test('a commit that waits for the run while it is taken over is refused', async ({ db }) => {
+test('a commit that waits for the run while another worker takes it over is refused', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   const stale = { lease: pod.leases[0]!, events: [] };
@@ -89,7 +91,7 @@ test('a commit that waits for the run while it is taken over is refused', async 
   expect(await pod.runs.finish([fresh])).toEqual(new Set([fresh]));
 });
 
-test('a pod that lost its lease aborts its handlers, and goes on under a new name', async ({
+test('a worker that lost its lease aborts its handlers, and continues under a new id', async ({
   db,
 }) => {
   await db.query('create table effect (run text, attempt int)');
@@ -108,7 +110,7 @@ test('a pod that lost its lease aborts its handlers, and goes on under a new nam
   await engine.stop();
 });
 
-test('a handler whose run alone was taken away is aborted at the next renewal', async ({ db }) => {
+test('a handler that alone lost its run is aborted at the next renewal', async ({ db }) => {
   await db.query('create table effect (run text, attempt int)');
   const { gates, contexts, definition } = gated();
   const engine = await engineOn(db, [definition], { LEASE_SECONDS: '1' });

@@ -34,9 +34,7 @@ test('a late failure, release or start of an older lease leaves the run alone', 
   expect(await db.query('select from muster.outbox')).toEqual([]);
 });
 
-test('whether a run is done is asked of one lease: another pod may have done it', async ({
-  db,
-}) => {
+test('isDone is about one lease: another worker may have completed the run', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   const old = await leased(pod);
   const lease = { ...old, token: 2 };
@@ -46,7 +44,7 @@ test('whether a run is done is asked of one lease: another pod may have done it'
   expect(await pod.runs.isDone(old)).toBe(false);
 });
 
-test('whether a run is done is known once the COMMIT under way is carried out', async ({ db }) => {
+test('isDone waits for a COMMIT that is under way', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   const lease = await leased(pod);
   const commit = await hold(db, `update muster.run set state = 'done'`);
@@ -56,7 +54,7 @@ test('whether a run is done is known once the COMMIT under way is carried out', 
   expect(await isDone).toBe(true);
 });
 
-/** A runner whose handler waits for its gate, on a pod that files. */
+/** A runner whose handler waits for its gate, on a worker that ingests. */
 async function runnerOn(db: TestDatabase, leaseSeconds: number) {
   const gate = Promise.withResolvers<void>();
   const signals: AbortSignal[] = [];
@@ -76,7 +74,7 @@ async function runnerOn(db: TestDatabase, leaseSeconds: number) {
     url: db.url,
     maxSetBytes: 1024 * 1024,
     log: { info() {}, warn() {}, error() {} },
-    onVerdict() {},
+    onResult() {},
     onBlocked() {},
     onFree() {},
   });
@@ -105,7 +103,7 @@ test('a run that this process no longer holds is aborted at the renewal, and no 
   await stop();
 });
 
-test('a renewal that fails aborts nobody while the lease holds', async ({ db }) => {
+test('a renewal that fails aborts no handler while the lease holds', async ({ db }) => {
   const { runner, signal, stop } = await runnerOn(db, 600);
   await db.query('alter table muster.worker rename to pod_away');
   await expect(runner.renew()).rejects.toThrow('does not exist');
@@ -114,9 +112,9 @@ test('a renewal that fails aborts nobody while the lease holds', async ({ db }) 
   await stop();
 });
 
-test('handlers are aborted when a whole lease went by without a renewal', async ({ db }) => {
+test('handlers are aborted once a whole lease passed without a renewal', async ({ db }) => {
   const { runner, signal, stop } = await runnerOn(db, 1);
-  // also the heartbeat's own statement fails
+  // makes the heartbeat's own statement fail too
   await db.query('alter table muster.worker rename to pod_away');
   await until(async () => {
     await runner.renew().catch(() => {});
@@ -129,7 +127,7 @@ test('handlers are aborted when a whole lease went by without a renewal', async 
   await stop();
 });
 
-test('a process whose lease was taken away goes on under a name that nobody had', async ({
+test('a process whose lease was deleted continues under an id that no worker had', async ({
   db,
 }) => {
   const { runner, signal, stop } = await runnerOn(db, 600);
@@ -138,7 +136,7 @@ test('a process whose lease was taken away goes on under a name that nobody had'
   await runner.renew();
   expect(signal.aborted).toBe(true);
   expect(runner.worker).not.toBe(name);
-  // what is still leased to the old name is freed, and not taken for this process' own
+  // runs that are still leased to the old id are freed, and not taken for this process' own
   await db.query(`update muster.run set state = 'running', worker = $1`, [name]);
   await runner.renew();
   await runner.renew();
@@ -146,9 +144,7 @@ test('a process whose lease was taken away goes on under a name that nobody had'
   await stop();
 });
 
-test('a line that a handler writes without fields, or as text alone, fails no run', async ({
-  db,
-}) => {
+test('a log line without fields, or of text alone, fails no run', async ({ db }) => {
   const engine = await engineOn(db, [
     pairOf({
       retry: { attempts: 1 },

@@ -1,10 +1,10 @@
 import { expect, onTestFinished } from 'vitest';
-import { askAuthor } from '../../src/state/database/author-query.ts';
+import { queryForAuthor } from '../../src/state/database/author-query.ts';
 import { openDatabase, type Database } from '../../src/state/database/database.ts';
 import { HandlerTx } from '../../src/state/database/handler-tx.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 
-/** With one connection for handlers, which each transaction of a test has after the other. */
+/** A database with one connection for handlers, which the transactions of a test use in turn. */
 function database(db: TestDatabase): Database {
   const opened = openDatabase({
     url: db.url,
@@ -18,7 +18,7 @@ function database(db: TestDatabase): Database {
   return opened;
 }
 
-/** By us, or by the server, which lets no procedure end a transaction that it was called in. */
+/** Refused by us, or by the server, which lets no procedure end the transaction that it was called in. */
 const REFUSED =
   /not for the handler|multiple commands|invalid transaction termination|bind message supplies/;
 
@@ -44,7 +44,7 @@ for (const text of [
   'do $$ begin commit; end $$',
   'call ending()',
 ]) {
-  test(`a handler can not end its transaction by ${JSON.stringify(text)}`, async ({ db }) => {
+  test(`a handler can't end its transaction by ${JSON.stringify(text)}`, async ({ db }) => {
     await db.query('create table effect (n int)');
     await db.query('create procedure ending() language plpgsql as $$ begin commit; end $$');
     for (const values of [[], [1]]) {
@@ -72,13 +72,13 @@ test('statements that only look like an end of the transaction are sent', async 
   expect(await tx.commit(done)).toBe(true);
 });
 
-test('several statements at a time are refused by the server, and told so', async ({ db }) => {
+test('several statements at a time are refused by the server, with that reason', async ({ db }) => {
   const tx = new HandlerTx(database(db));
   await expect(tx.query('select 1; select 2')).rejects.toThrow('one statement at a time');
   await tx.abandon();
 });
 
-test('an end of the transaction that nobody refused is told for good, and nothing follows it', async ({
+test('an end of the transaction that got through is a final error, and no query follows it', async ({
   db,
 }) => {
   await db.query('create table effect (n int)');
@@ -102,14 +102,14 @@ test('an end of the transaction that nobody refused is told for good, and nothin
   await expect.poll(() => pools.handlers.totalCount).toBe(0);
 });
 
-test('a transaction that was ended and begun again is told, too', async ({ db }) => {
+test('a transaction that was ended and begun again is an error, too', async ({ db }) => {
   const client = await database(db).handlers.connect();
   await client.query('begin');
-  await expect(askAuthor(client, 'commit and chain', [])).rejects.toThrow('has ended the');
+  await expect(queryForAuthor(client, 'commit and chain', [])).rejects.toThrow('has ended the');
   client.release(true);
 });
 
-test('queries that nobody waits for after the end are no unhandled rejections', async ({ db }) => {
+test('queries after the end that nobody awaits are no unhandled rejections', async ({ db }) => {
   const unhandled: unknown[] = [];
   const hear = (reason: unknown) => void unhandled.push(reason);
   process.on('unhandledRejection', hear);
@@ -125,7 +125,7 @@ test('queries that nobody waits for after the end are no unhandled rejections', 
   expect(unhandled).toEqual([]);
 });
 
-/** What a handler may leave on its session, and a question whose answer would show it. */
+/** State that a handler may leave on its session, and a query that shows it. */
 const LEFTOVERS: [name: string, text: string, look: string, clean: unknown][] = [
   ['a search path', `set search_path = muster`, 'show search_path', '"$user", public'],
   [
@@ -170,7 +170,7 @@ const LEFTOVERS: [name: string, text: string, look: string, clean: unknown][] = 
   [
     'an advisory lock',
     'select pg_advisory_lock(7)',
-    // those of other tests are in other databases of this server
+    // other tests' locks are in other databases of this server
     `select count(*)::int from pg_locks where locktype = 'advisory' and objid = 7
        and database = (select oid from pg_database where datname = current_database())`,
     0,
@@ -178,11 +178,11 @@ const LEFTOVERS: [name: string, text: string, look: string, clean: unknown][] = 
 ];
 
 for (const [name, text, look, clean] of LEFTOVERS) {
-  test(`the next transaction does not find ${name} of the one before it`, async ({ db }) => {
+  test(`the next transaction does not see ${name} of the one before it`, async ({ db }) => {
     const pools = database(db);
     const first = new HandlerTx(pools);
     await first.query(text);
-    await first.commit(done).catch(() => {}); // a role may not do what comes last
+    await first.commit(done).catch(() => {}); // the role may lack a privilege that the last statement needs
     const next = new HandlerTx(pools);
     const { rows } = await next.query<Record<string, unknown>>(look);
     expect(Object.values(rows[0]!)).toEqual([clean]);
@@ -190,9 +190,7 @@ for (const [name, text, look, clean] of LEFTOVERS) {
   });
 }
 
-test('a connection that nothing was left on is used again, with our prepared statement', async ({
-  db,
-}) => {
+test('a clean connection is reused, with our prepared statement', async ({ db }) => {
   const pools = database(db);
   const sessions = new Set<unknown>();
   for (let i = 0; i < 3; i++) {
@@ -207,7 +205,7 @@ test('a connection that nothing was left on is used again, with our prepared sta
   expect(sessions.size).toBe(1);
 });
 
-test('all prepared statements are not for a handler to deallocate', async ({ db }) => {
+test("a handler can't deallocate all prepared statements", async ({ db }) => {
   const pools = database(db);
   const tx = new HandlerTx(pools);
   await expect(tx.query('deallocate prepare all')).rejects.toThrow('name the statement');
@@ -218,7 +216,7 @@ test('all prepared statements are not for a handler to deallocate', async ({ db 
   expect(await next.commit([{ name: 'last', text: 'select' }])).toBe(true);
 });
 
-test('our last statements do not look where the handler looks', async ({ db }) => {
+test("our last statements don't use the handler's search path", async ({ db }) => {
   await db.query('create table seen (path text)');
   const tx = new HandlerTx(database(db));
   await tx.query('insert into seen values ($1)', ['found by the path of the login']);

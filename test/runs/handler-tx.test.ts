@@ -4,7 +4,7 @@ import { databaseOn } from '../support/pod.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-test('a handler can set savepoints in its transaction and can not end it', async ({ db }) => {
+test("a handler can set savepoints in its transaction, and can't end it", async ({ db }) => {
   const database = databaseOn(db);
   const tx = new HandlerTx(database);
   await tx.query('create table effect (n int)');
@@ -28,7 +28,7 @@ test('a handler can set savepoints in its transaction and can not end it', async
   await database.close();
 });
 
-test('what comes last is written by the login, whatever role and settings the handler took', async ({
+test('the last statements run as the login, whatever role and settings the handler has set', async ({
   db,
 }) => {
   await db.query('create table effect (role text, data text)');
@@ -42,7 +42,7 @@ test('what comes last is written by the login, whatever role and settings the ha
   await database.close();
 });
 
-test('an abandoned transaction leaves nothing, and its connection is free for the next', async ({
+test('an abandoned transaction leaves nothing behind, and its connection is free for the next', async ({
   db,
 }) => {
   await db.query('create table effect (n int)');
@@ -62,7 +62,7 @@ for (const [name, text, values] of [
   ['a first query', 'select pg_sleep($1)', [600]],
   ['a first query without values', 'select pg_sleep(600)', []],
 ] as const) {
-  test(`${name} that still runs when its transaction is abandoned is ended by the server`, async ({
+  test(`the server ends ${name} that still runs when its transaction is abandoned`, async ({
     db,
   }) => {
     const database = databaseOn(db);
@@ -78,7 +78,7 @@ for (const [name, text, values] of [
   });
 }
 
-test('a query whose BEGIN fails is not carried out, and none after it', async ({ db }) => {
+test('a query whose BEGIN fails is not executed, nor any after it', async ({ db }) => {
   await db.query('create table effect (n int)');
   const database = databaseOn(db);
   const client = await database.handlers.connect();
@@ -95,7 +95,7 @@ test('a query whose BEGIN fails is not carried out, and none after it', async ({
   await database.close();
 });
 
-test('a last statement that fails rolls back, though COMMIT is sent behind it without waiting', async ({
+test('a last statement that fails rolls back, although COMMIT is sent right after it', async ({
   db,
 }) => {
   await db.query('create table effect (n int)');
@@ -109,7 +109,7 @@ test('a last statement that fails rolls back, though COMMIT is sent behind it wi
   const held = fenced.commit([{ text: 'select muster.fence(false)' }]);
   expect(await held).toBe(false);
   expect(await db.query('select * from effect')).toEqual([]);
-  // and the connections serve on
+  // and the connections are still usable
   const next = new HandlerTx(database);
   await next.query('insert into effect values (3)');
   expect(await next.commit([{ text: 'select' }])).toBe(true);
@@ -117,7 +117,7 @@ test('a last statement that fails rolls back, though COMMIT is sent behind it wi
   await database.close();
 });
 
-test('what the handler asked for without waiting is written, or the transaction fails', async ({
+test('a query that the handler did not await is written, or the transaction fails', async ({
   db,
 }) => {
   await db.query('create table effect (n int primary key)');
@@ -140,7 +140,7 @@ test('what the handler asked for without waiting is written, or the transaction 
   await database.close();
 });
 
-test('values that can not be sent fail the query that begins, and a last one commits nothing', async ({
+test("values that can't be sent fail the first query, and a last query with such values commits nothing", async ({
   db,
 }) => {
   await db.query('create table effect (n int)');
@@ -154,7 +154,7 @@ test('values that can not be sent fail the query that begins, and a last one com
   expect(await db.query('select * from effect')).toEqual([]);
 });
 
-test('values that can not be sent fail their query alone, and no answer goes to another', async ({
+test("values that can't be sent fail only their query, and no answer goes to another one", async ({
   db,
 }) => {
   const database = databaseOn(db);

@@ -20,7 +20,7 @@ const named = (key: string): Lease => ({
   lost: 0,
 });
 
-/** A due set of so many rows; `random` text can't be compressed. */
+/** Creates a due set with this number of rows; `random` text can't be compressed. */
 async function due(db: TestDatabase, key: string, rows: number, bytes: number, random = true) {
   const text = random
     ? `(select string_agg(md5(r.n::text || i::text || $1), '') from generate_series(1, $3::int / 32) i)`
@@ -38,7 +38,7 @@ async function due(db: TestDatabase, key: string, rows: number, bytes: number, r
   );
 }
 
-test('sets are loaded in order as far as they fit, and what is compressed counts with its length', async ({
+test('sets are loaded in order as far as they fit, and a compressed column counts with its full length', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -76,7 +76,7 @@ test('a set above the limit fails for good with its size, and its neighbours run
   await engine.stop();
 });
 
-test('a limit below what is loaded at once holds too', async ({ db }) => {
+test('a limit below the size of a common load holds too', async ({ db }) => {
   const handled: string[] = [];
   const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
   await podOn(db, [definition]);
@@ -91,7 +91,7 @@ test('a limit below what is loaded at once holds too', async ({ db }) => {
   await engine.stop();
 });
 
-test('large sets are loaded one at a time, and smaller ones pass them', async ({ db }) => {
+test('large sets are loaded one at a time, and smaller ones overtake them', async ({ db }) => {
   const gates: PromiseWithResolvers<void>[] = [];
   const handled: [string, number][] = [];
   const definition = pairOf({
@@ -109,7 +109,7 @@ test('large sets are loaded one at a time, and smaller ones pass them', async ({
   expect(12 * MIB).toBeGreaterThan(LOAD_BYTES);
   const engine = await engineOn(db, [definition], { CONCURRENCY: '4' });
   await until(() => handled.length === 2);
-  // as long as it takes to load the other, and longer
+  // longer than it takes to load the other one
   for (let i = 0; i < 4; i++) await loadMembers(pod.database, [named('large 2')], 100 * MIB);
   expect(handled.map(([key]) => key).toSorted()).toEqual(['large 1', 'small']);
   gates[0]!.resolve();
@@ -120,7 +120,7 @@ test('large sets are loaded one at a time, and smaller ones pass them', async ({
   await engine.stop();
 }, 30_000);
 
-test('sets that the database can not load together in time are loaded one by one, and nobody waits', async ({
+test("sets that the database can't load together in time are loaded one by one, and hold up no others", async ({
   db,
 }) => {
   const handled: string[] = [];
@@ -132,7 +132,7 @@ test('sets that the database can not load together in time are loaded one by one
   for (const key of ['x', 'y', 'z']) await due(db, key, 2, 64);
   await db.query(`update muster.run set due_at = now() + interval '1 hour'`);
   const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '1' });
-  // whoever reads the members waits until the statement has taken too long
+  // blocks reads of the members until their statement times out
   const release = await hold(db, 'lock table muster.member in access exclusive mode');
   await db.query(`update muster.run set due_at = now()`);
   await blocked(db, 1, '%pg_column_compression%');

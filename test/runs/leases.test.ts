@@ -15,7 +15,9 @@ async function complete(
   }
 }
 
-test('a handler longer than its lease keeps it, because its process lives', async ({ db }) => {
+test('a handler that takes longer than its lease keeps it while its process is alive', async ({
+  db,
+}) => {
   const gate = Promise.withResolvers<void>();
   let attempts = 0;
   const definition = pairOf({
@@ -43,7 +45,7 @@ test('a handler longer than its lease keeps it, because its process lives', asyn
   await Promise.all([engine.stop(), other.stop()]);
 });
 
-test("a killed pod's runs go on elsewhere, and count the attempt", async ({ db }) => {
+test('the runs of a killed worker continue elsewhere, and the attempt counts', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 2 });
   const other = await podOn(db, [pairOf()]);
   await complete(pod, 'x', 'y');
@@ -62,7 +64,7 @@ test("a killed pod's runs go on elsewhere, and count the attempt", async ({ db }
   ]);
 });
 
-test('a pod that is buried while it is given a run does not keep it', async ({ db }) => {
+test('a worker that is reaped while it claims a run does not keep it', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   const other = await podOn(db, [pairOf()]);
   await pod.runs.deregister(pod.id);
@@ -72,20 +74,20 @@ test('a pod that is buried while it is given a run does not keep it', async ({ d
   expect(await pod.runs.renew(pod.id, 10)).toBe(null);
 });
 
-test('a pod whose lease is over is given nothing', async ({ db }) => {
+test('a worker whose lease has expired claims nothing', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await complete(pod, 'x');
   await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
   expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
 });
 
-test('a run that goes back at a shutdown counts no attempt, and is due at once', async ({ db }) => {
+test('a run released at a shutdown counts no attempt, and is due at once', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await complete(pod, 'x');
   await pod.runs.release(pod.leases);
   const [lease] = await pod.runs.claim(1, pod.id, 10);
   expect([lease!.token, lease!.attempt]).toEqual([2, 1]);
-  // whose lease it was, and is no more, can give nothing back
+  // a former holder can release nothing
   await pod.runs.release(pod.leases);
   expect(await runsOf(db)).toMatchObject([{ state: 'running', token: '2', attempt: 1 }]);
 });
@@ -99,14 +101,12 @@ test('due runs are claimed oldest first, and only those that are due', async ({ 
   expect((await pod.runs.claim(1, pod.id, 10)).map(({ key }) => key)).toEqual(['y']);
 });
 
-test('a lease whose answer was lost is found by the renewals, and its run is started', async ({
-  db,
-}) => {
+test('renewals find a lease whose answer was lost, and start its run', async ({ db }) => {
   const seen: string[] = [];
   const engine = await engineOn(db, [pairOf({ handle: (set) => void seen.push(set.keyText) })], {
     LEASE_SECONDS: '1',
   });
-  // Another pod files, and its lease is given to the engine's: as if the engine had not heard of it.
+  // Another worker's batch gets a lease, which is moved to the engine's worker, as if its answer was lost.
   const [row] = await db.query<{ id: string }>('select id from muster.worker');
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   pod.id = row!.id;
@@ -117,7 +117,7 @@ test('a lease whose answer was lost is found by the renewals, and its run is sta
   await engine.stop();
 });
 
-test('at a stop, runs under way may end within the grace; the others go back without an attempt', async ({
+test('at a stop, runs under way may end within the grace period; the others are released without an attempt', async ({
   db,
 }) => {
   const gate = Promise.withResolvers<void>();
@@ -143,7 +143,7 @@ test('at a stop, runs under way may end within the grace; the others go back wit
   expect(await db.query('select * from muster.worker')).toEqual([]);
 });
 
-/** A backlog of runs that are due, the oldest first. */
+/** Creates a backlog of due runs, oldest first. */
 async function backlog(db: TestDatabase, keys: readonly string[]) {
   await db.query(
     `insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at)
@@ -157,7 +157,7 @@ const QUICK = Array.from({ length: 400 }, (_, i) => `quick ${i}`);
 const count = async (db: TestDatabase, condition: string) =>
   (await db.query(`select from muster.run where ${condition}`)).length;
 
-test('while handlers are short, runs are leased ahead; at a stop those that wait go back, without an attempt', async ({
+test('while handlers are short, runs are prefetched; a stop releases them without an attempt', async ({
   db,
 }) => {
   const gate = Promise.withResolvers<void>();
@@ -184,7 +184,7 @@ test('while handlers are short, runs are leased ahead; at a stop those that wait
   expect(most).toBe(1);
 });
 
-test('while handlers are slow, a slot that is free takes the next run at once, not with the next poll', async ({
+test('while handlers are slow, a free slot takes the next run at once, not with the next poll', async ({
   db,
 }) => {
   const gates = new Map<string, PromiseWithResolvers<void>>();
@@ -207,7 +207,7 @@ test('while handlers are slow, a slot that is free takes the next run at once, n
   expect(await count(db, `state = 'done'`)).toBe(9);
 });
 
-test('runs that wait behind a handler that has become slow go back, for another pod', async ({
+test('runs that are queued behind a handler that became slow are released for other workers', async ({
   db,
 }) => {
   const gate = Promise.withResolvers<void>();
@@ -221,7 +221,7 @@ test('runs that wait behind a handler that has become slow go back, for another 
   const settings = { CONCURRENCY: '1', LEASE_SECONDS: '1' };
   const engine = await engineOn(db, [definition], settings);
   await until(async () => (await count(db, `state = 'running'`)) > 1);
-  // all but the one in the slot, and not claimed again
+  // all but the one in the slot are released, and not claimed again
   await until(async () => (await count(db, `state = 'running'`)) === 1);
   const other = await engineOn(db, [definition], settings);
   await until(async () => (await count(db, `state = 'done'`)) === 2 * QUICK.length);

@@ -1,4 +1,4 @@
-/** What a Knative PingSource finds: the function as a Knative Service has nothing else to wake it. */
+/** Pings of a Knative PingSource, the only thing that wakes a function that runs as a Knative Service. */
 import { expect } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
 import { change } from '../support/changes.ts';
@@ -8,10 +8,10 @@ import { until } from '../support/until.ts';
 
 const parts = { item: { table: 'public.item', key: 'k' } } as const;
 
-/** Looks for work by itself once a minute: what happens at once was brought about by the ping. */
+/** The engine claims by itself once a minute: whatever happens at once is the effect of the ping. */
 const ASLEEP = { CLAIM_SECONDS: '60' };
 
-test('a ping is answered once the handlers that run have ended', async ({ db }) => {
+test('a ping is answered once the running handlers have ended', async ({ db }) => {
   const gate = Promise.withResolvers<void>();
   const server = await serverOn(db, [
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),
@@ -32,7 +32,7 @@ test('a ping is answered once the handlers that run have ended', async ({ db }) 
   await server.stop();
 });
 
-test('a ping does what has come due while nobody was up', async ({ db }) => {
+test('a ping starts work that became due while no process was up', async ({ db }) => {
   const late = defineFunction({
     name: 'late',
     parts: { item: parts.item, other: { table: 'public.other', key: 'k' } },
@@ -67,7 +67,7 @@ test('a ping does what has come due while nobody was up', async ({ db }) => {
   await server.stop();
 });
 
-test('runs of a function that is paused keep no ping waiting', async ({ db }) => {
+test('runs of a paused function do not delay a ping', async ({ db }) => {
   const one = defineFunction({ name: 'one', parts, handle() {} });
   const server = await serverOn(db, [one], ASLEEP);
   await db.query('update muster.function set paused = true');
@@ -78,7 +78,7 @@ test('runs of a function that is paused keep no ping waiting', async ({ db }) =>
   await server.stop();
 });
 
-test('a handler that takes longer holds nobody for ever', async ({ db }) => {
+test('a handler that takes longer does not delay a ping for ever', async ({ db }) => {
   const gate = Promise.withResolvers<void>();
   const engine = await engineOn(db, [
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),
@@ -90,7 +90,7 @@ test('a handler that takes longer holds nobody for ever', async ({ db }) => {
   await engine.stop();
 });
 
-test('a process that stops asks for the ping to be tried again', async ({ db }) => {
+test('a process that stops asks for a retry of the ping', async ({ db }) => {
   const gate = Promise.withResolvers<void>();
   const server = await serverOn(db, [
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),
@@ -104,7 +104,7 @@ test('a process that stops asks for the ping to be tried again', async ({ db }) 
   await stopped;
 });
 
-/** As Knative's adapter sends it; the status of the answer. */
+/** Sends a ping as Knative's adapter does; returns the status of the answer. */
 async function ping(url: string): Promise<number> {
   const { status } = await fetch(url, {
     method: 'POST',
@@ -119,7 +119,7 @@ async function ping(url: string): Promise<number> {
   return status;
 }
 
-/** Waits until due work is asked for once more. */
+/** Waits until due work is counted once more. */
 async function askedForDueWork(db: TestDatabase): Promise<void> {
   const asked = async () => {
     const rows = await db.query<{ at: string }>(

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { toBackoff, waitAfter } from '../../src/runs/backoff.ts';
+import { waitAfter } from '../../src/lib/retry.ts';
+import { toBackoff } from '../../src/runs/function-handler.ts';
 
 test('the bound of a wait doubles from first to max; half of it is jitter', () => {
   const backoff = toBackoff({ first: '1 second', max: '10 seconds', attempts: 7 });
@@ -13,11 +14,11 @@ test('ten attempts, from one second to five minutes, unless a function says othe
   expect(toBackoff()).toEqual({ attempts: 10, firstMs: 1000, maxMs: 300_000 });
 });
 
-test('a single attempt is never tried again', () => {
+test('a single attempt is never retried', () => {
   expect(waitAfter(1, toBackoff({ attempts: 1 }))).toBe(null);
 });
 
-test('attempts without end stay at the longest wait', () => {
+test('attempts without a limit stay at the longest wait', () => {
   const backoff = { attempts: Infinity, firstMs: 1000, maxMs: 60_000 };
   expect(waitAfter(5000, backoff, () => 1)).toBe(60_000);
 });

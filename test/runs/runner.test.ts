@@ -47,9 +47,7 @@ test('a complete set runs once, with its rows, and its writes commit with the do
   await engine.stop();
 });
 
-test('a failed attempt is tried again, a terminal one rests until the set changes', async ({
-  db,
-}) => {
+test('a failed attempt is retried, a terminal one rests until the set changes', async ({ db }) => {
   let attempts = 0;
   const engine = await engineOn(db, [
     defineFunction({

@@ -7,7 +7,7 @@ import { Broker } from '../../dev/stack/broker.ts';
 import { readTopic, toRequest, type KafkaRecord } from '../../src/kafka/read-topic.ts';
 import { connectKafka } from '../../src/kafka/client.ts';
 import { KafkaSink, RETRY } from '../../src/outbox/kafka-sink.ts';
-import type { Outgoing } from '../../src/outbox/http-sink.ts';
+import type { SinkEvent } from '../../src/outbox/sink.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import type { TestDatabase } from '../support/test.ts';
@@ -48,7 +48,7 @@ async function recordsOf(address: string, topic: string): Promise<KafkaRecord[]>
   return records;
 }
 
-const eventOf = (id: string, more: Partial<Outgoing> = {}): Outgoing => ({
+const eventOf = (id: string, more: Partial<SinkEvent> = {}): SinkEvent => ({
   id,
   key: 'x',
   source: '/muster/pair',

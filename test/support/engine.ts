@@ -56,7 +56,7 @@ export async function serverOn(
     count,
     requestTimeoutMs: Number(settings['REQUEST_TIMEOUT_SECONDS'] ?? 60) * 1000,
   });
-  registerPing(app, { count, settle: (withinMs) => engine.untilIdle(withinMs) });
+  registerPing(app, { count, whenIdle: (withinMs) => engine.untilIdle(withinMs) });
   registerIntake(app, engine.ingestor, {
     count,
     maxBytes: Number(settings['QUEUE_MIB'] ?? 64) * 1024 * 1024,

@@ -41,8 +41,8 @@ test('exported metrics equal those of /metrics, under the names of the conventio
     { attributes: { 'messaging.operation.name': 'send', 'muster.outcome': 'sent' }, value: 1 },
   ]);
   expect(of('muster.runs')).toEqual([
-    { attributes: { 'muster.function': 'pair', 'muster.verdict': 'again' }, value: 1 },
-    { attributes: { 'muster.function': 'pair', 'muster.verdict': 'done' }, value: 1 },
+    { attributes: { 'muster.function': 'pair', 'muster.outcome': 'again' }, value: 1 },
+    { attributes: { 'muster.function': 'pair', 'muster.outcome': 'done' }, value: 1 },
   ]);
   expect(of('muster.events_refused')).toEqual([
     { attributes: { 'muster.reason': 'not-a-cloudevent' }, value: 1 },

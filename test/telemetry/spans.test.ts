@@ -68,7 +68,7 @@ test.for([
       'muster.function': 'pair',
       'muster.attempt': 1,
       'muster.members': 2,
-      'muster.verdict': 'done',
+      'muster.outcome': 'done',
     });
     expect(send).toMatchObject({
       kind: 4,
@@ -104,7 +104,7 @@ test('each attempt of a handler has its own span, a failed one with its error', 
       failed,
       attributes['error.type'],
       attributes['muster.attempt'],
-      attributes['muster.verdict'],
+      attributes['muster.outcome'],
     ]),
   ).toEqual([
     [true, 'RangeError', 1, 'again'],

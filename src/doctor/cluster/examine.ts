@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { errorText } from '../../lib/error-text.ts';
 import type { Specification } from '../../definitions/specification.ts';
 import { type ClusterContext, deployed, services, workloads } from './cluster.ts';
 import { connectors } from './connectors.ts';
@@ -61,7 +62,7 @@ export async function lookAtCluster(
     const objects = await cluster.read(there);
     return viewOf(cluster.server, { namespace: there, objects, functions, specifications });
   } catch (error) {
-    return { why: (error as Error).message || String(error) };
+    return { why: errorText(error) };
   }
 }
 

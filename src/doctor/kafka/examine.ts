@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import type { Log } from '../../function.ts';
 import { connectKafka } from '../../kafka/client.ts';
-import { messageOf } from '../../state/database/database.ts';
+import { errorText } from '../../lib/error-text.ts';
 import {
   fine,
   type Finding,
@@ -43,7 +43,7 @@ export async function kafkaGroup(context: Omit<KafkaContext, 'admin'>): Promise<
     const away = findings.filter(({ state }) => state === 'problem');
     return group([reached, ...away], await runChecks(CHECKS, { ...context, admin }));
   } catch (error) {
-    return group([refused(messageOf(error))], skipChecks(CHECKS, 'not reachable'));
+    return group([refused(errorText(error))], skipChecks(CHECKS, 'not reachable'));
   } finally {
     await admin.disconnect().catch(() => {});
   }
@@ -74,7 +74,7 @@ function whyClosed(broker: string): Promise<string | null> {
     };
     socket.on('connect', () => end(null));
     socket.on('timeout', () => end(`nothing within ${TIMEOUT_MS / 1000} s`));
-    socket.on('error', (error) => end(messageOf(error)));
+    socket.on('error', (error) => end(errorText(error)));
   });
 }
 

@@ -108,9 +108,9 @@ function readSpans(
       if (records > 0) resolve();
       else reject(new Error(`no record was read within ${TIMEOUT_MS / 1000} s`));
     }, TIMEOUT_MS);
-    const end = (settle: () => void) => {
+    const end = (finish: () => void) => {
       clearTimeout(timer);
-      settle();
+      finish();
     };
     consumer.on(consumer.events.CRASH, ({ payload }) => end(() => reject(payload.error)));
     consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {

@@ -1,6 +1,6 @@
 import type { Consumer } from 'kafkajs';
 import type { Log } from '../../function.ts';
-import { messageOf } from '../../state/database/database.ts';
+import { errorText } from '../../lib/error-text.ts';
 import { metadataOf } from './consumer.ts';
 
 /** Where a partition is. */
@@ -47,7 +47,7 @@ export class Commits {
       );
       for (const each of news) committed.set(keyOf(each), each.next);
     } catch (error) {
-      this.#log.info({ error: messageOf(error) }, 'offsets are committed to Kafka later');
+      this.#log.info({ error: errorText(error) }, 'offsets are committed to Kafka later');
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { Kafka } from 'kafkajs';
 import type { Log } from '../../function.ts';
-import { messageOf } from '../../state/database/database.ts';
+import { errorText } from '../../lib/error-text.ts';
+import { withTimeout } from '../../lib/timeout.ts';
 import { KafkaSession, type SessionOptions } from './session.ts';
 
 const FIRST_WAIT_MS = 500;
@@ -39,7 +40,7 @@ export class KafkaIntake {
   /** Begins no further chunk, ends those under way, commits, leaves the group. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await within(this.#options.drainMs, this.#ended);
+    await withTimeout(this.#ended, this.#options.drainMs);
   }
 
   async #run(): Promise<void> {
@@ -55,26 +56,16 @@ export class KafkaIntake {
         this.#session = session;
         await Promise.race([session.run(), stopped]);
       } catch (error) {
-        this.#trouble = `Kafka: ${messageOf(error)}`;
+        this.#trouble = `Kafka: ${errorText(error)}`;
         const { group, log } = this.#options;
-        log.warn({ group, error: messageOf(error) }, 'reading from Kafka ended, trying again');
+        log.warn({ group, error: errorText(error) }, 'reading from Kafka ended, trying again');
       }
       await session?.stop();
       this.#session = null;
       if (signal.aborted) return;
       if (performance.now() - began > LONGEST_WAIT_MS) wait = FIRST_WAIT_MS;
-      await Promise.race([stopped, within(wait, new Promise(() => {}))]);
+      await withTimeout(stopped, wait);
       this.#trouble = null;
     }
   }
-}
-
-/** Waits for the promise, but not longer. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
 }

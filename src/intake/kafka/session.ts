@@ -2,16 +2,17 @@ import type { Admin, Consumer, Kafka } from 'kafkajs';
 import type { Log } from '../../function.ts';
 import { Loop } from '../../lib/loop.ts';
 import type { RecordChunk } from '../../state/projections/chunks.ts';
-import { messageOf } from '../../state/database/database.ts';
+import { errorText } from '../../lib/error-text.ts';
 import { Commits } from './commits.ts';
 import { committedOf, consumerOf, lookAt, receiveFrom, seekTo, setFetching } from './consumer.ts';
 import type { RecordHandler, Look, Start } from './record-handler.ts';
 import { OwnedPartition, type Batch } from './owned-partition.ts';
 import { PartitionReader } from './partition.ts';
-import { persistently } from '../../lib/retry.ts';
+import { retry } from '../../lib/retry.ts';
 
 /** How often offsets are committed to Kafka, and the ends of the partitions looked at. */
 const WATCH_MS = 1_000;
+const BEGIN_PARTITIONS = { attempts: Infinity, firstMs: 500, maxMs: 500 };
 
 export interface SessionOptions {
   readonly kafka: Kafka;
@@ -81,8 +82,8 @@ export class KafkaSession {
       WATCH_MS,
       () => this.#watch(),
       (error) => {
-        this.#trouble = `Kafka: ${messageOf(error)}`;
-        this.#options.log.warn({ error: messageOf(error) }, 'watching the topics failed');
+        this.#trouble = `Kafka: ${errorText(error)}`;
+        this.#options.log.warn({ error: errorText(error) }, 'watching the topics failed');
       },
     );
     return this.#crash.promise;
@@ -132,15 +133,17 @@ export class KafkaSession {
     const era = this.#era;
     this.#beginning++;
     await ended;
-    await persistently(
-      () => this.#tryBegin(topic, partitions, era),
-      () => era !== this.#era,
-      (error) => {
-        this.#trouble = messageOf(error);
-        const fields = { topic, partitions, error: messageOf(error) };
-        this.#options.log.warn(fields, 'partitions could not begin, trying again');
-      },
-    );
+    const isAssigned = () => era === this.#era;
+    const onRetry = (error: unknown) => {
+      this.#trouble = errorText(error);
+      const fields = { topic, partitions, error: errorText(error) };
+      this.#options.log.warn(fields, 'partitions could not begin, trying again');
+    };
+    await retry(
+      async () => (isAssigned() ? this.#tryBegin(topic, partitions, era) : undefined),
+      { ...BEGIN_PARTITIONS, isRetryable: isAssigned },
+      { onRetry },
+    ).catch(() => {}); // rejects only once other partitions are assigned
     this.#beginning--;
   }
 
@@ -184,7 +187,7 @@ export class KafkaSession {
       taken: onTaken,
       failed: ({ from, records }, error) =>
         log.warn(
-          { ...place, offset: from, records: records.length, error: messageOf(error) },
+          { ...place, offset: from, records: records.length, error: errorText(error) },
           'records could not be taken, trying again',
         ),
       moved: (moved) => {

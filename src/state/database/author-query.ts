@@ -1,13 +1,13 @@
 import pg from 'pg';
 import { sqlState } from './database.ts';
-import { restore } from './session.ts';
+import { settingsAfterReset } from './session.ts';
 
-/** A query that comes after the end of its transaction, or was under way then. */
+/** A query was sent after the end of its transaction, or was under way at that time. */
 export class TransactionOver extends Error {
   override readonly name = 'TransactionOver';
 }
 
-/** An author's statement got past {@link keepOpen} and ended the transaction. */
+/** A statement of an author's ended the transaction although {@link keepOpen} let it pass. */
 export class TransactionBroken extends Error {
   override readonly name = 'TransactionBroken';
 
@@ -21,7 +21,7 @@ export class TransactionBroken extends Error {
 
 /**
  * Throws for a statement that would end the transaction it is sent in. The extended protocol takes one
- * statement at a time, so its first words say what it is; savepoints are fine.
+ * statement at a time, so its first words identify it; savepoints are allowed.
  */
 export function keepOpen(text: string): void {
   const [first, second, third] = firstWords(text, 3);
@@ -42,7 +42,7 @@ function endsTransaction([first = '', second, third]: readonly (string | undefin
 
 const WORD = /[a-z_\u{80}-\u{10ffff}][\w$\u{80}-\u{10ffff}]*/iuy;
 
-/** The words a statement begins with, in lower case; ends at the first that is none. */
+/** The words that a statement begins with, in lower case, up to the first token that is no word. */
 function firstWords(text: string, count: number): string[] {
   const words: string[] = [];
   let at = skipBlanks(text, 0, true);
@@ -56,9 +56,9 @@ function firstWords(text: string, count: number): string[] {
   return words;
 }
 
-/** Where the next token begins, behind white space and comments as the server skips them. */
-function skipBlanks(text: string, from: number, alsoSemicolons: boolean): number {
-  const blanks = alsoSemicolons ? ' \t\n\r\f\v;' : ' \t\n\r\f\v';
+/** Position of the next token, after white space and comments as the server skips them. */
+function skipBlanks(text: string, from: number, skipSemicolons: boolean): number {
+  const blanks = skipSemicolons ? ' \t\n\r\f\v;' : ' \t\n\r\f\v';
   for (let at = from; ;) {
     if (at < text.length && blanks.includes(text[at]!)) at++;
     else if (text.startsWith('--', at)) at += /^[^\n\r]*/.exec(text.slice(at))![0].length;
@@ -67,7 +67,7 @@ function skipBlanks(text: string, from: number, alsoSemicolons: boolean): number
   }
 }
 
-/** Comments nest. */
+/** Position after a comment; comments nest. */
 function endOfComment(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length;) {
@@ -84,11 +84,11 @@ function endOfComment(text: string, from: number): number {
 }
 
 /**
- * Sends a statement of an author's in the open transaction. By the extended protocol also without
- * values, which refuses a second statement behind it. Throws {@link TransactionBroken} where the
- * transaction is not open any more when it is through.
+ * Sends a statement of an author's in the open transaction. It uses the extended protocol even without values,
+ * because that refuses several statements in one message. Rejects with {@link TransactionBroken} where the
+ * statement has ended the transaction.
  */
-export function askAuthor(
+export function queryForAuthor(
   client: pg.ClientBase,
   text: string,
   values: readonly unknown[],
@@ -97,8 +97,9 @@ export function askAuthor(
     const query = new pg.Query(
       { text, values: [...values], queryMode: 'extended' } as pg.QueryConfig,
       ((error: Error | undefined, result: pg.QueryResult) => {
-        // Called while its ReadyForQuery is handled: a pipelining client has other answers a moment later.
-        if (error) reject(errorText(error));
+        // The status is read while ReadyForQuery of this query is handled: a client that pipelines has that of
+        // another query a moment later.
+        if (error) reject(clarify(error));
         else if (client.getTransactionStatus() === 'T' && result.command !== 'COMMIT') {
           resolve(result);
         } else reject(new TransactionBroken(text));
@@ -108,40 +109,40 @@ export function askAuthor(
   });
 }
 
-/** The server's words for several statements name a feature of the protocol. */
-export function errorText(error: Error): Error {
+/** The server's message for several statements names a feature of the protocol, not the mistake. */
+export function clarify(error: Error): Error {
   if (sqlState(error) === '42601' && error.message.includes('multiple commands')) {
     error.message = `one statement at a time: ${error.message}`;
   }
   return error;
 }
 
-/** For the answer of {@link LEAVE_NOTHING}, which waits for nothing. */
-const HAND_BACK_MS = 5_000;
+/** Timeout of {@link RESET_SESSION}, which waits for no lock. */
+const RESET_MS = 5_000;
 
 /**
- * Takes away what a session keeps beyond a transaction: settings, role, cursors, LISTEN, temporary
- * tables, sequences' last values, advisory locks. As DISCARD ALL does, but our own prepared statements
- * stay: 20 µs of the server's time, and 40 µs with the settings and the question that follow it.
+ * Resets what a session keeps beyond a transaction: settings, role, cursors, LISTEN, temporary tables, last
+ * values of sequences, advisory locks. Unlike DISCARD ALL it keeps our own prepared statements: it takes 20 µs
+ * of the server's time, and 40 µs with the settings and the query that follow it.
  */
-const LEAVE_NOTHING =
+const RESET_SESSION =
   'reset session authorization; reset all; close all; unlisten *; discard temp; discard sequences; ' +
   'select pg_catalog.pg_advisory_unlock_all();';
 const PREPARED = 'select name, from_sql from pg_catalog.pg_prepared_statement()';
 
 /**
- * Gives a connection back to its pool after an author's transaction, as if the author had never had it; a
- * connection whose prepared statements are not our own is closed. Never rejects.
+ * Resets a connection after an author's transaction and releases it to its pool; closes it where its prepared
+ * statements are not our own. Never rejects.
  */
-export async function handBack(client: pg.PoolClient): Promise<void> {
+export async function resetAndRelease(client: pg.PoolClient): Promise<void> {
   let isClean = false;
   try {
-    const text = `${LEAVE_NOTHING} ${restore(client)} ${PREPARED}`;
+    const text = `${RESET_SESSION} ${settingsAfterReset(client)} ${PREPARED}`;
     const results = (await client.query({
       text,
-      query_timeout: HAND_BACK_MS,
+      query_timeout: RESET_MS,
     } as pg.QueryConfig)) as unknown as pg.QueryResult<Prepared>[];
-    isClean = hasOurs(client, results.at(-1)!.rows);
+    isClean = hasOnlyOwnStatements(client, results.at(-1)!.rows);
   } catch {
     // closed below
   }
@@ -153,7 +154,7 @@ interface Prepared {
   readonly from_sql: boolean;
 }
 
-function hasOurs(client: pg.PoolClient, prepared: readonly Prepared[]): boolean {
+function hasOnlyOwnStatements(client: pg.PoolClient, prepared: readonly Prepared[]): boolean {
   const { parsedStatements } = client.connection as unknown as {
     parsedStatements: Readonly<Record<string, string>>;
   };

@@ -1,18 +1,20 @@
 import pg from 'pg';
+import { errorText } from '../../lib/error-text.ts';
+import type { RetrySchedule } from '../../lib/retry.ts';
 import { Unavailable } from '../outcome.ts';
 import {
   OWN_PATH,
   prepareSession,
   SESSION,
-  timeout,
+  timeoutSetting,
   type Settings,
   UnfitSession,
 } from './session.ts';
 
 /**
- * Plans are part of the design: left alone, the planner takes hash joins and sequential scans as
- * soon as its statistics lag behind a growing table, at 2 to 24 times the cost. A generic plan,
- * because a custom one costs more to make than the statement takes.
+ * Plans are part of the design: left alone, the planner chooses hash joins and sequential scans as soon as
+ * its statistics lag behind a growing table, at 2 to 24 times the cost. Plans are generic, because a custom
+ * plan takes longer than the statement.
  */
 const PLANS: Settings = {
   enable_seqscan: 'off',
@@ -23,105 +25,84 @@ const PLANS: Settings = {
   plan_cache_mode: 'force_generic_plan',
 };
 
-/** Connections of a process for claims, done-marks, leases, timers and the outbox. */
+/** Connections of a process for claims, done-marks, leases, deadlines and the outbox. */
 export const CONTROL_CONNECTIONS = 5;
 
-/** For a connection of a handler, which may also wait until another has given its own back. */
+/** Timeout of a handler's connection, which may have to wait until another handler releases its own. */
 const HANDLER_CONNECT_MS = 30_000;
 
-/** Between the statements of a chunk there is nothing but computing. */
+/** Between the statements of a chunk there is only computation. */
 const CHUNK_IDLE_MS = 10_000;
 
 export interface DatabaseOptions {
   readonly url: string;
-  /** Connections that file batches; two are the knee, more only split batches. */
+  /** Connections that ingest batches. Two are enough; more only split batches. */
   readonly writers: number;
-  /** Connections for transactions of handlers. */
+  /** Connections for handlers' transactions. */
   readonly handlers: number;
-  /** Connections for chunks of projections and for settling them; 1 unless given. */
+  /** Connections for the chunks and the periodic work of projections; 1 unless given. */
   readonly chunks?: number;
-  /** A transaction of a handler, or a query in it, may take so long: more than any handler is allowed to. */
+  /** Timeout of a handler's transaction, and of a query in it. It exceeds the timeout of every handler. */
   readonly handlerIdleMs: number;
-  /** A statement may take so long before the server ends it. */
+  /** Timeout after which the server cancels a statement. */
   readonly statementTimeoutMs: number;
   readonly onIdleError: (error: Error) => void;
 }
 
-/** The pools of one process, each for one kind of work, so that none waits behind another kind. */
+/** The connection pools of a process, one per kind of work, so that no kind waits for another. */
 export interface Database {
   readonly writers: pg.Pool;
-  /** Claims, done-marks, leases, deadlines, outbox; and what people ask. */
+  /** For claims, done-marks, leases, deadlines, the outbox, and commands. */
   readonly control: pg.Pool;
   readonly handlers: pg.Pool;
-  /** Chunks and settling of projections. */
+  /** For chunks and the periodic work of projections. */
   readonly chunks: pg.Pool;
   /** Idempotent. */
   close(): Promise<void>;
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
-  const pool = (
-    name: string,
-    max: number,
-    queryMs: number,
-    settings: Settings,
-    more: pg.PoolConfig = {},
-  ) => {
-    const config: pg.PoolConfig = {
-      connectionString: options.url,
-      application_name: `muster ${name}`,
-      max,
-      // The server's own time-outs come first; these catch a server that is gone without a word.
-      connectionTimeoutMillis: 5_000,
-      query_timeout: queryMs,
-      keepAlive: true,
-      ...more,
-    };
-    const onConnect = (client: pg.ClientBase) =>
-      prepareSession(client, config, { ...SESSION, ...settings });
-    // pg waits for the promise, though its types do not say so
-    const made = new pg.Pool({ ...config, onConnect });
-    made.on('error', options.onIdleError);
-    // The pool listens to idle clients only. One that is lost while a handler holds it would end the
-    // process; whoever holds it learns of it by the next query.
-    made.on('connect', (client) => client.on('error', () => {}));
-    return made;
-  };
   const { statementTimeoutMs, handlerIdleMs } = options;
   const queryMs = statementTimeoutMs + 5_000;
   const own: Settings = {
     ...OWN_PATH,
     ...PLANS,
     TimeZone: 'UTC',
-    statement_timeout: timeout(statementTimeoutMs),
-    idle_in_transaction_session_timeout: timeout(statementTimeoutMs),
+    statement_timeout: timeoutSetting(statementTimeoutMs),
+    idle_in_transaction_session_timeout: timeoutSetting(statementTimeoutMs),
   };
   const pools = {
-    writers: pool('writer', options.writers, queryMs, own),
-    control: pool('control', CONTROL_CONNECTIONS, queryMs, own),
-    handlers: pool(
+    writers: openPool(options, 'writer', own, { max: options.writers, query_timeout: queryMs }),
+    control: openPool(options, 'control', own, {
+      max: CONTROL_CONNECTIONS,
+      query_timeout: queryMs,
+    }),
+    handlers: openPool(
+      options,
       'handler',
-      options.handlers,
-      handlerIdleMs,
       {
-        // a query of a handler that was abandoned ends soon after its connection is closed
+        // ends the query of an abandoned handler soon after its connection is closed
         client_connection_check_interval: '5s',
-        statement_timeout: timeout(handlerIdleMs),
-        idle_in_transaction_session_timeout: timeout(handlerIdleMs),
+        statement_timeout: timeoutSetting(handlerIdleMs),
+        idle_in_transaction_session_timeout: timeoutSetting(handlerIdleMs),
       },
-      // Handlers that end together on a busy machine connect together; each is bounded by its own time-out.
-      { pipeline: true, connectionTimeoutMillis: HANDLER_CONNECT_MS },
-    ),
-    // A process that is frozen in the middle of a chunk must not hold the partition's position for long.
-    chunks: pool(
-      'chunk',
-      options.chunks ?? 1,
-      queryMs,
       {
-        statement_timeout: timeout(statementTimeoutMs),
-        idle_in_transaction_session_timeout: timeout(CHUNK_IDLE_MS),
+        max: options.handlers,
+        query_timeout: handlerIdleMs,
+        pipeline: true,
+        // Handlers that end together on a busy machine connect together; each is bounded by its own timeout.
+        connectionTimeoutMillis: HANDLER_CONNECT_MS,
       },
-      { pipeline: true },
+    ),
+    // A process that freezes in the middle of a chunk must not lock the partition's position for long.
+    chunks: openPool(
+      options,
+      'chunk',
+      {
+        statement_timeout: timeoutSetting(statementTimeoutMs),
+        idle_in_transaction_session_timeout: timeoutSetting(CHUNK_IDLE_MS),
+      },
+      { max: options.chunks ?? 1, query_timeout: queryMs, pipeline: true },
     ),
   };
   let closing: Promise<unknown> | undefined;
@@ -133,23 +114,48 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
-/** SQLSTATE of an error from Postgres; null for anything else (connection refused, cut, timed out). */
+function openPool(
+  { url, onIdleError }: DatabaseOptions,
+  name: string,
+  settings: Settings,
+  more: pg.PoolConfig,
+): pg.Pool {
+  const config: pg.PoolConfig = {
+    connectionString: url,
+    application_name: `muster ${name}`,
+    // The server's own timeouts come first; this one and `query_timeout` detect a server that vanished.
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    ...more,
+  };
+  const onConnect = (client: pg.ClientBase) =>
+    prepareSession(client, config, { ...SESSION, ...settings });
+  // pg awaits the promise, although its types do not declare it
+  const pool = new pg.Pool({ ...config, onConnect });
+  pool.on('error', onIdleError);
+  // The pool listens only to idle clients. The loss of one that a handler holds would end the process; its
+  // holder gets the error with the next query.
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return pool;
+}
+
+/** SQLSTATE of an error from Postgres; null for any other (connection refused, lost, timed out). */
 export function sqlState(error: unknown): string | null {
   return error instanceof pg.DatabaseError ? (error.code ?? null) : null;
 }
 
 /**
- * Does the error say that these values can never be stored? Classes 21 (cardinality), 22 (data), 23
- * (constraint) and 54 (a limit, such as an index entry too long). Everything else may be transient, even
- * permission and syntax errors: somebody mends them, and no event is lost meanwhile.
+ * Whether these values can never be stored: classes 21 (cardinality), 22 (data), 23 (constraint) and 54 (a
+ * limit, such as an index entry too long). Every other error is transient, even permission and syntax
+ * errors: an operator fixes them, and no event is lost meanwhile.
  */
 export function isBadValue(error: unknown): boolean {
   return /^(21|22|23|54)/.test(sqlState(error) ?? '');
 }
 
 /**
- * Is the server away, busy or read-only (no connection, no address for its name, shutting down, starting
- * up, too many clients, a standby that is about to be promoted), and not refusing us for good?
+ * Whether the server is away, busy or read-only (no connection, no address for its name, shutting down,
+ * starting up, too many clients, a standby that is about to be promoted) and does not refuse us for good.
  */
 export function mayPass(error: unknown): boolean {
   if (misconfigured(error) !== null) return false;
@@ -163,7 +169,7 @@ export function mayPass(error: unknown): boolean {
   );
 }
 
-/** Did a statement take longer than it may? The server ended it, or nobody waits for its answer any more. */
+/** Whether a statement timed out: the server cancelled it, or the client stopped waiting for its answer. */
 export function isTimeout(error: unknown): boolean {
   return (
     sqlState(error) === '57014' ||
@@ -171,19 +177,19 @@ export function isTimeout(error: unknown): boolean {
   );
 }
 
-/** Does the server only read: a standby, or a primary that was told to? */
+/** Whether the server is read-only: a standby, or a primary that is set so. */
 export function isReadOnly(error: unknown): boolean {
   return sqlState(error) === '25006';
 }
 
 /**
- * What to change in DATABASE_URL, where the server or a pooler answers and refuses the connection; null
- * for other errors. A pooler gives most of its refusals the code of a protocol violation.
+ * Returns what to change in DATABASE_URL where the server or a pooler refuses the connection; null for other
+ * errors. A pooler gives most of its refusals the code of a protocol violation.
  */
 export function misconfigured(error: unknown): string | null {
   if (error instanceof UnfitSession) return error.message;
   const state = sqlState(error);
-  const message = messageOf(error);
+  const message = errorText(error);
   const isRefused =
     /^(28000|28P01|3D000)$/.test(state ?? '') ||
     (state === '08P01' &&
@@ -191,38 +197,40 @@ export function misconfigured(error: unknown): string | null {
   if (!isRefused) return null;
   const says = `the state database says: ${message} (SQLSTATE ${state})`;
   return message.includes('startup parameter')
-    ? `${says}: a pooler is between; take the parameter out of DATABASE_URL, or name the server itself`
+    ? `${says}: a pooler in between refuses it; remove the parameter from DATABASE_URL, or name the server itself`
     : says;
 }
 
-/** May the login not do yet what a process needs? `muster migrate` grants that. */
+/** Whether the login lacks a privilege, which `muster migrate` grants. */
 export function isUngranted(error: unknown): boolean {
   return sqlState(error) === '42501';
 }
 
-/** Does the database lack what this release's schema has (a schema, table, column or function)? */
+/** Whether the database lacks a part of this release's schema (a schema, table, column or function). */
 export function isUnmigrated(error: unknown): boolean {
   return /^(3F000|42P01|42703|42883)$/.test(sqlState(error) ?? '');
 }
 
-/** Lost to a neighbour (deadlock, serialization): the same statement, sent again, works. */
+/** Whether the statement lost a race with another one (deadlock, serialization) and can be repeated. */
 export function isLostRace(error: unknown): boolean {
   const state = sqlState(error);
   return state === '40P01' || state === '40001';
 }
 
-/** The error as one that says "try again". */
+/** Repeats a statement at once that lost a race. Sorted locks make even a single one rare. */
+export const LOST_RACE: RetrySchedule = {
+  attempts: 5,
+  firstMs: 0,
+  maxMs: 0,
+  isRetryable: isLostRace,
+};
+
+/** Wraps the error in one that asks the caller to retry. */
 export function unavailable(error: unknown): Unavailable {
   if (error instanceof Unavailable) return error;
   const state = sqlState(error);
-  const message = state === null ? messageOf(error) : `${messageOf(error)} (SQLSTATE ${state})`;
+  const message = state === null ? errorText(error) : `${errorText(error)} (SQLSTATE ${state})`;
   return new Unavailable('database', message, { cause: error });
-}
-
-/** What an error says; one of several addresses that were all tried says nothing but its code. */
-export function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.message || ((error as { code?: string }).code ?? error.name);
 }
 
 /** Runs `work` in a transaction; any error rolls it back, or drops the connection where that fails too. */
@@ -247,10 +255,10 @@ export async function transaction<T>(
   }
 }
 
-/** Throws where the server rolls back instead, as it does after an error that was caught on the way. */
+/** Throws where the server rolls back instead, as it does after an error that `work` caught. */
 export async function commit(client: pg.ClientBase): Promise<void> {
   const { command } = await client.query('commit');
   if (command !== 'COMMIT') {
-    throw new Error('nothing was committed: a statement failed, and its error was not passed on');
+    throw new Error('nothing was committed: a statement failed, and its error was caught');
   }
 }

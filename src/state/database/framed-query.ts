@@ -1,8 +1,8 @@
 import pg from 'pg';
-import { errorText, TransactionBroken } from './author-query.ts';
+import { clarify, TransactionBroken } from './author-query.ts';
 import { LEAVE_OWN_PATH } from './session.ts';
 
-/** What @types/pg leaves out, or has otherwise. */
+/** Methods that @types/pg lacks or declares differently. */
 interface Protocol {
   readonly submit: (connection: pg.Connection) => Error | null;
   readonly handleCommandComplete: (message: { text: string }, connection: pg.Connection) => void;
@@ -11,27 +11,27 @@ interface Protocol {
 const { submit, handleCommandComplete, handleError } = pg.Query.prototype as unknown as Protocol;
 
 /**
- * Begins a transaction with its first query. `begun` is fulfilled where BEGIN succeeds and the query
- * fails; both are answered at once, when the query is through.
+ * Begins a transaction with its first query. `begun` is fulfilled even where BEGIN succeeds and the query
+ * fails. Both are answered together, when the query has ended.
  */
 export function beginWith(client: pg.ClientBase, query: pg.QueryConfig) {
   const begun = Promise.withResolvers<void>();
-  const answer = ask(client, query, begun);
-  answer.catch(() => {}); // it may come before anybody waits for it
+  const answer = sendQuery(client, query, begun);
+  answer.catch(() => {}); // it may reject before anybody awaits it
   return { begun: begun.promise, answer };
 }
 
-/** Sends the last query of a transaction; fulfilled when that is committed. After an error it is still open. */
+/** Sends the last query of a transaction and COMMIT. After an error the transaction is still open. */
 export function commitWith(client: pg.ClientBase, query: pg.QueryConfig): Promise<pg.QueryResult> {
-  return ask(client, query, null);
+  return sendQuery(client, query, null);
 }
 
-function ask(client: pg.ClientBase, query: pg.QueryConfig, begun: Begun | null) {
+function sendQuery(client: pg.ClientBase, query: pg.QueryConfig, begun: Begun | null) {
   return new Promise<pg.QueryResult>((resolve, reject) => {
     client.query(
       new FramedQuery(query, begun, (error, result) => {
-        if (error) reject(errorText(error));
-        // called while its ReadyForQuery is handled, see askAuthor
+        if (error) reject(clarify(error));
+        // called while its ReadyForQuery is handled, see queryForAuthor
         else if (begun === null || client.getTransactionStatus() === 'T') resolve(result);
         else reject(new TransactionBroken(query.text));
       }),
@@ -42,12 +42,12 @@ function ask(client: pg.ClientBase, query: pg.QueryConfig, begun: Begun | null) 
 type Begun = PromiseWithResolvers<void>;
 
 /**
- * A query with BEGIN before it or COMMIT behind it, in one message, at a third less of the work for both
- * sides. One Sync ends them all, so that the server skips what stands behind a failure: with a Sync
- * each, a query whose BEGIN failed would commit by itself.
+ * FramedQuery is a query with BEGIN before it or COMMIT after it in one message, which is a third less work for
+ * both sides. They share one Sync, so that the server skips everything after a failure: with a Sync each, a
+ * query whose BEGIN failed would commit by itself.
  */
 class FramedQuery extends pg.Query {
-  /** Without values too: the simple protocol has no Sync. */
+  /** Even without values: the simple protocol has no Sync. */
   readonly queryMode = 'extended';
   readonly name: string | undefined;
   readonly #begun: Begun | null;
@@ -58,7 +58,7 @@ class FramedQuery extends pg.Query {
     begun: Begun | null,
     callback: (error: Error | undefined, result: pg.QueryResult) => void,
   ) {
-    // as texts: of an object pg makes a copy, property by property, at 2 µs
+    // passed as text, because pg copies an object property by property, which takes 2 µs
     super(query.text, query.values, callback as never);
     this.name = query.name;
     this.#begun = begun;
@@ -66,18 +66,18 @@ class FramedQuery extends pg.Query {
 
   override submit = (connection: pg.Connection) => {
     const begins = this.#begun !== null;
-    // behind the execution, and nowhere else: a query whose values can't be sent has none
+    // Follows the execution of the query: a query whose values can't be sent has none.
     const execute = (portal: pg.ExecuteConfig) => {
       connection.execute(portal, true);
       if (begins) return;
-      // what is deferred to COMMIT is the author's, and looks where the author looks
-      send(connection, LEAVE_OWN_PATH);
-      send(connection, 'commit');
+      // What is deferred to COMMIT is the author's, and runs with the author's search path.
+      sendStatement(connection, LEAVE_OWN_PATH);
+      sendStatement(connection, 'commit');
     };
     connection.stream.cork();
     this.#submitting = true;
     try {
-      if (begins) send(connection, 'begin');
+      if (begins) sendStatement(connection, 'begin');
       return submit.call(this, Object.create(connection, { execute: { value: execute } }));
     } finally {
       this.#submitting = false;
@@ -86,19 +86,19 @@ class FramedQuery extends pg.Query {
   };
 
   handleCommandComplete(message: { text: string }, connection: pg.Connection): void {
-    const ours = this.#begun === null ? ['SET', 'COMMIT'] : ['BEGIN'];
-    if (!ours.includes(message.text)) handleCommandComplete.call(this, message, connection);
+    const own = this.#begun === null ? ['SET', 'COMMIT'] : ['BEGIN'];
+    if (!own.includes(message.text)) handleCommandComplete.call(this, message, connection);
     else if (message.text === 'BEGIN') this.#begun?.resolve();
   }
 
   handleError(error: Error, connection: pg.Connection): void {
-    // while it is submitted, it is the query's values that can't be sent: BEGIN is on its way
+    // During submission only the query's values can fail: BEGIN was sent already.
     if (!this.#submitting) this.#begun?.reject(error);
     handleError.call(this, error, connection);
   }
 }
 
-function send(connection: pg.Connection, text: string): void {
+function sendStatement(connection: pg.Connection, text: string): void {
   const { parse, bind, execute } = connection as unknown as Record<
     string,
     (message: object) => void

@@ -1,15 +1,15 @@
 import type pg from 'pg';
 import { TerminalError, type Tx } from '../../function.ts';
+import { errorText } from '../../lib/error-text.ts';
 import {
-  askAuthor,
-  handBack,
+  queryForAuthor,
+  resetAndRelease,
   keepOpen,
   TransactionBroken,
   TransactionOver,
 } from './author-query.ts';
-import { messageOf, sqlState, type Database } from './database.ts';
+import { sqlState, type Database } from './database.ts';
 import { beginWith, commitWith } from './framed-query.ts';
-
 import { ENTER_OWN_PATH } from './session.ts';
 
 /** SQLSTATE that `muster.fence` raises: another worker holds the run. */
@@ -21,13 +21,13 @@ const OVER = 'the transaction of this run has ended';
 
 interface Opened {
   readonly client: pg.PoolClient;
-  /** To the query it was opened with. */
+  /** Answer to the query that opened it. */
   readonly answer: Promise<pg.QueryResult>;
 }
 
 /**
- * The transaction a handler writes in: begun by its first query, ended by `commit` or `abandon` and
- * by nothing else. A query after that is refused, so a handler that outlives its time can do nothing.
+ * HandlerTx is the transaction that a handler writes in. Its first query begins it, and only `commit` or
+ * `abandon` ends it. A query after that is refused, so that a handler can't write after its timeout.
  */
 export class HandlerTx implements Tx {
   readonly #pool: pg.Pool;
@@ -35,7 +35,7 @@ export class HandlerTx implements Tx {
   #opened: Promise<Opened> | null = null;
   #ended = false;
   #abandoned = false;
-  /** What was written may be committed: a second attempt would write it again. */
+  /** Set once a statement ended the transaction. Its writes may be committed, and a retry would repeat them. */
   #broken: TerminalError | null = null;
 
   constructor(database: Database) {
@@ -48,7 +48,7 @@ export class HandlerTx implements Tx {
 
   query<R extends object>(text: string, values: readonly unknown[] = []) {
     const answer = this.#send<R>(text, values);
-    // A handler that does not wait for it is told by its run, which can't commit then, and the process lives.
+    // A handler that does not await it must not end the process: the commit of its run fails instead.
     answer.catch(() => {});
     return answer;
   }
@@ -61,14 +61,14 @@ export class HandlerTx implements Tx {
     try {
       const { rows, rowCount } = await (this.#opened === null
         ? this.#begin(query)
-        : this.#go(query));
+        : this.#continue(query));
       return { rows: rows as R[], rowCount };
     } catch (error) {
       if (error instanceof TransactionBroken) {
         throw (this.#broken = new TerminalError(error.message, { cause: error }));
       }
       if (!this.#abandoned || error instanceof TransactionOver) throw error;
-      throw new TransactionOver(`${OVER}: ${messageOf(error)}`, { cause: error });
+      throw new TransactionOver(`${OVER}: ${errorText(error)}`, { cause: error });
     }
   }
 
@@ -77,17 +77,18 @@ export class HandlerTx implements Tx {
     return (await this.#opened).answer;
   }
 
-  async #go(query: Query): Promise<pg.QueryResult> {
+  async #continue(query: Query): Promise<pg.QueryResult> {
     const { client } = await this.#opened!;
-    // If it has only ended, this is sent before its last statements, which wait for the connection behind it.
+    // Where `commit` was called meanwhile, this query is sent before its last statements, which wait for the
+    // same connection.
     this.#refuseAbandoned();
-    return askAuthor(client, query.text, query.values);
+    return queryForAuthor(client, query.text, query.values);
   }
 
   /**
-   * Sends the last statements and COMMIT right behind them, in one round trip: where they fail, there is
-   * no COMMIT. False where they say that the run is no longer held; another error leaves open whether
-   * it was committed.
+   * Sends the last statements and COMMIT, in one round trip: where a statement fails, there is no COMMIT.
+   * Resolves with false where they find that the run is no longer held. Another error leaves open whether the
+   * transaction was committed.
    */
   async commit(statements: readonly pg.QueryConfig[]): Promise<boolean> {
     const client = await this.#end();
@@ -96,10 +97,10 @@ export class HandlerTx implements Tx {
       client.query(ENTER_OWN_PATH),
       ...statements.map((each, i) => (i === last ? commitWith(client, each) : client.query(each))),
     ];
-    // The first that failed says why; what came behind it only says that the transaction is aborted.
+    // The first failure has the reason; those after it only report that the transaction is aborted.
     const failed = (await Promise.allSettled(sent)).find((each) => each.status === 'rejected');
     if (failed === undefined) {
-      void handBack(client);
+      void resetAndRelease(client);
       return true;
     }
     client.release(true); // the transaction ends with its connection
@@ -107,18 +108,18 @@ export class HandlerTx implements Tx {
     throw failed.reason;
   }
 
-  /** Rolls back by closing the connection: also a query that still runs must not hold the run up. */
+  /** Rolls back by closing the connection, so that a query that still runs does not hold up the run. */
   async abandon(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
     this.#abandoned = true;
     const client = await this.#connected?.catch(() => null);
-    client?.connection.stream.destroy(); // a client that pipelines would wait for its queries
+    client?.connection.stream.destroy(); // `release` of a client that pipelines would wait for its queries
     const opened = await this.#opened?.catch(() => null);
     opened?.client.release(true);
   }
 
-  /** Gives the connection back where the transaction can't be opened. */
+  /** Releases the connection where the transaction can't be opened. */
   async #open(first: Query): Promise<Opened> {
     this.#connected = this.#pool.connect();
     const client = await this.#connected;
@@ -133,7 +134,7 @@ export class HandlerTx implements Tx {
     }
   }
 
-  /** The handler may have been abandoned while it waited for the connection. */
+  /** The transaction may have been abandoned while it waited for the connection. */
   #refuseAbandoned(): void {
     if (this.#abandoned) throw new TransactionOver(OVER);
   }

@@ -1,15 +1,15 @@
 import { openSession, OWN_PATH, SESSION } from './session.ts';
 
-/** A connection that can only read. */
+/** A read-only connection. */
 export interface Inspector {
   query<R extends object>(text: string, values?: readonly unknown[]): Promise<R[]>;
   close(): Promise<void>;
 }
 
 /**
- * Opens one connection for questions, also to a database that is not Muster's: the server refuses
- * every write on it, and ends a question after 10 s. Plans are not pinned: catalogs and other
- * people's tables need what Muster's own statements must not have.
+ * Opens a connection for inspection, possibly to a database that is not Muster's. The server refuses every
+ * write on it, and cancels a query after 10 s. Plans are not pinned: catalogs and other people's tables need
+ * the plans that Muster's own statements must avoid.
  */
 export async function openInspector(url: string): Promise<Inspector> {
   const config = {

@@ -1,31 +1,31 @@
 import pg from 'pg';
 import type { Tx } from '../../function.ts';
 import { commit } from './database.ts';
-import { OWN_PATH, prepareSession, SESSION, timeout } from './session.ts';
+import { OWN_PATH, prepareSession, SESSION, timeoutSetting } from './session.ts';
 
-/** The state database, to read. */
+/** Read-only access to the state database. */
 export interface Reader {
-  /** Everything that `work` reads is of one moment; it can't write. */
+  /** Runs `work` in a read-only transaction, in which everything is read from one snapshot. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
 }
 
 export interface ReaderOptions {
   readonly url: string;
-  /** Connections; each reads one thing at a time. */
+  /** Number of connections. */
   readonly connections: number;
-  /** A statement may take so long before the server ends it. */
+  /** Timeout after which the server cancels a statement. */
   readonly statementTimeoutMs: number;
   readonly onIdleError: (error: Error) => void;
 }
 
-/** A small pool for people's questions: its sessions can't write, its plans are the planner's own. */
+/** Opens a small pool for the console: its sessions are read-only, and its plans are not pinned. */
 export function openReader(options: ReaderOptions): Reader & { close(): Promise<void> } {
   const config: pg.PoolConfig = {
     connectionString: options.url,
     application_name: 'muster console',
     max: options.connections,
     connectionTimeoutMillis: 5_000,
-    // The server's own time-out comes first; this one catches a server that is gone without a word.
+    // The server's own timeout comes first; this one detects a server that vanished.
     query_timeout: options.statementTimeoutMs + 5_000,
     keepAlive: true,
   };
@@ -33,7 +33,7 @@ export function openReader(options: ReaderOptions): Reader & { close(): Promise<
     ...SESSION,
     ...OWN_PATH,
     default_transaction_read_only: 'on',
-    statement_timeout: timeout(options.statementTimeoutMs),
+    statement_timeout: timeoutSetting(options.statementTimeoutMs),
     jit: 'off',
   };
   const onConnect = (client: pg.ClientBase) => prepareSession(client, config, settings);

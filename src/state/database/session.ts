@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 
-/** Settings of a session by name. */
+/** Settings of a session, by name. */
 export type Settings = Readonly<Record<string, string>>;
 
 /**
- * The text forms that pg and our statements read. A role or a database may default to others: with
- * DateStyle "German" pg reads no timestamp, with array_nulls off a null in an array is the word.
+ * Text formats that pg and our statements rely on. A role or a database may default to others: with
+ * DateStyle "German" pg can't read a timestamp, with array_nulls off a null in an array is the string.
  */
 const TEXT_FORMS = {
   DateStyle: 'ISO',
@@ -18,7 +18,7 @@ const TEXT_FORMS = {
   transform_null_equals: 'off',
 };
 
-/** Settings of every session of Muster's, whatever the server, the database or the role defaults to. */
+/** Settings of each of Muster's sessions, whatever the server, the database or the role defaults to. */
 export const SESSION: Settings = {
   ...TEXT_FORMS,
   default_transaction_isolation: 'read committed',
@@ -29,29 +29,29 @@ export const SESSION: Settings = {
 };
 
 /**
- * For sessions that send Muster's own statements alone. Whoever may create in a schema of the login's
- * path can overload a built-in function that a statement calls unqualified, and have it called with the
- * login's rights; pg_temp last, because a temporary table would come first otherwise.
+ * Search path of sessions that send only Muster's own statements. Whoever may create objects in a schema of the
+ * login's path could overload a built-in function that a statement calls unqualified, and have it called
+ * with the login's rights. pg_temp is last, because a temporary table would come first otherwise.
  */
 export const OWN_PATH: Settings = { search_path: 'pg_catalog, pg_temp' };
 
 /**
- * Lets Muster's statements run in a transaction whose other statements are an author's: also where the
- * author took another role, or had nulls in arrays read as words.
+ * Statement that precedes Muster's own ones in a transaction with statements of an author, who may have set
+ * another search path or role, or turned array_nulls off.
  */
 export const ENTER_OWN_PATH =
   "select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), " +
   "pg_catalog.set_config('role', null, true), pg_catalog.set_config('array_nulls', 'on', true)";
 export const LEAVE_OWN_PATH = 'set local search_path to default';
 
-/** Marks a session, so that the next one that is given the same server process sees that it was not reset. */
+/** Custom setting by which a session finds out that its server process was another's before, and not reset. */
 const MARK = 'muster.session';
-/** For the answer to the settings, and for the second connection that looks for a pooler. */
+/** Timeout of the settings, and of the second connection that detects a pooler. */
 const PREPARE_MS = 5_000;
-/** A busy pooler may hand out another server process by chance. */
+/** More than one, because a busy pooler may hand out another server process by chance. */
 const POOLER_TRIES = 3;
 
-/** `before` is null for a setting that the server does not know; transaction_timeout came with 17. */
+/** `before` is null for a setting that the server does not have; transaction_timeout is new in 17. */
 const PREPARE = `
 select s.name, pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting(s.name, true) as before,
        case when s.custom or pg_catalog.current_setting(s.name, true) is not null
@@ -59,18 +59,18 @@ select s.name, pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting(s.
 from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[]),
                 pg_catalog.unnest($3::pg_catalog.bool[])) as s (name, value, custom)`;
 
-/** A connection that can't be used, though something answers there: no second try will help. */
+/** The server or pooler answers, and the session can't be used: no retry can help. */
 export class UnfitSession extends Error {
   override readonly name = 'UnfitSession';
 }
 
-/** What has to be sent to a session after RESET ALL, which takes it back to the login's defaults. */
-const restoring = new WeakMap<pg.ClientBase, string>();
+/** Statements to send to a session after RESET ALL, which returns it to the login's defaults. */
+const afterReset = new WeakMap<pg.ClientBase, string>();
 
 /** Opens one connection and prepares its session. */
 export async function openSession(config: pg.ClientConfig, settings: Settings): Promise<pg.Client> {
   const client = new pg.Client(config);
-  client.on('error', () => {}); // the next query tells
+  client.on('error', () => {}); // the next query reports it
   try {
     await client.connect();
     await prepareSession(client, config, settings);
@@ -82,8 +82,8 @@ export async function openSession(config: pg.ClientConfig, settings: Settings): 
 }
 
 /**
- * Sets the settings, in one round trip. They are no startup parameters, because a pooler refuses or drops
- * those. Throws {@link UnfitSession} where the session does not hold them.
+ * Applies the settings, in one round trip. They are no startup parameters, because a pooler refuses or drops
+ * those. Throws {@link UnfitSession} where they do not take effect or do not last.
  */
 export async function prepareSession(
   client: pg.ClientBase,
@@ -91,22 +91,22 @@ export async function prepareSession(
   settings: Settings,
 ): Promise<void> {
   const mark = randomUUID();
-  const wanted = Object.entries({ ...settings, [MARK]: mark });
+  const requested = Object.entries({ ...settings, [MARK]: mark });
   const { rows } = await client.query<Setting & { pid: number }>({
     text: PREPARE,
     values: [
-      wanted.map(([name]) => name),
-      wanted.map(([, value]) => value),
-      wanted.map(([name]) => name === MARK),
+      requested.map(([name]) => name),
+      requested.map(([, value]) => value),
+      requested.map(([name]) => name === MARK),
     ],
     query_timeout: PREPARE_MS,
   } as pg.QueryConfig);
   const changed: Setting[] = [];
   for (const row of rows) {
     if (row.name === MARK) requireUnmarked(row.before);
-    else if (row.after !== null && requireTaken(row, settings[row.name]!)) changed.push(row);
+    else if (row.after !== null && requireApplied(row, settings[row.name]!)) changed.push(row);
   }
-  // A pooler answers with a process id of its own making.
+  // A pooler invents the process id that it answers with.
   const isPooled = rows[0]!.pid !== (client as unknown as { processID: number }).processID;
   if (isPooled) {
     await requireOwnSession(client, mark, config);
@@ -116,12 +116,12 @@ export async function prepareSession(
     ({ name, after }) =>
       `pg_catalog.set_config(${pg.escapeLiteral(name)}, ${pg.escapeLiteral(after!)}, false)`,
   );
-  restoring.set(client, sets.length === 0 ? '' : `select ${sets.join(', ')};`);
+  afterReset.set(client, sets.length === 0 ? '' : `select ${sets.join(', ')};`);
 }
 
-/** Statements that take a prepared session back to its settings after RESET ALL. */
-export function restore(client: pg.ClientBase): string {
-  return restoring.get(client) ?? '';
+/** Statements that apply a prepared session's settings again after RESET ALL. */
+export function settingsAfterReset(client: pg.ClientBase): string {
+  return afterReset.get(client) ?? '';
 }
 
 interface Setting {
@@ -130,11 +130,11 @@ interface Setting {
   readonly after: string | null;
 }
 
-/** True where the setting had another value before. */
-function requireTaken({ name, before, after }: Setting, wanted: string): boolean {
-  // DateStyle keeps the order of day and month beside the style
-  const isTaken = after === wanted || (name === 'DateStyle' && after!.startsWith(`${wanted}, `));
-  if (!isTaken) throw new UnfitSession(`${name} is ${after} on this connection, not ${wanted}`);
+/** Throws where the setting did not take effect; true where it had another value before. */
+function requireApplied({ name, before, after }: Setting, value: string): boolean {
+  // DateStyle also has the order of day and month
+  const isApplied = after === value || (name === 'DateStyle' && after!.startsWith(`${value}, `));
+  if (!isApplied) throw new UnfitSession(`${name} is ${after} on this connection, not ${value}`);
   return before !== after;
 }
 
@@ -143,8 +143,8 @@ function requireUnmarked(mark: string | null): void {
 }
 
 /**
- * Between Muster and the server is a pooler: throws where it gives the server process of this session to
- * another one while this one lives. No pooler tells its mode, so a second connection tries to get it.
+ * Throws where a pooler gives the server process of this session to another session while this one lives. No
+ * pooler reports its mode, so a second connection tries to get the process.
  */
 async function requireOwnSession(
   client: pg.ClientBase,
@@ -156,19 +156,19 @@ async function requireOwnSession(
   try {
     await other.connect();
   } catch {
-    return; // No server process is left for it: the pooler does not share the one of this session.
+    return; // No server process is left for it, so the pooler does not share that of this session.
   }
   try {
     for (let tries = 0; tries < POOLER_TRIES; tries++) {
       await other.query({ text: 'begin', query_timeout: PREPARE_MS } as pg.QueryConfig);
       requireUnmarked(await markOf(other));
       if ((await markOf(client)) !== mark) throw sharedSession();
-      // Now the other's server process is idle, and the last one to be so, which poolers hand out first.
+      // Now the server process of the other session was the last to become idle: poolers hand that out first.
       await other.query('rollback');
       if ((await markOf(client)) !== mark) throw sharedSession();
     }
   } catch (error) {
-    // The same as above: this session keeps its server process, and the pooler has none for another.
+    // As above: this session keeps its server process, and the pooler has none for another.
     if (!(error instanceof Error && error.message === 'Query read timeout')) throw error;
   } finally {
     other.connection.stream.destroy();
@@ -184,8 +184,8 @@ async function markOf(client: pg.ClientBase): Promise<string | null> {
 
 function sharedSession(): UnfitSession {
   return new UnfitSession(
-    'a pooler is between that shares server sessions between clients, so settings and prepared ' +
-      'statements do not hold: name the PostgreSQL server itself in the URL, or set pool_mode = session ' +
+    'a pooler in between shares server sessions among clients, so settings and prepared ' +
+      'statements do not last: name the PostgreSQL server itself in the URL, or set pool_mode = session ' +
       '(and server_reset_query = DISCARD ALL) in the pooler for this database',
   );
 }
@@ -197,8 +197,8 @@ const UNITS = [
   ['s', 1_000],
 ] as const;
 
-/** Milliseconds in the form in which the server shows a time-out. */
-export function timeout(ms: number): string {
+/** Milliseconds in the format in which the server shows a timeout. */
+export function timeoutSetting(ms: number): string {
   if (ms === 0) return '0';
   const unit = UNITS.find(([, size]) => ms % size === 0);
   return unit === undefined ? `${ms}ms` : `${ms / unit[1]}${unit[0]}`;

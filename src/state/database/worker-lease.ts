@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { openSession, OWN_PATH, SESSION } from './session.ts';
 
-/** Renews the lease of a process on a connection of its own, which is opened when it is needed. */
+/** WorkerLease renews the lease of a process on a connection of its own, which it opens when it is needed. */
 export class WorkerLease {
   readonly #url: string;
   readonly #leaseSeconds: number;
@@ -12,7 +12,7 @@ export class WorkerLease {
     this.#leaseSeconds = leaseSeconds;
   }
 
-  /** False if the process has no lease by this name any more; rejects, and closes the connection, if it can't be told. */
+  /** False if the worker is no longer registered. Rejects, and closes the connection, where that is unknown. */
   async renew(worker: string): Promise<boolean> {
     try {
       this.#client ??= await this.#connect();

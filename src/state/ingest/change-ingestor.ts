@@ -61,7 +61,7 @@ export class ChangeIngestor {
   }
 
   /** Resolves when no accepted event waits for its answer any more. */
-  async settled(): Promise<void> {
+  async whenIdle(): Promise<void> {
     while (this.#batcher.pending > 0) await sleep(5);
   }
 

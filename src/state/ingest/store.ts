@@ -1,6 +1,6 @@
-import { retryLostRace } from '../database/lost-race.ts';
+import { retry } from '../../lib/retry.ts';
 import { toLease, type Lease, type LeaseTuple } from '../lease.ts';
-import type { Database } from '../database/database.ts';
+import { LOST_RACE, type Database } from '../database/database.ts';
 import { refuseOutdated, type Registered } from '../registration/current.ts';
 import type { Origin, Row } from '../change.ts';
 import { parseExact } from '../../lib/exact-integers.ts';
@@ -78,7 +78,7 @@ export class Store {
   }
 
   #ingest(values: readonly unknown[]): Promise<IngestedBatch> {
-    return retryLostRace(async () => {
+    return retry(async () => {
       const result = await this.#database.writers.query<IngestChangesRow>({
         ...INGEST_CHANGES,
         values: [...values],
@@ -87,7 +87,7 @@ export class Store {
       if (row!.is_forgotten) throw new Unavailable('database', FORGOTTEN);
       if (!row!.is_current) await refuseOutdated(this.#database, this.#served);
       return toFiled(row!);
-    });
+    }, LOST_RACE);
   }
 
   /**

@@ -1,8 +1,8 @@
 import type pg from 'pg';
 import type { Tx } from '../../function.ts';
 import {
-  askAuthor,
-  handBack,
+  queryForAuthor,
+  resetAndRelease,
   keepOpen,
   TransactionBroken,
   TransactionOver,
@@ -10,18 +10,18 @@ import {
 import { commit } from '../database/database.ts';
 import { ENTER_OWN_PATH, LEAVE_OWN_PATH } from '../database/session.ts';
 
-/** A transaction that an author and Muster write in. */
+/** A transaction that both an author and Muster write in. */
 export interface Authored {
-  /** For the author's statements, which can't end the transaction. */
+  /** For the author's statements, which can't end it. */
   readonly tx: Tx;
-  /** Sends a statement of Muster's own. */
+  /** Sends one of Muster's own statements. */
   query<R extends object>(
     text: string | pg.QueryConfig,
     values?: unknown[],
   ): Promise<pg.QueryResult<R>>;
 }
 
-/** Runs `work` in a transaction; `false` rolls it back. */
+/** Runs `work` in a transaction, which is rolled back where it resolves with false. */
 export async function authored(
   pool: pg.Pool,
   work: (transaction: Authored) => Promise<boolean>,
@@ -31,11 +31,11 @@ export async function authored(
   let broken: Error | undefined;
   try {
     await client.query(`begin; ${ENTER_OWN_PATH}`);
-    const held = await work(shared);
+    const commits = await work(shared);
     shared.end();
-    if (held) await shared.commit();
+    if (commits) await shared.commit();
     else await client.query('rollback');
-    return held;
+    return commits;
   } catch (error) {
     shared.end();
     await client.query('rollback').catch((cause: Error) => {
@@ -45,15 +45,15 @@ export async function authored(
     throw error;
   } finally {
     if (broken !== undefined || !shared.isUsed) client.release(broken);
-    else void handBack(client);
+    else void resetAndRelease(client);
   }
 }
 
 class SharedTx implements Authored {
   readonly #client: pg.PoolClient;
-  /** Is the search path the author's, or Muster's? */
-  #isTheirs = false;
-  /** The first error of an author's statement: what the transaction was aborted by, if it is. */
+  /** Whether the search path is the author's. */
+  #isAuthorPath = false;
+  /** First error of an author's statement: if the transaction is aborted, it is the reason. */
   #failure: Error | null = null;
   #broken: TransactionBroken | null = null;
   #ended = false;
@@ -61,8 +61,8 @@ class SharedTx implements Authored {
 
   readonly tx: Tx = {
     query: <R extends object>(text: string, values: readonly unknown[] = []) => {
-      const answer = this.#ask<R>(text, values);
-      // An author who does not wait for it is told by the commit, which fails then.
+      const answer = this.#queryForAuthor<R>(text, values);
+      // An author who does not await it gets the error with the commit, which fails then.
       answer.catch(() => {});
       return answer;
     },
@@ -72,15 +72,15 @@ class SharedTx implements Authored {
     this.#client = client;
   }
 
-  /** A query after it is refused: it would run in somebody else's transaction. */
+  /** Refuses further queries: they would run in another transaction. */
   end(): void {
     this.#ended = true;
   }
 
   async commit(): Promise<void> {
     if (this.#broken !== null) throw this.#broken;
-    // what is deferred to COMMIT is the author's, and looks where the author looks
-    if (!this.#isTheirs) this.#send(LEAVE_OWN_PATH);
+    // What is deferred to COMMIT is the author's, and runs with the author's search path.
+    if (!this.#isAuthorPath) this.#send(LEAVE_OWN_PATH);
     try {
       await commit(this.#client);
     } catch (error) {
@@ -89,19 +89,19 @@ class SharedTx implements Authored {
   }
 
   async query<R extends object>(text: string | pg.QueryConfig, values?: unknown[]) {
-    if (this.#isTheirs) this.#send(ENTER_OWN_PATH);
-    this.#isTheirs = false;
+    if (this.#isAuthorPath) this.#send(ENTER_OWN_PATH);
+    this.#isAuthorPath = false;
     return this.#client.query<R>(text as string, values);
   }
 
-  async #ask<R extends object>(text: string, values: readonly unknown[]) {
+  async #queryForAuthor<R extends object>(text: string, values: readonly unknown[]) {
     this.#refuseEnded();
     keepOpen(text);
     this.isUsed = true;
-    if (!this.#isTheirs) this.#send(LEAVE_OWN_PATH);
-    this.#isTheirs = true;
+    if (!this.#isAuthorPath) this.#send(LEAVE_OWN_PATH);
+    this.#isAuthorPath = true;
     try {
-      const { rows, rowCount } = await askAuthor(this.#client, text, values);
+      const { rows, rowCount } = await queryForAuthor(this.#client, text, values);
       return { rows: rows as R[], rowCount };
     } catch (error) {
       if (error instanceof TransactionBroken) this.#broken = error;
@@ -110,7 +110,7 @@ class SharedTx implements Authored {
     }
   }
 
-  /** Ahead of the statement that it is for, without waiting: where it fails, that fails too. */
+  /** Sends a statement ahead of another one without awaiting it: where it fails, the other one fails too. */
   #send(text: string): void {
     this.#client.query(text).catch(() => {});
   }

@@ -4,23 +4,24 @@ import {
   type ProjectionDefinition,
   type TopicRecord,
 } from '../../function.ts';
+import { errorText } from '../../lib/error-text.ts';
+import { retry } from '../../lib/retry.ts';
 import { authored } from './chunk-tx.ts';
-import { isBadValue, messageOf, type Database } from '../database/database.ts';
+import { isBadValue, LOST_RACE, type Database } from '../database/database.ts';
 import type { ParkReason } from '../outcome.ts';
 import { toParking, type Parking } from '../ingest/parking.ts';
 import { sql } from '../sql.ts';
-import { retryLostRace } from '../database/lost-race.ts';
 
-/** A chunk as it was read from its partition. */
+/** A chunk of records, as it was read from its partition. */
 export interface RecordChunk extends Chunk {
-  /** In the order of their offsets, each from `from` on and below `next`. */
+  /** In the order of their offsets, which lie between `from` and `next`, exclusively. */
   readonly records: readonly TopicRecord[];
 }
 
 export type Applied =
   /** Everything below the chunk's `next` is committed. */
   | { readonly kind: 'applied'; readonly parked: readonly ParkReason[] }
-  /** The position is not where the chunk begins: nothing of it was written, and reading goes on there. */
+  /** The position is not at the chunk's `from`: nothing was written, and reading continues at `next`. */
   | { readonly kind: 'moved'; readonly next: number | null };
 
 const MOVE_POSITION = sql('move-position');
@@ -31,22 +32,22 @@ interface Entry<R> {
   readonly value: R;
 }
 
-/** A chunk with its records read, and the unreadable ones to park. */
-interface ReadChunk<R> extends RecordChunk {
+/** A chunk with its decoded records; those that can't be decoded are to be parked. */
+interface DecodedChunk<R> extends RecordChunk {
   readonly entries: readonly Entry<R>[];
   readonly parkings: readonly Parking[];
 }
 
 /**
- * Applies chunks of a projection, each in one transaction with the position of its partition. It knows
- * nothing of Kafka: whatever numbers records may feed it, one chunk of a partition at a time.
+ * Chunks applies chunks of a projection, each in one transaction with the position of its partition. It does
+ * not depend on Kafka: any source of numbered records can feed it, one chunk of a partition at a time.
  */
 export class Chunks<R = unknown> {
   readonly #database: Database;
   readonly #function: number;
   readonly #definition: ProjectionDefinition<R>;
 
-  /** `fn`: id of the registered projection. */
+  /** `fn` is the id of the registered projection. */
   constructor(database: Database, fn: number, definition: ProjectionDefinition<R>) {
     this.#database = database;
     this.#function = fn;
@@ -54,21 +55,21 @@ export class Chunks<R = unknown> {
   }
 
   /**
-   * Resolves when the chunk is committed, or was not its turn. Whatever else goes wrong is thrown: then
-   * nothing is lost and nothing done twice by applying the same chunk again, also when it is not known
-   * whether it was committed.
+   * Resolves when the chunk is committed, or found the position elsewhere. Rejects with any other failure:
+   * applying the same chunk again then loses and repeats nothing, even where it is unknown whether it was
+   * committed.
    */
   async apply(chunk: RecordChunk): Promise<Applied> {
     const parked: ParkReason[] = [];
     const { from, next } = chunk;
-    if (await this.#commit(this.#read(chunk), parked)) return { kind: 'applied', parked };
+    if (await this.#commit(this.#decode(chunk), parked)) return { kind: 'applied', parked };
     const stored = await this.#position(chunk);
-    // An earlier try was committed, and its answer was lost on the way.
+    // An earlier attempt was committed, and the answer to it was lost.
     if (stored === next && next > from) return { kind: 'applied', parked };
     return { kind: 'moved', next: stored };
   }
 
-  #read(chunk: RecordChunk): ReadChunk<R> {
+  #decode(chunk: RecordChunk): DecodedChunk<R> {
     const entries: Entry<R>[] = [];
     const parkings: Parking[] = [];
     for (const record of chunk.records) {
@@ -82,13 +83,13 @@ export class Chunks<R = unknown> {
     return { ...chunk, entries, parkings };
   }
 
-  /** False: it was not its turn. Where a record is at fault the halves are committed one after the other. */
-  async #commit(chunk: ReadChunk<R>, parked: ParkReason[]): Promise<boolean> {
+  /** False where the position is elsewhere. Where a record is at fault, commits one half after the other. */
+  async #commit(chunk: DecodedChunk<R>, parked: ParkReason[]): Promise<boolean> {
     try {
-      const held = await retryLostRace(() => this.#transact(chunk));
-      // Where it was not held, either an earlier try has parked them, or nobody asks.
+      const isApplied = await retry(() => this.#transact(chunk), LOST_RACE);
+      // Where it was not applied, an earlier attempt has parked them, or the result is not used.
       parked.push(...chunk.parkings.map((each) => each.reason as ParkReason));
-      return held;
+      return isApplied;
     } catch (error) {
       const { entries } = chunk;
       const [first] = entries;
@@ -111,7 +112,7 @@ export class Chunks<R = unknown> {
     }
   }
 
-  async #transact({ records, entries, parkings, ...chunk }: ReadChunk<R>): Promise<boolean> {
+  async #transact({ records, entries, parkings, ...chunk }: DecodedChunk<R>): Promise<boolean> {
     const { topic, partition, from, next, end } = chunk;
     const last = records.findLast((record) => record.offset === next - 1);
     return authored(this.#database.chunks, async (transaction) => {
@@ -161,6 +162,6 @@ export class Chunks<R = unknown> {
       knativekafkaoffset: String(record.offset),
     };
     const origin = { attributes, contentType: null, body: record.value ?? Buffer.alloc(0) };
-    return toParking(origin, reason, messageOf(error));
+    return toParking(origin, reason, errorText(error));
   }
 }

@@ -6,50 +6,50 @@ const REPORT_PROGRESS = sql('report-progress');
 const LOSE_RECORDS = sql('lose-records');
 const FORGET_POSITIONS = sql('forget-positions');
 
-/** What a topic holds of a partition: records from `low` on, below `high`. */
+/** The records that a topic holds of a partition: from `low` on, below `high`. */
 export interface OffsetRange {
   readonly partition: number;
   readonly low: number;
   readonly high: number;
 }
 
-/** Which topic has the name now. */
+/** The topic that has the name now. */
 export interface TopicNow {
-  /** Another one once the topic was deleted and created again; null: the broker is too old to tell. */
+  /** Changes when the topic is deleted and created again; null: the broker is too old to report it. */
   readonly id: string | null;
-  /** All partitions there are; null: not known. */
+  /** All its partitions; null: unknown. */
   readonly partitions: readonly number[] | null;
 }
 
-/** A partition that was forgotten because its topic was made anew with fewer of them. */
+/** A partition whose position was deleted because its topic was created again with fewer of them. */
 export interface GonePartition {
   readonly partition: number;
   readonly next: number;
-  /** Records that were never read. */
+  /** Number of records that were never read. */
   readonly lost: number;
 }
 
-/** Where reading goes on in a partition. */
+/** The position at which reading continues in a partition. */
 export interface StoredPosition {
   readonly partition: number;
   readonly next: number;
-  /** Id of the topic that the position is of, where it is known. */
+  /** Id of the topic that the position belongs to, if it is known. */
   readonly topicId: string | null;
-  /** Timestamp of the record before, where it is known: another one there is another topic's. */
+  /** Timestamp of the record before `next`, if it is known: a different one belongs to a different topic. */
   readonly lastTimestamp: number | null;
-  /** Why the partition rests until somebody decides; null: it does not. */
+  /** Why the partition is stopped until an operator decides; null: it is not. */
   readonly problem: string | null;
 }
 
-/** What an owner of partitions is told in turn. */
+/** What the owner of partitions gets back when it reports its progress. */
 export interface Progress {
-  /** Somebody has paused the function. */
+  /** The function is paused. */
   readonly paused: boolean;
-  /** Where the partitions are, as far as rows say so: a person may have moved them. */
+  /** Stored positions of the partitions, which an operator may have moved. */
   readonly positions: ReadonlyMap<number, number>;
 }
 
-/** How far a projection is in the partitions of a topic. */
+/** Positions holds how far a projection has read the partitions of a topic. */
 export class Positions {
   readonly #database: Database;
   readonly #function: number;
@@ -61,7 +61,7 @@ export class Positions {
     this.#topic = topic;
   }
 
-  /** Positions of these partitions, as far as they have any. */
+  /** Returns the positions of those of these partitions that have one. */
   async stored(partitions: readonly number[]): Promise<StoredPosition[]> {
     const { rows } = await this.#database.control.query<StoredRow>(STORED, [
       this.#function,
@@ -71,9 +71,9 @@ export class Positions {
     return rows.map(toStored);
   }
 
-  /** Positions of these partitions, new ones at the earliest record. */
+  /** Returns the positions of these partitions, and creates missing ones at the earliest record. */
   async begin(
-    extents: readonly OffsetRange[],
+    ranges: readonly OffsetRange[],
     topicId: string | null = null,
   ): Promise<StoredPosition[]> {
     const { rows } = await this.#database.control.query<StoredRow>({
@@ -81,16 +81,16 @@ export class Positions {
       values: [
         this.#function,
         this.#topic,
-        extents.map((each) => each.partition),
-        extents.map((each) => each.low),
-        extents.map((each) => each.high),
+        ranges.map((each) => each.partition),
+        ranges.map((each) => each.low),
+        ranges.map((each) => each.high),
         topicId,
       ],
     });
     return rows.map(toStored);
   }
 
-  /** Notes which topic a position is of, if it still is where it was seen. */
+  /** Records the topic that a position belongs to, unless the position has moved. */
   async adopt(partition: number, next: number, topicId: string): Promise<void> {
     await this.#database.control.query(
       `update muster.position set topic_id = $5
@@ -99,7 +99,7 @@ export class Positions {
     );
   }
 
-  /** Time by the database's clock. */
+  /** The database's time. */
   async clock(): Promise<string> {
     const { rows } = await this.#database.control.query<{ now: string }>(
       'select clock_timestamp()::text as now',
@@ -108,17 +108,17 @@ export class Positions {
   }
 
   /**
-   * Notes what the owner of the partitions has seen. `asked` is the time by {@link clock} before it looked:
-   * a process that paused since has seen what was there then. Just now, unless given.
+   * Records the ends of the partitions as their owner has seen them. `asked` is the time by {@link clock} before
+   * it looked, because a process that froze since has seen the state of that time; now, unless given.
    */
-  async report(extents: readonly OffsetRange[], asked: string | null = null): Promise<Progress> {
+  async report(ranges: readonly OffsetRange[], asked: string | null = null): Promise<Progress> {
     const { rows } = await this.#database.control.query<SeenRow>({
       ...REPORT_PROGRESS,
       values: [
         this.#function,
         this.#topic,
-        extents.map((each) => each.partition),
-        extents.map((each) => each.high),
+        ranges.map((each) => each.partition),
+        ranges.map((each) => each.high),
         asked,
       ],
     });
@@ -129,7 +129,7 @@ export class Positions {
     return { paused: rows[0]?.paused === true, positions };
   }
 
-  /** Goes on at `next`, because the records from `first` on are gone; false: the position is another one now. */
+  /** Skips to `next`, because the records from `first` on are gone; false if the position has moved. */
   async lose(partition: number, first: number, next: number): Promise<boolean> {
     const { rowCount } = await this.#database.control.query({
       ...LOSE_RECORDS,
@@ -139,8 +139,8 @@ export class Positions {
   }
 
   /**
-   * Lets the partition rest until somebody decides: whoever is in the middle of a chunk of it fails. False:
-   * the position is not `next` any more, so that what was found out is about the past.
+   * Stops the partition until an operator decides: a chunk of it that is under way fails. False if the position
+   * is no longer `next`, so that the problem is out of date.
    */
   async rest(partition: number, problem: string, next: number | null = null): Promise<boolean> {
     const { rowCount } = await this.#database.control.query(
@@ -152,7 +152,7 @@ export class Positions {
     return rowCount === 1;
   }
 
-  /** Forgets partitions of an earlier topic that the topic of this id does not have. */
+  /** Deletes the positions of an earlier topic's partitions that the topic of this id does not have. */
   async forget(topicId: string, partitions: readonly number[]): Promise<GonePartition[]> {
     const { rows } = await this.#database.control.query<GoneRow>({
       ...FORGET_POSITIONS,
@@ -198,12 +198,12 @@ interface StoredRow {
   topicId: string | null;
 }
 
-/** Every position of a projection, by topic and partition; `topic` narrows it. */
+/** The positions of a projection in a topic, by partition. */
 export const POSITIONS = `
   select topic, partition, next::float8 as next, log_end::float8 as "end", reported_at as "reportedAt"
   from muster.position where function = $1 and topic = $2 order by topic, partition`;
 
-/** Notes gaps of functions whose positions Kafka keeps. */
+/** LostRecords records gaps for functions whose positions Kafka keeps. */
 export class LostRecords {
   readonly #database: Database;
 

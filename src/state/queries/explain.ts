@@ -6,18 +6,18 @@ import { sql } from '../sql.ts';
 
 const EXPLAIN_SET = sql('explain-set');
 
-/** A source row as it stands in a set. */
+/** A source row with its state in a set. */
 export interface ExplainedRow {
   readonly id: string;
-  /** `present`, or why the row does not count. */
+  /** `refused`: a filter excludes the row, so that it does not count. */
   readonly state: 'present' | 'refused';
   readonly since: string;
-  /** Position in the source's log; null for a row read by a snapshot. */
+  /** Position in the source's log; null for a row that a snapshot read. */
   readonly lsn: string | null;
   /** Commit or read time at the source. */
   readonly at: string;
   readonly refusedBy?: { readonly column: string; readonly wanted: unknown; readonly got: unknown };
-  /** Kept columns whose value no change has brought yet (TOASTed, and unchanged ever since). */
+  /** Kept columns whose value no change has carried yet (TOASTed, and unchanged ever since). */
   readonly unavailable?: readonly string[];
 }
 
@@ -25,22 +25,22 @@ export interface ExplainedPart {
   readonly part: string;
   readonly have: number;
   readonly need: number;
-  /** Rows of its table that did not change since then are not known, or not with all kept columns; null: all are. */
+  /** Rows of its table that did not change since then are unknown, or lack kept columns; null: all are known. */
   readonly unsyncedSince: string | null;
   readonly rows: readonly ExplainedRow[];
 }
 
-/** What Muster knows of a set, and why it did or did not run. */
+/** The state of a set, and why it did or did not run. */
 export interface Explanation {
   readonly function: string;
   readonly key: string;
   readonly status: 'unknown' | 'waiting' | 'complete' | 'running' | 'done' | 'failed';
   readonly missing: readonly string[];
-  /** No run of the function starts until it is resumed. */
+  /** The function is paused: none of its runs starts until it is resumed. */
   readonly paused: boolean;
-  /** The newest definition of the function that is registered. */
+  /** Newest registered generation of the function. */
   readonly generation: number;
-  /** Processes that serve the function, by this definition or by an older one, which starts no run. */
+  /** Processes that serve the function with this definition, or with an older one, which start no run. */
   readonly workers: { readonly current: number; readonly outdated: number };
   readonly parts: readonly ExplainedPart[];
   readonly overdue: { readonly at: string; readonly reported: boolean } | null;
@@ -98,7 +98,7 @@ interface Row {
   generation: number;
   workers: Explanation['workers'];
   counts: number[] | null;
-  /** of a set that is not complete */
+  /** Of a set that is not complete. */
   deadline: string | null;
   reported: boolean;
   run: StoredRun | null;
@@ -123,7 +123,7 @@ export async function explain(
       row.definition.parts.find((each) => each.name === part),
     ]),
   );
-  const members = withoutRepeats(row.members, specificationOf);
+  const members = withoutRepetitions(row.members, specificationOf);
   const parts = row.parts.map(({ part, partIndex, need, unsyncedSince }): ExplainedPart => {
     const specification = specificationOf.get(partIndex);
     return {
@@ -152,10 +152,10 @@ export async function explain(
 }
 
 /**
- * A source row is known to each part on its table. Refused by some and held by another, it is only
- * held; refused by all, it is shown where it comes closest.
+ * Removes repetitions of a source row, which each part on its table has. A row that is in the set for some part
+ * is shown there; a row that all parts refuse is shown for the part that it comes closest to.
  */
-function withoutRepeats(
+function withoutRepetitions(
   members: readonly StoredRow[],
   specificationOf: SpecificationOf,
 ): readonly StoredRow[] {

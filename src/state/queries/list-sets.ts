@@ -9,17 +9,17 @@ export interface MissingPart {
   readonly need: number;
 }
 
-/** How a set stands. */
+/** The status of a set. */
 export interface SetStatus {
   readonly function: string;
   readonly key: string;
   readonly status: 'waiting' | 'complete' | 'running' | 'done' | 'failed';
   readonly overdue: boolean;
-  /** When it came into this status; of a waiting set, when the first of its rows arrived. */
+  /** When it entered this status; for a waiting set, when the first of its rows arrived. */
   readonly since: Date | null;
-  /** When the deadline of a set that is overdue passed. */
+  /** Deadline of a set that is overdue. */
   readonly overdueSince: Date | null;
-  /** Parts that a waiting set has too few rows of. */
+  /** Parts of which a waiting set has too few rows. */
   readonly missing: readonly MissingPart[];
   readonly attempt: number | null;
   readonly error: string | null;
@@ -32,7 +32,7 @@ export interface SetFilter {
   readonly overdue: boolean;
 }
 
-/** Lists sets, those first that are in their status for longest; sets that are done come last. */
+/** Lists sets, longest in their status first; sets that are done come last. */
 export async function listSets(
   database: Database,
   { function: fn, status, overdue }: SetFilter,

@@ -1,23 +1,23 @@
 import type { Tx } from '../../function.ts';
 
-/** Nothing is counted further than this: a backlog must not make the question dear. */
-export const MOST_COUNTED = 1000;
+/** Counts stop here, so that a backlog does not make the query expensive. */
+export const COUNT_LIMIT = 1000;
 
-/** How one function stands; numbers are at most {@link MOST_COUNTED}. */
-interface FunctionOverview {
+/** The state of one function; counts stop at {@link COUNT_LIMIT}. */
+export interface FunctionOverview {
   readonly name: string;
-  /** The topic that a projection folds; null for a function of sets. */
+  /** The topic that a projection folds; null for a set function. */
   readonly topic: string | null;
   readonly paused: boolean;
-  /** Which definition of it this is, counted from 1. */
+  /** Number of its definition, counted from 1. */
   readonly generation: number;
-  /** Runs of a handler under way. */
+  /** Runs whose handler is at work. */
   readonly running: number;
   /** Complete sets whose run waits for a slot. */
   readonly due: number;
-  /** Sets whose handler gave up. */
+  /** Sets whose run failed for good. */
   readonly failed: number;
-  /** Sets that were not complete in time, and still are not. */
+  /** Sets that missed their deadline and are still incomplete. */
   readonly overdue: number;
   /** Outgoing events that are not sent yet. */
   readonly unsent: number;
@@ -25,16 +25,16 @@ interface FunctionOverview {
 
 export interface Overview {
   readonly functions: readonly FunctionOverview[];
-  /** Events parked because they can't be understood. */
+  /** Parked events. */
   readonly parked: number;
 }
 
-/** How all registered functions stand. Each number is counted along an index, and no further than it is said. */
+/** Returns the state of all registered functions. Each count is taken along an index, up to its limit. */
 export async function overview(tx: Tx): Promise<Overview> {
-  const { rows: functions } = await tx.query<FunctionOverview>(FUNCTIONS, [MOST_COUNTED]);
+  const { rows: functions } = await tx.query<FunctionOverview>(FUNCTIONS, [COUNT_LIMIT]);
   const { rows } = await tx.query<{ parked: number }>(
     'select count(*)::int as parked from (select from muster.parked limit $1) p',
-    [MOST_COUNTED],
+    [COUNT_LIMIT],
   );
   return { functions, parked: rows[0]!.parked };
 }

@@ -7,14 +7,14 @@ import { sql } from '../sql.ts';
 
 const CURRENT_DEFINITIONS = sql('current-definitions');
 
-/** A definition as it is registered. */
+/** Identifies a registered definition. */
 export interface Registered extends Pick<RegisteredFunction, 'id' | 'registration'> {
   readonly specification: Pick<Specification, 'name'>;
 }
 
 /**
- * Throws {@link Unavailable} `superseded`, naming the function, unless each of these definitions is the
- * one that is registered in this database.
+ * Throws {@link Unavailable} with the reason `superseded`, naming the function, unless each of these
+ * definitions is the one that is registered in the database.
  */
 export async function requireCurrent(
   database: Database,
@@ -38,7 +38,7 @@ export async function requireCurrent(
   );
 }
 
-/** For a statement that found these definitions outdated: throws {@link Unavailable} with the reason. */
+/** Throws {@link Unavailable} with the reason why a statement found these definitions outdated. */
 export async function refuseOutdated(
   database: Database,
   served: readonly Registered[],
@@ -48,9 +48,9 @@ export async function refuseOutdated(
 }
 
 /**
- * Checks that the definitions served here are the newest, by one statement for everybody who asks while
- * the last one is under way. An answer never comes from a statement that was sent before the question: its
- * snapshot may be older than the registration that the caller must know of.
+ * CurrentCheck checks that the definitions served by this process are the newest. Callers that ask while a
+ * statement is under way share the next one: the snapshot of the one under way may be older than a
+ * registration that the caller must see.
  */
 export class CurrentCheck {
   readonly #database: Database;
@@ -70,7 +70,7 @@ export class CurrentCheck {
 
   async #after(running: Promise<void>): Promise<void> {
     await running.catch(() => {});
-    // One turn of the event loop lets questions that arrived together share a statement.
+    // One turn of the event loop lets callers that arrive together share a statement.
     await new Promise((resolve) => setImmediate(resolve));
     this.#running = this.#next!;
     this.#next = null;

@@ -10,12 +10,12 @@ import { sql } from '../sql.ts';
 const CLEAR_PARTS = sql('clear-parts');
 const PAGE = 500;
 
-/** A registered part that does not know all rows of its table. */
+/** A registered part that has to be resynchronized with its table. */
 export interface UnsyncedPart {
   readonly function: string;
   readonly part: string;
   readonly table: string;
-  /** What changed in the table before is not known, or not with all kept columns. */
+  /** Rows that did not change since then are unknown, or lack some of the kept columns. */
   readonly since: Date;
 }
 
@@ -26,15 +26,15 @@ export function partSpecificationOf(part: PartSpecification): string {
 }
 
 /**
- * Keeps the indexes of parts that stay what they were, and gives every other part an index without rows.
+ * Keeps the indexes of parts that are unchanged, and assigns an index without rows to every other part.
  *
- * A part that was given up and comes back (a rollback) gets a new index too: its old rows say nothing of
- * what changed while nobody listened. Counted again, they completed sets whose rows had been deleted at
- * the source. Indexes that are not used any more are cleared by {@link clearParts}.
+ * A part that was removed and comes back (a rollback) gets a new index too, because its old rows miss what
+ * changed in between: counted again, they completed sets whose rows had been deleted at the source. Indexes
+ * that are no longer used are cleared by {@link clearParts}.
  *
- * A part that is new to a function, or keeps columns that it did not keep, is marked as unread: its rows
- * are known only from now on, until the source sends them again. Called under the lock of the function's
- * row and the barrier.
+ * A part that is new to a function, or keeps further columns, is marked as unsynced: its rows are known only
+ * from now on, until the source sends them again. To be called under the lock of the function's row and the
+ * barrier.
  */
 export async function assignPartIndexes(
   client: pg.PoolClient,
@@ -62,19 +62,19 @@ export async function assignPartIndexes(
     );
     if (partIndex === undefined) {
       throw new Error(
-        `function ${specification.name}: no index is free for part ${part.name}; rows of earlier definitions still hold all ${MAX_PARTS}. Those of parts that are gone are removed within minutes by a process that serves the function`,
+        `function ${specification.name}: no index is free for part ${part.name}: rows of earlier definitions still occupy all ${MAX_PARTS}. A process that serves the function removes those of former parts within minutes`,
       );
     }
-    await givePartIndex(client, stored, partIndex, part);
+    await addPart(client, stored, partIndex, part);
     assigned.set(part.name, partIndex);
     inUse.add(partIndex);
   }
-  await markGrown(client, stored, kept, specification);
+  await markExtended(client, stored, kept, specification);
   return assigned;
 }
 
-/** The part takes over the newest truncates of its table: older changes come too late for it as well. */
-async function givePartIndex(
+/** Adds a part with the newest truncates of its table: changes that are older than those are stale for it too. */
+async function addPart(
   client: pg.PoolClient,
   { id, generation }: { readonly id: number; readonly generation: number },
   partIndex: number,
@@ -103,8 +103,8 @@ async function givePartIndex(
   );
 }
 
-/** Marks parts that keep their index and further columns: the rows they hold do not have those. */
-async function markGrown(
+/** Marks parts that keep their index and further columns as unsynced: their stored rows lack those columns. */
+async function markExtended(
   client: pg.PoolClient,
   { id, generation }: { readonly id: number; readonly generation: number },
   kept: Readonly<Record<string, number>>,
@@ -115,7 +115,7 @@ async function markGrown(
     [id, generation],
   );
   const before = new Map(rows[0]?.definition.parts.map((part) => [part.name, part.columns]));
-  const grown = parts.filter(
+  const extended = parts.filter(
     ({ name, columns }) =>
       kept[name] !== undefined &&
       columns.some((column) => before.get(name)?.includes(column) === false),
@@ -123,15 +123,11 @@ async function markGrown(
   await client.query(
     `update muster.part set unsynced_since = now()
      where function = $1 and in_use and unsynced_since is null and name = any ($2)`,
-    [id, grown.map(({ name }) => name)],
+    [id, extended.map(({ name }) => name)],
   );
 }
 
-export function describeUnread({ function: fn, part, table, since }: UnsyncedPart): string {
-  return `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${since.toISOString()}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
-}
-
-/** Parts that need a read of their table, of these functions or of all. */
+/** Returns the unsynced parts of these functions, or of all. */
 export async function unsyncedParts(
   database: Pick<Database, 'control'>,
   functions: readonly string[] | null = null,
@@ -147,7 +143,7 @@ export const UNSYNCED_PARTS = `
   where p.in_use and p.unsynced_since is not null and ($1::text[] is null or f.name = any ($1))
   order by f.name, p.part_index`;
 
-/** Notes that the tables of a function's parts, or of one, were read again; returns the parts' names. */
+/** Records that the tables of a function's parts, or of one part, were read again; returns the parts' names. */
 export async function markResynced(
   database: Database,
   functionId: number,
@@ -162,7 +158,7 @@ export async function markResynced(
   return rows.map(({ name }) => name);
 }
 
-/** Removes the rows of parts that the function no longer has, page by page; returns how many. */
+/** Removes the rows of former parts of the function, page by page; returns their number. */
 export async function clearParts(
   database: Database,
   functionId: number,
@@ -180,4 +176,9 @@ export async function clearParts(
     removed += rows[0]!.removed;
   }
   return removed;
+}
+
+/** Says what a part lacks, and what brings it. */
+export function describeUnread({ function: fn, part, table, since }: UnsyncedPart): string {
+  return `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${since.toISOString()}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
 }

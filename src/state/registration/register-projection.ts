@@ -3,7 +3,7 @@ import { DefinitionError } from '../../definitions/fields.ts';
 import type { ProjectionDefinition } from '../../function.ts';
 import { transaction, type Database } from '../database/database.ts';
 
-/** Registers a projection and gives its id; throws if its definition is wrong, or the name a set function's. */
+/** Registers a projection and returns its id; throws if its definition is invalid, or its name is that of a set function. */
 export async function registerProjection(
   database: Database,
   definition: ProjectionDefinition,
@@ -24,7 +24,7 @@ export async function registerProjection(
     );
     if (rows[0] === undefined) {
       throw new Error(
-        `function ${name} is registered as one of sets; a projection needs another name`,
+        `function ${name} is registered as a set function; a projection needs another name`,
       );
     }
     return rows[0].id;

@@ -5,7 +5,7 @@ import { compile, hashOf, type Specification } from '../../definitions/specifica
 import { assignPartIndexes, partSpecificationOf } from './parts.ts';
 import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 
-/** A newer definition of a function is registered: this process must not decide its sets any more. */
+/** A newer definition of the function is registered: this process must no longer decide its sets. */
 export class Superseded extends Error {
   override readonly name = 'Superseded';
 
@@ -34,7 +34,7 @@ export async function register(
     const stored = await lockFunction(client, specification, hash);
     if (isNewest(stored, hash)) {
       if (adopt) await client.query(WITHDRAW, [stored.id]);
-      return toServed(stored, specification);
+      return toRegistered(stored, specification);
     }
     const known = await client.query(
       'select from muster.definition where function = $1 and hash = $2',
@@ -44,7 +44,7 @@ export async function register(
     if (hadItsTurn && !adopt && stored.announced !== hash) {
       throw new Superseded(specification.name, stored.generation);
     }
-    // The barrier: waits for batches ingested by the old rule, and those that wait for it see the new one.
+    // The barrier waits for batches under the old rule, and batches that wait for it see the new one.
     await client.query('lock table muster.barrier in share mode');
     const partIndexOf = await assignPartIndexes(client, stored, stored.partIndexes, specification);
     const generation = stored.generation + 1;
@@ -78,8 +78,8 @@ export async function register(
 }
 
 /**
- * Those whose newest definition is the given one, by name, in one statement: what a pod that starts
- * needs to know, unless it is the first of its release.
+ * Returns those specifications whose function has them as its newest definition, by name. One statement is
+ * enough for a process that starts, unless it is the first of its release.
  */
 export async function registered(
   database: Database,
@@ -90,7 +90,7 @@ export async function registered(
   for (const specification of specifications) {
     const one = stored.get(specification.name);
     if (one !== undefined && isNewest(one, hashOf(specification))) {
-      found.set(specification.name, toServed(one, specification));
+      found.set(specification.name, toRegistered(one, specification));
     }
   }
   return found;
@@ -108,7 +108,7 @@ export async function unevaluated(
   return served.filter((each) => rows.some((row) => row.id === each.id));
 }
 
-/** The next page of a function's sets, in the order of their keys. */
+/** Returns the next page of a function's sets, by key. */
 export async function pageOfSets(
   database: Database,
   functionId: number,
@@ -148,7 +148,7 @@ function isNewest(stored: Stored, hash: string): boolean {
   return stored.hash === hash && stored.generation > 0;
 }
 
-function toServed(stored: Stored, specification: Specification): RegisteredFunction {
+function toRegistered(stored: Stored, specification: Specification): RegisteredFunction {
   const { id, generation, registration, partIndexes } = stored;
   return {
     id,

@@ -1,12 +1,12 @@
 import type { Database } from '../database/database.ts';
 import { hashOf, type Specification } from '../../definitions/specification.ts';
 
-/** How the definition of this release stands to what is registered. */
+/** The definition of this release compared with what is registered. */
 export interface Release {
   readonly name: string;
-  /** The newest that is registered. */
+  /** Newest registered generation. */
   readonly generation: number;
-  /** Generation in which this release's definition was registered; null = never. */
+  /** Generation as which this release's definition was registered; null = never. */
   readonly mine: number | null;
   readonly isNewest: boolean;
   /** By a migration: the first worker of this release that is ready registers it. */
@@ -14,7 +14,7 @@ export interface Release {
   readonly evaluatedGeneration: number;
 }
 
-/** One {@link Release} for each function that is registered. $1 names  $2 hashes of this release's definitions */
+/** A {@link Release} per registered function. $1 names  $2 hashes of this release's definitions */
 export const RELEASES = `select f.name, f.generation, f.evaluated_generation as "evaluatedGeneration", f.hash = mine.hash as "isNewest",
               coalesce(f.announced = mine.hash, false) as "isAnnounced",
               (select max(d.generation) from muster.definition d

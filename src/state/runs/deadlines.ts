@@ -10,13 +10,13 @@ const NEW_DEADLINES = sql('new-deadlines');
 const NEXT_DEADLINES = sql('next-deadlines');
 const PRUNE_DEADLINES = sql('prune-deadlines');
 
-/** Reminders at a time; each names the sets of one batch. */
+/** Reminders per statement; each names the sets of one batch. */
 const PAGE = 8;
-/** So soon most sets are complete. */
+/** Most sets are complete by then. */
 const PRUNE_AFTER_SECONDS = 10;
 
-/** A set that did not become whole in time. */
-interface Overdue {
+/** A set that was not complete at its deadline. */
+export interface Overdue {
   readonly function: string;
   readonly key: string;
   readonly missing: readonly {
@@ -26,10 +26,10 @@ interface Overdue {
   }[];
 }
 
-/** What one page of reminders came to. */
+/** Result of one page of reminders. */
 export interface Fired {
   readonly overdue: readonly Overdue[];
-  /** There may be further reminders that are due. */
+  /** Further reminders may be due. */
   readonly more: boolean;
 }
 
@@ -39,12 +39,12 @@ interface Reminder {
   keys: string[];
 }
 
-/** Reports sets past their deadline, each once. */
+/** Returns the sets past their deadline, each once. */
 export async function fireDeadlines(
   database: Database,
   functions: readonly number[],
 ): Promise<Fired> {
-  // Mostly there is none: then no transaction is begun.
+  // Mostly none is due, and no transaction is needed.
   const { rowCount } = await database.control.query({ ...ANY_DEADLINE, values: [functions] });
   if (rowCount === 0) return { overdue: [], more: false };
   return transaction(database.control, async (client) => {
@@ -66,7 +66,7 @@ export async function fireDeadlines(
   });
 }
 
-/** Takes sets that are complete out of their reminders, soon after their batch; true if there may be more to do. */
+/** Removes complete sets from their reminders, soon after their batch; true if there may be more to do. */
 export async function pruneDeadlines(
   database: Database,
   functions: readonly number[],
@@ -77,8 +77,8 @@ export async function pruneDeadlines(
 }
 
 /**
- * The same for all reminders, as far as the time suffices: before the last process goes, so that none
- * is woken later for sets that became complete meanwhile.
+ * Removes complete sets from all reminders, within `limitMs`. Called at shutdown, so that no process is woken
+ * later for sets that are complete by then.
  */
 export async function pruneAll(
   database: Database,
@@ -93,7 +93,7 @@ export async function pruneAll(
   }
 }
 
-/** Prunes the reminders of a page; gives their ids. */
+/** Prunes a page of reminders; returns their ids. */
 async function prune(database: Database, page: QueryConfig): Promise<string[]> {
   const { rows } = await database.control.query<{ id: string }>(page);
   const ids = rows.map(({ id }) => id);

@@ -5,7 +5,7 @@ import { parseExact } from '../../lib/exact-integers.ts';
 import { sql } from '../sql.ts';
 import type { Lease } from '../lease.ts';
 
-/** A row of a set, as the handler gets it. */
+/** A row of a set, as it is stored for the handler. */
 export interface StoredMember {
   readonly partIndex: number;
   readonly id: string;
@@ -13,13 +13,13 @@ export interface StoredMember {
   /** Integers beyond 2^53 are `bigint`. */
   readonly columns: Record<string, unknown>;
   readonly since: Date;
-  /** Kept columns that no change has brought a value of. */
+  /** Kept columns that no change has carried a value of. */
   readonly unavailable: readonly string[];
-  /** Of the event that brought the row, if that was sampled. */
+  /** Trace context of the event that carried the row, if that was sampled. */
   readonly trace: SpanContext | null;
 }
 
-/** The rows of a set, and the length of their columns as JSON. */
+/** The rows of a set, and the size of their columns as JSON. */
 export interface LoadedSet {
   readonly members: readonly StoredMember[];
   readonly bytes: number;
@@ -31,8 +31,7 @@ const LOAD_MEMBERS = sql('load-members');
 const MEASURE_SET = sql('measure-set');
 
 /**
- * Loads the rows of sets, in the order given, as many sets as fit into `maxBytes`; null for those that
- * do not.
+ * Loads the rows of as many sets, in the order given, as fit into `maxBytes`; null for those that do not.
  */
 export async function loadMembers(
   database: Database,
@@ -65,7 +64,7 @@ export async function loadMembers(
   return sets;
 }
 
-/** How many rows {@link loadMembers} would load for a set, and the bytes it would count. */
+/** The number of rows that {@link loadMembers} would load for a set, and the bytes that it would count. */
 export async function measureSet(
   database: Database,
   lease: Lease,

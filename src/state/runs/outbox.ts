@@ -4,11 +4,11 @@ import type { Database } from '../database/database.ts';
 import { sql } from '../sql.ts';
 
 const CLAIM_OUTBOX = sql('claim-outbox');
-const SETTLE_OUTBOX = sql('settle-outbox');
+const RECORD_DELIVERIES = sql('record-deliveries');
 const RESEND_EVENTS = sql('resend-events');
 const DISCARD_EVENTS = sql('discard-events');
 
-/** An event that is due to be sent. */
+/** An event that is due. */
 export interface DueEvent {
   readonly id: string;
   readonly function: number;
@@ -18,25 +18,25 @@ export interface DueEvent {
   readonly subject: string;
   /** JSON text */
   readonly data: string | null;
-  /** This attempt included. */
+  /** Including this attempt. */
   readonly attempts: number;
   readonly createdAt: Date;
-  /** Of the run that made it, if that was sampled. */
+  /** Trace context of the run that created it, if that was sampled. */
   readonly trace: SpanContext | null;
 }
 
-/** What became of an attempt to send an event. */
-export type Settlement = { readonly id: string } & (
+/** Outcome of an attempt to send an event, as it is recorded. */
+export type Delivery = { readonly id: string } & (
   | { readonly kind: 'sent' }
   | { readonly kind: 'failed'; readonly error: string }
-  /** Tried again; `blocked`: though an operator has to change something first. */
+  /** To be retried; `blocked`: in vain, until an operator changes something. */
   | { readonly kind: 'again' | 'blocked'; readonly error: string; readonly waitMs: number }
-  /** Not tried: it was no attempt. */
+  /** Not sent, which does not count as an attempt. */
   | { readonly kind: 'postponed'; readonly waitMs: number }
 );
 
 /**
- * Takes events to send, of each set the lowest unsent one. Other pods may take them after `seconds`, or
+ * Claims events to send, of each set the lowest unsent one. Other workers may claim them after `seconds`, or
  * once this one is dead.
  */
 export async function claimOutbox(
@@ -53,7 +53,7 @@ export async function claimOutbox(
       ...CLAIM_OUTBOX,
       values: [functions, limit, seconds, worker],
     });
-    // without an event there is one row, that says how many were looked at and put off
+    // without an event there is one row, with the number of those that were examined and put off
     const due = rows.filter((row) => row.id !== null);
     if (due.length > 0 || rows[0]!.lookedAt === 0) {
       return due.map((row) => ({ ...row, trace: row.trace === null ? null : fromHex(row.trace) }));
@@ -61,24 +61,25 @@ export async function claimOutbox(
   }
 }
 
-export async function settleOutbox(
+/** Records what became of claimed events. */
+export async function recordDeliveries(
   database: Database,
-  settlements: readonly Settlement[],
+  deliveries: readonly Delivery[],
 ): Promise<void> {
   await database.control.query({
-    ...SETTLE_OUTBOX,
+    ...RECORD_DELIVERIES,
     values: [
-      settlements.map((each) => each.id),
-      settlements.map((each) => each.kind),
-      settlements.map((each) => ('waitMs' in each ? each.waitMs : 0)),
-      settlements.map((each) => ('error' in each ? each.error : null)),
+      deliveries.map((each) => each.id),
+      deliveries.map((each) => each.kind),
+      deliveries.map((each) => ('waitMs' in each ? each.waitMs : 0)),
+      deliveries.map((each) => ('error' in each ? each.error : null)),
     ],
   });
 }
 
 /**
- * Records for `seconds` that processes of these functions have no sink, so that their events are not due
- * meanwhile (`muster.due`); null: they have one.
+ * Records that processes of these functions have no sink, so that their events are not due for `seconds`
+ * (`muster.due`); null records that they have one.
  */
 export async function setSinkMissing(
   database: Database,
@@ -92,7 +93,7 @@ export async function setSinkMissing(
   );
 }
 
-/** Which outgoing events of a function; without a key those of every set. */
+/** Selects outgoing events of a function; without a key those of every set. */
 export interface EventFilter {
   readonly function: number;
   readonly key: string | null;
@@ -104,15 +105,15 @@ export interface EventName {
   readonly type: string;
 }
 
-/** Makes events that the sink refused for good due again; gives back which. */
+/** Makes events that the sink refused for good due again; returns them. */
 export async function resendEvents(database: Database, filter: EventFilter): Promise<EventName[]> {
   const values = [filter.function, filter.key, filter.eventId];
   return (await database.control.query<EventName>({ ...RESEND_EVENTS, values })).rows;
 }
 
 /**
- * Gives up events that the sink refused, and one that still waits where both key and id are given; gives
- * back which.
+ * Discards events that the sink refused, and one that still waits where both key and id are given; returns
+ * them.
  */
 export async function discardEvents(database: Database, filter: EventFilter): Promise<EventName[]> {
   const values = [filter.function, filter.key, filter.eventId];
@@ -129,7 +130,7 @@ export interface UnsentEvent extends EventName {
   readonly error: string | null;
 }
 
-/** Events that are not sent, oldest first: those that the sink refused, then those that wait. */
+/** Lists events that are not sent, oldest first: those that the sink refused, then those that wait. */
 export async function listUnsent(
   database: Database,
   filter: { readonly function: number | null; readonly state: UnsentEvent['state'] | null },

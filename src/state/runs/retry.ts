@@ -1,7 +1,7 @@
 import type { QueryConfig } from 'pg';
-import type { Database } from '../database/database.ts';
+import { retry } from '../../lib/retry.ts';
+import { LOST_RACE, type Database } from '../database/database.ts';
 import { sql } from '../sql.ts';
-import { retryLostRace } from '../database/lost-race.ts';
 
 const RETRY_FAILED = sql('retry-failed');
 const RETRY_NOW = sql('retry-now');
@@ -9,7 +9,7 @@ const DISCARD_RUNS = sql('discard-runs');
 
 const PAGE = 1_000;
 
-/** Makes failed runs ready again, all of a function or that of one set; returns how many. */
+/** Makes failed runs ready again, all of a function or that of one set; returns their number. */
 export async function retryFailed(
   database: Database,
   functionId: number,
@@ -19,7 +19,7 @@ export async function retryFailed(
   return everyPage(database, { ...RETRY_FAILED, values });
 }
 
-/** Makes runs in back-off due at once, all of a function or that of one set; returns how many. */
+/** Makes runs in back-off due at once, all of a function or that of one set; returns their number. */
 export async function retryNow(
   database: Database,
   functionId: number,
@@ -28,7 +28,7 @@ export async function retryNow(
   return everyPage(database, { ...RETRY_NOW, values: [functionId, key, PAGE] });
 }
 
-/** Gives up failed runs for good, all of a function or that of one set; returns how many. */
+/** Discards failed runs for good, all of a function or that of one set; returns their number. */
 export async function discardRuns(
   database: Database,
   functionId: number,
@@ -41,15 +41,16 @@ export async function discardRuns(
 async function everyPage(database: Database, query: QueryConfig): Promise<number> {
   let total = 0;
   for (;;) {
-    const { rows } = await retryLostRace(() =>
-      database.control.query<{ looked: number; changed: number }>(query),
+    const { rows } = await retry(
+      () => database.control.query<{ looked: number; changed: number }>(query),
+      LOST_RACE,
     );
     total += rows[0]!.changed;
     if (rows[0]!.looked === 0) return total;
   }
 }
 
-/** The server's clock as text, in the precision of the server. */
+/** The server's time as text, in the server's precision. */
 async function now(database: Database): Promise<string> {
   const { rows } = await database.control.query<{ now: string }>('select now()::text as now');
   return rows[0]!.now;

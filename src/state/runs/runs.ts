@@ -7,7 +7,7 @@ import type { RegisteredFunction } from '../../definitions/registered-function.t
 import { sql } from '../sql.ts';
 import { toLease, type Lease, type LeaseTuple } from '../lease.ts';
 
-/** An event of a run, as it stands in the outbox. */
+/** An event of a run, as it is stored in the outbox. */
 export interface OutboxEvent {
   readonly eventId: string;
   readonly type: string;
@@ -16,11 +16,11 @@ export interface OutboxEvent {
   readonly data: string | null;
 }
 
-/** A run whose handler is through. */
+/** A run whose handler has returned. */
 export interface FinishedRun {
   readonly lease: Lease;
   readonly events: readonly OutboxEvent[];
-  /** Where the run stands in a trace, if that is sampled. */
+  /** Trace context of the run, if it is sampled. */
   readonly trace?: SpanContext | null;
 }
 
@@ -38,38 +38,38 @@ const REAP_WORKERS = sql('reap-workers');
 const MAX_INT = 2 ** 31 - 1;
 
 export interface ClaimOptions {
-  /** Handlers that can start at once; what is leased beyond them waits. */
+  /** Handlers that can start at once; runs that are leased beyond them are prefetched. */
   readonly slots: number;
-  /** Attempts that the function allows. */
+  /** Maximum number of attempts of the function. */
   readonly attempts: number;
-  /** May one of the runs be one that was lost with its process more than once? */
+  /** Whether one of the runs may be one that was lost with its process more than once. */
   readonly suspect: boolean;
 }
 
 const EVERY: ClaimOptions = { slots: MAX_INT, attempts: MAX_INT, suspect: true };
 
-/** The transitions of runs after their birth, one statement each. */
+/** Runs performs the transitions of runs after their creation, one statement each. */
 export class Runs {
   readonly #database: Database;
   readonly #registrationOf: ReadonlyMap<number, string>;
 
-  /** `served`: the functions of which this process may claim runs. */
+  /** `served`: the functions whose runs this process may claim. */
   constructor(database: Database, served: readonly RegisteredFunction[]) {
     this.#database = database;
     this.#registrationOf = new Map(served.map(({ id, registration }) => [id, registration]));
   }
 
-  /** Leases due runs of a function, oldest first; none where another definition of it is registered. */
+  /** Leases due runs of a function, oldest first; none if another definition of it is registered. */
   async claim(functionId: number, worker: string, limit: number, claim = EVERY): Promise<Lease[]> {
     return this.#claimBy(this.#database.control, functionId, worker, limit, claim);
   }
 
-  /** The same for a function with a bound over all pods: counts under a lock what runs everywhere. */
-  async claimBounded(
+  /** Leases due runs of a function with a concurrency limit over all workers: counts running ones under a lock. */
+  async claimLimited(
     functionId: number,
     worker: string,
     limit: number,
-    bound: number,
+    concurrency: number,
     claim = EVERY,
   ): Promise<Lease[]> {
     return transaction(this.#database.control, async (client) => {
@@ -80,7 +80,7 @@ export class Runs {
         ...COUNT_RUNNING,
         values: [functionId],
       });
-      const free = Math.min(limit, bound - rows[0]!.running);
+      const free = Math.min(limit, concurrency - rows[0]!.running);
       if (free <= 0) return [];
       return this.#claimBy(client, functionId, worker, free, claim);
     });
@@ -106,7 +106,7 @@ export class Runs {
     return rows.map(fromRow);
   }
 
-  /** Records that these handlers start, whatever becomes of the process; gives back which are still held. */
+  /** Records that these handlers start, so that their attempts count; returns the leases that are still held. */
   async recordStarts(leases: readonly Lease[]): Promise<Set<Lease>> {
     const { rows } = await this.#database.control.query<{ n: number }>({
       ...RECORD_STARTS,
@@ -115,7 +115,7 @@ export class Runs {
     return new Set(rows.map(({ n }) => leases[n - 1]!));
   }
 
-  /** Marks runs done and puts their events into the outbox; gives back which of them this pod still held. */
+  /** Marks runs done and puts their events into the outbox; returns those that this worker still held. */
   async finish(runs: readonly FinishedRun[]): Promise<Set<FinishedRun>> {
     const events = runs.flatMap((run, i) =>
       run.events.map((event) => ({ ...event, n: i + 1, trace: byteaOf(run) })),
@@ -135,7 +135,7 @@ export class Runs {
     return new Set(result.rows.map((row) => runs[row.n - 1]!));
   }
 
-  /** Lets a run rest for so many milliseconds, or for good; false if this pod no longer held it. */
+  /** Fails a run, to be retried after `waitMs` or never (null); false if this worker no longer held it. */
   async fail(
     lease: Lease,
     error: string,
@@ -156,14 +156,14 @@ export class Runs {
     return result.rowCount === 1;
   }
 
-  /** Gives runs back unfinished, due again after so many milliseconds; no attempt is counted. */
+  /** Releases runs, which are due again after `waitMs`; no attempt is counted. */
   async release(leases: readonly Lease[], waitMs = 0): Promise<void> {
     await this.#database.control.query({ ...RELEASE_RUNS, values: [...names(leases), waitMs] });
   }
 
   /**
-   * How one run stands: asked once when the answer to a COMMIT was lost. Waits for its lock, because the
-   * server may still be about to carry that COMMIT out.
+   * Whether this lease completed its run, for a COMMIT whose answer was lost. Waits for the row's lock, because
+   * the server may still be about to execute that COMMIT.
    */
   async isDone(lease: Lease): Promise<boolean> {
     const { rows } = await this.#database.control.query<{ done: boolean }>(
@@ -184,7 +184,7 @@ export class Runs {
     await this.#database.control.query('delete from muster.worker where id = $1', [worker]);
   }
 
-  /** Renews the worker's lease and returns its runs, or null if the worker was reaped. */
+  /** Renews the worker's lease; returns the leases of its runs, or null if the worker was reaped. */
   async renew(worker: string, leaseSeconds: number): Promise<Lease[] | null> {
     const { rows } = await this.#database.control.query<{ leases: LeaseTuple[] }>({
       ...RENEW_LEASE,
@@ -193,7 +193,7 @@ export class Runs {
     return rows[0]?.leases.map(toLease) ?? null;
   }
 
-  /** Frees the runs of pods that died or hang; gives back how many. */
+  /** Frees the runs of workers whose lease has expired; returns their number. */
   async reapExpired(): Promise<number> {
     const result = await this.#database.control.query({ ...REAP_WORKERS, values: [] });
     return result.rowCount ?? 0;
@@ -201,8 +201,8 @@ export class Runs {
 }
 
 /**
- * What marks one run done, as the last statements of its handler's transaction. The very last is
- * refused with SQLSTATE MU001 if this pod no longer holds it.
+ * Returns the last statements of a handler's transaction, which mark its run done. The very last one fails
+ * with SQLSTATE MU001 if this worker no longer holds the run.
  */
 export function finishing(run: FinishedRun): pg.QueryConfig[] {
   const { lease, events } = run;

@@ -2,7 +2,7 @@
 -- go out in order. They come back when the worker that took them is reaped, or after $3 seconds.
 --
 -- An event that is due behind one that is not sent is put off until that one is due, or 5 s; when it
--- is sent, settle-outbox.sql wakes the next. Left due, such events would be looked at every time: with
+-- is sent, record-deliveries.sql wakes the next. Left due, such events would be looked at every time: with
 -- 200,000 of them behind a sink that is down one look took more than 20 s.
 --
 -- $1 functions  $2 at most so many, eight times as many are looked at

@@ -23,7 +23,7 @@ done as (
   returning r.function, r.key, mine.n
 ),
 sent as (
-  -- only the first is due: settle-outbox.sql wakes the next
+  -- only the first is due: record-deliveries.sql wakes the next
   insert into muster.outbox (function, key, event_id, type, subject, data, trace, due_at)
   select done.function, done.key, e.event_id, e.type, e.subject, e.data::json, e.trace,
          now() + case when lag(e.n) over (partition by e.n order by e.nth) is null then interval '0' else interval '1 minute' end

@@ -1,4 +1,4 @@
-/** Statements that lock several rows do it in one order: two that meet wait for each other in turn, never both. */
+/** Statements that lock several rows do so in one order, so that two of them never wait for each other. */
 import { expect } from 'vitest';
 import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
 import { clearParts } from '../../../src/state/registration/parts.ts';
@@ -13,13 +13,13 @@ import { test, type TestDatabase } from '../../support/test.ts';
 
 const timed = pairOf({ overdueAfter: '1 hour' });
 
-/** Files all of these by one statement. */
+/** Ingests these changes with one statement. */
 const batch = (pod: Pod, changes: readonly Change[]) =>
   Promise.all(changes.map((each) => pod.ingestor.ingest(each)));
 
 /**
- * Both wait for a row that is held here, the first one at the head of the queue, and go on when it is
- * released. A deadlock shows in the server's count: the filing statement is sent again after one.
+ * Lets both wait for a row that is locked here, the first one at the head of the queue, and then releases it. A
+ * deadlock shows in the server's count, because the ingest statement is repeated after one.
  */
 async function meet(
   db: TestDatabase,
@@ -53,7 +53,7 @@ async function overdue(db: TestDatabase): Promise<[Pod, Pod]> {
   return [...pods];
 }
 
-test('filing that comes after deadlines locks sets in their order', async ({ db }) => {
+test('an ingest that waits behind deadlines locks sets in their order', async ({ db }) => {
   const [pod, other] = await overdue(db);
   await meet(
     db,
@@ -64,7 +64,7 @@ test('filing that comes after deadlines locks sets in their order', async ({ db 
   );
 });
 
-test('deadlines that come after filing lock sets in its order', async ({ db }) => {
+test('deadlines that wait behind an ingest lock sets in its order', async ({ db }) => {
   const [pod, other] = await overdue(db);
   await meet(
     db,
@@ -101,7 +101,7 @@ test.for([
   },
 );
 
-test('runs in back-off are made due in the order in which filing locks them', async ({ db }) => {
+test('runs in back-off are made due in the lock order of an ingest', async ({ db }) => {
   const [pod, other] = await failedRuns(db);
   await db.query(
     `update muster.run set state = 'ready', finished_at = null,
@@ -126,7 +126,7 @@ test.for([
     `update muster.run set state = $1::muster.run_state, due_at = now() + interval '1 hour'`,
     [state],
   );
-  // as a claim, or the filing statement, starts it
+  // as a claim, or the ingest statement, starts it
   const release = await hold(
     db,
     `update muster.run set state = 'running', token = token + 1, finished_at = null, due_at = now() where key = 'p'`,
@@ -144,13 +144,13 @@ const forgetful = pairOf({ keepFor: '0 seconds', forgetAfter: '0 seconds' });
 const purgeOf = (pod: Pod, tombstoneSeconds = 0, definition = forgetful) =>
   purge(pod.database, [{ definition, served: pod.served[0]! }], { tombstoneSeconds });
 
-test('runs are forgotten in the order in which filing locks them', async ({ db }) => {
+test('runs are forgotten in the lock order of an ingest', async ({ db }) => {
   const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
   const rows = [partA('q'), partB('q'), partA('p'), partB('p')];
   await batch(pod, rows);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
   await purgeOf(pod, 0, pairOf({ keepFor: '0 seconds' }));
-  // what is forgotten now needs no barrier, which would wait for the batch
+  // what is forgotten at this point needs no barrier, which would wait for the batch
   await db.query('update muster.function set forgotten_token = 9, forgotten_revision = 9');
   await meet(
     db,
@@ -161,7 +161,7 @@ test('runs are forgotten in the order in which filing locks them', async ({ db }
   );
 });
 
-test('empty sets are dropped in the order in which filing locks them', async ({ db }) => {
+test('empty sets are dropped in the lock order of an ingest', async ({ db }) => {
   const [pod, other] = [await podOn(db, [forgetful]), await podOn(db, [forgetful])];
   await batch(pod, [partA('q'), partA('p')]);
   await batch(pod, [partA('q', 'd'), partA('p', 'd')]);
@@ -174,9 +174,7 @@ test('empty sets are dropped in the order in which filing locks them', async ({ 
   );
 });
 
-test('rows and sets of done sets are purged in the order in which filing locks them', async ({
-  db,
-}) => {
+test('rows and sets of done sets are purged in the lock order of an ingest', async ({ db }) => {
   const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
   await batch(pod, [partA('q'), partB('q'), partA('p'), partB('p')]);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
@@ -192,9 +190,9 @@ test('rows and sets of done sets are purged in the order in which filing locks t
 const row = (id: string) =>
   `select from muster.member where function = 1 and part_index = 1 and id = '${id}' for update`;
 
-test('rows of done sets are locked in the order of filing', async ({ db }) => {
+test('rows of done sets are locked in the order of an ingest', async ({ db }) => {
   const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
-  // in the order of their sets: z, a
+  // by the order of their sets: z, a
   await batch(pod, [partA('p', 'u', 'z'), partB('p'), partA('q', 'u', 'a'), partB('q')]);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
   await meet(
@@ -206,7 +204,7 @@ test('rows of done sets are locked in the order of filing', async ({ db }) => {
   );
 });
 
-test('tombstones are locked in the order of filing', async ({ db }) => {
+test('tombstones are locked in the order of an ingest', async ({ db }) => {
   const [pod, other] = [await podOn(db, [forgetful]), await podOn(db, [forgetful])];
   await pod.ingestor.ingest(change('d', 5, { id: 'z' }));
   await pod.ingestor.ingest(change('d', 5, { id: 'a' }));
@@ -219,7 +217,7 @@ test('tombstones are locked in the order of filing', async ({ db }) => {
   );
 });
 
-test('sets of a part that is gone are locked in the order of filing', async ({ db }) => {
+test('sets of a former part are locked in the order of an ingest', async ({ db }) => {
   const old = await podOn(db, [pairOf()]);
   await batch(old, [partB('q'), partB('p')]);
   const parts = { a: { table: 'public.item', key: 'k', where: { kind: 'a' } } };

@@ -10,7 +10,7 @@ const BIG = ['member', 'sets', 'run', 'deadline', 'overdue', 'outbox'];
 const names = readdirSync(new URL('../../../src/state/sql/', import.meta.url)).map((file) =>
   file.replace('.sql', ''),
 );
-/** Indexes that a statement may walk along; everywhere else rows are looked up by key or id. */
+/** Indexes that a statement may scan; everywhere else rows are looked up by key or id. */
 const WALKS: Record<string, string[]> = {
   'reap-workers': ['run_leased', 'outbox_taken'],
   'claim-outbox': ['outbox_due'],
@@ -41,7 +41,7 @@ interface Plan {
 }
 
 for (const statistics of ['no statistics', 'statistics']) {
-  test(`with ${statistics}, no statement reads a big table as a whole or joins by hashing or merging`, async ({
+  test(`with ${statistics}, no statement scans a big table or uses a hash or merge join`, async ({
     db,
   }) => {
     await load(db, statistics === 'statistics');
@@ -59,7 +59,7 @@ for (const statistics of ['no statistics', 'statistics']) {
   }, 60_000);
 }
 
-/** 20,000 sets of two rows: a tenth waits, a tenth is due, the rest is done. */
+/** Creates 20,000 sets of two rows: a tenth waits, a tenth is due, the rest is done. */
 async function load(db: TestDatabase, analyzed: boolean): Promise<void> {
   for (const table of BIG) {
     await db.query(`alter table muster.${table} set (autovacuum_enabled = false)`);
@@ -86,7 +86,7 @@ async function load(db: TestDatabase, analyzed: boolean): Promise<void> {
   if (analyzed) await db.query('vacuum analyze');
 }
 
-/** The plan that the prepared statement of that name has on a connection of this pool. */
+/** The plan of the prepared statement of that name on a connection of this pool. */
 async function planOf(pool: pg.Pool, name: string): Promise<Plan> {
   const client = await pool.connect();
   try {

@@ -11,7 +11,7 @@ import { pairOf, partA, partB } from '../../support/pair.ts';
 import { pgbouncer, test } from '../../support/pgbouncer.ts';
 import { until } from '../../support/until.ts';
 
-const SHARES = 'a pooler is between that shares server sessions between clients';
+const SHARES = 'a pooler in between shares server sessions among clients';
 
 test('behind PgBouncer in session mode a function runs with its settings', async ({ db }) => {
   const name = new URL(db.url).pathname.slice(1);
@@ -31,20 +31,20 @@ test('behind PgBouncer in session mode a function runs with its settings', async
   expect(await db.query('select * from effect')).toEqual([{ commit: 'on' }, { commit: 'on' }]);
 });
 
-test('behind PgBouncer in transaction mode nothing starts, and what to change is said', async ({
+test('behind PgBouncer in transaction mode nothing starts, and the error says what to change', async ({
   db,
 }) => {
   const url = await pgbouncer(db, { pool_mode: 'transaction' });
   for (const command of ['serve', 'console', 'migrate', 'sets']) {
     const { code, stdout, stderr } = await muster({ DATABASE_URL: url, PORT: '0' }, [command]);
     expect({ command, code, stdout }).toEqual({ command, code: 1, stdout: '' });
-    expect(stderr).toMatch(/^muster: a pooler is between .*pool_mode = session/m);
+    expect(stderr).toMatch(/^muster: a pooler in between .*pool_mode = session/m);
     expect(stderr).not.toContain('trying again');
   }
   expect(await db.query('select from muster.member')).toEqual([]);
 });
 
-test('the doctor tells a pooler that shares sessions, and is content with one that does not', async ({
+test('the doctor reports a pooler that shares sessions, and accepts one that does not', async ({
   db,
 }) => {
   const shared = await pgbouncer(db, { pool_mode: 'transaction' });
@@ -61,7 +61,7 @@ test('the doctor tells a pooler that shares sessions, and is content with one th
   ]);
 });
 
-test('a session in transaction mode is found while others use the pooler, too', async ({ db }) => {
+test('transaction mode is detected even while others use the pooler', async ({ db }) => {
   const url = await pgbouncer(db, { pool_mode: 'transaction', server_round_robin: '1' });
   const others = Array.from({ length: 4 }, () => new pg.Client(url));
   for (const other of others) {
@@ -84,14 +84,12 @@ test('a session that the pooler does not reset is refused', async ({ db }) => {
   );
 });
 
-test('a pooler that has no session left for a second look is one that does not share', async ({
-  db,
-}) => {
+test('a pooler without a session left for the second connection does not share', async ({ db }) => {
   const url = await pgbouncer(db, { pool_mode: 'session', default_pool_size: '1' });
   await migrate(url, []);
 });
 
-test('what PgBouncer refuses ends the start, though its code is that of a broken connection', async ({
+test('a refusal of PgBouncer ends the start, although its code is that of a broken connection', async ({
   db,
 }) => {
   const url = await pgbouncer(db, { pool_mode: 'session' });
@@ -101,7 +99,7 @@ test('what PgBouncer refuses ends the start, though its code is that of a broken
     return other.href;
   };
   for (const [DATABASE_URL, reason] of [
-    [changed((each) => (each.search = '?options=-c%20jit%3Doff')), 'a pooler is between'],
+    [changed((each) => (each.search = '?options=-c%20jit%3Doff')), 'a pooler in between'],
     [changed((each) => (each.password = 'wrong')), 'password authentication failed'],
     [changed((each) => (each.pathname = '/nowhere')), 'does not exist'],
   ] as const) {

@@ -5,14 +5,14 @@ import { openDatabase } from '../../../src/state/database/database.ts';
 import { migrate } from '../../../src/state/schema/migrate.ts';
 import { openReader } from '../../../src/state/database/reader.ts';
 import { openInspector } from '../../../src/state/database/inspector.ts';
-import { SESSION, timeout } from '../../../src/state/database/session.ts';
+import { SESSION, timeoutSetting } from '../../../src/state/database/session.ts';
 import { engineOn } from '../../support/engine.ts';
 import { databaseOn } from '../../support/pod.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
 import { test } from '../../support/test.ts';
 import { until } from '../../support/until.ts';
 
-/** Defaults of a database that change what is read, found, awaited or kept. */
+/** Defaults of a database that change the format of values, name lookup, timeouts or durability. */
 const DEFAULTS = {
   DateStyle: `'German'`,
   IntervalStyle: `'sql_standard'`,
@@ -93,7 +93,9 @@ interface Setting {
   readonly value: string;
 }
 
-test('a set runs, and its times are read, whatever its database defaults to', async ({ db }) => {
+test('a set runs, and its times are read correctly, whatever its database defaults to', async ({
+  db,
+}) => {
   await defaultsOf(db.url, DEFAULTS);
   const seen: unknown[] = [];
   const pair = pairOf({
@@ -112,7 +114,7 @@ test('a set runs, and its times are read, whatever its database defaults to', as
   ]);
 });
 
-test('a function of somebody else in public is not called in the place of a built-in one', async ({
+test("another user's function in public is not called in place of a built-in one", async ({
   db,
 }) => {
   await db.query(`
@@ -134,7 +136,7 @@ test('a function of somebody else in public is not called in the place of a buil
   expect(ids).toEqual(['pair/x/1/failed/1']);
 });
 
-test('a migration needs no right to make schemas where they are there', async ({ db }) => {
+test('a migration needs no privilege to create schemas that exist', async ({ db }) => {
   const login = `login_${randomUUID().replaceAll('-', '')}`;
   await db.query(`drop schema muster cascade; drop schema recordings cascade;
     create role ${login} login password 'secret';
@@ -147,16 +149,16 @@ test('a migration needs no right to make schemas where they are there', async ({
   await db.query(`drop owned by ${login}; drop role ${login}`);
 });
 
-test('time-outs are written as the server shows them', async ({ db }) => {
+test('timeouts are written as the server shows them', async ({ db }) => {
   for (const ms of [0, 1, 999, 1_000, 90_000, 60_000, 5_400_000, 3_600_000, 86_400_000]) {
     const [row] = await db.query(`select set_config('statement_timeout', $1, true) as shown`, [
       String(ms),
     ]);
-    expect(row).toEqual({ shown: timeout(ms) });
+    expect(row).toEqual({ shown: timeoutSetting(ms) });
   }
 });
 
-test('a connection whose settings are refused is not used, and the reason is told', async ({
+test('a connection whose settings are refused is not used, and the reason is reported', async ({
   db,
 }) => {
   const database = openDatabase({

@@ -8,9 +8,9 @@ import { authority } from '../../support/certificates.ts';
 import { muster } from '../../cli/command.ts';
 import { install } from '../../support/server.ts';
 
-/** A PostgreSQL that speaks TLS by the certificate of an authority of its own, for `localhost`. */
+/** A PostgreSQL server with TLS, whose certificate for `localhost` is issued by an authority of its own. */
 interface Secure {
-  /** Its URL under that name, with the file of the certificates to verify it by. */
+  /** Its URL under that name, with the file of certificates to verify it. */
   url(caFile: string, host?: string): string;
   readonly caFile: string;
   readonly otherCaFile: string;
@@ -55,7 +55,9 @@ const test = base.extend<{ secure: Secure }>({
 
 const serve = (url: string) => muster({ DATABASE_URL: url }, ['serve']);
 
-test('by verify-full everything Muster sends to PostgreSQL is encrypted', async ({ secure }) => {
+test('with verify-full, everything that Muster sends to PostgreSQL is encrypted', async ({
+  secure,
+}) => {
   const url = secure.url(secure.caFile);
   expect((await migrate(url, [])).length).toBeGreaterThan(0);
   const database = openDatabase({
@@ -73,7 +75,7 @@ test('by verify-full everything Muster sends to PostgreSQL is encrypted', async 
   await database.close();
 });
 
-test('a server that cannot prove to be the one named is not talked to', async ({ secure }) => {
+test("a server that can't prove its name gets no connection", async ({ secure }) => {
   expect(await serve(secure.url(secure.otherCaFile))).toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/certificate/) as string,
@@ -89,7 +91,7 @@ test('a server that cannot prove to be the one named is not talked to', async ({
   });
 });
 
-test('the doctor says by which certificates a server is to be known', async ({ secure }) => {
+test('the doctor reports which certificates a server is verified by', async ({ secure }) => {
   for (const [url, expected] of [
     [secure.url(secure.caFile), /^ {2}✓ reachable: /m],
     [secure.url(secure.otherCaFile), /^ {2}✗ reachable: TLS: .*certificate.*\n {6}set sslmode=/m],

@@ -111,7 +111,7 @@ export class Chaos {
         pod.leases.push(...(await pod.runs.claim(id, pod.id, limit)));
         continue;
       }
-      pod.leases.push(...(await pod.runs.claimBounded(id, pod.id, limit, bound)));
+      pod.leases.push(...(await pod.runs.claimLimited(id, pod.id, limit, bound)));
       const { rows } = await pod.database.control.query<{ n: number }>(
         `select count(*)::int as n from muster.run where function = $1 and state = 'running'`,
         [id],

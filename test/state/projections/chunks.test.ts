@@ -28,7 +28,7 @@ test('a chunk commits what it writes together with the position', async ({ db })
   expect(await state(db)).toEqual({ records: 4, sum: 10, next: 4 });
 });
 
-test('a chunk that does not begin at the position writes nothing and says where to go on', async ({
+test('a chunk that does not begin at the position writes nothing and returns where to continue', async ({
   db,
 }) => {
   const feed = await feedOn(db, numbers());
@@ -43,7 +43,7 @@ test('a chunk that does not begin at the position writes nothing and says where 
   expect(await state(db)).toEqual({ records: 3, sum: 6, next: 3 });
 });
 
-test('a chunk whose commit was not answered counts as applied when it comes again', async ({
+test('a chunk whose commit was not answered counts as applied when it is repeated', async ({
   db,
 }) => {
   const feed = await feedOn(db, numbers());
@@ -53,7 +53,7 @@ test('a chunk whose commit was not answered counts as applied when it comes agai
   expect(await state(db)).toEqual({ records: 3, sum: 6, next: 3 });
 });
 
-test('of two owners of a partition one applies the records, and the other waits before it works', async ({
+test('of two owners of a partition one applies the records, and the other waits for it first', async ({
   db,
 }) => {
   const feed = await feedOn(db, numbers());
@@ -88,7 +88,7 @@ test('an error of apply leaves the chunk to be applied again', async ({ db }) =>
   expect(await state(db)).toEqual({ records: 2, sum: 3, next: 2 });
 });
 
-test('records that cannot be read are parked with their place, and the partition goes on', async ({
+test("records that can't be decoded are parked with their position, and the partition continues", async ({
   db,
 }) => {
   const feed = await feedOn(db, numbers());
@@ -121,11 +121,11 @@ test('records that cannot be read are parked with their place, and the partition
   ]);
 });
 
-test('records that are refused are cut out of their chunk, and the others are applied', async ({
+test('refused records are separated from their chunk, and the others are applied', async ({
   db,
 }) => {
   const feed = await feedOn(db, numbers());
-  // 2^31 is no int for Postgres, -1 none for the projection
+  // Postgres refuses 2^31 as an int, the projection refuses -1
   const values = ns(1, 2 ** 31, 2, -1, 'nothing', 3, 4, -1);
   const applied = await feed.give(0, values);
   expect(applied.kind === 'applied' && applied.parked.toSorted()).toEqual([
@@ -150,7 +150,7 @@ for (const text of [
   'select 1; commit',
   'rollback and chain',
 ]) {
-  test(`apply can not end its transaction by ${JSON.stringify(text)}`, async ({ db }) => {
+  test(`apply can't end its transaction by ${JSON.stringify(text)}`, async ({ db }) => {
     const feed = await feedOn(
       db,
       numbers({
@@ -166,7 +166,7 @@ for (const text of [
   });
 }
 
-test('apply that hides an error of its SQL has applied nothing, and the reason is told', async ({
+test('where apply hides an error of its SQL, nothing is applied, and the reason is reported', async ({
   db,
 }) => {
   const feed = await feedOn(
@@ -182,7 +182,7 @@ test('apply that hides an error of its SQL has applied nothing, and the reason i
   expect(await state(db)).toEqual({ records: 0, sum: 0, next: 0 });
 });
 
-test('a record whose refusal by the database apply hides is parked, and the others are applied', async ({
+test('a record is parked although apply hides its refusal by the database, and the others are applied', async ({
   db,
 }) => {
   const feed = await feedOn(
@@ -199,7 +199,7 @@ test('a record whose refusal by the database apply hides is parked, and the othe
   expect(await state(db)).toEqual({ records: 2, sum: 4, next: 3 });
 });
 
-test('what apply asks for without waiting is written, or nothing is applied', async ({ db }) => {
+test('a query that apply does not await is written, or nothing is applied', async ({ db }) => {
   let text = `insert into total values (7, 1, 1)`;
   const feed = await feedOn(
     db,
@@ -212,7 +212,9 @@ test('what apply asks for without waiting is written, or nothing is applied', as
   expect(await state(db)).toEqual({ records: 1, sum: 1, next: 1 });
 });
 
-test('a query of apply that comes too late is refused, and the process lives', async ({ db }) => {
+test('a query of apply that comes too late is refused, and the process survives', async ({
+  db,
+}) => {
   const unhandled: unknown[] = [];
   const hear = (reason: unknown) => void unhandled.push(reason);
   process.on('unhandledRejection', hear);
@@ -234,7 +236,7 @@ test('a query of apply that comes too late is refused, and the process lives', a
   expect(await state(db)).toEqual({ records: 0, sum: 0, next: 1 });
 });
 
-test('the next chunk does not find what apply left on its session', async ({ db }) => {
+test('the next chunk does not see what apply left on its session', async ({ db }) => {
   const seen: unknown[] = [];
   const feed = await feedOn(
     db,
@@ -259,7 +261,7 @@ test('the next chunk does not find what apply left on its session', async ({ db 
   expect(seen[1]).toEqual(seen[0]);
 });
 
-test('records are parked by our own path, whatever path apply has set', async ({ db }) => {
+test('records are parked with our own search path, whatever path apply has set', async ({ db }) => {
   await db.query(`
     create schema elsewhere;
     create table seen (path text);
@@ -282,7 +284,7 @@ test('records are parked by our own path, whatever path apply has set', async ({
   expect(await db.query('select path from seen')).toEqual([{ path: 'pg_catalog, pg_temp' }]);
 });
 
-test('a trigger that is deferred to the commit looks where apply looks', async ({ db }) => {
+test('a trigger that is deferred to the commit uses the search path of apply', async ({ db }) => {
   await db.query(`
     create table noted ();
     create function note() returns trigger language plpgsql as
@@ -294,7 +296,7 @@ test('a trigger that is deferred to the commit looks where apply looks', async (
   expect(await db.query('select from noted')).toEqual([{}]);
 });
 
-test('settle that hides an error of its SQL has settled nothing, and the reason is told', async ({
+test('where settle hides an error of its SQL, nothing is written, and the reason is reported', async ({
   db,
 }) => {
   await db.query('create table settled ()');
@@ -311,7 +313,7 @@ test('settle that hides an error of its SQL has settled nothing, and the reason 
   expect(await db.query('select * from settled')).toEqual([]);
 });
 
-test('settling runs in one process at a time and sees how far every partition is', async ({
+test('settle runs in one process at a time and gets the position of every partition', async ({
   db,
 }) => {
   const seen: SettleContext[] = [];
@@ -340,7 +342,7 @@ test('settling runs in one process at a time and sees how far every partition is
   ]);
 });
 
-test('a position that rests takes no chunk', async ({ db }) => {
+test('a stopped position accepts no chunk', async ({ db }) => {
   const feed = await feedOn(db, numbers());
   await feed.give(0, ns(1));
   await feed.positions.rest(0, 'until somebody decides');
@@ -348,7 +350,7 @@ test('a position that rests takes no chunk', async ({ db }) => {
   expect(await state(db)).toEqual({ records: 1, sum: 1, next: 1 });
 });
 
-test('a position carries the timestamp of the record before it, also in the middle of a chunk', async ({
+test('a position has the timestamp of the record before it, even in the middle of a chunk', async ({
   db,
 }) => {
   const apply = numbers().apply.bind(null);
@@ -368,7 +370,7 @@ test('a position carries the timestamp of the record before it, also in the midd
   ]);
 });
 
-test('records that an unanswered try has parked are counted when the chunk comes again', async ({
+test('records that an unanswered attempt parked are counted when the chunk is repeated', async ({
   db,
 }) => {
   const feed = await feedOn(db, numbers());

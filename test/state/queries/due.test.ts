@@ -14,7 +14,7 @@ async function due(db: TestDatabase, fn = 'pair') {
   return rows[0];
 }
 
-/** Registers functions: their ids are 1, 2, … */
+/** Registers functions with the ids 1, 2, … */
 async function registered(db: TestDatabase, ...definitions: ReturnType<typeof pairOf>[]) {
   await podOn(db, definitions.length > 0 ? definitions : [pairOf()]);
 }
@@ -29,7 +29,7 @@ async function runs(db: TestDatabase, fn: number, state: string, n = 1, more = '
   );
 }
 
-test('a function with nothing to do has a row of zeros, one that is not there has none', async ({
+test('a function with nothing to do has a row of zeros, an unregistered one has none', async ({
   db,
 }) => {
   await registered(db);
@@ -37,16 +37,14 @@ test('a function with nothing to do has a row of zeros, one that is not there ha
   expect(await db.query(`select from muster.due where function = 'other'`)).toEqual([]);
 });
 
-test('runs count that are due or running, also without a living pod', async ({ db }) => {
+test('due and running runs count, even without a live worker', async ({ db }) => {
   await registered(db);
   await runs(db, 1, 'ready', 3);
   await runs(db, 1, 'running', 2); // of pods that are not there
   expect(await due(db)).toEqual({ ...NOTHING, runs: 5, total: 5 });
 });
 
-test('runs do not count that failed, are done, wait for their next attempt or are not wanted', async ({
-  db,
-}) => {
+test('failed, done and incomplete runs, and those in back-off, do not count', async ({ db }) => {
   await registered(db);
   await runs(db, 1, 'failed');
   await runs(db, 1, 'done');
@@ -55,7 +53,7 @@ test('runs do not count that failed, are done, wait for their next attempt or ar
   expect(await due(db)).toEqual(NOTHING);
 });
 
-test('of a paused function only what runs counts', async ({ db }) => {
+test('only the running runs of a paused function count', async ({ db }) => {
   await registered(db);
   await runs(db, 1, 'ready', 3);
   await runs(db, 1, 'running', 2);
@@ -63,7 +61,7 @@ test('of a paused function only what runs counts', async ({ db }) => {
   expect(await due(db)).toEqual({ ...NOTHING, runs: 2, total: 2 });
 });
 
-test('a bound on runs at a time is one on the pods kept for them', async ({ db }) => {
+test('a concurrency limit bounds the pods that are kept for its runs', async ({ db }) => {
   await registered(db, pairOf({ concurrency: 4 }));
   await runs(db, 1, 'running', 3);
   expect(await due(db)).toEqual({ ...NOTHING, runs: 3, total: 3 });
@@ -99,13 +97,13 @@ test('events count once, as soon as one is due', async ({ db }) => {
   expect(await due(db)).toEqual({ ...NOTHING, events: 1, total: 1 });
 });
 
-test('sets to be held against a new rule keep a pod', async ({ db }) => {
+test('sets that await re-evaluation keep a pod up', async ({ db }) => {
   await registered(db);
   await registered(db, pairOf({ overdueAfter: '1 minute' }));
   expect(await due(db)).toEqual({ ...NOTHING, evaluations: 1, total: 1 });
 });
 
-test('functions do not count for each other', async ({ db }) => {
+test('the work of one function does not count for another', async ({ db }) => {
   await registered(db, pairOf(), pairOf({ name: 'other' }));
   await runs(db, 2, 'ready', 2);
   await runs(db, 2, 'running', 3);
@@ -114,7 +112,7 @@ test('functions do not count for each other', async ({ db }) => {
   expect(await due(db, 'other')).toEqual({ ...NOTHING, runs: 5, deadlines: 1, total: 6 });
 });
 
-/** Where the planner may find itself: it knows nothing, the truth, or what was true in a busy hour. */
+/** Statistics of the planner: none, accurate ones, or those of a busy hour. */
 const STATISTICS: Record<string, (db: TestDatabase) => Promise<void>> = {
   none: (db) => fill(db, 'done'),
   right: async (db) => {
@@ -145,7 +143,7 @@ test.for(Object.keys(STATISTICS))(
       `explain (analyze, buffers, format json) ${ask}`,
     );
     const plan = row!['QUERY PLAN'][0].Plan;
-    // before its first migration a function has no row, which KEDA would take for a failure
+    // before its first migration a function has no row, which KEDA would treat as a failure
     expect(await db.query(ask.replace('pair', 'nobody'))).toEqual([{ coalesce: 0 }]);
     const scans = scansOf(plan).filter(({ relation }) => relation !== 'function');
     expect(new Set(scans.map(({ index }) => index))).toEqual(
@@ -155,7 +153,7 @@ test.for(Object.keys(STATISTICS))(
   },
 );
 
-/** 40,000 sets that are done, or all of them waiting for a pod. */
+/** Creates 40,000 sets that are done, or that all wait for a pod. */
 async function fill(db: TestDatabase, state: 'done' | 'ready'): Promise<void> {
   const past = state === 'done' ? 'now()' : 'null';
   await runs(db, 1, state, 40_000);
@@ -181,7 +179,7 @@ interface Plan {
   Plans?: Plan[];
 }
 
-/** The tables and indexes that a plan reads; a bitmap's index is named in a node of its own. */
+/** The tables and indexes that a plan reads; the index of a bitmap is in a node of its own. */
 function scansOf(plan: Plan): { relation: string | undefined; index: string | undefined }[] {
   const below = (plan.Plans ?? []).flatMap(scansOf);
   const { 'Node Type': node, 'Relation Name': relation, 'Index Name': index } = plan;

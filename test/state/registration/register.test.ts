@@ -10,7 +10,7 @@ import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
 const part = (kind: string) => ({ table: 'public.item', key: 'k', where: { kind } });
-/** Sixteen parts, as many as there are lanes. */
+/** Sixteen parts, as many as there are part indexes. */
 const kinds = (from: number) =>
   Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`p${from + i}`, part(`${from + i}`)]));
 const both = pairOf();
@@ -35,7 +35,7 @@ test('registering twice changes nothing; a new definition is the next generation
   ]);
 });
 
-test('a pod that starts finds what is registered of it, and nothing of another definition', async ({
+test('a process that starts finds its registered definitions, and none of another definition', async ({
   db,
 }) => {
   const renamed = pairOf({ parts: { b: part('b'), c: part('c') } });
@@ -54,7 +54,7 @@ test('a pod that starts finds what is registered of it, and nothing of another d
   expect(await known(renamed)).toEqual([[1, 2, { b: 2, c: 1 }]]);
 });
 
-test('a pod with an older definition files nothing', async ({ db }) => {
+test('a worker with an older definition ingests nothing', async ({ db }) => {
   const old = await podOn(db, [both]);
   await podOn(db, [either]);
   await expect(old.ingestor.ingest(partA())).rejects.toMatchObject({
@@ -64,7 +64,7 @@ test('a pod with an older definition files nothing', async ({ db }) => {
   expect(await db.query('select * from muster.member')).toEqual([]);
 });
 
-test('a batch under way when a newer definition comes is waited for; the next sees it', async ({
+test('registration waits for a batch under way; the next batch sees the new definition', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -83,7 +83,7 @@ test('a batch under way when a newer definition comes is waited for; the next se
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
 
-test('a definition that was superseded is refused, until it is adopted', async ({ db }) => {
+test('a superseded definition is refused until it is adopted', async ({ db }) => {
   await podOn(db, [both]);
   const next = await podOn(db, [either]);
   await expect(podOn(db, [both])).rejects.toThrow(Superseded);
@@ -93,7 +93,9 @@ test('a definition that was superseded is refused, until it is adopted', async (
   expect((await podOn(db, [both])).served[0]!.generation).toBe(3);
 });
 
-test('pods that register at the same time agree, and one of them does the work', async ({ db }) => {
+test('workers that register at the same time agree, and one of them does the work', async ({
+  db,
+}) => {
   const pods = await Promise.all([1, 2, 3, 4, 5, 6].map(() => podOn(db, [both])));
   expect(pods.map(({ served }) => served)).toEqual(pods.map(() => pods[0]!.served));
   expect(await db.query('select generation from muster.definition')).toEqual([{ generation: 1 }]);
@@ -101,7 +103,7 @@ test('pods that register at the same time agree, and one of them does the work',
   expect(next.map(({ served }) => served[0]!.generation)).toEqual([2, 2, 2]);
 });
 
-test('the review runs sets that a new rule completes and withdraws those it does not', async ({
+test('re-evaluation runs sets that a new rule completes, and withdraws those that it does not', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -137,7 +139,7 @@ test('the review runs sets that a new rule completes and withdraws those it does
   ]);
 });
 
-test('a run that only the old rule wanted is not claimed, also before the review comes to it', async ({
+test('a run that is complete only by the old rule is not claimed, even before its re-evaluation', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -151,7 +153,9 @@ test('a run that only the old rule wanted is not claimed, also before the review
   expect(claimed.map(({ key }) => key)).toEqual(['q']);
 });
 
-test('a review touches neither done nor failed runs whose verdict stays', async ({ db }) => {
+test('re-evaluation leaves done runs alone, and failed ones whose result is the same', async ({
+  db,
+}) => {
   const old = await podOn(db, [both]);
   for (const each of [partA('x'), partB('x'), partA('y'), partB('y')]) {
     await old.ingestor.ingest(each);
@@ -165,9 +169,7 @@ test('a review touches neither done nor failed runs whose verdict stays', async 
   expect(await db.query('select * from muster.run order by key')).toEqual(before);
 });
 
-test('a review of more sets than a page, with pods that file meanwhile, leaves none out', async ({
-  db,
-}) => {
+test('re-evaluation of more sets than a page, beside ingest, leaves none out', async ({ db }) => {
   const old = await podOn(db, [both]);
   const keys = Array.from({ length: 600 }, (_, i) => `k${i}`);
   await Promise.all(keys.map((key) => old.ingestor.ingest(partA(key))));
@@ -183,7 +185,7 @@ test('a review of more sets than a page, with pods that file meanwhile, leaves n
   ]);
 });
 
-test('sets that wait when a deadline is first asked for get one from the review', async ({
+test('re-evaluation gives waiting sets a deadline when the function first asks for one', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -193,13 +195,13 @@ test('sets that wait when a deadline is first asked for get one from the review'
   expect(await db.query('select keys from muster.deadline')).toEqual([{ keys: ['x'] }]);
 });
 
-test('a part keeps its lane; that of a part that is gone is given away only when it is empty', async ({
+test('a part keeps its index; that of a former part is reassigned only once it is empty', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
   await old.ingestor.ingest(partA());
   await old.ingestor.ingest(partB());
-  // b is gone, c is new: b's lane still holds a row, so c gets another, and does not count it
+  // b is gone, c is new: b's index still has a row, so that c gets another one and does not count the row
   const next = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c') } })]);
   expect(Object.fromEntries(next.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3 });
   await reEvaluate(next.database, next.store, next.served);
@@ -207,7 +209,7 @@ test('a part keeps its lane; that of a part that is gone is given away only when
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: false }]);
   await next.ingestor.ingest(change('c', 1e6, { id: 9, k: 'x', kind: 'c' }));
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
-  // once its rows are gone, b's lane is free
+  // once its rows are gone, b's index is free
   await db.query('delete from muster.member where part_index = 2');
   await db.query('update muster.sets set counts[2] = 0, fresh = fresh - 1');
   const last = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } })]);
@@ -217,7 +219,7 @@ test('a part keeps its lane; that of a part that is gone is given away only when
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a part whose filter changes is a new part, and counts no row of the old one', async ({
+test('a part whose filter changes is a new part, and counts no rows of the old one', async ({
   db,
 }) => {
   const old = await podOn(db, [one]);
@@ -228,7 +230,7 @@ test('a part whose filter changes is a new part, and counts no row of the old on
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: false }]);
 });
 
-test('a part that needs more rows, or keeps more columns, stays in its lane', async ({ db }) => {
+test('a part that needs more rows, or keeps more columns, keeps its index', async ({ db }) => {
   const old = await podOn(db, [one]);
   await old.ingestor.ingest(partA());
   const next = await podOn(db, [
@@ -241,12 +243,14 @@ test('a part that needs more rows, or keeps more columns, stays in its lane', as
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
 
-test('a definition for which no index is free is refused, and changes nothing', async ({ db }) => {
+test('a definition that finds no free part index is refused, and changes nothing', async ({
+  db,
+}) => {
   const full = await podOn(db, [pairOf({ parts: kinds(0) })]);
   await full.ingestor.ingest(change('u', 1, { id: 1, k: 'x', kind: '3' }));
   const database = databaseOn(db);
   await expect(register(database, specify(pairOf({ parts: kinds(100) })))).rejects.toThrow(
-    'function pair: no index is free for part p100; rows of earlier definitions still hold all 16',
+    'function pair: no index is free for part p100: rows of earlier definitions still occupy all 16',
   );
   await database.close();
   expect(await full.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: '4' }))).toEqual({

@@ -1,4 +1,4 @@
-/** An old and a new release side by side, forward and back: what each may still do, and what a part knows. */
+/** An old and a new release side by side, in a rollout and a rollback. */
 import { expect } from 'vitest';
 import { explain } from '../../../src/state/queries/explain.ts';
 import { clearParts, markResynced, unsyncedParts } from '../../../src/state/registration/parts.ts';
@@ -29,13 +29,13 @@ const superseded = { name: 'Unavailable', reason: 'superseded' };
 /** A row of another table. */
 const ofOther = (lsn: number) => change('c', lsn, { id: lsn, k: 'x' }, { table: 'public.other' });
 
-/** A worker of the old release whose successor registers behind its back. */
+/** A worker of the old release, while its successor registers. */
 async function outdated(db: TestDatabase, next = either): Promise<{ old: Pod; young: Pod }> {
   const old = await podOn(db, [both]);
   return { old, young: await podOn(db, [next]) };
 }
 
-/** The function's row goes, as in a database that was made anew. */
+/** Deletes the function's row, as if the database was created again. */
 const loseRegistration = async (db: TestDatabase) => {
   await db.query('delete from muster.part');
   await db.query('delete from muster.definition');
@@ -46,7 +46,7 @@ test('a worker of an older definition claims nothing, in either direction', asyn
   const { old, young } = await outdated(db);
   await young.ingestor.ingest(partA());
   expect(await old.runs.claim(1, old.id, 10)).toEqual([]);
-  expect(await old.runs.claimBounded(1, old.id, 10, 5)).toEqual([]);
+  expect(await old.runs.claimLimited(1, old.id, 10, 5)).toEqual([]);
   await register(young.database, specify(both), true);
   const back = await podOn(db, [both]);
   await back.ingestor.ingest(partB());
@@ -54,7 +54,7 @@ test('a worker of an older definition claims nothing, in either direction', asyn
   expect(await back.runs.claim(1, back.id, 10)).toMatchObject([{ key: 'x' }]);
 });
 
-test('a claim that a registration overtakes takes nothing', async ({ db }) => {
+test('a claim that a registration overtakes leases nothing', async ({ db }) => {
   const old = await podOn(db, [both]);
   for (const each of [partA(), partB()]) await old.ingestor.ingest(each);
   const release = await hold(db, 'lock table muster.part in exclusive mode');
@@ -68,7 +68,7 @@ test('a claim that a registration overtakes takes nothing', async ({ db }) => {
   expect(await claiming).toEqual([]);
 });
 
-test('an older worker leaves a truncate to the newer ones, and cuts no row of another table', async ({
+test('an older worker leaves a truncate to the newer ones, and removes no row of another table', async ({
   db,
 }) => {
   const { old, young } = await outdated(db, elsewhere);
@@ -81,7 +81,7 @@ test('an older worker leaves a truncate to the newer ones, and cuts no row of an
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 2], fresh: 2 }]);
 });
 
-test('a truncate and a registration come one after the other', async ({ db }) => {
+test('a truncate and a registration are serialized', async ({ db }) => {
   const old = await podOn(db, [both]);
   await old.ingestor.ingest(partB('x'));
   const release = await hold(db, 'select from muster.function for update');
@@ -95,7 +95,7 @@ test('a truncate and a registration come one after the other', async ({ db }) =>
   expect(await db.query('select part_index from muster.truncation')).toEqual([]);
 });
 
-test('a part that is new takes over the truncate of its table', async ({ db }) => {
+test('a new part inherits the truncate of its table', async ({ db }) => {
   const old = await podOn(db, [both]);
   await old.ingestor.ingest(truncate(1_000_000));
   const young = await podOn(db, [withC]);
@@ -105,7 +105,7 @@ test('a part that is new takes over the truncate of its table', async ({ db }) =
   expect(await setsOf(db)).toMatchObject([{ key: 'x', fresh: 1 }]);
 });
 
-test('an older worker answers no event of a table that only the newer definition wants', async ({
+test('an older worker does not acknowledge an event of a table that only the newer definition uses', async ({
   db,
 }) => {
   const { old, young } = await outdated(db, elsewhere);
@@ -115,12 +115,12 @@ test('an older worker answers no event of a table that only the newer definition
   expect(await young.ingestor.ingest(event)).toEqual({ kind: 'ingested' });
 });
 
-test('a check that was sent before the event came does not answer for it', async ({ db }) => {
+test('a check that was sent before the event arrived does not count for it', async ({ db }) => {
   const old = await podOn(db, [both]);
   const release = await hold(db, 'lock table muster.function');
   const first = old.ingestor.ingest(ofOther(1));
   await blocked(db, 1);
-  // These come while the first check is under way, and share the next one.
+  // These arrive while the first check is under way, and share the next one.
   const later = [2, 3, 4].map((lsn) =>
     old.ingestor.ingest(ofOther(lsn)).catch((error: unknown) => error),
   );
@@ -131,7 +131,9 @@ test('a check that was sent before the event came does not answer for it', async
   await expect(old.ingestor.ingest(ofOther(5))).rejects.toMatchObject(superseded);
 });
 
-test('an older worker parks nothing: the newer definition may take the event', async ({ db }) => {
+test('an older worker parks nothing, because the newer definition may accept the event', async ({
+  db,
+}) => {
   const { old, young } = await outdated(db);
   const event = change('c', 5, { id: 5, k: ['no', 'key'], kind: 'a' });
   await expect(old.ingestor.ingest(event)).rejects.toMatchObject(superseded);
@@ -177,9 +179,7 @@ test('a worker whose functions are not registered any more files, claims and pur
   expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
 });
 
-test('another function that got the same number and generation is not mistaken for it', async ({
-  db,
-}) => {
+test('another function with the same id and generation is not mistaken for it', async ({ db }) => {
   const pod = await podOn(db, [both]);
   await loseRegistration(db);
   await db.query('alter table muster.function alter column id restart');
@@ -200,7 +200,7 @@ test('another function that got the same number and generation is not mistaken f
   expect(purged).toEqual({ sets: 0, members: 0 });
 });
 
-test('a part that comes back knows nothing of before, and says so until it is read again', async ({
+test('a part that comes back has no earlier rows, and is unsynced until its table is read again', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -209,7 +209,7 @@ test('a part that comes back knows nothing of before, and says so until it is re
   }
   const young = await podOn(db, [withC]);
   await reEvaluate(young.database, young.store, young.served);
-  // Nobody wants rows of kind b now: that of 'gone' is deleted at the source, and the delete is not kept.
+  // No part has rows of kind b at this time: that of 'gone' is deleted at the source, and the delete is not stored.
   await young.ingestor.ingest(change('d', 2_000_000, { id: 'gone-b' }));
   await register(young.database, specify(both), true);
   const back = await podOn(db, [both]);
@@ -238,7 +238,7 @@ test('a part that comes back knows nothing of before, and says so until it is re
   expect(await unsyncedParts(back.database)).toEqual([]);
 });
 
-test('rows of a part that is gone are removed, counts and all, and its lane is given away again', async ({
+test('the rows and counts of a former part are removed, and its index is reassigned', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -259,7 +259,7 @@ test('rows of a part that is gone are removed, counts and all, and its lane is g
   expect(Object.fromEntries(last.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3, d: 2 });
 });
 
-test('rows of a part that is gone are removed beside intake without a deadlock', async ({ db }) => {
+test('the rows of a former part are removed beside intake without a deadlock', async ({ db }) => {
   const old = await podOn(db, [both]);
   for (const each of [partB('p'), partB('q'), partB('r')]) await old.ingestor.ingest(each);
   const young = await podOn(db, [withC]);
@@ -275,7 +275,7 @@ test('rows of a part that is gone are removed beside intake without a deadlock',
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a part that keeps a column more says that it needs a read; one that needs more rows does not', async ({
+test('a part that keeps a further column is unsynced; one that needs more rows is not', async ({
   db,
 }) => {
   await podOn(db, [both]);
@@ -286,12 +286,12 @@ test('a part that keeps a column more says that it needs a read; one that needs 
   expect(await unsyncedParts(wide.database)).toMatchObject([{ part: 'a' }]);
 });
 
-test('a function that is registered for the first time needs no read', async ({ db }) => {
+test('a function that is registered for the first time has no unsynced part', async ({ db }) => {
   const pod = await podOn(db, [both]);
   expect(await unsyncedParts(pod.database)).toEqual([]);
 });
 
-test('a part whose base64 columns change is another part', async ({ db }) => {
+test('a part whose base64 columns change is a new part', async ({ db }) => {
   await podOn(db, [both]);
   const pod = await podOn(db, [
     pairOf({ parts: { a: part('a', { base64: ['kind'] }), b: part('b') } }),
@@ -299,7 +299,7 @@ test('a part whose base64 columns change is another part', async ({ db }) => {
   expect(await unsyncedParts(pod.database)).toMatchObject([{ part: 'a' }]);
 });
 
-test('a handler that began under the old definition ends its run, and the new one does not run it again', async ({
+test('a handler that started under the old definition completes its run, and the new one does not repeat it', async ({
   db,
 }) => {
   const old = await podOn(db, [both], { slots: 1 });
@@ -312,7 +312,7 @@ test('a handler that began under the old definition ends its run, and the new on
   expect(await runsOf(db)).toMatchObject([{ key: 'x', state: 'done', revision: 1 }]);
 });
 
-test('two workers of one definition, one restarted after a rollback, share the same lanes', async ({
+test('two workers of one definition, one restarted after a rollback, share the same part indexes', async ({
   db,
 }) => {
   const { young } = await outdated(db, withC);

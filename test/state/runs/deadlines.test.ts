@@ -17,7 +17,7 @@ const pass = async (db: TestDatabase, time: string) => {
   await db.query('update muster.deadline set due_at = due_at - $1::interval', [time]);
   await db.query('update muster.member set since = since - $1::interval', [time]);
 };
-/** As much later as an hour is, and a little. */
+/** Moves time on by a little more than an hour. */
 const anHourPasses = (db: TestDatabase) => pass(db, '1 hour 1 second');
 const reminders = (db: TestDatabase) =>
   db.query<{ keys: string[]; minutes: number }>(
@@ -84,7 +84,7 @@ test('the deadline of a set that was emptied counts from its next first row', as
   expect(await reminders(db)).toEqual([]);
 });
 
-test('sets that are complete are taken out of their reminder, and one that names none goes', async ({
+test('complete sets are removed from their reminder, and an empty reminder is deleted', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -93,7 +93,7 @@ test('sets that are complete are taken out of their reminder, and one that names
   await pod.ingestor.ingest(partB('x'));
   expect(await prune(pod)).toBe(false);
   expect(await reminders(db)).toEqual([{ keys: ['y'], minutes: 60 }]);
-  // looked at once: from now on it waits for its deadline
+  // pruned once: from now on it waits for its deadline
   await pod.ingestor.ingest(partB('y'));
   await prune(pod);
   expect((await reminders(db)).length).toBe(1);
@@ -102,7 +102,7 @@ test('sets that are complete are taken out of their reminder, and one that names
   expect(await reminders(db)).toEqual([]);
 });
 
-test('before the last process goes, sets that became complete meanwhile are taken out too', async ({
+test('before the last process ends, sets that became complete later are removed too', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -157,7 +157,7 @@ test('not reported: rows of the initial snapshot that are incomplete', async ({ 
   expect(await reminders(db)).toEqual([]);
 });
 
-test('a set that breaks before its run begins waits anew, and may be overdue again', async ({
+test('a set that becomes incomplete before its run starts waits again, and may be overdue again', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -173,7 +173,7 @@ test('a set that breaks before its run begins waits anew, and may be overdue aga
   expect((await reports(db)).length).toBe(2);
 });
 
-test('the deadline of a set that breaks during its run is held back, and kept if the run fails', async ({
+test('the deadline of a set that becomes incomplete during its run is held back, and applies if the run fails', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition], { slots: 1 });
@@ -186,7 +186,7 @@ test('the deadline of a set that breaks during its run is held back, and kept if
   expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
 });
 
-test('a deadline that is firing waits for the statement that completes its set, and is kept silent', async ({
+test('a firing deadline waits for the statement that completes its set, and reports nothing', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -223,7 +223,7 @@ test('the statement that completes a set waits for its firing deadline: both hap
   expect(await fire(pod)).toEqual([]);
 });
 
-test('a set that completed while it was being reported, and breaks again, may be overdue again', async ({
+test('a set that was completed while it was being reported, and becomes incomplete, may be overdue again', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -233,7 +233,7 @@ test('a set that completed while it was being reported, and breaks again, may be
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   const firing = fire(other);
   await blocked(db, 1);
-  // its snapshot is older than the report it waits for
+  // its snapshot is older than the report that it waits for
   const completing = pod.ingestor.ingest(partB());
   await blocked(db, 2);
   await release();
@@ -244,7 +244,7 @@ test('a set that completed while it was being reported, and breaks again, may be
   expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
 });
 
-test('a set that two reminders name for the same moment is reported with each missing part once', async ({
+test('a set that two reminders name for the same time is reported with each missing part once', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -253,7 +253,7 @@ test('a set that two reminders name for the same moment is reported with each mi
   await pod.ingestor.ingest(partA('x', 'd'));
   await pod.ingestor.ingest(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
   await pass(db, '61 seconds');
-  // the first reminder is set anew, for the moment of the second
+  // the first reminder is set to the time of the second
   expect(await fire(pod)).toEqual([]);
   await anHourPasses(db);
   const missing = [{ part: 'b', have: 0, need: 1 }];
@@ -268,7 +268,7 @@ test('deadlines that two replicas find at the same moment fire once each', async
   const release = await hold(db, 'select from muster.sets for update');
   const both = [fire(pod)];
   await blocked(db, 1);
-  // broken and reminded of anew, say
+  // as if it became incomplete and got a new reminder
   await db.query(
     `insert into muster.deadline (function, due_at, keys) select function, due_at, keys from muster.deadline`,
   );
@@ -279,13 +279,13 @@ test('deadlines that two replicas find at the same moment fire once each', async
   expect((await reports(db)).length).toBe(30);
 });
 
-test('deadlines are held back until intake has been idle for the grace', async ({ db }) => {
+test('deadlines are held back until intake has been idle for the grace period', async ({ db }) => {
   const settings = { DEADLINE_GRACE_SECONDS: '1' };
   const first = await engineOn(db, [definition], settings);
   await first.ingestor.ingest(partA());
   await first.stop();
   await anHourPasses(db);
-  // It starts again after an outage: the missing part may come first, so it waits a second for it.
+  // After an outage the missing part may arrive first, so the restarted engine waits a second for it.
   const startedAt = performance.now();
   const second = await engineOn(db, [definition], settings);
   await until(async () => (await reports(db)).length > 0);
@@ -293,7 +293,7 @@ test('deadlines are held back until intake has been idle for the grace', async (
   await second.stop();
 });
 
-test('a part that comes within the grace is not missed', async ({ db }) => {
+test('a part that arrives within the grace period is not reported missing', async ({ db }) => {
   const settings = { DEADLINE_GRACE_SECONDS: '1' };
   const first = await engineOn(db, [definition], settings);
   await first.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));

@@ -4,7 +4,7 @@ import { pairOf, partA } from '../../support/pair.ts';
 import { podOn } from '../../support/pod.ts';
 import { test } from '../../support/test.ts';
 
-test('a set that was reported, emptied and begun anew is reported again', async ({ db }) => {
+test('a set that was reported, emptied and started again is reported again', async ({ db }) => {
   const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })]);
   const fire = async () => {
     await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);

@@ -1,0 +1,38 @@
+import type { CompleteSet, Member } from '../function.ts';
+import type { RegisteredFunction } from '../definitions/registered-function.ts';
+import type { Lease } from '../state/lease.ts';
+import type { StoredMember } from '../state/runs/load-members.ts';
+import { LSN_BITS } from '../state/version.ts';
+
+const LSN_MASK = (1n << LSN_BITS) - 1n;
+
+/** The set as its handler is given it. */
+export function toCompleteSet(
+  served: RegisteredFunction,
+  lease: Lease,
+  members: readonly StoredMember[],
+): CompleteSet {
+  const { specification, partIndexOf } = served;
+  const key: Record<string, string> = {};
+  const parts: Record<string, Member[]> = {};
+  let composite: string[] | undefined;
+  for (const part of specification.parts) {
+    const values =
+      part.key.length === 1 ? [lease.key] : (composite ??= JSON.parse(lease.key) as string[]);
+    part.key.forEach((column, i) => (key[column] = values[i]!));
+    const partIndex = partIndexOf.get(part.name);
+    parts[part.name] = members.filter((member) => member.partIndex === partIndex).map(toMember);
+  }
+  return { function: specification.name, key, keyText: lease.key, revision: lease.revision, parts };
+}
+
+function toMember({ id, columns, version, since, unavailable }: StoredMember): Member {
+  return { id, row: columns, lsn: lsnOf(version), since, unavailable };
+}
+
+/** Null for a row that a snapshot read. */
+function lsnOf(version: string): string | null {
+  if (version === '0' || version.startsWith('-')) return null;
+  // most versions are of the first epoch, whose bits are zero
+  return version.length < 17 ? version : String(BigInt(version) & LSN_MASK);
+}

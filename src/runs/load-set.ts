@@ -1,0 +1,41 @@
+import type { Database } from '../state/database/database.ts';
+import { loadMembers, measureSet, type StoredMember } from '../state/runs/load-members.ts';
+import type { Lease } from '../state/lease.ts';
+import { SetTooLarge } from './attempt-errors.ts';
+import { LOAD_BYTES } from './loader.ts';
+
+/**
+ * Whether the set is so large that one run of this size at a time is enough for a process. Throws
+ * {@link SetTooLarge} beyond `maxBytes`, before anything of it is loaded.
+ */
+export async function isLargeSet(
+  database: Database,
+  lease: Lease,
+  maxBytes: number,
+): Promise<boolean> {
+  const { rows, bytes } = await measureSet(database, lease);
+  if (bytes > maxBytes) throw tooLarge(`${rows} rows with ${inMib(bytes)} MiB`, maxBytes);
+  return bytes > LOAD_BYTES;
+}
+
+/** Loads the rows of one set. */
+export async function loadSet(
+  database: Database,
+  lease: Lease,
+  maxBytes: number,
+): Promise<readonly StoredMember[]> {
+  // a quarter more than was allowed when it was measured: rows may have come in between
+  const [set] = await loadMembers(database, [lease], 1.25 * maxBytes);
+  if (set == null) throw tooLarge('rows that have become more', maxBytes);
+  return set.members;
+}
+
+function tooLarge(what: string, maxBytes: number): SetTooLarge {
+  return new SetTooLarge(
+    `the set has ${what} of kept columns; a handler is given at most ${inMib(maxBytes)} MiB (SET_LIMIT_MIB)`,
+  );
+}
+
+function inMib(bytes: number): string {
+  return (bytes / 1024 / 1024).toFixed(1).replace(/\.0$/, '');
+}
