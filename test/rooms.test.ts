@@ -13,20 +13,12 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
   ['src/telemetry', ['src/lib']],
   ['src/definitions', ['src/lib']],
   ['src/config', ['src/definitions']],
-  ['src/kafka', ['src/config']],
+  ['src/kafka', ['src/config', 'src/lib']],
   ['src/state', ['src/definitions', 'src/lib', 'src/telemetry']],
   ['src/runs', ['src/definitions', 'src/lib', 'src/state', 'src/telemetry']],
   [
     'src/outbox',
-    [
-      'src/config',
-      'src/definitions',
-      'src/kafka',
-      'src/lib',
-      'src/runs',
-      'src/state',
-      'src/telemetry',
-    ],
+    ['src/config', 'src/definitions', 'src/kafka', 'src/lib', 'src/state', 'src/telemetry'],
   ],
   ['src/intake', ['src/kafka', 'src/lib', 'src/state', 'src/telemetry']],
   ['src/console', ['src/config', 'src/definitions', 'src/lib', 'src/state', 'src/telemetry']],
@@ -46,7 +38,7 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
     ],
   ],
   ['src/testing.ts', ['src/config', 'src/definitions', 'src/process', 'src/state']],
-  ['src/doctor', ['src/config', 'src/definitions', 'src/kafka', 'src/state']],
+  ['src/doctor', ['src/config', 'src/definitions', 'src/kafka', 'src/lib', 'src/state']],
   [
     'src/cli',
     [

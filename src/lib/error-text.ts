@@ -21,8 +21,9 @@ export function redactedErrorText(error: unknown): string {
     if (!(error instanceof Error)) return String(error).slice(0, MAX_TEXT);
     const { code } = error as { code?: unknown };
     if (error instanceof SyntaxError) return `${error.name}: not readable`;
-    if (typeof code === 'string' && /^22\w{3}$/.test(code))
-      {return `${error.name}: SQLSTATE ${code}`;}
+    if (typeof code === 'string' && /^22\w{3}$/.test(code)) {
+      return `${error.name}: SQLSTATE ${code}`;
+    }
     return `${error.name}: ${error.message}`;
   });
 }

@@ -212,7 +212,7 @@ export function isUnmigrated(error: unknown): boolean {
 }
 
 /** Whether the statement lost a race with another one (deadlock, serialization) and can be repeated. */
-export function isLostRace(error: unknown): boolean {
+function isLostRace(error: unknown): boolean {
   const state = sqlState(error);
   return state === '40P01' || state === '40001';
 }

@@ -4,7 +4,7 @@ import type { Tx } from '../../function.ts';
 export const COUNT_LIMIT = 1000;
 
 /** The state of one function; counts stop at {@link COUNT_LIMIT}. */
-export interface FunctionOverview {
+interface FunctionOverview {
   readonly name: string;
   /** The topic that a projection folds; null for a set function. */
   readonly topic: string | null;

@@ -16,7 +16,7 @@ const PAGE = 8;
 const PRUNE_AFTER_SECONDS = 10;
 
 /** A set that was not complete at its deadline. */
-export interface Overdue {
+interface Overdue {
   readonly function: string;
   readonly key: string;
   readonly missing: readonly {
