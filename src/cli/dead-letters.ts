@@ -1,4 +1,6 @@
-import { readTopic, toRequest, type KafkaRecord } from '../kafka/read-topic.ts';
+import { KAFKA_EVENT } from '../intake/cloudevents/attributes.ts';
+import { lastHeaders } from '../kafka/headers.ts';
+import { readTopic, type KafkaRecord } from '../kafka/read-topic.ts';
 import { kafkaAt } from './kafka.ts';
 import { post, redelivery, type Destination } from './post.ts';
 
@@ -25,7 +27,7 @@ export async function redeliverDeadLetters(
     const { headers, body } = toRequest(record);
     const { status, text, outcome } = await post(
       to,
-      { ...sendable(headers), ...redelivery([]) },
+      { ...withoutFailure(headers), ...redelivery([]) },
       body,
     );
     if (status >= 300) {
@@ -44,13 +46,34 @@ export async function redeliverDeadLetters(
   return taken;
 }
 
-function sendable(headers: ReturnType<typeof toRequest>['headers']): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).filter(
-      (entry): entry is [string, string] =>
-        typeof entry[1] === 'string' && !ABOUT_FAILURE.test(entry[0]),
-    ),
-  );
+/**
+ * Builds the request that a KafkaSource would make of a record: a CloudEvent in binary mode (Kafka protocol
+ * binding 1.0.2: headers `ce_…`) or structured mode as it is, and any other record as a
+ * `dev.knative.kafka.event`.
+ */
+export function toRequest({ topic, partition, message }: KafkaRecord): {
+  headers: Record<string, string>;
+  body: Buffer;
+} {
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(lastHeaders(message))) {
+    if (name.startsWith('ce_')) headers[`ce-${name.slice(3)}`] = String(value);
+    else if (name.toLowerCase() === 'content-type') headers['content-type'] = String(value);
+    else if (name === 'traceparent') headers['traceparent'] = String(value);
+  }
+  if (headers['ce-specversion'] === undefined) {
+    headers['ce-specversion'] = '1.0';
+    headers['ce-id'] = `partition:${partition}/offset:${message.offset}`;
+    headers['ce-source'] = `/kafka#${topic}`;
+    headers['ce-type'] = KAFKA_EVENT;
+  }
+  headers['ce-knativekafkapartition'] = String(partition);
+  headers['ce-knativekafkaoffset'] = message.offset;
+  return { headers, body: message.value ?? Buffer.alloc(0) };
+}
+
+function withoutFailure(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !ABOUT_FAILURE.test(name)));
 }
 
 function placeOf({ topic, partition, message }: KafkaRecord): string {

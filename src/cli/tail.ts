@@ -1,6 +1,7 @@
 import { readChange } from '../intake/debezium/read-change.ts';
-import { readCloudEvents } from '../intake/cloudevents/cloudevent.ts';
-import { readTopic, toRequest, type KafkaRecord } from '../kafka/read-topic.ts';
+import { readRecord } from '../intake/cloudevents/kafka-record.ts';
+import { lastHeaders } from '../kafka/headers.ts';
+import { readTopic, type KafkaRecord } from '../kafka/read-topic.ts';
 import type { JsonOption } from './json-option.ts';
 import { kafkaAt } from './kafka.ts';
 
@@ -51,14 +52,15 @@ function raw({ message }: KafkaRecord): Shown {
 
 /** As Muster understands it. */
 function change(record: KafkaRecord): Shown {
-  const { headers, body } = toRequest(record);
-  const incoming = readCloudEvents(headers, body);
-  if (incoming.kind === 'batch') return nothing('a batch of events');
-  if (incoming.kind === 'bad') return nothing('no event', incoming.element.why);
-  if (incoming.kind === 'none') return nothing('no event', incoming.why);
-  const reading = readChange(incoming.event);
+  const { topic, partition, message } = record;
+  const { offset, value } = message;
+  const headers = lastHeaders(message);
+  const content = readRecord({ topic, partition, offset, value, headers });
+  if (content.kind === 'batch') return nothing('a batch of events');
+  if (content.kind === 'bad') return nothing('no event', content.element.why);
+  const reading = readChange(content.event);
   if (reading.kind === 'ignored') return nothing('ignored', reading.why);
-  if (reading.kind === 'unreadable') return nothing('unreadable', reading.reason, reading.detail);
+  if (reading.kind === 'invalid') return nothing('invalid', reading.reason, reading.detail);
   const { table } = reading;
   const op = reading.kind === 'truncate' ? 't' : reading.op;
   const lsn = reading.lsn === null ? null : String(reading.lsn);

@@ -52,7 +52,7 @@ const REASONS: Readonly<Record<number, RefusalReason>> = {
 
 /** Why a request is not answered with 2xx: the message is for people. */
 export class HttpError extends Error {
-  override readonly name = 'Refused';
+  override readonly name = 'HttpError';
   readonly status: number;
   /** Goes into the header `kne-reason`, which KafkaSource puts on the dead letter as extension `reason`. */
   readonly reason: RefusalReason;

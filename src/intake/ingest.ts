@@ -1,51 +1,49 @@
 import type { Span } from '@opentelemetry/api';
-import type { IncomingHttpHeaders } from 'node:http';
-import { endFailed, intakeSpan } from '../telemetry/spans.ts';
+import { endFailed, intakeSpan, type TraceHeaders } from '../telemetry/spans.ts';
 import type { Change, Origin } from '../state/change.ts';
 import { Unavailable, type Outcome, type ParkReason } from '../state/outcome.ts';
 import { readBatch } from './cloudevents/batch.ts';
-import { type Batch } from './cloudevents/incoming.ts';
-import { sentAttributes } from './cloudevents/cloudevent.ts';
-import { type BadElement, type CloudEvent, type Incoming } from './cloudevents/incoming.ts';
+import type { BadElement, Batch, CloudEvent } from './cloudevents/incoming.ts';
+import type { RecordContent } from './cloudevents/kafka-record.ts';
 import { readChange, type Ignored } from './debezium/read-change.ts';
 import type { Count } from './http-error.ts';
 
-/** What intake asks of state. */
+/** What intake needs of state. */
 export interface Intake {
-  /** Names of the functions served here, for events that are meant for certain ones. */
+  /** Names of the functions that this process serves, for events that are addressed to certain functions. */
   readonly functions?: readonly string[];
   /** Resolves once the change is committed; throws Unavailable. */
   ingest(change: Change): Promise<Outcome>;
   /** Resolves once the event is parked. */
   park(origin: Origin, reason: ParkReason, detail: string): Promise<void>;
-  /** For people: the sets that the change's row belongs to now, and why it belongs to no other. */
+  /** Explains which sets the change's row belongs to now, and why it belongs to no others. */
   explain(change: Change): Promise<{ readonly sets: unknown; readonly why?: string }>;
 }
 
-/** What became of one event. */
+/** Result of one event. */
 export type EventResult =
   | { readonly kind: 'ingested' | 'unwanted'; readonly change: Change }
   | Ignored
   | { readonly kind: 'parked'; readonly reason: ParkReason; readonly detail: string };
 
-/** What became of a batch: of each element, or of the whole request, which is parked. */
+/** Result of a batch: one for each element, or one for the whole request, which is parked. */
 export type BatchResult =
   | { readonly kind: 'each'; readonly elements: readonly ElementResult[] }
   | { readonly kind: 'whole'; readonly result: EventResult };
 
 export interface ElementResult {
-  /** `id` of the CloudEvent; null where it can't be read. */
+  /** `id` of the CloudEvent; null if it can't be read. */
   readonly id: string | null;
   readonly result: EventResult;
 }
 
-/** Elements of a batch taken at a time: as many as one statement takes. */
+/** Elements of a batch that are ingested at a time: the maximum of one statement. */
 const CHUNK = 256;
 
 const INGESTED = { outcome: 'ingested' };
 const UNWANTED = { outcome: 'unwanted' };
 
-/** Takes events to state, whatever road they came by, and counts what became of them. */
+/** EventIngestor hands the changes of events from HTTP and Kafka to state, and counts the results. */
 export class EventIngestor {
   readonly #intake: Pick<Intake, 'ingest' | 'park'>;
   readonly #count: Count;
@@ -56,12 +54,12 @@ export class EventIngestor {
   }
 
   /**
-   * Resolves once the event's effect is committed; throws Unavailable, and hands over the span of the
-   * failure where there is one. `headers` are those it came with.
+   * Resolves once the event's effect is committed. Throws {@link Unavailable}, and calls `onFailed` first if the
+   * event is traced. `headers` are those that the event came with.
    */
   ingest(
     event: CloudEvent | BadElement,
-    headers: IncomingHttpHeaders,
+    headers: TraceHeaders,
     onFailed: (span: Span) => void = () => {},
   ): Promise<EventResult> {
     if ('why' in event) return this.park(event.origin, 'not-a-change', event.why);
@@ -70,12 +68,12 @@ export class EventIngestor {
   }
 
   /**
-   * Takes the elements of a batch. Each is tried before the first failure is thrown; those that were
-   * committed are duplicates next time.
+   * Ingests the elements of a batch. All elements of a chunk are tried before the first failure is thrown; those
+   * that were committed are duplicates when the batch is sent again.
    */
   async ingestBatch(
     batch: Batch,
-    headers: IncomingHttpHeaders,
+    headers: TraceHeaders,
     onFailed?: (span: Span) => void,
   ): Promise<BatchResult> {
     const events = await readBatch(batch);
@@ -90,35 +88,17 @@ export class EventIngestor {
       for (const [i, result] of results.entries()) {
         if (result.status === 'rejected') throw result.reason;
         const id = idOf(chunk[i]!);
-        // an element without one has that of the event around the batch
+        // An element without an id has that of the event around the batch.
         elements.push({ id: id === outer ? null : id, result: result.value });
       }
     }
     return { kind: 'each', elements };
   }
 
-  /** Takes a record that nobody can be told about: what is no event is parked too. */
-  async ingestRecord(
-    incoming: Incoming,
-    headers: IncomingHttpHeaders,
-    body: Uint8Array,
-  ): Promise<void> {
-    switch (incoming.kind) {
-      case 'event':
-        await this.ingest(incoming.event, headers);
-        return;
-      case 'bad':
-        await this.ingest(incoming.element, headers);
-        return;
-      case 'batch':
-        await this.ingestBatch(incoming.batch, headers);
-        return;
-      case 'none': {
-        const contentType = headers['content-type'] ?? null;
-        const origin = { attributes: sentAttributes(headers), contentType, body };
-        await this.park(origin, 'not-a-change', incoming.why);
-      }
-    }
+  /** Ingests the events of a Kafka record; resolves and throws as {@link ingest} does. */
+  async ingestRecord(content: RecordContent, headers: TraceHeaders): Promise<void> {
+    if (content.kind === 'batch') await this.ingestBatch(content.batch, headers);
+    else await this.ingest(content.kind === 'bad' ? content.element : content.event, headers);
   }
 
   async #ingestTraced(
@@ -143,7 +123,7 @@ export class EventIngestor {
       this.#count('ignored', { why: reading.why });
       return reading;
     }
-    if (reading.kind === 'unreadable') return this.park(event, reading.reason, reading.detail);
+    if (reading.kind === 'invalid') return this.park(event, reading.reason, reading.detail);
     const outcome = await this.#intake.ingest(reading);
     if (outcome.kind === 'parked') {
       this.#count('parked', { reason: outcome.reason });

@@ -2,7 +2,7 @@ import type { ParkReason } from '../state/outcome.ts';
 
 /** An event that claims to be a change and can't be read as one: it is parked with this reason. */
 export class InvalidEvent extends Error {
-  override readonly name = 'Unreadable';
+  override readonly name = 'InvalidEvent';
   readonly reason: ParkReason;
 
   constructor(reason: ParkReason, detail: string) {

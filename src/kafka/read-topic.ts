@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
 import type { Kafka, KafkaMessage } from 'kafkajs';
 import { retry, type RetrySchedule } from '../lib/retry.ts';
 
@@ -8,43 +7,6 @@ export interface KafkaRecord {
   readonly topic: string;
   readonly partition: number;
   readonly message: KafkaMessage;
-}
-
-/**
- * The request that a KafkaSource would make of a record, as `readCloudEvents` takes it: a CloudEvent in
- * binary mode (Kafka protocol binding 1.0.2: headers `ce_…`) or structured mode as it is, anything
- * else as a `dev.knative.kafka.event` named by topic, partition and offset. Also around structured mode
- * there is such an event, which holds if the value is none: a tombstone, say, with that content type.
- */
-export function toRequest({
-  topic,
-  partition,
-  message,
-}: Omit<KafkaRecord, 'message'> & {
-  readonly message: Pick<KafkaMessage, 'offset' | 'value' | 'headers'>;
-}): {
-  headers: IncomingHttpHeaders;
-  body: Buffer;
-} {
-  const headers: IncomingHttpHeaders = {};
-  for (const [name, value] of Object.entries(message.headers ?? {})) {
-    const text = value === undefined || Array.isArray(value) ? undefined : value.toString();
-    if (text === undefined) continue;
-    if (name.startsWith('ce_')) headers[`ce-${name.slice(3)}`] = text;
-    else if (name.toLowerCase() === 'content-type') headers['content-type'] = text;
-    else if (name === 'traceparent') headers['traceparent'] = text; // its request continues the trace
-  }
-  if (headers['ce-specversion'] === undefined) {
-    Object.assign(headers, {
-      'ce-specversion': '1.0',
-      'ce-id': `partition:${partition}/offset:${message.offset}`,
-      'ce-source': `/kafka#${topic}`,
-      'ce-type': 'dev.knative.kafka.event',
-    });
-  }
-  headers['ce-knativekafkapartition'] = String(partition);
-  headers['ce-knativekafkaoffset'] = message.offset;
-  return { headers, body: message.value ?? Buffer.alloc(0) };
 }
 
 export interface ReadOptions {

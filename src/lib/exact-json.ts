@@ -164,3 +164,10 @@ function notJson(error: unknown): NotJson {
   const place = error instanceof Error ? /at position \d+/.exec(error.message)?.[0] : undefined;
   return new NotJson(place === undefined ? 'not JSON' : `not JSON ${place}`, { cause: error });
 }
+
+/** Whether a parsed value is a JSON object: not an array, and not a number kept by `JSON.rawJSON`. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !JSON.isRawJSON(value)
+  );
+}

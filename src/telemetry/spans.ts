@@ -20,11 +20,13 @@ const ERROR = 2;
 /** Type of a plain Kafka record. The event's source ends with the topic. */
 const KAFKA_EVENT = 'dev.knative.kafka.event';
 
-/** Attributes of a CloudEvent, or headers of the request that carried it. */
-type Texts = Readonly<Record<string, string | string[] | undefined>>;
+/** Headers of the request or record that carried an event. */
+export type TraceHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
-/** Span of one event, from its parsing to the commit. */
-export function intakeSpan(attributes: Texts, headers: Texts): Span | null {
+type Texts = Readonly<Record<string, string | undefined>>;
+
+/** Span of one event with these attributes, from its parsing to the commit. */
+export function intakeSpan(attributes: Texts, headers: TraceHeaders): Span | null {
   if (tracer === null) return null;
   const { parent, link } = parentOf(attributes, headers);
   const { source, type } = attributes;
@@ -62,7 +64,7 @@ export function intakeSpan(attributes: Texts, headers: Texts): Span | null {
  */
 function parentOf(
   attributes: Texts,
-  headers: Texts,
+  headers: TraceHeaders,
 ): { parent: SpanContext | null; link: SpanContext | null } {
   const own = attributes['traceparent'] ?? attributes['kafkaheadertraceparent'];
   const event = typeof own === 'string' ? parseTraceparent(own) : null;

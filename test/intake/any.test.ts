@@ -4,7 +4,7 @@ import { readCloudEvents } from '../../src/intake/cloudevents/cloudevent.ts';
 import { readChange } from '../../src/intake/debezium/read-change.ts';
 import { flattened, insert, kafkaEvent } from './messages.ts';
 
-const kinds = ['row', 'truncate', 'ignored', 'unreadable'];
+const kinds = ['row', 'truncate', 'ignored', 'invalid'];
 
 test('whatever bytes an event holds, they are read as something', () => {
   fc.assert(

@@ -39,7 +39,7 @@ const unread: [what: string, body: unknown, detail: RegExp][] = [
 
 test.for(unread)('a body that is %s is called that, with what to change', ([, body, detail]) => {
   expect(readChange(kafkaEvent(body))).toEqual({
-    kind: 'unreadable',
+    kind: 'invalid',
     reason: 'not-a-change',
     detail: expect.stringMatching(detail),
   });

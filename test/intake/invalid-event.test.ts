@@ -144,22 +144,22 @@ const notChanges: Case[] = [
 ];
 
 test.for(incomplete)('a change with %s is incomplete', ([, value, detail]) => {
-  const reading = { kind: 'unreadable', reason: 'incomplete-change', detail };
+  const reading = { kind: 'invalid', reason: 'incomplete-change', detail };
   expect(readChange(kafkaEvent(value))).toEqual(reading);
 });
 
 test.for(absurd)('a change with %s stands nowhere in a log', ([, value, detail]) => {
-  const reading = { kind: 'unreadable', reason: 'position-ahead', detail };
+  const reading = { kind: 'invalid', reason: 'position-ahead', detail };
   expect(readChange(kafkaEvent(value))).toEqual(reading);
 });
 
 test.for(badValues)('a row with %s can’t be stored', ([, value, detail]) => {
-  const reading = { kind: 'unreadable', reason: 'bad-value', detail };
+  const reading = { kind: 'invalid', reason: 'bad-value', detail };
   expect(readChange(kafkaEvent(value))).toEqual(reading);
 });
 
 test.for(notChanges)('%s is no change', ([, value, detail]) => {
-  const reading = { kind: 'unreadable', reason: 'not-a-change', detail };
+  const reading = { kind: 'invalid', reason: 'not-a-change', detail };
   expect(readChange(kafkaEvent(value))).toEqual(reading);
 });
 

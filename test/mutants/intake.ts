@@ -2,7 +2,8 @@ import type { Mutant } from './mutants.ts';
 
 const ATTRIBUTES = 'src/intake/cloudevents/attributes.ts';
 const BATCH = 'src/intake/cloudevents/batch.ts';
-const DEBEZIUM = 'src/intake/debezium/read-change.ts';
+const READ = 'src/intake/debezium/read-change.ts';
+const VALIDATE = 'src/intake/debezium/validate-change.ts';
 const PARKING = 'src/state/ingest/parking-queue.ts';
 
 /** Guards of what is read of a message before state sees it. */
@@ -16,15 +17,15 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'changes of any database are read',
-    file: 'src/intake/debezium/connectors.ts',
-    find: "if (typeof connector === 'string' && READ.has(connector)) return;",
+    file: 'src/intake/debezium/raw-change.ts',
+    find: "if (typeof connector === 'string' && SUPPORTED.has(connector)) return;",
     replace: 'return;',
     tests: ['test/intake/debezium/sources.test.ts'],
   },
   {
     name: 'a read without a position may be of any database',
-    file: DEBEZIUM,
-    find: 'if (isIncremental && statement.connector == null) {',
+    file: VALIDATE,
+    find: 'if (isIncremental && raw.connector == null) {',
     replace: 'if (false) {',
     tests: ['test/intake/debezium/sources.test.ts'],
   },
@@ -107,9 +108,9 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a row may be taken for the end of a transaction',
-    file: DEBEZIUM,
-    find: 'isRow(body) ? null : recordKind(body)',
-    replace: 'recordKind(body)',
+    file: READ,
+    find: 'isObject(body) && !isRow(body, attributes) ? recordKind',
+    replace: 'isObject(body) ? recordKind',
     tests: ['test/intake/debezium/flattened.test.ts'],
   },
   {

@@ -90,15 +90,15 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   {
     name: 'pull: offsets of a topic that had the name before count',
     file: CHANGES,
-    find: 'isRemade || offset > high',
+    find: 'isRecreated || offset > high',
     replace: 'offset > high',
     tests: CHANGE,
   },
   {
     name: 'pull: of a log that was cut the rest is waited for',
     file: CHANGES,
-    find: 'isRemade || offset > high',
-    replace: 'isRemade',
+    find: 'isRecreated || offset > high',
+    replace: 'isRecreated',
     tests: CHANGE,
   },
   {

@@ -191,7 +191,7 @@ test(
       60_000,
     );
     expect(await pull.metric(process, 'muster_partitions_gone_total')).toBe(2);
-    const said = process.log.filter(({ msg }) => /made anew without this/.test(String(msg)));
+    const said = process.log.filter(({ msg }) => /recreated without this/.test(String(msg)));
     expect(new Set(said.map((line) => line['partition']))).toEqual(new Set([1, 2]));
     await pull.muster('seek', 'numbers', '0', '0');
     await pull.produce(10, 1);

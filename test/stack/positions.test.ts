@@ -82,7 +82,7 @@ test(
 );
 
 test(
-  'of a topic that was made anew and is shorter nothing is read until somebody says where to go on',
+  'of a topic that was recreated and is shorter nothing is read until somebody says where to go on',
   LIMIT,
   async ({ pull }) => {
     await pull.start(1);
@@ -95,7 +95,7 @@ test(
     await pull.produce(10, 1);
 
     const second = await pull.serve();
-    await until(async () => /made anew/.test((await pull.health(second)).text), 30_000);
+    await until(async () => /recreated/.test((await pull.health(second)).text), 30_000);
     expect((await pull.health(second)).status).toBe(503);
     expect((await pull.folded()).records).toBe(100);
     expect(await pull.muster('positions')).toContain('rests: position 100 is beyond');
@@ -107,7 +107,7 @@ test(
 );
 
 test(
-  'a topic that was made anew and is longer by now is known by the record before the position',
+  'a topic that was recreated and is longer by now is known by the record before the position',
   LIMIT,
   async ({ pull }) => {
     await pull.start(1);
@@ -138,7 +138,7 @@ test(
     await pull.until(100);
     await pull.remake(1);
     await pull.produce(10, 1);
-    await until(async () => /made anew/.test((await pull.health(process)).text), 60_000);
+    await until(async () => /recreated/.test((await pull.health(process)).text), 60_000);
     expect((await pull.folded()).records).toBe(100);
     await pull.muster('seek', 'numbers', '0', '0');
     await pull.until(110);

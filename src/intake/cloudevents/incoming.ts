@@ -1,9 +1,10 @@
 import type { Origin } from '../../state/change.ts';
+import { bringsChange } from './attributes.ts';
 
-/** A request in batched mode whose elements are not read yet. */
+/** A message in batched mode whose elements have not been read. */
 export interface Batch {
   readonly origin: Origin;
-  /** The bytes of the elements, at most one more than a batch may have. */
+  /** Bytes of each element, up to one element more than the limit of a batch. */
   readonly texts: readonly Uint8Array[];
   readonly read: (text: Uint8Array) => CloudEvent | BadElement;
 }
@@ -12,16 +13,16 @@ export interface Batch {
 export interface CloudEvent extends Origin {
   readonly type: string;
   /**
-   * The data of structured and batched mode, in which numbers may be rounded; undefined where it is the
-   * body: in binary mode, and for data that is no JSON value.
+   * Data of structured and batched mode, in which numbers may be rounded. Undefined if the body is the data:
+   * in binary mode, and for data that is not JSON.
    */
   readonly data: unknown;
 }
 
-/** An event that can't be read as a CloudEvent, and is to be parked. */
+/** An event that can't be read as a CloudEvent and has to be parked. */
 export interface BadElement {
   readonly origin: Origin;
-  /** It is too large for its attributes to be read: it may have come to bring a change. */
+  /** It is too large to read its attributes, so it may carry a change. */
   readonly isTooLarge?: boolean;
   readonly why: string;
 }
@@ -30,5 +31,12 @@ export type Incoming =
   | { readonly kind: 'event'; readonly event: CloudEvent }
   | { readonly kind: 'batch'; readonly batch: Batch }
   | { readonly kind: 'bad'; readonly element: BadElement }
-  /** No CloudEvent, and nothing says that it was meant to bring a change. */
+  /** Not a CloudEvent, and nothing indicates that it carries a change. */
   | { readonly kind: 'none'; readonly why: string };
+
+/** Decides about an event that can't be read: it is parked if it should carry a change, and otherwise refused. */
+export function unread(origin: Origin, why: string): Incoming {
+  return bringsChange(origin.attributes)
+    ? { kind: 'bad', element: { origin, why } }
+    : { kind: 'none', why };
+}

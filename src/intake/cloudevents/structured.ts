@@ -10,8 +10,8 @@ import { fromBase64 } from './base64.ts';
 import { splitArray, MAX_ELEMENTS } from './batch.ts';
 import type { BadElement, CloudEvent, Incoming } from './incoming.ts';
 import { looksLike, whyNotJson } from '../diagnosis.ts';
-import { isRounded, NotJson, parse, textOf, TooLarge } from '../../lib/exact-json.ts';
-import { isObject } from '../debezium/row.ts';
+import { isObject, isRounded, NotJson, parse, textOf, TooLarge } from '../../lib/exact-json.ts';
+
 import { show } from '../invalid-event.ts';
 
 const STRUCTURED = 'application/cloudevents+json';

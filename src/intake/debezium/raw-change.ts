@@ -1,9 +1,11 @@
-import { requireReadSource } from './connectors.ts';
-import { isObject } from './row.ts';
-import { InvalidEvent } from '../invalid-event.ts';
+import { isObject } from '../../lib/exact-json.ts';
+import { InvalidEvent, show } from '../invalid-event.ts';
 
-/** What a message says of its change in whichever form, values as they came, with the names they had there. */
-export interface Statement {
+/**
+ * RawChange holds the fields of a change as they came, whatever form the message has. `names` are the names
+ * that the fields have in that form, for messages about them.
+ */
+export interface RawChange {
   readonly op: unknown;
   readonly connector: unknown;
   readonly name: unknown;
@@ -19,7 +21,7 @@ export interface Statement {
   readonly names: Names;
 }
 
-type Names = Readonly<Record<Exclude<keyof Statement, 'names'>, string>>;
+type Names = Readonly<Record<Exclude<keyof RawChange, 'names'>, string>>;
 
 const ENVELOPE: Names = {
   op: 'op',
@@ -67,14 +69,30 @@ const FLATTENED: Names = {
 };
 
 /**
- * Finds which form of a change this is. `attributes` are those of the CloudEvent whose data `body`
- * is. Throws {@link Unreadable} where it is none.
+ * Debezium's connectors that are supported, by `source.connector`. Messages of other connectors look alike,
+ * above all their snapshot reads, but hold no position that could be compared.
  */
-export function stateChange(
+const SUPPORTED: ReadonlyMap<string, string> = new Map([['postgresql', 'PostgreSQL']]);
+
+/**
+ * Parses a change in any of Debezium's three forms: an envelope, a row of CloudEventsConverter or a flattened
+ * row. `attributes` are those of the CloudEvent whose data `body` is. Throws {@link InvalidEvent} if the body
+ * has none of these forms, or if the change comes from an unsupported database.
+ */
+export function parseEnvelope(
   body: Record<string, unknown>,
   attributes: Readonly<Record<string, unknown>>,
-): Statement {
-  // What names the form beside the row decides before names that may be columns of it.
+): RawChange {
+  const raw = parseForm(body, attributes);
+  requireSupported(raw.connector, raw.names.connector);
+  return raw;
+}
+
+function parseForm(
+  body: Record<string, unknown>,
+  attributes: Readonly<Record<string, unknown>>,
+): RawChange {
+  // A row may have columns of any name, so the fields that only a flattened row has are looked for first.
   if ('__op' in body || '__lsn' in body || '__table' in body) return fromFlattened(body);
   if (attributes['iodebeziumop'] !== undefined) return fromConverted(body, attributes);
   if ('__deleted' in body) {
@@ -86,8 +104,8 @@ export function stateChange(
   if ('op' in body && ('source' in body || 'before' in body || 'after' in body)) {
     return fromEnvelope(body);
   }
-  // a change of the schema, say
-  if (isObject(body['source'])) requireReadSource(body['source']['connector'], 'source.connector');
+  // Such as a schema change, which only connectors of other databases send.
+  if (isObject(body['source'])) requireSupported(body['source']['connector'], 'source.connector');
   if ('before' in body || 'after' in body) {
     throw new InvalidEvent(
       'incomplete-change',
@@ -100,7 +118,7 @@ export function stateChange(
   );
 }
 
-function fromEnvelope(body: Record<string, unknown>): Statement {
+function fromEnvelope(body: Record<string, unknown>): RawChange {
   const source = isObject(body['source']) ? body['source'] : {};
   return {
     op: body['op'],
@@ -120,13 +138,13 @@ function fromEnvelope(body: Record<string, unknown>): Statement {
 }
 
 /**
- * CloudEventsConverter: metadata in attributes, data is `{before, after}`; or the bare row, if
- * ExtractNewRecordState came before it (`metadata.source=header`).
+ * Parses an event of CloudEventsConverter: its metadata are attributes, its data is `{before, after}`, or the
+ * bare row if ExtractNewRecordState precedes the converter (`metadata.source=header`).
  */
 function fromConverted(
   body: Record<string, unknown>,
   attributes: Readonly<Record<string, unknown>>,
-): Statement {
+): RawChange {
   const images =
     Object.keys(body).length === 2 && isImage(body['before']) && isImage(body['after']);
   return {
@@ -146,17 +164,18 @@ function fromConverted(
   };
 }
 
-/** A row as it was or is, and no column that is named `before` or `after`. */
+/** Whether this is a row before or after a change, and not a column that is named `before` or `after`. */
 function isImage(value: unknown): boolean {
   return value === null || isObject(value);
 }
 
 /**
- * ExtractNewRecordState with `add.fields`: a field of the envelope or of `source` as `__field`, one
- * asked for as `source.field` as `__source_field`. `__ts_ms` alone is when the connector handled it,
- * so it does not do for the time of commit. They stay in the row: only named columns are kept of it.
+ * Parses a row of ExtractNewRecordState with `add.fields`. A field of the envelope or of `source` is named
+ * `__field`, one that is configured as `source.field` is named `__source_field`. `__ts_ms` is the time at
+ * which the connector handled the change, not the commit time. These fields stay in the row, of which only
+ * declared columns are kept.
  */
-function fromFlattened(body: Record<string, unknown>): Statement {
+function fromFlattened(body: Record<string, unknown>): RawChange {
   return {
     op: body['__op'],
     connector: body['__connector'] ?? body['__source_connector'],
@@ -172,4 +191,17 @@ function fromFlattened(body: Record<string, unknown>): Statement {
     after: body,
     names: FLATTENED,
   };
+}
+
+/** Throws {@link InvalidEvent} for a change of another database. A message made by hand need not name a connector. */
+function requireSupported(connector: unknown, name: string): void {
+  if (connector === undefined || connector === null) return;
+  if (typeof connector === 'string' && SUPPORTED.has(connector)) return;
+  const supported = [...SUPPORTED]
+    .map(([each, database]) => `${database} (connector ${each})`)
+    .join(', ');
+  throw new InvalidEvent(
+    'unsupported-source',
+    `${name} is ${show(connector)}: only changes of ${supported} are read`,
+  );
 }

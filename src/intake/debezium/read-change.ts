@@ -1,6 +1,6 @@
 /**
- * Reads a change from a Debezium message (3.7; test/fixtures/debezium holds real ones). Everything
- * Muster knows of that format is here and in row.ts.
+ * Reads a change from a Debezium message (3.7; test/fixtures/debezium holds real ones) in three steps: unwrap
+ * the message (here), parse its form (raw-change.ts), validate its fields (validate-change.ts).
  */
 import type { Change } from '../../state/change.ts';
 import type { ParkReason } from '../../state/outcome.ts';
@@ -8,11 +8,10 @@ import { isChangeType } from '../cloudevents/attributes.ts';
 import { fromBase64 } from '../cloudevents/base64.ts';
 import { exactData } from '../cloudevents/cloudevent.ts';
 import { type CloudEvent } from '../cloudevents/incoming.ts';
-import { requireReadSource } from './connectors.ts';
 import { whyNotJson } from '../diagnosis.ts';
-import { isRounded, NotJson, parse, parseExact, textOf } from '../../lib/exact-json.ts';
-import { isObject, readRow } from './row.ts';
-import { stateChange, type Statement } from './raw-change.ts';
+import { isObject, NotJson, parse, parseExact, textOf } from '../../lib/exact-json.ts';
+import { parseEnvelope } from './raw-change.ts';
+import { validateChange } from './validate-change.ts';
 import { kindOf, show, InvalidEvent } from '../invalid-event.ts';
 
 /** A message that changes no row. */
@@ -21,24 +20,21 @@ export interface Ignored {
   readonly why: 'other-type' | 'tombstone' | 'heartbeat' | 'transaction' | 'message';
 }
 
-/** A message that should be a change; `detail` names the field and what was in it. */
-interface InvalidReading {
-  readonly kind: 'unreadable';
+/** A message that should be a change; `detail` names the invalid field and its value. */
+interface Invalid {
+  readonly kind: 'invalid';
   readonly reason: ParkReason;
   readonly detail: string;
 }
 
-export type Reading = Change | Ignored | InvalidReading;
-
-/** No log is that long (32 PiB): the position was made up, or is no position. */
-const LSN_LIMIT = 1n << 55n;
-/** The year 10000: microseconds or nanoseconds in place of milliseconds. */
-const TIME_LIMIT = 253_402_300_800_000;
+export type Reading = Change | Ignored | Invalid;
 
 /**
- * Reads the change an event carries: a Debezium envelope, `{schema, payload}` around one, a
- * CloudEvent of Debezium's converter (as this event, or as the body of KafkaSource's), or a
- * flattened row that carries op, table and lsn. Never throws for anything in the event.
+ * Reads the change that an event carries: a Debezium envelope, `{schema, payload}` around one, a CloudEvent of
+ * Debezium's converter (this event, or the body of a KafkaSource's event), or a flattened row with op, table
+ * and lsn. Never throws for anything in the event.
+ *
+ * A message is parsed quickly first, and a second time without loss if a number of the change was rounded.
  */
 export function readChange(event: CloudEvent): Reading {
   if (!isChangeType(event.type)) return { kind: 'ignored', why: 'other-type' };
@@ -52,38 +48,55 @@ export function readChange(event: CloudEvent): Reading {
   } catch (error) {
     if (error instanceof NotJson) {
       const detail = whyNotJson('the body', error, event.body);
-      return { kind: 'unreadable', reason: 'not-a-change', detail };
+      return { kind: 'invalid', reason: 'not-a-change', detail };
     }
     if (!(error instanceof InvalidEvent)) throw error;
-    return { kind: 'unreadable', reason: error.reason, detail: error.message };
+    return { kind: 'invalid', reason: error.reason, detail: error.message };
   }
 }
 
-/** Null where `exact` is false and a number was rounded. */
+/** Returns null if `exact` is false and a number of the change was rounded. */
 function read(value: unknown, event: CloudEvent, exact: boolean): Reading | null {
-  let attributes: Readonly<Record<string, unknown>> = event.attributes;
+  const { body, attributes } = unwrap(value, event.attributes, exact);
+  const why = whyIgnored(body, attributes);
+  if (why !== null) return { kind: 'ignored', why };
+  if (!isObject(body)) throw new InvalidEvent('not-a-change', whyNotObject(body));
+  const raw = parseEnvelope(body, attributes);
+  if (raw.op === 'm') return { kind: 'ignored', why: 'message' };
+  return validateChange(raw, event, exact);
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Removes what is around a change: CloudEvents in structured mode, and the schema of JsonConverter. */
+function unwrap(
+  value: unknown,
+  outer: Fields,
+  exact: boolean,
+): { readonly body: unknown; readonly attributes: Fields } {
+  let attributes = outer;
   let body = withoutSchema(value);
-  // Where the operation is said beside it, in an added field or an attribute, the body is a row, and may
-  // have columns of any name.
-  const isRow = (held: unknown) =>
-    attributes['iodebeziumop'] !== undefined || (isObject(held) && '__op' in held);
-  while (isObject(body) && typeof body['specversion'] === 'string' && !isRow(body)) {
+  while (isObject(body) && typeof body['specversion'] === 'string' && !isRow(body, attributes)) {
     attributes = body;
     body = withoutSchema(dataOf(body, exact));
   }
-  if (body === null && attributes['iodebeziumop'] === undefined) {
-    return { kind: 'ignored', why: 'tombstone' };
-  }
-  if (!isObject(body)) throw new InvalidEvent('not-a-change', whatElse(body));
-  const why = isRow(body) ? null : recordKind(body);
-  if (why !== null) return { kind: 'ignored', why };
-  const statement = stateChange(body, attributes);
-  requireReadSource(statement.connector, statement.names.connector);
-  if (statement.op === 'm') return { kind: 'ignored', why: 'message' };
-  return toChange(statement, event, exact);
+  return { body, attributes };
 }
 
-/** The data of a CloudEvent that is the body of another one. */
+/**
+ * Whether the body is a row, which may have columns of any name. Then the operation stands beside its columns,
+ * in an added field or in an attribute.
+ */
+function isRow(body: Fields, attributes: Fields): boolean {
+  return attributes['iodebeziumop'] !== undefined || '__op' in body;
+}
+
+function whyIgnored(body: unknown, attributes: Fields): Ignored['why'] | null {
+  if (body === null) return attributes['iodebeziumop'] === undefined ? 'tombstone' : null;
+  return isObject(body) && !isRow(body, attributes) ? recordKind(body) : null;
+}
+
+/** Returns the data of a CloudEvent that is the body of another one. */
 function dataOf(event: Record<string, unknown>, exact: boolean): unknown {
   const { type, data_base64: encoded, data } = event;
   if (typeof type !== 'string' || !isChangeType(type)) {
@@ -104,7 +117,8 @@ function dataOf(event: Record<string, unknown>, exact: boolean): unknown {
   }
 }
 
-function whatElse(body: unknown): string {
+/** Describes a body that is not an object, with a hint how to send it. */
+function whyNotObject(body: unknown): string {
   if (typeof body === 'string' && /^\s*[{[]/.test(body)) {
     return 'the body is JSON inside a text: send the JSON itself, not encoded a second time';
   }
@@ -115,7 +129,10 @@ function whatElse(body: unknown): string {
   return `the body is ${kindOf(body)}, not an object`;
 }
 
-/** JsonConverter with `schemas.enable`: `{schema, payload}`. A row with columns so named has an `__op`, or holds no object. */
+/**
+ * Removes the `{schema, payload}` of JsonConverter with `schemas.enable`. A row with columns of these names has
+ * an `__op`, or its `schema` is not an object.
+ */
 function withoutSchema(value: unknown): unknown {
   if (!isObject(value) || !('payload' in value) || '__op' in value) return value;
   const { schema, payload } = value;
@@ -123,7 +140,7 @@ function withoutSchema(value: unknown): unknown {
   return isObject(schema) || isAlone ? payload : value;
 }
 
-/** Heartbeats are `{ts_ms}`; transaction records have a status, an id and counts. */
+/** Recognizes heartbeats, which are `{ts_ms}`, and transaction records, which have a status, an id and counts. */
 function recordKind(body: Record<string, unknown>): 'heartbeat' | 'transaction' | null {
   if ('ts_ms' in body && Object.keys(body).every((key) => /^ts_[mun]s$/.test(key))) {
     return 'heartbeat';
@@ -132,146 +149,4 @@ function recordKind(body: Record<string, unknown>): 'heartbeat' | 'transaction' 
   return bounds && 'data_collections' in body && typeof body['id'] === 'string'
     ? 'transaction'
     : null;
-}
-
-function toChange(statement: Statement, event: CloudEvent, exact: boolean): Change | null {
-  const { op, names } = statement;
-  if (op !== 'c' && op !== 'u' && op !== 'd' && op !== 'r' && op !== 't') {
-    throw incomplete(names.op, op, 'c, u, d, r, t or m is expected');
-  }
-  if (!exact && typeof statement.lsn === 'number' && isRounded(statement.lsn)) return null;
-  const schema = requireName(statement.schema, names.schema);
-  const table = `${schema}.${requireName(statement.table, names.table)}`;
-  // A flattened row need not say it: of one connector there is one name in any case.
-  const source = statement.name == null ? '' : requireName(statement.name, names.name);
-  const at = readTime(statement.at, names.at);
-  const isIncremental = op === 'r' && statement.lsn == null;
-  if (isIncremental && statement.connector == null) {
-    throw incomplete(
-      names.connector,
-      statement.connector,
-      'postgresql is expected on a read without a position',
-    );
-  }
-  const lsn = isIncremental ? positionOf(statement.sequence) : readLsn(statement.lsn, names.lsn);
-  const handledAt = isTime(statement.handledAt) ? statement.handledAt : at;
-  const lastCommit = lastCommitOf(statement.sequence);
-  if (op === 't') {
-    return { kind: 'truncate', source, table, lsn: lsn!, at, handledAt, lastCommit, origin: event };
-  }
-  const row =
-    op === 'd'
-      ? readRow(statement.before, names.before, exact)
-      : readRow(statement.after, names.after, exact);
-  if (row === null) return null;
-  const snapshot =
-    op === 'r' ? readSnapshot(statement.snapshot, isIncremental, names.snapshot) : null;
-  return {
-    kind: 'row',
-    op,
-    source,
-    table,
-    lsn,
-    at,
-    handledAt,
-    lastCommit,
-    snapshot,
-    row,
-    origin: event,
-  };
-}
-
-/** A name Postgres can hold: its own have at most 63 bytes, those of connectors are parts of topics' (249). */
-function requireName(value: unknown, name: string): string {
-  if (typeof value === 'string' && /^[^\0]{1,249}$/.test(value) && value.isWellFormed()) {
-    return value;
-  }
-  throw incomplete(name, value, 'a name is expected');
-}
-
-/** A number, or text in CloudEvents attributes. */
-function readTime(value: unknown, name: string): number {
-  const time = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
-  if (isTime(time)) return time;
-  throw incomplete(name, value, 'milliseconds since 1970 are expected');
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < TIME_LIMIT;
-}
-
-/** `source.sequence` is the text `["<position of the last commit>","<position>"]`; the first may be null. */
-const SEQUENCE = /^\[(?:null|"(\d{1,20})"),"(\d{1,20})"\]$/;
-
-function lastCommitOf(sequence: unknown): bigint | null {
-  return sequencesOf(sequence)[0];
-}
-
-/**
- * Where the connector was in the log when it emitted an incremental read: it compares its reads with the
- * changes up to there.
- */
-function positionOf(sequence: unknown): bigint | null {
-  const [lastCommit, lsn] = sequencesOf(sequence);
-  return lastCommit !== null && lsn !== null && lastCommit > lsn ? lastCommit : (lsn ?? lastCommit);
-}
-
-function sequencesOf(sequence: unknown): [lastCommit: bigint | null, lsn: bigint | null] {
-  const found = typeof sequence === 'string' ? SEQUENCE.exec(sequence) : null;
-  return [toLsn(found?.[1]), toLsn(found?.[2])];
-}
-
-function toLsn(digits: string | undefined): bigint | null {
-  const lsn = digits === undefined ? 0n : BigInt(digits);
-  return lsn > 0n && lsn < LSN_LIMIT ? lsn : null;
-}
-
-/** A number, the object of `JSON.rawJSON` beyond 2^53, or text in CloudEvents attributes. */
-function readLsn(value: unknown, name: string): bigint {
-  const digits = JSON.isRawJSON(value) ? value.rawJSON : value;
-  if (
-    (typeof digits !== 'string' && typeof digits !== 'number') ||
-    !/^-?\d{1,40}$/.test(`${digits}`)
-  ) {
-    throw incomplete(name, value, 'a position in the log is expected');
-  }
-  const lsn = BigInt(digits);
-  if (lsn > 0n && lsn < LSN_LIMIT) return lsn;
-  throw new InvalidEvent(
-    'position-ahead',
-    `${name} is ${digits}, absurd: no log has that position`,
-  );
-}
-
-/**
- * Which snapshot a read belongs to. Null and "false" occur on reads only where the marker was not
- * kept (a flattened row without `__snapshot`); incremental reads have no LSN, the others have.
- */
-function readSnapshot(
-  marker: unknown,
-  isIncremental: boolean,
-  name: string,
-): 'initial' | 'incremental' {
-  switch (marker) {
-    case 'incremental':
-      return 'incremental';
-    case true:
-    case 'true':
-    case 'first':
-    case 'last':
-    case 'first_in_data_collection':
-    case 'last_in_data_collection':
-      return 'initial';
-    case undefined:
-    case null:
-    case false:
-    case 'false':
-      return isIncremental ? 'incremental' : 'initial';
-    default:
-      throw incomplete(name, marker, 'a snapshot marker of Debezium is expected');
-  }
-}
-
-function incomplete(name: string, value: unknown, expected: string): InvalidEvent {
-  return new InvalidEvent('incomplete-change', `${name} is ${show(value)}: ${expected}`);
 }

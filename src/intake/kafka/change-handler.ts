@@ -1,21 +1,21 @@
 import type { Log } from '../../function.ts';
 import type { RecordChunk } from '../../state/projections/chunks.ts';
 import type { LostRecords, Progress } from '../../state/projections/positions.ts';
-import { readCloudEvents } from '../cloudevents/cloudevent.ts';
+import { readRecord } from '../cloudevents/kafka-record.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
 import type { Assignment, Committed, RecordHandler, Look, Start } from './record-handler.ts';
 import type { EventIngestor } from '../ingest.ts';
-import { toRequest } from '../../kafka/read-topic.ts';
 
-/** As many events as a few statements take. */
+/** The events of a few statements. */
 const CHUNK_RECORDS = 1_024;
 const CHUNK_BYTES = 1024 * 1024;
-/** Chunks at a time: what they hold is far below what may wait for the database. */
+/** Concurrent chunks; their events are far fewer than may wait for the database. */
 const CHUNKS = 8;
 
 /**
- * Change events of a function of sets, ingested as if a KafkaSource had posted them. Positions are those of
- * the consumer group, committed after the records are ingested: what is ingested twice is a duplicate.
+ * ChangeHandler ingests the change events of a set function as if a KafkaSource had posted them. Positions are
+ * those of the consumer group, committed after the records are ingested. Records that are ingested a second time
+ * are duplicates, which change nothing.
  */
 export class ChangeHandler implements RecordHandler {
   readonly name: string;
@@ -30,14 +30,14 @@ export class ChangeHandler implements RecordHandler {
   readonly #onLost: (records: number) => void;
 
   constructor(
-    place: { readonly name: string; readonly topics: readonly string[] },
+    subscription: { readonly name: string; readonly topics: readonly string[] },
     ingestor: EventIngestor,
     lost: LostRecords,
     log: Log,
     onLost: (records: number) => void,
   ) {
-    this.name = place.name;
-    this.topics = place.topics;
+    this.name = subscription.name;
+    this.topics = subscription.topics;
     this.#ingestor = ingestor;
     this.#lost = lost;
     this.#log = log;
@@ -58,9 +58,9 @@ export class ChangeHandler implements RecordHandler {
   }
 
   /**
-   * Where a partition goes on; null: the topic has no such partition now. An offset of another topic of this
-   * name, or one beyond the end of a log that was cut, says nothing: everything is read, and what was
-   * read before is a duplicate.
+   * Returns the offset at which a partition resumes, or null if the topic no longer has the partition. An offset
+   * of an earlier topic of this name, or one beyond the end of a truncated log, is meaningless: the whole
+   * partition is read, and what was read before is a duplicate.
    */
   async #next(
     topic: string,
@@ -71,14 +71,14 @@ export class ChangeHandler implements RecordHandler {
     if (extent === undefined) return null;
     const { low, high } = extent;
     if (offset === null) return low;
-    const place = { function: this.name, topic, partition };
-    const isRemade = id !== null && topicId !== null && id !== topicId;
-    if (isRemade || offset > high) {
+    const fields = { function: this.name, topic, partition };
+    const isRecreated = id !== null && topicId !== null && id !== topicId;
+    if (isRecreated || offset > high) {
       this.#log.warn(
-        { ...place, position: offset, end: high },
-        isRemade
-          ? 'the topic was made anew, and is read from its beginning'
-          : 'the position is beyond the end of the topic: it was made anew or its log was cut, and is read from its beginning',
+        { ...fields, position: offset, end: high },
+        isRecreated
+          ? 'the topic was recreated, and is read from its beginning'
+          : 'the position is beyond the end of the topic, which was recreated or truncated, and is read from its beginning',
       );
       return low;
     }
@@ -86,21 +86,20 @@ export class ChangeHandler implements RecordHandler {
     await this.#lost.note(this.name, topic, partition, offset, low);
     this.#onLost(low - offset);
     this.#log.error(
-      { ...place, from: offset, to: low, records: low - offset },
-      'the topic no longer holds records that were not read yet; they are lost',
+      { ...fields, from: offset, to: low, records: low - offset },
+      'the topic no longer holds records that were not read; they are lost',
     );
     return low;
   }
 
-  /** All of them are tried before the first failure is thrown; those ingested are duplicates next time. */
+  /** All records are tried before the first failure is thrown; those ingested are duplicates next time. */
   async handle({ topic, partition, records, next }: RecordChunk): Promise<number> {
     const results = await Promise.allSettled(
       records.map((record) => {
-        const message = { ...record, offset: String(record.offset) };
-        const { headers, body } = toRequest({ topic, partition, message });
-        headers['ce-kafkatopic'] = topic;
-        const incoming = readCloudEvents(headers, body);
-        return this.#ingestor.ingestRecord(incoming, headers, body);
+        const traceparent = record.headers['traceparent']?.toString();
+        return this.#ingestor.ingestRecord(readRecord({ topic, partition, ...record }), {
+          traceparent,
+        });
       }),
     );
     for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -20,7 +20,7 @@ export function consumerOf(kafka: Kafka, groupId: string, sessionTimeout: number
     maxBytes: 6 * MIB,
     maxBytesPerPartition: MIB / 2,
     allowAutoTopicCreation: false,
-    // What crashes is made anew from the client on: an old one believes in topics that are gone.
+    // After a crash everything is recreated, including the client: an old client caches topics that no longer exist.
     retry: { restartOnFailure: () => Promise.resolve(false) },
   });
 }
@@ -91,7 +91,7 @@ export async function lookAt(
   const before = await describeTopic(admin, topic);
   const offsets = await admin.fetchTopicOffsets(topic);
   const now = await describeTopic(admin, topic);
-  if (before?.id !== now?.id) throw new Error(`${topic} is being made anew`);
+  if (before?.id !== now?.id) throw new Error(`${topic} is being recreated`);
   const extents = offsets
     .filter((each) => partitions.includes(each.partition))
     .map(({ partition, low, high }) => ({ partition, low: Number(low), high: Number(high) }));

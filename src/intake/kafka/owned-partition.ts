@@ -1,3 +1,4 @@
+import { lastHeaders } from '../../kafka/headers.ts';
 import type { KafkaMessage } from 'kafkajs';
 import type { TopicRecord } from '../../function.ts';
 import type { OffsetRange } from '../../state/projections/positions.ts';
@@ -15,7 +16,7 @@ export interface Batch {
 
 /**
  * A partition of this process: compares what kafkajs fetches with what it should be. kafkajs resets an
- * offset that the topic no longer holds by itself, and a topic that was made anew has other records at
+ * offset that the topic no longer holds by itself, and a topic that was recreated has other records at
  * the same offsets.
  */
 export class OwnedPartition {
@@ -99,24 +100,13 @@ export class OwnedPartition {
   }
 }
 
-const NO_HEADERS: TopicRecord['headers'] = {};
-
-function toRecord({ offset, timestamp, key, value, headers }: KafkaMessage): TopicRecord {
+function toRecord(message: KafkaMessage): TopicRecord {
+  const { offset, timestamp, key, value } = message;
   return {
     offset: Number(offset),
     timestamp: Number(timestamp),
     key,
     value,
-    headers: headers === undefined ? NO_HEADERS : toHeaders(headers),
+    headers: lastHeaders(message),
   };
-}
-
-function toHeaders(headers: NonNullable<KafkaMessage['headers']>): TopicRecord['headers'] {
-  let found: Record<string, Buffer> | null = null;
-  for (const name in headers) {
-    const last = [headers[name]].flat().at(-1);
-    found ??= {};
-    found[name] = last == null ? Buffer.alloc(0) : Buffer.from(last as Buffer);
-  }
-  return found ?? NO_HEADERS;
 }

@@ -38,7 +38,7 @@ export class ProjectionHandler implements RecordHandler {
 
   constructor(
     database: Database,
-    /** Chunks at a time: connections that there are for them. */
+    /** Concurrent chunks: the number of connections for them. */
     writers: number,
     { id, definition }: { readonly id: number; readonly definition: ProjectionDefinition },
     log: Log,
@@ -91,16 +91,16 @@ export class ProjectionHandler implements RecordHandler {
     if (problem !== null) return stored;
     const { low, high } = extent;
     const isBeyond = next > high;
-    const isRemade = id !== null && topicId !== null && id !== topicId && next > 0;
-    if (isRemade) {
+    const isRecreated = id !== null && topicId !== null && id !== topicId && next > 0;
+    if (isRecreated) {
       const what = isBeyond
         ? `position ${next} is beyond the topic's end, ${high}`
         : `record ${next - 1} of the topic is not the one that was read`;
-      const remade = `${what}: the topic was made anew`;
-      await this.rest(topic, partition, next, remade);
-      return { ...stored, problem: remade };
+      const recreated = `${what}: the topic was recreated`;
+      await this.rest(topic, partition, next, recreated);
+      return { ...stored, problem: recreated };
     }
-    // Not for good: by the numbers alone nobody can tell what has happened, and it is looked at again.
+    // Not stored: the numbers alone don't tell what happened, so the partition is checked again.
     if (isBeyond) return { ...stored, problem: beyond(next, high, id !== null && id === topicId) };
     if (next < low) return this.#skipLost(topic, partition, next, low);
     if (id !== null && id !== topicId) await this.#positions.adopt(partition, next, id);
@@ -118,7 +118,7 @@ export class ProjectionHandler implements RecordHandler {
     if (!(await this.#positions.rest(partition, problem, next))) return;
     this.#log.error(
       { function: this.name, topic, partition, problem },
-      `a partition rests until 'muster seek' says where it goes on`,
+      `a partition rests until 'muster seek' sets its position`,
     );
   }
 
@@ -144,7 +144,7 @@ export class ProjectionHandler implements RecordHandler {
       if (lost > 0) this.#events.onLost(lost);
       this.#log.error(
         { function: this.name, topic, partition, position: next, records: lost },
-        'the topic was made anew without this partition, which is forgotten; what was not read of it is lost',
+        'the topic was recreated without this partition, whose position was deleted; records of it that were not read are lost',
       );
     }
   }
@@ -156,7 +156,7 @@ export class ProjectionHandler implements RecordHandler {
     this.#events.onLost(low - next);
     this.#log.error(
       { function: this.name, topic, partition, from: next, to: low, records: low - next },
-      'the topic no longer holds records that were not read yet; they are lost',
+      'the topic no longer holds records that were not read; they are lost',
     );
     return { partition, next: low, lastTimestamp: null, problem: null };
   }
@@ -164,7 +164,7 @@ export class ProjectionHandler implements RecordHandler {
 
 function beyond(next: number, high: number, isSame: boolean): string {
   const why = isSame
-    ? 'its log was cut, though it is the same topic'
-    : 'was the topic made anew? Its id is not known';
-  return `position ${next} is beyond the topic's end, ${high}: ${why}; 'muster seek' says where it goes on`;
+    ? 'its log was truncated, though it is the same topic'
+    : 'was the topic recreated? Its id is not known';
+  return `position ${next} is beyond the topic's end, ${high}: ${why}; set the position with 'muster seek'`;
 }

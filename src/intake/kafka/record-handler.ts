@@ -33,7 +33,7 @@ export interface Assignment {
 export interface Start {
   readonly partition: number;
   readonly next: number;
-  /** Timestamp of the record before, where it is known: another one there says that the topic was made anew. */
+  /** Timestamp of the record before, where it is known: another one there says that the topic was recreated. */
   readonly lastTimestamp: number | null;
   /** Why the partition is not read; null: it is. */
   readonly problem: string | null;

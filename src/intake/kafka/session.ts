@@ -225,7 +225,7 @@ export class KafkaSession {
 
   async #rest(topic: string, partition: number, next: number): Promise<void> {
     const era = this.#era;
-    const problem = `record ${next - 1} of the topic is not the one that was read: was the topic made anew?`;
+    const problem = `record ${next - 1} of the topic is not the one that was read: was the topic recreated?`;
     // what fails is found out again
     await this.#options.handler.rest(topic, partition, next, problem).catch(() => {});
     if (era === this.#era) this.#restart(topic, partition);

@@ -4,9 +4,8 @@ import {
   MAX_ELEMENTS,
   readBatch,
 } from '../../../src/intake/cloudevents/batch.ts';
-import { readCloudEvents } from '../../../src/intake/cloudevents/cloudevent.ts';
 import { EventIngestor } from '../../../src/intake/ingest.ts';
-import { toRequest } from '../../../src/kafka/read-topic.ts';
+import { readRecord } from '../../../src/intake/cloudevents/kafka-record.ts';
 import { Unavailable, type Outcome } from '../../../src/state/outcome.ts';
 import { serverOn } from '../../support/engine.ts';
 import { pairOf } from '../../support/pair.ts';
@@ -132,13 +131,14 @@ async function ingestRecord(intake: Recorder, contentType: string, value: string
   const ingestor = new EventIngestor(intake, (name, labels) => {
     counted.push([name, ...Object.values(labels)].join(' '));
   });
-  const message = { offset: '7', value: value === null ? null : Buffer.from(value) };
-  const { headers, body } = toRequest({
+  const record = {
     topic: 't',
     partition: 0,
-    message: { ...message, headers: { 'content-type': contentType } },
-  });
-  await ingestor.ingestRecord(readCloudEvents(headers, body), headers, body);
+    offset: 7,
+    value: value === null ? null : Buffer.from(value),
+    headers: { 'content-type': Buffer.from(contentType) },
+  };
+  await ingestor.ingestRecord(readRecord(record), {});
   return counted;
 }
 

@@ -160,7 +160,7 @@ test.for([undefined, 'application/json', 'application/vnd.x+json; charset=utf-8'
     const body = bytes({ ...change, datacontenttype, data: JSON.stringify(insert) });
     const incoming = readCloudEvents(structured, body);
     expect(incoming.kind === 'event' && readChange(incoming.event)).toEqual({
-      kind: 'unreadable',
+      kind: 'invalid',
       reason: 'not-a-change',
       detail: 'the body is JSON inside a text: send the JSON itself, not encoded a second time',
     });
@@ -177,7 +177,7 @@ test('data that nests 100,000 deep is parked in structured mode as in binary mod
   ] as const) {
     const incoming = readCloudEvents(headers, Buffer.from(body));
     expect(incoming.kind === 'event' && readChange(incoming.event)).toEqual({
-      kind: 'unreadable',
+      kind: 'invalid',
       reason: 'bad-value',
       detail: 'column "state" nests deeper than 64 levels',
     });

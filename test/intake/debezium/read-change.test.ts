@@ -120,7 +120,7 @@ function expected(
   if (kind === 'm') return { kind: 'ignored', why: 'message' };
   if (folder === 'cloudevents-no-extensions') {
     const detail = 'op is missing: CloudEventsConverter needs extension.attributes.enable=true';
-    return { kind: 'unreadable', reason: 'incomplete-change', detail };
+    return { kind: 'invalid', reason: 'incomplete-change', detail };
   }
   const text = body.toString();
   const position = /"(?:lsn|iodebeziumlsn)":"?(\d+)/.exec(text)?.[1];

@@ -28,7 +28,7 @@ test.for(
   const before = { id: 1 };
   const message = { ...insert, op, before, source: { ...common, ...more, connector } };
   expect(readChange(kafkaEvent(message))).toEqual({
-    kind: 'unreadable',
+    kind: 'invalid',
     reason: 'unsupported-source',
     detail: detailOf('source.connector', `"${connector}"`),
   });
@@ -60,7 +60,7 @@ test.for([
   ],
 ] as const)('a change of another database that is %s is called that', ([, message, name]) => {
   expect(readChange(kafkaEvent(message))).toEqual({
-    kind: 'unreadable',
+    kind: 'invalid',
     reason: 'unsupported-source',
     detail: detailOf(name, '"mysql"'),
   });

@@ -55,7 +55,7 @@ test('a partition goes on at what the group has committed, and without that at t
 test('an offset of a topic that had the name before says nothing, however long the new one is', async () => {
   const { begin, said, noted } = destinationOn();
   expect(await begin({ offset: 7, topicId: OLD }, { id: NEW, low: 0, high: 9 })).toEqual([0]);
-  expect(said).toEqual(['the topic was made anew, and is read from its beginning']);
+  expect(said).toEqual(['the topic was recreated, and is read from its beginning']);
   expect(noted).toEqual([]);
 });
 
@@ -63,7 +63,7 @@ test('of a log that was cut everything is read', async () => {
   const { begin, said } = destinationOn();
   expect(await begin({ offset: 10, topicId: OLD }, { id: OLD, low: 2, high: 9 })).toEqual([2]);
   expect(said).toHaveLength(1);
-  expect(said[0]).toContain('its log was cut');
+  expect(said[0]).toContain('recreated or truncated');
 });
 
 test('records that the topic forgot are noted, by the owner alone', async () => {

@@ -69,20 +69,20 @@ test('a position that others moved on while a process that looked at the topic p
   // what began in the past is refused at its first chunk
 });
 
-test('a topic that was made anew is known by its id, and its partition rests until somebody decides', async ({
+test('a topic that was recreated is known by its id, and its partition rests until somebody decides', async ({
   db,
 }) => {
   const { feed, begin, said } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }]);
   expect(await begin(() => topicOf(OLD, 0, 1))).toMatchObject({ next: 1, problem: null });
   expect(await stored(db)).toMatchObject([{ next: 1, topic_id: OLD }]);
-  const remade = 'record 0 of the topic is not the one that was read: the topic was made anew';
+  const remade = 'record 0 of the topic is not the one that was read: the topic was recreated';
   expect(await begin(() => topicOf(NEW, 0, 5))).toMatchObject({ problem: remade });
   expect(await stored(db)).toMatchObject([{ next: 1, topic_id: OLD, problem: remade }]);
-  expect(said).toEqual(["a partition rests until 'muster seek' says where it goes on"]);
+  expect(said).toEqual(["a partition rests until 'muster seek' sets its position"]);
 });
 
-test('of a topic that was made anew before anything of it was read the new one is read', async ({
+test('of a topic that was recreated before anything of it was read the new one is read', async ({
   db,
 }) => {
   const { begin } = await destinationOn(db);
@@ -92,8 +92,8 @@ test('of a topic that was made anew before anything of it was read the new one i
 });
 
 test.for([
-  ['of the same topic', OLD, /its log was cut/],
-  ['of a topic without an id', null, /was the topic made anew/],
+  ['of the same topic', OLD, /its log was truncated/],
+  ['of a topic without an id', null, /was the topic recreated/],
 ] as const)(
   'a position beyond the end %s rests while it is beyond, and is looked at again',
   async ([, id, why], { db }) => {
@@ -154,7 +154,7 @@ test('partitions that a topic lost because it was made anew are forgotten, and w
     { partition: 2, first: '1', next: '5' },
   ]);
   expect(counted).toEqual({ lost: 4, gone: 1 });
-  expect(said).toEqual([expect.stringContaining('made anew without this partition')]);
+  expect(said).toEqual([expect.stringContaining('recreated without this partition')]);
 });
 
 test('what a process saw before it paused is as old as its look', async ({ db }) => {

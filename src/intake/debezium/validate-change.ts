@@ -1,0 +1,238 @@
+import { isObject, isRounded } from '../../lib/exact-json.ts';
+import { UNAVAILABLE, type Change, type Origin } from '../../state/change.ts';
+import { InvalidEvent, kindOf, show } from '../invalid-event.ts';
+import type { RawChange } from './raw-change.ts';
+
+/** No log is that long (32 PiB): a larger value is not a position. */
+const LSN_LIMIT = 1n << 55n;
+/** The year 10000: a larger value is in microseconds or nanoseconds instead of milliseconds. */
+const TIME_LIMIT = 253_402_300_800_000;
+
+/** `source.sequence` is the text `["<position of the last commit>","<position>"]`; the first may be null. */
+const SEQUENCE = /^\[(?:null|"(\d{1,20})"),"(\d{1,20})"\]$/;
+
+/** Debezium sends this for a value that it does not have (default of `unavailable.value.placeholder`). */
+const PLACEHOLDER = '__debezium_unavailable_value';
+/** The placeholder in a column of bytes. */
+const PLACEHOLDER_BASE64 = 'X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==';
+/** The placeholder in an array of uuid: `UUID.nameUUIDFromBytes` of its bytes. */
+const PLACEHOLDER_UUID = 'b68a35a7-17ad-35b3-af2a-ae46edb4545a';
+/** The placeholder in an array of int or bigint: its bytes. */
+const PLACEHOLDER_BYTES = [...Buffer.from(PLACEHOLDER)];
+
+/**
+ * Maximum nesting of a column's value, so that code that walks a row later (JSON.stringify, say) needs no bound
+ * of its own. Debezium's types need four levels.
+ */
+const MAX_DEPTH = 64;
+
+/**
+ * Validates the fields of a change and its row. Returns null if `JSON.parse` has rounded a number of it, unless
+ * `exact` says that the message was parsed by `parseExact`. Throws {@link InvalidEvent} that names the field and
+ * its value.
+ */
+export function validateChange(raw: RawChange, origin: Origin, exact: boolean): Change | null {
+  const { op, names } = raw;
+  if (op !== 'c' && op !== 'u' && op !== 'd' && op !== 'r' && op !== 't') {
+    throw incomplete(names.op, op, 'c, u, d, r, t or m is expected');
+  }
+  if (!exact && typeof raw.lsn === 'number' && isRounded(raw.lsn)) return null;
+  const schema = requireName(raw.schema, names.schema);
+  const table = `${schema}.${requireName(raw.table, names.table)}`;
+  // A flattened row may lack the name of its connector.
+  const source = raw.name == null ? '' : requireName(raw.name, names.name);
+  const at = readTime(raw.at, names.at);
+  const isIncremental = op === 'r' && raw.lsn == null;
+  if (isIncremental && raw.connector == null) {
+    throw incomplete(
+      names.connector,
+      raw.connector,
+      'postgresql is expected on a read without a position',
+    );
+  }
+  const lsn = isIncremental ? positionOf(raw.sequence) : readLsn(raw.lsn, names.lsn);
+  const handledAt = isTime(raw.handledAt) ? raw.handledAt : at;
+  const lastCommit = lastCommitOf(raw.sequence);
+  if (op === 't') {
+    return { kind: 'truncate', source, table, lsn: lsn!, at, handledAt, lastCommit, origin };
+  }
+  const row =
+    op === 'd' ? readRow(raw.before, names.before, exact) : readRow(raw.after, names.after, exact);
+  if (row === null) return null;
+  const snapshot = op === 'r' ? readSnapshot(raw.snapshot, isIncremental, names.snapshot) : null;
+  return {
+    kind: 'row',
+    op,
+    source,
+    table,
+    lsn,
+    at,
+    handledAt,
+    lastCommit,
+    snapshot,
+    row,
+    origin,
+  };
+}
+
+/**
+ * Requires a name that PostgreSQL can store. Names of tables have at most 63 bytes; the name of a connector is
+ * part of a topic's name, which has at most 249.
+ */
+function requireName(value: unknown, name: string): string {
+  if (typeof value === 'string' && /^[^\0]{1,249}$/.test(value) && value.isWellFormed()) {
+    return value;
+  }
+  throw incomplete(name, value, 'a name is expected');
+}
+
+/** Reads a time that is a number, or text in attributes of a CloudEvent. */
+function readTime(value: unknown, name: string): number {
+  const time = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+  if (isTime(time)) return time;
+  throw incomplete(name, value, 'milliseconds since 1970 are expected');
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < TIME_LIMIT;
+}
+
+function lastCommitOf(sequence: unknown): bigint | null {
+  return sequencesOf(sequence)[0];
+}
+
+/**
+ * Returns the connector's position in the log when it emitted an incremental read. The connector compares its
+ * reads with the changes up to that position.
+ */
+function positionOf(sequence: unknown): bigint | null {
+  const [lastCommit, lsn] = sequencesOf(sequence);
+  return lastCommit !== null && lsn !== null && lastCommit > lsn ? lastCommit : (lsn ?? lastCommit);
+}
+
+function sequencesOf(sequence: unknown): [lastCommit: bigint | null, lsn: bigint | null] {
+  const found = typeof sequence === 'string' ? SEQUENCE.exec(sequence) : null;
+  return [toLsn(found?.[1]), toLsn(found?.[2])];
+}
+
+function toLsn(digits: string | undefined): bigint | null {
+  const lsn = digits === undefined ? 0n : BigInt(digits);
+  return lsn > 0n && lsn < LSN_LIMIT ? lsn : null;
+}
+
+/** Reads a position that is a number, the object of `JSON.rawJSON` beyond 2^53, or text in attributes of a CloudEvent. */
+function readLsn(value: unknown, name: string): bigint {
+  const digits = JSON.isRawJSON(value) ? value.rawJSON : value;
+  if (
+    (typeof digits !== 'string' && typeof digits !== 'number') ||
+    !/^-?\d{1,40}$/.test(`${digits}`)
+  ) {
+    throw incomplete(name, value, 'a position in the log is expected');
+  }
+  const lsn = BigInt(digits);
+  if (lsn > 0n && lsn < LSN_LIMIT) return lsn;
+  throw new InvalidEvent(
+    'position-ahead',
+    `${name} is ${digits}, absurd: no log has that position`,
+  );
+}
+
+/**
+ * Reads which snapshot a read belongs to. Null and "false" occur on reads only if the marker was dropped (a
+ * flattened row without `__snapshot`). Incremental reads have no LSN, initial ones have.
+ */
+function readSnapshot(
+  marker: unknown,
+  isIncremental: boolean,
+  name: string,
+): 'initial' | 'incremental' {
+  switch (marker) {
+    case 'incremental':
+      return 'incremental';
+    case true:
+    case 'true':
+    case 'first':
+    case 'last':
+    case 'first_in_data_collection':
+    case 'last_in_data_collection':
+      return 'initial';
+    case undefined:
+    case null:
+    case false:
+    case 'false':
+      return isIncremental ? 'incremental' : 'initial';
+    default:
+      throw incomplete(name, marker, 'a snapshot marker of Debezium is expected');
+  }
+}
+
+function incomplete(name: string, value: unknown, expected: string): InvalidEvent {
+  return new InvalidEvent('incomplete-change', `${name} is ${show(value)}: ${expected}`);
+}
+
+/**
+ * Turns a parsed value into a {@link Row} in place: placeholders become `UNAVAILABLE`, and keys named
+ * `__proto__` are deleted. Returns null if `JSON.parse` has rounded a number, unless `exact` is true. The values
+ * decide this, not a search of the text, so no integer is missed, and the 19 digits of `ts_ns` outside the row
+ * cost nothing.
+ *
+ * Throws {@link InvalidEvent} for a value that is not an object, that PostgreSQL can't store or that no source
+ * sends.
+ */
+function readRow(value: unknown, name: string, exact: boolean): Record<string, unknown> | null {
+  if (!isObject(value)) {
+    throw new InvalidEvent('incomplete-change', `${name} is ${kindOf(value)}, not a row`);
+  }
+  const row = value;
+  for (const column in row) {
+    const held = row[column];
+    if (isPlaceholder(held)) row[column] = UNAVAILABLE;
+    else if (!fits(held, column, exact, 0)) return null;
+  }
+  if (Object.hasOwn(row, '__proto__')) delete row['__proto__'];
+  return row;
+}
+
+/** Recognizes the forms of Debezium's UnchangedToastedPlaceholder: text, bytes, array of those, array of int, hstore. */
+function isPlaceholder(value: unknown): boolean {
+  if (typeof value === 'string') return value === PLACEHOLDER || value === PLACEHOLDER_BASE64;
+  if (typeof value !== 'object' || value === null) return false;
+  if (!Array.isArray(value)) return PLACEHOLDER in value;
+  return value.length === 1
+    ? value[0] === PLACEHOLDER_UUID || (typeof value[0] === 'string' && isPlaceholder(value[0]))
+    : value.length === PLACEHOLDER_BYTES.length &&
+        value.every((byte, index) => byte === PLACEHOLDER_BYTES[index]);
+}
+
+/** Returns false if a number was rounded, so that the text must be parsed exactly. */
+function fits(value: unknown, column: string, exact: boolean, depth: number): boolean {
+  if (typeof value === 'string') return requireText(value, column);
+  if (typeof value === 'number') return exact || !isRounded(value);
+  if (typeof value !== 'object' || value === null || JSON.isRawJSON(value)) return true;
+  if (depth === MAX_DEPTH) {
+    throw new InvalidEvent(
+      'bad-value',
+      `column ${show(column)} nests deeper than ${MAX_DEPTH} levels`,
+    );
+  }
+  if (Array.isArray(value)) return value.every((item) => fits(item, column, exact, depth + 1));
+  if (!isObject(value)) return true;
+  if (Object.hasOwn(value, '__proto__')) delete value['__proto__'];
+  for (const key in value) if (!fits(value[key], column, exact, depth + 1)) return false;
+  return true;
+}
+
+/**
+ * Requires text that PostgreSQL can store, which excludes NUL and half a surrogate pair. PostgreSQL would refuse
+ * the whole batch, which would then be written again in halves. Half a pair in a parameter even becomes U+FFFD,
+ * which would make two different keys equal.
+ */
+function requireText(value: string, column: string): true {
+  if (value.includes('\0')) {
+    throw new InvalidEvent('bad-value', `column ${show(column)} holds U+0000`);
+  }
+  if (!value.isWellFormed()) {
+    throw new InvalidEvent('bad-value', `column ${show(column)} holds half a surrogate pair`);
+  }
+  return true;
+}
