@@ -1,3 +1,5 @@
+import accepts from '@fastify/accepts';
+import compress from '@fastify/compress';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import { pathOf, watchMethods } from '../lib/allowed-methods.ts';
 import type { Reader } from '../state/database/reader.ts';
@@ -9,20 +11,21 @@ import { addSecurityHeaders } from './headers.ts';
 import { addMetrics } from './metrics.ts';
 import { addOverview } from './overview.ts';
 import { servePage } from './page.ts';
+import { checkAnswers } from './serializer.ts';
 
 export interface ConsoleOptions {
   readonly db: Reader;
   readonly consoles: readonly FunctionConsole[];
   readonly logger?: FastifyBaseLogger;
-  /** Name by which whoever started this process recognizes its readiness; none unless given. */
+  /** Name by which the program that started this process recognizes its answers; none unless given. */
   readonly instance?: string | null;
-  /** A request must be here in whole after this time; 60 s unless given. */
+  /** Time limit for receiving a request; 60 s unless given. */
   readonly requestTimeoutMs?: number;
 }
 
 /**
- * The console: an API and pages, to read. It knows no state of its own, so that as many as one likes
- * may run, and none of them is needed for anything else.
+ * Creates the console: a read-only API and pages. It keeps no state, so any number of consoles may run, and
+ * nothing else depends on one.
  */
 export async function createConsole(options: ConsoleOptions): Promise<FastifyInstance> {
   const { db, consoles, instance = null, requestTimeoutMs = 60_000 } = options;
@@ -32,7 +35,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
     bodyLimit: 64 * 1024,
     requestTimeout: requestTimeoutMs,
     forceCloseConnections: 'idle',
-    // A parameter nobody knows is a typo that should be told, not dropped.
+    // An unknown parameter is a typo that has to be reported, not dropped.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   });
   const stopping = new AbortController();
@@ -41,6 +44,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
     done();
   });
   app.setErrorHandler(answerError);
+  checkAnswers(app);
   const methodsOf = watchMethods(app);
   app.setNotFoundHandler((request, reply) => {
     const path = pathOf(request.url);
@@ -53,8 +57,11 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
       .header('allow', methods.join(', '))
       .send({ error: `${request.method} is not served at ${path}`, reason: 'method-not-allowed' });
   });
-  addSecurityHeaders(app);
+  await addSecurityHeaders(app);
+  await app.register(accepts);
+  // Before compression, so that a client that has the body already costs no compression.
   addConditionalAnswers(app);
+  await app.register(compress, { encodings: ['gzip'], globalDecompression: false });
   addMetrics(app);
 
   app.get('/health/liveness', { schema: { hide: true } }, () => 'alive');
@@ -70,7 +77,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
   for (const { name, page, ...definition } of consoles) {
     await app.register(
       async (scope) => {
-        // Each route's place in the documentation is under its function's name.
+        // The documentation lists each route under the name of its function.
         scope.addHook('onRoute', (route) => {
           route.schema = { tags: [name], ...route.schema };
         });

@@ -1,62 +1,47 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
-
-const compress = promisify(gzip);
-
-/** Below this a compressed body is no faster. */
-const WORTH_COMPRESSING = 1024;
-const COMPRESSIBLE = /^(?:text\/|application\/(?:json|javascript|manifest\+json)|image\/svg)/;
 
 /**
- * Gives every answer with a body in one piece a strong `ETag` (RFC 9110, 8.8.3), answers 304 to who has
- * it already, and compresses the others for who can read that. Streams pass as they are.
+ * Adds an `ETag` to every answer of 200 whose body is in one piece, and answers 304 to a client that has the
+ * body already. The tag is weak (RFC 9110, 8.8.1), because compression makes several forms of one body.
+ *
+ * This is not @fastify/etag, which compares a single tag: a proxy may send a list or `*` (RFC 9110, 13.1.2), and
+ * errors must not become 304.
  */
 export function addConditionalAnswers(app: FastifyInstance): void {
-  app.addHook('onSend', async (request, reply, payload) => {
-    if (typeof payload !== 'string' && !Buffer.isBuffer(payload)) return payload;
-    if (reply.statusCode !== 200 || !/^(?:GET|HEAD)$/.test(request.method)) return payload;
-    const body = Buffer.isBuffer(payload) ? payload : Buffer.from(payload);
-    const zipped =
-      body.length >= WORTH_COMPRESSING &&
-      COMPRESSIBLE.test(String(reply.getHeader('content-type'))) &&
-      accepts(request.headers['accept-encoding'], 'gzip');
-    addVary(reply, 'accept-encoding');
-
-    // Two forms of one body are two representations: each has a tag of its own.
-    const tag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}${zipped ? '-gzip' : ''}"`;
-    void reply.header('etag', tag);
-    if (isKnown(request, tag)) {
-      void reply.code(304).removeHeader('content-length').removeHeader('content-type');
-      return '';
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const isWhole = typeof payload === 'string' || Buffer.isBuffer(payload);
+    if (!isWhole || reply.statusCode !== 200 || !/^(?:GET|HEAD)$/.test(request.method)) {
+      done(null, payload);
+      return;
     }
-    if (!zipped) return payload;
-    void reply.header('content-encoding', 'gzip').removeHeader('content-length');
-    return compress(body);
+    // @fastify/compress names it in compressed answers only.
+    addVary(reply, 'accept-encoding');
+    const tag = `W/"${createHash('sha256').update(payload).digest('base64url').slice(0, 22)}"`;
+    void reply.header('etag', tag);
+    if (!isKnown(request, tag)) {
+      done(null, payload);
+      return;
+    }
+    void reply.code(304).removeHeader('content-length').removeHeader('content-type');
+    done(null, '');
   });
 }
 
-/** RFC 9110, 13.1.2: compared weakly, because a proxy that compresses weakens tags. */
+/** RFC 9110, 13.1.2: tags are compared weakly. */
 function isKnown(request: FastifyRequest, tag: string): boolean {
   const known = request.headers['if-none-match'];
   if (known === undefined) return false;
   if (known.trim() === '*') return true;
-  return known.split(',').some((each) => each.trim().replace(/^W\//, '') === tag);
-}
-
-/** RFC 9110, 12.5.3; a coding that is not named is not asked for. */
-function accepts(header: string | string[] | undefined, coding: string): boolean {
-  return String(header ?? '')
-    .split(',')
-    .some((each) => {
-      const [name, ...parameters] = each.split(';').map((part) => part.trim().toLowerCase());
-      return name === coding && !parameters.some((part) => /^q=0(?:\.0*)?$/.test(part));
-    });
+  return known.split(',').some((each) => opaque(each.trim()) === opaque(tag));
 }
 
 function addVary(reply: FastifyReply, name: string): void {
   const given = String(reply.getHeader('vary') ?? '');
   const names = given.split(',').flatMap((each) => each.trim() || []);
   if (!names.includes(name)) void reply.header('vary', [...names, name].join(', '));
+}
+
+function opaque(tag: string): string {
+  return tag.replace(/^W\//, '');
 }

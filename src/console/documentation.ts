@@ -4,9 +4,9 @@ import type { FastifyInstance } from 'fastify';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { FunctionConsole } from './consoles.ts';
-import { POLICY } from './headers.ts';
+import { DOCUMENTATION_POLICY } from './headers.ts';
 
-/** Where people read about the API and try it; `json` and `yaml` below it are the OpenAPI document. */
+/** Path of the page on which the API can be read and tried; `json` and `yaml` below it are the OpenAPI document. */
 const DOCUMENTATION = '/api/docs';
 
 /** Serves an OpenAPI document of all routes registered after this, and a page to try them. */
@@ -30,10 +30,9 @@ export async function addDocumentation(
   await app.register(swaggerUi, {
     routePrefix: DOCUMENTATION,
     baseDir: fileURLToPath(assets()),
-    // Its own would be read from a place that the bundle does not have.
+    // The default logo is read from a path that the bundle does not have.
     logo: { type: 'image/svg+xml', content: LOGO },
-    // Swagger UI sets styles inline; no script is inline here either.
-    staticCSP: POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'"),
+    staticCSP: DOCUMENTATION_POLICY,
     theme: { title: 'Muster console: API', favicon: [] },
     uiConfig: {
       docExpansion: 'list',

@@ -1,9 +1,10 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { errorText } from '../lib/error-text.ts';
 import { isUngranted, isUnmigrated, mayPass } from '../state/database/database.ts';
-import { BadField, type Failure } from './plugin.ts';
+import type { Failure } from './contract.ts';
+import { BadField } from './plugin.ts';
 
-/** Answers an error; what is not known to be the sender's fault is logged, and told without detail. */
+/** Answers an error. An error that is not known to be the client's fault is logged, and answered without detail. */
 export function answerError(
   error: FastifyError,
   request: FastifyRequest,

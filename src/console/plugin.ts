@@ -3,33 +3,37 @@ import type { Log } from '../function.ts';
 import type { Reader } from '../state/database/reader.ts';
 
 export type { Reader };
+export { Failure } from './contract.ts';
 
 /**
- * What a function's part of the console is given.
+ * What the routes of a function receive.
  *
  * @public
  */
 export interface ConsoleContext {
   readonly db: Reader;
   readonly log: Log;
-  /** Aborts when the console is asked to stop: streams end then. */
+  /** Aborts when the console stops: streams must end then. */
   readonly stopping: AbortSignal;
 }
 
 /**
- * What a function brings to the console: the default export of `functions/<name>/console/plugin.ts`.
- * A folder `page/` beside it, with an `index.html`, is served as `/<name>/`.
+ * What a function adds to the console: the default export of `functions/<name>/console/plugin.ts`. A folder
+ * `page/` beside it, with an `index.html`, is served as `/<name>/`.
  */
 export interface ConsoleDefinition {
-  /** A few words for people: the name of the page. */
+  /** Title of the page. */
   readonly title: string;
-  /** A sentence or more, in Markdown, for the documentation of the API. */
+  /** Description of the API for its documentation, in Markdown. */
   readonly description: string;
-  /** Adds routes; they are served below `/api/<name>`. Their schemas become the documentation. */
+  /**
+   * Adds routes, which are served below `/api/<name>`. Their schemas become the documentation, and an answer that
+   * its response schema does not declare is not sent.
+   */
   routes(app: FastifyInstance, context: ConsoleContext): void | Promise<void>;
 }
 
-/** Declares what a function brings to the console. */
+/** Declares what a function adds to the console. */
 export function defineConsole<const D>(
   definition: ConsoleDefinition &
     D & { readonly [X in Exclude<keyof D, keyof ConsoleDefinition>]: never },
@@ -37,7 +41,7 @@ export function defineConsole<const D>(
   return definition;
 }
 
-/** A request that can't be answered as it is, because of one of its fields: answered with 400. */
+/** A request with an invalid field; it is answered 400. */
 export class BadField extends Error {
   override readonly name = 'BadField';
   readonly field: string;
@@ -48,23 +52,7 @@ export class BadField extends Error {
   }
 }
 
-/** The body of every answer of 4xx and 5xx. */
-export interface Failure {
-  /** One sentence for people. */
-  readonly error: string;
-  /** A word for programs. */
-  readonly reason: string;
-  /** The query parameter or body field that is wrong, where it is one. */
-  readonly field?: string;
+/** Declares a JSON body in a response schema. */
+export function json(schema: object): { content: Record<string, { schema: object }> } {
+  return { content: { 'application/json': { schema } } };
 }
-
-/** JSON schema of {@link Failure}, for the documentation. */
-export const failureSchema = {
-  type: 'object',
-  required: ['error', 'reason'],
-  properties: {
-    error: { type: 'string', description: 'One sentence for people.' },
-    reason: { type: 'string', description: 'A word for programs.' },
-    field: { type: 'string', description: 'The parameter that is wrong, where it is one.' },
-  },
-} as const;

@@ -35,7 +35,6 @@ export function addLive(
         querystring: liveQuery,
         response: liveAnswers,
       },
-      serializerCompiler: () => JSON.stringify,
       exposeHeadRoute: false, // it would hold a stream that nobody reads
     },
     async ({ query, headers }, reply) => {

@@ -1,5 +1,4 @@
 import type { FastifyInstance } from 'fastify';
-import { preferred } from './accept.ts';
 import { toCsv, toMetrics } from './answer.ts';
 import type { WindowCache } from './cache.ts';
 import { readSelection, readWindows, refuseTooMany, type Parameters } from './query.ts';
@@ -22,15 +21,15 @@ export function addMetrics(app: FastifyInstance, sensors: SensorList, cache: Win
         querystring: metricsQuery,
         response: metricsAnswers,
       },
-      serializerCompiler: () => JSON.stringify,
     },
-    async ({ query, headers }, reply) => {
+    async (request, reply) => {
+      const { query } = request;
       void reply.header('vary', 'accept');
       const type =
         query.format === undefined
-          ? preferred(headers.accept, [JSON_TYPE, CSV_TYPE])
+          ? request.type([JSON_TYPE, CSV_TYPE])
           : { json: JSON_TYPE, csv: CSV_TYPE }[query.format];
-      if (type === null) {
+      if (type !== JSON_TYPE && type !== CSV_TYPE) {
         const error = `only ${JSON_TYPE} and ${CSV_TYPE} are answered`;
         return reply.code(406).send({ error, reason: 'not-acceptable' });
       }
@@ -45,7 +44,7 @@ export function addMetrics(app: FastifyInstance, sensors: SensorList, cache: Win
       void reply.header('cache-control', isFinal ? 'max-age=86400' : 'no-cache');
       if (type === JSON_TYPE) {
         const answer = toMetrics(selection, steps, known.ids);
-        return reply.type(`${JSON_TYPE}; charset=utf-8`).send(JSON.stringify(answer));
+        return reply.type(`${JSON_TYPE}; charset=utf-8`).send(answer);
       }
       const from = selection.zone.format(windows.first - selection.step);
       const name = `travelers-${from.slice(0, 16).replaceAll(':', '')}.csv`;

@@ -45,7 +45,6 @@ export default defineConsole({
           summary: 'The sensors there are',
           response: sensorsAnswers,
         },
-        serializerCompiler: () => JSON.stringify,
       },
       async (_request, reply) => {
         const [{ states }, newest] = await Promise.all([sensors.get(), source.newest()]);

@@ -1,5 +1,6 @@
-import { failureSchema } from '../../../src/console/plugin.ts';
+import { Failure, json } from '../../../src/console/plugin.ts';
 import { TYPES } from '../ingest/sample.ts';
+import { MetricsAnswer, SensorsAnswer } from './contract.ts';
 
 /** Examples are in words: as `examples` they would be filled in where the API is tried. */
 const text = (description: string) => ({ type: 'string', description });
@@ -45,104 +46,26 @@ export const liveQuery = {
   },
 } as const;
 
-const column = (description: string) => ({
-  type: 'array',
-  items: { type: ['number', 'null'] },
-  description,
-});
-
-const metrics = {
-  type: 'object',
-  properties: {
-    tz: { type: 'string' },
-    stepMs: { type: 'integer' },
-    windowMs: { type: 'integer' },
-    ends: { type: 'array', items: { type: 'string', format: 'date-time' } },
-    provisional: {
-      type: 'array',
-      items: { type: 'boolean' },
-      description: 'True where the window may still change.',
-    },
-    series: {
-      type: 'array',
-      items: {
-        type: 'object',
-        properties: {
-          sensor: { type: 'string', examples: ['all', '17'] },
-          type: { type: 'string', examples: ['all', 'bicyclist'] },
-          present: column('Travelers in view; who is in several windows counts in each.'),
-          entered: column('Visits that began.'),
-          left: column('Visits that ended.'),
-          speed: {
-            type: 'object',
-            description: 'Feet per second; null where nobody moved.',
-            properties: {
-              min: column('Slowest move.'),
-              average: column('Path by time.'),
-              max: column('Fastest move.'),
-              p50: column('Median by time.'),
-              p85: column('85th percentile by time, nearest rank.'),
-              p95: column('95th percentile by time, nearest rank.'),
-            },
-          },
-        },
-      },
-    },
-  },
-} as const;
-
-const sensors = {
-  type: 'object',
-  properties: {
-    sensors: {
-      type: 'array',
-      items: {
-        type: 'object',
-        properties: {
-          id: { type: 'integer' },
-          firstHeard: { type: 'string', format: 'date-time' },
-          lastHeard: { type: 'string', format: 'date-time' },
-          late: { type: 'integer', description: 'Samples that came too late to be counted.' },
-          ahead: {
-            type: 'integer',
-            description: 'Samples that other sensors contradict: the clock of this one is fast.',
-          },
-        },
-      },
-    },
-    newest: { type: ['string', 'null'], format: 'date-time' },
-    finalTo: { type: ['string', 'null'], format: 'date-time' },
-  },
-} as const;
-
-/**
- * These describe the answers for the documentation. The bodies are sent as bytes, and no serializer is
- * made of them.
- */
 const failures = {
-  400: { description: 'A parameter is wrong; `field` names it.', ...json(failureSchema) },
-  503: { description: 'Try again: the database does not answer.', ...json(failureSchema) },
+  400: { description: 'A parameter is wrong; `field` names it.', ...json(Failure) },
+  503: { description: 'Try again: the database does not answer.', ...json(Failure) },
 };
-
-function json(schema: object): { content: Record<string, { schema: object }> } {
-  return { content: { 'application/json': { schema } } };
-}
 
 export const metricsAnswers = {
   200: {
     description: 'Numbers of each window of each series.',
     content: {
-      'application/json': { schema: metrics },
+      'application/json': { schema: MetricsAnswer },
       'text/csv': { schema: { type: 'string' } },
     },
   },
-  304: { description: 'You have it already (`If-None-Match`).', type: 'null' },
-  406: { description: 'Neither JSON nor CSV is accepted.', ...json(failureSchema) },
+  304: { description: 'The client has the answer already (`If-None-Match`).', type: 'null' },
+  406: { description: 'Neither JSON nor CSV is accepted.', ...json(Failure) },
   ...failures,
 };
 
 export const sensorsAnswers = {
-  200: { description: 'The sensors there are.', ...json(sensors) },
+  200: { description: 'The sensors there are.', ...json(SensorsAnswer) },
   503: failures[503],
 };
 

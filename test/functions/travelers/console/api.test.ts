@@ -127,6 +127,31 @@ test('CSV comes by Accept or by name, with the same numbers', async ({ db }) => 
   ]);
 });
 
+test('Accept decides between JSON and CSV (RFC 9110, 12.5.1)', async ({ db }) => {
+  const { url } = await consoleOn(db);
+  const typeFor = async (accept: string | null) => {
+    const headers = new Headers(accept === null ? {} : { accept });
+    const response = await fetch(`${url}/api/travelers/metrics`, { headers });
+    return response.status === 406 ? null : response.headers.get('content-type')!.split(';')[0];
+  };
+  for (const [accept, type] of [
+    [null, 'application/json'],
+    ['*/*', 'application/json'],
+    ['text/csv', 'text/csv'],
+    ['text/*', 'text/csv'],
+    ['TEXT/CSV;q=1.0', 'text/csv'],
+    ['application/json;q=0.1, text/csv', 'text/csv'],
+    ['application/json, text/csv', 'application/json'],
+    ['*/*;q=0.5, application/json;q=0', 'text/csv'],
+    ['application/*;q=0, */*', 'text/csv'],
+    ['text/html, */*;q=0.1', 'application/json'],
+    ['image/png', null],
+    ['text/csv;q=nonsense', null],
+  ] as const) {
+    expect([accept, await typeFor(accept)]).toEqual([accept, type]);
+  }
+});
+
 test('times without an offset are those of tz, and steps are aligned to from', async ({ db }) => {
   const { url } = await given(db);
   const { tz, ends } = await get<MetricsAnswer>(
@@ -205,8 +230,8 @@ test('final windows may be kept for a day, provisional ones are asked for again,
   expect(final.headers.get('cache-control')).toBe('max-age=86400');
   expect(final.headers.get('vary')).toBe('accept, accept-encoding');
   const tag = final.headers.get('etag')!;
-  expect(tag).toMatch(/^"[\w-]+"$/);
-  const again = await fetch(early, { headers: { 'if-none-match': `"other", W/${tag}` } });
+  expect(tag).toMatch(/^W\/"[\w-]+"$/);
+  const again = await fetch(early, { headers: { 'if-none-match': `"other", ${tag}` } });
   expect([again.status, await again.text(), again.headers.get('etag')]).toEqual([304, '', tag]);
   const csv = await fetch(`${early}&format=csv`, { headers: { 'if-none-match': tag } });
   expect(csv.status).toBe(200);
