@@ -1,12 +1,12 @@
 import type { NotJson } from '../lib/exact-json.ts';
 
-/** Says what is wrong with bytes that are no JSON, and what to change as far as that can be told from them. */
+/** Describes bytes that are not JSON, with a hint what to change if they are recognized. */
 export function whyNotJson(what: string, error: NotJson, bytes: Uint8Array): string {
   const hint = looksLike(bytes);
   return `${what} is ${error.message}${hint === null ? '' : `; ${hint}`}`;
 }
 
-/** Says what bytes look like that are no JSON, and what to change; null if that can't be told. */
+/** Returns what bytes that are not JSON look like and what to change; null if they are not recognized. */
 export function looksLike(bytes: Uint8Array): string | null {
   const [first, second, third, fourth] = bytes;
   if (first === 0x1f && second === 0x8b) return compressed('gzip');
@@ -24,7 +24,7 @@ export function looksLike(bytes: Uint8Array): string | null {
   return null;
 }
 
-/** By its byte order mark, or by the zero in the first character, which JSON has in ASCII. */
+/** Recognizes UTF-16 by its byte order mark, or by a zero byte in the first character, which is ASCII in JSON. */
 function isUtf16([first, second, third]: Uint8Array): boolean {
   if (first === 0xff || first === 0xfe) return first + (second ?? 0) === 0x1fd;
   return first === 0 ? second !== 0 && third === 0 : second === 0;

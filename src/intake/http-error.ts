@@ -3,16 +3,16 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { Unavailable } from '../state/outcome.ts';
 
-/** Counts what intake did; labels are few and fixed, fit for a metric. */
+/** Counts a result of intake; labels have low cardinality, as a metric needs. */
 export type Count = (
   name: 'events' | 'ignored' | 'parked' | 'refused',
   labels: Readonly<Record<string, string>>,
 ) => void;
 
-/** A sender that was refused and sends nothing more for this long has seen the answer, or never will. */
+/** A refused sender that has sent nothing for this long has read the answer, or never will. */
 export const LINGER_MS = 1_000;
 
-/** Every word that `kne-reason` may hold, which is also the label of what is counted. */
+/** All values of `kne-reason`, which are also the values of the metric's label. */
 export const REFUSAL_REASONS = [
   'bad-request',
   'bad-token',
@@ -38,7 +38,7 @@ export const REFUSAL_REASONS = [
 ] as const;
 export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 
-/** Words for the statuses that Fastify and Node's parser answer by themselves. */
+/** Reasons for the statuses that Fastify and Node's parser produce. */
 const REASONS: Readonly<Record<number, RefusalReason>> = {
   400: 'bad-request',
   404: 'not-found',
@@ -50,11 +50,11 @@ const REASONS: Readonly<Record<number, RefusalReason>> = {
   431: 'headers-too-large',
 };
 
-/** Why a request is not answered with 2xx: the message is for people. */
+/** A request that is not answered 2xx; the message is human-readable. */
 export class HttpError extends Error {
   override readonly name = 'HttpError';
   readonly status: number;
-  /** Goes into the header `kne-reason`, which KafkaSource puts on the dead letter as extension `reason`. */
+  /** Value of the header `kne-reason`, which KafkaSource copies to the dead letter as extension `reason`. */
   readonly reason: RefusalReason;
 
   constructor(
@@ -69,8 +69,8 @@ export class HttpError extends Error {
 }
 
 /**
- * Which answer an error gets. KafkaSource tries 404, 408, 409, 429, 5xx and broken connections again
- * and drops an event on any other failure, so whatever is not known to be the sender's fault is 503.
+ * Converts an error to its answer. KafkaSource retries 404, 408, 409, 429, 5xx and broken connections and drops the
+ * event on any other failure, so an error that is not known to be the sender's fault is a 503.
  */
 function toRefused(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
@@ -89,7 +89,7 @@ export interface Refusals {
   readonly endsFirst: (socket: Socket) => boolean;
 }
 
-/** Answers, counts and logs a refusal; never with the body, which may be personal. */
+/** Answers, counts and logs a refusal; never logs the body, which may hold personal data. */
 export function answer(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -98,8 +98,8 @@ export function answer(
 ): FastifyReply {
   const { status, reason, message } = toRefused(error);
   const { raw } = request;
-  // Nobody is there to be refused: protocol.ts has answered for Node, or the sender went away. What it
-  // takes along while it is still sending is counted all the same.
+  // The connection has ended: protocol.ts has answered, or the sender has disconnected. A request that was still
+  // being sent is counted nevertheless.
   if (raw.socket.destroyed && (raw.complete || !endsFirst(raw.socket))) {
     return reply.code(status).send();
   }
@@ -116,8 +116,8 @@ export function answer(
 }
 
 /**
- * Reads what is still to come of a refused request. A connection that is closed before is reset, and the
- * sender may never see the answer; one whose sender stops, because it has seen it, is closed.
+ * Reads and discards the rest of a refused request. Closing the connection at once would reset it, and the sender
+ * might never read the answer. The connection is closed when the sender stops sending.
  */
 function discardRest(request: IncomingMessage): void {
   const { socket } = request;
@@ -130,7 +130,7 @@ function discardRest(request: IncomingMessage): void {
   socket.once('close', stop);
 }
 
-/** How an event is found again, in Kafka and at its sender. */
+/** Returns what identifies the event in Kafka and at its sender. */
 function namesOf(headers: IncomingHttpHeaders): Record<string, unknown> {
   return {
     source: headers['ce-source'],

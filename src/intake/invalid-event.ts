@@ -1,6 +1,6 @@
 import type { ParkReason } from '../state/outcome.ts';
 
-/** An event that claims to be a change and can't be read as one: it is parked with this reason. */
+/** An event that should be a change but can't be read as one; it is parked with this reason. */
 export class InvalidEvent extends Error {
   override readonly name = 'InvalidEvent';
   readonly reason: ParkReason;
@@ -11,18 +11,18 @@ export class InvalidEvent extends Error {
   }
 }
 
-/** A field's value for the eyes of people: never more than a line, nothing of what an object holds. */
+/** Formats a field's value for a message: at most a line, and nothing of an object's content. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   return JSON.isRawJSON(value) ? value.rawJSON.slice(0, 60) : kindOf(value);
 }
 
-/** What kind of JSON value this is, with its article. */
+/** Returns the kind of a JSON value, with its article. */
 export function kindOf(value: unknown): string {
   if (value === undefined) return 'missing';
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'string') return 'a text';
+  if (typeof value === 'string') return 'a string';
   return typeof value === 'object' && !JSON.isRawJSON(value) ? 'an object' : 'a scalar';
 }

@@ -31,9 +31,9 @@ const unread: [what: string, body: unknown, detail: RegExp][] = [
     /a batch of CloudEvents: its content type is application\/cloudevents-batch\+json$/,
   ],
   [
-    'JSON inside a text',
+    'JSON inside a string',
     JSON.stringify(json),
-    /^the body is JSON inside a text: send the JSON itself/,
+    /^the body is JSON inside a string: send the JSON itself/,
   ],
 ];
 

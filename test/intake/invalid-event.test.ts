@@ -68,7 +68,7 @@ const incomplete: Case[] = [
   ['before and after null', { ...insert, after: null }, 'after is null, not a row'],
   ['a delete without before', { ...insert, op: 'd' }, 'before is null, not a row'],
   ['after an array', { ...insert, after: [1] }, 'after is an array, not a row'],
-  ['after a text', { ...insert, after: 'secret' }, 'after is a text, not a row'],
+  ['after a text', { ...insert, after: 'secret' }, 'after is a string, not a row'],
   [
     'a flattened row without added fields',
     { id: 42, __deleted: 'false' },
@@ -117,7 +117,7 @@ const notChanges: Case[] = [
   ['JSON cut short', '{"before":null,', 'the body is not JSON at position 15'],
   ['a space', ' ', 'the body is not JSON'],
   ['an array', [insert], 'the body is an array, not an object'],
-  ['a text', '"insert"', 'the body is a text, not an object'],
+  ['a text', '"insert"', 'the body is a string, not an object'],
   ['a number', '42', 'the body is a scalar, not an object'],
   ['an empty object', {}, nothing],
   ['a row alone', { id: 42, state: 'PLACED' }, nothing],
@@ -139,7 +139,7 @@ const notChanges: Case[] = [
   [
     'a CloudEvent of Debezium with a text',
     { specversion: '1.0', type: 'io.debezium.x', data: 'x' },
-    'the body is a text, not an object',
+    'the body is a string, not an object',
   ],
 ];
 

@@ -120,7 +120,7 @@ test(
     await pull.produce(5_000, 1);
     await pull.until(20_000);
     await until(() =>
-      first.log.some(({ msg }) => msg === 'records could not be taken, trying again'),
+      first.log.some(({ msg }) => msg === 'records could not be handled, trying again'),
     );
     await until(
       () => first.log.filter(({ msg }) => msg === 'partitions assigned').length === 2,

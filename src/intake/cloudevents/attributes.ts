@@ -3,12 +3,12 @@ import { show } from '../invalid-event.ts';
 /** Attributes and extensions of a CloudEvent by name, values as text. */
 export type Attributes = Record<string, string>;
 
-/** The type that KafkaSource gives to a record that is no CloudEvent; its data is the record's value. */
+/** Type of the event that KafkaSource makes of a record that is not a CloudEvent; its data is the record's value. */
 export const KAFKA_EVENT = 'dev.knative.kafka.event';
-/** The types of Debezium's CloudEventsConverter start with this. */
+/** Prefix of the types that Debezium's CloudEventsConverter sends. */
 const DEBEZIUM_EVENT = 'io.debezium.';
 
-/** URI-reference (RFC 3986) by its characters, which is what a wrong source fails by. */
+/** The characters of a URI-reference (RFC 3986); an invalid source usually has others. */
 const URI_REFERENCE =
   /^(?:[\w.~:/?@!$&'()*+,;=[\]-]|%[\da-f]{2})*(?:#(?:[\w.~:/?@!$&'()*+,;=-]|%[\da-f]{2})*)?$/i;
 /** RFC 3339, date-time. */
@@ -21,16 +21,16 @@ export function isChangeType(type: string | undefined): boolean {
 }
 
 /**
- * Whether an event came to bring a change: its type says so, be it sent twice, or a KafkaSource sent it.
- * One that can't be read is parked, because a KafkaSource drops what is refused.
+ * Whether an event is meant to carry a change: by its type, even if the header is repeated, or because a
+ * KafkaSource sent it. If such an event can't be read it is parked, because a KafkaSource drops what is refused.
  */
 export function bringsChange({ type, knativekafkaoffset: offset }: Attributes): boolean {
   return offset !== undefined || (type !== undefined && type.split(', ').some(isChangeType));
 }
 
 /**
- * Names what is wrong with these attributes by the CloudEvents spec 1.0.2, sections 3 and 3.1; null if
- * nothing is. All modes are checked by this, so an event gets the same answer in each of them.
+ * Returns the first violation of the CloudEvents spec 1.0.2, sections 3 and 3.1; null if there is none. All modes
+ * use this check, so an event gets the same answer in each of them.
  */
 export function problemWith(attributes: Attributes): string | null {
   const { specversion, id, source, type, time, subject, dataschema } = attributes;
@@ -44,30 +44,36 @@ export function problemWith(attributes: Attributes): string | null {
   if (subject === '') return 'attribute subject is empty';
   if (dataschema === '') return 'attribute dataschema is empty';
   for (const name in attributes) {
-    if (!isName(name)) return `${show(name)} is no name for an attribute`;
+    if (!isName(name)) return `${show(name)} is not a valid attribute name`;
   }
   return null;
 }
 
-/** Section 3: lower-case letters and digits; `data` is kept for the data. */
+/** Section 3: lower-case letters and digits; the name `data` is reserved. */
 export function isName(name: string): boolean {
   return /^[a-z\d]+$/.test(name) && name !== 'data';
 }
 
-/** Text that the spec's type String allows: no control characters, no half of a surrogate pair. In headers Node sees to it. */
+/**
+ * Whether the spec's type String allows this text: no control characters, no half of a surrogate pair. Node
+ * checks headers itself.
+ */
 export function isText(value: string): boolean {
   // oxlint-disable-next-line no-control-regex
   return !/[\u0000-\u001f\u007f-\u009f]/.test(value) && value.isWellFormed();
 }
 
-/** The calendar decides too: there is no 30th of February (RFC 3339, 5.7). */
+/** Checks the calendar too: February 30th is not a date (RFC 3339, 5.7). */
 function isTime(text: string): boolean {
   const [, year, month, day] = TIME.exec(text) ?? [];
   if (day === undefined) return false;
   return Number(day) <= 28 || Number(day) <= daysIn(Number(year), Number(month));
 }
 
-/** Day 0 of the next month. `Date.UTC` would take the years 0 to 99 for 1900 to 1999; 2000 later they are the same. */
+/**
+ * Returns day 0 of the next month. `Date.UTC` reads the years 0 to 99 as 1900 to 1999; 2000 years later the calendar
+ * is the same.
+ */
 function daysIn(year: number, month: number): number {
   return new Date(Date.UTC(year + 2000, month, 0)).getUTCDate();
 }

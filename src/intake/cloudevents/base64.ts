@@ -1,6 +1,6 @@
 /**
- * Bytes of a text in base64 (RFC 4648, section 4), or null where it is none. `Buffer.from` skips what it
- * does not know, and makes no bytes at all of `***`: an event with a value would be taken for a tombstone.
+ * Decodes base64 (RFC 4648, section 4); returns null if the text is not base64. `Buffer.from` skips invalid
+ * characters and returns no bytes for `***`, so an event with a value would look like a tombstone.
  */
 export function fromBase64(text: string): Buffer | null {
   const bytes = Buffer.from(text, 'base64');

@@ -2,16 +2,16 @@ import { type Batch } from './incoming.ts';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { BadElement, CloudEvent } from './incoming.ts';
 
-/** As many real changes (1.5 KB each) as a body of 16 MiB holds. */
+/** Maximum number of elements: a body of 16 MiB holds this many real changes (1.5 KB each). */
 export const MAX_ELEMENTS = 10_000;
-/** More of them say that the request is no batch of CloudEvents, and would only fill the table of parked events. */
+/** With more bad elements the request is not a batch of CloudEvents, and would only fill the table of parked events. */
 export const MAX_BAD_ELEMENTS = 100;
-/** The event loop is given back after this time: probes and other requests are answered meanwhile. */
+/** Yields to the event loop after this time, so that probes and other requests are answered. */
 const TURN_MS = 10;
 
 /**
- * Reads the elements of a batch in turns of the event loop. Gives back the whole request as one bad
- * element where a bound is exceeded, with the index of the first element that is no CloudEvent.
+ * Reads the elements of a batch over several turns of the event loop. Returns the whole request as one bad element
+ * if a limit is exceeded, with the index of the first element that is not a CloudEvent.
  */
 export async function readBatch({
   origin,
@@ -26,7 +26,7 @@ export async function readBatch({
   for (const text of texts) {
     const element = read(text);
     if ('why' in element) {
-      first ??= `element ${elements.length} is the first that is no CloudEvent: ${element.why}`;
+      first ??= `element ${elements.length} is the first that is not a CloudEvent: ${element.why}`;
       bad++;
     }
     elements.push(element);
@@ -42,16 +42,16 @@ export async function readBatch({
   if (bad > MAX_BAD_ELEMENTS) {
     return {
       origin,
-      why: `more than ${MAX_BAD_ELEMENTS} elements of the batch are no CloudEvents; ${first}`,
+      why: `more than ${MAX_BAD_ELEMENTS} elements of the batch are not CloudEvents; ${first}`,
     };
   }
   return elements;
 }
 
 /**
- * Splits the JSON array in `bytes` at its commas, without reading what is between them: 16 MiB take 50 ms,
- * where JSON.parse of 5 million objects takes a second. Ends after `limit` elements; null if the bytes are
- * no array. Elements are not checked: what is wrong inside of one is found when that one is read.
+ * Splits the JSON array in `bytes` at its commas without parsing its elements: 16 MiB take 50 ms, whereas
+ * JSON.parse of 5 million objects takes a second. Stops after `limit` elements; returns null if the bytes are not
+ * an array. An invalid element is found when it is read.
  */
 export function splitArray(bytes: Uint8Array, limit: number): Uint8Array[] | null {
   const elements: Uint8Array[] = [];
@@ -84,7 +84,7 @@ function skipSpace(bytes: Uint8Array, from: number): number {
   return at;
 }
 
-/** Where the string ends whose opening quote stands at `start`; the end of the bytes if it does not. */
+/** Returns the position of the quote that closes the string at `start`; the end of the bytes if none does. */
 function endOfString(bytes: Uint8Array, start: number): number {
   let at = start + 1;
   while (at < bytes.length && bytes[at] !== 0x22) at += bytes[at] === 0x5c ? 2 : 1;

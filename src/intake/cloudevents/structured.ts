@@ -15,12 +15,12 @@ import { isObject, isRounded, NotJson, parse, textOf, TooLarge } from '../../lib
 import { show } from '../invalid-event.ts';
 
 const STRUCTURED = 'application/cloudevents+json';
-/** What says that data which is a string stands for JSON (JSON format 1.0.2, section 3.1). */
+/** Media types whose data is a JSON value even if it is a string (JSON format 1.0.2, section 3.1). */
 const JSON_TYPE = /[/+]json\s*(?:;|$)/i;
 
 /**
- * Reads structured or batched mode in JSON; other formats of the spec (Avro, protobuf, XML) are not read.
- * `sent` are attributes that the transport added beside it.
+ * Reads structured or batched mode in JSON; the spec's other formats (Avro, protobuf, XML) are not supported.
+ * `sent` are attributes that the transport added.
  */
 export function readEncoded(contentType: string, body: Uint8Array, sent: Attributes): Incoming {
   const format = /^\s*application\/cloudevents(-batch)?\+json\s*(?:;|$)/i.exec(contentType);
@@ -47,8 +47,8 @@ function readBatched(contentType: string, body: Uint8Array, sent: Attributes): I
 }
 
 /**
- * Reads an event in the JSON format (1.0.2). Its data is read as JavaScript does, and may be rounded:
- * `exactData` reads it again from the bytes.
+ * Reads an event in the JSON format (1.0.2). Numbers in its data may be rounded; `exactData` reads them again from
+ * the bytes.
  */
 function readElement(
   body: Uint8Array,
@@ -77,7 +77,7 @@ function readElement(
   if (why !== null) return bad(why);
   const type = own['type']!;
   const data = readData(value, own['datacontenttype']);
-  // Whatever is wrong with its data, an event of another type is ignored, as in binary mode.
+  // An event of another type is ignored even if its data is invalid, as in binary mode.
   if (typeof data === 'string' && isChangeType(type)) return bad(data);
   if (Buffer.isBuffer(data)) {
     const dataType = own['datacontenttype'] ?? null;
@@ -87,21 +87,21 @@ function readElement(
   return { type, attributes, contentType, body, data: json };
 }
 
-/** The data as a JSON value, or as the bytes it stands for; a text says what is wrong with it. */
+/** Returns the data as a JSON value or as its bytes; a string names the problem. */
 function readData(
   { data_base64: encoded, data }: Record<string, unknown>,
   dataType: string | undefined,
 ): { readonly json: unknown } | Buffer | string {
   if (encoded !== undefined && encoded !== null) {
-    if (typeof encoded !== 'string') return 'data_base64 is not a text';
-    if (data !== undefined && data !== null) return 'data and data_base64 are both there';
+    if (typeof encoded !== 'string') return 'data_base64 is not a string';
+    if (data !== undefined && data !== null) return 'data and data_base64 are both present';
     return fromBase64(encoded) ?? 'data_base64 is not base64 (RFC 4648, padded with =)';
   }
   const isJson = dataType === undefined || JSON_TYPE.test(dataType);
   return typeof data === 'string' && !isJson ? Buffer.from(data) : { json: data ?? null };
 }
 
-/** The attributes that can be read, and what is wrong with the first that can't be. */
+/** Returns the attributes that can be read, and the problem of the first that can't be. */
 function readAttributes(value: Record<string, unknown>): {
   own: Attributes;
   problem: string | null;
@@ -109,8 +109,8 @@ function readAttributes(value: Record<string, unknown>): {
   const own: Attributes = {};
   let problem: string | null = null;
   for (const [name, held] of Object.entries(value)) {
-    // Debezium's converter writes null for what is absent, and its transaction's number as
-    // iodebeziumtxId beside the proper iodebeziumtxid.
+    // Debezium's converter writes null for absent attributes, and the number of the transaction both as
+    // iodebeziumtxId and as the valid iodebeziumtxid.
     if (name === 'data' || name === 'data_base64' || held === null || name === 'iodebeziumtxId') {
       continue;
     }
@@ -128,10 +128,10 @@ function scalarText(held: unknown): string | null {
 }
 
 function problemWithValue(name: string, held: unknown, text: string | null): string | null {
-  if (!isName(name)) return `${show(name)} is no name for an attribute`;
+  if (!isName(name)) return `${show(name)} is not a valid attribute name`;
   if (text === null) return `attribute ${show(name)} is neither text, number nor boolean`;
   if (typeof held === 'number' && isRounded(held)) {
-    return `attribute ${show(name)} is a number beyond 2^53: send it as a text`;
+    return `attribute ${show(name)} is a number beyond 2^53: send it as a string`;
   }
-  return isText(text) ? null : `attribute ${show(name)} is no text`;
+  return isText(text) ? null : `attribute ${show(name)} has invalid characters`;
 }

@@ -120,7 +120,7 @@ function dataOf(event: Record<string, unknown>, exact: boolean): unknown {
 /** Describes a body that is not an object, with a hint how to send it. */
 function whyNotObject(body: unknown): string {
   if (typeof body === 'string' && /^\s*[{[]/.test(body)) {
-    return 'the body is JSON inside a text: send the JSON itself, not encoded a second time';
+    return 'the body is JSON inside a string: send the JSON itself, not encoded a second time';
   }
   const first: unknown = Array.isArray(body) ? body[0] : null;
   if (isObject(first) && 'specversion' in first) {

@@ -13,54 +13,54 @@ import { answer, HttpError, type Count } from '../http-error.ts';
 export interface AppOptions {
   readonly logger?: FastifyBaseLogger;
   readonly count: Count;
-  /** Largest body in bytes; 16 MiB unless given: above `max.message.bytes` of any sane topic. */
+  /** Maximum body in bytes; 16 MiB unless given, which is above `max.message.bytes` of any reasonable topic. */
   readonly bodyLimit?: number;
-  /** A request must be here in whole after this time; 60 s unless given. */
+  /** Time limit for receiving a request; 60 s unless given. */
   readonly requestTimeoutMs?: number;
-  /** When a connection is closed, so that pods which were added get some; {@link TURNOVER} unless given. */
+  /** When connections are closed, so that added pods get some of them; {@link TURNOVER} unless given. */
   readonly turnover?: Partial<TurnoverOptions>;
 }
 
-/** What Fastify takes for a media type (RFC 9110, 8.3.1). */
+/** The media types that Fastify accepts (RFC 9110, 8.3.1). */
 const MEDIA_TYPE = /^\s*[\w!#$%&'*+.^`|~-]+\/[\w!#$%&'*+.^`|~-]+\s*(?:;|$)/;
 
 /**
- * A connection costs a pod 0.1 ms. With 99 of them an event costs 15 % more CPU at 20 requests each, 3 %
- * at 100 and nothing that can be measured at 1,000 or with 5 s alone. At 1,000, as before, pods that were
- * added got nothing; the seconds are for senders that are slow.
+ * A new connection costs a pod 0.1 ms. With 99 connections an event costs 15 % more CPU at 20 requests each, 3 % at
+ * 100, and nothing measurable at 1,000 or with 5 s alone. At 1,000 requests, added pods got no events. The time limit
+ * is for slow senders.
  */
 const TURNOVER: TurnoverOptions = { requests: 100, seconds: 5 };
 
 /**
- * The HTTP server with limits that lose no event: Fastify's own have no time-out for a body that
- * trickles, refuse 1 MiB, and answer errors in a form that leaves the dead letter without a reason.
- * Every answer of 4xx and 5xx has the header `kne-reason` and a body `{error, reason}`, also those
- * of the router, the body reader and Node's parser.
+ * Creates an HTTP server whose limits lose no event. Fastify's defaults have no timeout for a body that trickles in,
+ * refuse 1 MiB, and answer errors in a form that leaves the dead letter without a reason. Every answer of 4xx and
+ * 5xx has the header `kne-reason` and a body `{error, reason}`, including those of the router, the body reader and
+ * Node's parser.
  */
 export function createApp(options: AppOptions): FastifyInstance {
   const { logger, count, requestTimeoutMs = 60_000 } = options;
   const app: FastifyInstance = Fastify({
-    // Not as Fastify's own logger, of which each request would get a child and two listeners: 1.5 µs.
+    // Not through Fastify's option, which creates a child logger and two listeners for each request: 1.5 µs.
     ...(logger === undefined ? {} : { childLoggerFactory: () => logger }),
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyLimit ?? 16 * 1024 * 1024,
     requestTimeout: requestTimeoutMs,
-    // A socket so long silent has no request on its way; later than requestTimeout, which answers 408.
+    // For idle sockets; later than requestTimeout, which answers 408.
     connectionTimeout: requestTimeoutMs + 60_000,
-    // Longer than KafkaSource keeps an idle connection (10 s), so that it never writes into a closing one.
+    // Longer than KafkaSource keeps an idle connection (10 s), so that it never writes to a closing one.
     keepAliveTimeout: 72_000,
     http: {
-      // Keys and Kafka headers arrive as headers, the key twice.
+      // KafkaSource sends keys and Kafka headers as HTTP headers, the key twice.
       maxHeaderSize: HEADER_LIMIT,
-      // Node would answer 400 by itself; see problemWithProtocol.
+      // Node would answer 400 without a reason; problemWithProtocol checks the header.
       requireHostHeader: false,
-      // 60 s unless given; where it is the longer one, Node takes each of the two for the other.
+      // Defaults to 60 s; if it is the longer of the two, Node swaps them.
       headersTimeout: Math.min(requestTimeoutMs, 60_000),
       connectionsCheckingInterval: Math.min(requestTimeoutMs, 10_000),
     },
     onProtoPoisoning: 'remove',
     onConstructorPoisoning: 'remove',
-    // Fastify's own 503 has no reason; the hook below answers instead.
+    // Fastify's 503 has no reason; the hook below answers instead.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     clientErrorHandler: (error, socket) => protocol.onClientError(error, socket),
@@ -79,7 +79,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     done();
   });
   app.addHook('onRequest', ({ raw }, reply, next) => {
-    // Whoever waits for "100 Continue" sends no body after another answer.
+    // A sender that waits for "100 Continue" sends no body after another answer.
     if (connections.isLast(reply.raw) || raw.headers.expect !== undefined) {
       void reply.header('connection', 'close');
     }
@@ -105,9 +105,9 @@ export function createApp(options: AppOptions): FastifyInstance {
 }
 
 /**
- * Leaves bodies to the handlers, whatever their content type: KafkaSource sends Debezium's JSON without
- * one, and a record's content-type header as it is. Where Fastify has no parser, or the header is no
- * media type, it answers 415, which loses the event; where it has one, it reads bodies that nothing bounds.
+ * Leaves bodies of all content types to the handlers. KafkaSource sends Debezium's JSON without a content type, and
+ * passes on a record's content-type header unchanged. If Fastify has no parser, or the header is not a media type,
+ * it answers 415, which loses the event; its own parsers read bodies without the memory limit.
  */
 function readNoBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();

@@ -1,21 +1,20 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { HttpError } from '../http-error.ts';
 
-/** First allocation for a body whose length is not announced; it doubles from there. */
+/** First allocation for a body of unknown length; it doubles from there. */
 const FIRST_BYTES = 16 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 export interface BodyLimits {
-  /** Largest body, in bytes. */
+  /** Maximum size of a body in bytes. */
   readonly body: number;
-  /** Bytes of all requests that are being received or wait for their answer. */
+  /** Maximum size in bytes of all requests that are being received or wait for their answer. */
   readonly total: number;
 }
 
 /**
- * Bounds the memory of requests from their first byte until they are answered. Counting only what has
- * arrived in whole is no bound: with the database stalled, 60 bodies of 14 MiB took 1.58 GB at a limit
- * of 64 MiB.
+ * Bodies bounds the memory of requests from their first byte until they are answered. Counting only complete
+ * requests is not enough: with the database stalled, 60 bodies of 14 MiB took 1.58 GB at a limit of 64 MiB.
  */
 export class Bodies {
   readonly #limits: BodyLimits;
@@ -25,16 +24,15 @@ export class Bodies {
     this.#limits = limits;
   }
 
-  /** Bytes that are held now. */
+  /** Bytes held now. */
   get held(): number {
     return this.#held;
   }
 
   /**
-   * Reads the request's body and holds its bytes until `use` has settled. Throws {@link Refused}: 413
-   * for a body that is too large, 503 where too much is held already. The rest of a refused body is
-   * discarded as it comes; a connection that was closed instead would be reset while the sender is
-   * still writing, and the answer would be lost.
+   * Reads the request's body and counts its bytes until `use` has settled. Throws {@link HttpError}: 413 if the body
+   * is too large, 503 if too many bytes are held already. The rest of a refused body is discarded as it arrives:
+   * closing the connection would reset it while the sender is still writing, and the answer would be lost.
    */
   async hold<T>(
     request: IncomingMessage,
@@ -52,7 +50,7 @@ export class Bodies {
     }
   }
 
-  /** A request larger than all that may be held is let in alone: it could never be taken otherwise. */
+  /** A request that exceeds the total limit is admitted when it is alone; otherwise it could never be ingested. */
   readonly #take = (bytes: number, own: number): void => {
     const others = this.#held - own;
     if (others > 0 && this.#held + bytes > this.#limits.total) {
@@ -66,7 +64,7 @@ export class Bodies {
   };
 }
 
-/** What one request holds of the total. */
+/** The share of the total that one request holds. */
 class Reservation {
   readonly #take: (bytes: number, own: number) => void;
   readonly #headers: number;
@@ -77,7 +75,7 @@ class Reservation {
     this.#headers = headers;
   }
 
-  /** Grows to the headers and a body of this size; throws {@link Refused}. */
+  /** Grows to the headers and a body of this size; throws {@link HttpError}. */
   growTo(body: number): void {
     const more = this.#headers + body - this.bytes;
     this.#take(more, this.bytes);
@@ -85,14 +83,14 @@ class Reservation {
   }
 }
 
-/** Headers hold a record's key twice, so they may be larger than the body. */
+/** Returns the size of the headers, which may exceed that of the body, because they hold a record's key twice. */
 function headerBytes({ rawHeaders }: IncomingMessage): number {
   let bytes = 0;
   for (const text of rawHeaders) bytes += text.length;
   return bytes;
 }
 
-/** Throws {@link Refused} where the headers say enough for that, else rejects with it. */
+/** Throws {@link HttpError} if the headers suffice to refuse the request, otherwise rejects with it. */
 function readBody(
   request: IncomingMessage,
   response: ServerResponse,
@@ -102,7 +100,7 @@ function readBody(
   const { headers } = request;
   const length = headers['content-length'] === undefined ? null : Number(headers['content-length']);
   const isChunked = headers['transfer-encoding'] !== undefined;
-  // The sender went away while its token was verified: nothing more would be heard of the request.
+  // The sender disconnected while its token was verified: the request will emit no more events.
   if (request.destroyed) throw brokenOff();
   if (length !== null && length > limit) throw tooLarge(limit);
   reservation.growTo(length ?? (isChunked ? Math.min(FIRST_BYTES, limit) : 0));
@@ -112,8 +110,8 @@ function readBody(
 }
 
 /**
- * Copies what arrives into one buffer. A list of chunks would hold a hundred bytes of bookkeeping for
- * each, and a sender may cut its body into chunks of one byte.
+ * Copies the body into one buffer. A list of chunks would need a hundred bytes of bookkeeping for each, and a sender
+ * may split its body into chunks of one byte.
  */
 function collect(
   request: IncomingMessage,

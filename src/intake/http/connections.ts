@@ -2,25 +2,25 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 export interface TurnoverOptions {
-  /** A connection is closed after at most this many requests, and after at least half of it. */
+  /** Maximum number of requests of a connection; it is closed after at least half of them. */
   readonly requests: number;
-  /** A connection is closed at most this long after its first request, and after at least half of it. */
+  /** Maximum time from a connection's first request; it is closed after at least half of it. */
   readonly seconds: number;
 }
 
 interface Connection {
   requests: number;
-  /** By the process' clock, in milliseconds. */
+  /** By the monotonic clock, in milliseconds. */
   readonly until: number;
   readonly most: number;
   latest: ServerResponse;
 }
 
 /**
- * Knows the connections of a server, and when one has served long enough. A Service balances
- * connections, not requests, and a KafkaSource keeps up to 99 of them for as long as they are busy: pods
- * that KEDA added got no events until the old connections had ended. Each connection draws its own
- * limits, so that the connections of a sender do not end together.
+ * Connections closes connections after a number of requests or a time. A Service balances connections, not requests,
+ * and a KafkaSource keeps up to 99 connections while they are busy, so pods that KEDA added got no events until the
+ * old connections ended. Each connection draws its own limits, so that the connections of a sender do not end
+ * together.
  */
 export class Connections {
   readonly #options: TurnoverOptions;
@@ -30,7 +30,7 @@ export class Connections {
     this.#options = options;
   }
 
-  /** Counts a request; true if its answer is to be the connection's last. */
+  /** Counts a request; returns true if its answer must be the connection's last. */
   isLast(response: ServerResponse): boolean {
     const { socket } = response.req;
     const now = performance.now();
@@ -55,7 +55,7 @@ export class Connections {
   }
 }
 
-/** From a half to one. */
+/** Returns a random factor from a half to one. */
 function drawn(): number {
   return (1 + Math.random()) / 2;
 }

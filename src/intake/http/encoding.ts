@@ -11,17 +11,17 @@ const CODINGS: ReadonlyMap<string, Decode> = new Map<string, Decode>([
   ['br', promisify(brotliDecompress)],
   ['zstd', promisify(zstdDecompress)],
 ]);
-/** A list of thousands, which fits into a header, would keep this process busy for minutes. */
+/** A header has room for thousands of codings, which would keep this process busy for minutes. */
 const MAX_CODINGS = 4;
 
-/** A body that is not in the encoding its header names, or in one that is not known. */
+/** A body that does not match its Content-Encoding, or an unknown encoding. */
 export class NotDecoded extends Error {
   override readonly name = 'NotDecoded';
 }
 
 /**
- * The body without its `Content-Encoding`, of at most `limit` bytes: a few KiB may stand for gigabytes.
- * Throws {@link NotDecoded}.
+ * Decodes a body's `Content-Encoding` to at most `limit` bytes, because a few KiB may decode to gigabytes. Throws
+ * {@link NotDecoded}.
  */
 export async function decoded(body: Buffer, encoding: string, limit: number): Promise<Buffer> {
   let bytes = body;
@@ -32,15 +32,15 @@ export async function decoded(body: Buffer, encoding: string, limit: number): Pr
     .filter((each) => each !== '' && each !== 'identity');
   if (codings.length > MAX_CODINGS) {
     throw new NotDecoded(
-      `Content-Encoding names ${codings.length} codings; at most ${MAX_CODINGS} are undone`,
+      `Content-Encoding names ${codings.length} codings; at most ${MAX_CODINGS} are supported`,
     );
   }
-  // in the reverse of the order in which they were applied
+  // In the reverse of the order in which they were applied.
   for (const name of codings.toReversed()) {
     const decode = CODINGS.get(name);
     if (decode === undefined) {
       const known = [...CODINGS.keys(), 'identity'].join(', ');
-      throw new NotDecoded(`Content-Encoding ${JSON.stringify(name)} is none of ${known}`);
+      throw new NotDecoded(`Content-Encoding ${JSON.stringify(name)} is not one of ${known}`);
     }
     try {
       bytes = await decode(bytes, { maxOutputLength: limit });

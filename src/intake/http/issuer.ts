@@ -3,26 +3,26 @@ import { request } from 'node:https';
 import { createLocalJWKSet, type JSONWebKeySet } from 'jose';
 
 export interface IssuerOptions {
-  /** URL whose discovery document names where its keys are (OpenID Connect Discovery 1.0, 4). */
+  /** URL whose discovery document names the URL of its keys (OpenID Connect Discovery 1.0, 4). */
   readonly url: string;
-  /** PEM file of the certificates it is verified with; read each time, because a cluster renews its own. */
+  /** PEM file of the certificates that verify it; read for each request, because a cluster renews its certificates. */
   readonly caFile: string | null;
-  /** Token that is shown to it: the API server of a cluster tells its keys to those it knows. Read each time. */
+  /** File of the token to send: the API server of a cluster requires one. Read for each request. */
   readonly tokenFile: string | null;
-  /** An unknown key or a signature that does not fit makes it ask again, at most this often. */
+  /** Minimum time between requests because of an unknown key or a signature that does not match. */
   readonly cooldownMs?: number;
-  /** Keys are asked for again after this time: one that was withdrawn is not trusted for ever. */
+  /** Keys are fetched again after this time, so that a withdrawn key does not stay trusted. */
   readonly maxAgeMs?: number;
 }
 
 type Keys = ReturnType<typeof createLocalJWKSet>;
 
 const TIMEOUT_MS = 5_000;
-/** One that did not answer is left alone for so long. */
+/** Minimum time after a failed request. */
 const REST_MS = 1_000;
 const MAX_LENGTH = 1 << 20;
 
-/** The keys that an issuer signs with, kept until one is asked for that is not among them. */
+/** Issuer fetches and caches the public keys of a token issuer; an unknown key makes it fetch again. */
 export class Issuer {
   readonly #options: IssuerOptions;
   #keys: Keys | null = null;
@@ -37,7 +37,7 @@ export class Issuer {
     this.#options = options;
   }
 
-  /** Rejects if there are none and the issuer does not tell them. Old ones are better than none. */
+  /** Rejects if there are no keys and the issuer does not answer; old keys are used while it does not. */
   async keys(): Promise<Keys> {
     if (this.#keys === null) {
       if (this.#failure !== null && this.#since(this.#askedAt) < REST_MS) throw this.#failure;
@@ -48,12 +48,12 @@ export class Issuer {
     return this.#keys!;
   }
 
-  /** How often it has told its keys: what failed with keys of a later answer is proved by fresh ones. */
+  /** Number of answers so far: a token that fails with the keys of a later answer has been checked with fresh keys. */
   get answers(): number {
     return this.#answers;
   }
 
-  /** Asks again; false if it did not answer, or was asked a moment ago. */
+  /** Fetches again; false if the issuer did not answer, or answered a moment ago. */
   async refresh(): Promise<boolean> {
     const moment = this.#since(this.#askedAt) < this.#cooldownMs;
     if (moment && this.#asking === null) return false;
@@ -64,8 +64,8 @@ export class Issuer {
   }
 
   /**
-   * Asks again before a token is refused for good: once in the cooldown, however recently the keys came;
-   * else as {@link refresh}.
+   * Fetches again before a token is refused for good: once in the cooldown, even if the keys are new; otherwise like
+   * {@link refresh}.
    */
   async confirm(): Promise<boolean> {
     if (this.#since(this.#confirmedAt) < this.#cooldownMs) return this.refresh();
@@ -84,7 +84,7 @@ export class Issuer {
     return performance.now() - time;
   }
 
-  /** One question at a time, for all who wait. */
+  /** One request at a time, shared by all callers. */
   #ask(): Promise<void> {
     this.#asking ??= this.#load()
       .then(
@@ -103,16 +103,16 @@ export class Issuer {
     const { url } = this.#options;
     const found = await this.#get(`${url.replace(/\/$/, '')}/.well-known/openid-configuration`);
     const { issuer, jwks_uri: uri } = found as { issuer?: unknown; jwks_uri?: unknown };
-    if (issuer !== url) throw new Error(`${url} says that it is ${String(issuer)}`);
+    if (issuer !== url) throw new Error(`${url} names the issuer ${String(issuer)}`);
     if (typeof uri !== 'string' || !URL.canParse(uri) || new URL(uri).protocol !== 'https:') {
-      throw new Error(`${url} names no https URL of its keys`);
+      throw new Error(`the discovery document of ${url} has no https jwks_uri`);
     }
     this.#keys = createLocalJWKSet((await this.#get(uri)) as JSONWebKeySet);
     this.#gotAt = performance.now();
     this.#answers++;
   }
 
-  /** A JSON document. Not by `fetch`, which can't be given a certificate. */
+  /** Fetches a JSON document; not with `fetch`, which accepts no certificate. */
   async #get(url: string): Promise<unknown> {
     const { caFile, tokenFile } = this.#options;
     const ca = caFile === null ? undefined : await readFile(caFile);

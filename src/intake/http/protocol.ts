@@ -6,8 +6,8 @@ import type { Connections } from './connections.ts';
 import { LINGER_MS, HttpError, type Count } from '../http-error.ts';
 
 /**
- * Largest head of a request. A KafkaSource sends a record's key in two headers, and a record of a topic
- * with Kafka's default limit has at most 1 MiB. Node reads such a head in 10 ms.
+ * Maximum size of a request's headers. A KafkaSource sends a record's key in two headers, and a record of a topic with
+ * Kafka's default limit has at most 1 MiB. Node reads such headers in 10 ms.
  */
 export const HEADER_LIMIT = 2304 * 1024;
 export interface ProtocolOptions {
@@ -16,19 +16,19 @@ export interface ProtocolOptions {
   readonly connections: Connections;
 }
 
-/** What Node's HTTP server would refuse, or end, by itself: without a reason, a count or a line in the log. */
+/** Answers requests that Node's HTTP server would refuse or end without a reason, a count or a log line. */
 export class Protocol {
   readonly #options: ProtocolOptions;
-  /** An error that ends a connection is told once, however much comes after it. */
+  /** Connections whose end has been counted, so that each counts once. */
   readonly #ended = new WeakSet<Socket>();
 
   constructor(options: ProtocolOptions) {
     this.#options = options;
   }
 
-  /** Hands requests that Node would answer by itself to the routes, which refuse them as any other. */
+  /** Passes requests that Node would answer itself to the routes, which refuse them like any other. */
   listen(server: Server): void {
-    server.maxHeadersCount = 0; // HEADER_LIMIT is what bounds them: 200,000 short ones take 0.2 s
+    server.maxHeadersCount = 0; // HEADER_LIMIT bounds them: 200,000 short headers take 0.2 s
     const forward = (request: IncomingMessage, response: ServerResponse) =>
       void server.emit('request', request, response);
     server.on('checkContinue', forward).on('checkExpectation', forward);
@@ -38,28 +38,28 @@ export class Protocol {
     });
   }
 
-  /** Answers what Node's parser refuses, or what does not arrive in time. */
+  /** Answers requests that Node's parser refuses or that do not arrive in time. */
   onClientError(error: Error & { code?: string; reason?: string }, socket: Socket): void {
     if (this.#ended.has(socket) || socket.destroyed) return;
-    // A probe of the port, a connection opened in advance: nothing was asked, nothing is refused.
+    // A probe of the port, or a connection opened in advance: there is no request to refuse.
     const isUnused = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0;
     if (error.code === 'ECONNRESET' || isUnused) return void socket.destroy();
     const refused = refusedByNode(error);
     const latest = this.#options.connections.latest(socket);
     if (latest?.req.complete === false) {
-      // The rest of a body that was refused before it had arrived: its sender has its answer.
+      // The rest of a body that was refused before it had arrived: its sender has been answered.
       if (latest.headersSent) return void socket.destroy();
       if (latest.socket !== null) return this.#answer(socket, refused, error.code);
     } else if (latest === undefined || latest.writableFinished) {
       return this.#answer(socket, refused, error.code);
     }
-    // The next answer on this connection is that of an earlier request: its sender would take ours for it.
+    // The next answer on this connection belongs to an earlier request, so no other may be sent.
     this.#note(socket, refused, error.code);
     if (latest.req.complete) latest.once('finish', () => socket.destroySoon());
     else socket.destroy();
   }
 
-  /** False if the connection's end was told already. */
+  /** Returns false if the connection's end has been counted already. */
   endsFirst(socket: Socket): boolean {
     if (this.#ended.has(socket)) return false;
     this.#ended.add(socket);
@@ -86,11 +86,11 @@ export class Protocol {
     ];
     const text = `${head.join('\r\n')}\r\n\r\n${body}`;
     if (status === 408) {
-      // Not half-closed: who trickles would go on, and the request would end as if it had been in time.
+      // Not half-closed: a sender that trickles would continue, and the request would end as if it had been in time.
       socket.end(text, () => socket.destroy());
       return;
     }
-    // What the sender still writes is read for a while: it would never hear the answer to a reset.
+    // The sender's remaining bytes are read for a while: a reset would discard the answer.
     socket.end(text);
     socket.resume();
     const linger = setTimeout(() => socket.destroy(), LINGER_MS).unref();
@@ -98,7 +98,7 @@ export class Protocol {
   }
 }
 
-/** What a request lacks or asks of the protocol, which Node would refuse by itself; null if nothing. */
+/** Returns why Node would refuse a request by the rules of HTTP; null if it would not. */
 export function problemWithProtocol({
   headers,
   httpVersion,

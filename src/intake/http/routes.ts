@@ -13,9 +13,9 @@ import type { Tokens } from './token.ts';
 
 export interface IntakeOptions {
   readonly count: Count;
-  /** Who may post; anybody unless given. */
+  /** Verifies senders; anybody may post unless given. */
   readonly tokens?: Tokens | undefined;
-  /** Bytes of requests that may be held at a time; 64 MiB unless given. */
+  /** Maximum size of concurrent requests in bytes; 64 MiB unless given. */
   readonly maxBytes?: number;
 }
 
@@ -27,10 +27,10 @@ const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a
 `;
 
 /**
- * `POST /` takes CloudEvents and answers once their effect is committed:
- * 204 ingested, or nothing to file; 200 with an explanation where `Prefer: return=representation` asks
- * for it (KafkaSource sends `Prefer: reply`); 202 parked, with the reason; 503 try again; 400
- * and 413 for what is no CloudEvent or too large. `GET /` says so to people.
+ * Adds `POST /`, which ingests CloudEvents and answers when their effect is committed: 204 if they are ingested or
+ * change nothing; 200 with an explanation if the request has `Prefer: return=representation` (KafkaSource sends
+ * `Prefer: reply`); 202 with the reason if they are parked; 503 if the sender should retry; 400 and 413 if the request
+ * is not a CloudEvent or too large. `GET /` explains this.
  */
 export function registerIntake(
   app: FastifyInstance,
@@ -41,7 +41,7 @@ export function registerIntake(
   const bodies = new Bodies({ body: app.initialConfig.bodyLimit!, total: maxBytes });
   app.register((scope, _options, done) => {
     if (tokens !== undefined) {
-      // before the body is read: nobody else may keep this process busy with 16 MiB
+      // Before the body is read, so that only verified senders can make this process read 16 MiB.
       scope.addHook('onRequest', async ({ method, raw }) => {
         if (method === 'POST') await tokens.check(raw);
       });
@@ -64,7 +64,7 @@ export function registerIntake(
     const incoming = await read(headers, body, app.initialConfig.bodyLimit!);
     if (incoming.kind === 'none') throw new HttpError(400, incoming.why, 'not-a-cloudevent');
     const onFailed = (span: Span) => {
-      request.log = request.log.child(logFields(span.spanContext())); // for the line of the refusal
+      request.log = request.log.child(logFields(span.spanContext())); // for the log line of the refusal
     };
     if (incoming.kind === 'batch') {
       const batch = await ingestor.ingestBatch(incoming.batch, headers, onFailed);
@@ -92,7 +92,7 @@ export function registerIntake(
   }
 }
 
-/** Reads the request's events, its body without its Content-Encoding. */
+/** Decodes the request's body and reads its events. */
 async function read(headers: IncomingHttpHeaders, body: Buffer, limit: number): Promise<Incoming> {
   const contentEncoding = headers['content-encoding'];
   if (!contentEncoding || body.length === 0) return readCloudEvents(headers, body);
@@ -106,7 +106,7 @@ async function read(headers: IncomingHttpHeaders, body: Buffer, limit: number): 
   }
 }
 
-/** What a person may not expect of an event that changes nothing. */
+/** Explains why an event changes nothing if that may surprise. */
 function ignoredBecause(why: string): { readonly detail: string } | null {
   switch (why) {
     case 'other-type':
@@ -122,14 +122,18 @@ function ignoredBecause(why: string): { readonly detail: string } | null {
 }
 
 /**
- * A redelivered event names the functions it is for. Another worker must not take it: the answer would be
- * that of its own functions, and the event would be deleted where it waits.
+ * Refuses a redelivered event that is addressed to a function which this worker does not serve. The answer would
+ * be that of other functions, and the event would be deleted from where it waits.
  */
 function requireServed(names: string, served: readonly string[]): void {
   const missing = names.split(',').filter((name) => name !== '' && !served.includes(name));
   if (missing.length === 0) return;
   const here = served.join(', ') || 'no function';
-  throw new HttpError(421, `meant for ${missing.join(', ')}; served here: ${here}`, 'misdirected');
+  throw new HttpError(
+    421,
+    `addressed to ${missing.join(', ')}; served here: ${here}`,
+    'misdirected',
+  );
 }
 
 function answerOne(reply: FastifyReply, result: EventResult): FastifyReply {

@@ -7,13 +7,15 @@ export interface TokenOptions {
   readonly issuer: Issuer;
   readonly url: string;
   readonly audience: string;
-  /** Null: whoever has a token of this issuer for this audience. */
+  /** Null: any subject with a token of this issuer for this audience. */
   readonly subjects: readonly string[] | null;
 }
 
-/** Signatures by a key pair. Never `none`, never a shared secret: the issuer's public key would be one. */
+/**
+ * Signatures with a key pair. Not `none`, and no shared secrets: the issuer's public key could be used as the secret.
+ */
 const ALGORITHMS = 'RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA'.split(' ');
-/** What says that the token is wrong, and not that the issuer's keys are of no use. */
+/** Errors that prove the token invalid, rather than the issuer's keys unusable. */
 const PROOFS = [
   errors.JOSEAlgNotAllowed,
   errors.JWSInvalid,
@@ -21,25 +23,25 @@ const PROOFS = [
   errors.JWTInvalid,
   errors.JWTClaimValidationFailed,
 ];
-/** Two clocks may differ by so much. */
+/** Tolerated difference between two clocks. */
 const TOLERANCE_SECONDS = 30;
 const MAX_CACHED = 1000;
 
 /**
- * Decides who may post: the bearer token that Knative sends where the sink has an audience (RFC 6750,
- * RFC 7519). What is proved bad is refused for good, by 401; what can't be verified now, by 503: a
- * KafkaSource loses the event on the one and tries again on the other.
+ * Tokens verifies senders by the bearer token that Knative sends if the sink has an audience (RFC 6750, RFC 7519). A
+ * token that is proved invalid is refused for good with 401, one that can't be verified now with 503: a KafkaSource
+ * drops the event on the one and retries on the other.
  */
 export class Tokens {
   readonly #options: TokenOptions;
-  /** Verified headers with the time their tokens expire, epoch ms: a signature costs 56 µs, a look here one. */
+  /** Verified headers with the expiry of their tokens, epoch ms: a signature costs 56 µs, a lookup 1 µs. */
   readonly #verified = new Map<string, number>();
 
   constructor(options: TokenOptions) {
     this.#options = options;
   }
 
-  /** Resolves if the sender may post; else rejects with {@link Refused}. Null: it may, without waiting. */
+  /** Resolves if the sender may post, otherwise rejects with {@link HttpError}. Null: it may, without waiting. */
   check(request: IncomingMessage): Promise<void> | null {
     const header = authorizationOf(request);
     const expiresAt = this.#verified.get(header);
@@ -53,7 +55,7 @@ export class Tokens {
     if (token === undefined) throw bad('there is no bearer token');
     let claims: JWTPayload;
     try {
-      // another issuer's key would only be looked for in vain
+      // A key of another issuer would never be found.
       if (decodeJwt(token).iss !== url) throw bad(`it is not of the issuer ${url}`);
       claims = await this.#claimsOf(token, {
         issuer: url,
@@ -82,26 +84,26 @@ export class Tokens {
     try {
       return await verify();
     } catch (error) {
-      if (issuer.answers > answers) throw error; // by keys of this moment
+      if (issuer.answers > answers) throw error; // verified with current keys
       const isNew = await this.#asksAgain(error);
       if (isNew === null) throw error;
       if (!isNew) throw unknownKey();
-      this.#verified.clear(); // a key that is new may stand for one that is not trusted any more
+      this.#verified.clear(); // a new key may replace one that is no longer trusted
       return verify();
     }
   }
 
-  /** Whether the issuer told its keys again; null if they can't put this error right. */
+  /** Whether the issuer's keys were fetched again; null if keys can't resolve this error. */
   async #asksAgain(error: unknown): Promise<boolean | null> {
     const { issuer } = this.#options;
     if (error instanceof errors.JWKSNoMatchingKey) return issuer.refresh();
-    // By keys that may be old this proves nothing: a new key need have no name, or no new one.
+    // Possibly outdated keys prove nothing: a new key may have no name, or an old one's name.
     if (error instanceof errors.JWSSignatureVerificationFailed) return issuer.confirm();
     return null;
   }
 }
 
-/** A token that does not name its key is tried with each that may be it. */
+/** Verifies a token that does not name its key with each key that it may be signed with. */
 async function verifyByAny(
   token: string,
   keys: Awaited<ReturnType<Issuer['keys']>>,
@@ -137,7 +139,7 @@ async function keysOf(issuer: Issuer) {
 function authorizationOf(request: IncomingMessage): string {
   const { authorization } = request.headers;
   if (authorization === undefined) throw new HttpError(401, 'no bearer token', 'no-token');
-  // Node keeps the first of two; who else looks at them may keep the other
+  // Node keeps the first of two headers; another reader may keep the other.
   const { rawHeaders } = request;
   let seen = 0;
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -147,7 +149,7 @@ function authorizationOf(request: IncomingMessage): string {
   return authorization;
 }
 
-/** Proved bad: no retry can help. */
+/** A token that is proved invalid: no retry can help. */
 function bad(why: string): HttpError {
   return new HttpError(401, `the token is refused: ${why}`, 'bad-token');
 }
@@ -160,7 +162,7 @@ function unknownKey(): HttpError {
 function refusalOf(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof errors.JWKSNoMatchingKey) {
-    // New keys are told with a delay (several API servers, a cache between): no proof that it is forged.
+    // New keys are published with a delay (several API servers, a cache), so this does not prove a forgery.
     return unknownKey();
   }
   if (error instanceof errors.JWTClaimValidationFailed && error.claim === 'nbf') {

@@ -3,18 +3,18 @@ import type { Log } from '../../function.ts';
 import { errorText } from '../../lib/error-text.ts';
 import { metadataOf } from './consumer.ts';
 
-/** Where a partition is. */
+/** Position of a partition. */
 export interface PartitionOffset {
   readonly topic: string;
   readonly partition: number;
   readonly next: number;
-  /** Id of the topic, where it is known. */
+  /** Id of the topic, if it is known. */
   readonly topicId: string | null;
 }
 
 /**
- * Tells Kafka where the partitions of a member are, so that its lag is true; of a projection nothing
- * else depends on it.
+ * Commits commits the positions of a member's partitions to Kafka, so that its consumer lag is correct. Nothing else
+ * depends on the offsets of a projection.
  */
 export class Commits {
   readonly #consumer: Consumer;
@@ -26,12 +26,12 @@ export class Commits {
     this.#log = log;
   }
 
-  /** Others may have committed for these partitions: what is told next is told in any case. */
+  /** Forgets what was committed, because other members may have committed for these partitions since. */
   forget(): void {
     this.#committed = new Map();
   }
 
-  /** What fails, in a rebalance or without a broker, comes with the next. */
+  /** A commit that fails, in a rebalance or without a broker, is repeated with the next. */
   async commit(places: readonly PartitionOffset[]): Promise<void> {
     const committed = this.#committed;
     const news = places.filter((each) => committed.get(keyOf(each)) !== each.next);
@@ -47,7 +47,10 @@ export class Commits {
       );
       for (const each of news) committed.set(keyOf(each), each.next);
     } catch (error) {
-      this.#log.info({ error: errorText(error) }, 'offsets are committed to Kafka later');
+      this.#log.info(
+        { error: errorText(error) },
+        'offsets could not be committed to Kafka, trying again',
+      );
     }
   }
 }

@@ -5,18 +5,18 @@ import type { Batch } from './owned-partition.ts';
 
 const MIB = 1024 * 1024;
 
-/** A member of a consumer group that commits nothing by itself. */
+/** Creates a member of a consumer group that commits no offsets automatically. */
 export function consumerOf(kafka: Kafka, groupId: string, sessionTimeout: number): Consumer {
   return kafka.consumer({
     groupId,
     sessionTimeout,
     rebalanceTimeout: 30_000,
     heartbeatInterval: Math.min(1_000, sessionTimeout / 5),
-    // The longest a further member, or a partition that is fetched again, has to wait.
+    // Maximum time for which an idle fetch delays a new member, or a partition that is fetched again.
     maxWaitTimeInMs: 250,
     minBytes: 1,
-    // An answer takes five times as much memory once it is decoded. A partition gets no more than its
-    // share of it, or those at the end of the list would get nothing while the first are behind.
+    // A decoded response takes five times as much memory. Each partition is limited to its share, because otherwise
+    // those at the end of the list would get nothing while the first ones lag.
     maxBytes: 6 * MIB,
     maxBytesPerPartition: MIB / 2,
     allowAutoTopicCreation: false,
@@ -25,13 +25,13 @@ export function consumerOf(kafka: Kafka, groupId: string, sessionTimeout: number
   });
 }
 
-/** Joins the group, and hands on what is fetched. */
+/** Joins the group and passes on what is fetched. */
 export async function receiveFrom(
   consumer: Consumer,
   topics: readonly string[],
   receive: (topic: string, partition: number, batch: Batch) => void,
 ): Promise<void> {
-  // Of transactions that were aborted, and of markers at the end of one, kafkajs tells nothing else.
+  // This is all that kafkajs reports of aborted transactions and of control records.
   consumer.on('consumer.start_batch_process', ({ payload: { topic, partition, ...batch } }) => {
     if (batch.batchSize > 0) return;
     receive(topic, partition, { ...batch, messages: [], fetchedOffset: null });
@@ -43,7 +43,7 @@ export async function receiveFrom(
     partitionsConsumedConcurrently: 1,
     eachBatch: ({ batch }: EachBatchPayload) => {
       const { topic, partition, highWatermark, messages } = batch;
-      // kafkajs does not declare it
+      // kafkajs does not declare it.
       const { fetchedOffset } = batch as unknown as { fetchedOffset: string };
       const lastOffset = batch.lastOffset();
       receive(topic, partition, { fetchedOffset, lastOffset, highWatermark, messages });
@@ -53,8 +53,8 @@ export async function receiveFrom(
 }
 
 /**
- * Fetches partitions, from where they were or from an offset on, or fetches them no more. A consumer that
- * has crashed fetches nothing: that is told elsewhere, and ends the membership.
+ * Resumes fetching partitions, at their position or at an offset, or pauses them. A consumer that has crashed ignores
+ * this; its crash is reported elsewhere and ends the membership.
  */
 export function setFetching(
   consumer: Consumer,
@@ -66,7 +66,7 @@ export function setFetching(
   tolerate(() => (isFetching ? consumer.resume(which) : consumer.pause(which)));
 }
 
-/** The next fetch of a partition begins there. */
+/** Sets the offset of a partition's next fetch. */
 export function seekTo(consumer: Consumer, topic: string, partition: number, offset: number): void {
   tolerate(() => consumer.seek({ topic, partition, offset: String(offset) }));
 }
@@ -80,8 +80,8 @@ function tolerate(work: () => void): void {
 }
 
 /**
- * What a topic holds of these partitions, and which topic it is: one that is deleted and created under its
- * name meanwhile is looked at again.
+ * Returns the offset ranges of these partitions and the id of the topic; throws if the topic is deleted and created
+ * again at the same time.
  */
 export async function lookAt(
   admin: Admin,
@@ -98,10 +98,10 @@ export async function lookAt(
   return { id: now?.id ?? null, partitions: now?.partitions ?? null, extents };
 }
 
-/** What stands before the id of the topic in the metadata of an offset. */
+/** Prefix of the topic's id in the metadata of an offset. */
 const TOPIC_ID = 'topic=';
 
-/** Where the group is. */
+/** Returns the committed offsets of the group. */
 export async function committedOf(
   admin: Admin,
   groupId: string,
@@ -118,7 +118,7 @@ export async function committedOf(
   });
 }
 
-/** Kept with an offset, so that it is not taken for one of a topic that has the name later. */
+/** Metadata of an offset, which tells offsets of this topic from those of a later topic with its name. */
 export function metadataOf(topicId: string | null): { readonly metadata?: string } {
   return topicId === null ? {} : { metadata: `${TOPIC_ID}${topicId}` };
 }

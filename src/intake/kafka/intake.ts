@@ -8,17 +8,16 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 
 export interface KafkaIntakeOptions extends Omit<SessionOptions, 'kafka'> {
-  /** A client that knows nothing yet: after a crash the old one may believe in what is gone. */
+  /** Creates a new client: after a crash the caches of the old one may be outdated. */
   readonly connect: () => Kafka;
-  /** A stop waits so long for chunks under way. */
+  /** Grace period for chunks in progress at a stop. */
   readonly drainMs: number;
   readonly log: Log;
 }
 
 /**
- * Pulls the records of a function's topics, as a member of a consumer group, for as long as it is not
- * stopped: what ends a membership (no broker, a topic that is not there) is tried again with growing
- * waits.
+ * KafkaIntake pulls the records of a function's topics as a member of a consumer group until it is stopped. If the
+ * membership ends (no broker, a missing topic) it joins again, with growing waits.
  */
 export class KafkaIntake {
   readonly #options: KafkaIntakeOptions;
@@ -32,12 +31,12 @@ export class KafkaIntake {
     this.#ended = this.#run();
   }
 
-  /** Why it reads nothing, or not everything; null if all is well. */
+  /** Why nothing is read, or not all partitions; null if all are read. */
   get trouble(): string | null {
     return this.#trouble ?? this.#session?.trouble ?? null;
   }
 
-  /** Begins no further chunk, ends those under way, commits, leaves the group. */
+  /** Starts no more chunks, waits for those in progress, commits, and leaves the group. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await withTimeout(this.#ended, this.#options.drainMs);

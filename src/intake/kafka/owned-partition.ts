@@ -5,9 +5,9 @@ import type { OffsetRange } from '../../state/projections/positions.ts';
 import type { Start } from './record-handler.ts';
 import type { PartitionReader } from './partition.ts';
 
-/** What kafkajs fetched of a partition at once. */
+/** The records of a partition in one fetch. */
 export interface Batch {
-  /** Where it fetched; null: not known, but where it was told to. */
+  /** Offset of the fetch; null if it is unknown and therefore the requested one. */
   readonly fetchedOffset: string | null;
   readonly lastOffset: string;
   readonly highWatermark: string;
@@ -15,22 +15,22 @@ export interface Batch {
 }
 
 /**
- * A partition of this process: compares what kafkajs fetches with what it should be. kafkajs resets an
- * offset that the topic no longer holds by itself, and a topic that was recreated has other records at
- * the same offsets.
+ * OwnedPartition is a partition that is assigned to this process. It verifies that fetched records continue at the
+ * position: kafkajs silently resets an offset that the topic no longer holds, and a topic that was recreated has other
+ * records at the same offsets.
  */
 export class OwnedPartition {
   readonly reader: PartitionReader;
-  /** Id of the topic that it was begun in, where it is known. */
+  /** Id of the topic at the start, if it is known. */
   readonly topicId: string | null;
-  /** Records below are read only to be compared with the stamp. */
+  /** Records below this offset are read only to compare the timestamp of the last one. */
   readonly #from: number;
   readonly #lastTimestamp: number | null;
   #fetch: number;
   #isOff = false;
   #doubt: string | null = null;
 
-  /** `low`: the earliest offset that the topic holds. */
+  /** `low` is the earliest offset that the topic holds. */
   constructor(
     reader: PartitionReader,
     { next, lastTimestamp }: Start,
@@ -45,17 +45,17 @@ export class OwnedPartition {
     this.#fetch = isCompared ? next - 1 : next;
   }
 
-  /** Where the next fetch is to begin. */
+  /** Offset of the next fetch. */
   get fetch(): number {
     return this.#fetch;
   }
 
   /**
-   * Hands the records to the reader. `off`: kafkajs fetched elsewhere, so that what waits is to be taken,
-   * and then the partition to begin anew. `remade`: the record before the first is another one than was
-   * read.
+   * Passes the records to the reader. Returns `off` if kafkajs fetched at another offset: the waiting records have to
+   * be handled, then the partition restarted. Returns `recreated` if the record before the first is not the one that
+   * was read.
    */
-  receive(batch: Batch): 'taken' | 'off' | 'remade' {
+  receive(batch: Batch): 'taken' | 'off' | 'recreated' {
     if (this.#isOff) return 'off';
     if (batch.fetchedOffset !== null && Number(batch.fetchedOffset) !== this.#fetch) {
       this.#isOff = true;
@@ -66,8 +66,9 @@ export class OwnedPartition {
     const records = batch.messages.map(toRecord);
     const [first] = records;
     if (first !== undefined && first.offset < this.#from) {
-      // It is the one before: the fetch began there, and kafkajs hands on nothing older.
-      if (this.#lastTimestamp !== null && first.timestamp !== this.#lastTimestamp) return 'remade';
+      // This is the record before the position: the fetch began there.
+      if (this.#lastTimestamp !== null && first.timestamp !== this.#lastTimestamp)
+        return 'recreated';
       records.splice(0, records.findLastIndex(({ offset }) => offset < this.#from) + 1);
     }
     if (next <= this.#from) return 'taken';
@@ -78,11 +79,10 @@ export class OwnedPartition {
   }
 
   /**
-   * Is it to begin anew? A topic with another id is another one, of which nothing more is received. Where
-   * the topic does not hold the next record any more, kafkajs says so with the first record that it finds
-   * elsewhere, which may never come; and a person may have moved the position. Asked twice with the same
-   * answer, because a chunk may have been committed and more been fetched meanwhile; and only when nothing
-   * waits, for that is not lost.
+   * Whether the partition has to restart. A topic with another id is another topic, and no more records of it arrive.
+   * If the topic no longer holds the next record, kafkajs reveals that with the first record that it fetches elsewhere,
+   * which may never come; and an operator may have moved the position. Two checks in a row must agree, because a chunk
+   * may be committed and more records fetched between them; and no records may wait, because those are not lost.
    */
   isMisplaced(
     { low, high }: OffsetRange,

@@ -2,43 +2,43 @@ import type { TopicRecord } from '../../function.ts';
 import type { RecordChunk } from '../../state/projections/chunks.ts';
 import type { RecordHandler } from './record-handler.ts';
 
-/** Waits between tries of a chunk that could not be committed: doubled from the first to the last. */
+/** Waits between attempts to commit a chunk, doubled from the first to the last. */
 const FIRST_WAIT_MS = 100;
 const LONGEST_WAIT_MS = 5_000;
 
-/** What a record costs in memory beside its bytes. */
+/** Memory that a record needs beside its bytes. */
 const RECORD_OVERHEAD = 400;
 
-/** Records that were fetched together. */
+/** The records of one fetch. */
 export interface Fetched {
   readonly records: readonly TopicRecord[];
   /** Bytes of the records. */
   readonly bytes: number;
-  /** Where the next fetch begins. */
+  /** Offset of the next fetch. */
   readonly next: number;
-  /** Offset behind the partition's newest record. */
+  /** Offset after the partition's newest record. */
   readonly end: number;
 }
 
 interface Waiting extends Fetched {
-  /** When it came, by the process' clock. */
+  /** Time of arrival by the monotonic clock. */
   readonly since: number;
 }
 
 export interface PartitionEvents {
-  /** Too much waits, or no longer so. */
+  /** The limit of waiting records is reached, or no longer reached. */
   full(isFull: boolean): void;
   taken(chunk: RecordChunk, seconds: number): void;
-  /** The chunk comes again after a wait. */
+  /** A chunk failed and is retried after a wait. */
   failed(chunk: RecordChunk, error: unknown): void;
-  /** The position is elsewhere: this reader has ended, and the partition has to begin anew. */
+  /** The position was moved: this reader has ended, and the partition has to restart. */
   moved(next: number | null): void;
 }
 
 /**
- * Takes one partition's records to their destination, chunk after chunk, each of what has come while the
- * one before was committed. Knows nothing of Kafka, so that fetching never waits for it: a partition
- * that is stuck holds up no other one.
+ * PartitionReader passes one partition's records to their handler, chunk by chunk; each chunk holds what has arrived
+ * while the previous one was being committed. It is independent of Kafka, so fetching never waits for it, and a
+ * partition that is stuck delays no other one.
  */
 export class PartitionReader {
   readonly topic: string;
@@ -62,7 +62,7 @@ export class PartitionReader {
   constructor(
     place: { readonly topic: string; readonly partition: number; readonly next: number },
     handler: RecordHandler,
-    /** Bytes that may wait, all in all. */
+    /** Maximum size of all waiting records in bytes. */
     limit: number,
     events: PartitionEvents,
   ) {
@@ -76,7 +76,7 @@ export class PartitionReader {
     this.#ended = this.#run();
   }
 
-  /** Everything below is committed. */
+  /** All records below this offset are committed. */
   get next(): number {
     return this.#next;
   }
@@ -85,17 +85,17 @@ export class PartitionReader {
     return this.#isFull;
   }
 
-  /** Does nothing wait to be committed? */
+  /** Whether no records wait to be committed. */
   get isIdle(): boolean {
     return this.#waiting.length === 0 && !this.#isTaking;
   }
 
-  /** Is its chunk being tried again? */
+  /** Whether a chunk is being retried. */
   get isFailing(): boolean {
     return this.#isFailing;
   }
 
-  /** Takes what was fetched, always: whoever fetches looks at `isFull` before. */
+  /** Accepts fetched records; the caller checks `isFull` before it fetches. */
   push(fetched: Fetched): void {
     if (this.#stopped) return;
     this.#waiting.push({ ...fetched, since: performance.now() });
@@ -104,13 +104,13 @@ export class PartitionReader {
     this.#wake?.();
   }
 
-  /** Begins no chunk while held. */
+  /** Starts no chunks while held. */
   hold(isHeld: boolean): void {
     this.#isHeld = isHeld;
     this.#wake?.();
   }
 
-  /** Resolves when the chunk under way is committed or has failed; there is none after it. */
+  /** Resolves when the chunk in progress is committed or has failed; no chunk follows. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#wake?.();
@@ -135,7 +135,7 @@ export class PartitionReader {
     }
   }
 
-  /** Takes what waits, up to a chunk; gives where the partition goes on. Undefined: it did not come to that. */
+  /** Handles a chunk of the waiting records; returns the next offset, or undefined if the reader stopped before that. */
   async #takeNext(): Promise<{ expected: number; actual: number | null } | undefined> {
     const { gate } = this.#handler;
     let chunk: RecordChunk | null = null;
@@ -143,8 +143,8 @@ export class PartitionReader {
       await gate.enter();
       try {
         if (this.#stopped || (this.#isHeld && chunk === null)) return undefined;
-        // Only now: meanwhile more has come. From then on it stays the same, for the try before may have
-        // been committed without an answer.
+        // Cut as late as possible, because more records have arrived. A retried chunk stays the same: the previous
+        // attempt may have been committed without an answer.
         chunk ??= this.#cut();
         return { expected: chunk.next, actual: await this.#handle(chunk) };
       } catch (error) {
@@ -209,7 +209,7 @@ export class PartitionReader {
     return { topic, partition, from, next, end: this.#end, records };
   }
 
-  /** Parts what was fetched together: its first records stay in place, the others follow. */
+  /** Splits a fetch: its first records stay in place, the others follow. */
   #split(index: number, count: number): void {
     const fetched = this.#waiting[index]!;
     const bytes = Math.round((fetched.bytes * count) / fetched.records.length);
@@ -232,7 +232,7 @@ export class PartitionReader {
     this.#events.full(isFull);
   }
 
-  /** The whole time, whatever arrives meanwhile; shorter only when stopped. */
+  /** Waits for the whole time even if records arrive; only a stop ends it early. */
   async #restFully(ms: number): Promise<void> {
     const end = performance.now() + ms;
     for (let left = ms; left > 0 && !this.#stopped; left = end - performance.now()) {
@@ -240,7 +240,7 @@ export class PartitionReader {
     }
   }
 
-  /** Until something happens, or for so long. */
+  /** Waits until something happens, at most this time. */
   async #rest(ms: number | null): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {

@@ -21,7 +21,7 @@ export interface ProjectionEvents {
   readonly onGone: (partitions: number) => void;
 }
 
-/** A projection's records: positions are rows, moved in the transaction of each chunk. */
+/** ProjectionHandler applies a projection's records; its positions are rows, moved in the transaction of each chunk. */
 export class ProjectionHandler implements RecordHandler {
   readonly name: string;
   readonly topics: readonly string[];
@@ -68,7 +68,7 @@ export class ProjectionHandler implements RecordHandler {
       );
       stored = await this.#positions.stored(partitions);
     }
-    // After the positions were read: RecordHandler.begin says why.
+    // After the positions have been read; see Assignment.look.
     const now = await look();
     const starts: Start[] = [];
     for (const each of stored) {
@@ -79,7 +79,7 @@ export class ProjectionHandler implements RecordHandler {
     return starts;
   }
 
-  /** Null: the topic has no such partition now. */
+  /** Returns null if the topic no longer has the partition. */
   async #start(
     topic: string,
     stored: StoredPosition,
@@ -151,7 +151,7 @@ export class ProjectionHandler implements RecordHandler {
 
   async #skipLost(topic: string, partition: number, next: number, low: number): Promise<Start> {
     if (!(await this.#positions.lose(partition, next, low))) {
-      throw new Error(`somebody else has moved the position of partition ${partition}`);
+      throw new Error(`another process has moved the position of partition ${partition}`);
     }
     this.#events.onLost(low - next);
     this.#log.error(

@@ -10,7 +10,7 @@ import { OwnedPartition, type Batch } from './owned-partition.ts';
 import { PartitionReader } from './partition.ts';
 import { retry } from '../../lib/retry.ts';
 
-/** How often offsets are committed to Kafka, and the ends of the partitions looked at. */
+/** Interval at which offsets are committed to Kafka and the ends of the partitions queried. */
 const WATCH_MS = 1_000;
 const BEGIN_PARTITIONS = { attempts: Infinity, firstMs: 500, maxMs: 500 };
 
@@ -18,9 +18,9 @@ export interface SessionOptions {
   readonly kafka: Kafka;
   readonly group: string;
   readonly handler: RecordHandler;
-  /** Bytes of records that may wait in this process. */
+  /** Maximum size of the records that wait in this process, in bytes. */
   readonly queueBytes: number;
-  /** A member that says nothing so long loses its partitions. */
+  /** A member without a heartbeat for this long loses its partitions. */
   readonly sessionTimeoutMs: number;
   readonly log: Log;
   readonly onTaken: (chunk: RecordChunk, seconds: number) => void;
@@ -28,8 +28,8 @@ export interface SessionOptions {
 }
 
 /**
- * One membership of a consumer group, from joining to leaving. Where a partition begins is what the
- * destination says; to Kafka offsets are committed afterwards, and only so that lag is true.
+ * KafkaSession is one membership of a consumer group, from joining to leaving. The record handler decides where
+ * partitions start; offsets are committed to Kafka afterwards, only to keep the consumer lag correct.
  */
 export class KafkaSession {
   readonly #options: SessionOptions;
@@ -37,17 +37,17 @@ export class KafkaSession {
   readonly #admin: Admin;
   readonly #commits: Commits;
   readonly #owned = new Map<string, OwnedPartition>();
-  /** Partitions that rest, with the reason. */
+  /** Resting partitions with the reason. */
   readonly #resting = new Map<string, { topic: string; partition: number; problem: string }>();
   readonly #crash = Promise.withResolvers<never>();
   #assignment: Readonly<Record<string, readonly number[]>> = {};
-  /** Counts assignments: what began under an earlier one is void. */
+  /** Counts assignments; work that began under an earlier one is void. */
   #era = 0;
   #beginning = 0;
   #paused = false;
   #isStopping = false;
   #watching: Loop | undefined;
-  #trouble: string | null = 'the consumer group is not joined yet';
+  #trouble: string | null = 'joining the consumer group';
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -57,19 +57,20 @@ export class KafkaSession {
     this.#crash.promise.catch(() => {});
   }
 
-  /** Why nothing is read, or not everything; null if all is well. */
+  /** Why nothing is read, or not all partitions; null if all are read. */
   get trouble(): string | null {
     if (this.#trouble !== null) return this.#trouble;
     for (const { topic, partition, problem } of this.#resting.values()) {
       return `partition ${partition} of ${topic} rests: ${problem}`;
     }
     for (const { reader } of this.#owned.values()) {
-      if (reader.isFailing) return `partition ${reader.partition} of ${reader.topic} can't go on`;
+      if (reader.isFailing)
+        return `partition ${reader.partition} of ${reader.topic} can't be handled`;
     }
     return null;
   }
 
-  /** Joins the group and reads until `stop`, or until it throws what ended the membership. */
+  /** Joins the group and reads until `stop`; throws the error that ends the membership. */
   async run(): Promise<never> {
     const { handler } = this.#options;
     const consumer = this.#consumer;
@@ -89,7 +90,7 @@ export class KafkaSession {
     return this.#crash.promise;
   }
 
-  /** Ends the chunks under way, commits, leaves the group. */
+  /** Waits for the chunks in progress, commits, and leaves the group. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     this.#era++;
@@ -102,7 +103,7 @@ export class KafkaSession {
     await this.#admin.disconnect().catch(() => {});
   }
 
-  /** Another member comes or goes: what is under way is ended, and what follows waits for the new assignment. */
+  /** Another member joins or leaves: waits for the chunks in progress; later ones wait for the new assignment. */
   #revoke(): void {
     const owned = [...this.#owned.values()];
     void this.#end(owned).then(() => this.#commit());
@@ -116,7 +117,7 @@ export class KafkaSession {
     this.#commits.forget();
     const before = [...this.#owned.values()];
     this.#owned.clear();
-    // Before anything is fetched: this is called before kafkajs goes on.
+    // kafkajs fetches nothing before this returns.
     this.#pause(assignment);
     for (const { reader } of before) this.#options.onLag(reader.topic, reader.partition, null);
     const { log, handler } = this.#options;
@@ -128,7 +129,7 @@ export class KafkaSession {
     }
   }
 
-  /** Begins partitions where their destination says, as often as it takes, unless others are assigned. */
+  /** Starts partitions where the handler decides; retries until it succeeds or other partitions are assigned. */
   async #begin(topic: string, partitions: readonly number[], ended: Promise<void>): Promise<void> {
     const era = this.#era;
     this.#beginning++;
@@ -137,13 +138,13 @@ export class KafkaSession {
     const onRetry = (error: unknown) => {
       this.#trouble = errorText(error);
       const fields = { topic, partitions, error: errorText(error) };
-      this.#options.log.warn(fields, 'partitions could not begin, trying again');
+      this.#options.log.warn(fields, 'partitions could not be started, trying again');
     };
     await retry(
       async () => (isAssigned() ? this.#tryBegin(topic, partitions, era) : undefined),
       { ...BEGIN_PARTITIONS, isRetryable: isAssigned },
       { onRetry },
-    ).catch(() => {}); // rejects only once other partitions are assigned
+    ).catch(() => {}); // Rejects only if other partitions are assigned.
     this.#beginning--;
   }
 
@@ -164,7 +165,7 @@ export class KafkaSession {
       else this.#resting.set(keyOf(topic, partition), { topic, partition, problem });
     }
     this.#trouble = null;
-    // At once: after a crash on a quiet topic nothing else would ever say that there is no lag.
+    // At once: after a crash on a quiet topic no later commit would correct the lag.
     await this.#commit();
     if (era !== this.#era || this.#paused) return;
     const open = partitions.filter(
@@ -188,10 +189,13 @@ export class KafkaSession {
       failed: ({ from, records }, error) =>
         log.warn(
           { ...place, offset: from, records: records.length, error: errorText(error) },
-          'records could not be taken, trying again',
+          'records could not be handled, trying again',
         ),
       moved: (moved) => {
-        log.warn({ ...place, next: moved }, 'somebody else has moved the position, going on there');
+        log.warn(
+          { ...place, next: moved },
+          'the position was moved by another process, resuming there',
+        );
         if (this.#owned.get(key)?.reader === reader) this.#restart(topic, partition);
       },
     });
@@ -202,7 +206,7 @@ export class KafkaSession {
     seekTo(this.#consumer, topic, partition, owned.fetch);
   }
 
-  /** What was read ahead is void: begins anew where the destination says. */
+  /** Discards what was read ahead, and restarts the partition where the handler decides. */
   #restart(topic: string, partition: number): void {
     const key = keyOf(topic, partition);
     const owned = this.#owned.get(key);
@@ -220,13 +224,13 @@ export class KafkaSession {
     const owned = this.#owned.get(keyOf(topic, partition));
     const outcome = owned?.receive(batch);
     if (outcome === 'off') setFetching(this.#consumer, false, topic, [partition]);
-    if (outcome === 'remade') void this.#rest(topic, partition, owned!.reader.next);
+    if (outcome === 'recreated') void this.#rest(topic, partition, owned!.reader.next);
   }
 
   async #rest(topic: string, partition: number, next: number): Promise<void> {
     const era = this.#era;
     const problem = `record ${next - 1} of the topic is not the one that was read: was the topic recreated?`;
-    // what fails is found out again
+    // If this fails, the mismatch is detected again.
     await this.#options.handler.rest(topic, partition, next, problem).catch(() => {});
     if (era === this.#era) this.#restart(topic, partition);
   }
@@ -255,7 +259,7 @@ export class KafkaSession {
       }
     }
     for (const { topic, partition } of this.#resting.values()) {
-      // somebody may have decided
+      // An operator may have set the position.
       if (this.#beginning === 0) this.#restart(topic, partition);
     }
     if (this.#beginning === 0) this.#trouble = null;

@@ -93,12 +93,12 @@ test.for<[what: string, body: () => string, detail: string]>([
   [
     'more elements than that, one of which is bad',
     () => JSON.stringify([element(), 7, ...Array.from({ length: MAX_ELEMENTS }, () => element())]),
-    'the batch has more than 10000 elements: send smaller ones; element 1 is the first that is no CloudEvent: the event is not a JSON object',
+    'the batch has more than 10000 elements: send smaller ones; element 1 is the first that is not a CloudEvent: the event is not a JSON object',
   ],
   [
     'more bad elements than are parked one by one',
     () => JSON.stringify([element(), ...Array.from({ length: MAX_BAD_ELEMENTS + 1 }, (_, i) => i)]),
-    'more than 100 elements of the batch are no CloudEvents; element 1 is the first that is no CloudEvent: the event is not a JSON object',
+    'more than 100 elements of the batch are not CloudEvents; element 1 is the first that is not a CloudEvent: the event is not a JSON object',
   ],
 ])('a batch with %s is parked whole', async ([, body, detail], { serve }) => {
   const intake = new Recorder();

@@ -72,10 +72,10 @@ const refused: readonly [Change, string][] = [
   [{ 'ce-time': '1767323045678' }, 'attribute time is not in RFC 3339'],
   [{ 'ce-subject': '' }, 'attribute subject is empty'],
   [{ 'ce-dataschema': '' }, 'attribute dataschema is empty'],
-  [{ 'ce-foo_bar': 'x' }, '"foo_bar" is no name for an attribute'],
-  [{ 'ce-a-b': 'x' }, '"a-b" is no name for an attribute'],
-  [{ 'ce-': 'x' }, '"" is no name for an attribute'],
-  [{ 'ce-data': 'x' }, '"data" is no name for an attribute'],
+  [{ 'ce-foo_bar': 'x' }, '"foo_bar" is not a valid attribute name'],
+  [{ 'ce-a-b': 'x' }, '"a-b" is not a valid attribute name'],
+  [{ 'ce-': 'x' }, '"" is not a valid attribute name'],
+  [{ 'ce-data': 'x' }, '"data" is not a valid attribute name'],
 ];
 
 /**

@@ -76,21 +76,21 @@ const badlyStructured: [what: string, body: unknown, why: string][] = [
     { ...event, ext: {} },
     'attribute "ext" is neither text, number nor boolean',
   ],
-  ['an upper-case name', { ...event, Ext: 'x' }, '"Ext" is no name for an attribute'],
+  ['an upper-case name', { ...event, Ext: 'x' }, '"Ext" is not a valid attribute name'],
   [
     'a control character in an attribute',
     { ...event, subject: 'a\0' },
-    'attribute "subject" is no text',
+    'attribute "subject" has invalid characters',
   ],
   [
     'a number beyond 2^53 as attribute',
     '{"specversion":"1.0","id":"1","source":"/s","type":"t","lsn":9007199254740993}',
-    'attribute "lsn" is a number beyond 2^53: send it as a text',
+    'attribute "lsn" is a number beyond 2^53: send it as a string',
   ],
   [
     'an attribute named __proto__',
     '{"specversion":"1.0","id":"1","source":"/s","type":"t","__proto__":"x"}',
-    '"__proto__" is no name for an attribute',
+    '"__proto__" is not a valid attribute name',
   ],
 ];
 
@@ -118,8 +118,8 @@ test.for<[what: string, more: object, why: string]>([
     { data_base64: 'eyJhIjoxfQ' },
     'data_base64 is not base64 (RFC 4648, padded with =)',
   ],
-  ['a number', { data_base64: 7 }, 'data_base64 is not a text'],
-  ['data beside it', { data_base64: 'AA==', data: 1 }, 'data and data_base64 are both there'],
+  ['a number', { data_base64: 7 }, 'data_base64 is not a string'],
+  ['data beside it', { data_base64: 'AA==', data: 1 }, 'data and data_base64 are both present'],
 ])(
   'data_base64 that is %s makes an event that is parked, and no tombstone',
   async ([, more, why]) => {
@@ -155,14 +155,14 @@ test('data that is a text is the body where its type is not JSON', () => {
 });
 
 test.for([undefined, 'application/json', 'application/vnd.x+json; charset=utf-8'])(
-  'data that is JSON inside a text is called that where its type is %s',
+  'data that is JSON inside a string is called that where its type is %s',
   (datacontenttype) => {
     const body = bytes({ ...change, datacontenttype, data: JSON.stringify(insert) });
     const incoming = readCloudEvents(structured, body);
     expect(incoming.kind === 'event' && readChange(incoming.event)).toEqual({
       kind: 'invalid',
       reason: 'not-a-change',
-      detail: 'the body is JSON inside a text: send the JSON itself, not encoded a second time',
+      detail: 'the body is JSON inside a string: send the JSON itself, not encoded a second time',
     });
   },
 );

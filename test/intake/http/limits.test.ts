@@ -43,7 +43,7 @@ const notCloudEvents: [what: string, headers: Record<string, string | null>, err
   ],
   ['without type', { 'ce-type': null }, `attribute type is missing${example}`],
   ['with a bad time', { 'ce-time': 'yesterday' }, `attribute time is not in RFC 3339${example}`],
-  ['with a bad name', { 'ce-foo_bar': 'x' }, `"foo_bar" is no name for an attribute${example}`],
+  ['with a bad name', { 'ce-foo_bar': 'x' }, `"foo_bar" is not a valid attribute name${example}`],
   [
     'that is structured and cut short',
     {

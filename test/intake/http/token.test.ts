@@ -366,13 +366,13 @@ test('an issuer that tells its keys only to those it knows is shown a token, rea
 
 /** What an issuer must not do to be believed. */
 const DOUBTFUL: Record<string, [change: (issuer: TestIssuer) => unknown, error: RegExp]> = {
-  'says that it is another': [
+  'names another issuer': [
     (issuer) => (issuer.document['issuer'] = 'https://other.example'),
-    /says that it is https:\/\/other\.example/,
+    /names the issuer https:\/\/other\.example/,
   ],
   'has its keys where anybody could change them': [
     (issuer) => (issuer.document['jwks_uri'] = 'http://127.0.0.1:1/keys'),
-    /names no https URL of its keys/,
+    /has no https jwks_uri/,
   ],
   'answers 403': [(issuer) => (issuer.status = 403), /answered 403/],
   'answers 302': [(issuer) => (issuer.status = 302), /answered 302/],

@@ -74,7 +74,7 @@ test('the record before the position is read to be compared, and is not given to
 
 test('another record before the position says that the topic was recreated', () => {
   const { owned, given } = ownedAt(5, 7_777);
-  expect(owned.receive(batch(4, [4, 5]))).toBe('remade');
+  expect(owned.receive(batch(4, [4, 5]))).toBe('recreated');
   expect(given).toEqual([]);
 });
 

@@ -204,7 +204,7 @@ test('records are lost by the position that others moved on meanwhile', async ({
     await feed.give(0, [{ n: 2 }]);
     return topicOf(OLD, 5, 9);
   });
-  await expect(late).rejects.toThrow('somebody else has moved the position of partition 0');
+  await expect(late).rejects.toThrow('another process has moved the position of partition 0');
   expect(await stored(db)).toMatchObject([{ next: 2 }]);
   expect(await db.query('select from muster.lost_records')).toEqual([]);
   expect(counted.lost).toBe(0);
