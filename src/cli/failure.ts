@@ -11,7 +11,23 @@ export function describe(error: unknown): string {
   const wrong = misconfigured(error);
   if (wrong !== null) return wrong;
   if (state !== null) return `the state database says: ${message} (SQLSTATE ${state})`;
+  if (error instanceof Error && 'syscall' in error && error.syscall === 'listen') {
+    return cannotListen(error);
+  }
   // `send` and `redeliver` meet other servers, and word that themselves
   const ofDatabase = error instanceof Error && 'code' in error && mayPass(error);
   return ofDatabase ? `the state database does not answer: ${message}` : message;
+}
+
+function cannotListen(error: Error & { code?: string; address?: string; port?: number }): string {
+  const { code, address, port } = error;
+  const why =
+    code === 'EADDRINUSE'
+      ? `port ${port} is in use by another process: set PORT to a free one`
+      : code === 'EACCES'
+        ? `this user may not listen on port ${port}: set PORT to one above 1023`
+        : code === 'EADDRNOTAVAIL'
+          ? `this machine has no address ${address}: set HOST to one that it has`
+          : error.message;
+  return `the server can't listen: ${why}`;
 }

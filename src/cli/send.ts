@@ -6,13 +6,14 @@ import { WrongUse } from './wrong-use.ts';
 
 export interface SendOptions extends Destination, JsonOption {}
 
-/** Posts each event of a file and prints the answer; throws at the end if one was not taken. */
+/** Posts each event of a file and prints the answer; throws at the end if one was refused or parked. */
 export async function run(file: string, options: SendOptions): Promise<void> {
   checkDestination(options);
   if (file !== '-') requireReadable('file', file);
   const events = split(readFileSync(file === '-' ? 0 : file, 'utf8'));
   if (events.length === 0) throw new WrongUse(`there is no event in ${file}`);
   let refused = 0;
+  let parked = 0;
   for (const [i, event] of events.entries()) {
     const { status, text } = await post(options, ...toRequest(event, i));
     const line = options.json
@@ -20,9 +21,14 @@ export async function run(file: string, options: SendOptions): Promise<void> {
       : `${status} ${text}`;
     process.stdout.write(`${line}\n`);
     if (status >= 300) refused++;
+    if (status === 202) parked++;
   }
-  if (refused > 0) {
-    throw new Error(`refused: ${refused} of ${plural(events.length, 'event')}`);
+  const failed = [
+    ...(refused > 0 ? [`${refused} refused`] : []),
+    ...(parked > 0 ? [`${parked} parked`] : []),
+  ];
+  if (failed.length > 0) {
+    throw new Error(`of ${plural(events.length, 'event')}: ${failed.join(', ')}`);
   }
 }
 

@@ -166,7 +166,15 @@ export class Runner implements Slots {
   /** Releases queued runs, waits `graceMs` for those under way, then aborts them. Takes no further runs. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    void this.#release([...leasesOf(this.#queue.takeAll()), ...this.#loader.stop()]);
+    const waiting = [...leasesOf(this.#queue.takeAll()), ...this.#loader.stop()];
+    const handlers = this.#leased.size - waiting.length;
+    if (handlers > 0) {
+      this.#options.log.info(
+        { handlers, graceMs },
+        'waiting for running handlers; a second signal ends the process at once',
+      );
+    }
+    void this.#release(waiting);
     await this.#untilIdle(graceMs);
     for (const { abort } of this.#leased.values()) abort.abort(new ShutDown('the process stops'));
     await this.#untilIdle(ABORT_GRACE_MS);

@@ -3,6 +3,8 @@ import { isUngranted, isUnmigrated, mayPass, unavailable } from './database/data
 import { Superseded } from './registration/register.ts';
 
 const UNTIL_READY = { attempts: Infinity, firstMs: 1_000, maxMs: 1_000 };
+/** The same wait is reported again after 1 s, 2 s, 4 s … and then each minute. */
+const REPORT_MS = { first: 1_000, longest: 60_000 };
 
 /** Reports what is waited for. `fields` hold the error, and since when the wait lasts. */
 export type ReportWait = (
@@ -22,17 +24,38 @@ export async function waitUntilReady<T>(
   reasonToWait = notReady,
 ): Promise<T> {
   const since = new Date().toISOString();
+  const reportOnce = withGrowingGaps(report);
   const schedule = {
     ...UNTIL_READY,
     isRetryable: (error: unknown) => reasonToWait(error) !== null,
   };
   return retry(start, schedule, {
     onRetry(error) {
-      const fields = { error: unavailable(error).message, since };
-      report(fields, `${reasonToWait(error)}, trying again`);
+      reportOnce(
+        { error: unavailable(error).message, since },
+        `${reasonToWait(error)}, trying again`,
+      );
     },
     stopped,
   });
+}
+
+/** Passes on reports that differ from the previous one, and equal ones in growing intervals. */
+export function withGrowingGaps(
+  report: ReportWait,
+  now: () => number = () => performance.now(),
+): ReportWait {
+  let last = '';
+  let gapMs: number = REPORT_MS.first;
+  let nextAt = 0;
+  return (fields, reason) => {
+    const text = `${reason} ${fields.error}`;
+    if (text === last && now() < nextAt) return;
+    gapMs = text === last ? Math.min(2 * gapMs, REPORT_MS.longest) : REPORT_MS.first;
+    nextAt = now() + gapMs;
+    last = text;
+    report(fields, reason);
+  };
 }
 
 /** Why the database is not ready for a process that uses it; null where waiting does not help. */

@@ -75,7 +75,7 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   expect(muster('migrate')).toEqual({
     status: 0,
     stdout: expect.stringMatching(
-      /^migrated: 001_tables(, \w+)*, 001_processed, 001_travelers\nregistered: recordings, generation 1\nregistered: travelers, a projection of movements\n$/,
+      /^migrated: 001_tables(, \w+)*, recordings\/001_processed, travelers\/001_travelers\nregistered: recordings, generation 1\nregistered: travelers, a projection of movements\n$/,
     ) as string,
   });
 

@@ -31,6 +31,9 @@ test('at SIGTERM a process answers accepted events, refuses new ones, ends its r
   await barrier.query('rollback');
   barrier.release();
   expect(await inFlight).toEqual({ status: 204, reason: null });
+  await until(() =>
+    pod.log.some(({ msg }) => String(msg).startsWith('waiting for running handlers')),
+  );
   await open();
 
   expect(await pod.exited).toEqual({ code: 0, signal: null });

@@ -28,13 +28,13 @@ const FAILURES: [
     'whose port is taken',
     'serve',
     async () => ({ PORT: await takenPort() }),
-    /^muster: listen EADDRINUSE/,
+    /^muster: the server can't listen: port \d+ is in use by another process: set PORT to a free one$/m,
   ],
   [
     'whose port is taken',
     'console',
     async () => ({ PORT: await takenPort() }),
-    /^muster: listen EADDRINUSE/,
+    /^muster: the server can't listen: port \d+ is in use by another process: set PORT to a free one$/m,
   ],
   [
     'that may not read the certificate of Kafka',
@@ -87,7 +87,7 @@ test('a muster serve whose first attempt to start failed leaves nothing behind e
   const { code, stderr } = await muster(env, ['serve']);
   expect(code).toBe(1);
   expect(stderr).toContain('the database does not answer, trying again');
-  expect(plainLines(stderr)).toEqual([expect.stringMatching(/^muster: listen EADDRINUSE/)]);
+  expect(plainLines(stderr)).toEqual([expect.stringMatching(/^muster: the server can't listen: port \d+ is in use by another process: set PORT to a free one$/m)]);
   expect(await db.query('select from muster.worker')).toEqual([]);
 });
 

@@ -47,7 +47,9 @@ test('a worker of another function takes no parked event, which stays', async ({
   expect((await post('2', 5_000_000_000, now)).status).toBe(202);
   expect(await muster(db, 'redeliver', '--to', theirs.url)).toMatchObject({
     code: 1,
-    stdout: expect.stringMatching(/421\t.*addressed to pair; served here: other[^]*0 taken, 1 left/),
+    stdout: expect.stringMatching(
+      /421\t.*addressed to pair; served here: other[^]*0 taken, 1 left/,
+    ),
   });
   expect(await parkedIds(db)).toHaveLength(1);
   // other rows have moved the log on

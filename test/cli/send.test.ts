@@ -127,7 +127,7 @@ test('send ends with exit code 1 when an event was refused or nobody listens', a
   const refused = await stand.muster(['send', '-', '--to', stand.url], `${broken}\n{"a": 1}\n`);
   expect(refused.code).toBe(1);
   expect(refused.stdout.split('\n').map((line) => line.slice(0, 3))).toEqual(['400', '202', '']);
-  expect(refused.stderr).toBe('muster: refused: 1 of 2 events\n');
+  expect(refused.stderr).toBe('muster: of 2 events: 1 refused, 1 parked\n');
   const missing = await stand.muster(['send', '/nowhere.json']);
   expect(missing).toMatchObject({ code: 2, stdout: '' });
   expect(missing.stderr).toContain('/nowhere.json');
@@ -190,7 +190,9 @@ test('migrate brings a database to this release, and does nothing the second tim
   expect({ ...first, stdout: first.stdout.split('\n') }).toEqual({
     code: 0,
     stdout: [
-      expect.stringMatching(/^migrated: 001_tables(, \w+)*, 001_processed, 001_travelers$/),
+      expect.stringMatching(
+        /^migrated: 001_tables(, \w+)*, recordings\/001_processed, travelers\/001_travelers$/,
+      ),
       'registered: recordings, generation 1',
       'registered: travelers, a projection of movements',
       '',

@@ -6,12 +6,22 @@ export const OLDEST_SERVER = 180_000;
 /** Taken for the whole run, so that twenty jobs started at once do the work of one. */
 export const MIGRATION_LOCK = 0x6d757374;
 
-/** Where the migrations lie, Muster's own first, and the table in schema `muster` that counts them. */
-export function migrationsOf(functions: readonly string[]): { folder: URL; table: string }[] {
-  const own = { folder: new URL('migrations/', import.meta.url), table: 'migration' };
+/** A folder of migrations. */
+export interface MigrationFolder {
+  readonly folder: URL;
+  /** Table in schema `muster` that lists those applied. */
+  readonly table: string;
+  /** The function they belong to; null for Muster's own. */
+  readonly owner: string | null;
+}
+
+/** Returns the folders of migrations in the order in which they are applied, Muster's own first. */
+export function migrationsOf(functions: readonly string[]): MigrationFolder[] {
+  const own = { folder: new URL('migrations/', import.meta.url), table: 'migration', owner: null };
   const others = functions.map((name) => ({
     folder: new URL(`../../../functions/${name}/migrations/`, import.meta.url),
     table: `migration_${name.replaceAll('-', '_')}`,
+    owner: name,
   }));
   return [own, ...others.filter(({ folder }) => existsSync(folder))];
 }

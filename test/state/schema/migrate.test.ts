@@ -1,8 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import pg from 'pg';
 import { expect, inject, test } from 'vitest';
 import { migrate } from '../../../src/state/schema/migrate.ts';
+import { migrationsOf } from '../../../src/state/schema/migrations.ts';
 
 /** Muster's own migrations. */
 const STATE = readdirSync(new URL('../../../src/state/schema/migrations/', import.meta.url))
@@ -33,7 +37,9 @@ async function tablesOf(url: string): Promise<string[]> {
 test('of twenty migrations at once one does the work, and the next time there is none', async () => {
   const url = await emptyDatabase();
   const applied = await Promise.all(Array.from({ length: 20 }, () => migrate(url, ['recordings'])));
-  expect(applied.filter((names) => names.length > 0)).toEqual([[...STATE, '001_processed']]);
+  expect(applied.filter((names) => names.length > 0)).toEqual([
+    [...STATE, 'recordings/001_processed'],
+  ]);
   const tables = await tablesOf(url);
   expect(tables).toEqual([
     'muster.barrier',
@@ -63,7 +69,9 @@ test('of twenty migrations at once one does the work, and the next time there is
 test('a function whose migrations come later gets only its own', async () => {
   const url = await emptyDatabase();
   expect(await migrate(url, [])).toEqual(STATE);
-  expect(await migrate(url, ['recordings', 'without-migrations'])).toEqual(['001_processed']);
+  expect(await migrate(url, ['recordings', 'without-migrations'])).toEqual([
+    'recordings/001_processed',
+  ]);
 });
 
 test('a migration that fails leaves nothing behind, and the lock free', async () => {
@@ -76,4 +84,73 @@ test('a migration that fails leaves nothing behind, and the lock free', async ()
   await client.query('drop table muster.outbox');
   await client.end();
   expect(await migrate(url, [])).toEqual(STATE);
+});
+
+/** A folder of migrations of a function `orders`. */
+function ordersWith(files: Readonly<Record<string, string>>) {
+  const folder = mkdtempSync(join(tmpdir(), 'muster-orders-'));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  const orders = {
+    folder: pathToFileURL(`${folder}/`),
+    table: 'migration_orders',
+    owner: 'orders',
+  };
+  return { folder, folders: [...migrationsOf([]), orders] };
+}
+
+test('migrations of a function are named after it', async () => {
+  const url = await emptyDatabase();
+  const { folders } = ordersWith({ '001_shipped.sql': 'create schema orders;' });
+  expect(await migrate(url, [], folders)).toEqual([...STATE, 'orders/001_shipped']);
+});
+
+test.for<[what: string, sql: string, message: RegExp]>([
+  [
+    'a syntax error',
+    'create schema orders;\ncreate table orders.shipped (\n  id bigint;\n',
+    /muster-orders-\w+\/001_shipped\.sql:3: syntax error at or near ";" \(SQLSTATE 42601\)$/,
+  ],
+  [
+    'a missing schema',
+    'create table orders.shipped (id bigint);',
+    /001_shipped\.sql:1: schema "orders" does not exist \(SQLSTATE 3F000\)$/,
+  ],
+  [
+    'an error without a position',
+    'create schema orders; create schema orders;',
+    /001_shipped\.sql: schema "orders" already exists \(SQLSTATE 42P06\)$/,
+  ],
+])('%s in a migration is reported with its file and line', async ([, sql, message]) => {
+  const url = await emptyDatabase();
+  const { folders } = ordersWith({ '001_shipped.sql': sql });
+  await expect(migrate(url, [], folders)).rejects.toThrow(message);
+});
+
+test('a migration without a number is refused before any is applied', async () => {
+  const url = await emptyDatabase();
+  const { folders } = ordersWith({ 'shipped.sql': 'create schema orders;' });
+  await expect(migrate(url, [], folders)).rejects.toThrow(
+    /shipped\.sql: name it <number>_<what>\.sql, such as 001_tables\.sql/,
+  );
+  expect(await tablesOf(url)).toEqual([]);
+});
+
+test('a migration out of order is reported with the statement that accepts a renamed one', async () => {
+  const url = await emptyDatabase();
+  const { folder, folders } = ordersWith({ '002_shipped.sql': 'create schema orders;' });
+  await migrate(url, [], folders);
+  renameSync(join(folder, '002_shipped.sql'), join(folder, '001_shipped.sql'));
+  const error = await migrate(url, [], folders).then(
+    () => null,
+    (reason: Error) => reason,
+  );
+  expect(error?.message).toMatch(
+    /001_shipped\.sql is not applied, but 002_shipped after it is: give a new migration a higher number/,
+  );
+  const [, statement] = /record that: (update .*)$/.exec(error!.message)!;
+  const client = new pg.Client(url);
+  await client.connect();
+  await client.query(statement!);
+  await client.end();
+  expect(await migrate(url, [], folders)).toEqual([]);
 });
