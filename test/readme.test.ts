@@ -47,8 +47,10 @@ test('the event it sends by hand is taken, and the answer explains its set', asy
 
   const answer = await fetch(server.url, { method: 'POST', headers, body });
   expect(answer.status).toBe(200);
-  const shown = /```\n(\{"outcome".*)\n```/.exec(readme)![1]!;
-  expect(timeless(await answer.text())).toBe(timeless(shown));
+  const shown = /```\n(\{"outcome"[^]*?)\n```/.exec(readme)![1]!;
+  expect(shown).toContain(', …');
+  const shortened = JSON.parse(timeless(shown.replaceAll(', …', ''))) as object;
+  expect(JSON.parse(timeless(await answer.text()))).toMatchObject(shortened);
   await server.stop();
 });
 

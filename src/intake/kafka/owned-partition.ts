@@ -67,8 +67,9 @@ export class OwnedPartition {
     const [first] = records;
     if (first !== undefined && first.offset < this.#from) {
       // This is the record before the position: the fetch began there.
-      if (this.#lastTimestamp !== null && first.timestamp !== this.#lastTimestamp)
+      if (this.#lastTimestamp !== null && first.timestamp !== this.#lastTimestamp) {
         return 'recreated';
+      }
       records.splice(0, records.findLastIndex(({ offset }) => offset < this.#from) + 1);
     }
     if (next <= this.#from) return 'taken';

@@ -64,8 +64,9 @@ export class KafkaSession {
       return `partition ${partition} of ${topic} rests: ${problem}`;
     }
     for (const { reader } of this.#owned.values()) {
-      if (reader.isFailing)
+      if (reader.isFailing) {
         return `partition ${reader.partition} of ${reader.topic} can't be handled`;
+      }
     }
     return null;
   }
