@@ -6,7 +6,7 @@ import { flattened, insert, kafkaEvent } from './messages.ts';
 
 const kinds = ['row', 'truncate', 'ignored', 'invalid'];
 
-test('whatever bytes an event holds, they are read as something', () => {
+test('an event of any bytes is read', () => {
   fc.assert(
     fc.property(fc.oneof(fc.uint8Array(), fc.json()), (value) => {
       expect(kinds).toContain(readChange(kafkaEvent(Buffer.from(value))).kind);
@@ -14,7 +14,7 @@ test('whatever bytes an event holds, they are read as something', () => {
   );
 });
 
-test('whatever stands in place of a field, the message is read as something', () => {
+test('a message with any value in place of a field is read', () => {
   const messages = [
     insert,
     flattened,
@@ -39,7 +39,7 @@ test('whatever stands in place of a field, the message is read as something', ()
 // A JSON object in JavaScript has no own column of this name: it is left out on the way in.
 const columnName = fc.string().filter((name) => name !== '__proto__');
 
-test('whatever a column holds, its row is written again as it came', () => {
+test('a row is written as it was read, for any value of a column', () => {
   fc.assert(
     fc.property(
       fc.dictionary(columnName, fc.oneof(fc.bigInt(), fc.integer(), fc.boolean())),
@@ -58,7 +58,7 @@ test('whatever a column holds, its row is written again as it came', () => {
   );
 });
 
-test('whatever is sent as a structured event, it is read as something', () => {
+test('any structured event is read', () => {
   const headers = { 'content-type': 'application/cloudevents+json' };
   fc.assert(
     fc.property(fc.json(), fc.boolean(), (text, batch) => {

@@ -37,15 +37,18 @@ const unread: [what: string, body: unknown, detail: RegExp][] = [
   ],
 ];
 
-test.for(unread)('a body that is %s is called that, with what to change', ([, body, detail]) => {
-  expect(readChange(kafkaEvent(body))).toEqual({
-    kind: 'invalid',
-    reason: 'not-a-change',
-    detail: expect.stringMatching(detail),
-  });
-});
+test.for(unread)(
+  'a body that is %s is named so, with a hint what to change',
+  ([, body, detail]) => {
+    expect(readChange(kafkaEvent(body))).toEqual({
+      kind: 'invalid',
+      reason: 'not-a-change',
+      detail: expect.stringMatching(detail),
+    });
+  },
+);
 
-test('an array of CloudEvents under the content type of one is told the other', () => {
+test('an array of CloudEvents with the content type of a single one gets a hint', () => {
   const events = [{ specversion: '1.0', id: '1', source: '/s', type: 't' }];
   expect(
     readCloudEvents({ 'content-type': 'application/cloudevents+json' }, bytes(events)),
@@ -56,7 +59,7 @@ test('an array of CloudEvents under the content type of one is told the other', 
 });
 
 test.for(['application/cloudevents+json', 'application/cloudevents-batch+json'])(
-  'a body of %s that is compressed is called that',
+  'a compressed body of %s is named so',
   (contentType) => {
     expect(readCloudEvents({ 'content-type': contentType }, gzipSync('{}'))).toEqual({
       kind: 'none',
@@ -65,7 +68,7 @@ test.for(['application/cloudevents+json', 'application/cloudevents-batch+json'])
   },
 );
 
-test('a byte order mark before the JSON is no part of it', () => {
+test('a byte order mark before the JSON is ignored', () => {
   expect(readChange(kafkaEvent(`\ufeff${json}`))).toMatchObject({ op: 'c' });
 });
 

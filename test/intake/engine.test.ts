@@ -153,7 +153,7 @@ const bad: Bad[] = [
   ],
 ];
 
-test('what can’t be ingested is kept aside whole, with its reason, and the next event is ingested', async ({
+test('an event that can’t be ingested is parked whole, with its reason, and the next event is ingested', async ({
   db,
 }) => {
   const server = await serverOn(db, [orders]);
@@ -180,7 +180,7 @@ test('what can’t be ingested is kept aside whole, with its reason, and the nex
   ]);
 });
 
-test('an event that is kept aside again is only counted', async ({ db }) => {
+test('an event that is parked again is only counted', async ({ db }) => {
   const server = await serverOn(db, [orders]);
   for (let time = 0; time < 3; time++) await post(server.url, 'hello');
   await server.stop();
@@ -207,7 +207,7 @@ test('a row with null in its key is ingested and joins no set', async ({ db }) =
   expect(await db.query('select key from muster.sets')).toEqual([]);
 });
 
-test('a person is shown the set an event belongs to', async ({ db }) => {
+test('an explained answer shows the set that an event belongs to', async ({ db }) => {
   const server = await serverOn(db, [orders]);
   const answer = await post(server.url, insertOf(1, 'a'), { prefer: 'return=representation' });
   await server.stop();
@@ -223,7 +223,7 @@ test('a person is shown the set an event belongs to', async ({ db }) => {
 const folders = [...new Set(debeziumMessages.map(({ folder }) => folder))];
 
 test.for(folders.filter((folder) => folder !== 'cloudevents-no-extensions'))(
-  'what Debezium wrote in %s leaves the same members in either order',
+  'Debezium’s messages in %s leave the same members in either order',
   async (folder, { db }) => {
     const messages = debeziumMessages.filter(
       (message) => message.folder === folder && message.kind !== 't',
@@ -236,7 +236,7 @@ test.for(folders.filter((folder) => folder !== 'cloudevents-no-extensions'))(
 );
 
 test.for(['json', 'json-schemas', 'cloudevents'])(
-  'the truncate in %s takes every row back, whether it comes last or first',
+  'the truncate in %s removes every row, whether it arrives last or first',
   async (folder, { db }) => {
     const messages = debeziumMessages.filter((message) => message.folder === folder);
     expect(messages.map(({ kind }) => kind)).toContain('t');
@@ -246,9 +246,7 @@ test.for(['json', 'json-schemas', 'cloudevents'])(
   },
 );
 
-test('what the converter wrote without its extensions is kept aside, message by message', async ({
-  db,
-}) => {
+test('messages of the converter without its extensions are parked, one by one', async ({ db }) => {
   const messages = debeziumMessages.filter(({ folder }) => folder === 'cloudevents-no-extensions');
   const server = await serverOn(db, [signals]);
   const statuses: number[] = [];
@@ -268,7 +266,7 @@ async function forget(db: TestDatabase): Promise<void> {
   );
 }
 
-/** Files the messages as KafkaSource sends them; gives the members that are left, newest version each. */
+/** Ingests the messages as KafkaSource sends them; returns the remaining members, newest version each. */
 async function membersAfter(
   db: TestDatabase,
   messages: readonly DebeziumMessage[],

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 const root = new URL('../fixtures/', import.meta.url);
 
-/** A Kafka record that a real Debezium 3.7 wrote; test/fixtures/debezium/README.md says how. */
+/** A Kafka record that a real Debezium 3.7 wrote; see test/fixtures/debezium/README.md. */
 export interface DebeziumMessage {
   /** `folder/number-step.kind.json` */
   readonly name: string;
@@ -38,7 +38,7 @@ export const debeziumMessages: readonly DebeziumMessage[] = readdirSync(new URL(
       }),
   );
 
-/** A request that a real KafkaSource made; test/fixtures/knative/README.md says how. */
+/** A request that a real KafkaSource made; see test/fixtures/knative/README.md. */
 export interface KnativeRequest {
   readonly name: string;
   readonly method: string;

@@ -148,7 +148,7 @@ test.for(incomplete)('a change with %s is incomplete', ([, value, detail]) => {
   expect(readChange(kafkaEvent(value))).toEqual(reading);
 });
 
-test.for(absurd)('a change with %s stands nowhere in a log', ([, value, detail]) => {
+test.for(absurd)('a change with %s has a position that no log has', ([, value, detail]) => {
   const reading = { kind: 'invalid', reason: 'position-ahead', detail };
   expect(readChange(kafkaEvent(value))).toEqual(reading);
 });
@@ -158,7 +158,7 @@ test.for(badValues)('a row with %s can’t be stored', ([, value, detail]) => {
   expect(readChange(kafkaEvent(value))).toEqual(reading);
 });
 
-test.for(notChanges)('%s is no change', ([, value, detail]) => {
+test.for(notChanges)('%s is not a change', ([, value, detail]) => {
   const reading = { kind: 'invalid', reason: 'not-a-change', detail };
   expect(readChange(kafkaEvent(value))).toEqual(reading);
 });

@@ -28,7 +28,7 @@ export interface Answer {
   readonly body: unknown;
 }
 
-/** An intake that holds nothing: it notes what it is given and answers as told. */
+/** An intake without state: it records its input and answers as the test sets. */
 export class Recorder implements Intake {
   readonly ingested: Change[] = [];
   readonly parked: string[] = [];
@@ -121,7 +121,7 @@ export async function speak(port: number, ...parts: (string | Uint8Array)[]): Pr
   return heard(socket);
 }
 
-/** Everything the server says until it ends the connection. */
+/** Everything that the server sends until it ends the connection. */
 export async function heard(socket: Socket): Promise<string> {
   let text = '';
   socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));

@@ -28,7 +28,7 @@ test('a batch is ingested at once and answered 204', async ({ serve }) => {
   expect(await server.post(body, batch)).toEqual({ status: 204, reason: null, body: null });
 });
 
-test('a batch with elements that can’t be read parks those, names them, and files the others', async ({
+test('a batch with elements that can’t be read parks and names those, and ingests the others', async ({
   serve,
 }) => {
   const intake = new Recorder();
@@ -79,7 +79,7 @@ test('a batch is answered 503 if one of its events is unavailable, after the oth
   ]);
 });
 
-test('a batch of nothing is answered 204', async ({ serve }) => {
+test('an empty batch is answered 204', async ({ serve }) => {
   const server = await serve(new Recorder());
   expect(await server.post('[]', batch)).toEqual({ status: 204, reason: null, body: null });
 });
@@ -112,7 +112,7 @@ test.for<[what: string, body: () => string, detail: string]>([
   expect(intake.parked).toEqual([`not-a-change: ${detail}`]);
 });
 
-test('a batch of as many elements and bad ones as are allowed is taken element by element', async ({
+test('a batch at the limits of elements and bad ones is ingested element by element', async ({
   serve,
 }) => {
   const intake = new Recorder();
@@ -167,7 +167,7 @@ test.for<[what: string, type: string, value: string | null, counted: string[]]>(
     `[${'1,'.repeat(200)}1]`,
     ['parked not-a-change'],
   ],
-])('a record that is %s is taken as from a KafkaSource', async ([, type, value, counted]) => {
+])('a record that is %s is ingested as from a KafkaSource', async ([, type, value, counted]) => {
   expect((await ingestRecord(new Recorder(), type, value)).toSorted()).toEqual(counted);
 });
 
@@ -188,7 +188,7 @@ test('the event loop turns while a batch is read', async () => {
 });
 
 onDatabase(
-  'events that are parked at once share statements, and equal ones a row',
+  'events that are parked concurrently share statements, and equal ones a row',
   async ({ db }) => {
     const server = await serverOn(db, [pairOf()]);
     const elements = Array.from({ length: MAX_BAD_ELEMENTS }, (_, i) => i % 60);

@@ -109,7 +109,7 @@ test.for(accepted)('%j is a CloudEvent, and one to the SDK', (change) => {
   expect(sdkAccepts(headers)).toBe(true);
 });
 
-test.for(refused)('%j is no CloudEvent: %s', ([change, why]) => {
+test.for(refused)('%j is not a CloudEvent: %s', ([change, why]) => {
   const headers = over(change);
   expect(withoutExample(readCloudEvents(headers, Buffer.from('{}')))).toEqual({
     kind: 'none',
@@ -118,7 +118,7 @@ test.for(refused)('%j is no CloudEvent: %s', ([change, why]) => {
   expect(sdkAccepts(headers)).toBe(isIn(stricter, change));
 });
 
-test.for(looser)('%j passes here and not with the SDK', (change) => {
+test.for(looser)('%j is valid here and not with the SDK', (change) => {
   const headers = over(change);
   expect(readCloudEvents(headers, Buffer.from('{}')).kind).toBe('event');
   expect(sdkAccepts(headers)).toBe(false);
@@ -126,7 +126,7 @@ test.for(looser)('%j passes here and not with the SDK', (change) => {
 
 const odd = ['ce-batch', 'ce-binary-specversion-0.3'];
 test.for(knativeRequests.filter(({ name }) => !odd.includes(name)))(
-  'KafkaSource’s $name is read with all it has',
+  'KafkaSource’s $name is read completely',
   ({ headers: sent, body }) => {
     const headers = lowerCase(sent);
     const contentType = headers['content-type'] ?? null;
@@ -139,7 +139,7 @@ test.for(knativeRequests.filter(({ name }) => !odd.includes(name)))(
   },
 );
 
-test('KafkaSource passes a CloudEvent of another version on, which is parked', () => {
+test('a CloudEvent of another version, which KafkaSource passes on, is parked', () => {
   const { headers, body } = knativeRequests.find(({ name }) => name === odd[1])!;
   const incoming = readCloudEvents(lowerCase(headers), body);
   expect(incoming.kind === 'bad' && incoming.element).toMatchObject({
@@ -162,7 +162,7 @@ test.for([...accepted, ...looser, ...refused.map(([change]) => change)])(
   },
 );
 
-test('KafkaSource passes a batch on as it was, and its events are read', async () => {
+test('a batch, which KafkaSource passes on unchanged, is read event by event', async () => {
   const { headers, body } = knativeRequests.find(({ name }) => name === odd[0])!;
   const incoming = readCloudEvents(lowerCase(headers), body);
   expect(incoming.kind === 'batch' && (await readBatch(incoming.batch))).toMatchObject([
@@ -171,7 +171,7 @@ test('KafkaSource passes a batch on as it was, and its events are read', async (
   ]);
 });
 
-test('a type that is sent twice is not taken for one that nobody reads', () => {
+test('a repeated type is not taken for an unknown type', () => {
   const type = 'dev.knative.kafka.event';
   const headers = { ...minimal, 'ce-type': `${type}, ${type}` };
   expect(readCloudEvents(headers, Buffer.from('{}'))).toMatchObject({
@@ -180,7 +180,7 @@ test('a type that is sent twice is not taken for one that nobody reads', () => {
   });
 });
 
-test('a CloudEvent in the body whose content type does not say so is told what does', () => {
+test('a CloudEvent in a body with another content type gets a hint', () => {
   const body = Buffer.from(
     JSON.stringify({ specversion: '1.0', id: '1', source: '/s', type: 't' }),
   );
@@ -190,7 +190,7 @@ test('a CloudEvent in the body whose content type does not say so is told what d
   });
 });
 
-test('without anything of a CloudEvent the answer shows how one is sent', () => {
+test('a request without CloudEvents attributes gets an example', () => {
   expect(readCloudEvents({ 'content-type': 'application/json' }, Buffer.from('{}'))).toEqual({
     kind: 'none',
     why: expect.stringMatching(

@@ -29,7 +29,7 @@ test('a structured event is read, and its data again without loss', () => {
   );
 });
 
-test('data_base64 is read as the bytes it stands for', () => {
+test('data_base64 is decoded', () => {
   const body = bytes({
     ...event,
     datacontenttype: 'application/json',
@@ -94,11 +94,11 @@ const badlyStructured: [what: string, body: unknown, why: string][] = [
   ],
 ];
 
-test.for(badlyStructured)('a structured event with %s is no CloudEvent', ([, body, why]) => {
+test.for(badlyStructured)('a structured event with %s is not a CloudEvent', ([, body, why]) => {
   expect(readCloudEvents(structured, bytes(body))).toEqual({ kind: 'none', why });
 });
 
-test('the event formats of the spec beside JSON are not read', () => {
+test('event formats other than JSON are not supported', () => {
   const headers = { 'content-type': 'application/cloudevents+avro' };
   expect(readCloudEvents(headers, Buffer.alloc(1))).toEqual({
     kind: 'none',
@@ -120,23 +120,20 @@ test.for<[what: string, more: object, why: string]>([
   ],
   ['a number', { data_base64: 7 }, 'data_base64 is not a string'],
   ['data beside it', { data_base64: 'AA==', data: 1 }, 'data and data_base64 are both present'],
-])(
-  'data_base64 that is %s makes an event that is parked, and no tombstone',
-  async ([, more, why]) => {
-    const body = bytes({ ...change, ...more });
-    const contentType = 'application/cloudevents+json';
-    const element = { origin: { attributes: change, contentType, body }, why };
-    expect(readCloudEvents({ 'content-type': contentType }, body)).toEqual({
-      kind: 'bad',
-      element,
-    });
-    const batch = Buffer.concat([Buffer.from('['), body, Buffer.from(']')]);
-    const headers = { 'content-type': 'application/cloudevents-batch+json' };
-    expect(await elementsOf(headers, batch)).toEqual([element]);
-  },
-);
+])('data_base64 that is %s parks the event, and is not a tombstone', async ([, more, why]) => {
+  const body = bytes({ ...change, ...more });
+  const contentType = 'application/cloudevents+json';
+  const element = { origin: { attributes: change, contentType, body }, why };
+  expect(readCloudEvents({ 'content-type': contentType }, body)).toEqual({
+    kind: 'bad',
+    element,
+  });
+  const batch = Buffer.concat([Buffer.from('['), body, Buffer.from(']')]);
+  const headers = { 'content-type': 'application/cloudevents-batch+json' };
+  expect(await elementsOf(headers, batch)).toEqual([element]);
+});
 
-test('data_base64 of nothing is no value: a tombstone', () => {
+test('empty data_base64 is a tombstone', () => {
   const incoming = readCloudEvents(structured, bytes({ ...change, data_base64: '' }));
   expect(incoming.kind === 'event' && readChange(incoming.event)).toEqual({
     kind: 'ignored',
@@ -144,7 +141,7 @@ test('data_base64 of nothing is no value: a tombstone', () => {
   });
 });
 
-test('data that is a text is the body where its type is not JSON', () => {
+test('string data is the body if its type is not JSON', () => {
   const text = JSON.stringify(insert);
   const body = bytes({ ...change, datacontenttype: 'text/plain', data: text });
   const incoming = readCloudEvents(structured, body);
@@ -155,7 +152,7 @@ test('data that is a text is the body where its type is not JSON', () => {
 });
 
 test.for([undefined, 'application/json', 'application/vnd.x+json; charset=utf-8'])(
-  'data that is JSON inside a string is called that where its type is %s',
+  'data that is JSON inside a string is named so if its type is %s',
   (datacontenttype) => {
     const body = bytes({ ...change, datacontenttype, data: JSON.stringify(insert) });
     const incoming = readCloudEvents(structured, body);
@@ -188,7 +185,7 @@ test.for<[what: string, data: string]>([
   ['objects', `[${'{},'.repeat(250_000)}{}]`],
   ['levels', '['.repeat(250_001) + ']'.repeat(250_001)],
   ['values', `[${'1,'.repeat(2_000_001)}1]`],
-])('data of too many %s to be read is parked in both modes, whatever its type', ([, data]) => {
+])('data of too many %s to be read is parked in both modes, for every type', ([, data]) => {
   const body = JSON.stringify({ ...event, data: 'DATA' }).replace('"DATA"', () => data);
   const why = expect.stringMatching(
     /^the body is JSON of more than \d+ (objects and arrays|values)$/,
@@ -201,7 +198,7 @@ test.for<[what: string, data: string]>([
   expect(binary.kind === 'event' && readChange(binary.event)).toMatchObject({ detail: why });
 });
 
-test('what can’t be read of an event that says it brings a change is parked, not refused', () => {
+test('an unreadable event whose type carries changes is parked, not refused', () => {
   expect(
     readCloudEvents(structured, bytes({ ...change, time: '2018-02-30T00:00:00Z' })),
   ).toMatchObject({ kind: 'bad', element: { why: 'attribute time is not in RFC 3339' } });
@@ -228,7 +225,7 @@ test('a batch is read element by element', async () => {
   expect(await elementsOf(headers, bytes([]))).toEqual([]);
 });
 
-test('an element of a batch that is no JSON leaves the others as they are', async () => {
+test('an element of a batch that is not JSON does not affect the others', async () => {
   const headers = { 'content-type': 'application/cloudevents-batch+json' };
   const good = JSON.stringify({ ...event, data: 'a]}",\\' });
   const elements = await elementsOf(
@@ -244,7 +241,7 @@ test('an element of a batch that is no JSON leaves the others as they are', asyn
 });
 
 test.for(['{}', '', '[', '[1', '[1}', '[1]]', '[1] x', '["', 'null', 'ÿ'])(
-  'a batch that is %j is no CloudEvent',
+  'a batch that is %j is not a CloudEvent',
   (text) => {
     const headers = { 'content-type': 'application/cloudevents-batch+json' };
     expect(readCloudEvents(headers, Buffer.from(text, 'latin1'))).toEqual({

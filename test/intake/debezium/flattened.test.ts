@@ -19,7 +19,7 @@ const schemas: (typeof rows)[number] = [
 ];
 
 test.for([...rows, schemas])(
-  'a flattened row of %s is a row, whatever its columns are called',
+  'a flattened row of %s is a row, whatever the names of its columns',
   ([, columns]) => {
     const row = { ...flattened, ...columns };
     expect(readChange(kafkaEvent(row))).toMatchObject({ kind: 'row', op: 'u', row });
@@ -45,7 +45,7 @@ const beforeAndAfter: (typeof rows)[number] = [
 ];
 
 test.for([...rows, beforeAndAfter])(
-  'a bare row of %s in a CloudEvent of Debezium is a row, whatever its columns are called',
+  'a bare row of %s in a CloudEvent of Debezium is a row, whatever the names of its columns',
   ([, columns]) => {
     const row = { ...columns };
     const structured = { 'content-type': 'application/cloudevents+json' };
@@ -59,7 +59,7 @@ test.for([...rows, beforeAndAfter])(
   },
 );
 
-test('a flattened row of an audit table without added fields is told what it lacks', () => {
+test('a flattened row of an audit table without added fields is parked with what it lacks', () => {
   const row = { id: 1, op: 'INSERT', before: null, __deleted: 'false' };
   expect(readChange(kafkaEvent(row))).toMatchObject({
     reason: 'incomplete-change',
@@ -67,13 +67,13 @@ test('a flattened row of an audit table without added fields is told what it lac
   });
 });
 
-test('an event in the body may be around another one', () => {
+test('events may be nested in the body', () => {
   const inner = { specversion: '1.0', type: 'dev.knative.kafka.event' };
   const twice = { ...inner, data: { ...inner, data: flattened } };
   expect(readChange(kafkaEvent(twice))).toMatchObject({ op: 'u', table: 'public.orders' });
 });
 
-test('a schema beside its payload is left out, also with more beside it', () => {
+test('a schema beside its payload is removed, even with other fields', () => {
   const wrapped = { schema: { type: 'struct' }, payload: insert, schemaId: 7 };
   expect(readChange(kafkaEvent(wrapped))).toMatchObject({ op: 'c', table: 'public.orders' });
 });

@@ -10,7 +10,7 @@ test('there are 151 messages of a real Debezium to read', () => {
   expect(debeziumMessages).toHaveLength(151);
 });
 
-test.for(debeziumMessages)('$name is read as what it is', (message) => {
+test.for(debeziumMessages)('$name is read correctly', (message) => {
   const event = kafkaEvent(message.body);
   expect(readChange(event)).toEqual(expected(message, event));
 });
@@ -104,7 +104,7 @@ test.for([
   expect(readChange(kafkaEvent(body))).toEqual({ kind: 'ignored', why });
 });
 
-test('an event of another type is none of ours, whatever it carries', () => {
+test('an event of another type is ignored, whatever its data', () => {
   const event: CloudEvent = { ...kafkaEvent(insert), type: 'boson.fn' };
   expect(readChange(event)).toEqual({ kind: 'ignored', why: 'other-type' });
 });

@@ -15,7 +15,7 @@ test('an integer beyond 2^53 stays exact at any depth, a double stays a double',
   );
 });
 
-test('what looks like a large integer inside of a text stays text', () => {
+test('digits inside a string stay a string', () => {
   const note = 'a\\"12345678901234567890\\\\';
   const text = JSON.stringify(insert).replace(
     '"PLACED"',
@@ -26,10 +26,10 @@ test('what looks like a large integer inside of a text stays text', () => {
   );
 });
 
-test('an integer beyond 2^53 makes no reading slow of the numbers beside it', () => {
+test('an integer beyond 2^53 does not slow down reading other numbers', () => {
   const numbers = `9007199254740993,"list":[${'1,'.repeat(300_000)}1]`;
   const text = JSON.stringify(insert).replace('"PLACED"', () => numbers);
-  // 4 times as long; with a reviver that is told the source text, 30 times
+  // 4 times as long; with a reviver that receives the source text, 30 times
   expect(quickest(() => parseExact(text))).toBeLessThan(15 * quickest(() => JSON.parse(text)));
 });
 
@@ -53,7 +53,7 @@ test.for([
   expect(rowOf(readChange(event))).toEqual({ id: 42, state: UNAVAILABLE });
 });
 
-test('keys named __proto__ are gone and change no prototype', () => {
+test('keys named __proto__ are removed and change no prototype', () => {
   const text = JSON.stringify(insert).replace(
     '"PLACED"',
     '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}},"__proto__":{"polluted":1}',

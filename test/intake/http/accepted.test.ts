@@ -40,7 +40,7 @@ const body = fc.oneof(
     .map((event) => Buffer.from(JSON.stringify(event))),
 );
 
-test('whatever a KafkaSource sends is answered 2xx: it drops what is refused', async ({
+test('every request of a KafkaSource is answered 2xx, because it drops what is refused', async ({
   serve,
 }) => {
   const { app } = await serve(new Recorder());

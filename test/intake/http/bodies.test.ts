@@ -26,7 +26,7 @@ async function begin(port: number, bytes: number, part: string): Promise<Socket>
   return socket;
 }
 
-test('a body counts from its first byte, as long as it is announced, until it is answered', async ({
+test('a body counts with its announced length from its first byte until it is answered', async ({
   serve,
 }) => {
   const server = await serve(new Recorder(), { maxBytes: 2 * MIB });
@@ -56,7 +56,7 @@ test('an event that waits for the database counts', async ({ serve }) => {
   expect(await answer).toMatch(/^HTTP\/1.1 204 /);
 });
 
-test('a body in chunks counts as it comes', async ({ serve }) => {
+test('a chunked body counts as it arrives', async ({ serve }) => {
   const server = await serve(new Recorder(), { maxBytes: 2 * MIB });
   await begin(server.port, MIB, change);
   await once(server.app.server, 'request');
@@ -69,7 +69,7 @@ test('a body in chunks counts as it comes', async ({ serve }) => {
   expect(await answer).toMatch(/^HTTP\/1.1 503 [^]*kne-reason: overload/);
 });
 
-test('a body in chunks of one byte arrives whole', async ({ serve }) => {
+test('a body in chunks of one byte arrives complete', async ({ serve }) => {
   const intake = new Recorder();
   const { port } = await serve(intake);
   const body = change.padEnd(40_000);
@@ -115,7 +115,7 @@ test('a refused body is read to its end, so that the answer is not lost in a res
   expect((await answer).match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 503', 'HTTP/1.1 204']);
 });
 
-test('bodies whose senders went away count no longer', async ({ serve }) => {
+test('bodies whose senders disconnected no longer count', async ({ serve }) => {
   const server = await serve(new Recorder(), { maxBytes: 2 * MIB });
   const socket = await begin(server.port, 2 * MIB, change);
   await once(server.app.server, 'request');
@@ -124,7 +124,7 @@ test('bodies whose senders went away count no longer', async ({ serve }) => {
   expect(await speak(server.port, whole(change))).toMatch(/^HTTP\/1.1 204 /);
 });
 
-test('a sender that went away before its body was read holds nothing', async ({ serve }) => {
+test('a sender that disconnected before its body was read holds no memory', async ({ serve }) => {
   const gate = Promise.withResolvers<void>();
   const waits = [gate.promise];
   const tokens = { check: () => waits.pop() ?? null } as unknown as Tokens;
@@ -138,7 +138,7 @@ test('a sender that went away before its body was read holds nothing', async ({ 
   expect(await speak(server.port, whole(change))).toMatch(/^HTTP\/1.1 204 /);
 });
 
-test('one body may be larger than all that may be held: it could never be taken otherwise', async ({
+test('a single body may exceed the total limit: otherwise it could never be ingested', async ({
   serve,
 }) => {
   const { port } = await serve(new Recorder(), { maxBytes: MIB });

@@ -33,7 +33,7 @@ function startSender(port: number, connections = CONNECTIONS) {
       sender.failures++;
     }
   }
-  /** As many events as told, as many at a time as there are connections. */
+  /** Sends `count` events, one at a time on each connection. */
   async function send(events: number): Promise<void> {
     let left = events;
     const lane = async () => {
@@ -59,9 +59,7 @@ async function startService(ports: readonly number[]): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-test('pods that are added get their share of the events, and none is lost on the way', async ({
-  serve,
-}) => {
+test('added pods get their share of the events, and no event is lost', async ({ serve }) => {
   const pods = Array.from({ length: 6 }, () => new Recorder());
   const listening: number[] = [];
   const service = await startService(listening);

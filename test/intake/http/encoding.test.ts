@@ -18,7 +18,7 @@ test.for<[encoding: string, sent: Buffer]>([
   ['identity', Buffer.from(body)],
   ['deflate, gzip', gzipSync(deflateSync(body))],
   ['gzip, , identity', gzipSync(body)], // RFC 9110, 5.6.1: empty elements are ignored
-])('a body with Content-Encoding %s is read without it', async ([encoding, sent], { serve }) => {
+])('a body with Content-Encoding %s is decoded', async ([encoding, sent], { serve }) => {
   const intake = new Recorder();
   const server = await serve(intake);
   expect(await server.post(sent, { 'content-encoding': encoding })).toMatchObject({ status: 204 });
@@ -27,7 +27,7 @@ test.for<[encoding: string, sent: Buffer]>([
   ]);
 });
 
-test('an encoding that names thousands of codings holds nothing up', async ({ serve }) => {
+test('an encoding with thousands of codings delays nothing', async ({ serve }) => {
   const server = await serve(new Recorder(), { bodyLimit: 16 * 1024 * 1024 });
   const since = performance.now();
   const encoding = Array.from({ length: 2_000 }, () => 'identity').join();
@@ -60,7 +60,7 @@ test.for<[encoding: string, sent: Buffer | string, why: string]>([
     'Content-Encoding names 5 codings; at most 4 are supported',
   ],
 ])(
-  'a body that is not in its encoding %s is parked as it came',
+  'a body that does not match its encoding %s is parked unchanged',
   async ([encoding, sent, detail], { serve }) => {
     const server = await serve(new Recorder(), { bodyLimit: 1024 });
     expect(await server.post(sent, { 'content-encoding': encoding })).toEqual({

@@ -21,7 +21,7 @@ async function explained(url: string, body: string, type = 'dev.knative.kafka.ev
   return { status: response.status, body: await response.json() };
 }
 
-test('a change whose key or filter was not sent is explained by what is known of its row', async ({
+test('a change whose key or filter was not sent is explained by the known state of its row', async ({
   db,
 }) => {
   const server = await serverOn(db, [pairOf()]);
@@ -54,7 +54,7 @@ test('an older change is explained by the set that its row is in now', async ({ 
   await server.stop();
 });
 
-test('a row whose key is null is told so, for each part', async ({ db }) => {
+test('an explained answer reports a null key for each part', async ({ db }) => {
   const server = await serverOn(db, [pairOf()]);
   expect(await explained(server.url, envelope('u', 1, { id: 1, k: null, kind: 'a' }))).toEqual({
     status: 200,
@@ -67,7 +67,7 @@ test('a row whose key is null is told so, for each part', async ({ db }) => {
   await server.stop();
 });
 
-test('a table that nobody wants is told which are wanted, and a partition what to set', async ({
+test('an explained answer lists the tables that functions read, and for a partition the setting to change', async ({
   db,
 }) => {
   const server = await serverOn(db, [pairOf()]);

@@ -31,7 +31,7 @@ test('there are 39 requests of a real KafkaSource', () => {
 });
 
 test.for(knativeRequests)(
-  'KafkaSource’s $name, byte for byte, gets the status it should',
+  'KafkaSource’s $name, byte for byte, gets the expected status',
   async ({ name, method, target, headers, body }, { serve }) => {
     const intake = new Recorder();
     const { port, counted } = await serve(intake);

@@ -95,7 +95,7 @@ test.for(notCloudEvents)(
   },
 );
 
-test('an event that says it is of a KafkaSource is parked, though its offset is missing', async ({
+test('an event with the type of a KafkaSource is parked even without an offset', async ({
   serve,
 }) => {
   const server = await serve(new Recorder());
@@ -118,7 +118,7 @@ test.for([
   '',
   ';;;',
   'application/xml; q="',
-])('any content type will do, also %j', async (contentType, { serve }) => {
+])('every content type is accepted, including %j', async (contentType, { serve }) => {
   const { port } = await serve(unreached);
   const header = contentType === undefined ? '' : `content-type: ${contentType}\r\n`;
   const answer = await speak(
@@ -128,7 +128,7 @@ test.for([
   expect(answer).toMatch(/^HTTP\/1.1 204 /);
 });
 
-test('a body of 16 MiB is taken, one byte more is answered 413', async ({ serve }) => {
+test('a body of 16 MiB is accepted, one byte more is answered 413', async ({ serve }) => {
   const server = await serve(unreached);
   const largest = Buffer.alloc(16 * 1024 * 1024, ' ');
   expect(await server.post(largest, { 'ce-type': 'other' })).toMatchObject({ status: 204 });
@@ -170,7 +170,7 @@ const tooLarge: Answer = {
   body: { error: 'the body is larger than 16 MiB (BODY_LIMIT_MIB)', reason: 'too-large' },
 };
 
-test('a key of 1 MiB is taken, which a KafkaSource sends twice', async ({ serve }) => {
+test('a key of 1 MiB, which a KafkaSource sends twice, is accepted', async ({ serve }) => {
   const { port, counted } = await serve(unreached);
   const key = 'k'.repeat(1024 * 1024);
   const answer = await speak(port, requestWith(`ce-key: ${key}\r\nce-partitionkey: ${key}\r\n`));
@@ -178,7 +178,7 @@ test('a key of 1 MiB is taken, which a KafkaSource sends twice', async ({ serve 
   expect(counted).toEqual(['ignored other-type']);
 });
 
-test('3,000 headers are taken, none is dropped', async ({ serve }) => {
+test('3,000 headers are accepted, and none is dropped', async ({ serve }) => {
   const intake = new Recorder();
   const { port } = await serve(intake);
   const many = Array.from({ length: 3000 }, (_, i) => `ce-kafkaheader${i}: x\r\n`).join('');
@@ -221,7 +221,7 @@ test.for(['PUT', 'DELETE', 'PATCH', 'OPTIONS'])(
   },
 );
 
-test('another path is answered 404, which KafkaSource tries again', async ({ serve }) => {
+test('another path is answered 404, which KafkaSource retries', async ({ serve }) => {
   const { port } = await serve(unreached);
   const response = await fetch(`http://127.0.0.1:${port}/events`, { method: 'POST', body: '{}' });
   expect(await answerOf(response)).toEqual({
@@ -284,7 +284,7 @@ test.for<[what: string, bytes: string, error: string]>([
     'Invalid character in chunk size',
   ],
   ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'Pause on PRI/Upgrade'],
-])('%s is answered 400, with what is wrong', async ([, bytes, error], { serve }) => {
+])('%s is answered 400 with the problem', async ([, bytes, error], { serve }) => {
   const { port, counted } = await serve(unreached);
   expect(parsed(await speak(port, Buffer.from(bytes, 'latin1')))).toEqual({
     status: 400,
@@ -298,7 +298,7 @@ test.for([
   ['in its headers', ['POST / HTTP/1.1\r\nhost: x\r\nce-id: 1\r\n']],
   ['in its body', ['POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n', '{']],
 ] as const)(
-  'a request that stops %s is answered 408, which KafkaSource tries again',
+  'a request that stops %s is answered 408, which KafkaSource retries',
   async ([, parts], { serve }) => {
     const { port, counted } = await serve(unreached, { requestTimeoutMs: 200 });
     expect(parsed(await speak(port, ...parts))).toEqual({
@@ -320,7 +320,7 @@ test('a request that trickles is answered 408, however steadily', async ({ serve
   expect(parsed(answer)).toMatchObject({ status: 408, reason: 'timeout' });
 });
 
-test('a connection that breaks in a body is no event and no answer', async ({ serve }) => {
+test('a connection that breaks in a body yields no event and no answer', async ({ serve }) => {
   const server = await serve(unreached);
   const socket = connect(server.port, '127.0.0.1');
   socket.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{');

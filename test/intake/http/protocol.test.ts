@@ -16,7 +16,7 @@ function words(text: string): string[] {
   return text.match(/HTTP\/1.1 \d+|kne-reason: [\w-]+/g) ?? [];
 }
 
-/** An intake that answers its first event when the test says so. */
+/** An intake that answers its first event when the test lets it. */
 function gated() {
   const gate = Promise.withResolvers<Outcome>();
   const reached = Promise.withResolvers<void>();
@@ -43,9 +43,7 @@ test('a request without Host is refused with a reason and counted', async ({ ser
   expect(server.logged).toMatchObject([{ msg: 'refused', status: 400, offset: '7' }]);
 });
 
-test('an expectation that nobody can meet is refused with a reason and counted', async ({
-  serve,
-}) => {
+test('an expectation that can’t be met is refused with a reason and counted', async ({ serve }) => {
   const server = await serve(new Recorder());
   const answer = await speak(
     server.port,
@@ -56,7 +54,7 @@ test('an expectation that nobody can meet is refused with a reason and counted',
   expect(server.counted).toEqual(['refused expectation-failed']);
 });
 
-test('who asks first whether to send a body is told so', async ({ serve }) => {
+test('a sender that expects 100-continue is told to continue', async ({ serve }) => {
   const server = await serve(new Recorder());
   const socket = await open(server.port);
   const answer = heard(socket);
@@ -66,7 +64,7 @@ test('who asks first whether to send a body is told so', async ({ serve }) => {
   expect(words(await answer)).toEqual(['HTTP/1.1 100', 'HTTP/1.1 204']);
 });
 
-test('who asks first sends no body that would be refused, and nothing after it is taken for one', async ({
+test('a sender that expects 100-continue sends no body that would be refused, and the next bytes are not taken for one', async ({
   serve,
 }) => {
   const server = await serve(new Recorder());
@@ -78,7 +76,7 @@ test('who asks first sends no body that would be refused, and nothing after it i
   expect(answer).toMatch(/\r\nconnection: close\r\n/i);
 });
 
-test('HTTP/1.0 must say how long a body is: without it an event would be a tombstone', async ({
+test('HTTP/1.0 requires a Content-Length: without it an event would be a tombstone', async ({
   serve,
 }) => {
   const server = await serve(new Recorder());
@@ -112,7 +110,7 @@ test.for([
   ['garbage', 'GARBAGE\r\n\r\n'],
   ['a request with two lengths', `${head}content-length: 2\r\ncontent-length: 2\r\n\r\n{}`],
 ] as const)(
-  '%s behind a request that waits for its answer does not take that answer’s place',
+  '%s after a request that waits for its answer does not take that answer’s place',
   async ([, bytes], { serve }) => {
     const { intake, reached, open: commit } = gated();
     const server = await serve(intake);
@@ -127,7 +125,7 @@ test.for([
   },
 );
 
-test('what comes after the last request of a connection does not take its answer’s place', async ({
+test('bytes after the last request of a connection do not take its answer’s place', async ({
   serve,
 }) => {
   const server = await serve(new Recorder());
@@ -135,14 +133,16 @@ test('what comes after the last request of a connection does not take its answer
   expect(words(await speak(server.port, last + request))).toEqual(['HTTP/1.1 204']);
 });
 
-test('a request that was refused before its body came gets no second answer', async ({ serve }) => {
+test('a request that was refused before its body arrived gets no second answer', async ({
+  serve,
+}) => {
   const { port, counted } = await serve(new Recorder(), { requestTimeoutMs: 200 });
   const answer = await speak(port, 'PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{');
   expect(words(answer)).toEqual(['HTTP/1.1 405', 'kne-reason: method-not-allowed']);
   expect(counted).toEqual(['refused method-not-allowed']);
 });
 
-test('a connection that never sends a byte is closed in silence', async ({ serve }) => {
+test('a connection that never sends a byte is closed without an answer', async ({ serve }) => {
   const { port, counted, logged } = await serve(new Recorder(), { requestTimeoutMs: 200 });
   expect(await speak(port)).toBe('');
   expect([counted, logged]).toEqual([[], []]);
@@ -158,7 +158,9 @@ test('a connection that is reset in a body is counted', async ({ serve }) => {
   expect(server.logged).toMatchObject([{ reason: 'broken-off', offset: '7' }]);
 });
 
-test('a sender that has said all closes its half and still hears the answer', async ({ serve }) => {
+test('a sender that has closed its half of the connection still gets the answer', async ({
+  serve,
+}) => {
   const { intake, reached, open: commit } = gated();
   const server = await serve(intake);
   const socket = await open(server.port);

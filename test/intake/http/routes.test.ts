@@ -9,7 +9,7 @@ import { answerOf, heard, Recorder, test } from '../server.ts';
 const change = JSON.stringify(insert);
 
 describe('an event', () => {
-  test('that is ingested is answered 204 and makes no line in the log', async ({ serve }) => {
+  test('that is ingested is answered 204 and logs nothing', async ({ serve }) => {
     const intake = new Recorder();
     const server = await serve(intake);
     expect(await server.post(change)).toEqual({ status: 204, reason: null, body: null });
@@ -43,7 +43,7 @@ describe('an event', () => {
     expect(await answer).toMatchObject({ status: 204 });
   });
 
-  test('that state keeps aside is answered 202 with the reason', async ({ serve }) => {
+  test('that state parks is answered 202 with the reason', async ({ serve }) => {
     const intake = new Recorder();
     intake.answer = () => Promise.resolve({ kind: 'parked', reason: 'bad-key', detail: 'why' });
     const server = await serve(intake);
@@ -55,7 +55,7 @@ describe('an event', () => {
     expect(server.counted).toEqual(['parked bad-key']);
   });
 
-  test('that can’t be read is kept aside and answered 202 with the reason', async ({ serve }) => {
+  test('that can’t be read is parked and answered 202 with the reason', async ({ serve }) => {
     const intake = new Recorder();
     const server = await serve(intake);
     const body = { parked: 'not-a-change', detail: 'the body is not JSON' };
@@ -109,7 +109,7 @@ describe('an event', () => {
     },
   );
 
-  test('is answered 503 on an error nobody foresaw, whose text stays in the log', async ({
+  test('is answered 503 on an unexpected error, whose text appears only in the log', async ({
     serve,
   }) => {
     const intake = new Recorder();
@@ -126,7 +126,7 @@ describe('an event', () => {
   });
 });
 
-describe('a person who prefers return=representation', () => {
+describe('a request that prefers return=representation', () => {
   const prefer = 'return=representation';
 
   test('gets the sets the change belongs to', async ({ serve }) => {
@@ -138,7 +138,7 @@ describe('a person who prefers return=representation', () => {
     });
   });
 
-  test('is told why there was nothing to file', async ({ serve }) => {
+  test('is told why there was nothing to ingest', async ({ serve }) => {
     const server = await serve(new Recorder());
     expect(await server.post('', { prefer })).toEqual({
       status: 200,
@@ -158,13 +158,13 @@ describe('a person who prefers return=representation', () => {
     });
   });
 
-  test('is told why the event was kept aside', async ({ serve }) => {
+  test('is told why the event was parked', async ({ serve }) => {
     const server = await serve(new Recorder());
     const body = { parked: 'not-a-change', detail: 'the body is not JSON' };
     expect(await server.post('hello', { prefer })).toEqual({ status: 202, reason: null, body });
   });
 
-  test('finds at GET / what this is', async ({ serve }) => {
+  test('finds an explanation at GET /', async ({ serve }) => {
     const { port } = await serve(new Recorder());
     const answer = await answerOf(await fetch(`http://127.0.0.1:${port}/`));
     expect(answer).toEqual({
@@ -176,7 +176,9 @@ describe('a person who prefers return=representation', () => {
 });
 
 describe('a connection', () => {
-  test('is closed after its share of requests, so that new pods get some', async ({ serve }) => {
+  test('is closed after its share of requests, so that new pods get connections', async ({
+    serve,
+  }) => {
     const { port } = await serve(new Recorder(), {
       turnover: { requests: 2 },
     });

@@ -32,7 +32,7 @@ const raw = (authorization: string) =>
 const seconds = () => Math.floor(Date.now() / 1000);
 const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-test('who shows a token of the issuer for this audience may post', async ({ serve }) => {
+test('a sender with a token of the issuer for this audience may post', async ({ serve }) => {
   const issuer = await startIssuer();
   const intake = new Recorder();
   const server = await serve(intake, { tokens: tokensOf(issuer) });
@@ -46,9 +46,7 @@ test('who shows a token of the issuer for this audience may post', async ({ serv
   expect(issuer.asked).toEqual(['/.well-known/openid-configuration', '/keys']);
 });
 
-test('without a token nothing may be posted, and nothing of the body is read', async ({
-  serve,
-}) => {
+test('without a token no event may be posted, and the body is not read', async ({ serve }) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
   expect(await server.post(CHANGE)).toEqual({
@@ -68,13 +66,13 @@ test('without a token nothing may be posted, and nothing of the body is read', a
   expect(answer).toMatch(/\r\nwww-authenticate: Bearer\r\n/i);
 });
 
-test('the page for people needs no token', async ({ serve }) => {
+test('GET / needs no token', async ({ serve }) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
   expect((await fetch(`http://127.0.0.1:${server.port}/`)).status).toBe(200);
 });
 
-/** What a forger or a wrongly configured sender may show, and what is said of it. */
+/** Tokens of forgers and misconfigured senders, with the expected message. */
 const WRONG: Record<string, [token: (issuer: TestIssuer) => Promise<string>, error: string]> = {
   'has expired': [
     (issuer) => issuer.sign({ exp: seconds() - 60 }),
@@ -155,14 +153,14 @@ test.for(Object.entries(WRONG))(
   },
 );
 
-test('a token just expired is taken: two clocks may differ', async ({ serve }) => {
+test('a token that has just expired is accepted, because clocks may differ', async ({ serve }) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
   const token = await issuer.sign({ exp: seconds() - 5 });
   expect((await server.post(CHANGE, bearer(token))).status).toBe(204);
 });
 
-test('two authorizations in one request are refused: others may read the other one', async ({
+test('two authorizations in one request are refused, because another reader may choose the other one', async ({
   serve,
 }) => {
   const issuer = await startIssuer();
@@ -174,7 +172,7 @@ test('two authorizations in one request are refused: others may read the other o
   expect(await speak(server.port, requestWith(header))).toMatch(/^HTTP\/1.1 400 /); // no CloudEvent
 });
 
-test('a token that is not valid yet may pass later', async ({ serve }) => {
+test('a token that is not valid yet is answered 503, because it will be', async ({ serve }) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
   expect(
@@ -182,7 +180,7 @@ test('a token that is not valid yet may pass later', async ({ serve }) => {
   ).toMatchObject({ status: 503, reason: 'token-not-yet-valid' });
 });
 
-test('while the issuer is down events are answered 503, and taken once it is up', async ({
+test('while the issuer is down events are answered 503, and ingested once it is up', async ({
   serve,
 }) => {
   const issuer = await startIssuer();
@@ -200,7 +198,7 @@ test('while the issuer is down events are answered 503, and taken once it is up'
   await until(async () => (await server.post(CHANGE, bearer(token))).status === 204);
 });
 
-test('an issuer that is down later stops nobody whose key is known', async ({ serve }) => {
+test('an issuer that goes down later stops no sender whose key is cached', async ({ serve }) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer, { maxAgeMs: 0 }) });
   expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(204);
@@ -208,7 +206,7 @@ test('an issuer that is down later stops nobody whose key is known', async ({ se
   expect((await server.post(CHANGE, bearer(await issuer.sign({ jti: '2' })))).status).toBe(204);
 });
 
-test('a new key is asked for when a token names it, and waited for until it is told', async ({
+test('a new key is fetched when a token names it, and awaited until the issuer publishes it', async ({
   serve,
 }) => {
   const issuer = await startIssuer();
@@ -224,7 +222,9 @@ test('a new key is asked for when a token names it, and waited for until it is t
   expect((await server.post(CHANGE, bearer(token))).status).toBe(204);
 });
 
-test('many tokens of unknown keys make it ask no more often than it may', async ({ serve }) => {
+test('many tokens with unknown keys cause no more requests than the cooldown allows', async ({
+  serve,
+}) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer, { cooldownMs: 60_000 }) });
   const good = await issuer.sign();
@@ -254,7 +254,7 @@ test.for([
   ['have no name', undefined],
   ['keep their name', 'one'],
 ] as const)(
-  'tokens by a new key pass after a rotation where the keys %s, and are no proof of a forgery before',
+  'tokens of a new key are accepted after a rotation in which the keys %s, and prove no forgery before',
   async ([, kid], { serve }) => {
     const issuer = await startIssuer();
     issuer.told.splice(0, 1, nameless(await issuer.newKey('one'), kid));
@@ -283,7 +283,7 @@ test.for([
   },
 );
 
-test('a signature that the issuer’s keys of this moment do not fit is refused for good, and it is asked no more often than it may', async ({
+test('a signature that current keys don’t verify is refused for good, within the cooldown of requests', async ({
   serve,
 }) => {
   const issuer = await startIssuer();
@@ -306,7 +306,9 @@ test('a signature that the issuer’s keys of this moment do not fit is refused 
   expect(issuer.asked).toHaveLength(6);
 });
 
-test('keys that came for a token prove it bad without a second question', async ({ serve }) => {
+test('keys that were fetched for a token prove it invalid without a second request', async ({
+  serve,
+}) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
   await issuer.newKey('one');
@@ -314,7 +316,7 @@ test('keys that came for a token prove it bad without a second question', async 
   expect(issuer.asked).toHaveLength(2);
 });
 
-test('a signature is no proof while the issuer does not answer', async ({ serve }) => {
+test('a signature proves nothing while the issuer does not answer', async ({ serve }) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
   expect((await server.post(CHANGE, bearer(await issuer.sign()))).status).toBe(204);
@@ -347,7 +349,7 @@ test('a verified token is not verified again until it expires', async ({ serve }
   expect(tokens.check(raw(`Bearer ${token}`))).toBeInstanceOf(Promise);
 });
 
-test('an issuer that tells its keys only to those it knows is shown a token, read anew each time', async ({
+test('an issuer that requires authorization is sent a token, read from its file for each request', async ({
   serve,
 }) => {
   const issuer = await startIssuer();
@@ -364,7 +366,7 @@ test('an issuer that tells its keys only to those it knows is shown a token, rea
   );
 });
 
-/** What an issuer must not do to be believed. */
+/** Answers that make an issuer untrusted. */
 const DOUBTFUL: Record<string, [change: (issuer: TestIssuer) => unknown, error: RegExp]> = {
   'names another issuer': [
     (issuer) => (issuer.document['issuer'] = 'https://other.example'),
@@ -384,7 +386,7 @@ const DOUBTFUL: Record<string, [change: (issuer: TestIssuer) => unknown, error: 
 };
 
 test.for(Object.entries(DOUBTFUL))(
-  'an issuer that %s is not believed',
+  'an issuer that %s is not trusted',
   async ([, [change, error]], { serve }) => {
     const issuer = await startIssuer();
     change(issuer);
@@ -395,7 +397,7 @@ test.for(Object.entries(DOUBTFUL))(
   },
 );
 
-test('an issuer whose certificate another authority made is not believed', async ({ serve }) => {
+test('an issuer with a certificate of another authority is not trusted', async ({ serve }) => {
   const issuer = await startIssuer();
   const { caFile } = await startIssuer();
   for (const file of [caFile, null]) {
@@ -406,7 +408,7 @@ test('an issuer whose certificate another authority made is not believed', async
   expect(issuer.asked).toEqual([]);
 });
 
-test('a token that was taken is refused once it has expired', async ({ serve }) => {
+test('an accepted token is refused once it has expired', async ({ serve }) => {
   const issuer = await startIssuer();
   const server = await serve(new Recorder(), { tokens: tokensOf(issuer) });
   vi.useFakeTimers({ toFake: ['Date'] });

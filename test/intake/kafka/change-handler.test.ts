@@ -44,7 +44,7 @@ function destinationOn(intake = new Recorder()) {
   return { handler, noted, said, begin };
 }
 
-test('a partition goes on at what the group has committed, and without that at the earliest record', async () => {
+test('a partition resumes at the committed offset, and without one at the earliest record', async () => {
   const { begin, said } = destinationOn();
   expect(await begin({ offset: 7, topicId: OLD }, { id: OLD, low: 5, high: 9 })).toEqual([7]);
   expect(await begin({ offset: 9, topicId: null }, { id: null, low: 5, high: 9 })).toEqual([9]);
@@ -52,21 +52,21 @@ test('a partition goes on at what the group has committed, and without that at t
   expect(said).toEqual([]);
 });
 
-test('an offset of a topic that had the name before says nothing, however long the new one is', async () => {
+test('an offset of an earlier topic of the same name is ignored, however long the new one is', async () => {
   const { begin, said, noted } = destinationOn();
   expect(await begin({ offset: 7, topicId: OLD }, { id: NEW, low: 0, high: 9 })).toEqual([0]);
   expect(said).toEqual(['the topic was recreated, and is read from its beginning']);
   expect(noted).toEqual([]);
 });
 
-test('of a log that was cut everything is read', async () => {
+test('a truncated log is read from its beginning', async () => {
   const { begin, said } = destinationOn();
   expect(await begin({ offset: 10, topicId: OLD }, { id: OLD, low: 2, high: 9 })).toEqual([2]);
   expect(said).toHaveLength(1);
   expect(said[0]).toContain('recreated or truncated');
 });
 
-test('records that the topic forgot are noted, by the owner alone', async () => {
+test('records that the topic no longer holds are recorded, by the owner only', async () => {
   const { begin, noted } = destinationOn();
   const now = { id: OLD, low: 5, high: 9 };
   expect(await begin({ offset: 3, topicId: OLD }, now, false)).toEqual([]);
@@ -75,7 +75,7 @@ test('records that the topic forgot are noted, by the owner alone', async () => 
   expect(noted).toEqual([['items', 0, 3, 5]]);
 });
 
-test('a chunk of which one record could not be ingested is not passed over', async () => {
+test('a chunk with a record that could not be ingested is not skipped', async () => {
   const intake = new Recorder();
   let tries = 0;
   intake.answer = ({ lsn }) =>

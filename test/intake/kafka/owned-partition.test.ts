@@ -6,7 +6,7 @@ import type { Fetched, PartitionReader } from '../../../src/intake/kafka/partiti
 const OLD = 'a'.repeat(32);
 const NEW = 'b'.repeat(32);
 
-/** A partition that was begun somewhere, with what its reader was given. */
+/** A partition that was started at an offset, with the records that its reader received. */
 function ownedAt(next: number, lastTimestamp: number | null = null, low = 0) {
   const given: Fetched[] = [];
   const reader = {
@@ -38,7 +38,7 @@ function batch(fetched: number | null, offsets: readonly number[], last = offset
 
 const extent = (low: number, high: number) => ({ partition: 0, low, high });
 
-test('what is fetched where it was told to goes to the reader, and the next fetch begins behind it', () => {
+test('records fetched at the position go to the reader, and the next fetch starts after them', () => {
   const { owned, given, offsets } = ownedAt(5);
   expect(owned.receive(batch(5, [5, 6]))).toBe('taken');
   expect(owned.receive(batch(7, [], 8))).toBe('taken');
@@ -52,7 +52,7 @@ test('what is fetched where it was told to goes to the reader, and the next fetc
   expect(owned.fetch).toBe(10);
 });
 
-test('what is fetched elsewhere is refused, and all that follows it', () => {
+test('records fetched elsewhere are rejected, and all that follow', () => {
   const { owned, given } = ownedAt(5);
   expect(owned.receive(batch(0, [0, 1]))).toBe('off');
   expect(owned.receive(batch(5, [5]))).toBe('off');
@@ -60,7 +60,7 @@ test('what is fetched elsewhere is refused, and all that follows it', () => {
   expect(owned.isMisplaced(extent(0, 100), 5, OLD)).toBe(true);
 });
 
-test('the record before the position is read to be compared, and is not given to the reader', () => {
+test('the record before the position is only compared, and not passed to the reader', () => {
   const { owned, offsets } = ownedAt(5, 1_004);
   expect(owned.fetch).toBe(4);
   expect(owned.receive(batch(4, [4, 5, 6]))).toBe('taken');
@@ -72,13 +72,13 @@ test('the record before the position is read to be compared, and is not given to
   expect(alone.offsets()).toEqual([[5]]);
 });
 
-test('another record before the position says that the topic was recreated', () => {
+test('another record before the position means that the topic was recreated', () => {
   const { owned, given } = ownedAt(5, 7_777);
   expect(owned.receive(batch(4, [4, 5]))).toBe('recreated');
   expect(given).toEqual([]);
 });
 
-test('a record before the position that is gone, by compaction or with time, says nothing', () => {
+test('a record before the position that was deleted, by compaction or retention, proves nothing', () => {
   const compacted = ownedAt(5, 7_777);
   expect(compacted.owned.receive(batch(4, [5]))).toBe('taken');
   expect(compacted.offsets()).toEqual([[5]]);
@@ -86,9 +86,9 @@ test('a record before the position that is gone, by compaction or with time, say
   expect(forgotten.owned.fetch).toBe(5);
 });
 
-test('a partition is misplaced once it was found so twice, and nothing waits', () => {
+test('a partition is misplaced once two checks agree and no records wait', () => {
   for (const [low, high, stored] of [
-    [6, 100, 5], // the topic forgot the next record
+    [6, 100, 5], // the topic no longer holds the next record
     [0, 4, 5], // it is shorter
     [0, 100, 3], // a person moved the position
   ] as const) {
@@ -101,7 +101,7 @@ test('a partition is misplaced once it was found so twice, and nothing waits', (
   }
 });
 
-test('a doubt that is over, or another one, is no second one', () => {
+test('a doubt that has ended, or a different one, does not confirm the first', () => {
   const { owned } = ownedAt(5);
   expect(owned.isMisplaced(extent(0, 100), 3, OLD)).toBe(false);
   expect(owned.isMisplaced(extent(0, 100), 4, OLD)).toBe(false);
@@ -110,7 +110,7 @@ test('a doubt that is over, or another one, is no second one', () => {
   expect(owned.isMisplaced(extent(0, 100), undefined, OLD)).toBe(false);
 });
 
-test('of a topic with another id nothing more is received, and it is begun anew when nothing waits', () => {
+test('no more records of a topic with another id are received, and the partition restarts when none wait', () => {
   const { owned, reader } = ownedAt(5);
   reader.isIdle = false;
   expect(owned.isMisplaced(extent(0, 100), 5, NEW)).toBe(false);

@@ -6,7 +6,7 @@ import type { RecordChunk } from '../../../src/state/projections/chunks.ts';
 import { recordOf } from '../../support/feed.ts';
 import { until } from '../../support/until.ts';
 
-/** A place for chunks that waits until the test says what becomes of each. */
+/** A handler whose chunks wait until the test decides their result. */
 function handlerOf(more: Partial<RecordHandler> = {}) {
   const asked: { chunk: RecordChunk; settle: (next: number | null | Error) => void }[] = [];
   const handler: RecordHandler = {
@@ -43,7 +43,7 @@ function readerOf(handler: RecordHandler, limit = 1_000_000, partition = 0) {
   return { reader: new PartitionReader(place, handler, limit, events), seen };
 }
 
-/** Records from an offset on, fetched together, of so many bytes each. */
+/** Records of one fetch from an offset on, with this number of bytes each. */
 const fetched = (from: number, count: number, bytes = 1) => ({
   records: Array.from({ length: count }, (_, i) => recordOf(from + i, i)),
   bytes: count * bytes,
@@ -59,7 +59,7 @@ const cutOf = ({ chunk }: { chunk: RecordChunk }) => ({
 const range = (from: number, next: number) =>
   Array.from({ length: next - from }, (_, i) => from + i);
 
-test('what comes while a chunk is committed is the next chunk, up to its bound', async () => {
+test('records that arrive while a chunk is being committed form the next chunk, up to its limit', async () => {
   const { handler, asked } = handlerOf();
   const { reader, seen } = readerOf(handler);
   reader.push(fetched(0, 3));
@@ -81,7 +81,7 @@ test('what comes while a chunk is committed is the next chunk, up to its bound',
   await reader.stop();
 });
 
-test('a chunk goes on over offsets that hold no records', async () => {
+test('a chunk continues over offsets without records', async () => {
   const { handler, asked } = handlerOf();
   const { reader } = readerOf(handler);
   reader.push({ records: [], bytes: 0, next: 4, end: 100 });
@@ -97,7 +97,7 @@ test('a chunk goes on over offsets that hold no records', async () => {
   await reader.stop();
 });
 
-test('bytes bound a chunk too, but a large record is taken alone', async () => {
+test('a chunk is limited by bytes too, but a large record is a chunk of its own', async () => {
   const { handler, asked } = handlerOf();
   const { reader } = readerOf(handler);
   reader.push(fetched(0, 1, 5_000));
@@ -112,7 +112,7 @@ test('bytes bound a chunk too, but a large record is taken alone', async () => {
   await reader.stop();
 });
 
-test('a chunk that failed comes again as it was, for it may have been committed', async () => {
+test('a failed chunk is retried unchanged, because it may have been committed', async () => {
   const { handler, asked } = handlerOf();
   const { reader, seen } = readerOf(handler);
   reader.push(fetched(0, 3));
@@ -134,7 +134,7 @@ test('a chunk that failed comes again as it was, for it may have been committed'
   expect(seen).toEqual(['failed 0-3', 'taken 0-3', 'taken 3-6']);
 });
 
-test('a reader whose position was moved takes nothing more', async () => {
+test('a reader whose position was moved accepts no more records', async () => {
   const { handler, asked } = handlerOf();
   const { reader, seen } = readerOf(handler);
   reader.push(fetched(0, 30));
@@ -147,7 +147,7 @@ test('a reader whose position was moved takes nothing more', async () => {
   expect(asked).toHaveLength(1);
 });
 
-test('a reader that holds too much says so once, and again when half of it is gone', async () => {
+test('a full reader reports that once, and again when half of it is handled', async () => {
   const { handler, asked } = handlerOf();
   const { reader, seen } = readerOf(handler, 20_000);
   reader.push(fetched(0, 40, 100));
@@ -161,7 +161,7 @@ test('a reader that holds too much says so once, and again when half of it is go
   await reader.stop();
 });
 
-test('a stop waits for the chunk under way and begins no other one', async () => {
+test('a stop waits for the chunk in progress and starts no other', async () => {
   const { handler, asked } = handlerOf();
   const { reader } = readerOf(handler);
   reader.push(fetched(0, 30));
@@ -173,7 +173,7 @@ test('a stop waits for the chunk under way and begins no other one', async () =>
   expect(asked).toHaveLength(1);
 });
 
-test('partitions wait for their turn at the gate, and a held one takes none', async () => {
+test('partitions wait for the semaphore, and a held one takes no turn', async () => {
   const { handler, asked } = handlerOf();
   const [first, second, third] = [0, 1, 2].map(
     (partition) => readerOf(handler, 1_000_000, partition).reader,
@@ -192,7 +192,7 @@ test('partitions wait for their turn at the gate, and a held one takes none', as
   await Promise.all([first!, second!, third!].map((reader) => reader.stop()));
 });
 
-test('what is fetched after a stop is not held', async () => {
+test('records fetched after a stop are discarded', async () => {
   const { handler, asked } = handlerOf();
   const { reader, seen } = readerOf(handler, 1_000);
   await reader.stop();
@@ -202,7 +202,7 @@ test('what is fetched after a stop is not held', async () => {
   expect(asked).toEqual([]);
 });
 
-test('a reader that is held while it waits for its turn takes no chunk', async () => {
+test('a reader that is held while it waits for its turn handles no chunk', async () => {
   const { handler, asked } = handlerOf();
   const [first, second] = [0, 1].map((partition) => readerOf(handler, 1_000_000, partition).reader);
   first!.push(fetched(0, 1));
@@ -228,7 +228,7 @@ test('a reader that is held while it waits for its turn takes no chunk', async (
   await Promise.all([first!.stop(), second!.stop()]);
 });
 
-test('a chunk that failed comes again though its reader is held, for it may have been committed', async () => {
+test('a failed chunk is retried even if its reader is held, because it may have been committed', async () => {
   const { handler, asked } = handlerOf();
   const { reader } = readerOf(handler);
   reader.push(fetched(0, 3));
@@ -246,7 +246,7 @@ test('a chunk that failed comes again though its reader is held, for it may have
   await reader.stop();
 });
 
-test('the end of a chunk is not before it, whatever the fetch said', async () => {
+test('the end of a chunk is never before it, even if the fetch reports that', async () => {
   const { handler, asked } = handlerOf();
   const { reader } = readerOf(handler);
   reader.push({ ...fetched(0, 3), end: 2 });
@@ -271,7 +271,7 @@ test('a chunk that is not full waits for more, and one that is full does not', a
   await reader.stop();
 });
 
-test('a reader that holds too much waits for no more', async () => {
+test('a full reader does not linger', async () => {
   const { handler, asked } = handlerOf({ lingerMs: 60_000 });
   const { reader } = readerOf(handler, 500);
   reader.push(fetched(0, 2));
@@ -281,7 +281,7 @@ test('a reader that holds too much waits for no more', async () => {
   await reader.stop();
 });
 
-test('what is fetched after the position was moved is not held', async () => {
+test('records fetched after the position was moved are discarded', async () => {
   const { handler, asked } = handlerOf();
   const { reader, seen } = readerOf(handler, 5_000);
   reader.push(fetched(0, 1));

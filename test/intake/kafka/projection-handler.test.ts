@@ -9,7 +9,7 @@ import { test, type TestDatabase } from '../../support/test.ts';
 const OLD = 'a'.repeat(32);
 const NEW = 'b'.repeat(32);
 
-/** A projection whose topic holds what the test says. */
+/** A projection on a topic whose content the test controls. */
 async function destinationOn(db: TestDatabase, partitions = 1) {
   await db.query(NUMBERS);
   const definition = numbers() as never;
@@ -35,7 +35,7 @@ async function destinationOn(db: TestDatabase, partitions = 1) {
   return { feed, handler, begin, said, counted };
 }
 
-/** The topic as it is, with so many records in each partition. */
+/** The topic with this number of records in each partition. */
 const topicOf = (id: string | null, low: number, ...ends: number[]): Look => ({
   id,
   partitions: ends.map((_, partition) => partition),
@@ -47,7 +47,7 @@ const stored = (db: TestDatabase) =>
     'select partition, next::int, topic_id, problem from muster.position order by partition',
   );
 
-test('a position that others moved on while a process that looked at the topic paused is right', async ({
+test('a position that others advance while a process pauses after querying the topic is valid', async ({
   db,
 }) => {
   const { feed, begin } = await destinationOn(db);
@@ -69,7 +69,7 @@ test('a position that others moved on while a process that looked at the topic p
   // what began in the past is refused at its first chunk
 });
 
-test('a topic that was recreated is known by its id, and its partition rests until somebody decides', async ({
+test('a recreated topic is detected by its id, and its partition rests until an operator decides', async ({
   db,
 }) => {
   const { feed, begin, said } = await destinationOn(db);
@@ -82,9 +82,7 @@ test('a topic that was recreated is known by its id, and its partition rests unt
   expect(said).toEqual(["a partition rests until 'muster seek' sets its position"]);
 });
 
-test('of a topic that was recreated before anything of it was read the new one is read', async ({
-  db,
-}) => {
+test('a topic that was recreated before it was read is read', async ({ db }) => {
   const { begin } = await destinationOn(db);
   await begin(() => topicOf(OLD, 0, 0));
   expect(await begin(() => topicOf(NEW, 0, 5))).toMatchObject({ next: 0, problem: null });
@@ -95,7 +93,7 @@ test.for([
   ['of the same topic', OLD, /its log was truncated/],
   ['of a topic without an id', null, /was the topic recreated/],
 ] as const)(
-  'a position beyond the end %s rests while it is beyond, and is looked at again',
+  'a partition whose position is beyond the end %s rests while it is, and is checked again',
   async ([, id, why], { db }) => {
     const { feed, begin } = await destinationOn(db);
     await feed.give(
@@ -110,7 +108,7 @@ test.for([
   },
 );
 
-test('a process that is no owner any more decides nothing', async ({ db }) => {
+test('a process that is no longer the owner decides nothing', async ({ db }) => {
   const { feed, begin, counted } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }]);
   await begin(() => topicOf(OLD, 0, 1));
@@ -126,7 +124,7 @@ test('a process that is no owner any more decides nothing', async ({ db }) => {
   expect(counted.lost).toBe(0);
 });
 
-test('a partition rests only where its position was found', async ({ db }) => {
+test('a partition rests only if its position is the one that was checked', async ({ db }) => {
   const { feed, handler } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }]);
   await handler.rest('numbers', 0, 0, 'about the past');
@@ -135,7 +133,7 @@ test('a partition rests only where its position was found', async ({ db }) => {
   expect(await stored(db)).toMatchObject([{ next: 1, problem: 'about now' }]);
 });
 
-test('partitions that a topic lost because it was made anew are forgotten, and what was not read of them is lost', async ({
+test('positions of partitions that a recreated topic lacks are deleted, and unread records counted as lost', async ({
   db,
 }) => {
   const { feed, handler, said, counted } = await destinationOn(db, 3);
@@ -157,7 +155,7 @@ test('partitions that a topic lost because it was made anew are forgotten, and w
   expect(said).toEqual([expect.stringContaining('recreated without this partition')]);
 });
 
-test('what a process saw before it paused is as old as its look', async ({ db }) => {
+test('a report is as old as the query of the topic, even after a pause', async ({ db }) => {
   const { feed, handler } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }]);
   const [before] = await db.query<{ now: Date }>('select clock_timestamp() as now');
@@ -172,7 +170,7 @@ test('what a process saw before it paused is as old as its look', async ({ db })
   }>('select reported_at from muster.position');
   expect(seen.getTime()).toBeGreaterThanOrEqual(before!.now.getTime());
   expect(seen.getTime()).toBeLessThanOrEqual(between!.getTime());
-  // Somebody has looked later: what was seen before changes nothing.
+  // Another process has reported later, so an older report changes nothing.
   await db.query(
     `update muster.position set reported_at = now() + interval '1 minute', log_end = 9`,
   );
@@ -180,9 +178,7 @@ test('what a process saw before it paused is as old as its look', async ({ db })
   expect(await db.query('select log_end::int from muster.position')).toEqual([{ log_end: 9 }]);
 });
 
-test('a chunk does not say that there is nothing behind it, for its end is that of its fetch', async ({
-  db,
-}) => {
+test('a chunk does not end the partition, because its end is that of its fetch', async ({ db }) => {
   const { feed } = await destinationOn(db);
   const reportedAt = async () =>
     (
@@ -197,7 +193,7 @@ test('a chunk does not say that there is nothing behind it, for its end is that 
   expect(await reportedAt()).toBe(false);
 });
 
-test('records are lost by the position that others moved on meanwhile', async ({ db }) => {
+test('lost records are counted from a position that others have advanced', async ({ db }) => {
   const { feed, begin, counted } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }]);
   const late = begin(async () => {
@@ -210,14 +206,14 @@ test('records are lost by the position that others moved on meanwhile', async ({
   expect(counted.lost).toBe(0);
 
   expect(await begin(() => topicOf(OLD, 5, 9))).toMatchObject({ next: 5, lastTimestamp: null });
-  // of a record that is gone nobody knows the timestamp
+  // The timestamp of a deleted record is unknown.
   expect(await db.query('select next::int, last_timestamp from muster.position')).toEqual([
     { next: 5, last_timestamp: null },
   ]);
   expect(counted.lost).toBe(3);
 });
 
-test('a look waits for no chunk, and no end is before the position', async ({ db }) => {
+test('a report waits for no chunk, and no end is before the position', async ({ db }) => {
   const { feed, handler } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }, { n: 2 }]);
   const report = (high: number) =>
@@ -231,7 +227,7 @@ test('a look waits for no chunk, and no end is before the position', async ({ db
   expect(await db.query('select log_end::int from muster.position')).toEqual([{ log_end: 2 }]);
 });
 
-test('a partition that two processes begin at once is begun once', async ({ db }) => {
+test('a partition that two processes start at once is started once', async ({ db }) => {
   const { feed, begin } = await destinationOn(db, 0);
   const release = await hold(
     db,
@@ -244,7 +240,7 @@ test('a partition that two processes begin at once is begun once', async ({ db }
   expect(await begun).toMatchObject({ next: 3, problem: null });
 });
 
-test('a position is said to be of a topic only where it was compared with it', async ({ db }) => {
+test('a position is assigned to a topic only if it was compared with it', async ({ db }) => {
   const { feed } = await destinationOn(db);
   await feed.give(0, [{ n: 1 }]);
   await feed.positions.adopt(0, 0, NEW);
