@@ -9,7 +9,7 @@ export interface Setting {
   readonly read: (text: string) => unknown;
 }
 
-/** Thrown for an unusable value. The message says what the value must be, and follows the variable's name. */
+/** Thrown for an unusable value. The message states the requirement, and follows the variable's name. */
 export class InvalidValue extends Error {}
 
 /** Any text. */

@@ -18,9 +18,9 @@ const QUOTE = 0x22;
 
 /** Characters from which on a text is looked at before it is parsed. */
 const LARGE = 65_536;
-/** Bounds of a large text: JSON.parse takes 0.1 s for so many objects or levels. A schema has some 10,000. */
+/** Limit for a large text: JSON.parse takes 0.1 s for this many objects or levels. A schema has about 10,000. */
 const MAX_CONTAINERS = 250_000;
-/** So many numbers of 7 digits fill a body of 16 MiB. */
+/** A body of 16 MiB holds this many numbers of 7 digits. */
 const MAX_VALUES = 2_000_000;
 
 /** The bytes as text. Throws {@link NotJson} where they are not UTF-8: a replacement character would be another value. */
@@ -50,9 +50,9 @@ export function parse(text: string): unknown {
  * integer beyond 2^53, 1e400) becomes the object of `JSON.rawJSON`, which `JSON.stringify` writes as it
  * came. Throws {@link NotJson} where it nests too deep.
  *
- * Such numbers are made strings first, and become numbers again in what JSON.parse gives back. A reviver
- * that is told the source text takes 1 µs for each value of the text: 0.3 s for 1 MB of small numbers, and
- * more memory than there is for 16 MB.
+ * Such numbers are turned into strings first, and back into numbers in the result of JSON.parse. A reviver that
+ * receives the source text takes 1 µs for each value: 0.3 s for 1 MB of small numbers, and for 16 MB more memory
+ * than there is.
  */
 export function parseExact(text: string): unknown {
   try {

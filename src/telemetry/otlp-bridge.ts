@@ -30,7 +30,7 @@ const CONVENTIONS: Readonly<
 type Family = MetricObjectWithValues<MetricValue<string>>;
 
 /**
- * Converts the metrics of `/metrics` to OTLP, read anew for each export, so that the hot path updates only one
+ * Converts the metrics of `/metrics` to OTLP, read for each export, so that the hot path updates only one
  * set of counters. `muster_runs_total` becomes `muster.runs`, and a label `function` becomes
  * `muster.function`.
  */

@@ -28,8 +28,7 @@ const MAX_DEPTH = 64;
 
 /**
  * Validates the fields of a change and its row. Returns null if `JSON.parse` has rounded a number of it, unless
- * `exact` says that the message was parsed by `parseExact`. Throws {@link InvalidEvent} that names the field and
- * its value.
+ * the message was parsed by `parseExact` (`exact`). Throws {@link InvalidEvent}, which names the field and its value.
  */
 export function validateChange(raw: RawChange, origin: Origin, exact: boolean): Change | null {
   const { op, names } = raw;

@@ -116,7 +116,7 @@ export class ChangeHandler implements RecordHandler {
     look: Assignment['look'],
   ): Promise<Progress> {
     await look();
-    // A pause of a function of sets keeps its runs from starting; events are still ingested.
+    // A paused set function starts no runs; events are still ingested.
     return { paused: false, positions: new Map() };
   }
 }

@@ -36,10 +36,10 @@ function startSender(port: number, connections = CONNECTIONS) {
   /** Sends `count` events, one at a time on each connection. */
   async function send(events: number): Promise<void> {
     let left = events;
-    const lane = async () => {
+    const connection = async () => {
       while (left-- > 0) await post();
     };
-    await Promise.all(Array.from({ length: connections }, lane));
+    await Promise.all(Array.from({ length: connections }, connection));
   }
   return sender;
 }
