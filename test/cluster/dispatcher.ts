@@ -107,7 +107,7 @@ export async function losses(): Promise<string[]> {
     `--namespace=${NAMESPACE}`,
     '--tail=-1',
   ]);
-  return log.split('\n').filter((line) => line.includes('nobody took the event'));
+  return log.split('\n').filter((line) => line.includes('neither sink accepted the event'));
 }
 
 export async function endStandIn(): Promise<void> {

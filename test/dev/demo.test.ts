@@ -167,7 +167,7 @@ test.for(['127.0.0.1', '::1', '0.0.0.0'])(
 
     const { how, output } = await start(place, '--port', String(port), '--for', '3').ended;
     const owner = notLinux ? '.*' : `\\S+ \\(process ${process.pid}\\)`;
-    expect(output).toMatch(new RegExp(`^demo: port ${port} is taken by ${owner}; end it`));
+    expect(output).toMatch(new RegExp(`^demo: port ${port} is in use by ${owner}; stop it`));
     expect(how).toBe(1);
     expect(requests).toBe(0);
     expect(existsSync(`.muster/${place}`)).toBe(false);
@@ -179,7 +179,7 @@ test.for([
   ['--port 0', 'A port is a whole number from 1 to 65535.'],
   ['--for x', 'It must be a whole number from 1 to 999999999.'],
   ['--rate 0', 'It must be a number above 0.'],
-  ['--name A_B', 'It must consist of lower-case letters, digits and dashes.'],
+  ['--name A_B', 'It must contain only lower-case letters, digits and dashes.'],
   ['--colour', "unknown option '--colour'"],
   ['fast', 'too many arguments'],
 ] as const)('%s ends with exit code 2 and says %s', async ([flags, what], { place }) => {

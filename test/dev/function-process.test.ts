@@ -43,7 +43,7 @@ const quiet = { name: 'recordings', say: () => {} };
 test('the answer of another process is not taken for one of the process that was started', async () => {
   const port = await freePort();
   const stranger = await strangerOn(port);
-  const message = `port ${port} is taken by `;
+  const message = `port ${port} is in use by `;
   await expect(new Readiness().at(`http://127.0.0.1:${port}/`)).rejects.toThrow(message);
   expect(stranger.requests).toEqual(['GET /health/readiness']);
 });
@@ -54,7 +54,7 @@ test.for(['serve', 'console'] as const)(
     const port = await freePort();
     const stranger = await strangerOn(port);
     const starting = FunctionProcess.start({ ...quiet, command, url: db.url, port, folder });
-    await expect(starting).rejects.toThrow(`port ${port} is taken by `);
+    await expect(starting).rejects.toThrow(`port ${port} is in use by `);
     expect(stranger.requests).toEqual([]);
   },
 );
@@ -87,8 +87,8 @@ test('a function that restarts sends nothing to whoever took its port, and says 
   while (stranger === undefined) stranger = await strangerOn(port).catch(() => undefined);
   while (fn.ready === ended) await new Promise((resolve) => setImmediate(resolve));
   const sent = deliver();
-  expect((await fn.failed).message).toContain(`port ${port} is taken by `);
-  await expect(sent).rejects.toThrow('is taken by');
+  expect((await fn.failed).message).toContain(`port ${port} is in use by `);
+  await expect(sent).rejects.toThrow('is in use by');
   expect(stranger.requests).toEqual([]);
   expect(courier.delivered).toBe(1);
 });
