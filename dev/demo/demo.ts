@@ -45,7 +45,11 @@ const flags = endsWrongUse(new Command('npm run demo --'))
     'seed for the headbands and sensors, to repeat a run; random by default',
     whole(0),
   )
-  .option('--kafka', 'deliver events through Debezium, Kafka and a KafkaSource (needs Java 17 and Maven)', false)
+  .option(
+    '--kafka',
+    'deliver events through Debezium, Kafka and a KafkaSource (needs Java 17 and Maven)',
+    false,
+  )
   .option(
     '--name <name>',
     'keep data and logs in .muster/<name>; by default demo, with --kafka demo-kafka',

@@ -89,7 +89,9 @@ async function main(options: HeadbandOptions): Promise<number> {
   // Before the first signal is stored: as PID 1 the process would ignore a SIGTERM without a handler.
   const stopped = stopRequested(false);
   const headband = await Headband.start(options);
-  process.stdout.write(`${options.rate} signals per second, seed ${options.seed}; press Ctrl-C to stop\n`);
+  process.stdout.write(
+    `${options.rate} signals per second, seed ${options.seed}; press Ctrl-C to stop\n`,
+  );
   const ended = await Promise.race([stopped, headband.failed]);
   await headband.stop().catch(() => {});
   process.stdout.write(`${headband.signals} signals stored\n`);

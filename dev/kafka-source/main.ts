@@ -24,9 +24,15 @@ const { topic, group, extension, retry, backoffPolicy, backoffDelay, timeout, ..
     .addOption(choice('--ordering <kind>', 'order within a partition', ['ordered', 'unordered']))
     .addOption(choice('--initial-offset <which>', 'for a new group', ['latest', 'earliest']))
     .option('--retry <tries>', 'maximum number of retries', whole, DEFAULT_DELIVERY.retry)
-    .addOption(choice('--backoff-policy <kind>', 'delay between attempts', ['exponential', 'linear']))
     .addOption(
-      time('--backoff-delay', 'linear: n times this before attempt n + 1, exponential: 2^n times', 'PT0.3S'),
+      choice('--backoff-policy <kind>', 'delay between attempts', ['exponential', 'linear']),
+    )
+    .addOption(
+      time(
+        '--backoff-delay',
+        'linear: n times this before attempt n + 1, exponential: 2^n times',
+        'PT0.3S',
+      ),
     )
     .addOption(time('--timeout', 'timeout of a request', 'PT600S'))
     .option('--dead-letter-sink <url>', 'a URL, or kafka:<topic>; without it events are dropped')
@@ -35,7 +41,12 @@ const { topic, group, extension, retry, backoffPolicy, backoffDelay, timeout, ..
     .option('--namespace <name>', "the source's", 'default')
     .option('--name <name>', "the source's", 'kafka-source')
     .addOption(
-      choice('--key-type <type>', 'type of the record keys', ['string', 'int', 'float', 'byte-array']),
+      choice('--key-type <type>', 'type of the record keys', [
+        'string',
+        'int',
+        'float',
+        'byte-array',
+      ]),
     )
     .option('--extension <name=value...>', 'ceOverrides.extensions', pair, {})
     .addHelpText(
@@ -89,7 +100,8 @@ function tell(happening: Happening): void {
       const { answer, error } = happening.failure;
       const from = happening.record.topic;
       const fields = { topic: from, partition, offset, error, body: answer?.body.toString() };
-      if (happening.kind === 'lost') return log.error(fields, 'neither sink accepted the event; it is lost');
+      if (happening.kind === 'lost')
+        return log.error(fields, 'neither sink accepted the event; it is lost');
       return log.warn(fields, 'the event was sent to the dead-letter sink');
     }
   }
@@ -119,7 +131,9 @@ function duration(text: string): number {
 function pair(text: string, before: Record<string, string>): Record<string, string> {
   const [, name, value] = /^([a-z0-9]+)=(.*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) {
-    throw new InvalidArgumentError('must be name=value; the name may contain only lower-case letters and digits');
+    throw new InvalidArgumentError(
+      'must be name=value; the name may contain only lower-case letters and digits',
+    );
   }
   return { ...before, [name]: value };
 }

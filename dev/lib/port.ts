@@ -20,7 +20,9 @@ export async function requireFreePort(port: number): Promise<void> {
     );
     if (code === 'EADDRINUSE') throw new Error(await taken(port));
     if (code === 'EACCES') {
-      throw new Error(`this user is not allowed to listen on port ${port}; choose a port above 1023`);
+      throw new Error(
+        `this user is not allowed to listen on port ${port}; choose a port above 1023`,
+      );
     }
   }
 }

@@ -109,7 +109,7 @@ test.skipIf(process.platform !== 'linux')(
     const said: string[] = [];
     const next = await start(folder, { say: (line) => said.push(line) });
     // before that it may have to wait for the killed process to be gone
-    expect(said.at(-1)).toContain(`left behind (process ${held.pid})`);
+    expect(said.at(-1)).toContain(`left running (process ${held.pid})`);
     expect(runs(held)).toBe(false);
     expect(await query(next.url, `select to_regclass('kept')::text as kept`)).toEqual([
       { kept: 'kept' },

@@ -37,12 +37,15 @@ test('with --from it is the same every time', () => {
 });
 
 test.for([
-  [[], 'sensors: give one of --brokers, --file and --database'],
-  [['--file', '-', '--brokers', 'x:1'], 'sensors: give one of --brokers, --file and --database'],
-  [['--file', '-', '--speed', '2'], 'sensors: --speed needs --for: time would run ahead'],
-  [['--file', '-', '--interval', '2-1'], 'must be seconds, as 0.1 or 0.1-0.2, up to 60'],
+  [[], 'sensors: set exactly one of --brokers, --file and --database'],
+  [
+    ['--file', '-', '--brokers', 'x:1'],
+    'sensors: set exactly one of --brokers, --file and --database',
+  ],
+  [['--file', '-', '--speed', '2'], 'sensors: --speed needs --for: simulated time would run ahead'],
+  [['--file', '-', '--interval', '2-1'], 'must be seconds such as 0.1 or 0.1-0.2, up to 60'],
   [['--file', '-', '--late', '2'], 'must be a number from 0 to 1'],
-  [['--file', '-', '--from', 'noon'], 'must be a time, as 2026-11-21T08:00:00Z'],
+  [['--file', '-', '--from', 'noon'], 'must be a time such as 2026-11-21T08:00:00Z'],
 ] as const)('%j is refused with exit code 2, and it says why', ([args, message]) => {
   const { status, lines, stderr } = sensors(...args);
   expect({ status, lines }).toEqual({ status: 2, lines: [] });
