@@ -134,5 +134,5 @@ test('a broken connection is reestablished, and nothing is lost', async ({
   await until(() => labels(inbox).includes('after'));
   await wal.stop();
 
-  expect(said).toEqual([expect.stringContaining('connecting again')]);
+  expect(said).toEqual([expect.stringContaining('reconnecting')]);
 });
