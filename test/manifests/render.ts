@@ -45,7 +45,7 @@ export function render(kustomization: string, root = ROOT): KubernetesObject[] {
   return parseAllDocuments(text).map((each) => each.toJS() as KubernetesObject);
 }
 
-/** Enables a component as a user does, by uncommenting it. */
+/** Returns the objects with a component enabled, as a user does by uncommenting it. */
 function renderWith(component: string, kustomization: string): KubernetesObject[] {
   const copy = mkdtempSync(join(tmpdir(), 'muster-manifests-'));
   for (const folder of ['knative', 'keda']) {

@@ -8,7 +8,7 @@ const LIMIT = { timeout: 120_000 };
 const seed = newSeed();
 
 test.for(['unordered', 'ordered'] as const)(
-  `what headbands write is processed once, delivered %s (seed ${seed})`,
+  `the signals of headbands are processed once, delivered %s (seed ${seed})`,
   LIMIT,
   async (ordering, { road }) => {
     await road.start({}, { ordering });
@@ -20,7 +20,7 @@ test.for(['unordered', 'ordered'] as const)(
 );
 
 test(
-  'COPY of 30,000 rows, many at one position of the log, loses and repeats nothing',
+  'a COPY of 30,000 rows, many at the same position in the log, loses and repeats nothing',
   LIMIT,
   async ({ road }) => {
     await road.start();
@@ -28,7 +28,7 @@ test(
       `select setting as folder from pg_settings where name = 'data_directory'`,
     )) as [{ folder: string }];
     const file = `${folder}/${road.name}.copy`;
-    // Two of twelve rows make a set, the others nobody waits for.
+    // Two of twelve rows make a set; the others belong to no part.
     const rows = `select md5('row' || n)::uuid, md5('recording' || n / 12)::uuid, '[0,60000000000)',
     coalesce((array['eeg', 'accelerometer'])[n % 12 + 1], 'ecg'), '{f7-o1}', 250
     from generate_series(0, 29999) as n order by md5('order' || n)`;
@@ -67,7 +67,7 @@ test(
 );
 
 test(
-  'deletes and moves count though the log does not say what the row was',
+  'deletes and moves take effect although the log does not contain the old row',
   LIMIT,
   async ({ road }) => {
     await road.start();
@@ -92,7 +92,7 @@ test(
     ]);
 
     const summary = await road.settled();
-    // moved, renamed, broken and the last pair of `settled`; broken has lost a signal since
+    // moved, renamed, broken and the last pair of `settled`; a signal of broken has been deleted since
     expect(summary).toMatchObject({
       complete: 3,
       processed: 4,
@@ -106,7 +106,7 @@ test(
   },
 );
 
-test('an incremental snapshot brings what the connector never saw', LIMIT, async ({ road }) => {
+test('an incremental snapshot delivers rows that the connector never saw', LIMIT, async ({ road }) => {
   await road.prepare();
   await road.insert(...road.pair(), ...road.pair(), road.pair()[0]);
   await Promise.all([
@@ -122,7 +122,7 @@ test('an incremental snapshot brings what the connector never saw', LIMIT, async
   expect(await road.settled()).toMatchObject({ processed: 4, twice: 0, missing: 0 });
 });
 
-test('what was complete before the connector came is history', LIMIT, async ({ road }) => {
+test('sets that were complete before the connector started are history', LIMIT, async ({ road }) => {
   await road.prepare();
   const [eeg, accelerometer] = road.pair();
   await road.insert(...road.pair(), eeg);
@@ -136,7 +136,7 @@ test('what was complete before the connector came is history', LIMIT, async ({ r
   expect(history.length).toBe(1);
 });
 
-test('a truncate leaves nothing to wait for', LIMIT, async ({ road }) => {
+test('a truncate leaves no waiting set', LIMIT, async ({ road }) => {
   await road.start();
   const [eeg, accelerometer] = road.pair();
   await road.insert(...road.pair(), eeg);
@@ -151,7 +151,7 @@ test('a truncate leaves nothing to wait for', LIMIT, async ({ road }) => {
   });
 });
 
-test('a quiet table holds back no log of a busy database', LIMIT, async ({ road }) => {
+test('a quiet table does not make a busy database retain its WAL', LIMIT, async ({ road }) => {
   await road.start({ 'heartbeat.interval.ms': '200' });
   await road.client.query('create table public.busy as select generate_series(1, 10000) as n');
   const [{ lsn }] = (await road.db.query('select pg_current_wal_lsn() as lsn')) as [

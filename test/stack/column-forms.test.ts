@@ -8,7 +8,7 @@ import { inspectorOf } from '../doctor/examination.ts';
 import { until } from '../support/until.ts';
 import { test } from './support/test.ts';
 
-/** Types, each with a value as a person writes it. */
+/** Types, each with a value as it would be typed by hand. */
 const VALUES: readonly [type: string, value: string][] = [
   ['char(8)', 'A1'],
   ['char', 'x'],
@@ -93,7 +93,7 @@ const DOMAINS = [
 ];
 
 test.for(['precise', 'string', 'double'] as const)(
-  'each type arrives as the doctor says, with decimals as %s, and so do domains over it',
+  'each type, and domains over it, arrive in the form that the doctor reports, with decimals as %s',
   { timeout: 120_000 },
   async (decimals, { road }) => {
     await road.prepare();

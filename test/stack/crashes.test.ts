@@ -16,7 +16,7 @@ function headbands(road: Road): Promise<Headband> {
   return Headband.start({ url: road.db.url, rate: 300, seed });
 }
 
-/** Settles when the headbands have written on, with something of the road dead. */
+/** Resolves when the headbands have written more rows while a process of the pipeline is dead. */
 async function writeOn(headband: Headband): Promise<void> {
   const since = headband.signals;
   await until(() => headband.signals > since + WRITTEN);
@@ -87,7 +87,7 @@ test.for(['unordered', 'ordered'])(
   },
 );
 
-test('kill -9 of the function loses nothing and does nothing twice', LIMIT, async ({ road }) => {
+test('kill -9 of the function loses nothing and runs nothing twice', LIMIT, async ({ road }) => {
   await road.start();
   const source = await road.startSource();
   const headband = await headbands(road);
@@ -105,14 +105,14 @@ test('kill -9 of the function loses nothing and does nothing twice', LIMIT, asyn
 });
 
 test(
-  'events in flight during a rebalance come twice at once, and count once',
+  'events in flight during a rebalance are delivered twice concurrently, and ingested once',
   LIMIT,
   async ({ road }) => {
     await road.start();
     const [first] = road.sources;
     await road.insert(...road.pair());
     await road.processed(1);
-    // Nothing is ingested as long as somebody holds this lock: what is delivered stays in flight.
+    // Nothing is ingested while this lock is held: delivered events stay in flight.
     const holder = await road.db.pool.connect();
     await holder.query('begin');
     await holder.query('lock table muster.member in access exclusive mode');
@@ -132,7 +132,7 @@ test(
 );
 
 test(
-  'a connector that begins anew, with a new slot and snapshot, repeats nothing and completes sets',
+  'a recreated connector, with a new slot and snapshot, repeats nothing and completes sets',
   LIMIT,
   async ({ road }) => {
     await road.start();
@@ -149,7 +149,7 @@ test(
 );
 
 test(
-  'a set of which no slot saw a signal runs when the connector begins anew',
+  'a set with a signal that no slot saw runs when the connector is recreated',
   LIMIT,
   async ({ road }) => {
     await road.start();

@@ -8,7 +8,7 @@ import { test } from './support/test.ts';
 const MUSTER = fileURLToPath(new URL('../../src/cli/muster.ts', import.meta.url));
 
 test(
-  'what PostgreSQL was away for too long is dead-lettered, and processed once redelivered',
+  'events that outlast their retries while PostgreSQL is down are dead-lettered, and processed once redelivered',
   {
     timeout: 90_000,
   },

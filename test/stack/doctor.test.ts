@@ -12,7 +12,7 @@ import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
 
-/** `muster doctor` with what the road's parts are called; the marks and words of one group. */
+/** Runs `muster doctor` with the names of the pipeline's parts; returns the results of one group. */
 async function doctor(
   road: Road,
   flags: readonly string[] = [],
@@ -37,7 +37,7 @@ async function doctor(
   return { code, of, problems: findings.filter(({ state }) => state === 'problem') };
 }
 
-test('a road on which all is well has no problem', LIMIT, async ({ road }) => {
+test('a healthy pipeline has no problems', LIMIT, async ({ road }) => {
   await grantRoles(road.db.url, ['recordings']);
   await road.start();
   await road.insert(...road.pair());
@@ -64,7 +64,7 @@ test('a road on which all is well has no problem', LIMIT, async ({ road }) => {
 });
 
 test(
-  'topics, groups and dead letters that are not as they should be are told',
+  'problems of topics, groups and dead letters are reported',
   LIMIT,
   async ({ road }) => {
     const broker = await road.stack.broker();
@@ -136,7 +136,7 @@ test(
     expect(behind.of('kafka.dead_letters')).toEqual([
       'problem: NAME-dead: 3 events could not be delivered',
     ]);
-    // by a KafkaSource of their own
+    // by their own KafkaSource
     await commit(road, dead, `muster-${dead}`, '3');
     const redelivered = await doctor(road, ['--dead-letters', dead]);
     expect(redelivered.of('kafka.dead_letters')).toEqual(['fine: NAME-dead: none waits']);
@@ -169,7 +169,7 @@ test(
   },
 );
 
-test('keys that no dead letter can carry are told', LIMIT, async ({ road }) => {
+test('keys that are too long for dead letters are reported', LIMIT, async ({ road }) => {
   const broker = await road.stack.broker();
   const sizes = async (settings = {}) => (await doctor(road, [], settings)).of('kafka.key_sizes');
   expect(await sizes()).toEqual(['unchecked: there is no topic to look at']);
@@ -206,7 +206,7 @@ async function write(road: Road, topic: string, count: number, key?: string): Pr
   await producer.disconnect();
 }
 
-/** The group has read as far as this offset in each partition. */
+/** Commits this offset for the group in each partition. */
 async function commit(road: Road, topic: string, groupId: string, offset: string): Promise<void> {
   const admin = (await road.kafka()).admin();
   await admin.connect();

@@ -25,14 +25,14 @@ test.for([
   ['as an envelope with its schema', { 'value.converter.schemas.enable': 'true' }, '"payload":'],
   ['as a CloudEvent', { ...CLOUD_EVENTS, ...SCHEMALESS }, '"specversion":"1.0"'],
   [
-    'as a CloudEvent that says so',
+    'as a CloudEvent with its content type',
     { ...CLOUD_EVENTS, ...SCHEMALESS, ...CONTENT_TYPE },
     '"specversion":"1.0"',
   ],
   ['as a CloudEvent with its schemas', CLOUD_EVENTS, '"schema":'],
   ['as a flat row', FLATTENED, '"__op":"c"'],
 ] as const)(
-  'a change is understood that Debezium writes %s',
+  'a change that Debezium writes %s is understood',
   { timeout: 90_000 },
   async ([, config, sign], { road }) => {
     await road.prepare();

@@ -13,7 +13,7 @@ const lab: FunctionDefinition = {
 };
 
 test(
-  'a stored generated column arrives once the doctor is obeyed, also after the connector restarts and under a full identity',
+  "a stored generated column arrives once the doctor's advice is followed, also after a restart of the connector and under a full identity",
   { timeout: 120_000 },
   async ({ road }) => {
     await road.prepare();

@@ -6,7 +6,7 @@ import { test } from './support/test.ts';
 
 const PER_PARTITION = 100;
 
-/** A topic of three partitions full of records, and a sink that holds back every answer. */
+/** A topic with three partitions full of records, and a sink that delays every answer. */
 async function full(road: Road, held: number) {
   const broker = await road.stack.broker();
   await broker.createTopic(road.topic, 3);
@@ -40,7 +40,7 @@ test('unordered, a poll adds 50 while fewer than 50 are in flight', LIMIT, async
 });
 
 test(
-  'ordered, one of each partition is in flight, and the others follow in order',
+  'ordered, one record of each partition is in flight, and the others follow in order',
   LIMIT,
   async ({ road }) => {
     const { sink, answer } = await full(road, 4);
@@ -68,7 +68,7 @@ test(
 );
 
 test(
-  'what is finished behind an event in flight is not committed, nor when the source stops',
+  'finished records behind one in flight are not committed, not even when the source stops',
   LIMIT,
   async ({ road }) => {
     const { sink } = await full(road, 1);

@@ -103,7 +103,7 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
   });
   expect(bare!.message.value).toBeNull();
   expect(textOf(bare!.message.headers)).not.toHaveProperty('content-type');
-  // the SDK reads what was written, and a KafkaSource makes the same event of it
+  // the SDK can read the record, and a KafkaSource converts it to the same event
   expect(read(full!.message)).toMatchObject({ id: 'pair/x/1/0', subject: 'Zoë', region: 'eu1' });
   const { headers, body } = toRequest(full!);
   expect(HTTP.toEvent({ headers, body: body.toString() })).toMatchObject({
@@ -113,7 +113,7 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
   expect(headers).toMatchObject({ 'ce-traceparent': traceparent, traceparent: hop });
 });
 
-test('attributes that are not plain ASCII are read as they were given', async ({ road }) => {
+test('non-ASCII attributes are read back unchanged', async ({ road }) => {
   const { address } = await road.stack.broker();
   const topic = await newTopic(address);
   const sink = sinkOn(address, topic, { city: 'Łódź' });
@@ -152,7 +152,7 @@ test('the events of many sets arrive once, in order in each set', async ({ road,
   }
 });
 
-test('events that no broker takes wait; killed and started again, it gets them all', async ({
+test('events wait while the broker is down; after a restart it receives all of them', async ({
   road,
   db,
 }) => {
@@ -185,12 +185,12 @@ test('events that no broker takes wait; killed and started again, it gets them a
   const ids = (await recordsOf(broker.address, topic)).map(idOf);
   for (const key of ['before', 'meanwhile', 'too']) {
     const mine = ids.filter((id) => id.startsWith(`pair/${key}/`));
-    // a record whose acknowledgement was lost is there twice
+    // a record whose acknowledgement was lost is written twice
     expect([...new Set(mine)]).toEqual([0, 1, 2].map((n) => `pair/${key}/1/${n}`));
   }
 });
 
-test('a record that is too large is refused alone, and those sent with it are taken', async ({
+test('only the record that is too large is refused; those sent with it are accepted', async ({
   road,
 }) => {
   const { address } = await road.stack.broker();
@@ -206,13 +206,13 @@ test('a record that is too large is refused alone, and those sent with it are ta
   expect((await recordsOf(address, topic)).map(idOf).toSorted()).toEqual(['a', 'c']);
 });
 
-test('a topic that is not there is waited for, not made', async ({ road }) => {
+test('events wait for a missing topic, which is not created', async ({ road }) => {
   const { address } = await road.stack.broker();
   const sink = sinkOn(address, `none-${randomUUID()}`);
   expect(await sink.send(eventOf('a'), signal)).toMatchObject({ kind: 'again' });
 });
 
-test('a process that stops waits for no broker', async () => {
+test('a stopping process does not wait for a broker', async () => {
   const stopping = new AbortController();
   const sink = sinkOn('127.0.0.1:1', 't');
   const sending = sink.send(eventOf('a'), stopping.signal);

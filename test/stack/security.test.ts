@@ -14,7 +14,7 @@ vi.setConfig({ testTimeout: 90_000 });
 const PASSWORD = `canary ${randomUUID()}`;
 let starting: Promise<SecureBroker> | undefined;
 
-/** One for all tests of this file. */
+/** The broker of all tests in this file. */
 function brokerOf({ stack }: Road): Promise<SecureBroker> {
   return (starting ??= stack
     .install()
@@ -48,7 +48,7 @@ const login = (broker: SecureBroker, mechanism: string, password = PASSWORD) => 
 });
 
 test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
-  'a topic is read by TLS with a user and password (%s)',
+  'a topic is read over TLS with a user and password (%s)',
   async (mechanism, { road }) => {
     const broker = await brokerOf(road);
     const topic = await topicWith(broker, 'secret');
@@ -60,7 +60,7 @@ test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
   },
 );
 
-test('a projection is read by TLS with a user and password', async ({ road, pull }) => {
+test('a projection is read over TLS with a user and password', async ({ road, pull }) => {
   const broker = await brokerOf(road);
   await pull.start(2, {}, { address: broker.plain });
   await pull.produce(1_000, 2);
@@ -69,7 +69,7 @@ test('a projection is read by TLS with a user and password', async ({ road, pull
   expect(await pull.folded()).toEqual(pull.produced);
 });
 
-test('a topic is read by TLS with a certificate', async ({ road }) => {
+test('a topic is read over TLS with a certificate', async ({ road }) => {
   const broker = await brokerOf(road);
   const topic = await topicWith(broker, 'secret');
   const { certFile, keyFile } = broker.certificate();
@@ -85,7 +85,7 @@ test('a topic is read by TLS with a certificate', async ({ road }) => {
   });
 });
 
-test('events are published by TLS with a user and password', async ({ road, db }) => {
+test('events are published over TLS with a user and password', async ({ road, db }) => {
   const broker = await brokerOf(road);
   const topic = await topicWith(broker, 'first');
   const definition = pairOf({ handle: () => [{ type: 'pair.done' }] });
@@ -103,7 +103,7 @@ test('events are published by TLS with a user and password', async ({ road, db }
   expect(stdout).toBe('0:0\tnull\tfirst\n0:1\tx\tnull\n');
 });
 
-test('events wait for whoever mends a login that the brokers refuse', async ({ road, db }) => {
+test('events wait until a login that the brokers refuse is fixed', async ({ road, db }) => {
   const broker = await brokerOf(road);
   const topic = await topicWith(broker, 'first');
   const engine = await engineOn(db, [pairOf({ handle: () => [{ type: 'pair.done' }] })], {
@@ -117,7 +117,7 @@ test('events wait for whoever mends a login that the brokers refuse', async ({ r
   expect(await db.query('select failed_at from muster.outbox')).toEqual([{ failed_at: null }]);
 });
 
-/** Who is not let in, or must not be let in: what is said of it. */
+/** Clients and brokers to reject, with the expected message. */
 const REFUSED: Record<
   string,
   [env: (broker: SecureBroker) => Record<string, string>, to: 'sasl' | 'mtls', why: RegExp]
@@ -132,7 +132,7 @@ const REFUSED: Record<
     'sasl',
     /authentication/i,
   ],
-  'a broker that others certify': [
+  'a broker certified by another authority': [
     (broker) => ({
       ...login(broker, 'plain'),
       KAFKA_CA_FILE: broker.certificate(true).certFile,
@@ -145,7 +145,7 @@ const REFUSED: Record<
     'mtls',
     /certificate|alert|closed|disconnected/i,
   ],
-  'the certificate of a stranger': [
+  'a certificate of another authority': [
     (broker) => {
       const { certFile, keyFile } = broker.certificate(true);
       return {
@@ -161,7 +161,7 @@ const REFUSED: Record<
 };
 
 test.for(Object.entries(REFUSED))(
-  'with %s nothing is read, and no password is said',
+  'with %s nothing is read, and no password is shown',
   async ([, [env, to, why]], { road }) => {
     const broker = await brokerOf(road);
     const topic = await topicWith(broker, 'secret');
@@ -181,11 +181,11 @@ test.for([
     /^ {2}✗ reachable: .*[Aa]uthentication.*\n {6}set KAFKA_SASL_MECHANISM, /m,
   ],
   [
-    'no authority to know it by',
+    'no authority for its certificate',
     { KAFKA_CA_FILE: '' },
     /^ {2}✗ reachable: .*certificate.*\n {6}set KAFKA_TLS=1 and KAFKA_CA_FILE/m,
   ],
-] as const)('the doctor tells %s', async ([, more, expected], { road }) => {
+] as const)('the doctor recognises %s', async ([, more, expected], { road }) => {
   const broker = await brokerOf(road);
   const env = { ...login(broker, 'plain'), ...more };
   const { stdout } = await muster(env, ['doctor', '--no-cluster', '--brokers', broker.sasl]);

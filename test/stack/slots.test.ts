@@ -10,7 +10,7 @@ import { test as base } from './support/test.ts';
 
 const LIMIT = { timeout: 180_000 };
 
-/** On a server of its own, whose slots are lost once they hold more than a segment of the log. */
+/** Uses its own server, whose slots are lost once they retain more than a segment of WAL. */
 const test = base.extend('db', async ({}, { onCleanup }) => {
   const settings = ['max_slot_wal_keep_size=16MB', 'min_wal_size=32MB', 'max_wal_size=32MB'];
   const { server, url, remove } = await install(settings.flatMap((each) => ['-c', each]));
@@ -33,7 +33,7 @@ async function statusOf(road: Road): Promise<string | undefined> {
   return found?.status;
 }
 
-/** Writes more log than the slot may hold; the connector is away. */
+/** Writes more WAL than the slot can retain, while the connector is down. */
 async function loseSlot(road: Road): Promise<void> {
   await until(async () => {
     await road.db.query(`select pg_logical_emit_message(false, 'fill', 'x')`);
@@ -43,20 +43,20 @@ async function loseSlot(road: Road): Promise<void> {
   });
 }
 
-/** Lets what was ingested be older than a minute: a read so close to a change is taken for the older one. */
+/** Makes ingested rows older than a minute: a read closer to a change than that counts as older. */
 async function aged(road: Road, rows: number): Promise<void> {
   await until(async () => (await road.db.query('select from muster.member')).length >= rows);
   await road.db.query('update muster.member set at = at - 61000');
 }
 
-/** What the slot is said to be, as the doctor looks at it with the state database. */
+/** Returns the doctor's result about the slot, checked with the state database. */
 async function examination(road: Road) {
   const context = await sourceOf(road.db, [], { slot: road.name, name: road.name });
   return { ...context, state: context.inspector };
 }
 
 test.for(['when_needed', 'initial'])(
-  'a slot that was lost is made anew by what the doctor says, with snapshot.mode %s before, and nothing runs twice',
+  'a lost slot is recreated by following the doctor, with snapshot.mode %s before, and nothing runs twice',
   LIMIT,
   async (mode, { road }) => {
     await road.prepare();
@@ -84,7 +84,7 @@ test.for(['when_needed', 'initial'])(
     expect(setting).toMatch(/^snapshot\.mode=when_needed for the connector/);
     expect(statement).toMatch(/^select pg_drop_replication_slot/);
     connect.configure(road.connector({ 'snapshot.mode': 'when_needed' }));
-    const restarted = connect.restart(); // it tries again until its slot is dropped
+    const restarted = connect.restart(); // it retries until its slot is dropped
     await mend(slot, context, road.db);
     await restarted;
 
@@ -95,7 +95,7 @@ test.for(['when_needed', 'initial'])(
 );
 
 test(
-  'a slot that was dropped is made anew when the connector restarts',
+  'a dropped slot is recreated when the connector restarts',
   LIMIT,
   async ({ road }) => {
     await road.prepare();

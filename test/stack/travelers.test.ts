@@ -18,7 +18,7 @@ const PARTITIONS = 6;
 const { visitTimeout, lateness } = readOptions({});
 
 test(
-  'through kills and rebalances, every window is that of all samples at once',
+  'despite kills and rebalances, every window equals that of all samples folded at once',
   { timeout: 180_000 },
   async ({ pull }) => {
     await pull.start(PARTITIONS);
@@ -84,7 +84,7 @@ test(
   },
 );
 
-/** Four sensors, twice as fast as the clock, without keys; gives all that was sent. */
+/** Runs four sensors at twice the clock's speed, without keys; returns all that was sent. */
 async function produce(pull: PullRoad, from: number, signal: AbortSignal): Promise<Sample[]> {
   const key = 'none' as const;
   const kafka = await toKafka(pull.kafka, { topic: pull.topic, partitions: PARTITIONS, key });
@@ -101,7 +101,7 @@ async function produce(pull: PullRoad, from: number, signal: AbortSignal): Promi
   return given;
 }
 
-/** Settles when the process has been given partitions, and chunks were applied since. */
+/** Resolves when the process has been assigned partitions and has applied chunks since. */
 async function folding(pull: PullRoad, process: TestProcess): Promise<void> {
   await until(() => (assignedTo(process)?.length ?? 0) > 0, 30_000);
   const applied = async () => {

@@ -6,7 +6,7 @@ import { Stack } from './stack.ts';
 
 const missing = missingTools();
 
-/** A test on the real road; skipped where Java or Maven is missing, unless REQUIRE_STACK is 1. */
+/** A test with the whole pipeline; skipped if Java or Maven is missing, unless REQUIRE_STACK is 1. */
 export const test = base
   .extend('stack', { scope: 'worker' }, ({}, { onCleanup }) => {
     const stack = new Stack();
