@@ -9,7 +9,7 @@ import { freePort } from '../lib/port.ts';
 import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
 import { Headband } from '../headband/headband.ts';
 import { startPostgres } from '../postgres/postgres.ts';
-import type { KafkaRoadOptions } from '../stack/road.ts';
+import type { KafkaPipelineOptions } from '../stack/pipeline.ts';
 import { timed } from '../lib/timed.ts';
 import { type WalSource, startWal } from '../embedded-debezium/wal.ts';
 
@@ -162,10 +162,10 @@ async function startConsole(
   return timed(say, 'the console', starting);
 }
 
-async function startKafka(options: KafkaRoadOptions) {
-  const { KafkaRoad } = await import('../stack/road.ts');
-  const road = await KafkaRoad.start(options);
-  return { courier: road, wal: road, broker: road.broker };
+async function startKafka(options: KafkaPipelineOptions) {
+  const { KafkaPipeline } = await import('../stack/pipeline.ts');
+  const pipeline = await KafkaPipeline.start(options);
+  return { courier: pipeline, wal: pipeline, broker: pipeline.broker };
 }
 
 async function startEmbedded(url: string, fn: FunctionProcess, say: (line: string) => void) {

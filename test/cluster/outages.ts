@@ -7,16 +7,16 @@ import type { Trial } from './trial.ts';
 /** Scenes in which something that pods depend on is down. */
 export function outages(trial: () => Trial): void {
   test('a PostgreSQL outage of a minute under load delays sets and loses none', async () => {
-    const { pods, road, traces } = trial();
+    const { pods, pipeline, traces } = trial();
     const recording = trial().recording();
     const load = new Load(recording, 20, 'sleep 500');
     await traces.effects(recording, 40, 90);
     const { restarts } = pods;
-    await road.state.stop();
+    await pipeline.state.stop();
     say('PostgreSQL is down');
     await sleep(60_000);
     say(`lag ${await trial().lag()}; ScaledObject: ${await trial().conditions()}`);
-    await road.state.restart();
+    await pipeline.state.restart();
     say('PostgreSQL is back');
     const added = await load.stop();
     await traces.effects(recording, added, 240);
@@ -25,7 +25,7 @@ export function outages(trial: () => Trial): void {
   });
 
   test('during a Kafka outage of a minute a running handler continues, and new sets run afterwards', async () => {
-    const { pods, road, traces } = trial();
+    const { pods, pipeline, traces } = trial();
     const [long, meanwhile] = [trial().recording(), trial().recording()];
     await long.add(1, 'sleep 45000');
     await eventually(
@@ -34,13 +34,13 @@ export function outages(trial: () => Trial): void {
       60,
     );
     const { restarts } = pods;
-    await road.broker.kill();
+    await pipeline.broker.kill();
     say('Kafka is down');
     const load = new Load(meanwhile, 20, 'sleep 100');
     await sleep(60_000);
     expect(await traces.of(long, 'effect')).toEqual(await traces.of(long, 'started'));
     say(`the long handler has finished; ScaledObject: ${await trial().conditions()}`);
-    await road.broker.restart();
+    await pipeline.broker.restart();
     say('Kafka is back');
     const added = await load.stop();
     await traces.effects(meanwhile, added, 240);
@@ -49,17 +49,18 @@ export function outages(trial: () => Trial): void {
   });
 
   test('while the sink is down, returned events wait and keep at most one pod running', async () => {
-    const { pods, road, traces } = trial();
+    const { pods, pipeline, traces } = trial();
     await pods.none();
     pods.forget();
     const recording = trial().recording();
-    const published = () => road.sink.events.filter(({ id }) => id.includes(recording.id)).length;
-    road.sink.isAway = true;
+    const published = () =>
+      pipeline.sink.events.filter(({ id }) => id.includes(recording.id)).length;
+    pipeline.sink.isAway = true;
     await recording.add(10, 'to publish');
     await traces.effects(recording, 10, 60);
     await sleep(30_000);
     expect([published(), pods.peak]).toEqual([0, 1]);
-    road.sink.isAway = false;
+    pipeline.sink.isAway = false;
     say('the sink is back');
     await eventually('10 events are published', () => published() >= 10, 120, published);
     await pods.none();

@@ -101,7 +101,7 @@ export function scaling(trial: () => Trial): void {
   });
 
   test('a deadline wakes a pod from zero, which reports the set', async () => {
-    const { pods, road } = trial();
+    const { pods, pipeline } = trial();
     const recording = trial().recording();
     await recording.add(1, 'alone', ['eeg']);
     await pods.atLeast(1);
@@ -109,10 +109,10 @@ export function scaling(trial: () => Trial): void {
     await pods.none();
     const isReport = ({ id, type }: { id: string; type: string }) =>
       type === 'muster.set.overdue' && id.includes(recording.id);
-    expect(road.sink.events.filter(isReport)).toEqual([]);
-    await eventually('overdue, and published', () => road.sink.events.some(isReport), 150);
+    expect(pipeline.sink.events.filter(isReport)).toEqual([]);
+    await eventually('overdue, and published', () => pipeline.sink.events.some(isReport), 150);
     await pods.none();
-    expect(road.sink.events.filter(isReport).length).toBe(1);
+    expect(pipeline.sink.events.filter(isReport).length).toBe(1);
   });
 }
 

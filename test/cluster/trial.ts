@@ -5,7 +5,7 @@ import { apply, get, kubectl } from './kubectl.ts';
 import { Pods } from './pods.ts';
 import { NAMESPACE, render, type Values } from './render.ts';
 import { createUsers } from './roles.ts';
-import { Road } from './road.ts';
+import { Pipeline } from './pipeline.ts';
 import { eventually, restartClock, say } from './say.ts';
 import { readSettings } from './settings.ts';
 import { eventsOf, Recording } from './source.ts';
@@ -17,17 +17,17 @@ const DEAD_LETTERS = 'recordings-dead';
 
 /** The function in the cluster, and the services around it. */
 export class Trial {
-  readonly road: Road;
+  readonly pipeline: Pipeline;
   readonly pods: Pods;
   readonly traces: Traces;
   readonly #values: Values;
   readonly #isStoodIn: boolean;
   #settingUp: Promise<void> | undefined;
 
-  private constructor(road: Road, pods: Pods, values: Values, isStoodIn: boolean) {
-    this.road = road;
+  private constructor(pipeline: Pipeline, pods: Pods, values: Values, isStoodIn: boolean) {
+    this.pipeline = pipeline;
     this.pods = pods;
-    this.traces = new Traces(road.state);
+    this.traces = new Traces(pipeline.state);
     this.#values = values;
     this.#isStoodIn = isStoodIn;
   }
@@ -38,19 +38,19 @@ export class Trial {
     const { host, image } = readSettings(process.env);
     const reference = await imageOf(image);
     await remove(600);
-    const road = await Road.start(host);
-    await road.createTopic(DEAD_LETTERS);
+    const pipeline = await Pipeline.start(host);
+    await pipeline.createTopic(DEAD_LETTERS);
     const values: Values = {
       image: reference,
       host,
-      kafka: road.broker.address,
-      databases: await createUsers(road.state),
-      sink: road.sink.url,
+      kafka: pipeline.broker.address,
+      databases: await createUsers(pipeline.state),
+      sink: pipeline.sink.url,
       definition: 'first',
     };
     const isStoodIn = !(await dispatcher.isInstalled());
     const pods = Pods.watch(NAMESPACE, 'recordings', SELECTOR);
-    return new Trial(road, pods, values, isStoodIn);
+    return new Trial(pipeline, pods, values, isStoodIn);
   }
 
   /** Applies the manifests, and waits until no work is left and events flow. */
@@ -91,19 +91,19 @@ export class Trial {
   }
 
   recording(): Recording {
-    return new Recording(this.road.source);
+    return new Recording(this.pipeline.source);
   }
 
   lag(): Promise<number> {
-    return this.road.lag(GROUP);
+    return this.pipeline.lag(GROUP);
   }
 
   /** Waits until every event is delivered and its offset committed. */
   async delivered(seconds = 120): Promise<void> {
-    const stand = async () => ({ events: await this.road.size(TOPIC), lag: await this.lag() });
+    const stand = async () => ({ events: await this.pipeline.size(TOPIC), lag: await this.lag() });
     const isDone = async () => {
       const { events, lag } = await stand();
-      return lag === 0 && events === (await eventsOf(this.road.source));
+      return lag === 0 && events === (await eventsOf(this.pipeline.source));
     };
     await eventually('all events are delivered, lag 0', isDone, seconds, stand);
   }
@@ -111,7 +111,7 @@ export class Trial {
   /** The events that were refused: dead letters, and events that were lost. */
   async refused(): Promise<{ deadLetters: number; lost: readonly string[] }> {
     const lost = this.#isStoodIn ? await dispatcher.losses() : [];
-    return { deadLetters: await this.road.size(DEAD_LETTERS), lost };
+    return { deadLetters: await this.pipeline.size(DEAD_LETTERS), lost };
   }
 
   /** Simulates an outage of KEDA: the number of pods no longer changes. */
@@ -137,7 +137,7 @@ export class Trial {
       if (this.#isStoodIn) await dispatcher.endStandIn();
       await remove(120).catch(() => say('the namespace is still being deleted'));
     } finally {
-      await this.road.stop();
+      await this.pipeline.stop();
     }
   }
 }

@@ -16,8 +16,8 @@ const VALUES = Array.from({ length: 300 }, (_, i) =>
 
 test.for(['gzip', 'snappy', 'lz4', 'zstd'])(
   'records compressed by Java with %s are read',
-  async (codec, { road }) => {
-    const { address } = await road.stack.broker();
+  async (codec, { pipeline }) => {
+    const { address } = await pipeline.stack.broker();
     const topic = `${codec}-${randomUUID()}`;
     const plain = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
     const admin = plain.admin();
@@ -38,8 +38,8 @@ test.for([
   ['zstd', CompressionTypes.ZSTD],
 ] as const)(
   'records compressed by Muster with %s are read by Java',
-  async ([, type], { road }) => {
-    const { address } = await road.stack.broker();
+  async ([, type], { pipeline }) => {
+    const { address } = await pipeline.stack.broker();
     const topic = `ours-${randomUUID()}`;
     const kafka = connectKafka(readKafkaConfig({ KAFKA_BROKERS: address }), silent);
     const admin = kafka.admin();

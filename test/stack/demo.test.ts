@@ -20,8 +20,8 @@ test(
   {
     timeout: 150_000,
   },
-  async ({ onTestFinished, road }) => {
-    await road.stack.install(); // downloads must not count towards the test's timeout
+  async ({ onTestFinished, pipeline }) => {
+    await pipeline.stack.install(); // downloads must not count towards the test's timeout
     const name = `test-${randomBytes(4).toString('hex')}`;
     onTestFinished(async () => {
       await until(() => left(name).length === 0);

@@ -13,7 +13,7 @@ import { Recorder } from '../intake/server.ts';
 import { chunkOf, feedOn } from '../support/feed.ts';
 import { numbers } from '../support/numbers.ts';
 import { until } from '../support/until.ts';
-import { assignedTo, type PullRoad } from './support/pull-road.ts';
+import { assignedTo, type PullPipeline } from './support/pull-pipeline.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
@@ -29,7 +29,7 @@ interface Gates {
 }
 
 /** Consumes the topic in this process; each gate opens once. */
-function reading(pull: PullRoad, handler: RecordHandler, gates: Gates) {
+function reading(pull: PullPipeline, handler: RecordHandler, gates: Gates) {
   const begun: number[] = [];
   const connect = (): Kafka => {
     const kafka = extend(pull.another());

@@ -10,8 +10,8 @@ const PARENT = fileURLToPath(new URL('support/parent.ts', import.meta.url));
 test(
   'Kafka and Connect stop soon after their parent is killed',
   { timeout: 60_000 },
-  async ({ road }) => {
-    const folder = road.stack.newFolder();
+  async ({ pipeline }) => {
+    const folder = pipeline.stack.newFolder();
     const parent = new TestProcess(PARENT, [folder], {});
     const pids = await until(() => {
       if (parent.hasExited) throw new Error(parent.stderr);

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type { TestProcess } from '../support/process.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { until } from '../support/until.ts';
-import { assignedTo } from './support/pull-road.ts';
+import { assignedTo } from './support/pull-pipeline.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };

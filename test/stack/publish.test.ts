@@ -73,8 +73,8 @@ function sinkOn(
 const textOf = (headers: IHeaders | undefined) =>
   Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, String(value)]));
 
-test('an event is a binary CloudEvent whose record is keyed by its set', async ({ road }) => {
-  const { address } = await road.stack.broker();
+test('an event is a binary CloudEvent whose record is keyed by its set', async ({ pipeline }) => {
+  const { address } = await pipeline.stack.broker();
   const topic = await newTopic(address);
   const sink = sinkOn(address, topic, { region: 'eu1' });
   const data = '{"id":9007199254740993,"name":"Zoë"}';
@@ -113,8 +113,8 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
   expect(headers).toMatchObject({ 'ce-traceparent': traceparent, traceparent: hop });
 });
 
-test('non-ASCII attributes are read back unchanged', async ({ road }) => {
-  const { address } = await road.stack.broker();
+test('non-ASCII attributes are read back unchanged', async ({ pipeline }) => {
+  const { address } = await pipeline.stack.broker();
   const topic = await newTopic(address);
   const sink = sinkOn(address, topic, { city: 'Łódź' });
   const texts = ['渋谷', 'two\nlines', '50% "off"', 'naïve 🚋'];
@@ -132,8 +132,8 @@ test('non-ASCII attributes are read back unchanged', async ({ road }) => {
   );
 });
 
-test('the events of many sets arrive once, in order in each set', async ({ road, db }) => {
-  const { address } = await road.stack.broker();
+test('the events of many sets arrive once, in order in each set', async ({ pipeline, db }) => {
+  const { address } = await pipeline.stack.broker();
   const topic = await newTopic(address);
   const engine = await engineOn(db, [three], { SINK_TOPIC: topic, KAFKA_BROKERS: address });
   const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
@@ -153,10 +153,10 @@ test('the events of many sets arrive once, in order in each set', async ({ road,
 });
 
 test('events wait while the broker is down; after a restart it receives all of them', async ({
-  road,
+  pipeline,
   db,
 }) => {
-  const broker = await Broker.start(await road.stack.install(), road.stack.newFolder());
+  const broker = await Broker.start(await pipeline.stack.install(), pipeline.stack.newFolder());
   onTestFinished(() => broker.kill());
   const topic = await newTopic(broker.address);
   const settings = { SINK_TOPIC: topic, KAFKA_BROKERS: broker.address };
@@ -191,9 +191,9 @@ test('events wait while the broker is down; after a restart it receives all of t
 });
 
 test('only the record that is too large is refused; those sent with it are accepted', async ({
-  road,
+  pipeline,
 }) => {
-  const { address } = await road.stack.broker();
+  const { address } = await pipeline.stack.broker();
   const topic = await newTopic(address, { 'max.message.bytes': '2000' });
   const sink = sinkOn(address, topic);
   const large = JSON.stringify(Array.from({ length: 200 }, () => randomUUID()));
@@ -206,8 +206,8 @@ test('only the record that is too large is refused; those sent with it are accep
   expect((await recordsOf(address, topic)).map(idOf).toSorted()).toEqual(['a', 'c']);
 });
 
-test('events wait for a missing topic, which is not created', async ({ road }) => {
-  const { address } = await road.stack.broker();
+test('events wait for a missing topic, which is not created', async ({ pipeline }) => {
+  const { address } = await pipeline.stack.broker();
   const sink = sinkOn(address, `none-${randomUUID()}`);
   expect(await sink.send(eventOf('a'), signal)).toMatchObject({ kind: 'again' });
 });

@@ -5,7 +5,7 @@ import { muster } from '../cli/command.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { until } from '../support/until.ts';
-import type { Road } from './support/road.ts';
+import type { Pipeline } from './support/pipeline.ts';
 import { startSecureBroker, USER, type SecureBroker } from './support/secure-broker.ts';
 import { test } from './support/test.ts';
 
@@ -15,7 +15,7 @@ const PASSWORD = `canary ${randomUUID()}`;
 let starting: Promise<SecureBroker> | undefined;
 
 /** The broker of all tests in this file. */
-function brokerOf({ stack }: Road): Promise<SecureBroker> {
+function brokerOf({ stack }: Pipeline): Promise<SecureBroker> {
   return (starting ??= stack
     .install()
     .then((installation) => startSecureBroker(installation, stack.newFolder(), PASSWORD)));
@@ -49,8 +49,8 @@ const login = (broker: SecureBroker, mechanism: string, password = PASSWORD) => 
 
 test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
   'a topic is read over TLS with a user and password (%s)',
-  async (mechanism, { road }) => {
-    const broker = await brokerOf(road);
+  async (mechanism, { pipeline }) => {
+    const broker = await brokerOf(pipeline);
     const topic = await topicWith(broker, 'secret');
     expect(await tail(login(broker, mechanism), broker.sasl, topic)).toEqual({
       code: 0,
@@ -60,8 +60,8 @@ test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
   },
 );
 
-test('a projection is read over TLS with a user and password', async ({ road, pull }) => {
-  const broker = await brokerOf(road);
+test('a projection is read over TLS with a user and password', async ({ pipeline, pull }) => {
+  const broker = await brokerOf(pipeline);
   await pull.start(2, {}, { address: broker.plain });
   await pull.produce(1_000, 2);
   await pull.serve({ ...login(broker, 'scram-sha-512'), KAFKA_BROKERS: broker.sasl });
@@ -69,8 +69,8 @@ test('a projection is read over TLS with a user and password', async ({ road, pu
   expect(await pull.folded()).toEqual(pull.produced);
 });
 
-test('a topic is read over TLS with a certificate', async ({ road }) => {
-  const broker = await brokerOf(road);
+test('a topic is read over TLS with a certificate', async ({ pipeline }) => {
+  const broker = await brokerOf(pipeline);
   const topic = await topicWith(broker, 'secret');
   const { certFile, keyFile } = broker.certificate();
   const env = {
@@ -85,8 +85,8 @@ test('a topic is read over TLS with a certificate', async ({ road }) => {
   });
 });
 
-test('events are published over TLS with a user and password', async ({ road, db }) => {
-  const broker = await brokerOf(road);
+test('events are published over TLS with a user and password', async ({ pipeline, db }) => {
+  const broker = await brokerOf(pipeline);
   const topic = await topicWith(broker, 'first');
   const definition = pairOf({ handle: () => [{ type: 'pair.done' }] });
   const engine = await engineOn(db, [definition], {
@@ -103,8 +103,8 @@ test('events are published over TLS with a user and password', async ({ road, db
   expect(stdout).toBe('0:0\tnull\tfirst\n0:1\tx\tnull\n');
 });
 
-test('events wait until a login that the brokers refuse is fixed', async ({ road, db }) => {
-  const broker = await brokerOf(road);
+test('events wait until a login that the brokers refuse is fixed', async ({ pipeline, db }) => {
+  const broker = await brokerOf(pipeline);
   const topic = await topicWith(broker, 'first');
   const engine = await engineOn(db, [pairOf({ handle: () => [{ type: 'pair.done' }] })], {
     ...login(broker, 'scram-sha-512', 'wrong'),
@@ -162,8 +162,8 @@ const REFUSED: Record<
 
 test.for(Object.entries(REFUSED))(
   'with %s nothing is read, and no password is shown',
-  async ([, [env, to, why]], { road }) => {
-    const broker = await brokerOf(road);
+  async ([, [env, to, why]], { pipeline }) => {
+    const broker = await brokerOf(pipeline);
     const topic = await topicWith(broker, 'secret');
     const { code, stdout, stderr } = await tail(env(broker), broker[to], topic);
     expect([code, stdout]).toEqual([1, '']);
@@ -185,8 +185,8 @@ test.for([
     { KAFKA_CA_FILE: '' },
     /^ {2}✗ reachable: .*certificate.*\n {6}set KAFKA_TLS=1 and KAFKA_CA_FILE/m,
   ],
-] as const)('the doctor recognises %s', async ([, more, expected], { road }) => {
-  const broker = await brokerOf(road);
+] as const)('the doctor recognises %s', async ([, more, expected], { pipeline }) => {
+  const broker = await brokerOf(pipeline);
   const env = { ...login(broker, 'plain'), ...more };
   const { stdout } = await muster(env, ['doctor', '--no-cluster', '--brokers', broker.sasl]);
   expect(stdout).toMatch(expected);

@@ -5,7 +5,7 @@ import { TRACES } from '../chaos/functions.ts';
 import { seeded } from '../support/seeded.ts';
 import { envelope } from '../support/sender.ts';
 import { until } from '../support/until.ts';
-import type { PullRoad } from './support/pull-road.ts';
+import type { PullPipeline } from './support/pull-pipeline.ts';
 import { lagOf } from './support/topic.ts';
 import { test } from './support/test.ts';
 
@@ -16,7 +16,7 @@ const SERVE = fileURLToPath(new URL('../chaos/serve.ts', import.meta.url));
 const ZEROS = Buffer.alloc(4);
 
 /** Transactional producers, each of which can have an open transaction on the first partition. */
-async function producersOn(pull: PullRoad, count: number) {
+async function producersOn(pull: PullPipeline, count: number) {
   return Promise.all(
     Array.from({ length: count }, async (_, i) => {
       const producer = pull.kafka.producer({
@@ -48,7 +48,7 @@ const change = (id: number, kind: string) => ({
 
 /** Aborts two transactions that overlap, then commits one. */
 async function overlap(
-  pull: PullRoad,
+  pull: PullPipeline,
   [a1, b1, a2, b2, kept]: readonly [Message, Message, Message, Message, Message],
 ): Promise<void> {
   const [a, b] = await producersOn(pull, 2);

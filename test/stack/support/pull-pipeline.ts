@@ -13,7 +13,7 @@ import { lagOf } from './topic.ts';
 const PULL = fileURLToPath(new URL('pull.ts', import.meta.url));
 
 /** From a topic to a projection: Kafka, and processes with `INTAKE=kafka`. */
-export class PullRoad {
+export class PullPipeline {
   readonly db: TestDatabase;
   readonly stack: Stack;
   readonly topic = `numbers-${randomUUID().slice(0, 8)}`;

@@ -17,7 +17,7 @@ import { prepareSource } from './source.ts';
 const PARTITIONS = 6;
 
 /** The services around the cluster, on this machine: source database, Debezium, Kafka, state database, sink. */
-export class Road {
+export class Pipeline {
   readonly source: Database;
   readonly state: Database;
   readonly broker: Broker;
@@ -26,7 +26,7 @@ export class Road {
   readonly #end: () => Promise<void>;
 
   private constructor(
-    parts: Pick<Road, 'source' | 'state' | 'broker' | 'sink'>,
+    parts: Pick<Pipeline, 'source' | 'state' | 'broker' | 'sink'>,
     admin: Admin,
     end: () => Promise<void>,
   ) {
@@ -39,7 +39,7 @@ export class Road {
   }
 
   /** Starts everything, listening on the given address, where pods can reach it. */
-  static async start(host: string): Promise<Road> {
+  static async start(host: string): Promise<Pipeline> {
     const folder = mkdtempSync(join(tmpdir(), 'muster-cluster-'));
     await chmod(folder, 0o755); // PostgreSQL's user must be able to enter it
     const ends: (() => unknown)[] = [];
@@ -76,7 +76,7 @@ export class Road {
 
       const sink = await Sink.start(host);
       ends.push(() => sink.stop());
-      return new Road({ source, state, broker, sink }, admin, end);
+      return new Pipeline({ source, state, broker, sink }, admin, end);
     } catch (error) {
       await end();
       throw error;

@@ -35,7 +35,7 @@ const QUICK = {
 } as const;
 
 /** The pipeline from a row's commit to its handler: PostgreSQL, Debezium, Kafka, a KafkaSource, `muster serve`. */
-export class Road {
+export class Pipeline {
   readonly db: TestDatabase;
   readonly stack: Stack;
   /** The name of the connector, slot, publication, topic prefix and consumer group. */

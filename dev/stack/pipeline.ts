@@ -10,7 +10,7 @@ import { Connect } from './connect.ts';
 import { connection, CONNECTOR, SIGNAL_TABLE, SINGLE_NODE, TOPIC } from './connector.ts';
 import type { Installation } from './install.ts';
 
-export interface KafkaRoadOptions {
+export interface KafkaPipelineOptions {
   readonly installation: Installation;
   /** The database with `datastore.signal`. */
   readonly url: string;
@@ -33,10 +33,10 @@ const DELIVERY = {
 } as const;
 
 /** The pipeline from the table to the function, as in production: Debezium, Kafka, a KafkaSource. */
-export class KafkaRoad {
+export class KafkaPipeline {
   /** Resolves only if Kafka or Connect exits unexpectedly. */
   readonly failed: Promise<Error>;
-  readonly #options: KafkaRoadOptions;
+  readonly #options: KafkaPipelineOptions;
   readonly #ends: (() => unknown)[] = [];
   readonly #fail: (error: Error) => void;
   #client!: pg.Client;
@@ -46,7 +46,7 @@ export class KafkaRoad {
   #lag = 0;
   #isStopping = false;
 
-  private constructor(options: KafkaRoadOptions) {
+  private constructor(options: KafkaPipelineOptions) {
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.failed = promise;
     this.#fail = resolve;
@@ -54,15 +54,15 @@ export class KafkaRoad {
   }
 
   /** Resolves when everything runs (5-9 s). */
-  static async start(options: KafkaRoadOptions): Promise<KafkaRoad> {
-    const road = new KafkaRoad(options);
+  static async start(options: KafkaPipelineOptions): Promise<KafkaPipeline> {
+    const pipeline = new KafkaPipeline(options);
     try {
-      await road.#start();
+      await pipeline.#start();
     } catch (error) {
-      await road.stop();
+      await pipeline.stop();
       throw error;
     }
-    return road;
+    return pipeline;
   }
 
   /** Kafka's address. */
