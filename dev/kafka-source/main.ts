@@ -100,8 +100,9 @@ function tell(happening: Happening): void {
       const { answer, error } = happening.failure;
       const from = happening.record.topic;
       const fields = { topic: from, partition, offset, error, body: answer?.body.toString() };
-      if (happening.kind === 'lost')
+      if (happening.kind === 'lost') {
         return log.error(fields, 'neither sink accepted the event; it is lost');
+      }
       return log.warn(fields, 'the event was sent to the dead-letter sink');
     }
   }

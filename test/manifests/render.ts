@@ -24,8 +24,9 @@ const OVERLAYS = ['knative/overlays/quickstart', 'knative/overlays/production', 
 
 /** Why the manifests can't be rendered; null if they can. kubectl contains Kustomize 5 since 1.27. */
 export const problem = kubectlProblem();
-if (problem !== null)
+if (problem !== null) {
   process.stderr.write(`skipping the tests that render manifests: ${problem}\n`);
+}
 
 function kubectlProblem(): string | null {
   const { stdout } = spawnSync('kubectl', ['version', '--client', '--output=json'], {
