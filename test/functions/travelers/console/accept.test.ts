@@ -15,6 +15,6 @@ test.for([
   ['text/html, */*;q=0.1', 'application/json'],
   ['image/png', null],
   ['text/csv;q=nonsense', null],
-] as const)('of JSON and CSV, Accept: %s takes %s', ([accept, type]) => {
+] as const)('of JSON and CSV, Accept: %s selects %s', ([accept, type]) => {
   expect(preferred(accept, ['application/json', 'text/csv'])).toBe(type);
 });
