@@ -87,7 +87,7 @@ test('a sensor without samples is null; one without travelers of a type is 0', a
   ]);
 });
 
-test('CSV is selected by Accept or by file name, with the same numbers', async ({ db }) => {
+test('CSV is selected by Accept or by format, with the same numbers', async ({ db }) => {
   const { url } = await given(db);
   const query = `${RANGE}&sensor=17,18&group=type&tz=Europe/Berlin`;
   const json = await get<MetricsAnswer>(`${url}/api/travelers/metrics?${query}`);
