@@ -1,7 +1,7 @@
-# Build with the context at the top of the repository:  docker build --tag muster .
+# Build from the root of the repository:  docker build --tag muster .
 #
-# The image holds Node, the C libraries it needs and the bundle, and nothing else: build/base.ts lists
-# it. `npm run image` writes the same without Docker.
+# The image contains only Node, the C libraries it needs and the bundle; build/base.ts lists the files.
+# `npm run image` writes the same image without Docker.
 FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /build
 RUN chown 65532:65532 .
@@ -13,7 +13,7 @@ COPY --chown=65532:65532 build ./build
 COPY --chown=65532:65532 src ./src
 COPY --chown=65532:65532 functions ./functions
 COPY --chown=65532:65532 dev ./dev
-# Bundles, then runs the bundle once on a database of its own, which fills the compile cache.
+# Builds the bundle, then runs it once against a temporary database to fill the compile cache.
 RUN npm run image
 
 FROM scratch
@@ -21,7 +21,7 @@ COPY --from=build /build/image/base /
 COPY --from=build /build/image/app /app
 WORKDIR /app
 USER 65532:65532
-# The cache is only ever read here, so the root file system may be read-only.
+# The compile cache is only read at run time, so the root file system can be read-only.
 ENV PATH=/usr/local/bin \
     NODE_ENV=production \
     NODE_COMPILE_CACHE=/app/cache \
@@ -31,6 +31,6 @@ LABEL org.opencontainers.image.title="muster" \
     org.opencontainers.image.description="Runs your function once the whole set of its parts has arrived" \
     org.opencontainers.image.version="0.1.0" \
     org.opencontainers.image.licenses="Apache-2.0"
-# As PID 1 it handles SIGTERM itself. Other commands: docker run … muster migrate
+# Muster handles SIGTERM itself, so it can run as PID 1. Other commands: docker run … muster migrate
 ENTRYPOINT ["node", "/app/muster.js"]
 CMD ["serve"]

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-/** What a container of the image is started with. */
+/** The configuration with which containers of the image start. */
 export interface Start {
   readonly Entrypoint: readonly string[];
   readonly Cmd: readonly string[];
@@ -23,20 +23,20 @@ export interface Start {
 }
 
 export interface ArchiveOptions {
-  /** With or without a tag: `muster` is `docker.io/library/muster:latest`, as Docker understands it. */
+  /** With or without a tag: `muster` is `docker.io/library/muster:latest`, as in Docker. */
   readonly name: string;
-  /** Folders whose contents are laid over each other, and below which path each. */
+  /** Folders, each packed as a layer below its path. */
   readonly layers: readonly { readonly folder: string; readonly at: string }[];
   readonly start: Start;
-  /** Written; replaced if it is there. */
+  /** The archive to write; an existing file is replaced. */
   readonly file: string;
 }
 
 /**
- * Packs folders as an image, in the OCI image layout (image-spec 1.1) with Docker's manifest.json
- * beside it: `docker load`, `ctr images import`, `kind load image-archive` and `skopeo copy oci-archive:`
- * take it. Equal folders make an equal image: everything belongs to root and to the year 1970. Returns the
- * digest of the image, by which manifests pin it.
+ * Packs folders as an image, in the OCI image layout (image-spec 1.1) plus Docker's manifest.json, so that
+ * `docker load`, `ctr images import`, `kind load image-archive` and `skopeo copy oci-archive:` accept it.
+ * Equal folders make an equal image: all files are owned by root and dated 1970. Returns the digest of the
+ * image, by which manifests pin it.
  */
 export function writeArchive({ name, layers, start, file }: ArchiveOptions): string {
   const folder = mkdtempSync(`${file}-`);
@@ -47,7 +47,7 @@ export function writeArchive({ name, layers, start, file }: ArchiveOptions): str
       architecture: process.arch === 'x64' ? 'amd64' : process.arch,
       os: 'linux',
       config: start,
-      // Not compressed, so the digest of the archive is that of its content.
+      // Not compressed, so that the digest of the archive is that of its content.
       rootfs: { type: 'layers', diff_ids: packed.map(({ digest }) => digest) },
     });
     const mediaType = 'application/vnd.oci.image.manifest.v1+json';
@@ -72,7 +72,7 @@ export function writeArchive({ name, layers, start, file }: ArchiveOptions): str
   }
 }
 
-/** As Docker fills it up: what stands before the first slash is a host if it looks like one. */
+/** Expands a name as Docker does: the part before the first slash is a host if it looks like one. */
 function referenceOf(tagged: string): string {
   if (/^(?:localhost|[^/]*[.:][^/]*)\//.test(tagged)) return tagged;
   return tagged.includes('/') ? `docker.io/${tagged}` : `docker.io/library/${tagged}`;

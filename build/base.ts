@@ -3,21 +3,21 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync }
 import { dirname, join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 
-/** Who the image runs as, unless somebody says otherwise: nobody that any system has. */
+/** The image's default user: an id that no system uses. */
 export const USER = 65_532;
 
 /**
- * Writes the root file system below `/app` into a folder, which it replaces. All that is in it:
+ * Writes the root file system underneath `/app` into a folder, which it replaces. Its entire content:
  *
- *     usr/local/bin/node                 the Node that runs this, and
- *     lib…, lib64/…                      the C libraries it names (glibc and GCC's), from this machine
+ *     usr/local/bin/node                 the Node that runs this script, and
+ *     lib…, lib64/…                      the C libraries it links (glibc and GCC's), from this machine
  *     etc/passwd, group, nsswitch.conf   the user; /etc/hosts comes before DNS
- *     etc/ssl/certs/ca-certificates.crt  Mozilla's certificates, as Node carries them
- *     usr/share/doc/<package>/copyright  whose they are: Node's, and where Debian's tools say it the
- *     var/lib/dpkg/status.d/<package>    libraries', in the form in which scanners look for it
+ *     etc/ssl/certs/ca-certificates.crt  Mozilla's certificates, as bundled with Node
+ *     usr/share/doc/<package>/copyright  the licences: Node's, and, if Debian's tools know them, the
+ *     var/lib/dpkg/status.d/<package>    libraries', in the format that scanners look for
  *     app, tmp                           empty
  *
- * No shell and no package manager. Linux only: elsewhere Docker runs it.
+ * It has no shell and no package manager. Runs on Linux only; elsewhere use Docker.
  */
 export function writeBase(folder: string): void {
   rmSync(folder, { recursive: true, force: true });
@@ -42,23 +42,23 @@ export function writeBase(folder: string): void {
   text('etc/ssl/certs/ca-certificates.crt', `${rootCertificates.join('\n')}\n`);
 }
 
-/** Absolute paths, the loader's among them. */
+/** Returns the absolute paths of the linked libraries, including the loader. */
 function librariesOf(program: string): string[] {
   const lines = execFileSync('ldd', [program], { encoding: 'utf8' }).split('\n');
   return lines.flatMap((line) => /(\/\S+) \(0x/.exec(line)?.[1] ?? []);
 }
 
-/** Beside `bin/`, where the packages of Node and its own archives have it. */
+/** Returns the path of Node's licence, which npm packages and Node's archives have next to `bin/`. */
 function licenceOf(node: string): string {
   const file = join(dirname(node), '../LICENSE');
-  if (!existsSync(file)) throw new Error(`the licence of ${node} is not beside it (${file})`);
+  if (!existsSync(file)) throw new Error(`the licence of ${node} was not found (${file})`);
   return file;
 }
 
-/** Debian's names of the packages that files come from; empty on another system. */
+/** Returns the Debian packages that the files come from; empty on other systems. */
 function packagesOf(files: readonly string[]): Set<string> {
   const names = files.flatMap((file) => {
-    // Debian moved /lib below /usr without telling dpkg of every file.
+    // Debian moved /lib below /usr without updating every path in dpkg.
     for (const path of [file, join('/usr', file)]) {
       const name = /^([^:,]+)/.exec(query('dpkg-query', '--search', path))?.[1];
       if (name !== undefined) return [name];

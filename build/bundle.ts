@@ -9,31 +9,31 @@ import { warmUp } from './warm-up.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** What knative/upstream starts beside the functions: who writes the rows. */
+/** The simulators that knative/upstream starts in addition to the functions. */
 const SIMULATORS = ['headband', 'sensors'];
 
-/** Of both builds. */
+/** Options of both builds. */
 const COMMON = {
   absWorkingDir: root,
   bundle: true,
   metafile: true,
   platform: 'node',
   target: 'node24',
-  // Names and lines stay, so that a stack trace says where; minified it starts no sooner.
+  // Keeps names and lines for stack traces; minifying would not make it start faster.
   minifySyntax: true,
   legalComments: 'none',
-  // Asked for by packages that do without them.
+  // Optional dependencies that packages try to load.
   external: ['pg-native', 'supports-color'],
 } satisfies BuildOptions;
 
 /**
- * Writes what the image runs into a folder, which it replaces: `muster.js`, which runs `src/serve.cjs`
+ * Writes the image's programs into a folder, which it replaces: `muster.js`, which runs `src/serve.cjs`
  * for `muster serve` and `src/muster.js` and its chunks for every other command, `functions/<name>.js`,
- * `consoles/<name>.js`, `dev/<simulator>.js`, and beside them the files that are read at run time, each
- * at the path it has in the sources. What is imported on demand (migrations, the other commands) is a
- * chunk that nobody loads until then.
+ * `consoles/<name>.js`, `dev/<simulator>.js`, and the files that are read at run time, each at its path
+ * in the sources. Modules that are imported on demand (migrations, the other commands) are chunks that
+ * are loaded only then.
  *
- * `more` are further entry points, or others in place of these: sources by their name in the bundle.
+ * `more` adds or replaces entry points: sources by their name in the bundle.
  */
 export async function bundle(
   folder: string,
@@ -60,7 +60,7 @@ export async function bundle(
     chunkNames: 'src/[name]-[hash]',
     splitting: true,
     format: 'esm',
-    // CommonJS packages ask for Node's modules by `require`.
+    // CommonJS packages load Node's modules with `require`.
     banner: {
       js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);`,
     },
@@ -71,14 +71,14 @@ export async function bundle(
     entryPoints: ['src/cli/serve-alone.ts'],
     outfile: join(folder, 'src/serve.cjs'),
     format: 'cjs',
-    // A function, which muster.js calls.
+    // Wrapped in a function, which muster.js calls.
     banner: {
       js: `(function (require, __filename, importModule) {
 const urlOfFile = require('node:url').pathToFileURL(__filename).href;`,
     },
     footer: { js: '})' },
     define: { 'import.meta.url': 'urlOfFile' },
-    // A script can't import without Node's word that this is experimental.
+    // `import` in a script makes Node print a warning that this is experimental.
     supported: { 'dynamic-import': false },
     plugins: [textsOfStatements, functionsByLauncher, placesOfSources],
   });
@@ -105,7 +105,7 @@ const urlOfFile = require('node:url').pathToFileURL(__filename).href;`,
   return metafile;
 }
 
-/** All outputs lie one folder deep, so that each source's own place can be told from any of them. */
+/** Resolves `import.meta` to a source's own path. All outputs are one folder deep, so one path fits all. */
 const placesOfSources: Plugin = {
   name: 'places of sources',
   setup(made) {
@@ -120,7 +120,7 @@ const placesOfSources: Plugin = {
   },
 };
 
-/** Functions stay modules of their own; muster.js imports them for the script. */
+/** Keeps functions as separate modules, which muster.js imports for the script. */
 const functionsByLauncher: Plugin = {
   name: 'functions by launcher',
   setup(made) {
@@ -132,7 +132,7 @@ const functionsByLauncher: Plugin = {
   },
 };
 
-/** `src/state/sql.ts` reads a file for each statement; its stand-in carries them all. */
+/** Replaces `src/state/sql.ts`, which reads a file per statement, by a module that contains them all. */
 const textsOfStatements: Plugin = {
   name: 'texts of statements',
   setup(made) {

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { buildPage } from './page.ts';
 
-/** What functions bring to the console, as entry points of the bundle: `consoles/<name>.js`. */
+/** The functions' console plugins as entry points of the bundle: `consoles/<name>.js`. */
 export function consoleEntries(root: string): { in: string; out: string }[] {
   return withConsole(root).map((name) => ({
     in: `functions/${name}/console/plugin.ts`,
@@ -11,7 +11,7 @@ export function consoleEntries(root: string): { in: string; out: string }[] {
   }));
 }
 
-/** Writes the console's pages and its documentation's; returns the sources that went into them. */
+/** Writes the pages of the console and of its documentation; returns their sources. */
 export async function writePages(root: string, folder: string): Promise<string[]> {
   const inputs: string[] = [];
   const pages = withConsole(root).map((name) => join('functions', name, 'console/page'));
@@ -28,7 +28,7 @@ export async function writePages(root: string, folder: string): Promise<string[]
   );
   cpSync(swagger, join(folder, 'src/console/swagger-ui'), {
     recursive: true,
-    // The whole of it a second time, for those who bundle it themselves.
+    // swagger-ui.js is a second copy of the library, for applications that bundle it themselves.
     filter: (from) => basename(from) !== 'swagger-ui.js',
   });
   return inputs;

@@ -9,14 +9,14 @@ const { version, license } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
 ) as { version: string; license: string };
 
-/** As the Dockerfile says it too; a test holds the two to be the same. */
+/** Must equal the settings in the Dockerfile; a test compares the two. */
 export const START: Start = {
   Entrypoint: ['node', '/app/muster.js'],
   Cmd: ['serve'],
   Env: [
     'PATH=/usr/local/bin',
     'NODE_ENV=production',
-    // Only ever read, so the root file system may be read-only.
+    // Only read at run time, so that the root file system can be read-only.
     'NODE_COMPILE_CACHE=/app/cache',
     'NODE_COMPILE_CACHE_PORTABLE=1',
   ],
@@ -32,7 +32,7 @@ export const START: Start = {
   },
 };
 
-/** What lies where in the image, as folders: `base` is the root, `app` is `/app`. */
+/** The layers of the image as folders: `base` is the root, `app` is `/app`. */
 export function layersOf(folder: string): { readonly folder: string; readonly at: string }[] {
   return [
     { folder: join(folder, 'base'), at: '' },
@@ -40,7 +40,7 @@ export function layersOf(folder: string): { readonly folder: string; readonly at
   ];
 }
 
-/** Writes the content of the image into a folder: what changes seldom, and what changes often. */
+/** Writes the content of the image into a folder: one layer that rarely changes, and one that often does. */
 export async function writeImage(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   writeBase(join(folder, 'base'));
@@ -50,8 +50,9 @@ export async function writeImage(folder: string): Promise<void> {
 }
 
 /**
- * Runs the bundle in `app` once, for its caches. Node names its own after who wrote it and reads only
- * that of its user: here the image's. `muster serve` needs it least (build/muster.js).
+ * Runs the bundle in `app` once to fill its caches. Node names its compile cache after the user that wrote
+ * it and reads only that of its own user: here the image's. `muster serve` needs it least
+ * (build/muster.js).
  */
 export async function fillCache(
   app: string,

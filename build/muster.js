@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 /**
- * The `muster` of a bundle. A pod wakes up with `muster serve`, and its event waits: that command is one
- * script, whose compiled functions are read from a file that an earlier run has written at its end
- * (CODE_CACHE=write). Node's own compile cache is written before a script runs, so it lacks every
- * function that is compiled when it is first called, which is most of them: with it alone the first event
- * is answered 20 ms later. V8 ignores a file that is not of its version.
+ * The `muster` command of a bundle. A pod starts with `muster serve` while an event waits, so that command
+ * is one script, whose compiled functions are read from a file that an earlier run wrote at its end
+ * (CODE_CACHE=write). Node's own compile cache is written before a script runs, so it lacks the functions
+ * that are compiled when first called, which are most of them: with it alone the first event is answered
+ * 20 ms later. V8 ignores a file of another version.
  */
 const { existsSync, readFileSync, writeFileSync } = process.getBuiltinModule('node:fs');
 const { createRequire } = process.getBuiltinModule('node:module');

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Name, version and licence of every package that these inputs of a bundle come from. */
+/** Returns the name, version and licence of every package in these inputs of a bundle. */
 export function noticesOf(root: string, inputs: readonly string[]): string {
   const packages = new Set(
     inputs.flatMap((input) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),

@@ -3,16 +3,16 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 export interface Page {
-  /** What is served, by name. */
+  /** The served files, by name. */
   readonly files: Map<string, Buffer>;
-  /** The sources, as paths from the folder. */
+  /** The sources, as paths relative to the folder. */
   readonly inputs: readonly string[];
 }
 
 /**
- * Makes the files of a page from its folder: `index.html`, and one script and one style sheet with a
- * hash in their names, so that browsers may keep them for ever. In the sources `index.html` names
- * `page.ts` and `page.css`; here it names what became of them.
+ * Builds the files of a page from its folder: `index.html`, and one script and one style sheet with a
+ * hash in their names, so that browsers can cache them indefinitely. `index.html` refers to `page.ts` and
+ * `page.css` in the sources, and to the hashed names in the result.
  */
 export async function buildPage(folder: string): Promise<Page> {
   const { outputFiles, metafile } = await build({
@@ -25,10 +25,10 @@ export async function buildPage(folder: string): Promise<Page> {
     minify: true,
     format: 'esm',
     platform: 'browser',
-    // Those that have AbortSignal.any.
+    // The browsers that support AbortSignal.any.
     target: ['chrome116', 'firefox124', 'safari17.4'],
     legalComments: 'none',
-    // That of the page names one at the top, which the image's build does not have.
+    // The page's tsconfig extends the one at the top, which the image's build does not have.
     tsconfigRaw: {},
     metafile: true,
   });

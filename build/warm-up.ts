@@ -15,21 +15,21 @@ import { isSetFunction, loadFunctions } from '../src/definitions/load-functions.
 
 type Columns = Readonly<Record<string, unknown>>;
 
-/** How the bundle is run: by which Node, as whom. */
+/** How to run the bundle: the Node binary and the user. */
 export interface Runtime {
-  /** Columns of the rows that are posted, beside ids, keys and filters. */
+  /** Columns of the posted rows, in addition to ids, keys and filters. */
   readonly columns?: Columns;
   readonly node?: string;
   readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 /**
- * Runs a bundle once, from migration to SIGTERM, its functions and its console, on a database of its
- * own, with an event for every part and with a collector that takes its traces, while Node writes what
- * it compiles into `cache` (with it the first event is answered after 110 ms, from the sources after
- * 320). So the build also shows that its result works: a step that fails fails the build.
+ * Runs a bundle once, from migration to SIGTERM, with its functions and its console, on a temporary
+ * database, with an event for every part and a collector for its traces, while Node writes the code it
+ * compiles to `cache` (with the cache the first event is answered after 110 ms, from the sources after
+ * 320). This also proves that the result of the build works: if a step fails, the build fails.
  *
- * Node keeps a cache for each of its versions and each user, and reads no other.
+ * Node keeps a separate cache for each version and user, and reads no other.
  */
 export async function warmUp(folder: string, cache: string, runtime: Runtime = {}): Promise<void> {
   const { node = process.execPath, user, columns = {} } = runtime;
@@ -77,10 +77,10 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
         .then(() => exercise(url))
         .finally(() => child.kill('SIGTERM'));
       const [code, signal] = (await exit) as [number | null, NodeJS.Signals | null];
-      if (code !== 0) throw new Error(`the bundle's ${command} ended with ${code ?? signal}`);
+      if (code !== 0) throw new Error(`the bundle's ${command} exited with ${code ?? signal}`);
     }
     if (traces === 0) throw new Error('the bundle sent no traces');
-    // Node lets nobody else read what it wrote; in the image it belongs to root.
+    // Node makes the cache readable only for its user; in the image it belongs to root.
     for (const entry of readdirSync(cache, { recursive: true, withFileTypes: true })) {
       chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
     }
@@ -96,7 +96,7 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
 
 async function ready(isReady: () => Promise<boolean>, child: ChildProcess): Promise<void> {
   for (; !(await isReady()); await sleep(10)) {
-    if (child.exitCode !== null || child.signalCode !== null) throw new Error('the bundle ended');
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error('the bundle exited');
   }
 }
 
@@ -111,12 +111,12 @@ async function exerciseIntake(url: string, columns: Columns): Promise<void> {
 async function exerciseConsole(url: string): Promise<void> {
   for (const path of ['/', '/api/docs/', '/api/docs/json', '/api/docs/static/swagger-ui.css']) {
     const response = await fetch(url + path);
-    await response.arrayBuffer(); // what nobody reads holds its connection open
+    await response.arrayBuffer(); // an unread body keeps its connection open
     if (!response.ok) throw new Error(`the bundle answered ${response.status} to ${path}`);
   }
 }
 
-/** A row for every part, all in one set, each as a KafkaSource would post it. */
+/** Returns a row for every part, all in one set, as a KafkaSource would post them. */
 function changesOf(
   definition: FunctionDefinition,
   columns: Columns,

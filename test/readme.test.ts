@@ -22,7 +22,7 @@ test('the README is at most 200 lines', () => {
   expect(readme.trimEnd().split('\n').length).toBeLessThanOrEqual(200);
 });
 
-test('every promise names tests, and they are there', () => {
+test('every promise names existing tests', () => {
   const promises = readme.split('\n').filter((line) => line.startsWith('| **'));
   expect(promises.length).toBeGreaterThanOrEqual(4);
   for (const promise of promises) {
@@ -32,12 +32,12 @@ test('every promise names tests, and they are there', () => {
   }
 });
 
-test('the function it shows is the one that runs', () => {
+test('the function in the README is the one in functions/', () => {
   const shown = /```ts\n([^]*?)```/.exec(readme)![1]!;
   expect(read('functions/recordings.ts')).toContain(shown);
 });
 
-test('the event it sends by hand is taken, and the answer explains its set', async ({ db }) => {
+test('the event in the README is ingested, and the answer explains its set', async ({ db }) => {
   const server = await serverOn(db, [recordings]);
   const curl = /curl http:\/\/localhost:8080 [^]*?```/.exec(readme)![0];
   const headers = [...curl.matchAll(/-H '([\w-]+): ([^']*)'/g)].map(
@@ -54,7 +54,7 @@ test('the event it sends by hand is taken, and the answer explains its set', asy
   await server.stop();
 });
 
-test.each(pages)('what %s points to is there', (page) => {
+test.each(pages)('the targets of the links in %s exist', (page) => {
   const text = read(page);
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
   const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)].map(([, path]) => path!);
@@ -64,11 +64,11 @@ test.each(pages)('what %s points to is there', (page) => {
   expect(commands.filter((name) => scripts[name] === undefined)).toEqual([]);
 });
 
-test('the changelog has a place for what is not released', () => {
+test('the changelog has a section for unreleased changes', () => {
   expect(read('CHANGELOG.md')).toMatch(/^## \[Unreleased\]$/m);
 });
 
-test('the limits it names are those of the code', () => {
+test('the limits in the README are those of the code', () => {
   const [, section] = /## What it is not for, and its limits\n([^]*?)\n## /.exec(readme)!;
 
   for (const limit of [
@@ -83,7 +83,7 @@ test('the limits it names are those of the code', () => {
   }
 });
 
-test('the layout names every folder at the root and in src, and no other', () => {
+test('the layout lists exactly the folders at the root and in src', () => {
   const [, layout] = /## Layout\n\n```\n([^]*?)```/.exec(readme)!;
   const named = new Set([...layout!.matchAll(/\b([a-z]+)\//g)].map(([, name]) => name!));
   const inside = ['intake', 'state'].flatMap((name) => folders(`src/${name}`));
@@ -93,7 +93,7 @@ test('the layout names every folder at the root and in src, and no other', () =>
 });
 
 test.each(['README.md', 'CONTRIBUTING.md', 'ARCHITECTURE.md', 'SECURITY.md'])(
-  'the files that %s names are there',
+  'the files named in %s exist',
   (page) => {
     const text = read(page);
     const named = [

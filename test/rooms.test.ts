@@ -3,8 +3,8 @@ import { dirname, join, normalize } from 'node:path';
 import { expect, test } from 'vitest';
 
 /**
- * The rooms of the project, from the lowest up. A room imports rooms before it, and itself; what it does not
- * name here it does not import. `src/function.ts` is what an author imports, so everybody may.
+ * The rooms of the project, from the lowest up. A room imports only itself and the earlier rooms listed for
+ * it. `src/function.ts` is the module that authors import, so every room may import it.
  */
 const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = [
   ['src/author', []],
@@ -56,7 +56,7 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
   ['dev', ['src/cli', 'src/config', 'src/definitions', 'src/lib', 'src/process', 'src/state']],
 ];
 
-/** The same inside `src/state`; its own files, such as `change.ts`, are below all of them but `purge`. */
+/** The same within `src/state`, whose own files, such as `change.ts`, are below all of its rooms except `purge`. */
 const STATE: readonly (readonly [room: string, imports: readonly string[]])[] = [
   ['database', []],
   ['schema', ['database']],
@@ -92,7 +92,7 @@ function wrong(rooms: typeof ROOMS, roomOf: (file: string) => string | undefined
   });
 }
 
-test('rooms import rooms below them, and no others', () => {
+test('rooms import only rooms below them', () => {
   expect(imports.length).toBeGreaterThan(1_000);
   const names = ROOMS.map(([room]) => room);
   const roomOf = (file: string) =>
@@ -119,7 +119,7 @@ test('the rooms of state import each other in one direction', () => {
   }
 });
 
-test('no files import each other in a circle', () => {
+test('there are no circular imports', () => {
   const next = Map.groupBy(imports, ({ from }) => from);
   const done = new Set<string>();
   const circles: string[] = [];
@@ -136,7 +136,7 @@ test('no files import each other in a circle', () => {
   expect(circles).toEqual([]);
 });
 
-test('the root of src holds what an author imports', () => {
+test('the root of src contains the modules that authors import', () => {
   const files = readdirSync('src', { withFileTypes: true }).filter((each) => each.isFile());
   expect(files.map(({ name }) => name).toSorted()).toEqual(['function.ts', 'testing.ts']);
 });

@@ -28,7 +28,7 @@ test.for(['t', 'für'])(
   },
 );
 
-test('an event that can not be published is reported and not waited for', async ({ db }) => {
+test("an event that can't be published is reported and not waited for", async ({ db }) => {
   const pair = pairOf({
     async handle(_set, { tx }) {
       await tx.query(

@@ -1,17 +1,17 @@
 import { Forwarder, type KafkaRecord } from './forward.ts';
 import type { Deliver } from '../embedded-debezium/snapshot.ts';
 
-/** The KafkaSource and the topic that are played. */
+/** The KafkaSource that the demo simulates. */
 export const KAFKA_SOURCE = { namespace: 'demo', name: 'signals' };
 const TOPIC = 'postgres.datastore.signal';
 
-/** Takes Debezium's messages to the function, as Kafka and a KafkaSource would. */
+/** Delivers Debezium's messages to the function, as Kafka and a KafkaSource would. */
 export class Courier {
   readonly #forwarder: Forwarder;
   #offset = 0;
   #delivered = 0;
 
-  /** `fn`: where the function listens, and when. */
+  /** `fn`: the function's address and readiness. */
   constructor(
     fn: { readonly address: string; readonly ready: Promise<void> },
     say: (line: string) => void,
@@ -21,23 +21,23 @@ export class Courier {
       ready: () => fn.ready,
       ...KAFKA_SOURCE,
       onRefusal: ({ offset }, status, body) =>
-        say(`the function refused event ${offset} for good: ${status} ${body}`),
+        say(`the function permanently refused event ${offset}: ${status} ${body}`),
     });
   }
 
-  /** Offsets begin at 0 with each start: nothing in Muster goes by them. */
+  /** Offsets start at 0 again in each demo run: Muster does not depend on them. */
   readonly deliver: Deliver = async (message) => {
     await this.#forwarder.room();
     const place = { topic: TOPIC, partition: 0, offset: this.#offset++ };
     return { delivered: this.#post({ ...place, timestamp: Date.now(), ...message }) };
   };
 
-  /** Events that got their 2xx. */
+  /** The number of events that were answered 2xx. */
   get delivered(): number {
     return this.#delivered;
   }
 
-  /** What is not delivered comes again with the next start. */
+  /** Events that are not delivered are sent again after the next start. */
   stop(): void {
     this.#forwarder.stop();
   }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 
-/** Makes the table that the headbands write to, unless it is there. */
+/** Creates the table that the headbands write to, unless it exists. */
 export async function ensureDatastore(client: pg.Client): Promise<void> {
   const { rows } = await client.query(`select to_regclass('datastore.signal') is null as missing`);
   // Several statements in one query are one transaction.

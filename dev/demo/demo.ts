@@ -1,7 +1,7 @@
 /**
- * `npm run demo`: headbands write to a real PostgreSQL, its log becomes the requests of a KafkaSource,
- * and Muster processes each span of a recording once, as soon as both of its signals are there; street
- * sensors see travelers, and Muster counts them.
+ * `npm run demo`: headbands write to a real PostgreSQL, whose WAL is turned into the requests of a
+ * KafkaSource, and Muster processes each span of a recording once, as soon as both of its signals have
+ * arrived. Street sensors report travelers, and Muster counts them.
  */
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
@@ -25,36 +25,40 @@ interface Flags {
   readonly port?: number;
 }
 
-/** As a shell reports a process that was ended by Ctrl-C. */
+/** The exit code that a shell reports for a process that was stopped by Ctrl-C. */
 const INTERRUPTED = 130;
 
 const flags = endsWrongUse(new Command('npm run demo --'))
   .description(
-    'Shows Muster at work: headbands and street sensors, a PostgreSQL of its own, the functions and a page. The data stays for the next start.',
+    'Runs Muster with simulated headbands and street sensors, its own PostgreSQL, the functions and a console. The data is kept for the next start.',
   )
   .option('--rate <signals>', 'signals that the headbands insert per second', positive, 20)
   .option('--sensors <count>', 'number of street sensors; 0 for none', whole(0), 10)
   .option(
     '--for <spans>',
-    'end once this many spans are processed and one set was overdue; at Ctrl-C by default, without a terminal after 50',
+    'stop once this many spans are processed and one set was overdue; by default at Ctrl-C, or after 50 without a terminal',
     whole(1),
   )
-  .option('--fresh', 'delete what earlier runs stored', false)
+  .option('--fresh', 'delete the data of earlier runs', false)
   .option(
     '--seed <number>',
-    'makes headbands and sensors repeat what they did; random by default',
+    'seed for the headbands and sensors, to repeat a run; random by default',
     whole(0),
   )
-  .option('--kafka', 'through Debezium, Kafka and a KafkaSource (needs Java 17 and Maven)', false)
+  .option(
+    '--kafka',
+    'deliver events through Debezium, Kafka and a KafkaSource (needs Java 17 and Maven)',
+    false,
+  )
   .option(
     '--name <name>',
     'keep data and logs in .muster/<name>; by default demo, with --kafka demo-kafka',
     folderName,
   )
-  .option('--port <port>', 'port that takes events; any free port by default', portNumber)
+  .option('--port <port>', 'port that receives events; any free port by default', portNumber)
   .addHelpText(
     'after',
-    '\nThe exit code is 0 if every complete set was processed once, 1 if not or if something failed, 2 for a wrong flag.\n\nExamples:\n  npm run demo\n  npm run demo -- --fresh --rate 200\n  npm run demo -- --for 50\n  npm run demo -- --kafka',
+    '\nThe exit code is 0 if every complete set was processed once, 1 if not or if something failed, 2 for an invalid flag.\n\nExamples:\n  npm run demo\n  npm run demo -- --fresh --rate 200\n  npm run demo -- --for 50\n  npm run demo -- --kafka',
   )
   .parse()
   .opts<Flags>();
@@ -87,7 +91,7 @@ async function main({
     await watch.until(enough ?? (live ? Infinity : 50));
     end = (await Promise.race([watch.untilIdle(), stop.pressed])) ?? undefined;
     screen.clear();
-    screen.line(end ? conclusion(end.summary, end.counts, parts.folder) : 'Ended at once.');
+    screen.line(end ? conclusion(end.summary, end.counts, parts.folder) : 'Stopped immediately.');
   } catch (error) {
     screen.clear();
     process.stderr.write(`demo: ${errorText(error)}\n`);
@@ -104,7 +108,7 @@ async function main({
 
 function folderName(text: string): string {
   if (!/^[a-z0-9-]+$/.test(text)) {
-    throw new InvalidArgumentError('It must consist of lower-case letters, digits and dashes.');
+    throw new InvalidArgumentError('It must contain only lower-case letters, digits and dashes.');
   }
   return text;
 }

@@ -1,14 +1,14 @@
 /**
- * Sends records that never were in Kafka to a function as a Knative KafkaSource does: the same request
- * byte for byte, unordered, tried again on the same answers. One difference: a KafkaSource gives up
- * after its retries and drops the event; this one does not. kafka-source/ is the one for a real Kafka.
+ * Sends records that were never in Kafka to a function as a Knative KafkaSource does: byte-identical
+ * requests, unordered, retried on the same answers. One difference: a KafkaSource drops an event after its
+ * last retry; this one never gives up. kafka-source/ is the one for a real Kafka.
  */
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { toEvent } from '../kafka-source/event.ts';
 import { eventHeaders, post } from '../kafka-source/request.ts';
 
-/** A record as Kafka hands it to the KafkaSource. */
+/** A record as the KafkaSource receives it from Kafka. */
 export interface KafkaRecord {
   readonly topic: string;
   readonly partition: number;
@@ -22,22 +22,22 @@ export interface KafkaRecord {
 export interface ForwarderOptions {
   /** Where the function listens. */
   readonly sink: string;
-  /** Awaited before each request: settles while the process at `sink` is the one that is meant. */
+  /** Awaited before each request: resolves once the expected process serves at `sink`. */
   readonly ready?: () => Promise<void>;
-  /** The KafkaSource that is played. */
+  /** The KafkaSource to simulate. */
   readonly namespace: string;
   readonly name: string;
-  /** Requests under way at a time; 50 unless given. */
+  /** Maximum number of requests in flight; 50 by default. */
   readonly inFlight?: number;
-  /** First wait before a retry, in milliseconds; the n-th is n times as long, up to 5 s. */
+  /** Delay before the first retry, in milliseconds; the n-th is n times as long, up to 5 s. */
   readonly backoff?: number;
-  /** No answer within so many milliseconds is a failure; 30 s unless given. */
+  /** Timeout of a request, in milliseconds; 30 s by default. */
   readonly timeout?: number;
-  /** Told of an answer that no retry changes. */
+  /** Called with an answer that is final. */
   readonly onRefusal?: (record: KafkaRecord, status: number, body: string) => void;
 }
 
-/** 404 to 429 mean "not yet" to Knative; everything else below 500 is final. */
+/** Knative retries 404 to 429 and 5xx; every other status is final. */
 const RETRIED = new Set([404, 408, 409, 429]);
 
 export class Forwarder {
@@ -53,7 +53,7 @@ export class Forwarder {
     this.#agent = new Agent({ keepAlive: true, maxSockets: this.#options.inFlight });
   }
 
-  /** Settles once there is room for one more request: the brake on whoever reads the source. */
+  /** Resolves once one more request can be sent, which throttles the reader of the source. */
   async room(): Promise<void> {
     while (this.#underWay >= this.#options.inFlight) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -61,7 +61,7 @@ export class Forwarder {
     this.#stopping.signal.throwIfAborted();
   }
 
-  /** Settles once the record got its 2xx, or an answer that no retry changes; rejects after `stop`. */
+  /** Resolves once the record has been answered 2xx or with a final status; rejects after `stop`. */
   async post(record: KafkaRecord): Promise<void> {
     this.#underWay += 1;
     try {
@@ -82,7 +82,7 @@ export class Forwarder {
     }
   }
 
-  /** Gives up what is under way. */
+  /** Aborts the requests in flight. */
   stop(): void {
     this.#stopping.abort();
     this.#agent.destroy();
@@ -100,7 +100,7 @@ export class Forwarder {
 }
 
 interface Answer {
-  /** 0: none came. */
+  /** 0 if there was no answer. */
   readonly status: number;
   readonly body: string;
 }
@@ -109,7 +109,7 @@ function noAnswer(error: Error): Answer {
   return { status: 0, body: error.message };
 }
 
-/** The headers of a plain record, in the order of the wire, without content-length and host. */
+/** The headers of a plain record in wire order, without content-length and host. */
 export function requestHeaders(
   record: KafkaRecord,
   source: Pick<ForwarderOptions, 'namespace' | 'name'>,

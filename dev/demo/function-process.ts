@@ -9,35 +9,35 @@ import { Readiness } from './ready.ts';
 import { watchOver } from '../lib/watcher.ts';
 
 export interface FunctionOptions {
-  /** State database, and the one its handlers read. */
+  /** The state database, which the handlers also read. */
   readonly url: string;
   /** Names of the functions in `functions/`, separated by commas. */
   readonly name: string;
-  /** `console`: the process for people, which brings no database up to date. */
+  /** `console` runs the console, which does not migrate the database. */
   readonly command?: 'serve' | 'console';
   readonly port: number;
-  /** Where its log and the events it publishes go. */
+  /** The folder for its log and the events it publishes. */
   readonly folder: string;
   readonly say: (line: string) => void;
-  /** Further configuration. */
+  /** Additional configuration. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Milliseconds from the end of a process to the next start. */
+/** Delay between the exit of a process and the next start, in milliseconds. */
 const RESTART_AFTER = 500;
-/** A port that another process holds this long, in milliseconds, is not waited for any longer. */
+/** How long to wait for a port that another process holds, in milliseconds. */
 const GIVE_UP_AFTER = 5_000;
 
 const MUSTER = fileURLToPath(new URL('../../src/cli/muster.ts', import.meta.url));
 
 /**
- * A function as a pod would run it: `muster serve` in a process of its own. If it ends unasked it is
- * started again, as Kubernetes would; it ends with its parent, however that ends, because its
- * standard input ends then.
+ * Runs a function as a pod would: `muster serve` in a separate process. If it exits unexpectedly it is
+ * restarted, as Kubernetes would do. It stops when its parent exits, for whatever reason, because its
+ * standard input is closed then.
  */
 export class FunctionProcess {
   readonly address: string;
-  /** Settles with the error if it ended and cannot be started again. */
+  /** Resolves with the error if the process has exited and can't be restarted. */
   readonly failed: Promise<Error>;
   readonly #fail: (error: Error) => void;
   readonly #options: FunctionOptions;
@@ -58,7 +58,7 @@ export class FunctionProcess {
     this.#ready = this.#becomeReady(this.#child);
   }
 
-  /** Brings the state database up to date, starts the process and waits until it takes events. */
+  /** Migrates the state database, starts the process and waits until it accepts events. */
   static async start(options: FunctionOptions): Promise<FunctionProcess> {
     const env = environment(options);
     mkdirSync(options.folder, { recursive: true });
@@ -79,7 +79,7 @@ export class FunctionProcess {
     return started;
   }
 
-  /** Settles once the process that runs now takes events: between a crash and the next start, later. */
+  /** Resolves once the current process accepts events; after a crash, once the next one does. */
   get ready(): Promise<void> {
     return this.#ready;
   }
@@ -88,7 +88,7 @@ export class FunctionProcess {
     return this.#child.pid;
   }
 
-  /** Lets it drain; after 40 s it is killed. */
+  /** Lets the process drain; kills it after 40 s. */
   async stop(): Promise<void> {
     this.#stopping = true;
     if (hasEnded(this.#child)) return;
@@ -99,13 +99,13 @@ export class FunctionProcess {
     clearTimeout(killing);
   }
 
-  /** Ends it at once, as `kill -9` would. */
+  /** Kills the process immediately, like `kill -9`. */
   kill(): void {
     this.#stopping = true;
     this.#child.kill('SIGKILL');
   }
 
-  /** In a process group of its own: Ctrl-C goes to a terminal's whole group, and the end has its order. */
+  /** Has its own process group: Ctrl-C reaches a terminal's whole group, but the parts stop in order. */
   #spawn(): ChildProcess {
     const { folder } = this.#options;
     const files = [publishedIn(folder), logIn(folder)].map((path) => openSync(path, 'a'));
@@ -115,13 +115,13 @@ export class FunctionProcess {
       stdio: ['pipe', ...files],
     });
     files.forEach(closeSync);
-    // It drains when its standard input ends; without a database it would try for longer.
+    // It drains when its standard input is closed; without a database it would retry for longer.
     const watcher = watchOver(child.pid!, 'KILL', 5);
     child.once('exit', () => watcher.kill('SIGKILL'));
     return child;
   }
 
-  /** Starts it again whenever it ends unasked. */
+  /** Restarts the process whenever it exits unexpectedly. */
   #watch(): void {
     const child = this.#child;
     const onExit = () => {
@@ -133,10 +133,10 @@ export class FunctionProcess {
     else child.once('exit', onExit);
   }
 
-  /** Another process may have taken the port meanwhile: it must not get the events. */
+  /** Waits for the port, because a process that has taken it in the meantime must not get the events. */
   async #restart(how: string): Promise<void> {
     const { command, port, say } = this.#options;
-    say(`the ${command === 'console' ? 'console' : 'function'} ended (${how}); restarting it`);
+    say(`the ${command === 'console' ? 'console' : 'function'} exited (${how}); restarting it`);
     await sleep(RESTART_AFTER);
     for (const since = Date.now(); !this.#stopping; await sleep(RESTART_AFTER)) {
       const taken = await requireFreePort(port).catch((error: Error) => error);
@@ -150,7 +150,7 @@ export class FunctionProcess {
       await this.#becomeReady(child);
     } catch (error) {
       if (!hasEnded(child)) throw error;
-      await this.#ready; // by now that of the next start
+      await this.#ready; // by now the promise of the next start
     }
   }
 

@@ -1,4 +1,4 @@
-/** What the demo shows, asked of the database: Muster's view of the sets, and the oracle's. */
+/** The demo's figures, queried from the database: Muster's view of the sets, and the source table's. */
 import type pg from 'pg';
 
 export interface SetCounts {
@@ -35,7 +35,7 @@ export interface Processed {
   readonly run_id: string;
 }
 
-/** Hands out each effect once, in about the order of their commits, beginning with the next. */
+/** Returns each new effect once, approximately in commit order. */
 export class ProcessedFeed {
   readonly #client: pg.Client;
   readonly #start: string;
@@ -55,7 +55,7 @@ export class ProcessedFeed {
     return new ProcessedFeed(client, rows[0].newest);
   }
 
-  /** An id drawn earlier may be committed later, so the last thousand are looked at again. */
+  /** Rereads the last thousand ids, because a lower id may commit later. */
   async next(): Promise<Processed[]> {
     const { rows } = await this.#client.query<Processed>(
       `select id::text, recording, span, run_id from recordings.processed
@@ -69,18 +69,18 @@ export class ProcessedFeed {
   }
 }
 
-/** A set that was not complete in time. */
+/** A set that was not complete by its deadline. */
 export interface Overdue {
   readonly key: string;
   readonly recording: string;
   readonly span: string;
   /** Names of the parts that are missing. */
   readonly missing: readonly string[];
-  /** A signal that it has, with the columns that decide; null if none is in the table any more. */
+  /** A signal of the set, with the columns that decide; null if the table no longer has one. */
   readonly example: Readonly<Record<string, string>> | null;
 }
 
-/** Hands out the sets that become overdue from now on, each once, by the events that Muster publishes of them. */
+/** Returns each set that becomes overdue from now on once, read from the events that Muster publishes. */
 export class OverdueFeed {
   readonly #client: pg.Client;
   readonly #start: string;
@@ -100,7 +100,7 @@ export class OverdueFeed {
     return new OverdueFeed(client, rows[0].newest);
   }
 
-  /** As with {@link ProcessedFeed}, an id drawn earlier may be committed later. */
+  /** As in {@link ProcessedFeed}, a lower id may commit later. */
   async next(): Promise<Overdue[]> {
     const last = await this.#client.query(
       'select coalesce(max(id), 0)::text as id from muster.outbox',
@@ -127,21 +127,21 @@ export class OverdueFeed {
 }
 
 export interface Summary {
-  /** Spans of which the table holds both signals. */
+  /** Spans for which the table has both signals. */
   readonly complete: number;
-  /** Spans that the handler has processed. */
+  /** Spans processed by the handler. */
   readonly processed: number;
-  /** Processed more than once. */
+  /** Spans processed more than once. */
   readonly twice: number;
-  /** Complete in the table and not processed. */
+  /** Spans that are complete in the table but not processed. */
   readonly missing: number;
-  /** Processed, and since then one of the signals was deleted. */
+  /** Processed spans of which a signal has been deleted since. */
   readonly brokenSince: number;
-  /** Keys of some that are missing. */
+  /** Keys of some missing spans. */
   readonly examples: string[];
 }
 
-/** Compares what the handler did with the table: complete = processed − brokenSince + missing. */
+/** Compares the handler's effects with the table: complete = processed − brokenSince + missing. */
 export async function summarise(client: pg.Client): Promise<Summary> {
   const { rows } = await client.query<Summary>(
     `with complete as (
@@ -162,7 +162,7 @@ export async function summarise(client: pg.Client): Promise<Summary> {
   return rows[0]!;
 }
 
-/** Where the log ends now, as a number. */
+/** The current end of the WAL, as a number. */
 export async function logEnd(client: pg.Client): Promise<bigint> {
   const { rows } = await client.query(
     `select (pg_current_wal_insert_lsn() - '0/0')::text as position`,

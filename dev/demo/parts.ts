@@ -9,58 +9,58 @@ import { freePort } from '../lib/port.ts';
 import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
 import { Headband } from '../headband/headband.ts';
 import { startPostgres } from '../postgres/postgres.ts';
-import type { KafkaRoadOptions } from '../stack/road.ts';
+import type { KafkaPipelineOptions } from '../stack/pipeline.ts';
 import { timed } from '../lib/timed.ts';
 import { type WalSource, startWal } from '../embedded-debezium/wal.ts';
 
 export interface DemoOptions {
-  /** Signals a second. */
+  /** Signals per second. */
   readonly rate: number;
-  /** Street sensors; 0: none. */
+  /** Number of street sensors; 0 for none. */
   readonly sensors: number;
   readonly fresh: boolean;
   readonly seed: number;
-  /** Through Debezium, Kafka and a KafkaSource. */
+  /** Whether events are delivered through Debezium, Kafka and a KafkaSource. */
   readonly kafka: boolean;
-  /** Where data and logs are to lie. */
+  /** The preferred folder for data and logs. */
   readonly folder: string;
-  /** Where the function listens; any free port unless given. */
+  /** The function's port; any free port by default. */
   readonly port?: number | undefined;
   readonly say: (line: string) => void;
 }
 
-/** What runs in the demo. */
+/** The parts of a running demo. */
 export interface DemoParts {
   /** The application's database: the headbands' table, Muster's state and the function's results. */
   readonly client: pg.Client;
   readonly url: string;
-  /** Where data and logs lie. */
+  /** The folder that contains data and logs. */
   readonly folder: string;
   readonly wal: Pick<WalSource, 'lag' | 'caughtUp'>;
   readonly courier: Pick<Courier, 'delivered'>;
   readonly headband: Headband;
   /** Undefined without sensors. */
   readonly travelers: DemoTravelers | undefined;
-  /** Address of the console. */
+  /** The address of the console. */
   readonly pages: string;
-  /** Address that events are posted to. */
+  /** The address that events are posted to. */
   readonly events: string;
-  /** Rejects if one of them can't go on. */
+  /** Rejects if one of the parts fails permanently. */
   readonly broken: Promise<never>;
-  /** Ends all of them, the source first; the function drains, unless it is killed. */
+  /** Stops all parts, the source first; the function drains unless it has been killed. */
   end(): Promise<void>;
-  /** Kills the function: nobody waits for it any more. */
+  /** Kills the function, so that `end` doesn't wait for it to drain. */
   readonly kill: () => void;
 }
 
-/** In seconds: deadlines are held back for six times as long after a start, which 10 would make a minute. */
+/** In seconds. Deadlines are deferred for six times as long after a start; 10 would make that a minute. */
 const DEADLINE_GRACE = '1';
 
-/** Starts one after the other, and says how long each took; if one can't start, those before it end. */
+/** Starts the parts one after the other and logs how long each took; if one fails, stops those before it. */
 export async function startParts(options: DemoOptions): Promise<DemoParts> {
   const { rate, sensors, seed, fresh, say } = options;
   const broken = Promise.withResolvers<never>();
-  broken.promise.catch(() => {}); // told to whoever waits for it
+  broken.promise.catch(() => {}); // reported to those that await it
   const ends: (() => unknown)[] = [];
   const end = async () => {
     for (const step of ends.splice(0).toReversed()) await Promise.resolve(step()).catch(() => {});
@@ -78,7 +78,7 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     const { url, folder } = postgres;
     ends.push(() => postgres.stop());
     void postgres.ended.then(() =>
-      broken.reject(new Error(`PostgreSQL ended; its log is in ${folder}`)),
+      broken.reject(new Error(`PostgreSQL exited; its log is in ${folder}`)),
     );
     if (fresh) forget(folder);
     const client = await connect(url);
@@ -128,7 +128,7 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
   }
 }
 
-/** Removes what an earlier demo left beside the database. */
+/** Removes the files that an earlier demo left besides the database. */
 function forget(folder: string): void {
   const paths = [
     logIn(folder),
@@ -162,10 +162,10 @@ async function startConsole(
   return timed(say, 'the console', starting);
 }
 
-async function startKafka(options: KafkaRoadOptions) {
-  const { KafkaRoad } = await import('../stack/road.ts');
-  const road = await KafkaRoad.start(options);
-  return { courier: road, wal: road, broker: road.broker };
+async function startKafka(options: KafkaPipelineOptions) {
+  const { KafkaPipeline } = await import('../stack/pipeline.ts');
+  const pipeline = await KafkaPipeline.start(options);
+  return { courier: pipeline, wal: pipeline, broker: pipeline.broker };
 }
 
 async function startEmbedded(url: string, fn: FunctionProcess, say: (line: string) => void) {

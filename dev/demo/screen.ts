@@ -1,6 +1,6 @@
 import type { WriteStream } from 'node:tty';
 
-/** What the demo shows: lines that stay and, in a terminal, one at the bottom that changes. */
+/** The demo's output: permanent lines and, in a terminal, a status line at the bottom. */
 export class Screen {
   readonly #out: WriteStream;
   readonly #live: boolean;
@@ -8,7 +8,7 @@ export class Screen {
   #status = '';
   #shownAt = Date.now();
 
-  /** `live`: the status is rewritten in place; else it is a line like others, every `every` milliseconds. */
+  /** If `live`, the status is rewritten in place; otherwise it is printed as a line every `every` ms. */
   constructor(out: WriteStream, live: boolean, every = 5_000) {
     this.#out = out;
     this.#live = live;
@@ -29,13 +29,13 @@ export class Screen {
     }
   }
 
-  /** Takes the status away, so that what follows begins on a line of its own. */
+  /** Removes the status line, so that further output starts on its own line. */
   clear(): void {
     this.#status = '';
     if (this.#live) this.#out.write('\r\u001B[2K');
   }
 
-  /** A line that wraps can't be rewritten in place. */
+  /** The status, cut to the terminal's width: a line that wraps can't be rewritten in place. */
   #cut(): string {
     return this.#status.slice(0, (this.#out.columns || 80) - 1);
   }

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 
-/** When to end: asked (in good order) or pressed (at once). */
+/** A request to stop: `asked` for an orderly stop, `pressed` for an immediate one. */
 export class StopRequest {
-  /** Settles with the reason. */
+  /** Resolves with the reason. */
   readonly asked: Promise<string>;
-  /** Settles when somebody asks again. */
+  /** Resolves at the second request. */
   readonly pressed: Promise<void>;
   isAsked = false;
 
-  /** Listens for signals, a closed output, and the death of the npm that started this process. */
+  /** Listens for signals, a closed output, and the exit of the npm that started this process. */
   constructor() {
     const asked = Promise.withResolvers<string>();
     const pressed = Promise.withResolvers<void>();
@@ -16,7 +16,7 @@ export class StopRequest {
     this.pressed = pressed.promise;
     let since = 0;
     const ask = (reason: string) => {
-      // Ctrl-C reaches the whole process group, and npm passes on what it gets: that is one request.
+      // Ctrl-C reaches the whole process group, and npm forwards its signal: together they are one request.
       if (this.isAsked && Date.now() - since > 500) pressed.resolve();
       if (!this.isAsked) since = Date.now();
       this.isAsked = true;
@@ -24,11 +24,11 @@ export class StopRequest {
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask);
     process.stdout.on('error', () => ask('output closed'));
-    if (process.env['npm_lifecycle_event']) whenOrphaned(() => ask('npm ended'));
+    if (process.env['npm_lifecycle_event']) whenOrphaned(() => ask('npm exited'));
   }
 }
 
-/** npm runs a script through a shell, which outlives a killed npm: the parent's parent is watched too. */
+/** Watches the grandparent too: npm runs a script through a shell, which outlives a killed npm. */
 function whenOrphaned(tell: () => void): void {
   const before = ancestors();
   const timer = setInterval(() => {
@@ -47,6 +47,6 @@ function parentOf(pid: number): string | undefined {
   try {
     return /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
   } catch {
-    return undefined; // gone, or no Linux
+    return undefined; // it has exited, or this is not Linux
   }
 }

@@ -8,24 +8,24 @@ import { toProjection } from '../sensors/to-projection.ts';
 
 export interface DemoTravelersOptions {
   readonly url: string;
-  /** Kafka's; without it the sensors feed the function in this process. */
+  /** Kafka's broker; without it the sensors feed the function in this process. */
   readonly broker?: string | undefined;
   readonly sensors: number;
   readonly seed: number;
-  /** Where logs go. */
+  /** The folder for logs. */
   readonly folder: string;
   readonly say: (line: string) => void;
 }
 
-/** Some streets: travelers arrive at each sensor at a fifth of the simulator's usual rate. */
+/** Travelers arrive at each sensor at a fifth of the simulator's default rate. */
 const STREET = { arrivals: 2, interval: [0.1, 0.2] as const };
-/** Records overtake each other, and some come twice, as on a real road. */
+/** Records overtake each other, and some arrive twice, as in reality. */
 const POST = { shuffle: 1, duplicates: 0.001, late: 0, lateBy: 1 };
 const PARTITIONS = 4;
 
-/** Street sensors, and the function that counts what they see. */
+/** Street sensors, and the function that counts the travelers they report. */
 export class DemoTravelers {
-  /** Settles with the error if no more can be sent. */
+  /** Resolves with the error if no more records can be sent. */
   readonly failed: Promise<Error>;
   readonly #destination: Destination;
   readonly #ends: (() => Promise<void>)[];
@@ -65,12 +65,12 @@ export class DemoTravelers {
     return new DemoTravelers(destination, [() => fn.stop()], options, fn.failed);
   }
 
-  /** Sent so far. */
+  /** The number of records sent so far. */
   get records(): number {
     return this.#records;
   }
 
-  /** Settles when what was sent is kept. */
+  /** Stops the sensors; resolves once all records are stored. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;

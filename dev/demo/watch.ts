@@ -14,11 +14,11 @@ import { logIn } from './function-process.ts';
 import type { Screen } from './screen.ts';
 import type { StopRequest } from './stop-request.ts';
 
-/** How often the sets are counted for the status line, in milliseconds. */
+/** The interval at which sets are counted for the status line, in milliseconds. */
 const COUNT_INTERVAL = 500;
-/** After so many milliseconds with lag and no delivery the status says where to look. */
+/** With lag and no delivery for this time, in milliseconds, the status names the log to look at. */
 const STUCK = 5_000;
-/** How long what is under way may take at the end, in milliseconds. */
+/** How long to wait at the end for outstanding work, in milliseconds. */
 const IDLE_LIMIT_MS = 60_000;
 
 interface Feeds {
@@ -26,7 +26,7 @@ interface Feeds {
   readonly overdue: OverdueFeed;
 }
 
-/** Shows what happens in the demo. */
+/** Prints the demo's progress. */
 export class Watch {
   readonly #parts: DemoParts;
   readonly #screen: Screen;
@@ -53,7 +53,7 @@ export class Watch {
     return new Watch(parts, screen, stop, { processed, overdue: await OverdueFeed.from(client) });
   }
 
-  /** Until enough spans are processed and one set was overdue, or somebody asks to stop. */
+  /** Runs until enough spans are processed and one set was overdue, or until a stop is requested. */
   async until(enough: number): Promise<void> {
     while (!this.#stop.isAsked && (this.#processed < enough || this.#overdue === 0)) {
       await this.#show(COUNT_INTERVAL);
@@ -61,12 +61,12 @@ export class Watch {
     }
   }
 
-  /** Stops the headbands, waits until nothing is under way any more, and compares with the table. */
+  /** Stops the headbands, waits until no work is outstanding, and compares with the table. */
   async untilIdle(): Promise<{ summary: Summary; counts: SetCounts }> {
     const { client, wal, headband, travelers, broken } = this.#parts;
     await Promise.all([headband.stop(), travelers?.stop()]);
     this.#screen.line(
-      '\nThe headbands and sensors have stopped. Waiting for events on their way (Ctrl-C ends at once).',
+      '\nThe headbands and sensors have stopped. Waiting for outstanding events (Ctrl-C stops immediately).',
     );
     let delivered = false;
     void wal.caughtUp(await logEnd(client)).then(() => (delivered = true));
@@ -102,7 +102,7 @@ export class Watch {
     this.#deliveredThen = courier.delivered;
     const stuck =
       Date.now() - this.#movedAt > STUCK
-        ? `no event was delivered for ${STUCK / 1000} s, see ${logIn(folder)} | `
+        ? `no event delivered for ${STUCK / 1000} s, see ${logIn(folder)} | `
         : '';
     const now = { pages, rate, lag: wal.lag, movements: travelers?.records };
     this.#screen.status(`${stuck}${statusLine(this.#counts, now)}`);

@@ -1,4 +1,4 @@
-/** What the demo tells people. */
+/** The demo's messages. */
 import { relative } from 'node:path';
 import type { Overdue, Processed, SetCounts, Summary } from './numbers.ts';
 import { OVERDUE_AFTER } from './overdue.ts';
@@ -15,15 +15,15 @@ export function introduction(
   return `
 Headbands insert ${rate} signals per second into a table. Each change of the table is sent to Muster as an event.
 The EEG and the accelerometer signal of one span of a recording make a set. As soon as a set is complete,
-Muster runs the function in functions/recordings.ts for it, once: you see a line "processed".
-A set that is incomplete after ${OVERDUE_AFTER} is overdue (15 minutes outside the demo). The first one is on its way:
-one accelerometer signal never comes.
+Muster runs the function in functions/recordings.ts for it, once, and a line "processed" appears below.
+A set that is still incomplete after ${OVERDUE_AFTER} (15 minutes outside the demo) is overdue. You will see one soon,
+because one accelerometer signal never arrives.
 
   All functions   ${pages}${streets}
   SQL             psql '${url}'
   Data and logs   ${placeOf(folder)}
 
-Ctrl-C ends the demo. Seed ${seed}.
+Press Ctrl-C to stop the demo. Seed ${seed}.
 `;
 }
 
@@ -35,7 +35,7 @@ export function overdueLine({ recording, span, missing }: Overdue): string {
   return `overdue    ${recording}  ${secondsOf(span)}  no ${missing.join(' and no ')} signal within ${OVERDUE_AFTER}`;
 }
 
-/** Printed below the first overdue set: how to find out why a set waits. */
+/** Printed below the first overdue set: how to find out why a set is waiting. */
 export function overdueHelp(
   { key, missing, example }: Overdue,
   { url, events }: Pick<DemoParts, 'url' | 'events'>,
@@ -43,15 +43,15 @@ export function overdueHelp(
   const explain = `DATABASE_URL=${quote(url)} npm run -s muster -- explain recordings ${quote(key)}`;
   const again = example
     ? `
-Or send the event of the signal that is there again. Muster knows it already, and answers what the set lacks:
+Or send the event of the signal that has arrived again. Muster ignores the duplicate and answers with what is missing:
 
   ${curlOf(events, example)}
 `
     : '';
   return `
-The set above is overdue because its ${missing.join(' and its ')} signal is missing. Muster has published one event that says
-so, and still waits: if the signal comes, the set is processed. To see what Muster knows of the set
-while the demo runs:
+The set above is overdue because its ${missing.join(' and its ')} signal is missing. Muster has published one event that
+reports this and keeps waiting: if the signal arrives, the set is processed. To see what Muster knows about
+the set while the demo runs:
 
   ${explain}
 ${again}`;
@@ -66,7 +66,7 @@ export function statusLine(
     complete + running > 0 ? `to run ${complete + running}` : '',
     failed > 0 ? `failed ${failed}` : '',
     `${now.rate} events/s`,
-    `${now.lag} on the way`,
+    `${now.lag} in flight`,
     now.movements === undefined ? '' : `${now.movements} sensor records`,
   ];
   return `${sets} | ${now.pages} | ${rest.filter(Boolean).join(', ')}`;
@@ -90,13 +90,13 @@ export function conclusion(
     `${what.padEnd(22)}${String(number).padStart(7)}  ${note}`.trimEnd(),
   );
   return `
-What Muster did, compared with the table:
+Muster's results, compared with the table:
 ${table.join('\n')}
 
-The data stays in ${placeOf(folder)}. The next start continues there; --fresh begins anew.`;
+The data stays in ${placeOf(folder)}. The next start continues from it; --fresh deletes it.`;
 }
 
-/** An event of a signal that Muster knows already changes nothing, because no position is below 1. */
+/** The event changes nothing: position 1 in the log is older than that of the signal Muster has. */
 function curlOf(events: string, after: NonNullable<Overdue['example']>): string {
   const source = { name: 'postgres', schema: 'datastore', table: 'signal', lsn: 1, ts_ms: 0 };
   const headers = {

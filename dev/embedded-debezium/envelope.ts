@@ -1,12 +1,12 @@
 /**
  * Shapes a row-level change as Debezium 3.7 does with its JsonConverter (`schemas.enable=false`,
- * `include.unknown.datatypes=true`, no transaction metadata), so that Muster is fed the same bytes
- * here as by a real connector. test/dev/envelope.test.ts compares it with recorded messages.
+ * `include.unknown.datatypes=true`, no transaction metadata), so that Muster receives the same bytes as
+ * from a real connector. test/dev/envelope.test.ts compares it with recorded messages.
  */
 import pg from 'pg';
 import type { Column, SourceTable } from './source-table.ts';
 
-/** A row as PostgreSQL writes its values; undefined where an unchanged TOASTed value was not sent. */
+/** A row in PostgreSQL's text format; undefined for an unchanged TOASTed value that was not sent. */
 export type Tuple = Readonly<Record<string, string | null | undefined>>;
 
 export type RowEvent =
@@ -21,11 +21,11 @@ export type RowEvent =
   | { readonly op: 'd'; readonly before: Tuple; readonly full: boolean }
   | { readonly op: 't' };
 
-/** Where and when in the source's log. */
+/** The position and time of a change in the source's log. */
 export interface LogPosition {
-  /** Start of the change's record: what pgoutput sends with it. */
+  /** Start of the change's record, as pgoutput sends it. */
   readonly lsn: bigint;
-  /** End of the last transaction seen before this one; null in a connector's first. */
+  /** End of the last transaction seen before this one; null in a connector's first transaction. */
   readonly lastCommit: bigint | null;
   readonly txId: number;
   /** Commit time, or read time of a snapshot, in microseconds since 1970. */
@@ -33,14 +33,14 @@ export interface LogPosition {
   readonly snapshot: 'first' | 'true' | 'last' | 'false';
 }
 
-/** Key and value of a Kafka record; a value null is a tombstone. */
+/** Key and value of a Kafka record; a null value is a tombstone. */
 export interface Message {
   readonly key: string | null;
   readonly value: string | null;
 }
 
 const UNAVAILABLE = '__debezium_unavailable_value';
-/** The messages Debezium makes of one change: a delete brings a tombstone, a change of the key three. */
+/** Returns Debezium's messages for one change: a delete adds a tombstone, a changed key makes three. */
 export function toMessages(event: RowEvent, table: SourceTable, at: LogPosition): Message[] {
   const write = (op: string, before: Json | null, after: Json | null) =>
     JSON.stringify({ before, after, source: source(table, at), transaction: null, op, ...clock() });
@@ -81,7 +81,7 @@ function row({ columns }: SourceTable, tuple: Tuple): Json {
   );
 }
 
-/** The image of a row of which the log has the key alone: "" stands for what must not be null. */
+/** The image of a row of which the log has only the key: "" stands for values that must not be null. */
 function keyRow({ columns }: SourceTable, tuple: Tuple): Json {
   return Object.fromEntries(
     columns.map((column) => {
@@ -93,11 +93,11 @@ function keyRow({ columns }: SourceTable, tuple: Tuple): Json {
 
 function toJson({ kind, hasDefault }: Column, text: string | null | undefined): unknown {
   if (text !== null) return WRITERS[kind](text);
-  // A default that Debezium can't evaluate, now(), counts as 1970, and stands in for null.
+  // Debezium can't evaluate the default now(): it becomes 1970, and stands in for null.
   return kind === 'timestamptz' && hasDefault ? '1970-01-01T00:00:00.000000Z' : null;
 }
 
-/** From PostgreSQL's text to JSON; undefined is an unchanged TOASTed value. */
+/** Converts PostgreSQL's text to JSON; undefined is an unchanged TOASTed value. */
 const WRITERS: Record<Column['kind'], (text: string | undefined) => unknown> = {
   text: (text = UNAVAILABLE) => text,
   'text[]': (text) => (text === undefined ? [UNAVAILABLE] : parseTextArray(text)),
@@ -105,7 +105,7 @@ const WRITERS: Record<Column['kind'], (text: string | undefined) => unknown> = {
     (text === undefined ? Buffer.from(UNAVAILABLE) : Buffer.from(text.slice(2), 'hex')).toString(
       'base64',
     ),
-  // A type that the connector does not know: the bytes of its text.
+  // A type unknown to the connector: the bytes of its text.
   range: (text = UNAVAILABLE) => Buffer.from(text).toString('base64'),
   double: (text = '') => toDouble(Number(text), text),
   timestamptz: (text = UNAVAILABLE) => toZonedTimestamp(text),
@@ -114,13 +114,13 @@ const WRITERS: Record<Column['kind'], (text: string | undefined) => unknown> = {
 // pg has no name for text[]
 const parseTextArray: (text: string) => unknown = pg.types.getTypeParser(1009 as number, 'text');
 
-/** As Java writes it: 250.0; NaN and infinities as text. */
+/** Formats a number as Java does: 250.0; NaN and infinities as text. */
 function toDouble(value: number, text: string): unknown {
   if (!Number.isFinite(value)) return text;
   return Number.isInteger(value) && Math.abs(value) < 1e7 ? JSON.rawJSON(value.toFixed(1)) : value;
 }
 
-/** `2026-11-21 08:50:13.22+00` (session in UTC) as `2026-11-21T08:50:13.220000Z`. */
+/** Converts `2026-11-21 08:50:13.22+00` (session in UTC) to `2026-11-21T08:50:13.220000Z`. */
 function toZonedTimestamp(text: string): string {
   const [, day, time, fraction = ''] = /^(\S+) ([\d:]+)(?:\.(\d+))?\+00$/.exec(text) ?? [];
   return day ? `${day}T${time}.${fraction.padEnd(6, '0')}Z` : text;
@@ -148,7 +148,7 @@ function source({ database, schema, name }: SourceTable, at: LogPosition): Json 
   };
 }
 
-/** When the connector handled the change: beside `source.ts_ms`, which counts, only for people. */
+/** When the connector handled the change. It is informational: `source.ts_ms` is the time that counts. */
 function clock(): Json {
   const now = Date.now();
   return { ts_ms: now, ts_us: now * 1000, ts_ns: JSON.rawJSON(`${now}000000`) };

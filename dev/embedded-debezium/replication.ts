@@ -6,15 +6,15 @@ import { type Deliver, SESSION } from './snapshot.ts';
 import type { SourceTable } from './source-table.ts';
 import { type Transaction, Watermark } from './watermark.ts';
 
-/** How often the slot is told what is delivered, in milliseconds. */
+/** The interval at which delivered positions are acknowledged to the slot, in milliseconds. */
 const STATUS_INTERVAL = 200;
 
-/** A change that can't be shaped: reading it again would not help. */
+/** Thrown for a change that can't be converted: reading it again would not help. */
 export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
 
-/** One replication connection; after a loss a new one starts where the slot stands. */
+/** One replication connection; after it is lost, a new one starts at the slot's position. */
 export class Replication {
   readonly #table: SourceTable;
   readonly #slot: string;
@@ -29,7 +29,7 @@ export class Replication {
   #transaction: Transaction | undefined;
   #lastCommit: bigint | null = null;
 
-  /** `position`: below it everything is known to be delivered. */
+  /** `position`: everything below it is known to be delivered. */
   constructor(
     options: { url: string; slot: string; deliver: Deliver },
     table: SourceTable,
@@ -55,7 +55,7 @@ export class Replication {
     return this.#watermark.position;
   }
 
-  /** Settles when the connection is gone, with the reason unless it was stopped. */
+  /** Resolves when the connection has closed, with the reason unless it was stopped. */
   async run(): Promise<Error | undefined> {
     const service = this.#service;
     service.on('data', (lsn: string, message: Pgoutput.Message) => this.#take(lsn, message));
@@ -72,7 +72,7 @@ export class Replication {
     return reason;
   }
 
-  /** Acknowledges what is delivered, and ends. The answer to a ping shows that the server has read it. */
+  /** Acknowledges the delivered position and closes. The reply to a ping proves the server has read it. */
   async stop(): Promise<void> {
     if (!this.#service.isStop()) {
       const answered = new Promise((resolve) => this.#service.once('heartbeat', resolve));
@@ -83,8 +83,8 @@ export class Replication {
   }
 
   /**
-   * Tells the slot how far everything is delivered; `ping` asks for an answer. The library adds 1 to
-   * what it is given, and one byte too far skips a transaction whose commit record starts there.
+   * Acknowledges the delivered position to the slot; `ping` requests a reply. The library adds 1 to its
+   * argument, and one byte too far skips a transaction whose commit record starts there.
    */
   async report(ping = false): Promise<void> {
     await this.#service.acknowledge(formatLsn(this.#watermark.position - 1n), ping);
@@ -95,12 +95,12 @@ export class Replication {
     this.#ended.resolve(reason);
   }
 
-  /** The server has read the log up to here; this overtakes messages that are not yet handled. */
+  /** Handles a keepalive: the server has read the log up to here. It overtakes messages not yet handled. */
   #heartbeat(position: bigint): void {
     if (this.#plugin.parsed === this.#handled) this.#watermark.nothingBelow(position);
   }
 
-  /** Once over nothing is taken any more: a commit must not count without what came before it. */
+  /** Rejects messages after the end: a commit must not count without the messages before it. */
   async #take(lsn: string, message: Pgoutput.Message): Promise<void> {
     if (this.#over) return;
     try {
@@ -116,7 +116,7 @@ export class Replication {
       }
       this.#handled += 1;
     } catch (cause) {
-      this.#end(new Malformed(`the change at ${lsn} could not be handed on`, { cause }));
+      this.#end(new Malformed(`the change at ${lsn} could not be delivered`, { cause }));
     }
   }
 
@@ -132,7 +132,7 @@ export class Replication {
     for (const message of toMessages(event, this.#table, at)) {
       transaction.undelivered += 1;
       const { delivered } = await this.#deliver(message);
-      // A rejection means that delivery was stopped: the message comes again with the next start.
+      // A rejection means that delivery was stopped: the message is sent again after the next start.
       delivered.then(() => this.#watermark.delivered(transaction)).catch(() => {});
     }
   }
@@ -150,7 +150,7 @@ function toEvent(message: Pgoutput.Message): RowEvent | undefined {
     : { op: 'd', before: before ?? {}, full };
 }
 
-/** Leaves values as the server wrote them (a Date would cost the microseconds), and counts messages. */
+/** Keeps values in the server's text format (a Date would lose the microseconds), and counts messages. */
 class CountingPlugin extends PgoutputPlugin {
   parsed = 0;
 

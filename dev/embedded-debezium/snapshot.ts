@@ -3,17 +3,17 @@ import { type LogPosition, type Message, type Tuple, toMessages } from './envelo
 import { parseLsn } from './lsn.ts';
 import { type SourceTable, readTable } from './source-table.ts';
 
-/** Sessions that write values as {@link Tuple} wants them. */
+/** Session settings that make the server format values as {@link Tuple} requires. */
 export const SESSION =
   '-c timezone=UTC -c datestyle=ISO -c bytea_output=hex -c extra_float_digits=1';
 
-/** Where messages go. Settles the first time when there is room, the promise within when delivered. */
+/** Sends messages. The outer promise resolves when there is room for more, the inner one on delivery. */
 export type Deliver = (message: Message) => Promise<{ readonly delivered: Promise<void> }>;
 
 /**
- * Makes the replication slot, if there is none, and delivers the rows that the table holds at that
- * point as reads (`op` r). The slot that stays is copied from a temporary one once all rows are
- * delivered: after a crash in between there is no slot, and the next start begins again.
+ * Creates the replication slot unless it exists, and delivers the rows in the table at that point as
+ * reads (`op` r). The permanent slot is copied from a temporary one once all rows are delivered: after a
+ * crash in between there is no slot, and the next start repeats the snapshot.
  */
 export async function ensureSlot(
   url: string,
@@ -35,7 +35,7 @@ export async function ensureSlot(
   }
 }
 
-/** Up to where a slot is acknowledged; undefined if there is none. */
+/** The position acknowledged to a slot; undefined if the slot doesn't exist. */
 async function readPosition(client: pg.Client, slot: string): Promise<string | undefined> {
   const { rows } = await client.query(
     'select confirmed_flush_lsn as position from pg_replication_slots where slot_name = $1',
@@ -61,9 +61,9 @@ async function takeSnapshot(
     connectionString: url,
     replication: 'database',
   } as pg.ClientConfig);
-  await holder.connect(); // the slot and its snapshot last as long as this connection
+  await holder.connect(); // the slot and its snapshot live as long as this connection
   try {
-    // The replication protocol knows its words in upper case only.
+    // The replication protocol accepts keywords in upper case only.
     const created = await holder.query(
       `CREATE_REPLICATION_SLOT ${temporary} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')`,
     );
@@ -92,7 +92,7 @@ async function deliverRows(
   const send = async (after: Tuple, snapshot: LogPosition['snapshot']) => {
     for (const message of toMessages({ op: 'r', after }, table, { ...read, snapshot })) {
       const { delivered } = await deliver(message);
-      delivered.catch(() => {}); // told below, unless the next one is refused before that
+      delivered.catch(() => {}); // reported below, unless the next one is refused before that
       underWay.push(delivered);
     }
   };

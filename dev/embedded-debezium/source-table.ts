@@ -1,6 +1,6 @@
 import type pg from 'pg';
 
-/** What has to be known of a column to write its values as Debezium does. */
+/** The properties of a column that are needed to format its values as Debezium does. */
 export interface Column {
   readonly name: string;
   readonly kind: 'text' | 'text[]' | 'bytea' | 'double' | 'timestamptz' | 'range';
@@ -17,7 +17,7 @@ export interface SourceTable {
   readonly columns: readonly Column[];
 }
 
-/** Asks the catalog; a domain counts as what it is over. */
+/** Reads the columns from the catalog; a domain counts as its base type. */
 export async function readTable(client: pg.Client, name: string): Promise<SourceTable> {
   const { rows } = await client.query(
     `with recursive base (oid, type) as (

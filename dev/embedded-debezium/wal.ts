@@ -7,18 +7,18 @@ export interface WalOptions {
   readonly url: string;
   /** `schema.table` */
   readonly table: string;
-  /** Name of the replication slot and of the publication. */
+  /** The name of the replication slot and of the publication. */
   readonly slot: string;
   readonly deliver: Deliver;
-  /** Told of a lost connection, which is made again. */
+  /** Called when a connection is lost; the source then reconnects. */
   readonly say?: (line: string) => void;
 }
 
 /**
- * The change source of the embedded road: PostgreSQL's logical replication (pgoutput) as the
- * messages that Debezium would put on the table's topic. Delivers what the table holds (the first
- * time), then every change. The slot is acknowledged only up to where everything is delivered: so,
- * whatever is killed, nothing is lost and some messages come twice.
+ * The change source without Kafka: turns PostgreSQL's logical replication (pgoutput) into the messages
+ * that Debezium would write to the table's topic. Delivers the rows of the table (the first time), then
+ * every change. The slot is acknowledged only up to the position below which everything is delivered, so
+ * a kill of any process loses nothing, and some messages are sent twice.
  */
 export async function startWal(options: WalOptions): Promise<WalSource> {
   const start = await ensureSlot(options.url, options.table, options.slot, options.deliver);
@@ -26,7 +26,7 @@ export async function startWal(options: WalOptions): Promise<WalSource> {
 }
 
 export class WalSource {
-  /** Settles only if the source can't go on. */
+  /** Resolves only if the source fails permanently. */
   readonly failed: Promise<Error>;
   readonly #fail: (error: Error) => void;
   readonly #options: WalOptions;
@@ -45,17 +45,17 @@ export class WalSource {
     this.#following = this.#follow();
   }
 
-  /** Messages read from the log and not yet delivered. */
+  /** The number of messages read from the log and not yet delivered. */
   get lag(): number {
     return this.#replication.lag;
   }
 
-  /** Position below which everything is delivered. */
+  /** The position below which everything is delivered. */
   get position(): bigint {
     return this.#replication.position;
   }
 
-  /** Settles when everything below this position is delivered. */
+  /** Resolves when everything below this position is delivered. */
   async caughtUp(position: bigint): Promise<void> {
     while (!this.#stopping && this.position < position) {
       await this.#replication.report(true);
@@ -74,7 +74,7 @@ export class WalSource {
       const lost = await this.#replication.run();
       if (this.#stopping) return;
       if (lost instanceof Malformed) return this.#fail(lost);
-      this.#options.say?.(`replication broke off (${lost?.message}); connecting again`);
+      this.#options.say?.(`the replication connection was lost (${lost?.message}); reconnecting`);
       await sleep(500);
       if (this.#stopping) return;
       this.#replication = new Replication(this.#options, this.#table, this.position);

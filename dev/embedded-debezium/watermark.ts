@@ -1,13 +1,13 @@
-/** One transaction on its way: how many of its messages are not delivered, and where it ends. */
+/** A transaction in flight: the number of its undelivered messages, and where it ends. */
 export interface Transaction {
   undelivered: number;
   end: bigint | undefined;
 }
 
 /**
- * Knows the position in the log below which everything is delivered. Messages are delivered in any
- * order; the position moves only past a transaction whose messages, and those of all before it,
- * have got their 2xx.
+ * Tracks the position in the log below which everything is delivered. Messages are delivered in any
+ * order; the position moves past a transaction only when its messages and those of all transactions
+ * before it have been answered 2xx.
  */
 export class Watermark {
   readonly #open: Transaction[] = [];
@@ -17,12 +17,12 @@ export class Watermark {
     this.#position = position;
   }
 
-  /** What may be acknowledged. */
+  /** The position that can be acknowledged. */
   get position(): bigint {
     return this.#position;
   }
 
-  /** Messages sent and not yet delivered. */
+  /** The number of messages sent and not yet delivered. */
   get undelivered(): number {
     return this.#open.reduce((sum, { undelivered }) => sum + undelivered, 0);
   }
@@ -43,7 +43,7 @@ export class Watermark {
     this.#advance();
   }
 
-  /** The source says that nothing more comes below this position. */
+  /** Called when the source has no more messages below this position. */
   nothingBelow(position: bigint): void {
     if (this.#open.length === 0 && position > this.#position) this.#position = position;
   }

@@ -1,6 +1,6 @@
 /**
- * Plays a ward of sleepers with headbands: signals come in at a steady rate, the two of a span apart
- * in time and in either order, some late or never, some written twice, some deleted.
+ * Simulates a sleep ward with headbands: signals arrive at a steady rate, the two of a span apart in time
+ * and in either order; some arrive late or never, some are written twice, some deleted.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
@@ -14,13 +14,13 @@ import { stopRequested } from '../../src/lib/stop.ts';
 
 export interface HeadbandOptions {
   readonly url: string;
-  /** Signals a second. */
+  /** Signals per second. */
   readonly rate: number;
   readonly seed: number;
 }
 
 export class Headband {
-  /** Settles with the error if the table can't be written any more. */
+  /** Resolves with the error if the table can no longer be written. */
   readonly failed: Promise<Error>;
   readonly #client: pg.Client;
   readonly #rate: number;
@@ -40,18 +40,18 @@ export class Headband {
 
   static async start(options: HeadbandOptions): Promise<Headband> {
     const client = new pg.Client(options.url);
-    client.on('error', () => {}); // the next query tells
+    client.on('error', () => {}); // the next query reports it
     await client.connect();
     await ensureDatastore(client);
     return new Headband(client, options);
   }
 
-  /** Signals stored so far. */
+  /** The number of signals stored so far. */
   get signals(): number {
     return this.#signals;
   }
 
-  /** Settles when the last write is committed. */
+  /** Resolves when the last write is committed. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
@@ -64,7 +64,7 @@ export class Headband {
     let due = Date.now();
     while (!signal.aborted) {
       for (const action of plan.next()) await this.#write(action);
-      // A table that can't keep up slows the headbands down; they don't catch up in a burst.
+      // If the table can't keep up, the headbands slow down; they don't catch up in a burst.
       due = Math.max(due + 1000 / this.#rate, Date.now() - 1000);
       if (due > Date.now()) await sleep(due - Date.now(), undefined, { signal }).catch(() => {});
     }
@@ -86,10 +86,12 @@ export class Headband {
 }
 
 async function main(options: HeadbandOptions): Promise<number> {
-  // Before the first signal is stored: as PID 1 it would lose a SIGTERM that nothing handles yet.
+  // Before the first signal is stored: as PID 1 the process would ignore a SIGTERM without a handler.
   const stopped = stopRequested(false);
   const headband = await Headband.start(options);
-  process.stdout.write(`${options.rate} signals a second, seed ${options.seed}; Ctrl-C ends it\n`);
+  process.stdout.write(
+    `${options.rate} signals per second, seed ${options.seed}; press Ctrl-C to stop\n`,
+  );
   const ended = await Promise.race([stopped, headband.failed]);
   await headband.stop().catch(() => {});
   process.stdout.write(`${headband.signals} signals stored\n`);
@@ -101,8 +103,8 @@ if (import.meta.main) {
   const { url, rate, seed } = endsWrongUse(new Command('headband'))
     .description('Adds the signals of headbands to datastore.signal until Ctrl-C.')
     .requiredOption('--url <url>', 'database to write to', process.env['DATABASE_URL'])
-    .option('--rate <signals>', 'signals a second', positive, 20)
-    .option('--seed <number>', 'decides what happens', positive, newSeed())
+    .option('--rate <signals>', 'signals per second', positive, 20)
+    .option('--seed <number>', 'seed of the simulation, to repeat a run', positive, newSeed())
     .addHelpText(
       'after',
       '\nExample:\n  node dev/headband/headband.ts --url postgres://localhost/app --rate 100',

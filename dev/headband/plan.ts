@@ -4,11 +4,11 @@ import type { Sensor, Signal } from './signal.ts';
 
 export type Action =
   | { readonly kind: 'insert'; readonly signal: Signal }
-  /** The row is written again, with another resolution. */
+  /** Writes the row again with a different resolution. */
   | { readonly kind: 'update'; readonly id: string }
   | { readonly kind: 'delete'; readonly id: string };
 
-/** How many recordings go on at a time: one for each headband. */
+/** The number of concurrent recordings: one per headband. */
 const HEADBANDS = 3;
 /** Length of a span, in nanoseconds. */
 const SPAN = 60_000_000_000n;
@@ -20,9 +20,8 @@ interface Recording {
 }
 
 /**
- * Decides what the headbands write, step by step: one signal each step, and now and then an update
- * or a delete beside it. The seed decides what happens; ids are always new, so that a later run adds
- * to what is there.
+ * Plans the headbands' writes step by step: one signal per step, and occasionally an update or a delete
+ * as well. The seed determines the plan; ids are always new, so that a later run adds to the data.
  */
 export class HeadbandPlan {
   readonly #random: Random;
@@ -34,7 +33,7 @@ export class HeadbandPlan {
     this.#random = random;
   }
 
-  /** What happens in the next step: exactly one insert, and what else is due. */
+  /** Returns the actions of the next step: exactly one insert, and any other action that is due. */
   next(): readonly Action[] {
     if (!this.#due().some(({ kind }) => kind === 'insert')) this.#beginSpan();
     const [insert, ...postponed] = this.#due().filter(({ kind }) => kind === 'insert');
@@ -55,12 +54,12 @@ export class HeadbandPlan {
     this.#due(this.#step + delay).push(action);
   }
 
-  /** The two signals that belong together, and what goes wrong with them. */
+  /** Plans the two signals of a span, and their faults. */
   #beginSpan(): void {
     const random = this.#random;
     const where = this.#nextSpan();
     const signal = (sensor: Sensor): Signal => ({ id: randomUUID(), ...where, sensor });
-    // So that every run has a set that stays incomplete, and soon.
+    // So that every run soon has a set that stays incomplete.
     if (this.#step === 0) return this.#at(0, { kind: 'insert', signal: signal('eeg') });
     const order: Sensor[] = random.chance(0.5)
       ? ['eeg', 'accelerometer']
@@ -81,7 +80,7 @@ export class HeadbandPlan {
       this.#at(apart + random.between(1, 30), { kind: 'delete', id: second.id });
     }
     if (random.chance(0.08)) {
-      // Taken back, most often before the second comes, and most often sent again as a new row.
+      // Deleted, usually before the second signal arrives, and usually sent again as a new row.
       const takenBack = random.between(1, apart);
       this.#at(takenBack, { kind: 'delete', id: first.id });
       if (random.chance(0.9)) {

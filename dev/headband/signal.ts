@@ -15,7 +15,7 @@ interface Kind {
   readonly channels: readonly string[];
   readonly unit: string;
   readonly rate: number;
-  /** What the sensor might measure at this time in seconds. */
+  /** A plausible measurement of the sensor at this time in seconds. */
   readonly measure: (seconds: number, channel: number, random: Random) => number;
 }
 
@@ -24,7 +24,7 @@ const KINDS: Record<Sensor, Kind> = {
     channels: ['f7-o1', 'f8-o2', 'f8-f7', 'f8-o1', 'f7-o2'],
     unit: 'microvolt',
     rate: 250,
-    // Sleep waves of 2 Hz under a noise of 10 µV.
+    // Sleep waves of 2 Hz with 10 µV of noise.
     measure: (seconds, channel, random) =>
       60 * Math.sin(2 * Math.PI * 2 * seconds + channel) + 20 * (random.next() - 0.5),
   },
@@ -51,8 +51,8 @@ insert into datastore.signal
 values ($1, $2, $3, $4, $5, $5, $6, $7, 1, 0, 'float32', $8)`;
 
 /**
- * The statement that stores a signal. Its data are short, a few samples of each channel, but in one
- * of twenty so long that PostgreSQL keeps them out of line: an update does not carry them then.
+ * Returns the statement that stores a signal. Its data are short, a few samples per channel, but in one
+ * signal of twenty long enough to be TOASTed: an update does not include them then.
  */
 export function insertSignal(signal: Signal, random: Random): { text: string; values: unknown[] } {
   const { channels, unit, rate, measure } = KINDS[signal.sensor];

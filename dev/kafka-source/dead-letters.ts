@@ -13,7 +13,7 @@ export class DeadLetterTopic {
     this.#topic = topic;
   }
 
-  /** Null once the event is stored. */
+  /** Returns null once the event is stored. */
   async send(event: SourceEvent): Promise<Failure | null> {
     const key = event.extensions.get('partitionkey') ?? null;
     const message = { key, value: event.data, headers: binaryHeaders(event) };

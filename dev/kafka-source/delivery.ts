@@ -5,7 +5,7 @@ import { type Answer, childSpan, eventHeaders, post } from './request.ts';
 
 /** `spec.delivery` of a KafkaSource. */
 export interface Delivery {
-  /** Tries after the first. */
+  /** Maximum number of retries. */
   readonly retry: number;
   readonly backoffPolicy: 'linear' | 'exponential';
   /** Milliseconds. */
@@ -14,7 +14,7 @@ export interface Delivery {
   readonly timeout: number;
 }
 
-/** What holds where the manifest has no `spec.delivery` at all: ten minutes in sum. */
+/** Applies if the manifest has no `spec.delivery`: ten minutes in total. */
 export const DEFAULT_DELIVERY: Delivery = {
   retry: 10,
   backoffPolicy: 'exponential',
@@ -22,30 +22,30 @@ export const DEFAULT_DELIVERY: Delivery = {
   timeout: 600_000,
 };
 
-/** Why an event was given up: the last answer, or the error if none came. */
+/** Why the delivery of an event failed: the last answer, or the error if there was none. */
 export interface Failure {
   readonly sink: string;
   readonly answer: Answer | null;
   readonly error: string;
 }
 
-/** Where events go that were given up. */
+/** The destination of events whose delivery failed. */
 export type DeadLetterSink = (event: SourceEvent) => Promise<Failure | null>;
 
 const RETRIED = new Set([404, 408, 409, 429]);
 
-/** Milliseconds before try n + 1. */
+/** The delay before attempt n + 1, in milliseconds. */
 export function backoff({ backoffPolicy, backoffDelay }: Delivery, n: number): number {
   return backoffPolicy === 'linear' ? backoffDelay * n : backoffDelay * 2 ** n;
 }
 
-/** Posts events to one sink, with the tries of a KafkaSource. */
+/** Posts events to one sink, with the retries of a KafkaSource. */
 export class Sender {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 100 });
   readonly #stopping = new AbortController();
   readonly #namespace: string;
   readonly #delivery: Delivery;
-  /** Tries that were not the first. */
+  /** The number of retries so far. */
   retries = 0;
 
   constructor(namespace: string, delivery: Delivery) {
@@ -53,7 +53,7 @@ export class Sender {
     this.#delivery = delivery;
   }
 
-  /** Null once the event got its 2xx; the last failure when the tries are used up. Rejects after `stop`. */
+  /** Returns null once the event is answered 2xx, or the last failure after all retries. Rejects after `stop`. */
   async send(sink: string, event: SourceEvent, traceparent?: string): Promise<Failure | null> {
     const span = childSpan(traceparent);
     const message = {
@@ -75,7 +75,7 @@ export class Sender {
     }
   }
 
-  /** Gives up what is under way. */
+  /** Aborts the requests in flight. */
   stop(): void {
     this.#stopping.abort();
     this.#agent.destroy();
@@ -91,7 +91,7 @@ function isFinal({ answer }: Failure): boolean {
   return answer !== null && answer.status < 500 && !RETRIED.has(answer.status);
 }
 
-/** The event with the reason it was given up for. */
+/** Returns the event with the reason for its failure. */
 export function toDeadLetter(event: SourceEvent, { sink, answer }: Failure): SourceEvent {
   const extensions = new Map(event.extensions);
   extensions.set('knativeerrordest', sink);

@@ -1,7 +1,7 @@
 import { printTime } from './java.ts';
 import { isStructured, parseStructured } from './structured.ts';
 
-/** A record as it lies in Kafka. */
+/** A record in Kafka. */
 export interface KafkaRecord {
   readonly topic: string;
   readonly partition: number;
@@ -13,26 +13,26 @@ export interface KafkaRecord {
   readonly headers: readonly (readonly [name: string, value: Buffer])[];
 }
 
-/** A CloudEvent on its way to a sink; `data` null: none, not even an empty one. */
+/** A CloudEvent to send to a sink; `data` null means no data, not even empty data. */
 export interface SourceEvent {
-  /** Attributes that the specification names, `datacontenttype` among them. */
+  /** The attributes of the specification, including `datacontenttype`. */
   readonly attributes: ReadonlyMap<string, string>;
   readonly extensions: ReadonlyMap<string, string>;
   readonly data: Buffer | null;
 }
 
-/** What in a KafkaSource's manifest decides what its events look like. */
+/** The settings in a KafkaSource's manifest that determine its events. */
 export interface EventOptions {
   /** `metadata.namespace` and `metadata.name` */
   readonly namespace: string;
   readonly name: string;
-  /** Label `kafkasources.sources.knative.dev/key-type`; string unless given. */
+  /** Label `kafkasources.sources.knative.dev/key-type`; string by default. */
   readonly keyType?: 'string' | 'int' | 'float' | 'byte-array';
   /** `spec.ceOverrides.extensions` */
   readonly extensions?: Readonly<Record<string, string>>;
 }
 
-/** Those that the specification names, in the order in which they are sent. */
+/** The attributes of the specification, in the order in which they are sent. */
 export const ATTRIBUTES = [
   'specversion',
   'id',
@@ -45,12 +45,12 @@ export const ATTRIBUTES = [
 ];
 const REQUIRED = ATTRIBUTES.slice(0, 4);
 
-/** Thrown inside where a record claims to be a CloudEvent and is none. */
+/** Thrown, and caught in this file, for a record that claims to be a CloudEvent but isn't one. */
 class NoEvent extends Error {}
 
 /**
- * The event that a KafkaSource makes of a record: a CloudEvent in Kafka's binary or structured mode
- * keeps its attributes, everything else becomes a `dev.knative.kafka.event`.
+ * Converts a record to the event that a KafkaSource sends: a CloudEvent in Kafka's binary or structured
+ * mode keeps its attributes, every other record becomes a `dev.knative.kafka.event`.
  */
 export function toEvent(record: KafkaRecord, options: EventOptions): SourceEvent {
   const event = readCloudEvent(record) ?? wrap(record, options);
@@ -86,12 +86,12 @@ function structured({ value }: KafkaRecord): SourceEvent {
   return sorted(attributes, data);
 }
 
-/** Parts attributes from extensions; a wrong name or a missing attribute makes it no event. */
+/** Separates attributes and extensions; throws NoEvent for an invalid name or a missing attribute. */
 function sorted(given: ReadonlyMap<string, string>, data: Buffer | null): SourceEvent {
   const attributes = new Map<string, string>();
   const extensions = new Map<string, string>();
   for (const [name, value] of given) {
-    if (!/^[a-z0-9]+$/.test(name)) throw new NoEvent(`${name} is no name of an attribute`);
+    if (!/^[a-z0-9]+$/.test(name)) throw new NoEvent(`${name} is not a valid attribute name`);
     if (!ATTRIBUTES.includes(name)) extensions.set(name, value);
     else attributes.set(name, name === 'time' ? printTime(value) : value);
   }

@@ -1,6 +1,6 @@
-/** What a KafkaSource, a Java program, leaves on the wire of Java's own habits. */
+/** Java's conventions that show in the requests of a KafkaSource, which is a Java program. */
 
-/** Entries as a HashMap hands them out: by bucket, within one by insertion. */
+/** Returns the entries in a HashMap's iteration order: by bucket, within a bucket by insertion. */
 export function inHashMapOrder(entries: ReadonlyMap<string, string>): [string, string][] {
   let buckets = 16;
   while (entries.size > buckets * 0.75) buckets *= 2;
@@ -19,14 +19,14 @@ function hashCode(text: string): number {
   return hash;
 }
 
-/** As Java prints a time of RFC 3339: no zeros at the end of the fraction. */
+/** Formats an RFC 3339 time as Java does: without trailing zeros in the fraction. */
 export function printTime(time: string): string {
   return time.replace(/\.(\d*?)0*(?=Z|[+-]\d\d:\d\d$)/, (_, digits: string) =>
     digits === '' ? '' : `.${digits}`,
   );
 }
 
-/** A header's value: one byte for each UTF-16 unit, `?` where there is none. */
+/** Encodes a header's value: one byte per UTF-16 unit, `?` if a unit does not fit into a byte. */
 export function toLatin1(text: string): string {
   return text.replaceAll(/[\u0100-\uffff]/g, '?');
 }

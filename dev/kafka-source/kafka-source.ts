@@ -4,24 +4,24 @@ import { DEFAULT_DELIVERY, type Delivery, type Failure, Sender, toDeadLetter } f
 import { type EventOptions, type KafkaRecord, toEvent } from './event.ts';
 import { Partition } from './partition.ts';
 
-/** `spec` of a KafkaSource, and what its metadata say. */
+/** The `spec` of a KafkaSource, and the relevant metadata. */
 export interface KafkaSourceOptions extends EventOptions {
   readonly brokers: readonly string[];
   readonly topics: readonly string[];
   readonly consumerGroup: string;
   readonly sink: string;
-  /** `ordered` unless given, as there. */
+  /** `ordered` by default, as in a KafkaSource. */
   readonly ordering?: 'ordered' | 'unordered';
-  /** Where a group without offsets begins; `latest` unless given, as there. */
+  /** Where a group without offsets starts; `latest` by default, as in a KafkaSource. */
   readonly initialOffset?: 'earliest' | 'latest';
   readonly delivery?: Delivery;
   /** An HTTP URL, or `kafka:<topic>` for a KafkaSink with `contentMode: binary`. */
   readonly deadLetterSink?: string;
-  /** Milliseconds; 5 s unless given, as there. */
+  /** In milliseconds; 5 s by default, as in a KafkaSource. */
   readonly commitInterval?: number;
-  /** A source that was killed is waited for so long, in milliseconds; 10 s unless given, as there. */
+  /** How long the group waits for a killed source, in milliseconds; 10 s by default, as in a KafkaSource. */
   readonly sessionTimeout?: number;
-  /** Told of partitions that come and go, and of what became of events. */
+  /** Called when partitions are assigned or revoked, and with the outcome of each event. */
   readonly on?: (happening: Happening) => void;
 }
 
@@ -30,16 +30,16 @@ export type Happening =
   | { readonly kind: 'revoked' }
   | { readonly kind: 'delivered'; readonly record: KafkaRecord }
   | { readonly kind: 'dead-letter'; readonly record: KafkaRecord; readonly failure: Failure }
-  /** Nobody took it, and its offset is committed all the same. */
+  /** Neither sink accepted the event, and its offset is committed anyway. */
   | { readonly kind: 'lost'; readonly record: KafkaRecord; readonly failure: Failure };
 
-/** `max.poll.records`: a poll happens while fewer are in flight, and adds up to so many. */
+/** `max.poll.records`: a poll happens while fewer records are in flight, and adds up to this number. */
 const POLL = 50;
 
 /**
- * A Knative KafkaSource (dispatcher of 2026-07) in this process: the same requests, as many at a time,
- * tried again, dead-lettered and committed by the same rules; test/fixtures/knative holds what was
- * recorded. One difference: there a record with a null-valued header drops its whole poll.
+ * A Knative KafkaSource (dispatcher of 2026-07) in this process: the same requests with the same
+ * concurrency, and the same rules for retries, dead letters and commits; test/fixtures/knative contains
+ * recordings. One difference: in Knative's, a record with a null-valued header drops its whole poll.
  */
 export class KafkaSource {
   readonly counts = { delivered: 0, deadLettered: 0, lost: 0 };
@@ -61,7 +61,7 @@ export class KafkaSource {
       brokers: [...options.brokers],
       clientId: options.name,
       logLevel: logLevel.NOTHING,
-      // A broker may be away for long; it is asked again each second at the latest.
+      // A broker may be down for long; kafkajs retries at least every second.
       retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 1_000_000 },
     });
     this.#consumer = this.#kafka.consumer({
@@ -69,7 +69,7 @@ export class KafkaSource {
       sessionTimeout: options.sessionTimeout ?? 10_000,
       rebalanceTimeout: 10_000,
       heartbeatInterval: 500,
-      maxWaitTimeInMs: 200, // a further consumer waits for the end of this one's fetch
+      maxWaitTimeInMs: 200, // another consumer has to wait for the end of this one's fetch
     });
     this.#sender = new Sender(options.namespace, options.delivery ?? DEFAULT_DELIVERY);
     const [, topic] = /^kafka:(.+)$/.exec(options.deadLetterSink ?? '') ?? [];
@@ -77,14 +77,14 @@ export class KafkaSource {
     this.#committing = setInterval(() => void this.commit(), options.commitInterval ?? 5_000);
   }
 
-  /** Settles once the group is joined. */
+  /** Resolves once the group is joined. */
   static async start(options: KafkaSourceOptions): Promise<KafkaSource> {
     const source = new KafkaSource(options);
     await source.#consume();
     return source;
   }
 
-  /** Tries that were not the first. */
+  /** The number of retries so far. */
   get retries(): number {
     return this.#sender.retries;
   }
@@ -93,7 +93,7 @@ export class KafkaSource {
     return this.#inFlight;
   }
 
-  /** Commits what is finished, leaves the group and gives up what is in flight. */
+  /** Commits finished records, leaves the group and aborts the requests in flight. */
   stop(): Promise<void> {
     return (this.#stopped ??= this.#stop());
   }
@@ -111,7 +111,7 @@ export class KafkaSource {
     await this.#deadLetters?.stop();
   }
 
-  /** Commits each partition's longest finished run; what fails is committed the next time. */
+  /** Commits each partition's offset; a commit that fails is repeated at the next interval. */
   commit(): Promise<void> {
     return (this.#underWay ??= this.#commit().finally(() => (this.#underWay = undefined)));
   }
@@ -132,7 +132,7 @@ export class KafkaSource {
       );
       for (const { partition, offset } of changed) partition.committed(offset);
     } catch {
-      // the group is rebalancing, or the broker is away
+      // the group is rebalancing, or the broker is down
     }
   }
 
@@ -148,8 +148,8 @@ export class KafkaSource {
         if (!payload.restart) reject(payload.error);
       });
     });
-    // Eager, as the source's StickyAssignor: each rebalance takes everything away. What is in flight
-    // goes on, and is not committed any more.
+    // Eager, as the source's StickyAssignor: each rebalance revokes all partitions. Requests in flight
+    // continue, but their offsets are no longer committed.
     consumer.on('consumer.rebalancing', () => this.#revoke());
     await consumer.connect();
     await consumer.subscribe({ topics: [...topics], fromBeginning: initialOffset === 'earliest' });
@@ -179,7 +179,7 @@ export class KafkaSource {
     this.#options.on?.({ kind: 'assigned', partitions: this.#partitions.size });
   }
 
-  /** Takes what was fetched of one partition; more of it is fetched when little of this is left. */
+  /** Accepts the fetched records of one partition; more are fetched when few of them are left. */
   #take({ batch }: EachBatchPayload): void {
     const { topic, partition: number } = batch;
     const partition = this.#partitions.get(`${topic} ${number}`);

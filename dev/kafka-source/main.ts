@@ -1,4 +1,4 @@
-/** A Knative KafkaSource as a process of its own: for trying a function without a cluster. */
+/** A Knative KafkaSource as a separate process, for trying a function without a cluster. */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { pino } from 'pino';
 import { endsWrongUse } from '../lib/flags.ts';
@@ -23,25 +23,36 @@ const { topic, group, extension, retry, backoffPolicy, backoffDelay, timeout, ..
     .option('--group <name>', 'consumer group', 'knative-kafka-source')
     .addOption(choice('--ordering <kind>', 'order within a partition', ['ordered', 'unordered']))
     .addOption(choice('--initial-offset <which>', 'for a new group', ['latest', 'earliest']))
-    .option('--retry <tries>', 'tries after the first', whole, DEFAULT_DELIVERY.retry)
-    .addOption(choice('--backoff-policy <kind>', 'waits between tries', ['exponential', 'linear']))
+    .option('--retry <tries>', 'maximum number of retries', whole, DEFAULT_DELIVERY.retry)
     .addOption(
-      time('--backoff-delay', 'linear: times n before try n + 1, exponential: times 2^n', 'PT0.3S'),
+      choice('--backoff-policy <kind>', 'delay between attempts', ['exponential', 'linear']),
     )
-    .addOption(time('--timeout', 'no answer in this time is a failure', 'PT600S'))
+    .addOption(
+      time(
+        '--backoff-delay',
+        'linear: n times this before attempt n + 1, exponential: 2^n times',
+        'PT0.3S',
+      ),
+    )
+    .addOption(time('--timeout', 'timeout of a request', 'PT600S'))
     .option('--dead-letter-sink <url>', 'a URL, or kafka:<topic>; without it events are dropped')
-    .addOption(time('--commit-interval', 'finished records are committed so often', 'PT5S'))
-    .addOption(time('--session-timeout', 'a killed source is waited for so long', 'PT10S'))
+    .addOption(time('--commit-interval', 'interval between commits of finished records', 'PT5S'))
+    .addOption(time('--session-timeout', 'how long the group waits for a killed source', 'PT10S'))
     .option('--namespace <name>', "the source's", 'default')
     .option('--name <name>', "the source's", 'kafka-source')
     .addOption(
-      choice('--key-type <type>', 'how keys are read', ['string', 'int', 'float', 'byte-array']),
+      choice('--key-type <type>', 'type of the record keys', [
+        'string',
+        'int',
+        'float',
+        'byte-array',
+      ]),
     )
     .option('--extension <name=value...>', 'ceOverrides.extensions', pair, {})
     .addHelpText(
       'after',
       `
-Durations are those of the manifest: PT0.3S. Set EXIT_WITH_STDIN=1 to end with standard input.
+Durations are ISO 8601, as in the manifest: PT0.3S. With EXIT_WITH_STDIN=1 it exits when standard input is closed.
 
 Example:
   node dev/kafka-source/main.ts --brokers localhost:9092 --topic postgres.datastore.signal \\
@@ -54,12 +65,12 @@ const log = pino(pino.destination({ dest: 2, sync: true }));
 const stopped = new Promise<string>((resolve) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
   if (process.env['EXIT_WITH_STDIN'] === '1') {
-    process.stdin.resume().once('end', () => resolve('standard input ended'));
+    process.stdin.resume().once('end', () => resolve('standard input closed'));
   }
 });
 
 let source: KafkaSource | undefined;
-// Kafka may not be there yet; nobody is to wait for it then.
+// Exits immediately if Kafka has not answered yet.
 void stopped.then(() => source ?? process.exit(0));
 source = await KafkaSource.start({
   ...rest,
@@ -89,8 +100,10 @@ function tell(happening: Happening): void {
       const { answer, error } = happening.failure;
       const from = happening.record.topic;
       const fields = { topic: from, partition, offset, error, body: answer?.body.toString() };
-      if (happening.kind === 'lost') return log.error(fields, 'nobody took the event; it is lost');
-      return log.warn(fields, 'the event went to the dead-letter sink');
+      if (happening.kind === 'lost') {
+        return log.error(fields, 'neither sink accepted the event; it is lost');
+      }
+      return log.warn(fields, 'the event was sent to the dead-letter sink');
     }
   }
 }
@@ -108,18 +121,20 @@ function whole(text: string): number {
   return Number(text);
 }
 
-/** Milliseconds of an ISO 8601 duration in hours, minutes and seconds. */
+/** Parses an ISO 8601 duration in hours, minutes and seconds; returns milliseconds. */
 function duration(text: string): number {
   const [all, hours = 0, minutes = 0, seconds = 0] =
     /^PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?$/.exec(text) ?? [];
-  if (!all || all === 'PT') throw new InvalidArgumentError('must be as in PT0.3S');
+  if (!all || all === 'PT') throw new InvalidArgumentError('must be a duration such as PT0.3S');
   return (Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds)) * 1000;
 }
 
 function pair(text: string, before: Record<string, string>): Record<string, string> {
   const [, name, value] = /^([a-z0-9]+)=(.*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) {
-    throw new InvalidArgumentError('must be name=value, the name of lower-case letters and digits');
+    throw new InvalidArgumentError(
+      'must be name=value; the name may contain only lower-case letters and digits',
+    );
   }
   return { ...before, [name]: value };
 }

@@ -1,9 +1,9 @@
-/** Knows up to where the records of a partition are finished without a gap. */
+/** Tracks up to which offset all records of a partition are finished. */
 export class Offsets {
   readonly #open: { readonly offset: bigint; finished: boolean }[] = [];
   #next: bigint | null = null;
 
-  /** Takes the next record in order; gives back what to call when it is finished. */
+  /** Adds the next record in order; returns the function to call when it is finished. */
   start(offset: string): () => void {
     const entry = { offset: BigInt(offset), finished: false };
     this.#open.push(entry);
@@ -13,7 +13,7 @@ export class Offsets {
     };
   }
 
-  /** What may be committed: the offset after the longest finished run; null before the first. */
+  /** The offset that can be committed: the first unfinished record's; null before the first record. */
   get committable(): bigint | null {
     return this.#next;
   }

@@ -1,7 +1,7 @@
 import type { KafkaRecord } from './event.ts';
 import { Offsets } from './offsets.ts';
 
-/** An assigned partition: the records that wait, how many are in flight, and what may be committed. */
+/** An assigned partition: its queued records, the number in flight, and the offset that can be committed. */
 export class Partition {
   readonly topic: string;
   readonly number: number;

@@ -9,7 +9,7 @@ export interface Answer {
   readonly body: Buffer;
 }
 
-/** Headers of the request that carries the event, in the order of the wire, without length and host. */
+/** The headers of the event's request in wire order, without content-length and host. */
 export function eventHeaders(event: SourceEvent, namespace: string): [string, string][] {
   const attributes = ATTRIBUTES.flatMap((name): [string, string][] => {
     const value = event.attributes.get(name);
@@ -31,14 +31,14 @@ export function eventHeaders(event: SourceEvent, namespace: string): [string, st
   ];
 }
 
-/** A span of the request's own under the trace that the record names; undefined if it names none. */
+/** Returns a new span for the request in the record's trace; undefined if the record has none. */
 export function childSpan(traceparent: string | undefined): string | undefined {
   const [, trace, flags] =
     /^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$/.exec(traceparent ?? '') ?? [];
   return trace && `00-${trace}-${randomBytes(8).toString('hex')}-${flags}`;
 }
 
-/** One POST; rejects if no answer comes in time. `last`: headers that follow `host`. */
+/** Sends one POST; rejects if no answer arrives in time. `last`: headers that follow `host`. */
 export function post(
   sink: string,
   {
@@ -54,7 +54,7 @@ export function post(
     if (data) sent.setHeader('content-length', data.length);
     sent.setHeader('host', new URL(sink).host);
     for (const [name, value] of last) sent.setHeader(name, value);
-    sent.removeHeader('connection'); // Vert.x sends none of these where Node would
+    sent.removeHeader('connection'); // Vert.x does not send this header; Node would
     if (!data) for (const name of ['content-length', 'transfer-encoding']) sent.removeHeader(name);
 
     sent.on('timeout', () => sent.destroy(new Error('no answer in time')));

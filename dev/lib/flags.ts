@@ -1,16 +1,16 @@
 import { type Command, InvalidArgumentError } from 'commander';
 
-/** Exit code of a wrong call, as of `muster`. */
+/** The exit code for incorrect usage, as in `muster`. */
 export const WRONG_USE = 2;
 
-/** For a command of which a wrong flag ends with exit code 2 and tells how to find the right ones. */
+/** Makes a command exit with code 2 on incorrect usage and point to its help. */
 export function endsWrongUse(command: Command): Command {
   return command
     .showHelpAfterError('(--help lists all flags)')
     .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : WRONG_USE));
 }
 
-/** For commander: a number above zero. */
+/** Parses a number above zero for commander. */
 export function positive(text: string): number {
   const value = Number(text);
   if (!(value > 0 && Number.isFinite(value))) {
@@ -19,7 +19,7 @@ export function positive(text: string): number {
   return value;
 }
 
-/** For commander: a whole number from `least` on. */
+/** Returns a parser for commander that accepts whole numbers of at least `least`. */
 export const whole = (least: number) => (text: string) => {
   if (!/^\d{1,9}$/.test(text) || Number(text) < least) {
     throw new InvalidArgumentError(`It must be a whole number from ${least} to 999999999.`);
@@ -27,7 +27,7 @@ export const whole = (least: number) => (text: string) => {
   return Number(text);
 };
 
-/** For commander: a TCP port that can be given to somebody else. */
+/** Parses a TCP port for commander. */
 export function port(text: string): number {
   const value = Number(text);
   if (!/^\d{1,5}$/.test(text) || value < 1 || value > 65_535) {

@@ -3,14 +3,14 @@ import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 
-/** A port that was free a moment ago; never a fixed one, so that two demos fit on one machine. */
+/** Returns a port that was free a moment ago; never a fixed one, so that two demos can share a machine. */
 export async function freePort(): Promise<number> {
   return listenOnce(0, '127.0.0.1');
 }
 
 /**
- * Throws unless this process could listen on the port, and says who has it. Every address that
- * `localhost` may stand for is tried: a client that resolves it to ::1 would reach whoever listens there.
+ * Throws unless this process can listen on the port; the error names the process that uses it. Tries every
+ * address of `localhost`, because a client that resolves it to ::1 would reach the process listening there.
  */
 export async function requireFreePort(port: number): Promise<void> {
   for (const host of ['127.0.0.1', '::1', '0.0.0.0', '::']) {
@@ -20,15 +20,17 @@ export async function requireFreePort(port: number): Promise<void> {
     );
     if (code === 'EADDRINUSE') throw new Error(await taken(port));
     if (code === 'EACCES') {
-      throw new Error(`this user may not listen on port ${port}; choose a port above 1023`);
+      throw new Error(
+        `this user is not allowed to listen on port ${port}; choose a port above 1023`,
+      );
     }
   }
 }
 
-/** A message that names who listens on a port. */
+/** Returns a message that names the process listening on a port. */
 export async function taken(port: number): Promise<string> {
   const owner = (await ownerOf(port)) ?? 'another process';
-  return `port ${port} is taken by ${owner}; end it, or choose another port`;
+  return `port ${port} is in use by ${owner}; stop it or choose another port`;
 }
 
 function listenOnce(port: number, host: string): Promise<number> {
@@ -41,7 +43,7 @@ function listenOnce(port: number, host: string): Promise<number> {
   });
 }
 
-/** Name and id of the process that listens on a port; undefined if this user cannot see it. */
+/** Returns the name and id of the process that listens on a port; undefined if this user can't see it. */
 async function ownerOf(port: number): Promise<string | undefined> {
   try {
     return process.platform === 'linux' ? ownerInProc(port) : await ownerByLsof(port);
@@ -71,11 +73,11 @@ function filesOf(pid: string): string[] {
       try {
         return readlinkSync(`/proc/${pid}/fd/${fd}`);
       } catch {
-        return ''; // closed meanwhile
+        return ''; // it has been closed
       }
     });
   } catch {
-    return []; // gone, or another user's
+    return []; // it has exited, or belongs to another user
   }
 }
 

@@ -1,4 +1,4 @@
-/** Says how long it took until something was up. */
+/** Logs how long it took until something was up. */
 export async function timed<T>(
   say: (line: string) => void,
   what: string,

@@ -1,9 +1,9 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 
 /**
- * A shell that outlives this process by a moment: it waits until its standard input ends, which
- * happens when this process is gone, also after kill -9, and some seconds later sends the signal,
- * unless the process it watches has ended by itself. Kill it once the process it watches has ended.
+ * Starts a shell that outlives this process by a moment: it waits until its standard input is closed,
+ * which happens when this process exits, even by kill -9, and some seconds later sends the signal unless
+ * the watched process has exited. Kill it once the watched process has exited.
  */
 export function watchOver(
   pid: number,

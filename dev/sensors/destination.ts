@@ -4,18 +4,18 @@ import { once } from 'node:events';
 import type { Kafka } from 'kafkajs';
 import type { Movement } from './simulation.ts';
 
-/** Where movements go. */
+/** A destination of movements. */
 export interface Destination {
-  /** Settles when they are there. */
+  /** Resolves when the movements are stored. */
   send(movements: readonly Movement[]): Promise<void>;
-  /** Settles when nothing is under way any more. */
+  /** Resolves when no movement is in flight any more. */
   end(): Promise<void>;
 }
 
 export const KEYS = ['none', 'sensor', 'traveler'] as const;
 export type Key = (typeof KEYS)[number];
 
-/** Lines of JSON; `-` is standard output. */
+/** Writes lines of JSON to a file; `-` is standard output. */
 export function toFile(path: string): Destination {
   const stream = path === '-' ? process.stdout : createWriteStream(path);
   return {
@@ -33,8 +33,8 @@ export function toFile(path: string): Destination {
 }
 
 /**
- * A topic, which is made with these partitions if it is not there. Records without a key go to the
- * partitions in turn, a batch to each: cheaper than one by one, and as far from a traveler's order.
+ * Writes to a topic, which is created with these partitions if it doesn't exist. Without a key, each batch
+ * goes to the next partition: cheaper than record by record, and a traveler's order is lost just the same.
  */
 export async function toKafka(
   kafka: Kafka,

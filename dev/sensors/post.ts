@@ -3,19 +3,19 @@ import type { Sighting } from './street.ts';
 
 export interface PostOptions {
   readonly seed: number;
-  /** Sightings are sent up to so many seconds after they were made, each after a time of its own. */
+  /** Maximum delay of a sighting in seconds; each one has its own delay. */
   readonly shuffle: number;
-  /** Share of sightings that are sent twice. */
+  /** The share of sightings that are sent twice. */
   readonly duplicates: number;
-  /** Share of sightings that are sent later than the shuffle allows, by up to `lateBy` seconds. */
+  /** The share of sightings that are sent later than the shuffle allows, by up to `lateBy` seconds. */
   readonly late: number;
   readonly lateBy: number;
 }
 
-/** Held back sightings are kept by the slot of time in which they are due. */
+/** The width of the time slots by which delayed sightings are stored. */
 const SLOT = 50_000;
 
-/** The way from the sensors to the topic: some take longer than others, or come twice. */
+/** The transport from the sensors to the topic: some sightings take longer than others, or arrive twice. */
 export class Post {
   readonly #options: PostOptions;
   readonly #random: Random;
@@ -27,7 +27,7 @@ export class Post {
     this.#random = new Random(options.seed + 1);
   }
 
-  /** Takes what was seen until `until` (µs), and gives what comes through by then, in that order. */
+  /** Accepts the sightings made until `until` (µs), and returns those that arrive by then, in that order. */
   *pass(sightings: Iterable<Sighting>, until: number): IterableIterator<Sighting> {
     const { shuffle, duplicates, late } = this.#options;
     if (shuffle === 0 && duplicates === 0 && late === 0) {
@@ -42,7 +42,7 @@ export class Post {
     for (; (this.#slot + 1) * SLOT <= until; this.#slot++) yield* this.#release(this.#slot);
   }
 
-  /** What is still on its way. */
+  /** Returns the sightings still in flight. */
   *rest(): IterableIterator<Sighting> {
     for (const slot of [...this.#slots.keys()].toSorted((a, b) => a - b)) {
       yield* this.#release(slot);

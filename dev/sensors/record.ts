@@ -1,8 +1,8 @@
 import type { Sighting } from './street.ts';
 
 /**
- * Writes sightings as records of the topic `movements`. Timestamps have no offset: they are what the
- * clocks of UTC show. A second is written out once for all of its sightings.
+ * Formats sightings as records of the topic `movements`. Timestamps are in UTC, without an offset. Each
+ * second is formatted only once for all of its sightings.
  */
 export class RecordWriter {
   #second = Number.NaN;

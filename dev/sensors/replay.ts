@@ -4,7 +4,7 @@ import type { Movement } from './simulation.ts';
 
 const BATCH = 5_000;
 
-/** Movements that were written to a file, a line each, in the order of its lines. */
+/** Yields the movements in a file, one per line, in order. */
 export async function* replay(
   path: string,
   signal: AbortSignal,
@@ -22,7 +22,7 @@ export async function* replay(
   if (batch.length > 0) yield batch;
 }
 
-/** A line may be anything: what can't be understood is for whoever reads the topic. */
+/** Accepts any line: handling invalid ones is up to the consumer of the topic. */
 function toMovement(value: string): Movement {
   const sensor = /"sensor_id":\s*(\d+)/.exec(value)?.[1] ?? '0';
   const traveler = /"traveler_id":\s*"([^"]*)"/.exec(value)?.[1] ?? '';

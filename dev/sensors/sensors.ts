@@ -1,6 +1,6 @@
 /**
- * `npm run sensors`: plays street sensors that report where pedestrians, bicyclists and vehicles are,
- * to Kafka, to a file, or straight to the function.
+ * `npm run sensors`: simulates street sensors that report the positions of pedestrians, bicyclists and
+ * vehicles to Kafka, to a file, or directly to the function.
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { kafkaAt } from '../../src/cli/kafka.ts';
@@ -34,30 +34,42 @@ interface Flags {
 }
 
 const flags = endsWrongUse(new Command('npm run sensors --'))
-  .description('Plays street sensors: every sample of every traveler in view is a record.')
-  .option('--brokers <list>', 'to Kafka: host:port, …; TLS and login as KAFKA_… say')
-  .option('--file <path>', 'to a file, a line of JSON for each record; - is standard output')
-  .option('--database <url>', 'straight to the function, in this process, without Kafka')
-  .option('--replay <path>', 'send the lines of such a file, as fast as they are taken')
-  .option('--sensors <count>', 'sensors', whole, 100)
-  .option('--arrivals <rate>', 'travelers a second at each sensor', positive, 10)
+  .description('Simulates street sensors: every sample of every traveler in view is a record.')
+  .option(
+    '--brokers <list>',
+    'send to Kafka: host:port, …; TLS and login are set by KAFKA_… variables',
+  )
+  .option('--file <path>', 'write to a file, one line of JSON per record; - is standard output')
+  .option('--database <url>', 'feed the function in this process, without Kafka')
+  .option('--replay <path>', 'send the lines of such a file, as fast as they are accepted')
+  .option('--sensors <count>', 'number of sensors', whole, 100)
+  .option('--arrivals <rate>', 'travelers per second at each sensor', positive, 10)
   .option(
     '--interval <seconds>',
-    'between samples of a traveler: 0.1, or 0.1-0.2',
+    'time between samples of a traveler: 0.1, or 0.1-0.2',
     span,
     [0.1, 0.2],
   )
-  .option('--seed <number>', 'decides all that happens', whole, newSeed())
-  .option('--from <time>', 'when it begins, 2026-11-21T08:00:00Z; now unless given', time)
-  .option('--for <seconds>', 'ends after so much of its time; at Ctrl-C unless given', positive)
-  .option('--speed <factor>', 'its time to ours; max: as fast as it is taken', factor, 1)
-  .option('--shuffle <seconds>', 'records are sent up to so much later than made', notNegative, 0)
-  .option('--duplicates <share>', 'of records that are sent twice', share, 0)
-  .option('--late <share>', 'of records that are sent later than the shuffle allows', share, 0)
-  .option('--late-by <seconds>', 'up to so much', positive, 60)
-  .option('--topic <name>', 'in Kafka', 'movements')
-  .option('--partitions <count>', 'of the topic, if it is to be made', whole, 12)
-  .addOption(new Option('--key <key>', 'of records in Kafka').choices(KEYS).default('none'))
+  .option('--seed <number>', 'seed of the simulation, to repeat a run', whole, newSeed())
+  .option(
+    '--from <time>',
+    'start of the simulated time, e.g. 2026-11-21T08:00:00Z; now by default',
+    time,
+  )
+  .option('--for <seconds>', 'simulated time to run for; until Ctrl-C by default', positive)
+  .option(
+    '--speed <factor>',
+    'simulated seconds per second; max: as fast as records are accepted',
+    factor,
+    1,
+  )
+  .option('--shuffle <seconds>', 'maximum random delay of a record', notNegative, 0)
+  .option('--duplicates <share>', 'share of records that are sent twice', share, 0)
+  .option('--late <share>', 'share of records that are sent later than --shuffle allows', share, 0)
+  .option('--late-by <seconds>', 'maximum additional delay of late records', positive, 60)
+  .option('--topic <name>', 'topic in Kafka', 'movements')
+  .option('--partitions <count>', 'partitions of the topic if it is created', whole, 12)
+  .addOption(new Option('--key <key>', 'key of records in Kafka').choices(KEYS).default('none'))
   .addHelpText(
     'after',
     `
@@ -106,9 +118,9 @@ function movementsOf(given: Flags, signal: AbortSignal) {
   if (given.replay !== undefined) return replay(given.replay, signal);
   const { for: seconds = Infinity, speed } = given;
   if (speed !== 1 && seconds === Infinity) {
-    throw new WrongUse('--speed needs --for: time would run ahead of the clock');
+    throw new WrongUse('--speed needs --for: simulated time would run ahead of the clock');
   }
-  // What is faster than the clock ends now; what keeps up with it begins now.
+  // A simulation at another speed than the clock's ends now; one at the clock's speed begins now.
   const from = given.from ?? (Date.now() - (speed === 1 ? 0 : seconds * 1000)) * 1000;
   say(`seed ${given.seed}`);
   return simulate({ ...given, from, seconds }, signal);
@@ -116,7 +128,7 @@ function movementsOf(given: Flags, signal: AbortSignal) {
 
 async function open({ brokers, file, database, ...rest }: Flags): Promise<Destination> {
   const given = [brokers, file, database].filter((each) => each !== undefined);
-  if (given.length !== 1) throw new WrongUse('give one of --brokers, --file and --database');
+  if (given.length !== 1) throw new WrongUse('set exactly one of --brokers, --file and --database');
   if (file !== undefined) return toFile(file);
   if (brokers !== undefined) return toKafka(kafkaAt(brokers), rest);
   return toProjection(database!, { info() {}, warn: complain, error: complain });
@@ -154,7 +166,7 @@ function factor(text: string): number {
 function span(text: string): readonly [number, number] {
   const [least, most = least] = text.split('-').map(Number);
   if (!(least! > 0 && most! >= least! && most! <= 60)) {
-    throw new InvalidArgumentError('must be seconds, as 0.1 or 0.1-0.2, up to 60');
+    throw new InvalidArgumentError('must be seconds such as 0.1 or 0.1-0.2, up to 60');
   }
   return [least!, most!];
 }
@@ -162,7 +174,7 @@ function span(text: string): readonly [number, number] {
 function time(text: string): number {
   const parsed = Date.parse(text);
   if (Number.isNaN(parsed)) {
-    throw new InvalidArgumentError('must be a time, as 2026-11-21T08:00:00Z');
+    throw new InvalidArgumentError('must be a time such as 2026-11-21T08:00:00Z');
   }
   return parsed * 1000;
 }

@@ -3,7 +3,7 @@ import { Post, type PostOptions } from './post.ts';
 import { RecordWriter } from './record.ts';
 import { Street, type StreetOptions } from './street.ts';
 
-/** A record of the topic `movements`, before it is anywhere. */
+/** A record for the topic `movements`. */
 export interface Movement {
   /** JSON. */
   readonly value: string;
@@ -12,18 +12,18 @@ export interface Movement {
 }
 
 export interface SimulationOptions extends StreetOptions, PostOptions {
-  /** Seconds of the street's time to simulate. */
+  /** Simulated time to run for, in seconds. */
   readonly seconds: number;
-  /** Seconds of the street's time to a second of ours; Infinity: as fast as it is read. */
+  /** Simulated seconds per second; Infinity: as fast as the reader accepts them. */
   readonly speed: number;
 }
 
-/** Microseconds of the street's time in a batch. */
+/** Simulated time per batch, in microseconds. */
 const TICK = 100_000;
 
 /**
- * Batches of movements, in the order in which they are to be sent; the same for the same options. A
- * reader that can't keep up slows time down, it is not caught up with in a burst.
+ * Yields batches of movements in the order in which they are to be sent; the same options give the same
+ * batches. If the reader can't keep up, simulated time slows down; it does not catch up in a burst.
  */
 export async function* simulate(
   options: SimulationOptions,

@@ -1,23 +1,23 @@
 import { Random } from '../lib/random.ts';
 
-/** Feet per second, on average; each kind is as frequent as the others. */
+/** Average speed in feet per second; all kinds are equally frequent. */
 const SPEED = { pedestrian: 5, bicyclist: 20, vehicle: 40 } as const;
 const TYPES = ['pedestrian', 'bicyclist', 'vehicle'] as const;
-/** Feet that a sensor sees, to the right and up. */
+/** The width and height of a sensor's field, in feet. */
 const FIELD = 100;
 
 export interface StreetOptions {
   readonly sensors: number;
-  /** Travelers a second at each sensor. */
+  /** Travelers per second at each sensor. */
   readonly arrivals: number;
-  /** Seconds between two samples of a traveler: from the first to the second, at random. */
+  /** Range of the random time between two samples of a traveler, in seconds. */
   readonly interval: readonly [number, number];
   readonly seed: number;
-  /** When the first traveler may arrive, microseconds since 1970 UTC. */
+  /** The earliest arrival, in microseconds since 1970 UTC. */
   readonly from: number;
 }
 
-/** What a sensor sees of a traveler at a moment. */
+/** A sensor's sample of a traveler at one moment. */
 export interface Sighting {
   readonly traveler: Traveler;
   /** Microseconds since 1970 UTC. */
@@ -34,27 +34,27 @@ export interface Traveler {
   readonly type: (typeof TYPES)[number];
 }
 
-/** A traveler on the way, with where it is next seen. */
+/** A traveler in a sensor's field, with its next position. */
 interface Walker extends Traveler {
   at: number;
   x: number;
   y: number;
 }
 
-/** Walkers are kept by the slot of time in which they are next seen. */
+/** The width of the time slots by which walkers are stored, according to when they are next seen. */
 const SLOT = 10_000;
 
 /**
- * Travelers who enter at the left edge of a sensor's field, at any height, and go up and to the right
- * until they leave it. In a time dt they make d = 2·v·dt·U, with U from 0 to 1, so that the speed of a
- * move is anything below 2·v; of it dx = d·U to the right, and the rest of d up. The move that leaves
- * the field is not seen. At the defaults some 58 are in view of each sensor.
+ * Simulates travelers who enter at the left edge of a sensor's field, at any height, and move up and to
+ * the right until they leave it. In a time dt they move d = 2·v·dt·U, with U from 0 to 1, so that the speed
+ * of a move is between 0 and 2·v; dx = d·U of it to the right, and the rest of d up. The move that leaves
+ * the field is not seen. With the defaults about 58 travelers are in view of each sensor.
  */
 export class Street {
   readonly #options: StreetOptions;
   readonly #random: Random;
   readonly #slots: Walker[][];
-  /** Number of the slot that is next. */
+  /** The number of the next slot. */
   #slot: number;
   #nextArrival: number;
 
@@ -70,7 +70,7 @@ export class Street {
     this.#arriveLater();
   }
 
-  /** What is seen until `until` (µs), in the order of time, to the slot; goes on where it was. */
+  /** Returns the sightings since the last call until `until` (µs), ordered by time slot. */
   *sightings(until: number): IterableIterator<Sighting> {
     for (; (this.#slot + 1) * SLOT <= until; this.#slot++) {
       this.#arrive((this.#slot + 1) * SLOT);
@@ -122,7 +122,7 @@ export class Street {
     this.#slots[Math.floor(walker.at / SLOT) % this.#slots.length]!.push(walker);
   }
 
-  /** Version 4, of RFC 9562. */
+  /** Returns a UUID of version 4 (RFC 9562). */
   #uuid(): string {
     const hex = (digits: number) =>
       Math.floor(this.#random.next() * 16 ** digits)

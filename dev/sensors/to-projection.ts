@@ -8,14 +8,14 @@ import { migrate } from '../../src/state/schema/migrate.ts';
 import { Positions } from '../../src/state/projections/positions.ts';
 import type { Destination } from './destination.ts';
 
-/** Records of a partition are gathered so long, as a consumer's would be. */
+/** How long the records of a partition are collected into a chunk, as a consumer would do. */
 const CHUNK_MS = 250;
 const PARTITIONS = 4;
 const LOOK_EVERY_MS = 1_000;
 
 /**
- * The function `travelers` in this process, without Kafka: its partitions are made up, and have the
- * offsets that it knows from the last time.
+ * Feeds the function `travelers` in this process, without Kafka: the partitions are simulated and continue
+ * at the offsets that the function has stored.
  */
 export async function toProjection(url: string, log: Log): Promise<Destination> {
   await migrate(url, ['travelers']);
@@ -37,7 +37,7 @@ export async function toProjection(url: string, log: Log): Promise<Destination> 
   let given = 0;
   let flushedAt = performance.now();
 
-  /** Each partition's records are one chunk, because one follows the other. */
+  /** Sends each partition's records as one chunk, because chunks must follow one another. */
   const flush = async () => {
     flushedAt = performance.now();
     for (const each of partitions) {
@@ -54,11 +54,11 @@ export async function toProjection(url: string, log: Log): Promise<Destination> 
         headers: {},
       }));
       const applied = await chunks.apply({ topic, partition, from, next, end: next, records });
-      if (applied.kind === 'moved') throw new Error('somebody else feeds this projection too');
+      if (applied.kind === 'moved') throw new Error('another process feeds this projection, too');
       each.next = next;
     }
   };
-  // As a consumer does, so that a partition without records is known to be idle.
+  // As a consumer does, to mark a partition without records as idle.
   const looking = new Loop(
     LOOK_EVERY_MS,
     async () => {
@@ -66,7 +66,7 @@ export async function toProjection(url: string, log: Log): Promise<Destination> 
         partitions.map(({ partition, next }) => ({ partition, low: 0, high: next })),
       );
     },
-    () => {}, // a partition that nobody looks at is not idle: nothing is wrong
+    () => {}, // if this fails, the partition is just not marked as idle
   );
 
   return {

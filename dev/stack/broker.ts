@@ -10,9 +10,9 @@ import { brokerSettings, toProperties } from './settings.ts';
 /** `ConfigResourceTypes.BROKER`, which kafkajs does not export by name. */
 const BROKER = 4;
 
-/** A Kafka of one node that keeps its data in a folder. */
+/** A single-node Kafka cluster that stores its data in a folder. */
 export class Broker {
-  /** Bootstrap server; stays the same over restarts. */
+  /** The bootstrap server, which restarts don't change. */
   readonly address: string;
   readonly #start: () => Promise<Jvm>;
   #jvm: Jvm;
@@ -23,7 +23,7 @@ export class Broker {
     this.#jvm = jvm;
   }
 
-  /** Settles when it takes requests: 2-3 s. `host`: an address of this machine, which clients are told. */
+  /** Resolves when it accepts requests (2-3 s). `host`: the address of this machine to advertise. */
   static async start(
     installation: Installation,
     folder: string,
@@ -57,18 +57,18 @@ export class Broker {
     return this.#jvm.pid;
   }
 
-  /** Settles when the process that runs now has ended. */
+  /** Resolves when the current process has exited. */
   get ended(): Promise<string> {
     return this.#jvm.ended;
   }
 
-  /** Makes a topic, unless it is there. */
+  /** Creates a topic unless it exists. */
   async createTopic(topic: string, numPartitions: number): Promise<void> {
     const admin = new Kafka({ brokers: [this.address], logLevel: logLevel.NOTHING }).admin();
     await admin.connect();
     try {
       await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
-      // kafkajs' own wait fails where a topic that was just made is not known yet
+      // kafkajs' own wait fails if a topic that was just created is not known yet
       while (!(await hasLeaders(admin, topic))) await sleep(50);
     } finally {
       await admin.disconnect();
@@ -79,7 +79,7 @@ export class Broker {
     return this.#jvm.kill();
   }
 
-  /** Starts it again where it was, after `kill` or `stop`. */
+  /** Restarts it on the same port and data after `kill` or `stop`. */
   async restart(): Promise<void> {
     this.#jvm = await this.#start();
   }
@@ -100,8 +100,8 @@ async function hasLeaders(admin: Admin, topic: string): Promise<boolean> {
 }
 
 /**
- * Resolves when the broker at this address answers; throws with its last words if its process ended.
- * `data`: where it stores its data, which tells it from another demo's broker on the same port.
+ * Resolves when the broker at this address answers; throws with the end of its log if its process exited.
+ * `data`: the folder of its data, which distinguishes it from another demo's broker on the same port.
  */
 export async function brokerReady(address: string, jvm: Jvm, data?: string): Promise<void> {
   const kafka = new Kafka({

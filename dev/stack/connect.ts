@@ -9,13 +9,13 @@ import { toProperties } from './settings.ts';
 
 export interface ConnectOptions {
   readonly installation: Installation;
-  /** Where offsets and logs lie. */
+  /** The folder for offsets and logs. */
   readonly folder: string;
   /** Kafka's bootstrap server. */
   readonly broker: string;
-  /** Started with the worker, and again after a crash: what comes through REST lives in memory only. */
+  /** Started with the worker and after a crash; connectors added through REST are kept only in memory. */
   readonly connectors: readonly Connector[];
-  /** How often offsets are stored, in milliseconds: so much is sent again after a crash. */
+  /** Interval between offset commits, in milliseconds: after a crash, at most this much is sent again. */
   readonly offsetFlushInterval?: number;
 }
 
@@ -23,7 +23,7 @@ export interface ConnectOptions {
 export class Connect {
   readonly #url: string;
   readonly #offsetsFile: string;
-  /** Those it began with, by name. */
+  /** The connectors started with the worker, by name. */
   readonly #connectors: Map<string, Connector>;
   readonly #start: () => Promise<Jvm>;
   #jvm: Jvm;
@@ -42,7 +42,7 @@ export class Connect {
     this.#jvm = jvm;
   }
 
-  /** Settles when the worker and all its connectors run: 3-5 s. */
+  /** Resolves when the worker and all its connectors run (3-5 s). */
   static async start(options: ConnectOptions): Promise<Connect> {
     const { installation, folder, connectors } = options;
     mkdirSync(folder, { recursive: true });
@@ -64,7 +64,7 @@ export class Connect {
     return connect;
   }
 
-  /** Where it stores up to where its connectors have read. */
+  /** The file that stores the offsets of its connectors. */
   get offsetsFile(): string {
     return this.#offsetsFile;
   }
@@ -73,24 +73,24 @@ export class Connect {
     return this.#jvm.pid;
   }
 
-  /** Settles when the process that runs now has ended. */
+  /** Resolves when the current process has exited. */
   get ended(): Promise<string> {
     return this.#jvm.ended;
   }
 
-  /** Adds a connector, for as long as the worker lives; settles when it runs. */
+  /** Adds a connector until the worker restarts; resolves when the connector runs. */
   async add(connector: Connector): Promise<void> {
     await this.#call('POST', '/connectors', connector);
     await this.#ready([connector]);
   }
 
-  /** Gives one of the connectors it began with other settings, from the next `restart` on. */
+  /** Changes the settings of a connector started with the worker, effective at the next `restart`. */
   configure(connector: Connector): void {
     writeConnector(dirname(this.#offsetsFile), connector);
     this.#connectors.set(connector.name, connector);
   }
 
-  /** Takes a connector away, with its offsets: under the same name it begins anew. */
+  /** Removes a connector with its offsets: one of the same name starts from scratch. */
   async remove(name: string): Promise<void> {
     await this.#call('PUT', `/connectors/${name}/stop`);
     while ((await this.#state(name)) !== 'STOPPED') await sleep(50);
@@ -102,7 +102,7 @@ export class Connect {
     return this.#jvm.kill();
   }
 
-  /** Starts it again, with the connectors it began with, after `kill` or `stop`. */
+  /** Restarts the worker with the connectors it was started with, after `kill` or `stop`. */
   async restart(): Promise<void> {
     this.#jvm = await this.#start();
     await this.#ready([...this.#connectors.values()]);
@@ -120,7 +120,7 @@ export class Connect {
     }
   }
 
-  /** Another demo's worker may have taken the port: its connector has the same name and other settings. */
+  /** Checks the settings: another demo's worker on this port has a connector of the same name. */
   async #has({ name, config }: Connector): Promise<boolean> {
     const response = await fetch(`${this.#url}/connectors/${name}/config`).catch(() => null);
     if (!response?.ok) return false;
@@ -139,7 +139,7 @@ export class Connect {
     await sleep(50);
   }
 
-  /** Of the connector's task; of the connector itself where it has none; throws if it has failed. */
+  /** Returns the state of the connector's task, or its own if it has none; throws if it has failed. */
   async #state(name: string): Promise<string> {
     const response = await fetch(`${this.#url}/connectors/${name}/status`).catch(() => null);
     if (!response?.ok) return 'absent';
@@ -163,7 +163,7 @@ export class Connect {
   }
 }
 
-/** What a worker reads as it starts; gives the file's name. */
+/** Writes the file that a worker reads at startup; returns its name. */
 function writeConnector(folder: string, connector: Connector): string {
   const file = join(folder, `${connector.name}.json`);
   writeFileSync(file, JSON.stringify(connector, null, 2), { mode: 0o600 });

@@ -9,19 +9,19 @@ import { promisify } from 'node:util';
 import { brokerSettings, toProperties } from './settings.ts';
 import { javaCommand, javaEnvironment, missingTools } from './tools.ts';
 
-/** Kafka, Kafka Connect and Debezium, as Maven fetched them. */
+/** Kafka, Kafka Connect and Debezium, as fetched by Maven. */
 export interface Installation {
   readonly classpath: string;
   /** `plugin.path` of Connect. */
   readonly plugins: string;
-  /** A log directory of a broker that never ran; copied, it saves each new broker 1.5 s. */
+  /** A formatted log directory; copying it saves each new broker 1.5 s. */
   readonly formatted: string;
 }
 
 const POM = fileURLToPath(new URL('pom.xml', import.meta.url));
 const CACHE = fileURLToPath(new URL('../../../.muster/stack/', import.meta.url));
 
-/** Fetches what pom.xml names, once (80 MB, 15 s); throws with one line if Java or Maven is missing. */
+/** Fetches the dependencies in pom.xml once (80 MB, 15 s); throws with one line if Java or Maven is missing. */
 export async function install(say: (line: string) => void): Promise<Installation> {
   const missing = missingTools();
   if (missing) throw new Error(missing);
@@ -82,7 +82,7 @@ async function format(parts: string): Promise<void> {
   });
 }
 
-/** One process at a time; a lock whose owner is dead does not count. */
+/** Lets only one process run the step at a time; a lock whose owner is dead is ignored. */
 async function alone(
   lock: string,
   say: (line: string) => void,

@@ -4,23 +4,23 @@ import { fileURLToPath } from 'node:url';
 import { javaCommand, javaEnvironment } from './tools.ts';
 
 export interface JvmOptions {
-  /** What it is, for messages. */
+  /** The name used in messages. */
   readonly title: string;
   readonly classpath: string;
   readonly mainClass: string;
   readonly args: readonly string[];
   /** `-Xmx` */
   readonly heap: string;
-  /** File that its output is added to. */
+  /** The file to which its output is appended. */
   readonly log: string;
 }
 
 const LOGGING = fileURLToPath(new URL('log4j2.properties', import.meta.url));
 
 /**
- * Starts "$@" and kills it when standard input ends, which it does with the parent process, however
- * that ends. In a process group of its own: Ctrl-C goes to a terminal's whole group, and the end has
- * its order.
+ * Starts "$@" and kills it when standard input is closed, which happens when the parent process exits, for
+ * whatever reason. Has its own process group: Ctrl-C reaches a terminal's whole group, but the parts stop
+ * in order.
  */
 const TETHER = `
 exec 3<&0 </dev/null
@@ -35,9 +35,9 @@ code=$?
 kill $watcher
 exit $code`;
 
-/** A Java program that ends with this process, also when that is killed. */
+/** A Java program that is killed when this process exits, even if that is by kill -9. */
 export class Jvm {
-  /** Settles with a sentence when it has ended, asked or not. */
+  /** Resolves with a message when the program has exited, requested or not. */
   readonly ended: Promise<string>;
   readonly pid: number;
   readonly #options: JvmOptions;
@@ -49,7 +49,7 @@ export class Jvm {
     this.ended = new Promise((resolve) => {
       shell.once('exit', (code) => {
         this.#hasEnded = true;
-        resolve(`${options.title} ended (exit code ${code}); its log is ${options.log}`);
+        resolve(`${options.title} exited (exit code ${code}); its log is ${options.log}`);
       });
     });
   }
@@ -59,7 +59,7 @@ export class Jvm {
     const output = openSync(log, 'a');
     const flags = [
       `-Xmx${heap}`,
-      // A start in 2.1-2.6 s rather than 5-10 s on two cores.
+      // Starts in 2.1-2.6 s instead of 5-10 s on two cores.
       '-XX:+UseSerialGC',
       '-XX:TieredStopAtLevel=1',
       '-XX:-UsePerfData',
@@ -86,7 +86,7 @@ export class Jvm {
     return this.#hasEnded;
   }
 
-  /** The last lines of its log, for a message. */
+  /** The last lines of its log, for error messages. */
   get lastWords(): string {
     return readFileSync(this.#options.log, 'utf8').trimEnd().split('\n').slice(-12).join('\n');
   }
@@ -97,7 +97,7 @@ export class Jvm {
     await this.ended;
   }
 
-  /** Asks it to end; kills it after 10 s. */
+  /** Asks the program to stop; kills it after 10 s. */
   async stop(): Promise<void> {
     if (this.#hasEnded) return;
     process.kill(this.pid, 'SIGTERM');

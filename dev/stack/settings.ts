@@ -1,4 +1,4 @@
-/** Settings of a Kafka of one node, for one machine: replication 1, nothing waited for in vain. */
+/** Settings of a single-node Kafka cluster on one machine: replication 1, no needless delays. */
 export function brokerSettings({
   folder,
   host = '127.0.0.1',
@@ -6,7 +6,7 @@ export function brokerSettings({
   controllerPort,
 }: {
   readonly folder: string;
-  /** Where clients reach it; 127.0.0.1 unless given. */
+  /** The address at which clients reach it; 127.0.0.1 by default. */
   readonly host?: string;
   readonly port: number;
   readonly controllerPort: number;
@@ -31,13 +31,13 @@ export function brokerSettings({
     'share.coordinator.state.topic.num.partitions': '1',
     'group.min.session.timeout.ms': '1000',
     'group.initial.rebalance.delay.ms': '0',
-    // After kill -9 a broker waits for the session of its former self: 16 s with the defaults.
+    // After kill -9 a broker waits for its previous session to expire: 16 s with the defaults.
     'broker.session.timeout.ms': '3000',
     'broker.heartbeat.interval.ms': '500',
   };
 }
 
-/** As a Java properties file. Java reads its bytes as ISO 8859-1, so all but ASCII is written as an escape. */
+/** Formats a Java properties file. Java reads it as ISO 8859-1, so non-ASCII characters are escaped. */
 export function toProperties(settings: Readonly<Record<string, string>>): string {
   const lines = Object.entries(settings).map(
     ([name, value]) =>

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 const HOW =
   'Kafka and Debezium need Java 17 or newer and Maven (Debian: apt-get install openjdk-17-jre-headless maven; macOS: brew install openjdk maven)';
 
-/** What is missing here to run Kafka and Debezium, as one line for people; null if nothing is. */
+/** Returns what is missing to run Kafka and Debezium, as a human-readable line; null if nothing is. */
 export function missingTools(): string | null {
   const version = /version "(?:1\.)?(\d+)/.exec(run(javaCommand(), '-version'))?.[1];
-  if (version === undefined) return `${HOW}; there is no Java here`;
-  if (Number(version) < 17) return `${HOW}; here is Java ${version}`;
-  return /^.*Apache Maven/.test(run('mvn', '--version')) ? null : `${HOW}; there is no Maven here`;
+  if (version === undefined) return `${HOW}; Java is not installed`;
+  if (Number(version) < 17) return `${HOW}; found Java ${version}`;
+  return /^.*Apache Maven/.test(run('mvn', '--version')) ? null : `${HOW}; Maven is not installed`;
 }
 
-/** Environment of Java programs. In a locale without UTF-8 Java cannot open a path beyond ASCII. */
+/** The environment of Java programs. Without a UTF-8 locale, Java can't open a non-ASCII path. */
 export function javaEnvironment(): NodeJS.ProcessEnv {
   return process.platform === 'linux' ? { ...process.env, LC_ALL: 'C.UTF-8' } : process.env;
 }

@@ -14,29 +14,29 @@ import { expected, requestOf } from './workload.ts';
 
 const CONTENDER = fileURLToPath(new URL('contender.ts', import.meta.url));
 
-/** One measurement. CPU in microseconds per event. */
+/** One measurement; CPU is in microseconds per event. */
 export interface Cell extends Seen {
   readonly inFlight: number;
   readonly nodeUs: number;
   readonly postgresUs: number;
-  /** What the sender of requests took; null where calls came from within the process. */
+  /** CPU of the sender of requests; null for calls within the process. */
   readonly senderUs: number | null;
 }
 
-/** All measurements of a contender; those with one number in flight are rounds. */
+/** All measurements of a contender; those with the same number in flight are rounds. */
 export interface Measured {
   readonly contender: Contender;
   readonly cells: readonly Cell[];
 }
 
-/** A contender with its process and its database, ready to be measured again and again. */
+/** A contender with its process and its database, ready to be measured repeatedly. */
 export class Fighter {
   readonly contender: Contender;
   readonly #postgres: Postgres;
   readonly #child: ChildProcess;
   readonly #database: pg.Client;
   readonly #port: number;
-  /** Number of the next event; positions in the log must grow. */
+  /** The number of the next event; positions in the log must grow. */
   #from = 0;
 
   private constructor(
@@ -62,7 +62,7 @@ export class Fighter {
     const url = new URL(postgres.url);
     url.pathname = name;
     const database = new pg.Client(url.href);
-    database.on('error', () => {}); // the server may go first
+    database.on('error', () => {}); // the server may stop first
     await database.connect();
     await migrate(url.href, []);
     await createBaselineSchema(url.href);
@@ -82,7 +82,7 @@ export class Fighter {
     return new Fighter(contender, postgres, child, database, start.port);
   }
 
-  /** Measures one cell on empty tables, and throws where what is stored is not what was answered. */
+  /** Measures one cell on empty tables; throws if the stored rows don't match the answers. */
   async measure(inFlight: number, seconds: number): Promise<Cell> {
     await this.#database.query('checkpoint');
     const pid = this.#child.pid!;
@@ -93,11 +93,11 @@ export class Fighter {
     const after = cpu();
     await this.#check(seen.answered);
     await this.#empty();
-    // the next block of sets, so that none is begun in one cell and ended in another
+    // the next block of sets, so that none starts in one cell and ends in another
     const block = 1024 * this.contender.workload.rowsPerSet;
     this.#from = Math.ceil((this.#from + seen.answered) / block) * block;
     const each = (i: 0 | 1 | 2) => (after[i] - before[i]) / seen.answered;
-    const senderUs = this.contender.road === 'http' ? each(2) : null;
+    const senderUs = this.contender.transport === 'http' ? each(2) : null;
     return { ...seen, inFlight, nodeUs: each(0), postgresUs: each(1), senderUs };
   }
 
@@ -109,7 +109,7 @@ export class Fighter {
   }
 
   async #run(order: Order): Promise<Seen> {
-    if (this.contender.road === 'http') {
+    if (this.contender.transport === 'http') {
       const { inFlight, seconds, from } = order;
       const { workload, traceparent } = this.contender;
       const request = (n: number) => requestOf(n, workload, traceparent);
@@ -121,7 +121,7 @@ export class Fighter {
     return answer.seen;
   }
 
-  /** Muster's handlers go on after the last event is answered. */
+  /** Waits for Muster's handlers, which continue after the last event is answered. */
   async #settle(): Promise<void> {
     if (this.contender.store !== 'muster') return;
     for (let busy = true; busy;) {
@@ -139,7 +139,7 @@ export class Fighter {
     const right = store === 'floor' || store === 'keyed' ? { ...all, sets: 0, complete: 0 } : all;
     if (JSON.stringify(rows[0]) !== JSON.stringify(right)) {
       throw new Error(
-        `${name}: stored are ${JSON.stringify(rows[0])}, but it should be ${JSON.stringify(right)}`,
+        `${name}: stored ${JSON.stringify(rows[0])}, expected ${JSON.stringify(right)}`,
       );
     }
   }
@@ -170,7 +170,7 @@ const TOTALS: Readonly<Record<Contender['store'], string>> = {
 
 function answerOf(child: ChildProcess): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const failed = (code: number | null) => reject(new Error(`a contender ended with ${code}`));
+    const failed = (code: number | null) => reject(new Error(`a contender exited with ${code}`));
     child.once('exit', failed);
     child.once('message', (answer) => {
       child.off('exit', failed);

@@ -1,6 +1,6 @@
 /**
- * What Muster is measured against: the least that files a member and counts its set, without versions,
- * retraction, deadlines or runs, and with nothing that would find a lost event or a second effect.
+ * The baselines for Muster: the minimum that stores a member and counts its set, without versions,
+ * retraction, deadlines or runs, and without any check for lost events or duplicate effects.
  */
 import pg from 'pg';
 import type { Intake } from '../../src/intake/ingest.ts';
@@ -8,8 +8,8 @@ import type { Change, RowChange } from '../../src/state/change.ts';
 
 /**
  * One transaction of three statements per event; one statement per event; group commit of bare inserts
- * into a table with a primary key; the same into one without any, which is what this machine can store
- * at all.
+ * into a table with a primary key; the same into a table without a key, which is the maximum that this
+ * machine can store.
  */
 export type Baseline = 'transaction' | 'statement' | 'keyed' | 'floor';
 
@@ -111,7 +111,7 @@ async function statement(pool: pg.Pool, row: Row): Promise<void> {
   await pool.query({ ...STATEMENT, values: row });
 }
 
-/** Group commit as Muster's, two writers with at most 256 events each. */
+/** Group commit like Muster's, with two writers and at most 256 events each. */
 function inserts(table: 'event' | 'member'): (pool: pg.Pool, row: Row) => Promise<void> {
   let queue: { row: Row; resolve: () => void; reject: (error: unknown) => void }[] = [];
   let writing = 0;

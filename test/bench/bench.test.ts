@@ -9,22 +9,26 @@ import type { Measured } from './arena.ts';
 
 const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
 
-test('the bench runs: every cell stores what it answered', { timeout: 180_000 }, async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'muster-bench-test-'));
-  try {
-    const json = join(folder, 'bench.json');
-    const args = [RUN, '--quick', '--json', json];
-    const { stdout } = await promisify(execFile)(process.execPath, args);
+test(
+  'the bench runs, and every cell stores the events it answered',
+  { timeout: 180_000 },
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'muster-bench-test-'));
+    try {
+      const json = join(folder, 'bench.json');
+      const args = [RUN, '--quick', '--json', json];
+      const { stdout } = await promisify(execFile)(process.execPath, args);
 
-    const { measured } = JSON.parse(readFileSync(json, 'utf8')) as {
-      measured: Record<string, Measured[]>;
-    };
-    expect(stdout).toMatch(/^in flight .* CPU µs\/event/m);
-    expect(Object.keys(measured)).toEqual(['http', 'process', 'features']);
-    const cells = Object.values(measured).flat();
-    expect(cells.filter((each) => !each.cells.every(({ answered }) => answered > 0))).toEqual([]);
-    expect(cells).toHaveLength(4 + 5 + 8);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-});
+      const { measured } = JSON.parse(readFileSync(json, 'utf8')) as {
+        measured: Record<string, Measured[]>;
+      };
+      expect(stdout).toMatch(/^in flight .* CPU µs\/event/m);
+      expect(Object.keys(measured)).toEqual(['http', 'process', 'features']);
+      const cells = Object.values(measured).flat();
+      expect(cells.filter((each) => !each.cells.every(({ answered }) => answered > 0))).toEqual([]);
+      expect(cells).toHaveLength(4 + 5 + 8);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+);

@@ -1,8 +1,8 @@
 /**
- * Cold start: from spawning a process to the first answer 2xx to an event that is posted again and
- * again, which both stores answer only after their COMMIT. The bundle as the image has it, the
- * sources as development has them, and the least that could do it: Fastify and pg, bundled the same
- * way, one insert. In turn, unlimited and under a CPU quota where this machine lets us set one.
+ * Cold start: from spawning a process to the first 2xx answer to an event that is posted repeatedly, which
+ * both stores answer only after their COMMIT. Compares the bundle of the image, the sources as in
+ * development, and a minimal program: Fastify and pg, bundled the same way, with one insert. Measured in
+ * turn, without a limit and with a CPU quota if this machine allows one.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ import {
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The least: the same framework, the same client, one row per event. */
+/** The minimal program: the same framework, the same client, one row per event. */
 const BARE = `
 import fastify from 'fastify';
 import pg from 'pg';
@@ -104,7 +104,7 @@ export async function measureColdStart(context: SectionContext): Promise<Section
   return { data, verdicts };
 }
 
-/** All with a compile cache of their own that an earlier run has written, but for the sources without. */
+/** All with their own compile cache, written by an earlier run, except the sources without one. */
 async function makeVariants(folder: string, muster: string, bare: string): Promise<Variant[]> {
   const dist = join(folder, 'cold-dist');
   await bundle(dist);
@@ -125,7 +125,7 @@ async function makeVariants(folder: string, muster: string, bare: string): Promi
       js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);`,
     },
   });
-  // As the image sets it; `functions/recordings` alone, as in a cluster.
+  // As the image sets it; only `functions/recordings`, as in a cluster.
   const serve = {
     DATABASE_URL: muster,
     FUNCTIONS: 'recordings',

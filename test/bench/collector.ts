@@ -1,4 +1,4 @@
-/** A collector in a process of its own: takes what is sent to it, and counts requests by their path. */
+/** A collector in a separate process: accepts all requests, and counts them by path. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 

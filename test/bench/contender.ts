@@ -1,6 +1,6 @@
 /**
- * One contender of the bench in a process of its own, told over IPC what to do. So each has its own
- * heap and compiled code, and its CPU time is told apart.
+ * One contender of the bench in a separate process, controlled over IPC. Each therefore has its own heap
+ * and compiled code, and its CPU time can be measured separately.
  */
 import { pino } from 'pino';
 import { readConfig } from '../../src/config/config.ts';
@@ -17,20 +17,20 @@ import { callers, type Seen } from './load.ts';
 import { forgetVersions } from './unversioned.ts';
 import { changeOf, definitionOf, type Workload } from './workload.ts';
 
-/** What a contender is. */
+/** The description of a contender. */
 export interface Contender {
   readonly name: string;
   /**
-   * `muster`: everything, handlers too; `paused`: handlers paused, so that complete sets only wait for
-   * them; `unversioned`: that, without versions; else a baseline, which runs no handlers either.
+   * `muster`: everything including handlers; `paused`: with paused handlers, so that complete sets only wait
+   * for them; `unversioned`: the same without versions; otherwise a baseline, which also runs no handlers.
    */
   readonly store: 'muster' | 'paused' | 'unversioned' | Baseline;
-  /** Calls from within the process, or requests. */
-  readonly road: 'process' | 'http';
+  /** Calls within the process, or HTTP requests. */
+  readonly transport: 'process' | 'http';
   readonly workload: Workload;
-  /** Those that write, two unless given. */
+  /** The number of connections that write; two by default. */
   readonly connections?: number;
-  /** Of its process, beside what the bench sets. */
+  /** Environment of its process, in addition to the bench's. */
   readonly env?: Readonly<Record<string, string>>;
   /** Whether its requests come with a `traceparent`, and of which kind. */
   readonly traceparent?: 'sampled' | 'unsampled';
@@ -41,7 +41,7 @@ export interface Start extends Contender {
   readonly port: number;
 }
 
-/** What the parent asks for: events from number `from` on. */
+/** The parent's request: events from number `from` on. */
 export interface Order {
   readonly inFlight: number;
   readonly seconds: number;
@@ -56,13 +56,13 @@ const log: Log = {
   error: (fields, message) => console.error(message, fields),
 };
 
-/** Loops that look for work rest as long as they may: who is not measured takes nothing from who is. */
+/** The loops that look for work use their longest interval, so that an idle contender costs the measured one nothing. */
 const QUIET = { CLAIM_SECONDS: '60', LEASE_SECONDS: '600', LOG_LEVEL: 'error', CONCURRENCY: '256' };
 
 const start = JSON.parse(process.argv[2]!) as Start;
 const opened = await open(start);
 process.on('message', (order: Order) => void obey(order));
-process.once('disconnect', () => process.exit(1)); // the bench is gone
+process.once('disconnect', () => process.exit(1)); // the bench has exited
 process.once('SIGTERM', () => void opened.stop().then(() => process.exit(0)));
 answer({ ready: true });
 
@@ -78,12 +78,19 @@ function answer(message: Answer): void {
 }
 
 interface Opened {
-  /** Null where it can be reached by requests only. */
+  /** Null if it can only be reached by requests. */
   readonly intake: Intake | null;
   stop(): Promise<void>;
 }
 
-async function open({ store, road, url, port, workload, connections = 2 }: Start): Promise<Opened> {
+async function open({
+  store,
+  transport,
+  url,
+  port,
+  workload,
+  connections = 2,
+}: Start): Promise<Opened> {
   const config = () =>
     readConfig({
       ...QUIET,
@@ -98,7 +105,7 @@ async function open({ store, road, url, port, workload, connections = 2 }: Start
     case 'muster':
     case 'paused':
     case 'unversioned': {
-      if (road === 'http') return served(serve(config(), definitions), port);
+      if (transport === 'http') return served(serve(config(), definitions), port);
       const engine = await startEngine(config(), definitions, log, createMetrics());
       return { intake: engine.ingestor, stop: () => engine.stop() };
     }
@@ -107,20 +114,20 @@ async function open({ store, road, url, port, workload, connections = 2 }: Start
     case 'keyed':
     case 'floor': {
       const baseline = openBaseline(store, url, connections);
-      if (road === 'http') await listen(baseline, port);
+      if (transport === 'http') await listen(baseline, port);
       return { intake: baseline, stop: () => baseline.stop() };
     }
   }
 }
 
-/** Muster's own main, which has its own way to stop at SIGTERM. */
+/** Muster's own main, which stops at SIGTERM itself. */
 async function served(ended: Promise<void>, port: number): Promise<Opened> {
   const ready = () => fetch(`http://127.0.0.1:${port}/health/readiness`).catch(() => null);
   while ((await ready())?.ok !== true);
   return { intake: null, stop: () => ended };
 }
 
-/** Muster's HTTP edge over another store. */
+/** Muster's HTTP edge on another store. */
 async function listen(over: Intake, port: number): Promise<void> {
   const metrics = createMetrics();
   const count: Count = (name, labels) =>

@@ -3,13 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 /** `getconf CLK_TCK`, which is 100 on every Linux. */
 const TICK_US = 10_000;
 
-/** CPU time of a process in microseconds; 0 where there is no /proc, and for a process that is gone. */
+/** CPU time of a process in microseconds; 0 without /proc, and for a process that has exited. */
 export function cpuOf(pid: number): number {
   const stat = statOf(pid);
   return stat === null ? 0 : stat.own;
 }
 
-/** CPU time of PostgreSQL in microseconds: its processes, and what those that ended have left to the first. */
+/** CPU time of PostgreSQL in microseconds: its processes, and exited children counted by the first. */
 export function cpuOfPostgres(pid: number): number {
   const first = () => statOf(pid)?.withEnded ?? 0;
   for (;;) {
@@ -19,7 +19,7 @@ export function cpuOfPostgres(pid: number): number {
       const stat = statOf(Number(name));
       if (stat?.parent === pid) sum += stat.own;
     }
-    if (first() === before) return sum; // else one may have ended meanwhile, and be in neither
+    if (first() === before) return sum; // otherwise one may have exited in between, and be counted in neither
   }
 }
 
@@ -33,7 +33,7 @@ function procs(): string[] {
 
 function statOf(pid: number): { parent: number; own: number; withEnded: number } | null {
   try {
-    // The second field is the name, which may hold anything, in parentheses.
+    // The second field is the name in parentheses, which can contain any character.
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = text
       .slice(text.lastIndexOf(')') + 2)

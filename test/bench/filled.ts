@@ -1,25 +1,25 @@
 import type pg from 'pg';
 
 export interface Filling {
-  /** Number of the first set; sets of another number have another key. */
+  /** The number of the first set; the number determines the key. */
   readonly from: number;
   readonly sets: number;
-  /** Half of them in each of the two parts of workload.ts. */
+  /** Rows per set, half of them in each of the two parts of workload.ts. */
   readonly rowsPerSet: number;
-  /** `ready`: complete, its run due; `done`: and run; `waiting`: one row short, with a deadline. */
+  /** `ready`: complete with a due run; `done`: complete and run; `waiting`: lacks a row, with a deadline. */
   readonly state: 'ready' | 'done' | 'waiting';
-  /** Rows that are there of a set that waits; all but one unless given. */
+  /** The number of rows of a waiting set; all but one by default. */
   readonly held?: number;
 }
 
-/** As workload.ts makes them: the uuid of a recording, and its only span. */
+/** Keys as in workload.ts: the uuid of a recording, and its only span. */
 const RECORDING = `'0193b000-0000-7000-8000-' || lpad(to_hex(s), 12, '0')`;
 const KEY = `format('["0193b000-0000-7000-8000-%s","[0,60000000000)"]', lpad(to_hex(s), 12, '0'))`;
-/** Ids above those of any event that is sent. */
+/** Ids above those of all events that are sent. */
 const ID = `format('0193b002-0000-7000-8000-%s', lpad(to_hex(s * $3 + m), 12, '0'))`;
 
 /**
- * Writes sets as filing them one by one would leave them, by three statements: members, sets, and
+ * Writes sets as ingesting them one by one would leave them, with three statements: members, sets, and
  * runs or deadlines. The function of workload.ts must be registered.
  */
 export async function fillSets(

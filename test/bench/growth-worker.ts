@@ -1,4 +1,4 @@
-/** The engine of one cell of growth.ts, with events that call its door from within the process. */
+/** The engine of one cell of growth.ts, which ingests events from within the process. */
 import { readConfig } from '../../src/config/config.ts';
 import { startEngine } from '../../src/process/engine.ts';
 import type { Log } from '../../src/function.ts';

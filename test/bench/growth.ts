@@ -1,8 +1,8 @@
 /**
- * What an event costs when the tables are large: with so many sets in them, all run, and with so many
- * rows to a set. Each cell is a database of its own, filled by plain inserts with what filing would
- * have left, and measured in turn with the others: with the planner's statistics as they are after
- * ANALYZE, or as they were when the tables were empty. Deadlines on, handlers paused.
+ * The cost of an event in large tables: with a number of sets, all of them run, and with a number of rows
+ * per set. Each cell has its own database, filled by plain inserts with the rows that ingesting would have
+ * left, and is measured in turn with the others: with the planner's statistics after ANALYZE, or with those
+ * of empty tables. Deadlines are enabled, handlers paused.
  */
 import { openDatabase } from '../../src/state/database/database.ts';
 import { specify } from '../../src/definitions/specification.ts';
@@ -29,25 +29,25 @@ import { definitionOf, expected, type Workload } from './workload.ts';
 
 interface CellDefinition {
   readonly name: string;
-  /** Sets in the tables before, all run; or, with more than two rows to a set, half full. */
+  /** Sets in the tables beforehand, all run; with more than two rows per set, half full. */
   readonly sets: number;
   readonly rowsPerSet: number;
   readonly analyzed: boolean;
 }
 
 const IN_FLIGHT = 256;
-/** Sets that are filled have numbers above those of any set that events make. */
+/** Prefilled sets have numbers above those of all sets made by events. */
 const FAR = 1_000_000_000;
 
 interface Figures {
   readonly events: number;
   readonly rate: number;
-  /** CPU in microseconds per event. */
+  /** CPU is in microseconds per event. */
   readonly nodeUs: number;
   readonly postgresUs: number;
 }
 
-/** A cell with its database and the process that files into it. */
+/** A cell with its database and the process that ingests into it. */
 class Cell {
   readonly definition: CellDefinition;
   readonly figures: Figures[] = [];
@@ -95,7 +95,7 @@ class Cell {
     await this.#db.drop();
   }
 
-  /** Pairs: what the events made. Larger sets: that each set counts the rows it has. */
+  /** Checks pairs against the events, and larger sets against the rows they have. */
   async #check(answered: number): Promise<void> {
     const what = `growth, ${this.definition.name}`;
     if (isPair(this.definition)) {
@@ -119,7 +119,7 @@ class Cell {
     }
   }
 
-  /** Pairs are taken away again, so that the tables stay of one size; larger sets go on filling. */
+  /** Deletes pairs again, so that the tables keep their size; larger sets keep filling. */
   async #goOn(answered: number): Promise<void> {
     this.#from += answered;
     if (!isPair(this.definition)) return;
@@ -129,9 +129,9 @@ class Cell {
       await client.query(`delete from muster.${name} where ${NEW_SETS}`);
     }
     await client.query('truncate muster.deadline');
-    // So that the next turn writes where this one did.
+    // So that the next turn writes to the same pages as this one.
     await client.query('vacuum muster.member, muster.sets, muster.run');
-    this.#from = Math.ceil(this.#from / 2048) * 2048; // no set is begun in one turn and ended in another
+    this.#from = Math.ceil(this.#from / 2048) * 2048; // no set starts in one turn and ends in another
   }
 }
 
@@ -143,7 +143,7 @@ function workloadOf({ rowsPerSet }: CellDefinition): Workload {
   return { rowsPerSet, deadlines: true, completes: true };
 }
 
-/** A database with the function, paused, and with the sets that are there before. */
+/** Creates a database with the paused function and the prefilled sets. */
 async function fill(name: string, definition: CellDefinition, context: SectionContext) {
   const db = await createDatabase(context.postgres, name);
   const database = openDatabase({
@@ -156,7 +156,7 @@ async function fill(name: string, definition: CellDefinition, context: SectionCo
   });
   await register(database, specify(definitionOf(workloadOf(definition))));
   await database.close();
-  // Else autovacuum comes to those that were not to be analyzed, at a moment of its own.
+  // Otherwise autovacuum would analyze the tables that should not be analyzed.
   for (const each of ['member', 'sets', 'run', 'deadline']) {
     await db.client.query(`alter table muster.${each} set (autovacuum_enabled = off)`);
   }
@@ -174,7 +174,7 @@ async function fill(name: string, definition: CellDefinition, context: SectionCo
   await db.client.end();
 }
 
-/** What events made: their uuids are below those of the sets that were there before. */
+/** Rows made by events: their uuids are below those of the prefilled sets. */
 const NEW_MEMBERS = `function = 1 and id < '0193b002'`;
 const NEW_SETS = `function = 1 and key < '["0193b000-0000-7000-8000-00003'`;
 
@@ -193,7 +193,7 @@ export async function measureGrowth(context: SectionContext): Promise<SectionRes
   );
   say(
     table(
-      `Growth: 2 rows to a set, so many sets in the tables, ${IN_FLIGHT} in flight`,
+      `Growth: 2 rows per set, by the number of sets in the tables, ${IN_FLIGHT} in flight`,
       bySets,
       rounds,
     ),
@@ -201,7 +201,7 @@ export async function measureGrowth(context: SectionContext): Promise<SectionRes
 
   const byMembers = await compete(
     [2, 20, 200, 2_000].map((rowsPerSet) => ({
-      name: `${whole(rowsPerSet)} rows to a set`,
+      name: `${whole(rowsPerSet)} rows per set`,
       sets: quick && rowsPerSet > 20 ? 8 : 1024,
       rowsPerSet,
       analyzed: true,
@@ -212,7 +212,7 @@ export async function measureGrowth(context: SectionContext): Promise<SectionRes
   );
   say(
     table(
-      `Growth: 1,024 sets, half full, so many rows to a set, ${IN_FLIGHT} in flight`,
+      `Growth: 1,024 half-full sets, by the number of rows per set, ${IN_FLIGHT} in flight`,
       byMembers,
       rounds,
     ),

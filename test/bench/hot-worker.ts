@@ -1,4 +1,4 @@
-/** One of the processes of hot.ts: files events of the same few sets as all the others do. */
+/** One of the processes of hot.ts: ingests events of the same few sets as all the others. */
 import { readConfig } from '../../src/config/config.ts';
 import { startEngine } from '../../src/process/engine.ts';
 import { all, defineFunction, type Log } from '../../src/function.ts';
@@ -11,7 +11,7 @@ import { obey } from './section.ts';
 export interface HotStart {
   readonly url: string;
   readonly store: 'muster' | 'statement';
-  /** 0, 1, …: each process sends rows of its own. */
+  /** 0, 1, …: each process sends its own rows. */
   readonly process: number;
   readonly hotSets: number;
   readonly connections: number;
@@ -20,14 +20,14 @@ export interface HotStart {
 export interface HotOrder {
   readonly inFlight: number;
   readonly seconds: number;
-  /** Number of the first event of this process. */
+  /** The number of the first event of this process. */
   readonly from: number;
 }
 
 const start = JSON.parse(process.argv[2]!) as HotStart;
 const log: Log = { info() {}, warn() {}, error: (fields, text) => console.error(text, fields) };
 const TABLE = { table: 'datastore.signal', key: 'recording' } as const;
-/** Never complete: only the set's row is hot, no run is born. */
+/** A set that is never complete: only its row is hot, and no run is created. */
 const definition = defineFunction({
   name: 'hot',
   parts: {
@@ -40,7 +40,7 @@ const definition = defineFunction({
 
 const ORIGIN = { attributes: {}, contentType: null, body: new Uint8Array(300) };
 
-/** Row `n` of this process; it goes into one of the hot sets, which follow one another. */
+/** Returns row `n` of this process, in the hot sets in turn. */
 function changeOf(n: number): RowChange {
   const id = `${start.process}-${n}`;
   const recording = `hot-${n % start.hotSets}`;

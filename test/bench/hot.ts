@@ -1,6 +1,6 @@
 /**
- * Hot keys: four processes file rows of the same four sets at once, by group commit as Muster does it,
- * or by one statement per event. Deadlocks are those that PostgreSQL counted.
+ * Hot keys: four processes concurrently ingest rows of the same four sets, with group commit like Muster,
+ * or with one statement per event. Deadlocks are counted by PostgreSQL.
  */
 import { createBaselineSchema } from './baselines.ts';
 import type { HotOrder, HotStart } from './hot-worker.ts';
@@ -26,7 +26,7 @@ const IN_FLIGHT = 128;
 interface Turn {
   readonly rate: number;
   readonly p50Ms: number;
-  /** The worst process. */
+  /** That of the worst process. */
   readonly p99Ms: number;
   readonly deadlocks: number;
 }
@@ -106,9 +106,9 @@ class Contender {
     same(`hot keys, ${this.name}`, rows[0], { members: sent, counted: sent });
   }
 
-  /** Of this database alone, since it was made. */
+  /** Returns the deadlocks of this database since it was created. */
   async #countDeadlocks(): Promise<number> {
-    // A backend reports what it counted at most once a second.
+    // A backend reports its counters at most once per second.
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     const { rows } = await this.#db.client.query<{ n: number }>(
       'select deadlocks::int as n from pg_stat_database where datname = current_database()',

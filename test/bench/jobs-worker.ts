@@ -1,6 +1,6 @@
 /**
- * One contender of jobs.ts in a process of its own: works off a backlog with handlers that do nothing,
- * or with handlers that insert one row. All begin anew with each order, on code that is compiled.
+ * One contender of jobs.ts in a separate process: processes a backlog with handlers that do nothing, or
+ * with handlers that insert one row. All start from scratch with each order, with compiled code.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, run } from 'graphile-worker';
@@ -33,14 +33,14 @@ export type JobsStart =
       readonly kind: 'pg-boss';
       readonly url: string;
       readonly insert: boolean;
-      /** The handler's inserts and the completion of its batch in one transaction. */
+      /** Whether the handler's inserts and the completion of its batch are one transaction. */
       readonly transactional: boolean;
       readonly batchSize: number;
       readonly localConcurrency: number;
     };
 
 export interface JobsOrder {
-  /** Fills the queue, or works it off. */
+  /** Fills or processes the queue. */
   readonly kind: 'fill' | 'work';
   readonly jobs: number;
 }
@@ -48,7 +48,7 @@ export interface JobsOrder {
 export interface JobsAnswer {
   /** From the start of the first handler to the last completion. */
   readonly seconds: number;
-  /** Calls of handlers. */
+  /** The number of handler calls. */
   readonly handled: number;
 }
 
@@ -68,7 +68,7 @@ obey<JobsOrder>(async (order) => {
   return { seconds: (last - first) / 1000, handled } satisfies JobsAnswer;
 });
 
-/** Resolves to the time of the last completion. */
+/** Resolves with the time of the last completion. */
 type Work = (order: JobsOrder) => Promise<number>;
 
 function open(options: JobsStart): Promise<Work> {
@@ -82,7 +82,7 @@ function open(options: JobsStart): Promise<Work> {
   }
 }
 
-/** The engine as `muster serve` has it: claims, loads members, runs handlers, marks them done. */
+/** The engine of `muster serve`: claims runs, loads members, runs handlers, marks runs as done. */
 async function openMuster({ url, insert, slots }: JobsStart & { kind: 'muster' }): Promise<Work> {
   const config = readConfig({ DATABASE_URL: url, CONCURRENCY: String(slots) });
   const log: Log = { info() {}, warn() {}, error: (fields, text) => console.error(text, fields) };

@@ -1,8 +1,8 @@
 /**
- * Runs a second out of a backlog, against job queues on the same server, each in its own process and
- * database, in turn. Muster loads the rows of each set for its handler; the queues hand over a small
- * payload. With an insert: Muster commits it with the done-mark, so once; pg-boss does so when it is
- * told to; graphile-worker can't, and may repeat it.
+ * Runs per second from a backlog, compared with job queues on the same server, each in its own process and
+ * database, in turn. Muster loads the rows of each set for its handler; the queues pass a small payload.
+ * With an insert: Muster commits it with the done-mark and therefore once; pg-boss does so if configured to;
+ * graphile-worker can't, and may repeat it.
  */
 import { cpuOf, cpuOfPostgres } from './cpu.ts';
 import { fillSets } from './filled.ts';
@@ -30,8 +30,8 @@ interface Entry {
 }
 
 /**
- * graphile-worker as an earlier measurement on two cores had it at its best without inserts; the other
- * numbers are a first choice, not the result of a search.
+ * graphile-worker's settings were the best without inserts in an earlier measurement on two cores; the
+ * other numbers are a first choice, not the result of a search.
  */
 const entries = (insert: boolean): Entry[] => [
   { name: 'Muster', once: true, settings: { kind: 'muster', insert, slots: insert ? 32 : 512 } },
@@ -136,7 +136,7 @@ class Contender {
               (select count(distinct job)::int from effect) as jobs, (${DONE[settings.kind]}) as done`,
     );
     const effects = settings.insert ? jobs : 0;
-    const done = settings.kind === 'graphile-worker' ? 0 : jobs; // it deletes what is done
+    const done = settings.kind === 'graphile-worker' ? 0 : jobs; // it deletes finished jobs
     same(`${name}: rows inserted and runs done`, rows[0], { rows: effects, jobs: effects, done });
     await client.query(`truncate effect${EMPTY[settings.kind]}`);
   }

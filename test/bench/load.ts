@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
 
-/** What a closed loop of callers saw. */
+/** The result of a closed loop of callers. */
 export interface Seen {
-  /** Events that were answered. */
+  /** The number of answered events. */
   readonly answered: number;
   /** From the first event to the last answer. */
   readonly seconds: number;
@@ -10,7 +10,7 @@ export interface Seen {
   readonly p99Ms: number;
 }
 
-/** Calls `call(n)` again and again, so many at a time; all that was begun is waited for. */
+/** Calls `call(n)` repeatedly with a fixed concurrency; waits for all calls that were started. */
 export async function callers(
   inFlight: number,
   seconds: number,
@@ -34,9 +34,9 @@ export async function callers(
 }
 
 /**
- * The same over HTTP: one request at a time on each of so many kept-alive connections, as raw bytes,
- * because every microsecond this takes is one that the server does not get. A connection that the
- * server closes after its last answer is opened anew.
+ * The same over HTTP: one request at a time on each of the kept-alive connections, as raw bytes, because
+ * every microsecond spent here is one that the server does not get. A connection that the server closes
+ * after its last answer is reopened.
  */
 export async function posters(
   port: number,
@@ -63,7 +63,7 @@ export async function posters(
       };
       const answered = (answer: Buffer) => {
         if (answer.toString('latin1', 0, 12) !== 'HTTP/1.1 204') {
-          reject(new Error(`not a whole answer of 204: ${answer.toString('latin1', 0, 300)}`));
+          reject(new Error(`not a complete 204 answer: ${answer.toString('latin1', 0, 300)}`));
           return;
         }
         const now = performance.now();

@@ -1,4 +1,4 @@
-/** `muster serve` with a function of the bench's own, as recovery.ts and road.ts need it. */
+/** `muster serve` with a function of the bench, for recovery.ts and pipeline.ts. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -10,11 +10,11 @@ import { Readiness } from '../../dev/demo/ready.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Where handlers note their starts. */
+/** The table in which handlers record their starts. */
 export const STARTED = `create table started (
   key text, attempt int, pid int, at_ms float8, at timestamptz not null default clock_timestamp())`;
 
-/** Notes its start where the bench can see it, outside of its transaction; then works for `ms`. */
+/** A handler that records its start outside its transaction, visible to the bench; then works for `ms`. */
 const FUNCTION = `
 import pg from 'pg';
 import { definitionOf } from '../test/bench/workload.ts';
@@ -36,7 +36,7 @@ export interface Pod {
   readonly url: string;
 }
 
-/** The sources, with a `functions/` of one function of the bench's. */
+/** Copies the sources, with a `functions/` that contains only the bench's function. */
 export function layOut(home: string): void {
   rmSync(home, { recursive: true, force: true });
   mkdirSync(join(home, 'functions'), { recursive: true });
@@ -68,7 +68,7 @@ export async function startPod(
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   while (!(await readiness.at(`http://127.0.0.1:${port}`))) {
-    if (child.exitCode !== null) throw new Error(`muster serve ended with ${child.exitCode}`);
+    if (child.exitCode !== null) throw new Error(`muster serve exited with ${child.exitCode}`);
     await sleep(20);
   }
   return { child, url: `http://127.0.0.1:${port}/` };

@@ -1,7 +1,7 @@
 /**
- * The poll that Muster replaces: once a second, over the whole table, "which recordings are complete
- * and not yet dispatched?" What an hour of it takes from PostgreSQL, against an hour of Muster: busy,
- * with as many events as make such a table in a day; and idle, with what the loops of a pod ask.
+ * The poll that Muster replaces: once per second, over the whole table, "which recordings are complete and
+ * not yet dispatched?" Compares PostgreSQL's time for an hour of it with an hour of Muster: busy, with the
+ * number of events that fill such a table in a day; and idle, with the queries of a pod's loops.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -25,7 +25,7 @@ import {
   type SectionResult,
 } from './section.ts';
 
-/** As the dispatcher before Muster had it, on its best index: anti-join, then group. */
+/** The query of the dispatcher before Muster, on its best index: an anti-join, then grouping. */
 const POLL = `
   select s.recording from polled.signal s
   where s.kind in ('eeg', 'accelerometer')
@@ -46,7 +46,7 @@ interface Idle {
 }
 
 interface Busy {
-  /** CPU of PostgreSQL in microseconds, and buffers it looked at, per event. */
+  /** CPU of PostgreSQL in microseconds, and buffers it accessed, per event. */
   readonly postgresUs: number;
   readonly buffers: number;
 }
@@ -84,7 +84,7 @@ export async function measurePoll(context: SectionContext): Promise<SectionResul
   ];
   say(
     grid(
-      'The poll it replaces, each second, nothing new to find; busy: that many rows a day',
+      'The poll it replaces, every second, with nothing new to find; busy: that many rows per day',
       head,
       rows,
     ),
@@ -107,7 +107,7 @@ function seconds(ms: number): string {
   return (ms / 1000).toFixed(1);
 }
 
-/** Everything is dispatched but a hundred recordings that wait for their second row. */
+/** Everything is dispatched except a hundred recordings that wait for their second row. */
 async function poll(rows: number, { postgres, quick }: SectionContext): Promise<Polled> {
   const db = await createDatabase(postgres, `poll_${rows}`, 'empty');
   try {
@@ -150,7 +150,7 @@ async function explain(client: pg.Client): Promise<Explained> {
   return rows[0]!['QUERY PLAN'][0];
 }
 
-/** Events one by one, as a slow stream sends them: the dearest, for nothing is shared. Handlers run. */
+/** Events one by one, as in a slow stream: the most expensive case, because nothing is batched. Handlers run. */
 async function measureBusy({ postgres, quick }: SectionContext): Promise<Busy> {
   const db = await createDatabase(postgres, 'poll_busy');
   const workload = { rowsPerSet: 2, deadlines: true, completes: true };
@@ -176,9 +176,9 @@ async function measureBusy({ postgres, quick }: SectionContext): Promise<Busy> {
   }
 }
 
-/** Blocks that this database's backends have looked at. */
+/** Returns the blocks that this database's backends have accessed. */
 async function buffersOf(client: pg.Client): Promise<number> {
-  await sleep(1_200); // a backend reports at most once a second
+  await sleep(1_200); // a backend reports at most once per second
   const { rows } = await client.query<{ n: number }>(
     'select (blks_hit + blks_read)::float8 as n from pg_stat_database where datname = current_database()',
   );
@@ -206,7 +206,7 @@ async function measureIdle({ postgres, quick }: SectionContext): Promise<Idle> {
   const gone = once(pod, 'exit');
   try {
     while (!(await readiness.at(`http://127.0.0.1:${port}`))) {
-      if (pod.exitCode !== null) throw new Error(`muster serve ended with ${pod.exitCode}`);
+      if (pod.exitCode !== null) throw new Error(`muster serve exited with ${pod.exitCode}`);
       await sleep(20);
     }
     await sleep(quick ? 100 : 3_000);
@@ -232,7 +232,7 @@ async function measureIdle({ postgres, quick }: SectionContext): Promise<Idle> {
   }
 }
 
-/** Transactions of this database, of one statement each, but for those that ask. */
+/** Returns the transactions of this database, with one statement each, without those of the bench. */
 async function statementsOf(client: pg.Client): Promise<number> {
   await sleep(1_200);
   const { rows } = await client.query<{ n: number }>(

@@ -1,6 +1,6 @@
 /**
- * Recovery: `muster serve` is killed by SIGKILL while it runs handlers; how long until each of those
- * runs has started again in another process? With the settings a pod has unless told otherwise.
+ * Recovery: `muster serve` is killed by SIGKILL while it runs handlers. Measures how long it takes until
+ * each of those runs has started again in another process, with a pod's default settings.
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import {
   type SectionResult,
 } from './section.ts';
 
-/** As many as a pod runs at a time unless told otherwise. */
+/** The default concurrency of a pod. */
 const RUNS = 16;
 
 interface Kill {
@@ -49,7 +49,7 @@ export async function measureRecovery(context: SectionContext): Promise<SectionR
       await fillSets(db.client, { from: round * RUNS, sets: RUNS, rowsPerSet: 2, state: 'ready' });
       await until(db.client, 1, RUNS * (round + 1));
       const other = await serve(0, lease);
-      // somewhere within the lease, not right after it was renewed
+      // at a random point of the lease, not right after it was renewed
       await sleep(quick ? 100 : 1_000 + 1_300 * round);
       const { rows } = await db.client.query<{ now: Date }>('select clock_timestamp() as now');
       await endPod(dying, 'SIGKILL');
@@ -83,7 +83,7 @@ export async function measureRecovery(context: SectionContext): Promise<SectionR
   return { data: kills, verdicts: [verdict] };
 }
 
-/** Waits until so many runs have started at that attempt. */
+/** Waits until this number of runs has started that attempt. */
 async function until(client: pg.Client, attempt: number, count: number): Promise<void> {
   const deadline = performance.now() + 60_000;
   for (;;) {
@@ -93,7 +93,7 @@ async function until(client: pg.Client, attempt: number, count: number): Promise
     );
     if (rows[0]!.n >= count) return;
     if (performance.now() > deadline) {
-      throw new Error(`recovery: ${rows[0]!.n} of ${count} runs have begun attempt ${attempt}`);
+      throw new Error(`recovery: ${rows[0]!.n} of ${count} runs have started attempt ${attempt}`);
     }
     await sleep(20);
   }

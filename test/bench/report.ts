@@ -5,7 +5,7 @@ import type { Postgres } from '../../dev/postgres/postgres.ts';
 import type { Cell, Measured } from './arena.ts';
 import type { Contender } from './contender.ts';
 
-/** Without it a number is worth nothing: where, when and of what it was measured. */
+/** Describes where, when and of which version the numbers were measured. */
 export async function describeMachine(postgres: Postgres): Promise<Record<string, string>> {
   const client = new pg.Client(postgres.url);
   await client.connect();
@@ -32,7 +32,7 @@ function git(...args: string[]): string {
   );
 }
 
-/** One line for each contender and number in flight, and how it compares with the first and with each baseline. */
+/** One line per contender and number in flight, compared with the first contender and with each baseline. */
 export function table(title: string, measured: readonly Measured[]): string {
   const rounds = measured[0]!.cells.filter(
     ({ inFlight }) => inFlight === measured[0]!.cells[0]!.inFlight,
@@ -74,7 +74,7 @@ export function table(title: string, measured: readonly Measured[]): string {
   return ['', title2, line(head), ...rows.map(line)].join('\n');
 }
 
-/** The contender that answered most. */
+/** Returns the contender with the most answers. */
 export function fastest(measured: readonly Measured[]): Contender {
   const [inFlight] = inFlights(measured);
   return measured.toSorted((a, b) => ratio(b, a, inFlight!) - 1)[0]!.contender;
@@ -88,24 +88,23 @@ export interface Aim {
 }
 
 const AIMS = [
-  { road: 'http', inFlight: 99, baseline: 'transaction', wanted: 5 },
-  { road: 'http', inFlight: 99, baseline: 'statement', wanted: 2.5 },
-  { road: 'process', inFlight: 256, baseline: 'floor', wanted: 0.4 },
+  { transport: 'http', inFlight: 99, baseline: 'transaction', wanted: 5 },
+  { transport: 'http', inFlight: 99, baseline: 'statement', wanted: 2.5 },
+  { transport: 'process', inFlight: 256, baseline: 'floor', wanted: 0.4 },
 ] as const;
 
 /**
- * What was aimed at and what was reached. Compared is Muster with its handlers paused: the baselines
- * run none.
+ * Compares the results with the aims, for Muster with paused handlers, because the baselines run none.
  */
 export function aims(measured: Readonly<Record<string, readonly Measured[]>>): Aim[] {
-  return AIMS.flatMap(({ road, inFlight, baseline, wanted }) => {
+  return AIMS.flatMap(({ transport, inFlight, baseline, wanted }) => {
     const find = (store: Contender['store']) =>
-      measured[road]?.find(({ contender }) => contender.store === store);
+      measured[transport]?.find(({ contender }) => contender.store === store);
     const [muster, running, other] = [find('paused'), find('muster'), find(baseline)];
     if (muster === undefined || running === undefined || other === undefined) return [];
     const reached = ratio(muster, other, inFlight);
     const met = reached >= wanted;
-    const text = `${road}, ${inFlight} in flight: ${reached.toFixed(2)} × ${baseline} (with handlers ${ratio(running, other, inFlight).toFixed(2)}); aim ${wanted}, ${met ? 'met' : 'missed'}`;
+    const text = `${transport}, ${inFlight} in flight: ${reached.toFixed(2)} × ${baseline} (with handlers ${ratio(running, other, inFlight).toFixed(2)}); aim ${wanted}, ${met ? 'met' : 'missed'}`;
     return { text, ratio: reached, wanted, met };
   });
 }
@@ -118,9 +117,9 @@ const NAMES: Partial<Record<Contender['store'], string>> = {
   floor: 'bare inserts',
 };
 
-/** Features have names of their own. */
-function short({ name, store, road }: Contender): string {
-  return name === `${store} ${road}` ? (NAMES[store] ?? store) : name;
+/** Returns the short name of a store; features keep their own names. */
+function short({ name, store, transport }: Contender): string {
+  return name === `${store} ${transport}` ? (NAMES[store] ?? store) : name;
 }
 
 function isMuster({ store }: Contender): boolean {
@@ -139,7 +138,7 @@ export function ratio(a: Measured, b: Measured, inFlight: number): number {
   return rate(median(a, inFlight)) / rate(median(b, inFlight));
 }
 
-/** Of each figure its own median; `answered` and `seconds` are those of the median rate. */
+/** Takes the median of each figure separately; `answered` and `seconds` are those of the median rate. */
 function median({ cells }: Measured, inFlight: number): Cell {
   const rounds = cells.filter((cell) => cell.inFlight === inFlight);
   const middle = (of: (cell: Cell) => number) =>

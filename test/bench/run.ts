@@ -1,9 +1,9 @@
 /**
- * `npm run bench`: events a second that are committed and answered, by Muster and by simpler stores on
- * the same PostgreSQL (fsync on), in one run. All contenders are measured in turn, round after round,
- * and compared by their medians: on a shared machine only ratios within a run mean anything.
+ * `npm run bench`: events per second that are committed and answered, by Muster and by simpler stores on
+ * the same PostgreSQL (fsync on), in one run. All contenders are measured in turn, round by round, and
+ * compared by their medians: on a shared machine only ratios within a run are meaningful.
  *
- * Every cell counts what is stored afterwards and fails the bench if that is not what was answered.
+ * Every cell counts the stored rows afterwards and fails the bench if they don't match the answers.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', multiple: true },
   },
 });
-/** `--only http,jobs` is `--only http --only jobs`; sections.test.ts sees to the sections' quick runs. */
+/** `--only http,jobs` is `--only http --only jobs`; sections.test.ts runs the sections quickly. */
 const parts = ['http', 'process', 'features', ...(options.quick ? [] : sectionNames)];
 const only = options.only?.flatMap((each) => each.split(',')) ?? parts;
 const seconds = Number(options.seconds ?? (options.quick ? 0.1 : 2));
@@ -34,16 +34,16 @@ const warmUp = options.quick ? seconds : 4;
 const rounds = Number(options.rounds ?? (options.quick ? 1 : 3));
 const asked = options['in-flight']?.map(Number);
 const IN_FLIGHT = asked ?? (options.quick ? [16] : [1, 16, 64, 99, 256]);
-const ROADS = {
+const TRANSPORTS = {
   http: 'Through HTTP: posted, committed, answered',
   process: 'In process: called, committed, resolved',
 };
 const FEATURES_IN_FLIGHT = asked ?? (options.quick ? [16] : [256]);
 
-/** Pairs, as functions/recordings.ts has them: the dearest sets, half a set and half a run per event. */
+/** Pairs, as in functions/recordings.ts: the most expensive sets, with half a set and half a run per event. */
 const PAIRS: Workload = { rowsPerSet: 2, deadlines: true, completes: true };
 
-/** A disk that is one: the temporary folder may be memory. */
+/** A folder on a real disk, because the temporary folder may be in memory. */
 const folder = options.quick
   ? mkdtempSync(join(tmpdir(), 'muster-bench-'))
   : join(import.meta.dirname, '../../.muster/bench');
@@ -60,26 +60,26 @@ try {
     statement: await tune('statement', [4, 8, 16, 32]),
   };
   const measured: Record<string, Measured[]> = {};
-  for (const road of ['http', 'process'] as const) {
-    if (!only.includes(road)) continue;
+  for (const transport of ['http', 'process'] as const) {
+    if (!only.includes(transport)) continue;
     const stores = ['muster', 'paused', 'transaction', 'statement'] as const;
-    const contenders = [...stores, ...(road === 'process' ? (['floor'] as const) : [])].map(
+    const contenders = [...stores, ...(transport === 'process' ? (['floor'] as const) : [])].map(
       (store): Contender => ({
-        name: `${store} ${road}`,
+        name: `${store} ${transport}`,
         store,
-        road,
+        transport,
         workload: PAIRS,
         ...((store === 'transaction' || store === 'statement') && {
           connections: connections[store],
         }),
       }),
     );
-    measured[road] = await compete(contenders, IN_FLIGHT);
-    print(table(ROADS[road], measured[road]));
+    measured[transport] = await compete(contenders, IN_FLIGHT);
+    print(table(TRANSPORTS[transport], measured[transport]));
   }
   if (only.includes('features')) {
     measured['features'] = await compete(features(), FEATURES_IN_FLIGHT);
-    print(table('What each feature costs, in process', measured['features']));
+    print(table('The cost of each feature, in process', measured['features']));
   }
   const verdicts = options.quick || asked !== undefined ? [] : aims(measured);
   if (verdicts.length > 0) print(`\n${verdicts.map(({ text }) => text).join('\n')}`);
@@ -100,15 +100,15 @@ try {
   }
 }
 
-/** Muster and what it would be without this or that, in process, handlers paused. */
+/** Muster with and without certain features, in process, with paused handlers. */
 function features(): Contender[] {
   return [
     variant('everything', 'paused'),
-    variant('and handlers run', 'muster'),
+    variant('with running handlers', 'muster'),
     variant('without deadlines', 'paused', { deadlines: false }),
-    variant('without births of runs', 'paused', { completes: false }),
+    variant('without creating runs', 'paused', { completes: false }),
     variant('without versions and tombstones', 'unversioned'),
-    variant('20 rows to a set', 'paused', { rowsPerSet: 20 }),
+    variant('20 rows per set', 'paused', { rowsPerSet: 20 }),
     variant('bare inserts, with a primary key', 'keyed'),
     variant('bare inserts, without any key', 'floor'),
   ];
@@ -119,10 +119,10 @@ function variant(
   store: Contender['store'],
   change: Partial<Workload> = {},
 ): Contender {
-  return { name, store, road: 'process', workload: { ...PAIRS, ...change } };
+  return { name, store, transport: 'process', workload: { ...PAIRS, ...change } };
 }
 
-/** Measures all contenders in turn, as often as there are rounds. */
+/** Measures all contenders in turn, once per round. */
 async function compete(
   contenders: readonly Contender[],
   inFlight: readonly number[],
@@ -140,7 +140,7 @@ async function takeTurns(
   fighters: readonly Fighter[],
   inFlight: readonly number[],
 ): Promise<Measured[]> {
-  // What is measured is compiled code: a server's CPU per event still falls by a third after a second.
+  // Measures compiled code: a server's CPU per event still falls by a third after a second.
   for (const fighter of fighters) await fighter.measure(inFlight.at(-1)!, warmUp);
   const measured = fighters.map(({ contender }) => ({ contender, cells: [] as Cell[] }));
   for (let round = 0; round < rounds; round++) {
@@ -153,16 +153,16 @@ async function takeTurns(
   return measured;
 }
 
-/** The number of connections with which a baseline does best, so that it loses to no bad setting. */
+/** Returns the best number of connections for a baseline, so that no bad setting puts it at a disadvantage. */
 async function tune(
   store: 'transaction' | 'statement',
   candidates: readonly number[],
 ): Promise<number> {
-  if (options.quick || !only.some((road) => road in ROADS)) return candidates[0]!;
+  if (options.quick || !only.some((transport) => transport in TRANSPORTS)) return candidates[0]!;
   const contenders = candidates.map((connections) => ({
     name: `${store} on ${connections}`,
     store,
-    road: 'process' as const,
+    transport: 'process' as const,
     workload: PAIRS,
     connections,
   }));

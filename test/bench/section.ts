@@ -1,4 +1,4 @@
-/** What every section of the bench beyond throughput is made of: a server, databases, a table, verdicts. */
+/** Tools for all sections of the bench other than throughput: a server, databases, a table, verdicts. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -8,9 +8,9 @@ import { migrate } from '../../src/state/schema/migrate.ts';
 
 export interface SectionContext {
   readonly postgres: Postgres;
-  /** Sizes with which it only shows that everything works. */
+  /** Whether to use sizes that only show that everything works. */
   readonly quick: boolean;
-  /** A folder on a disk, for whatever a section writes. */
+  /** A folder on a real disk for a section's files. */
   readonly folder: string;
   readonly say: (text: string) => void;
 }
@@ -23,7 +23,7 @@ export interface Verdict {
 }
 
 export interface SectionResult {
-  /** For the JSON. */
+  /** The results for the JSON report. */
   readonly data: unknown;
   readonly verdicts: readonly Verdict[];
 }
@@ -33,11 +33,11 @@ export type Section = (context: SectionContext) => Promise<SectionResult>;
 export interface BenchDatabase {
   readonly url: string;
   readonly client: pg.Client;
-  /** Ends its connection and drops the database. */
+  /** Closes its connection and drops the database. */
   drop(): Promise<void>;
 }
 
-/** A database of its own on the bench's server: empty, with Muster's schema, or the copy of another. */
+/** Creates a database on the bench's server: empty, with Muster's schema, or a copy of another one. */
 export async function createDatabase(
   postgres: Pick<Postgres, 'url'>,
   name: string,
@@ -53,7 +53,7 @@ export async function createDatabase(
   return database;
 }
 
-/** A database that is there. */
+/** Connects to an existing database. */
 export async function attach(
   postgres: Pick<Postgres, 'url'>,
   name: string,
@@ -61,7 +61,7 @@ export async function attach(
   const url = new URL(postgres.url);
   url.pathname = name;
   const client = new pg.Client(url.href);
-  client.on('error', () => {}); // the server may go first
+  client.on('error', () => {}); // the server may stop first
   await client.connect();
   return {
     url: url.href,
@@ -83,7 +83,7 @@ async function asAdmin({ url }: Pick<Postgres, 'url'>, statements: string[]): Pr
   }
 }
 
-/** A worker of the bench in a process of its own, told over IPC what to do, one order at a time. */
+/** A worker of the bench in a separate process, controlled over IPC, with one order at a time. */
 export class Worker<Order extends object, Answer> {
   readonly #child: ChildProcess;
 
@@ -91,7 +91,7 @@ export class Worker<Order extends object, Answer> {
     this.#child = child;
   }
 
-  /** Settles when the script has said that it is ready, by any message. */
+  /** Resolves when the script has reported that it is ready, with any message. */
   static async start<O extends object, A>(script: string, start: object): Promise<Worker<O, A>> {
     const file = fileURLToPath(new URL(script, import.meta.url));
     const worker = new Worker<O, A>(
@@ -125,7 +125,7 @@ export class Worker<Order extends object, Answer> {
 
   #answer(): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const failed = (code: number | null) => reject(new Error(`a worker ended with ${code}`));
+      const failed = (code: number | null) => reject(new Error(`a worker exited with ${code}`));
       this.#child.once('exit', failed);
       this.#child.once('message', (answer) => {
         this.#child.off('exit', failed);
@@ -135,7 +135,7 @@ export class Worker<Order extends object, Answer> {
   }
 }
 
-/** The other side of {@link Worker}: obeys until its parent lets go or is gone. */
+/** The other side of {@link Worker}: follows orders until its parent disconnects or exits. */
 export function obey<Order>(work: (order: Order) => Promise<unknown>): void {
   process.on('message', (order) => {
     void work(order as Order).then((answer) => process.send!(answer as object));
@@ -155,7 +155,7 @@ export function percentile(values: readonly number[], p: number): number {
   ]!;
 }
 
-/** Columns aligned: text in the first to the left, everything else to the right. */
+/** Formats a table with the first column aligned to the left, all others to the right. */
 export function grid(title: string, head: readonly string[], rows: readonly string[][]): string {
   const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]!.length)));
   const line = (row: readonly string[]) =>
@@ -181,8 +181,8 @@ export function whole(n: number): string {
   return Math.round(n).toLocaleString('en');
 }
 
-/** Fails the bench where a result is not what it should be: a wrong answer has no speed. */
+/** Fails the bench if a result is wrong: the speed of a wrong answer is meaningless. */
 export function same(what: string, got: unknown, wanted: unknown): void {
   const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)];
-  if (a !== b) throw new Error(`${what}: it is ${a}, but it should be ${b}`);
+  if (a !== b) throw new Error(`${what}: got ${a}, expected ${b}`);
 }

@@ -1,5 +1,5 @@
 /**
- * The sections of the bench beyond throughput. `npm run bench` runs them all after its own cells, or
+ * The sections of the bench other than throughput. `npm run bench` runs all of them after its own cells, or
  * those named by `--only`; each can be run alone: `node test/bench/sections.ts --only jobs [--quick]`.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import {
   type Verdict,
 } from './section.ts';
 
-/** Loaded on demand: what one needs, the others do without. */
+/** Loaded on demand, because each has its own dependencies. */
 const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   hot: async () => (await import('./hot.ts')).measureHotKeys,
   jobs: async () => (await import('./jobs.ts')).measureJobs,
@@ -26,12 +26,12 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   poll: async () => (await import('./poll.ts')).measurePoll,
   telemetry: async () => (await import('./telemetry.ts')).measureTelemetry,
   travelers: async () => (await import('./travelers.ts')).measureTravelers,
-  road: async () => (await import('./road.ts')).measureRoad,
+  road: async () => (await import('./pipeline.ts')).measurePipeline,
 };
 
 export const sectionNames = Object.keys(SECTIONS);
 
-/** Runs those that are named, in their own order; all of them are run even if one of them fails. */
+/** Runs the named sections in their own order; continues with the others if one fails. */
 export async function runSections(
   only: readonly string[],
   context: SectionContext,

@@ -1,4 +1,4 @@
-/** Starts of a process, from spawning it to its first answer 2xx to an event that is posted again and again. */
+/** Measures starts of a process, from spawning it to the first 2xx answer to an event that is posted repeatedly. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../dev/lib/port.ts';
 import { medianOf } from './section.ts';
 
-/** What is started, with its times by {@link labelOf}. */
+/** The program to start, with its times by {@link labelOf}. */
 export interface Variant {
   readonly name: string;
   readonly command: readonly string[];
@@ -16,7 +16,7 @@ export interface Variant {
   readonly times: Map<string, number[]>;
 }
 
-/** CPUs a process may use; null = all. */
+/** The CPUs that a process may use; null for all. */
 export const LIMITS = [null, 1, 0.5] as const;
 
 export function median({ times }: Variant, label: string): number {
@@ -37,7 +37,7 @@ export function variant(name: string, command: string[], env: Record<string, str
 
 let events = 0;
 
-/** Milliseconds of one start. */
+/** Measures one start, in milliseconds. */
 export async function start(
   { name, command, env }: Variant,
   limit: number | null,
@@ -57,7 +57,7 @@ export async function start(
     await sleep(1);
   }
   const ms = performance.now() - begun;
-  child.kill('SIGTERM'); // in order: the compile cache is written then
+  child.kill('SIGTERM'); // an orderly stop, which writes the compile cache
   await gone;
   return ms;
 }
@@ -85,7 +85,7 @@ function nextEvent(): { id: string; body: string } {
   };
 }
 
-/** Status of one try; 0 while nobody listens. A connection of its own each time. */
+/** Returns the status of one attempt, on a new connection; 0 while no process listens. */
 function post(port: number, id: string, body: string): Promise<number> {
   return new Promise((resolve) => {
     const sent = request(
@@ -116,7 +116,7 @@ export interface CpuLimiter {
   remove(): void;
 }
 
-/** A control group with a CPU quota (v2, or v1); null where we may not make one. */
+/** Creates a control group with a CPU quota (v2, or v1); null if this is not permitted. */
 export function cpuLimiter(): CpuLimiter | null {
   const name = `muster-bench-${process.pid}`;
   const period = 100_000;
@@ -136,7 +136,7 @@ export function cpuLimiter(): CpuLimiter | null {
     return {
       run(cpus, command, env) {
         writeFileSync(join(group, file), quota(cpus));
-        // The shell enters the group, then becomes Node: not a moment outside of it.
+        // The shell enters the group, then becomes Node, which therefore never runs outside it.
         const script = 'echo $$ > "$0" && exec "$@"';
         const args = ['-c', script, join(group, 'cgroup.procs'), process.execPath, ...command];
         return spawn('/bin/sh', args, { env, stdio: ['ignore', 'ignore', 'pipe'] });

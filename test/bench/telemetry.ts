@@ -1,7 +1,7 @@
 /**
- * What OpenTelemetry costs: events a second through HTTP, and cold starts, with a collector beside them
- * that only takes what it is sent, and without one. Sampled is the dearest there is: every event, batch
- * and run a span, and its context in a column.
+ * The cost of OpenTelemetry: events per second through HTTP, and cold starts, with a collector that just
+ * accepts what it is sent, and without one. Sampling everything is the most expensive case: a span for
+ * every event, batch and run, and its context in a column.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -50,7 +50,7 @@ function contender(name: string, more: Partial<Contender>): Contender {
   return {
     name: `${name} telemetry`,
     store: 'muster',
-    road: 'http',
+    transport: 'http',
     workload: { rowsPerSet: 2, deadlines: true, completes: true },
     ...more,
   };
@@ -84,7 +84,7 @@ async function measureRunning(context: SectionContext, env: Env): Promise<Part> 
         measured[i]!.cells.push(await each.measure(IN_FLIGHT, seconds));
       }
     }
-    say(table('Through HTTP, with a handler run for each second event', measured));
+    say(table('Through HTTP, with a handler run for every second event', measured));
     const verdicts = measured
       .slice(1)
       .map((each) =>
@@ -152,12 +152,12 @@ async function measureStarting(context: SectionContext, env: Env): Promise<Part>
   };
 }
 
-/** A collector that got nothing would cost nothing. */
+/** Checks that the collector received something; otherwise it would cost nothing. */
 async function checkTaken(collector: ChildProcess): Promise<void> {
   const answer = once(collector, 'message');
   collector.send('how many?');
   const [taken] = (await answer) as [Record<string, number>];
   for (const path of ['/v1/traces', '/v1/metrics']) {
-    if (!((taken[path] ?? 0) > 0)) throw new Error(`the collector got nothing at ${path}`);
+    if (!((taken[path] ?? 0) > 0)) throw new Error(`the collector received nothing at ${path}`);
   }
 }

@@ -21,13 +21,13 @@ const RECORDS = 2_000_000;
 
 export interface FromKafka {
   readonly rate: number;
-  /** CPU in microseconds per record. */
+  /** CPU is in microseconds per record. */
   readonly nodeUs: number;
   readonly postgresUs: number;
   readonly brokerUs: number;
 }
 
-/** One `muster serve` that pulls from a full topic of a broker on the same machine; null without Java. */
+/** Measures one `muster serve` that consumes a full topic of a broker on the same machine; null without Java. */
 export async function measureFromKafka(context: SectionContext): Promise<FromKafka | null> {
   const { folder, say, postgres } = context;
   const missing = missingTools();
@@ -78,7 +78,7 @@ async function fill(broker: Broker, records: Records): Promise<void> {
   await producer.disconnect();
 }
 
-/** Over what comes after the first fifth, in which code is compiled. */
+/** Measured without the first fifth, in which code is compiled. */
 async function measure(
   { url, client }: BenchDatabase,
   broker: Broker,
@@ -114,7 +114,7 @@ async function measure(
     for (;;) {
       const now = await look();
       if (now.n >= n) return now;
-      if (pod.exitCode !== null) throw new Error(`muster serve ended with ${pod.exitCode}`);
+      if (pod.exitCode !== null) throw new Error(`muster serve exited with ${pod.exitCode}`);
       await sleep(50);
     }
   };

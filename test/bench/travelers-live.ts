@@ -8,17 +8,17 @@ import { migrate } from '../../src/state/schema/migrate.ts';
 import { createDatabase, grid, medianOf, same, whole, type SectionContext } from './section.ts';
 import { Records } from './travelers-records.ts';
 
-/** As many as are younger than the lateness bound of 5 s at 58,000 a second. */
+/** The number of samples younger than the lateness bound of 5 s at 58,000 per second. */
 const STAGED = 290_000;
 const CHUNK = 5_000;
 
 interface LiveTimes {
-  /** Milliseconds of the first question, and of one that has asked before. */
+  /** Milliseconds of the first query, and of a repeated one. */
   readonly firstMs: number;
   readonly againMs: number;
 }
 
-/** The last minute, by second: what is staged is folded for the answer. */
+/** The last minute by second: staged samples are folded for the answer. */
 export async function measureLive({ postgres, quick, say }: SectionContext): Promise<LiveTimes> {
   const count = quick ? STAGED / 10 : STAGED;
   const db = await createDatabase(postgres, 'travelers_live');
@@ -56,7 +56,7 @@ export async function measureLive({ postgres, quick, say }: SectionContext): Pro
   }
 }
 
-/** Returns the time of the newest, µs. */
+/** Returns the time of the newest sample, in µs. */
 async function stageAll(tx: Tx, records: Records): Promise<number> {
   const readTime = timestampsIn('UTC');
   let newest = 0;

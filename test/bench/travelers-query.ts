@@ -31,7 +31,7 @@ interface Times {
   readonly againMs: number;
 }
 
-/** A day at steps of a minute, all of it final. */
+/** A day in steps of a minute, all of it final. */
 export async function measureQueries(context: SectionContext): Promise<Times[]> {
   const { postgres, quick, say } = context;
   const minutes = quick ? 60 : 1440;
@@ -63,7 +63,7 @@ export async function measureQueries(context: SectionContext): Promise<Times[]> 
       againMs.toFixed(0),
     ]);
     const head = ['question', 'first ms', 'again ms'];
-    say(grid(`Travelers: ${minutes} minutes at steps of a minute`, head, rows));
+    say(grid(`Travelers: ${minutes} minutes in steps of a minute`, head, rows));
     return times;
   } finally {
     await db.drop();
@@ -100,7 +100,7 @@ async function timeOf(
   }
 }
 
-/** A minute that the simulator made, at all sensors, again and again. */
+/** Repeats one simulated minute of all sensors. */
 async function fill({ client }: BenchDatabase, minutes: number): Promise<void> {
   const tx = client as unknown as Tx;
   await write(tx, 60, await oneMinute());

@@ -1,12 +1,12 @@
 import { simulate } from '../../dev/sensors/simulation.ts';
 
-/** Records of the simulator at its defaults but for the shortest interval: 58,000 for each second of its time. */
+/** Simulator options: the defaults with the shortest interval, 58,000 records per simulated second. */
 const RATE = 58_000;
 const NEVER = new AbortController().signal;
 
-/** So many records of the topic `movements`, two seconds out of order, which end now. */
+/** Returns `count` records of the topic `movements`, up to two seconds out of order, which end now. */
 export class Records {
-  /** One after another: a million buffers would take longer to collect than to fold. */
+  /** The records in one buffer: a million buffers would take longer to garbage-collect than to fold. */
   readonly #bytes: Buffer;
   readonly #ends: Float64Array;
 
@@ -16,7 +16,7 @@ export class Records {
   }
 
   static async make(count: number): Promise<Records> {
-    // travelers come to be in view in half a minute
+    // it takes half a minute until the sensors have all travelers in view
     const seconds = Math.ceil(count / RATE) + 30;
     const from = (Date.now() - seconds * 1000) * 1000;
     const street = { sensors: 100, arrivals: 10, interval: [0.1, 0.1] as const, seed: 1, from };

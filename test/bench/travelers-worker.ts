@@ -1,4 +1,4 @@
-/** One of the stores of travelers.ts, in a process of its own: takes records as they stand in the topic. */
+/** One of the stores of travelers.ts in a separate process, which ingests records in the topic's format. */
 import pg from 'pg';
 import { readOptions } from '../../functions/travelers/options.ts';
 import { travelers } from '../../functions/travelers/projection.ts';
@@ -19,7 +19,7 @@ export interface TravelersStart {
   readonly records: number;
 }
 
-/** Records from one number to another. */
+/** An order to ingest the records from one number to another. */
 export interface TravelersOrder {
   readonly from: number;
   readonly to: number;
@@ -57,7 +57,7 @@ obey<TravelersOrder>(async (order): Promise<TravelersAnswer> => {
   return { seconds: (performance.now() - began) / 1000, statements: statements - before };
 });
 
-/** Records are dealt to the partitions in turn; ends when what they allow to fold is folded. */
+/** Distributes records to the partitions in turn; ends when all records that can be folded are folded. */
 async function openMuster() {
   const database = openDatabase({
     url: start.url,
@@ -111,7 +111,7 @@ async function openMuster() {
   };
 }
 
-/** As the original has it: each record reads its traveler's row, and writes it. */
+/** Like the original: reads and writes the traveler's row for each record. */
 async function openState() {
   const clients = await connect();
   const read = {
@@ -131,7 +131,7 @@ async function openState() {
       const client = clients[partIndex]!;
       for (let n = from; n < to; n++) {
         const { sensor, traveler, type, at, x, y } = sampleAt(n);
-        // all of a traveler on one connection, as a key would have it
+        // all records of a traveler on one connection, as with a key
         if (Number.parseInt(traveler.slice(0, 8), 16) % clients.length !== partIndex) continue;
         const { rows } = await client.query<StateRow>({ ...read, values: [sensor, traveler] });
         const last = rows[0];
@@ -169,7 +169,7 @@ interface StateRow {
   fastest: number | null;
 }
 
-/** A row for each record, thousands in a statement, in a table without an index: it answers nothing yet. */
+/** Inserts one row per record, thousands per statement, into a table without an index, which can't be queried yet. */
 async function openInsert() {
   const clients = await connect();
   const insert = {

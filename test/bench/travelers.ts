@@ -1,7 +1,7 @@
 /**
- * Travelers: records a second of one process, from the bytes in the topic to what can be asked, against
- * a row of state per traveler that each record reads and writes, and against a plain insert of the
- * records; then from Kafka; then what questions take.
+ * Travelers: records per second of one process, from the bytes in the topic to results that can be
+ * queried, compared with a row of state per traveler that each record reads and writes, and with a plain
+ * insert of the records; then from Kafka; then the duration of queries.
  */
 import { migrate } from '../../src/state/schema/migrate.ts';
 import { cpuOf, cpuOfPostgres } from './cpu.ts';
@@ -39,7 +39,7 @@ const STORED: Readonly<Record<TravelersStart['store'], string>> = {
 
 interface Turn {
   readonly rate: number;
-  /** Each per record. */
+  /** All figures are per record. */
   readonly nodeUs: number;
   readonly postgresUs: number;
   readonly statements: number;
@@ -72,7 +72,7 @@ class Contender {
     this.#postgresPid = postgresPid;
   }
 
-  /** `records`: in a turn; the first is not counted. */
+  /** `records`: the number per turn; the first turn is not counted. */
   static async enter(
     name: string,
     store: TravelersStart['store'],
@@ -178,7 +178,7 @@ export async function measureTravelers(context: SectionContext): Promise<Section
   ];
   say(grid(`Travelers: records of a process; medians of ${rounds} rounds`, head, rows));
 
-  // What the sections' own test does without, as it does without the road: it needs Java.
+  // The sections' own test omits this and the pipeline, because they need Java.
   const kafka = quick ? null : await measureFromKafka(context);
   const queries = await measureQueries(context);
   const live = await measureLive(context);

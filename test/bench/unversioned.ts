@@ -1,8 +1,8 @@
 import pg from 'pg';
 
 /**
- * The filing statement as it would be if a row were written once and for all: nothing compared,
- * nothing taken back. To say what versions and tombstones cost, and for nothing else.
+ * The ingest statement as it would be if rows were never updated or deleted: without comparing versions
+ * and without retraction. Used only to measure the cost of versions and tombstones.
  */
 const MEMBERS = `m as (
   insert into muster.member as m (function, part_index, source, id, key, in_set, columns)
@@ -18,13 +18,13 @@ const MEMBERS = `m as (
 ),
 moves as (`;
 
-/** Takes the columns away that only versions and tombstones need, and what reads them. */
+/** Drops the columns that only versions and tombstones need, and what depends on them. */
 export const UNVERSIONED_SCHEMA = `
   alter table muster.member drop column version cascade, drop column at cascade,
     drop column commits cascade, drop column history cascade, drop column missing_columns cascade,
     drop column since cascade`;
 
-/** From now on this process sends the filing statement without versions. */
+/** Makes this process send the ingest statement without versions from now on. */
 export function forgetVersions(): void {
   const pools = pg.Pool.prototype as unknown as {
     query: (this: pg.Pool, config: { name?: string; text: string }, ...more: unknown[]) => unknown;
@@ -33,7 +33,9 @@ export function forgetVersions(): void {
   pools.query = function queryUnversioned(config, ...more) {
     if (config.name !== 'ingest-changes') return query.call(this, config, ...more);
     const text = config.text.replace(/^m as \(\n[^]*?^moves as \(/m, MEMBERS);
-    if (text === config.text) throw new Error('ingest-changes.sql is written otherwise now');
+    if (text === config.text) {
+      throw new Error('ingest-changes.sql has changed; adapt the replacements');
+    }
     return query.call(this, { ...config, text }, ...more);
   };
 }

@@ -2,20 +2,20 @@ import { defineFunction, type FunctionDefinition } from '../../src/function.ts';
 import type { RowChange } from '../../src/state/change.ts';
 
 /**
- * What is measured: signals of headbands, as functions/recordings.ts takes them, with a handler that
- * does nothing. A set's rows come a thousand events apart, so that no batch ever holds two of them.
+ * The workload: signals of headbands, as functions/recordings.ts ingests them, with a handler that does
+ * nothing. A set's rows arrive a thousand events apart, so that no batch contains two of them.
  */
 export interface Workload {
-  /** Rows that make a set: 2, or another even number. */
+  /** Rows per set: 2, or another even number. */
   readonly rowsPerSet: number;
-  /** Whether a set that waits has a deadline. */
+  /** Whether a waiting set has a deadline. */
   readonly deadlines: boolean;
-  /** Whether sets become complete when all rows are there; else one more than ever comes is needed. */
+  /** Whether sets become complete when all rows have arrived; otherwise they need one row too many. */
   readonly completes: boolean;
 }
 
 const SETS = 1024;
-/** Base64 of `[0,60000000000)`, as Debezium sends a range of its own type. */
+/** Base64 of `[0,60000000000)`, as Debezium sends a custom range type. */
 const SPAN = 'WzAsNjAwMDAwMDAwMDAp';
 
 export function definitionOf({ rowsPerSet, deadlines, completes }: Workload): FunctionDefinition {
@@ -36,12 +36,12 @@ export function definitionOf({ rowsPerSet, deadlines, completes }: Workload): Fu
   });
 }
 
-/** The set and the part of event `n`. */
+/** Returns the set and the part of event `n`. */
 function placeOf(n: number, { rowsPerSet }: Workload): { set: number; part: number } {
   const block = Math.floor(n / (SETS * rowsPerSet));
   const place = n % (SETS * rowsPerSet);
   const turn = Math.floor(place / SETS);
-  // another order of the sets in each turn: 389 and 1024 have no common divisor
+  // a different order of the sets in each turn: 389 and 1024 are coprime
   const set = block * SETS + ((place * 389 + turn * 57) % SETS);
   return { set, part: turn < rowsPerSet / 2 ? 0 : 1 };
 }
@@ -50,7 +50,7 @@ function uuid(kind: string, n: number): string {
   return `0193b00${kind}-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
 }
 
-/** What the events from `from` up to but without `to` leave behind. */
+/** Returns the expected rows after the events from `from` to `to` (exclusive). */
 export function expected(
   workload: Workload,
   from: number,
@@ -97,7 +97,7 @@ function rowOf(n: number, workload: Workload): Record<string, unknown> {
 
 const ORIGIN = { attributes: {}, contentType: null, body: new Uint8Array(1100) };
 
-/** Event `n` as intake hands it to state. Positions grow with `n`, times are now. */
+/** Returns event `n` as intake passes it to state. Positions grow with `n`, times are now. */
 export function changeOf(n: number, workload: Workload): RowChange {
   return {
     kind: 'row',
@@ -127,7 +127,7 @@ const HEAD = [
   'host: recordings.shop.svc.cluster.local',
 ].join('\r\n');
 
-/** Event `n` as the bytes of a KafkaSource's request, all of them ASCII. */
+/** Returns event `n` as the bytes of a KafkaSource's request, all of them ASCII. */
 export function requestOf(
   n: number,
   workload: Workload,

@@ -51,7 +51,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-test('a read-only copy of the bundle migrates, serves, runs handlers, explains, and ends at SIGTERM', async () => {
+test('a read-only copy of the bundle migrates, serves, runs handlers, explains, and stops at SIGTERM', async () => {
   const { url } = await freshDatabase();
   const database = new pg.Client(url);
   await database.connect();
@@ -118,7 +118,7 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   expect(JSON.parse(event)).toMatchObject({ subject: recording, data: { seconds: 6e-8 } });
   expect(muster('explain', 'recordings', key).stdout).toContain(': done\n');
 
-  // The error a function throws is the one its runner knows: no second attempt.
+  // The function's TerminalError is the runner's class, so there is no second attempt.
   expect(await insert('eeg', broken, 0)).toBe(204);
   expect(await insert('accelerometer', broken, 50)).toBe(204);
   await until(() => muster('sets', '--failed').stdout.includes('TerminalError: signal'));
@@ -127,11 +127,11 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   expect(await once(serve, 'exit')).toEqual([0, null]);
   await database.end();
 
-  // What it compiled was read from the cache, and nothing was written to it.
+  // Compiled code was read from the cache, and nothing was written to it.
   const lines = said.stderr.split('\n').filter((line) => line.startsWith('[compile cache]'));
   const files = (of: RegExp) =>
     lines.flatMap((line) => (of.test(line) ? (/[^/]+\.js/.exec(line)?.[0] ?? []) : []));
-  // The thread that keeps leases starts after the first handler, in nobody's way: it is compiled then.
+  // The thread that renews leases starts after the first handler, when it delays nothing; it is compiled then.
   const read = files(/reading cache/);
   const thread = read.indexOf('heartbeat-thread.js');
   const first = read.slice(0, thread === -1 ? undefined : thread);
@@ -141,11 +141,11 @@ test('a read-only copy of the bundle migrates, serves, runs handlers, explains, 
   const late = read.filter((file) => !accepted.includes(file));
   const written = lines.filter((line) => /writing|temporary/i.test(line));
   expect(written.filter((line) => !late.some((file) => line.includes(file)))).toEqual([]);
-  // A server reads itself, whole and from one file, and its function.
+  // A server reads only its own script, from one file, and its function.
   expect(first.filter((file) => file.startsWith('chunk')).length).toBeLessThan(4);
 });
 
-test('V8 takes what was compiled for the server, and it holds functions that ran', () => {
+test('V8 accepts the code cache of the server, which contains the functions that ran', () => {
   const compile = `
     const { readFileSync, statSync } = require('node:fs');
     const [filename, cache] = process.argv.slice(1);
@@ -161,7 +161,7 @@ test('V8 takes what was compiled for the server, and it holds functions that ran
   expect(ratio).toBeGreaterThan(3);
 });
 
-test('told where to, the bundle sends traces', async () => {
+test('the bundle sends traces to the configured endpoint', async () => {
   const collector = await startCollector();
   const readiness = new Readiness();
   const env = {
@@ -189,14 +189,14 @@ test('told where to, the bundle sends traces', async () => {
   expect(collector.spans.map(({ name }) => name).toSorted()).toEqual(['ingest-changes', 'process']);
 });
 
-test('the bundle holds nothing that only development needs', () => {
+test('the bundle contains no development-only code', () => {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: boolean; optional?: boolean }>;
   };
   const inputs = Object.keys(metafile.inputs);
   const own = inputs.filter((input) => !input.includes('node_modules/'));
   expect(own.filter((input) => !/^(src|functions|dev)\//.test(input))).toEqual([]);
-  // The simulators are programs of their own; nothing else loads a line of dev/.
+  // The simulators are separate programs; nothing else loads code from dev/.
   const loaded = new Set<string>();
   const load = (path: string) => {
     if (loaded.has(path)) return;
@@ -232,7 +232,7 @@ test.for(['headband', 'sensors'])('the simulator %s starts from the bundle', (na
   });
 });
 
-test('what a server starts with has nothing of the doctor and its clients', () => {
+test("the server's script contains neither the doctor nor its clients", () => {
   const [, server] = Object.entries(metafile.outputs).find(([file]) =>
     file.endsWith('/serve.cjs'),
   )!;
@@ -255,7 +255,7 @@ test('the bundle names the licence of every package in it', () => {
   }
 });
 
-/** Somebody to whom read-only files are read-only: for root the image's user, who must reach Node. */
+/** A user that can't write read-only files: for root the image's user, which must be able to run Node. */
 function someUser(): Runtime & { node: string } {
   const node = process.execPath;
   if (process.getuid?.() !== 0) return { node };

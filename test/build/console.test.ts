@@ -8,7 +8,7 @@ import { bundle } from '../../build/bundle.ts';
 import { freePort } from '../../dev/lib/port.ts';
 import { until } from '../support/until.ts';
 
-test('the bundle holds the console, its pages as they are sent, and the documentation', async () => {
+test('the bundle contains the console, its built pages, and the documentation', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'muster-console-bundle-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   await bundle(folder);
@@ -41,7 +41,7 @@ test('the bundle holds the console, its pages as they are sent, and the document
   expect(JSON.parse((await answer('/api/travelers/sensors')).text)).toMatchObject({
     reason: 'database',
   });
-  // What only the page is made of has its licence there too.
+  // The licences include those of packages that only the page uses.
   expect(readFileSync(join(folder, 'NOTICES.txt'), 'utf8')).toMatch(/^uplot \d/m);
 
   child.kill('SIGTERM');

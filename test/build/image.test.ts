@@ -25,7 +25,7 @@ const linux = process.platform === 'linux';
 beforeAll(() => (linux ? writeImage(image) : undefined), 120_000);
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-test.skipIf(!linux)('the image holds Node, its libraries, the bundle, and no shell', () => {
+test.skipIf(!linux)('the image contains Node, its libraries and the bundle, and no shell', () => {
   const files = readdirSync(join(image, 'base'), { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name).slice(join(image, 'base/').length));
@@ -50,12 +50,12 @@ test.skipIf(!linux)('the image holds Node, its libraries, the bundle, and no she
   );
 });
 
-// Runs what the image holds as a container would: as PID 1, on a read-only root, without capabilities.
+// Runs the image as a container would: as PID 1, on a read-only root, without capabilities.
 const jail = jailProblem();
-if (jail !== null) process.stderr.write(`the image is not run: ${jail}\n`);
+if (jail !== null) process.stderr.write(`skipping the tests that run the image: ${jail}\n`);
 
 test.skipIf(jail !== null).each(['its own user', 'any other user'])(
-  'as PID 1 of a read-only root, %s migrates, serves, and ends at SIGTERM',
+  'as PID 1 of a read-only root, %s migrates, serves, and stops at SIGTERM',
   async (who) => {
     const uid = who === 'its own user' ? USER : randomInt(100_000, 2_000_000_000);
     const { url } = await freshDatabase();
@@ -83,14 +83,14 @@ test.skipIf(jail !== null).each(['its own user', 'any other user'])(
     const { code, stderr } = await all;
     expect(code).toBe(0);
     expect(stderr).toContain('"msg":"stopped"');
-    // Node reads the cache of its own user only.
+    // Node reads only the cache of its own user.
     expect(/muster\.js.* was accepted/.test(stderr)).toBe(uid === USER);
   },
   120_000,
 );
 
 test.skipIf(jail !== null)(
-  'the headbands of the image make their table and write to it',
+  'the headbands in the image create their table and write to it',
   async () => {
     const { url } = await freshDatabase();
     const manifest = parse(
@@ -112,52 +112,48 @@ test.skipIf(jail !== null)(
   },
 );
 
-test.skipIf(!linux)(
-  'the archive is an OCI image whose digests hold, and the same each time',
-  () => {
-    const file = join(home, 'muster.tar');
-    const written = writeArchive({
-      name: 'muster:test',
-      layers: layersOf(image),
-      start: START,
-      file,
-    });
-    const unpacked = mkdtempSync(join(home, 'unpacked-'));
-    expect(spawnSync('tar', ['-C', unpacked, '-xf', file]).status).toBe(0);
-    const blob = (digest: string) =>
-      readFileSync(join(unpacked, 'blobs', digest.replace(':', '/')));
-    for (const name of readdirSync(join(unpacked, 'blobs/sha256'))) {
-      expect(sha256(blob(`sha256:${name}`))).toBe(name);
-    }
-    const index = readFileSync(join(unpacked, 'index.json'));
-    writeArchive({ name: 'muster:test', layers: layersOf(image), start: START, file });
-    const again = spawnSync('tar', ['-xOf', file, './index.json']);
-    expect(again.stdout.toString()).toBe(index.toString());
-    const [entry] = json(index).manifests;
-    expect(entry.digest).toBe(written);
-    expect(entry.annotations).toEqual({
-      'io.containerd.image.name': 'docker.io/library/muster:test',
-      'org.opencontainers.image.ref.name': 'test',
-    });
-    const manifest = json(blob(entry.digest));
-    const config = json(blob(manifest.config.digest));
-    expect(config.config).toEqual(START);
-    expect(config.rootfs.diff_ids).toEqual(manifest.layers.map((layer: Blob) => layer.digest));
-    const paths = manifest.layers.map((layer: Blob) => {
-      const list = [
-        '--numeric-owner',
-        '-tvf',
-        join(unpacked, 'blobs', layer.digest.replace(':', '/')),
-      ];
-      return spawnSync('tar', list, { encoding: 'utf8' }).stdout;
-    });
-    expect(paths[0]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/usr\/local\/bin\/node$/m);
-    expect(paths[1]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/app\/muster\.js$/m);
-    expect(paths[1]).toMatch(/^-rw-r--r-- 0\/0 .* \.\/app\/cache\/serve$/m);
-  },
-);
+test.skipIf(!linux)('the archive is an OCI image with correct digests, and reproducible', () => {
+  const file = join(home, 'muster.tar');
+  const written = writeArchive({
+    name: 'muster:test',
+    layers: layersOf(image),
+    start: START,
+    file,
+  });
+  const unpacked = mkdtempSync(join(home, 'unpacked-'));
+  expect(spawnSync('tar', ['-C', unpacked, '-xf', file]).status).toBe(0);
+  const blob = (digest: string) => readFileSync(join(unpacked, 'blobs', digest.replace(':', '/')));
+  for (const name of readdirSync(join(unpacked, 'blobs/sha256'))) {
+    expect(sha256(blob(`sha256:${name}`))).toBe(name);
+  }
+  const index = readFileSync(join(unpacked, 'index.json'));
+  writeArchive({ name: 'muster:test', layers: layersOf(image), start: START, file });
+  const again = spawnSync('tar', ['-xOf', file, './index.json']);
+  expect(again.stdout.toString()).toBe(index.toString());
+  const [entry] = json(index).manifests;
+  expect(entry.digest).toBe(written);
+  expect(entry.annotations).toEqual({
+    'io.containerd.image.name': 'docker.io/library/muster:test',
+    'org.opencontainers.image.ref.name': 'test',
+  });
+  const manifest = json(blob(entry.digest));
+  const config = json(blob(manifest.config.digest));
+  expect(config.config).toEqual(START);
+  expect(config.rootfs.diff_ids).toEqual(manifest.layers.map((layer: Blob) => layer.digest));
+  const paths = manifest.layers.map((layer: Blob) => {
+    const list = [
+      '--numeric-owner',
+      '-tvf',
+      join(unpacked, 'blobs', layer.digest.replace(':', '/')),
+    ];
+    return spawnSync('tar', list, { encoding: 'utf8' }).stdout;
+  });
+  expect(paths[0]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/usr\/local\/bin\/node$/m);
+  expect(paths[1]).toMatch(/^-rwxr-xr-x 0\/0 .* \.\/app\/muster\.js$/m);
+  expect(paths[1]).toMatch(/^-rw-r--r-- 0\/0 .* \.\/app\/cache\/serve$/m);
+});
 
-test('the Dockerfile makes the same image of the same sources', () => {
+test('the Dockerfile builds the same image from the same sources', () => {
   const steps = readFileSync(join(root, 'Dockerfile'), 'utf8')
     .replaceAll(/\\\n\s*/g, '')
     .split('\n')
@@ -187,7 +183,7 @@ test('the Dockerfile makes the same image of the same sources', () => {
   expect(of('RUN', 0)).toEqual(['chown 65532:65532 .', 'npm ci', 'npm run image']);
   expect(scripts['image']).toBe('node build/image.ts');
 
-  // The folders the script writes unless told otherwise, as the layers of the archive lie.
+  // The script's default folders, placed like the layers of the archive.
   expect(of('COPY')).toEqual(
     layersOf('/build/image').map(({ folder, at }) => `--from=build ${folder} ${at || '/'}`),
   );

@@ -6,7 +6,7 @@ import { doneAndSent, test } from './test.ts';
 
 const NEIGHBOURS = ['slow 1', 'slow 2', 'slow 3'];
 
-test('a run whose handler kills its process each time fails, and its neighbours succeed', async ({
+test('a run whose handler kills its process every time fails, and the others succeed', async ({
   db,
   chaos,
 }) => {
@@ -50,7 +50,7 @@ test('a run whose handler kills its process each time fails, and its neighbours 
   );
 });
 
-test('runs that were lost together more than once do not come back together', async ({
+test('runs that were lost together more than once are not retried together', async ({
   db,
   chaos,
 }) => {

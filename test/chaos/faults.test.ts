@@ -6,13 +6,13 @@ import { deliver, envelope, post } from '../support/sender.ts';
 import { test as base, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-/** A database whose owner lets Muster in under a role that can be curtailed. */
+/** A database to which Muster connects with a role whose privileges can be restricted. */
 interface Faulty {
   readonly role: string;
   /** Handlers of sets whose key begins with `gated` wait for this. */
   readonly open: () => void;
   readonly serve: (settings?: Record<string, string>) => Promise<TestEngine & { url: string }>;
-  /** Ends every connection of Muster's, as a restart of the server does. */
+  /** Terminates every connection of Muster, as a restart of the server does. */
   readonly terminate: () => Promise<void>;
 }
 
@@ -116,7 +116,7 @@ test.for(Object.entries(faults))(
 
     const mend = await fault(db, faulty);
     expect(await post(url, part('x', 'b', 4))).toEqual({ status: 503, reason: 'database' });
-    faulty.open(); // the transaction under way may have been lost with its connection
+    faulty.open(); // the open transaction may have been lost with its connection
     await mend();
     await deliver(() => url, part('x', 'b', 4));
 
@@ -131,7 +131,7 @@ test.for(Object.entries(faults))(
   },
 );
 
-test('connections that the server ends (57P01) answer 503 and are opened again', async ({
+test('connections that the server terminates (57P01) answer 503 and are reopened', async ({
   db,
   faulty,
 }) => {

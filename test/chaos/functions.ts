@@ -8,8 +8,8 @@ import {
 } from '../../src/function.ts';
 
 /**
- * The tables that handlers write: `started` as soon as an attempt begins, whatever its outcome, and `effect` in
- * the handler's transaction. There is no unique constraint, so that an effect that happened twice is there
+ * The tables that handlers write: `started` as soon as an attempt starts, whatever its outcome, and `effect` in
+ * the handler's transaction. There is no unique constraint, so that an effect that happens twice is recorded
  * twice.
  */
 export const TRACES = `
@@ -17,7 +17,7 @@ export const TRACES = `
   create table effect (run text not null, attempt int not null, pid int not null);
 `;
 
-/** Key of a gate: a handler waits there for as long as a test holds the advisory lock. */
+/** The key of a gate: a handler waits there while a test holds the advisory lock. */
 export function gateOf(key: string, attempt: number): string {
   return `${key} attempt ${attempt}`;
 }
@@ -84,7 +84,7 @@ const partsOf = <const T extends string>(table: T) =>
 const pair = defineFunction({
   name: 'pair',
   parts: partsOf('public.item'),
-  // A release brings another definition.
+  // A new release has another definition.
   complete: process.env['RULE'] === 'any' ? any('a', 'b') : all('a', 'b'),
   retry: { attempts: 50, first: '10 milliseconds', max: '20 milliseconds' },
   handle: (set, context) => handle(set.keyText, context),

@@ -15,7 +15,7 @@ function stoppedAfter(times: number): () => boolean {
   return () => ++asked > times;
 }
 
-test('a purge ends between two pages when its process stops', async ({ db }) => {
+test('a purge stops between two pages when its process stops', async ({ db }) => {
   const pod = await podOn(db, [one]);
   await db.query(
     `insert into muster.sets (function, key, counts, fresh)
@@ -28,14 +28,14 @@ test('a purge ends between two pages when its process stops', async ({ db }) => 
   `);
   const functions = [{ definition: one, served: pod.served[0]! }];
   expect(
-    await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(3) }), // asked before the parts, the page of sets and its rows
+    await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(3) }), // checked before the parts, the page of sets and its rows
   ).toMatchObject({ sets: 500 });
   expect(
     await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(0) }),
   ).toMatchObject({ sets: 0 });
 });
 
-test('a re-evaluation ends between two pages when its process stops, and begins again with the next', async ({
+test('a re-evaluation stops between two pages when its process stops, and the next process restarts it', async ({
   db,
 }) => {
   await podOn(db, [one]);

@@ -15,7 +15,7 @@ async function metric(pod: TestProcess, line: RegExp): Promise<boolean> {
 }
 
 for (const kind of ['rejection', 'exception']) {
-  test(`a stray ${kind} of a handler ends its attempt, not the process`, async ({ db, chaos }) => {
+  test(`a stray ${kind} of a handler fails its attempt, not the process`, async ({ db, chaos }) => {
     const key = `floating ${kind}`;
     const open = await chaos.hold('gated');
     const pod = await chaos.launch().serving();
@@ -44,7 +44,7 @@ for (const kind of ['rejection', 'exception']) {
   });
 }
 
-test('a handler that blocks the event loop for longer than its lease keeps it, and so do its neighbours', async ({
+test('a handler that blocks the event loop for longer than its lease keeps the lease, as do other runs of the process', async ({
   db,
   chaos,
 }) => {
@@ -75,7 +75,7 @@ test('a handler that blocks the event loop for longer than its lease keeps it, a
   expect(other.hasExited).toBe(false);
 });
 
-test('a handler that blocks the event loop for ever loses its lease after its timeout', async ({
+test('a handler that blocks the event loop forever loses its lease after its timeout', async ({
   db,
   chaos,
 }) => {
@@ -83,7 +83,7 @@ test('a handler that blocks the event loop for ever loses its lease after its ti
   await chaos.launch().serving();
   await complete(pod, 'blocker for ever', 'public.brief');
   await begun(db, 1);
-  // the other process starts it as well, and is blocked too
+  // the other process also starts it, and is blocked too
   const by = async () => new Set((await chaos.traces('started')).map(({ pid }) => pid)).size;
   await until(async () => (await by()) === 2);
   expect(pod.log.map(({ msg }) => String(msg)).join()).toContain(

@@ -39,7 +39,7 @@ test.for([
   },
 );
 
-test('an event whose answer was lost with its process is sent again, under the same id', async ({
+test('an event whose answer was lost with its process is sent again with the same id', async ({
   db,
   chaos,
 }) => {

@@ -42,7 +42,7 @@ test('nothing is committed once another process holds the run, even if the first
   const keys = ['gated', 'gated without writes'];
   const open = await Promise.all(keys.map((k) => chaos.hold(k, 1)));
   const openHeir = await Promise.all(keys.map((k) => chaos.hold(k, 2)));
-  // It renews every 200 s, so that only the fence prevents a second effect.
+  // The lease is renewed every 200 s, so that only the fence prevents a second effect.
   const unaware = await chaos.launch({ LEASE_SECONDS: '600' }).serving();
   for (const k of keys) await complete(unaware, k);
   await begun(db, 2);
@@ -63,7 +63,7 @@ test('nothing is committed once another process holds the run, even if the first
   expect(chaos.sink.ids.toSorted()).toEqual(['pair/gated without writes/1/0', 'pair/gated/1/0']);
 });
 
-test('a handler that takes many times its lease runs once, beside a process with free slots', async ({
+test('a handler that takes many times its lease runs once, although another process has free slots', async ({
   db,
   chaos,
 }) => {

@@ -42,7 +42,7 @@ const test = base.extend<{ cut: Cut }>({
       },
     });
     const stopped = Promise.all(engines.map((engine) => engine.stop()));
-    // an engine that lost a connection for good never stops
+    // an engine that has permanently lost a connection never stops
     await Promise.race([stopped, sleep(5_000, undefined, { ref: false })]);
     await proxy.close();
   },
@@ -51,7 +51,7 @@ const test = base.extend<{ cut: Cut }>({
 const part = (kind: string, lsn: number) => envelope('c', lsn, { id: kind, k: 'x', kind });
 const DONE = `select state, token, attempt from muster.run where state = 'done'`;
 
-test('a connection lost between COMMIT and its answer is a 503, and the run that was leased starts all the same', async ({
+test('a connection lost between COMMIT and its answer causes a 503, and the leased run starts anyway', async ({
   db,
   cut,
 }) => {
@@ -78,7 +78,7 @@ test('a connection lost between COMMIT and its answer is a 503, and the run that
   expect(await db.query('select * from effect')).toEqual([{ run: 'pair/x/1' }]);
 });
 
-test("the answer to a handler's COMMIT is lost: it counts as done and is not run again", async ({
+test('a handler whose COMMIT loses its answer counts as done and is not run again', async ({
   db,
   cut,
 }) => {
@@ -99,7 +99,7 @@ test("the answer to a handler's COMMIT is lost: it counts as done and is not run
   expect(await db.query('select * from effect')).toEqual([{ run: 'pair/x/1' }]);
 });
 
-test('the answer to the done-mark of a handler without writes is lost: it counts as done', async ({
+test('a handler without writes whose done-mark loses its answer counts as done', async ({
   db,
   cut,
 }) => {
@@ -117,7 +117,7 @@ test('the answer to the done-mark of a handler without writes is lost: it counts
   expect(await db.query(DONE)).toEqual([{ state: 'done', token: '1', attempt: 1 }]);
 });
 
-test('a COMMIT that Postgres refuses takes the done-mark and the events with it', async ({
+test('a COMMIT that Postgres refuses rolls back the done-mark and the events', async ({
   db,
   cut,
 }) => {
@@ -150,7 +150,7 @@ test('a COMMIT that Postgres refuses takes the done-mark and the events with it'
   ]);
 });
 
-test('a connection that is lost while a transaction begins does not take a slot with it', async ({
+test('a connection that is lost while a transaction begins does not leak a slot', async ({
   db,
   cut,
 }) => {

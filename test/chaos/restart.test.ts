@@ -36,7 +36,7 @@ const test = base.extend<{ own: Own }>({
   },
 });
 
-test('Postgres crashes and restarts under load: nothing is lost, nothing is done twice', async ({
+test('a crash and restart of Postgres under load loses nothing and runs nothing twice', async ({
   own,
 }) => {
   await own.query('create table effect (run text not null)');
@@ -79,7 +79,7 @@ test('Postgres crashes and restarts under load: nothing is lost, nothing is done
   const [writer] = await own.query<{ pid: number }>(
     `select pid from pg_stat_activity where application_name = 'muster writer' limit 1`,
   );
-  process.kill(writer!.pid, 'SIGKILL'); // the server ends all sessions and recovers
+  process.kill(writer!.pid, 'SIGKILL'); // the server terminates all sessions and recovers
   await refusal();
   await more();
   await own.stop();

@@ -11,7 +11,7 @@ const KILLS = Number(process.env['MUSTER_KILLS'] ?? 10);
 const SENDERS = 4;
 
 test(
-  'processes are killed and connections cut, again and again: every accepted event is there, every set was done once',
+  'under repeated kills and cut connections every accepted event is stored and every set runs once',
   async ({ db, chaos }) => {
     process.stdout.write(`MUSTER_SEED=${SEED}\n`);
     const random = new Random(SEED);
@@ -46,18 +46,18 @@ test(
     let killed = 0;
     let cut = 0;
     while (killed < KILLS) {
-      // Nothing orders the deaths of processes: that is the chaos.
+      // Kills happen in random order: that is the chaos.
       await sleep(random.between(150, 450));
       if (cut === 0 || random.chance(0.3)) cut += (await db.query(CUT)).length;
       const victim = [...alive][random.between(0, alive.size - 1)];
-      // Mostly one process stays up, which takes over; now and then none does.
+      // Usually one process stays up and takes over; occasionally none does.
       if (victim === undefined || (alive.size < 2 && random.chance(0.8))) continue;
       victim.kill('SIGKILL');
       if ((await victim.exited).signal === 'SIGKILL') killed++;
     }
     enough.abort();
     await Promise.all(senders);
-    // A claim of the outbox whose answer was lost lasts a minute: it is ended here.
+    // An outbox claim whose answer was lost lasts a minute: this ends it early.
     await db.query('update muster.outbox set due_at = now() where sent_at is null');
     await doneAndSent(db, sets);
     for (const each of alive) each.kill('SIGTERM');
@@ -87,12 +87,12 @@ test(
   60_000 + KILLS * 3_000,
 );
 
-/** Ends a few connections of live processes. */
+/** Terminates a few connections of live processes. */
 const CUT = `
   select pg_terminate_backend(pid) from pg_stat_activity
   where datname = current_database() and application_name like 'muster %' order by random() limit 3`;
 
-/** Keeps one process up: starts another when it ends, as Kubernetes does. */
+/** Keeps one process up: starts another when it exits, as Kubernetes does. */
 async function keepUp(chaos: Chaos, alive: Set<TestProcess>, end: AbortSignal): Promise<void> {
   while (!end.aborted) {
     const pod = await chaos.launch().serving();

@@ -26,7 +26,7 @@ const isReady = (url: string) =>
     () => false,
   );
 
-test('a new release relieves the one before without a moment in which nobody is ready', async ({
+test('a new release replaces the previous one without a moment in which no process is ready', async ({
   db,
   chaos,
 }) => {
@@ -51,7 +51,7 @@ test('a new release relieves the one before without a moment in which nobody is 
     { status: 204, reason: null },
   ]);
 
-  // That an event comes shows that the new one is known: it is held until the new rule is registered.
+  // An arriving event shows that senders know the new process: it waits until the new rule is registered.
   expect(await post(url, event(2, 'y', 'a'))).toEqual({ status: 204, reason: null });
   expect(await generation(db)).toBe(2);
   expect(await post(old.url, event(3, 'z', 'a'))).toEqual({ status: 503, reason: 'superseded' });
@@ -63,7 +63,7 @@ test('a new release relieves the one before without a moment in which nobody is 
   await until(async () => (await chaos.traces('effect')).length === 3);
 });
 
-test('a new release that no event reaches relieves the one before a few seconds later', async ({
+test('a new release that receives no event replaces the previous one after a few seconds', async ({
   db,
   chaos,
 }) => {
@@ -72,7 +72,7 @@ test('a new release that no event reaches relieves the one before a few seconds 
   expect(await generation(db)).toBe(2);
 });
 
-test('a new release that can not start leaves the one before as it is', async ({ db, chaos }) => {
+test("a new release that can't start leaves the previous one serving", async ({ db, chaos }) => {
   const old = await chaos.launch().serving();
   const broken = chaos.launch({ ...NEXT, PORT: new URL(old.url).port });
   expect((await broken.exited).code).not.toBe(0);
@@ -81,7 +81,7 @@ test('a new release that can not start leaves the one before as it is', async ({
   expect(await post(old.url, event(1, 'x', 'a'))).toEqual({ status: 204, reason: null });
 });
 
-test('a new release that is told to stop before it relieves anybody changes nothing', async ({
+test('a new release that is stopped before it takes over changes nothing', async ({
   db,
   chaos,
 }) => {
@@ -93,7 +93,7 @@ test('a new release that is told to stop before it relieves anybody changes noth
   expect([await generation(db), await isReady(old.url)]).toEqual([1, true]);
 });
 
-test('a worker of a release that was superseded waits until it is announced, then serves', async ({
+test('a worker of a superseded release waits until its release is announced, then serves', async ({
   db,
   chaos,
 }) => {

@@ -7,7 +7,7 @@ import { startProxy } from '../support/proxy.ts';
 import { until } from '../support/until.ts';
 import { test } from './test.ts';
 
-test('a process whose connection is lost while it starts retries, and serves', async ({
+test('a process that loses its connection while it starts retries and serves', async ({
   db,
   chaos,
 }) => {
@@ -45,7 +45,7 @@ test('a process that starts before the migration waits for it, and reports it', 
   await pod.serving();
 });
 
-test('a lost connection is transient, however pg words it', async ({ db }) => {
+test('a lost connection is a transient error, whatever message pg gives it', async ({ db }) => {
   const client = new pg.Client(db.url);
   let lost = false;
   client.on('error', () => {}).on('end', () => (lost = true));

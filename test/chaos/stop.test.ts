@@ -7,7 +7,7 @@ import { begun, queued, doneAndSent, test } from './test.ts';
 const part = (k: string, kind: string, lsn: number) =>
   envelope('c', lsn, { id: k + kind, k, kind });
 
-test('at SIGTERM a process answers accepted events, refuses new ones, ends its runs and exits with 0', async ({
+test('at SIGTERM a process answers accepted events, refuses new ones, finishes its runs and exits with 0', async ({
   db,
   chaos,
 }) => {
@@ -49,7 +49,7 @@ test('at SIGTERM a process answers accepted events, refuses new ones, ends its r
   expect(await chaos.traces('effect')).toHaveLength(1);
 });
 
-test('a handler that outlives the grace period at SIGTERM is released without an attempt counted', async ({
+test('a handler that outlives the grace period at SIGTERM is released without counting its attempt', async ({
   db,
   chaos,
 }) => {
@@ -74,7 +74,7 @@ test('a handler that outlives the grace period at SIGTERM is released without an
   ]);
 });
 
-test('a process that gets SIGTERM while it starts stops', async ({ db, chaos }) => {
+test('a process that receives SIGTERM while it starts stops', async ({ db, chaos }) => {
   const barrier = await db.pool.connect();
   await barrier.query('begin');
   await barrier.query('lock table muster.function in exclusive mode');
@@ -86,7 +86,7 @@ test('a process that gets SIGTERM while it starts stops', async ({ db, chaos }) 
   expect(await pod.exited).toEqual({ code: 0, signal: null });
 });
 
-test('a sink that does not answer does not hold up the stop, and its event is due again elsewhere', async ({
+test('a sink that does not answer does not delay the stop, and its event becomes due again elsewhere', async ({
   db,
   chaos,
 }) => {
@@ -104,7 +104,7 @@ test('a sink that does not answer does not hold up the stop, and its event is du
   expect(chaos.sink.ids).toEqual(['pair/x/1/0', 'pair/x/1/0']);
 });
 
-test('a database that is away does not hold up the stop', async ({ db, chaos }) => {
+test('an unavailable database does not delay the stop', async ({ db, chaos }) => {
   const proxy = await startProxy(db.url);
   onTestFinished(() => proxy.close());
   const open = await chaos.hold('gated');

@@ -8,14 +8,14 @@ import { gateOf, TRACES } from './functions.ts';
 
 const SERVE = fileURLToPath(new URL('serve.ts', import.meta.url));
 
-/** Processes and their surroundings, for tests that kill and pause them. */
+/** Processes and their environment, for tests that kill and pause them. */
 export interface Chaos {
   readonly sink: TestSink;
-  /** Starts a process that serves the functions of this folder; killed when the test ends. */
+  /** Starts a process that serves the functions of this folder; it is killed when the test ends. */
   launch(settings?: Record<string, string>): TestProcess;
-  /** Makes the handler of that set wait in that attempt; returns a function that releases it. */
+  /** Makes the handler of this set wait in this attempt; returns a function that releases it. */
   hold(key: string, attempt?: number): Promise<() => Promise<void>>;
-  /** Rows of `started` or `effect`, in order of the run. */
+  /** Returns the rows of `started` or `effect`, ordered by run. */
   traces(table: 'started' | 'effect'): Promise<{ run: string; attempt: number; pid: number }[]>;
 }
 
@@ -57,7 +57,7 @@ export const test = base.extend<{ chaos: Chaos }>({
   },
 });
 
-/** Waits until `n` attempts have begun. */
+/** Waits until `n` attempts have started. */
 export async function begun(db: TestDatabase, n: number): Promise<void> {
   await until(async () => (await db.query('select from started')).length >= n);
 }
@@ -77,7 +77,7 @@ async function done(db: TestDatabase, n: number): Promise<void> {
   );
 }
 
-/** Waits until a backend waits for a lock on that table. */
+/** Waits until a backend waits for a lock on this table. */
 export async function queued(db: TestDatabase, table: string): Promise<void> {
   const waiting = `
     select from pg_locks

@@ -4,7 +4,7 @@ import pg from 'pg';
 import { freePort } from '../../dev/lib/port.ts';
 import { startPostgres, type Postgres } from '../../dev/postgres/postgres.ts';
 
-/** A PostgreSQL that pods reach too, and that can be away. */
+/** A PostgreSQL server that pods can reach, too, and that can be stopped and restarted. */
 export class Database {
   readonly #host: string;
   readonly #folder: string;
@@ -29,12 +29,12 @@ export class Database {
     return database;
   }
 
-  /** From this machine. */
+  /** For connections from this machine. */
   get url(): string {
     return this.#postgres.url;
   }
 
-  /** From pods. */
+  /** For connections from pods. */
   get podUrl(): string {
     const url = new URL(this.url);
     url.hostname = this.#host;
@@ -49,7 +49,7 @@ export class Database {
     return (await this.#pool.query<R>(text, values)).rows;
   }
 
-  /** Ends the server: connections break, new ones are refused. */
+  /** Stops the server: connections break, new ones are refused. */
   async stop(): Promise<void> {
     await this.#pool.end();
     await this.#postgres.stop();
@@ -68,6 +68,6 @@ function start(host: string, folder: string, port: number): Promise<Postgres> {
 
 function newPool(url: string): pg.Pool {
   const pool = new pg.Pool({ connectionString: url, max: 4 });
-  pool.on('error', () => {}); // the next query tells
+  pool.on('error', () => {}); // the next query reports it
   return pool;
 }

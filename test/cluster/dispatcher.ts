@@ -22,13 +22,13 @@ interface KafkaSink extends KubernetesObject {
   readonly spec: { readonly topic: string };
 }
 
-/** Where Knative's own runs; network policies let its pods in by this label. */
+/** The namespace of Knative's own dispatcher; network policies admit its pods by this label. */
 const NAMESPACE = 'knative-eventing';
 const OURS = { 'muster.trial': 'stand-in' };
 const LABELS = { app: 'kafka-source-dispatcher', ...OURS };
 const NAME = 'muster-trial-dispatcher';
 
-/** Whether Knative's dispatcher is here. */
+/** Whether Knative's dispatcher is installed in the cluster. */
 export async function isInstalled(): Promise<boolean> {
   const { items } = await get<{ items: KubernetesObject[] }>(
     'statefulsets,deployments',
@@ -38,8 +38,8 @@ export async function isInstalled(): Promise<boolean> {
 }
 
 /**
- * Stands in for Knative's dispatcher: a pod that makes the requests of the KafkaSource (dev/kafka-source),
- * with what its spec says.
+ * Starts a stand-in for Knative's dispatcher: a pod that sends the KafkaSource's requests
+ * (dev/kafka-source) with the settings of its spec.
  */
 export async function standIn(
   { namespace, name }: { readonly namespace: string; readonly name: string },
@@ -99,7 +99,7 @@ export async function standIn(
   await kubectl([...rollout, `--namespace=${NAMESPACE}`]);
 }
 
-/** Lines of its log that tell of events nobody took. */
+/** Lines of its log that report events that neither the sink nor the dead-letter sink accepted. */
 export async function losses(): Promise<string[]> {
   const log = await kubectl([
     'logs',
@@ -107,7 +107,7 @@ export async function losses(): Promise<string[]> {
     `--namespace=${NAMESPACE}`,
     '--tail=-1',
   ]);
-  return log.split('\n').filter((line) => line.includes('nobody took the event'));
+  return log.split('\n').filter((line) => line.includes('neither sink accepted the event'));
 }
 
 export async function endStandIn(): Promise<void> {

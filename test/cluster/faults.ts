@@ -4,9 +4,9 @@ import { Load } from './load.ts';
 import { eventually, say } from './say.ts';
 import type { Trial } from './trial.ts';
 
-/** What happens to pods. */
+/** Scenes in which pods are killed, stopped or replaced. */
 export function faults(trial: () => Trial): void {
-  test('the sets of a pod that is killed in the middle of its handlers are done by others', async () => {
+  test('the sets of a pod that is killed while its handlers run are completed by other pods', async () => {
     const { pods, traces } = trial();
     const recording = trial().recording();
     await recording.add(8, 'sleep 15000');
@@ -21,14 +21,14 @@ export function faults(trial: () => Trial): void {
     await pods.delete([killed], '--force', '--grace-period=0');
     say(`${killed} killed with ${lost} of them`);
     const again = async () => (await traces.count(recording, 'started')) === 8 + lost;
-    await eventually(`${lost} begin again elsewhere`, again, 60);
+    await eventually(`${lost} start again elsewhere`, again, 60);
     await traces.effects(recording, 8, 60);
     const effects = await traces.of(recording, 'effect');
     expect(effects.filter(({ pod }) => pod === killed)).toEqual([]);
     expect(lost).toBeGreaterThan(0);
   });
 
-  test('all pods told to stop at once, with 1,000 events under way and 50 handlers running, lose nothing', async () => {
+  test('stopping all pods at once, with 1,000 events in flight and 50 handlers running, loses nothing', async () => {
     const { pods, traces } = trial();
     const recording = trial().recording();
     await recording.add(600, 'sleep 5000');
@@ -37,10 +37,10 @@ export function faults(trial: () => Trial): void {
     await eventually('4 pods and 50 handlers', busy, 120);
     await recording.add(1_000, 'sleep 10');
     const isUnderWay = async () => (await trial().lag()) >= 1_000;
-    await eventually('1,000 events are under way', isUnderWay, 30);
+    await eventually('1,000 events are in flight', isUnderWay, 30);
     const [lag, running] = [await trial().lag(), await traces.underWay(recording, pods.ready)];
     const stopped = await pods.terminate();
-    say(`${stopped.length} pods told to stop: lag ${lag}, ${running} handlers running`);
+    say(`${stopped.length} pods asked to stop: lag ${lag}, ${running} handlers running`);
     expect(running).toBeGreaterThanOrEqual(50);
     await traces.effects(recording, 1_600, 300);
     await trial().delivered();
@@ -66,7 +66,7 @@ export function faults(trial: () => Trial): void {
     await trial().delivered();
   });
 
-  test('a rolling update to another definition under load loses nothing, and the new rule holds', async () => {
+  test('a rolling update to another definition under load loses nothing, and the new rule applies', async () => {
     const { pods, traces } = trial();
     const [old, young] = [trial().recording(), trial().recording()];
     const load = new Load(old, 20, 'sleep 500');

@@ -9,10 +9,10 @@ import { fillCache, layersOf, START } from '../../build/image.ts';
 import { say } from './say.ts';
 import type { Settings } from './settings.ts';
 
-/** A tag of its own each time: nodes that have an image do not look for another of its name. */
+/** A unique tag each time, because a node that has an image does not look for another of the same name. */
 const NAME = `localhost/muster-trial:${process.pid}-${Date.now()}`;
 
-/** Brings the image to the cluster, unless it is there; gives back its reference. */
+/** Builds the image and loads it into the cluster unless it is already there; returns its reference. */
 export async function imageOf(image: Settings['image']): Promise<string> {
   if ('reference' in image) return image.reference;
   const folder = mkdtempSync(join(tmpdir(), 'muster-trial-'));
@@ -20,7 +20,7 @@ export async function imageOf(image: Settings['image']): Promise<string> {
     const archive = join(folder, 'image.tar');
     await writeTrialImage(NAME, folder, archive);
     execFileSync('sh', ['-c', `${image.load} "$1"`, 'sh', archive], { stdio: 'pipe' });
-    say(`image ${NAME} made and loaded`);
+    say(`image ${NAME} built and loaded`);
     return NAME;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -28,8 +28,8 @@ export async function imageOf(image: Settings['image']): Promise<string> {
 }
 
 /**
- * The image as it is shipped, with the function of this folder in place of the one of the same name, and
- * the stand-in for Knative's dispatcher.
+ * Writes the image as it is shipped, except that it contains the function of this folder instead of the
+ * one of the same name, and the stand-in for Knative's dispatcher.
  */
 async function writeTrialImage(name: string, folder: string, file: string): Promise<void> {
   const app = join(folder, 'app');

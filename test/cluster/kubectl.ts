@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** What is known of any object. */
+/** The fields that every object has. */
 export interface KubernetesObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -14,7 +14,7 @@ export interface KubernetesObject {
   };
 }
 
-/** Runs kubectl on the current context; rejects with what it said on standard error. */
+/** Runs kubectl in the current context; rejects with its standard error if it fails. */
 export function kubectl(args: readonly string[], input?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const options = { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 } as const;
@@ -30,7 +30,7 @@ export async function get<T extends object>(...args: string[]): Promise<T> {
   return JSON.parse(await kubectl(['get', ...args, '--output=json'])) as T;
 }
 
-/** Server-side, unknown and duplicate fields refused. */
+/** Applies the objects server-side, with strict validation of unknown and duplicate fields. */
 export async function apply(objects: readonly object[]): Promise<void> {
   const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
   const how = ['--server-side', '--field-manager=muster-trial', '--validate=strict'];
@@ -42,7 +42,7 @@ export interface Change<T> {
   readonly object: T;
 }
 
-/** Tells of every change of the objects that `kubectl get` would list, until the signal aborts. */
+/** Reports every change of the objects that `kubectl get` would list, until the signal aborts. */
 export async function watch<T extends KubernetesObject>(
   args: readonly string[],
   onChange: (change: Change<T>) => void,
@@ -54,8 +54,8 @@ export async function watch<T extends KubernetesObject>(
       stdio: ['ignore', 'pipe', 'ignore'],
       signal,
     });
-    child.on('error', () => {}); // that it was aborted
+    child.on('error', () => {}); // the abort is reported as an error
     for await (const line of createInterface(child.stdout)) onChange(JSON.parse(line) as Change<T>);
-    await sleep(500, undefined, { signal }).catch(() => {}); // the API server ended it
+    await sleep(500, undefined, { signal }).catch(() => {}); // the API server closed the watch
   }
 }

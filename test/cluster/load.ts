@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Recording } from './source.ts';
 
-/** Adds sets at a steady rate while something happens to whoever handles them. */
+/** Adds sets at a steady rate while a scene disturbs the pods that handle them. */
 export class Load {
   added = 0;
   readonly #stopping = new AbortController();
@@ -11,7 +11,7 @@ export class Load {
     this.#running = this.#run(recording, perSecond / 2, label);
   }
 
-  /** Settles when the last one is committed; gives back how many sets there are. */
+  /** Resolves once the last set is committed, with the number of sets. */
   async stop(): Promise<number> {
     this.#stopping.abort();
     await this.#running;

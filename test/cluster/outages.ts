@@ -4,19 +4,19 @@ import { Load } from './load.ts';
 import { eventually, say } from './say.ts';
 import type { Trial } from './trial.ts';
 
-/** What happens while something that pods need is away. */
+/** Scenes in which something that pods depend on is down. */
 export function outages(trial: () => Trial): void {
-  test('with PostgreSQL away for a minute under load, everything is done when it is back', async () => {
-    const { pods, road, traces } = trial();
+  test('a PostgreSQL outage of a minute under load delays sets and loses none', async () => {
+    const { pods, pipeline, traces } = trial();
     const recording = trial().recording();
     const load = new Load(recording, 20, 'sleep 500');
     await traces.effects(recording, 40, 90);
     const { restarts } = pods;
-    await road.state.stop();
-    say('PostgreSQL is away');
+    await pipeline.state.stop();
+    say('PostgreSQL is down');
     await sleep(60_000);
     say(`lag ${await trial().lag()}; ScaledObject: ${await trial().conditions()}`);
-    await road.state.restart();
+    await pipeline.state.restart();
     say('PostgreSQL is back');
     const added = await load.stop();
     await traces.effects(recording, added, 240);
@@ -24,8 +24,8 @@ export function outages(trial: () => Trial): void {
     expect(pods.restarts).toBe(restarts);
   });
 
-  test('with Kafka away for a minute, a handler that runs goes on, and what comes meanwhile is done later', async () => {
-    const { pods, road, traces } = trial();
+  test('during a Kafka outage of a minute a running handler continues, and new sets run afterwards', async () => {
+    const { pods, pipeline, traces } = trial();
     const [long, meanwhile] = [trial().recording(), trial().recording()];
     await long.add(1, 'sleep 45000');
     await eventually(
@@ -34,13 +34,13 @@ export function outages(trial: () => Trial): void {
       60,
     );
     const { restarts } = pods;
-    await road.broker.kill();
-    say('Kafka is away');
+    await pipeline.broker.kill();
+    say('Kafka is down');
     const load = new Load(meanwhile, 20, 'sleep 100');
     await sleep(60_000);
     expect(await traces.of(long, 'effect')).toEqual(await traces.of(long, 'started'));
-    say(`the long handler has ended; ScaledObject: ${await trial().conditions()}`);
-    await road.broker.restart();
+    say(`the long handler has finished; ScaledObject: ${await trial().conditions()}`);
+    await pipeline.broker.restart();
     say('Kafka is back');
     const added = await load.stop();
     await traces.effects(meanwhile, added, 240);
@@ -48,30 +48,31 @@ export function outages(trial: () => Trial): void {
     expect(pods.restarts).toBe(restarts);
   });
 
-  test('with the sink away, what handlers gave back waits, and keeps no more than one pod', async () => {
-    const { pods, road, traces } = trial();
+  test('while the sink is down, returned events wait and keep at most one pod running', async () => {
+    const { pods, pipeline, traces } = trial();
     await pods.none();
     pods.forget();
     const recording = trial().recording();
-    const published = () => road.sink.events.filter(({ id }) => id.includes(recording.id)).length;
-    road.sink.isAway = true;
+    const published = () =>
+      pipeline.sink.events.filter(({ id }) => id.includes(recording.id)).length;
+    pipeline.sink.isAway = true;
     await recording.add(10, 'to publish');
     await traces.effects(recording, 10, 60);
     await sleep(30_000);
     expect([published(), pods.peak]).toEqual([0, 1]);
-    road.sink.isAway = false;
+    pipeline.sink.isAway = false;
     say('the sink is back');
     await eventually('10 events are published', () => published() >= 10, 120, published);
     await pods.none();
     expect([published(), pods.peak]).toEqual([10, 1]);
   });
 
-  test('while nobody scales, events wait at zero; then they are done', async () => {
+  test('without KEDA, events wait at zero pods, and their sets run once it is back', async () => {
     const { pods, traces } = trial();
     await pods.none();
     await trial().pauseScaling(true);
     const recording = trial().recording();
-    await recording.add(5, 'nobody is there');
+    await recording.add(5, 'no pod is running');
     await sleep(30_000);
     expect([pods.present, await trial().lag()]).toEqual([[], 10]);
     await trial().pauseScaling(false);

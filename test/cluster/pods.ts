@@ -17,15 +17,15 @@ interface Deployment extends KubernetesObject {
   readonly spec: { readonly replicas: number };
 }
 
-/** The pods of a Deployment, as they come and go; each change is said. */
+/** Watches the pods of a Deployment and logs each change. */
 export class Pods {
   /** `spec.replicas`: what KEDA and its HPA last set. */
   wanted = -1;
-  /** The most that were ready at a time since {@link forget}. */
+  /** The maximum number of pods ready at the same time since {@link forget}. */
   peak = 0;
-  /** The fewest that were ready at a time since {@link forget}. */
+  /** The minimum number of pods ready at the same time since {@link forget}. */
   least = 0;
-  /** Containers that ended and were started again, in all pods so far. */
+  /** Container restarts in all pods so far. */
   restarts = 0;
   readonly #namespace: string;
   readonly #name: string;
@@ -52,12 +52,12 @@ export class Pods {
     return pods;
   }
 
-  /** Names of those that are there, also while they end. */
+  /** Names of the existing pods, including those that are terminating. */
   get present(): string[] {
     return [...this.#pods.keys()];
   }
 
-  /** Names of those that get events. */
+  /** Names of the pods that receive events. */
   get ready(): string[] {
     return [...this.#pods.values()].filter(isReady).map((pod) => pod.metadata.name);
   }
@@ -72,19 +72,19 @@ export class Pods {
     this.#ending.abort();
   }
 
-  /** Waits until KEDA wants none and the last one has ended. */
+  /** Waits until KEDA has scaled to zero and the last pod has stopped. */
   async none(seconds = 120): Promise<void> {
     const isNone = () => this.wanted === 0 && this.present.length === 0;
     await eventually('no pod is left', isNone, seconds, () => [this.wanted, this.present]);
   }
 
-  /** Waits until so many are ready. */
+  /** Waits until at least `count` pods are ready. */
   async atLeast(count: number, seconds = 120): Promise<void> {
     const isThere = () => this.ready.length >= count;
     await eventually(`${count} ready`, isThere, seconds, () => [this.wanted, this.present]);
   }
 
-  /** `kubectl delete pod` on all that are ready, at once; gives back their names. */
+  /** Deletes all ready pods at once with `kubectl delete pod`; returns their names. */
   async terminate(...flags: string[]): Promise<string[]> {
     const names = this.ready;
     await this.delete(names, ...flags);
@@ -96,7 +96,7 @@ export class Pods {
     await kubectl(['delete', 'pod', where, '--wait=false', ...flags, ...names]);
   }
 
-  /** Events that each ready pod has taken so far, by its own count. */
+  /** The number of events that each ready pod has ingested so far, by its own count. */
   events(): Promise<[pod: string, events: number][]> {
     const read = `fetch('http://127.0.0.1:8080/metrics').then((r) => r.text()).then((t) => process.stdout.write(t))`;
     return Promise.all(
@@ -109,7 +109,7 @@ export class Pods {
     );
   }
 
-  /** Waits until the newest version of the Deployment runs, or none is wanted. */
+  /** Waits until the newest version of the Deployment is rolled out, or is scaled to zero. */
   async rolledOut(seconds = 180): Promise<void> {
     const timeout = `--timeout=${seconds}s`;
     const where = `--namespace=${this.#namespace}`;
@@ -122,7 +122,7 @@ export class Pods {
     if (restarts > 0) {
       const { exitCode, reason } =
         object.status.containerStatuses?.[0]?.lastState?.terminated ?? {};
-      say(`${name} is started again, after ${reason} (exit code ${exitCode})`);
+      say(`${name} has been restarted after ${reason} (exit code ${exitCode})`);
       this.restarts += restarts;
     }
     if (type === 'DELETED') this.#pods.delete(name);
@@ -132,7 +132,7 @@ export class Pods {
     this.#tell();
   }
 
-  /** Changes come in flurries: what holds after each is said. */
+  /** Logs the state after each burst of changes. */
   #tell(): void {
     clearTimeout(this.#telling);
     this.#telling = setTimeout(() => {

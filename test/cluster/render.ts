@@ -6,7 +6,7 @@ import type { User } from './roles.ts';
 
 export const NAMESPACE = 'muster-trial';
 
-/** What the manifests can't know. */
+/** Values that the manifests don't contain. */
 export interface Values {
   /** Reference of the image. */
   readonly image: string;
@@ -14,20 +14,20 @@ export interface Values {
   readonly host: string;
   /** Bootstrap server. */
   readonly kafka: string;
-  /** For each user of the state database. */
+  /** A URL for each user of the state database. */
   readonly databases: Readonly<Record<User, string>>;
-  /** Where events go that handlers give back. */
+  /** Where the events that handlers return are sent. */
   readonly sink: string;
-  /** Of functions/recordings.ts. */
+  /** Which definition functions/recordings.ts exports. */
   readonly definition: 'first' | 'second';
-  /** The pods of the function do not start. */
+  /** Makes the pods of the function fail to start. */
   readonly isBroken?: boolean;
 }
 
 const ROOT = join(import.meta.dirname, '../..');
 const FOLDER = join(ROOT, '.muster/cluster');
 
-/** The manifests of knative/ and keda/ through the overlay here, with these values. */
+/** Renders the manifests of knative/ and keda/ through the overlay in this folder, with these values. */
 export async function render(values: Values): Promise<KubernetesObject[]> {
   write('values', {
     kind: 'Component',
@@ -61,7 +61,7 @@ function fill({ databases, host, kafka, sink, definition, isBroken }: Values): o
         { op: 'replace', path: '/data/KAFKA_BROKERS', value: kafka },
         { op: 'add', path: '/data/K_SINK', value: sink },
       ]),
-      // The policies that are shipped know database, Kafka and sink by their namespaces.
+      // The shipped policies select the database, Kafka and the sink by their namespaces.
       patch('NetworkPolicy', 'database', [
         { op: 'add', path: '/spec/egress/-', value: { to: [{ ipBlock: { cidr: `${host}/32` } }] } },
       ]),

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Database } from './database.ts';
 
-/** Who connects to the state database: the ends of the Secrets' names in the manifests. */
+/** The users of the state database, named like the suffixes of the Secrets in the manifests. */
 export type User = 'migrate' | 'serve' | 'read' | 'keda';
 
 const MEMBER_OF: Readonly<Record<Exclude<User, 'migrate'>, string>> = {
@@ -10,7 +10,7 @@ const MEMBER_OF: Readonly<Record<Exclude<User, 'migrate'>, string>> = {
   keda: 'muster_keda',
 };
 
-/** Makes the users as an administrator does before the first migration; gives back a URL for each. */
+/** Creates the users as an administrator does before the first migration; returns a URL for each. */
 export async function createUsers(database: Database): Promise<Readonly<Record<User, string>>> {
   const password = randomBytes(12).toString('hex');
   const login = `login password '${password}'`;

@@ -2,18 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 let since = performance.now();
 
-/** Seconds are counted from here on. */
+/** Restarts the clock of {@link say}. */
 export function restartClock(): void {
   since = performance.now();
 }
 
-/** A line for people, with the seconds since the scene began. */
+/** Prints a line with the seconds since the scene began. */
 export function say(line: string): void {
   const seconds = ((performance.now() - since) / 1000).toFixed(1);
   process.stdout.write(`${seconds.padStart(8)} s  ${line}\n`);
 }
 
-/** Waits until the condition holds and says so; fails after `seconds` with how it stood last. */
+/** Waits until the condition holds and logs it; throws after `seconds` with the last state. */
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,

@@ -2,14 +2,14 @@ import { expect, test } from 'vitest';
 import { eventually, say } from './say.ts';
 import type { Trial } from './trial.ts';
 
-/** How many pods there are, and when; each scene ends at none. */
+/** Scenes about the number of pods; each ends at zero. */
 export function scaling(trial: () => Trial): void {
-  test('what is applied goes to zero', () => {
+  test('an applied function scales to zero', () => {
     const { pods } = trial();
     expect([pods.wanted, pods.present]).toEqual([0, []]);
   });
 
-  test('one event wakes one pod, which files it; the event that completes its set wakes another', async () => {
+  test('one event wakes one pod, which ingests it; the event that completes its set wakes another', async () => {
     const { pods, traces } = trial();
     const recording = trial().recording();
     await recording.add(1, 'the first half', ['eeg']);
@@ -26,7 +26,7 @@ export function scaling(trial: () => Trial): void {
     expect(pods.peak).toBe(1);
   });
 
-  test('5,000 events with slow handlers spread over all pods there may be', async () => {
+  test('5,000 events with slow handlers spread over the maximum number of pods', async () => {
     const { pods, traces } = trial();
     const recording = trial().recording();
     await recording.add(2_500, 'sleep 2000');
@@ -41,7 +41,7 @@ export function scaling(trial: () => Trial): void {
     await pods.none(300);
   });
 
-  test('events reach every pod that KEDA adds, over connections that one pod had', async () => {
+  test('events reach every pod that KEDA adds, although all connections led to one pod', async () => {
     const { pods, traces } = trial();
     const [busy, many] = [trial().recording(), trial().recording()];
     await busy.add(1, 'sleep 1000');
@@ -59,19 +59,19 @@ export function scaling(trial: () => Trial): void {
     });
     say(`events by pod: ${taken.join(', ')}`);
     expect(taken.length).toBe(MOST);
-    // a third of what each would have if they had the same
+    // a third of an equal share
     expect(Math.min(...taken)).toBeGreaterThan(10_000 / MOST / 3);
     await traces.effects(many, 5_000, 300);
     await traces.effects(busy, MOST * 16 + 1, 300);
     await pods.none(300);
   });
 
-  test('a handler that takes four times the cooldown, with nothing else to do, ends once, at attempt 1', async () => {
+  test('a handler that takes four times the cooldown, with no other work, finishes once, at attempt 1', async () => {
     const { pods, traces } = trial();
     const recording = trial().recording();
     await recording.add(1, `sleep ${4 * COOLDOWN_S * 1000}`);
     await eventually(
-      'it has begun',
+      'it has started',
       async () => (await traces.count(recording, 'started')) === 1,
       60,
     );
@@ -83,7 +83,7 @@ export function scaling(trial: () => Trial): void {
     await pods.none();
   });
 
-  test('a retry that is due wakes a pod from zero', async () => {
+  test('a due retry wakes a pod from zero', async () => {
     const { pods, traces } = trial();
     const recording = trial().recording();
     await recording.add(1, 'fail 1');
@@ -101,7 +101,7 @@ export function scaling(trial: () => Trial): void {
   });
 
   test('a deadline wakes a pod from zero, which reports the set', async () => {
-    const { pods, road } = trial();
+    const { pods, pipeline } = trial();
     const recording = trial().recording();
     await recording.add(1, 'alone', ['eeg']);
     await pods.atLeast(1);
@@ -109,13 +109,13 @@ export function scaling(trial: () => Trial): void {
     await pods.none();
     const isReport = ({ id, type }: { id: string; type: string }) =>
       type === 'muster.set.overdue' && id.includes(recording.id);
-    expect(road.sink.events.filter(isReport)).toEqual([]);
-    await eventually('overdue, and published', () => road.sink.events.some(isReport), 150);
+    expect(pipeline.sink.events.filter(isReport)).toEqual([]);
+    await eventually('overdue, and published', () => pipeline.sink.events.some(isReport), 150);
     await pods.none();
-    expect(road.sink.events.filter(isReport).length).toBe(1);
+    expect(pipeline.sink.events.filter(isReport).length).toBe(1);
   });
 }
 
-/** Of overlay/scaled-object.yaml. */
+/** The value in overlay/scaled-object.yaml. */
 const MOST = 6;
 const COOLDOWN_S = 10;

@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import { missingTools } from '../../dev/stack/tools.ts';
 
-/** What has to be told about the cluster, besides kubectl's current context. */
+/** Settings about the cluster, besides kubectl's current context. */
 export interface Settings {
-  /** Address of this machine at which pods and KEDA reach it. */
+  /** The address at which pods and KEDA reach this machine. */
   readonly host: string;
-  /** Image with the functions of this folder: how it gets to the nodes, or its reference if it is there. */
+  /** How to load the image with this folder's functions into the nodes, or its reference if it is there. */
   readonly image: { readonly load: string } | { readonly reference: string };
 }
 
@@ -24,7 +24,7 @@ const HELP = `The cluster tests need to be told:
 kubectl's current context names the cluster. KEDA and the definitions (CRDs) of Knative's KafkaSource and
 KafkaSink must be in it; where Knative's dispatcher is not, a stand-in makes its requests.`;
 
-/** Reads the environment and looks at the cluster; throws one error that lists every problem. */
+/** Reads the environment and checks the cluster; throws one error that lists every problem. */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const problems: string[] = [];
   const host = env['CLUSTER_HOST']?.trim() ?? '';
@@ -35,7 +35,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
     problems.push(`CLUSTER_HOST is '${host}'; addresses here are ${addresses().join(', ')}`);
   }
   if ((load === '') === (reference === '')) {
-    problems.push('set one of CLUSTER_LOAD and CLUSTER_IMAGE');
+    problems.push('set either CLUSTER_LOAD or CLUSTER_IMAGE');
   }
   const missing = missingTools();
   if (missing !== null) problems.push(missing);
@@ -60,8 +60,8 @@ function missingInCluster(): string[] {
     execFileSync('kubectl', ['version', '--output=json'], { stdio: 'pipe' });
   } catch (error) {
     const { code, stderr } = error as { code?: string; stderr?: Buffer };
-    if (code === 'ENOENT') return ['there is no kubectl here'];
-    return [`kubectl reaches no cluster: ${stderr?.toString().trim()}`];
+    if (code === 'ENOENT') return ['kubectl is not installed'];
+    return [`kubectl can't reach the cluster: ${stderr?.toString().trim()}`];
   }
   const there = execFileSync('kubectl', ['get', 'crd', '--output=name'], { encoding: 'utf8' });
   return DEFINITIONS.filter(([name]) => !there.includes(`/${name}\n`)).map(

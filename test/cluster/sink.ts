@@ -3,12 +3,12 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { HTTP, type CloudEvent } from 'cloudevents';
 
-/** Where pods post the events that handlers give back. */
+/** The sink to which pods post the events that handlers return. */
 export class Sink {
   readonly url: string;
-  /** It answers 503, and keeps nothing. */
+  /** Whether the sink answers 503 and discards the events. */
   isAway = false;
-  /** What came, in order. */
+  /** The received events, in order. */
   readonly events: { readonly id: string; readonly type: string }[] = [];
   readonly #server: Server;
 

@@ -11,7 +11,7 @@ select $1, datastore.time_span(n, n + 1), sensor, $5
 from generate_series($2::bigint, $3::bigint - 1) as n, unnest($4::text[]) as sensor
 order by n`;
 
-/** The tables that Debezium reads. */
+/** Creates the tables that Debezium reads. */
 export async function prepareSource(database: Database): Promise<void> {
   const client = new pg.Client(database.url);
   await client.connect();
@@ -20,7 +20,7 @@ export async function prepareSource(database: Database): Promise<void> {
   await client.end();
 }
 
-/** What one scene writes into the source table: each span is a set. */
+/** The rows that one scene writes into the source table; each span is a set. */
 export class Recording {
   readonly id = randomUUID();
   readonly #database: Database;
@@ -30,7 +30,7 @@ export class Recording {
     this.#database = database;
   }
 
-  /** Adds spans in one transaction; `label` tells the handler what to do. Two events each unless told. */
+  /** Adds spans in one transaction, by default with two events each; `label` instructs the handler. */
   async add(
     spans: number,
     label: string,
@@ -48,7 +48,7 @@ export class Recording {
   }
 }
 
-/** Events that the table has given: rows are only inserted. */
+/** The number of events of the table, in which rows are only inserted. */
 export async function eventsOf(database: Database): Promise<number> {
   const [row] = await database.query<{ count: number }>(
     'select count(*)::int as count from datastore.signal',

@@ -7,7 +7,7 @@ export interface Attempt {
   readonly pod: string;
 }
 
-/** What handlers left behind in the state database; see functions/recordings/migrations. */
+/** The records that handlers write into the state database; see functions/recordings/migrations. */
 export class Traces {
   readonly #database: Database;
 
@@ -15,7 +15,7 @@ export class Traces {
     this.#database = database;
   }
 
-  /** Attempts that began, or whose effect is committed, oldest first. */
+  /** The attempts that have started, or whose effect is committed, oldest first. */
   of(recording: Recording, table: 'started' | 'effect'): Promise<Attempt[]> {
     return this.#database.query<Attempt & Record<string, unknown>>(
       `select attempt, pod from recordings.${table} where recording = $1 order by at`,
@@ -31,7 +31,7 @@ export class Traces {
     return row!.count;
   }
 
-  /** Attempts that began in the pods given and have no effect yet. */
+  /** The number of attempts that have started in the given pods without an effect yet. */
   async underWay(recording: Recording, pods: readonly string[]): Promise<number> {
     const [row] = await this.#database.query<{ count: number }>(
       `select count(*)::int as count from recordings.started s where recording = $1 and pod = any($2)
@@ -41,14 +41,14 @@ export class Traces {
     return row!.count;
   }
 
-  /** Waits until so many effects are committed; more would be told by the comparison at the end. */
+  /** Waits until `count` effects are committed; the comparison at the end would find additional ones. */
   async effects(recording: Recording, count: number, seconds: number): Promise<void> {
     const stand = () => this.count(recording, 'effect');
     const isDone = async () => (await stand()) >= count;
     await eventually(`${count} processed`, isDone, seconds, stand);
   }
 
-  /** Keys of all effects there are; one that happened twice stands there twice. */
+  /** The keys of all effects; a key whose effect happened twice is listed twice. */
   async effectsOfAll(): Promise<string[]> {
     const rows = await this.#database.query<{ key: string }>(
       `select recording || ' ' || span as key from recordings.effect`,

@@ -5,7 +5,7 @@ import { apply, get, kubectl } from './kubectl.ts';
 import { Pods } from './pods.ts';
 import { NAMESPACE, render, type Values } from './render.ts';
 import { createUsers } from './roles.ts';
-import { Road } from './road.ts';
+import { Pipeline } from './pipeline.ts';
 import { eventually, restartClock, say } from './say.ts';
 import { readSettings } from './settings.ts';
 import { eventsOf, Recording } from './source.ts';
@@ -15,45 +15,45 @@ const SELECTOR = 'app.kubernetes.io/component=recordings';
 const GROUP = 'muster-recordings';
 const DEAD_LETTERS = 'recordings-dead';
 
-/** The function in the cluster, and what stands around it. */
+/** The function in the cluster, and the services around it. */
 export class Trial {
-  readonly road: Road;
+  readonly pipeline: Pipeline;
   readonly pods: Pods;
   readonly traces: Traces;
   readonly #values: Values;
   readonly #isStoodIn: boolean;
   #settingUp: Promise<void> | undefined;
 
-  private constructor(road: Road, pods: Pods, values: Values, isStoodIn: boolean) {
-    this.road = road;
+  private constructor(pipeline: Pipeline, pods: Pods, values: Values, isStoodIn: boolean) {
+    this.pipeline = pipeline;
     this.pods = pods;
-    this.traces = new Traces(road.state);
+    this.traces = new Traces(pipeline.state);
     this.#values = values;
     this.#isStoodIn = isStoodIn;
   }
 
-  /** Everything but what is in the cluster. */
+  /** Starts everything outside the cluster. */
   static async start(): Promise<Trial> {
     restartClock();
     const { host, image } = readSettings(process.env);
     const reference = await imageOf(image);
     await remove(600);
-    const road = await Road.start(host);
-    await road.createTopic(DEAD_LETTERS);
+    const pipeline = await Pipeline.start(host);
+    await pipeline.createTopic(DEAD_LETTERS);
     const values: Values = {
       image: reference,
       host,
-      kafka: road.broker.address,
-      databases: await createUsers(road.state),
-      sink: road.sink.url,
+      kafka: pipeline.broker.address,
+      databases: await createUsers(pipeline.state),
+      sink: pipeline.sink.url,
       definition: 'first',
     };
     const isStoodIn = !(await dispatcher.isInstalled());
     const pods = Pods.watch(NAMESPACE, 'recordings', SELECTOR);
-    return new Trial(road, pods, values, isStoodIn);
+    return new Trial(pipeline, pods, values, isStoodIn);
   }
 
-  /** The manifests applied, nothing to do, and events flow. */
+  /** Applies the manifests, and waits until no work is left and events flow. */
   setUp(): Promise<void> {
     return (this.#settingUp ??= this.#setUp());
   }
@@ -64,7 +64,7 @@ export class Trial {
     await this.#deliver();
   }
 
-  /** `kubectl apply -k`, and the wait for the migration and for KEDA. */
+  /** Applies the manifests like `kubectl apply -k`, and waits for the migration and for KEDA. */
   async apply(definition: Values['definition'] = 'first', isBroken = false): Promise<void> {
     const where = `--namespace=${NAMESPACE}`;
     await kubectl(['delete', 'job', 'migrate', where, '--ignore-not-found']).catch(() => {});
@@ -78,11 +78,11 @@ export class Trial {
     say('ScaledObject ready');
   }
 
-  /** Waits for Knative's dispatcher, or stands in for it. */
+  /** Waits for Knative's dispatcher, or starts the stand-in. */
   async #deliver(): Promise<void> {
     if (this.#isStoodIn) {
       await dispatcher.standIn({ namespace: NAMESPACE, name: 'recordings' }, this.#values.image);
-      say("a pod makes the KafkaSource's requests");
+      say("a stand-in sends the KafkaSource's requests");
     } else {
       const source = ['--for=condition=ready', 'kafkasource/recordings', '--timeout=120s'];
       await kubectl(['wait', ...source, `--namespace=${NAMESPACE}`]);
@@ -91,37 +91,37 @@ export class Trial {
   }
 
   recording(): Recording {
-    return new Recording(this.road.source);
+    return new Recording(this.pipeline.source);
   }
 
   lag(): Promise<number> {
-    return this.road.lag(GROUP);
+    return this.pipeline.lag(GROUP);
   }
 
   /** Waits until every event is delivered and its offset committed. */
   async delivered(seconds = 120): Promise<void> {
-    const stand = async () => ({ events: await this.road.size(TOPIC), lag: await this.lag() });
+    const stand = async () => ({ events: await this.pipeline.size(TOPIC), lag: await this.lag() });
     const isDone = async () => {
       const { events, lag } = await stand();
-      return lag === 0 && events === (await eventsOf(this.road.source));
+      return lag === 0 && events === (await eventsOf(this.pipeline.source));
     };
     await eventually('all events are delivered, lag 0', isDone, seconds, stand);
   }
 
-  /** Events that nobody took: dead letters, and those that are lost altogether. */
+  /** The events that were refused: dead letters, and events that were lost. */
   async refused(): Promise<{ deadLetters: number; lost: readonly string[] }> {
     const lost = this.#isStoodIn ? await dispatcher.losses() : [];
-    return { deadLetters: await this.road.size(DEAD_LETTERS), lost };
+    return { deadLetters: await this.pipeline.size(DEAD_LETTERS), lost };
   }
 
-  /** What it is like while KEDA is away: the number of pods stays what it is. */
+  /** Simulates an outage of KEDA: the number of pods no longer changes. */
   async pauseScaling(isPaused: boolean): Promise<void> {
     const annotation = `autoscaling.keda.sh/paused${isPaused ? '=true' : '-'}`;
     const where = `--namespace=${NAMESPACE}`;
     await kubectl(['annotate', 'scaledobject', 'recordings', annotation, where]);
   }
 
-  /** The state of the ScaledObject's conditions, for the report. */
+  /** The conditions of the ScaledObject, for the log. */
   async conditions(): Promise<string> {
     const { status } = await get<{ status: { conditions: { type: string; status: string }[] } }>(
       'scaledobject',
@@ -137,15 +137,15 @@ export class Trial {
       if (this.#isStoodIn) await dispatcher.endStandIn();
       await remove(120).catch(() => say('the namespace is still being deleted'));
     } finally {
-      await this.road.stop();
+      await this.pipeline.stop();
     }
   }
 }
 
 /**
- * Deletes the namespace of the tests, also one that a killed run left behind. A real KafkaSource takes
- * minutes to go, for its controller deletes the consumer group first; what the scenes found does not
- * depend on it, so only the next run has to wait.
+ * Deletes the namespace of the tests, including one that a killed run left behind. Deleting a real
+ * KafkaSource takes minutes, because its controller deletes the consumer group first. The results don't
+ * depend on that, so only the next run has to wait.
  */
 async function remove(seconds: number): Promise<void> {
   const what = ['delete', 'namespace', NAMESPACE, '--ignore-not-found'];

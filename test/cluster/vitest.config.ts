@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** `npm run test:cluster`: needs a cluster, so `npm test` knows nothing of it. */
+/** For `npm run test:cluster`. It needs a cluster, so `npm test` does not include it. */
 export default defineConfig({
   test: {
     root: import.meta.dirname,
@@ -8,7 +8,7 @@ export default defineConfig({
     testTimeout: 900_000,
     reporters: [['default', { summary: false }]],
     disableConsoleIntercept: true,
-    // kafkajs asks for such time-outs
+    // kafkajs sets negative timeouts
     execArgv: ['--disable-warning=TimeoutNegativeWarning'],
   },
 });

@@ -15,7 +15,7 @@ function consoleOf(routes: FunctionConsole['routes'] = () => {}): FunctionConsol
   return { ...definition, name: 'trial', page: null };
 }
 
-test('every answer has the security headers, and none allows what is inline but styles of the documentation', async () => {
+test('every answer has the security headers, which allow inline content only for the styles of the documentation', async () => {
   const app = await createConsole({ db: nothing, consoles: await loadConsoles(['travelers']) });
   for (const url of ['/travelers/', '/api/docs/', '/health/liveness', '/nothing']) {
     const { headers } = await app.inject(url);
@@ -35,7 +35,7 @@ test('every answer has the security headers, and none allows what is inline but 
   await app.close();
 });
 
-test('errors say what is wrong and where; those of ours say nothing of the inside', async () => {
+test('errors state what is wrong and where; internal errors reveal no details', async () => {
   const app = await createConsole({
     db: nothing,
     consoles: [
@@ -128,7 +128,7 @@ test('answers are compressed for clients that accept it, and all forms have one 
   await app.close();
 });
 
-test('a page is found with and without its slash; what has a hash in its name may be kept for ever', async () => {
+test('a page is served with and without a trailing slash; files with a hash in their name are cached indefinitely', async () => {
   const app = await createConsole({ db: nothing, consoles: await loadConsoles(['travelers']) });
   const bare = await app.inject('/travelers?sensor=17');
   expect([bare.statusCode, bare.headers['location']]).toEqual([308, 'travelers/?sensor=17']);
@@ -147,7 +147,7 @@ test('a page is found with and without its slash; what has a hash in its name ma
   await app.close();
 });
 
-test('the documentation describes every route of the API, and can be read by itself', async () => {
+test('the documentation describes every route of the API, and is self-contained', async () => {
   const app = await createConsole({ db: nothing, consoles: await loadConsoles(['travelers']) });
   const document = (await app.inject('/api/docs/json')).json<{
     openapi: string;
@@ -173,7 +173,7 @@ test('the documentation describes every route of the API, and can be read by its
   await app.close();
 });
 
-test('every operation has a name of its own and says what it answers while the database is down', async () => {
+test('every operation has a unique id and declares its answer while the database is down', async () => {
   const app = await createConsole({ db: nothing, consoles: await loadConsoles(['travelers']) });
   const { paths } = (await app.inject('/api/docs/json')).json<{
     paths: Record<string, Record<string, { operationId?: string; responses: object }>>;
@@ -186,7 +186,7 @@ test('every operation has a name of its own and says what it answers while the d
   await app.close();
 });
 
-test('the functions are not told while the database is down, in the form that is declared', async () => {
+test('the list of functions is refused in the declared form while the database is down', async () => {
   const { url } = await consoleOn({ url: 'postgres://nobody@127.0.0.1:1/none' });
   const response = await fetch(`${url}/api/functions`);
   expect([response.status, await response.json()]).toEqual([
@@ -202,7 +202,7 @@ test.for([
   ['/travelers/?sensor=1', 'GET, HEAD'],
   ['/api/functions', 'GET, HEAD'],
   ['/api/docs/static/swagger-ui.css', 'GET, HEAD'],
-] as const)('a wrong method at %s is answered 405 with Allow', async ([path, allow]) => {
+] as const)('an unsupported method at %s is answered 405 with Allow', async ([path, allow]) => {
   const app = await createConsole({ db: nothing, consoles: await loadConsoles(['travelers']) });
   for (const method of ['POST', 'PUT', 'DELETE'] as const) {
     const answer = await app.inject({ method, url: path });
@@ -215,12 +215,12 @@ test.for([
   await app.close();
 });
 
-test('the console reads and can not write', async ({ db }) => {
+test('the console can read but not write', async ({ db }) => {
   const options = { url: db.url, connections: 1, statementTimeoutMs: 1_000, onIdleError: () => {} };
   const reader = openReader(options);
   const write = reader.read((tx) => tx.query('delete from muster.function'));
   await expect(write).rejects.toThrow('cannot execute DELETE in a read-only transaction');
-  // One moment: what is written meanwhile is not seen.
+  // One snapshot: later writes are not visible.
   const counts = await reader.read(async (tx) => {
     const count = async () =>
       (await tx.query<{ n: number }>('select count(*)::int as n from travelers.sensor')).rows[0]!.n;
@@ -232,7 +232,7 @@ test('the console reads and can not write', async ({ db }) => {
   await reader.close();
 });
 
-test('a login that may only read is enough', async ({ db }) => {
+test('a read-only login is enough', async ({ db }) => {
   expect(await grantRoles(db.url, ['recordings', 'travelers'])).toEqual([]);
   const name = `login_${randomUUID().replaceAll('-', '')}`;
   await db.query(`create role ${name} login password 'secret' in role muster_read`);
@@ -252,7 +252,7 @@ test('a login that may only read is enough', async ({ db }) => {
   }
 });
 
-test('it is ready while the database answers', async ({ db }) => {
+test('the console is ready while the database answers', async ({ db }) => {
   const { url } = await consoleOn(db);
   expect((await fetch(`${url}/health/readiness`)).status).toBe(200);
   const away = await consoleOn({ url: 'postgres://nobody@127.0.0.1:1/none' });
@@ -260,14 +260,14 @@ test('it is ready while the database answers', async ({ db }) => {
   expect((await fetch(`${away.url}/health/liveness`)).status).toBe(200);
 });
 
-test('a function without a console has none', async () => {
+test('a function without a console has no page', async () => {
   expect(await loadConsoles(['recordings'])).toEqual([]);
   expect((await loadConsoles(['recordings', 'travelers'])).map((each) => each.name)).toEqual([
     'travelers',
   ]);
 });
 
-test('metrics tell how long answers took, by route', async () => {
+test('metrics report response times by route', async () => {
   const app = await createConsole({ db: nothing, consoles: await loadConsoles(['travelers']) });
   await app.inject('/travelers/');
   await app.inject('/api/travelers/metrics?step=x');

@@ -3,10 +3,10 @@ import { consoleOn } from '../support/console.ts';
 import { test } from '../support/page.ts';
 import { until } from '../support/until.ts';
 
-/** A browser shares the machine with whatever else is tested. */
+/** A long timeout, because the browser shares the machine with other tests. */
 vi.setConfig({ testTimeout: 180_000 });
 
-test('the documentation can be tried in the browser', async ({ db, open }) => {
+test('the documentation can send requests from the browser', async ({ db, open }) => {
   const { url } = await consoleOn(db);
   const page = await open(`${url}/api/docs/`);
   await page.locator('#operations-travelers-getTravelersMetrics button').first().click();

@@ -8,7 +8,7 @@ import { podOn } from '../support/pod.ts';
 import type { TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-/** A browser shares the machine with whatever else is tested. */
+/** A long timeout, because the browser shares the machine with other tests. */
 vi.setConfig({ testTimeout: 180_000 });
 
 /** A function with two complete sets, one of which failed, and one that is overdue. */
@@ -18,13 +18,13 @@ async function given(db: TestDatabase) {
     await pod.ingestor.ingest(change);
   }
   await db.query("update muster.run set state = 'failed', finished_at = now() where key = '2'");
-  // Overdue, and one that was and is complete since.
+  // One set is overdue; another one was, but is complete now.
   await db.query(
     "insert into muster.overdue (function, key, due_at) select id, unnest('{1,3}'::text[]), now() from muster.function",
   );
 }
 
-test('the API tells how each function stands, and what is parked', async ({ db }) => {
+test('the API returns the state of each function, and the parked events', async ({ db }) => {
   await given(db);
   await db.query(
     "insert into muster.parked (digest, reason, detail, attributes, body) values ('x', 'not-a-change', '', '{}', '')",
@@ -52,7 +52,7 @@ test('the API tells how each function stands, and what is parked', async ({ db }
 });
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  test(`the start page shows it, in ${colorScheme}, and axe finds nothing`, async ({
+  test(`the start page shows them, in ${colorScheme}, and axe finds no violations`, async ({
     db,
     open,
   }) => {

@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { expect } from 'vitest';
 import { test } from './support/source.ts';
 
-/** As a person types it. */
+/** A statement as it would be typed by hand. */
 export const INSERT = `
 insert into datastore.signal
   (recording, span, sensor_label, sensor_type, channels, sample_unit, sample_type, sample_rate)
@@ -16,7 +16,7 @@ values
 const QUERY =
   'select span, sensor_type, channels, sample_unit, sample_type, sample_rate from datastore.signal order by sample_rate';
 
-test('the insert of two signals works as a person types it', async ({ client }) => {
+test('a hand-typed insert of two signals works', async ({ client }) => {
   await client.query(INSERT);
 
   const { rows } = await client.query(QUERY);

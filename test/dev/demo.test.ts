@@ -13,11 +13,11 @@ import { until } from './support/source.ts';
 // A demo takes at least the 10 seconds after which its first set is overdue.
 vi.setConfig({ testTimeout: 60_000 });
 
-/** A demo in a folder of the test's own. */
+/** A demo in the test's own folder. */
 interface Demo {
   readonly process: ChildProcess;
   readonly lines: string[];
-  /** Settles with the exit code, or the signal it died of, and all it printed. */
+  /** Resolves with the exit code, or the signal that killed it, and its whole output. */
   readonly ended: Promise<{ how: unknown; output: string }>;
 }
 
@@ -30,7 +30,7 @@ const test = base.extend<{ place: string }>({
   },
 });
 
-/** Left-over processes are looked for in /proc. */
+/** The tests look for leftover processes in /proc. */
 const notLinux = process.platform !== 'linux';
 
 function start(name: string, ...flags: string[]): Demo {
@@ -55,17 +55,17 @@ function start(name: string, ...flags: string[]): Demo {
   return { process: child, lines, ended };
 }
 
-/** Those that have the folder in their command line. */
+/** Returns the commands that contain the folder's name. */
 function commandsOf(name: string): string[] {
   return processes().flatMap(({ command }) => (command.includes(name) ? [command] : []));
 }
 
-/** What the demo has started: PostgreSQL, the function, and a shell that watches over each. */
+/** Returns the demo's child processes: PostgreSQL, the function, the console, and a watcher for each. */
 function childrenOf(demo: Demo): number[] {
   return processes().flatMap(({ pid, parent }) => (parent === demo.process.pid ? [pid] : []));
 }
 
-/** Those of them that live; a zombie does not. */
+/** Returns the commands of those that are alive, without zombies. */
 function alive(pids: number[]): string[] {
   return processes().flatMap(({ pid, command }) =>
     pids.includes(pid) && command ? [command] : [],
@@ -78,12 +78,12 @@ const processed = ({ lines }: Demo) =>
 const FINE = /\nprocessed twice +0\nnot processed +0\n/;
 
 test.skipIf(notLinux)(
-  'it ends by itself after so many spans, each processed once, and leaves no process behind',
+  'the demo stops after --for spans, each processed once, and leaves no process running',
   async ({ place }) => {
     const demo = start(place, '--for', '10', '--rate', '100');
     await until(() => processed(demo) > 0);
     const children = childrenOf(demo);
-    expect(children).toHaveLength(6); // PostgreSQL, the function, the console, and who watches over each
+    expect(children).toHaveLength(6); // PostgreSQL, the function, the console, and a watcher for each
     const { how, output } = await demo.ended;
 
     expect(output).toMatch(FINE);
@@ -95,7 +95,7 @@ test.skipIf(notLinux)(
 );
 
 test.skipIf(notLinux)(
-  'it shows a set that is overdue, two commands that tell why, and Ctrl-C ends it in good order',
+  'the demo shows an overdue set and two commands that explain it, and Ctrl-C stops it in an orderly way',
   async ({ place }) => {
     const demo = start(place, '--for', '100000', '--rate', '50');
     const line = (beginning: string) => demo.lines.find((each) => each.startsWith(beginning));
@@ -120,7 +120,7 @@ test.skipIf(notLinux)(
 );
 
 test.skipIf(notLinux)(
-  'after kill -9 the next start goes on, and nothing is lost or done twice',
+  'after kill -9 the next start continues, and nothing is lost or processed twice',
   async ({ place }) => {
     const killed = start(place, '--for', '100000', '--rate', '200');
     await until(() => processed(killed) >= 10);
@@ -139,21 +139,18 @@ test.skipIf(notLinux)(
   },
 );
 
-test.skipIf(notLinux)(
-  'after kill -9 everything that it started ends by itself',
-  async ({ place }) => {
-    const demo = start(place);
-    await until(() => processed(demo) > 0);
-    const children = childrenOf(demo);
-    demo.process.kill('SIGKILL');
-    await demo.ended;
-    await until(() => alive(children).length === 0);
-    expect(commandsOf(place)).toEqual([]);
-  },
-);
+test.skipIf(notLinux)('after kill -9 all its child processes stop', async ({ place }) => {
+  const demo = start(place);
+  await until(() => processed(demo) > 0);
+  const children = childrenOf(demo);
+  demo.process.kill('SIGKILL');
+  await demo.ended;
+  await until(() => alive(children).length === 0);
+  expect(commandsOf(place)).toEqual([]);
+});
 
 test.for(['127.0.0.1', '::1', '0.0.0.0'])(
-  'a port that another process has on %s is refused before anything starts',
+  'a port that is in use on %s is refused before anything starts',
   async (host, { place }) => {
     let requests = 0;
     const stranger = createServer((_request, response) => {
@@ -167,7 +164,7 @@ test.for(['127.0.0.1', '::1', '0.0.0.0'])(
 
     const { how, output } = await start(place, '--port', String(port), '--for', '3').ended;
     const owner = notLinux ? '.*' : `\\S+ \\(process ${process.pid}\\)`;
-    expect(output).toMatch(new RegExp(`^demo: port ${port} is taken by ${owner}; end it`));
+    expect(output).toMatch(new RegExp(`^demo: port ${port} is in use by ${owner}; stop it`));
     expect(how).toBe(1);
     expect(requests).toBe(0);
     expect(existsSync(`.muster/${place}`)).toBe(false);
@@ -179,24 +176,22 @@ test.for([
   ['--port 0', 'A port is a whole number from 1 to 65535.'],
   ['--for x', 'It must be a whole number from 1 to 999999999.'],
   ['--rate 0', 'It must be a number above 0.'],
-  ['--name A_B', 'It must consist of lower-case letters, digits and dashes.'],
+  ['--name A_B', 'It must contain only lower-case letters, digits and dashes.'],
   ['--colour', "unknown option '--colour'"],
   ['fast', 'too many arguments'],
-] as const)('%s ends with exit code 2 and says %s', async ([flags, what], { place }) => {
+] as const)('%s exits with code 2 and prints %s', async ([flags, what], { place }) => {
   const { how, output } = await start(place, ...flags.split(' ')).ended;
   expect(output).toContain(what);
   expect(output).toContain('--help lists all flags');
   expect(how).toBe(2);
 });
 
-test('without a terminal it moves no cursor and sets no colour', async ({ place }) => {
+test('without a terminal the demo prints no control characters', async ({ place }) => {
   const { output } = await start(place, '--for', '3', '--sensors', '0').ended;
   expect(output.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u);
 });
 
-test('a set that somebody sends by hand, with a key unlike its own, is shown like any other', async ({
-  place,
-}) => {
+test('a set sent by hand, with an unusual key, is shown like any other', async ({ place }) => {
   const port = await freePort();
   const demo = start(place, '--for', '100000', '--port', String(port), '--sensors', '0');
   await until(() => processed(demo) > 0);

@@ -9,7 +9,7 @@ type Row = Record<string, unknown>;
 
 interface Recorded {
   readonly value: { readonly after: Row };
-  /** The bytes in Kafka, as text. */
+  /** The message in Kafka, as text. */
   readonly wire: Message;
 }
 
@@ -18,7 +18,7 @@ function recorded(file: string): Recorded {
   return JSON.parse(readFileSync(`test/fixtures/debezium/json/${file}.json`, 'utf8'));
 }
 
-/** Leaves out what differs from run to run: positions, times, transactions; keeps all other bytes. */
+/** Removes values that differ between runs (positions, times, transactions); keeps all other bytes. */
 function timeless({ key, value }: Message): Message {
   const masked = value
     ?.replaceAll(/"(ts_ms|ts_us|ts_ns|txId|lsn)":\d+/g, '"$1":0')
@@ -31,7 +31,7 @@ function timeless({ key, value }: Message): Message {
 const bytes = (base64: unknown) =>
   typeof base64 === 'string' ? Buffer.from(base64, 'base64') : null;
 
-/** Inserts the row that a recorded message tells of. */
+/** Inserts the row of a recorded message. */
 async function insert(client: pg.Client, file: string): Promise<void> {
   const { after } = recorded(file).value;
   const isNull = after['created_at'] === '1970-01-01T00:00:00.000000Z';
@@ -50,7 +50,7 @@ async function insert(client: pg.Client, file: string): Promise<void> {
 
 const ID_FROM = (file: string) => `'${JSON.parse(recorded(file).wire.key ?? '').id}'`;
 
-/** What was done to the real table, and the messages which that brought, in order. */
+/** The statements run on the recorded table, and the resulting messages, in order. */
 const STEPS: { title: string; act: (client: pg.Client) => Promise<unknown>; messages: string[] }[] =
   [
     { title: 'an insert', act: (c) => insert(c, '05-insert.c'), messages: ['05-insert.c'] },
@@ -84,7 +84,7 @@ const STEPS: { title: string; act: (client: pg.Client) => Promise<unknown>; mess
       messages: ['19-update-identity-default.u'],
     },
     {
-      title: 'an update beside an unchanged value out of line',
+      title: 'an update of a row with an unchanged TOASTed value',
       act: (c) =>
         c.query(
           `update datastore.signal set sample_rate = 500 where id = ${ID_FROM('20-update-toasted-unchanged-identity-default.u')}`,
@@ -122,7 +122,7 @@ const STEPS: { title: string; act: (client: pg.Client) => Promise<unknown>; mess
       messages: ['26-update-identity-full.u'],
     },
     {
-      title: 'an update beside a value out of line under FULL',
+      title: 'an update of a row with a TOASTed value under FULL',
       act: (c) =>
         c.query(
           `update datastore.signal set sample_rate = 1000 where id = ${ID_FROM('27-update-toasted-unchanged-identity-full.u')}`,
@@ -142,7 +142,7 @@ const STEPS: { title: string; act: (client: pg.Client) => Promise<unknown>; mess
     },
   ];
 
-test('every kind of change comes as the bytes the real connector made of it', async ({
+test('every kind of change produces the same bytes as the real connector', async ({
   url,
   client,
   inbox,
@@ -155,7 +155,7 @@ test('every kind of change comes as the bytes the real connector made of it', as
     slot: 'bytes',
     deliver: inbox.deliver,
   });
-  expectMessages('the rows that were there', inbox, snapshot);
+  expectMessages('the existing rows', inbox, snapshot);
 
   for (const { title, act, messages } of STEPS) {
     inbox.messages.length = 0;
@@ -176,7 +176,7 @@ async function caughtUp(client: pg.Client, wal: WalSource): Promise<void> {
   await wal.caughtUp(BigInt(rows[0].lsn));
 }
 
-test('a change carries the position of its record and the time of its commit', async ({
+test('a change contains the position of its record and the time of its commit', async ({
   url,
   client,
   inbox,

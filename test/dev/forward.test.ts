@@ -5,7 +5,7 @@ import { freePort } from '../../dev/lib/port.ts';
 import { Forwarder, type KafkaRecord } from '../../dev/demo/forward.ts';
 import { until } from './support/source.ts';
 
-/** Keeps what is sent to it, byte for byte, and answers as it is told: a status, later, or not at all. */
+/** Records what is sent to it, byte for byte, and answers as instructed: a status, later, or not at all. */
 interface RawSink {
   readonly url: string;
   readonly requests: string[];
@@ -75,9 +75,7 @@ test.for([
   expect(sink.requests).toEqual([wire(new URL(sink.url).host)]);
 });
 
-test('no answer and answers that may pass are tried again, with the same bytes', async ({
-  sink,
-}) => {
+test('a missing answer and transient errors are retried with the same bytes', async ({ sink }) => {
   const answers = [404, 408, 'cut', 409, 429, 500, 502, 503, 504] as const;
   sink.answers.push(...answers);
   const forwarder = new Forwarder({ sink: sink.url, ...SOURCE, backoff: 1 });
@@ -88,22 +86,25 @@ test('no answer and answers that may pass are tried again, with the same bytes',
   expect(new Set(sink.requests)).toHaveLength(1);
 });
 
-test.for([400, 401, 413, 415, 422])('answer %i is final, and is told', async (status, { sink }) => {
-  sink.answers.push(status);
-  const refused: number[] = [];
-  const forwarder = new Forwarder({
-    sink: sink.url,
-    ...SOURCE,
-    onRefusal: (_, answer) => refused.push(answer),
-  });
-  await forwarder.post(fixture('change-event').record);
-  forwarder.stop();
+test.for([400, 401, 413, 415, 422])(
+  'answer %i is final, and is reported',
+  async (status, { sink }) => {
+    sink.answers.push(status);
+    const refused: number[] = [];
+    const forwarder = new Forwarder({
+      sink: sink.url,
+      ...SOURCE,
+      onRefusal: (_, answer) => refused.push(answer),
+    });
+    await forwarder.post(fixture('change-event').record);
+    forwarder.stop();
 
-  expect(refused).toEqual([status]);
-  expect(sink.requests).toHaveLength(1);
-});
+    expect(refused).toEqual([status]);
+    expect(sink.requests).toHaveLength(1);
+  },
+);
 
-test('there is no room for more than is allowed in flight, until one is answered', async ({
+test('at the maximum number of requests in flight, a new one waits until one is answered', async ({
   sink,
 }) => {
   const answer = Promise.withResolvers<number>();

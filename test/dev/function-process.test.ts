@@ -11,7 +11,7 @@ import { Readiness } from '../../dev/demo/ready.ts';
 import { test as base } from '../support/test.ts';
 
 interface Stranger {
-  /** Requests it has got. */
+  /** The number of received requests. */
   readonly requests: string[];
 }
 
@@ -21,7 +21,7 @@ const test = base.extend('folder', async ({}, { onCleanup }) => {
   return folder;
 });
 
-/** Another process's server, which is content with everything it is sent. */
+/** A server of another process, which accepts every request. */
 async function strangerOn(port: number): Promise<Stranger> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
@@ -40,33 +40,33 @@ async function strangerOn(port: number): Promise<Stranger> {
 
 const quiet = { name: 'recordings', say: () => {} };
 
-test('the answer of another process is not taken for one of the process that was started', async () => {
+test("another process's answer is not mistaken for that of the started process", async () => {
   const port = await freePort();
   const stranger = await strangerOn(port);
-  const message = `port ${port} is taken by `;
+  const message = `port ${port} is in use by `;
   await expect(new Readiness().at(`http://127.0.0.1:${port}/`)).rejects.toThrow(message);
   expect(stranger.requests).toEqual(['GET /health/readiness']);
 });
 
 test.for(['serve', 'console'] as const)(
-  'muster %s is not started where another process has the port',
+  'muster %s is not started if another process uses the port',
   async (command, { db, folder }) => {
     const port = await freePort();
     const stranger = await strangerOn(port);
     const starting = FunctionProcess.start({ ...quiet, command, url: db.url, port, folder });
-    await expect(starting).rejects.toThrow(`port ${port} is taken by `);
+    await expect(starting).rejects.toThrow(`port ${port} is in use by `);
     expect(stranger.requests).toEqual([]);
   },
 );
 
-test('a console is ready once it says so itself', async ({ db, folder }) => {
+test('a console is ready once it reports so itself', async ({ db, folder }) => {
   const port = await freePort();
   const options = { ...quiet, command: 'console' as const, url: db.url, port, folder };
   const people = await FunctionProcess.start(options);
   await people.stop();
 });
 
-test('a function that restarts sends nothing to whoever took its port, and says who did', async ({
+test('while a function restarts, no event goes to a process that took its port, and the error names that process', async ({
   db,
   folder,
 }) => {
@@ -87,8 +87,8 @@ test('a function that restarts sends nothing to whoever took its port, and says 
   while (stranger === undefined) stranger = await strangerOn(port).catch(() => undefined);
   while (fn.ready === ended) await new Promise((resolve) => setImmediate(resolve));
   const sent = deliver();
-  expect((await fn.failed).message).toContain(`port ${port} is taken by `);
-  await expect(sent).rejects.toThrow('is taken by');
+  expect((await fn.failed).message).toContain(`port ${port} is in use by `);
+  await expect(sent).rejects.toThrow('is in use by');
   expect(stranger.requests).toEqual([]);
   expect(courier.delivered).toBe(1);
 });

@@ -23,14 +23,14 @@ const shapeOf = (steps: (readonly Action[])[]) =>
 const idsOf = (steps: (readonly Action[])[]) =>
   steps.flat().map((each) => (each.kind === 'insert' ? each.signal.id : ''));
 
-pure('the same seed does the same things to new rows', () => {
+pure('the same seed repeats the same actions on new rows', () => {
   expect(shapeOf(plan(1, 300))).toEqual(shapeOf(plan(1, 300)));
   expect(shapeOf(plan(1, 300))).not.toEqual(shapeOf(plan(2, 300)));
   expect(idsOf(plan(1, 300))).not.toEqual(idsOf(plan(1, 300)));
 });
 
 pure(
-  'every step brings one signal; signals come in either order, apart, late, never, twice, and are taken back',
+  'every step adds one signal; signals arrive in either order, apart, late, never or twice, and are deleted',
   () => {
     const steps = plan(1, 3000);
     expect(
@@ -63,7 +63,7 @@ pure(
   },
 );
 
-test('signals are stored with data that fit their channels', async ({ url, client }) => {
+test('signals are stored with data that match their channels', async ({ url, client }) => {
   const headband = await Headband.start({ url, rate: 2000, seed: 1 });
   await until(() => headband.signals >= 100);
   await headband.stop();
@@ -92,14 +92,14 @@ test('signals are stored with data that fit their channels', async ({ url, clien
   ]);
 });
 
-pure('headbands that are told to stop while they start end in order', async () => {
+pure('headbands that are asked to stop while they start shut down in an orderly way', async () => {
   const { url } = await freshDatabase();
   const [holder, watcher] = [new pg.Client(url), new pg.Client(url)];
   for (const client of [holder, watcher]) {
     await client.connect();
     onTestFinished(() => client.end());
   }
-  await holder.query('begin; create schema datastore'); // which theirs waits for
+  await holder.query('begin; create schema datastore'); // which blocks theirs
   const main = fileURLToPath(new URL('../../dev/headband/headband.ts', import.meta.url));
   const playing = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main], {
     env: { PATH: process.env['PATH'], DATABASE_URL: url },

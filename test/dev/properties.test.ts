@@ -16,7 +16,7 @@ public class Print {
 }`;
 
 test.skipIf(missingTools() !== null)(
-  'Java reads a path with spaces, backslashes and letters beyond ASCII as it was',
+  'Java reads back a path with spaces, backslashes and non-ASCII letters unchanged',
   () => {
     const folder = mkdtempSync(join(tmpdir(), 'muster-properties-'));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));

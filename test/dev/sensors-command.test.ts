@@ -7,7 +7,7 @@ function sensors(...args: string[]) {
   return { status, lines: stdout.split('\n').slice(0, -1), stderr };
 }
 
-test('so many seconds are written as lines of JSON, which end now, and the seed is said', () => {
+test('--for seconds up to now are written as lines of JSON, and the seed is printed', () => {
   const flags = ['--sensors', '2', '--for', '5', '--speed', 'max'];
   const { status, lines, stderr } = sensors('--file', '-', ...flags, '--seed', '7');
   expect({ status, stderr }).toEqual({
@@ -27,7 +27,7 @@ test('so many seconds are written as lines of JSON, which end now, and the seed 
   expect(Math.abs(Date.now() - last)).toBeLessThan(60_000);
 });
 
-test('with --from it is the same every time', () => {
+test('with --from the output is reproducible', () => {
   const flags = ['--from', '2026-11-20T08:00:00Z', '--for', '3', '--speed', 'max', '--seed', '7'];
   const { lines } = sensors('--file', '-', '--shuffle', '1', '--duplicates', '0.1', ...flags);
   expect(lines.length).toBeGreaterThan(1_000);
@@ -37,19 +37,22 @@ test('with --from it is the same every time', () => {
 });
 
 test.for([
-  [[], 'sensors: give one of --brokers, --file and --database'],
-  [['--file', '-', '--brokers', 'x:1'], 'sensors: give one of --brokers, --file and --database'],
-  [['--file', '-', '--speed', '2'], 'sensors: --speed needs --for: time would run ahead'],
-  [['--file', '-', '--interval', '2-1'], 'must be seconds, as 0.1 or 0.1-0.2, up to 60'],
+  [[], 'sensors: set exactly one of --brokers, --file and --database'],
+  [
+    ['--file', '-', '--brokers', 'x:1'],
+    'sensors: set exactly one of --brokers, --file and --database',
+  ],
+  [['--file', '-', '--speed', '2'], 'sensors: --speed needs --for: simulated time would run ahead'],
+  [['--file', '-', '--interval', '2-1'], 'must be seconds such as 0.1 or 0.1-0.2, up to 60'],
   [['--file', '-', '--late', '2'], 'must be a number from 0 to 1'],
-  [['--file', '-', '--from', 'noon'], 'must be a time, as 2026-11-21T08:00:00Z'],
-] as const)('%j is refused with exit code 2, and it says why', ([args, message]) => {
+  [['--file', '-', '--from', 'noon'], 'must be a time such as 2026-11-21T08:00:00Z'],
+] as const)('%j is refused with exit code 2 and the reason', ([args, message]) => {
   const { status, lines, stderr } = sensors(...args);
   expect({ status, lines }).toEqual({ status: 2, lines: [] });
   expect(stderr).toContain(message);
 });
 
-test('a file that is not there is no wrong call: exit code 1', () => {
+test('a missing file is not a usage error: exit code 1', () => {
   const { status, stderr } = sensors('--file', '-', '--replay', 'no such file');
   expect({ status, stderr }).toEqual({
     status: 1,

@@ -42,13 +42,13 @@ async function samplesOf(more: Partial<SimulationOptions> = {}): Promise<Sample[
   return (await valuesOf(more)).map((value) => readSample(Buffer.from(value), readTime));
 }
 
-test('the same seed makes the same records, another one others', async () => {
+test('the same seed produces the same records, another seed different ones', async () => {
   const values = await valuesOf();
   expect(await valuesOf()).toEqual(values);
   expect(await valuesOf({ seed: 8 })).not.toEqual(values);
 });
 
-test('travelers move as they should: 58 in view of a sensor, speeds below twice the mean, means a little below', async () => {
+test('travelers move as specified: 58 in view of a sensor, speeds below twice the mean, means slightly below it', async () => {
   const samples = await samplesOf({ seed: seedOf() });
   const oracle = new Oracle(samples, 10e6);
   const sensors = [0, 1, 2, 3, 4];
@@ -66,7 +66,7 @@ test('travelers move as they should: 58 in view of a sensor, speeds below twice 
   expect(samples.every(({ x, y }) => x >= 0 && x <= 100 && y >= 0 && y <= 100)).toBe(true);
 });
 
-test('shuffled, nothing is more than the bound behind, and nothing is lost', async () => {
+test('shuffled records are late by at most the bound, and none is lost', async () => {
   const samples = await samplesOf({ shuffle: 2 });
   const plain = await samplesOf();
   let newest = 0;
@@ -82,7 +82,7 @@ test('shuffled, nothing is more than the bound behind, and nothing is lost', asy
   );
 });
 
-test('duplicates and late samples come as often as asked for', async () => {
+test('duplicates and late samples have the requested frequency', async () => {
   const plain = await samplesOf();
   const twice = await samplesOf({ duplicates: 0.1 });
   expect(twice.length / plain.length).toBeGreaterThan(1.08);
@@ -111,7 +111,7 @@ test('a file is replayed line by line', async () => {
   expect(new Set(again.map(({ sensor }) => sensor))).toEqual(new Set([0, 1, 2, 3, 4]));
 });
 
-test('straight to the function, everything is folded or staged, and a second start goes on', async ({
+test('without Kafka, every sample is folded or staged, and a second start continues', async ({
   db,
 }) => {
   const complaints: string[] = [];

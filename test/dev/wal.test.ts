@@ -20,11 +20,7 @@ async function slotPosition(client: pg.Client): Promise<bigint> {
   return parseLsn(rows[0].position);
 }
 
-test('the slot is not acknowledged past a message without its 2xx', async ({
-  url,
-  client,
-  inbox,
-}) => {
+test('the slot is not acknowledged past an undelivered message', async ({ url, client, inbox }) => {
   const wal = await startWal({ url, ...SOURCE, slot: 'held', deliver: inbox.deliver });
   inbox.held = true;
   for (const label of ['a', 'b', 'c']) await client.query(ROW, [label]);
@@ -33,7 +29,7 @@ test('the slot is not acknowledged past a message without its 2xx', async ({
   inbox.waiting[1]?.();
   inbox.waiting[2]?.();
   await until(() => wal.lag === 1);
-  await wal.stop(); // acknowledges all it may
+  await wal.stop(); // acknowledges everything it can
   expect(wal.position).toBeLessThanOrEqual(first);
 
   const again = new Inbox();
@@ -43,7 +39,7 @@ test('the slot is not acknowledged past a message without its 2xx', async ({
   expect(labels(again)).toEqual(['a', 'b', 'c']);
 });
 
-test('once all have their 2xx the slot is acknowledged, and nothing comes again', async ({
+test('once all messages are delivered the slot is acknowledged, and nothing is sent again', async ({
   url,
   client,
   inbox,
@@ -65,7 +61,7 @@ test('once all have their 2xx the slot is acknowledged, and nothing comes again'
   expect(labels(again)).toEqual(['d']);
 });
 
-test('a transaction that commits right after an acknowledged one comes again', async ({
+test('a transaction that commits right after an acknowledged one is sent again', async ({
   url,
   client,
   inbox,
@@ -92,7 +88,7 @@ test('a transaction that commits right after an acknowledged one comes again', a
   expect(labels(again)).toEqual(labels(inbox).slice(1));
 });
 
-test('a snapshot that broke off is taken again, whole', async ({ url, client, inbox }) => {
+test('an interrupted snapshot is repeated completely', async ({ url, client, inbox }) => {
   for (const label of ['a', 'b', 'c']) await client.query(ROW, [label]);
   const broken = startWal({
     url,
@@ -113,7 +109,7 @@ test('a snapshot that broke off is taken again, whole', async ({ url, client, in
   expect(ops(again)).toEqual(['r', 'r', 'r', 'c']);
 });
 
-test('a connection that is cut is made again, and nothing is lost', async ({
+test('a broken connection is reestablished, and nothing is lost', async ({
   url,
   client,
   inbox,
@@ -138,5 +134,5 @@ test('a connection that is cut is made again, and nothing is lost', async ({
   await until(() => labels(inbox).includes('after'));
   await wal.stop();
 
-  expect(said).toEqual([expect.stringContaining('connecting again')]);
+  expect(said).toEqual([expect.stringContaining('reconnecting')]);
 });

@@ -10,7 +10,7 @@ const NEXT_SPAN = '[60000000000,120000000000)';
 const EEG = '0193b000-0000-7000-8000-000000000001';
 const ACCELEROMETER = '0193b000-0000-7000-8000-000000000002';
 
-/** A database that also has the headbands' table. */
+/** A database with the headbands' table. */
 const test = base.extend<{ signals: TestDatabase }>({
   signals: async ({ db }, use) => {
     const url = new URL('../../dev/demo/datastore.sql', import.meta.url);
@@ -19,7 +19,7 @@ const test = base.extend<{ signals: TestDatabase }>({
   },
 });
 
-test('a complete pair is processed once, and one event tells of it', async ({ signals }) => {
+test('a complete pair is processed once, and one event reports it', async ({ signals }) => {
   const rows = [await eeg(signals), await accelerometer(signals)];
 
   expect(await runFunction(recordings, rows, { databaseUrl: signals.url })).toEqual({
@@ -62,14 +62,14 @@ test('one signal of a pair waits for the other', async ({ signals }) => {
   expect(await processed(signals)).toEqual([]);
 });
 
-test('signals of other sensors are no part of a recording', async ({ signals }) => {
+test('signals of other sensors are not part of a recording', async ({ signals }) => {
   const rows = [await eeg(signals), await store(signals, ACCELEROMETER, { sensor_type: 'ecg' })];
 
   const { sets } = await runFunction(recordings, rows, { databaseUrl: signals.url });
   expect(sets.map(({ missing }) => missing)).toEqual([['accelerometer']]);
 });
 
-test('a sample rate that can not be right fails for good, with the signal that has it', async ({
+test('an impossible sample rate fails permanently, and the error names the signal', async ({
   signals,
 }) => {
   const rows = [await eeg(signals, { sample_rate: 0 }), await accelerometer(signals)];
@@ -82,7 +82,7 @@ test('a sample rate that can not be right fails for good, with the signal that h
   expect(await processed(signals)).toEqual([]);
 });
 
-test('a signal put right runs its failed recording again', async ({ signals }) => {
+test('a corrected signal runs its failed recording again', async ({ signals }) => {
   const rows = [await eeg(signals, { sample_rate: -1 }), await accelerometer(signals)];
   await runFunction(recordings, rows, { databaseUrl: signals.url });
 
@@ -117,7 +117,7 @@ test('the order in which the signals arrive does not matter', async ({ signals }
   });
 });
 
-test('each span of a recording is processed by itself', async ({ signals }) => {
+test('each span of a recording is processed separately', async ({ signals }) => {
   const next = { span: NEXT_SPAN };
   const rows = [
     await eeg(signals),
@@ -133,7 +133,7 @@ test('each span of a recording is processed by itself', async ({ signals }) => {
   expect(events).toHaveLength(1);
 });
 
-test('a row that is written again is still one row', async ({ signals }) => {
+test('a row that is written again counts as one row', async ({ signals }) => {
   const first = await eeg(signals);
   const rows = [first, { ...first, op: 'u' as const }, await accelerometer(signals)];
 
@@ -156,7 +156,7 @@ test('a signal deleted before its recording is complete is missing again', async
   });
 });
 
-test('a signal that left the table before its deletion was told is tried again later', async ({
+test('a signal that was deleted before its delete event arrives is retried later', async ({
   signals,
 }) => {
   const rows = [await eeg(signals), await accelerometer(signals)];
@@ -169,7 +169,9 @@ test('a signal that left the table before its deletion was told is tried again l
   });
 });
 
-test('what was there before the first event is known as done and not run', async ({ signals }) => {
+test('sets that were complete before the first event count as done and are not run', async ({
+  signals,
+}) => {
   const rows = [await eeg(signals), await accelerometer(signals)];
   const snapshot = rows.map((each) => ({ ...each, op: 'r' as const }));
 
@@ -180,7 +182,7 @@ test('what was there before the first event is known as done and not run', async
   expect(await processed(signals)).toEqual([]);
 });
 
-test('a row without a primary key is said to be one', async ({ signals }) => {
+test('a row without a primary key is reported', async ({ signals }) => {
   const { row, table } = await eeg(signals);
   const rows = [
     { table, row: { ...row, id: null } },
@@ -239,7 +241,7 @@ function accelerometer(db: TestDatabase): Promise<ArrivingRow> {
   return store(db, ACCELEROMETER, { sensor_type: 'accelerometer', sample_rate: 50 });
 }
 
-/** Writes a signal into the table, which the handler reads, and gives the change that tells of it. */
+/** Writes a signal into the table, which the handler reads, and returns its change. */
 async function store(db: TestDatabase, id: string, more: object): Promise<ArrivingRow> {
   const row = {
     id,

@@ -1,9 +1,9 @@
 /**
- * Copies the schemas of the kinds that the manifests use from the cluster of kubectl's context, which
- * needs the definitions of KEDA, Knative and Strimzi:  node test/manifests/copy-schemas.ts
+ * Copies the schemas of the kinds that the manifests use from the cluster in kubectl's context, which
+ * needs the CRDs of KEDA, Knative and Strimzi:  node test/manifests/copy-schemas.ts
  *
- * Kept are types, names, enumerations and what is required: what `kubectl apply --validate=strict` goes
- * by. Descriptions would be nine tenths of the file.
+ * Keeps only what `kubectl apply --validate=strict` checks: types, names, enumerations and required
+ * fields. Descriptions would be nine tenths of the file.
  */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ const KINDS: Readonly<Record<string, readonly string[]>> = {
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 type Schema = { [name: string]: Json };
 
-/** What decides about an object; the rest says something to people or to the server. */
+/** The keywords that validate an object; the others are documentation or hints for the server. */
 const KEPT = (
   '$ref type properties items required enum additionalProperties allOf anyOf oneOf not nullable ' +
   'minimum maximum pattern minItems maxItems minLength maxLength minProperties maxProperties ' +
@@ -64,7 +64,7 @@ function isRoot(schema: Schema): boolean {
   return 'x-kubernetes-group-version-kind' in schema;
 }
 
-/** With everything it refers to. */
+/** Adds a schema and all schemas that it references. */
 function copy(name: string, all: Readonly<Record<string, Schema>>): void {
   if (schemas[name] !== undefined) return;
   const { status: _, ...properties } = (all[name]!['properties'] ?? {}) as Schema;

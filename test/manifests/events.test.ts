@@ -1,4 +1,4 @@
-/** The rules that keep events alive on their way to the functions. */
+/** The rules that keep events from being lost on their way to the functions. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { SETTINGS } from '../../src/config/settings.ts';
 import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
@@ -21,19 +21,19 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     scaled = [...byName(objects, 'ScaledObject').values()];
   });
 
-  test('wherever delivery is, it is tried for a day at least, in waits that grow evenly', () => {
+  test('every delivery is retried for at least a day, with linearly growing delays', () => {
     const deliveries = objects.flatMap((object) => valuesOf(object, 'delivery'));
     expect(deliveries.length).toBe(sources.length);
     for (const { retry, backoffPolicy, backoffDelay, timeout } of deliveries) {
       expect(backoffPolicy).toBe('linear');
       expect((secondsOf(backoffDelay) * retry * (retry + 1)) / 2).toBeGreaterThan(24 * HOUR);
-      // A pod that comes up from zero is found soon: nobody waits longer than 10 minutes ever.
+      // A pod that comes up from zero is found soon: no delay exceeds 10 minutes.
       expect(secondsOf(backoffDelay) * retry).toBeLessThanOrEqual(600);
       expect(secondsOf(timeout)).toBeGreaterThan(20);
     }
   });
 
-  test('what can not be delivered goes to a topic that keeps it, and not round in a circle', () => {
+  test('undeliverable events go to a topic that keeps them, and do not circulate', () => {
     for (const { spec } of sources) {
       const { ref } = spec.delivery.deadLetterSink;
       const sink = byName(objects, ref.kind).get(ref.name)!;
@@ -47,7 +47,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('a source begins with the oldest event, in any order, under a group of its own', () => {
+  test('a source starts at the oldest event, is unordered, and has its own consumer group', () => {
     for (const { spec } of sources) {
       expect(spec).toMatchObject({ initialOffset: 'earliest', ordering: 'unordered' });
       expect(spec.consumerGroup).toMatch(/^muster-/);
@@ -56,7 +56,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     expect(new Set(groups).size).toBe(groups.length);
   });
 
-  test('topics of changes are not compacted, and kept no longer than deleted rows are remembered', () => {
+  test('topics of changes are not compacted, and retained no longer than tombstones', () => {
     for (const { metadata, spec } of topics.values()) {
       expect(spec.config['cleanup.policy']).toBe('delete');
       if (/-(dead|refused)$/.test(metadata.name)) continue;
@@ -65,7 +65,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('a source posts to port 80 of a Service whose pods listen, or to a Knative Service', () => {
+  test('a source posts to port 80 of a Service with listening pods, or to a Knative Service', () => {
     for (const { spec } of [...sources, ...byName(objects, 'PingSource').values()]) {
       const { kind, name, apiVersion } = spec.sink.ref;
       const sink = objects.find(
@@ -83,7 +83,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('the lag of every source wakes the Deployment that it posts to, under equal terms', () => {
+  test('the lag of every source wakes the Deployment that it posts to, with matching settings', () => {
     if (of === 'knative/kn') return;
     for (const { spec } of sources) {
       const target = scaled.find(
@@ -97,7 +97,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
             topic: spec.topics[0],
             bootstrapServers: spec.bootstrapServers[0],
             offsetResetPolicy: spec.initialOffset,
-            // its pods are no consumers
+            // its pods are not consumers
             allowIdleConsumers: 'true',
           }),
         }),
@@ -105,7 +105,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('every function is scaled between nothing and a bound, by one ScaledObject', () => {
+  test('every function is scaled between zero and a maximum by one ScaledObject', () => {
     const targets = scaled.map(({ spec }) => spec.scaleTargetRef.name as string);
     const functions = ofMuster(workloads).filter(
       ({ object, container }) => object.kind === 'Deployment' && container.args[0] === 'serve',
@@ -118,11 +118,11 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
       expect(spec.pollingInterval).toBeLessThanOrEqual(5);
       expect(spec.maxReplicaCount).toBeGreaterThan(1);
     }
-    // Whoever else sets the number would fight with KEDA.
+    // Anything else that sets the replica count would conflict with KEDA.
     for (const { object } of functions) expect(object['spec']).not.toHaveProperty('replicas');
   });
 
-  test('one event is enough to wake a function, and Kafka 4 answers', () => {
+  test('one event is enough to wake a function, and the version works with Kafka 4', () => {
     for (const { type, metadata } of scaled.flatMap(({ spec }) => spec.triggers)) {
       expect(metadata).toMatchObject(
         type === 'kafka'
@@ -132,7 +132,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('work that is due wakes the function whose it is, a pod for each of its slots', () => {
+  test('due work wakes its function, with one pod per CONCURRENCY runs', () => {
     for (const { spec } of scaled) {
       const { name } = spec.scaleTargetRef;
       const workload = workloads.find(({ of: each }) => each === `Deployment ${name}`)!;
@@ -152,7 +152,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('a function that reads Kafka has its own group and no more pods than partitions', () => {
+  test('a function that consumes from Kafka has its own group and at most as many pods as partitions', () => {
     for (const workload of ofMuster(workloads)) {
       const { INTAKE, KAFKA_GROUP, KAFKA_BROKERS } = environmentOf(workload, objects);
       if (INTAKE !== 'kafka') continue;
@@ -170,7 +170,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('everybody speaks to the Kafka that the ConfigMap names', () => {
+  test('all objects use the Kafka address in the ConfigMap', () => {
     const [environment] = objects.filter(
       ({ kind, metadata }) => kind === 'ConfigMap' && metadata.namespace === 'muster',
     );
@@ -183,7 +183,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     expect(new Set(named)).toEqual(new Set([KAFKA_BROKERS]));
   });
 
-  test('the network lets in who posts and who measures, and out to what is needed', () => {
+  test('network policies admit senders and Prometheus, and allow the required egress', () => {
     const policies = objects.filter(
       ({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.namespace === 'muster',
     );
@@ -233,7 +233,7 @@ const DNS = {
   podSelector: { matchLabels: { 'k8s-app': 'kube-dns' } },
 };
 
-/** Every value that stands under a name, at any depth. */
+/** Returns every value of a property with this name, at any depth. */
 function valuesOf(value: unknown, name: string): any[] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value as KubernetesObject).flatMap(([each, inner]) =>
@@ -241,7 +241,7 @@ function valuesOf(value: unknown, name: string): any[] {
   );
 }
 
-/** Of an ISO 8601 duration in hours, minutes or seconds. */
+/** Returns the seconds of an ISO 8601 duration in hours, minutes or seconds. */
 function secondsOf(duration: string): number {
   const [, number, unit] = /^PT(\d+)([HMS])$/.exec(duration)!;
   return Number(number) * { H: HOUR, M: 60, S: 1 }[unit as 'H' | 'M' | 'S'];

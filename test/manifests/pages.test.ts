@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Links, relative to the page; and paths of the repository in what is to be typed. */
+/** Returns the links, which are relative to the page, and the repository's paths in commands. */
 function pathsIn(page: string): string[] {
   const text = readFileSync(join(root, page), 'utf8');
   const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)\)/g)];
@@ -12,7 +12,7 @@ function pathsIn(page: string): string[] {
   return [...links.map(([, path]) => join(dirname(page), path!)), ...named.map(([path]) => path)];
 }
 
-test('what the pages beside the manifests point to is there', () => {
+test('the files that the pages in knative/ refer to exist', () => {
   const pages = readdirSync(join(root, 'knative'), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.md'))
     .map((path) => join('knative', path));

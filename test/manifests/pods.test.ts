@@ -1,4 +1,4 @@
-/** How pods are started, kept and ended. */
+/** How pods are started, run and stopped. */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { START } from '../../build/image.ts';
@@ -22,7 +22,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     muster = ofMuster(all);
   });
 
-  test('every pod keeps to the restricted standard, with a read-only root and no token', () => {
+  test('every pod complies with the restricted standard, with a read-only root and no token', () => {
     for (const { pod, container } of all) {
       const context = { ...pod.securityContext, ...container.securityContext };
       expect(context).toMatchObject({
@@ -46,7 +46,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('every pod asks for CPU, memory and disk, and is held to the last two', () => {
+  test('every pod requests CPU, memory and disk, and has limits for memory and disk', () => {
     for (const { container } of all) {
       expect(container.resources).toEqual({
         requests: {
@@ -59,14 +59,14 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('what a container is started with is a command of the image', () => {
+  test('every container runs a command of the image', () => {
     for (const { container } of muster) {
       expect(['serve', 'migrate', 'console']).toContain(container.args[0]);
       expect(container).not.toHaveProperty('command');
     }
   });
 
-  test('the configuration knows every variable, and takes what the pod is given', () => {
+  test('the configuration knows every variable of a pod and accepts its values', () => {
     const known = muster.filter((each) => {
       const name = env(each)['FUNCTIONS'];
       return name === undefined || knownFunctions().includes(name);
@@ -80,7 +80,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('each function has a workload of its own, and the console is there', () => {
+  test('each function has its own workload, and the console has one', () => {
     const served = muster.filter(({ container }) => container.args[0] === 'serve');
     const names = served.map((each) => [each.object.metadata.name, env(each)['FUNCTIONS']]);
     const expected = of === 'knative/kn' ? ['recordings'] : knownFunctions();
@@ -89,19 +89,19 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     expect(muster.filter(({ container }) => container.args[0] === 'console')).toHaveLength(1);
   });
 
-  test('each says in its traces which one it is', () => {
+  test('each workload has its own service name in traces', () => {
     const lasting = muster.filter(({ container }) => container.args[0] !== 'migrate');
     for (const each of lasting) {
       expect(env(each)['OTEL_SERVICE_NAME']).toBe(each.object.metadata.name);
     }
   });
 
-  test('a pod that is told to stop has the time to end its longest handler', async () => {
+  test('the grace period of a pod is long enough for its longest handler', async () => {
     for (const workload of muster.filter(({ container }) => container.args[0] === 'serve')) {
       const { FUNCTIONS, DRAIN_SECONDS, INTAKE } = env(workload);
       const { pod, container } = workload;
       const drain = Number(DRAIN_SECONDS);
-      // 10 s later it gives up by itself (src/process/serve.ts).
+      // 10 s later the process exits anyway (src/process/serve.ts).
       const grace = pod.terminationGracePeriodSeconds ?? pod.timeoutSeconds - KNATIVE_QUIET_SECONDS;
       expect(grace).toBeGreaterThan((container.lifecycle?.preStop.sleep.seconds ?? 0) + drain + 10);
       if (INTAKE === 'kafka' || of === 'knative/kn') continue;
@@ -111,7 +111,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('a Deployment is probed, waits an hour for its database, and is rolled without a gap', () => {
+  test('a Deployment has probes, waits an hour for its database, and rolls out without downtime', () => {
     for (const { object, container } of muster.filter(
       ({ object: { kind } }) => kind === 'Deployment',
     )) {
@@ -125,7 +125,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('who is posted to goes on serving while endpoints are taken out', () => {
+  test('a pod behind a Service keeps serving while its endpoints are removed', () => {
     for (const service of byName(objects, 'Service').values()) {
       if (service.apiVersion !== 'v1' || service.metadata.namespace !== 'muster') continue;
       const { selector } = service['spec'];
@@ -134,7 +134,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('pods spread over zones and nodes, and leave a node one at a time', () => {
+  test('pods are spread over zones and nodes, and evicted one at a time', () => {
     if (of === 'knative/kn') return;
     const budgets = [...byName(objects, 'PodDisruptionBudget').values()];
     for (const { pod, labels, container } of muster) {
@@ -153,8 +153,8 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('a changed ConfigMap is another one, so that pods are rolled', () => {
-    // kn reads one file, which knows no hash
+  test('a changed ConfigMap gets a new name, so that pods are rolled', () => {
+    // kn reads a single file, which can't contain a hash
     const name = of === 'knative/kn' ? /^muster$/ : /^muster-[a-z0-9]{10}$/;
     for (const { container } of muster) {
       expect(container.envFrom.map((each: any) => each.configMapRef.name)).toEqual([
@@ -163,7 +163,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('a finished migration is not in the way of the next one, whoever applies it', () => {
+  test('a finished migration does not block the next one, with any deployment tool', () => {
     const migrations = [...byName(objects, 'Job').values()];
     expect(migrations.map(({ metadata }) => metadata.annotations)).toEqual([
       {
@@ -175,7 +175,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     for (const { spec } of migrations) expect(spec.ttlSecondsAfterFinished).toBeGreaterThan(60);
   });
 
-  test('no pod that a namespace starts is open to the others, nor free to go where it likes', () => {
+  test('every namespace with pods denies ingress and egress by default', () => {
     const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy');
     for (const { object } of all) {
       const { namespace } = object.metadata;
@@ -187,7 +187,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('a StatefulSet names its pods by a headless Service that has them', () => {
+  test('a StatefulSet has a headless Service that selects its pods', () => {
     for (const { object, labels } of all.filter((each) => each.object.kind === 'StatefulSet')) {
       const service = byName(objects, 'Service').get(object['spec'].serviceName)!['spec'];
       expect(service.clusterIP).toBe('None');
@@ -195,7 +195,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('what an account pulls images with is asked for', () => {
+  test('the image pull secrets of service accounts are documented', () => {
     const readme = readFileSync(
       new URL('../../knative/overlays/production/README.md', import.meta.url),
       'utf8',
@@ -206,7 +206,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     for (const { name } of secrets) expect(readme).toContain(`| \`${name}\``);
   });
 
-  test('every Secret, ConfigMap and ServiceAccount that is named is made, or asked for', () => {
+  test('every referenced Secret, ConfigMap and ServiceAccount is created or documented', () => {
     const readme = readFileSync(
       new URL('../../knative/overlays/production/README.md', import.meta.url),
       'utf8',
@@ -230,7 +230,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
     }
   });
 
-  test('pods may hold no more connections than the database that comes along has', () => {
+  test("the pods' maximum number of connections fits into the included database", () => {
     const database = all.find((each) => each.of === 'StatefulSet postgres');
     if (database === undefined) return;
     const [, limit] = /max_connections=(\d+)/.exec(database.container.args.join(' '))!;
@@ -246,9 +246,9 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
 });
 
 const DEFAULTS = { WRITERS: SETTINGS.WRITERS.fallback, CONCURRENCY: SETTINGS.CONCURRENCY.fallback };
-/** As src/state/database/database.ts opens them, beside writers and handlers. */
+/** Connections that src/state/database/database.ts opens in addition to those of writers and handlers. */
 const CONTROL_CONNECTIONS = 5;
-/** A Knative pod's proxy waits so long for the last request. */
+/** How long a Knative pod's queue proxy waits for the last request. */
 const KNATIVE_QUIET_SECONDS = 30;
 
 test.skipIf(problem !== null)(
@@ -271,17 +271,17 @@ describe.skipIf(problem !== null)('for production', () => {
     objects = renderVariant('knative/overlays/production with redelivery');
   });
 
-  test('one image is pinned by its digest', () => {
+  test('the image is pinned by its digest', () => {
     const images = workloadsIn(objects).map(({ container }) => container.image);
     expect(new Set(images).size).toBe(1);
     expect(images[0]).toMatch(/@sha256:[0-9a-f]{64}$/);
   });
 
-  test('no Secret is in the manifests', () => {
+  test('the manifests contain no Secret', () => {
     expect([...byName(objects, 'Secret').keys()]).toEqual([]);
   });
 
-  test('the user of Kafka may write every topic of dead letters', () => {
+  test('the Kafka user may write every dead-letter topic', () => {
     const readme = readFileSync(
       new URL('../../knative/overlays/production/README.md', import.meta.url),
       'utf8',
@@ -292,7 +292,7 @@ describe.skipIf(problem !== null)('for production', () => {
     }
   });
 
-  test('every way to Kafka is encrypted and says who is there', () => {
+  test('every connection to Kafka is encrypted and authenticated', () => {
     for (const { spec } of byName(objects, 'KafkaSource').values()) {
       expect(spec.net).toMatchObject({ tls: { enable: true }, sasl: { enable: true } });
     }
@@ -308,14 +308,14 @@ describe.skipIf(problem !== null)('for production', () => {
     }
   });
 
-  test('a source sends a token for the audience that its function asks for, as a subject it lets in', () => {
+  test('a source sends a token with the audience and a subject that its function accepts', () => {
     for (const { metadata, spec } of byName(objects, 'KafkaSource').values()) {
       const target = workloadsIn(objects).find(
         ({ of }) => of === `Deployment ${spec.sink.ref.name}`,
       )!;
       const { OIDC_AUDIENCE, OIDC_SUBJECTS } = environmentOf(target, objects);
       expect(spec.sink.audience).toBe(OIDC_AUDIENCE);
-      // As knative.dev/eventing names the service account it makes for a source.
+      // The name that knative.dev/eventing gives to the service account of a source.
       const account = `oidc-sources.knative.dev-kafkasource-${metadata.name}`;
       expect(OIDC_SUBJECTS!.split(',')).toContain(
         `system:serviceaccount:${metadata.namespace}:${account}`,

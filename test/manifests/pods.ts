@@ -1,6 +1,6 @@
 import type { KubernetesObject } from './render.ts';
 
-/** An object that starts pods, and what it starts. */
+/** An object that starts pods, and its container. */
 export interface Workload {
   /** Kind and name. */
   readonly of: string;
@@ -10,7 +10,7 @@ export interface Workload {
   readonly container: any;
 }
 
-/** Everything that starts pods, of one container each. */
+/** Returns all objects that start pods, each with a single container. */
 export function workloadsIn(objects: readonly KubernetesObject[]): Workload[] {
   return objects
     .filter(({ kind, apiVersion }) =>
@@ -26,12 +26,12 @@ export function workloadsIn(objects: readonly KubernetesObject[]): Workload[] {
 
 const KINDS = ['Deployment', 'StatefulSet', 'Job'];
 
-/** Those of this project's image. */
+/** Returns those that run this project's image. */
 export function ofMuster(workloads: readonly Workload[]): Workload[] {
   return workloads.filter(({ container }) => container.name === 'muster');
 }
 
-/** The environment of a container: its ConfigMaps' and its own, `value` where a secret gives it. */
+/** Returns the environment of a container, including its ConfigMaps; `value` stands for Secrets. */
 export function environmentOf(
   { container }: Workload,
   objects: readonly KubernetesObject[],
@@ -47,7 +47,7 @@ export function environmentOf(
   return Object.assign({}, ...shared, Object.fromEntries(own));
 }
 
-/** Do these labels answer a selector? */
+/** Whether these labels match a selector. */
 export function selects(selector: any, labels: Readonly<Record<string, string>>): boolean {
   const equal = Object.entries(selector.matchLabels ?? {});
   return (

@@ -19,23 +19,25 @@ export interface KubernetesObject {
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What a person applies. */
+/** The kustomizations that users apply. */
 const OVERLAYS = ['knative/overlays/quickstart', 'knative/overlays/production', 'knative/kn'];
 
-/** Why nothing can be rendered here; null if it can. Kustomize 5 came to kubectl with 1.27. */
+/** Why the manifests can't be rendered; null if they can. kubectl contains Kustomize 5 since 1.27. */
 export const problem = kubectlProblem();
-if (problem !== null) process.stderr.write(`the manifests are not rendered: ${problem}\n`);
+if (problem !== null) {
+  process.stderr.write(`skipping the tests that render manifests: ${problem}\n`);
+}
 
 function kubectlProblem(): string | null {
   const { stdout } = spawnSync('kubectl', ['version', '--client', '--output=json'], {
     encoding: 'utf8',
   });
-  if (!stdout) return 'there is no kubectl here';
+  if (!stdout) return 'kubectl is not installed';
   const { clientVersion } = JSON.parse(stdout) as { clientVersion: { minor: string } };
   return Number.parseInt(clientVersion.minor, 10) >= 27 ? null : 'kubectl 1.27 or newer is needed';
 }
 
-/** The objects of a kustomization of the repository. */
+/** Returns the objects of a kustomization in the repository. */
 export function render(kustomization: string, root = ROOT): KubernetesObject[] {
   const text = execFileSync('kubectl', ['kustomize', join(root, kustomization)], {
     encoding: 'utf8',
@@ -44,7 +46,7 @@ export function render(kustomization: string, root = ROOT): KubernetesObject[] {
   return parseAllDocuments(text).map((each) => each.toJS() as KubernetesObject);
 }
 
-/** The same with a component switched on, as a person does it: by taking the # away. */
+/** Returns the objects with a component enabled, as a user does by uncommenting it. */
 function renderWith(component: string, kustomization: string): KubernetesObject[] {
   const copy = mkdtempSync(join(tmpdir(), 'muster-manifests-'));
   for (const folder of ['knative', 'keda']) {
@@ -62,7 +64,7 @@ function renderWith(component: string, kustomization: string): KubernetesObject[
   }
 }
 
-/** Each overlay as it stands, and with redelivery where it offers it. */
+/** Each overlay as it is, and with redelivery if it offers that. */
 export const VARIANTS = [
   ...OVERLAYS,
   ...OVERLAYS.filter((of) => of.includes('/overlays/')).map((of) => `${of} with redelivery`),
@@ -73,7 +75,7 @@ export function renderVariant(variant: string): KubernetesObject[] {
   return component === undefined ? render(overlay) : renderWith(component, overlay);
 }
 
-/** Objects of a kind, by name. */
+/** Returns the objects of a kind, by name. */
 export function byName(
   objects: readonly KubernetesObject[],
   kind: string,

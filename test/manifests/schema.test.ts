@@ -10,14 +10,14 @@ function problemsIn(objects: readonly KubernetesObject[]): string[] {
 }
 
 test.skipIf(problem !== null).each(VARIANTS)(
-  'every object of %s is one that its kind allows',
+  'every object of %s is valid for its kind',
   (variant) => {
     expect(problemsIn(renderVariant(variant))).toEqual([]);
   },
 );
 
 test.skipIf(problem !== null).each(['knative/base', 'knative/upstream', 'keda'])(
-  'so is every object of %s by itself',
+  'every object of %s alone is valid',
   (kustomization) => {
     expect(problemsIn(render(kustomization))).toEqual([]);
   },
@@ -30,7 +30,7 @@ const source = {
   spec: { bootstrapServers: ['a:1'], topics: ['a'], sink: { uri: 'http://a' } },
 };
 
-test('a field that a kind does not have, a wrong type and what is missing are found', () => {
+test('unknown fields, wrong types and missing fields are found', () => {
   expect(problemsWith(source)).toEqual([]);
   const delivery = { retries: 10, backoffDelay: 1 };
   expect(problemsWith({ ...source, spec: { ...source.spec, delivery } })).toEqual([
@@ -45,7 +45,7 @@ test('a field that a kind does not have, a wrong type and what is missing are fo
   ]);
 });
 
-test('so they are in a Deployment, deep down', () => {
+test('they are also found deep in a Deployment', () => {
   const container = { name: 'a', resources: { limits: { memory: '1Gi' } }, prestop: {} };
   const template = { spec: { containers: [container] } };
   const deployment = {

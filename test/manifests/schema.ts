@@ -21,8 +21,8 @@ ajv.addSchema({ $id: 'api', components: { schemas } });
 const validators = new Map<string, ValidateFunction>();
 
 /**
- * What `kubectl apply --validate=strict` would find wrong with an object: fields that its kind does not
- * have, wrong types, what is missing. Rules that the server has as code are not looked at.
+ * Returns the errors that `kubectl apply --validate=strict` would report for an object: unknown fields,
+ * wrong types, missing fields. Rules that the server implements in code are not checked.
  */
 export function problemsWith(object: KubernetesObject): string[] {
   const kind = `${object.apiVersion} ${object.kind}`;
@@ -40,7 +40,7 @@ function describe({ instancePath, message, params }: ErrorObject): string {
     : `${instancePath}: unknown field ${field}`;
 }
 
-/** Lets an object have the properties that are named and no other; branches of anyOf and the like only judge values. */
+/** Forbids properties that are not named; branches of anyOf and the like only check values. */
 function close(schema: Schema): void {
   const open =
     schema.additionalProperties !== undefined || schema['x-kubernetes-preserve-unknown-fields'];

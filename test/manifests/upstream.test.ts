@@ -1,4 +1,4 @@
-/** What stands before Muster has the settings that the demo and the tests run with. */
+/** The manifests of the upstream systems have the same settings as the demo and the tests. */
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
@@ -11,7 +11,7 @@ import { install } from '../support/server.ts';
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const FOLDER = 'knative/upstream/datastore';
 
-test('the connector is configured as the one that is tested', () => {
+test('the connector has the settings of the tested one', () => {
   const { spec } = parse(read('knative/upstream/connect/connector.yaml'));
   const own = /^(database|topic\.creation)\./;
   const config = Object.entries(spec.config).filter(([name]) => !own.test(name));
@@ -23,7 +23,7 @@ test('the connector is configured as the one that is tested', () => {
   expect(Object.fromEntries(same)).toEqual(CONNECTOR);
 });
 
-test('the topic of the changes is the one that the connector writes', () => {
+test('the topic of changes is the one that the connector writes', () => {
   const source = parse(read('knative/base/recordings/source/kafka-source.yaml'));
   const topic = parse(read('knative/components/topics/signal.yaml'));
   expect([source.spec.topics, topic.metadata.name]).toEqual([[TOPIC], TOPIC]);
@@ -35,7 +35,7 @@ test('the tables are those of the demo', () => {
   expect(statements.trim()).toBe(SIGNAL_TABLE.trim());
 });
 
-test('every login of the database may do its own work, and no more', async () => {
+test('every login role has only the privileges it needs', async () => {
   const { server, url, remove } = await install();
   await server.start();
   onTestFinished(async () => {

@@ -3,7 +3,7 @@ import type { Mutant } from './mutants.ts';
 const FIELDS = 'src/definitions/fields.ts';
 const SPECIFY = ['test/definitions/specification.test.ts'];
 
-/** Guards of definitions, and of the advice of the doctor. */
+/** Guards of definitions and of the doctor's advice. */
 export const DEFINITION_MUTANTS: readonly Mutant[] = [
   {
     name: 'an unknown property is ignored',
@@ -20,7 +20,7 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
     tests: SPECIFY,
   },
   {
-    name: '__proto__ is a name',
+    name: 'a definition may be named __proto__',
     file: FIELDS,
     find: "return isText(value) && value !== '__proto__';",
     replace: 'return isText(value);',
@@ -69,28 +69,28 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
     tests: ['test/definitions/load-functions.test.ts'],
   },
   {
-    name: 'a full identity is advised before generated columns are published',
+    name: 'REPLICA IDENTITY FULL is advised before generated columns are published',
     file: 'src/doctor/source/replica-identity.ts',
     find: '      .map(sendGenerated),\n    setIdentity',
     replace: '      .map(() => ""),\n    setIdentity',
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
-    name: 'a full identity with a virtual generated column is advised',
+    name: 'REPLICA IDENTITY FULL is advised for a table with a virtual generated column',
     file: 'src/doctor/source/replica-identity.ts',
     find: 'if (generated.length > 0 && hasVirtual(table)) return null;',
     replace: '',
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
-    name: 'a full identity is always fine',
+    name: 'REPLICA IDENTITY FULL is never reported',
     file: 'src/doctor/source/replica-identity.ts',
     find: 'if (lacking.length === 0) return fine',
     replace: 'if (true) return fine',
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
-    name: 'the identity of partitions is left as it is',
+    name: 'the replica identity of partitions is not checked',
     file: 'src/doctor/source/replica-identity.ts',
     find: 'const names = leaves.length > 0 ? leaves.map((each) => each.name) : [name];',
     replace: 'const names = [name, ...leaves.slice(0, 0).map((each) => each.name)];',
@@ -104,35 +104,35 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
     tests: ['test/doctor/remedies.test.ts'],
   },
   {
-    name: 'char(n) arrives like any text',
+    name: 'the padding of char(n) is not reported',
     file: 'src/doctor/source/column-forms.ts',
     find: 'return text(lengthOf(column) > 1 ? `padded to ${lengthOf(column)} characters` : PLAIN);',
     replace: 'return text(PLAIN);',
     tests: ['test/doctor/column-types.test.ts'],
   },
   {
-    name: 'times have one unit, whatever their precision',
+    name: 'all times are in microseconds, whatever their precision',
     file: 'src/doctor/source/column-forms.ts',
     find: "number(decimalPlaces > 3 ? 'microseconds since 1970' : 'milliseconds since 1970')",
     replace: "number('microseconds since 1970')",
     tests: ['test/doctor/column-types.test.ts'],
   },
   {
-    name: 'a filter on a numeric may hold',
+    name: 'a filter on a numeric column is accepted',
     file: 'src/doctor/source/column-filters.ts',
     find: "if (base === 'numeric' || base === 'money') return ofDecimal(inspector, column, wanted, decimals);",
     replace: '',
     tests: ['test/doctor/column-types.test.ts'],
   },
   {
-    name: 'a slot that was dropped was never there',
+    name: 'a dropped slot is reported as never created',
     file: 'src/doctor/source/source.ts',
     find: 'if (found === undefined && (await hasStreamed(state, source))) {',
     replace: 'if (found === undefined && !(await hasStreamed(state, source)) && false) {',
     tests: ['test/doctor/source.test.ts'],
   },
   {
-    name: 'a connector need not take a second snapshot',
+    name: 'a connector that takes no second snapshot is accepted',
     file: 'src/doctor/cluster/connectors.ts',
     find: "(value) => value === 'when_needed' || value === 'always',",
     replace: '() => true,',

@@ -2,17 +2,17 @@ import type { Mutant } from './mutants.ts';
 
 const FUNCTION_PROCESS = ['test/dev/function-process.test.ts'];
 
-/** Guards of the demo: whose answers it believes, and which processes it takes for its own. */
+/** Guards of the demo: which answers it accepts, and which processes it considers its own. */
 export const DEMO_MUTANTS: readonly Mutant[] = [
   {
-    name: 'demo: whoever answers on the port is taken for the process that was started',
+    name: 'demo: any process that answers on the port passes for the started one',
     file: 'dev/demo/ready.ts',
     find: "if (answer.headers.get('muster-instance') === this.#instance) return",
     replace: 'return',
     tests: FUNCTION_PROCESS,
   },
   {
-    name: 'demo: a function starts on a port that another process has',
+    name: 'demo: a function starts on a port that is in use',
     file: 'dev/demo/function-process.ts',
     find: '    await requireFreePort(options.port);\n',
     replace: '',
@@ -26,21 +26,21 @@ export const DEMO_MUTANTS: readonly Mutant[] = [
     tests: FUNCTION_PROCESS,
   },
   {
-    name: 'demo: it starts on a port that another process has',
+    name: 'demo: the demo starts on a port that is in use',
     file: 'dev/demo/demo.ts',
     find: '    if (port !== undefined) await requireFreePort(port);\n',
     replace: '',
     tests: ['test/dev/demo.test.ts'],
   },
   {
-    name: 'demo: a server is found by its command line, taken apart by spaces',
+    name: "demo: a server's command line is split at spaces",
     file: 'dev/postgres/process.ts',
     find: "readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\\0');",
     replace: "readFileSync(`/proc/${pid}/cmdline`, 'utf8').split(/[ \\0]/);",
     tests: ['test/dev/postgres.test.ts'],
   },
   {
-    name: 'demo: a PostgreSQL with other data is taken for the one that was started',
+    name: 'demo: a PostgreSQL server with other data passes for the started one',
     file: 'dev/postgres/postgres.ts',
     find: "      await requireData(client, join(home.folder, 'data'));\n",
     replace: '',

@@ -6,7 +6,7 @@ const READ = 'src/intake/debezium/read-change.ts';
 const VALIDATE = 'src/intake/debezium/validate-change.ts';
 const PARKING = 'src/state/ingest/parking-queue.ts';
 
-/** Guards of what is read of a message before state sees it. */
+/** Guards of reading a message before it is ingested. */
 export const INTAKE_MUTANTS: readonly Mutant[] = [
   {
     name: 'base64 is decoded leniently',
@@ -30,14 +30,14 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
     tests: ['test/intake/debezium/sources.test.ts'],
   },
   {
-    name: 'what a KafkaSource sent is refused for good',
+    name: 'an invalid event of a KafkaSource is permanently refused',
     file: ATTRIBUTES,
     find: 'return offset !== undefined || (',
     replace: 'return (',
     tests: ['test/intake/http/limits.test.ts'],
   },
   {
-    name: 'what says that it brings a change is refused for good',
+    name: 'an invalid event that claims to be a change is permanently refused',
     file: ATTRIBUTES,
     find: 'return offset !== undefined || (',
     replace: 'return offset !== undefined && (',
@@ -51,35 +51,35 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
     tests: ['test/intake/cloudevents/cloudevent.test.ts'],
   },
   {
-    name: 'a type that is sent twice is another type',
+    name: 'a duplicated ce-type counts as a different type',
     file: 'src/intake/cloudevents/cloudevent.ts',
     find: 'problemWith(attributes) ?? repeated(',
     replace: 'problemWith(attributes) ?? (() => null)(',
     tests: ['test/intake/cloudevents/cloudevent.test.ts'],
   },
   {
-    name: 'a batch has any number of elements',
+    name: 'the number of elements in a batch is not limited',
     file: BATCH,
     find: 'const isTooLong = texts.length > MAX_ELEMENTS;',
     replace: 'const isTooLong = false;',
     tests: ['test/intake/cloudevents/batch.test.ts'],
   },
   {
-    name: 'a batch has any number of bad elements',
+    name: 'the number of bad elements in a batch is not limited',
     file: BATCH,
     find: '  if (bad > MAX_BAD_ELEMENTS) {',
     replace: '  if (false) {',
     tests: ['test/intake/cloudevents/batch.test.ts'],
   },
   {
-    name: 'a batch is read in one turn of the event loop',
+    name: 'a batch is parsed in one turn of the event loop',
     file: BATCH,
     find: '    await turn();\n',
     replace: '    void turn;\n',
     tests: ['test/intake/cloudevents/batch.test.ts'],
   },
   {
-    name: 'a large body is parsed, whatever it holds',
+    name: 'the content of a large body is not checked before it is parsed',
     file: 'src/lib/exact-json.ts',
     find: 'if (text.length > LARGE) requireModest(text);',
     replace: 'void [LARGE, requireModest];',
@@ -93,21 +93,21 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
     tests: ['test/intake/debezium/row.test.ts'],
   },
   {
-    name: 'a compressed body may stand for any number of bytes',
+    name: 'the decompressed size of a body is not limited',
     file: 'src/intake/http/encoding.ts',
     find: '{ maxOutputLength: limit }',
     replace: '{ maxOutputLength: 2 ** 30 }',
     tests: ['test/intake/http/encoding.test.ts'],
   },
   {
-    name: 'the names of columns decide before __op',
+    name: 'column names take precedence over __op',
     file: 'src/intake/debezium/raw-change.ts',
     find: "if ('__op' in body || '__lsn' in body || '__table' in body) return",
     replace: "if (!('op' in body) && '__op' in body) return",
     tests: ['test/intake/debezium/flattened.test.ts'],
   },
   {
-    name: 'a row may be taken for the end of a transaction',
+    name: 'a row can be mistaken for the end of a transaction',
     file: READ,
     find: 'isObject(body) && !isRow(body, attributes) ? recordKind',
     replace: 'isObject(body) ? recordKind',
@@ -128,28 +128,28 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
     tests: ['test/intake/cloudevents/batch.test.ts'],
   },
   {
-    name: 'an event that can’t be parked holds up those beside it',
+    name: 'an event that can’t be parked delays those in the same batch',
     file: PARKING,
     find: 'if (items.length > 1 && isBadValue(error))',
     replace: 'if (items.length > 9 && isBadValue(error))',
     tests: ['test/intake/cloudevents/batch.test.ts'],
   },
   {
-    name: 'a change is explained by what it says, not by what is known of its row',
+    name: 'a change is explained from its own values, not from the stored row',
     file: 'src/state/ingest/explain-change.ts',
     find: "if (rows.length > 0 || change.op === 'd')",
     replace: "if (change.op === 'd')",
     tests: ['test/intake/http/explained.test.ts'],
   },
   {
-    name: 'the doctor takes tombstones for deletes',
+    name: 'the doctor mistakes tombstones for deletes',
     file: 'src/doctor/cluster/connectors.ts',
     find: "if (!deletes.startsWith('rewrite')) {",
     replace: "if (deletes === 'drop') {",
     tests: ['test/doctor/cluster.test.ts'],
   },
   {
-    name: 'a body may have any number of codings',
+    name: 'the number of content codings is not limited',
     file: 'src/intake/http/encoding.ts',
     find: 'if (codings.length > MAX_CODINGS) {',
     replace: 'if (false) {',

@@ -4,7 +4,7 @@ export interface Mutant {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
-  /** Test files that are run, quickest first. */
+  /** The test files to run, fastest first. */
   readonly tests: readonly string[];
 }
 
@@ -14,49 +14,49 @@ const BATCHER = 'src/state/ingest/batcher.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   {
-    name: 'no fence: a done-mark asks for no token',
+    name: 'no fence: the done-mark does not check the token',
     file: 'src/state/sql/finish-runs.sql',
     find: "    and r.token = mine.token and r.state::text = 'running'\n",
     replace: '',
     tests: ['test/runs/fence.test.ts'],
   },
   {
-    name: 'no fence: any token of a running run will do',
+    name: 'no fence: the done-mark accepts any token of a running run',
     file: 'src/state/sql/finish-runs.sql',
     find: "and r.token = mine.token and r.state::text = 'running'",
     replace: "and r.state::text = 'running'",
     tests: ['test/runs/fence.test.ts'],
   },
   {
-    name: 'no fence: a handler with writes of its own commits without the run',
+    name: "no fence: a handler's writes commit although its run was lost",
     file: 'src/state/sql/finish-run.sql',
     find: 'muster.fence(false) where not exists (select from done)',
     replace: 'muster.fence(true)',
     tests: ['test/runs/fence.test.ts'],
   },
   {
-    name: 'no fence: any token of a running run will do for a handler with writes',
+    name: "no fence: the done-mark with a handler's writes accepts an older token",
     file: 'src/state/sql/finish-run.sql',
     find: 'and token = $3 and',
     replace: 'and token >= $3 and',
     tests: ['test/runs/fence.test.ts'],
   },
   {
-    name: 'a key that was not sent stays, whatever an older change says later',
+    name: 'a key that was not sent ignores an older change that arrives later',
     file: 'src/state/ingest/change-ingestor.ts',
     find: "if (outcome.kind === 'unresolved') return this.#ingestUnresolved(change, place, functions);",
     replace: "if (outcome.kind === 'unresolved') return { kind: 'ingested' };",
     tests: ['test/state/ingest/resolve.test.ts'],
   },
   {
-    name: 'members are locked unsorted',
+    name: 'members are locked in arbitrary order',
     file: INGEST_CHANGES,
     find: '  order by c.function, c.part_index, c.source, c.id collate "C"\n',
     replace: '',
     tests: ['test/state/ingest/races.test.ts'],
   },
   {
-    name: 'a stale change counts as one',
+    name: 'a stale change overwrites a newer one',
     file: INGEST_CHANGES,
     find: 'where muster.newer(excluded.version, excluded.at, excluded.commits, m.version, m.at, m.commits)',
     replace: 'where true',
@@ -77,7 +77,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/state/ingest/newer.test.ts'],
   },
   {
-    name: 'answered before the commit',
+    name: 'an event is answered before its commit',
     file: BATCHER,
     find: "      failpoint('before-commit');\n",
     replace:
@@ -99,21 +99,21 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/runs/leases.test.ts'],
   },
   {
-    name: 'no re-arm: a failed run rests although its set changes',
+    name: 'no re-arm: a failed run stays failed although its set changes',
     file: STATE,
     find: "  if r.state = 'failed' then\n",
     replace: '  if false then\n',
     tests: ['test/state/ingest/revive.test.ts'],
   },
   {
-    name: 'no re-arm: a set that is whole again stays incomplete',
+    name: 'no re-arm: a set that is complete again stays incomplete',
     file: STATE,
     find: '  r.complete := p.complete;\n',
     replace: '  r.complete := r.complete and p.complete;\n',
     tests: ['test/state/ingest/revive.test.ts'],
   },
   {
-    name: 'a run of a broken set is claimed',
+    name: 'a run of an incomplete set is claimed',
     file: 'src/state/sql/claim-runs.sql',
     find: "state = 'ready' and complete and",
     replace: "state = 'ready' and",
@@ -134,7 +134,7 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/state/ingest/poison.test.ts'],
   },
   {
-    name: 'a delete of a row that is not known leaves no tombstone',
+    name: 'a delete of an unknown row leaves no tombstone',
     file: INGEST_CHANGES,
     find: 'where (select is_current from current)\n  order by',
     replace:
@@ -149,21 +149,21 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/state/runs/deadlines.test.ts'],
   },
   {
-    name: 'a deadline fires again and again',
+    name: 'a deadline fires repeatedly',
     file: 'src/state/sql/fire-deadlines.sql',
     find: 'delete from muster.deadline where id = any ($1::bigint[])',
     replace: 'delete from muster.deadline where false',
     tests: ['test/state/runs/deadlines.test.ts'],
   },
   {
-    name: 'a superseded definition still files',
+    name: 'a superseded definition still ingests',
     file: INGEST_CHANGES,
     find: 'select count(*) = cardinality($1::int[]) and not',
     replace: 'select count(*) >= 0 and not',
     tests: ['test/state/registration/register.test.ts'],
   },
   {
-    name: 'completeness is read by a SELECT, not from the row where changes queue',
+    name: 'completeness is read by a SELECT, not from the locked row',
     file: INGEST_CHANGES,
     find: 'muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0',
     replace:
@@ -186,56 +186,56 @@ export const MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/faults.test.ts'],
   },
   {
-    name: 'a log line may have any field',
+    name: 'fields of log lines are not filtered',
     file: 'src/telemetry/log.ts',
     find: 'if (FIELDS.has(name)) kept[name] = value;',
     replace: 'if (true) kept[name] = value;',
     tests: ['test/telemetry/log.test.ts'],
   },
   {
-    name: 'a handler logs the row it was given',
+    name: "a handler's log line contains a row",
     file: 'src/telemetry/log.ts',
     find: 'return [name, isScalar ? value : `(${typeof value})`];',
     replace: 'return [name, value];',
     tests: ['test/telemetry/privacy.test.ts'],
   },
   {
-    name: 'spans are not sent before the process ends',
+    name: 'spans are not flushed before the process exits',
     file: 'src/process/service.ts',
     find: '      (each) => each?.stop(),\n',
     replace: '      () => {},\n',
     tests: ['test/telemetry/spans.test.ts'],
   },
   {
-    name: 'a chunk is applied wherever the position is',
+    name: 'a chunk is applied at any position',
     file: 'src/state/sql/move-position.sql',
     find: ' and next = $4::bigint\n',
     replace: ' and $4::bigint is not null\n',
     tests: ['test/state/projections/chunks.test.ts'],
   },
   {
-    name: 'a partition that rests is read on',
+    name: 'a stopped partition is read further',
     file: 'src/state/sql/move-position.sql',
     find: '  and problem is null',
     replace: '',
     tests: ['test/cli/projection.test.ts'],
   },
   {
-    name: 'what a chunk writes is kept though it was not its turn',
+    name: 'the writes of a chunk at the wrong position are committed',
     file: 'src/state/projections/chunks.ts',
     find: 'if (moved.rowCount === 0) return false;',
     replace: '',
     tests: ['test/state/projections/chunks.test.ts'],
   },
   {
-    name: 'every process settles a projection',
+    name: 'several processes settle a projection at once',
     file: 'src/process/settle-projection.ts',
     find: 'if (!held) return false;',
     replace: '',
     tests: ['test/state/projections/chunks.test.ts'],
   },
   {
-    name: 'a chunk that is tried again takes more with it',
+    name: 'a retried chunk grows',
     file: 'src/intake/kafka/partition.ts',
     find: 'chunk ??= this.#cut();',
     replace: 'chunk = this.#cut();',

@@ -5,10 +5,10 @@ const ISSUER = 'src/intake/http/issuer.ts';
 const DUE = 'src/state/schema/migrations/002_functions.sql';
 const GRANTS = 'src/state/schema/grants.sql';
 
-/** Guards towards those around Muster: who posts, who reads the database, who takes its events. */
+/** Guards towards Muster's neighbours: senders, readers of the database, and sinks. */
 export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
   {
-    name: 'a token for another audience is taken',
+    name: 'a token for another audience is accepted',
     file: TOKEN,
     find: '        audience,\n',
     replace: '',
@@ -29,35 +29,35 @@ export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
     tests: ['test/intake/http/token.test.ts'],
   },
   {
-    name: 'a token need not expire',
+    name: 'a token without an expiry is accepted',
     file: TOKEN,
     find: "['exp', 'sub']",
     replace: "['sub']",
     tests: ['test/intake/http/token.test.ts'],
   },
   {
-    name: 'a verified token is one for ever',
+    name: 'a verified token never expires',
     file: TOKEN,
     find: 'expiresAt !== undefined && Date.now() < expiresAt',
     replace: 'expiresAt !== undefined',
     tests: ['test/intake/http/token.test.ts'],
   },
   {
-    name: 'an issuer that is down is held against the sender',
+    name: 'an issuer that is down makes a token invalid',
     file: TOKEN,
     find: '      503,\n      `the issuer of tokens does not tell its keys',
     replace: '      401,\n      `the issuer of tokens does not tell its keys',
     tests: ['test/intake/http/token.test.ts'],
   },
   {
-    name: 'the issuer is asked for each unknown key',
+    name: 'the issuer is queried for every unknown key',
     file: ISSUER,
     find: 'if (moment && this.#asking === null) return false;',
     replace: '',
     tests: ['test/intake/http/token.test.ts'],
   },
   {
-    name: 'keys of another issuer are believed',
+    name: 'keys of another issuer are trusted',
     file: ISSUER,
     find: 'if (issuer !== url) throw',
     replace: 'if (false) throw',
@@ -78,14 +78,14 @@ export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
     tests: ['test/state/queries/due.test.ts'],
   },
   {
-    name: 'KEDA stops pods whose runs are under way',
+    name: 'KEDA stops pods that have running handlers',
     file: DUE,
     find: 'coalesce(leased.n, 0) + waiting.n',
     replace: 'waiting.n',
     tests: ['test/state/queries/due.test.ts'],
   },
   {
-    name: 'what was granted once stays granted',
+    name: 'privileges that are no longer needed are not revoked',
     file: GRANTS,
     find: 'revoke all on all tables in schema muster from public, muster_intake, muster_run, muster_read, muster_keda;\n',
     replace: '',
@@ -99,14 +99,14 @@ export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
     tests: ['test/state/schema/roles.test.ts'],
   },
   {
-    name: 'events that a dead process had taken wait',
+    name: 'events claimed by a dead process are not released',
     file: 'src/state/sql/reap-workers.sql',
     find: '  where o.worker is not null\n',
     replace: '  where false\n',
     tests: ['test/outbox/relay.test.ts'],
   },
   {
-    name: 'events that a living process sends are given to another',
+    name: 'events claimed by a living process are given to another',
     file: 'src/state/sql/reap-workers.sql',
     find: 'where p.id = o.worker and p.lease_until >= now()',
     replace: 'where false',

@@ -3,10 +3,10 @@ import type { Mutant } from './mutants.ts';
 const RUNNER = 'src/runs/runner.ts';
 const EXECUTOR = 'src/runs/executor.ts';
 
-/** Guards against what happens to processes and connections; most are found by killing real ones. */
+/** Guards against failures of processes and connections; most tests kill real ones. */
 export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
-    name: 'the done-mark is written beside the transaction of the handler',
+    name: "the done-mark is written outside the handler's transaction",
     file: EXECUTOR,
     find: 'tx.commit(finishing(finished))',
     replace: "runs.finish([finished]).then(() => tx.commit([{ text: 'select' }]))",
@@ -70,7 +70,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/crash-loop.test.ts'],
   },
   {
-    name: 'runs that were lost together come back together',
+    name: 'runs that were lost together are retried together',
     file: 'src/state/sql/reap-workers.sql',
     find: 'case when lost.attempt > 1 then',
     replace: 'case when lost.attempt > 1000 then',
@@ -84,7 +84,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/stop.test.ts'],
   },
   {
-    name: 'runs under way are aborted at SIGTERM',
+    name: 'running handlers are aborted at SIGTERM',
     file: 'src/process/engine.ts',
     find: 'runner.drain(drainMs)',
     replace: 'runner.drain(0)',

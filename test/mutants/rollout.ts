@@ -4,7 +4,7 @@ const ANNOUNCE = 'src/state/registration/announce.ts';
 const ROLLOUT = ['test/chaos/rollout.test.ts'];
 const STATE = ['test/state/registration/announce.test.ts'];
 
-/** What keeps one release serving until the next one does. */
+/** Guards that keep a release serving until the next one does. */
 export const ROLLOUT_MUTANTS: readonly Mutant[] = [
   {
     name: 'rollout: a migration registers at once',
@@ -14,14 +14,14 @@ export const ROLLOUT_MUTANTS: readonly Mutant[] = [
     tests: STATE,
   },
   {
-    name: 'rollout: workers whose lease is over count as alive',
+    name: 'rollout: workers with an expired lease count as alive',
     file: ANNOUNCE,
     find: 'w.lease_until > now() and ',
     replace: '',
     tests: STATE,
   },
   {
-    name: 'rollout: a superseded worker relieves the newer ones',
+    name: 'rollout: a superseded worker replaces the newer ones',
     file: ANNOUNCE,
     find: '  if (superseded !== undefined) throw',
     replace: '  if (superseded?.generation === -1) throw',
@@ -35,14 +35,14 @@ export const ROLLOUT_MUTANTS: readonly Mutant[] = [
     tests: STATE,
   },
   {
-    name: 'rollout: what was announced may come back later',
+    name: 'rollout: an earlier announcement takes effect later',
     file: 'src/state/registration/register.ts',
     find: '           announced = null, withdrawn = ',
     replace: '           withdrawn = ',
     tests: STATE,
   },
   {
-    name: 'rollout: the release that serves does not withdraw what was announced',
+    name: 'rollout: the serving release does not withdraw the announcement',
     file: 'src/state/registration/register.ts',
     find: '      if (adopt) await client.query(WITHDRAW, [stored.id]);\n',
     replace: '',
@@ -56,28 +56,28 @@ export const ROLLOUT_MUTANTS: readonly Mutant[] = [
     tests: ROLLOUT,
   },
   {
-    name: 'rollout: an event does not begin the relief',
+    name: 'rollout: an event does not trigger the takeover',
     file: 'src/process/relief.ts',
     find: '    this.#arrived.resolve();\n',
     replace: '',
     tests: ['test/process/relief.test.ts'],
   },
   {
-    name: 'rollout: a process without events relieves nobody',
+    name: 'rollout: a process without events never takes over',
     file: 'src/process/relief.ts',
     find: '.promise, known, stop',
     replace: '.promise, stop',
     tests: ROLLOUT,
   },
   {
-    name: 'rollout: an event is held for as long as nothing starts',
+    name: 'rollout: an event waits without a timeout for the start',
     file: 'src/process/relief.ts',
     find: 'this.#started.promise, late',
     replace: 'this.#started.promise',
     tests: ['test/process/relief.test.ts'],
   },
   {
-    name: 'rollout: a stop relieves the workers that serve',
+    name: 'rollout: a stopping process takes over from the serving workers',
     file: 'src/process/relief.ts',
     find: "      throw new Unavailable('draining', 'this process is stopping');\n    });\n    const known",
     replace: '    });\n    const known',

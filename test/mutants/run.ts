@@ -1,8 +1,8 @@
 /**
- * Takes guards away one by one, in a copy of the project, and shows that a test notices each. Prints a
- * table; a mutant that survives, or a test that fails without one, ends with exit code 1. Words given
- * on the command line choose mutants by name; `--shard=1/2` takes every second one, beginning with the
- * first, so that several runs share the work.
+ * Removes guards one by one in a copy of the project and shows that a test detects each removal. Prints a
+ * table; exits with code 1 if a mutant survives, or if a test fails without a mutant. Words on the command
+ * line select mutants by name; `--shard=1/2` runs every second one, starting with the first, so that
+ * several runs can share the work.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -37,7 +37,7 @@ const COPIED = [
   'tsconfig.json',
   'README.md',
 ];
-/** Longer than any test file takes: a mutant may make it wait for ever. */
+/** Timeout of a test file, longer than any takes: a mutant may make it hang. */
 const PATIENCE_MS = 180_000;
 
 interface Report {
@@ -94,13 +94,13 @@ function main(words: readonly string[], shard: Shard): void {
   }
 }
 
-/** What a mutant replaces stands exactly once in its file, or the mutant is out of date. */
+/** Checks that the text a mutant replaces occurs exactly once in its file; otherwise the mutant is outdated. */
 function requireText({ name, file, find }: Mutant): void {
   const places = readFileSync(join(HERE, file), 'utf8').split(find).length - 1;
-  if (places !== 1) throw new Error(`'${name}': its text stands ${places} times in ${file}`);
+  if (places !== 1) throw new Error(`'${name}': its text occurs ${places} times in ${file}`);
 }
 
-/** Without a mutant every test passes, or the table would prove nothing. */
+/** Checks that every test passes without a mutant; otherwise the table would prove nothing. */
 function requirePassing(copy: string, tests: ReadonlySet<string>): void {
   const run = runTests(copy, [...tests], false);
   if (run.kind !== 'passed') {
@@ -127,13 +127,13 @@ function isFound(copy: string, mutant: Mutant, width: number): boolean {
       const run = runTests(copy, [file], true);
       if (run.kind === 'passed') continue;
       if (run.kind === 'broken') {
-        row(`NOTHING, ${file} did not run`);
+        row(`ERROR, ${file} did not run`);
         return false;
       }
-      row(`${file}: ${run.kind === 'failed' ? run.failed[0] : 'it waits for ever'}`);
+      row(`${file}: ${run.kind === 'failed' ? run.failed[0] : 'it hangs'}`);
       return true;
     }
-    row(`NOBODY, it survived ${mutant.tests.join(', ')}`);
+    row(`NONE, it survived ${mutant.tests.join(', ')}`);
     return false;
   } finally {
     writeFileSync(path, text);
@@ -177,7 +177,7 @@ function runTests(copy: string, files: readonly string[], bail: boolean): Run {
   return { kind: status === 0 && report.numTotalTests > 0 ? 'passed' : 'broken' };
 }
 
-/** Reads `--shard=1/2`; without it one run takes every mutant. */
+/** Parses `--shard=1/2`; without it one run includes every mutant. */
 function readShard(flags: readonly string[]): Shard {
   const flag = flags.find((word) => word.startsWith('--shard='));
   if (flag === undefined) return { index: 0, count: 1 };

@@ -10,7 +10,7 @@ const FAULTS = ['test/runs/faults.test.ts'];
 const LARGE = ['test/runs/large-set.test.ts'];
 const INNOCENTS = ['test/chaos/innocents.test.ts'];
 
-/** Guards of runs: when an attempt counts, what is loaded, and what a failure is attributed to. */
+/** Guards of runs: when an attempt counts, what is loaded, and the cause to which a failure is attributed. */
 export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run is claimed during its back-off',
@@ -41,21 +41,21 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: GUARDS,
   },
   {
-    name: 'a handler goes on when its lease is lost',
+    name: 'a handler continues after its lease is lost',
     file: RUNNER,
     find: "if (!names.has(name)) leased.abort.abort(new LeaseLost('the lease of this run was lost'));",
     replace: 'void names; void name; void leased;',
     tests: GUARDS,
   },
   {
-    name: 'handlers go on though the lease could not be renewed',
+    name: 'handlers continue although the lease could not be renewed',
     file: RUNNER,
     find: 'if (now() - this.#heartbeat.renewedAt > this.#options.leaseSeconds * 1000) this.#abortAll();',
     replace: '',
     tests: GUARDS,
   },
   {
-    name: 'a worker whose row is gone keeps its id',
+    name: 'a worker whose row was deleted keeps its id',
     file: RUNNER,
     find: '      this.#worker = randomUUID();\n',
     replace: '',
@@ -69,14 +69,14 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: GUARDS,
   },
   {
-    name: 'isDone does not wait for a COMMIT under way',
+    name: 'isDone does not wait for a COMMIT in progress',
     file: 'src/state/runs/runs.ts',
     find: 'where function = $1 and key = $2 for share`',
     replace: 'where function = $1 and key = $2`',
     tests: GUARDS,
   },
   {
-    name: 'a line without fields fails the run',
+    name: 'a log line without fields fails the run',
     file: 'src/telemetry/log.ts',
     find: '(fields as object | undefined) ?? {}',
     replace: 'fields',
@@ -90,21 +90,21 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ATTEMPTS,
   },
   {
-    name: 'every claimed run counts with its lease',
+    name: 'every claimed run is charged an attempt',
     file: CLAIM,
     find: 'case when numbered.n > $4::int or r.lost > 0 or r.attempt + 1 >= $5::int then',
     replace: 'case when false then',
     tests: ATTEMPTS,
   },
   {
-    name: 'a recorded start does not count',
+    name: 'a recorded start is not charged an attempt',
     file: 'src/state/sql/record-starts.sql',
     find: 'set unstarted = 0',
     replace: 'set unstarted = r.token',
     tests: ATTEMPTS,
   },
   {
-    name: 'the only attempt counts although it never started',
+    name: 'the only attempt is charged although it never started',
     file: CLAIM,
     find: '(r.lost = 0 or r.attempt < $5::int or r.unstarted is not distinct from 0)::int',
     replace: '1',
@@ -139,7 +139,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ATTEMPTS,
   },
   {
-    name: 'a run is suspect for ever',
+    name: 'a run stays suspect forever',
     file: 'src/state/sql/fail-run.sql',
     find: '      lost = 0, -- its process lived\n',
     replace: '',
@@ -160,28 +160,28 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ATTEMPTS,
   },
   {
-    name: 'a careful run starts without a record',
+    name: 'a suspect run starts without recording it',
     file: EXECUTOR,
     find: "if (!(await this.#starts.add(lease))) throw new LeaseLost('the lease of this run was lost');",
     replace: '',
     tests: ['test/chaos/crash-loop.test.ts'],
   },
   {
-    name: 'a set of any size is loaded',
+    name: 'the size of a loaded set is not limited',
     file: 'src/runs/load-set.ts',
     find: 'if (bytes > maxBytes) throw',
     replace: 'if (bytes > 1000 * maxBytes) throw',
     tests: LARGE,
   },
   {
-    name: 'large sets are loaded side by side',
+    name: 'large sets are loaded concurrently',
     file: 'src/runs/run-queue.ts',
     find: 'this.#large === 0 ? 0 :',
     replace: 'true ? 0 :',
     tests: LARGE,
   },
   {
-    name: 'what is compressed counts as small as it is stored',
+    name: 'compressed values count with their stored size',
     file: 'src/state/sql/load-members.sql',
     find: 'case when pg_column_compression(m.columns) is null then',
     replace: 'case when true then',
@@ -230,7 +230,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: INNOCENTS,
   },
   {
-    name: 'nobody renews the lease of a blocked process',
+    name: 'the lease of a blocked process is not renewed',
     file: 'src/runs/heartbeat-thread.ts',
     find: '    await renew();\n',
     replace: '',

@@ -23,7 +23,7 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
     tests: END,
   },
   {
-    name: 'session: ROLLBACK AND CHAIN passes as a rollback to a savepoint',
+    name: 'session: ROLLBACK AND CHAIN is accepted as a rollback to a savepoint',
     file: AUTHOR,
     find: "third : second) !== 'to'",
     replace: "third : second) === 'x'",
@@ -51,7 +51,7 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
     tests: END,
   },
   {
-    name: 'session: prepared statements of an author stay',
+    name: "session: an author's prepared statements are kept",
     file: AUTHOR,
     find: 'isClean = hasOnlyOwnStatements(client, results.at(-1)!.rows);',
     replace: 'isClean = results.length > 0;',

@@ -8,38 +8,38 @@ const LIMIT = { timeout: 120_000 };
 const seed = newSeed();
 
 test.for(['unordered', 'ordered'] as const)(
-  `what headbands write is processed once, delivered %s (seed ${seed})`,
+  `the signals of headbands are processed once, delivered %s (seed ${seed})`,
   LIMIT,
-  async (ordering, { road }) => {
-    await road.start({}, { ordering });
-    const headband = await Headband.start({ url: road.db.url, rate: 300, seed });
-    await road.processed(200);
+  async (ordering, { pipeline }) => {
+    await pipeline.start({}, { ordering });
+    const headband = await Headband.start({ url: pipeline.db.url, rate: 300, seed });
+    await pipeline.processed(200);
     await headband.stop();
-    expect(await road.settled()).toMatchObject({ twice: 0, missing: 0 });
+    expect(await pipeline.settled()).toMatchObject({ twice: 0, missing: 0 });
   },
 );
 
 test(
-  'COPY of 30,000 rows, many at one position of the log, loses and repeats nothing',
+  'a COPY of 30,000 rows, many at the same position in the log, loses and repeats nothing',
   LIMIT,
-  async ({ road }) => {
-    await road.start();
-    const [{ folder }] = (await road.db.query(
+  async ({ pipeline }) => {
+    await pipeline.start();
+    const [{ folder }] = (await pipeline.db.query(
       `select setting as folder from pg_settings where name = 'data_directory'`,
     )) as [{ folder: string }];
-    const file = `${folder}/${road.name}.copy`;
-    // Two of twelve rows make a set, the others nobody waits for.
+    const file = `${folder}/${pipeline.name}.copy`;
+    // Two of twelve rows make a set; the others belong to no part.
     const rows = `select md5('row' || n)::uuid, md5('recording' || n / 12)::uuid, '[0,60000000000)',
     coalesce((array['eeg', 'accelerometer'])[n % 12 + 1], 'ecg'), '{f7-o1}', 250
     from generate_series(0, 29999) as n order by md5('order' || n)`;
-    await road.client.query(`copy (${rows}) to '${file}'`);
-    await road.client.query(
+    await pipeline.client.query(`copy (${rows}) to '${file}'`);
+    await pipeline.client.query(
       `copy datastore.signal (id, recording, span, sensor_type, channels, sample_rate) from '${file}'`,
     );
 
-    const summary = await road.settled();
+    const summary = await pipeline.settled();
     expect(summary).toMatchObject({ complete: 2501, processed: 2501, twice: 0, missing: 0 });
-    const records = await road.records();
+    const records = await pipeline.records();
     const positions = new Set(records.map(({ value }) => /"lsn":(\d+)/.exec(value ?? '')?.[1]));
     expect(records.length).toBe(30_002);
     expect(positions.size).toBeLessThan(3_000);
@@ -49,50 +49,52 @@ test(
 test(
   'an update that does not carry a value stored out of line completes and breaks nothing',
   LIMIT,
-  async ({ road }) => {
-    await road.start({ 'column.exclude.list': 'datastore.signal.sample_unit' });
-    const [eeg, accelerometer] = road.pair();
-    await road.insert(eeg);
-    await road.client.query(
+  async ({ pipeline }) => {
+    await pipeline.start({ 'column.exclude.list': 'datastore.signal.sample_unit' });
+    const [eeg, accelerometer] = pipeline.pair();
+    await pipeline.insert(eeg);
+    await pipeline.client.query(
       `update datastore.signal set data = (select string_agg(sha256(n::text::bytea), '') from generate_series(1, 200) as n)`,
     );
-    await road.client.query('update datastore.signal set sample_resolution_in_unit = 2');
-    await road.insert(accelerometer);
+    await pipeline.client.query('update datastore.signal set sample_resolution_in_unit = 2');
+    await pipeline.insert(accelerometer);
 
-    expect(await road.settled()).toMatchObject({ processed: 2, twice: 0, missing: 0 });
+    expect(await pipeline.settled()).toMatchObject({ processed: 2, twice: 0, missing: 0 });
     const placeholder = Buffer.from('__debezium_unavailable_value').toString('base64');
-    const values = (await road.records()).map(({ value }) => value ?? '');
+    const values = (await pipeline.records()).map(({ value }) => value ?? '');
     expect(values.filter((value) => value.includes(placeholder)).length).toBe(1);
   },
 );
 
 test(
-  'deletes and moves count though the log does not say what the row was',
+  'deletes and moves take effect although the log does not contain the old row',
   LIMIT,
-  async ({ road }) => {
-    await road.start();
-    const [gone, kept, moved, renamed, broken] = Array.from({ length: 5 }, () => road.pair());
-    await road.insert(gone![0], kept![0], renamed![0], ...broken!);
+  async ({ pipeline }) => {
+    await pipeline.start();
+    const [gone, kept, moved, renamed, broken] = Array.from({ length: 5 }, () => pipeline.pair());
+    await pipeline.insert(gone![0], kept![0], renamed![0], ...broken!);
     // span: a move to another set; id: a delete and an insert
-    await road.insert({ ...moved![0], span: '[60000000000,120000000000)' });
-    await road.client.query('delete from datastore.signal where id = $1', [gone![0].id]);
-    await road.insert(gone![1], moved![1]);
-    await road.client.query('update datastore.signal set span = $2 where id = $1', [
+    await pipeline.insert({ ...moved![0], span: '[60000000000,120000000000)' });
+    await pipeline.client.query('delete from datastore.signal where id = $1', [gone![0].id]);
+    await pipeline.insert(gone![1], moved![1]);
+    await pipeline.client.query('update datastore.signal set span = $2 where id = $1', [
       moved![0].id,
       moved![0].span,
     ]);
-    await road.client.query('update datastore.signal set id = gen_random_uuid() where id = $1', [
-      renamed![0].id,
-    ]);
-    await road.insert(renamed![1]);
-    await road.processed(3);
-    await road.client.query('delete from datastore.signal where id = $1', [broken![0].id]);
-    await road.client.query('update datastore.signal set id = gen_random_uuid() where id = $1', [
-      moved![0].id,
-    ]);
+    await pipeline.client.query(
+      'update datastore.signal set id = gen_random_uuid() where id = $1',
+      [renamed![0].id],
+    );
+    await pipeline.insert(renamed![1]);
+    await pipeline.processed(3);
+    await pipeline.client.query('delete from datastore.signal where id = $1', [broken![0].id]);
+    await pipeline.client.query(
+      'update datastore.signal set id = gen_random_uuid() where id = $1',
+      [moved![0].id],
+    );
 
-    const summary = await road.settled();
-    // moved, renamed, broken and the last pair of `settled`; broken has lost a signal since
+    const summary = await pipeline.settled();
+    // moved, renamed, broken and the last pair of `settled`; a signal of broken has been deleted since
     expect(summary).toMatchObject({
       complete: 3,
       processed: 4,
@@ -100,50 +102,58 @@ test(
       twice: 0,
       missing: 0,
     });
-    const records = await road.records();
+    const records = await pipeline.records();
     expect(records.filter(({ value }) => value === null).length).toBe(4);
     expect(records.filter(({ value }) => value?.includes('"before":{"id"')).length).toBe(4);
   },
 );
 
-test('an incremental snapshot brings what the connector never saw', LIMIT, async ({ road }) => {
-  await road.prepare();
-  await road.insert(...road.pair(), ...road.pair(), road.pair()[0]);
-  await Promise.all([
-    road.stack
-      .connect()
-      .then((worker) => road.addConnector(worker, { 'snapshot.mode': 'no_data' })),
-    road.startSource(),
-  ]);
-  expect(await road.settled()).toMatchObject({ processed: 1, missing: 2 });
+test(
+  'an incremental snapshot delivers rows that the connector never saw',
+  LIMIT,
+  async ({ pipeline }) => {
+    await pipeline.prepare();
+    await pipeline.insert(...pipeline.pair(), ...pipeline.pair(), pipeline.pair()[0]);
+    await Promise.all([
+      pipeline.stack
+        .connect()
+        .then((worker) => pipeline.addConnector(worker, { 'snapshot.mode': 'no_data' })),
+      pipeline.startSource(),
+    ]);
+    expect(await pipeline.settled()).toMatchObject({ processed: 1, missing: 2 });
 
-  await road.snapshot();
-  await road.processed(3);
-  expect(await road.settled()).toMatchObject({ processed: 4, twice: 0, missing: 0 });
-});
+    await pipeline.snapshot();
+    await pipeline.processed(3);
+    expect(await pipeline.settled()).toMatchObject({ processed: 4, twice: 0, missing: 0 });
+  },
+);
 
-test('what was complete before the connector came is history', LIMIT, async ({ road }) => {
-  await road.prepare();
-  const [eeg, accelerometer] = road.pair();
-  await road.insert(...road.pair(), eeg);
-  await Promise.all([
-    road.stack.connect().then((worker) => road.addConnector(worker)),
-    road.startSource(),
-  ]);
-  await road.insert(accelerometer);
-  expect(await road.settled()).toMatchObject({ complete: 3, processed: 2, missing: 1 });
-  const history = await road.db.query('select key from muster.run where revision = 0');
-  expect(history.length).toBe(1);
-});
+test(
+  'sets that were complete before the connector started are history',
+  LIMIT,
+  async ({ pipeline }) => {
+    await pipeline.prepare();
+    const [eeg, accelerometer] = pipeline.pair();
+    await pipeline.insert(...pipeline.pair(), eeg);
+    await Promise.all([
+      pipeline.stack.connect().then((worker) => pipeline.addConnector(worker)),
+      pipeline.startSource(),
+    ]);
+    await pipeline.insert(accelerometer);
+    expect(await pipeline.settled()).toMatchObject({ complete: 3, processed: 2, missing: 1 });
+    const history = await pipeline.db.query('select key from muster.run where revision = 0');
+    expect(history.length).toBe(1);
+  },
+);
 
-test('a truncate leaves nothing to wait for', LIMIT, async ({ road }) => {
-  await road.start();
-  const [eeg, accelerometer] = road.pair();
-  await road.insert(...road.pair(), eeg);
-  await road.processed(1);
-  await road.client.query('truncate datastore.signal');
-  await road.insert(accelerometer);
-  expect(await road.settled()).toMatchObject({
+test('a truncate leaves no waiting set', LIMIT, async ({ pipeline }) => {
+  await pipeline.start();
+  const [eeg, accelerometer] = pipeline.pair();
+  await pipeline.insert(...pipeline.pair(), eeg);
+  await pipeline.processed(1);
+  await pipeline.client.query('truncate datastore.signal');
+  await pipeline.insert(accelerometer);
+  expect(await pipeline.settled()).toMatchObject({
     complete: 1,
     processed: 2,
     brokenSince: 1,
@@ -151,19 +161,19 @@ test('a truncate leaves nothing to wait for', LIMIT, async ({ road }) => {
   });
 });
 
-test('a quiet table holds back no log of a busy database', LIMIT, async ({ road }) => {
-  await road.start({ 'heartbeat.interval.ms': '200' });
-  await road.client.query('create table public.busy as select generate_series(1, 10000) as n');
-  const [{ lsn }] = (await road.db.query('select pg_current_wal_lsn() as lsn')) as [
+test('a quiet table does not make a busy database retain its WAL', LIMIT, async ({ pipeline }) => {
+  await pipeline.start({ 'heartbeat.interval.ms': '200' });
+  await pipeline.client.query('create table public.busy as select generate_series(1, 10000) as n');
+  const [{ lsn }] = (await pipeline.db.query('select pg_current_wal_lsn() as lsn')) as [
     { lsn: string },
   ];
   await until(async () => {
-    await road.client.query('insert into public.busy values (1)');
-    const slots = await road.db.query(
+    await pipeline.client.query('insert into public.busy values (1)');
+    const slots = await pipeline.db.query(
       'select from pg_replication_slots where slot_name = $1 and confirmed_flush_lsn > $2',
-      [road.name, lsn],
+      [pipeline.name, lsn],
     );
     return slots.length === 1;
   });
-  expect(await road.records()).toEqual([]);
+  expect(await pipeline.records()).toEqual([]);
 });

@@ -9,20 +9,20 @@ import { test } from './support/test.ts';
 vi.setConfig({ testTimeout: 90_000 });
 
 const silent = { info() {}, warn() {}, error() {} };
-/** More than a block of any codec, partly repeated, partly random. */
+/** Values larger than a block of any codec, partly repetitive, partly random. */
 const VALUES = Array.from({ length: 300 }, (_, i) =>
   JSON.stringify({ i, id: randomUUID(), text: `${'again '.repeat(300)}${randomUUID()}` }),
 );
 
 test.for(['gzip', 'snappy', 'lz4', 'zstd'])(
-  'records that Java compressed with %s are read',
-  async (codec, { road }) => {
-    const { address } = await road.stack.broker();
+  'records compressed by Java with %s are read',
+  async (codec, { pipeline }) => {
+    const { address } = await pipeline.stack.broker();
     const topic = `${codec}-${randomUUID()}`;
     const plain = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING });
     const admin = plain.admin();
     await admin.connect();
-    // the broker writes anew, with its own libraries, what comes in another codec
+    // the broker recompresses records of another codec with its own libraries
     const configEntries = [{ name: 'compression.type', value: codec }];
     await admin.createTopics({ topics: [{ topic, configEntries }], waitForLeaders: true });
     await admin.disconnect();
@@ -37,14 +37,14 @@ test.for([
   ['snappy', CompressionTypes.Snappy],
   ['zstd', CompressionTypes.ZSTD],
 ] as const)(
-  'records that Muster compresses with %s are read by Java',
-  async ([, type], { road }) => {
-    const { address } = await road.stack.broker();
+  'records compressed by Muster with %s are read by Java',
+  async ([, type], { pipeline }) => {
+    const { address } = await pipeline.stack.broker();
     const topic = `ours-${randomUUID()}`;
     const kafka = connectKafka(readKafkaConfig({ KAFKA_BROKERS: address }), silent);
     const admin = kafka.admin();
     await admin.connect();
-    // the broker has to read them to write them uncompressed
+    // the broker has to decompress them to write them uncompressed
     const configEntries = [{ name: 'compression.type', value: 'uncompressed' }];
     await admin.createTopics({ topics: [{ topic, configEntries }], waitForLeaders: true });
     await admin.disconnect();

@@ -8,7 +8,7 @@ import { inspectorOf } from '../doctor/examination.ts';
 import { until } from '../support/until.ts';
 import { test } from './support/test.ts';
 
-/** Types, each with a value as a person writes it. */
+/** Types, each with a value as it would be typed by hand. */
 const VALUES: readonly [type: string, value: string][] = [
   ['char(8)', 'A1'],
   ['char', 'x'],
@@ -93,18 +93,18 @@ const DOMAINS = [
 ];
 
 test.for(['precise', 'string', 'double'] as const)(
-  'each type arrives as the doctor says, with decimals as %s, and so do domains over it',
+  'each type, and domains over it, arrive in the form that the doctor reports, with decimals as %s',
   { timeout: 120_000 },
-  async (decimals, { road }) => {
-    await road.prepare();
-    await road.client.query(`
+  async (decimals, { pipeline }) => {
+    await pipeline.prepare();
+    await pipeline.client.query(`
       create extension citext; create extension ltree;
       create type colour as enum ('red', 'green');
       create type own_range as range (subtype = bigint);
       create type pair as (a int, b text)`);
     const columns = VALUES.map(([type, value], i) => ({ name: `c${i}`, type, value }));
     for (const [i, base] of DOMAINS.entries()) {
-      await road.client.query(`create domain d${i} as ${base}; create domain dd${i} as d${i}`);
+      await pipeline.client.query(`create domain d${i} as ${base}; create domain dd${i} as d${i}`);
       const value = new Map(VALUES).get(base)!;
       columns.push(
         { name: `d${i}`, type: `d${i}`, value },
@@ -112,24 +112,24 @@ test.for(['precise', 'string', 'double'] as const)(
       );
     }
     const list = columns.map(({ name, type }) => `${name} ${type}`);
-    await road.client.query(`create table every (id int primary key, ${list.join(', ')})`);
-    const broker = await road.stack.broker();
-    const topic = `${road.name}.public.every`;
+    await pipeline.client.query(`create table every (id int primary key, ${list.join(', ')})`);
+    const broker = await pipeline.stack.broker();
+    const topic = `${pipeline.name}.public.every`;
     await broker.createTopic(topic, 1);
-    await road.addConnector(await road.stack.connect(), {
+    await pipeline.addConnector(await pipeline.stack.connect(), {
       'table.include.list': 'public.every',
       'column.exclude.list': '',
       'decimal.handling.mode': decimals,
     });
-    await road.client.query(
+    await pipeline.client.query(
       `insert into every values (1, ${columns.map((_, i) => `$${i + 1}`).join(', ')})`,
       columns.map(({ type, value }) => (type === 'bytea' ? Buffer.from(value) : value)),
     );
-    await until(async () => (await road.records(topic)).length > 0, 40_000);
-    const [record] = await road.records(topic);
+    await until(async () => (await pipeline.records(topic)).length > 0, 40_000);
+    const [record] = await pipeline.records(topic);
     const { after } = parse(record!.value!) as { after: Record<string, Scalar> };
 
-    const inspector = await inspectorOf(road.db);
+    const inspector = await inspectorOf(pipeline.db);
     const table = (await readTable(inspector, 'public.every'))!;
     const wrong: string[] = [];
     for (const { name, type, value } of columns) {

@@ -10,18 +10,18 @@ import { test } from './support/test.ts';
 const DEMO = fileURLToPath(new URL('../../dev/demo/demo.ts', import.meta.url));
 const FLAGS = ['--kafka', '--rate', '100', '--seed', '7'];
 
-/** Those that have the folder in their command line: PostgreSQL, Kafka, Connect. */
+/** Returns the processes that have the folder in their command line: PostgreSQL, Kafka, Connect. */
 function left(name: string): string[] {
   return processes().flatMap(({ command }) => (command.includes(name) ? [command] : []));
 }
 
 test(
-  'the demo on the real road leaves no process behind when it is killed, and goes on where it was',
+  'the demo with Kafka leaves no process running when it is killed, and the next start continues',
   {
     timeout: 150_000,
   },
-  async ({ onTestFinished, road }) => {
-    await road.stack.install(); // the time of the test is not for downloads
+  async ({ onTestFinished, pipeline }) => {
+    await pipeline.stack.install(); // downloads must not count towards the test's timeout
     const name = `test-${randomBytes(4).toString('hex')}`;
     onTestFinished(async () => {
       await until(() => left(name).length === 0);

@@ -7,19 +7,19 @@ import { grantRoles } from '../../src/state/schema/roles.ts';
 import { says } from '../doctor/examination.ts';
 import { configOn } from '../support/engine.ts';
 import { until } from '../support/until.ts';
-import type { Road } from './support/road.ts';
+import type { Pipeline } from './support/pipeline.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
 
-/** `muster doctor` with what the road's parts are called; the marks and words of one group. */
+/** Runs `muster doctor` with the names of the pipeline's parts; returns the results of one group. */
 async function doctor(
-  road: Road,
+  pipeline: Pipeline,
   flags: readonly string[] = [],
   settings: Record<string, string> = {},
 ) {
-  const broker = await road.stack.broker();
-  const { db, name } = road;
+  const broker = await pipeline.stack.broker();
+  const { db, name } = pipeline;
   const args = ['doctor', '--no-cluster', '--source', db.url, '--brokers', broker.address];
   const names = ['publication', 'slot', 'topic-prefix', 'group'].flatMap((each) => [
     `--${each}`,
@@ -37,15 +37,15 @@ async function doctor(
   return { code, of, problems: findings.filter(({ state }) => state === 'problem') };
 }
 
-test('a road on which all is well has no problem', LIMIT, async ({ road }) => {
-  await grantRoles(road.db.url, ['recordings']);
-  await road.start();
-  await road.insert(...road.pair());
-  await road.processed(1);
+test('a healthy pipeline has no problems', LIMIT, async ({ pipeline }) => {
+  await grantRoles(pipeline.db.url, ['recordings']);
+  await pipeline.start();
+  await pipeline.insert(...pipeline.pair());
+  await pipeline.processed(1);
 
   // 500 ms is how often the source in this process commits
-  await until(async () => (await road.lag()) === 0n, 20_000);
-  const { code, of, problems } = await doctor(road);
+  await until(async () => (await pipeline.lag()) === 0n, 20_000);
+  const { code, of, problems } = await doctor(pipeline);
   expect(problems).toEqual([]);
   expect(code).toBe(0);
   expect(of('source.publication')).toEqual(['fine: NAME holds datastore.signal']);
@@ -63,138 +63,140 @@ test('a road on which all is well has no problem', LIMIT, async ({ road }) => {
   expect(of('kafka.groups')).toEqual(['fine: NAME: Stable, 1 member, 0 records behind']);
 });
 
-test(
-  'topics, groups and dead letters that are not as they should be are told',
-  LIMIT,
-  async ({ road }) => {
-    const broker = await road.stack.broker();
-    const early = await doctor(road);
-    expect(early.code).toBe(1);
-    expect(early.of('kafka.topics')).toEqual([
-      'problem: there is no topic NAME.datastore.signal: nothing was written to its table yet, or topic.prefix is not NAME',
-    ]);
-    expect(early.of('kafka.retention')).toEqual([
-      'unchecked: there is no topic NAME.datastore.signal',
-    ]);
-    expect(early.of('kafka.groups')).toEqual([
-      'problem: NAME, of recordings, is not there: nothing reads its topics',
-    ]);
-    expect(early.of('kafka.dead_letters')).toEqual([
-      'unchecked: no topic is named: --dead-letters <topic>',
-    ]);
+test('problems of topics, groups and dead letters are reported', LIMIT, async ({ pipeline }) => {
+  const broker = await pipeline.stack.broker();
+  const early = await doctor(pipeline);
+  expect(early.code).toBe(1);
+  expect(early.of('kafka.topics')).toEqual([
+    'problem: there is no topic NAME.datastore.signal: nothing was written to its table yet, or topic.prefix is not NAME',
+  ]);
+  expect(early.of('kafka.retention')).toEqual([
+    'unchecked: there is no topic NAME.datastore.signal',
+  ]);
+  expect(early.of('kafka.groups')).toEqual([
+    'problem: NAME, of recordings, is not there: nothing reads its topics',
+  ]);
+  expect(early.of('kafka.dead_letters')).toEqual([
+    'unchecked: no topic is named: --dead-letters <topic>',
+  ]);
 
-    await broker.createTopic(road.topic, 3);
-    await broker.createTopic(`${road.name}.public.weather`, 1);
-    const dead = `${road.name}-dead`;
-    const kafka = await road.kafka();
-    const admin = kafka.admin();
-    await admin.connect();
-    await admin.alterConfigs({
-      validateOnly: false,
-      resources: [
-        {
-          type: kafkajs.ConfigResourceTypes.TOPIC,
-          name: road.topic,
-          configEntries: [
-            { name: 'cleanup.policy', value: 'compact,delete' },
-            { name: 'retention.ms', value: String(60 * 86_400_000) },
-            { name: 'max.message.bytes', value: String(64 * 1024 * 1024) },
-          ],
-        },
-      ],
-    });
-    const wrong = await doctor(road, ['--dead-letters', dead]);
-    expect(wrong.of('kafka.topics')).toEqual([
-      'fine: NAME.datastore.signal: 3 partitions, 1 replica',
-      'fine: of no function: NAME.public.weather',
-    ]);
-    expect(wrong.of('kafka.retention')).toEqual([
-      'problem: NAME.datastore.signal has cleanup.policy=compact,delete: changes go before they are read, and tombstones may cover other rows of their key',
-      'problem: NAME.datastore.signal keeps changes for 60.0 days, deleted rows are remembered for 30 days (TOMBSTONE_DAYS): a replay would bring older ones back',
-      'problem: NAME.datastore.signal takes messages of 64 MiB, an event may have 16 MiB (BODY_LIMIT_MIB): a larger one is refused for good',
-    ]);
-    expect(wrong.of('kafka.dead_letters')).toEqual([
-      "problem: there is no topic NAME-dead: what can't be delivered is lost",
-    ]);
+  await broker.createTopic(pipeline.topic, 3);
+  await broker.createTopic(`${pipeline.name}.public.weather`, 1);
+  const dead = `${pipeline.name}-dead`;
+  const kafka = await pipeline.kafka();
+  const admin = kafka.admin();
+  await admin.connect();
+  await admin.alterConfigs({
+    validateOnly: false,
+    resources: [
+      {
+        type: kafkajs.ConfigResourceTypes.TOPIC,
+        name: pipeline.topic,
+        configEntries: [
+          { name: 'cleanup.policy', value: 'compact,delete' },
+          { name: 'retention.ms', value: String(60 * 86_400_000) },
+          { name: 'max.message.bytes', value: String(64 * 1024 * 1024) },
+        ],
+      },
+    ],
+  });
+  const wrong = await doctor(pipeline, ['--dead-letters', dead]);
+  expect(wrong.of('kafka.topics')).toEqual([
+    'fine: NAME.datastore.signal: 3 partitions, 1 replica',
+    'fine: of no function: NAME.public.weather',
+  ]);
+  expect(wrong.of('kafka.retention')).toEqual([
+    'problem: NAME.datastore.signal has cleanup.policy=compact,delete: changes go before they are read, and tombstones may cover other rows of their key',
+    'problem: NAME.datastore.signal keeps changes for 60.0 days, deleted rows are remembered for 30 days (TOMBSTONE_DAYS): a replay would bring older ones back',
+    'problem: NAME.datastore.signal takes messages of 64 MiB, an event may have 16 MiB (BODY_LIMIT_MIB): a larger one is refused for good',
+  ]);
+  expect(wrong.of('kafka.dead_letters')).toEqual([
+    "problem: there is no topic NAME-dead: what can't be delivered is lost",
+  ]);
 
-    await broker.createTopic(dead, 2);
-    await write(road, dead, 3);
-    await write(road, road.topic, 9);
-    await write(road, `${road.name}.public.weather`, 1);
-    await commit(road, road.topic, road.name, '1');
-    await commit(road, `${road.name}.public.weather`, road.name, '1');
-    await admin.deleteTopicRecords({
-      topic: road.topic,
-      partitions: [{ partition: 0, offset: '2' }],
-    });
-    const behind = await doctor(road, ['--dead-letters', dead]);
-    expect(behind.of('kafka.groups')).toEqual([
-      'problem: NAME: 1 record was deleted before it read it',
-      'problem: NAME: Empty, 0 members, 5 records behind: nobody reads',
-      'problem: NAME reads NAME.public.weather, of which recordings names no table: all of it is ignored',
-    ]);
-    expect(behind.of('kafka.dead_letters')).toEqual([
-      'problem: NAME-dead: 3 events could not be delivered',
-    ]);
-    // by a KafkaSource of their own
-    await commit(road, dead, `muster-${dead}`, '3');
-    const redelivered = await doctor(road, ['--dead-letters', dead]);
-    expect(redelivered.of('kafka.dead_letters')).toEqual(['fine: NAME-dead: none waits']);
+  await broker.createTopic(dead, 2);
+  await write(pipeline, dead, 3);
+  await write(pipeline, pipeline.topic, 9);
+  await write(pipeline, `${pipeline.name}.public.weather`, 1);
+  await commit(pipeline, pipeline.topic, pipeline.name, '1');
+  await commit(pipeline, `${pipeline.name}.public.weather`, pipeline.name, '1');
+  await admin.deleteTopicRecords({
+    topic: pipeline.topic,
+    partitions: [{ partition: 0, offset: '2' }],
+  });
+  const behind = await doctor(pipeline, ['--dead-letters', dead]);
+  expect(behind.of('kafka.groups')).toEqual([
+    'problem: NAME: 1 record was deleted before it read it',
+    'problem: NAME: Empty, 0 members, 5 records behind: nobody reads',
+    'problem: NAME reads NAME.public.weather, of which recordings names no table: all of it is ignored',
+  ]);
+  expect(behind.of('kafka.dead_letters')).toEqual([
+    'problem: NAME-dead: 3 events could not be delivered',
+  ]);
+  // by their own KafkaSource
+  await commit(pipeline, dead, `muster-${dead}`, '3');
+  const redelivered = await doctor(pipeline, ['--dead-letters', dead]);
+  expect(redelivered.of('kafka.dead_letters')).toEqual(['fine: NAME-dead: none waits']);
 
-    const context = {
-      admin,
-      brokers: broker.address,
-      config: configOn(road.db),
-      specifications: [],
-      streams: [
-        { fn: 'counts', topic: dead },
-        { fn: 'sums', topic: `${road.name}-nothing` },
-      ],
-      prefix: road.name,
-      groupOf: (fn: string) => (fn === 'counts' ? `muster-${dead}` : `${road.name}-sums`),
-      deadLetters: [],
-    };
-    expect((await says(topics, context)).slice(0, 2)).toEqual([
-      `✓ ${dead}: 2 partitions, 1 replica`,
-      `✗ there is no topic ${road.name}-nothing, which sums reads`,
-    ]);
-    expect(await says(groups, context)).toEqual([
-      `✓ muster-${dead}: Empty, 0 members, 0 records behind`,
-      `✗ ${road.name}-sums, of sums, is not there: nothing reads its topics`,
-    ]);
+  const context = {
+    admin,
+    brokers: broker.address,
+    config: configOn(pipeline.db),
+    specifications: [],
+    streams: [
+      { fn: 'counts', topic: dead },
+      { fn: 'sums', topic: `${pipeline.name}-nothing` },
+    ],
+    prefix: pipeline.name,
+    groupOf: (fn: string) => (fn === 'counts' ? `muster-${dead}` : `${pipeline.name}-sums`),
+    deadLetters: [],
+  };
+  expect((await says(topics, context)).slice(0, 2)).toEqual([
+    `✓ ${dead}: 2 partitions, 1 replica`,
+    `✗ there is no topic ${pipeline.name}-nothing, which sums reads`,
+  ]);
+  expect(await says(groups, context)).toEqual([
+    `✓ muster-${dead}: Empty, 0 members, 0 records behind`,
+    `✗ ${pipeline.name}-sums, of sums, is not there: nothing reads its topics`,
+  ]);
 
-    const asTls = await doctor(road, [], { KAFKA_TLS: '1' });
-    expect(asTls.of('kafka.reachable')).toEqual([expect.stringMatching(/^problem: .*TLS/)]);
-    await admin.disconnect();
-  },
-);
+  const asTls = await doctor(pipeline, [], { KAFKA_TLS: '1' });
+  expect(asTls.of('kafka.reachable')).toEqual([expect.stringMatching(/^problem: .*TLS/)]);
+  await admin.disconnect();
+});
 
-test('keys that no dead letter can carry are told', LIMIT, async ({ road }) => {
-  const broker = await road.stack.broker();
-  const sizes = async (settings = {}) => (await doctor(road, [], settings)).of('kafka.key_sizes');
+test('keys that are too long for dead letters are reported', LIMIT, async ({ pipeline }) => {
+  const broker = await pipeline.stack.broker();
+  const sizes = async (settings = {}) =>
+    (await doctor(pipeline, [], settings)).of('kafka.key_sizes');
   expect(await sizes()).toEqual(['unchecked: there is no topic to look at']);
-  await broker.createTopic(road.topic, 3);
+  await broker.createTopic(pipeline.topic, 3);
   expect(await sizes()).toEqual([
     'unchecked: NAME.datastore.signal: there is no record to look at',
   ]);
-  await write(road, road.topic, 9);
+  await write(pipeline, pipeline.topic, 9);
   expect(await sizes()).toEqual(['fine: NAME.datastore.signal: keys have up to 1 B']);
-  await write(road, road.topic, 1, 'k'.repeat(3 * 1024));
-  await write(road, road.topic, 9);
+  await write(pipeline, pipeline.topic, 1, 'k'.repeat(3 * 1024));
+  await write(pipeline, pipeline.topic, 9);
   expect(await sizes()).toEqual([
     'problem: NAME.datastore.signal: keys have up to 3.0 KiB: a dead letter carries the key twice, and a KafkaSink refuses more than 8 KiB of headers, so that it would be lost',
   ]);
-  const admin = (await road.kafka()).admin();
+  const admin = (await pipeline.kafka()).admin();
   await admin.connect();
   const { groups: left } = await admin.listGroups();
   expect(left.filter(({ groupId }) => groupId.startsWith('muster-doctor-'))).toEqual([]);
   await admin.disconnect();
 });
 
-async function write(road: Road, topic: string, count: number, key?: string): Promise<void> {
-  const producer = (await road.kafka()).producer({ idempotent: true });
+async function write(
+  pipeline: Pipeline,
+  topic: string,
+  count: number,
+  key?: string,
+): Promise<void> {
+  const producer = (await pipeline.kafka()).producer({ idempotent: true });
   await producer.connect();
-  const partitions = topic === road.topic ? 3 : 1;
+  const partitions = topic === pipeline.topic ? 3 : 1;
   await producer.send({
     topic,
     messages: Array.from({ length: count }, (_, i) => ({
@@ -206,9 +208,14 @@ async function write(road: Road, topic: string, count: number, key?: string): Pr
   await producer.disconnect();
 }
 
-/** The group has read as far as this offset in each partition. */
-async function commit(road: Road, topic: string, groupId: string, offset: string): Promise<void> {
-  const admin = (await road.kafka()).admin();
+/** Commits this offset for the group in each partition. */
+async function commit(
+  pipeline: Pipeline,
+  topic: string,
+  groupId: string,
+  offset: string,
+): Promise<void> {
+  const admin = (await pipeline.kafka()).admin();
   await admin.connect();
   const ends = await admin.fetchTopicOffsets(topic);
   await admin.setOffsets({

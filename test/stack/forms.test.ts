@@ -25,31 +25,36 @@ test.for([
   ['as an envelope with its schema', { 'value.converter.schemas.enable': 'true' }, '"payload":'],
   ['as a CloudEvent', { ...CLOUD_EVENTS, ...SCHEMALESS }, '"specversion":"1.0"'],
   [
-    'as a CloudEvent that says so',
+    'as a CloudEvent with its content type',
     { ...CLOUD_EVENTS, ...SCHEMALESS, ...CONTENT_TYPE },
     '"specversion":"1.0"',
   ],
   ['as a CloudEvent with its schemas', CLOUD_EVENTS, '"schema":'],
   ['as a flat row', FLATTENED, '"__op":"c"'],
 ] as const)(
-  'a change is understood that Debezium writes %s',
+  'a change that Debezium writes %s is understood',
   { timeout: 90_000 },
-  async ([, config, sign], { road }) => {
-    await road.prepare();
-    const [first, second] = road.pair();
-    await road.insert(first);
+  async ([, config, sign], { pipeline }) => {
+    await pipeline.prepare();
+    const [first, second] = pipeline.pair();
+    await pipeline.insert(first);
     await Promise.all([
-      road.stack.connect().then((worker) => road.addConnector(worker, config)),
-      road.startSource(),
+      pipeline.stack.connect().then((worker) => pipeline.addConnector(worker, config)),
+      pipeline.startSource(),
     ]);
-    const [gone, other] = road.pair();
-    await road.insert(gone, second, ...road.pair());
-    await road.client.query('update datastore.signal set sample_resolution_in_unit = 2');
-    await road.client.query('delete from datastore.signal where id = $1', [gone.id]);
-    await road.insert(other);
+    const [gone, other] = pipeline.pair();
+    await pipeline.insert(gone, second, ...pipeline.pair());
+    await pipeline.client.query('update datastore.signal set sample_resolution_in_unit = 2');
+    await pipeline.client.query('delete from datastore.signal where id = $1', [gone.id]);
+    await pipeline.insert(other);
 
-    expect(await road.settled()).toMatchObject({ complete: 3, processed: 3, twice: 0, missing: 0 });
-    expect(await road.db.query('select reason, detail from muster.parked')).toEqual([]);
-    expect((await road.records()).some(({ value }) => value?.includes(sign))).toBe(true);
+    expect(await pipeline.settled()).toMatchObject({
+      complete: 3,
+      processed: 3,
+      twice: 0,
+      missing: 0,
+    });
+    expect(await pipeline.db.query('select reason, detail from muster.parked')).toEqual([]);
+    expect((await pipeline.records()).some(({ value }) => value?.includes(sign))).toBe(true);
   },
 );

@@ -13,41 +13,41 @@ const lab: FunctionDefinition = {
 };
 
 test(
-  'a stored generated column arrives once the doctor is obeyed, also after the connector restarts and under a full identity',
+  "a stored generated column arrives once the doctor's advice is followed, also after a restart of the connector and under a full identity",
   { timeout: 120_000 },
-  async ({ road }) => {
-    await road.prepare();
-    await road.client.query(`create table sample (id int primary key, lot int, kind text,
+  async ({ pipeline }) => {
+    await pipeline.prepare();
+    await pipeline.client.query(`create table sample (id int primary key, lot int, kind text,
       code text generated always as (upper(kind)) stored)`);
-    const topic = `${road.name}.public.sample`;
-    await (await road.stack.broker()).createTopic(topic, 1);
+    const topic = `${pipeline.name}.public.sample`;
+    await (await pipeline.stack.broker()).createTopic(topic, 1);
     const config = { 'table.include.list': 'public.sample' };
-    const connect = await road.ownConnect(config);
+    const connect = await pipeline.ownConnect(config);
     const written = async (count: number) => {
-      await until(async () => (await road.records(topic)).length >= count, 40_000);
-      const { value } = (await road.records(topic))[count - 1]!;
+      await until(async () => (await pipeline.records(topic)).length >= count, 40_000);
+      const { value } = (await pipeline.records(topic))[count - 1]!;
       return (JSON.parse(value!) as { after: Record<string, unknown> }).after;
     };
-    await road.client.query(`insert into sample values (1, 1, 'blood')`);
+    await pipeline.client.query(`insert into sample values (1, 1, 'blood')`);
     expect(await written(1)).not.toHaveProperty('code');
 
-    const context = await sourceOf(road.db, [lab], { publication: road.name });
+    const context = await sourceOf(pipeline.db, [lab], { publication: pipeline.name });
     expect(await says(publication, context)).toEqual([
-      `✗ ${road.name} does not send code (generated) of public.sample`,
+      `✗ ${pipeline.name} does not send code (generated) of public.sample`,
     ]);
-    await mend(publication, context, road.db);
-    await road.client.query(`insert into sample values (2, 1, 'blood')`);
+    await mend(publication, context, pipeline.db);
+    await pipeline.client.query(`insert into sample values (2, 1, 'blood')`);
     expect(await written(2)).toMatchObject({ code: 'BLOOD' });
 
     await connect.kill();
     await connect.restart();
-    await road.client.query('alter table sample replica identity full');
+    await pipeline.client.query('alter table sample replica identity full');
     expect(await says(identity, context)).toEqual(['✓ public.sample: full']);
-    await road.client.query(`update sample set lot = 2 where id = 1`);
+    await pipeline.client.query(`update sample set lot = 2 where id = 1`);
     await until(
-      async () => (await road.records(topic)).at(-1)?.value?.includes('"lot":2') ?? false,
+      async () => (await pipeline.records(topic)).at(-1)?.value?.includes('"lot":2') ?? false,
     );
-    const all = await road.records(topic);
+    const all = await pipeline.records(topic);
     expect(await written(all.length)).toMatchObject({ id: 1, lot: 2, code: 'BLOOD' });
   },
 );

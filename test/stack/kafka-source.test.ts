@@ -1,19 +1,19 @@
 import { expect } from 'vitest';
 import { type RawAnswer, startRawSink } from '../dev/support/raw-sink.ts';
 import { until } from '../support/until.ts';
-import type { Road } from './support/road.ts';
+import type { Pipeline } from './support/pipeline.ts';
 import { test } from './support/test.ts';
 
 const PER_PARTITION = 100;
 
-/** A topic of three partitions full of records, and a sink that holds back every answer. */
-async function full(road: Road, held: number) {
-  const broker = await road.stack.broker();
-  await broker.createTopic(road.topic, 3);
-  const producer = (await road.kafka()).producer({ idempotent: true });
+/** A topic with three partitions full of records, and a sink that delays every answer. */
+async function full(pipeline: Pipeline, held: number) {
+  const broker = await pipeline.stack.broker();
+  await broker.createTopic(pipeline.topic, 3);
+  const producer = (await pipeline.kafka()).producer({ idempotent: true });
   await producer.connect();
   await producer.send({
-    topic: road.topic,
+    topic: pipeline.topic,
     messages: Array.from({ length: 3 * PER_PARTITION }, (_, n) => ({
       partition: n % 3,
       value: String(n),
@@ -28,9 +28,9 @@ async function full(road: Road, held: number) {
 
 const LIMIT = { timeout: 90_000 };
 
-test('unordered, a poll adds 50 while fewer than 50 are in flight', LIMIT, async ({ road }) => {
-  const { sink, answer } = await full(road, 1_000);
-  const source = await road.startSource({ sink: sink.url });
+test('unordered, a poll adds 50 while fewer than 50 are in flight', LIMIT, async ({ pipeline }) => {
+  const { sink, answer } = await full(pipeline, 1_000);
+  const source = await pipeline.startSource({ sink: sink.url });
   await until(() => sink.requests.length === 50);
   answer(0);
   await until(() => sink.requests.length === 100);
@@ -40,11 +40,11 @@ test('unordered, a poll adds 50 while fewer than 50 are in flight', LIMIT, async
 });
 
 test(
-  'ordered, one of each partition is in flight, and the others follow in order',
+  'ordered, one record of each partition is in flight, and the others follow in order',
   LIMIT,
-  async ({ road }) => {
-    const { sink, answer } = await full(road, 4);
-    const source = await road.startSource({ sink: sink.url, ordering: 'ordered' });
+  async ({ pipeline }) => {
+    const { sink, answer } = await full(pipeline, 4);
+    const source = await pipeline.startSource({ sink: sink.url, ordering: 'ordered' });
     await until(() => sink.requests.length === 3);
     answer(0);
     await until(() => sink.requests.length === 4);
@@ -68,17 +68,17 @@ test(
 );
 
 test(
-  'what is finished behind an event in flight is not committed, nor when the source stops',
+  'finished records behind one in flight are not committed, not even when the source stops',
   LIMIT,
-  async ({ road }) => {
-    const { sink } = await full(road, 1);
-    const source = await road.startSource({ sink: sink.url });
+  async ({ pipeline }) => {
+    const { sink } = await full(pipeline, 1);
+    const source = await pipeline.startSource({ sink: sink.url });
     await until(() => source.counts.delivered === 3 * PER_PARTITION - 1);
     await source.commit();
-    const held = await road.lag();
+    const held = await pipeline.lag();
     expect(held).toBeGreaterThan(0n);
     await source.stop();
-    expect(await road.lag()).toBe(held);
+    expect(await pipeline.lag()).toBe(held);
     sink.close();
   },
 );

@@ -13,23 +13,23 @@ import { Recorder } from '../intake/server.ts';
 import { chunkOf, feedOn } from '../support/feed.ts';
 import { numbers } from '../support/numbers.ts';
 import { until } from '../support/until.ts';
-import { assignedTo, type PullRoad } from './support/pull-road.ts';
+import { assignedTo, type PullPipeline } from './support/pull-pipeline.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
 const PULL = fileURLToPath(new URL('support/pull.ts', import.meta.url));
 
-/** Records that are fed by hand have other timestamps than those in the topic. */
+/** Records fed by hand have timestamps that differ from those in the topic. */
 const UNSTAMPED = 'update muster.position set last_timestamp = null';
 
-/** What happens between a question of the admin client and its answer, or before it is asked. */
+/** Actions to run between a request of the admin client and its answer, or before the request. */
 interface Gates {
   readonly afterEnds?: () => Promise<void>;
   readonly committed?: () => Promise<string | null>;
 }
 
-/** Reads the topic in this process; the gates open once each. */
-function reading(pull: PullRoad, handler: RecordHandler, gates: Gates) {
+/** Consumes the topic in this process; each gate opens once. */
+function reading(pull: PullPipeline, handler: RecordHandler, gates: Gates) {
   const begun: number[] = [];
   const connect = (): Kafka => {
     const kafka = extend(pull.another());
@@ -75,7 +75,7 @@ function gated(admin: Admin, { afterEnds, committed }: Gates): Admin {
 }
 
 test(
-  'a projection goes on though its process paused between looking at the ends of the topic and at its positions',
+  'a projection continues although its process paused between reading the ends of the topic and its positions',
   LIMIT,
   async ({ pull }) => {
     await pull.start(1);
@@ -110,7 +110,7 @@ test(
 );
 
 test(
-  'changes are not read again because others committed while a process looked at the topic',
+  'changes are not read again if another member commits while a process reads the ends of the topic',
   LIMIT,
   async ({ pull }) => {
     await pull.start(1);
@@ -138,7 +138,7 @@ test(
     await until(() => begun.length > 0);
     expect(begun).toEqual([4]);
     expect(recorder.parked).toHaveLength(1);
-    // says which topic it is an offset of
+    // the metadata identify the topic of the offset
     const { admin, group: groupId, topic } = pull;
     await until(async () => {
       const [group] = await admin.fetchOffsets({ groupId, topics: [topic] });
@@ -148,7 +148,7 @@ test(
 );
 
 test(
-  'partitions go on, whichever process is frozen while they are dealt out anew',
+  'partitions continue, whichever process is frozen during a rebalance',
   LIMIT,
   async ({ pull }) => {
     await pull.start(6);
@@ -159,7 +159,7 @@ test(
     const frozen = await pull.serve({}, PULL);
     await until(() => assignedTo(frozen)?.length === 6, 30_000);
     const others = [await pull.serve({}, PULL), await pull.serve({}, PULL)];
-    // in the middle of being given its share
+    // while it is being assigned its partitions
     await until(() => frozen.log.filter(({ msg }) => msg === 'partitions assigned').length > 1);
     frozen.kill('SIGSTOP');
     const all = () => new Set(others.flatMap((each) => assignedTo(each) ?? []));
@@ -178,7 +178,7 @@ test(
 );
 
 test(
-  'of a topic that is made anew with fewer partitions the others are forgotten, and said so',
+  'the other partitions of a topic that is recreated with fewer partitions are forgotten, and reported',
   LIMIT,
   async ({ pull }) => {
     await pull.start(3);

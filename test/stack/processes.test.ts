@@ -8,10 +8,10 @@ import { test } from './support/test.ts';
 const PARENT = fileURLToPath(new URL('support/parent.ts', import.meta.url));
 
 test(
-  'Kafka and Connect end soon after their parent is killed',
+  'Kafka and Connect stop soon after their parent is killed',
   { timeout: 60_000 },
-  async ({ road }) => {
-    const folder = road.stack.newFolder();
+  async ({ pipeline }) => {
+    const folder = pipeline.stack.newFolder();
     const parent = new TestProcess(PARENT, [folder], {});
     const pids = await until(() => {
       if (parent.hasExited) throw new Error(parent.stderr);
@@ -23,7 +23,7 @@ test(
   },
 );
 
-/** A killed process that nobody has waited for has no command line any more. */
+/** A zombie has no command line. */
 function isAlive(pid: number): boolean {
   const file = `/proc/${pid}/cmdline`;
   return existsSync(file) && readFileSync(file, 'utf8') !== '';

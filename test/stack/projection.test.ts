@@ -2,12 +2,12 @@ import { expect } from 'vitest';
 import type { TestProcess } from '../support/process.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { until } from '../support/until.ts';
-import { assignedTo } from './support/pull-road.ts';
+import { assignedTo } from './support/pull-pipeline.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
 
-/** Settles when the process was given so many partitions. */
+/** Resolves when the process has been assigned this number of partitions. */
 const share = (process: TestProcess, n: number) =>
   until(() => assignedTo(process)?.length === n, 30_000);
 
@@ -25,7 +25,7 @@ test('every record of a topic is folded once, and no lag is left', LIMIT, async 
 });
 
 test(
-  'a process that is told to stop ends its chunk, and leaves neither lag nor its place behind',
+  'a process that is asked to stop finishes its chunk, leaves no lag, and leaves the group',
   LIMIT,
   async ({ pull }) => {
     await pull.start(2);
@@ -40,7 +40,7 @@ test(
     const { records } = await pull.folded();
     expect(records).toBeGreaterThan(0);
     expect(await pull.lag()).toBe(BigInt(10_000 - records));
-    // the next one need not wait for the session of the first
+    // the next one does not have to wait for the first one's session to expire
     await pull.serve({ LEASE_SECONDS: '60' });
     await pull.until(10_000);
     expect(await pull.folded()).toEqual(pull.produced);
@@ -71,7 +71,7 @@ test(
 );
 
 test(
-  'partitions move to processes that come and away from those that go, and no record twice',
+  'partitions move to processes that join and away from those that leave, and no record is folded twice',
   LIMIT,
   async ({ pull }) => {
     await pull.start(6);
@@ -101,7 +101,7 @@ test(
 );
 
 test(
-  'an owner that was frozen past its session folds nothing that its successor has folded',
+  'an owner that was frozen past its session folds no record that its successor has folded',
   LIMIT,
   async ({ pull }) => {
     await pull.start(1);
@@ -112,7 +112,7 @@ test(
     first.kill('SIGSTOP');
     const second = await pull.serve();
     await until(() => assignedTo(second)?.length === 1, 30_000);
-    // the position is locked by the chunk of the frozen one, until the server ends its transaction
+    // the frozen one's chunk locks the position until the server aborts its transaction
     await blocked(pull.db, 1, '%update muster.position%');
     await release();
     await pull.until(15_000);
@@ -130,7 +130,7 @@ test(
   },
 );
 
-test('a topic without records is read from its first one on', LIMIT, async ({ pull }) => {
+test('a topic without records is read from its first record on', LIMIT, async ({ pull }) => {
   await pull.start(2);
   const process = await pull.serve();
   await until(async () => (await pull.db.query('select from muster.position')).length === 2);
@@ -142,7 +142,7 @@ test('a topic without records is read from its first one on', LIMIT, async ({ pu
 });
 
 test(
-  'on a quiet topic the lag is gone as soon as a process has begun, whatever Kafka was told',
+  'on a quiet topic a starting process removes the lag, whatever offset Kafka has stored',
   LIMIT,
   async ({ pull }) => {
     await pull.start(2);
@@ -168,7 +168,7 @@ test(
 );
 
 test(
-  'a record that cannot be read is parked with its place, and its partition goes on',
+  'an invalid record is parked with its offset, and its partition continues',
   LIMIT,
   async ({ pull }) => {
     await pull.start(1);
@@ -196,7 +196,7 @@ test(
 );
 
 test.for(['snappy', 'lz4', 'zstd'])(
-  'records that were compressed with %s are folded',
+  'records compressed with %s are folded',
   LIMIT,
   async (codec, { pull }) => {
     await pull.start(1, { 'compression.type': codec });
@@ -228,7 +228,7 @@ test(
       const transaction = await producer.transaction();
       await transaction.send({ topic: pull.topic, messages: [{ value: JSON.stringify({ n }) }] });
       await transaction[end]();
-      // each marker is the last that the topic holds, for a while
+      // each marker is the last record in the topic for a while
       await until(async () => (await pull.lag()) === 0n);
     }
     await producer.disconnect();

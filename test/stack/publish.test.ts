@@ -74,8 +74,8 @@ function sinkOn(
 const textOf = (headers: IHeaders | undefined) =>
   Object.fromEntries(Object.entries(headers ?? {}).map(([name, value]) => [name, String(value)]));
 
-test('an event is a binary CloudEvent whose record is keyed by its set', async ({ road }) => {
-  const { address } = await road.stack.broker();
+test('an event is a binary CloudEvent whose record is keyed by its set', async ({ pipeline }) => {
+  const { address } = await pipeline.stack.broker();
   const topic = await newTopic(address);
   const sink = sinkOn(address, topic, { region: 'eu1' });
   const data = '{"id":9007199254740993,"name":"Zoë"}';
@@ -104,7 +104,7 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
   });
   expect(bare!.message.value).toBeNull();
   expect(textOf(bare!.message.headers)).not.toHaveProperty('content-type');
-  // the SDK reads what was written, and a KafkaSource makes the same event of it
+  // the SDK can read the record, and a KafkaSource converts it to the same event
   expect(read(full!.message)).toMatchObject({ id: 'pair/x/1/0', subject: 'Zoë', region: 'eu1' });
   const { headers, body } = toRequest(full!);
   expect(HTTP.toEvent({ headers, body: body.toString() })).toMatchObject({
@@ -114,8 +114,8 @@ test('an event is a binary CloudEvent whose record is keyed by its set', async (
   expect(headers).toMatchObject({ 'ce-traceparent': traceparent, traceparent: hop });
 });
 
-test('attributes that are not plain ASCII are read as they were given', async ({ road }) => {
-  const { address } = await road.stack.broker();
+test('non-ASCII attributes are read back unchanged', async ({ pipeline }) => {
+  const { address } = await pipeline.stack.broker();
   const topic = await newTopic(address);
   const sink = sinkOn(address, topic, { city: 'Łódź' });
   const texts = ['渋谷', 'two\nlines', '50% "off"', 'naïve 🚋'];
@@ -133,8 +133,8 @@ test('attributes that are not plain ASCII are read as they were given', async ({
   );
 });
 
-test('the events of many sets arrive once, in order in each set', async ({ road, db }) => {
-  const { address } = await road.stack.broker();
+test('the events of many sets arrive once, in order in each set', async ({ pipeline, db }) => {
+  const { address } = await pipeline.stack.broker();
   const topic = await newTopic(address);
   const engine = await engineOn(db, [three], { SINK_TOPIC: topic, KAFKA_BROKERS: address });
   const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
@@ -153,11 +153,11 @@ test('the events of many sets arrive once, in order in each set', async ({ road,
   }
 });
 
-test('events that no broker takes wait; killed and started again, it gets them all', async ({
-  road,
+test('events wait while the broker is down; after a restart it receives all of them', async ({
+  pipeline,
   db,
 }) => {
-  const broker = await Broker.start(await road.stack.install(), road.stack.newFolder());
+  const broker = await Broker.start(await pipeline.stack.install(), pipeline.stack.newFolder());
   onTestFinished(() => broker.kill());
   const topic = await newTopic(broker.address);
   const settings = { SINK_TOPIC: topic, KAFKA_BROKERS: broker.address };
@@ -186,15 +186,15 @@ test('events that no broker takes wait; killed and started again, it gets them a
   const ids = (await recordsOf(broker.address, topic)).map(idOf);
   for (const key of ['before', 'meanwhile', 'too']) {
     const mine = ids.filter((id) => id.startsWith(`pair/${key}/`));
-    // a record whose acknowledgement was lost is there twice
+    // a record whose acknowledgement was lost is written twice
     expect([...new Set(mine)]).toEqual([0, 1, 2].map((n) => `pair/${key}/1/${n}`));
   }
 });
 
-test('a record that is too large is refused alone, and those sent with it are taken', async ({
-  road,
+test('only the record that is too large is refused; those sent with it are accepted', async ({
+  pipeline,
 }) => {
-  const { address } = await road.stack.broker();
+  const { address } = await pipeline.stack.broker();
   const topic = await newTopic(address, { 'max.message.bytes': '2000' });
   const sink = sinkOn(address, topic);
   const large = JSON.stringify(Array.from({ length: 200 }, () => randomUUID()));
@@ -207,13 +207,13 @@ test('a record that is too large is refused alone, and those sent with it are ta
   expect((await recordsOf(address, topic)).map(idOf).toSorted()).toEqual(['a', 'c']);
 });
 
-test('a topic that is not there is waited for, not made', async ({ road }) => {
-  const { address } = await road.stack.broker();
+test('events wait for a missing topic, which is not created', async ({ pipeline }) => {
+  const { address } = await pipeline.stack.broker();
   const sink = sinkOn(address, `none-${randomUUID()}`);
   expect(await sink.send(eventOf('a'), signal)).toMatchObject({ kind: 'again' });
 });
 
-test('a process that stops waits for no broker', async () => {
+test('a stopping process does not wait for a broker', async () => {
   const stopping = new AbortController();
   const sink = sinkOn('127.0.0.1:1', 't');
   const sending = sink.send(eventOf('a'), stopping.signal);

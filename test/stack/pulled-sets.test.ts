@@ -12,7 +12,7 @@ const SERVE = fileURLToPath(new URL('../chaos/serve.ts', import.meta.url));
 const SETS = 300;
 
 test(
-  'sets whose changes are pulled run once each, with duplicates, in any order and over kills',
+  'sets whose changes are pulled run once each, with duplicates, in any order and despite kills',
   { timeout: 120_000 },
   async ({ pull }) => {
     const random = seeded();
@@ -26,7 +26,7 @@ test(
       .toSorted((a, b) => a.place - b.place)
       .map(({ partition, value }) => ({ partition, value }));
     await pull.send(messages.slice(0, SETS));
-    // two functions, so each in its own group
+    // two functions, each with its own group
     const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '', LEASE_SECONDS: '2' };
     const first = await pull.serve(env, SERVE);
     await until(async () => (await pull.db.query('select from effect')).length > 5, 30_000);
@@ -62,7 +62,7 @@ test(
   },
 );
 
-test('without a topic a function of sets says which it needs', async ({ pull }) => {
+test('without TOPIC a set function reports which topics it needs', async ({ pull }) => {
   const child = new TestProcess(SERVE, [], {
     DATABASE_URL: pull.db.url,
     INTAKE: 'kafka',

@@ -5,7 +5,7 @@ import { muster } from '../cli/command.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { until } from '../support/until.ts';
-import type { Road } from './support/road.ts';
+import type { Pipeline } from './support/pipeline.ts';
 import { startSecureBroker, USER, type SecureBroker } from './support/secure-broker.ts';
 import { test } from './support/test.ts';
 
@@ -14,8 +14,8 @@ vi.setConfig({ testTimeout: 90_000 });
 const PASSWORD = `canary ${randomUUID()}`;
 let starting: Promise<SecureBroker> | undefined;
 
-/** One for all tests of this file. */
-function brokerOf({ stack }: Road): Promise<SecureBroker> {
+/** The broker of all tests in this file. */
+function brokerOf({ stack }: Pipeline): Promise<SecureBroker> {
   return (starting ??= stack
     .install()
     .then((installation) => startSecureBroker(installation, stack.newFolder(), PASSWORD)));
@@ -48,9 +48,9 @@ const login = (broker: SecureBroker, mechanism: string, password = PASSWORD) => 
 });
 
 test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
-  'a topic is read by TLS with a user and password (%s)',
-  async (mechanism, { road }) => {
-    const broker = await brokerOf(road);
+  'a topic is read over TLS with a user and password (%s)',
+  async (mechanism, { pipeline }) => {
+    const broker = await brokerOf(pipeline);
     const topic = await topicWith(broker, 'secret');
     expect(await tail(login(broker, mechanism), broker.sasl, topic)).toEqual({
       code: 0,
@@ -60,8 +60,8 @@ test.for(['plain', 'scram-sha-256', 'scram-sha-512'])(
   },
 );
 
-test('a projection is read by TLS with a user and password', async ({ road, pull }) => {
-  const broker = await brokerOf(road);
+test('a projection is read over TLS with a user and password', async ({ pipeline, pull }) => {
+  const broker = await brokerOf(pipeline);
   await pull.start(2, {}, { address: broker.plain });
   await pull.produce(1_000, 2);
   await pull.serve({ ...login(broker, 'scram-sha-512'), KAFKA_BROKERS: broker.sasl });
@@ -69,8 +69,8 @@ test('a projection is read by TLS with a user and password', async ({ road, pull
   expect(await pull.folded()).toEqual(pull.produced);
 });
 
-test('a topic is read by TLS with a certificate', async ({ road }) => {
-  const broker = await brokerOf(road);
+test('a topic is read over TLS with a certificate', async ({ pipeline }) => {
+  const broker = await brokerOf(pipeline);
   const topic = await topicWith(broker, 'secret');
   const { certFile, keyFile } = broker.certificate();
   const env = {
@@ -85,8 +85,8 @@ test('a topic is read by TLS with a certificate', async ({ road }) => {
   });
 });
 
-test('events are published by TLS with a user and password', async ({ road, db }) => {
-  const broker = await brokerOf(road);
+test('events are published over TLS with a user and password', async ({ pipeline, db }) => {
+  const broker = await brokerOf(pipeline);
   const topic = await topicWith(broker, 'first');
   const definition = pairOf({ handle: () => [{ type: 'pair.done' }] });
   const engine = await engineOn(db, [definition], {
@@ -103,8 +103,8 @@ test('events are published by TLS with a user and password', async ({ road, db }
   expect(stdout).toBe('0:0\tnull\tfirst\n0:1\tx\tnull\n');
 });
 
-test('events wait for whoever mends a login that the brokers refuse', async ({ road, db }) => {
-  const broker = await brokerOf(road);
+test('events wait until a login that the brokers refuse is fixed', async ({ pipeline, db }) => {
+  const broker = await brokerOf(pipeline);
   const topic = await topicWith(broker, 'first');
   const engine = await engineOn(db, [pairOf({ handle: () => [{ type: 'pair.done' }] })], {
     ...login(broker, 'scram-sha-512', 'wrong'),
@@ -117,7 +117,7 @@ test('events wait for whoever mends a login that the brokers refuse', async ({ r
   expect(await db.query('select failed_at from muster.outbox')).toEqual([{ failed_at: null }]);
 });
 
-/** Who is not let in, or must not be let in: what is said of it. */
+/** Clients and brokers to reject, with the expected message. */
 const REFUSED: Record<
   string,
   [env: (broker: SecureBroker) => Record<string, string>, to: 'sasl' | 'mtls', why: RegExp]
@@ -132,7 +132,7 @@ const REFUSED: Record<
     'sasl',
     /authentication/i,
   ],
-  'a broker that others certify': [
+  'a broker certified by another authority': [
     (broker) => ({
       ...login(broker, 'plain'),
       KAFKA_CA_FILE: broker.certificate(true).certFile,
@@ -145,7 +145,7 @@ const REFUSED: Record<
     'mtls',
     /certificate|alert|closed|disconnected/i,
   ],
-  'the certificate of a stranger': [
+  'a certificate of another authority': [
     (broker) => {
       const { certFile, keyFile } = broker.certificate(true);
       return {
@@ -161,9 +161,9 @@ const REFUSED: Record<
 };
 
 test.for(Object.entries(REFUSED))(
-  'with %s nothing is read, and no password is said',
-  async ([, [env, to, why]], { road }) => {
-    const broker = await brokerOf(road);
+  'with %s nothing is read, and no password is shown',
+  async ([, [env, to, why]], { pipeline }) => {
+    const broker = await brokerOf(pipeline);
     const topic = await topicWith(broker, 'secret');
     const { code, stdout, stderr } = await tail(env(broker), broker[to], topic);
     expect([code, stdout]).toEqual([1, '']);
@@ -181,12 +181,12 @@ test.for([
     /^ {2}✗ reachable: .*[Aa]uthentication.*\n {6}set KAFKA_SASL_MECHANISM, /m,
   ],
   [
-    'no authority to know it by',
+    'no authority for its certificate',
     { KAFKA_CA_FILE: '' },
     /^ {2}✗ reachable: .*certificate.*\n {6}set KAFKA_TLS=1 and KAFKA_CA_FILE/m,
   ],
-] as const)('the doctor tells %s', async ([, more, expected], { road }) => {
-  const broker = await brokerOf(road);
+] as const)('the doctor recognises %s', async ([, more, expected], { pipeline }) => {
+  const broker = await brokerOf(pipeline);
   const env = { ...login(broker, 'plain'), ...more };
   const { stdout } = await muster(env, ['doctor', '--no-cluster', '--brokers', broker.sasl]);
   expect(stdout).toMatch(expected);

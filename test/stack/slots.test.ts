@@ -5,12 +5,12 @@ import { mend, says, sourceOf } from '../doctor/examination.ts';
 import { install } from '../support/server.ts';
 import { databaseAt } from '../support/test.ts';
 import { until } from '../support/until.ts';
-import type { Road } from './support/road.ts';
+import type { Pipeline } from './support/pipeline.ts';
 import { test as base } from './support/test.ts';
 
 const LIMIT = { timeout: 180_000 };
 
-/** On a server of its own, whose slots are lost once they hold more than a segment of the log. */
+/** Uses its own server, whose slots are lost once they retain more than a segment of WAL. */
 const test = base.extend('db', async ({}, { onCleanup }) => {
   const settings = ['max_slot_wal_keep_size=16MB', 'min_wal_size=32MB', 'max_wal_size=32MB'];
   const { server, url, remove } = await install(settings.flatMap((each) => ['-c', each]));
@@ -25,95 +25,91 @@ const test = base.extend('db', async ({}, { onCleanup }) => {
   return db;
 });
 
-async function statusOf(road: Road): Promise<string | undefined> {
-  const [found] = await road.db.query<{ status: string }>(
+async function statusOf(pipeline: Pipeline): Promise<string | undefined> {
+  const [found] = await pipeline.db.query<{ status: string }>(
     'select wal_status as status from pg_replication_slots where slot_name = $1',
-    [road.name],
+    [pipeline.name],
   );
   return found?.status;
 }
 
-/** Writes more log than the slot may hold; the connector is away. */
-async function loseSlot(road: Road): Promise<void> {
+/** Writes more WAL than the slot can retain, while the connector is down. */
+async function loseSlot(pipeline: Pipeline): Promise<void> {
   await until(async () => {
-    await road.db.query(`select pg_logical_emit_message(false, 'fill', 'x')`);
-    await road.db.query('select pg_switch_wal()');
-    await road.db.query('checkpoint');
-    return (await statusOf(road)) === 'lost';
+    await pipeline.db.query(`select pg_logical_emit_message(false, 'fill', 'x')`);
+    await pipeline.db.query('select pg_switch_wal()');
+    await pipeline.db.query('checkpoint');
+    return (await statusOf(pipeline)) === 'lost';
   });
 }
 
-/** Lets what was ingested be older than a minute: a read so close to a change is taken for the older one. */
-async function aged(road: Road, rows: number): Promise<void> {
-  await until(async () => (await road.db.query('select from muster.member')).length >= rows);
-  await road.db.query('update muster.member set at = at - 61000');
+/** Makes ingested rows older than a minute: a read closer to a change than that counts as older. */
+async function aged(pipeline: Pipeline, rows: number): Promise<void> {
+  await until(async () => (await pipeline.db.query('select from muster.member')).length >= rows);
+  await pipeline.db.query('update muster.member set at = at - 61000');
 }
 
-/** What the slot is said to be, as the doctor looks at it with the state database. */
-async function examination(road: Road) {
-  const context = await sourceOf(road.db, [], { slot: road.name, name: road.name });
+/** Returns the doctor's result about the slot, checked with the state database. */
+async function examination(pipeline: Pipeline) {
+  const context = await sourceOf(pipeline.db, [], { slot: pipeline.name, name: pipeline.name });
   return { ...context, state: context.inspector };
 }
 
 test.for(['when_needed', 'initial'])(
-  'a slot that was lost is made anew by what the doctor says, with snapshot.mode %s before, and nothing runs twice',
+  'a lost slot is recreated by following the doctor, with snapshot.mode %s before, and nothing runs twice',
   LIMIT,
-  async (mode, { road }) => {
-    await road.prepare();
-    await road.startSource();
-    const connect = await road.ownConnect({ 'snapshot.mode': mode });
-    const [before, during] = road.pair();
-    const [moved, met] = road.pair();
-    await road.insert(...road.pair(), before, { ...moved, span: '[1,2)' });
-    await road.processed(1);
-    await aged(road, 4);
+  async (mode, { pipeline }) => {
+    await pipeline.prepare();
+    await pipeline.startSource();
+    const connect = await pipeline.ownConnect({ 'snapshot.mode': mode });
+    const [before, during] = pipeline.pair();
+    const [moved, met] = pipeline.pair();
+    await pipeline.insert(...pipeline.pair(), before, { ...moved, span: '[1,2)' });
+    await pipeline.processed(1);
+    await aged(pipeline, 4);
     await connect.kill();
-    await road.insert(during, ...road.pair(), met);
-    await road.client.query('update datastore.signal set span = $1 where id = $2', [
+    await pipeline.insert(during, ...pipeline.pair(), met);
+    await pipeline.client.query('update datastore.signal set span = $1 where id = $2', [
       moved.span,
       moved.id,
     ]);
-    await loseSlot(road);
-    const context = await examination(road);
+    await loseSlot(pipeline);
+    const context = await examination(pipeline);
     expect(await says(slot, context)).toEqual([
-      `✗ ${road.name} is lost: the log it needs is gone, and with it changes`,
+      `✗ ${pipeline.name} is lost: the log it needs is gone, and with it changes`,
     ]);
 
     const [finding] = await slot.run(context);
     const [setting, statement] = finding!.mend!.split('\n');
     expect(setting).toMatch(/^snapshot\.mode=when_needed for the connector/);
     expect(statement).toMatch(/^select pg_drop_replication_slot/);
-    connect.configure(road.connector({ 'snapshot.mode': 'when_needed' }));
-    const restarted = connect.restart(); // it tries again until its slot is dropped
-    await mend(slot, context, road.db);
+    connect.configure(pipeline.connector({ 'snapshot.mode': 'when_needed' }));
+    const restarted = connect.restart(); // it retries until its slot is dropped
+    await mend(slot, context, pipeline.db);
     await restarted;
 
-    expect(await road.settled()).toMatchObject({ processed: 5, twice: 0, missing: 0 });
+    expect(await pipeline.settled()).toMatchObject({ processed: 5, twice: 0, missing: 0 });
     expect(await says(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
-    expect(await road.db.query('select reason, detail from muster.parked')).toEqual([]);
+    expect(await pipeline.db.query('select reason, detail from muster.parked')).toEqual([]);
   },
 );
 
-test(
-  'a slot that was dropped is made anew when the connector restarts',
-  LIMIT,
-  async ({ road }) => {
-    await road.prepare();
-    await road.startSource();
-    const connect = await road.ownConnect();
-    const [before, during] = road.pair();
-    await road.insert(...road.pair(), before);
-    await road.processed(1);
-    await connect.kill();
-    await road.dropSlot();
-    await road.insert(during, ...road.pair());
-    const context = await examination(road);
-    expect(await says(slot, context)).toEqual([
-      `✗ there is no slot ${road.name}, though ${road.name} has streamed: what was written since it went is not in any event`,
-    ]);
-    await connect.restart();
+test('a dropped slot is recreated when the connector restarts', LIMIT, async ({ pipeline }) => {
+  await pipeline.prepare();
+  await pipeline.startSource();
+  const connect = await pipeline.ownConnect();
+  const [before, during] = pipeline.pair();
+  await pipeline.insert(...pipeline.pair(), before);
+  await pipeline.processed(1);
+  await connect.kill();
+  await pipeline.dropSlot();
+  await pipeline.insert(during, ...pipeline.pair());
+  const context = await examination(pipeline);
+  expect(await says(slot, context)).toEqual([
+    `✗ there is no slot ${pipeline.name}, though ${pipeline.name} has streamed: what was written since it went is not in any event`,
+  ]);
+  await connect.restart();
 
-    expect(await road.settled()).toMatchObject({ processed: 4, twice: 0, missing: 0 });
-    expect(await says(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
-  },
-);
+  expect(await pipeline.settled()).toMatchObject({ processed: 4, twice: 0, missing: 0 });
+  expect(await says(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
+});

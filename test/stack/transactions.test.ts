@@ -5,18 +5,18 @@ import { TRACES } from '../chaos/functions.ts';
 import { seeded } from '../support/seeded.ts';
 import { envelope } from '../support/sender.ts';
 import { until } from '../support/until.ts';
-import type { PullRoad } from './support/pull-road.ts';
+import type { PullPipeline } from './support/pull-pipeline.ts';
 import { lagOf } from './support/topic.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
 const SERVE = fileURLToPath(new URL('../chaos/serve.ts', import.meta.url));
 
-/** As long as the key of a marker that ends an aborted transaction. */
+/** A key with the length of that of a marker which ends an aborted transaction. */
 const ZEROS = Buffer.alloc(4);
 
-/** Transactional producers, each of which may have a transaction open on the first partition. */
-async function producersOn(pull: PullRoad, count: number) {
+/** Transactional producers, each of which can have an open transaction on the first partition. */
+async function producersOn(pull: PullPipeline, count: number) {
   return Promise.all(
     Array.from({ length: count }, async (_, i) => {
       const producer = pull.kafka.producer({
@@ -48,7 +48,7 @@ const change = (id: number, kind: string) => ({
 
 /** Aborts two transactions that overlap, then commits one. */
 async function overlap(
-  pull: PullRoad,
+  pull: PullPipeline,
   [a1, b1, a2, b2, kept]: readonly [Message, Message, Message, Message, Message],
 ): Promise<void> {
   const [a, b] = await producersOn(pull, 2);
@@ -66,7 +66,7 @@ async function overlap(
 }
 
 test(
-  'of aborted transactions that overlap a projection folds nothing, and no lag is left',
+  'a projection folds nothing from overlapping aborted transactions, and no lag is left',
   LIMIT,
   async ({ pull }) => {
     await pull.start(1);
@@ -79,7 +79,7 @@ test(
 );
 
 test(
-  'a record whose key looks like the end of an aborted transaction ends none',
+  'a record whose key looks like an abort marker does not end a transaction',
   LIMIT,
   async ({ pull }) => {
     await pull.start(1);
@@ -93,7 +93,7 @@ test(
 );
 
 test(
-  'whatever transactions overlap, what is folded is what was committed',
+  'only committed records are folded, whichever transactions overlap',
   LIMIT,
   async ({ pull }) => {
     const random = seeded();
@@ -129,7 +129,7 @@ test(
   },
 );
 
-test('changes of aborted transactions that overlap complete no set', LIMIT, async ({ pull }) => {
+test('changes of overlapping aborted transactions complete no set', LIMIT, async ({ pull }) => {
   await pull.start(1);
   await pull.db.query(TRACES);
   await overlap(pull, [
@@ -139,7 +139,7 @@ test('changes of aborted transactions that overlap complete no set', LIMIT, asyn
     change(4, 'b'),
     change(5, 'a'),
   ]);
-  // two functions, so each in its own group
+  // two functions, each with its own group
   const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '' };
   await pull.serve(env, SERVE);
   await until(async () => (await lagOf(pull.kafka, pull.topic, 'muster-pair')) === 0n, 30_000);

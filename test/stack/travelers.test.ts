@@ -10,7 +10,7 @@ import { clockRecord } from '../functions/travelers/stream.ts';
 import { seedOf } from '../support/seeded.ts';
 import type { TestProcess } from '../support/process.ts';
 import { until } from '../support/until.ts';
-import { assignedTo, type PullRoad } from './support/pull-road.ts';
+import { assignedTo, type PullPipeline } from './support/pull-pipeline.ts';
 import { test } from './support/test.ts';
 
 const SCRIPT = fileURLToPath(new URL('support/pull-travelers.ts', import.meta.url));
@@ -18,7 +18,7 @@ const PARTITIONS = 6;
 const { visitTimeout, lateness } = readOptions({});
 
 test(
-  'through kills and rebalances, every window is that of all samples at once',
+  'despite kills and rebalances, every window equals that of all samples folded at once',
   { timeout: 180_000 },
   async ({ pull }) => {
     await pull.start(PARTITIONS);
@@ -84,8 +84,8 @@ test(
   },
 );
 
-/** Four sensors, twice as fast as the clock, without keys; gives all that was sent. */
-async function produce(pull: PullRoad, from: number, signal: AbortSignal): Promise<Sample[]> {
+/** Runs four sensors at twice the clock's speed, without keys; returns all that was sent. */
+async function produce(pull: PullPipeline, from: number, signal: AbortSignal): Promise<Sample[]> {
   const key = 'none' as const;
   const kafka = await toKafka(pull.kafka, { topic: pull.topic, partitions: PARTITIONS, key });
   const readTime = timestampsIn('UTC');
@@ -101,8 +101,8 @@ async function produce(pull: PullRoad, from: number, signal: AbortSignal): Promi
   return given;
 }
 
-/** Settles when the process has been given partitions, and chunks were applied since. */
-async function folding(pull: PullRoad, process: TestProcess): Promise<void> {
+/** Resolves when the process has been assigned partitions and has applied chunks since. */
+async function folding(pull: PullPipeline, process: TestProcess): Promise<void> {
   await until(() => (assignedTo(process)?.length ?? 0) > 0, 30_000);
   const applied = async () => {
     const rows = await pull.db.query<{ next: string }>(

@@ -4,8 +4,8 @@ import type { TestDatabase } from './test.ts';
 import { until } from './until.ts';
 
 /**
- * Waits until so many sessions of this database wait for a lock: that is how races are put in order.
- * `like` narrows it to those whose statement matches.
+ * Waits until this number of sessions of the database wait for a lock, which puts races in a fixed order.
+ * `like` restricts it to sessions whose statement matches.
  */
 export async function blocked(db: TestDatabase, sessions = 1, like = '%'): Promise<void> {
   await until(async () => {
@@ -19,8 +19,8 @@ export async function blocked(db: TestDatabase, sessions = 1, like = '%'): Promi
 }
 
 /**
- * Takes locks with a statement in a transaction of its own, so that others wait for them; what is given
- * back commits it. If the test fails before, the locks end with the test.
+ * Takes locks with a statement in a separate transaction, so that others wait for them. Returns a function
+ * that commits it. If the test fails before that, the locks are released at the end of the test.
  */
 export async function hold(
   db: TestDatabase,

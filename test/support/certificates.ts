@@ -12,7 +12,7 @@ interface Authority extends Certificate {
   issue(commonName: string, ...hosts: string[]): Certificate;
 }
 
-/** A self-made authority, as a platform team has one. */
+/** A private certificate authority, like that of a platform team. */
 export function authority(commonName: string): Authority {
   const { publicKey, privateKey } = newPair();
   const name = nameOf(commonName);
@@ -39,10 +39,10 @@ export function authority(commonName: string): Authority {
 const newPair = () => generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const pem = (key: KeyObject) => key.export({ type: 'pkcs8', format: 'pem' }).toString();
 
-// X.509 (RFC 5280) in DER (X.690), as far as it takes: Node signs certificates, but makes none.
+// The required subset of X.509 (RFC 5280) in DER (X.690): Node can sign, but can't create certificates.
 const ECDSA_SHA256 = der(0x30, oid('2a8648ce3d040302'));
 
-/** `hosts` null: an authority. */
+/** Encodes a certificate; an authority if `hosts` is null. */
 function make(options: {
   issuer: Buffer;
   subject: Buffer;

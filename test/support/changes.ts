@@ -7,7 +7,7 @@ const origin = {
 };
 const now = Date.now();
 
-/** A streamed change of `public.item`; time goes with the position. */
+/** A streamed change of `public.item`; its time advances with its position. */
 export function change(
   op: 'c' | 'u' | 'd',
   lsn: number,
@@ -30,7 +30,7 @@ export function change(
   };
 }
 
-/** A row read by a snapshot, `at` milliseconds after the streamed changes begin. */
+/** A row read by a snapshot, `at` milliseconds after the first streamed change. */
 export function read(at: number, row: Row, more: Partial<RowChange> = {}): RowChange {
   return {
     ...change('u', 1, row),

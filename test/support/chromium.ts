@@ -7,8 +7,8 @@ import { pathToFileURL } from 'node:url';
 import { chromium, type Browser } from 'playwright-core';
 
 /**
- * Starts the Chromium that a package brings, which needs nothing of the machine but its C library; throws
- * where there is none for it.
+ * Starts the Chromium of an npm package, which needs only the machine's C library; throws if there is none
+ * for this platform.
  */
 export async function startChromium(): Promise<Browser> {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
@@ -19,7 +19,7 @@ export async function startChromium(): Promise<Browser> {
   const folder = unpacked();
   return chromium.launch({
     executablePath: join(folder, 'chromium'),
-    // Its own sandbox needs a user that is not root, or rights that containers don't have.
+    // Chromium's sandbox needs a user other than root, or privileges that containers don't have.
     args: ['--no-sandbox', '--font-render-hinting=none'],
     env: {
       PATH: process.env['PATH'] ?? '',
@@ -31,7 +31,7 @@ export async function startChromium(): Promise<Browser> {
   });
 }
 
-/** The folder that holds it, unpacked once for each version and user: 65 MB that take some seconds. */
+/** Returns Chromium's folder, unpacked once per version and user: 65 MB, which takes some seconds. */
 function unpacked(): string {
   const entry = createRequire(import.meta.url).resolve('@sparticuz/chromium');
   const { version } = createRequire(import.meta.url)(
@@ -40,8 +40,8 @@ function unpacked(): string {
   const folder = join(tmpdir(), `muster-chromium-${version}-${process.getuid?.()}`);
   if (existsSync(folder)) return folder;
   const fresh = mkdtempSync(`${folder}-`);
-  // The package unpacks into the temporary folder, and its libraries only where it takes the machine for
-  // AWS Lambda: both are told to a process of its own.
+  // The package unpacks into the temporary folder, and unpacks its libraries only on AWS Lambda: a
+  // separate process simulates both.
   const unpack = `(await import(${JSON.stringify(pathToFileURL(entry).href)})).default`;
   execFileSync(
     process.execPath,

@@ -6,13 +6,13 @@ import type { TestDatabase } from './test.ts';
 
 export interface TestConsole {
   readonly url: string;
-  /** Statements that it has sent to the database so far. */
+  /** The number of statements that it has sent to the database. */
   readonly statements: number;
-  /** Stops it, as the end of the test does otherwise. */
+  /** Stops the console before the end of the test. */
   stop(): Promise<void>;
 }
 
-/** The console on the test's database, on a free port unless one is given. */
+/** Starts the console on the test's database, on a free port by default. */
 export async function consoleOn(
   db: Pick<TestDatabase, 'url'>,
   { functions = ['travelers'], port = 0 } = {},

@@ -9,7 +9,7 @@ import type { TestDatabase } from './test.ts';
 
 export interface TestEngine extends Engine {
   readonly metrics: Metrics;
-  /** Log lines with their level, message and fields. */
+  /** The log lines with their level, message and fields. */
   readonly lines: { level: string; message: string; [field: string]: unknown }[];
 }
 

@@ -15,12 +15,12 @@ export interface Feed {
   readonly positions: Positions;
   /** Applies values as the next records of a partition, in one chunk. */
   give(partition: number, values: readonly unknown[]): Promise<Applied>;
-  /** Applies a chunk that may be of any place. */
+  /** Applies a chunk at any position. */
   apply(chunk: RecordChunk): Promise<Applied>;
   settle(): Promise<boolean>;
 }
 
-/** On the test's database; its connections are closed when the test ends. */
+/** Creates a feed on the test's database; its connections are closed when the test ends. */
 export async function feedOn(
   db: Pick<TestDatabase, 'url'>,
   definition: ProjectionDefinition,
@@ -51,7 +51,7 @@ export async function feedOn(
   };
 }
 
-/** A chunk of records with these values (JSON, or bytes as they are), from an offset on. */
+/** Returns a chunk of records with these values (as JSON, or unchanged bytes), starting at an offset. */
 export function chunkOf(
   from: number,
   values: readonly unknown[],

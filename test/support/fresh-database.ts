@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { inject } from 'vitest';
 
-/** A database with nothing in it, on the server of the run. */
+/** Creates an empty database on the server of the test run. */
 export async function freshDatabase(): Promise<{ readonly url: string }> {
   const serverUrl = inject('serverUrl');
   const name = `fresh_${randomUUID().replaceAll('-', '')}`;

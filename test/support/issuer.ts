@@ -8,23 +8,23 @@ import { exportJWK, generateKeyPair, SignJWT, type JWK, type JWTPayload } from '
 import { onTestFinished } from 'vitest';
 import { authority } from './certificates.ts';
 
-/** A real issuer of tokens, like the API server of a cluster: HTTPS by a certificate of its own authority. */
+/** A real token issuer, like the API server of a cluster: HTTPS with a certificate of its own authority. */
 export interface TestIssuer {
   readonly url: string;
   readonly caFile: string;
-  /** Public keys that it tells. */
+  /** The public keys that it serves. */
   readonly told: JWK[];
-  /** Paths that were asked for, with the token that was shown. */
+  /** The requested paths, with the presented tokens. */
   readonly asked: string[];
-  /** What it answers with; 200 unless changed. */
+  /** The status of its answers; 200 by default. */
   status: number;
-  /** Its discovery document, changed by a test. */
+  /** Changes to its discovery document. */
   document: Record<string, unknown>;
-  /** A key it signs with from now on; it tells it only once it is put into `told`. */
+  /** Creates a key that it signs with from now on; it serves the key only once it is in `told`. */
   newKey(kid: string, alg?: string): Promise<JWK>;
-  /** A token by its newest key. */
+  /** Returns a token signed with its newest key. */
   sign(claims?: JWTPayload, header?: Record<string, unknown>): Promise<string>;
-  /** It does not even take connections, until `start`. */
+  /** Stops accepting connections until `start`. */
   stop(): Promise<void>;
   start(): Promise<void>;
 }

@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { layersOf, START } from '../../build/image.ts';
 
-/** Why nothing can be run in a root of its own here; null if it can. */
+/** Why commands can't be run in a separate root on this machine; null if they can. */
 export function jailProblem(): string | null {
-  if (process.platform !== 'linux') return 'it is for Linux';
-  if (process.getuid?.() !== 0) return 'only root may change the root';
+  if (process.platform !== 'linux') return 'it needs Linux';
+  if (process.getuid?.() !== 0) return 'only root can change the root';
   const { status } = spawnSync('unshare', ['--mount', '--pid', '--fork', 'mount', '--version']);
-  return status === 0 ? null : 'unshare makes no namespaces here';
+  return status === 0 ? null : "unshare can't create namespaces here";
 }
 
 const ENTER = `
@@ -17,8 +17,8 @@ const ENTER = `
   shift 2; exec env -i "$@"`;
 
 /**
- * Starts a command in the image whose layers lie in this folder, as a container would: as PID 1, on a
- * read-only root, with the environment of the image and this one.
+ * Starts a command in the image whose layers are in this folder, as a container would: as PID 1, on a
+ * read-only root, with the environment of the image plus the given one.
  */
 export function startIn(
   image: string,
@@ -33,12 +33,12 @@ export function startIn(
   return spawn('unshare', [...isolated, 'sh', '-c', ENTER, 'sh', ...rest]);
 }
 
-/** The process that is PID 1 inside. */
+/** Returns the process that is PID 1 in the container. */
 export function firstOf({ pid }: ChildProcess): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim());
 }
 
-/** How a process ended, and what it said. */
+/** Returns how a process exited, and its output. */
 export async function ended(
   child: ChildProcess,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {

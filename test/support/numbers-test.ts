@@ -1,7 +1,7 @@
 import { NUMBERS } from './numbers.ts';
 import { test as base, type TestDatabase } from './test.ts';
 
-/** A database of the test's own, with those tables. */
+/** A database for the test, with those tables. */
 export const test = base.extend<{ db: TestDatabase }>({
   db: async ({ db }, use) => {
     await db.query(NUMBERS);

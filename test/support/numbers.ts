@@ -1,6 +1,6 @@
 import { defineProjection, TerminalError, type ProjectionDefinition } from '../../src/function.ts';
 
-/** Tables of {@link numbers}: without any constraint, so that what is applied twice stands there twice. */
+/** Tables of {@link numbers}, without constraints, so that records that are applied twice are stored twice. */
 export const NUMBERS = `
   create table total (partition int primary key, records bigint not null, sum bigint not null);
   create table applied (topic text, partition int, first bigint, next bigint, pid int not null);

@@ -2,13 +2,13 @@ import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playw
 import { startChromium } from './chromium.ts';
 import { test as base } from './test.ts';
 
-/** Opens a page in a context of its own; what it says on its console goes into `said`. */
+/** Opens a page in a separate context; its console messages are appended to `said`. */
 export type OpenPage = (
   url: string,
   options?: BrowserContextOptions,
 ) => Promise<Page & { readonly said: string[] }>;
 
-/** A test in a real browser; skipped where that can't start, unless REQUIRE_STACK is 1. */
+/** A test in a real browser; skipped if it can't start, unless REQUIRE_STACK is 1. */
 export const test = base
   .extend('browser', { scope: 'worker' }, async ({}, { onCleanup }): Promise<Browser | Error> => {
     try {

@@ -12,7 +12,7 @@ import { until } from './until.ts';
 const missing =
   spawnSync('pgbouncer', ['--version']).status === 0 ? null : 'pgbouncer is not installed';
 
-/** A test behind PgBouncer; skipped where that is missing, unless REQUIRE_STACK is 1. */
+/** A test behind PgBouncer; skipped if it is not installed, unless REQUIRE_STACK is 1. */
 export const test = base.extend<{ pooled: void }>({
   pooled: [
     async ({ skip }, use) => {
@@ -24,7 +24,7 @@ export const test = base.extend<{ pooled: void }>({
   ],
 });
 
-/** Starts PgBouncer in front of the test's server; it ends with the test. Resolves with the database's URL. */
+/** Starts PgBouncer in front of the test's server until the end of the test; returns the database's URL. */
 export async function pgbouncer(
   db: Pick<TestDatabase, 'url'>,
   settings: Readonly<Record<string, string>>,
@@ -47,7 +47,7 @@ export async function pgbouncer(
   );
   await writeFile(join(folder, 'users'), `"${url.username}" "${url.password}"\n`);
   await chmod(folder, 0o755);
-  // It refuses to be root.
+  // It refuses to run as root.
   const user = process.getuid?.() === 0 ? ['-u', 'nobody'] : [];
   const child = spawn('pgbouncer', ['-q', ...user, join(folder, 'pgbouncer.ini')], {
     stdio: 'ignore',

@@ -1,19 +1,19 @@
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 
-/** A way to Postgres that can lose an answer. */
+/** A proxy in front of Postgres that can lose an answer. */
 export interface Proxy {
-  /** The database's URL, by this way. */
+  /** The database's URL through the proxy. */
   readonly url: string;
   /**
-   * The next time this statement is sent (the name of a prepared one, or its text),
-   * the server carries it out to the end, and the connection is cut before a byte of its answer
-   * arrives. Resolves when that has happened.
+   * Loses the answer of the next execution of this statement (the name of a prepared one, or its text): the
+   * server completes it, and the connection is cut before a byte of its answer arrives. Resolves when that
+   * has happened.
    */
   loseAnswerTo(statement: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/** On a free port unless one is given. */
+/** Starts a proxy, on a free port by default. */
 export async function startProxy(databaseUrl: string, port = 0): Promise<Proxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
@@ -33,7 +33,7 @@ export async function startProxy(databaseUrl: string, port = 0): Promise<Proxy> 
         cut();
       });
     }
-    // Statements may be sent before the ones ahead of them are answered; the start of a session is one too.
+    // Statements can be sent before earlier ones are answered; the start of a session counts as one too.
     let unanswered = 1;
     let ahead = 0;
     // The first message of a connection has no type.
@@ -87,7 +87,7 @@ function statementOf(type: string, body: Buffer): string | null {
   return type === 'Q' ? texts[0]! : null;
 }
 
-/** Cuts a stream into messages of the frontend/backend protocol: type, length, body. */
+/** Splits a stream into messages of the frontend/backend protocol: type, length, body. */
 function messages(
   first: '' | null,
   onMessage: (type: string, body: Buffer) => void,

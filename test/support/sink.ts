@@ -6,16 +6,16 @@ import { onTestFinished } from 'vitest';
 /** A real HTTP server that events are posted to. */
 export interface TestSink {
   readonly url: string;
-  /** What was posted, as the SDK of CloudEvents reads it, in order, whatever was answered. */
+  /** The posted events, as the CloudEvents SDK reads them, in order, whatever the answer was. */
   readonly events: CloudEvent[];
-  /** The ids of these. */
+  /** The ids of the events. */
   readonly ids: string[];
   readonly bodies: string[];
-  /** How each was sent. */
+  /** The content mode of each event. */
   readonly modes: ('binary' | 'structured')[];
-  /** `traceparent` of each: as an attribute of the event, and of the request. */
+  /** The `traceparent` of each: as an attribute of the event, and as a header of the request. */
   readonly traceparents: { extension: unknown; header: unknown }[];
-  /** The status to answer with; null: the answer never comes. */
+  /** The status to answer with; null to never answer. */
   answer: (id: string) => number | null;
 }
 

@@ -1,6 +1,6 @@
 import type { TestDatabase } from './test.ts';
 
-/** The runs by key, as far as they are state and not time. */
+/** Returns the runs by key, without their times. */
 export async function runsOf(db: TestDatabase) {
   return db.query<{
     key: string;
@@ -15,7 +15,7 @@ export async function runsOf(db: TestDatabase) {
   );
 }
 
-/** Sets by key with their counts, of the first lanes. */
+/** Returns the sets by key with the counts of their first part indexes. */
 export async function setsOf(db: TestDatabase, partIndexes = 2) {
   return db.query<{ key: string; counts: number[]; fresh: number }>(
     'select key, counts[1:$1] as counts, fresh from muster.sets order by function, key',
@@ -23,7 +23,7 @@ export async function setsOf(db: TestDatabase, partIndexes = 2) {
   );
 }
 
-/** Sets whose counts are not those of their members: always none. Of all functions, or of some. */
+/** Returns the sets whose counts don't match their members (always none), of all functions or of some. */
 export async function miscounted(db: TestDatabase, functions: readonly number[] | null = null) {
   return db.query(
     `with counted as (
@@ -44,7 +44,7 @@ export async function miscounted(db: TestDatabase, functions: readonly number[] 
   );
 }
 
-/** Runs whose `wanted` is not the verdict of the rule on their set: always none. */
+/** Returns the runs whose `complete` differs from the rule's result for their set (always none). */
 export async function misjudged(db: TestDatabase, functions: readonly number[] | null = null) {
   return db.query(
     `select f.name, s.key, s.counts, r.complete, r.state

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { inject, test as base } from 'vitest';
 
-/** A database of the test's own, a copy of the migrated template. */
+/** A database for the test, a copy of the migrated template. */
 export interface TestDatabase {
   readonly url: string;
   readonly pool: pg.Pool;
@@ -17,18 +17,18 @@ export const test = base.extend<{ db: TestDatabase }>({
     await createDatabase(serverUrl, name);
     const { db, close } = databaseAt(`${serverUrl}/${name}`);
     await use(db);
-    // The database stays: dropping it while sockets still close raises errors nobody handles.
+    // The database is kept: dropping it while sockets are still closing raises unhandled errors.
     await close();
   },
 });
 
-/** A pool of connections to a database that is there already. */
+/** Creates a pool of connections to an existing database. */
 export function databaseAt(url: string): { db: TestDatabase; close: () => Promise<void> } {
   const pool = new pg.Pool({ connectionString: url, max: 8, application_name: 'test' });
   pool.on('error', () => {});
   const query = async <R extends object>(text: string, values?: unknown[]) =>
     (await pool.query<R>(text, values)).rows;
-  // A test that failed may still hold a connection: it must not hold up the others.
+  // A failed test may still hold a connection, which must not block the others.
   const close = () => Promise.race([pool.end(), sleep(1_000, undefined, { ref: false })]);
   return { db: { url, pool, query }, close };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Waits until the condition gives something truthy; fails after `ms` with what it gave last. */
+/** Waits until the condition returns a truthy value; throws after `ms` with its last result. */
 export async function until<T>(
   condition: () => T | Promise<T>,
   ms = 15_000,

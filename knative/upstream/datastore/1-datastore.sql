@@ -1,10 +1,10 @@
--- The table of the headbands' service, as it was before Muster: one row per recorded signal.
+-- The table of the headbands' service, unchanged by Muster: one row per recorded signal.
 create schema datastore;
 
--- What a sensor or its kind is called: eeg, accelerometer, ecg.
+-- The label of a sensor or of its type: eeg, accelerometer, ecg.
 create domain datastore.signal_label as text;
 
--- Nanoseconds since the recording's start.
+-- Nanoseconds since the start of the recording.
 create type datastore.time_span as range (subtype = bigint);
 
 create type datastore.sample_type as enum (

@@ -1,4 +1,4 @@
--- Who logs in, each with a password of its own from the Secret `postgres`.
+-- The login roles, each with its own password from the Secret `postgres`.
 \getenv migrate MIGRATE_PASSWORD
 \getenv serve SERVE_PASSWORD
 \getenv console CONSOLE_PASSWORD
@@ -6,7 +6,7 @@
 \getenv debezium DEBEZIUM_PASSWORD
 \getenv headband HEADBAND_PASSWORD
 
--- Owns the tables: only who does may publish them.
+-- Owns the tables, because only an owner can add a table to a publication.
 create role datastore;
 alter schema datastore owner to datastore;
 alter table datastore.signal owner to datastore;
@@ -16,8 +16,8 @@ create role headband login password :'headband' in role datastore;
 create role debezium login replication password :'debezium' in role datastore;
 grant create on database app to debezium;
 
--- Muster keeps its state in the database where the handler reads and writes: so its run, its writes and
--- its events commit together. `muster migrate` says what each of its roles may do.
+-- Muster keeps its state in the database that the handler reads and writes, so that a run, its writes and
+-- its events commit together. `muster migrate` grants each of these roles its privileges.
 create role muster_intake;
 create role muster_run;
 create role muster_read;

@@ -11,9 +11,9 @@ import {
 } from '../../../src/function.ts';
 
 /**
- * Stands in the image in place of the function of the same name, so that the manifests of that one are
- * what is tried. Its handlers do as a row tells them in `sensor_label`: `sleep 200` (milliseconds),
- * `fail 1` (the first attempt). What they do stands in the tables of recordings/migrations.
+ * Replaces the function of the same name in the image, so that the scenes test that function's manifests.
+ * Its handlers follow the instruction in a row's `sensor_label`: `sleep 200` (milliseconds), `fail 1`
+ * (the first attempt). They record what they do in the tables of recordings/migrations.
  */
 const TABLE = {
   table: 'datastore.signal',
@@ -28,7 +28,7 @@ const ecg = { ...TABLE, where: { sensor_type: 'ecg' } } as const;
 
 const common = {
   name: 'recordings',
-  // Longer than it takes until no pod is left, so that both show that they wake one.
+  // Longer than scaling to zero takes, so that both have to wake a pod.
   overdueAfter: '80 seconds',
   retry: { first: '80 seconds' },
 } as const;
@@ -40,7 +40,7 @@ const first = defineFunction({
   handle: (set, context) => handle(set.key, set.parts.eeg[0]?.row['sensor_label'], context),
 });
 
-/** What a rolling update brings. */
+/** The definition that the rolling update installs. */
 const second = defineFunction({
   ...common,
   parts: { eeg, accelerometer, ecg },
@@ -74,7 +74,7 @@ function insertInto(table: string): string {
   return `insert into recordings.${table} (run, recording, span, attempt, pod) values ($1, $2, $3, $4, $5)`;
 }
 
-/** A connection besides the transaction's: what began stays known when that is rolled back. */
+/** A connection of its own, so that a record of a start survives a rollback of the run's transaction. */
 function pool(): pg.Pool {
   if (traces === undefined) {
     traces = new pg.Pool({ connectionString: process.env['DATABASE_URL'], max: 2 });

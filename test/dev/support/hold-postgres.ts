@@ -1,4 +1,4 @@
-/** Starts PostgreSQL on the given folder, says where, and stays: for tests that kill this process. */
+/** Starts PostgreSQL on the given folder, prints its URL, and keeps running: for tests that kill this process. */
 import { startPostgres } from '../../../dev/postgres/postgres.ts';
 import { THROWAWAY } from './throwaway.ts';
 

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 export interface Process {
   readonly pid: number;
   readonly parent: number;
-  /** Arguments, joined by blanks; empty for a zombie. */
+  /** Arguments, joined by spaces; empty for a zombie. */
   readonly command: string;
 }
 
@@ -17,7 +17,7 @@ export function processes(): Process[] {
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
         return [{ pid: Number(pid), parent: Number(/^PPid:\t(\d+)$/m.exec(status)?.[1]), command }];
       } catch {
-        return []; // it ended meanwhile
+        return []; // it has exited
       }
     });
 }

@@ -1,16 +1,16 @@
 import { createServer, type Socket } from 'node:net';
 import { freePort } from '../../../dev/lib/port.ts';
 
-/** What it answers: a status, with headers and a body; or nothing: the connection is cut. */
+/** An answer: a status, with headers and a body; or none, in which case the connection is cut. */
 export type RawAnswer =
   | { readonly status: number; readonly headers?: Record<string, string>; readonly body?: string }
   | 'cut';
 
-/** An HTTP server that keeps what is sent to it, byte for byte (as Latin-1). */
+/** An HTTP server that records what is sent to it, byte for byte (as Latin-1). */
 export interface RawSink {
   readonly url: string;
   readonly requests: string[];
-  /** Used up one by one; then 204. A promise holds the answer back. */
+  /** The next answers, in order; 204 when they are used up. A promise delays the answer. */
   readonly answers: (RawAnswer | Promise<RawAnswer>)[];
   close(): void;
 }

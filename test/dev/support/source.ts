@@ -10,19 +10,19 @@ import { startPostgres } from '../../../dev/postgres/postgres.ts';
 import type { Deliver } from '../../../dev/embedded-debezium/snapshot.ts';
 import { THROWAWAY } from './throwaway.ts';
 
-/** A folder that the server's user can enter, unlike those of mkdtemp. */
+/** Creates a folder that the server's user can enter, unlike those of mkdtemp. */
 export async function newFolder(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'muster-dev-'));
   await chmod(folder, 0o755);
   return folder;
 }
 
-/** Settles once the condition holds; the test's own time limit ends it otherwise. */
+/** Resolves once the condition holds; otherwise the test times out. */
 export async function until(condition: () => unknown): Promise<void> {
   while (!(await condition())) await sleep(10);
 }
 
-/** Keeps every message; delivered at once, or by `release` if `held`. */
+/** Records every message; delivered immediately, or by `release` if `held`. */
 export class Inbox {
   readonly messages: Message[] = [];
   readonly waiting: (() => void)[] = [];
@@ -37,7 +37,7 @@ export class Inbox {
   };
 }
 
-/** A test with a server for the file, and a database with the original table for each test. */
+/** A test with a server per file, and a database with the original table per test. */
 export const test = base.extend<{ server: string; url: string; client: pg.Client; inbox: Inbox }>({
   server: [
     async ({}, use) => {

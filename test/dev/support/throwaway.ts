@@ -1,2 +1,2 @@
-/** What speeds up a server that is thrown away. */
+/** Settings that speed up a throwaway server. */
 export const THROWAWAY = { fsync: 'off', max_wal_senders: '20', max_replication_slots: '20' };

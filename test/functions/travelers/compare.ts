@@ -12,7 +12,7 @@ import type { Tx } from '../../../src/function.ts';
 import type { TestDatabase } from '../../support/test.ts';
 import { Oracle, type Truth } from './oracle.ts';
 
-/** Asks in one snapshot, as the console does. */
+/** Queries in one snapshot, as the console does. */
 export async function ask<T>({ pool }: TestDatabase, question: (tx: Tx) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   const tx: Tx = {
@@ -31,9 +31,9 @@ export async function ask<T>({ pool }: TestDatabase, question: (tx: Tx) => Promi
 }
 
 /**
- * Holds the answer to a query against the truth about these samples: counts and extremes exactly,
- * averages within 1e-9, percentiles within the histogram's error. `now`: microseconds; visits are over
- * that were by then.
+ * Compares the answer to a query with the oracle's for these samples: counts and extremes exactly,
+ * averages within 1e-9, percentiles within the histogram's error. `now` in microseconds is the time by which
+ * visits must have ended to be over.
  */
 export async function expectTruth(
   db: TestDatabase,
@@ -43,7 +43,7 @@ export async function expectTruth(
   now = Infinity,
   staged = new StagedSamples(),
 ): Promise<Metrics> {
-  // a sensor has a series of its own once something of it is folded
+  // a sensor has its own series once a sample of it is folded
   const known = query.groupBy.sensor
     ? (await db.query<{ id: number }>('select id from travelers.sensor order by id')).map(
         ({ id }) => id,
@@ -70,12 +70,12 @@ export async function expectTruth(
   return answer;
 }
 
-/** What must be right to the last bit. */
+/** The figures that must be exact to the last bit. */
 function exactOf({ speed, ...counts }: Series | (Truth & Pick<Series, 'sensor' | 'type'>)) {
   return { ...counts, slowest: speed?.min ?? null, fastest: speed?.max ?? null };
 }
 
-/** The speeds that are farther from the truth than they may be. */
+/** Returns the speeds whose error exceeds the bound. */
 function off(speed: Speed, right: Speed): string[] {
   const ranks = (['p50', 'p85', 'p95'] as const).filter(
     (rank) => Math.abs(speed[rank] - right[rank]) > Math.max(1 / 16, right[rank] / 64),

@@ -1,6 +1,6 @@
 /**
- * The numbers of windows as their definitions say, from all samples at once, with no regard for time:
- * what the fold, its buckets and its histograms are held against.
+ * Computes the numbers of windows directly from their definitions and all samples at once, regardless of
+ * run time: the reference for the fold, its buckets and its histograms.
  */
 import type { MetricsQuery, Speed } from '../../../functions/travelers/query/types.ts';
 import type { Sample, TravelerType } from '../../../functions/travelers/ingest/sample.ts';
@@ -18,7 +18,7 @@ interface Visit {
   readonly segments: readonly Segment[];
 }
 
-/** Numbers of a window; `speed` is exact, percentiles too. */
+/** The numbers of a window; `speed` is exact, including percentiles. */
 export interface Truth {
   readonly alive: boolean;
   readonly present: number;
@@ -32,7 +32,7 @@ export class Oracle {
   readonly #visits = new Map<string, readonly Visit[]>();
   readonly #timeout: number;
 
-  /** Microseconds for the visit time-out. */
+  /** The visit timeout in microseconds. */
   constructor(samples: readonly Sample[], timeout: number) {
     this.#samples = samples;
     this.#timeout = timeout;
@@ -47,7 +47,7 @@ export class Oracle {
     }
   }
 
-  /** One window [start, end) in milliseconds, of the sum of sensors and types; visits are over that were by `now` (µs). */
+  /** One window [start, end) in milliseconds, summed over sensors and types; `now` (µs) decides which visits are over. */
   window(
     sensors: readonly number[],
     types: readonly TravelerType[],
@@ -73,7 +73,7 @@ export class Oracle {
     };
   }
 
-  /** All windows of a query, as `metrics` gives them. */
+  /** All windows of a query, as `metrics` returns them. */
   answer(query: MetricsQuery, known: readonly number[], now = Infinity) {
     const { from, to, stepMs, windowMs, groupBy, types } = query;
     const sensors = query.sensors === 'all' ? known : query.sensors;

@@ -1,9 +1,9 @@
-/** Streams and questions drawn at random. */
+/** Random streams and queries. */
 import fc from 'fast-check';
 import type { MetricsQuery } from '../../../functions/travelers/query/types.ts';
 import { TYPES, type Sample } from '../../../functions/travelers/ingest/sample.ts';
 
-/** A minute begins 20 s after it. */
+/** The next minute starts 20 s after this. */
 export const BASE_SECOND = Date.UTC(2026, 10, 20, 8, 0, 40) / 1000;
 const BASE = BASE_SECOND * 1e6;
 export const PARTITIONS = 3;
@@ -11,11 +11,11 @@ export const PARTITIONS = 3;
 interface Delivery {
   readonly sample: Sample;
   readonly partition: number;
-  /** Place in the partition's order: its time, and no later than the lateness bound behind it. */
+  /** Sort key within the partition: its time plus at most the lateness bound. */
   readonly due: number;
 }
 
-/** What is done, one after the other. */
+/** The steps, in order. */
 type Act =
   | { readonly kind: 'give'; readonly partition: number; readonly samples: readonly Sample[] }
   | { readonly kind: 'settle' }
@@ -28,7 +28,7 @@ export interface Plan {
 
 const micros = (seconds: number) => seconds * 1e6;
 
-/** On whole quarters of a second, a microsecond beside them, or anywhere. */
+/** Times at whole quarters of a second, a microsecond off, or anywhere. */
 const time = (seconds: number) =>
   fc.oneof(
     fc
@@ -77,13 +77,13 @@ const query = (seconds: number, grain = 1): fc.Arbitrary<MetricsQuery> =>
       return { sensors, types, from: begin, to, stepMs, windowMs: window * grain * 1000, groupBy };
     });
 
-/** A stream in which nothing is late, delivered and asked about in some order. */
+/** A stream in which nothing is late, with deliveries and queries in a random order. */
 export function plan(seconds: number, lateness: number): fc.Arbitrary<Plan> {
   const delivery = fc.record({
     sample: sample(seconds),
     partition: fc.integer({ min: 0, max: PARTITIONS - 1 }),
     delay: fc.integer({ min: 0, max: lateness }),
-    /** Sent again, perhaps from another place, to a partition, after a delay. */
+    /** Duplicates, possibly with another position, sent to a partition after a delay. */
     again: fc.option(
       fc.record({
         partition: fc.integer({ min: 0, max: PARTITIONS - 1 }),

@@ -5,7 +5,7 @@ import type { Sample } from '../../../functions/travelers/ingest/sample.ts';
 import { feedOn } from '../../support/feed.ts';
 import type { TestDatabase } from '../../support/test.ts';
 
-/** Partitions are never idle, and nothing is removed, unless a test says so. */
+/** Default options: partitions are never idle, and nothing is removed. */
 export const OPTIONS: Options = {
   zone: 'UTC',
   lateness: 5_000_000,
@@ -16,10 +16,10 @@ export const OPTIONS: Options = {
   keepMinutes: 1e14,
 };
 
-/** A sensor that is in no question: its samples let time go on. */
+/** A sensor that no query includes; its samples only advance time. */
 const CLOCK = 2_000_000_000;
 
-/** The projection on a test's database, fed by hand. */
+/** The projection on the test's database, fed by hand. */
 export async function streamOn(db: TestDatabase, options: Options = OPTIONS, partitions = 1) {
   const feed = await feedOn(db, travelers(options), partitions);
   const settled = async () => {
@@ -31,12 +31,12 @@ export async function streamOn(db: TestDatabase, options: Options = OPTIONS, par
       const applied = await feed.give(partition, samples.map(toRecord));
       expect(applied).toEqual({ kind: 'applied', parked: [] });
     },
-    /** Folds until nothing is left that can be folded now. */
+    /** Folds everything that can be folded now. */
     async settled() {
-      await settled(); // what the last watermark allows
-      await settled(); // what is allowed by the one that was set meanwhile
+      await settled(); // what the previous watermark allows
+      await settled(); // what the watermark set by that turn allows
     },
-    /** Lets time go on in all partitions, so that everything before `to` (µs) is final. */
+    /** Advances time in all partitions, so that everything before `to` (µs) is final. */
     async finish(to: number) {
       const at = to + options.lateness + options.visitTimeout + 1;
       for (let partition = 0; partition < partitions; partition++) {
@@ -49,13 +49,13 @@ export async function streamOn(db: TestDatabase, options: Options = OPTIONS, par
 
 export type Stream = Awaited<ReturnType<typeof streamOn>>;
 
-/** Says nothing but the time. */
+/** A sample that only advances time. */
 export function clockRecord(at: number, partition: number) {
   const traveler = `00000000-0000-0000-0000-${String(partition).padStart(12, '0')}`;
   return toRecord({ sensor: CLOCK, traveler, type: 'vehicle', at, x: 0, y: 0 });
 }
 
-/** As it stands in the topic. */
+/** Formats a sample as in the topic. */
 export function toRecord({ sensor, traveler, type, at, x, y }: Sample) {
   return {
     traveler_id: traveler,
@@ -66,14 +66,14 @@ export function toRecord({ sensor, traveler, type, at, x, y }: Sample) {
   };
 }
 
-/** Without an offset, with microseconds. */
+/** Formats a time without an offset, with microseconds. */
 function toTimestamp(at: number): string {
   const second = Math.floor(at / 1e6);
   const text = new Date(second * 1000).toISOString().slice(0, 19);
   return `${text}.${String(at - second * 1e6).padStart(6, '0')}`;
 }
 
-/** As after the migration; positions stay. */
+/** Resets the tables to their state after the migration; positions stay. */
 export async function empty(db: TestDatabase): Promise<void> {
   await db.query(
     'truncate travelers.partition, travelers.staged, travelers.sensor, travelers.bucket, travelers.late',

@@ -13,7 +13,7 @@ const PARTITIONS = 5;
 const SECONDS = 150;
 const FROM = Date.UTC(2026, 10, 20, 8, 0, 0) * 1000;
 
-test('of a street with many travelers every window is that of all samples at once', async ({
+test('on a street with many travelers, every window equals that of all samples folded at once', async ({
   db,
 }) => {
   const seed = seedOf();
@@ -51,7 +51,7 @@ test('of a street with many travelers every window is that of all samples at onc
   expect(await db.query('select from travelers.staged where newest < $1', [FROM])).toEqual([]);
 }, 60_000);
 
-/** Two seconds out of order, a hundredth of it twice. */
+/** Shuffles samples by up to two seconds, and sends a hundredth of them twice. */
 async function street(seed: number): Promise<Sample[]> {
   const options = { sensors: 3, arrivals: 3, interval: [0.1, 0.2] as const, seed, from: FROM };
   const post = { shuffle: 2, duplicates: 0.01, late: 0, lateBy: 1 };
@@ -67,7 +67,7 @@ async function street(seed: number): Promise<Sample[]> {
   return samples;
 }
 
-/** Without keys: each to any partition, in chunks of any size, some partitions far behind others. */
+/** Sends samples without keys, to random partitions, in chunks of any size, with some partitions far behind others. */
 async function deliver(stream: Stream, samples: readonly Sample[], random: Random): Promise<void> {
   const queues = Array.from({ length: PARTITIONS }, (): Sample[] => []);
   for (const sample of samples) queues[random.between(0, PARTITIONS - 1)]!.push(sample);

@@ -4,8 +4,8 @@ import { Random } from '../../../dev/lib/random.ts';
 const FEET_PER_SECOND = { pedestrian: 5, bicyclist: 20, vehicle: 40 } as const;
 
 /**
- * Samples of a street, in order of time: at each sensor a traveler arrives every `everySeconds`, and
- * walks, rides or drives through its field.
+ * Returns the samples of a street, ordered by time: at each sensor a traveler arrives every `everySeconds`,
+ * and walks, rides or drives through its field.
  */
 export function street(
   sensors: readonly number[],

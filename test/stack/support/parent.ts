@@ -1,4 +1,4 @@
-/** Starts Kafka and Connect in the given folder, says their process ids, and stays: to be killed. */
+/** Starts Kafka and Connect in the given folder, prints their process ids, and runs until it is killed. */
 import { join } from 'node:path';
 import { Broker } from '../../../dev/stack/broker.ts';
 import { Connect } from '../../../dev/stack/connect.ts';

@@ -1,6 +1,6 @@
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 
-/** A way to a server that can be cut. */
+/** A proxy in front of a server, whose connections can be cut. */
 export class Proxy {
   readonly port: number;
   readonly #sockets: Set<Socket>;
@@ -49,7 +49,7 @@ export class Proxy {
     });
   }
 
-  /** Breaks what is connected and refuses what comes. */
+  /** Breaks all connections and refuses new ones. */
   cut(): void {
     this.#switch.isCut = true;
     for (const socket of this.#sockets) socket.destroy();

@@ -10,16 +10,16 @@ import { brokerSettings, toProperties } from '../../../dev/stack/settings.ts';
 import { javaCommand } from '../../../dev/stack/tools.ts';
 import { authority, type Certificate } from '../../support/certificates.ts';
 
-/** A Kafka that takes nobody unknown: by user and password, or by certificate. */
+/** A broker that requires authentication, by user and password or by certificate. */
 export interface SecureBroker {
-  /** Without TLS, for the test itself. */
+  /** The listener without TLS, for the test itself. */
   readonly plain: string;
-  /** TLS, and a user and password by PLAIN or SCRAM. */
+  /** The listener with TLS, and a user and password by PLAIN or SCRAM. */
   readonly sasl: string;
-  /** TLS, and a certificate of the same authority. */
+  /** The listener with TLS, and a certificate of the same authority. */
   readonly mtls: string;
   readonly caFile: string;
-  /** Writes the files of a certificate; of another authority where `stranger`. */
+  /** Writes the files of a certificate; of another authority if `stranger`. */
   certificate(stranger?: boolean): { readonly certFile: string; readonly keyFile: string };
   kill(): Promise<void>;
 }

@@ -6,7 +6,7 @@ import { Connect } from '../../../dev/stack/connect.ts';
 import type { Connector } from '../../../dev/stack/connector.ts';
 import { type Installation, install } from '../../../dev/stack/install.ts';
 
-/** Kafka and Kafka Connect for all tests of a worker, started when a test first needs them. */
+/** Kafka and Kafka Connect for all tests of a worker, started on first use. */
 export class Stack {
   readonly #folder = mkdtempSync(join(tmpdir(), 'muster-stack-'));
   readonly #connects: Connect[] = [];
@@ -20,12 +20,12 @@ export class Stack {
     ));
   }
 
-  /** The worker that tests share: connectors come and go through REST. */
+  /** The shared Connect worker, whose connectors are managed through REST. */
   connect(): Promise<Connect> {
     return (this.#connect ??= this.ownConnect([]));
   }
 
-  /** A worker that a test may kill. */
+  /** Starts a Connect worker that a test may kill. */
   async ownConnect(connectors: Connector[], offsetFlushInterval?: number): Promise<Connect> {
     const folder = join(this.#folder, `connect-${this.#connects.length}`);
     const broker = (await this.broker()).address;
@@ -41,7 +41,7 @@ export class Stack {
     return connect;
   }
 
-  /** A folder that goes with the stack. */
+  /** Creates a folder that is deleted with the stack. */
   newFolder(): string {
     return mkdtempSync(join(this.#folder, 'test-'));
   }
@@ -52,7 +52,7 @@ export class Stack {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Fetches everything, the first time. */
+  /** Fetches everything on the first call. */
   install(): Promise<Installation> {
     return (this.#installation ??= install((line) => process.stdout.write(`stack: ${line}\n`)));
   }

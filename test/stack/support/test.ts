@@ -1,29 +1,29 @@
 import { missingTools } from '../../../dev/stack/tools.ts';
 import { test as base } from '../../support/test.ts';
-import { PullRoad } from './pull-road.ts';
-import { Road } from './road.ts';
+import { PullPipeline } from './pull-pipeline.ts';
+import { Pipeline } from './pipeline.ts';
 import { Stack } from './stack.ts';
 
 const missing = missingTools();
 
-/** A test on the real road; skipped where Java or Maven is missing, unless REQUIRE_STACK is 1. */
+/** A test with the whole pipeline; skipped if Java or Maven is missing, unless REQUIRE_STACK is 1. */
 export const test = base
   .extend('stack', { scope: 'worker' }, ({}, { onCleanup }) => {
     const stack = new Stack();
     onCleanup(() => stack.stop());
     return stack;
   })
-  .extend('road', ({ stack, db, skip }, { onCleanup }) => {
+  .extend('pipeline', ({ stack, db, skip }, { onCleanup }) => {
     if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
     if (missing !== null) skip(missing);
-    const road = new Road(stack, db);
-    onCleanup(() => road.close());
-    return road;
+    const pipeline = new Pipeline(stack, db);
+    onCleanup(() => pipeline.close());
+    return pipeline;
   })
   .extend('pull', ({ stack, db, skip }, { onCleanup }) => {
     if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
     if (missing !== null) skip(missing);
-    const pull = new PullRoad(stack, db);
+    const pull = new PullPipeline(stack, db);
     onCleanup(() => pull.close());
     return pull;
   });

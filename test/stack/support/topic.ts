@@ -7,7 +7,7 @@ export interface TopicRecord {
   readonly value: string | null;
 }
 
-/** Records of the topic that the group has not committed. */
+/** Returns the number of records in the topic that the group has not committed. */
 export async function lagOf(kafka: Kafka, topic: string, groupId: string): Promise<bigint> {
   const admin = kafka.admin();
   await admin.connect();
@@ -23,7 +23,7 @@ export async function lagOf(kafka: Kafka, topic: string, groupId: string): Promi
   }
 }
 
-/** Everything that the topic holds now. */
+/** Returns all records now in the topic. */
 export async function recordsOf(kafka: Kafka, topic: string): Promise<TopicRecord[]> {
   const admin = kafka.admin();
   await admin.connect();

@@ -11,13 +11,13 @@ import { ask } from '../compare.ts';
 import { streamOn } from '../stream.ts';
 import { street } from '../street.ts';
 
-/** Five minutes at sensors 17 and 18, from 8 o'clock; 19 is heard in the first minute only. */
+/** Five minutes at sensors 17 and 18, from 8 o'clock; sensor 19 sends only in the first minute. */
 const FROM = Date.UTC(2026, 10, 20, 8);
 const MINUTE = 60_000;
 const TO = FROM + 5 * MINUTE;
 const RANGE = 'from=2026-11-20T08:00:00Z&to=2026-11-20T08:05:00Z';
 
-/** Everything of the five minutes is final, or nothing of the last 5 s. */
+/** Makes all five minutes final, or all but the last 5 s. */
 async function given(db: TestDatabase, end: 'final' | 'provisional' = 'final') {
   const stream = await streamOn(db);
   const early = street([19], FROM, FROM + MINUTE, { seed: 2 });
@@ -31,7 +31,7 @@ async function given(db: TestDatabase, end: 'final' | 'provisional' = 'final') {
   return { stream, ...(await consoleOn(db)) };
 }
 
-test('the numbers of the API are those of the fold, for each series and window', async ({ db }) => {
+test("the API's numbers equal those of the fold, for each series and window", async ({ db }) => {
   const { url } = await given(db);
   const response = await fetch(
     `${url}/api/travelers/metrics?${RANGE}&step=60s&window=90s&group=sensor,type&sensor=17,18`,
@@ -70,9 +70,7 @@ test('the numbers of the API are those of the fold, for each series and window',
   expect(answer.series.some((each) => each.present.some((count) => count! > 5))).toBe(true);
 });
 
-test('a sensor that was not heard is null, one that was heard and saw nobody of a type is 0', async ({
-  db,
-}) => {
+test('a sensor without samples is null; one without travelers of a type is 0', async ({ db }) => {
   const stream = await streamOn(db);
   const [first] = street([5], FROM, FROM + MINUTE);
   await stream.give(0, [{ ...first!, type: 'vehicle' }]);
@@ -89,7 +87,7 @@ test('a sensor that was not heard is null, one that was heard and saw nobody of 
   ]);
 });
 
-test('CSV comes by Accept or by name, with the same numbers', async ({ db }) => {
+test('CSV is selected by Accept or by format, with the same numbers', async ({ db }) => {
   const { url } = await given(db);
   const query = `${RANGE}&sensor=17,18&group=type&tz=Europe/Berlin`;
   const json = await get<MetricsAnswer>(`${url}/api/travelers/metrics?${query}`);
@@ -152,7 +150,7 @@ test('Accept decides between JSON and CSV (RFC 9110, 12.5.1)', async ({ db }) =>
   }
 });
 
-test('times without an offset are those of tz, and steps are aligned to from', async ({ db }) => {
+test('times without an offset are in tz, and steps are aligned to from', async ({ db }) => {
   const { url } = await given(db);
   const { tz, ends } = await get<MetricsAnswer>(
     `${url}/api/travelers/metrics?from=2026-11-20T09:00:30&to=2026-11-20T09:04&step=1m&tz=Europe/Berlin`,
@@ -200,7 +198,7 @@ test.for([
   );
 });
 
-test('sensors says who was heard, how far numbers are final, and what came too late', async ({
+test('/sensors lists the sensors, up to when numbers are final, and late samples', async ({
   db,
 }) => {
   const { url, stream } = await given(db);
@@ -218,7 +216,7 @@ test('sensors says who was heard, how far numbers are final, and what came too l
   expect(Date.parse(answer.finalTo!)).toBeGreaterThanOrEqual(TO);
 });
 
-test('final windows may be kept for a day, provisional ones are asked for again, and 304 needs no body', async ({
+test('final windows are cacheable for a day, provisional ones are revalidated, and 304 has no body', async ({
   db,
 }) => {
   const { url } = await given(db, 'provisional');

@@ -14,7 +14,7 @@ const selection: Selection = {
   zone: new Zone('UTC'),
 };
 
-/** Windows that end by `finalTo` are final; remembers what it was asked. */
+/** A source in which windows that end by `finalTo` are final; it records its queries. */
 function sourceUntil(finalTo: number) {
   const asked: Windows[] = [];
   const source = {
@@ -49,7 +49,7 @@ test('final windows are read once, others again', async () => {
   ]);
 });
 
-test('windows between others that are known are read by themselves', async () => {
+test('windows between cached ones are read separately', async () => {
   const { source, asked } = sourceUntil(100);
   const cache = new WindowCache(source);
   await ends(cache, 30, 30);
@@ -62,7 +62,7 @@ test('windows between others that are known are read by themselves', async () =>
   ]);
 });
 
-test('what is asked at the same time is read once, and an error is not kept', async () => {
+test('concurrent requests are read once, and an error is not cached', async () => {
   const { source, asked } = sourceUntil(0);
   const cache = new WindowCache(source);
   await Promise.all([ends(cache, 10, 50), ends(cache, 10, 50), ends(cache, 10, 50)]);
@@ -79,7 +79,7 @@ test('what is asked at the same time is read once, and an error is not kept', as
   expect(await ends(failing, 10, 20)).toEqual([10, 20]);
 });
 
-test('what was used least is forgotten first', async () => {
+test('the least recently used windows are evicted first', async () => {
   const { source, asked } = sourceUntil(1e9);
   const cache = new WindowCache(source, 600);
   const block = 256 * selection.step;

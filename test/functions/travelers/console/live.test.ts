@@ -10,7 +10,7 @@ import { until } from '../../../support/until.ts';
 import { streamOn } from '../stream.ts';
 import { street } from '../street.ts';
 
-/** A hundred readers share the machine with whatever else is tested. */
+/** A long timeout, because a hundred readers share the machine with other tests. */
 vi.setConfig({ testTimeout: 120_000 });
 
 const SECOND = 1_000;
@@ -57,7 +57,7 @@ async function listen(url: string, headers: Record<string, string> = {}) {
     get ended() {
       return ended;
     },
-    /** The newest numbers of each window, by its end. */
+    /** Returns the newest numbers of each window, by its end. */
     get windows() {
       const windows = new Map<string, { present: number | null; provisional: boolean }>();
       for (const { name, data } of events) {
@@ -72,7 +72,7 @@ async function listen(url: string, headers: Record<string, string> = {}) {
   };
 }
 
-/** Sensors that are heard up to now. */
+/** Writes samples of sensors up to now. */
 async function given(db: TestDatabase) {
   const stream = await streamOn(db);
   const now = Date.now();
@@ -82,12 +82,12 @@ async function given(db: TestDatabase) {
   return { stream, samples, now, server: await consoleOn(db) };
 }
 
-/** The last sample again, later and elsewhere: nothing but time goes on. */
+/** Sends the last sample again, later and elsewhere, so that only time advances. */
 function later({ ...sample }: Sample, at: number): Sample {
   return { ...sample, at: at * 1000 };
 }
 
-test('a stream begins with what there is, then sends the windows that are new or have changed', async ({
+test('a stream starts with the existing windows, then sends new and changed ones', async ({
   db,
 }) => {
   const {
@@ -107,7 +107,7 @@ test('a stream begins with what there is, then sends the windows that are new or
     await stream.settled();
     return live.windows.size >= before + 3;
   });
-  // Only what is news is sent again.
+  // Only changed windows are sent again.
   const news = live.events.slice(1).filter((each) => each.name === 'metrics');
   expect(Math.max(...news.map((each) => each.data.ends.length))).toBeLessThan(
     first.data.ends.length,
@@ -119,7 +119,7 @@ test('a stream begins with what there is, then sends the windows that are new or
   expect([...live.windows.keys()].slice(1)).toEqual(ends);
 });
 
-test('who comes back with Last-Event-ID is sent what was not final, and nothing twice that was', async ({
+test('a client that reconnects with Last-Event-ID receives windows that were not final, and no final one twice', async ({
   db,
 }) => {
   const {
@@ -141,9 +141,9 @@ test('who comes back with Last-Event-ID is sent what was not final, and nothing 
   }
 });
 
-test('a hundred streams cost the database what one costs', async ({ db }) => {
+test('a hundred streams cost the database as much as one', async ({ db }) => {
   const { server, stream, samples } = await given(db);
-  /** Statements of the console in some seconds of samples, each second a new one. */
+  /** Counts the console's statements during some seconds, with a new sample each second. */
   const cost = async (readers: number) => {
     const streams = await Promise.all(
       Array.from({ length: readers }, () => listen(server.url + LIVE)),
@@ -161,12 +161,12 @@ test('a hundred streams cost the database what one costs', async ({ db }) => {
   };
   const one = await cost(1);
   const hundred = await cost(100);
-  console.info(`statements while 5 windows came: ${one} for one stream, ${hundred} for a hundred`);
+  console.info(`statements during 5 windows: ${one} for one stream, ${hundred} for a hundred`);
   expect(one).toBeGreaterThan(5);
   expect(hundred).toBeLessThan(one * 2);
 });
 
-test('a hundred who ask for the same at the same time are answered by one reading, and final windows by none', async ({
+test('a hundred identical concurrent requests cause one read, and for final windows none', async ({
   db,
 }) => {
   const { server, now } = await given(db);
@@ -186,13 +186,13 @@ test('a hundred who ask for the same at the same time are answered by one readin
   expect(await ask(100)).toBe(0);
 });
 
-test('while nobody watches, nobody looks', async ({ db }) => {
+test('without readers the console does not query the database', async ({ db }) => {
   const { server } = await given(db);
   const live = await listen(server.url + LIVE);
   await until(() => live.events.length > 0);
   live.stop();
   await live.reading;
-  // A look that was under way may end; after that there is none.
+  // A query in progress may finish; after that there are none.
   let before = -1;
   await until(async () => {
     if (server.statements === before) return true;
@@ -203,7 +203,7 @@ test('while nobody watches, nobody looks', async ({ db }) => {
   expect(before).toBeGreaterThan(0);
 });
 
-test('a reader who does not read is cut off, and the others go on', async () => {
+test('a reader that does not read is disconnected, and the others continue', async () => {
   const channel = new Channel({
     sensors: null,
     types: ['vehicle'],
@@ -231,7 +231,7 @@ test('a reader who does not read is cut off, and the others go on', async () => 
   expect(taken).toBeGreaterThan(1_000_000);
 });
 
-test('a stop ends the streams in order, and new ones are refused', async ({ db }) => {
+test('a stop closes the streams in an orderly way, and new ones are refused', async ({ db }) => {
   const { server } = await given(db);
   const { url } = server;
   const live = await listen(url + LIVE);
@@ -242,7 +242,7 @@ test('a stop ends the streams in order, and new ones are refused', async ({ db }
   await expect(fetch(url + LIVE)).rejects.toThrow('fetch failed');
 });
 
-test('a stream says that the numbers can not be read, and goes on when they can', async ({
+test("a stream reports that the numbers can't be read, and continues once they can", async ({
   db,
 }) => {
   const {
@@ -263,7 +263,7 @@ test('a HEAD request opens no stream', async ({ db }) => {
   expect(status).toBe(405);
 });
 
-test('what a stream asks for is checked before it begins', async ({ db }) => {
+test("a stream's parameters are checked before it starts", async ({ db }) => {
   const {
     server: { url },
   } = await given(db);

@@ -11,13 +11,13 @@ import { until } from '../../../support/until.ts';
 import { streamOn } from '../stream.ts';
 import { street } from '../street.ts';
 
-/** A browser shares the machine with whatever else is tested. */
+/** A long timeout, because the browser shares the machine with other tests. */
 vi.setConfig({ testTimeout: 180_000 });
 
 const SECOND = 1_000;
 const PATIENCE = 60_000;
 
-/** Two sensors of the last two minutes, and a console. */
+/** Starts a console with two sensors and samples of the last two minutes. */
 async function given(db: TestDatabase, port = 0) {
   const stream = await streamOn(db);
   const now = Date.now();
@@ -25,7 +25,7 @@ async function given(db: TestDatabase, port = 0) {
   await stream.give(0, samples);
   await stream.settled();
   const server = await consoleOn(db, { port });
-  /** Brings more travelers up to now. */
+  /** Adds more travelers up to now. */
   let last = now;
   const goOn = async () => {
     const to = Date.now();
@@ -40,7 +40,7 @@ const status = (page: Page) => page.locator('#status').textContent();
 const figure = (page: Page, type: string) =>
   page.locator(`[data-type=${type}] .figure`).textContent();
 
-test('from the form to charts, to what comes live, to CSV', async ({ db, open }) => {
+test('the form leads to charts, live updates and CSV', async ({ db, open }) => {
   const { url, goOn } = await given(db);
   const page = await open(url);
   await until(async () => (await status(page)) === 'Live', PATIENCE);
@@ -53,14 +53,14 @@ test('from the form to charts, to what comes live, to CSV', async ({ db, open })
   const before = Number(await figure(page, 'vehicle').then((text) => /^\d+/.exec(text!)?.[0]));
   expect(before).toBeGreaterThan(0);
 
-  // What comes live.
+  // Live updates.
   const title = await page.locator('#now-title').textContent();
   await until(async () => {
     await goOn();
     return (await page.locator('#now-title').textContent()) !== title;
   }, PATIENCE);
 
-  // One sensor, one type: the address says so, and the page can be had again from it.
+  // One sensor, one type: the address contains them, so the page can be reloaded.
   await page.getByLabel('Sensor').selectOption('17');
   await page.getByLabel('Type').selectOption('bicyclist');
   await page.getByText('km/h', { exact: true }).click();
@@ -72,7 +72,7 @@ test('from the form to charts, to what comes live, to CSV', async ({ db, open })
   expect(await again.locator('.plot canvas').count()).toBe(2);
   await again.goBack();
 
-  // The table and the file hold the same windows.
+  // The table and the file contain the same windows.
   await page.getByText('Show all numbers').click();
   await until(async () => (await page.locator('tbody tr').count()) > 0);
   const download = page.waitForEvent('download');
@@ -85,7 +85,7 @@ test('from the form to charts, to what comes live, to CSV', async ({ db, open })
   expect(page.said).toEqual([]);
 });
 
-test('a range has the numbers of the API, and marks nothing provisional that is final', async ({
+test("a range shows the API's numbers, and marks no final window as provisional", async ({
   db,
   open,
 }) => {
@@ -108,7 +108,10 @@ test('a range has the numbers of the API, and marks nothing provisional that is 
   expect(page.said).toEqual([]);
 });
 
-test('a gap in what was heard is shown as one, and nothing heard is said', async ({ db, open }) => {
+test('a gap in the samples is shown as a gap, and a range without samples is reported', async ({
+  db,
+  open,
+}) => {
   const { url } = await given(db);
   const page = await open(`${url}?from=2026-01-01T00:00&to=2026-01-01T01:00&step=1h`);
   await until(async () => (await status(page)) === 'Empty');
@@ -119,7 +122,7 @@ test('a gap in what was heard is shown as one, and nothing heard is said', async
   expect((await page.locator('tbody tr').allTextContents())[0]).toMatch(/–.*not heard$/);
 });
 
-test('what the API refuses is said at the field', async ({ db, open }) => {
+test('errors of the API are shown at the field', async ({ db, open }) => {
   const { url } = await given(db);
   const page = await open(`${url}?sensor=99`);
   await until(async () => (await status(page)) === 'Can’t be shown');
@@ -134,7 +137,7 @@ test('what the API refuses is said at the field', async ({ db, open }) => {
 });
 
 for (const colorScheme of ['light', 'dark'] as const) {
-  test(`axe finds nothing in ${colorScheme}, on a desk, on a phone, with the table open, disconnected`, async ({
+  test(`axe finds no violations in ${colorScheme}, on a desktop, on a phone, with the table open, disconnected`, async ({
     db,
     open,
   }) => {
@@ -221,7 +224,7 @@ test('the keyboard reaches everything, and reads a chart window by window', asyn
   expect(await page.locator('#announcer').textContent()).toMatch(/^\d\d:\d\d:\d\d · not heard$/);
 });
 
-test('without the server the page says so, keeps what it has, and goes on by itself', async ({
+test('without the server the page reports it, keeps its numbers, and reconnects', async ({
   db,
   open,
 }) => {
@@ -251,7 +254,7 @@ test('a browser whose clock is an hour ahead shows the same', async ({ db, open 
   expect(await page.locator('#announcer').textContent()).toMatch(/Vehicles \d/);
 });
 
-/** Opacity fades for a moment. */
+/** Waits for fading animations to finish. */
 async function settled(page: Page): Promise<void> {
   await page.evaluate(
     `Promise.all(document.getAnimations().filter((each) => each.effect.getTiming().iterations === 1).map((each) => each.finished))`,
@@ -263,7 +266,7 @@ async function violations(page: Page): Promise<string[]> {
   return found.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
 }
 
-/** A time as a form has it, by the clocks of the browser. */
+/** Formats a time as a form does, in the browser's time zone. */
 function local(at: number): string {
   const options = { timeZone: 'Europe/Berlin', dateStyle: 'short', timeStyle: 'medium' } as const;
   return new Intl.DateTimeFormat('sv', options).format(at).replace(' ', 'T');
@@ -271,21 +274,21 @@ function local(at: number): string {
 
 test('a browser without a locale shows the page', async ({ db, open }) => {
   const { url } = await given(db);
-  // Chromium's own is en-US@posix then, of which Intl makes no format
+  // Chromium's locale is en-US@posix then, which Intl does not accept
   const page = await open(url, { locale: undefined } as object);
   await until(async () => (await status(page)) === 'Live', PATIENCE);
   expect(await page.locator('.plot canvas').count()).toBe(4);
   expect(page.said).toEqual([]);
 });
 
-test('whatever a browser says its language is, one is found that Intl takes', () => {
+test('a locale that Intl accepts is found for any language of the browser', () => {
   expect(usableLocale(['en-US@posix', 'en-US'])).toBe('en-US');
   expect(usableLocale(['de_DE.UTF-8'])).toBe('de-DE');
   expect(usableLocale(['C', ''])).toBe('en');
   expect(usableLocale(['fr'])).toBe('fr');
 });
 
-test('a fast clock is named', async ({ db, open }) => {
+test('a fast clock is reported with its sensor', async ({ db, open }) => {
   const stream = await streamOn(db);
   const from = Date.now() - 120 * SECOND;
   for (let at = from; at < from + 60 * SECOND; at += SECOND) {

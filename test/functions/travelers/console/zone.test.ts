@@ -20,6 +20,6 @@ test.for([
   expect(zone.format(at)).toBe(instant);
 });
 
-test('what is no zone is refused', () => {
+test('an invalid time zone is refused', () => {
   expect(() => new Zone('Mars/Base')).toThrow(RangeError);
 });

@@ -17,7 +17,7 @@ const BASE = Date.UTC(2026, 10, 20, 8, 0, 0) / 1000;
 const SECONDS = 120;
 const NOTHING: Heard = { newest: 0, sensor: -1, second: 0, doubts: 0 };
 
-/** What a sensor says at a second, by its own clock. */
+/** A sensor's sample at a second of its own clock. */
 function seen(sensor: number, second: number, ahead = 0): Sample {
   const traveler = `0193b000-0000-7000-8000-${String(sensor).padStart(12, '0')}`;
   const at = (BASE + second + ahead) * 1e6;
@@ -27,7 +27,7 @@ function seen(sensor: number, second: number, ahead = 0): Sample {
 const idle = (seconds: string) =>
   readOptions({ TRAVELERS_LATENESS_SECONDS: '15', TRAVELERS_IDLE_SECONDS: seconds });
 
-/** Ten sensors, a sample a second each; the clock of the tenth is fast by so many seconds. */
+/** Ten sensors with one sample per second each; the clock of the tenth is fast by some seconds. */
 const rounds = (ahead: number, count = 10) =>
   Array.from({ length: SECONDS }, (_, second) =>
     Array.from({ length: count }, (__, i) => seen(i + 1, second, i === count - 1 ? ahead : 0)),
@@ -43,7 +43,7 @@ async function watermark(db: TestDatabase): Promise<number> {
   return Number(rows[0]!.at) / 1e6 - BASE;
 }
 
-test('sensors are counted beside one whose clock is fast, and that one is named', async ({
+test('a sensor with a fast clock does not keep others from being counted, and is reported', async ({
   db,
 }) => {
   const stream = await streamOn(db);
@@ -52,13 +52,13 @@ test('sensors are counted beside one whose clock is fast, and that one is named'
   expect(await watermark(db)).toBe(SECONDS - 1 - 5);
   expect(await ask(db, newest)).toMatchObject({ newest: (BASE + SECONDS - 1) * 1000 });
   const late = await lateOf(db);
-  // Whose sample is the first to contradict the fast one.
+  // The sensor whose sample first contradicts the fast one.
   expect(late[1]).toBe(1);
   for (let sensor = 2; sensor <= 10; sensor++) expect(late[sensor]).toBe(0);
   expect(await ask(db, clocksAhead)).toEqual(new Map([[10, SECONDS - 1]]));
 });
 
-test('a clock that is fast does not move the watermark while records wait, or beyond now', async ({
+test('a fast clock moves the watermark neither while records wait nor beyond now', async ({
   db,
 }) => {
   const stream = await streamOn(db, OPTIONS, 2);
@@ -71,14 +71,14 @@ test('a clock that is fast does not move the watermark while records wait, or be
   await stream.settled();
   expect(await watermark(db)).toBe(-5);
 
-  // Read to the end, by a sensor that is ahead of now.
+  // Read to the end, with a sensor that is ahead of now.
   const now = Math.floor(Date.now() / 1000) - BASE;
   for (const partition of [0, 1]) await stream.give(partition, [seen(3, now, 30)]);
   await stream.settled();
   expect(await watermark(db)).toBeLessThan(now + 25);
 });
 
-test('what is late, and who is ahead, does not depend on how a partition was cut', () => {
+test('late samples and fast sensors do not depend on how a partition is split into chunks', () => {
   const bounds = { lateness: 5, aheadAtMost: 60 };
   const sample = fc.record({
     sensor: fc.integer({ min: 1, max: 4 }),
@@ -106,7 +106,7 @@ test('what is late, and who is ahead, does not depend on how a partition was cut
   );
 });
 
-test('a sensor that is far behind the others contradicts nobody, and is late', () => {
+test('a sensor that is far behind the others contradicts none of them, and is late', () => {
   const hearing = new Hearing(NOTHING, { lateness: 5, aheadAtMost: 60 });
   const late = (sensor: number, at: number) => hearing.hear({ ...seen(sensor, 0), at }).late;
   expect([late(1, 100), late(2, 100), late(3, 90), late(3, 91), late(3, 92)]).toEqual([
@@ -118,7 +118,7 @@ test('a sensor that is far behind the others contradicts nobody, and is late', (
   ]);
 });
 
-test('what is late by any clock says nothing about the newest', () => {
+test('a sample that is late by any clock does not contradict the newest one', () => {
   const hearing = new Hearing(NOTHING, { lateness: 5, aheadAtMost: 60 });
   const late = (sensor: number, at: number) => hearing.hear({ ...seen(sensor, 0), at }).late;
   expect([late(1, 100), late(2, 100), late(1, 120)]).toEqual([false, false, false]);
@@ -126,7 +126,7 @@ test('what is late by any clock says nothing about the newest', () => {
   expect(hearing.reached).toBe(120);
 });
 
-test('an idle partition holds the watermark by as much as its reader has not looked for longer than the lateness', async ({
+test('an idle partition holds back the watermark by the time beyond the lateness since its reader last reported', async ({
   db,
 }) => {
   const stream = await streamOn(db, { ...OPTIONS, lateness: 1_000_000, idleAfter: 1 }, 2);
@@ -140,7 +140,7 @@ test('an idle partition holds the watermark by as much as its reader has not loo
   expect(await watermark(db)).toBeLessThanOrEqual(28);
 });
 
-test('a sensor that goes on alone takes time with it', () => {
+test('a sensor that continues alone advances time', () => {
   const hearing = new Hearing(NOTHING, { lateness: 5, aheadAtMost: 60 });
   const hear = (sensor: number, at: number) => hearing.hear({ ...seen(sensor, 0), at });
   for (const [sensor, at] of [
@@ -159,7 +159,7 @@ test('a sensor that goes on alone takes time with it', () => {
   expect(hearing.reached).toBe(163);
 });
 
-test('a clock that is set right counts again', () => {
+test('a corrected clock counts again', () => {
   const hearing = new Hearing(NOTHING, { lateness: 5, aheadAtMost: 60 });
   const hear = (sensor: number, at: number) => hearing.hear({ ...seen(sensor, 0), at });
   for (const [sensor, at] of [
@@ -176,9 +176,7 @@ test('a clock that is set right counts again', () => {
   expect(hearing.reached).toBe(120);
 });
 
-test('a chunk that is held up does not make its partition idle, however long it takes', async ({
-  db,
-}) => {
+test('a delayed chunk does not make its partition idle, however long it takes', async ({ db }) => {
   const stream = await streamOn(db, { ...OPTIONS, idleAfter: 1 }, 2);
   await stream.give(0, [seen(1, 0), seen(1, 30)]);
   const release = await hold(db, 'lock table travelers.staged in exclusive mode');
@@ -193,7 +191,7 @@ test('a chunk that is held up does not make its partition idle, however long it 
   expect((await lateOf(db))[2] ?? 0).toBe(0);
 });
 
-test('a partition that is forgotten does not hold the watermark any more', async ({ db }) => {
+test('a forgotten partition no longer holds back the watermark', async ({ db }) => {
   const stream = await streamOn(db, OPTIONS, 2);
   await stream.give(0, [seen(1, 30)]);
   await stream.give(1, [seen(2, 2)]);
@@ -205,7 +203,7 @@ test('a partition that is forgotten does not hold the watermark any more', async
   expect(await db.query('select partition from travelers.partition')).toEqual([{ partition: 0 }]);
 });
 
-test('a partition that begins while a turn waits holds the watermark', async ({ db }) => {
+test('a partition that starts while a turn waits holds back the watermark', async ({ db }) => {
   const stream = await streamOn(db, { ...OPTIONS, idleAfter: 1 }, 1);
   await stream.give(0, [seen(1, 30)]);
   const release = await hold(db, 'select pg_advisory_xact_lock_shared(1953653110)');
@@ -221,14 +219,14 @@ test('a partition that begins while a turn waits holds the watermark', async ({ 
   expect(await watermark(db)).toBe(-3);
 });
 
-test('a pause within the lateness must not make a partition idle, and a setting that would is refused', () => {
+test('a setting that would make a partition idle after a pause within the lateness is refused', () => {
   expect(() => idle('14.9')).toThrow(
     'TRAVELERS_IDLE_SECONDS must not be below TRAVELERS_LATENESS_SECONDS',
   );
   expect(idle('15').idleAfter).toBe(15_000_000);
 });
 
-test('a fast clock that is heard before the others makes each of them late once at most', async ({
+test('a fast clock whose sample arrives first makes each other sensor late at most once', async ({
   db,
 }) => {
   const feed = await feedOn(db, travelers(readOptions({})), 1);
@@ -239,7 +237,7 @@ test('a fast clock that is heard before the others makes each of them late once 
   expect(Math.max(...Object.values(late))).toBeLessThanOrEqual(1);
 });
 
-test('the watermark never goes back, also when a partition begins', async ({ db }) => {
+test('the watermark never moves backwards, even when a partition starts', async ({ db }) => {
   const stream = await streamOn(db);
   await stream.give(0, [seen(1, 30)]);
   await stream.settled();
@@ -249,7 +247,7 @@ test('the watermark never goes back, also when a partition begins', async ({ db 
   expect(await watermark(db)).toBe(25);
 });
 
-test('a turn that begins while another one has not ended folds nothing twice', async ({ db }) => {
+test('overlapping turns fold nothing twice', async ({ db }) => {
   const stream = await streamOn(db);
   await stream.give(0, [seen(1, 0), seen(1, 30)]);
   await stream.settle(); // lets the next turn fold

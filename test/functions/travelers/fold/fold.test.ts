@@ -11,7 +11,7 @@ import { empty, OPTIONS, streamOn, type Stream } from '../stream.ts';
 const SECONDS = 40;
 const options = { ...OPTIONS, visitTimeout: 3_000_000 };
 
-test('whatever the order, batches, partitions and duplicates, every window is that of all samples at once', async ({
+test('whatever the order, batches, partitions and duplicates, every window equals that of all samples folded at once', async ({
   db,
 }) => {
   const stream = await streamOn(db, options, PARTITIONS);
@@ -19,7 +19,7 @@ test('whatever the order, batches, partitions and duplicates, every window is th
   await fc.assert(
     fc.asyncProperty(plan(SECONDS, options.lateness), async (drawn) => {
       await empty(db);
-      await stream.settle(); // from then on the visit time-out is known
+      await stream.settle(); // from then on the visit timeout is known
       await play(db, stream, drawn, seen);
     }),
     { seed: seedOf(), numRuns: Number(process.env['MUSTER_MODEL_RUNS'] ?? 60) },

@@ -16,7 +16,7 @@ function histogramOf(speeds: readonly number[], time = 1): Histogram {
   return made;
 }
 
-test('the middle of its bin is off by 1/16 ft/s or 1/64 of a speed at most', () => {
+test("the middle of a speed's bin is off by at most 1/16 ft/s or 1/64 of the speed", () => {
   fc.assert(
     fc.property(speed, (each) => {
       const middle = histogramOf([each]).percentiles([50])[0]!;
@@ -35,7 +35,7 @@ test('bins rise with speeds', () => {
   );
 });
 
-test('packed, added and unpacked in any order, it is the same to the byte', () => {
+test('packed, added and unpacked in any order, a histogram is identical to the byte', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(speed, micros)), fc.integer({ min: 0, max: 10 }), (all, cut) => {
       const parts = [all.slice(0, cut), all.slice(cut)].map((some) => {
@@ -54,6 +54,6 @@ test('packed, added and unpacked in any order, it is the same to the byte', () =
   );
 });
 
-test('an empty one has no percentile', () => {
+test('an empty histogram has no percentile', () => {
   expect(new Histogram().percentiles([50])).toEqual([]);
 });

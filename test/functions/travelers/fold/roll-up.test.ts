@@ -12,7 +12,7 @@ const HOUR = 3_600;
 const BASE = Date.UTC(2026, 10, 20, 8, 0, 0) / 1000;
 const options = { ...OPTIONS, keepSeconds: 600e6, keepMinutes: 3 * HOUR * 1e6 };
 
-/** Visits of some seconds, of three sensors, over hours; many of them over a minute's or an hour's border. */
+/** Visits of some seconds at three sensors over hours; many of them cross a minute's or an hour's border. */
 function visits(random: Random, hours: number): Sample[] {
   const samples: Sample[] = [];
   for (let n = 0; n < hours * 60; n++) {
@@ -71,14 +71,14 @@ test('answers for minutes and hours are the same from seconds, from minutes and 
     expect(steps.every(({ final }) => final)).toBe(true);
   }
   expect(answers.length).toBeGreaterThan(3);
-  // what was final is what is answered now, where it can still be told to the minute
+  // final numbers are unchanged where they are still kept by the minute
   const kept = await kepts(db);
   expect(kept.seconds).toBe(0);
   expect(kept.minutes).toBeGreaterThan(60);
   expect(kept.hours).toBeGreaterThan(6);
 });
 
-test('a window that begins or ends where only longer ones are kept is refused, with what would do', async ({
+test('a window that starts or ends where only longer ones are kept is refused, with what is allowed', async ({
   db,
 }) => {
   const stream = await streamOn(db, options);

@@ -12,7 +12,7 @@ const RUNS = Number(process.env['MUSTER_MODEL_RUNS'] ?? 30);
 
 class Died extends Error {}
 
-test('what is stored is the same to the last bit wherever folds begin, end and die', async ({
+test('the stored state is identical to the last bit, wherever folds start, end and are killed', async ({
   db,
 }) => {
   const stream = await streamOn(db, OPTIONS, PARTITIONS);
@@ -39,7 +39,7 @@ test('what is stored is the same to the last bit wherever folds begin, end and d
   expect(deaths).toBeGreaterThan(RUNS);
 }, 120_000);
 
-/** Gives a plan's samples, with `between` where the plan settles, and then finishes. */
+/** Sends a plan's samples, calls `between` where the plan settles, and then finishes. */
 async function play(
   db: TestDatabase,
   stream: Stream,
@@ -54,7 +54,7 @@ async function play(
   await stream.finish((BASE_SECOND + SECONDS) * 1e6);
 }
 
-/** Other chunks, and one partition after the other: time has to wait for the last. */
+/** Uses other chunks, one partition after the other, so that time has to wait for the last. */
 function rearranged({ acts, queries }: Plan): Plan {
   const turns = [2, 0, 1].flatMap((partition) => {
     const samples = acts.flatMap((act) =>
@@ -68,7 +68,7 @@ function rearranged({ acts, queries }: Plan): Plan {
   return { acts: turns.flat(), queries };
 }
 
-/** A turn whose process dies before its nth statement; false: it had fewer. */
+/** Runs a turn whose process dies before its nth statement; returns false if it had fewer. */
 async function dieAt(db: TestDatabase, statement: number): Promise<boolean> {
   const client = await db.pool.connect();
   let sent = 0;
@@ -93,7 +93,7 @@ async function dieAt(db: TestDatabase, statement: number): Promise<boolean> {
   }
 }
 
-/** But for what says only how far things went. */
+/** Returns the stored state without the columns that only record progress. */
 async function everything(db: TestDatabase) {
   return {
     buckets: await db.query('select * from travelers.bucket order by seconds, sensor, start, type'),

@@ -10,13 +10,13 @@ const BASE = Date.UTC(2026, 10, 20, 8, 0, 0) / 1000;
 const ANN = '00000000-0000-4000-8000-00000000000a';
 const BEN = '00000000-0000-4000-8000-00000000000b';
 
-/** Somebody on the x axis, so many seconds after the base. */
+/** A traveler on the x axis, some seconds after the base. */
 function at(seconds: number, x: number, more: Partial<Sample> = {}): Sample {
   const time = Math.round((BASE + seconds) * 1e6);
   return { sensor: 1, traveler: ANN, type: 'vehicle', at: time, x, y: 0, ...more };
 }
 
-/** Everything folded; [present, entered, left, min, average, max] of windows of so many seconds. */
+/** Folds everything; returns [present, entered, left, min, average, max] of windows of this length in seconds. */
 async function windowsOf(
   db: TestDatabase,
   chunks: readonly (readonly Sample[])[],
@@ -64,7 +64,7 @@ test('a traveler is in view from its first sample to its last, and counts in eac
   ]);
 });
 
-test('a segment over a border belongs to both windows in proportion to time, and its speed to both', async ({
+test('a segment over a border is divided between both windows in proportion to time, and its speed counts in both', async ({
   db,
 }) => {
   // 8 ft/s for 2 s, of which 0.5 s in the first window; before that 2 ft/s for 1.5 s
@@ -75,7 +75,7 @@ test('a segment over a border belongs to both windows in proportion to time, and
   ]);
 });
 
-test('windows are half-open: a sample on a border belongs to the window that begins there', async ({
+test('windows are half-open: a sample on a border belongs to the window that starts there', async ({
   db,
 }) => {
   const chunks = [[at(5, 0), at(10, 10)]];
@@ -86,7 +86,7 @@ test('windows are half-open: a sample on a border belongs to the window that beg
   ]);
 });
 
-test('a pause that is longer than the time-out begins another visit, and is no movement', async ({
+test('a pause that is longer than the timeout starts another visit, and is not a movement', async ({
   db,
 }) => {
   const chunks = [
@@ -96,7 +96,7 @@ test('a pause that is longer than the time-out begins another visit, and is no m
   expect(await windowsOf(db, chunks, 30, 1)).toEqual([[2, 2, 2, 0, 10 / 10.999999, 1]]);
 });
 
-test('a pause within the time-out is in view, also where no sample falls in the window', async ({
+test('a traveler stays in view during a pause within the timeout, even in a window without samples', async ({
   db,
 }) => {
   const chunks = [[at(1, 0)], [at(11, 40)]];
@@ -108,21 +108,21 @@ test('a pause within the time-out is in view, also where no sample falls in the 
   ]);
 });
 
-test('one sample alone is a visit without a speed', async ({ db }) => {
+test('a single sample is a visit without a speed', async ({ db }) => {
   expect(await windowsOf(db, [[at(3, 3)]], 10, 1)).toEqual([[1, 1, 1, null]]);
 });
 
-test('a sample that comes twice counts once; of two positions the lesser counts', async ({
+test('a sample that arrives twice counts once; of two positions the smaller one counts', async ({
   db,
 }) => {
   const chunks = [[at(2, 8), at(1, 4), at(0, 0), at(1, 2), at(2, 8), at(1, 4)]];
   expect(await windowsOf(db, chunks, 10, 1)).toEqual([[1, 1, 1, 2, 4, 6]]);
 });
 
-test('what a chunk brings beyond the fold is folded once, when its time has come', async ({
+test('samples of a chunk beyond the fold are folded once, when time has reached them', async ({
   db,
 }) => {
-  // the second chunk lets the fold go to 5 s, in the middle of the first
+  // the second chunk allows folding up to 5 s, in the middle of the first
   const chunks = [[at(0, 0), at(4, 4), at(8, 8)], [at(10, 10)]];
   expect(await windowsOf(db, chunks, 20, 1)).toEqual([[1, 1, 1, 1, 1, 1]]);
 });
@@ -149,9 +149,7 @@ test('percentiles are weighted by time', async ({ db }) => {
   expect([p50, p85, p95].map(Math.round)).toEqual([1, 1, 31]);
 });
 
-test('a window that is longer than its step counts what the one before counted too', async ({
-  db,
-}) => {
+test('a window that is longer than its step overlaps the previous one', async ({ db }) => {
   const chunks = [
     [at(1, 0), at(4, 3)],
     [at(17, 0), at(18, 2)],

@@ -19,7 +19,7 @@ const MINUTE: MetricsQuery = {
   groupBy: { sensor: false, type: false },
 };
 
-/** A sample so many seconds after the base. */
+/** A sample some seconds after the base. */
 function seen(seconds: number, more: Partial<Sample> = {}): Sample {
   const traveler = '00000000-0000-4000-8000-000000000001';
   const at = Math.round((BASE + seconds) * 1e6);
@@ -31,7 +31,7 @@ async function watermark(db: TestDatabase): Promise<number> {
   return Number(rows[0]!.at) / 1e6 - BASE;
 }
 
-test('a sample older than the newest before it by more than the bound is counted as late, by sensor and minute', async ({
+test('a sample that is older than the newest one before it by more than the bound counts as late, by sensor and minute', async ({
   db,
 }) => {
   const stream = await streamOn(db);
@@ -48,7 +48,9 @@ test('a sample older than the newest before it by more than the bound is counted
   await expectTruth(db, MINUTE, counted, OPTIONS.visitTimeout);
 });
 
-test('how late a sample is does not depend on how its partition was cut', async ({ db }) => {
+test('the lateness of a sample does not depend on how its partition is split into chunks', async ({
+  db,
+}) => {
   const stream = await streamOn(db, OPTIONS, 2);
   const samples = [seen(0), seen(6), seen(0.5), seen(12), seen(7), seen(6.9)];
   await stream.give(0, samples);
@@ -57,7 +59,7 @@ test('how late a sample is does not depend on how its partition was cut', async 
   expect(rows.map((each) => each.samples)).toEqual([2, 2]);
 });
 
-test('a window is provisional until lateness and visit time-out have passed, and final from then on', async ({
+test('a window is provisional until lateness and visit timeout have passed, and final from then on', async ({
   db,
 }) => {
   const stream = await streamOn(db);
@@ -75,7 +77,7 @@ test('a window is provisional until lateness and visit time-out have passed, and
   });
 });
 
-test('a partition with records unread holds the watermark, also one that brought none yet', async ({
+test('a partition with unread records holds back the watermark, even one without any read record', async ({
   db,
 }) => {
   const stream = await streamOn(db, { ...OPTIONS, idleAfter: 1 }, 2);
@@ -88,7 +90,7 @@ test('a partition with records unread holds the watermark, also one that brought
   expect(await watermark(db)).toBe(25);
 });
 
-test('an idle partition does not hold the watermark; one that nobody reads does', async ({
+test('an idle partition does not hold back the watermark; one without a reader does', async ({
   db,
 }) => {
   const stream = await streamOn(db, { ...OPTIONS, idleAfter: 1 }, 2);
@@ -104,7 +106,7 @@ test('an idle partition does not hold the watermark; one that nobody reads does'
   expect(await watermark(db)).toBe(25);
 });
 
-test('what an idle partition brings of a time that the others have passed is late, and in no window', async ({
+test('samples of an idle partition from before the watermark are late, and in no window', async ({
   db,
 }) => {
   const stream = await streamOn(db, { ...OPTIONS, idleAfter: 1 }, 2);
@@ -116,7 +118,7 @@ test('what an idle partition brings of a time that the others have passed is lat
   await expectTruth(db, MINUTE, counted, OPTIONS.visitTimeout, seen(30).at + 1);
 });
 
-test('with nothing but idle partitions, time goes as far as the newest of them', async ({ db }) => {
+test('with only idle partitions, time advances to the newest of them', async ({ db }) => {
   const stream = await streamOn(db, { ...OPTIONS, idleAfter: 1 }, 3);
   await stream.give(0, [seen(10)]);
   await stream.give(1, [seen(30)]);
@@ -124,12 +126,12 @@ test('with nothing but idle partitions, time goes as far as the newest of them',
   expect(await watermark(db)).toBe(25);
 });
 
-test('a chunk that began before the watermark moved is waited for, and nothing of it is lost', async ({
+test('the watermark waits for a chunk that started before it moved, and no sample of it is lost', async ({
   db,
 }) => {
   const stream = await streamOn(db, { ...OPTIONS, idleAfter: 1 }, 2);
   await stream.give(0, [seen(0), seen(30)]);
-  // The second partition is idle, and its next chunk is held up in the middle.
+  // The second partition is idle, and its next chunk is blocked in the middle.
   const holder = await db.pool.connect();
   await holder.query('begin');
   await holder.query('lock table travelers.staged in exclusive mode');
@@ -152,7 +154,7 @@ test('a chunk that began before the watermark moved is waited for, and nothing o
   );
 });
 
-test('sensors are listed with the times of their oldest and newest sample, and with what came late', async ({
+test('sensors are listed with the times of their oldest and newest samples, and their late samples', async ({
   db,
 }) => {
   const stream = await streamOn(db);

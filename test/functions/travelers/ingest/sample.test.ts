@@ -13,7 +13,7 @@ const GOOD = {
 };
 const given = (value: unknown) => projection.read(recordOf(0, value));
 
-test('a record is read as it stands in the topic', () => {
+test('a record of the topic is parsed', () => {
   expect(given(GOOD)).toEqual({
     sensor: 52,
     traveler: GOOD.traveler_id,
@@ -24,12 +24,12 @@ test('a record is read as it stands in the topic', () => {
   });
 });
 
-test('a byte order mark before a record is no part of it', () => {
+test('a byte order mark before a record is ignored', () => {
   const text = `\ufeff${JSON.stringify(GOOD)}`;
   expect(projection.read({ ...recordOf(0, GOOD), value: Buffer.from(text) })).toEqual(given(GOOD));
 });
 
-test('a tombstone says nothing', () => {
+test('a tombstone is ignored', () => {
   expect(projection.read({ ...recordOf(0, GOOD), value: null })).toBeUndefined();
 });
 
@@ -65,18 +65,18 @@ test.for([
   [{ ...GOOD, position: undefined }, 'and is missing'],
   [{ ...GOOD, timestamp: 1_795_161_640 }, 'timestamp must be a text, and is 1795161640'],
   [{ ...GOOD, timestamp: 'yesterday' }, 'timestamp must be a time since 1970 as'],
-] as const)('what is wrong with %j is said', ([value, message]) => {
+] as const)('%j is refused with the reason', ([value, message]) => {
   expect(() => given(value)).toThrow(message);
 });
 
-test('a time far in the future is refused: it would make all that follow late', () => {
+test('a time far in the future is refused, because it would make all later samples late', () => {
   const timestamp = new Date(Date.now() + 3_600_000).toISOString();
   expect(() => given({ ...GOOD, timestamp })).toThrow(
     'timestamp is 3600 s in the future; at most 60 s are taken for a clock that is ahead',
   );
 });
 
-test('options come from the environment, and all that is wrong is said at once', () => {
+test('options are read from the environment, and all errors are reported together', () => {
   expect(
     readOptions({ TRAVELERS_ZONE: 'Europe/Berlin', TRAVELERS_LATENESS_SECONDS: '0.5' }),
   ).toEqual({

@@ -1,6 +1,6 @@
--- What handlers leave behind: `started` as soon as an attempt begins, whatever becomes of it; `effect`
--- in the handler's transaction. No unique constraint, on purpose: an effect that happened twice stands
--- there twice.
+-- Records of the handlers: `started` as soon as an attempt starts, whatever its outcome; `effect` in the
+-- handler's transaction. There is intentionally no unique constraint, so that an effect that happens twice
+-- is recorded twice.
 create schema recordings;
 
 create table recordings.started (

@@ -13,7 +13,7 @@ import { lagOf } from './topic.ts';
 const PULL = fileURLToPath(new URL('pull.ts', import.meta.url));
 
 /** From a topic to a projection: Kafka, and processes with `INTAKE=kafka`. */
-export class PullRoad {
+export class PullPipeline {
   readonly db: TestDatabase;
   readonly stack: Stack;
   readonly topic = `numbers-${randomUUID().slice(0, 8)}`;
@@ -23,7 +23,7 @@ export class PullRoad {
   #kafka: Kafka | undefined;
   #producer: Producer | undefined;
   #admin: Admin | undefined;
-  /** What was produced: count and sum. */
+  /** The count and sum of the produced records. */
   readonly produced = { records: 0, sum: 0 };
 
   constructor(stack: Stack, db: TestDatabase) {
@@ -55,12 +55,12 @@ export class PullRoad {
     });
   }
 
-  /** Deletes the topic and makes it anew. */
+  /** Deletes and recreates the topic. */
   async remake(partitions: number): Promise<void> {
     await this.admin.deleteTopics({ topics: [this.topic] });
     await until(async () => !(await this.admin.listTopics()).includes(this.topic));
     await this.createTopic(partitions);
-    // a client that knew the old topic believes in it
+    // a client that knew the old topic still uses it
     await this.#producer!.disconnect();
     this.#producer = this.#kafka!.producer({ idempotent: true });
     await this.#producer.connect();
@@ -74,17 +74,17 @@ export class PullRoad {
     return this.#kafka!;
   }
 
-  /** A client that knows nothing yet. */
+  /** Creates a client without cached metadata. */
   another(): Kafka {
     return new Kafka({ brokers: [this.#address], logLevel: logLevel.NOTHING });
   }
 
-  /** Ends what the test started, the newest first. */
+  /** Stops everything that the test started, the newest first. */
   async close(): Promise<void> {
     for (const end of this.#ends.toReversed()) await end();
   }
 
-  /** Numbers from 1 on, dealt to the partitions in turn. */
+  /** Produces numbers from 1 on, to the partitions in turn. */
   async produce(count: number, partitions: number): Promise<void> {
     for (let done = 0; done < count; done += 5_000) {
       const size = Math.min(5_000, count - done);
@@ -102,7 +102,7 @@ export class PullRoad {
     await this.#producer!.send({ topic: this.topic, messages });
   }
 
-  /** A process that serves the projection, or what another script serves; settles when it listens. */
+  /** Starts a process that serves the projection, or another script; resolves when it listens. */
   async serve(env: Readonly<Record<string, string>> = {}, script = PULL): Promise<TestProcess> {
     const child = new TestProcess(script, [], {
       DATABASE_URL: this.db.url,
@@ -123,22 +123,22 @@ export class PullRoad {
     return child.serving();
   }
 
-  /** Lets the topic forget what is below these offsets, by partition. */
+  /** Deletes the records below these offsets, by partition. */
   async forget(...offsets: number[]): Promise<void> {
     const partitions = offsets.map((offset, partition) => ({ partition, offset: String(offset) }));
-    // kafkajs finds leaders only in metadata that it has asked for
+    // kafkajs finds leaders only in metadata that it has requested
     await this.admin.fetchTopicOffsets(this.topic);
     await this.admin.deleteTopicRecords({ topic: this.topic, partitions });
   }
 
-  /** `muster <args>` on this database; gives what it printed. */
+  /** Runs `muster <args>` on this database; returns its output. */
   async muster(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await muster({ DATABASE_URL: this.db.url }, args);
     if (code !== 0) throw new Error(stderr);
     return stdout;
   }
 
-  /** What the projection has counted and summed. */
+  /** The projection's count and sum. */
   async folded(): Promise<{ records: number; sum: number }> {
     const [row] = await this.db.query<{ records: string; sum: string }>(
       'select coalesce(sum(records), 0) as records, coalesce(sum(sum), 0) as sum from total',
@@ -146,12 +146,12 @@ export class PullRoad {
     return { records: Number(row!.records), sum: Number(row!.sum) };
   }
 
-  /** Settles when so many records are folded. */
+  /** Resolves when this number of records is folded. */
   async until(records: number, ms = 40_000): Promise<void> {
     await until(async () => (await this.folded()).records >= records, ms);
   }
 
-  /** Settles when the process has folded something. */
+  /** Resolves when the process has folded a record. */
   async appliedBy({ pid }: TestProcess): Promise<void> {
     await until(
       async () => (await this.db.query('select from applied where pid = $1', [pid])).length > 0,
@@ -164,7 +164,7 @@ export class PullRoad {
     return { status: response.status, text: await response.text() };
   }
 
-  /** The sum of a counter of the process. */
+  /** Returns the sum of a counter of the process. */
   async metric(process: TestProcess, name: string): Promise<number> {
     const text = await (await fetch(`${process.url}/metrics`)).text();
     return text
@@ -173,13 +173,13 @@ export class PullRoad {
       .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
-  /** Records that the group has not committed. */
+  /** Returns the number of records that the group has not committed. */
   async lag(): Promise<bigint> {
     return lagOf(this.kafka, this.topic, this.group);
   }
 }
 
-/** Partitions that a process was last given; null before it joined. */
+/** Returns the partitions last assigned to a process; null before it joined. */
 export function assignedTo(process: TestProcess): number[] | null {
   const line = process.log.findLast(({ msg }) => msg === 'partitions assigned');
   const assignment = line?.['assignment'] as Record<string, number[]> | undefined;

@@ -13,11 +13,11 @@ import { eventually, say } from './say.ts';
 import { Sink } from './sink.ts';
 import { prepareSource } from './source.ts';
 
-/** As many as give each of some pods its share. */
+/** Enough for each of a few pods to get its share. */
 const PARTITIONS = 6;
 
-/** What stands around the cluster, on this machine: source database, Debezium, Kafka, state database, sink. */
-export class Road {
+/** The services around the cluster, on this machine: source database, Debezium, Kafka, state database, sink. */
+export class Pipeline {
   readonly source: Database;
   readonly state: Database;
   readonly broker: Broker;
@@ -26,7 +26,7 @@ export class Road {
   readonly #end: () => Promise<void>;
 
   private constructor(
-    parts: Pick<Road, 'source' | 'state' | 'broker' | 'sink'>,
+    parts: Pick<Pipeline, 'source' | 'state' | 'broker' | 'sink'>,
     admin: Admin,
     end: () => Promise<void>,
   ) {
@@ -38,10 +38,10 @@ export class Road {
     this.#end = end;
   }
 
-  /** Everything listens where pods reach it, on the address given. */
-  static async start(host: string): Promise<Road> {
+  /** Starts everything, listening on the given address, where pods can reach it. */
+  static async start(host: string): Promise<Pipeline> {
     const folder = mkdtempSync(join(tmpdir(), 'muster-cluster-'));
-    await chmod(folder, 0o755); // PostgreSQL's user is to enter it
+    await chmod(folder, 0o755); // PostgreSQL's user must be able to enter it
     const ends: (() => unknown)[] = [];
     const end = async () => {
       for (const step of ends.splice(0).toReversed()) await Promise.resolve(step()).catch(() => {});
@@ -76,7 +76,7 @@ export class Road {
 
       const sink = await Sink.start(host);
       ends.push(() => sink.stop());
-      return new Road({ source, state, broker, sink }, admin, end);
+      return new Pipeline({ source, state, broker, sink }, admin, end);
     } catch (error) {
       await end();
       throw error;
@@ -109,7 +109,7 @@ export class Road {
   }
 }
 
-/** What was in the table before would be history, which runs nothing. */
+/** Waits until Debezium streams: rows inserted earlier would be a snapshot, which starts no runs. */
 async function streaming(source: Database): Promise<void> {
   const slot = CONNECTOR['slot.name'];
   const isActive = async () => {

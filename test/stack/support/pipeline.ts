@@ -26,7 +26,7 @@ const MUSTER = fileURLToPath(new URL('../../../src/cli/muster.ts', import.meta.u
 const SOURCE = fileURLToPath(new URL('../../../dev/kafka-source/main.ts', import.meta.url));
 const SPAN = 60_000_000_000;
 
-/** Tries so close together that an outage of a test is long. */
+/** Retries in such quick succession that even a test's outage is long. */
 const QUICK = {
   retry: 1_000,
   backoffPolicy: 'linear',
@@ -34,11 +34,11 @@ const QUICK = {
   timeout: 10_000,
 } as const;
 
-/** From a row's commit to its handler: PostgreSQL, Debezium, Kafka, a KafkaSource, `muster serve`. */
-export class Road {
+/** The pipeline from a row's commit to its handler: PostgreSQL, Debezium, Kafka, a KafkaSource, `muster serve`. */
+export class Pipeline {
   readonly db: TestDatabase;
   readonly stack: Stack;
-  /** Of connector, slot, publication, topic prefix and consumer group. */
+  /** The name of the connector, slot, publication, topic prefix and consumer group. */
   readonly name = `t${randomUUID().slice(0, 8)}`;
   readonly topic = `${this.name}.datastore.signal`;
   readonly #random = new Random(1);
@@ -53,12 +53,12 @@ export class Road {
     this.db = db;
   }
 
-  /** Ends what the test started, the newest first. */
+  /** Stops everything that the test started, the newest first. */
   async close(): Promise<void> {
     for (const end of this.#ends.toReversed()) await end();
   }
 
-  /** The tables, the topic and a function: what is there before a connector. */
+  /** Prepares the tables, the topic and a function, without a connector. */
   async prepare(databaseUrl = this.db.url): Promise<void> {
     this.#client = new pg.Client(this.db.url);
     await this.#client.connect();
@@ -71,7 +71,7 @@ export class Road {
     await this.startFunction(databaseUrl);
   }
 
-  /** All of it: tables, function, connector, source. */
+  /** Starts everything: tables, function, connector, source. */
   async start(
     config: Readonly<Record<string, string>> = {},
     source: Partial<KafkaSourceOptions> = {},
@@ -88,7 +88,7 @@ export class Road {
     return this.#client!;
   }
 
-  /** Where the function listens, the same over restarts. */
+  /** The address of the function, which restarts don't change. */
   get url(): string {
     return `http://127.0.0.1:${this.#port}/`;
   }
@@ -97,7 +97,7 @@ export class Road {
     return this.#fn!;
   }
 
-  /** `muster serve`, where the one before it listened. */
+  /** Starts `muster serve`, on the port of the previous process. */
   async startFunction(databaseUrl = this.db.url): Promise<TestProcess> {
     const fn = new TestProcess(MUSTER, ['serve'], {
       DATABASE_URL: databaseUrl,
@@ -159,7 +159,7 @@ export class Road {
     );
   }
 
-  /** A worker of the road's own, which holds its connector and may be killed. */
+  /** Starts a separate Connect worker for the connector, which a test may kill. */
   async ownConnect(
     config: Readonly<Record<string, string>> = {},
     offsetFlushInterval?: number,
@@ -172,7 +172,7 @@ export class Road {
     return connect;
   }
 
-  /** A KafkaSource in this process. */
+  /** Starts a KafkaSource in this process. */
   async startSource(options: Partial<KafkaSourceOptions> = {}): Promise<KafkaSource> {
     const source = await KafkaSource.start({
       brokers: [(await this.stack.broker()).address],
@@ -191,7 +191,7 @@ export class Road {
     return source;
   }
 
-  /** A KafkaSource in a process of its own; settles when it consumes. */
+  /** Starts a KafkaSource in a separate process; resolves when it consumes. */
   async startSourceProcess(...flags: string[]): Promise<TestProcess> {
     const broker = await this.stack.broker();
     const args = `--brokers ${broker.address} --topic ${this.topic} --sink ${this.url} --group ${this.name}
@@ -203,13 +203,13 @@ export class Road {
       await process.exited;
     });
     await until(() => {
-      if (process.hasExited) throw new Error(`the source ended: ${process.stderr}`);
+      if (process.hasExited) throw new Error(`the source exited: ${process.stderr}`);
       return process.log.some(({ msg }) => msg === 'consuming');
     }, 40_000);
     return process;
   }
 
-  /** The two signals that make a set, of a recording of their own. */
+  /** Inserts the two signals of a set, in a new recording. */
   pair(): [eeg: Signal, accelerometer: Signal] {
     const where = { recording: randomUUID(), span: `[0,${SPAN})` };
     const signal = (sensor: Sensor): Signal => ({ id: randomUUID(), ...where, sensor });
@@ -220,7 +220,7 @@ export class Road {
     for (const signal of signals) await this.client.query(insertSignal(signal, this.#random));
   }
 
-  /** Asks Debezium to send every row of the table again, while it goes on. */
+  /** Requests an incremental snapshot: Debezium sends every row of the table again while it streams. */
   async snapshot(): Promise<void> {
     const data = { 'data-collections': ['datastore.signal'], type: 'incremental' };
     await this.client.query(
@@ -229,15 +229,15 @@ export class Road {
     );
   }
 
-  /** Settles when so many sets are processed. */
+  /** Resolves when this number of sets is processed. */
   async processed(n: number): Promise<void> {
     await until(async () => (await summarise(this.client)).processed >= n, 40_000);
   }
 
   /**
-   * Waits until all that was written has come to rest, and compares the table with what was
-   * processed. A last pair goes the whole way, behind everything else; then nothing may be left in
-   * Kafka and no run be due.
+   * Waits until every written row has been processed, and compares the table with the processed sets. A
+   * last pair is sent through the whole pipeline behind everything else; after that, no record may be left
+   * in Kafka and no run be due.
    */
   async settled(): Promise<Summary> {
     const last = this.pair();
@@ -260,17 +260,17 @@ export class Road {
     return summarise(this.client);
   }
 
-  /** Records of the topic that the consumer group has not committed. */
+  /** Returns the number of records in the topic that the consumer group has not committed. */
   async lag(): Promise<bigint> {
     return lagOf(await this.kafka(), this.topic, this.name);
   }
 
-  /** Everything that a topic holds now; that of the signals unless another is named. */
+  /** Returns all records now in a topic, by default that of the signals. */
   async records(topic = this.topic): Promise<TopicRecord[]> {
     return recordsOf(await this.kafka(), topic);
   }
 
-  /** The sum of a counter of the function's, over labels that contain the text. */
+  /** Returns the sum of a counter of the function over the labels that contain the text. */
   async count(metric: string, label = ''): Promise<number> {
     const text = await (await fetch(`${this.url}metrics`)).text();
     return text

@@ -1,7 +1,7 @@
 /**
- * The real road: from a row's COMMIT in PostgreSQL to the start of the handler it makes a set complete
- * for, by way of Debezium, Kafka, a KafkaSource and `muster serve`; and what of it passes before
- * Debezium has the row in its hands, which is its log reader and its poll interval.
+ * The whole pipeline: the time from a row's COMMIT in PostgreSQL to the start of the handler of the set
+ * that it completes, through Debezium, Kafka, a KafkaSource and `muster serve`; and the part of it before
+ * Debezium has received the row, which consists of its log reader and its poll interval.
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,26 +25,26 @@ import {
   type SectionResult,
 } from './section.ts';
 
-/** Debezium's default, what dev/stack/connector.ts sets, and less. */
+/** Debezium's default, the value in dev/stack/connector.ts, and a shorter one. */
 const INTERVALS = [500, Number(CONNECTOR['poll.interval.ms']), 20];
 
 interface Latencies {
   readonly interval: number;
   /** Milliseconds from COMMIT to the start of the handler. */
   readonly whole: readonly number[];
-  /** Of them, until Debezium had made an event of it. */
+  /** The part of it until Debezium had created the event. */
   readonly debezium: readonly number[];
 }
 
-export async function measureRoad(context: SectionContext): Promise<SectionResult> {
+export async function measurePipeline(context: SectionContext): Promise<SectionResult> {
   const { folder, quick, say } = context;
   const missing = missingTools();
   if (missing !== null) {
-    say(`\nThe real road: skipped. ${missing}`);
+    say(`\nThe whole pipeline: skipped. ${missing}`);
     return { data: { skipped: missing }, verdicts: [] };
   }
   const installation = await install(say);
-  const home = join(folder, 'road');
+  const home = join(folder, 'pipeline');
   layOut(join(home, 'pod'));
   const ends: (() => Promise<unknown>)[] = [
     () => Promise.resolve(rmSync(home, { recursive: true, force: true })),
@@ -82,13 +82,13 @@ export async function measureRoad(context: SectionContext): Promise<SectionResul
     'poll.interval.ms',
     'p50 ms',
     'p99 ms',
-    'until Debezium has it: p50',
+    'until Debezium: p50',
     'p99',
-    'from there on: p50',
+    'after Debezium: p50',
   ];
   say(
     grid(
-      `The real road: a row's COMMIT to the start of its handler, ${measured[0]!.whole.length} sets each`,
+      `The whole pipeline: a row's COMMIT to the start of its handler, ${measured[0]!.whole.length} sets each`,
       head,
       rows,
     ),
@@ -108,7 +108,7 @@ async function measure(
   home: string,
   { postgres }: SectionContext,
 ): Promise<Latencies> {
-  const name = `road_${interval}`;
+  const name = `pipeline_${interval}`;
   const db = await createDatabase(postgres, name);
   const ends: (() => Promise<unknown>)[] = [() => db.drop()];
   try {
@@ -156,13 +156,13 @@ async function measure(
 
     const random = new Random(1);
     const committedAt = new Map<string, number>();
-    const warm = 5; // the first go through code that is not compiled, in four processes
+    const warm = 5; // the first ones run code that is not compiled yet, in four processes
     for (let n = 0; n < pairs + warm; n++) {
       const recording = `0193b000-0000-7000-8000-${String(n).padStart(12, '0')}`;
       const signal = { recording, span: '[0,60000000000)' };
       const id = (kind: number) => `0193b00${kind}-0000-7000-8000-${String(n).padStart(12, '0')}`;
       await db.client.query(insertSignal({ ...signal, id: id(1), sensor: 'eeg' }, random));
-      // uneven, so that no interval of anybody's keeps step with them
+      // irregular, so that no interval of any process is in step with them
       await sleep(n < warm ? 300 : 20 + 30 * random.next());
       await db.client.query(
         insertSignal({ ...signal, id: id(2), sensor: 'accelerometer' }, random),
@@ -185,7 +185,7 @@ async function measure(
 
 type Client = Awaited<ReturnType<typeof createDatabase>>['client'];
 
-/** When the handler of each recording began. */
+/** Returns when the handler of each recording started. */
 async function allStarted(client: Client, count: number): Promise<Map<string, number>> {
   for (
     const deadline = performance.now() + 60_000;
@@ -196,11 +196,11 @@ async function allStarted(client: Client, count: number): Promise<Map<string, nu
       'select key, at_ms from started',
     );
     if (rows.length < count) continue;
-    same('the real road, handlers started', rows.length, count);
+    same('the whole pipeline, handlers started', rows.length, count);
     await sleep(300); // the last answers are on their way to the source
     return new Map(rows.map(({ key, at_ms }) => [(JSON.parse(key) as [string])[0], at_ms]));
   }
-  throw new Error('the real road: not all handlers have started within a minute');
+  throw new Error('the whole pipeline: not all handlers have started within a minute');
 }
 
 async function dropSlot(client: Client, slot: string): Promise<void> {

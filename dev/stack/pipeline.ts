@@ -10,21 +10,21 @@ import { Connect } from './connect.ts';
 import { connection, CONNECTOR, SIGNAL_TABLE, SINGLE_NODE, TOPIC } from './connector.ts';
 import type { Installation } from './install.ts';
 
-export interface KafkaRoadOptions {
+export interface KafkaPipelineOptions {
   readonly installation: Installation;
   /** The database with `datastore.signal`. */
   readonly url: string;
-  /** Where the function listens. */
+  /** The function's address. */
   readonly sink: string;
-  /** Where Kafka and Connect keep what they know. */
+  /** The folder for the data of Kafka and Connect. */
   readonly folder: string;
   readonly say: (line: string) => void;
 }
 
 const GROUP = 'muster-demo';
-/** Where Debezium puts what `pg_logical_emit_message` writes. */
+/** The topic of the messages that `pg_logical_emit_message` writes. */
 const MESSAGES = `${CONNECTOR['topic.prefix']}.message`;
-/** Nothing is dropped as long as the demo runs; the waits are those of a source that is to find a new pod soon. */
+/** Enough retries never to drop an event while the demo runs, with short delays to find a new pod soon. */
 const DELIVERY = {
   retry: 1_000_000,
   backoffPolicy: 'linear',
@@ -32,11 +32,11 @@ const DELIVERY = {
   timeout: 30_000,
 } as const;
 
-/** From the table to the function as in production: Debezium, Kafka, a KafkaSource. */
-export class KafkaRoad {
-  /** Settles only if Kafka or Connect has ended unasked. */
+/** The pipeline from the table to the function, as in production: Debezium, Kafka, a KafkaSource. */
+export class KafkaPipeline {
+  /** Resolves only if Kafka or Connect exits unexpectedly. */
   readonly failed: Promise<Error>;
-  readonly #options: KafkaRoadOptions;
+  readonly #options: KafkaPipelineOptions;
   readonly #ends: (() => unknown)[] = [];
   readonly #fail: (error: Error) => void;
   #client!: pg.Client;
@@ -46,23 +46,23 @@ export class KafkaRoad {
   #lag = 0;
   #isStopping = false;
 
-  private constructor(options: KafkaRoadOptions) {
+  private constructor(options: KafkaPipelineOptions) {
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.failed = promise;
     this.#fail = resolve;
     this.#options = options;
   }
 
-  /** Settles when everything runs: 5-9 s. */
-  static async start(options: KafkaRoadOptions): Promise<KafkaRoad> {
-    const road = new KafkaRoad(options);
+  /** Resolves when everything runs (5-9 s). */
+  static async start(options: KafkaPipelineOptions): Promise<KafkaPipeline> {
+    const pipeline = new KafkaPipeline(options);
     try {
-      await road.#start();
+      await pipeline.#start();
     } catch (error) {
-      await road.stop();
+      await pipeline.stop();
       throw error;
     }
-    return road;
+    return pipeline;
   }
 
   /** Kafka's address. */
@@ -70,23 +70,23 @@ export class KafkaRoad {
     return this.#broker.address;
   }
 
-  /** Events that got their 2xx. */
+  /** The number of events that were answered 2xx. */
   get delivered(): number {
     return this.#source.counts.delivered;
   }
 
-  /** Records in Kafka whose offset is not committed: what KEDA scales by; half a second old. */
+  /** The number of records whose offset is not committed, which KEDA scales by; half a second old. */
   get lag(): number {
     return this.#lag;
   }
 
-  /** Settles when all that was committed in the database before is delivered, and its offset committed. */
+  /** Resolves when every earlier commit in the database is delivered and its offset committed. */
   async caughtUp(): Promise<void> {
     const before = await this.#end(MESSAGES);
-    // It stands in the log behind everything else.
+    // In the log it comes after everything else.
     await this.#client.query(`select pg_logical_emit_message(true, 'demo', '')`);
     while (!this.#isStopping && (await this.#end(MESSAGES)) <= before) await sleep(50);
-    // Twice: another partition may have got its records a moment later than the message its own.
+    // Twice, because another partition may receive its records a moment after the message.
     for (let times = 0; !this.#isStopping && times < 2; await sleep(100)) {
       await this.#source.commit();
       await this.#measure();
@@ -94,7 +94,7 @@ export class KafkaRoad {
     }
   }
 
-  /** What is not delivered comes again with the next start. */
+  /** Events that are not delivered are sent again after the next start. */
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const end of this.#ends.splice(0).toReversed()) {
@@ -105,7 +105,7 @@ export class KafkaRoad {
   async #start(): Promise<void> {
     const { installation, url, folder, say } = this.#options;
     this.#client = new pg.Client(url);
-    this.#client.on('error', () => {}); // the next query tells
+    this.#client.on('error', () => {}); // the next query reports it
     await this.#client.connect();
     this.#ends.push(() => this.#client.end());
     await this.#client.query(SIGNAL_TABLE);
@@ -141,7 +141,7 @@ export class KafkaRoad {
       initialOffset: 'earliest',
       delivery: DELIVERY,
       commitInterval: 1_000,
-      sessionTimeout: 3_000, // the next start waits for the end of one that was killed
+      sessionTimeout: 3_000, // the next start waits this long for one that was killed
       on: (happening) => this.#note(happening),
     });
     this.#ends.push(() => this.#source.stop());
@@ -159,7 +159,7 @@ export class KafkaRoad {
       const { partition, offset } = happening.record;
       const { error, answer } = happening.failure;
       const why = `${error} ${answer?.body.toString() ?? ''}`;
-      this.#options.say(`the function refused event ${partition}:${offset} for good: ${why}`);
+      this.#options.say(`the function permanently refused event ${partition}:${offset}: ${why}`);
     }
   }
 
