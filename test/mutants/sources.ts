@@ -65,15 +65,15 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a change belongs to the epoch in which it arrives',
     file: 'src/state/ingest/epochs.ts',
-    find: '    if (at >= boundary.beganAt) return mark.firstEpoch + i + 1;',
-    replace: '    return mark.firstEpoch + i + 1;',
+    find: '    if (at >= boundary.beganAt) return epochs.firstEpoch + i + 1;',
+    replace: '    return epochs.firstEpoch + i + 1;',
     tests: POSITIONS,
   },
   {
     name: 'a change between two epochs is of the old one',
     file: 'src/state/ingest/epochs.ts',
-    find: 'lsn > boundary.endedLsn ? mark.firstEpoch + i : null',
-    replace: 'true ? mark.firstEpoch + i : null',
+    find: 'lsn > boundary.endedLsn ? epochs.firstEpoch + i : null',
+    replace: 'true ? epochs.firstEpoch + i : null',
     tests: POSITIONS,
   },
   {
@@ -84,16 +84,16 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
     tests: POSITIONS,
   },
   {
-    name: 'a mark follows time backwards',
+    name: 'the newest position follows time backwards',
     file: MARKS,
-    find: 'mark.at = Math.max(mark.at, at);',
-    replace: 'mark.at = at;',
+    find: 'newest.at = Math.max(newest.at, at);',
+    replace: 'newest.at = at;',
     tests: POSITIONS,
   },
   {
     name: 'an early time alone makes history news',
     file: MARKS,
-    find: 'return lsn === null || mark.streamedLsn === null || mark.streamedLsn < lsn;',
+    find: 'return lsn === null || newest.streamedLsn === null || newest.streamedLsn < lsn;',
     replace: 'return true;',
     tests: POSITIONS,
   },
@@ -107,7 +107,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'an epoch that has just begun is heard of later',
     file: 'src/state/ingest/change-ingestor.ts',
-    find: '        check = this.#positions.judge(change);\n',
+    find: '        check = this.#positions.check(change);\n',
     replace: '',
     tests: POSITIONS,
   },
@@ -121,8 +121,8 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a row whose new key can not be stored stays in its old set',
     file: MEMBER,
-    find: '      if (error instanceof BadKey) rows.push({ ...facts, ...GONE });',
-    replace: '      void GONE;',
+    find: '      if (error instanceof BadKey) rows.push({ ...facts, ...REMOVED });',
+    replace: '      void REMOVED;',
     tests: ABSENT,
   },
   {

@@ -7,9 +7,9 @@ import { openSession, OWN_PATH, SESSION } from '../database/session.ts';
 const logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 /**
- * Brings a database to this release: Muster's own schema, then the migrations of each named function
- * (`functions/<name>/migrations`), each counted in a table of its own. Returns the names of those
- * applied; an empty list means that there was nothing to do.
+ * Migrates a database to this release: Muster's own schema first, then the migrations of each named function
+ * (`functions/<name>/migrations`), each recorded in a separate table. Returns the names of the applied
+ * migrations; the list is empty if there was nothing to do.
  */
 export async function migrate(url: string, functions: readonly string[]): Promise<string[]> {
   const client = await openMigrator(url);
@@ -27,7 +27,7 @@ export async function migrate(url: string, functions: readonly string[]): Promis
   }
 }
 
-/** A session for migrations and grants, which may take as long as they need. */
+/** Opens a session for migrations and grants, without a statement timeout. */
 export function openMigrator(url: string): Promise<pg.Client> {
   const config = { connectionString: url, application_name: 'muster migrate' };
   return openSession(config, { ...SESSION, ...OWN_PATH, statement_timeout: '0' });
@@ -44,7 +44,7 @@ async function requireServer(client: pg.Client): Promise<void> {
   }
 }
 
-/** `create schema if not exists` needs the right to create one, also where it exists. */
+/** Checks first, because `create schema if not exists` requires the right to create one even if it exists. */
 async function ensureSchema(client: pg.Client): Promise<void> {
   const { rowCount } = await client.query(`select from pg_namespace where nspname = 'muster'`);
   if (rowCount === 0) await client.query('create schema muster');
@@ -57,10 +57,10 @@ async function apply(client: pg.Client, folder: URL, table: string): Promise<str
     direction: 'up',
     migrationsTable: table,
     migrationsSchema: 'muster',
-    // the search path; a function's migrations may name what is public without its schema
+    // The search path. A function's migrations may use objects in public without naming the schema.
     schema: table === 'migration' ? 'pg_catalog' : 'public',
     checkOrder: true,
-    // one session-wide lock is held by the caller, who waits where the library would give up
+    // The caller holds one lock for all migrations, and waits for it; the library would give up.
     noLock: true,
     logger,
   });

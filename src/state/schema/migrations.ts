@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
 
-/** RETURNING old and new, on which ingest-changes.sql rests, came with PostgreSQL 18. */
+/** ingest-changes.sql depends on RETURNING old and new, which PostgreSQL 18 introduced. */
 export const OLDEST_SERVER = 180_000;
 
-/** Taken for the whole run, so that twenty jobs started at once do the work of one. */
+/** Advisory lock, held for the whole migration, so that concurrent jobs run one after the other. */
 export const MIGRATION_LOCK = 0x6d757374;
 
-/** Where the migrations lie, Muster's own first, and the table in schema `muster` that counts them. */
+/** Returns the folders with migrations, Muster's own first, each with the table in schema `muster` that records them. */
 export function migrationsOf(functions: readonly string[]): { folder: URL; table: string }[] {
   const own = { folder: new URL('migrations/', import.meta.url), table: 'migration' };
   const others = functions.map((name) => ({
