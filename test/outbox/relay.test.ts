@@ -94,7 +94,7 @@ test('an event that is refused for good counts as failed, and the next ones are 
     expect.objectContaining({
       level: 'error',
       event: 'pair/x/1/0',
-      message: 'the sink refused an event for good',
+      message: 'the sink refused an event permanently',
     }),
   );
   expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/2']);

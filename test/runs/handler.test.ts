@@ -76,22 +76,22 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
   [
     'returns an event without a type',
     () => [{} as never],
-    'TerminalError: the handler of pair returned no events: event 0: type is missing',
+    'TerminalError: the handler of pair returned invalid events: event 0: type is missing',
   ],
   [
     'returns null among its events',
     () => [{ type: 't' }, null as never],
-    'TerminalError: the handler of pair returned no events: event 1: must be an object, not null',
+    'TerminalError: the handler of pair returned invalid events: event 1: must be an object, not null',
   ],
   [
     'returns an event with a property that no event has',
     () => [{ type: 't', sbject: 'x' } as never],
-    "TerminalError: the handler of pair returned no events: event 0: there is no property 'sbject'; did you mean 'subject'?",
+    "TerminalError: the handler of pair returned invalid events: event 0: there is no property 'sbject'; did you mean 'subject'?",
   ],
   [
     'returns an event whose subject is no text, with data that is none',
     () => [{ type: 't', subject: 5, data: () => 1 } as never],
-    'TerminalError: the handler of pair returned no events: event 0: subject must be text, not 5; event 0: data must be a value that JSON can represent, not [Function: data]',
+    'TerminalError: the handler of pair returned invalid events: event 0: subject must be text, not 5; event 0: data must be a value that JSON can represent, not [Function: data]',
   ],
   [
     'returns data with a cycle',
@@ -105,7 +105,7 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
   [
     'returns a type with U+0000',
     () => [{ type: 'a\0b' }],
-    "TerminalError: the handler of pair returned no events: event 0: type must be text that is not empty, not 'a\\x00b'",
+    "TerminalError: the handler of pair returned invalid events: event 0: type must be text that is not empty, not 'a\\x00b'",
   ],
   [
     'writes what is refused, and hides it',

@@ -69,7 +69,7 @@ test('a set above the limit fails for good with its size, and its neighbours run
     {
       key: 'huge',
       error:
-        'SetTooLarge: the set has 30 rows with 30 MiB of kept columns; a handler is given at most 16 MiB (SET_LIMIT_MIB)',
+        'SetTooLarge: the set has 30 rows with 30 MiB of kept columns; the maximum is 16 MiB (SET_LIMIT_MIB)',
     },
   ]);
   expect(handled.length).toBe(12);

@@ -21,8 +21,8 @@ async function podOf(db: TestDatabase): Promise<Pod> {
   return pod;
 }
 const epochOf = (pod: Pod, each: RowChange) => {
-  const check = pod.positions.check(each);
-  return check.kind === 'fine' ? check.place.epoch : check.kind;
+  const result = pod.positions.check(each);
+  return result.kind === 'fine' ? result.place.epoch : result.kind;
 };
 
 test('what a position says of its log', async ({ db }) => {
