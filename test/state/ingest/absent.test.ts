@@ -80,9 +80,7 @@ test('a change that is redelivered after the definition was corrected is ingeste
 
 const part = (column: string) => ({ table: 'public.item', key: 'k', where: { [column]: 'a' } });
 
-test('a row whose new key can't be stored is parked, and leaves its old set', async ({
-  db,
-}) => {
+test("a row whose new key can't be stored is parked, and leaves its old set", async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const long = change('u', 2, { id: 1, k: 'y'.repeat(2_000), kind: 'a' });

@@ -126,7 +126,7 @@ test('a member of muster_run alone purges', async ({ db }) => {
   expect(await setsOf(db)).toEqual([]);
 });
 
-test('muster_intake can't read events of handlers, parked bodies or tables of functions', async ({
+test("muster_intake can't read events of handlers, parked bodies or tables of functions", async ({
   db,
 }) => {
   const attempt = await tryAs(await loginOf(db, 'muster_intake'));
@@ -150,9 +150,7 @@ test('muster_intake can't read events of handlers, parked bodies or tables of fu
   }
 });
 
-test('muster_run can't create runs, change rules or read parked events', async ({
-  db,
-}) => {
+test("muster_run can't create runs, change rules or read parked events", async ({ db }) => {
   const attempt = await tryAs(await loginOf(db, 'muster_run'));
   expect(await attempt('delete from recordings.processed')).toBeNull();
   expect(await attempt('update muster.outbox set sent_at = now()')).toBeNull();
