@@ -1,4 +1,4 @@
-/** What both kinds of functions use. */
+/** Types that both kinds of functions use. */
 
 /** A length of time as a number and a unit: `'15 minutes'`, `'1 hour'`, `'500 milliseconds'`. */
 export type Duration =

@@ -44,7 +44,7 @@ export interface Position {
 
 /** What {@link ProjectionDefinition.settle} receives beside its transaction. */
 export interface SettleContext {
-  /** One for each partition that was ever assigned, ordered by topic and partition. */
+  /** One for each partition that has been assigned, ordered by topic and partition. */
   readonly positions: readonly Position[];
   /** Start of the transaction, by the clock of the database. */
   readonly now: Date;
@@ -63,7 +63,7 @@ export interface ProjectionDefinition<R = unknown> {
   /** Maximum number of records in a transaction. Default: 10,000. */
   readonly chunkRecords?: number;
   /**
-   * How long a chunk that is not full waits for more records, counted from its first one. Default: 100
+   * Time for which a chunk that is not full waits for more records, counted from its first one. Default: 100
    * milliseconds. Larger chunks cost less per record; under full load they are full anyway.
    */
   readonly linger?: Duration;
@@ -79,14 +79,14 @@ export interface ProjectionDefinition<R = unknown> {
    * order of their offsets, chunks of different partitions concurrently. Where the stream is cut into chunks
    * depends on load and chance, so the result must not depend on it.
    *
-   * A value that Postgres rejects and a {@link TerminalError} are blamed on a record, which is found by
+   * A value that Postgres rejects and a {@link TerminalError} are attributed to a record, which is found by
    * bisection and parked. After any other error the same records are retried.
    */
   apply(records: readonly R[], chunk: Chunk, tx: Tx): Promise<void>;
   /**
-   * Periodic work in a transaction of its own, in one process at a time, also while partitions are idle.
-   * Returns `true` to be called again at once. If it throws, the transaction is rolled back, and it is
-   * called again after `settleEvery`.
+   * Periodic work in a separate transaction, in one process at a time, even while partitions are idle. Returns
+   * `true` to be called again at once. If it throws, the transaction is rolled back, and it is called again after
+   * `settleEvery`.
    */
   settle?(tx: Tx, context: SettleContext): Promise<boolean | void>;
   /** Interval between calls of `settle`. Default: 1 second; maximum: 24 days. */

@@ -1,4 +1,4 @@
-/** The checks of every property of a definition, by kind of definition. */
+/** Checks for every property of a definition, by kind of definition. */
 import {
   checkFields,
   checkObject,
@@ -49,13 +49,13 @@ const columnList: Field = {
       : `must be an array of names of columns, not ${show(value)}`,
 };
 
-/** Filters compare with `===`, by which NaN or an object would silently match no row. */
+/** Filters compare with `===`, so NaN or an object would silently match no row. */
 const filters: Field = {
   problem(value) {
     const problems: string[] = [];
     const where = checkObject('', value, (problem) => problems.push(problem));
     for (const [column, expected] of Object.entries(where ?? {})) {
-      if (!isName(column)) problems.push(`can't name a column ${show(column)}`);
+      if (!isName(column)) problems.push(`${show(column)} can't be the name of a column`);
       const found = scalarProblem(expected);
       if (found !== null) problems.push(`${column} ${found}`);
     }
@@ -135,7 +135,7 @@ const EVENT = {
   ),
 } satisfies Fields<OutgoingEvent>;
 
-/** Reports every problem within the properties of a function; returns its valid parts by name. */
+/** Reports every problem in the properties of a function; returns its valid parts by name. */
 export function checkFunction(definition: unknown, report: Report): ReadonlyMap<string, Part> {
   const parts = new Map<string, Part>();
   checkFields('', definition, FUNCTION, report);

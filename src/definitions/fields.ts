@@ -1,4 +1,4 @@
-/** Validation of what an author wrote. Every property is known by name, so that a misspelt one is never ignored. */
+/** Validation of what an author wrote. All properties are known by name, so that a misspelt one is never ignored. */
 import { inspect } from 'node:util';
 import { closestMatch } from 'leven';
 import { milliseconds } from '../lib/duration.ts';

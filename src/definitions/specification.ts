@@ -16,18 +16,18 @@ export interface PartSpecification {
   readonly key: readonly string[];
   readonly where: Readonly<Record<string, Scalar>>;
   readonly id: readonly string[];
-  /** Columns that the member row keeps. */
+  /** Columns that the member row stores. */
   readonly columns: readonly string[];
   /**
-   * Whether they include a column that does not determine membership (key, filter, primary key), or one
-   * that another part on the same table does not keep.
+   * Whether they include a column that does not determine membership (key, filter, primary key), or one that
+   * another part on the same table does not store.
    */
   readonly keepsMore: boolean;
   readonly base64: readonly string[];
   readonly count: number;
 }
 
-/** What determines sets. It is registered in Postgres, and equal in every process that ingests for the function. */
+/** The part of a definition that determines sets. It is registered in Postgres, and equal in all processes that ingest. */
 export interface Specification {
   readonly name: string;
   readonly parts: readonly PartSpecification[];
@@ -94,7 +94,7 @@ function withDefaults(given: ReadonlyMap<string, Part>): PartSpecification[] {
   }));
 }
 
-/** Reports problems that concern several parts, or a part beside its fields. */
+/** Reports problems that concern several parts, or several properties of a part. */
 function checkParts(parts: readonly PartSpecification[], total: number, report: Report): void {
   if (total === 0) report('parts: there must be at least one');
   if (total > MAX_PARTS) report(`parts: at most ${MAX_PARTS}, not ${total}`);
@@ -112,7 +112,7 @@ function checkParts(parts: readonly PartSpecification[], total: number, report: 
   }
 }
 
-/** Hash of a specification: equal exactly for equal definitions. */
+/** Returns the hash of a specification; equal only for equal definitions. */
 export function hashOf(specification: Specification): string {
   return createHash('sha256').update(JSON.stringify(specification)).digest('hex');
 }

@@ -5,8 +5,8 @@ import { toCloudEvent, type SendResult, type Sink, type SinkEvent } from './sink
 /** Knative's retry rule (specs/eventing/data-plane.md): these, and every 5xx, may be transient. */
 const RETRIED = new Set([404, 408, 409, 429]);
 /**
- * Answers about the event itself, which no other attempt changes. Any other status (a redirect, 401, 403,
- * 405, 407, 425, …) is about how the sink is reached: an operator can fix it, so no event is given up for it.
+ * Statuses that concern the event itself, so that a retry gets the same answer. Any other status (a redirect, 401,
+ * 403, 405, 407, 425, …) concerns how the sink is reached: an operator can fix that, so the event is kept.
  */
 const REFUSED = new Set([400, 406, 410, 411, 413, 414, 415, 417, 422, 431, 451]);
 const TIMEOUT_MS = 30_000;
@@ -70,14 +70,14 @@ function redirectTarget(response: Response): string {
 }
 
 /**
- * Attribute values that every receiver reads alike in a header. A space, `"`, `%` and everything outside ASCII
- * would have to be percent-encoded (HTTP protocol binding 1.0.2, 3.1.3.2), which some SDKs decode and others,
- * those of Go and Java among them, do not. The length is bounded because many servers answer 431 from 8 KiB of
- * headers on.
+ * Attribute values that every receiver reads the same way in a header. A space, `"`, `%` and everything outside
+ * ASCII would have to be percent-encoded (HTTP protocol binding 1.0.2, 3.1.3.2), which some SDKs decode and others,
+ * including those of Go and Java, do not. The length is limited because many servers answer 431 to more than 8 KiB
+ * of headers.
  */
 const PLAIN = /^[!#$&-~]{1,1024}$/;
 
-/** In binary mode where each attribute can stand in a header as it is, in structured mode otherwise. */
+/** Encodes an event in binary mode if each attribute can be a header unchanged, and in structured mode otherwise. */
 function toMessage(outgoing: SinkEvent, extensions: Readonly<Record<string, string>>) {
   const event = toCloudEvent(outgoing, extensions);
   const { data: _, ...attributes } = event.toJSON();
@@ -90,7 +90,7 @@ function toMessage(outgoing: SinkEvent, extensions: Readonly<Record<string, stri
   return {
     // servers refuse an empty body whose content type is JSON
     headers: outgoing.data === null ? headers : { ...headers, 'content-type': contentType! },
-    // the text itself: the SDK would send a JSON string without its quotation marks
+    // the JSON text, because the SDK would send a JSON string without its quotation marks
     body: outgoing.data,
   };
 }

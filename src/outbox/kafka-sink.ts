@@ -11,11 +11,11 @@ const { CompressionTypes, Partitioners } = kafkajs;
 /** Less than the time after which another process may claim the event. */
 const TIMEOUT_MS = 30_000;
 /**
- * One retry is enough for a partition leader that moved. Everything else is left to the outbox: a longer
- * retry of kafkajs would not notice sooner that a broker is back.
+ * One retry is enough for a partition leader that moved. All other retries are left to the outbox: longer retries
+ * by kafkajs would not detect sooner that a broker is available again.
  */
 export const RETRY = { initialRetryTime: 100, retries: 1 };
-/** Errors of Kafka's protocol about the record itself: it will never be accepted as it is. */
+/** Errors of Kafka's protocol that concern the record itself, which will never be accepted. */
 const REFUSALS = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD']);
 /** Failed authentication or authorization, which an operator has to fix. kafkajs gives a failed login no type. */
 const BLOCKED = /AUTHORIZATION_FAILED$|^SASL_AUTHENTICATION_FAILED$|SASLAuthenticationError$/;
@@ -81,7 +81,7 @@ export class KafkaSink implements Sink {
     } catch (error) {
       const reason = `${this.name}: ${errorText(error)}`;
       if (!REFUSALS.has(typeOf(error))) {
-        // A new producer costs less than finding out the state of this one.
+        // creating a new producer is cheaper than determining the state of this one
         void this.#discardProducer();
         const kind = BLOCKED.test(typeOf(error)) ? 'blocked' : 'again';
         for (const { resolve } of items) resolve({ kind, error: reason });
@@ -139,7 +139,7 @@ function toMessage(event: SinkEvent, extensions: Readonly<Record<string, string>
   };
 }
 
-/** Type of an error in Kafka's protocol, also where kafkajs wraps it after its retries; its name, if it has none. */
+/** Returns the type of an error of Kafka's protocol, even if kafkajs has wrapped it after retries; otherwise its name. */
 function typeOf(error: unknown): string {
   const { type, cause, name } = error as { type?: string; cause?: unknown; name?: string };
   return type ?? (cause === undefined ? (name ?? '') : typeOf(cause));

@@ -5,8 +5,8 @@ import type { Sink } from './sink.ts';
 import { stdoutSink } from './stdout-sink.ts';
 
 /**
- * Opens the configured sink, without connecting to it; null where none is configured, so that events wait. A
- * pod may start before its SinkBinding is resolved, or outlive it.
+ * Opens the configured sink without connecting to it. Returns null if none is configured, so that events wait: a
+ * pod may start before its SinkBinding is resolved, or run after it is deleted.
  */
 export async function openSink(config: Config, log: Log): Promise<Sink | null> {
   const extensions = config.K_CE_OVERRIDES ?? {};

@@ -10,16 +10,16 @@ import type { Sink } from './sink.ts';
 /** Grace period for in-flight sends at shutdown. */
 const SINK_GRACE_MS = 2_000;
 /**
- * Time for which events are not due while no sink is configured, so that KEDA keeps no pod for them. After it
- * a pod starts once more to see whether there is a sink by now, and stays for KEDA's cooldown: a Deployment
- * that gets its sink while it is at zero starts no pod by itself.
+ * Time for which events are not due while no sink is configured, so that KEDA keeps no pod for them. After this
+ * time a pod starts to check whether there is a sink now, and stays for KEDA's cooldown: configuring the sink of a
+ * Deployment that is scaled to zero does not start a pod.
  */
 const MISSING_SECONDS = 600;
 const MISSING_RENEWED_MS = (MISSING_SECONDS * 1000) / 2;
 const NO_SINK =
   'no sink is configured, so outgoing events wait in the outbox: set K_SINK (a SinkBinding does), SINK_TOPIC or SINK=stdout';
 const BLOCKED =
-  'the sink refuses outgoing events, which wait until an operator fixes that; its answer is in the log';
+  'the sink refuses outgoing events, which wait until an operator fixes the cause; its response is in the log';
 
 interface OutboxMetrics {
   readonly outbox: Counter<'outcome'>;
@@ -29,7 +29,7 @@ interface OutboxMetrics {
 export interface PublishingOptions {
   readonly database: Database;
   readonly served: readonly RegisteredFunction[];
-  /** Null where none is configured: events wait. */
+  /** Null if none is configured, so that events wait. */
   readonly sink: Sink | null;
   readonly worker: () => string;
   readonly everyMs: number;
@@ -41,9 +41,9 @@ export interface PublishingOptions {
 
 /** The loop that sends the events of the outbox. */
 export interface Publishing {
-  /** Starts the next turn at once. */
+  /** Starts the next iteration at once. */
   poke(): void;
-  /** Why no events go out until an operator fixes something; null while they do. */
+  /** Why no events are sent until an operator fixes the cause; null if there is no such problem. */
   trouble(): string | null;
   stop(): Promise<void>;
 }
@@ -111,14 +111,14 @@ function report(delivery: Delivery, event: DueEvent, { metrics, log }: Publishin
   const fields = { event: event.eventId, attempts: event.attempts, error: delivery.error };
   switch (delivery.kind) {
     case 'failed':
-      return log.error(fields, 'the sink refused an event for good');
+      return log.error(fields, 'the sink refused an event permanently');
     case 'blocked':
       return log.error(
         fields,
-        'the sink refuses events until an operator fixes that, trying again',
+        'the sink refuses events until an operator fixes the cause; trying again',
       );
     case 'again':
-      return log.warn(fields, 'the sink did not accept an event, trying again');
+      return log.warn(fields, 'the sink did not accept an event; trying again');
   }
 }
 

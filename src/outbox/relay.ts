@@ -15,19 +15,19 @@ import type { SendResult, Sink, SinkEvent } from './sink.ts';
 
 /** Size of the sliding window: events in flight that the sink may still answer quickly. */
 const WINDOW = 64;
-/** An event that is not answered by then leaves the window, so that others go out past it. */
+/** Time after which an unanswered event leaves the window, so that other events can be sent. */
 const SLOW_MS = 1_000;
-/** Maximum of slow events of one type of one function, which a broker may route to a receiver that hangs. */
+/** Maximum number of slow events per type and function; a broker may route a type to a receiver that hangs. */
 const MAX_SLOW_OF_TYPE = 256;
-/** Maximum in flight altogether, a connection each: four types may hang before the others wait for a timeout. */
+/** Maximum number of events in flight, each with a connection: four types can hang before others are delayed. */
 const MAX_IN_FLIGHT = 4 * MAX_SLOW_OF_TYPE;
-/** Nothing more is claimed while more data than this is in flight, in UTF-16 units. */
+/** Length of the data in flight, in UTF-16 units, beyond which no more events are claimed. */
 const MAX_LENGTH = 32 * 1024 * 1024;
-/** Delay of an event whose type has too many slow ones: about the timeout of those. */
+/** Delay of an event whose type has too many slow events: about the timeout of those. */
 const POSTPONED_MS = 30_000;
-/** Duration of a claim. It exceeds the sink's timeout, so that no other process sends the event meanwhile. */
+/** Duration of a claim. It exceeds the sink's timeout, so that no other process sends the event at the same time. */
 const CLAIM_SECONDS = 60;
-/** There is no last attempt: a sink that is down delays events and never loses one. */
+/** The number of attempts is unlimited: a sink that is down delays events but never loses one. */
 const BACKOFF: Backoff = { attempts: Infinity, firstMs: 1_000, maxMs: 60_000 };
 /** Grace period at shutdown for a sink that ignores its signal. */
 const IGNORED_SIGNAL_MS = 1_000;
@@ -39,23 +39,23 @@ export interface OutboxRelayOptions {
   /** Id under which this process holds leases. */
   readonly worker: () => string;
   readonly onDelivery: (delivery: Delivery, event: DueEvent) => void;
-  /** An event was answered, or proved slow: there is an outcome to record, or room for another event. */
+  /** Called when an event was answered or became slow: there is an outcome to record, or room for another event. */
   readonly onProgress: () => void;
-  /** Time after which an event in flight is slow; {@link SLOW_MS} unless given. */
+  /** Time after which an event in flight is slow; {@link SLOW_MS} by default. */
   readonly slowMs?: number;
 }
 
 /** An event between its claim and the commit of its outcome. */
 interface InFlight {
   readonly event: DueEvent;
-  /** `window`: sent, not answered yet; `slow`: for longer than {@link SLOW_MS}; `answered`: to be recorded. */
+  /** `window`: sent, not answered yet; `slow`: not answered within {@link SLOW_MS}; `answered`: to be recorded. */
   state: 'window' | 'slow' | 'answered';
 }
 
 /**
- * OutboxRelay sends the events of the outbox, in order per set, at least once and always under the same id.
- * Events go out in a sliding window: the outcome of each is recorded once it is answered, and its place is
- * free for the next, so that one which hangs holds up no other.
+ * OutboxRelay sends the events of the outbox, in order per set, at least once and always with the same id. Events
+ * are sent in a sliding window: the outcome of each is recorded once it is answered, and its place is free for the
+ * next, so that an event that hangs does not delay others.
  */
 export class OutboxRelay {
   readonly #options: OutboxRelayOptions;
@@ -63,7 +63,7 @@ export class OutboxRelay {
   readonly #shutdown = new AbortController();
   readonly #inFlight = new Map<string, InFlight>();
   readonly #sends = new Set<Promise<void>>();
-  /** Outcomes that the database does not have yet. */
+  /** Outcomes that are not recorded yet. */
   #unrecorded: Delivery[] = [];
 
   constructor(options: OutboxRelayOptions) {
@@ -71,7 +71,7 @@ export class OutboxRelay {
     this.#names = new Map(options.served.map((each) => [each.id, each.specification.name]));
   }
 
-  /** Records outcomes and sends what is due, without waiting for answers; true if there may be more. */
+  /** Records outcomes and sends due events, without waiting for answers; returns true if there may be more. */
   async publish(): Promise<boolean> {
     const { database, worker } = this.#options;
     await this.#record();
@@ -85,7 +85,7 @@ export class OutboxRelay {
     return this.#unrecorded.length > 0 || due.length === room;
   }
 
-  /** Waits `graceMs` for answers; events without one are sent again by whichever process is up. */
+  /** Waits `graceMs` for answers; unanswered events are sent again by another process. */
   async drain(graceMs: number): Promise<void> {
     const abort = setTimeout(() => this.#shutdown.abort(new Error('the process stops')), graceMs);
     await withTimeout(Promise.all(this.#sends), graceMs + IGNORED_SIGNAL_MS);
@@ -121,7 +121,7 @@ export class OutboxRelay {
   }
 
   #start(event: DueEvent): void {
-    // claimed again because the claim ran out while it was in flight: one send of this process is enough
+    // the claim expired while the event was in flight, and it was claimed again: it is not sent twice
     if (this.#inFlight.has(event.id)) return;
     if (this.#isCrowded(event)) {
       const waitMs = POSTPONED_MS * (0.5 + Math.random());
@@ -191,7 +191,7 @@ export class OutboxRelay {
     try {
       return await this.#options.sink.send(event, this.#shutdown.signal);
     } catch (error) {
-      // an event that can't be represented as a CloudEvent, for its type or subject: no retry can help
+      // its type or subject is not valid in a CloudEvent, so no retry can help
       return { kind: 'refused', error: String(error) };
     }
   }

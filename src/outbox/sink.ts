@@ -24,31 +24,31 @@ export interface SinkEvent {
 
 /**
  * Result of an attempt to send an event: `sent`; `refused`, because of the event itself; or `again`, to be
- * retried. `blocked` is retried too, but nothing changes before an operator changes the sink or Muster's
- * settings for it, so it raises an alarm.
+ * retried. `blocked` is retried, too, but can't succeed until an operator changes the sink or Muster's settings
+ * for it, so it raises an alarm.
  */
 export type SendResult = (
   | { readonly kind: 'sent' }
   | { readonly kind: 'refused' | 'again' | 'blocked'; readonly error: string }
 ) & {
-  /** HTTP status, where there was an answer. */
+  /** HTTP status, if there was a response. */
   readonly status?: number;
 };
 
 /**
- * Where events are sent to. `send` never rejects: a failure is a {@link SendResult}. When its `signal` aborts,
- * an event that is not answered yet is to be retried.
+ * Destination of events. `send` never rejects: a failure is a {@link SendResult}. If its `signal` aborts, an event
+ * that is not answered yet is to be retried.
  */
 export interface Sink {
   readonly name: string;
   /** Attributes of its spans, by OpenTelemetry's semantic conventions. */
   readonly attributes?: Attributes;
   send(event: SinkEvent, signal: AbortSignal): Promise<SendResult>;
-  /** Closes connections. Nothing is sent any more. */
+  /** Closes connections. `send` must not be called afterwards. */
   close(): Promise<void>;
 }
 
-/** The event as the SDK represents it; throws if it is no valid CloudEvent (CloudEvents 1.0.2, 2). */
+/** Returns the event as an object of the SDK; throws if it is not a valid CloudEvent (CloudEvents 1.0.2, 2). */
 export function toCloudEvent(
   event: SinkEvent,
   extensions: Readonly<Record<string, string>>,

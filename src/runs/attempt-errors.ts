@@ -1,4 +1,4 @@
-/** Errors that end an attempt, beside those that its handler throws. */
+/** Errors that end an attempt, other than those thrown by its handler. */
 import { TerminalError } from '../function.ts';
 import { errorText } from '../lib/error-text.ts';
 import { sqlState } from '../state/database/database.ts';
@@ -18,7 +18,7 @@ export class TimedOut extends Error {
   override readonly name = 'TimedOut';
 }
 
-/** The rows of the set exceed the limit that a handler is given. */
+/** The rows of the set exceed the size limit. */
 export class SetTooLarge extends Error {
   override readonly name = 'SetTooLarge';
 }
@@ -33,7 +33,7 @@ export function isFinal(error: unknown): boolean {
   return error instanceof TerminalError || error instanceof SetTooLarge;
 }
 
-/** The error as it is stored with the run. */
+/** Returns the error as it is stored with the run. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return errorText(error);
   try {
@@ -45,7 +45,7 @@ export function describeError(error: unknown): string {
   }
 }
 
-/** Low-cardinality type of an error, for spans. */
+/** Returns the low-cardinality type of an error, for spans. */
 export function errorTypeOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
 }

@@ -1,4 +1,4 @@
-/** How an attempt ended; `again`: it failed, and the run is due again after its back-off. */
+/** How an attempt ended; `again`: it failed, and the run is due again after its backoff. */
 export type AttemptOutcome = 'done' | 'failed' | 'again' | 'released' | 'fenced';
 
 export interface AttemptResult {
@@ -9,7 +9,7 @@ export interface AttemptResult {
   readonly errorType: string | null;
 }
 
-/** What becomes of an attempt that failed; `fault`: the database failed it, and it does not count. */
+/** How a failed attempt is handled; `fault`: the database caused the failure, and the attempt does not count. */
 export type AttemptFailure =
   | { readonly outcome: 'fenced' | 'released' }
   | { readonly outcome: 'fault'; readonly fault: unknown; readonly waitMs: number }

@@ -1,7 +1,7 @@
 /** What due runs of a function wait for: a slot of this process, or the function's concurrency limit. */
 type WaitsFor = 'slot' | 'limit';
 
-/** Backlog keeps the functions that may have more due runs than are leased here, by id. */
+/** Backlog stores the ids of the functions that may have due runs which are not leased yet. */
 export class Backlog {
   #functions = new Map<number, WaitsFor>();
   #isOffered = false;
@@ -11,12 +11,12 @@ export class Backlog {
     this.#onOffer = onOffer;
   }
 
-  /** Adds functions of which more runs may be due than could be leased. */
+  /** Adds functions that may have more due runs than could be leased. */
   add(functions: Iterable<number>, waitsFor: WaitsFor): void {
     for (const id of functions) this.#functions.set(id, waitsFor);
   }
 
-  /** To be called before everything that is due is claimed. */
+  /** Call it before the due runs of all functions are claimed. */
   clear(): void {
     this.#functions = new Map();
   }
@@ -26,10 +26,10 @@ export class Backlog {
   }
 
   /**
-   * Asks for a claim where one is worth it: once a slot, or half of the prefetch window, is free (a claim
-   * for one run costs as much as one for many), or once a run has ended of a function (`ended`) that was at
-   * its concurrency limit. The latter claims at once, whatever other functions do: with the periodic claim
-   * alone, a function with a limit of 2 ran 2 handlers a second.
+   * Requests a claim if it is worthwhile: once a slot, or half of the prefetch window, is free (a claim for one run
+   * costs as much as one for many), or once a run has ended of a function (`ended`) that was at its concurrency
+   * limit. The latter requests a claim regardless of the free slots: with the periodic claim alone, a function
+   * with a limit of 2 ran 2 handlers per second.
    */
   offer(free: number, prefetch: number, maxClaim: number, ended?: number): void {
     if (this.#isOffered || this.#functions.size === 0) return;
@@ -37,7 +37,7 @@ export class Backlog {
     const isLimitLifted = ended !== undefined && this.#functions.get(ended) === 'limit';
     if (!isLimitLifted && !(this.waitsForSlots && free >= worth)) return;
     this.#isOffered = true;
-    // One turn of the event loop lets handlers that end together share a claim.
+    // Waiting one turn of the event loop lets handlers that end together share a claim.
     setImmediate(() => {
       this.#isOffered = false;
       this.#onOffer();

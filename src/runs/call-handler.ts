@@ -8,8 +8,8 @@ import type { FunctionHandler } from './function-handler.ts';
 import { ownedBy } from './stray-errors.ts';
 
 /**
- * Calls the handler under its timeout; resolves with what it returns, and rejects with what it throws or with
- * the reason of `abort`. `onReturn` gets the milliseconds for which the call kept the event loop.
+ * Calls the handler with its timeout. Resolves with its return value, and rejects with the error it throws or with
+ * the reason of `abort`. `onReturn` gets the milliseconds for which the call blocked the event loop.
  */
 export async function callHandler(
   { definition, served, timeoutMs }: FunctionHandler,
@@ -34,7 +34,7 @@ export async function callHandler(
     },
   };
   try {
-    // A handler that ignores its signal is left behind: its transaction is closed, and its lease ends.
+    // A handler that ignores its signal is abandoned: its transaction is closed, and its lease ends.
     return await Promise.race([
       ownedBy(owner, () => {
         const calledAt = performance.now();
@@ -50,7 +50,7 @@ export async function callHandler(
   }
 }
 
-/** Async, so that what the handler throws at once rejects as well. */
+/** Async, so that a synchronous error of the handler rejects, too. */
 async function call(definition: FunctionDefinition, set: CompleteSet, context: HandlerContext) {
   failpoint('in-handler');
   return definition.handle(set, context);

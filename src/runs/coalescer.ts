@@ -11,11 +11,11 @@ interface Pending<T> {
 }
 
 /**
- * Coalescer batches updates of runs, such as the done-mark: those that come in while the last statement is
- * under way share the next one (82,000 no-op runs/s; with a statement each 3,500).
+ * Coalescer batches updates of runs, such as marking them done: updates that arrive while statements run share
+ * the next one (82,000 no-op runs/s; with one statement per run 3,500).
  */
 export class Coalescer<T> {
-  /** Updates the items; resolves with those whose runs this process still held. */
+  /** Updates the items; resolves with those whose runs are still leased to this process. */
   readonly #update: (items: readonly T[]) => Promise<Set<T>>;
   #queue: Pending<T>[] = [];
   #writing = 0;
@@ -24,7 +24,7 @@ export class Coalescer<T> {
     this.#update = update;
   }
 
-  /** Updates a run; false if this process no longer held it. */
+  /** Updates a run; resolves with false if it is no longer leased to this process. */
   add(item: T): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ item, resolve, reject });
@@ -34,13 +34,13 @@ export class Coalescer<T> {
 
   async #pump(): Promise<void> {
     this.#writing++;
-    // One turn of the event loop lets handlers that end together share a statement.
+    // Waiting one turn of the event loop lets handlers that end together share a statement.
     await new Promise(setImmediate);
     while (this.#queue.length > 0) await this.#write(this.#queue.splice(0, MAX_ITEMS));
     this.#writing--;
   }
 
-  /** Falls back to one statement per run where the events of one can't be stored, so that it fails no other. */
+  /** Falls back to one statement per run if the events of one can't be stored, so that it does not fail the others. */
   async #write(batch: readonly Pending<T>[]): Promise<void> {
     try {
       const held = await this.#update(batch.map(({ item }) => item));

@@ -6,7 +6,7 @@ import { LSN_BITS } from '../state/version.ts';
 
 const LSN_MASK = (1n << LSN_BITS) - 1n;
 
-/** The set as its handler is given it. */
+/** Returns the set in the form that its handler receives. */
 export function toCompleteSet(
   served: RegisteredFunction,
   lease: Lease,
@@ -30,9 +30,9 @@ function toMember({ id, columns, version, since, unavailable }: StoredMember): M
   return { id, row: columns, lsn: lsnOf(version), since, unavailable };
 }
 
-/** Null for a row that a snapshot read. */
+/** Returns null for a row that a snapshot read. */
 function lsnOf(version: string): string | null {
   if (version === '0' || version.startsWith('-')) return null;
-  // most versions are of the first epoch, whose bits are zero
+  // most versions belong to the first epoch, whose bits are zero
   return version.length < 17 ? version : String(BigInt(version) & LSN_MASK);
 }

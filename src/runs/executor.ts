@@ -45,11 +45,11 @@ export interface ExecutorOptions {
     readonly definition: FunctionDefinition;
     readonly served: RegisteredFunction;
   }[];
-  /** Maximum size of the rows that a handler is given. */
+  /** Maximum size of the rows of a set. */
   readonly maxSetBytes: number;
   readonly log: Log;
   readonly onResult: (fn: string, result: AttemptResult, seconds: number) => void;
-  /** Handlers of these functions blocked the event loop for this many seconds. */
+  /** Called when handlers of these functions have blocked the event loop for `seconds`. */
   readonly onBlocked: (functions: readonly string[], seconds: number) => void;
 }
 
@@ -60,13 +60,13 @@ interface Attempt extends Pick<LeasedRun, 'lease' | 'abort'> {
   readonly tx: HandlerTx;
   readonly watchedTx: WatchedTx;
   readonly log: Log;
-  /** Position of the attempt in a trace; null where the trace is not sampled. */
+  /** Trace context of the attempt; null if the trace is not sampled. */
   readonly trace: SpanContext | null;
-  /** Frees the slot, once the handler is through and holds no connection. */
+  /** Frees the slot once the handler has ended and holds no connection. */
   readonly leaveSlot: () => void;
 }
 
-/** Executes leased runs that have a slot. */
+/** Executor executes leased runs that have a slot. */
 export class Executor {
   /** By the id of the function. */
   readonly handlers: ReadonlyMap<number, FunctionHandler>;
@@ -77,8 +77,8 @@ export class Executor {
   readonly #watch: LoopWatch;
 
   /**
-   * `onBeat` is called while handlers are at work, whenever the event loop turns, with the longest timeout
-   * among them.
+   * `onBeat` is called while handlers are running, whenever the event loop turns, with the longest timeout among
+   * them.
    */
   constructor(options: ExecutorOptions, onBeat: (longestMs: number) => void) {
     const { runs, functions, onBlocked } = options;
@@ -98,9 +98,9 @@ export class Executor {
   }
 
   /**
-   * Executes one attempt of a run: records the start, loads the rows, calls the handler, commits, classifies
-   * a failure and records it. Resolves with false, and has done nothing, where the run has to wait for
-   * another one as large. Never rejects.
+   * Executes one attempt of a run: records the start, loads the rows, calls the handler, commits, classifies a
+   * failure and records it. Resolves with false, without having done anything, if the run must wait for another
+   * large one. Never rejects.
    */
   async execute(run: QueuedRun, leased: LeasedRun, leaveSlot: () => void): Promise<boolean> {
     const startedAt = performance.now();
@@ -123,9 +123,9 @@ export class Executor {
   }
 
   /**
-   * The rows of the run's set; null where the run has to wait. A run that gets its slot without its rows is
-   * measured, so that nothing is loaded of a set that is too large, and its start is recorded before the
-   * load, because the load may be what kills the process.
+   * Returns the rows of the run's set; null if the run must wait. A run whose rows were not loaded before it had
+   * a slot is measured first, so that a set that is too large is not loaded, and its start is recorded before the
+   * load, because the load may kill the process.
    */
   async #load(run: QueuedRun, { backoff }: FunctionHandler) {
     const { lease } = run;
@@ -166,7 +166,7 @@ export class Executor {
     }
   }
 
-  /** Calls the handler under its timeout; resolves with the events that it returned. */
+  /** Calls the handler with its timeout; resolves with the events that it returned. */
   async #call(attempt: Attempt, members: readonly StoredMember[]): Promise<OutboxEvent[]> {
     const { handler, lease, abort, trace } = attempt;
     const { name } = handler.definition;
@@ -183,7 +183,7 @@ export class Executor {
     return toOutboxEvents(name, lease, returned);
   }
 
-  /** Commits the handler's writes, its events and the done-mark together. */
+  /** Commits the handler's writes, its events and the marker that the run is done, together. */
   async #commit(attempt: Attempt, events: readonly OutboxEvent[]): Promise<AttemptResult> {
     const { lease, log, tx, trace } = attempt;
     const finished = { lease, events, trace };
@@ -198,20 +198,20 @@ export class Executor {
     return { outcome: 'done', events: events.length, errorType: null };
   }
 
-  /** Commits the handler's transaction with the done-mark in it; false if the run is no longer held. */
+  /** Commits the handler's transaction, in which the run is marked done; false if the lease was lost. */
   async #commitTx({ lease, log, tx, watchedTx }: Attempt, finished: FinishedRun): Promise<boolean> {
     const { runs } = this.#options;
     try {
       return await tx.commit(finishing(finished));
     } catch (error) {
-      // The answer to COMMIT may be what was lost.
+      // only the answer to COMMIT may have been lost
       if (await untilAnswered(() => runs.isDone(lease), log)) return true;
       watchedTx.note(error);
       throw error;
     }
   }
 
-  /** Marks a run done whose handler wrote nothing; false if the run is no longer held. */
+  /** Marks a run done whose handler wrote nothing; false if the lease was lost. */
   async #commitWithoutTx(attempt: Attempt, finished: FinishedRun): Promise<boolean> {
     const { lease, log, tx, leaveSlot } = attempt;
     await tx.abandon(); // a query that the handler did not await must not begin the transaction now
@@ -231,7 +231,7 @@ export class Executor {
   #classify({ lease, handler, abort, watchedTx }: Attempt, error: unknown): AttemptFailure {
     if (error instanceof LeaseLost) return { outcome: 'fenced' };
     if (error instanceof ShutDown) return { outcome: 'released' };
-    // What happened to the connection of an interrupted attempt does not count.
+    // a fault of an interrupted attempt's connection is ignored
     const fault = isInterrupted(abort.signal) ? null : watchedTx.fault;
     const freeMs = fault === null ? null : this.#faults.waitAfter(lease, fault);
     if (freeMs !== null) return { outcome: 'fault', fault, waitMs: freeMs };
@@ -247,7 +247,7 @@ export class Executor {
       case 'fenced':
         return { outcome: 'fenced', events: 0, errorType: null };
       case 'released':
-        await runs.release([lease]).catch(() => {}); // freed when the lease of this process ends
+        await runs.release([lease]).catch(() => {}); // otherwise released when the lease of this process ends
         return { outcome: 'released', events: 0, errorType: null };
       case 'fault': {
         const { waitMs, fault } = failure;
@@ -260,7 +260,10 @@ export class Executor {
       case 'again': {
         const { outcome, waitMs, error } = failure;
         const fields = { attempt: lease.attempt, waitMs, error: redactedErrorText(error) };
-        log.warn(fields, outcome === 'failed' ? 'run failed for good' : 'attempt failed');
+        log.warn(
+          fields,
+          outcome === 'failed' ? 'the run failed permanently' : 'the attempt failed',
+        );
         await untilAnswered(() => runs.fail(lease, describeError(error), waitMs, trace), log);
         return { outcome, events: 0, errorType: errorTypeOf(error) };
       }
@@ -268,7 +271,7 @@ export class Executor {
   }
 }
 
-/** Throws for an attempt whose lease is lost, or that exceeds those that the function allows. */
+/** Throws if the lease of the attempt was lost, or if it exceeds the function's maximum number of attempts. */
 function requireStartable({ lease, handler: { backoff }, abort }: Attempt): void {
   abort.signal.throwIfAborted();
   if (lease.attempt > backoff.attempts) {
@@ -279,8 +282,8 @@ function requireStartable({ lease, handler: { backoff }, abort }: Attempt): void
 }
 
 /**
- * Throws the error of a load that failed. It is a fault of the database, with which the handler has nothing
- * to do, unless the rows can never be loaded: then it counts as an attempt.
+ * Throws the error of a failed load. It is a fault of the database, which the handler did not cause, unless the
+ * rows can never be loaded: then the attempt counts.
  */
 function requireLoaded(
   { watchedTx }: Attempt,

@@ -2,11 +2,14 @@ import type { Tx } from '../function.ts';
 import { isReadOnly, isTimeout, mayPass, sqlState } from '../state/database/database.ts';
 import type { Lease } from '../state/lease.ts';
 
-/** A handler may cause the loss of its connection by a query: this many losses in a row count as no attempt. */
+/**
+ * Maximum number of consecutive lost connections that do not count as attempts. The number is limited because a
+ * query of the handler may be the cause.
+ */
 const FREE_LOSSES = 20;
 const FIRST_WAIT_MS = 250;
 const MAX_WAIT_MS = 5_000;
-/** Bounds the memory for runs that came to an end in another process: all are forgotten at once. */
+/** Limits the memory for runs that have ended in another process; when it is reached, all entries are dropped. */
 const MAX_RUNS = 10_000;
 
 /**
@@ -19,7 +22,7 @@ export function isFault(error: unknown): boolean {
   return /^(08|57P0[1-5]|53300)/.test(state) || isReadOnly(error);
 }
 
-/** Whether an established connection was lost, which may be the handler's doing. */
+/** Whether an established connection was lost, which the handler may have caused. */
 function isLostConnection(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== null) return !/^(08001|08004|53300|57P03)$/.test(state);
@@ -29,7 +32,7 @@ function isLostConnection(error: unknown): boolean {
   );
 }
 
-/** WatchedTx passes on a handler's queries and remembers the first fault of the database among their answers. */
+/** WatchedTx forwards a handler's queries and remembers the first fault of the database among their results. */
 export class WatchedTx implements Tx {
   readonly #tx: Tx;
   #fault: unknown = null;
@@ -39,9 +42,9 @@ export class WatchedTx implements Tx {
   }
 
   /**
-   * The first fault of the database in this transaction, or null. An error that the handler throws after it
-   * is taken for its consequence; an error of the same kind from elsewhere, such as another service, is
-   * the handler's own.
+   * The first fault of the database in this transaction, or null. An error that the handler throws after it is
+   * considered its consequence; an error of the same kind from elsewhere, such as another service, is
+   * attributed to the handler.
    */
   get fault(): unknown {
     return this.#fault;
@@ -64,13 +67,13 @@ export class WatchedTx implements Tx {
   }
 }
 
-/** Faults counts the consecutive faults of the database that runs of this process met. */
+/** Faults counts the consecutive faults of the database, for each run of this process. */
 export class Faults {
   readonly #runs = new Map<string, { faults: number; losses: number }>();
 
   /**
-   * Milliseconds until a run that met this fault is due again without an attempt counted; null if the
-   * attempt counts.
+   * Returns the milliseconds until a run that failed because of this fault is due again, without counting the
+   * attempt; null if the attempt counts.
    */
   waitAfter(lease: Lease, fault: unknown, random: () => number = Math.random): number | null {
     if (this.#runs.size >= MAX_RUNS) this.#runs.clear();

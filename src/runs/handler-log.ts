@@ -2,7 +2,7 @@ import type { Log } from '../function.ts';
 import { redactedErrorText } from '../lib/error-text.ts';
 import { scalarsOf } from '../telemetry/log.ts';
 
-/** A log whose lines all carry these fields. */
+/** Returns a log that adds these fields to each line. */
 export function withFields(log: Log, fields: object): Log {
   return {
     info: (more, message) => log.info({ ...fields, ...more }, message),
@@ -11,12 +11,12 @@ export function withFields(log: Log, fields: object): Log {
   };
 }
 
-/** The log that a handler is given: its fields stand under one name, and none of them can hold a row. */
+/** Returns the log for a handler: its fields are nested under `handler`, and reduced to scalars, so that no row is logged. */
 export function handlerLog(log: Log): Log {
   return { info: writer(log, 'info'), warn: writer(log, 'warn'), error: writer(log, 'error') };
 }
 
-/** A line that can't be written, such as one with a getter that throws, does not fail the handler. */
+/** Returns a log method. A line that can't be written, such as one with a throwing getter, does not fail the handler. */
 function writer(log: Log, level: keyof Log): Log['info'] {
   return (fields, message) => {
     try {

@@ -22,7 +22,10 @@ for (;;) {
   if (!isOverdue) {
     reported = null;
   } else if (blockedMs > Number(Atomics.load(clock, STUCK_MS))) {
-    report('stuck', `stuck for ${seconds(blockedMs)} s: the leases of this process are given up`);
+    report(
+      'stuck',
+      `stuck for ${seconds(blockedMs)} s: the leases of this process are no longer renewed`,
+    );
     await lease?.close();
   } else {
     if (blockedMs > leaseMs / 2) {
@@ -37,16 +40,16 @@ for (;;) {
 
 async function renew(): Promise<void> {
   const at = now();
-  // the driver is loaded only where the loop is blocked
+  // the driver is loaded only if the loop is blocked
   lease ??= new (await import('../state/database/worker-lease.ts')).WorkerLease(url, leaseSeconds);
-  // A lease that is gone, or a database that is away, is noticed and reported by the event loop.
+  // A lost lease, or a database that does not answer, is detected and reported by the event loop.
   const isRenewed = await lease.renew(worker).catch(() => false);
   if (isRenewed) Atomics.store(clock, RENEWED, BigInt(at));
 }
 
 /**
- * Writes a line in pino's format, once per state. The thread's own standard error passes through the event
- * loop that is blocked.
+ * Writes a line in pino's format, once per state. It writes to the file descriptor, because the thread's
+ * standard error stream passes through the blocked event loop.
  */
 function report(state: 'kept' | 'stuck', message: string): void {
   if (reported === state) return;

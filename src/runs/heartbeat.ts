@@ -8,7 +8,7 @@ export interface HeartbeatOptions {
   readonly functions: readonly string[];
 }
 
-/** Passed to the thread when it starts. `clock` is shared with it, see {@link RENEWED}. */
+/** Data for the thread when it starts. `clock` is shared with it; see {@link RENEWED}. */
 export interface ThreadData extends HeartbeatOptions {
   readonly worker: string;
   readonly clock: BigInt64Array<SharedArrayBuffer>;
@@ -28,10 +28,10 @@ export function now(): number {
 }
 
 /**
- * Heartbeat keeps the lease of a process whose event loop is blocked by a handler: a thread renews it, on
- * a connection of its own, when the loop has not done so for half a lease. Otherwise the thread has no
- * connection and sends nothing. It starts with the first handler, so that a cold start does not pay for it
- * (2 ms on the loop, 35 ms beside it).
+ * Heartbeat keeps the lease of a process whose event loop is blocked by a handler: a thread renews it, on its
+ * own connection, when the loop has not done so for half a lease. Otherwise the thread has no connection and
+ * sends nothing. It starts with the first handler, so that it does not slow down a cold start (2 ms on the loop,
+ * 35 ms in parallel).
  */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -52,7 +52,7 @@ export class Heartbeat {
     return Number(Atomics.load(this.#clock, RENEWED));
   }
 
-  /** To be called when the loop has renewed the lease of this worker, by a statement sent at that time. */
+  /** Records that the loop has renewed the lease of this worker, by a statement sent at time `at`. */
   renewed(worker: string, at: number): void {
     if (at > this.renewedAt) Atomics.store(this.#clock, RENEWED, BigInt(at));
     if (worker === this.#worker) return;
@@ -61,9 +61,9 @@ export class Heartbeat {
   }
 
   /**
-   * To be called when the event loop turns. Until its next turn it may be blocked for `longestMs`, the
-   * longest timeout among the handlers at work, and a lease more: they would have been aborted by then.
-   * Without `longestMs` the limit stays as it is.
+   * Records a turn of the event loop. Until its next turn the loop may be blocked for `longestMs`, the longest
+   * timeout among the running handlers, plus one lease: they would have been aborted by then. Without
+   * `longestMs` the limit does not change.
    */
   beat(longestMs?: number): void {
     Atomics.store(this.#clock, BEAT, BigInt(now()));

@@ -5,8 +5,8 @@ import { SetTooLarge } from './attempt-errors.ts';
 import { LOAD_BYTES } from './loader.ts';
 
 /**
- * Whether the set is so large that one run of this size at a time is enough for a process. Throws
- * {@link SetTooLarge} beyond `maxBytes`, before anything of it is loaded.
+ * Whether the set is so large that a process runs only one such set at a time. Throws {@link SetTooLarge} beyond
+ * `maxBytes`, before any row is loaded.
  */
 export async function isLargeSet(
   database: Database,
@@ -24,15 +24,16 @@ export async function loadSet(
   lease: Lease,
   maxBytes: number,
 ): Promise<readonly StoredMember[]> {
-  // a quarter more than was allowed when it was measured: rows may have come in between
+  // a quarter more than the limit when it was measured, because rows may have arrived in between
   const [set] = await loadMembers(database, [lease], 1.25 * maxBytes);
-  if (set == null) throw tooLarge('rows that have become more', maxBytes);
+  if (set == null)
+    throw tooLarge('grown since it was measured, and now has too many bytes', maxBytes);
   return set.members;
 }
 
 function tooLarge(what: string, maxBytes: number): SetTooLarge {
   return new SetTooLarge(
-    `the set has ${what} of kept columns; a handler is given at most ${inMib(maxBytes)} MiB (SET_LIMIT_MIB)`,
+    `the set has ${what} of kept columns; the maximum is ${inMib(maxBytes)} MiB (SET_LIMIT_MIB)`,
   );
 }
 

@@ -7,8 +7,8 @@ import type { Lease } from '../state/lease.ts';
 import type { QueuedRun } from './run-queue.ts';
 
 /**
- * Limit of the rows that one statement loads, and of the rows in memory that wait for a slot. A larger set
- * is loaded by itself.
+ * Size limit of the rows that one statement loads, and of the rows in memory that wait for a slot. A larger set
+ * is loaded alone.
  */
 export const LOAD_BYTES = 8 * 1024 * 1024;
 const MAX_SETS = 256;
@@ -18,17 +18,17 @@ const LOADS = 3;
 export interface LoaderOptions {
   readonly database: Database;
   readonly log: Log;
-  /** Size of the largest set that a handler is given. */
+  /** Maximum size of a set. */
   readonly maxSetBytes: number;
-  /** Bytes of rows that are loaded and wait for a slot. */
+  /** Returns the size of the rows that are loaded and wait for a slot. */
   readonly queuedBytes: () => number;
   readonly onLoaded: (runs: readonly QueuedRun[]) => void;
 }
 
 /**
- * Loader loads the rows of leased runs, many sets with one statement, and no more of them than handlers
- * are about to need. A set that is too large for that, and each of several that together took the database
- * too long, is queued without its rows: they are loaded when it has a slot, so that it holds up no other.
+ * Loader loads the rows of leased runs, many sets with one statement, and no more than handlers will need soon.
+ * A set that is too large for this is queued without its rows, as are all sets of a statement that timed out:
+ * their rows are loaded once they have a slot, so that they do not delay other sets.
  */
 export class Loader {
   readonly #options: LoaderOptions;
@@ -46,7 +46,7 @@ export class Loader {
     this.pump();
   }
 
-  /** To be called when rows have left the memory. */
+  /** Loads further rows, up to the limit. Called when rows have been released from memory. */
   pump(): void {
     while (
       this.#unread.length > 0 &&
@@ -76,7 +76,7 @@ export class Loader {
     const loaded: QueuedRun[] = [];
     const { database, maxSetBytes } = this.#options;
     try {
-      // a set that is too large for a handler is measured in its slot, and refused there
+      // a set that is too large for a handler is measured once it has a slot, and rejected then
       const sets = await loadMembers(database, leases, Math.min(LOAD_BYTES, maxSetBytes));
       const tooMuch = sets.indexOf(null);
       const n = tooMuch === -1 ? sets.length : tooMuch;
@@ -102,7 +102,7 @@ export class Loader {
   }
 }
 
-/** A run that is queued without its rows. */
+/** Returns a run to be queued without its rows. */
 export function unloaded(lease: Lease): QueuedRun {
   return { lease, members: null, bytes: 0, isLarge: false };
 }

@@ -1,23 +1,23 @@
-/** Interval at which the event loop has to turn. */
+/** Interval of the timer by which turns of the event loop are measured. */
 const EVERY_MS = 250;
-/** Shorter blocks do no harm to a lease, and are too many to report. */
+/** Shorter blocks do not endanger a lease, and are too frequent to report. */
 const BLOCKED_MS = 1_000;
 
 export interface LoopWatchOptions {
-  /** The loop turns, or a handler of another function begins, while those of these functions are at work. */
+  /** Called with the functions that have running handlers, when the loop turns or another function begins. */
   readonly onBeat: (functions: readonly string[]) => void;
-  /** The loop was blocked for `ms` while handlers of these functions were at work. */
+  /** Called when the loop was blocked for `ms` while handlers of these functions were running. */
   readonly onBlocked: (ms: number, functions: readonly string[]) => void;
 }
 
 /**
- * LoopWatch measures how long handlers block the event loop, by the delay of a timer. The function to blame
- * is known where only one is at work, or where it was the call of a handler that blocked.
+ * LoopWatch measures how long handlers block the event loop, by the delay of a timer. The function that blocked it
+ * is known if only one had running handlers, or if the synchronous part of a handler took that long.
  */
 export class LoopWatch {
   readonly #options: LoopWatchOptions;
   readonly #working = new Map<string, number>();
-  /** Functions that had a handler at work since the last turn of the loop. */
+  /** Functions that had a running handler since the last turn of the loop. */
   readonly #since = new Set<string>();
   #timer: NodeJS.Timeout | null = null;
   #beatAt = 0;
@@ -27,7 +27,7 @@ export class LoopWatch {
     this.#options = options;
   }
 
-  /** To be called before a handler of this function. */
+  /** Call it before a handler of this function. */
   enter(fn: string): void {
     const others = this.#working.get(fn) ?? 0;
     this.#working.set(fn, others + 1);
@@ -39,7 +39,7 @@ export class LoopWatch {
     if (others === 0) this.#options.onBeat([...this.#working.keys()]);
   }
 
-  /** To be called when the call of a handler of this function has returned, after `ms`. */
+  /** Call it when the call of a handler of this function has returned, after `ms`. */
   called(fn: string, ms: number): void {
     if (ms > BLOCKED_MS) this.#culprit = fn;
   }

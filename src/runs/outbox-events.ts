@@ -6,8 +6,9 @@ import type { OutboxEvent } from '../state/runs/runs.ts';
 import { runIdOf } from './run-id.ts';
 
 /**
- * Converts a handler's return value into rows of the outbox. An unknown property is refused rather than
- * dropped, and with a {@link TerminalError}: the handler would return the same in the next attempt.
+ * Converts a handler's return value into rows of the outbox. Throws a {@link TerminalError} for an invalid value,
+ * because the handler would return the same in the next attempt. An unknown property is an error rather than
+ * being dropped.
  */
 export function toOutboxEvents(fn: string, lease: Lease, returned: unknown): OutboxEvent[] {
   if (returned === undefined || returned === null) return [];
@@ -21,7 +22,7 @@ export function toOutboxEvents(fn: string, lease: Lease, returned: unknown): Out
     checkEvent(event, (problem) => problems.push(`event ${i}: ${problem}`));
   }
   if (problems.length > 0) {
-    throw new TerminalError(`the handler of ${fn} returned no events: ${problems.join('; ')}`);
+    throw new TerminalError(`the handler of ${fn} returned invalid events: ${problems.join('; ')}`);
   }
   return (returned as OutgoingEvent[]).map((event, i) => {
     return {
@@ -33,7 +34,7 @@ export function toOutboxEvents(fn: string, lease: Lease, returned: unknown): Out
   });
 }
 
-/** Writes a bigint, as rows hold beyond 2^53, as the number it is. */
+/** Writes a bigint, which rows contain for integers beyond 2^53, as an exact number. */
 function toJson(data: unknown): string | null {
   let text: string | undefined;
   try {

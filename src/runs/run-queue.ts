@@ -1,30 +1,30 @@
 import type { StoredMember } from '../state/runs/load-members.ts';
 import type { Lease } from '../state/lease.ts';
 
-/** A run that this process holds the lease of. */
+/** A run that is leased to this process. */
 export interface LeasedRun {
   readonly lease: Lease;
-  /** Ends the attempt: the lease is lost, the process shuts down, or the timeout is over. */
+  /** Aborts the attempt: the lease is lost, the process shuts down, or the timeout has passed. */
   readonly abort: AbortController;
-  /** Its handler was called, and the start is not recorded in the database. */
+  /** Whether its handler was called before the start is recorded in the database. */
   isUnrecorded: boolean;
 }
 
 /** A leased run that waits for a slot. */
 export interface QueuedRun {
   readonly lease: Lease;
-  /** The rows of its set; null where they are loaded once the run has its slot. */
+  /** The rows of its set; null if they are loaded once the run has its slot. */
   readonly members: readonly StoredMember[] | null;
-  /** Size of its rows as JSON, while they wait in memory. */
+  /** Size of its rows as JSON, while they are in memory. */
   readonly bytes: number;
-  /** Its set is so large that one such run at a time is enough for this process. */
+  /** Whether its set is so large that this process runs only one such set at a time. */
   readonly isLarge: boolean;
 }
 
-/** Milliseconds of work that runs are prefetched for: several round trips of a claim. */
+/** Milliseconds of work for which runs are prefetched: several round trips of a claim. */
 const PREFETCH_MS = 50;
 const MAX_PREFETCH = 512;
-/** Handlers count as slow until some have shown how short they are. */
+/** Initial average: handlers count as slow until some have been measured. */
 const FIRST_MS = 1_000;
 
 /** RunQueue holds leased runs that wait for a slot, first come, first served. */
@@ -37,7 +37,7 @@ export class RunQueue {
   #late = 0;
   #busy = 0;
   #large = 0;
-  /** Moving average of the time that handlers keep their slots. */
+  /** Moving average of the time for which handlers occupy their slots. */
   #slotMs = FIRST_MS;
 
   constructor(slots: number, start: (run: QueuedRun) => void) {
@@ -61,9 +61,9 @@ export class RunQueue {
   }
 
   /**
-   * Size of the prefetch window: the number of runs to lease beyond free slots, so that the next ones are
-   * claimed and loaded, many at a time, while handlers run and the last are marked done (16 slots, handlers
-   * that do nothing: 2.8x). Zero where handlers are slow, because another worker may have a free slot.
+   * Size of the prefetch window: the number of runs to lease beyond the free slots, so that they are claimed and
+   * loaded in batches while handlers run and finished runs are marked done (2.8x with 16 slots and no-op
+   * handlers). Zero if handlers are slow, because another worker may have a free slot.
    */
   get prefetch(): number {
     return Math.min(MAX_PREFETCH, Math.floor((this.#slots * PREFETCH_MS) / this.#slotMs));
@@ -83,7 +83,7 @@ export class RunQueue {
     this.#fill();
   }
 
-  /** Removes the runs that have waited since the last call: handlers are slower than they were. */
+  /** Removes the runs that have waited since the last call, because handlers have become slower. */
   takeLate(): QueuedRun[] {
     const late = this.#take(this.#late);
     this.#late = this.#queued.length;

@@ -19,19 +19,19 @@ export interface RunnerOptions extends ExecutorOptions {
   readonly leaseSeconds: number;
   /** URL of the state database, for the heartbeat's own connection. */
   readonly url: string;
-  /** A slot is free, and there may be due runs that found none. */
+  /** Called when a slot is free and there may be due runs that found none. */
   readonly onFree: () => void;
 }
 
 /** Grace period of aborted attempts at shutdown. */
 const ABORT_GRACE_MS = 2_000;
 
-/** Maximum size of a claim; a larger one only makes its first run wait for the rows of its last. */
+/** Maximum size of a claim; in a larger one, the first run would only wait for the rows of the last. */
 const MAX_CLAIM = 256;
 
 /**
- * Runner runs the handlers of complete sets in a fixed number of slots, under leases: runs that were
- * created with a lease by a batch of this process, and due ones that it claims from Postgres.
+ * Runner runs the handlers of complete sets in a fixed number of slots, under leases: runs that a batch of this
+ * process created leased, and due runs that it claims from Postgres.
  */
 export class Runner implements Slots {
   readonly #options: RunnerOptions;
@@ -44,7 +44,7 @@ export class Runner implements Slots {
   readonly #leased = new Map<string, LeasedRun>();
   /** Runs that the last renewal returned and that are not in `#leased`. */
   #unknown = new Set<string>();
-  /** Slots that are kept free for the runs of a batch or a claim under way. */
+  /** Slots that are reserved for the runs of a batch or claim in progress. */
   #reserved = 0;
   #draining = false;
   #worker = randomUUID() as string;
@@ -69,7 +69,7 @@ export class Runner implements Slots {
     return this.#worker;
   }
 
-  /** Handlers at work. */
+  /** Number of running handlers. */
   get running(): number {
     return this.#queue.busy;
   }
@@ -93,12 +93,12 @@ export class Runner implements Slots {
   start(leases: readonly Lease[], reserved: number): void {
     this.#reserved -= reserved;
     if (leases.length > 0) this.#begin(leases);
-    // Runs of a function with a concurrency limit are never created with a lease: they are claimed as soon
-    // as the reserved slot is free again.
+    // Runs of a function with a concurrency limit are never created leased: they are claimed as soon as the
+    // reserved slot is free again.
     if (this.#backlog.waitsForSlots && this.#free() > 0) this.#options.onFree();
   }
 
-  /** To be called when runs were created that found no free slot on this worker. */
+  /** Called when runs were created that found no free slot in this process. */
   expectBacklog(): void {
     this.#backlog.add(this.#executor.handlers.keys(), 'slot');
     if (this.#free() > 0) this.#options.onFree();
@@ -110,7 +110,7 @@ export class Runner implements Slots {
     for (const handler of this.#executor.handlers.values()) {
       const { id, specification } = handler.served;
       const isLimited = specification.concurrency !== null;
-      // Prefetched runs of a function with a concurrency limit would keep those of other workers waiting.
+      // prefetched runs of a function with a concurrency limit would delay those of other workers
       const prefetch = isLimited ? 0 : this.#queue.prefetch;
       const slots = Math.max(0, this.#options.slots - this.#queue.size - this.#reserved);
       const reserved = this.#reserve(Math.min(MAX_CLAIM, this.#free(prefetch)));
@@ -128,9 +128,9 @@ export class Runner implements Slots {
   }
 
   /**
-   * Renews the leases of this process and frees those of dead ones. A run that is no longer held here is
-   * aborted. One that is held and unknown here (the answer that granted it was lost) is started, if that is
-   * still so at the next renewal.
+   * Renews the leases of this process and reaps those of dead ones. A run that is no longer leased to this process
+   * is aborted. A run that is leased but unknown here (the response with its lease was lost) is started if that
+   * is still the case at the next renewal.
    */
   async renew(): Promise<void> {
     const before = [...this.#leased];
@@ -163,7 +163,7 @@ export class Runner implements Slots {
     await this.#options.runs.reapExpired();
   }
 
-  /** Releases queued runs, waits `graceMs` for those under way, then aborts them. Takes no further runs. */
+  /** Releases queued runs, waits `graceMs` for running ones, then aborts them. No further runs are accepted. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
     const waiting = [...leasesOf(this.#queue.takeAll()), ...this.#loader.stop()];
@@ -180,13 +180,13 @@ export class Runner implements Slots {
     await this.#untilIdle(ABORT_GRACE_MS);
   }
 
-  /** Ends the lease of this process. To be called when it neither renews it nor sends anything any more. */
+  /** Ends the lease of this process. Call it when the process no longer renews the lease or sends events. */
   async deregister(): Promise<void> {
     await this.#heartbeat.stop();
     await this.#options.runs.deregister(this.#worker).catch(() => {}); // the lease expires
   }
 
-  /** Waits until no run is left, `ms` at the longest. */
+  /** Waits until no run is left, for at most `ms`. */
   async #untilIdle(ms: number): Promise<void> {
     const until = performance.now() + ms;
     while (this.#leased.size > 0 && performance.now() < until) await sleep(10);
@@ -214,7 +214,7 @@ export class Runner implements Slots {
     return slots;
   }
 
-  /** Loads the rows of most runs before they queue for a slot; those whose start is recorded first load later. */
+  /** Loads the rows of runs before they queue for a slot, except for runs whose start must be recorded first. */
   #begin(leases: readonly Lease[]): void {
     const fresh = leases.filter((lease) => !this.#leased.has(nameOf(lease)));
     for (const lease of fresh) {
@@ -232,14 +232,14 @@ export class Runner implements Slots {
     else this.#queue.add(runs);
   }
 
-  /** Releases runs that were not started; where that does not reach the database, renewals find them again. */
+  /** Releases runs that were not started; if the database does not answer, renewals find them again. */
   async #release(leases: readonly Lease[]): Promise<void> {
     if (leases.length === 0) return;
     await this.#options.runs.release(leases).catch(() => {});
     for (const lease of leases) this.#leased.delete(nameOf(lease));
   }
 
-  /** Records the starts of prefetched runs whose handlers are still at work. */
+  /** Records the starts of prefetched runs whose handlers are still running. */
   async #recordStarts(): Promise<void> {
     const started = [...this.#leased.values()].filter(({ isUnrecorded }) => isUnrecorded);
     if (started.length === 0) return;

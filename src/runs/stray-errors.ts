@@ -11,9 +11,9 @@ export interface Owner {
 
 export interface StrayErrorOptions {
   readonly log: Log;
-  /** `owner` is the name of the function; null where no handler caused the error. */
+  /** `owner` is the name of the function; null if no handler caused the error. */
   readonly count: (kind: 'rejection' | 'exception', owner: string | null) => void;
-  /** An exception that no attempt owns leaves the process in an unknown state. */
+  /** Called for an exception that no attempt owns, which leaves the process in an unknown state. */
   readonly onFatal: (error: unknown) => void;
 }
 
@@ -25,9 +25,9 @@ export function ownedBy<T>(owner: Owner, work: () => T): T {
 }
 
 /**
- * Catches unhandled errors of the process: one that a handler caused ends its attempt, and not the process
- * with all other attempts. A rejection that no handler caused is reported, and the process goes on; an
- * exception of that kind is fatal. Returns a function that restores Node's own behaviour.
+ * Catches unhandled errors of the process: one that a handler caused ends its attempt, but not the process with
+ * all other attempts. A rejection that no handler caused is reported, and the process continues; such an
+ * exception is fatal. Returns a function that restores Node's default behaviour.
  */
 export function catchStrayErrors({ log, count, onFatal }: StrayErrorOptions): () => void {
   const report = (kind: 'rejection' | 'exception', error: unknown): boolean => {

@@ -1,14 +1,14 @@
 import type { Lease } from '../state/lease.ts';
 
 /**
- * Whether the start of this run has to be recorded before its rows are loaded. The header of
- * claim-runs.sql has the reasons; the claim and the start must agree on it.
+ * Whether the start of this run must be recorded before its rows are loaded. See the header of claim-runs.sql;
+ * the claim and the start must agree on it.
  */
 export function mustRecordStart(lease: Lease, maxAttempts: number): boolean {
   return lease.lost > 0 || lease.attempt >= maxAttempts;
 }
 
-/** Whether this run may be what kills its process. One of them at a time is leased. */
+/** Whether this run is suspected of killing its process. A process leases one suspect at a time. */
 export function isSuspect(lease: Lease): boolean {
   return lease.lost > 1;
 }

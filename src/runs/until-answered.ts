@@ -10,7 +10,7 @@ const UNTIL_ANSWERED: RetrySchedule = {
   isRetryable: (error) => !isBadValue(error),
 };
 
-/** Repeats a statement until the database answers: a run stays leased as long as this process lives. */
+/** Repeats a statement until the database answers; meanwhile the run stays leased to this process. */
 export function untilAnswered<T>(statement: () => Promise<T>, log: Log): Promise<T> {
   return retry(statement, UNTIL_ANSWERED, {
     onRetry: (error) =>

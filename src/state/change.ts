@@ -1,9 +1,9 @@
 /**
- * What intake hands to state: one row-level change, whatever road it came by.
+ * A row-level change, as intake passes it to the state, independent of how it arrived.
  */
 import type { Span } from '@opentelemetry/api';
 
-/** Stands for a value the source did not send (an unchanged TOASTed column). */
+/** Placeholder for a value that the source did not send (an unchanged TOASTed column). */
 export const UNAVAILABLE: unique symbol = Symbol('unavailable');
 
 /**
@@ -12,15 +12,15 @@ export const UNAVAILABLE: unique symbol = Symbol('unavailable');
  */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** The event a change was read from: what is kept if it has to be parked, and named in logs. */
+/** The event from which a change was read: stored if the change is parked, and named in logs. */
 export interface Origin {
   /** CloudEvents attributes and extensions. */
   readonly attributes: Readonly<Record<string, string>>;
   readonly contentType: string | null;
-  /** `Content-Encoding` of the body, where that could not be decoded. */
+  /** `Content-Encoding` of the body, if that could not be decoded. */
   readonly contentEncoding?: string;
   readonly body: Uint8Array;
-  /** Of its intake, where that is traced. */
+  /** Span of its intake, if that is traced. */
   readonly span?: Span;
 }
 
@@ -33,19 +33,19 @@ export interface RowChange {
   /** `schema.table` */
   readonly table: string;
   /**
-   * Position in the source's log. Of a snapshot read, that up to which it may be compared with changes: the
-   * log's end at an initial snapshot, where the connector was at an incremental one; null where it is not told.
+   * Position in the source's log. For a snapshot read, the position up to which it can be compared with changes:
+   * the log's end for an initial snapshot, the connector's position for an incremental one; null if unknown.
    */
   readonly lsn: bigint | null;
   /** `source.ts_ms`: commit time of a streamed change, read time of a snapshot, in epoch milliseconds. */
   readonly at: number;
-  /** When the connector handled it, in epoch milliseconds; `at` where the message does not say. */
+  /** When the connector handled it, in epoch milliseconds; `at` if the message does not specify it. */
   readonly handledAt: number;
-  /** Position of the commit the connector had passed last (`source.sequence`); null where it is not told. */
+  /** Position of the last commit that the connector had passed (`source.sequence`); null if unknown. */
   readonly lastCommit: bigint | null;
-  /** Which snapshot a read belongs to; null for streamed changes. */
+  /** Kind of the snapshot that a read belongs to; null for streamed changes. */
   readonly snapshot: 'initial' | 'incremental' | null;
-  /** The row after the change; for a delete what is known of the row before it (its primary key at least). */
+  /** The row after the change; for a delete, the known columns before it (at least its primary key). */
   readonly row: Row;
   readonly origin: Origin;
 }

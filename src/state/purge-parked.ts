@@ -6,7 +6,7 @@ const PAGE = 500;
 
 /**
  * Deletes events that were parked more than `seconds` ago and returns their number. Safe to run in several
- * processes at once: each event is deleted, and counted, by one of them.
+ * processes at the same time: each event is deleted, and counted, by one of them.
  */
 export async function purgeParked(
   database: Database,

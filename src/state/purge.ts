@@ -13,16 +13,17 @@ const PURGE_TOMBSTONES = sql('purge-tombstones');
 const FORGETTABLE_RUNS = sql('forgettable-runs');
 const FORGET_RUNS = sql('forget-runs');
 
-/** Sets, runs or tombstones looked at by one statement. */
+/** Number of sets, runs or tombstones per statement. */
 const PAGE = 500;
-/** Rows of done sets removed by one transaction: however large a set is, its locks are short. */
+/** Rows of done sets deleted per transaction, so that even the locks of a large set are short. */
 const ROWS = 2_000;
+/** Advisory lock of the process that purges. */
 const LOCK = 0x70757267;
 
 export interface PurgeOptions {
-  /** Versions and tombstones are kept so long: no older change can come then. */
+  /** Time to keep versions and tombstones, after which no older change can arrive. */
   readonly tombstoneSeconds: number;
-  /** Functions that were purged within this time are left alone; 0 unless given. */
+  /** Functions that were purged within this time are skipped; 0 by default. */
   readonly everySeconds?: number;
   readonly stopped?: () => boolean;
 }
@@ -34,10 +35,10 @@ export interface Purged {
 }
 
 /**
- * Removes what is no longer needed, one page and one short transaction at a time: rows, events and
- * details of sets done longer than `keepFor` ago; versions and tombstones older than the topic can hold; done
- * markers after `forgetAfter`, if given. One process at a time; the others find the lock taken. Ends
- * between two pages when `stopped` says so; the next pass goes on.
+ * Deletes what is no longer needed, one page and one short transaction at a time: rows, events and details of
+ * sets that were done longer than `keepFor` ago; versions and tombstones older than the retention of the topic;
+ * runs that are done after `forgetAfter`, if given. Only one process purges at a time; the others find the lock
+ * taken. Stops between two pages when `stopped` returns true; the next pass continues.
  */
 export async function purge(
   database: Database,
@@ -70,9 +71,9 @@ export async function purge(
 }
 
 /**
- * Functions that were not purged for a while: processes that come and go with the load must not each read
- * all sets. Only under the registered definition: in a database that was made anew, the id may be that of
- * another function, whose sets are kept longer.
+ * Returns the functions that have not been purged for a while: processes that start and stop with the load must
+ * not each read all sets. The registration must match, too: in a database that was recreated, the id may belong
+ * to another function, whose sets are kept longer.
  */
 async function due<T extends { readonly served: RegisteredFunction }>(
   database: Database,
@@ -147,7 +148,7 @@ async function purgeSets(
         rest,
         tombstoneSeconds,
       );
-      // The last set of a full page may have further rows.
+      // the last set of a full page may have further rows
       const finished = more ? touched - 1 : touched;
       purged.sets += finished;
       purged.members += members;
@@ -160,9 +161,9 @@ async function purgeSets(
 
 interface PurgedPage {
   readonly members: number;
-  /** There may be further rows of these sets. */
+  /** Whether these sets may have further rows. */
   readonly more: boolean;
-  /** Sets, from the first on, of which rows were removed. */
+  /** Number of sets, from the first on, whose rows were removed. */
   readonly touched: number;
 }
 
@@ -204,13 +205,14 @@ interface Forgettable {
   readonly last: string | null;
   readonly token: string;
   readonly revision: number;
-  /** Do they go beyond what was forgotten before? */
+  /** Whether token or revision is above those of all forgotten runs. */
   readonly beyond: boolean;
 }
 
 /**
- * Resolves when every ingest statement that may still give a run a lower token has committed. The function's
- * row comes before the barrier, as in a registration: claims of a function with a bound hold it, too.
+ * Raises the function's forgotten token and revision. Resolves when every ingest statement that could still
+ * create a run with a lower token has committed. Locks the function's row before the barrier, as a registration
+ * does, because claims of a function with a concurrency limit lock it, too.
  */
 async function raiseForgotten(
   database: Database,

@@ -3,19 +3,19 @@ import type { RowChange, TruncateChange } from './change.ts';
 /** Positions within an epoch: 2^55 bytes of log are 32 PiB. */
 export const LSN_BITS = 55n;
 
-/** Where a change stands: the id of its source and the epoch in which it was committed. */
+/** The id of a change's source and the epoch in which it was committed. */
 export interface SourceEpoch {
   readonly source: number;
   readonly epoch: number;
 }
 
-/** How new a row is, as {@link isNewer} compares it. */
+/** The version of a row, as compared by {@link isNewer}. */
 export interface Versioned {
-  /** epoch << 55 | lsn; the same negative for a snapshot read, whose lsn is 0 where it is not told */
+  /** epoch << 55 | lsn; negated for a snapshot read, whose lsn is 0 if it is unknown. */
   readonly version: bigint;
   /** Commit time of a change, read time of a snapshot, epoch ms. */
   readonly at: number;
-  /** Position of the last commit before it, where that is above its own; null elsewhere and for reads. */
+  /** Position of the last commit before it, if that is above its own; null otherwise, and for reads. */
   readonly commits: bigint | null;
 }
 
@@ -34,18 +34,18 @@ export function versionsOf(change: RowChange | TruncateChange, place: SourceEpoc
 /** A position in a log, without its epoch. */
 const POSITION = (1n << LSN_BITS) - 1n;
 
-/** How much later than a commit the clock of a snapshot read must be. */
+/** By how much the time of a snapshot read must exceed that of a commit for the read to be newer. */
 const CLOCK_MARGIN_MS = 60_000;
 
-/** `muster.newer` of 002_functions.sql, which says why. */
+/** Returns whether `a` is newer than `b`. Same as `muster.newer` in 002_functions.sql, where the rules are explained. */
 export function isNewer(a: Versioned, b: Versioned): boolean {
   const [epochA, epochB] = [abs(a.version) >> LSN_BITS, abs(b.version) >> LSN_BITS];
   if (epochA !== epochB) return epochA > epochB;
   if (a.version > 0n && b.version > 0n) return a.version > b.version;
   if (a.version > 0n) return !isReadNewer(b, a);
   if (b.version > 0n) return isReadNewer(a, b);
-  const told = (a.version & POSITION) !== 0n && (b.version & POSITION) !== 0n;
-  return told && a.version !== b.version ? a.version < b.version : a.at > b.at;
+  const bothKnown = (a.version & POSITION) !== 0n && (b.version & POSITION) !== 0n;
+  return bothKnown && a.version !== b.version ? a.version < b.version : a.at > b.at;
 }
 
 function isReadNewer(read: Versioned, streamed: Versioned): boolean {

@@ -6,16 +6,16 @@ const UNTIL_READY = { attempts: Infinity, firstMs: 1_000, maxMs: 1_000 };
 /** The same wait is reported again after 1 s, 2 s, 4 s … and then each minute. */
 const REPORT_MS = { first: 1_000, longest: 60_000 };
 
-/** Reports what is waited for. `fields` hold the error, and since when the wait lasts. */
+/** Reports why a process waits. `fields` has the error, and the time at which the wait began. */
 export type ReportWait = (
   fields: { readonly error: string; readonly since: string },
   reason: string,
 ) => void;
 
 /**
- * Calls `start` until it succeeds, as long as the database does not answer or is not ready for it, and
- * reports before each wait what is waited for: a process that gave up instead would be restarted at ever
- * longer intervals. Throws every other error; where `stopped` resolves during a wait, throws its value.
+ * Calls `start` again while the database does not answer or is not ready, and reports the reason before each
+ * wait; a process that exited instead would be restarted at increasing intervals. Throws every other error. If
+ * `stopped` resolves during a wait, throws its value.
  */
 export async function waitUntilReady<T>(
   start: () => Promise<T>,
@@ -58,9 +58,9 @@ export function withGrowingGaps(
   };
 }
 
-/** Why the database is not ready for a process that uses it; null where waiting does not help. */
+/** Returns why the database is not ready for a process that uses it; null if waiting does not help. */
 function notReady(error: unknown): string | null {
-  // Started before its rollback is announced: a process that ended would come back at ever longer intervals.
+  // The process may have started before its rollback is announced.
   if (error instanceof Superseded) return 'another release serves';
   if (isUnmigrated(error)) {
     return "the state database is not at this release: 'muster migrate' brings it there";
@@ -71,7 +71,7 @@ function notReady(error: unknown): string | null {
   return unreachable(error);
 }
 
-/** Why the database can't be reached for now; null where waiting does not help. */
+/** Returns why the database can't be reached at present; null if waiting does not help. */
 export function unreachable(error: unknown): string | null {
   if (!mayPass(error)) return null;
   const { code = '' } = error as { code?: string };

@@ -87,6 +87,6 @@ test('a handler that blocks the event loop forever loses its lease after its tim
   const by = async () => new Set((await chaos.traces('started')).map(({ pid }) => pid)).size;
   await until(async () => (await by()) === 2);
   expect(pod.log.map(({ msg }) => String(msg)).join()).toContain(
-    'leases of this process are given up',
+    'leases of this process are no longer renewed',
   );
 });

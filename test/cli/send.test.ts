@@ -137,7 +137,7 @@ test('epoch bump lets the positions of a restored source start over', async ({ d
   expect(await stand.muster(['epoch', 'bump', 'postgres'])).toEqual({
     code: 1,
     stdout: '',
-    stderr: "muster: no event of a source 'postgres' has arrived yet\n",
+    stderr: "muster: no event of the source 'postgres' has arrived yet\n",
   });
   await stand.muster(['send', stand.file(JSON.stringify(EEG)), '--to', stand.url]);
   await until(async () => (await db.query('select from muster.source')).length === 1);

@@ -16,7 +16,7 @@ function refusalOf(definition: FunctionDefinition): string[] {
   }
 }
 
-/** A definition that the types exclude, but plain JavaScript or JSON may contain. */
+/** A definition that does not type-check, but that plain JavaScript or JSON may contain. */
 const wrong = (more: object): FunctionDefinition => ({ ...fine, ...more });
 const parts = (n: number) =>
   Object.fromEntries(Array.from({ length: n }, (_, i) => [`p${i}`, part]));
@@ -144,13 +144,13 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
 ];
 
 for (const [definition, ...problems] of table) {
-  test(`a definition is refused with every problem it has: ${problems.map((each) => each.slice(0, 60)).join('; ')}`, () => {
+  test(`an invalid definition is rejected with all of its problems: ${problems.map((each) => each.slice(0, 60)).join('; ')}`, () => {
     expect(() => specify(definition)).toThrow(DefinitionError);
     expect(refusalOf(definition)).toEqual([`function ${definition.name}:`, ...problems]);
   });
 }
 
-test('defaults are filled in', () => {
+test('specify fills in defaults', () => {
   expect(
     specify({
       ...fine,
@@ -186,7 +186,7 @@ test('defaults are filled in', () => {
   });
 });
 
-test('the hash covers what determines sets, and not how they are handled', () => {
+test('the hash covers the properties that determine sets, but not those of handling', () => {
   const same = hash({});
   const others: [boolean, object][] = [
     [true, { handle: () => [{ type: 't' }] }],

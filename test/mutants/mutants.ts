@@ -167,7 +167,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: INGEST_CHANGES,
     find: 'muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0',
     replace:
-      'muster.complete(coalesce((select muster.plus(o.counts, d.counts) from muster.sets o, d where o.function = s.function and o.key = s.key and d.function = s.function and d.key = s.key), s.counts), f.need, f.gate_need, f.gate_of) offset 0',
+      'muster.complete(coalesce((select muster.plus(o.counts, d.counts) from muster.sets o, deltas d where o.function = s.function and o.key = s.key and d.function = s.function and d.key = s.key), s.counts), f.need, f.gate_need, f.gate_of) offset 0',
     tests: ['test/state/ingest/races.test.ts'],
   },
   {

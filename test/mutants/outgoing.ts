@@ -213,15 +213,15 @@ export const OUTGOING_MUTANTS: readonly Mutant[] = [
   {
     name: 'an event overtakes those before it in its set',
     file: CLAIM,
-    find: 'where o.id = judged.id and judged.id = judged.head and judged.nth',
-    replace: 'where o.id = judged.id and judged.nth',
+    find: 'where o.id = candidates.id and candidates.id = candidates.head and candidates.nth',
+    replace: 'where o.id = candidates.id and candidates.nth',
     tests: OUTBOX_TEST,
   },
   {
     name: 'events behind one that is not sent stay due',
     file: CLAIM,
-    find: 'where o.id = judged.id and judged.id <> judged.head',
-    replace: 'where false and o.id = judged.id',
+    find: 'where o.id = candidates.id and candidates.id <> candidates.head',
+    replace: 'where false and o.id = candidates.id',
     tests: OUTBOX_TEST,
   },
   {

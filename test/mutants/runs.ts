@@ -141,7 +141,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run stays suspect forever',
     file: 'src/state/sql/fail-run.sql',
-    find: '      lost = 0, -- its process lived\n',
+    find: '      lost = 0, -- its process survived\n',
     replace: '',
     tests: ATTEMPTS,
   },

@@ -65,15 +65,15 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a change gets the epoch in which it arrives',
     file: 'src/state/ingest/epochs.ts',
-    find: '    if (at >= boundary.beganAt) return mark.firstEpoch + i + 1;',
-    replace: '    return mark.firstEpoch + i + 1;',
+    find: '    if (at >= boundary.beganAt) return epochs.firstEpoch + i + 1;',
+    replace: '    return epochs.firstEpoch + i + 1;',
     tests: POSITIONS,
   },
   {
     name: 'a change between two epochs gets the old one',
     file: 'src/state/ingest/epochs.ts',
-    find: 'lsn > boundary.endedLsn ? mark.firstEpoch + i : null',
-    replace: 'true ? mark.firstEpoch + i : null',
+    find: 'lsn > boundary.endedLsn ? epochs.firstEpoch + i : null',
+    replace: 'true ? epochs.firstEpoch + i : null',
     tests: POSITIONS,
   },
   {
@@ -86,14 +86,14 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'the last known time moves backwards',
     file: MARKS,
-    find: 'mark.at = Math.max(mark.at, at);',
-    replace: 'mark.at = at;',
+    find: 'newest.at = Math.max(newest.at, at);',
+    replace: 'newest.at = at;',
     tests: POSITIONS,
   },
   {
     name: 'an early time is enough to count history as new',
     file: MARKS,
-    find: 'return lsn === null || mark.streamedLsn === null || mark.streamedLsn < lsn;',
+    find: 'return lsn === null || newest.streamedLsn === null || newest.streamedLsn < lsn;',
     replace: 'return true;',
     tests: POSITIONS,
   },
@@ -107,7 +107,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a new epoch is not checked for before a change is ingested',
     file: 'src/state/ingest/change-ingestor.ts',
-    find: '        check = this.#positions.judge(change);\n',
+    find: '        check = this.#positions.check(change);\n',
     replace: '',
     tests: POSITIONS,
   },
@@ -121,8 +121,8 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: "a row whose new key can't be stored stays in its old set",
     file: MEMBER,
-    find: '      if (error instanceof BadKey) rows.push({ ...facts, ...GONE });',
-    replace: '      void GONE;',
+    find: '      if (error instanceof BadKey) rows.push({ ...facts, ...REMOVED });',
+    replace: '      void REMOVED;',
     tests: ABSENT,
   },
   {

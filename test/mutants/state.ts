@@ -42,7 +42,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a claim does not wait for a registration',
     file: CLAIM_RUNS,
-    find: '  delete from muster.barrier -- its comment in the schema says why',
+    find: '  delete from muster.barrier -- see its comment in the schema',
     replace: '  select',
     tests: ROLLOUT,
   },
@@ -84,7 +84,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a function whose row was deleted counts as current',
     file: INGEST_CHANGES,
-    find: 'select count(*) = cardinality($1::int[]) and not (select is_forgotten from forgotten) as is_current from f',
+    find: 'select count(*) = cardinality($1::int[]) and not (select is_forgotten from forgotten) as is_current from definitions',
     replace: 'select not (select is_forgotten from forgotten) as is_current',
     tests: ROLLOUT,
   },
@@ -252,8 +252,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a set that was emptied and refilled keeps its overdue mark',
     file: INGEST_CHANGES,
-    find: '(j.complete <> j.was_complete or j.old_fresh = 0 and j.fresh > 0)',
-    replace: '(j.complete <> j.was_complete)',
+    find: '(e.complete <> e.was_complete or e.old_fresh = 0 and e.fresh > 0)',
+    replace: '(e.complete <> e.was_complete)',
     tests: ['test/state/runs/overdue.test.ts'],
   },
   {
@@ -354,7 +354,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     replace: '',
     tests: PURGES,
   },
-  backwards('sets', INGEST_CHANGES, 'fresh from d order by function, key' + C),
+  backwards('sets', INGEST_CHANGES, 'fresh from deltas order by function, key' + C),
   backwards('sets of deadlines', 'src/state/sql/lock-sets.sql', 'order by s.function, s.key\n'),
   backwards('retried runs', 'src/state/sql/retry-failed.sql', 'order by r.function, r.key' + C),
   backwards('runs made due', 'src/state/sql/retry-now.sql', 'order by r.function, r.key' + C),

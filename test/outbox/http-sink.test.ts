@@ -29,7 +29,7 @@ test("integers beyond 2^53 are sent with the handler's digits", async () => {
   expect(server.bodies[1]).toContain(`"data":${data}`);
 });
 
-// The first of these may be misread by a receiver, or do not fit into a header.
+// A receiver may misread these, or they do not fit into a header.
 const TEXTS = [
   'Łódź',
   '渋谷',
@@ -66,7 +66,7 @@ test.for([...TEXTS, 'two\nlines', 'a\tb', '["r","[0,60)"]'])(
   },
 );
 
-test('an extension that no header can hold makes events structured', async () => {
+test('an extension that is not valid in a header is sent in a structured event', async () => {
   const server = await sinkServer();
   expect(await httpSink(server.url, { city: 'Łódź' }).send(eventOf(), signal)).toMatchObject({
     kind: 'sent',
@@ -75,7 +75,7 @@ test('an extension that no header can hold makes events structured', async () =>
   expect(server.events[0]).toMatchObject({ city: 'Łódź', subject: 'x' });
 });
 
-test('an attribute of a length that servers refuse in headers makes an event structured', async () => {
+test('an attribute that is too long for headers is sent in a structured event', async () => {
   const server = await sinkServer();
   const sink = httpSink(server.url, {});
   await sink.send(eventOf({ subject: 'x'.repeat(1024) }), signal);
@@ -91,7 +91,7 @@ test('an event whose attributes are plain is binary', async () => {
   expect(server.events[0]!.subject).toBe("a~b!'()*/?#[]@:;,&=+$^|\\");
 });
 
-test('an empty subject is left out, because an attribute may not be empty', async () => {
+test('an empty subject is omitted, because an attribute may not be empty', async () => {
   const server = await sinkServer();
   expect(await httpSink(server.url, {}).send(eventOf({ subject: '' }), signal)).toMatchObject({
     kind: 'sent',
@@ -133,7 +133,7 @@ test('a redirect is not followed, and the error names its target', async () => {
   });
 });
 
-test('an event is retried that is not answered in time, or not before the process stops', async () => {
+test('an event is retried if it is not answered in time, or before the process stops', async () => {
   const server = await sinkServer();
   server.answer = () => null;
   expect(await httpSink(server.url, {}, 50).send(eventOf(), signal)).toMatchObject({

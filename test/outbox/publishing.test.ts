@@ -61,7 +61,7 @@ test('a pod is woken again for events that waited without a sink', async ({ db }
   expect(await due(db)).toBe(1);
 });
 
-test('a process without a sink serves, prints nothing, and reports it where it is asked', async ({
+test('a process without a sink serves, prints no events, and reports that the sink is missing', async ({
   db,
 }) => {
   const pod = await musterServe({ DATABASE_URL: db.url, FUNCTIONS: 'recordings' });
@@ -79,7 +79,7 @@ test('a process without a sink serves, prints nothing, and reports it where it i
   expect(await sent(db)).toBe(0);
 });
 
-test('events are printed where the sink is standard output', async ({ db }) => {
+test('events are printed if the sink is standard output', async ({ db }) => {
   const pod = await musterServe({ DATABASE_URL: db.url, FUNCTIONS: 'recordings', SINK: 'stdout' });
   onTestFinished(() => pod.kill('SIGKILL'));
   expect(await (await fetch(`${pod.url}/health/readiness`)).text()).toBe('ready');

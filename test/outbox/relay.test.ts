@@ -30,16 +30,16 @@ const sent = async (db: TestDatabase) =>
 const ofSet = (ids: readonly string[], key: string) =>
   ids.filter((id) => id.startsWith(`pair/${key}/`));
 
-/** In one test the set's key is the status of the answer to its first event. */
+/** In one test, the key of a set is the status of the response to its first event. */
 const statusOf = (id: string) => Number(id.split('/')[1]);
 
 const take = (pod: Pod) => claimOutbox(pod.database, [1], pod.id, 10, 60);
 
-/** Ends every back-off. */
+/** Ends every backoff. */
 const hurry = (db: TestDatabase) =>
   db.query('update muster.outbox set due_at = now() where sent_at is null');
 
-test('the events of a set are posted in order, each once while all goes well', async ({ db }) => {
+test('the events of a set are posted in order, and without failures each once', async ({ db }) => {
   const sink = await sinkServer();
   const engine = await engineOn(db, [three], { K_SINK: sink.url });
   await complete(engine, 'x', 'y');
@@ -51,9 +51,7 @@ test('the events of a set are posted in order, each once while all goes well', a
   await engine.stop();
 });
 
-test('an event that is not accepted holds back those after it in its set, and no others', async ({
-  db,
-}) => {
+test('an event that is not accepted delays only the later ones of its set', async ({ db }) => {
   const sink = await sinkServer();
   let down = true;
   sink.answer = (id) => (down && id === 'pair/x/1/1' ? 503 : 202);
@@ -73,7 +71,7 @@ test('an event that is not accepted holds back those after it in its set, and no
   await engine.stop();
 });
 
-test('an event that is refused for good counts as failed, and the next ones are sent', async ({
+test('an event that is refused permanently counts as failed, and the next ones are sent', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -94,14 +92,14 @@ test('an event that is refused for good counts as failed, and the next ones are 
     expect.objectContaining({
       level: 'error',
       event: 'pair/x/1/0',
-      message: 'the sink refused an event for good',
+      message: 'the sink refused an event permanently',
     }),
   );
   expect(ofSet(sink.ids, 'x')).toEqual(['pair/x/1/0', 'pair/x/1/1', 'pair/x/1/2']);
   await engine.stop();
 });
 
-test('transient and fixable answers are retried, an answer about the event itself is final', async ({
+test('transient and fixable errors are retried, a response about the event itself is final', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -164,7 +162,7 @@ test('a sink that is down delays events and loses none', async ({ db }) => {
   await second.stop();
 });
 
-test('two workers that claim at the same moment claim each event once, and of a set only the lowest', async ({
+test('two workers that claim at the same moment claim each event once, and only the oldest one of a set', async ({
   db,
 }) => {
   const one = await podOn(db, [pairOf()], { slots: 2 });
@@ -253,7 +251,7 @@ const outgoing = (db: TestDatabase, keys: readonly string[], type = 't') =>
   );
 
 const never = () => new Promise<never>(() => {});
-/** In one test the events of every tenth set are never answered. */
+/** In one test, the events of every tenth set are never answered. */
 const hanging = (id: string) => /^pair\/\d*0\//.test(id);
 const keysOf = (name: string, n: number) => Array.from({ length: n }, (_, i) => `${name}${i}`);
 
@@ -279,7 +277,7 @@ test('an event whose outcome the database could not record is not sent again', a
   expect([sends, await sent(db)]).toEqual([['x0'], 1]);
 });
 
-test('a process sends an event once, although the claim ran out while it was in flight', async ({
+test('a process sends an event once, even if the claim expires while it is in flight', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -295,7 +293,7 @@ test('a process sends an event once, although the claim ran out while it was in 
   expect(sends).toEqual(['x']);
 });
 
-test('events that hang hold up no others, and none overtakes within a set', async ({ db }) => {
+test('events that hang do not delay others, and events of a set stay in order', async ({ db }) => {
   const sink = await sinkServer();
   sink.answer = (id) => (hanging(id) ? null : 202);
   const engine = await engineOn(db, [three], { K_SINK: sink.url });
@@ -311,7 +309,7 @@ test('events that hang hold up no others, and none overtakes within a set', asyn
   await engine.stop();
 }, 30_000);
 
-test('a type whose events all hang holds up no other type', async ({ db }) => {
+test('a type whose events all hang does not delay other types', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await outgoing(db, keysOf('hangs', 1500), 'hangs');
   await outgoing(db, keysOf('goes', 100), 'goes');
@@ -341,7 +339,7 @@ test('a type whose events all hang holds up no other type', async ({ db }) => {
   expect(delivered.filter((each) => each.endsWith(' postponed'))).toHaveLength(rest);
 });
 
-test('the number of events in flight is bounded, however many types hang', async ({ db }) => {
+test('the number of events in flight is limited, however many types hang', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   for (const n of [1, 2, 3, 4, 5, 6]) await outgoing(db, keysOf(`hangs${n}-`, 250), `hangs${n}`);
   let started = 0;
@@ -355,7 +353,7 @@ test('the number of events in flight is bounded, however many types hang', async
     return started >= 1024;
   });
   for (let turn = 0; turn < 20; turn++) {
-    await db.query('select'); // a round trip, in which those in the window become slow
+    await db.query('select'); // a round trip, during which the events in the window become slow
     await relay.publish();
   }
   expect(started).toBe(1024);
@@ -404,7 +402,7 @@ test('nothing is claimed while too much data is in flight', async ({ db }) => {
   expect(answers).toHaveLength(49 + 15);
 });
 
-test('a process that stops gives up on what hangs, and records the answers that came in', async ({
+test('a process that stops abandons events that hang, and records the responses it has received', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -421,7 +419,7 @@ test('a process that stops gives up on what hangs, and records the answers that 
   expect(await sent(db)).toBe(3);
 });
 
-test('events behind one that is not accepted are examined once, and claimed when it is sent', async ({
+test('events behind one that is not accepted are looked at once, and claimed when it has been sent', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -446,7 +444,7 @@ test('events behind one that is not accepted are examined once, and claimed when
   expect((await take(pod)).map(({ eventId }) => eventId)).toEqual(['1/1', '2/1']);
 });
 
-test('a sent event stays sent, whatever a slower worker records', async ({ db }) => {
+test('a sent event stays sent, even if a slower worker records another outcome', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await complete(pod, 'x');
   const event = { eventId: 'x0', type: 't', subject: 's', data: null };

@@ -135,7 +135,7 @@ test('a serving process shows neither tokens nor passwords, whatever it receives
   expect(await post(`Bearer ${good}`, 1, 'a')).toBe(204);
   expect(await post(`Bearer ${good}`, 2, 'b')).toBe(204);
   await until(() =>
-    served.log.some(({ msg }) => msg === 'the sink did not accept an event, trying again'),
+    served.log.some(({ msg }) => msg === 'the sink did not accept an event; trying again'),
   );
 
   for (const path of ['health/liveness', 'health/readiness', 'metrics', '']) {

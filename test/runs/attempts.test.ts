@@ -19,7 +19,7 @@ async function due(db: TestDatabase, ...keys: string[]) {
   );
 }
 
-/** Ends the worker and registers it under another id; its runs are due again at once. */
+/** Reaps the worker and registers it under another id; its runs are due again at once. */
 async function die(db: TestDatabase, pod: Pod) {
   await pod.runs.deregister(pod.id);
   await pod.runs.reapExpired();
@@ -125,7 +125,7 @@ test('the batch that completes a set again does not lease its run if that was lo
   expect(await runsOf(db)).toMatchObject([{ state: 'ready', complete: true }]);
 });
 
-test('a run that was lost again while it was queued is no suspect', async ({ db }) => {
+test('a run that was lost again while it was queued is not a suspect', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await due(db, 'a', 'b');
   for (let i = 0; i < 5; i++) {
@@ -139,7 +139,7 @@ test('a run that was lost again while it was queued is no suspect', async ({ db 
   ]);
 });
 
-test('a failed attempt clears its run of suspicion, because its process survived', async ({
+test('after a failed attempt a run is no longer a suspect, because its process survived', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -168,7 +168,7 @@ test('runs that were lost more than once start one after another without a delay
   await engine.stop();
 });
 
-test('a prefetched run whose handler is at work counts from the next heartbeat on', async ({
+test('a prefetched run whose handler is running counts from the next heartbeat on', async ({
   db,
 }) => {
   const gate = Promise.withResolvers<void>();

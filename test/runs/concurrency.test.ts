@@ -54,7 +54,7 @@ test('two workers that claim at the same moment stay within the limit', async ({
   await Promise.all(
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => one.ingestor.ingest(each)),
   );
-  expect(one.leases).toEqual([]); // none of its runs is created with a lease
+  expect(one.leases).toEqual([]); // none of its runs is created leased
   const release = await hold(db, 'select from muster.function for update');
   const claims = [one, two].map((pod) => pod.runs.claimLimited(1, pod.id, 2, 3));
   await blocked(db, 2);
@@ -63,7 +63,7 @@ test('two workers that claim at the same moment stay within the limit', async ({
   expect(leases.map((each) => each.length).toSorted((a, b) => a - b)).toEqual([1, 2]);
 });
 
-test('a worker runs no more handlers than it has slots, and starts the rest as slots get free', async ({
+test('a worker runs at most one handler per slot, and starts the others as slots become free', async ({
   db,
 }) => {
   const { waiting, seen, handle } = counted();
@@ -141,7 +141,7 @@ test('a slot below the limit is filled at once, even after a claim that found th
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
   );
   await until(() => waiting.length === 2);
-  // Claims everything that is due, as intake of another function makes it do, and finds nothing to start.
+  // Claims all due runs, as triggered by intake of another function, and finds nothing to start.
   await engine.untilIdle(300);
   for (let ended = 0; ended < keys.length; ended++) {
     await until(() => waiting.length > 0);

@@ -8,7 +8,7 @@ import { sinkServer } from '../support/sink.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-test('a set that failed for good is reported at once, with its attempts and its error', async ({
+test('a set that failed permanently is reported at once, with its attempts and its error', async ({
   db,
 }) => {
   const sink = await sinkServer();
@@ -33,7 +33,7 @@ test('a set that failed for good is reported at once, with its attempts and its 
   await engine.stop();
 });
 
-test('an attempt that is retried is not reported, the last one is, and each failure once', async ({
+test('a failed attempt that is retried is not reported; a final failure is, once', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });

@@ -19,7 +19,7 @@ async function complete(engine: TestEngine, key = 'x') {
   for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
 }
 
-test('a connection lost under a handler counts as no attempt, and the run is retried', async ({
+test('an attempt whose connection is lost does not count, and the run is retried', async ({
   db,
 }) => {
   let calls = 0;
@@ -44,7 +44,7 @@ test('a connection lost under a handler counts as no attempt, and the run is ret
   await engine.stop();
 });
 
-test('an error that a handler throws because of a lost connection is a fault of the database too', async ({
+test('an error that a handler throws because of a lost connection is a fault of the database, too', async ({
   db,
 }) => {
   let calls = 0;
@@ -103,7 +103,7 @@ test('a read-only server fails no run', async ({ db }) => {
     pairOf({
       retry: { attempts: 1 },
       async handle(_set, { tx }) {
-        // as every transaction is on a server that was primary a moment ago
+        // as on a server that has just been demoted
         if (++calls === 1) await tx.query('set transaction read only');
         await tx.query('create table written ()');
       },
@@ -115,7 +115,7 @@ test('a read-only server fails no run', async ({ db }) => {
   await engine.stop();
 });
 
-test("an error of the same kind from another service is the handler's own", async ({ db }) => {
+test("an error of the same kind from another service counts as the handler's", async ({ db }) => {
   const engine = await engineOn(db, [
     pairOf({
       retry: { attempts: 1 },
@@ -133,7 +133,7 @@ test("an error of the same kind from another service is the handler's own", asyn
   await engine.stop();
 });
 
-test('a handler that ends its own connection each time fails in the end', () => {
+test('a handler that always ends its own connection fails eventually', () => {
   const faults = new Faults();
   const cut = Object.assign(new Error('Connection terminated unexpectedly'));
   const waits = Array.from({ length: 22 }, () => faults.waitAfter(lease, cut, () => 1));
@@ -141,7 +141,7 @@ test('a handler that ends its own connection each time fails in the end', () => 
   expect(waits.slice(19)).toEqual([5000, null, null]);
 });
 
-test('a server that accepts no connection is waited for without a limit', () => {
+test('a run waits without limit for a server that accepts no connections', () => {
   const faults = new Faults();
   const errors = [
     new Error('timeout exceeded when trying to connect'),
@@ -153,7 +153,7 @@ test('a server that accepts no connection is waited for without a limit', () => 
   }
 });
 
-test('a statement that times out is no fault of the database', () => {
+test('a statement that times out is not a fault of the database', () => {
   expect(isFault(new Error('Query read timeout'))).toBe(false);
   expect(isFault(new Error('Connection terminated unexpectedly'))).toBe(true);
 });

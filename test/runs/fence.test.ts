@@ -35,7 +35,7 @@ test('a late commit of a run that was taken over is refused, and its writes are 
 }) => {
   await db.query('create table effect (run text, attempt int)');
   const { gates, definition } = gated();
-  // Leases of 600 s are renewed every 200 s: the first engine learns nothing of what happens to it.
+  // Leases of 600 s are renewed every 200 s: the first engine does not notice that it was reaped.
   const paused = await engineOn(db, [definition], { LEASE_SECONDS: '600' });
   for (const each of [partA(), partB()]) await paused.ingestor.ingest(each);
   await until(() => gates.length === 1);
@@ -56,7 +56,7 @@ test('a late commit of a run that was taken over is refused, and its writes are 
   await Promise.all([paused.stop(), other.stop()]);
 });
 
-test('a late commit is refused once the run is freed, even before another worker claims it', async ({
+test('a late commit is refused once the run is released, even before another worker claims it', async ({
   db,
 }) => {
   await db.query('create table effect (run text, attempt int)');
@@ -110,7 +110,7 @@ test('a worker that lost its lease aborts its handlers, and continues under a ne
   await engine.stop();
 });
 
-test('a handler that alone lost its run is aborted at the next renewal', async ({ db }) => {
+test('a handler whose run alone was lost is aborted at the next renewal', async ({ db }) => {
   await db.query('create table effect (run text, attempt int)');
   const { gates, contexts, definition } = gated();
   const engine = await engineOn(db, [definition], { LEASE_SECONDS: '1' });

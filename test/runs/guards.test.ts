@@ -13,13 +13,15 @@ async function leased(pod: Pod, key = 'x') {
   return pod.leases.find((lease) => lease.key === key)!;
 }
 
-test('a failed run is not claimed before its back-off is over', async ({ db }) => {
+test('a failed run is not claimed before its backoff is over', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await pod.runs.fail(await leased(pod), 'no', 3_600_000);
   expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
 });
 
-test('a late failure, release or start of an older lease leaves the run alone', async ({ db }) => {
+test('a late failure, release or start of an older lease does not change the run', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   const old = await leased(pod);
   await pod.runs.deregister(pod.id);
@@ -34,7 +36,7 @@ test('a late failure, release or start of an older lease leaves the run alone', 
   expect(await db.query('select from muster.outbox')).toEqual([]);
 });
 
-test('isDone is about one lease: another worker may have completed the run', async ({ db }) => {
+test('isDone checks one lease: it is false if another worker completed the run', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   const old = await leased(pod);
   const lease = { ...old, token: 2 };
@@ -44,7 +46,7 @@ test('isDone is about one lease: another worker may have completed the run', asy
   expect(await pod.runs.isDone(old)).toBe(false);
 });
 
-test('isDone waits for a COMMIT that is under way', async ({ db }) => {
+test('isDone waits for a COMMIT in progress', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   const lease = await leased(pod);
   const commit = await hold(db, `update muster.run set state = 'done'`);
@@ -91,9 +93,7 @@ async function runnerOn(db: TestDatabase, leaseSeconds: number) {
   return { pod, runner, signal: signals[0]!, stop };
 }
 
-test('a run that this process no longer holds is aborted at the renewal, and no other', async ({
-  db,
-}) => {
+test('a renewal aborts only the runs that this process no longer holds', async ({ db }) => {
   const { runner, signal, stop } = await runnerOn(db, 600);
   await runner.renew();
   expect(signal.aborted).toBe(false);
@@ -103,7 +103,7 @@ test('a run that this process no longer holds is aborted at the renewal, and no 
   await stop();
 });
 
-test('a renewal that fails aborts no handler while the lease holds', async ({ db }) => {
+test('a failed renewal aborts no handler while the lease is valid', async ({ db }) => {
   const { runner, signal, stop } = await runnerOn(db, 600);
   await db.query('alter table muster.worker rename to pod_away');
   await expect(runner.renew()).rejects.toThrow('does not exist');
@@ -112,9 +112,9 @@ test('a renewal that fails aborts no handler while the lease holds', async ({ db
   await stop();
 });
 
-test('handlers are aborted once a whole lease passed without a renewal', async ({ db }) => {
+test('handlers are aborted once the lease has expired without a renewal', async ({ db }) => {
   const { runner, signal, stop } = await runnerOn(db, 1);
-  // makes the heartbeat's own statement fail too
+  // makes the statement of the heartbeat thread fail, too
   await db.query('alter table muster.worker rename to pod_away');
   await until(async () => {
     await runner.renew().catch(() => {});
@@ -127,16 +127,14 @@ test('handlers are aborted once a whole lease passed without a renewal', async (
   await stop();
 });
 
-test('a process whose lease was deleted continues under an id that no worker had', async ({
-  db,
-}) => {
+test('a process whose lease was deleted continues under a new id', async ({ db }) => {
   const { runner, signal, stop } = await runnerOn(db, 600);
   const name = runner.worker;
   await db.query('delete from muster.worker where id = $1', [name]);
   await runner.renew();
   expect(signal.aborted).toBe(true);
   expect(runner.worker).not.toBe(name);
-  // runs that are still leased to the old id are freed, and not taken for this process' own
+  // runs that are still leased to the old id are released, and not treated as leased to this process
   await db.query(`update muster.run set state = 'running', worker = $1`, [name]);
   await runner.renew();
   await runner.renew();
@@ -144,7 +142,7 @@ test('a process whose lease was deleted continues under an id that no worker had
   await stop();
 });
 
-test('a log line without fields, or of text alone, fails no run', async ({ db }) => {
+test('a log line without fields, or with only text, does not fail the run', async ({ db }) => {
   const engine = await engineOn(db, [
     pairOf({
       retry: { attempts: 1 },

@@ -18,7 +18,7 @@ function database(db: TestDatabase): Database {
   return opened;
 }
 
-/** Refused by us, or by the server, which lets no procedure end the transaction that it was called in. */
+/** Refused by us, or by the server, which does not allow a procedure to end its caller's transaction. */
 const REFUSED =
   /not for the handler|multiple commands|invalid transaction termination|bind message supplies/;
 
@@ -78,7 +78,7 @@ test('several statements at a time are refused by the server, with that reason',
   await tx.abandon();
 });
 
-test('an end of the transaction that got through is a final error, and no query follows it', async ({
+test('a statement that ended the transaction is a final error, and no query is sent after it', async ({
   db,
 }) => {
   await db.query('create table effect (n int)');
@@ -109,7 +109,7 @@ test('a transaction that was ended and begun again is an error, too', async ({ d
   client.release(true);
 });
 
-test('queries after the end that nobody awaits are no unhandled rejections', async ({ db }) => {
+test('queries after the end that are not awaited cause no unhandled rejections', async ({ db }) => {
   const unhandled: unknown[] = [];
   const hear = (reason: unknown) => void unhandled.push(reason);
   process.on('unhandledRejection', hear);
@@ -121,15 +121,15 @@ test('queries after the end that nobody awaits are no unhandled rejections', asy
   await tx.abandon();
   void tx.query('select 2');
   void tx.query('select 3', [1n]);
-  await db.query('select'); // a turn of the event loop and more
+  await db.query('select'); // at least one turn of the event loop
   expect(unhandled).toEqual([]);
 });
 
-/** State that a handler may leave on its session, and a query that shows it. */
+/** State that a handler may leave in its session, and a query that shows it. */
 const LEFTOVERS: [name: string, text: string, look: string, clean: unknown][] = [
   ['a search path', `set search_path = muster`, 'show search_path', '"$user", public'],
   [
-    'a setting that a function has made',
+    'a setting that a function has changed',
     `select set_config('statement_timeout', '1', false)`,
     'show statement_timeout',
     '1min',
@@ -178,7 +178,7 @@ const LEFTOVERS: [name: string, text: string, look: string, clean: unknown][] = 
 ];
 
 for (const [name, text, look, clean] of LEFTOVERS) {
-  test(`the next transaction does not see ${name} of the one before it`, async ({ db }) => {
+  test(`the next transaction does not see ${name} of the previous one`, async ({ db }) => {
     const pools = database(db);
     const first = new HandlerTx(pools);
     await first.query(text);

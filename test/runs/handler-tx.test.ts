@@ -28,7 +28,7 @@ test("a handler can set savepoints in its transaction, and can't end it", async 
   await database.close();
 });
 
-test('the last statements run as the login, whatever role and settings the handler has set', async ({
+test('the last statements run as the login, regardless of the role and settings that the handler has set', async ({
   db,
 }) => {
   await db.query('create table effect (role text, data text)');
@@ -140,14 +140,14 @@ test('a query that the handler did not await is written, or the transaction fail
   await database.close();
 });
 
-test("values that can't be sent fail the first query, and a last query with such values commits nothing", async ({
+test("values that can't be sent fail the first query, and such values in the last query commit nothing", async ({
   db,
 }) => {
   await db.query('create table effect (n int)');
   const database = databaseOn(db);
   const tx = new HandlerTx(database);
   await expect(tx.query('select $1::jsonb', [{ n: 1n }])).rejects.toThrow('BigInt');
-  await tx.query('insert into effect values ($1)', [1]); // it has begun all the same
+  await tx.query('insert into effect values ($1)', [1]); // the transaction has begun nevertheless
   const last = tx.commit([{ text: 'select $1::jsonb', values: [{ n: 1n }] }]);
   await expect(last).rejects.toThrow('BigInt');
   await database.close();

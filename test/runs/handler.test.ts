@@ -48,7 +48,7 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
     'undefined',
   ],
   [
-    'throws what has no text',
+    'throws a value without a text form',
     () => {
       throw Object.create(null);
     },
@@ -69,29 +69,29 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
     'TerminalError: never',
   ],
   [
-    'returns no list',
+    'returns something other than a list',
     () => 'done' as never,
     'TerminalError: the handler of pair returned a string: return an array of events, or nothing',
   ],
   [
     'returns an event without a type',
     () => [{} as never],
-    'TerminalError: the handler of pair returned no events: event 0: type is missing',
+    'TerminalError: the handler of pair returned invalid events: event 0: type is missing',
   ],
   [
-    'returns null among its events',
+    'returns a null event',
     () => [{ type: 't' }, null as never],
-    'TerminalError: the handler of pair returned no events: event 1: must be an object, not null',
+    'TerminalError: the handler of pair returned invalid events: event 1: must be an object, not null',
   ],
   [
-    'returns an event with a property that no event has',
+    'returns an event with an unknown property',
     () => [{ type: 't', sbject: 'x' } as never],
-    "TerminalError: the handler of pair returned no events: event 0: there is no property 'sbject'; did you mean 'subject'?",
+    "TerminalError: the handler of pair returned invalid events: event 0: there is no property 'sbject'; did you mean 'subject'?",
   ],
   [
-    'returns an event whose subject is no text, with data that is none',
+    'returns an event with an invalid subject and invalid data',
     () => [{ type: 't', subject: 5, data: () => 1 } as never],
-    'TerminalError: the handler of pair returned no events: event 0: subject must be text, not 5; event 0: data must be a value that JSON can represent, not [Function: data]',
+    'TerminalError: the handler of pair returned invalid events: event 0: subject must be text, not 5; event 0: data must be a value that JSON can represent, not [Function: data]',
   ],
   [
     'returns data with a cycle',
@@ -105,10 +105,10 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
   [
     'returns a type with U+0000',
     () => [{ type: 'a\0b' }],
-    "TerminalError: the handler of pair returned no events: event 0: type must be text that is not empty, not 'a\\x00b'",
+    "TerminalError: the handler of pair returned invalid events: event 0: type must be text that is not empty, not 'a\\x00b'",
   ],
   [
-    'writes what is refused, and hides it',
+    'hides the error of a refused write',
     async (_set, { tx }) => {
       await tx.query('insert into nowhere values (1)').catch(() => {});
     },
@@ -116,9 +116,7 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
   ],
 ];
 for (const [name, handle, error] of wrong) {
-  test(`a handler that ${name} fails its run, which is reported, and nothing else`, async ({
-    db,
-  }) => {
+  test(`a handler that ${name} fails only its own run, which is reported`, async ({ db }) => {
     expect(await failure(db, handle)).toEqual({
       state: 'failed',
       error,
@@ -129,7 +127,7 @@ for (const [name, handle, error] of wrong) {
   });
 }
 
-test('a handler that ignores its signal is left behind at its timeout, and can write nothing more', async ({
+test('a handler that ignores its signal is abandoned at its timeout, and writes nothing more', async ({
   db,
 }) => {
   await db.query('create table effect (n int)');
@@ -155,7 +153,7 @@ test('a handler that ignores its signal is left behind at its timeout, and can w
   expect(await db.query('select * from effect')).toEqual([]);
 });
 
-test('a query that still runs at the timeout does not hold up the run', async ({ db }) => {
+test('a query that still runs at the timeout does not delay the run', async ({ db }) => {
   const startedAt = performance.now();
   const run = await failure(
     db,
@@ -188,7 +186,7 @@ test('a handler that does not use its transaction opens none', async ({ db }) =>
   await expect(kept!.query('select 1')).rejects.toThrow('the transaction of this run has ended');
 });
 
-test('a constraint that is checked at COMMIT fails the run, and the done-mark with it', async ({
+test('a constraint that fails at COMMIT fails the run, which is not marked done', async ({
   db,
 }) => {
   await db.query('create table effect (n int unique deferrable initially deferred)');

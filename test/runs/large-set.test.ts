@@ -38,7 +38,7 @@ async function due(db: TestDatabase, key: string, rows: number, bytes: number, r
   );
 }
 
-test('sets are loaded in order as far as they fit, and a compressed column counts with its full length', async ({
+test('sets are loaded in order up to the limit, and a compressed column counts with its full length', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -55,7 +55,7 @@ test('sets are loaded in order as far as they fit, and a compressed column count
   expect(await measureSet(pod.database, named('none'))).toEqual({ rows: 0, bytes: 0 });
 });
 
-test('a set above the limit fails for good with its size, and its neighbours run', async ({
+test('a set above the limit fails permanently, with its size in the error, and other sets run', async ({
   db,
 }) => {
   const handled: string[] = [];
@@ -69,14 +69,14 @@ test('a set above the limit fails for good with its size, and its neighbours run
     {
       key: 'huge',
       error:
-        'SetTooLarge: the set has 30 rows with 30 MiB of kept columns; a handler is given at most 16 MiB (SET_LIMIT_MIB)',
+        'SetTooLarge: the set has 30 rows with 30 MiB of kept columns; the maximum is 16 MiB (SET_LIMIT_MIB)',
     },
   ]);
   expect(handled.length).toBe(12);
   await engine.stop();
 });
 
-test('a limit below the size of a common load holds too', async ({ db }) => {
+test('a limit below the size of a combined load applies, too', async ({ db }) => {
   const handled: string[] = [];
   const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
   await podOn(db, [definition]);
@@ -120,7 +120,7 @@ test('large sets are loaded one at a time, and smaller ones overtake them', asyn
   await engine.stop();
 }, 30_000);
 
-test("sets that the database can't load together in time are loaded one by one, and hold up no others", async ({
+test("sets that the database can't load together in time are loaded one by one, and don't delay others", async ({
   db,
 }) => {
   const handled: string[] = [];

@@ -15,7 +15,7 @@ async function complete(
   }
 }
 
-test('a handler that takes longer than its lease keeps it while its process is alive', async ({
+test('a handler that runs longer than its lease keeps the lease while its process is alive', async ({
   db,
 }) => {
   const gate = Promise.withResolvers<void>();
@@ -87,7 +87,7 @@ test('a run released at a shutdown counts no attempt, and is due at once', async
   await pod.runs.release(pod.leases);
   const [lease] = await pod.runs.claim(1, pod.id, 10);
   expect([lease!.token, lease!.attempt]).toEqual([2, 1]);
-  // a former holder can release nothing
+  // a former holder can't release it
   await pod.runs.release(pod.leases);
   expect(await runsOf(db)).toMatchObject([{ state: 'running', token: '2', attempt: 1 }]);
 });
@@ -101,12 +101,12 @@ test('due runs are claimed oldest first, and only those that are due', async ({ 
   expect((await pod.runs.claim(1, pod.id, 10)).map(({ key }) => key)).toEqual(['y']);
 });
 
-test('renewals find a lease whose answer was lost, and start its run', async ({ db }) => {
+test('renewals find a lease whose response was lost, and start its run', async ({ db }) => {
   const seen: string[] = [];
   const engine = await engineOn(db, [pairOf({ handle: (set) => void seen.push(set.keyText) })], {
     LEASE_SECONDS: '1',
   });
-  // Another worker's batch gets a lease, which is moved to the engine's worker, as if its answer was lost.
+  // Another worker's batch gets a lease, which is moved to the engine's worker, as if its response was lost.
   const [row] = await db.query<{ id: string }>('select id from muster.worker');
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   pod.id = row!.id;
@@ -117,7 +117,7 @@ test('renewals find a lease whose answer was lost, and start its run', async ({ 
   await engine.stop();
 });
 
-test('at a stop, runs under way may end within the grace period; the others are released without an attempt', async ({
+test('at a stop, running handlers may end within the grace period; other runs are released without counting an attempt', async ({
   db,
 }) => {
   const gate = Promise.withResolvers<void>();
@@ -157,7 +157,7 @@ const QUICK = Array.from({ length: 400 }, (_, i) => `quick ${i}`);
 const count = async (db: TestDatabase, condition: string) =>
   (await db.query(`select from muster.run where ${condition}`)).length;
 
-test('while handlers are short, runs are prefetched; a stop releases them without an attempt', async ({
+test('while handlers are fast, runs are prefetched; a stop releases them without counting an attempt', async ({
   db,
 }) => {
   const gate = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** Pings of a Knative PingSource, the only thing that wakes a function that runs as a Knative Service. */
+/** Pings of a Knative PingSource, which alone wake a function that runs as a Knative Service. */
 import { expect } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
 import { change } from '../support/changes.ts';
@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 
 const parts = { item: { table: 'public.item', key: 'k' } } as const;
 
-/** The engine claims by itself once a minute: whatever happens at once is the effect of the ping. */
+/** The engine claims only once a minute, so anything that happens at once is caused by the ping. */
 const ASLEEP = { CLAIM_SECONDS: '60' };
 
 test('a ping is answered once the running handlers have ended', async ({ db }) => {
@@ -78,7 +78,7 @@ test('runs of a paused function do not delay a ping', async ({ db }) => {
   await server.stop();
 });
 
-test('a handler that takes longer does not delay a ping for ever', async ({ db }) => {
+test('a long-running handler does not delay a ping forever', async ({ db }) => {
   const gate = Promise.withResolvers<void>();
   const engine = await engineOn(db, [
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),
@@ -90,7 +90,7 @@ test('a handler that takes longer does not delay a ping for ever', async ({ db }
   await engine.stop();
 });
 
-test('a process that stops asks for a retry of the ping', async ({ db }) => {
+test('a process that stops answers that the ping must be retried', async ({ db }) => {
   const gate = Promise.withResolvers<void>();
   const server = await serverOn(db, [
     defineFunction({ name: 'one', parts, handle: () => gate.promise }),

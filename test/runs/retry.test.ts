@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { waitAfter } from '../../src/lib/retry.ts';
 import { toBackoff } from '../../src/runs/function-handler.ts';
 
-test('the bound of a wait doubles from first to max; half of it is jitter', () => {
+test('the delay doubles from first to max; half of it is jitter', () => {
   const backoff = toBackoff({ first: '1 second', max: '10 seconds', attempts: 7 });
   const waits = (random: number) =>
     [1, 2, 3, 4, 5, 6, 7].map((attempt) => waitAfter(attempt, backoff, () => random));
@@ -10,7 +10,7 @@ test('the bound of a wait doubles from first to max; half of it is jitter', () =
   expect(waits(1)).toEqual([1000, 2000, 4000, 8000, 10_000, 10_000, null]);
 });
 
-test('ten attempts, from one second to five minutes, unless a function says otherwise', () => {
+test('the default is ten attempts, with delays from one second to five minutes', () => {
   expect(toBackoff()).toEqual({ attempts: 10, firstMs: 1000, maxMs: 300_000 });
 });
 
@@ -18,7 +18,7 @@ test('a single attempt is never retried', () => {
   expect(waitAfter(1, toBackoff({ attempts: 1 }))).toBe(null);
 });
 
-test('attempts without a limit stay at the longest wait', () => {
+test('unlimited attempts stay at the maximum delay', () => {
   const backoff = { attempts: Infinity, firstMs: 1000, maxMs: 60_000 };
   expect(waitAfter(5000, backoff, () => 1)).toBe(60_000);
 });

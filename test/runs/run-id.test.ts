@@ -5,7 +5,7 @@ import { test } from '../support/test.ts';
 
 const idOf = (key: string) => runIdOf('pair', { key, revision: 2 });
 
-test('an id holds the key as far as a header can, and escapes the rest', () => {
+test('an id contains the key, and escapes characters that are not valid in a header', () => {
   expect(idOf('0193b000-0000-7000-8000')).toBe('pair/0193b000-0000-7000-8000/2');
   expect(idOf('["r","[0,60)"]')).toBe('pair/["r","[0,60)"]/2');
   expect(idOf('Łódź 50%~')).toBe('pair/~C5~81~C3~B3d~C5~BA 50%~7E/2');

@@ -10,7 +10,7 @@ const parts = {
   b: { table: 'public.item', key: 'k', where: { kind: 'b' } },
 } as const;
 
-test('a complete set runs once, with its rows, and its writes commit with the done-mark', async ({
+test('a complete set runs once, with its rows, and its writes commit with the run marked done', async ({
   db,
 }) => {
   await db.query('create table effect (run text)');

@@ -8,11 +8,11 @@ import { nothingYet } from './model/chaos.ts';
 import { history, play } from './model/play.ts';
 import { compare, flaws } from './model/verdict.ts';
 
-/** Histories; `MUSTER_SEED` has the same ones again. */
+/** Number of histories; `MUSTER_SEED` repeats the same ones. */
 const RUNS = Number(process.env['MUSTER_MODEL_RUNS'] ?? 250);
 const PURGED_RUNS = Math.ceil(RUNS / 4);
 
-test('whatever the order, duplicates and cuts, members, counts, wanted runs and effects are those of the model', async ({
+test('whatever the order, duplicates and cuts of the messages, members, counts, due runs and effects match the model', async ({
   db,
 }) => {
   const databases = await prepare(db);
@@ -29,12 +29,12 @@ test('whatever the order, duplicates and cuts, members, counts, wanted runs and 
   console.info(`${n} histories: ${JSON.stringify(tally)}`);
   const { purged, mostBounded, ...counts } = tally;
   expect([purged, Math.max(mostBounded, 2)]).toEqual([0, 2]);
-  // a chaos that does not happen proves nothing
+  // the test proves nothing unless these things happened
   expect(Object.entries(counts).filter(([, times]) => times === 0)).toEqual([]);
   expect(await deadlocks(db, databases)).toEqual([{ deadlocks: '0' }]);
 }, 180_000);
 
-test('with purges at any time, and all sent again at the end, no effect comes twice and counts stay right', async ({
+test('with purges at any time, and everything resent at the end, no effect is repeated and counts stay correct', async ({
   db,
 }) => {
   const databases = await prepare(db);

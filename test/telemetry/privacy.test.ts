@@ -35,8 +35,8 @@ test('no row, payload or token appears in logs, traces or metrics, whatever fail
 
   const lines = pod.log.map((line) => line['msg']);
   expect(lines.filter((line) => line === 'handling').length).toBeGreaterThanOrEqual(5);
-  expect(lines).toContain('attempt failed');
-  expect(lines).toContain('run failed for good');
+  expect(lines).toContain('the attempt failed');
+  expect(lines).toContain('the run failed permanently');
   expect(lines).toContain('refused');
   expect(collector.spans.length).toBeGreaterThan(20);
   expect(collector.metrics.length).toBeGreaterThan(5);

@@ -113,7 +113,7 @@ test('each attempt of a handler has its own span, a failed one with its error', 
   expect(new Set(runs.map(({ parentSpanId }) => parentSpanId)).size).toBe(1);
   // The line about the failure and those of the handler carry the ids of their span.
   const ids = pod.log
-    .filter(({ msg }) => msg === 'attempt failed' || msg === 'handling')
+    .filter(({ msg }) => msg === 'the attempt failed' || msg === 'handling')
     .map((line) => `${line['trace_id'] as string}-${line['span_id'] as string}`);
   expect(ids).toEqual([idOf(runs[0]!), idOf(runs[0]!), idOf(runs[1]!)]);
 });

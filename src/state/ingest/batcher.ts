@@ -1,6 +1,6 @@
 import type { Origin } from '../change.ts';
 import { isBadValue, sqlState, unavailable } from '../database/database.ts';
-import { GONE, type MemberRow } from './member.ts';
+import { REMOVED, type MemberRow } from './member.ts';
 import { isNewer } from '../version.ts';
 import { Unavailable, type Outcome } from '../outcome.ts';
 import type { IngestedBatch, Store } from './store.ts';
@@ -8,31 +8,33 @@ import type { Lease } from '../lease.ts';
 import { failpoint } from '../../lib/failpoint.ts';
 import { batchSpan, endFailed } from '../../telemetry/spans.ts';
 
-/** Larger batches only add latency: 64 events 0.44x, 256 1.00x, 1024 0.75x. */
+/** Larger batches only add latency. Throughput by size: 64 events 0.44x, 256 1.00x, 1024 0.75x. */
 const MAX_EVENTS = 256;
 const MAX_BYTES = 4 * 1024 * 1024;
+/** Queued events that justify a further writer. */
 const WORTH_A_WRITER = 64;
+/** Time after which a statement counts as slow, so that a further writer may begin. */
 const SLOW_MS = 20;
 
-/** Handler slots of this process, as the batcher needs them. */
+/** The part of this process' handler slots that the batcher uses. */
 export interface Slots {
-  /** Takes all free slots, for runs that the next statement may create leased. */
+  /** Reserves all free slots, for runs that the next statement may create leased. */
   reserve(): number;
-  /** Starts the runs that were leased; gives back the slots that were not used. */
+  /** Starts the leased runs, and releases the slots that were not used. */
   start(leases: readonly Lease[], reserved: number): void;
 }
 
 export interface BatcherOptions {
-  /** Statements at a time. */
+  /** Maximum number of concurrent statements. */
   readonly writers: number;
-  /** Bytes of events that may wait or be in flight; beyond that events are refused. */
+  /** Maximum size in bytes of the events that wait or are in flight; further events are refused. */
   readonly maxBytes: number;
   readonly onIngested: (ingested: IngestedBatch, events: number) => void;
-  /** A newer definition is registered: nothing can be ingested here any more. */
+  /** Called when a newer definition is registered, so that this process can't ingest any more. */
   readonly onSuperseded: (error: Unavailable) => void;
 }
 
-/** Nothing is ingested yet: a stored row must be known for it. */
+/** Outcome of an event that was not ingested, because that requires knowing a stored row. */
 export interface Unresolved {
   readonly kind: 'unresolved';
 }
@@ -40,17 +42,18 @@ export interface Unresolved {
 interface Item {
   readonly rows: readonly MemberRow[];
   readonly origin: Origin;
-  /** Of the rows, as the statement sends them. */
+  /** Size of the rows as sent in the statement. */
   readonly bytes: number;
-  /** Kept in memory until the event is answered: the rows and the event itself. */
+  /** Memory used until the event is answered: the rows and the event itself. */
   readonly held: number;
   readonly resolve: (outcome: Outcome | Unresolved) => void;
   readonly reject: (error: Unavailable) => void;
 }
 
 /**
- * Group commit: a free writer takes everything that waits, and what arrives meanwhile is the next
- * batch. Nothing ever waits for more to come (a linger of 1 ms costs a third to two thirds).
+ * Batcher implements group commit: a free writer takes all queued events, and the events that arrive during its
+ * statement form the next batch. It never delays a batch to fill it (a linger of 1 ms costs a third to two
+ * thirds of the throughput).
  */
 export class Batcher {
   readonly #store: Store;
@@ -68,7 +71,7 @@ export class Batcher {
     this.#options = options;
   }
 
-  /** Events that are not answered yet. */
+  /** Number of queued events plus running statements; 0 when every event has been answered. */
   get pending(): number {
     return this.#queue.length + this.#writing;
   }
@@ -78,12 +81,15 @@ export class Batcher {
     const bytes = sizeOf(rows);
     const held = bytes + origin.body.byteLength;
     if (this.#bytes + held > this.#options.maxBytes && this.#bytes > 0) {
-      throw new Unavailable('overload', `${this.#bytes} bytes of events wait for the database`);
+      throw new Unavailable(
+        'overload',
+        `${this.#bytes} bytes of events are waiting for the database`,
+      );
     }
     this.#bytes += held;
     return new Promise((resolve, reject) => {
       this.#queue.push({ rows, origin, bytes, held, resolve, reject });
-      // One turn of the event loop lets requests that arrived together share a statement.
+      // Waiting one turn of the event loop lets requests that arrived together share a statement.
       if (!this.#scheduled && this.#mayWrite()) {
         this.#scheduled = true;
         setImmediate(() => {
@@ -95,8 +101,9 @@ export class Batcher {
   }
 
   /**
-   * A further writer begins where one is slow or much waits: two writers on few events only halve the
-   * batches (at 99 in flight 39 µs of Postgres per event with one, 49 with two).
+   * Whether a writer may begin. A further one begins only if the others are slow or many events are queued: two
+   * writers with few events only halve the batches (with 99 events in flight, Postgres takes 39 µs per event
+   * with one writer, 49 µs with two).
    */
   #mayWrite(): boolean {
     if (this.#writing === 0) return true;
@@ -121,7 +128,7 @@ export class Batcher {
     let bytes = 0;
     let n = 0;
     for (const item of this.#queue) {
-      // Two versions of one row with holes are merged by Postgres alone, one after the other.
+      // Only Postgres can merge two versions of a row with missing columns, one after the other.
       const alone = item.rows.some((row) => row.missingColumns !== null);
       if (n > 0 && (alone || n === MAX_EVENTS || bytes + item.bytes > MAX_BYTES)) break;
       bytes += item.bytes;
@@ -133,7 +140,7 @@ export class Batcher {
     return batch;
   }
 
-  /** Files a batch; where Postgres refuses a value, files its halves, down to the culprit, and parks that. */
+  /** Ingests a batch. If Postgres refuses a value, bisects the batch to find the event, and parks that. */
   async #write(batch: readonly Item[]): Promise<void> {
     const rows = newestRows(batch);
     const span = batchSpan(batch, rows.length);
@@ -182,15 +189,15 @@ export class Batcher {
     }
   }
 
-  /** A row whose new values can't be stored has left its old set all the same. */
+  /** Removes a row whose new values can't be stored from its old set, which it has left nevertheless. */
   async #withdraw(rows: readonly MemberRow[]): Promise<void> {
     try {
       await this.#store.ingest(
-        rows.map((row) => ({ ...row, ...GONE, history: null })),
+        rows.map((row) => ({ ...row, ...REMOVED, history: null })),
         0,
       );
     } catch (error) {
-      if (!isBadValue(error)) throw error; // its id, too, is a value that nothing can be stored under
+      if (!isBadValue(error)) throw error; // its id can't be stored either
     }
   }
 }
@@ -216,7 +223,7 @@ function newestRows(batch: readonly Item[]): MemberRow[] {
   return [...newest.values()];
 }
 
-/** What the initial snapshot found stays known, also where a later change comes in the same batch. */
+/** Returns the newer row. It keeps what the initial snapshot found, even if a later change is in the same batch. */
 function newerOf(a: MemberRow, b: MemberRow): MemberRow {
   const [newer, older] = isNewer(a, b) ? [a, b] : [b, a];
   return newer.history === null && older.history !== null

@@ -5,7 +5,7 @@ import { CurrentCheck } from '../registration/current.ts';
 import { isBadValue, unavailable } from '../database/database.ts';
 import { explainChange, type ExplainedChange } from './explain-change.ts';
 import type { PositionCheck, LogPositions } from './log-positions.ts';
-import { MissingColumn, toMemberRows, type Problem, type Said } from './member.ts';
+import { MissingColumn, toMemberRows, type MappedChange, type Problem } from './member.ts';
 import { versionsOf, type SourceEpoch } from '../version.ts';
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 import type { Outcome, ParkReason, Unavailable } from '../outcome.ts';
@@ -15,8 +15,8 @@ import { deletesBelow, raiseTruncateVersion, type Truncation } from './truncate.
 import type { Database } from '../database/database.ts';
 
 /**
- * Ingests changes: turns each into what it says about the parts of the served functions, parks
- * what can't be ingested, and hands the rest to the batcher.
+ * ChangeIngestor maps each change to member rows for the parts of the served functions, hands them to the
+ * batcher, and parks events that can't be ingested.
  */
 export class ChangeIngestor {
   readonly #database: Database;
@@ -28,7 +28,7 @@ export class ChangeIngestor {
   /** Names of the functions whose changes are ingested here. */
   readonly functions: readonly string[];
   #closed: Unavailable | null = null;
-  /** When the last event came, by the process' clock. */
+  /** When the last event arrived, in ms of `performance.now()`. */
   lastEventAt = 0;
 
   constructor(
@@ -51,7 +51,7 @@ export class ChangeIngestor {
     }
   }
 
-  /** From now on every event is refused, with this reason. */
+  /** Refuses every further event with this reason. */
   close(reason: Unavailable): void {
     this.#closed ??= reason;
   }
@@ -60,7 +60,7 @@ export class ChangeIngestor {
     return this.#closed;
   }
 
-  /** Resolves when no accepted event waits for its answer any more. */
+  /** Resolves when every accepted event has been answered. */
   async whenIdle(): Promise<void> {
     while (this.#batcher.pending > 0) await sleep(5);
   }
@@ -71,7 +71,7 @@ export class ChangeIngestor {
     this.lastEventAt = performance.now();
     const functions = this.#onTable.get(change.table);
     if (functions === undefined) return this.#unwanted();
-    const check = await this.#judge(change);
+    const check = await this.#checkPosition(change);
     switch (check.kind) {
       case 'ahead':
         return this.#park(change.origin, 'position-ahead', check.detail);
@@ -86,14 +86,14 @@ export class ChangeIngestor {
     }
   }
 
-  async #judge(change: Change): Promise<PositionCheck> {
+  async #checkPosition(change: Change): Promise<PositionCheck> {
     try {
-      if (!this.#positions.knows(change.source)) await this.#positions.meet(change.source);
-      let check = this.#positions.judge(change);
+      if (!this.#positions.knows(change.source)) await this.#positions.register(change.source);
+      let check = this.#positions.check(change);
       if (check.kind === 'restarted') {
-        // somebody may have begun a new epoch a moment ago
+        // an operator may have begun a new epoch a moment ago
         await this.#positions.exchange();
-        check = this.#positions.judge(change);
+        check = this.#positions.check(change);
       }
       if (this.#positions.isUnsaved) await this.#positions.save();
       return check;
@@ -108,7 +108,7 @@ export class ChangeIngestor {
     await this.#park(origin, reason, detail);
   }
 
-  /** The sets a change's row belongs to now, for people. */
+  /** Explains, in human-readable form, to which sets a change's row belongs now. */
   explain(change: Change): Promise<ExplainedChange> {
     const functions = this.#onTable.get(change.table) ?? [];
     const source = this.#positions.idOf(change.source);
@@ -116,8 +116,8 @@ export class ChangeIngestor {
   }
 
   /**
-   * A newer definition may want the table that none here does: the answer must not come from a worker that
-   * has not heard of it yet, because nobody sends the event again.
+   * Refuses the event if a newer definition is registered, which may have a part on the table: a worker with
+   * an older definition must not accept it, because an accepted event is not redelivered.
    */
   async #unwanted(): Promise<Outcome> {
     try {
@@ -143,14 +143,14 @@ export class ChangeIngestor {
     place: SourceEpoch,
     functions: readonly RegisteredFunction[],
   ): Promise<Outcome> {
-    let said: Said;
+    let mapped: MappedChange;
     try {
-      said = merge(functions.map((served) => toMemberRows(change, place, served)));
+      mapped = merge(functions.map((served) => toMemberRows(change, place, served)));
     } catch (error) {
       if (error instanceof MissingColumn) return this.#ingestUnresolved(change, place, functions);
       throw error;
     }
-    const { rows, problems } = said;
+    const { rows, problems } = mapped;
     const outcome =
       rows.length === 0
         ? ({ kind: 'ingested' } as const)
@@ -160,8 +160,8 @@ export class ChangeIngestor {
   }
 
   /**
-   * A column that decides was not sent, or a newer change lacked one that this one carries. Where no
-   * version is known that carried it, the event is parked.
+   * Ingests a change that lacks a deciding column, or that carries one which a stored newer change lacked. If
+   * no known version carries the column, the event is parked.
    */
   async #ingestUnresolved(
     change: RowChange,
@@ -170,11 +170,11 @@ export class ChangeIngestor {
   ): Promise<Outcome> {
     let problems: readonly Problem[] = [];
     const toRows = (known: readonly KnownMember[]) => {
-      const said = merge(functions.map((served) => resolveRows(change, place, served, known)));
-      problems = said.problems;
-      return said.rows;
+      const mapped = merge(functions.map((served) => resolveRows(change, place, served, known)));
+      problems = mapped.problems;
+      return mapped.rows;
     };
-    // A delete says nothing but the row's id in each part.
+    // mapped as a delete, because that yields the row's id in every part
     const deletes = functions.map((each) => toMemberRows({ ...change, op: 'd' }, place, each));
     const ids = new Set(merge(deletes).rows.map((row) => row.id));
     try {
@@ -194,7 +194,7 @@ export class ChangeIngestor {
     return problems.length === 0 ? { kind: 'ingested' } : this.#parkFor(problems, change);
   }
 
-  /** Parts that could tell what the change means have it; for the others its event waits. */
+  /** Parks a change for the parts with problems; the other parts have ingested it. */
   #parkFor(problems: readonly Problem[], change: RowChange): Promise<Outcome> {
     const details = new Set(problems.map(({ detail }) => detail));
     return this.#park(change.origin, problems[0]!.reason, [...details].join('; '));
@@ -224,19 +224,20 @@ export class ChangeIngestor {
   }
 }
 
-function merge(said: readonly Said[]): Said {
-  return said.length === 1
-    ? said[0]!
+function merge(mapped: readonly MappedChange[]): MappedChange {
+  return mapped.length === 1
+    ? mapped[0]!
     : {
-        rows: said.flatMap((each) => each.rows),
-        problems: said.flatMap((each) => each.problems),
+        rows: mapped.flatMap((each) => each.rows),
+        problems: mapped.flatMap((each) => each.problems),
       };
 }
 
 /**
- * An initial snapshot that was taken after the source had begun to stream is no history: the connector
- * lost its place (a new slot, a crash before its first stored offset) and reads everything again, also
- * what was written meanwhile and never streamed.
+ * Marks a read of an initial snapshot as one of an incremental snapshot, which is not history. An initial
+ * snapshot taken after the source had begun to stream is a recovery: the connector lost its position (a new
+ * slot, a crash before its first stored offset) and reads everything again, including rows that were written
+ * in between and never streamed.
  */
 function asRecovery(change: RowChange): RowChange {
   return change.snapshot === 'initial' ? { ...change, snapshot: 'incremental' } : change;

@@ -1,55 +1,59 @@
 import type { RowChange, TruncateChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
 
-/** Where an epoch of a source's log follows another one: the database was restored or made anew. */
+/** Boundary between two epochs of a source's log: the database was restored or recreated. */
 interface Boundary {
   /** Commit time of the first change of the new epoch, epoch ms. */
   readonly beganAt: number;
-  /** Of the newest change seen of the epoch before. */
+  /** Commit time and position of the newest change seen in the previous epoch. */
   readonly endedAt: number;
   readonly endedLsn: bigint;
 }
 
-/** The epochs of a source: the first, and where each later one begins. */
+/** The epochs of a source: the first one, and the boundary at which each later one begins. */
 export interface EpochsOfSource {
   readonly firstEpoch: number;
   readonly boundaries: readonly Boundary[];
 }
 
 /**
- * The epoch in which a change was committed, whenever it arrives; null where that can't be told: between
- * the newest change seen of one epoch and the first of the next, at a position that both logs have.
+ * Returns the epoch in which a change was committed, regardless of when it arrives. Returns null if that is
+ * undecidable: between the newest change seen of one epoch and the first one of the next, at a position that
+ * both logs contain.
  */
 export function epochOf(
-  mark: EpochsOfSource,
+  epochs: EpochsOfSource,
   { at, lsn }: RowChange | TruncateChange,
 ): number | null {
-  for (let i = mark.boundaries.length - 1; i >= 0; i--) {
-    const boundary = mark.boundaries[i]!;
-    if (at >= boundary.beganAt) return mark.firstEpoch + i + 1;
+  for (let i = epochs.boundaries.length - 1; i >= 0; i--) {
+    const boundary = epochs.boundaries[i]!;
+    if (at >= boundary.beganAt) return epochs.firstEpoch + i + 1;
     if (at <= boundary.endedAt) continue;
-    // of an epoch in which no change was seen, the end says nothing
-    const before = mark.boundaries[i - 1];
+    // an epoch in which no change was seen has no end to compare with
+    const before = epochs.boundaries[i - 1];
     if (before !== undefined && at < before.beganAt) continue;
-    return lsn !== null && lsn > boundary.endedLsn ? mark.firstEpoch + i : null;
+    return lsn !== null && lsn > boundary.endedLsn ? epochs.firstEpoch + i : null;
   }
-  return mark.firstEpoch;
+  return epochs.firstEpoch;
 }
 
-/** Says why {@link epochOf} can't tell. */
+/** Explains why {@link epochOf} returned null. */
 export function describeUndecided(
-  mark: EpochsOfSource,
+  epochs: EpochsOfSource,
   { source, at, lsn }: RowChange | TruncateChange,
 ): string {
-  const boundary = mark.boundaries.find(({ endedAt, beganAt }) => endedAt < at && at < beganAt)!;
-  return `LSN ${lsn} of source '${source}' was committed at ${time(at)}, after ${time(boundary.endedAt)}, the newest change seen before the source was restored or re-created, and before ${time(boundary.beganAt)}, the first after that: which log it is from can't be told. An incremental snapshot of the table reads the row as it is now`;
+  const boundary = epochs.boundaries.find(({ endedAt, beganAt }) => endedAt < at && at < beganAt)!;
+  return `LSN ${lsn} of source '${source}' was committed at ${time(at)}, after ${time(boundary.endedAt)}, the newest change seen before the source was restored or recreated, and before ${time(boundary.beganAt)}, the first change after that: it can't be determined from which of the two logs it is. To read the row as it is now, run an incremental snapshot of the table`;
 }
 
 function time(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-/** The log of a source started over at `since` (epoch ms; unless given, with the first change that seemed so). */
+/**
+ * Begins a new epoch of a source whose log started over at `since` (epoch ms), by default at the first change
+ * that was parked because the log seemed to have started over. Throws if a later change has been ingested.
+ */
 export async function bumpEpoch(
   database: Database,
   source: string,
@@ -71,7 +75,7 @@ export async function bumpEpoch(
     [source],
   );
   if (known.rows[0] === undefined) {
-    throw new Error(`no event of a source '${source}' has arrived yet`);
+    throw new Error(`no event of the source '${source}' has arrived yet`);
   }
   const newest = new Date(Number(known.rows[0].at)).toISOString();
   throw new Error(

@@ -6,22 +6,22 @@ import { type RegisteredFunction } from '../../definitions/registered-function.t
 import { sql } from '../sql.ts';
 
 const KEYS_OF_ROW = sql('keys-of-row');
-/** For a question that rests on no version. */
+/** For mapping a change whose version does not matter. */
 const NOWHERE = { source: 0, epoch: 0 };
-/** Tables that an answer names. */
+/** Maximum number of tables listed in an explanation. */
 const MAX_TABLES = 20;
 
-/** Where a change that is committed went, for people. */
+/** Human-readable explanation of where an ingested change went. */
 export interface ExplainedChange {
   /** The sets that its row belongs to now. */
   readonly sets: readonly Explanation[];
-  /** Why it belongs to no set, or not to one of each part. */
+  /** Why it belongs to no set, or not to a set by every part. */
   readonly why?: string;
 }
 
 /**
- * Explains a change that is committed: never throws for what it holds. `source` is the id of its source,
- * `functions` are those with a part on its table, `tables` all that are wanted.
+ * Explains an ingested change. It never throws because of the change's content. `source` is the id of its
+ * source, `functions` are those with a part on its table, and `tables` are all tables that parts are on.
  */
 export async function explainChange(
   database: Database,
@@ -46,26 +46,26 @@ export async function explainChange(
   return why.length === 0 ? { sets } : { sets, why: why.join('; ') };
 }
 
-/** What is stored of the row decides; a row of which nothing is stored any more is read from the change. */
+/** Returns the keys of the row's sets, from what is stored; if nothing is stored any more, from the change. */
 async function keysOf(
   database: Database,
   change: RowChange,
   source: number | null,
   served: RegisteredFunction,
 ): Promise<readonly string[]> {
-  // A delete says nothing but the row's id in each part.
-  const ids = sayable({ ...change, op: 'd' }, served);
+  // mapped as a delete, because that yields the row's id in every part
+  const ids = rowsOf({ ...change, op: 'd' }, served);
   const { rows } = await database.control.query<{ key: string | null }>({
     ...KEYS_OF_ROW,
     values: [served.id, ids.map(({ partIndex }) => partIndex), ids.map(({ id }) => id), source],
   });
   if (rows.length > 0 || change.op === 'd') return notNull(rows.map(({ key }) => key));
-  // read as an update, which says something about every part on the table
-  return notNull(sayable({ ...change, op: 'u' }, served).map(({ key }) => key));
+  // mapped as an update, because that yields a row for every part on the table
+  return notNull(rowsOf({ ...change, op: 'u' }, served).map(({ key }) => key));
 }
 
-/** What a change says about the parts on its table; nothing where it lacks what would be needed. */
-function sayable(change: RowChange, served: RegisteredFunction): readonly MemberRow[] {
+/** Maps a change to the parts on its table; returns no rows if a deciding column is missing. */
+function rowsOf(change: RowChange, served: RegisteredFunction): readonly MemberRow[] {
   try {
     return toMemberRows(change, NOWHERE, served).rows;
   } catch (error) {
@@ -78,7 +78,7 @@ function notNull(keys: readonly (string | null)[]): string[] {
   return [...new Set(keys)].filter((key) => key !== null);
 }
 
-/** The columns for lack of which a row is in no set. */
+/** Describes the key columns that are null or missing, so that the row is in no set. */
 function keyless({ table, row }: RowChange, { specification }: RegisteredFunction): string[] {
   return specification.parts
     .filter((part) => part.table === table)

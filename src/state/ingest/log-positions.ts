@@ -4,49 +4,51 @@ import type { Database } from '../database/database.ts';
 import type { SourceEpoch } from '../version.ts';
 
 const JUMP_BACK_MS = 5 * 60_000;
-/** So far ahead of the mark a position may be at once, and per second since the mark. */
+/** How far a position may be ahead of the newest one, plus the same again per second between their commits. */
 const AHEAD_BYTES = 1n << 30n;
-/** A commit time beyond this process' clock and so much more is a wrong clock's: no guard may follow it. */
+/** A commit time further ahead of this process' clock comes from a wrong clock, and is capped. */
 const CLOCK_AHEAD_MS = 60_000;
 
-interface Mark extends EpochsOfSource {
+/** The newest position seen of one source. */
+interface LogPosition extends EpochsOfSource {
   id: number;
   lsn: bigint;
   at: number;
-  /** When the connector handled the first streamed change, and the lowest position of one; null: none yet. */
+  /** When the connector handled the first streamed change; null = none yet. */
   streamedAt: number | null;
+  /** Lowest position of a streamed change; null = none yet. */
   streamedLsn: bigint | null;
-  /** Earliest commit of the changes that seem to be of a log that started over. */
+  /** Earliest commit of the changes whose log seems to have started over. */
   restartedAt: number | null;
   dirty: boolean;
 }
 
-/** What a position says about its source's log. */
+/** Result of comparing a change's position with its source's log. */
 export type PositionCheck =
   | {
       readonly kind: 'fine';
       readonly place: SourceEpoch;
-      /** Had the source begun to stream before this change? */
+      /** Whether the source had begun to stream before this change. */
       readonly streaming: boolean;
     }
   | { readonly kind: 'ahead' | 'restarted'; readonly detail: string };
 
 /**
- * The newest position seen of each source, to notice a log that started over (restored or re-created:
- * its changes would all be refused as stale) and a position that no log can have reached (it would
- * refuse every later change of its row).
+ * LogPositions keeps the newest position seen of each source. It detects a log that started over (the
+ * database was restored or recreated: all of its changes would be rejected as stale) and a position that no
+ * log can have reached (every later change of its row would be rejected).
  *
- * Kept in memory and written now and then: an upsert of one hot row per batch would queue all pods.
- * A mark that lags is harmless, it only tells minutes and gibibytes apart.
+ * The positions are kept in memory and written from time to time, because an upsert of one hot row per batch
+ * would make all workers queue. A position that lags is harmless: the checks are in minutes and gibibytes.
  */
 export class LogPositions {
   readonly #database: Database;
-  readonly #positions = new Map<string, Mark>();
+  readonly #positions = new Map<string, LogPosition>();
   #isUnsaved = false;
-  /** What was unsaved is on its way. */
+  /** Whether unsaved changes are being written. */
   #isSaving = false;
   #exchanging: Promise<void> | null = null;
-  #meeting = new Map<string, Promise<void>>();
+  #registering = new Map<string, Promise<void>>();
 
   constructor(database: Database) {
     this.#database = database;
@@ -56,22 +58,22 @@ export class LogPositions {
     return this.#positions.has(source);
   }
 
-  /** Null where nothing has come from it. */
+  /** Returns null if nothing has arrived from the source. */
   idOf(source: string): number | null {
     return this.#positions.get(source)?.id ?? null;
   }
 
-  /** Gives a source that nothing has come from its id. */
-  meet(source: string): Promise<void> {
-    let meeting = this.#meeting.get(source);
-    if (meeting === undefined) {
-      meeting = this.#meet(source).finally(() => this.#meeting.delete(source));
-      this.#meeting.set(source, meeting);
+  /** Assigns an id to a source from which nothing has arrived before. */
+  register(source: string): Promise<void> {
+    let registering = this.#registering.get(source);
+    if (registering === undefined) {
+      registering = this.#register(source).finally(() => this.#registering.delete(source));
+      this.#registering.set(source, registering);
     }
-    return meeting;
+    return registering;
   }
 
-  async #meet(source: string): Promise<void> {
+  async #register(source: string): Promise<void> {
     await this.#database.control.query(
       `insert into muster.source (name) select $1
        where not exists (select from muster.source where name = $1) on conflict (name) do nothing`,
@@ -81,95 +83,96 @@ export class LogPositions {
   }
 
   /**
-   * What the position of a change says; its source must be known.
+   * Compares the position of a change with the newest one of its source, which must be registered.
    *
-   * Back: below the mark, committed over 5 minutes after it, and no commit at or above the mark came
-   * before it. A redelivery or replay goes back without being later; a long transaction goes back and
-   * is later, but knows of the commits it outlived. An initial snapshot's position is the log's end, so
-   * that it is back where it is below the mark and later. Ahead: by more than 1 GiB, and 1 GiB more for
-   * each second between the two commits, which no server writes; a quiet table in a busy database moves
-   * on by its neighbours' log.
+   * Restarted: the change is below the newest position, was committed more than 5 minutes after it, and no
+   * commit at or above the newest position precedes it. A redelivery or replay goes back but is not later; a
+   * long transaction goes back and is later, but reports the commits that precede it. The position of an
+   * initial snapshot is the log's end, so the log has restarted if that is below the newest position and later.
+   *
+   * Ahead: the change is more than 1 GiB ahead, plus 1 GiB for each second between the two commits, which is
+   * more than any server writes. A quiet table in a busy database jumps ahead by the log of the other tables.
    */
-  judge(change: RowChange | TruncateChange): PositionCheck {
-    const mark = this.#positions.get(change.source)!;
-    const epoch = epochOf(mark, change);
-    if (epoch === null) return { kind: 'restarted', detail: describeUndecided(mark, change) };
+  check(change: RowChange | TruncateChange): PositionCheck {
+    const newest = this.#positions.get(change.source)!;
+    const epoch = epochOf(newest, change);
+    if (epoch === null) return { kind: 'restarted', detail: describeUndecided(newest, change) };
     const isFirst = epoch === 0;
     const fine = {
       kind: 'fine',
-      place: { source: mark.id, epoch },
-      streaming: !isFirst || hadBegunToStream(mark, change),
+      place: { source: newest.id, epoch },
+      streaming: !isFirst || hadBegunToStream(newest, change),
     } as const;
-    if (epoch < mark.firstEpoch + mark.boundaries.length || change.lsn === null) return fine;
+    if (epoch < newest.firstEpoch + newest.boundaries.length || change.lsn === null) return fine;
     const at = Math.min(change.at, Date.now() + CLOCK_AHEAD_MS);
     const isRead = change.kind === 'row' && change.op === 'r';
     if (isRead && change.snapshot !== 'initial') return fine;
-    if (change.lsn < mark.lsn) {
-      const outlived = change.lastCommit !== null && change.lastCommit >= mark.lsn;
-      if (!outlived && at > mark.at + JUMP_BACK_MS) return this.#restarted(mark, change, at);
+    if (change.lsn < newest.lsn) {
+      const outlived = change.lastCommit !== null && change.lastCommit >= newest.lsn;
+      if (!outlived && at > newest.at + JUMP_BACK_MS) return this.#restarted(newest, change, at);
     }
     if (isRead) return fine;
-    if (change.lsn >= mark.lsn) {
-      const seconds = BigInt(Math.max(0, Math.floor((at - mark.at) / 1000)));
-      if (mark.lsn > 0n && change.lsn - mark.lsn > AHEAD_BYTES * (1n + seconds)) {
+    if (change.lsn >= newest.lsn) {
+      const seconds = BigInt(Math.max(0, Math.floor((at - newest.at) / 1000)));
+      if (newest.lsn > 0n && change.lsn - newest.lsn > AHEAD_BYTES * (1n + seconds)) {
         return {
           kind: 'ahead',
-          detail: `LSN ${change.lsn} of source '${change.source}' is ${change.lsn - mark.lsn} bytes ahead of ${mark.lsn}, the newest seen, and only ${seconds} s later`,
+          detail: `LSN ${change.lsn} of source '${change.source}' is ${change.lsn - newest.lsn} bytes ahead of ${newest.lsn}, the newest seen, and only ${seconds} s later`,
         };
       }
-      mark.lsn = change.lsn;
-      mark.at = Math.max(mark.at, at);
-      mark.dirty = true;
+      newest.lsn = change.lsn;
+      newest.at = Math.max(newest.at, at);
+      newest.dirty = true;
     }
-    this.#noteStreaming(mark, change, isFirst);
+    this.#noteStreaming(newest, change, isFirst);
     return fine;
   }
 
-  #restarted(mark: Mark, change: RowChange | TruncateChange, at: number): PositionCheck {
-    if (mark.restartedAt === null || change.at < mark.restartedAt) {
-      mark.restartedAt = change.at;
-      mark.dirty = true;
+  #restarted(newest: LogPosition, change: RowChange | TruncateChange, at: number): PositionCheck {
+    if (newest.restartedAt === null || change.at < newest.restartedAt) {
+      newest.restartedAt = change.at;
+      newest.dirty = true;
       this.#isUnsaved = true;
     }
-    const later = Math.round((at - mark.at) / 1000);
+    const later = Math.round((at - newest.at) / 1000);
     return {
       kind: 'restarted',
-      detail: `LSN ${change.lsn} of source '${change.source}' is below ${mark.lsn}, the newest seen, yet was committed ${later} s later: was the source restored or re-created? If so: muster epoch bump ${change.source}`,
+      detail: `LSN ${change.lsn} of source '${change.source}' is below ${newest.lsn}, the newest seen, but was committed ${later} s later: was the source restored or recreated? If so, run: muster epoch bump ${change.source}`,
     };
   }
 
-  #noteStreaming(mark: Mark, change: RowChange | TruncateChange, isFirst: boolean): void {
+  #noteStreaming(newest: LogPosition, change: RowChange | TruncateChange, isFirst: boolean): void {
     const { handledAt, lsn } = change;
-    if (mark.streamedAt === null) this.#isUnsaved = true;
-    if (mark.streamedAt === null || handledAt < mark.streamedAt) {
-      mark.streamedAt = handledAt;
-      mark.dirty = true;
+    if (newest.streamedAt === null) this.#isUnsaved = true;
+    if (newest.streamedAt === null || handledAt < newest.streamedAt) {
+      newest.streamedAt = handledAt;
+      newest.dirty = true;
     }
-    if (isFirst && (mark.streamedLsn === null || lsn! < mark.streamedLsn)) {
-      mark.streamedLsn = lsn;
-      mark.dirty = true;
+    if (isFirst && (newest.streamedLsn === null || lsn! < newest.streamedLsn)) {
+      newest.streamedLsn = lsn;
+      newest.dirty = true;
     }
   }
 
-  /** Something must be known to other processes before the change that says it is ingested or parked. */
+  /** Whether something must be saved for other processes before the change that caused it is ingested or parked. */
   get isUnsaved(): boolean {
     return this.#isUnsaved || this.#isSaving;
   }
 
-  /** Tells them, once for all changes that wait for it. */
+  /** Saves it, once for all changes that wait for it. */
   async save(): Promise<void> {
     while (this.isUnsaved) await this.exchange();
   }
 
-  /** Writes what is new here, and reads what is new elsewhere (another pod's marks, an epoch bump). */
+  /** Writes changed positions, and reads those of other workers and epoch bumps. */
   exchange(): Promise<void> {
     this.#exchanging ??= this.#exchange().finally(() => (this.#exchanging = null));
     return this.#exchanging;
   }
 
   async #exchange(): Promise<void> {
-    const dirty = [...this.#positions].filter(([, mark]) => mark.dirty);
-    for (const [, mark] of dirty) mark.dirty = false;
+    const dirty = [...this.#positions].filter(([, position]) => position.dirty);
+    for (const [, position] of dirty) position.dirty = false;
     const wasUnsaved = this.#isUnsaved;
     this.#isSaving = wasUnsaved;
     this.#isUnsaved = false;
@@ -177,7 +180,7 @@ export class LogPositions {
       if (dirty.length > 0) await this.#write(dirty);
       await this.#read();
     } catch (error) {
-      for (const [, mark] of dirty) mark.dirty = true;
+      for (const [, position] of dirty) position.dirty = true;
       this.#isUnsaved ||= wasUnsaved;
       throw error;
     } finally {
@@ -185,7 +188,7 @@ export class LogPositions {
     }
   }
 
-  async #write(dirty: readonly [string, Mark][]): Promise<void> {
+  async #write(dirty: readonly [string, LogPosition][]): Promise<void> {
     await this.#database.control.query(
       `with mine as materialized (
          select s.name as source, m.* from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
@@ -200,12 +203,12 @@ export class LogPositions {
        from mine m where s.name = m.source`,
       [
         dirty.map(([name]) => name),
-        dirty.map(([, mark]) => mark.firstEpoch + mark.boundaries.length),
-        dirty.map(([, mark]) => mark.lsn),
-        dirty.map(([, mark]) => mark.at),
-        dirty.map(([, mark]) => mark.streamedAt),
-        dirty.map(([, mark]) => mark.streamedLsn),
-        dirty.map(([, mark]) => mark.restartedAt),
+        dirty.map(([, position]) => position.firstEpoch + position.boundaries.length),
+        dirty.map(([, position]) => position.lsn),
+        dirty.map(([, position]) => position.at),
+        dirty.map(([, position]) => position.streamedAt),
+        dirty.map(([, position]) => position.streamedLsn),
+        dirty.map(([, position]) => position.restartedAt),
       ],
     );
   }
@@ -238,13 +241,13 @@ export class LogPositions {
 }
 
 /**
- * An initial snapshot that was taken after the first streamed change: by its position as well as by its
- * time. One clock that is wrong must not turn history into news, nor may the low position of a transaction
- * that wrote before the snapshot.
+ * Whether an initial snapshot was taken after the first streamed change, by both its position and its time:
+ * neither a wrong clock nor the low position of a transaction that wrote before the snapshot may make
+ * history count as new.
  */
-function hadBegunToStream(mark: Mark, { at, lsn }: RowChange | TruncateChange): boolean {
-  if (mark.streamedAt === null || mark.streamedAt >= at) return false;
-  return lsn === null || mark.streamedLsn === null || mark.streamedLsn < lsn;
+function hadBegunToStream(newest: LogPosition, { at, lsn }: RowChange | TruncateChange): boolean {
+  if (newest.streamedAt === null || newest.streamedAt >= at) return false;
+  return lsn === null || newest.streamedLsn === null || newest.streamedLsn < lsn;
 }
 
 interface StoredSource {
@@ -259,7 +262,7 @@ interface StoredSource {
   restartedAt: string | null;
 }
 
-function fromRow(row: StoredSource): Mark {
+function fromRow(row: StoredSource): LogPosition {
   return {
     id: row.id,
     firstEpoch: row.firstEpoch,

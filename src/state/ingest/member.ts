@@ -6,72 +6,73 @@ import type { PartSpecification } from '../../definitions/specification.ts';
 import { contextOf } from '../../telemetry/spans.ts';
 import { toBytea } from '../../telemetry/trace.ts';
 
-/** One row of ingest-changes.sql: what a change says about one part of one function. */
+/** One row of ingest-changes.sql: what a change means for one part of one function. */
 export interface MemberRow extends Versioned {
   readonly function: number;
   readonly partIndex: number;
-  /** Id of the connector it came from: its rows are its own. */
+  /** Id of the connector it came from. Rows of different connectors are different rows. */
   readonly source: number;
   readonly id: string;
   readonly key: string | null;
   readonly inSet: boolean;
-  /** The key under which the initial snapshot found the row held; null where another change says it. */
+  /** Key of the set in which the initial snapshot found the row; null if the change is not from one. */
   readonly history: string | null;
-  /** JSON text */
+  /** JSON text. */
   readonly columns: string | null;
   /**
-   * JSON text: columns the source did not send, each with 0 (nothing fills it yet) or `[version, at, commits]`
-   * of what does, and `true` behind them where the column decides
+   * JSON text: columns the source did not send, each with 0 (nothing fills it yet) or with `[version, at,
+   * commits]` of the version that fills it, followed by `true` if the column is a deciding one.
    */
   readonly missingColumns: string | null;
-  /** Where its event stands in a trace, for `bytea`; null where that is not sampled. */
+  /** Trace context of its event, for `bytea`; null if it is not sampled. */
   readonly trace: string | null;
 }
 
-/** Longest key or primary key in bytes: an index entry holds 2,704 in all. */
+/** Longest key or primary key in bytes: the limit of an index entry is 2,704 in total. */
 export const MAX_TEXT_BYTES = 1024;
 
-/** A value that can't name a row or a set. */
+/** A value that can't be the id of a row or the key of a set. */
 class BadKey extends Error {}
-/** A column that decides was not sent; the row as it is known could tell. */
+/** A deciding column (key or filter) was not sent, but may be known from stored versions of the row. */
 export class MissingColumn extends Error {}
-/** A column that a part names is not in the message at all, which is not the same as null. */
+/** A column that a part refers to is not in the message at all, which differs from null. */
 class AbsentColumn extends Error {}
 
-/** Why a change says nothing that can be stored about one part. */
+/** Why a change can't be stored for one part. */
 export interface Problem {
   readonly reason: 'bad-key' | 'incomplete-change' | 'unavailable-column';
   readonly detail: string;
 }
 
-/** What a change says about the parts on its table. */
-export interface Said {
+/** The member rows of a change, for the parts on its table. */
+export interface MappedChange {
   readonly rows: readonly MemberRow[];
-  /** One for each part that it says nothing about, for this reason: the event is parked for it. */
+  /** One for each part for which the change can't be stored; the event is parked for them. */
   readonly problems: readonly Problem[];
 }
 
 /** A row that is in no set of its part: deleted, or moved to a key that can't be stored. */
-export const GONE = { key: null, inSet: false, columns: null, missingColumns: null } as const;
+export const REMOVED = { key: null, inSet: false, columns: null, missingColumns: null } as const;
 
 /**
- * What a change says about the parts on its table: one row per part. A create that one part takes
- * leaves no row in the parts that refuse it, and one that no part takes leaves a single refused row,
- * in the part it comes closest to, so that "refused by which filter" can be answered; every other operation leaves a row in each
- * part, or an older create that comes later would bring a phantom. A part that keeps further columns
- * remembers also what it refuses: the update that brings the row into it may not send them again.
+ * Maps a change to one row for each part on its table. There are exceptions for creates: one that some part
+ * accepts produces no rows for the parts that reject it, and one that every part rejects produces a single
+ * rejected row, for the part that it comes closest to, so that `explain` can name the filter. Every other
+ * operation produces a row for each part; otherwise an older create that arrives later would add a phantom.
+ * A part that stores further columns gets rejected creates as well, because the update that brings the row
+ * into it may not send these columns again.
  *
- * A part that can't tell what the change means is a {@link Problem} and does not keep the others from
- * it. Where the new key can't be stored the row has left its old set all the same, and is gone.
+ * A part for which the change can't be interpreted is reported as a {@link Problem}; the other parts are not
+ * affected. If the new key can't be stored, the row has left its old set nevertheless, and is removed.
  *
- * Throws {@link MissingColumn}, unless `toRow` knows more than the change.
+ * Throws {@link MissingColumn} if a deciding column is missing, unless `toRow` is given and finds it elsewhere.
  */
 export function toMemberRows(
   change: RowChange,
   place: SourceEpoch,
   served: RegisteredFunction,
   toRow: typeof toMemberRow = toMemberRow,
-): Said {
+): MappedChange {
   const { specification } = served;
   const parts = specification.parts.filter((part) => part.table === change.table);
   const versions = versionsOf(change, place);
@@ -89,41 +90,43 @@ export function toMemberRows(
     history: null,
     trace,
   });
-  const say = (part: PartSpecification, forgets: boolean): void => {
+  const add = (part: PartSpecification, omitsRejected: boolean): void => {
     const facts = factsOf(part);
     if (change.op === 'd') {
-      rows.push({ ...facts, ...GONE });
+      rows.push({ ...facts, ...REMOVED });
       return;
     }
     const row = pick(change.row, part);
-    if (forgets && refusedBy(row, part) !== null) return; // mostly it is another part's
+    if (omitsRejected && refusedBy(row, part) !== null) return; // usually accepted by another part
     try {
-      const said = toRow(row, part, facts);
-      const { inSet, key } = said;
-      if (!forgets || inSet) rows.push(isHistory && inSet ? { ...said, history: key } : said);
+      const mapped = toRow(row, part, facts);
+      const { inSet, key } = mapped;
+      if (!omitsRejected || inSet) {
+        rows.push(isHistory && inSet ? { ...mapped, history: key } : mapped);
+      }
     } catch (error) {
-      if (error instanceof BadKey) rows.push({ ...facts, ...GONE });
+      if (error instanceof BadKey) rows.push({ ...facts, ...REMOVED });
       throw error;
     }
   };
-  const attempt = (part: PartSpecification, forgets: boolean): void => {
+  const tryToAdd = (part: PartSpecification, omitsRejected: boolean): void => {
     try {
-      say(part, forgets);
+      add(part, omitsRejected);
     } catch (error) {
-      // where `toRow` knows all that is stored, nobody knows more of the row
+      // a `toRow` of the caller has already looked at everything that is stored
       if (error instanceof MissingColumn && toRow === toMemberRow) throw error;
       problems.push(toProblem(error, change.table, part, specification.name));
     }
   };
-  for (const part of parts) attempt(part, change.op === 'c' && !part.keepsMore);
+  for (const part of parts) tryToAdd(part, change.op === 'c' && !part.keepsMore);
   if (rows.length === 0 && problems.length === 0 && parts.length > 0) {
-    attempt(closest(parts, change.row), false);
+    tryToAdd(closest(parts, change.row), false);
   }
   return { rows, problems };
 }
 
-/** The part of a row that does not come from its columns. */
-type Facts = Omit<MemberRow, keyof typeof GONE>;
+/** The fields of a row that do not depend on its columns. */
+type Facts = Omit<MemberRow, keyof typeof REMOVED>;
 
 function toProblem(error: unknown, table: string, part: PartSpecification, fn: string): Problem {
   if (error instanceof BadKey) return { reason: 'bad-key', detail: error.message };
@@ -145,9 +148,9 @@ function toProblem(error: unknown, table: string, part: PartSpecification, fn: s
 type Sources = Readonly<Record<string, Versioned>>;
 
 /**
- * What a row says about one part. `sources` are the versions of columns that the row's own did not carry;
- * null where what is stored was not looked at. Throws {@link MissingColumn} where one that decides is not
- * known.
+ * Maps a row to the member row of one part. `sources` are the versions of the columns that the row's own
+ * version did not carry; null if the stored versions were not looked at. Throws {@link MissingColumn} if a
+ * deciding column is unknown.
  */
 export function toMemberRow(
   row: Row,
@@ -156,7 +159,7 @@ export function toMemberRow(
   sources: Sources | null = null,
 ): MemberRow {
   const refused = refusedBy(row, part) !== null;
-  // a null in its key keeps a row from every set, whatever its filters say
+  // a row with a null in its key is in no set, whether or not it matches the filters
   if (!refused && !part.key.some((column) => row[column] === null)) {
     for (const column in part.where) known(row, column);
   }
@@ -165,17 +168,17 @@ export function toMemberRow(
     ...facts,
     key,
     inSet: !refused && key !== null,
-    columns: JSON.stringify(row), // leaves out what is UNAVAILABLE, a symbol
-    missingColumns: holesOf(row, part, sources ?? {}),
+    columns: JSON.stringify(row), // omits UNAVAILABLE values, which are symbols
+    missingColumns: missingColumnsOf(row, part, sources ?? {}),
   };
 }
 
-/** The set that a refused row would be in: people ask for it, but nothing rests on it. */
+/** Returns the key of the set that a rejected row would be in. It is only informative. */
 function keyOfRefused(row: Row, part: PartSpecification, sources: Sources | null): string | null {
   try {
     return textOf(row, part.key, 'key');
   } catch (error) {
-    // where `sources` are given, nobody knows more of the row
+    // if `sources` are given, the stored versions do not have the column either
     if (error instanceof BadKey || (error instanceof MissingColumn && sources !== null)) {
       return null;
     }
@@ -183,15 +186,15 @@ function keyOfRefused(row: Row, part: PartSpecification, sources: Sources | null
   }
 }
 
-/** Of parts that all refuse a row, the one that agrees in most filters. */
+/** Returns the part whose filters match a row best; all of the parts reject it. */
 function closest(parts: readonly PartSpecification[], row: Row): PartSpecification {
   const met = parts.map((part) => metFilters(pick(row, part), part));
   return parts[met.indexOf(Math.max(...met))]!;
 }
 
 /**
- * Canonical text of the key's or primary key's columns: the value itself, or a JSON array of the
- * values. Null if one of them is null: such a row belongs to no set.
+ * Returns the canonical text of the columns of a key or primary key: the value itself, or a JSON array of the
+ * values. Returns null if a key column is null or absent: such a row belongs to no set.
  */
 function textOf(row: Row, columns: readonly string[], what: string): string | null {
   const texts: string[] = [];
@@ -207,7 +210,7 @@ function textOf(row: Row, columns: readonly string[], what: string): string | nu
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_TEXT_BYTES) {
     throw new BadKey(
-      `${what} (${columns.join(', ')}) has ${bytes} bytes; at most ${MAX_TEXT_BYTES} are indexed`,
+      `${what} (${columns.join(', ')}) has ${bytes} bytes; the maximum is ${MAX_TEXT_BYTES}`,
     );
   }
   return text;
@@ -227,18 +230,18 @@ function known(row: Row, column: string): unknown {
   return value;
 }
 
-function holesOf(row: Row, part: PartSpecification, sources: Sources): string | null {
+function missingColumnsOf(row: Row, part: PartSpecification, sources: Sources): string | null {
   let missingColumns: Record<string, unknown> | null = null;
   for (const column of part.columns) {
     if (row[column] === UNAVAILABLE) (missingColumns ??= {})[column] = 0;
     if (Object.hasOwn(sources, column)) {
-      (missingColumns ??= {})[column] = hole(sources[column]!, part, column);
+      (missingColumns ??= {})[column] = fillerOf(sources[column]!, part, column);
     }
   }
   return missingColumns && JSON.stringify(missingColumns);
 }
 
-function hole(
+function fillerOf(
   { version, at, commits }: Versioned,
   part: PartSpecification,
   column: string,
@@ -253,9 +256,9 @@ function toJson(position: bigint): unknown {
 }
 
 /**
- * The columns of a row that a part keeps, base64 replaced by the text it stands for. Throws {@link
- * AbsentColumn}: Debezium sends every column that the table has and the connector captures, so one that is
- * not there was renamed, dropped, left out or generated, and nothing is known of its value.
+ * Returns the columns of a row that a part stores, with base64 decoded to text. Throws {@link AbsentColumn} if
+ * one is not in the message: Debezium sends every column that the table has and the connector captures, so a
+ * column that is not there was renamed, dropped, excluded or generated, and its value is unknown.
  */
 function pick(row: Row, { columns, base64 }: PartSpecification): Row {
   const picked: Record<string, unknown> = {};
@@ -267,7 +270,7 @@ function pick(row: Row, { columns, base64 }: PartSpecification): Row {
   return picked;
 }
 
-/** A value that is no base64 of text is left as it is. */
+/** Decodes base64; a value that is not base64-encoded text is returned unchanged. */
 function decode(value: string): string {
   const bytes = Buffer.from(value, 'base64');
   const text = bytes.toString();

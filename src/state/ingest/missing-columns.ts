@@ -1,22 +1,22 @@
 /**
- * Changes that lack a column which decides (a key or a filter): Postgres does not send a value that is
- * stored out of line and did not change. It is that of the newest version which carried it, and this
- * version may come later than the change.
+ * Resolves changes that lack a deciding column (a key or a filter column): Postgres does not send a value that
+ * is stored out of line and did not change. The value is that of the newest version that carried it, which may
+ * arrive later than the change.
  */
 import { UNAVAILABLE, type Row, type RowChange } from '../change.ts';
-import { toMemberRow, toMemberRows, type Said } from './member.ts';
+import { toMemberRow, toMemberRows, type MappedChange } from './member.ts';
 import { isNewer, type SourceEpoch, type Versioned } from '../version.ts';
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 
-/** A stored row, as far as a change with missing columns needs it. */
+/** The parts of a stored row that a change with missing columns needs. */
 export interface KnownMember extends Versioned {
   readonly function: number;
   readonly partIndex: number;
   readonly id: string;
-  /** With its set, which leaves the columns for a later change that does not send them all. */
+  /** Whether its set was purged. Its columns are kept, for a later change that does not send all of them. */
   readonly purged: boolean;
   readonly columns: Row | null;
-  /** Columns that the row's own version did not carry, each with the one it is from; null: with none. */
+  /** Columns that the row's own version did not carry, each with the version it came from; null if unknown. */
   readonly missingColumns: Readonly<Record<string, Versioned | null>>;
 }
 
@@ -25,17 +25,17 @@ interface Carried extends Versioned {
 }
 
 /**
- * What a change says about the parts on its table, its missing columns filled with the newest that is
- * known. A change that is older than a stored row, and carries what that one lacks, gives that row
- * anew, under its own version.
+ * Maps a change to the parts on its table, its missing columns filled with their newest known values. For a
+ * change that is older than a stored row and carries a column which that row lacks, the result is the stored
+ * row with that column filled, under the stored row's version.
  */
 export function resolveRows(
   change: RowChange,
   place: SourceEpoch,
   served: RegisteredFunction,
   known: readonly KnownMember[],
-): Said {
-  // A delete says nothing but the row's id in each part, which may be another column in each.
+): MappedChange {
+  // Mapped as a delete, because that yields the row's id in every part; it may be a different column in each.
   const ids = new Map(
     toMemberRows({ ...change, op: 'd' }, place, served).rows.map(({ partIndex, id }) => [
       partIndex,
@@ -45,12 +45,12 @@ export function resolveRows(
   const members = known.filter(
     ({ function: fn, partIndex, id }) => fn === served.id && ids.get(partIndex) === id,
   );
-  // A create, too, says something about every part here: one that refuses it may hold the row by what is
-  // known of the row's life before.
+  // A create is mapped to a row for every part here, too: a part that rejects it may still store the row from
+  // before it was deleted and created again.
   const op = change.op === 'c' ? 'u' : change.op;
   return toMemberRows({ ...change, op }, place, served, (row, part, facts) => {
     const stored = members.find(({ partIndex }) => partIndex === facts.partIndex);
-    // deleted, or purged, at this version or later: nothing need be known to refuse it
+    // deleted or purged at this version or later: the change is stale, whatever its columns are
     if (members.some((each) => (each.purged || each.columns === null) && !isNewer(facts, each))) {
       return { ...facts, key: null, inSet: false, columns: null, missingColumns: null };
     }
@@ -73,13 +73,13 @@ export function resolveRows(
   });
 }
 
-/** A stored row as its own version said it. */
+/** Returns a stored row with only the columns that its own version carried. */
 function rowOf({ columns, missingColumns }: KnownMember): Record<string, unknown> {
   const lacking = Object.keys(missingColumns).map((column) => [column, UNAVAILABLE]);
   return { ...columns, ...Object.fromEntries(lacking) };
 }
 
-/** The value of a column in the newest version that carried it, be it the change's or a stored one. */
+/** Returns the value of a column in the newest version that carried it: the change, or a stored row. */
 function newestOf(
   column: string,
   row: Row,

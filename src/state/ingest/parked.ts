@@ -10,9 +10,9 @@ export interface ParkedEvent {
   readonly contentType: string | null;
   readonly contentEncoding: string | null;
   readonly body: Buffer;
-  /** Functions of the workers that parked it: what becomes of it is for all of them to say. */
+  /** Functions of the workers that parked it. It is done only when all of them have ingested it. */
   readonly functions: readonly string[];
-  /** How often the same event was parked. */
+  /** Number of times that the same event was parked. */
   readonly seen: number;
   readonly parkedAt: Date;
 }
@@ -22,7 +22,7 @@ export interface ParkedFilter {
   readonly reason?: string | undefined;
 }
 
-/** Parked events, newest first, at most `limit` of those before the event `before`. */
+/** Returns up to `limit` parked events, newest first, starting before the event `before`. */
 export async function listParked(
   database: Database,
   filter: ParkedFilter,
@@ -41,7 +41,7 @@ export async function listParked(
   return rows;
 }
 
-/** Deletes parked events whose effect has been committed since, or that are given up; returns their ids. */
+/** Deletes parked events that have been ingested since, or are discarded; returns their ids. */
 export async function unpark(database: Database, filter: ParkedFilter): Promise<string[]> {
   const { rows } = await database.control.query<{ id: string }>(
     `with locked as materialized (

@@ -5,7 +5,7 @@ import { toParking, type Parking } from './parking.ts';
 import { sql } from '../sql.ts';
 
 const PARK_EVENTS = sql('park-events');
-/** Bounds of one statement. */
+/** Limits of one statement. */
 const MAX_EVENTS = 256;
 const MAX_BYTES = 4 * 1024 * 1024;
 
@@ -16,8 +16,8 @@ interface Item {
 }
 
 /**
- * Group commit for parked events: what arrives while a statement is under way shares the next one. One by
- * one, the 62,000 elements of a batch that was none took 82 s.
+ * ParkingQueue implements group commit for parked events: events that arrive while a statement runs share the
+ * next one. Parked one by one, the 62,000 elements of an invalid batch took 82 s.
  */
 export class ParkingQueue {
   readonly #database: Database;
@@ -31,8 +31,8 @@ export class ParkingQueue {
   }
 
   /**
-   * Resolves once the event is committed, for the functions served here. Rejects with Postgres' own error,
-   * and where these are not the newest definitions.
+   * Parks an event for the functions served here; resolves once it is committed. Rejects with the error from
+   * Postgres, or if these are not the newest definitions.
    */
   park(origin: Origin, reason: string, detail: string): Promise<void> {
     const parking = toParking(origin, reason, detail);
@@ -40,7 +40,7 @@ export class ParkingQueue {
       this.#queue.push({ parking, resolve, reject });
       if (this.#isWriting) return;
       this.#isWriting = true;
-      // One turn of the event loop lets events that arrived together share a statement.
+      // Waiting one turn of the event loop lets events that arrived together share a statement.
       setImmediate(() => void this.#writeAll());
     });
   }
@@ -61,7 +61,7 @@ export class ParkingQueue {
     return this.#queue.splice(0, n);
   }
 
-  /** Where Postgres refuses a value, each is written alone: the others must not wait for the culprit. */
+  /** Writes events in one statement. If Postgres refuses a value, writes each event alone, to isolate the bad one. */
   async #write(items: readonly Item[]): Promise<void> {
     try {
       const values = [
@@ -83,7 +83,7 @@ export class ParkingQueue {
 }
 
 function toValues(items: readonly Item[]): unknown[] {
-  // a statement may not touch a row twice
+  // an upsert can't affect a row twice
   const distinct = new Map<string, { readonly parking: Parking; times: number }>();
   for (const { parking } of items) {
     const digest = parking.digest.toString('latin1');

@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
 import type { Origin } from '../change.ts';
 
-/** Longest attribute that is stored whole; a KafkaSource sends a record's key as two of them. */
+/** Longest attribute that is stored whole; a KafkaSource sends a record's key as two attributes. */
 const MAX_VALUE = 512;
 /**
- * Largest sum of names and values. A KafkaSink takes 8 KiB of headers, and on a dead letter a KafkaSource
- * adds 2 KiB to those of the event: one that is redelivered must fit.
+ * Maximum total size of names and values. A KafkaSink accepts 8 KiB of headers, and a KafkaSource adds 2 KiB to
+ * those of a dead letter; a redelivered event must fit.
  */
 const MAX_ATTRIBUTES = 4096;
-/** Without these it is no CloudEvent, or not the same one. */
+/** Attributes that are stored first: without them, it is not a CloudEvent, or not the same one. */
 const FIRST = ['specversion', 'id', 'source', 'type', 'time', 'subject', 'datacontenttype'];
 
-/** An event to park, as the statements take it. */
+/** An event to park, in the form of the statements' parameters. */
 export interface Parking {
-  /** Equal exactly for the same event parked for the same reason: parked again it only counts. */
+  /** Equal only for the same event parked for the same reason; parked again, the event is only counted. */
   readonly digest: Buffer;
   readonly reason: string;
   readonly detail: string;
@@ -43,8 +43,9 @@ export function toParking(origin: Origin, reason: string, detail: string): Parki
 }
 
 /**
- * Attributes as they are stored, and sent when the event is redelivered: long values are cut, and what
- * is too much is left out and counted in `musteromitted`. Nothing of them decides what the event means.
+ * Returns the attributes as they are stored, and sent when the event is redelivered: long values are cut, and
+ * attributes beyond the limit are omitted and counted in `musteromitted`. The meaning of the event does not
+ * depend on any of them.
  */
 function shortened(attributes: Readonly<Record<string, string>>): Record<string, string> {
   const kept: Record<string, string> = {};
@@ -64,7 +65,10 @@ function shortened(attributes: Readonly<Record<string, string>>): Record<string,
   return omitted === 0 ? kept : { ...kept, musteromitted: String(omitted) };
 }
 
-/** The mark says how long the value was; in a URI it is allowed, as half an encoded character is not. */
+/**
+ * Cuts a long value and appends its original length. The suffix is valid in a URI, and no encoded character is
+ * cut in half.
+ */
 function cut(value: string): string {
   const bytes = Buffer.byteLength(value);
   if (bytes <= MAX_VALUE) return value;
@@ -72,7 +76,7 @@ function cut(value: string): string {
   return `${start}...(${bytes}-bytes)`;
 }
 
-/** Text as Postgres holds it: neither U+0000 nor half a surrogate pair. */
+/** Returns the text without U+0000 and lone surrogates, which Postgres can't store. */
 function storable(text: string): string {
   return text.replaceAll('\0', '\\0').toWellFormed();
 }

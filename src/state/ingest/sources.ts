@@ -1,22 +1,21 @@
 import { transaction, type Database } from '../database/database.ts';
-import { GONE, type MemberRow } from './member.ts';
-import { Store } from './store.ts';
+import { REMOVED, type MemberRow } from './member.ts';
+import { NO_WORKER, Store } from './store.ts';
 
 /** A connector that rows came from. */
 export interface Source {
   readonly name: string;
   readonly id: number;
   readonly epoch: number;
-  /** Newest position seen of its log; null: only snapshot reads have come. */
+  /** Newest position seen in its log; null if only snapshot reads have arrived. */
   readonly lsn: string | null;
-  /** Commit time of that. */
+  /** Commit time at that position. */
   readonly at: Date | null;
 }
 
 const PAGE = 256;
-/** Newer than any version a source can have: `2^63 - 1` is in an epoch of its own. */
+/** Newer than every version of a source: `2^63 - 1` belongs to an epoch that no source reaches. */
 const BEYOND_ALL = (1n << 63n) - 1n;
-const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 export async function listSources(database: Database): Promise<Source[]> {
   const { rows } = await database.control.query<Source>(
@@ -27,9 +26,9 @@ export async function listSources(database: Database): Promise<Source[]> {
 }
 
 /**
- * From now on `successor` is what `name` was: rows with equal ids are the same rows, in a new epoch, and what
- * its initial snapshot reads is no history. Rows that came from the successor before are forgotten; they
- * must be read again. Throws where `name` is not known.
+ * Makes `successor` continue the source `name`: rows with equal ids are the same rows, in a new epoch, and rows
+ * read by its initial snapshot are not history. Rows that came from the successor before are forgotten, and must
+ * be read again. Throws if `name` is unknown.
  */
 export async function replaceSource(
   database: Database,
@@ -50,13 +49,13 @@ export async function replaceSource(
 }
 
 /**
- * Takes a source's rows out of every set, and its name out of what is known. Sets that are done stay done.
- * What comes from a connector of that name later is of a new source. Gives back how many rows it held.
+ * Removes a source's rows from every set, and deletes the source. Sets that are done stay done. Changes that
+ * arrive later from a connector of that name belong to a new source. Returns the number of rows removed from sets.
  */
 export async function forgetSource(database: Database, name: string): Promise<number> {
   const { id } = await sourceOf(database, name);
   const isShared = await transaction(database.control, async (client) => {
-    // waits for batches under way; those that come later find no source of this id
+    // waits for the batches in progress; later ones find that the source does not exist
     await client.query('lock table muster.barrier in share mode');
     await client.query('delete from muster.source where name = $1', [name]);
     const { rowCount } = await client.query('select from muster.source where id = $1', [id]);
@@ -72,7 +71,7 @@ async function removeRows(database: Database, source: number): Promise<number> {
     name: string;
   }>('select id, registration, name from muster.function where topic is null order by id');
   const functions = registered.rows.map(({ name, ...fn }) => ({ ...fn, specification: { name } }));
-  const store = new Store(database, functions, () => NOBODY);
+  const store = new Store(database, functions, () => NO_WORKER);
   let removed = 0;
   for (const fn of functions) {
     for (let after: [number, string] = [0, '']; ;) {
@@ -89,7 +88,7 @@ async function removeRows(database: Database, source: number): Promise<number> {
       );
       const last = rows.at(-1);
       if (last === undefined) break;
-      await store.remove(rows.map(({ partIndex, id }) => gone(fn.id, partIndex, source, id)));
+      await store.remove(rows.map(({ partIndex, id }) => removal(fn.id, partIndex, source, id)));
       removed += rows.filter(({ inSet }) => inSet).length;
       after = [last.partIndex, last.id];
     }
@@ -97,9 +96,18 @@ async function removeRows(database: Database, source: number): Promise<number> {
   return removed;
 }
 
-function gone(fn: number, partIndex: number, source: number, id: string): MemberRow {
+function removal(fn: number, partIndex: number, source: number, id: string): MemberRow {
   const version = { version: BEYOND_ALL, at: Date.now(), commits: null };
-  return { function: fn, partIndex, source, id, ...version, ...GONE, history: null, trace: null };
+  return {
+    function: fn,
+    partIndex,
+    source,
+    id,
+    ...version,
+    ...REMOVED,
+    history: null,
+    trace: null,
+  };
 }
 
 async function sourceOf(database: Database, name: string): Promise<Source> {

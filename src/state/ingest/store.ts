@@ -10,7 +10,7 @@ import { Unavailable, type ParkReason } from '../outcome.ts';
 import { ParkingQueue } from './parking-queue.ts';
 import { sql } from '../sql.ts';
 
-/** A set to hold against its rule again. */
+/** A set that is to be evaluated again. */
 export interface SetName {
   readonly function: number;
   readonly key: string;
@@ -24,23 +24,23 @@ export interface IngestedBatch {
   readonly ingested: number;
   /** Functions with the number of their sets that became complete. */
   readonly completed: readonly (readonly [function: number, sets: number])[];
-  /** Runs of those, as many as there were slots. */
+  /** Runs that were created leased, up to the number of free slots. */
   readonly leases: readonly Lease[];
   /**
-   * Rows whose stored version is newer and got a deciding column from elsewhere: a change of theirs that
-   * carries it must be ingested with that version known.
+   * Rows whose stored version is newer and got a deciding column from another version: their change must be
+   * ingested again with knowledge of the stored row.
    */
   readonly unresolved: readonly MemberName[];
 }
 
 const INGEST_CHANGES = sql('ingest-changes');
 const KNOWN_MEMBERS = sql('known-members');
-/** Holds no lease. */
-const NOBODY = '00000000-0000-0000-0000-000000000000';
+/** Worker id of a store that never leases runs. */
+export const NO_WORKER = '00000000-0000-0000-0000-000000000000';
 const FORGOTTEN = 'a source was forgotten or replaced a moment ago';
 
-/** Each time a neighbour brought something new of the same row: two or three are the most. */
-const RESOLVE_TRIES = 20;
+/** A further attempt is needed only if another worker changed the same row in between; two or three are usual. */
+const RESOLVE_ATTEMPTS = 20;
 
 export class Store {
   readonly #database: Database;
@@ -60,9 +60,9 @@ export class Store {
   }
 
   /**
-   * Ingests rows, one per (function, part index, source, id), in one round trip and one transaction. Throws
-   * {@link Unavailable} `superseded` when a served definition is not the newest; other errors are
-   * Postgres' own.
+   * Ingests rows, one per (function, part index, source, id), in one round trip and one transaction, and
+   * evaluates the sets in `again`. Throws {@link Unavailable} `superseded` if a served definition is not the
+   * newest, and errors from Postgres.
    */
   async ingest(
     rows: readonly MemberRow[],
@@ -72,7 +72,7 @@ export class Store {
     return this.#ingest(this.#values(rows, slots, again, false));
   }
 
-  /** Files deletes of a source that is not known any more. */
+  /** Ingests deletes of rows whose source has been forgotten. */
   async remove(rows: readonly MemberRow[]): Promise<void> {
     await this.#ingest(this.#values(rows, 0, [], true));
   }
@@ -86,13 +86,13 @@ export class Store {
       const [row] = result.rows;
       if (row!.is_forgotten) throw new Unavailable('database', FORGOTTEN);
       if (!row!.is_current) await refuseOutdated(this.#database, this.#served);
-      return toFiled(row!);
+      return toIngestedBatch(row!);
     }, LOST_RACE);
   }
 
   /**
-   * Ingests one change whose deciding columns were not sent: `toRows` gets what is stored of each row. Where
-   * another worker changed that in between it is done again, until every row is resolved.
+   * Ingests one change whose deciding columns were not sent: `toRows` gets the stored rows. If another worker
+   * changed these in between, this is repeated until every row is resolved.
    */
   async ingestUnresolved(
     functions: readonly number[],
@@ -108,11 +108,15 @@ export class Store {
       });
       const ingested = await this.ingest(toRows(rows.map(toKnown)), slots);
       if (ingested.unresolved.length === 0) return ingested;
-      if (tries >= RESOLVE_TRIES) throw new Error('what is known of a row changes all the time');
+      if (tries >= RESOLVE_ATTEMPTS) {
+        throw new Error(
+          `a row was changed by other workers during ${tries} attempts to resolve it`,
+        );
+      }
     }
   }
 
-  /** Parks an event, for the functions served here; the same event again only counts. Throws as {@link file} does. */
+  /** Parks an event for the functions served here; the same event is only counted. Throws as {@link ingest} does. */
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
     await this.#parking.park(origin, reason, detail);
   }
@@ -149,11 +153,11 @@ export class Store {
 }
 
 /**
- * Opens a connection that ingests changes and has the statement planned there, which takes ten times as
- * long as to file an event: a pod that an event has woken does it while it starts.
+ * Opens a connection that ingests changes and has the statement planned there, which takes ten times as long as
+ * ingesting an event. A pod that an event has woken does this while it starts.
  */
 export async function openWriter(database: Database): Promise<void> {
-  await new Store(database, [], () => NOBODY).ingest([], 0);
+  await new Store(database, [], () => NO_WORKER).ingest([], 0);
 }
 
 interface StoredKnowledge {
@@ -202,7 +206,7 @@ interface IngestChangesRow {
   unresolved: MemberName[] | null;
 }
 
-function toFiled(row: IngestChangesRow): IngestedBatch {
+function toIngestedBatch(row: IngestChangesRow): IngestedBatch {
   const { ingested, completed, leases, unresolved } = row;
   return { ingested, completed, leases: leases.map(toLease), unresolved: unresolved ?? [] };
 }

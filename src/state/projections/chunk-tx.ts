@@ -21,7 +21,7 @@ export interface Authored {
   ): Promise<pg.QueryResult<R>>;
 }
 
-/** Runs `work` in a transaction, which is rolled back where it resolves with false. */
+/** Runs `work` in a transaction, which is rolled back if it resolves with false. */
 export async function authored(
   pool: pg.Pool,
   work: (transaction: Authored) => Promise<boolean>,
@@ -53,7 +53,7 @@ class SharedTx implements Authored {
   readonly #client: pg.PoolClient;
   /** Whether the search path is the author's. */
   #isAuthorPath = false;
-  /** First error of an author's statement: if the transaction is aborted, it is the reason. */
+  /** First error of an author's statement: the reason if the transaction is aborted. */
   #failure: Error | null = null;
   #broken: TransactionBroken | null = null;
   #ended = false;
@@ -62,7 +62,7 @@ class SharedTx implements Authored {
   readonly tx: Tx = {
     query: <R extends object>(text: string, values: readonly unknown[] = []) => {
       const answer = this.#queryForAuthor<R>(text, values);
-      // An author who does not await it gets the error with the commit, which fails then.
+      // If the author does not await it, the error is reported by the commit, which fails then.
       answer.catch(() => {});
       return answer;
     },
@@ -79,7 +79,7 @@ class SharedTx implements Authored {
 
   async commit(): Promise<void> {
     if (this.#broken !== null) throw this.#broken;
-    // What is deferred to COMMIT is the author's, and runs with the author's search path.
+    // Deferred constraints and triggers are the author's, and run with the author's search path.
     if (!this.#isAuthorPath) this.#send(LEAVE_OWN_PATH);
     try {
       await commit(this.#client);
@@ -110,7 +110,7 @@ class SharedTx implements Authored {
     }
   }
 
-  /** Sends a statement ahead of another one without awaiting it: where it fails, the other one fails too. */
+  /** Sends a statement ahead of another one without awaiting it: if it fails, the other one fails too. */
   #send(text: string): void {
     this.#client.query(text).catch(() => {});
   }

@@ -19,7 +19,7 @@ export interface RecordChunk extends Chunk {
 }
 
 export type Applied =
-  /** Everything below the chunk's `next` is committed. */
+  /** Everything below the chunk's `next` has been committed. */
   | { readonly kind: 'applied'; readonly parked: readonly ParkReason[] }
   /** The position is not at the chunk's `from`: nothing was written, and reading continues at `next`. */
   | { readonly kind: 'moved'; readonly next: number | null };
@@ -32,15 +32,15 @@ interface Entry<R> {
   readonly value: R;
 }
 
-/** A chunk with its decoded records; those that can't be decoded are to be parked. */
+/** A chunk with its decoded records, and those to park because they can't be decoded. */
 interface DecodedChunk<R> extends RecordChunk {
   readonly entries: readonly Entry<R>[];
   readonly parkings: readonly Parking[];
 }
 
 /**
- * Chunks applies chunks of a projection, each in one transaction with the position of its partition. It does
- * not depend on Kafka: any source of numbered records can feed it, one chunk of a partition at a time.
+ * Chunks applies chunks to a projection, each in one transaction with the position of its partition. It does not
+ * depend on Kafka: any source of numbered records can feed it, one chunk of a partition at a time.
  */
 export class Chunks<R = unknown> {
   readonly #database: Database;
@@ -55,8 +55,8 @@ export class Chunks<R = unknown> {
   }
 
   /**
-   * Resolves when the chunk is committed, or found the position elsewhere. Rejects with any other failure:
-   * applying the same chunk again then loses and repeats nothing, even where it is unknown whether it was
+   * Resolves when the chunk is committed, or if the position does not match. Rejects on any other failure; the
+   * chunk can then be applied again without losing or repeating anything, even if it is unknown whether it was
    * committed.
    */
   async apply(chunk: RecordChunk): Promise<Applied> {
@@ -64,7 +64,7 @@ export class Chunks<R = unknown> {
     const { from, next } = chunk;
     if (await this.#commit(this.#decode(chunk), parked)) return { kind: 'applied', parked };
     const stored = await this.#position(chunk);
-    // An earlier attempt was committed, and the answer to it was lost.
+    // an earlier attempt was committed, but its answer was lost
     if (stored === next && next > from) return { kind: 'applied', parked };
     return { kind: 'moved', next: stored };
   }
@@ -83,11 +83,11 @@ export class Chunks<R = unknown> {
     return { ...chunk, entries, parkings };
   }
 
-  /** False where the position is elsewhere. Where a record is at fault, commits one half after the other. */
+  /** Returns false if the position does not match. If a record is at fault, commits one half after the other. */
   async #commit(chunk: DecodedChunk<R>, parked: ParkReason[]): Promise<boolean> {
     try {
       const isApplied = await retry(() => this.#transact(chunk), LOST_RACE);
-      // Where it was not applied, an earlier attempt has parked them, or the result is not used.
+      // If the chunk was not applied, an earlier attempt has parked these, or the result is not used.
       parked.push(...chunk.parkings.map((each) => each.reason as ParkReason));
       return isApplied;
     } catch (error) {

@@ -6,7 +6,7 @@ const REPORT_PROGRESS = sql('report-progress');
 const LOSE_RECORDS = sql('lose-records');
 const FORGET_POSITIONS = sql('forget-positions');
 
-/** The records that a topic holds of a partition: from `low` on, below `high`. */
+/** The range of offsets in a partition: from `low`, inclusively, to `high`, exclusively. */
 export interface OffsetRange {
   readonly partition: number;
   readonly low: number;
@@ -15,13 +15,13 @@ export interface OffsetRange {
 
 /** The topic that has the name now. */
 export interface TopicNow {
-  /** Changes when the topic is deleted and created again; null: the broker is too old to report it. */
+  /** Changes when the topic is recreated; null if the broker is too old to report it. */
   readonly id: string | null;
-  /** All its partitions; null: unknown. */
+  /** All of its partitions; null if unknown. */
   readonly partitions: readonly number[] | null;
 }
 
-/** A partition whose position was deleted because its topic was created again with fewer of them. */
+/** A partition whose position was deleted because its topic was recreated with fewer partitions. */
 export interface GonePartition {
   readonly partition: number;
   readonly next: number;
@@ -37,19 +37,19 @@ export interface StoredPosition {
   readonly topicId: string | null;
   /** Timestamp of the record before `next`, if it is known: a different one belongs to a different topic. */
   readonly lastTimestamp: number | null;
-  /** Why the partition is stopped until an operator decides; null: it is not. */
+  /** Why the partition is stopped until an operator decides; null if it is not stopped. */
   readonly problem: string | null;
 }
 
-/** What the owner of partitions gets back when it reports its progress. */
+/** Result of a progress report by the owner of partitions. */
 export interface Progress {
-  /** The function is paused. */
+  /** Whether the function is paused. */
   readonly paused: boolean;
   /** Stored positions of the partitions, which an operator may have moved. */
   readonly positions: ReadonlyMap<number, number>;
 }
 
-/** Positions holds how far a projection has read the partitions of a topic. */
+/** Positions stores the progress of a projection in the partitions of a topic. */
 export class Positions {
   readonly #database: Database;
   readonly #function: number;
@@ -99,7 +99,7 @@ export class Positions {
     );
   }
 
-  /** The database's time. */
+  /** Returns the database's time. */
   async clock(): Promise<string> {
     const { rows } = await this.#database.control.query<{ now: string }>(
       'select clock_timestamp()::text as now',
@@ -108,10 +108,10 @@ export class Positions {
   }
 
   /**
-   * Records the ends of the partitions as their owner has seen them. `asked` is the time by {@link clock} before
-   * it looked, because a process that froze since has seen the state of that time; now, unless given.
+   * Records the ends of the partitions as their owner has seen them. `asOf` is the time by {@link clock} before
+   * the owner requested them, by default now: a process that froze since then knows only the state of that time.
    */
-  async report(ranges: readonly OffsetRange[], asked: string | null = null): Promise<Progress> {
+  async report(ranges: readonly OffsetRange[], asOf: string | null = null): Promise<Progress> {
     const { rows } = await this.#database.control.query<SeenRow>({
       ...REPORT_PROGRESS,
       values: [
@@ -119,7 +119,7 @@ export class Positions {
         this.#topic,
         ranges.map((each) => each.partition),
         ranges.map((each) => each.high),
-        asked,
+        asOf,
       ],
     });
     const positions = new Map<number, number>();
@@ -129,7 +129,7 @@ export class Positions {
     return { paused: rows[0]?.paused === true, positions };
   }
 
-  /** Skips to `next`, because the records from `first` on are gone; false if the position has moved. */
+  /** Skips to `next`, because the topic no longer has the records from `first` on; false if the position has moved. */
   async lose(partition: number, first: number, next: number): Promise<boolean> {
     const { rowCount } = await this.#database.control.query({
       ...LOSE_RECORDS,
@@ -139,8 +139,8 @@ export class Positions {
   }
 
   /**
-   * Stops the partition until an operator decides: a chunk of it that is under way fails. False if the position
-   * is no longer `next`, so that the problem is out of date.
+   * Stops the partition until an operator decides; a chunk in progress fails. Returns false if the position is no
+   * longer `next`, so that the problem is obsolete.
    */
   async rest(partition: number, problem: string, next: number | null = null): Promise<boolean> {
     const { rowCount } = await this.#database.control.query(
@@ -198,12 +198,12 @@ interface StoredRow {
   topicId: string | null;
 }
 
-/** The positions of a projection in a topic, by partition. */
+/** Selects the positions of a projection in a topic, by partition. */
 export const POSITIONS = `
   select topic, partition, next::float8 as next, log_end::float8 as "end", reported_at as "reportedAt"
   from muster.position where function = $1 and topic = $2 order by topic, partition`;
 
-/** LostRecords records gaps for functions whose positions Kafka keeps. */
+/** LostRecords records gaps for functions whose positions are stored in Kafka. */
 export class LostRecords {
   readonly #database: Database;
 

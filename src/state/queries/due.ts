@@ -1,8 +1,8 @@
 import { unavailable, type Database } from '../database/database.ts';
 
 /**
- * Counts the work of these functions that is running or due, in all processes: the number that KEDA scales by.
- * Throws Unavailable.
+ * Counts the work of these functions that is running or due, in all processes: the number by which KEDA scales.
+ * Throws `Unavailable`.
  */
 export async function countDue(database: Database, functions: readonly string[]): Promise<number> {
   const text =

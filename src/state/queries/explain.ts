@@ -17,7 +17,7 @@ export interface ExplainedRow {
   /** Commit or read time at the source. */
   readonly at: string;
   readonly refusedBy?: { readonly column: string; readonly wanted: unknown; readonly got: unknown };
-  /** Kept columns whose value no change has carried yet (TOASTed, and unchanged ever since). */
+  /** Columns for which no change has carried a value yet (TOASTed, and unchanged since). */
   readonly unavailable?: readonly string[];
 }
 
@@ -25,7 +25,7 @@ export interface ExplainedPart {
   readonly part: string;
   readonly have: number;
   readonly need: number;
-  /** Rows of its table that did not change since then are unknown, or lack kept columns; null: all are known. */
+  /** Rows of its table that did not change since then are unknown or lack columns; null if all are known. */
   readonly unsyncedSince: string | null;
   readonly rows: readonly ExplainedRow[];
 }
@@ -36,11 +36,11 @@ export interface Explanation {
   readonly key: string;
   readonly status: 'unknown' | 'waiting' | 'complete' | 'running' | 'done' | 'failed';
   readonly missing: readonly string[];
-  /** The function is paused: none of its runs starts until it is resumed. */
+  /** Whether the function is paused: none of its runs starts until it is resumed. */
   readonly paused: boolean;
   /** Newest registered generation of the function. */
   readonly generation: number;
-  /** Processes that serve the function with this definition, or with an older one, which start no run. */
+  /** Number of workers with this definition, and with an older one; the latter start no runs. */
   readonly workers: { readonly current: number; readonly outdated: number };
   readonly parts: readonly ExplainedPart[];
   readonly overdue: { readonly at: string; readonly reported: boolean } | null;
@@ -98,7 +98,7 @@ interface Row {
   generation: number;
   workers: Explanation['workers'];
   counts: number[] | null;
-  /** Of a set that is not complete. */
+  /** Null for a set that is complete or done. */
   deadline: string | null;
   reported: boolean;
   run: StoredRun | null;
@@ -108,7 +108,7 @@ interface Row {
   definition: Specification;
 }
 
-/** Explains one set; null if no function of that name was ever registered. */
+/** Explains one set; returns null if no function of that name is registered. */
 export async function explain(
   database: Database,
   fn: string,
@@ -152,8 +152,8 @@ export async function explain(
 }
 
 /**
- * Removes repetitions of a source row, which each part on its table has. A row that is in the set for some part
- * is shown there; a row that all parts refuse is shown for the part that it comes closest to.
+ * Removes duplicates of a source row, which is stored for each part on its table. A row that is in the set for
+ * some part is shown there; a row that all parts reject is shown for the part whose filters it matches best.
  */
 function withoutRepetitions(
   members: readonly StoredRow[],

@@ -32,7 +32,7 @@ export interface SetFilter {
   readonly overdue: boolean;
 }
 
-/** Lists sets, longest in their status first; sets that are done come last. */
+/** Lists sets, those longest in their status first; sets that are done come last. */
 export async function listSets(
   database: Database,
   { function: fn, status, overdue }: SetFilter,

@@ -11,11 +11,11 @@ interface FunctionOverview {
   readonly paused: boolean;
   /** Number of its definition, counted from 1. */
   readonly generation: number;
-  /** Runs whose handler is at work. */
+  /** Leased runs. */
   readonly running: number;
   /** Complete sets whose run waits for a slot. */
   readonly due: number;
-  /** Sets whose run failed for good. */
+  /** Sets whose run failed permanently. */
   readonly failed: number;
   /** Sets that missed their deadline and are still incomplete. */
   readonly overdue: number;

@@ -1,49 +1,51 @@
 /**
- * How one release takes over from another. A registered definition closes every worker of another one, so
- * who registers it, and when, decides whether anybody serves meanwhile:
+ * How one release takes over from another. Registering a definition closes every worker of another definition,
+ * so the process that registers it, and the time, determine whether intake is interrupted:
  *
- * 1. `muster migrate` announces a definition (`muster.function.announced`) while a worker of its function is
+ * 1. `muster migrate` announces a definition (`muster.function.announced`) if a worker of its function is
  *    alive, and registers it otherwise.
- * 2. The first worker of the new release listens and is ready. With the first event that reaches it, or
- *    after the time in which the cluster learns that it is ready, it registers the definition ({@link
- *    file://../relief.ts}). Events are held meanwhile and ingested under the new registration alone.
- * 3. From that commit on, the workers of the release before file nothing and answer 503, by the
- *    `registration` that every statement of theirs compares.
+ * 2. The first worker of the new release listens and is ready. With the first event that reaches it, or after
+ *    the time that the cluster needs to notice that it is ready, it registers the definition ({@link
+ *    file://../relief.ts}). Until then it holds events, and ingests them only under the new registration.
+ * 3. From that commit on, the workers of the previous release ingest nothing and answer 503, because every
+ *    statement compares its `registration`.
  *
- * A worker may only register a definition that is unknown or announced. One that was superseded waits until
- * `muster migrate` of its release announces it again: the rollback, by the same three steps.
+ * A worker may only register a definition that is unknown or announced. A worker whose definition was superseded
+ * waits until `muster migrate` of its release announces it again: a rollback takes the same three steps.
  *
- * What goes wrong if it were simpler:
+ * Why simpler protocols fail:
  *
- * - The migration registers at once: every worker is closed before a new one is up (none ready for 15 s), and
- *   intake stays down where the new image does not start.
- * - A worker registers as soon as it starts, before it listens: the same, for the time of a start; and where
- *   it can't listen, for good.
+ * - The migration registers immediately: every worker is closed before a new one is up (none ready for 15 s),
+ *   and intake stays down if the new image does not start.
+ * - A worker registers as soon as it starts, before it listens: the same, for the duration of a start; and
+ *   permanently if it can't listen.
  * - A worker registers as soon as it listens: its readiness is probed every two seconds and endpoints follow,
- *   so that for a while the cluster sends events only to workers that refuse them.
- * - The new worker answers events before the registration: two rules decide one set. It answers 503 instead of
- *   holding them: every event is tried again at a longer interval, although it could be ingested in a moment.
- * - Old workers refuse what only the announced definition wants: that table waits for a release that may never
- *   start. An old worker takes such an event for unwanted until the registration, as before the rollout; the
- *   part is marked as unread since the registration.
- * - A superseded worker that starts again registers itself: two releases take turns during each rollout. It
- *   ends instead: it is restarted at ever longer intervals, and is not there when it is announced.
- * - Withdrawing only forgets the announcement: the release that was rolled back is unknown, and one of its
- *   workers that starts late takes over from the release that it was rolled back to. So its hash is kept.
- * - `announced` decides alone, without a look at leases: at zero nobody would relieve anybody, and the
- *   definition would be registered by whoever wakes with the first event, which waits for it.
+ *   so for a while the cluster sends events only to workers that refuse them.
+ * - The new worker accepts events before the registration: two rules would apply to one set.
+ * - The new worker answers 503 instead of holding events: every event is retried after a longer interval,
+ *   although it could be ingested in a moment.
+ * - Old workers refuse events that only the announced definition needs: that table waits for a release that may
+ *   never start. Instead, an old worker answers that such an event is unwanted until the registration, as before
+ *   the rollout; the part is marked as unsynced since the registration.
+ * - A superseded worker that restarts registers itself: two releases take turns during each rollout.
+ * - A superseded worker exits: it is restarted at increasing intervals, and is not running when its definition
+ *   is announced.
+ * - Withdrawing only clears the announcement: the release that was rolled back is unknown then, and one of its
+ *   workers that starts late takes over from the release that replaced it. So its hash is kept.
+ * - `announced` decides alone, without checking leases: when scaled to zero there is no worker to be relieved,
+ *   and the definition would be registered by the worker that the first event wakes, while the event waits.
  */
 import type { Database } from '../database/database.ts';
 import { hashOf, type Specification } from '../../definitions/specification.ts';
 import { Superseded } from './register.ts';
 
-/** Whatever definition the worker serves: one that has registered a moment ago may not have renewed its lease with it yet. */
+/** Regardless of the worker's definition: a worker that has just registered may not have renewed its lease with it yet. */
 const IS_SERVED =
   'exists (select from muster.worker w where w.lease_until > now() and w.serves ? f.id::text)';
 
 /**
- * Announces a definition while workers serve another one of the function, and returns true. Returns false
- * where nobody would be interrupted, or where it is the newest: the caller registers it.
+ * Announces a definition if workers serve another one of the function, and returns true. Returns false if no
+ * worker would be interrupted, or if the definition is the newest: the caller registers it.
  */
 export async function announce(database: Database, specification: Specification): Promise<boolean> {
   const { rowCount } = await database.control.query(
@@ -56,8 +58,8 @@ export async function announce(database: Database, specification: Specification)
 }
 
 /**
- * Does a live worker have to be relieved before these definitions are registered? Throws
- * {@link Superseded} where one of them must not be registered at all.
+ * Returns whether a live worker must be relieved before these definitions are registered. Throws
+ * {@link Superseded} if one of them must not be registered at all.
  */
 export async function isToRelieve(
   database: Database,

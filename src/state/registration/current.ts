@@ -7,7 +7,7 @@ import { sql } from '../sql.ts';
 
 const CURRENT_DEFINITIONS = sql('current-definitions');
 
-/** Identifies a registered definition. */
+/** The identity of a registered definition. */
 export interface Registered extends Pick<RegisteredFunction, 'id' | 'registration'> {
   readonly specification: Pick<Specification, 'name'>;
 }
@@ -48,9 +48,9 @@ export async function refuseOutdated(
 }
 
 /**
- * CurrentCheck checks that the definitions served by this process are the newest. Callers that ask while a
- * statement is under way share the next one: the snapshot of the one under way may be older than a
- * registration that the caller must see.
+ * CurrentCheck checks that the definitions served by this process are the newest. Calls made while a statement
+ * runs share the next one: the snapshot of the running one may be older than a registration that the caller
+ * must see.
  */
 export class CurrentCheck {
   readonly #database: Database;
@@ -70,7 +70,7 @@ export class CurrentCheck {
 
   async #after(running: Promise<void>): Promise<void> {
     await running.catch(() => {});
-    // One turn of the event loop lets callers that arrive together share a statement.
+    // Waiting one turn of the event loop lets concurrent callers share a statement.
     await new Promise((resolve) => setImmediate(resolve));
     this.#running = this.#next!;
     this.#next = null;

@@ -10,7 +10,7 @@ import { sql } from '../sql.ts';
 const CLEAR_PARTS = sql('clear-parts');
 const PAGE = 500;
 
-/** A registered part that has to be resynchronized with its table. */
+/** A registered part that must be resynchronized with its table. */
 export interface UnsyncedPart {
   readonly function: string;
   readonly part: string;
@@ -19,7 +19,7 @@ export interface UnsyncedPart {
   readonly since: Date;
 }
 
-/** Identifies the rows that a part counts: `count` and kept columns may change without a new index. */
+/** Returns the text that identifies the rows of a part: `count` and `columns` may change without a new index. */
 export function partSpecificationOf(part: PartSpecification): string {
   const { table, key, where, id, base64 } = part;
   return JSON.stringify({ table, key, where, id, base64 });
@@ -28,13 +28,13 @@ export function partSpecificationOf(part: PartSpecification): string {
 /**
  * Keeps the indexes of parts that are unchanged, and assigns an index without rows to every other part.
  *
- * A part that was removed and comes back (a rollback) gets a new index too, because its old rows miss what
- * changed in between: counted again, they completed sets whose rows had been deleted at the source. Indexes
- * that are no longer used are cleared by {@link clearParts}.
+ * A part that was removed and is added again (a rollback) gets a new index too, because its old rows lack the
+ * changes in between: counted again, they completed sets whose rows had been deleted at the source. Indexes that
+ * are no longer used are cleared by {@link clearParts}.
  *
- * A part that is new to a function, or keeps further columns, is marked as unsynced: its rows are known only
- * from now on, until the source sends them again. To be called under the lock of the function's row and the
- * barrier.
+ * A part that is new to a function, or stores further columns, is marked as unsynced: until the source sends its
+ * rows again, only those that change from now on are known. The caller holds the lock of the function's row and
+ * the barrier.
  */
 export async function assignPartIndexes(
   client: pg.PoolClient,
@@ -62,7 +62,7 @@ export async function assignPartIndexes(
     );
     if (partIndex === undefined) {
       throw new Error(
-        `function ${specification.name}: no index is free for part ${part.name}: rows of earlier definitions still occupy all ${MAX_PARTS}. A process that serves the function removes those of former parts within minutes`,
+        `function ${specification.name}: no index is free for part ${part.name}: rows of earlier definitions still occupy all ${MAX_PARTS}. A process that serves the function removes the rows of former parts within minutes; then try again`,
       );
     }
     await addPart(client, stored, partIndex, part);
@@ -73,7 +73,7 @@ export async function assignPartIndexes(
   return assigned;
 }
 
-/** Adds a part with the newest truncates of its table: changes that are older than those are stale for it too. */
+/** Adds a part with the newest truncates of its table: changes older than these are stale for it, too. */
 async function addPart(
   client: pg.PoolClient,
   { id, generation }: { readonly id: number; readonly generation: number },
@@ -103,7 +103,7 @@ async function addPart(
   );
 }
 
-/** Marks parts that keep their index and further columns as unsynced: their stored rows lack those columns. */
+/** Marks parts that keep their index but store further columns as unsynced: their rows lack those columns. */
 async function markExtended(
   client: pg.PoolClient,
   { id, generation }: { readonly id: number; readonly generation: number },
@@ -178,7 +178,7 @@ export async function clearParts(
   return removed;
 }
 
-/** Says what a part lacks, and what brings it. */
+/** Describes what a part lacks, and how to resynchronize it. */
 export function describeUnread({ function: fn, part, table, since }: UnsyncedPart): string {
   return `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${since.toISOString()}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
 }

@@ -5,13 +5,13 @@ import { compile, hashOf, type Specification } from '../../definitions/specifica
 import { assignPartIndexes, partSpecificationOf } from './parts.ts';
 import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 
-/** A newer definition of the function is registered: this process must no longer decide its sets. */
+/** A newer definition of the function is registered: this process must no longer evaluate its sets. */
 export class Superseded extends Error {
   override readonly name = 'Superseded';
 
   constructor(name: string, generation: number) {
     super(
-      `function ${name}: this definition was superseded by generation ${generation}; to bring it back, run 'muster migrate' with this release`,
+      `function ${name}: this definition was superseded by generation ${generation}; to restore it, run 'muster migrate' with this release`,
     );
   }
 }
@@ -19,10 +19,10 @@ export class Superseded extends Error {
 /**
  * Registers a definition and returns it with its part indexes and generation.
  *
- * An unknown definition becomes the newest one. One that was superseded or withdrawn since throws
- * {@link Superseded}: a pod of the old release that starts again during a rollout must not take over.
- * With `adopt`, or while it is announced, it becomes the newest again: that is how a release is rolled
- * back, by `muster migrate` of the old image. See announce.ts.
+ * An unknown definition becomes the newest one. For a definition that was superseded or withdrawn it throws
+ * {@link Superseded}, because a worker of the old release that restarts during a rollout must not take over.
+ * With `adopt`, or while it is announced, such a definition becomes the newest again: this is how `muster
+ * migrate` of the old image rolls a release back. See announce.ts.
  */
 export async function register(
   database: Database,
@@ -40,11 +40,11 @@ export async function register(
       'select from muster.definition where function = $1 and hash = $2',
       [stored.id, hash],
     );
-    const hadItsTurn = known.rowCount !== 0 || stored.withdrawn.includes(hash);
-    if (hadItsTurn && !adopt && stored.announced !== hash) {
+    const isFormer = known.rowCount !== 0 || stored.withdrawn.includes(hash);
+    if (isFormer && !adopt && stored.announced !== hash) {
       throw new Superseded(specification.name, stored.generation);
     }
-    // The barrier waits for batches under the old rule, and batches that wait for it see the new one.
+    // This waits for batches under the old rule; batches that wait for the barrier see the new rule.
     await client.query('lock table muster.barrier in share mode');
     const partIndexOf = await assignPartIndexes(client, stored, stored.partIndexes, specification);
     const generation = stored.generation + 1;
@@ -54,7 +54,7 @@ export async function register(
        set generation = $2, registration = gen_random_uuid(), hash = $3, need = $4, gate_need = $5, gate_of = $6, concurrency = $7,
            overdue_after = make_interval(secs => $8::float8 / 1000),
            announced = null, withdrawn = array_remove(array_remove(array_append(withdrawn, announced), null), $3),
-           purged_at = null, -- part indexes that are not used any more are cleared soon
+           purged_at = null, -- so that part indexes that are no longer used are cleared soon
            evaluated_generation = case when generation = 0 then $2 else evaluated_generation end
        where id = $1 returning registration`,
       [
@@ -78,8 +78,8 @@ export async function register(
 }
 
 /**
- * Returns those specifications whose function has them as its newest definition, by name. One statement is
- * enough for a process that starts, unless it is the first of its release.
+ * Returns those of the specifications that are the newest definition of their function, by name. A process that
+ * starts needs only this statement, unless it is the first one of its release.
  */
 export async function registered(
   database: Database,
@@ -96,7 +96,7 @@ export async function registered(
   return found;
 }
 
-/** Returns functions of which not every set has been evaluated by the newest rule. */
+/** Returns the functions whose sets have not all been evaluated by the newest rule. */
 export async function unevaluated(
   database: Database,
   served: readonly RegisteredFunction[],
@@ -128,7 +128,7 @@ export async function markEvaluated(database: Database, served: RegisteredFuncti
   );
 }
 
-/** A release that was announced and never became ready gives way to the one that serves. */
+/** Withdraws the announcement of a release that never became ready. */
 const WITHDRAW = `
   update muster.function set announced = null, withdrawn = array_append(withdrawn, announced)
   where id = $1 and announced is not null`;
@@ -140,7 +140,7 @@ interface Stored {
   readonly hash: string;
   readonly announced: string | null;
   readonly withdrawn: readonly string[];
-  /** Indexes of the parts that are what they were, by name. */
+  /** Indexes of the unchanged parts, by name. */
   readonly partIndexes: Readonly<Record<string, number>>;
 }
 

@@ -1,7 +1,7 @@
 import type { Database } from '../database/database.ts';
 import { hashOf, type Specification } from '../../definitions/specification.ts';
 
-/** The definition of this release compared with what is registered. */
+/** The definition of this release compared with the registered ones. */
 export interface Release {
   readonly name: string;
   /** Newest registered generation. */
@@ -9,7 +9,7 @@ export interface Release {
   /** Generation as which this release's definition was registered; null = never. */
   readonly mine: number | null;
   readonly isNewest: boolean;
-  /** By a migration: the first worker of this release that is ready registers it. */
+  /** Whether a migration announced it: the first worker of this release that is ready registers it. */
   readonly isAnnounced: boolean;
   readonly evaluatedGeneration: number;
 }
@@ -22,7 +22,7 @@ export const RELEASES = `select f.name, f.generation, f.evaluated_generation as 
        from unnest($1::text[], $2::text[]) as mine (name, hash)
        join muster.function f on f.name = mine.name`;
 
-/** Null if no function of this name is registered. */
+/** Returns null if no function of this name is registered. */
 export async function releaseOf(
   database: Database,
   specification: Specification,

@@ -10,7 +10,7 @@ const NEW_DEADLINES = sql('new-deadlines');
 const NEXT_DEADLINES = sql('next-deadlines');
 const PRUNE_DEADLINES = sql('prune-deadlines');
 
-/** Reminders per statement; each names the sets of one batch. */
+/** Deadlines per statement; each has the sets of one batch. */
 const PAGE = 8;
 /** Most sets are complete by then. */
 const PRUNE_AFTER_SECONDS = 10;
@@ -26,47 +26,47 @@ interface Overdue {
   }[];
 }
 
-/** Result of one page of reminders. */
+/** Result of one page of deadlines. */
 export interface Fired {
   readonly overdue: readonly Overdue[];
-  /** Further reminders may be due. */
+  /** Whether further deadlines may be due. */
   readonly more: boolean;
 }
 
-interface Reminder {
+interface Deadline {
   id: string;
   function: number;
   keys: string[];
 }
 
-/** Returns the sets past their deadline, each once. */
+/** Reports the sets past their deadline, each once, and returns them. */
 export async function fireDeadlines(
   database: Database,
   functions: readonly number[],
 ): Promise<Fired> {
-  // Mostly none is due, and no transaction is needed.
+  // usually no deadline is due, and no transaction is needed
   const { rowCount } = await database.control.query({ ...ANY_DEADLINE, values: [functions] });
   if (rowCount === 0) return { overdue: [], more: false };
   return transaction(database.control, async (client) => {
-    const { rows: reminders } = await client.query<Reminder>({
+    const { rows: deadlines } = await client.query<Deadline>({
       ...DUE_DEADLINES,
       values: [functions, PAGE],
     });
-    if (reminders.length === 0) return { overdue: [], more: false };
-    const sets = reminders.flatMap(({ id, function: fn, keys }) =>
+    if (deadlines.length === 0) return { overdue: [], more: false };
+    const sets = deadlines.flatMap(({ id, function: fn, keys }) =>
       keys.map((key) => [id, fn, key] as const),
     );
     const names = [sets.map(([, fn]) => fn), sets.map(([, , key]) => key)];
     if (sets.length > 0) await client.query({ ...LOCK_SETS, values: names });
     const { rows: overdue } = await client.query<Overdue>({
       ...FIRE_DEADLINES,
-      values: [reminders.map(({ id }) => id), sets.map(([id]) => id), ...names],
+      values: [deadlines.map(({ id }) => id), sets.map(([id]) => id), ...names],
     });
-    return { overdue, more: reminders.length === PAGE };
+    return { overdue, more: deadlines.length === PAGE };
   });
 }
 
-/** Removes complete sets from their reminders, soon after their batch; true if there may be more to do. */
+/** Removes complete sets from their deadlines, soon after their batch; returns true if there may be more to do. */
 export async function pruneDeadlines(
   database: Database,
   functions: readonly number[],
@@ -77,7 +77,7 @@ export async function pruneDeadlines(
 }
 
 /**
- * Removes complete sets from all reminders, within `limitMs`. Called at shutdown, so that no process is woken
+ * Removes complete sets from all deadlines, within `limitMs`. Called at shutdown, so that no process is woken
  * later for sets that are complete by then.
  */
 export async function pruneAll(
@@ -93,7 +93,7 @@ export async function pruneAll(
   }
 }
 
-/** Prunes a page of reminders; returns their ids. */
+/** Prunes a page of deadlines; returns their ids. */
 async function prune(database: Database, page: QueryConfig): Promise<string[]> {
   const { rows } = await database.control.query<{ id: string }>(page);
   const ids = rows.map(({ id }) => id);

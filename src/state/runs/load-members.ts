@@ -5,7 +5,7 @@ import { parseExact } from '../../lib/exact-integers.ts';
 import { sql } from '../sql.ts';
 import type { Lease } from '../lease.ts';
 
-/** A row of a set, as it is stored for the handler. */
+/** A row of a set, as stored for the handler. */
 export interface StoredMember {
   readonly partIndex: number;
   readonly id: string;
@@ -13,7 +13,7 @@ export interface StoredMember {
   /** Integers beyond 2^53 are `bigint`. */
   readonly columns: Record<string, unknown>;
   readonly since: Date;
-  /** Kept columns that no change has carried a value of. */
+  /** Columns for which no change has carried a value. */
   readonly unavailable: readonly string[];
   /** Trace context of the event that carried the row, if that was sampled. */
   readonly trace: SpanContext | null;
@@ -30,9 +30,7 @@ const NONE: readonly string[] = [];
 const LOAD_MEMBERS = sql('load-members');
 const MEASURE_SET = sql('measure-set');
 
-/**
- * Loads the rows of as many sets, in the order given, as fit into `maxBytes`; null for those that do not.
- */
+/** Loads the rows of sets, in the given order, up to `maxBytes`; returns null for each set that does not fit. */
 export async function loadMembers(
   database: Database,
   leases: readonly Lease[],
@@ -64,7 +62,7 @@ export async function loadMembers(
   return sets;
 }
 
-/** The number of rows that {@link loadMembers} would load for a set, and the bytes that it would count. */
+/** Returns the number of rows that {@link loadMembers} would load for a set, and the bytes that it would count. */
 export async function measureSet(
   database: Database,
   lease: Lease,

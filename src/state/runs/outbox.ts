@@ -29,15 +29,15 @@ export interface DueEvent {
 export type Delivery = { readonly id: string } & (
   | { readonly kind: 'sent' }
   | { readonly kind: 'failed'; readonly error: string }
-  /** To be retried; `blocked`: in vain, until an operator changes something. */
+  /** To be retried; `blocked`: every retry fails until an operator changes something. */
   | { readonly kind: 'again' | 'blocked'; readonly error: string; readonly waitMs: number }
   /** Not sent, which does not count as an attempt. */
   | { readonly kind: 'postponed'; readonly waitMs: number }
 );
 
 /**
- * Claims events to send, of each set the lowest unsent one. Other workers may claim them after `seconds`, or
- * once this one is dead.
+ * Claims events to send, of each set only the oldest unsent one. Other workers can claim them after `seconds`, or
+ * once this one has been reaped.
  */
 export async function claimOutbox(
   database: Database,
@@ -53,7 +53,7 @@ export async function claimOutbox(
       ...CLAIM_OUTBOX,
       values: [functions, limit, seconds, worker],
     });
-    // without an event there is one row, with the number of those that were examined and put off
+    // if none was claimed, there is one row, with the number of events that were looked at and postponed
     const due = rows.filter((row) => row.id !== null);
     if (due.length > 0 || rows[0]!.lookedAt === 0) {
       return due.map((row) => ({ ...row, trace: row.trace === null ? null : fromHex(row.trace) }));
@@ -61,7 +61,7 @@ export async function claimOutbox(
   }
 }
 
-/** Records what became of claimed events. */
+/** Records the outcomes of claimed events. */
 export async function recordDeliveries(
   database: Database,
   deliveries: readonly Delivery[],
@@ -93,7 +93,7 @@ export async function setSinkMissing(
   );
 }
 
-/** Selects outgoing events of a function; without a key those of every set. */
+/** Selects outgoing events of a function; null matches every set or event. */
 export interface EventFilter {
   readonly function: number;
   readonly key: string | null;
@@ -105,14 +105,14 @@ export interface EventName {
   readonly type: string;
 }
 
-/** Makes events that the sink refused for good due again; returns them. */
+/** Makes events that the sink refused due again; returns them. */
 export async function resendEvents(database: Database, filter: EventFilter): Promise<EventName[]> {
   const values = [filter.function, filter.key, filter.eventId];
   return (await database.control.query<EventName>({ ...RESEND_EVENTS, values })).rows;
 }
 
 /**
- * Discards events that the sink refused, and one that still waits where both key and id are given; returns
+ * Discards events that the sink refused, and also one that is still waiting if both key and id are given; returns
  * them.
  */
 export async function discardEvents(database: Database, filter: EventFilter): Promise<EventName[]> {

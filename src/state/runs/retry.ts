@@ -9,7 +9,7 @@ const DISCARD_RUNS = sql('discard-runs');
 
 const PAGE = 1_000;
 
-/** Makes failed runs ready again, all of a function or that of one set; returns their number. */
+/** Makes failed runs ready again, of a function or of one set; returns their number. */
 export async function retryFailed(
   database: Database,
   functionId: number,
@@ -19,7 +19,7 @@ export async function retryFailed(
   return everyPage(database, { ...RETRY_FAILED, values });
 }
 
-/** Makes runs in back-off due at once, all of a function or that of one set; returns their number. */
+/** Makes runs in backoff due at once, of a function or of one set; returns their number. */
 export async function retryNow(
   database: Database,
   functionId: number,
@@ -28,7 +28,7 @@ export async function retryNow(
   return everyPage(database, { ...RETRY_NOW, values: [functionId, key, PAGE] });
 }
 
-/** Discards failed runs for good, all of a function or that of one set; returns their number. */
+/** Discards failed runs, of a function or of one set; returns their number. */
 export async function discardRuns(
   database: Database,
   functionId: number,
@@ -50,7 +50,7 @@ async function everyPage(database: Database, query: QueryConfig): Promise<number
   }
 }
 
-/** The server's time as text, in the server's precision. */
+/** Returns the server's time as text, with the server's precision. */
 async function now(database: Database): Promise<string> {
   const { rows } = await database.control.query<{ now: string }>('select now()::text as now');
   return rows[0]!.now;

@@ -48,12 +48,12 @@ export interface ClaimOptions {
 
 const EVERY: ClaimOptions = { slots: MAX_INT, attempts: MAX_INT, suspect: true };
 
-/** Runs performs the transitions of runs after their creation, one statement each. */
+/** Runs performs the state transitions of runs after their creation, each with one statement. */
 export class Runs {
   readonly #database: Database;
   readonly #registrationOf: ReadonlyMap<number, string>;
 
-  /** `served`: the functions whose runs this process may claim. */
+  /** `served` are the functions whose runs this process may claim. */
   constructor(database: Database, served: readonly RegisteredFunction[]) {
     this.#database = database;
     this.#registrationOf = new Map(served.map(({ id, registration }) => [id, registration]));
@@ -64,7 +64,7 @@ export class Runs {
     return this.#claimBy(this.#database.control, functionId, worker, limit, claim);
   }
 
-  /** Leases due runs of a function with a concurrency limit over all workers: counts running ones under a lock. */
+  /** Leases due runs of a function with a concurrency limit over all workers; counts running ones under a lock. */
   async claimLimited(
     functionId: number,
     worker: string,
@@ -106,7 +106,7 @@ export class Runs {
     return rows.map(fromRow);
   }
 
-  /** Records that these handlers start, so that their attempts count; returns the leases that are still held. */
+  /** Records that these handlers start, so that their attempts count; returns the leases still held. */
   async recordStarts(leases: readonly Lease[]): Promise<Set<Lease>> {
     const { rows } = await this.#database.control.query<{ n: number }>({
       ...RECORD_STARTS,
@@ -193,7 +193,7 @@ export class Runs {
     return rows[0]?.leases.map(toLease) ?? null;
   }
 
-  /** Frees the runs of workers whose lease has expired; returns their number. */
+  /** Releases the runs of workers whose lease has expired; returns their number. */
   async reapExpired(): Promise<number> {
     const result = await this.#database.control.query({ ...REAP_WORKERS, values: [] });
     return result.rowCount ?? 0;

@@ -35,7 +35,7 @@ export async function migrate(
   }
 }
 
-/** A session for migrations and grants, which may take as long as they need. */
+/** Opens a session for migrations and grants, without a statement timeout. */
 export function openMigrator(url: string): Promise<pg.Client> {
   const config = { connectionString: url, application_name: 'muster migrate' };
   return openSession(config, { ...SESSION, ...OWN_PATH, statement_timeout: '0' });
@@ -52,7 +52,7 @@ async function requireServer(client: pg.Client): Promise<void> {
   }
 }
 
-/** `create schema if not exists` needs the right to create one, also where it exists. */
+/** Checks first, because `create schema if not exists` requires the right to create one even if it exists. */
 async function ensureSchema(client: pg.Client): Promise<void> {
   const { rowCount } = await client.query(`select from pg_namespace where nspname = 'muster'`);
   if (rowCount === 0) await client.query('create schema muster');

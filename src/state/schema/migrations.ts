@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 
-/** RETURNING old and new, on which ingest-changes.sql rests, came with PostgreSQL 18. */
+/** ingest-changes.sql depends on RETURNING old and new, which PostgreSQL 18 introduced. */
 export const OLDEST_SERVER = 180_000;
 
-/** Taken for the whole run, so that twenty jobs started at once do the work of one. */
+/** Advisory lock, held for the whole migration, so that concurrent jobs run one after the other. */
 export const MIGRATION_LOCK = 0x6d757374;
 
 /** A folder of migrations. */

@@ -6,12 +6,11 @@ import { MIGRATION_LOCK } from './migrations.ts';
 export const ROLES = ['muster_intake', 'muster_run', 'muster_read', 'muster_keda'] as const;
 
 /**
- * Makes the roles that are missing, as far as the user may, and gives each what it needs (grants.sql),
- * muster_run and muster_read also in the schemas of functions with migrations of their own. Run after
- * the migrations, each time: roles belong to the server, and may come later than the tables.
+ * Creates missing roles, if the user has the right to, and grants each role its privileges (grants.sql);
+ * muster_run and muster_read also get privileges in the schemas of functions that have migrations. It must run
+ * after every migration, because roles belong to the server and may be created later than the tables.
  *
- * Resolves with the roles that are missing still and that somebody else must make; nothing is granted
- * then.
+ * Resolves with the roles that are still missing and that another user must create; nothing is granted then.
  */
 export async function grantRoles(url: string, functions: readonly string[]): Promise<string[]> {
   const client = await openMigrator(url);
@@ -30,7 +29,7 @@ export async function grantRoles(url: string, functions: readonly string[]): Pro
   }
 }
 
-/** False if the role is not there and the user may not make it. */
+/** Returns false if the role does not exist and the user may not create it. */
 async function ensureRole(client: pg.Client, role: string): Promise<boolean> {
   const { rowCount } = await client.query('select from pg_roles where rolname = $1', [role]);
   if (rowCount !== 0) return true;
@@ -39,7 +38,7 @@ async function ensureRole(client: pg.Client, role: string): Promise<boolean> {
     return true;
   } catch (error) {
     const { code } = error as { code?: string };
-    // another database's migration was faster
+    // the migration of another database on the server has just created it
     if (code === '42710' || code === '23505') return true;
     if (code === '42501') return false;
     throw error;
@@ -47,8 +46,9 @@ async function ensureRole(client: pg.Client, role: string): Promise<boolean> {
 }
 
 /**
- * Handlers write to their function's own tables, which are in the schema of its name. One that holds
- * a table that parts are read from is the source's, of the same name by chance: nothing is granted there.
+ * Grants privileges in the schema that has the function's name, where the tables are that its handler writes to.
+ * A schema with a table of some part belongs to the source and has the same name by chance: nothing is granted
+ * there.
  */
 async function grantTables(client: pg.Client, fn: string): Promise<void> {
   if (!existsSync(new URL(`../../../functions/${fn}/migrations/`, import.meta.url))) return;

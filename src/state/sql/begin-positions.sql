@@ -1,8 +1,7 @@
--- Where reading goes on in the partitions of a topic: where the rows say, at the earliest record where
--- there is none yet.
+-- Returns the positions of a topic's partitions, and creates the missing ones at the earliest offset.
 --
--- Only what is missing is inserted: on conflict, an insert would wait for every chunk that is under way
--- in any of the partitions.
+-- Only missing rows are inserted: with on conflict alone, an insert would wait for every chunk that is in
+-- progress in any of the partitions.
 --
 -- $1 function  $2 topic  $3 partitions  $4 earliest offset of each  $5 log end of each  $6 id of the topic
 with known as (

@@ -1,49 +1,54 @@
--- Leases due runs of one function to a pod, oldest first. SKIP LOCKED waits for nobody, so it needs
--- no order; a neighbour's claim takes other rows. A pod whose lease is over gets nothing: what it took
--- would be freed again at once.
+-- Leases due runs of one function to a worker, oldest first. SKIP LOCKED never waits, so the rows need no
+-- particular order; a concurrent claim takes other rows. A worker whose lease has expired gets nothing: its
+-- runs would be released again at once.
 --
 -- Until every set has been evaluated by a changed rule (re-evaluate.ts), a run that is due by the old rule
 -- is evaluated here.
 --
--- Only under the newest definition: a run that a newer rule made would be handled by the older handler, with
--- rows of parts that it does not know. As a writer of the barrier the claim is over before a registration
--- commits, or sees it; without it, a claim whose snapshot is older than the registration could still take
--- a run.
+-- The claim works only under the newest definition: otherwise a run created by a newer rule would be handled
+-- by the older handler, with rows of parts that it does not know. Because the claim writes to the barrier, it
+-- either finishes before a registration commits, or sees the registration; without the barrier, a claim whose
+-- snapshot is older than the registration could still lease a run.
 --
 -- When an attempt counts
 --
--- An attempt counts when its handler starts. What a killed process had started can be read only from
--- what was committed before, and a statement before each start is too dear for handlers of a
--- millisecond. So the lease counts the attempt, and `unstarted` says what a lost lease takes back:
+-- An attempt counts once its handler has started. After a worker was killed, only what it had committed
+-- shows which handlers had started, and a statement before each start is too expensive for handlers that
+-- take a millisecond. So the lease counts the attempt, and `unstarted` specifies whether losing the lease
+-- undoes that:
 --
---   null    The handler starts as soon as its rows are loaded: the lease counts. Runs that are created leased are of this kind.
---   token   The run waits: leased ahead of a free slot, or careful (below). A lost lease does not count.
---   0       The start was recorded (record-starts.sql): it counts.
+--   null    The handler starts as soon as its rows are loaded: the attempt counts. Runs that are created
+--           leased belong here.
+--   token   The run waits: it was leased ahead of a free slot, or it is careful (below). A lost lease does not
+--           count.
+--   0       The start was recorded (record-starts.sql): the attempt counts.
 --
--- A run leased ahead starts without a record, which the next heartbeat makes up for; one that kills its
--- process before that goes uncounted, once, because from then on it is careful. A careful run's start
--- is recorded before its rows are loaded and its handler is called: a run that was lost with its process,
--- and any run on its last attempt, so that none fails for good which never started. On the last attempt,
--- a lost lease without a record (created with only one attempt, lost while it was loaded) is not counted.
+-- A run that was leased ahead starts without a record; the next heartbeat adds the record. If its handler
+-- kills the process before that, the attempt is not counted. This happens only once, because the run is
+-- careful from then on: the start of a careful run is recorded before its rows are loaded and its handler is
+-- called. Careful are runs that were lost with their process, and runs on their last attempt, so that no run
+-- fails permanently without having started. On the last attempt, a lease that is lost without a record (the
+-- run was created with only one attempt, and lost while it was loaded) does not count.
 --
--- What was tried on paper and breaks:
---   Nothing counts until it is recorded: a process that is paused past its lease hands its run over, and
---   the second attempt has the number of the first.
---   Every lease counts: of 512 runs leased ahead all are charged for one neighbour, and fail unstarted.
---   Nothing counts but what a heartbeat recorded: a handler that kills at once is never given up.
+-- Alternatives that were worked out, and why they fail:
+--   Count only recorded starts: when a process is paused past its lease, its run is leased to another worker,
+--   and the second attempt has the same number as the first.
+--   Count every lease: all of 512 runs leased ahead are charged for one of them, and fail unstarted.
+--   Count only starts that a heartbeat recorded: a handler that kills its process at once is retried forever.
 --
--- A run whose attempts were lost more than once may be what kills: each process holds at most one of
--- them, so that no two are lost together again. A run that was lost once may be beside others: most processes
--- die of something else, and serial work for all of their runs would cost more.
+-- A run whose attempts were lost more than once is suspected of killing its process. Each process holds at
+-- most one suspect, so that no two are lost together again. A run that was lost once may run beside others:
+-- most processes die for other reasons, and running all of their runs one by one would cost more.
 --
--- A bounded claim waits for the function's row in the same transaction: by the time at which that began,
--- a lease that ended meanwhile would still hold.
+-- A claim for a function with a concurrency limit waits for the function's row in the same transaction, so
+-- it compares with statement_timestamp(): by the time at which the transaction began, a lease that expired
+-- during the wait would still be valid.
 --
--- $1 function  $2 pod  $3 maximum number of runs  $4 of these, those that start at once
--- $5 attempts allowed  $6 whether one that was lost more than once may be among them
+-- $1 function  $2 worker  $3 maximum number of runs  $4 how many of these start at once
+-- $5 maximum number of attempts  $6 whether one of the runs may be a suspect
 -- $7 registration of the caller's definition
 with barrier as (
-  delete from muster.barrier -- its comment in the schema says why
+  delete from muster.barrier -- see its comment in the schema
 ),
 due as materialized (
   select function, key from muster.run

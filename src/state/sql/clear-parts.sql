@@ -1,9 +1,10 @@
--- Removes a page of the rows under part indexes that the newest definition does not use. Nobody ingests into
--- such an index (ingest-changes.sql is fenced), so it only shrinks; once it is empty, it is assigned again.
--- The versions go, too: the next part with this index knows nothing of its table, and is marked so.
+-- Deletes a page of the rows under part indexes that the newest definition does not use. Nothing is ingested
+-- into such an index (ingest-changes.sql is fenced), so it only shrinks; once it is empty, it can be assigned
+-- again. The versions are deleted too: the next part with this index knows nothing about its table, and is
+-- marked as unsynced.
 --
--- Counts change by deltas, in the lock order, as in purge-sets.sql. The newest rule does not look at these
--- part indexes (their need is 0), so no run changes.
+-- Counts change by deltas, in the lock order, as in purge-sets.sql. The newest rule ignores these part
+-- indexes (their need is 0), so no run changes.
 --
 -- $1 function  $2 page size
 with page as materialized (
@@ -24,13 +25,13 @@ locked as materialized (
 deleted as (
   delete from muster.member m using locked l where m.function = $1 and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
-s as (
+counted as (
   insert into muster.sets as s (function, key, counts, fresh)
   select $1, key,
-         array(select -count(*) filter (where x = part_index)::int
-               from generate_series(1, 16) part_index, unnest(array_agg(g.part_index)) x group by part_index order by part_index),
-         -count(*) filter (where g.fresh)::int
-  from locked g where in_set
+         array(select -count(*) filter (where removed = part_index)::int
+               from generate_series(1, 16) part_index, unnest(array_agg(l.part_index)) removed group by part_index order by part_index),
+         -count(*) filter (where l.fresh)::int
+  from locked l where in_set
   group by key
   order by key collate "C"
   on conflict (function, key) do update

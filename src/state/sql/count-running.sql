@@ -1,4 +1,4 @@
--- Runs of a function that any pod holds. Called under the lock of the function's row.
+-- Counts the runs of a function that are leased to any worker. The caller holds the lock of the function's row.
 --
 -- $1 function
 select count(*)::int as running from muster.run where worker is not null and state = 'running' and function = $1;

@@ -1,4 +1,5 @@
--- Which of a worker's definitions are not the newest, and what is registered in their place; null = nothing.
+-- Returns which of a worker's definitions are not the newest, and the generation that is registered instead;
+-- null = none.
 --
 -- $1 names  $2 ids  $3 registrations
 select mine.name, f.generation

@@ -1,8 +1,8 @@
--- Gives up a page of failed runs: each counts as done, with a note of what happened, and never starts
--- again. Not a delete: without its row the next change of the set would run it. Locks as retry-failed.sql
--- does.
+-- Discards a page of failed runs: each is marked done, with a note of what happened, and never starts again.
+-- The rows are not deleted, because without its row the next change of the set would run it. Locks in the
+-- order of retry-failed.sql.
 --
--- $1 function  $2 key; null = all  $3 failed until then  $4 page size
+-- $1 function  $2 key; null = all  $3 failed until  $4 page size
 with page as materialized (
   select function, key from muster.run
   where function = $1::int and state = 'failed' and finished_at <= $3::timestamptz and ($2::text is null or key = $2)

@@ -1,6 +1,7 @@
--- Reminders that are due, and which of their sets look incomplete. A neighbour takes other reminders.
+-- Returns deadlines that are due, with those of their sets that look incomplete. Other workers skip them and
+-- take other deadlines.
 --
--- $1 functions  $2 at most so many
+-- $1 functions  $2 maximum number of deadlines
 with page as materialized (
   select id, function, keys from muster.deadline
   where function = any ($1::int[]) and due_at <= now()

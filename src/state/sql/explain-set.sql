@@ -1,4 +1,4 @@
--- Everything stored about one set, for people.
+-- Returns everything that is stored about one set, for `muster explain` and the console.
 --
 -- $1 function name  $2 key
 select f.id, f.name, f.paused, f.generation, s.counts, f.need,
@@ -18,7 +18,8 @@ select f.id, f.name, f.paused, f.generation, s.counts, f.need,
        (select coalesce(jsonb_agg(jsonb_build_object(
                  'partIndex', m.part_index, 'source', m.source, 'id', m.id, 'inSet', m.in_set, 'version', m.version::text, 'at', m.at,
                  'since', m.since, 'columns', m.columns, 'unavailable',
-                 (select json_agg(h.name order by h.name) from jsonb_each(m.missing_columns) h (name, filled) where h.filled = '0')) order by m.part_index, m.since, m.id), '[]')
+                 (select json_agg(missing.name order by missing.name)
+                  from jsonb_each(m.missing_columns) missing (name, filled) where missing.filled = '0')) order by m.part_index, m.since, m.id), '[]')
         from muster.member m where m.function = f.id and m.key = $2) as members,
        (select coalesce(jsonb_agg(jsonb_build_object(
                  'id', o.event_id, 'type', o.type, 'sentAt', o.sent_at, 'failedAt', o.failed_at,

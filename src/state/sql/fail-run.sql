@@ -1,5 +1,5 @@
--- An attempt failed: the run rests until it is due again, or for good, which is reported. The token is
--- in the report's name: a set that is retried and fails again is reported again.
+-- Records a failed attempt: the run waits until it is due again, or fails permanently, which is reported. The
+-- event id of the report contains the token, so that a set which is retried and fails again is reported again.
 --
 -- The state is compared as text for the reason given in finish-runs.sql.
 --
@@ -11,7 +11,7 @@ with failed as (
       due_at = now() + make_interval(secs => coalesce($4::float8, 0) / 1000),
       finished_at = case when $4::float8 is null then now() end,
       worker = null,
-      lost = 0, -- its process lived
+      lost = 0, -- its process survived
       error = $5
   where function = $1 and key = $2 and token = $3 and state::text = 'running'
   returning function, key, revision, token, attempt, state, error

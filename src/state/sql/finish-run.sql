@@ -1,8 +1,8 @@
--- Marks one run as done, as the last statement of its handler's transaction: first, an ingest batch that
--- withdraws this set would wait for the handler with all its 256 events.
+-- Marks one run as done. It is the last statement of the handler's transaction: as the first one, an ingest
+-- batch that withdraws this set would wait for the handler, with all of its 256 events.
 --
--- Raises when the caller no longer holds the run, so that the COMMIT sent right behind it, without
--- waiting for the answer, rolls everything back.
+-- Raises an error if the caller no longer holds the run, so that the COMMIT, which is sent right behind this
+-- statement without waiting for its result, rolls everything back.
 --
 -- $1 function  $2 key  $3 token
 with done as (

@@ -1,15 +1,16 @@
--- Marks runs as done and puts their outgoing events into the outbox, where the caller still holds
--- them: same token, still running. A pod that lost its lease gets nothing back.
+-- Marks runs as done and puts their outgoing events into the outbox, where the caller still holds them: the
+-- same token, still running. Returns only these; none for a worker that lost its lease.
 --
--- Locks in key order, because ingest-changes.sql locks run rows in that order too (8 deadlocks in
--- 12 s without): the rows are looked up one by one, along the sorted list. Touches no set row, which come
--- before run rows in the lock order. A handler with writes of its own has finish-run.sql instead.
+-- Locks in key order, because ingest-changes.sql locks run rows in that order too (8 deadlocks in 12 s
+-- otherwise): the rows are looked up one by one, along the sorted list. Locks no set row; those come before
+-- run rows in the lock order. A handler that writes in its own transaction uses finish-run.sql instead.
 --
--- The state is compared as text so that the partial index of leased runs does not fit: to statistics
--- taken in a quiet moment it looks empty, and the planner would read all of it for each row.
+-- The state is compared as text so that the partial index of leased runs does not match: by statistics
+-- gathered in a quiet moment it looks empty, and the planner would read all of it for each row.
 --
 -- $1 function  $2 key  $3 token
--- $4 which of these  $5 event id  $6 type  $7 subject  $8 data (events, in the order to send them)  $9 trace contexts of the events' runs
+-- $4 run of each event, by its position in $1 to $3  $5 event id  $6 type  $7 subject  $8 data (events, in the
+-- order to send them)  $9 trace contexts of the events' runs
 with mine as materialized (
   select * from unnest($1::int[], $2::text[], $3::bigint[]) with ordinality as mine (function, key, token, n)
   order by function, key collate "C"

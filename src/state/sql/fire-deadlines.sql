@@ -1,10 +1,10 @@
--- Reports sets that are overdue, once, and takes the reminders away. A statement of its own after
--- lock-sets.sql, so that its snapshot is younger than the locks.
+-- Reports overdue sets, once each, and deletes their deadlines. This is a separate statement after
+-- lock-sets.sql, so that its snapshot is newer than the locks.
 --
--- The deadline counts from the first row that the set holds now. A run that is done says that the set
--- was complete in time, whatever came later; of one that is running that is not known yet.
+-- The deadline counts from the oldest fresh row that is in the set now. A run that is done shows that the set
+-- was complete in time, whatever changed later; a run in progress does not show it yet.
 --
--- $1 ids of reminders  $2 id, $3 function and $4 key of sets that looked incomplete
+-- $1 ids of deadlines  $2 id, $3 function and $4 key of sets that looked incomplete
 with due as materialized (
   select d.function, mine.key, d.due_at, f.name, f.need, s.counts,
          r.state is not distinct from 'running' as running,
@@ -27,14 +27,14 @@ reported as (
   on conflict do nothing
   returning function, key, due_at
 ),
-again as (
-  -- the first row of then is gone, and a later one is the first; or a run is under way
+rescheduled as (
+  -- the row that was the oldest has left the set, so that a later one is the oldest; or a run is in progress
   insert into muster.deadline (function, due_at, pruned, keys)
   select function, case when running then now() + interval '30 seconds' else at end, true, array_agg(distinct key)
   from due where running or at > now()
   group by 1, 2
 ),
-gone as (
+deleted as (
   delete from muster.deadline where id = any ($1::bigint[])
 ),
 missing as (
@@ -42,7 +42,7 @@ missing as (
          json_agg(json_build_object('part', p.name, 'have', due.counts[p.part_index], 'need', due.need[p.part_index])
                   order by p.part_index) filter (where due.counts[p.part_index] < due.need[p.part_index]) as parts
   from reported o
-  -- several reminders may name a set, also for one moment
+  -- several deadlines may contain the set, even with the same due_at
   cross join lateral (select name, function, need, counts from due
                       where due.function = o.function and due.key = o.key limit 1) due
   join muster.part p on p.function = due.function and p.in_use

@@ -1,12 +1,12 @@
--- Forgets done markers: from now on the same set, should it come again, runs again.
+-- Deletes runs that are done and whose sets are purged: if such a set arrives again later, it runs again.
 --
--- Its run must not get a token or a revision that it had before: a worker that slept through all of it
--- would commit its old attempt, and two completions would share one idempotency key. So a run is created
--- above function.forgotten_token and forgotten_revision (ingest-changes.sql), and only runs that are not
--- above these are forgotten. purge.ts raises them before, behind the barrier: ingest statements that are
--- older than the raised values have then committed, and touched the marker if they had anything to do
--- with it. Raised by this statement itself, an ingest statement that had taken its snapshot before, and
--- came to the run after, would have started with token 1 again.
+-- The new run must not get a token or a revision that the set had before: a worker that was paused all the
+-- while would commit its old attempt, and two completions would share one idempotency key. So a run is created
+-- above function.forgotten_token and forgotten_revision (ingest-changes.sql), and a run is only deleted if it is
+-- not above these. purge.ts raises them before, behind the barrier: by then every ingest statement that is
+-- older than the raised values has committed, and has updated the run if it concerned it. If this statement
+-- raised them itself, an ingest statement that had taken its snapshot before, and reached the run afterwards,
+-- would start with token 1 again.
 --
 -- $1 function  $2 after this key  $3 seconds since done  $4 page size
 with page as materialized (
@@ -16,7 +16,7 @@ locked as materialized (
   select r.function, r.key from page
   join muster.run r on r.function = $1 and r.key = page.key
   join muster.function f on f.id = r.function
-  -- checked again under the row's lock: another worker may be ingesting the set anew
+  -- checked again under the row's lock: another worker may be ingesting the set again
   where r.state::text = 'done' and not r.complete
     and r.finished_at < now() - make_interval(secs => $3::float8)
     and r.token <= f.forgotten_token and r.revision <= f.forgotten_revision

@@ -1,4 +1,4 @@
--- How far the runs of a page that may be forgotten go: their highest token and revision. See forget-runs.sql.
+-- Returns the highest token and revision of the runs of a page that may be deleted by forget-runs.sql.
 --
 -- $1 function  $2 after this key  $3 seconds since done  $4 page size
 with page as materialized (

@@ -1,6 +1,6 @@
--- What is known of rows by id, for a change that lacks deciding columns. Without a lock: a row that is
--- not there yet could not be locked, and one of a later part, locked first, would deadlock with a
--- neighbour's batch. muster.resolve leaves a row unresolved that was made without knowing the one it meets.
+-- Returns what is known about rows by id, for a change that lacks deciding columns. Takes no locks: a row that
+-- does not exist yet could not be locked, and a row of a later part, locked first, would deadlock with another
+-- worker's batch. muster.resolve leaves a row unresolved if it was built without knowing the stored row.
 --
 -- $1 functions  $2 ids  $3 source
 select function, part_index as "partIndex", source, id, version, at, commits, purged, columns::text, missing_columns::text as "missingColumns" from muster.member

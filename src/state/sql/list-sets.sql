@@ -1,6 +1,6 @@
--- Sets and how they stand, for people. What is missing is read for the sets of the page alone.
+-- Returns sets and their status, human-readable. The missing parts are read only for the sets of the page.
 --
--- $1 function name; null = all  $2 status; null = all  $3 only those that are overdue  $4 page size
+-- $1 function name; null = all  $2 status; null = all  $3 only overdue sets  $4 page size
 with page as materialized (
   select * from muster.set_status
   where ($1::text is null or function = $1)

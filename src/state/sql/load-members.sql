@@ -1,14 +1,15 @@
--- The rows of complete sets, for their handlers. A statement of its own after ingest-changes.sql: that
--- one's snapshot does not show the rows it wrote.
+-- Returns the rows of complete sets, for their handlers. This is a separate statement after
+-- ingest-changes.sql, because that statement's snapshot does not show the rows it wrote.
 --
--- Columns come only up to a limit: where the sizes add up to more, a row has null in their place, and
--- its set is loaded by a later statement. A size is read without decompressing the value, unless it is
--- compressed; the sum holds no values, so that it needs little memory for any set.
+-- Columns are returned only up to a limit: once the running total of their sizes exceeds it, a row has null
+-- in their place, and its set is loaded by a later statement. A size is read without decompressing the value,
+-- unless it is compressed; the running total keeps no values, so it needs little memory for a set of any size.
 --
--- $1 function  $2 key; each row says of which of these it is  $3 bytes
+-- $1 function  $2 key; each row has the position (n) of its set in these  $3 bytes
 select n::int, part_index as "partIndex", id, version, since, encode(trace, 'hex') as trace,
        case when missing_columns is not null then
-         (select array_agg(h.name order by h.name) from jsonb_each(missing_columns) h (name, filled) where h.filled = '0') end as unavailable,
+         (select array_agg(missing.name order by missing.name)
+          from jsonb_each(missing_columns) missing (name, filled) where missing.filled = '0') end as unavailable,
        case when sum(size) over (order by n, part_index, source, id rows unbounded preceding) <= $3::float8
             then columns::text end as columns
 from (

@@ -1,4 +1,4 @@
--- Locks sets in key order: one that is being completed is waited for.
+-- Locks sets in key order; waits for a set that is being completed.
 --
 -- $1 function  $2 key
 select from unnest($1::int[], $2::text[]) as mine (function, key)

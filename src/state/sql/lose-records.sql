@@ -1,5 +1,5 @@
--- Lets a partition go on behind records that its topic no longer holds, and keeps a row of the gap. No
--- row: somebody else moved the position meanwhile.
+-- Moves a partition's position past records that its topic no longer has, and records the gap. Inserts no row
+-- if another process has moved the position.
 --
 -- $1 function  $2 topic  $3 partition  $4 from  $5 next
 with moved as (

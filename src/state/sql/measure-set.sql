@@ -1,4 +1,4 @@
--- How many rows a set has, and the size of their columns; see load-members.sql. Nothing of them is sent.
+-- Returns the number of rows of a set and the size of their columns, but no columns; see load-members.sql.
 --
 -- $1 function  $2 key
 select count(*)::int as rows,

@@ -1,11 +1,11 @@
--- Moves a partition's position over a chunk, if it is where the chunk begins. No row: somebody else
--- moved it, and what belongs to the chunk must not be written.
+-- Moves a partition's position past a chunk, if the chunk begins at the position. Updates no row if another
+-- process has moved the position; then nothing of the chunk may be written.
 --
--- The first statement of the chunk's transaction: a second owner of the partition waits here, before it
--- has done any work, and then finds that there is nothing for it to do.
+-- This is the first statement of the chunk's transaction: a second owner of the partition waits here, before
+-- it has done any work, and then finds that nothing is left to do.
 --
--- What is known of the log's end is as old as the fetch: that there are more records holds, that there are
--- none does not, and is left for the owner to see (report-progress.sql).
+-- What a chunk knows about the end of the log is as old as its fetch. That more records exist stays true; that
+-- none exist may not, and is left to the owner to find out (report-progress.sql).
 --
 -- $1 function  $2 topic  $3 partition  $4 from  $5 next  $6 log end  $7 timestamp of the record at next - 1
 update muster.position

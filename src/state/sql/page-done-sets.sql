@@ -1,6 +1,6 @@
--- A page of a function's sets in the order of their keys: which are done long ago, which hold nothing.
+-- Returns a page of a function's sets in key order, and whether each was done long ago, and is empty.
 --
--- $1 function  $2 after this key  $3 seconds since done  $4 at most so many
+-- $1 function  $2 after this key  $3 seconds since done  $4 page size
 select s.key,
        coalesce(r.state = 'done' and r.finished_at < now() - make_interval(secs => $3::float8), false) as old,
        s.fresh = 0 and 0 = all (s.counts) as empty

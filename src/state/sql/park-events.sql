@@ -1,10 +1,10 @@
--- Parks events, whole, each with the reason it could not be ingested. One that was parked before only
--- counts: $8 says how often each of these came.
+-- Parks whole events, each with the reason why it could not be ingested. An event that was parked before is
+-- only counted: $8 is the number of times each of these arrived.
 --
--- Only under the newest definitions, as in ingest-changes.sql: the reason may rest on the definition (its key
--- column, its filter), and a newer one may take the event as it is. A refused event comes again.
+-- Works only under the newest definitions, like ingest-changes.sql: the reason may depend on the definition
+-- (its key column, its filter), and a newer one may be able to ingest the event. A refused event is redelivered.
 --
--- $1 digests, no two alike  $2 reasons  $3 details  $4 attributes, jsonb each  $5 content types
+-- $1 digests, all different  $2 reasons  $3 details  $4 attributes, jsonb each  $5 content types
 -- $6 content encodings  $7 bodies  $8 times
 -- $9 ids, $10 registrations and $11 names of the caller's functions
 with current as materialized (

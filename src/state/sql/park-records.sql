@@ -1,4 +1,4 @@
--- Parks records, whole, each with the reason it was not applied.
+-- Parks whole records, each with the reason why it was not applied.
 --
 -- $1 digests  $2 reasons  $3 details  $4 attributes, jsonb each  $5 bodies
 insert into muster.parked as p (digest, reason, detail, attributes, body)

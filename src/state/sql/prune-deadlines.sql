@@ -1,6 +1,6 @@
--- Most sets are complete soon after their first row. This takes them out of their reminders, so that a
--- pod is woken at the deadline only for sets that may be overdue. Without a lock: one that breaks
--- meanwhile is reminded of anew (ingest-changes.sql).
+-- Removes complete sets from their deadlines. Most sets are complete soon after their first row, so a worker
+-- is woken at the deadline only for sets that may be overdue. Takes no lock on the sets: a set that becomes
+-- incomplete concurrently gets a new deadline (ingest-changes.sql).
 --
 -- $1 ids
 with page as materialized (

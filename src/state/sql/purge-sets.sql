@@ -1,18 +1,19 @@
--- Removes a page of the members of sets that were done long ago. A page is a number of rows, not of sets:
--- by sets, the purge of a few large ones ran into the statement time-out, and never got further.
+-- Deletes a page of the members of sets that were done long ago. A page is a number of rows, not of sets: with
+-- pages of sets, the purge of a few large sets exceeded the statement timeout and never got further.
 --
--- A row that an older change may still come for stays as its version alone, until purge-tombstones.sql:
--- else a redelivered change could bring the row back into a set that it has left. What counts is the age
--- of its newest version, not how long it has been in its set: a row that was in another set for a moment
--- has been here for ever, and the change that took it there may come again. Such a row keeps its columns:
--- the next update may not carry an unchanged one (TOAST), and an older change that comes again must not
--- fill the hole with an older value.
+-- A row for which an older change may still arrive is reduced to its version, until purge-tombstones.sql
+-- deletes it: otherwise a redelivered change could bring the row back into a set that it has left. The age of
+-- its newest version decides, not how long it has been in its set: a row that was briefly in another set has
+-- been in this one for a long time, and the change that moved it there may be redelivered. Such a row keeps its
+-- columns: the next update may not carry an unchanged one (TOAST), and a redelivered older change must not
+-- fill the gap with an older value.
 --
--- Counts change by deltas, as in ingest-changes.sql: a row that a neighbour files meanwhile is not in this
--- snapshot, and stays counted. Every set of the page is touched, also one without members, so that all of
--- them are locked in key order when clear-sets.sql comes.
+-- Counts change by deltas, as in ingest-changes.sql: a row that another worker ingests concurrently is not in
+-- this snapshot, and stays counted. Every set of the page is touched, even one without members, so that all of
+-- them are locked in key order before clear-sets.sql runs.
 --
--- $1 function  $2 keys of done sets, in order  $3 seconds after which no older change can come  $4 rows
+-- $1 function  $2 keys of done sets, in order  $3 seconds after which no older change can arrive
+-- $4 maximum number of rows
 with picked as materialized (
   select m.part_index, m.source, m.id, m.key, row_number() over () as n from unnest($2::text[]) as old (key), lateral (
     select m.part_index, m.source, m.id, m.key from muster.member m where m.function = $1 and m.key = old.key limit $4::int
@@ -38,23 +39,24 @@ deleted as (
     and m.function = l.function and m.part_index = l.part_index and m.source = l.source and m.id = l.id
   returning l.n
 ),
--- What is not deleted, by name: of two changes of one row in a statement only one happens, either of them.
+-- Excludes the deleted rows by name: if one statement changes a row twice, only one of the changes takes
+-- effect, and which one is undefined.
 stripped as (
   update muster.member m set key = null, in_set = false, purged = true, trace = null, since = l.newest from locked l
   where l.n <> all (array(select n from deleted))
     and m.function = l.function and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
-s as (
+counted as (
   insert into muster.sets as s (function, key, counts, fresh)
   select $1, key,
-         array(select -count(*) filter (where x = part_index)::int
-               from generate_series(1, 16) part_index, unnest(array_agg(g.part_index)) x group by part_index order by part_index),
-         -count(*) filter (where g.fresh)::int
+         array(select -count(*) filter (where removed = part_index)::int
+               from generate_series(1, 16) part_index, unnest(array_agg(members.part_index)) removed group by part_index order by part_index),
+         -count(*) filter (where members.fresh)::int
   from (
     select key, part_index, fresh from locked where in_set
     union all
     select key, 0, false from touched
-  ) g
+  ) members
   group by key
   order by key collate "C"
   on conflict (function, key) do update

@@ -1,7 +1,7 @@
--- Rows that only stop older changes (deleted, or refused by the filter), once no older change can come
--- any more. They count in no set.
+-- Deletes rows that only stop older changes (deleted, or rejected by the filter), once no older change can
+-- arrive any more. They count in no set.
 --
--- $1 functions  $2 seconds  $3 at most so many
+-- $1 functions  $2 seconds  $3 maximum number of rows
 with old as materialized (
   select function, part_index, source, id from muster.member
   where not in_set and since < now() - make_interval(secs => $2::float8) and function = any ($1::int[])

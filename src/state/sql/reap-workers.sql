@@ -1,15 +1,14 @@
--- Frees the runs of pods whose lease is over, and the events they had taken to send, so that a killed
--- pod's work goes on elsewhere. Looks
--- for runs without a living pod, not for dead pods' runs: a pod that was paused may have been given
--- runs after its row was gone.
+-- Releases the runs of workers whose lease has expired, and the events that they had claimed to send, so that
+-- other workers continue a killed worker's work. Looks for runs without a live worker, not for the runs of
+-- dead workers: a worker that was paused may have been given runs after its row was deleted.
 --
--- A run whose handler had not started does not count the attempt; claim-runs.sql says what is known of
--- that. Such a run is careful from then on, but no suspect.
+-- If the handler of a run had not started, the attempt does not count; claim-runs.sql explains how that is
+-- known. Such a run is careful from then on, but not a suspect.
 --
--- The first time a run is due again at once. A handler that kills its process takes its neighbours
--- along; from the second time on each rests for a random while, so that they do not start together
--- again, be counted together, and be given up together.
-with gone as (
+-- After its first loss a run is due again at once. A handler that kills its process takes the other runs of
+-- the process with it; from the second loss on, each of them waits for a random time, so that they do not
+-- start together again, are not charged together, and do not fail together.
+with expired as (
   delete from muster.worker where lease_until < now()
 ),
 lost as materialized (
@@ -18,7 +17,7 @@ lost as materialized (
   from muster.run r
   where r.state = 'running'
     and not exists (select from muster.worker p where p.id = r.worker and p.lease_until >= now())
-  -- a row that is locked is being finished, or was; the next round sees which
+  -- a locked row is being finished; the next round sees the outcome
   for update skip locked
 ),
 unsent as materialized (

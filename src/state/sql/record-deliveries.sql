@@ -1,7 +1,8 @@
--- Records the outcome of sending events: sent, refused for good, or to be retried ('postponed' counts as no
--- attempt). The next event of a set becomes due once the one before it is sent or refused.
+-- Records the outcomes of sending events: sent, refused permanently, or to be retried ('postponed' does not
+-- count as an attempt). The next event of a set becomes due once the one before it has been sent or refused.
 --
--- $1 id  $2 'sent', 'failed', 'again', 'blocked' or 'postponed'  $3 milliseconds to wait before the retry  $4 error
+-- $1 id  $2 'sent', 'failed', 'again', 'blocked' or 'postponed'  $3 milliseconds to wait before the retry
+-- $4 error
 with recorded as (
   update muster.outbox o
   set sent_at = case when delivery.kind = 'sent' then now() end,

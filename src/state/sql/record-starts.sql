@@ -1,5 +1,5 @@
--- Records that handlers start: should their process die, the attempt counts (claim-runs.sql says when
--- this is needed). Gives back which of the runs are still held. Locks in key order.
+-- Records that handlers start: if their process dies, the attempt counts (claim-runs.sql explains when this is
+-- needed). Returns the runs that are still leased. Locks in key order.
 --
 -- The state is compared as text for the reason given in finish-runs.sql.
 --

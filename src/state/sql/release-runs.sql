@@ -1,5 +1,5 @@
--- Gives back runs that were not finished, so that any pod may start them, at once or after a while. No
--- attempt is counted: the pod was told to stop, or the database failed it.
+-- Releases runs that did not finish, so that any worker may start them, at once or after a delay. The attempt
+-- is not counted: the worker was asked to stop, or the database failed.
 --
 -- The state is compared as text for the reason given in finish-runs.sql.
 --

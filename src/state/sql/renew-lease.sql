@@ -1,5 +1,5 @@
--- Renews this worker's leases, all of them by one row, and returns the runs it holds. No row: the lease
--- was lost and the worker was reaped.
+-- Renews all leases of this worker, which is one row, and returns the runs it holds. Returns no row if the
+-- lease was lost and the worker was reaped.
 --
 -- $1 worker  $2 seconds
 with renewed as (

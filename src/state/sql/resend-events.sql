@@ -1,5 +1,5 @@
--- Makes events that the sink refused due again, as if they had never been tried. The id stays, so a
--- receiver that did take one knows it again. Those after it in its set may have gone out long ago.
+-- Makes events that the sink refused due again, as if they had never been sent. The id stays the same, so that
+-- a receiver can detect a duplicate. Later events of the set may have been sent long ago.
 --
 -- $1 function  $2 key; null = of every set  $3 event id; null = every event
 update muster.outbox o

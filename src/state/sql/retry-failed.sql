@@ -1,11 +1,11 @@
--- Makes a page of failed runs ready again, from their first attempt.
+-- Makes a page of failed runs ready again, starting with their first attempt.
 --
--- Locks in key order, because ingest-changes.sql, done-marks and purge lock run rows in that order too:
--- unsorted, this deadlocked with ingest 3 times in 1.2 million messages. Page by page, so that the locks
--- are short, and any number of failed runs fits into the statement time-out.
+-- Locks in key order, because ingest-changes.sql, finish-runs.sql and the purge lock run rows in that order
+-- too: unsorted, this deadlocked with ingest 3 times in 1.2 million messages. Works page by page, so that the
+-- locks are short and any number of failed runs fits into the statement timeout.
 --
--- $1 function  $2 key; null = all  $3 failed until then, so that one that fails again meanwhile ends the
--- loop  $4 page size
+-- $1 function  $2 key; null = all  $3 failed until; a run that fails again during the loop is left out, so
+-- that the loop ends  $4 page size
 with page as materialized (
   select function, key from muster.run
   where function = $1::int and state = 'failed' and finished_at <= $3::timestamptz and ($2::text is null or key = $2)

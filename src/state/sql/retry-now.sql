@@ -1,5 +1,5 @@
--- Makes runs that wait for their next attempt due at once. Their attempts stay counted. Locks as
--- retry-failed.sql does.
+-- Makes runs that wait for their next attempt due at once. Their attempts stay counted. Locks in the order of
+-- retry-failed.sql.
 --
 -- $1 function  $2 key; null = all  $3 page size
 with page as materialized (

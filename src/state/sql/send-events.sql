@@ -1,5 +1,5 @@
--- Puts the outgoing events of one run into the outbox, in its handler's transaction. Only the first is
--- due: record-deliveries.sql wakes the next.
+-- Puts the outgoing events of one run into the outbox, in its handler's transaction. Only the first one is
+-- due: record-deliveries.sql makes the next one due.
 --
 -- $1 function  $2 key  $3 event id  $4 type  $5 subject  $6 data (events, in the order to send them)
 -- $7 trace context of the run

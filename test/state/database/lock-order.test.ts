@@ -1,4 +1,4 @@
-/** Statements that lock several rows do so in one order, so that two of them never wait for each other. */
+/** Statements that lock several rows lock them in the same order, so that they never deadlock. */
 import { expect } from 'vitest';
 import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
 import { clearParts } from '../../../src/state/registration/parts.ts';
@@ -150,7 +150,7 @@ test('runs are forgotten in the lock order of an ingest', async ({ db }) => {
   await batch(pod, rows);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
   await purgeOf(pod, 0, pairOf({ keepFor: '0 seconds' }));
-  // what is forgotten at this point needs no barrier, which would wait for the batch
+  // with this token, forgetting needs no barrier, which would wait for the batch
   await db.query('update muster.function set forgotten_token = 9, forgotten_revision = 9');
   await meet(
     db,

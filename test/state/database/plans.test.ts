@@ -21,7 +21,7 @@ const WALKS: Record<string, string[]> = {
   'any-deadline': ['deadline_due'],
   'discard-events': ['outbox_failed'],
   'due-deadlines': ['deadline_due'],
-  'list-sets': ['sets_pkey'], // for people: the order is known only once all are read
+  'list-sets': ['sets_pkey'], // for operators: the order is known only once all sets are read
   'new-deadlines': ['deadline_new'],
   'purge-parked': ['parked_pkey'],
   'purge-tombstones': ['member_gone'],
@@ -41,7 +41,7 @@ interface Plan {
 }
 
 for (const statistics of ['no statistics', 'statistics']) {
-  test(`with ${statistics}, no statement scans a big table or uses a hash or merge join`, async ({
+  test(`with ${statistics}, no statement scans a large table or uses a hash or merge join`, async ({
     db,
   }) => {
     await load(db, statistics === 'statistics');
@@ -51,7 +51,7 @@ for (const statistics of ['no statistics', 'statistics']) {
       const pool = name === 'ingest-changes' || name === 'known-members' ? 'writers' : 'control';
       found.push(...flaws(name, await planOf(pod.database[pool], name)));
     }
-    // a handler with writes of its own sends it on its own connection
+    // sent by a handler that writes, on its own connection
     found.push(
       ...flaws('finish-run of a handler', await planOf(pod.database.handlers, 'finish-run')),
     );

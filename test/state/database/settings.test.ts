@@ -44,7 +44,9 @@ async function defaultsOf(url: string, defaults: Readonly<Record<string, string>
   }
 }
 
-test('whatever a database defaults to, every connection has its own settings', async ({ db }) => {
+test('every connection has its own settings, regardless of the defaults of the database', async ({
+  db,
+}) => {
   await defaultsOf(db.url, DEFAULTS);
   const database = databaseOn(db);
   onTestFinished(() => database.close());
@@ -93,7 +95,7 @@ interface Setting {
   readonly value: string;
 }
 
-test('a set runs, and its times are read correctly, whatever its database defaults to', async ({
+test('a set runs, and its times are read correctly, regardless of the defaults of the database', async ({
   db,
 }) => {
   await defaultsOf(db.url, DEFAULTS);

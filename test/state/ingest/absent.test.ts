@@ -23,7 +23,7 @@ const without = (column: string): Row =>
 
 for (const column of ['patient', 'kind', 'voided', 'text']) {
   for (const op of ['c', 'u', 'r'] as const) {
-    test(`a message of op ${op} without the column ${column} is parked for the parts that name it, and says nothing about them`, async ({
+    test(`a message of op ${op} without the column ${column} is parked for the parts that use it, and adds no row to them`, async ({
       db,
     }) => {
       const pod = await podOn(db, [lab]);
@@ -44,7 +44,7 @@ for (const column of ['patient', 'kind', 'voided', 'text']) {
   }
 }
 
-test('a delete needs no column but those of the primary key', async ({ db }) => {
+test('a delete only needs the columns of the primary key', async ({ db }) => {
   const pod = await podOn(db, [lab]);
   await pod.ingestor.ingest(change('c', 1, blood));
   expect(await pod.ingestor.ingest(change('d', 2, { id: 1 }))).toEqual({ kind: 'ingested' });
@@ -56,7 +56,7 @@ test('a delete needs no column but those of the primary key', async ({ db }) => 
   });
 });
 
-test('a part that does not name the column takes the change that others are parked for', async ({
+test('a part that does not use the column ingests the change that is parked for others', async ({
   db,
 }) => {
   const other = pairOf({ parts: { all: { table: 'public.item', key: 'patient' } } });
@@ -67,7 +67,7 @@ test('a part that does not name the column takes the change that others are park
   expect(await runsOf(db)).toMatchObject([{ key: 'P', complete: true }]);
 });
 
-test('redelivered once the definition names the column that is sent, the change counts', async ({
+test('a change that is redelivered after the definition was corrected is ingested', async ({
   db,
 }) => {
   const before = await podOn(db, [pairOf({ parts: { a: part('sort') } })]);
@@ -80,9 +80,7 @@ test('redelivered once the definition names the column that is sent, the change 
 
 const part = (column: string) => ({ table: 'public.item', key: 'k', where: { [column]: 'a' } });
 
-test('a row whose new key can not be stored is parked, and has left its old set', async ({
-  db,
-}) => {
+test("a row whose new key can't be stored is parked, and leaves its old set", async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const long = change('u', 2, { id: 1, k: 'y'.repeat(2_000), kind: 'a' });
@@ -90,12 +88,12 @@ test('a row whose new key can not be stored is parked, and has left its old set'
   await pod.ingestor.ingest(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
   expect(await runsOf(db)).toEqual([]);
   expect(await miscounted(db)).toEqual([]);
-  // and comes into another by its next change
+  // and enters another one with its next change
   await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: 'a' }));
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
 
-test('a row whose new values PostgreSQL refuses is parked, and has left its old set', async ({
+test('a row whose new values PostgreSQL refuses is parked, and leaves its old set', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -106,7 +104,7 @@ test('a row whose new values PostgreSQL refuses is parked, and has left its old 
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a row that no part wants is not parked for its key', async ({ db }) => {
+test('a row that no part accepts is not parked because of its key', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   for (const op of ['c', 'u'] as const) {
     const unwanted = change(op, 1, { id: op, k: 'y'.repeat(2_000), kind: 'c' });
@@ -114,10 +112,10 @@ test('a row that no part wants is not parked for its key', async ({ db }) => {
   }
 });
 
-test('a handler is told which kept columns no change has brought', async ({ db }) => {
+test('a handler sees which columns no change has carried', async ({ db }) => {
   const kept = { table: 'public.item', key: 'k', columns: ['note'] };
   const pod = await podOn(db, [pairOf({ parts: { a: kept } })], { slots: 2 });
-  // a change of the primary key, with a value that did not change and is stored out of line
+  // a change of the primary key, with an unchanged value that is stored out of line
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', note: 'long' }));
   await pod.ingestor.ingest(change('d', 2, { id: 1 }));
   await pod.ingestor.ingest(change('c', 2, { id: 2, k: 'y', note: UNAVAILABLE }));

@@ -18,14 +18,14 @@ const kept = defineFunction({
 
 const SECOND = 1000;
 const row = (k: string, note: unknown = 'first', kind = 'a') => ({ id: 1, k, kind, note });
-/** Streamed changes with a time of their own. */
+/** A streamed change with this commit time. */
 const at = (ms: number, op: 'c' | 'u' | 'd', lsn: number, columns: object) => {
   const made = change(op, lsn, columns as Record<string, unknown>);
   return { ...made, at: made.at - lsn + ms };
 };
 const hole = UNAVAILABLE;
 
-/** What the row is known as after these messages, in whatever order they come. */
+/** The members of the row after these messages, in any order. */
 const table: [name: string, messages: Change[], held: object[]][] = [
   [
     'two changes',
@@ -33,12 +33,12 @@ const table: [name: string, messages: Change[], held: object[]][] = [
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
-    'a create and a delete without image',
+    'a create and a delete without a row image',
     [change('c', 1, row('x')), change('d', 2, { id: 1 })],
     [],
   ],
   [
-    'a delete between two lives of a row',
+    'a row that is deleted and created again',
     [change('c', 1, row('x')), change('d', 2, { id: 1 }), change('c', 3, row('y', 'second'))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
@@ -53,12 +53,12 @@ const table: [name: string, messages: Change[], held: object[]][] = [
     [],
   ],
   [
-    'a read, and the change it had not seen',
+    'a read, and a change after it',
     [at(0, 'u', 5, row('y', 'second')), read(-1 * SECOND, row('x'))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
-    'a read less than 60 s after a change, which commits in between as far as anyone knows',
+    'a read less than 60 s after a change, whose order is uncertain',
     [at(0, 'u', 5, row('y', 'second')), read(59 * SECOND, row('x'))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
@@ -72,21 +72,21 @@ const table: [name: string, messages: Change[], held: object[]][] = [
     [read(0, row('x')), read(1, row('y', 'second'))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
-  ['a truncate and what was before it', [change('c', 1, row('x')), truncate(2)], []],
+  ['a truncate and a change before it', [change('c', 1, row('x')), truncate(2)], []],
   ['a truncate and a read before it', [read(-61 * SECOND, row('x')), truncate(2)], []],
   [
-    'a truncate and what came after it',
+    'a truncate and a change after it',
     [change('c', 1, row('x')), truncate(2), change('c', 3, row('y', 'second'))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   ['two truncates', [truncate(2), truncate(4), change('c', 3, row('x'))], []],
   [
-    'an update that does not send a kept column',
+    'an update that does not send a stored column',
     [change('c', 1, row('x')), change('u', 2, row('y', hole))],
     [{ part: 'a', key: 'y', note: 'first' }],
   ],
   [
-    'two such updates and a real one between them',
+    'two such updates and a complete one between them',
     [
       change('c', 1, row('x')),
       change('u', 2, row('x', hole)),
@@ -96,17 +96,17 @@ const table: [name: string, messages: Change[], held: object[]][] = [
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
-    'the same in one transaction, all with one time',
+    'the same in one transaction, all with the same time',
     [at(0, 'c', 1, row('x')), at(0, 'u', 2, row('x', 'second')), at(0, 'u', 3, row('y', hole))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
-    'an update without the column that brings the row into another part',
+    'an update without the column that moves the row to another part',
     [change('c', 1, row('x')), change('u', 2, row('x', hole, 'b'))],
     [{ part: 'b', key: 'x', note: 'first' }],
   ],
   [
-    'a column not sent in a second life, whose value of the first life is gone',
+    'a column not sent after the row was created again, whose earlier value is obsolete',
     [
       change('c', 1, row('x')),
       change('d', 2, { id: 1 }),
@@ -116,14 +116,14 @@ const table: [name: string, messages: Change[], held: object[]][] = [
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
-    'a column that only a read ever carried',
+    'a column that only a read carried',
     [read(-1 * SECOND, row('x')), change('u', 2, row('y', hole))],
     [{ part: 'a', key: 'y', note: 'first' }],
   ],
 ];
 
 for (const [name, messages, held] of table) {
-  test(`in whatever order, twice or at once: ${name}`, async ({ db }) => {
+  test(`in any order, twice or concurrently: ${name}`, async ({ db }) => {
     const results: unknown[] = [];
     const pod = await podOn(db, [kept]);
     for (const order of permutations(messages)) {
@@ -144,7 +144,9 @@ for (const [name, messages, held] of table) {
   });
 }
 
-test('a change of the next epoch replaces one of the last, in both orders', async ({ db }) => {
+test('a change of the next epoch replaces one of the previous epoch, in both orders', async ({
+  db,
+}) => {
   const pod = await podOn(db, [kept]);
   const results: unknown[] = [];
   for (const [first, second] of [

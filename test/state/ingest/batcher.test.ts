@@ -8,7 +8,7 @@ import { test } from '../../support/test.ts';
 
 const waiting = (i: number) => change('c', i + 1, { id: i, k: `k${i}`, kind: 'a' });
 
-test('events beyond what may wait are refused as overload, and taken when there is room', async ({
+test('events beyond the limit are refused as overload, and accepted when there is room', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { maxBytes: 2000 });
@@ -28,12 +28,12 @@ test('events beyond what may wait are refused as overload, and taken when there 
   expect(await pod.ingestor.ingest(waiting(99))).toEqual({ kind: 'ingested' });
 });
 
-test('one event larger than all that may wait is taken when nothing else waits', async ({ db }) => {
+test('one event that exceeds the limit is accepted when nothing else waits', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { maxBytes: 1 });
   expect(await pod.ingestor.ingest(partA())).toEqual({ kind: 'ingested' });
 });
 
-test('what arrives while a batch is written is the next batch', async ({ db }) => {
+test('events that arrive while a batch is written form the next batch', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const release = await hold(db, 'lock table muster.member in exclusive mode');
   const first = pod.ingestor.ingest(waiting(0));
@@ -44,11 +44,11 @@ test('what arrives while a batch is written is the next batch', async ({ db }) =
   expect(pod.ingested.map(({ ingested }) => ingested)).toEqual([1, 50]);
 });
 
-test('of several changes of a row in one batch the newest is ingested, whatever their order', async ({
+test('of several changes of a row in one batch, the newest is ingested, regardless of their order', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  // the first change of a source is ingested apart
+  // the first change of a source is ingested separately
   await pod.ingestor.ingest(change('d', 1, { id: 'other' }));
   await Promise.all(
     [3, 5, 4, 5, 2].map((lsn) =>
@@ -59,7 +59,7 @@ test('of several changes of a row in one batch the newest is ingested, whatever 
   expect((await setsOf(db)).map(({ key }) => key)).toEqual(['k5']);
 });
 
-test('when the database cuts a batch off, all of it is to be sent again, and nothing is ingested twice', async ({
+test('if the database interrupts a batch, all of its events must be resent, and nothing is ingested twice', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);

@@ -18,7 +18,7 @@ const done = {
 };
 const running = { ...done, revision: 1, state: 'running', token: '1', attempt: 1 };
 
-test('what the initial snapshot completes is done at revision 0, runs nothing and has no deadline', async ({
+test('a set that the initial snapshot completes is done at revision 0, does not run and has no deadline', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
@@ -32,7 +32,7 @@ test('what the initial snapshot completes is done at revision 0, runs nothing an
   expect(await db.query('select * from muster.deadline')).toEqual([]);
 });
 
-test('what the initial snapshot completed runs nothing when its rows change later', async ({
+test('a set that the initial snapshot completed does not run when its rows change later', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
@@ -45,7 +45,7 @@ test('what the initial snapshot completed runs nothing when its rows change late
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], fresh: 1 }]);
 });
 
-test('a streamed part that completes what the snapshot left incomplete runs it', async ({ db }) => {
+test('a streamed part that completes a set of the snapshot runs it', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 4 });
   await pod.ingestor.ingest(read(0, a));
   await pod.ingestor.ingest(change('c', 1, b));
@@ -53,7 +53,7 @@ test('a streamed part that completes what the snapshot left incomplete runs it',
   expect(pod.leases.length).toBe(1);
 });
 
-test('the deadline of what the snapshot left incomplete begins with the first streamed part', async ({
+test('the deadline of an incomplete set of the snapshot begins with the first streamed part', async ({
   db,
 }) => {
   const three = pairOf({ overdueAfter: '1 hour' });
@@ -69,19 +69,21 @@ test('the deadline of what the snapshot left incomplete begins with the first st
   expect(await db.query('select keys from muster.deadline')).toEqual([{ keys: ['x'] }]);
 });
 
-test('an incremental snapshot counts as change, and runs what it completes', async ({ db }) => {
+test('an incremental snapshot counts as a change, and runs the sets it completes', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()], { slots: 4 });
   for (const row of [a, b]) await pod.ingestor.ingest(read(0, row, { snapshot: 'incremental' }));
   expect(await runsOf(db)).toEqual([running]);
 });
 
-test("history 'run' runs what the initial snapshot completes", async ({ db }) => {
+test("history 'run' runs the sets that the initial snapshot completes", async ({ db }) => {
   const pod = await podOn(db, [pairOf({ history: 'run' })], { slots: 4 });
   for (const row of [a, b]) await pod.ingestor.ingest(read(0, row));
   expect(await runsOf(db)).toEqual([running]);
 });
 
-test('an initial snapshot taken after the source began to stream is recovery: what it completes runs', async ({
+test('an initial snapshot taken after the source began to stream is a recovery: the sets it completes run', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 2 });
@@ -89,7 +91,7 @@ test('an initial snapshot taken after the source began to stream is recovery: wh
   await pod.ingestor.ingest(read(0, { id: 1, k: 'old', kind: 'a' }));
   await pod.ingestor.ingest(read(0, { id: 2, k: 'old', kind: 'b' }));
   await pod.ingestor.ingest(partA('streamed'));
-  // the connector lost its place and reads everything again, also what it never streamed
+  // the connector lost its position and reads everything again, including rows that were never streamed
   await other.positions.exchange();
   for (const [id, k, kind] of [
     [1, 'old', 'a'],
@@ -105,7 +107,7 @@ test('an initial snapshot taken after the source began to stream is recovery: wh
   ]);
 });
 
-test('what was committed while the initial snapshot was read, and came first, makes no recovery of it', async ({
+test('a change committed during the initial snapshot that arrives first does not make it a recovery', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 2 });
@@ -126,7 +128,7 @@ for (const [name, order] of [
   ['before its row', [2, 0, 1]],
   ['in one batch with its row', null],
 ] as const) {
-  test(`a row that changes in its set stays history, whenever the change arrives: ${name}`, async ({
+  test(`a row that changes in its set stays history, regardless of when the change arrives: ${name}`, async ({
     db,
   }) => {
     const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })], { slots: 4 });
@@ -143,7 +145,7 @@ for (const [name, order] of [
   });
 }
 
-test('a row that a change brings into a set is new there, whatever the snapshot found elsewhere', async ({
+test('a row that a change moves into a set is new there, even if the snapshot found it elsewhere', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 4 });
@@ -154,7 +156,7 @@ test('a row that a change brings into a set is new there, whatever the snapshot 
   expect(await runsOf(db)).toEqual([running]);
 });
 
-test('a run that waits to be started ends as history where the snapshot turns out to have had its set', async ({
+test('a run that has not started ends as history if the snapshot turns out to contain the whole set', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -167,7 +169,7 @@ test('a run that waits to be started ends as history where the snapshot turns ou
   expect(await setsOf(db)).toEqual(x(0));
 });
 
-test('the deadline of a set begins with its first row that is new, not with one of history that changed', async ({
+test('the deadline of a set begins with its first new row, not with a changed row of history', async ({
   db,
 }) => {
   const three = pairOf({ overdueAfter: '1 hour' });
@@ -205,7 +207,9 @@ test('a row that the initial snapshot found stays history in a batch with its up
   );
 });
 
-test('updates that complete a set before any of its rows was read run it, once', async ({ db }) => {
+test('updates that complete a set before the snapshot reads any of its rows run it, once', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()], { slots: 4 });
   const [first, second] = [change('u', 10, a), change('u', 11, b)];
   for (const each of [first, second]) await pod.ingestor.ingest(each);

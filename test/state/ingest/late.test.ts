@@ -5,7 +5,9 @@ import { podOn } from '../../support/pod.ts';
 import { runsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
-test('every change that comes after the run began is late, also of one batch', async ({ db }) => {
+test('every change that arrives after the run began counts as late, even within one batch', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
   await pod.runs.finish([{ lease: pod.leases[0]!, events: [] }]);
@@ -17,7 +19,7 @@ test('every change that comes after the run began is late, also of one batch', a
   );
   expect(pod.ingested.length).toBe(before + 1);
   expect(await runsOf(db)).toMatchObject([{ late: 10 }]);
-  // one is changed in its set, one leaves it, one comes, and a set that was not there completes beside it
+  // one row changes in its set, one leaves it, one enters it, and another set becomes complete
   await file([
     change('u', 200, { id: 0, k: 'x', kind: 'a' }),
     change('u', 201, { id: 1, k: 'z', kind: 'a' }),
@@ -30,7 +32,7 @@ test('every change that comes after the run began is late, also of one batch', a
   ]);
 });
 
-test('a run that is born while its function is paused is not leased', async ({ db }) => {
+test('a run that is created while its function is paused is not leased', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await db.query('update muster.function set paused = true');
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);

@@ -8,106 +8,108 @@ import { test, type TestDatabase } from '../../support/test.ts';
 
 const GIB = 2 ** 30;
 const MINUTE = 60_000;
-/** Long ago, so that no commit time below is ahead of the clock. */
+/** In the past, so that no commit time below is ahead of the clock. */
 const T = Date.now() - 24 * 60 * MINUTE;
 
 const at = (lsn: number, ms: number) =>
   change('u', lsn, { id: 1, k: 'x', kind: 'a' }, { at: T + ms });
-const judge = (pod: Pod, lsn: number, ms: number) => pod.positions.judge(at(lsn, ms)).kind;
-/** A pod that knows the source of the changes above. */
+const check = (pod: Pod, lsn: number, ms: number) => pod.positions.check(at(lsn, ms)).kind;
+/** A pod on which the source of the changes above is registered. */
 async function podOf(db: TestDatabase): Promise<Pod> {
   const pod = await podOn(db, [pairOf()]);
-  await pod.positions.meet('test');
+  await pod.positions.register('test');
   return pod;
 }
 const epochOf = (pod: Pod, each: RowChange) => {
-  const check = pod.positions.judge(each);
-  return check.kind === 'fine' ? check.place.epoch : check.kind;
+  const result = pod.positions.check(each);
+  return result.kind === 'fine' ? result.place.epoch : result.kind;
 };
 
-test('what a position says of its log', async ({ db }) => {
+test('a position is checked against the newest one of its log', async ({ db }) => {
   const pod = await podOf(db);
   const steps: [lsn: number, ms: number, kind: string][] = [
     [5 * GIB, 0, 'fine'],
-    // redelivered, replayed: back, and not later
+    // redelivered or replayed: back, but not later
     [1 * GIB, -60 * MINUTE, 'fine'],
     [5 * GIB - 1, 5 * MINUTE, 'fine'],
     // back, and later by more than any transaction is expected to take
     [5 * GIB - 1, 5 * MINUTE + 1, 'restarted'],
     [6 * GIB, 0, 'fine'],
     [7 * GIB + 1, 0, 'ahead'],
-    // a GiB per second is what no server writes
+    // no server writes a GiB per second
     [6 * GIB + 3 * GIB + 1, 1_000, 'ahead'],
     [6 * GIB + 2 * GIB, 1_000, 'fine'],
   ];
-  expect(steps.map(([lsn, ms]) => judge(pod, lsn, ms))).toEqual(steps.map(([, , kind]) => kind));
+  expect(steps.map(([lsn, ms]) => check(pod, lsn, ms))).toEqual(steps.map(([, , kind]) => kind));
 });
 
-test('a transaction that took long in a quiet database is no restart: it knows of the commits it outlived', async ({
+test('a long transaction in a quiet database is not a restart, because it reports the commits before it', async ({
   db,
 }) => {
   const pod = await podOf(db);
-  expect(judge(pod, 2 * GIB, 0)).toBe('fine');
+  expect(check(pod, 2 * GIB, 0)).toBe('fine');
   const long = at(GIB, 30 * MINUTE);
-  expect(pod.positions.judge({ ...long, lastCommit: BigInt(2 * GIB) }).kind).toBe('fine');
-  expect(pod.positions.judge({ ...long, lastCommit: BigInt(2 * GIB) - 1n }).kind).toBe('restarted');
-  expect(pod.positions.judge(long).kind).toBe('restarted');
+  expect(pod.positions.check({ ...long, lastCommit: BigInt(2 * GIB) }).kind).toBe('fine');
+  expect(pod.positions.check({ ...long, lastCommit: BigInt(2 * GIB) - 1n }).kind).toBe('restarted');
+  expect(pod.positions.check(long).kind).toBe('restarted');
 });
 
-test('an incremental read neither moves nor breaks a mark, an initial one does not move it', async ({
+test('an incremental read is not checked, and neither kind of read moves the newest position', async ({
   db,
 }) => {
   const pod = await podOf(db);
-  expect(judge(pod, GIB, 0)).toBe('fine');
+  expect(check(pod, GIB, 0)).toBe('fine');
   const late = { lsn: 1n, at: T + 60 * MINUTE };
   const incremental = read(0, { id: 1 }, { ...late, snapshot: 'incremental' });
-  expect(pod.positions.judge(incremental).kind).toBe('fine');
+  expect(pod.positions.check(incremental).kind).toBe('fine');
   const ahead = read(0, { id: 1 }, { ...late, lsn: BigInt(900 * GIB) });
-  expect(pod.positions.judge(ahead).kind).toBe('fine');
-  expect(judge(pod, GIB + 1, 1)).toBe('fine');
+  expect(pod.positions.check(ahead).kind).toBe('fine');
+  expect(check(pod, GIB + 1, 1)).toBe('fine');
 });
 
-test('an initial snapshot whose position is below the mark, later, is of a log that started over', async ({
+test('an initial snapshot that is later but below the newest position belongs to a log that started over', async ({
   db,
 }) => {
   const pod = await podOf(db);
-  expect(judge(pod, GIB, 0)).toBe('fine');
+  expect(check(pod, GIB, 0)).toBe('fine');
   const initial = read(0, { id: 1 }, { lsn: 10n, at: T + 5 * MINUTE });
-  expect(pod.positions.judge(initial).kind).toBe('fine');
-  expect(pod.positions.judge({ ...initial, at: initial.at + 1 }).kind).toBe('restarted');
+  expect(pod.positions.check(initial).kind).toBe('fine');
+  expect(pod.positions.check({ ...initial, at: initial.at + 1 }).kind).toBe('restarted');
 });
 
-test('one event with a wrong clock disarms no guard', async ({ db }) => {
+test('one event with a wrong clock does not disable the checks', async ({ db }) => {
   const pod = await podOf(db);
   const now = Date.now();
   const event = (lsn: number, ms: number, handledAt = now) =>
-    pod.positions.judge({ ...at(lsn, 0), at: now + ms, handledAt });
+    pod.positions.check({ ...at(lsn, 0), at: now + ms, handledAt });
   expect(event(GIB, 0).kind).toBe('fine');
   const year = 365 * 24 * 60 * MINUTE;
-  // a jump that a year of log could explain, and the log of a source that started over after that
+  // a jump that a year of log could explain, and then the log of a source that started over
   expect(event(1000 * GIB, year).kind).toBe('ahead');
   expect(event(GIB + 1, year).kind).toBe('fine');
-  expect(event(10, 7 * MINUTE).kind).toBe('fine'); // ahead of the clock, so that nobody knows how late it is
-  expect(pod.positions.judge({ ...at(10, 0), at: now + 60_000 })).toMatchObject({ kind: 'fine' });
+  expect(event(10, 7 * MINUTE).kind).toBe('fine'); // ahead of the clock, so that its real time is unknown
+  expect(pod.positions.check({ ...at(10, 0), at: now + 60_000 })).toMatchObject({ kind: 'fine' });
   expect(event(900 * GIB, 2 * year).kind).toBe('ahead');
 });
 
-test('one event with a wrong clock turns no history into news', async ({ db }) => {
+test('one event with a wrong clock does not make history count as new', async ({ db }) => {
   const pod = await podOf(db);
   await pod.ingestor.ingest({ ...at(GIB, 0), handledAt: 0 });
-  expect(pod.positions.judge(read(0, { id: 1 }, { lsn: BigInt(GIB - 8), at: T }))).toMatchObject({
+  expect(pod.positions.check(read(0, { id: 1 }, { lsn: BigInt(GIB - 8), at: T }))).toMatchObject({
     kind: 'fine',
     streaming: false,
   });
 });
 
-test('an event that jumps is parked with what to do, and the table goes on', async ({ db }) => {
+test('an event that jumps is parked with a remedy, and later events of the table are ingested', async ({
+  db,
+}) => {
   const pod = await podOf(db);
   await pod.ingestor.ingest(at(GIB, 0));
   expect(await pod.ingestor.ingest(at(10, 6 * MINUTE))).toEqual({
     kind: 'parked',
     reason: 'position-restarted',
-    detail: `LSN 10 of source 'test' is below ${GIB}, the newest seen, yet was committed 360 s later: was the source restored or re-created? If so: muster epoch bump test`,
+    detail: `LSN 10 of source 'test' is below ${GIB}, the newest seen, but was committed 360 s later: was the source restored or recreated? If so, run: muster epoch bump test`,
   });
   expect(await pod.ingestor.ingest(at(5 * GIB, 0))).toEqual({
     kind: 'parked',
@@ -117,12 +119,12 @@ test('an event that jumps is parked with what to do, and the table goes on', asy
   expect(await pod.ingestor.ingest(at(GIB + 1, 1))).toEqual({ kind: 'ingested' });
 });
 
-test('marks are shared: a pod that starts knows where the others are, and an epoch bump reaches all', async ({
+test('positions are shared: a pod that starts reads those of the others, and an epoch bump reaches every pod', async ({
   db,
 }) => {
   const one = await podOf(db);
   const two = await podOf(db);
-  expect(judge(one, 5 * GIB, 0)).toBe('fine');
+  expect(check(one, 5 * GIB, 0)).toBe('fine');
   await one.positions.exchange();
   await two.positions.exchange();
   expect(await two.ingestor.ingest(at(10, 6 * MINUTE))).toMatchObject({
@@ -131,8 +133,8 @@ test('marks are shared: a pod that starts knows where the others are, and an epo
   expect(await bumpEpoch(one.database, 'test')).toEqual({ epoch: 1, beganAt: T + 6 * MINUTE });
   await one.positions.exchange();
   expect(epochOf(one, at(10, 6 * MINUTE))).toBe(1);
-  // a mark of the old epoch is not written over the new one
-  expect(judge(two, 6 * GIB, 0)).toBe('fine');
+  // a position of the old epoch does not overwrite that of the new one
+  expect(check(two, 6 * GIB, 0)).toBe('fine');
   const source = 'select epoch, lsn from muster.source';
   await two.positions.exchange();
   expect(await db.query(source)).toEqual([{ epoch: 1, lsn: '0' }]);
@@ -140,7 +142,7 @@ test('marks are shared: a pod that starts knows where the others are, and an epo
   expect(await db.query(source)).toEqual([{ epoch: 1, lsn: '10' }]);
 });
 
-test('a change belongs to the epoch in which it was committed, whenever it arrives', async ({
+test('a change belongs to the epoch in which it was committed, regardless of when it arrives', async ({
   db,
 }) => {
   const pod = await podOf(db);
@@ -152,17 +154,19 @@ test('a change belongs to the epoch in which it was committed, whenever it arriv
   expect(epochOf(pod, at(5 * GIB, 0))).toBe(0);
   expect(epochOf(pod, at(10, 6 * MINUTE))).toBe(1);
   expect(epochOf(pod, at(6 * GIB, 6 * MINUTE + 2_000))).toBe('ahead');
-  // the old log went on for a while after the newest change that was seen of it
+  // the old log continued for a while after the newest change that was seen
   expect(epochOf(pod, at(5 * GIB + 1, 5 * MINUTE))).toBe(0);
-  expect(pod.positions.judge(at(9, 5 * MINUTE))).toMatchObject({
+  expect(pod.positions.check(at(9, 5 * MINUTE))).toMatchObject({
     kind: 'restarted',
-    detail: expect.stringMatching(/which log it is from can't be told.*incremental snapshot/),
+    detail: expect.stringMatching(
+      /it can.t be determined from which of the two logs it is.*incremental snapshot/,
+    ),
   });
   expect(epochOf(pod, read(0, { id: 1 }, { at: T }))).toBe(0);
   expect(epochOf(pod, read(0, { id: 1 }, { at: T + 6 * MINUTE }))).toBe(1);
 });
 
-test('a redelivered change of the old epoch does not beat those of the new one', async ({ db }) => {
+test('a redelivered change of the old epoch is older than those of the new one', async ({ db }) => {
   const pod = await podOf(db);
   const old = { ...at(5 * GIB, 0), row: { id: 1, k: 'old', kind: 'a' } };
   await pod.ingestor.ingest(old);
@@ -176,7 +180,7 @@ test('a redelivered change of the old epoch does not beat those of the new one',
   expect(await db.query('select key from muster.member where in_set')).toEqual([{ key: 'new' }]);
 });
 
-test('a change of before an epoch in which none was seen stays in the epoch that it was committed in', async ({
+test('a change committed before an epoch without changes stays in its own epoch', async ({
   db,
 }) => {
   const pod = await podOf(db);
@@ -185,7 +189,7 @@ test('a change of before an epoch in which none was seen stays in the epoch that
   await pod.ingestor.ingest(change('d', 20, { id: 1 }, { at: T + 1_000 }));
   await pod.positions.exchange();
   await bumpEpoch(pod.database, 'test', T + MINUTE);
-  await bumpEpoch(pod.database, 'test', T + 2 * MINUTE); // somebody made sure
+  await bumpEpoch(pod.database, 'test', T + 2 * MINUTE); // an operator bumps it again
   await pod.positions.exchange();
   expect(epochOf(pod, create)).toBe(0);
   await pod.ingestor.ingest(create); // redelivered
@@ -194,7 +198,7 @@ test('a change of before an epoch in which none was seen stays in the epoch that
   expect(epochOf(pod, at(5, 2 * MINUTE))).toBe(2);
 });
 
-test('an epoch begins after the newest change seen of the one before, and its source must be known', async ({
+test('an epoch begins after the newest change seen of the previous one, and its source must be known', async ({
   db,
 }) => {
   const pod = await podOf(db);
@@ -204,20 +208,20 @@ test('an epoch begins after the newest change seen of the one before, and its so
     `a change of source 'test' that was committed at ${new Date(T).toISOString()} has been ingested`,
   );
   await expect(bumpEpoch(pod.database, 'tset')).rejects.toThrow(
-    "no event of a source 'tset' has arrived yet",
+    "no event of the source 'tset' has arrived yet",
   );
   expect(await bumpEpoch(pod.database, 'test', T + 1)).toEqual({ epoch: 1, beganAt: T + 1 });
 });
 
-test('a later position with an earlier commit time does not bring the newest time back', async ({
+test('a later position with an earlier commit time does not set the newest time back', async ({
   db,
 }) => {
   const pod = await podOf(db);
-  expect(judge(pod, GIB, 0)).toBe('fine');
-  expect(judge(pod, GIB + 2, -30 * MINUTE)).toBe('fine');
-  // five minutes after the second commit, yet none after the first
-  expect(judge(pod, GIB + 1, -20 * MINUTE)).toBe('fine');
-  expect(judge(pod, GIB + 1, 6 * MINUTE)).toBe('restarted');
+  expect(check(pod, GIB, 0)).toBe('fine');
+  expect(check(pod, GIB + 2, -30 * MINUTE)).toBe('fine');
+  // five minutes after the second commit, but not after the first
+  expect(check(pod, GIB + 1, -20 * MINUTE)).toBe('fine');
+  expect(check(pod, GIB + 1, 6 * MINUTE)).toBe('restarted');
 });
 
 test('a worker learns of a new epoch from the first change that belongs to it', async ({ db }) => {

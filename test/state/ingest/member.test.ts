@@ -28,25 +28,25 @@ const served: RegisteredFunction = {
 const PLACE = { source: 1, epoch: 0 };
 const x = Buffer.from('x').toString('base64');
 
-/** What a change of a row says about the parts. */
-function said(op: 'c' | 'u' | 'd', row: Row): readonly MemberRow[] {
+/** Maps a change of a row to the parts. */
+function mapped(op: 'c' | 'u' | 'd', row: Row): readonly MemberRow[] {
   return toMemberRows(change(op, 1, { id: 1, k: x, ...row }), PLACE, served).rows;
 }
 
-/** Lane, whether it counts, and its set. */
+/** Part index, whether the row is in the set, and the key. */
 const places = (rows: readonly MemberRow[]) =>
   rows.map((row) => [row.partIndex, row.inSet, row.key]);
 
-test('of a row only what its part keeps is stored, base64 as the text it stands for', () => {
+test('only the columns of a part are stored, with base64 decoded to text', () => {
   const columns = '{"id":1,"k":"x","state":"s","kind":"b"}';
-  expect(said('c', { kind: 'b', state: 's', payload: 'p' })).toMatchObject([
+  expect(mapped('c', { kind: 'b', state: 's', payload: 'p' })).toMatchObject([
     { partIndex: 2, inSet: true, key: 'x', columns, missingColumns: null },
   ]);
 });
 
-test('a column that was not sent is stored as a hole', () => {
+test('a column that was not sent is stored as missing', () => {
   const columns = '{"id":1,"k":null,"kind":"b"}';
-  expect(said('u', { kind: 'b', k: null, state: UNAVAILABLE })[1]).toMatchObject({
+  expect(mapped('u', { kind: 'b', k: null, state: UNAVAILABLE })[1]).toMatchObject({
     partIndex: 2,
     inSet: false,
     key: null,
@@ -55,27 +55,27 @@ test('a column that was not sent is stored as a hole', () => {
   });
 });
 
-test('a create is nothing to a part that refuses it, whatever was not sent of it', () => {
-  expect(said('c', { kind: 'a', k: null, state: UNAVAILABLE })).toMatchObject([{ partIndex: 1 }]);
-  expect(() => said('c', { kind: 'b', state: UNAVAILABLE })).toThrow('state');
+test('a create adds no row to a part that rejects it, even if columns are missing', () => {
+  expect(mapped('c', { kind: 'a', k: null, state: UNAVAILABLE })).toMatchObject([{ partIndex: 1 }]);
+  expect(() => mapped('c', { kind: 'b', state: UNAVAILABLE })).toThrow('state');
 });
 
-test('a create that every part refuses is left in the one it comes closest to', () => {
-  expect(said('c', { kind: 'b', state: 't' })).toMatchObject([
+test('a create that every part rejects is stored for the part whose filters it matches best', () => {
+  expect(mapped('c', { kind: 'b', state: 't' })).toMatchObject([
     { partIndex: 2, inSet: false, key: 'x' },
   ]);
-  expect(said('c', { kind: 'd', state: 't' })).toMatchObject([
+  expect(mapped('c', { kind: 'd', state: 't' })).toMatchObject([
     { partIndex: 3, inSet: false, key: 'x' },
   ]);
 });
 
-test('an update says something about every part, a delete that the row is gone from each', () => {
-  expect(places(said('u', { kind: 'b', state: 's' }))).toEqual([
+test('an update adds a row to every part, a delete removes it from every part', () => {
+  expect(places(mapped('u', { kind: 'b', state: 's' }))).toEqual([
     [1, false, 'x'],
     [2, true, 'x'],
     [3, false, 'x'],
   ]);
-  expect(places(said('d', {}))).toEqual([
+  expect(places(mapped('d', {}))).toEqual([
     [1, false, null],
     [2, false, null],
     [3, false, null],

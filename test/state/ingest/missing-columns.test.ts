@@ -11,12 +11,12 @@ import { seedOf } from '../../support/seeded.ts';
 import { miscounted, misjudged } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
-/** Histories; `MUSTER_SEED` has the same ones again. */
+/** Number of histories; `MUSTER_SEED` repeats the same ones. */
 const RUNS = Number(process.env['MUSTER_HOLES_RUNS'] ?? 150);
 const T = 1_800_000_000_000;
 const BIG = '9007199254740993';
 
-/** All but its id may be stored out of line: an update that leaves one alone sends no value for it. */
+/** All columns but the id may be stored out of line: an update that does not change one sends no value for it. */
 interface SourceRow {
   readonly id: number;
   readonly k: string | null;
@@ -41,19 +41,19 @@ const step = fc.record({
   ),
   row,
   keep: fc.subarray<Kept>(['k', 'kind', 'state', 'note']),
-  /** milliseconds since the step before; a read wins over a change that was committed 60 s before it */
+  /** Milliseconds since the previous step; a read is newer than a change that was committed 60 s before it. */
   pause: fc.constantFrom(0, 0, 0, 1, 1_000, 61_000),
 });
 const history = fc.record({
   steps: fc.array(step, { minLength: 1, maxLength: 10 }),
-  /** Does part b decide by another column than part a? */
+  /** Whether part b has another deciding column than part a. */
   apart: fc.boolean(),
   pods: fc.constantFrom(1, 2, 3),
   schedule: fc.nat(),
 });
 type History = typeof history extends fc.Arbitrary<infer H> ? H : never;
 
-test('whatever the order of changes that lack what decides, each row ends where its source has it', async ({
+test('with changes that lack deciding columns, in any order, each row ends where its source has it', async ({
   db,
 }) => {
   const databases = [1, 2, 3].map(() => databaseOn(db, 2));
@@ -72,7 +72,7 @@ test('whatever the order of changes that lack what decides, each row ends where 
       tally.missingColumns += sent.filter(lacks).length;
       let parked = await deliver(sent, pods, random);
       tally.parked += parked.length;
-      // Nothing was known of those rows yet. Sent again, each makes more of them known.
+      // Nothing was known about those rows yet. Sent again, each change makes more of them known.
       for (let i = 0; i < messages.length; i++) parked = await deliver(parked, pods, random);
       expect(parked.map((each) => each.kind === 'row' && each.row)).toEqual([]);
       const { rows: held } = await databases[0]!.control.query(
@@ -88,7 +88,7 @@ test('whatever the order of changes that lack what decides, each row ends where 
     { seed: seedOf(), numRuns: RUNS },
   );
   console.info(JSON.stringify(tally));
-  // a chaos that does not happen proves nothing
+  // the test proves nothing unless these things happened
   expect(Math.min(tally.missingColumns, tally.parked)).toBeGreaterThan(0);
 }, 180_000);
 
@@ -119,7 +119,7 @@ function membersOf(rows: readonly SourceRow[], apart: boolean) {
   ];
 }
 
-/** What the source holds at the end, and everything it says on the way. */
+/** The final rows of the source, and all of its messages. */
 function happen(table: string, { steps }: History) {
   const rows = new Map<number, SourceRow>();
   const messages: Change[] = [];
@@ -148,7 +148,7 @@ function happen(table: string, { steps }: History) {
   return { rows: [...rows.values()], messages };
 }
 
-/** A null is no value that is stored out of line. */
+/** A null is never stored out of line. */
 function sentOf(source: SourceRow, keep: readonly Kept[]) {
   const missingColumns = keep.filter((column) => source[column] !== null);
   return {
@@ -162,7 +162,7 @@ function lacks(each: Change): boolean {
   return each.kind === 'row' && Object.values(each.row).includes(UNAVAILABLE);
 }
 
-/** Deals the messages in any order to the pods, which file a few at a time; gives back those parked. */
+/** Deals the messages in random order to the pods, which ingest a few at a time; returns those that were parked. */
 async function deliver(
   messages: readonly Change[],
   pods: readonly Pod[],

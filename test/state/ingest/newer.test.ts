@@ -6,13 +6,13 @@ import { test } from '../../support/test.ts';
 type Version = Versioned;
 
 const T = 1_800_000_000_000;
-/** A streamed change, so many seconds after T. */
+/** A streamed change, `seconds` after T. */
 const stream = (lsn: number, seconds = 0, epoch = 0, commits: number | null = null): Version => ({
   version: position(lsn, epoch),
   at: T + seconds * 1000,
   commits: commits === null ? null : position(commits, epoch),
 });
-/** A snapshot's read, at a position of the stream unless that is not told. */
+/** A read of a snapshot, at a position of the stream; 0 if that is unknown. */
 const read = (seconds: number, lsn = 0, epoch = 0): Version => ({
   version: -position(lsn, epoch),
   at: T + seconds * 1000,
@@ -24,7 +24,12 @@ function position(lsn: number, epoch: number): bigint {
 
 const table: [name: string, a: Version, b: Version, newer: 'a' | 'b' | 'neither'][] = [
   ['of two streamed changes, the later position', stream(11), stream(10), 'a'],
-  ['whatever their times say', stream(11, 0), stream(10, 500), 'a'],
+  [
+    'of two streamed changes, the later position, whatever their times',
+    stream(11, 0),
+    stream(10, 500),
+    'a',
+  ],
   ['a change delivered twice', stream(10), stream(10), 'neither'],
   ['of two reads, the later one', read(2), read(1), 'a'],
   ['two reads of one millisecond', read(1), read(1), 'neither'],
@@ -34,41 +39,36 @@ const table: [name: string, a: Version, b: Version, newer: 'a' | 'b' | 'neither'
   ['a read before a change loses', read(-1), stream(10), 'b'],
   ['a change of a later epoch, whatever its position', stream(1, 0, 1), stream(2 ** 50), 'a'],
   [
-    'the first epoch with the longest log',
+    'the first epoch, even with the longest log',
     stream(1, 0, 1),
     { version: (1n << LSN_BITS) - 1n, at: T, commits: null },
     'a',
   ],
-  [
-    'a read loses to a change above its position, whatever its clock says',
-    read(500, 9),
-    stream(10),
-    'b',
-  ],
+  ['a read loses to a change above its position, whatever its time', read(500, 9), stream(10), 'b'],
   ['a read at the position of a change wins by its time', read(61, 10), stream(10), 'a'],
-  ['a read above the position of a change needs the time too', read(60, 99), stream(10), 'b'],
+  ['a read above the position of a change needs a later time, too', read(60, 99), stream(10), 'b'],
   [
-    'a read loses to what was committed after it, however low its position',
+    'a read loses to a change committed after it, however low its position',
     read(500, 20),
     stream(10, 0, 0, 21),
     'b',
   ],
   [
-    'a read beats a long transaction that ended before it',
+    'a read wins over a long transaction that ended before it',
     read(500, 21),
     stream(10, 0, 0, 21),
     'a',
   ],
   [
-    'of two reads the one further in the stream, whatever their clocks say',
+    'of two reads, the one at the later position, whatever their times',
     read(1, 20),
     read(2, 10),
     'a',
   ],
-  ['of two reads at one position the later one', read(2, 10), read(1, 10), 'a'],
-  ['of two reads the later one where a position is not told', read(2), read(1, 10), 'a'],
+  ['of two reads at one position, the later one', read(2, 10), read(1, 10), 'a'],
+  ['of two reads, the later one if a position is unknown', read(2), read(1, 10), 'a'],
   ['a read of a later epoch, though its clock is behind', read(0, 1, 1), stream(2 ** 50, 500), 'a'],
-  ['a read of a later epoch whose position is not told', read(0, 0, 1), stream(2 ** 50, 500), 'a'],
+  ['a read of a later epoch whose position is unknown', read(0, 0, 1), stream(2 ** 50, 500), 'a'],
   ['a change of a later epoch than a read', stream(1, 0, 1), read(500, 2 ** 50), 'a'],
 ];
 

@@ -10,7 +10,7 @@ function stored(attributes: Record<string, string>): Record<string, string> {
   return JSON.parse(toParking(origin, 'bad-key', 'why').attributes) as Record<string, string>;
 }
 
-test('what is stored of an event’s attributes fits into the headers of a dead letter', () => {
+test('the stored attributes of an event fit into the headers of a dead letter', () => {
   const many = Object.fromEntries(
     Array.from({ length: 3_000 }, (_, i) => [`kafkaheader${i}`, 'x'.repeat(i % 700)]),
   );
@@ -34,12 +34,12 @@ test.for<[what: string, long: string, start: string]>([
   expect(stored({ ...event, key: long })['key']).toBe(`${start}...(${bytes}-bytes)`);
 });
 
-test('a CloudEvent whose attributes were cut still is one', () => {
+test('a CloudEvent whose attributes were cut is still valid', () => {
   const long = `/apis/${'%e2%82%ac'.repeat(200)}`;
   expect(problemWith(stored({ ...event, source: long, id: long, key: long }))).toBe(null);
 });
 
-test('an event is the same one although its attributes were cut', () => {
+test('an event keeps its identity if its attributes were cut', () => {
   expect(digestOf('a'.repeat(900))).toBe(digestOf('a'.repeat(900)));
   expect(digestOf('a'.repeat(900))).not.toBe(digestOf(`${'a'.repeat(899)}b`));
 });

@@ -11,10 +11,10 @@ const kept = pairOf({
 
 const NUL = 'unsupported Unicode escape sequence';
 const poisons: [name: string, row: Record<string, unknown>, detail: string][] = [
-  ['U+0000 in a kept column', { k: 'x', note: 'a\0b' }, NUL],
-  ['U+0000 within a kept object', { k: 'x', note: { deep: ['\0'] } }, NUL],
+  ['U+0000 in a stored column', { k: 'x', note: 'a\0b' }, NUL],
+  ['U+0000 within a stored object', { k: 'x', note: { deep: ['\0'] } }, NUL],
   [
-    'half a surrogate pair in a kept column',
+    'half a surrogate pair in a stored column',
     { k: 'x', note: 'a\ud800' },
     'invalid input syntax for type json',
   ],
@@ -45,9 +45,7 @@ for (const [name, row, detail] of poisons) {
   });
 }
 
-test('five poison rows among 256 are parked, and the others are ingested in one go', async ({
-  db,
-}) => {
+test('five poison rows among 256 are parked, and the others are ingested', async ({ db }) => {
   const pod = await podOn(db, [kept]);
   const poison = new Set([0, 17, 18, 200, 255]);
   const file = () =>
@@ -70,9 +68,7 @@ test('five poison rows among 256 are parked, and the others are ingested in one 
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('runs that a divided batch completes are leased or found by the next claim', async ({
-  db,
-}) => {
+test('runs that a bisected batch creates are leased or found by the next claim', async ({ db }) => {
   const pod = await podOn(
     db,
     [
@@ -99,7 +95,7 @@ test('runs that a divided batch completes are leased or found by the next claim'
   expect(leases.length).toBe(2);
 });
 
-test('an event whose attributes Postgres can not hold is parked all the same', async ({ db }) => {
+test("an event whose attributes Postgres can't store is parked, too", async ({ db }) => {
   const pod = await podOn(db, [kept]);
   const bad = change('c', 1, { id: 1, k: 'x', note: '\0' });
   const outcome = await pod.ingestor.ingest({

@@ -23,12 +23,12 @@ for (const [first, second, name] of [
   [a, b, 'a, then b'],
   [b, a, 'b, then a'],
 ] as const) {
-  test(`two replicas that bring the last two parts at the same moment make one run (${name})`, async ({
+  test(`two replicas that ingest the last two parts at the same moment create one run (${name})`, async ({
     db,
   }) => {
     const one = await podOn(db, [pair], { slots: 1 });
     const two = await podOn(db, [pair], { slots: 1 });
-    // Both queue on the set's row, in a known order, with snapshots that show neither part.
+    // Both wait for the set's row, in a known order, with snapshots that contain neither part.
     await one.ingestor.ingest(change('c', 1, { id: 9, k: 'x', kind: 'a' }));
     await one.ingestor.ingest(change('d', 2, { id: 9 }));
     const release = await hold(db, `select from muster.sets where key = 'x' for update`);
@@ -53,7 +53,7 @@ for (const [first, second, name] of [
 test('two replicas that make the same new set at the same moment make one run', async ({ db }) => {
   const one = await podOn(db, [pair], { slots: 1 });
   const two = await podOn(db, [pair], { slots: 1 });
-  // The first transaction has inserted the set's row and not committed: the second waits for it.
+  // The first transaction has inserted the set's row but not committed: the second waits for it.
   const release = await hold(
     db,
     `insert into muster.sets values ($1, 'x', array_fill(0, array[16]), 0)`,
@@ -67,7 +67,7 @@ test('two replicas that make the same new set at the same moment make one run', 
   expect(one.leases.length + two.leases.length).toBe(1);
 });
 
-test('a part that leaves while another arrives leaves no run that is due', async ({ db }) => {
+test('a part that leaves while another one arrives leaves no run due', async ({ db }) => {
   const one = await podOn(db, [pair]);
   const two = await podOn(db, [pair]);
   await one.ingestor.ingest(a());
@@ -85,7 +85,9 @@ test('a part that leaves while another arrives leaves no run that is due', async
   expect(await one.runs.claim(one.served[0]!.id, one.id, 10)).toEqual([]);
 });
 
-test('four writers on hot keys file everything, count right and never deadlock', async ({ db }) => {
+test('four writers on hot keys ingest everything, count correctly and never deadlock', async ({
+  db,
+}) => {
   const counted = defineFunction({
     name: 'counted',
     parts: {
@@ -112,7 +114,7 @@ test('four writers on hot keys file everything, count right and never deadlock',
         }),
       ),
     );
-    // beside it: claims, failures, done-marks, in whatever order they come
+    // concurrently: claims, failures and finished runs, in any order
     await Promise.all(
       pods.map(async (pod) => {
         for (const served of pod.served) {
@@ -126,7 +128,7 @@ test('four writers on hot keys file everything, count right and never deadlock',
   }
   expect(await miscounted(db)).toEqual([]);
   expect(await misjudged(db)).toEqual([]);
-  // 1,000 changes of 14 rows, each with a row per part: lanes 1 and 2 of pair, 1 to 3 of counted
+  // 1,000 changes of 14 rows, each with a row per part: part indexes 1 and 2 of pair, 1 to 3 of counted
   expect(
     await db.query('select count(*)::int as n, max(version)::int as newest from muster.member'),
   ).toEqual([{ n: 14 * 5, newest: 4000 }]);

@@ -10,7 +10,7 @@ import { until } from '../../support/until.ts';
 
 const hole = UNAVAILABLE;
 
-test('a key that was not sent is the one the row is known by', async ({ db }) => {
+test('a key that was not sent is taken from the stored row', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   expect(await pod.ingestor.ingest(change('u', 2, { id: 1, k: hole, kind: 'b' }))).toEqual({
@@ -19,7 +19,7 @@ test('a key that was not sent is the one the row is known by', async ({ db }) =>
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
 });
 
-test('a filter column that was not sent is the one the row is known by', async ({ db }) => {
+test('a filter column that was not sent is taken from the stored row', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'y', kind: hole }));
@@ -37,9 +37,7 @@ test('a key beyond 2^53 that was not sent stays exact', async ({ db }) => {
   expect(await setsOf(db)).toEqual([{ key: '9007199254740993', counts: [0, 1], fresh: 1 }]);
 });
 
-test('where nothing is known of the row, the event is parked and says what to do', async ({
-  db,
-}) => {
+test('if nothing is known about the row, the event is parked with a remedy', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const unknown = change('u', 2, { id: 1, k: hole, kind: 'a' });
   const detail =
@@ -58,9 +56,9 @@ test('where nothing is known of the row, the event is parked and says what to do
   expect(await setsOf(db)).toEqual([]);
 });
 
-test('of what several parts know of the row, the newest counts', async ({ db }) => {
+test('of the values that several parts store, the newest counts', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  // part a knows the row's first life; its end has not arrived, its second is known to part b alone
+  // Part a has the row as first created; its delete has not arrived, and the row as created again is only in part b.
   await pod.ingestor.ingest(change('u', 1, { id: 1, k: 'old', kind: 'a' }));
   await pod.ingestor.ingest(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
   await pod.ingestor.ingest(change('u', 4, { id: 1, k: hole, kind: 'b' }));
@@ -69,7 +67,7 @@ test('of what several parts know of the row, the newest counts', async ({ db }) 
   expect(held).toEqual([{ key: 'new', counts: [0, 1], fresh: 1 }]);
 });
 
-test('a change that goes by what is known of its row waits for a neighbour that changes it', async ({
+test('a change that depends on the stored row waits for another worker that changes it', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -88,7 +86,7 @@ test('a change that goes by what is known of its row waits for a neighbour that 
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a key that was not sent follows the version that carried it, also when that one comes later', async ({
+test('a key that was not sent follows the version that carried it, even if that version arrives later', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -98,13 +96,13 @@ test('a key that was not sent follows the version that carried it, also when tha
   for (const each of [created, touched, moved]) await pod.ingestor.ingest(each);
   const held = async () => (await setsOf(db)).filter(({ fresh }) => fresh > 0);
   expect(await held()).toEqual([{ key: 'y', counts: [1, 0], fresh: 1 }]);
-  // redelivered in any order, nothing changes any more
+  // redelivered in any order, they change nothing
   for (const each of [moved, created, touched]) await pod.ingestor.ingest(each);
   expect(await held()).toEqual([{ key: 'y', counts: [1, 0], fresh: 1 }]);
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a filter column that was not sent follows the version that carried it, also when that one comes later', async ({
+test('a filter column that was not sent follows the version that carried it, even if that version arrives later', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -119,7 +117,7 @@ test('a filter column that was not sent follows the version that carried it, als
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
 });
 
-test('whatever the order of changes that lack their key, the row ends where its newest version put it', async ({
+test('with changes that lack their key, in any order, the row ends where its newest version put it', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -130,7 +128,7 @@ test('whatever the order of changes that lack their key, the row ends where its 
     change('u', 4, { id: 1, k: hole, kind: 'a' }),
     change('u', 5, { id: 1, k: hole, kind: 'b' }),
   ];
-  // the first two in any order say enough for none of the others to be parked
+  // after the first two, in any order, enough is known that none of the others is parked
   for (const [n, order] of permutations([2, 3, 4]).entries()) {
     const row = (i: number) => ({ ...history[i]!, row: { ...history[i]!.row, id: n } });
     for (const i of [0, 1, ...order, ...order.toReversed()]) await pod.ingestor.ingest(row(i));
@@ -142,12 +140,12 @@ test('whatever the order of changes that lack their key, the row ends where its 
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('what two changes at once know of a row is put together, though a part had no row to lock', async ({
+test('values from two concurrent changes of a row are merged, even if a part had no row to lock', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
   const other = await podOn(db, [pairOf()]);
-  // taken by part b, so that part a has no row
+  // accepted by part b, so that part a has no row
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'b' }));
   const release = await hold(db, `select from muster.member for update`);
   const newer = pod.ingestor.ingest(change('u', 3, { id: 1, k: 'y', kind: hole }));
@@ -162,7 +160,7 @@ test('what two changes at once know of a row is put together, though a part had 
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a change made without knowing a row that a neighbour was about to commit is made anew', async ({
+test('a change built without knowing a row that another worker was about to commit is built again', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -170,7 +168,7 @@ test('a change made without knowing a row that a neighbour was about to commit i
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'old', kind: 'a' }));
   await pod.ingestor.ingest(change('c', 1, { id: 2, k: 'new', kind: 'a' }));
   const release = await hold(db, `select from muster.sets where key = 'new' for update`);
-  // a second life in another part, not committed yet
+  // the row is created again, in another part; not committed yet
   const second = pod.ingestor.ingest(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
   await blocked(db, 1);
   const touched = other.ingestor.ingest(change('u', 4, { id: 1, k: hole, kind: 'b' }));
@@ -184,9 +182,7 @@ test('a change made without knowing a row that a neighbour was about to commit i
   expect(await miscounted(db)).toEqual([]);
 });
 
-test("a change that lacks its key and a neighbour's batch never wait for each other", async ({
-  db,
-}) => {
+test("a change that lacks its key and another worker's batch never deadlock", async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const other = await podOn(db, [pairOf()]);
   for (let id = 1; id <= 20; id++) {
@@ -202,7 +198,7 @@ test("a change that lacks its key and a neighbour's batch never wait for each ot
   expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([
     { key: 'y', counts: [0, 20], fresh: 20 },
   ]);
-  // a connection that ends has told of its deadlocks
+  // a connection reports its deadlocks before it ends
   await Promise.all([pod.close(), other.close()]);
   await until(async () => {
     const open = await db.query(
@@ -215,7 +211,7 @@ test("a change that lacks its key and a neighbour's batch never wait for each ot
   ).toEqual([{ deadlocks: '0' }]);
 });
 
-test('a second life that comes late takes the row out of the part that held it by its first', async ({
+test('a row that is created again, and arrives late, leaves the part that it was in before', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -226,21 +222,25 @@ test('a second life that comes late takes the row out of the part that held it b
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
 });
 
-test('a change of a row that is deleted since is not parked for what it lacks', async ({ db }) => {
+test('a change of a row that has been deleted since is not parked because of missing columns', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()]);
   const changes = [
     change('c', 1, { id: 1, k: 'x', kind: 'a' }),
     change('u', 2, { id: 1, k: hole, kind: 'b' }),
     change('d', 3, { id: 1 }),
   ];
-  // as when a topic is read again
+  // as if the topic was read again
   for (const each of [...changes, ...changes]) {
     expect(await pod.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
   }
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], fresh: 0 }]);
 });
 
-test('a row is not taken for another that has its id in another column', async ({ db }) => {
+test('a row is not mistaken for another one that has the same id in another column', async ({
+  db,
+}) => {
   const pod = await podOn(db, [
     pairOf({
       parts: {
@@ -258,7 +258,7 @@ test('a row is not taken for another that has its id in another column', async (
   ]);
 });
 
-test('a filter column of one part is known from a create that only another part took', async ({
+test('a filter column of one part is known from a create that only another part accepted', async ({
   db,
 }) => {
   const pod = await podOn(db, [

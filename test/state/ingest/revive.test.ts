@@ -15,7 +15,9 @@ const ready = {
   late: 0,
 };
 
-test('complete, broken and complete again before the first attempt: one run', async ({ db }) => {
+test('a set that is complete, incomplete and complete again before its first attempt runs once', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()]);
   const claim = () => pod.runs.claim(pod.served[0]!.id, pod.id, 10);
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
@@ -36,14 +38,14 @@ test('complete, broken and complete again before the first attempt: one run', as
   expect(await runsOf(db)).toEqual([{ ...ready, state: 'done', token: '1', attempt: 1 }]);
 });
 
-test('a set that breaks in the batch that completes it leaves no run', async ({ db }) => {
+test('a set that the same batch completes and breaks creates no run', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await pod.ingestor.ingest(partA());
   await Promise.all([partB('x', 'u', 7), partA('x', 'd')].map((each) => pod.ingestor.ingest(each)));
   expect(await runsOf(db)).toEqual([]);
 });
 
-test('broken during the run: the attempt goes on, and the change is counted as late', async ({
+test('an attempt continues if its set becomes incomplete, and the change is counted as late', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
@@ -58,7 +60,7 @@ test('broken during the run: the attempt goes on, and the change is counted as l
   expect(pod.leases.length).toBe(1);
 });
 
-test('an attempt that dies while its set is broken rests until the set is whole again', async ({
+test('a run whose attempt dies while its set is incomplete waits until the set is complete again', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
@@ -77,9 +79,7 @@ test('an attempt that dies while its set is broken rests until the set is whole 
   ]);
 });
 
-test('a run that waits for its next attempt is not started early because its set changes', async ({
-  db,
-}) => {
+test('a change of the set does not start the next attempt early', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
   await pod.runs.fail(pod.leases[0]!, 'later', 3_600_000);
@@ -89,7 +89,9 @@ test('a run that waits for its next attempt is not started early because its set
   expect(await runsOf(db)).toEqual([{ ...ready, token: '1', attempt: 1 }]);
 });
 
-test('a failed run whose set changes is ready again, from its first attempt', async ({ db }) => {
+test('a failed run whose set changes is ready again, starting with its first attempt', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
   await pod.runs.fail(pod.leases[0]!, 'never', null);
@@ -103,7 +105,9 @@ test('a failed run whose set changes is ready again, from its first attempt', as
   ]);
 });
 
-test('a duplicate or stale change wakes no failed run and is not late', async ({ db }) => {
+test('a duplicate or stale change neither restarts a failed run nor counts as late', async ({
+  db,
+}) => {
   const pod = await podOn(
     db,
     [pairOf({ parts: { a: { table: 'public.item', key: 'k', columns: ['note'] } } })],
@@ -112,7 +116,7 @@ test('a duplicate or stale change wakes no failed run and is not late', async ({
   const { UNAVAILABLE } = await import('../../../src/state/change.ts');
   const rows = [
     change('c', 1, { id: 1, k: 'x', note: 'first' }),
-    // its hole is filled, so every older version is looked at again
+    // its missing column is filled, so every older version is compared again
     change('u', 2, { id: 1, k: 'x', note: UNAVAILABLE }),
     change('c', 3, { id: 2, k: 'y', note: 'first' }),
   ];
@@ -125,7 +129,7 @@ test('a duplicate or stale change wakes no failed run and is not late', async ({
   expect(await db.query('select * from muster.run order by key')).toEqual(before);
 });
 
-test('a done set that changes later runs nothing', async ({ db }) => {
+test('a done set that changes later does not run again', async ({ db }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
   await Promise.all([partA(), partB()].map((each) => pod.ingestor.ingest(each)));
   await pod.runs.finish([{ lease: pod.leases[0]!, events: [] }]);

@@ -45,11 +45,11 @@ test('rows of two sources in one batch are two rows', async ({ db }) => {
   ]);
 });
 
-test('a truncate at one source takes no row of another', async ({ db }) => {
+test('a truncate at one source removes no row of another', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   for (const each of [...north, ...south]) await pod.ingestor.ingest(each);
   await pod.ingestor.ingest(truncate(1_000_000, { source: 'north' }));
-  // one that comes late is below the truncate of its own source alone
+  // a late change is only below the truncate of its own source
   await pod.ingestor.ingest(of('south', 90_002, 3, 'a'));
   await pod.ingestor.ingest(of('north', 102, 3, 'a'));
   expect(await held(db)).toEqual([
@@ -60,7 +60,7 @@ test('a truncate at one source takes no row of another', async ({ db }) => {
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a column that was not sent is known from the same source only', async ({ db }) => {
+test('a column that was not sent is only taken from the same source', async ({ db }) => {
   const kept = { table: 'public.item', key: 'k', columns: ['note'] };
   const pod = await podOn(db, [pairOf({ parts: { a: kept } })]);
   const row = { id: 1, k: 'x', kind: 'a', note: 'of north' };
@@ -76,7 +76,7 @@ test('a column that was not sent is known from the same source only', async ({ d
   ]);
 });
 
-test('an incremental read that a connector emits late hides no change that was made meanwhile', async ({
+test('an incremental read that a connector emits late hides no change made in between', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -93,7 +93,7 @@ test('an incremental read that a connector emits late hides no change that was m
   expect(await held(db)).toEqual([]);
 });
 
-test('an incremental read hides no transaction that wrote before it and ended after it', async ({
+test('an incremental read hides no transaction that wrote before it and committed after it', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -107,7 +107,7 @@ test('an incremental read hides no transaction that wrote before it and ended af
   expect(await held(db)).toMatchObject([{ key: 'new' }]);
 });
 
-test('a read repairs what a lost change left behind', async ({ db }) => {
+test('a snapshot read repairs a row whose change was lost', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 100, { id: 1, k: 'old', kind: 'a' }));
   const repaired = { snapshot: 'incremental', at: Date.now() + 77_000, lsn: 200n } as const;
@@ -121,7 +121,7 @@ test('a read repairs what a lost change left behind', async ({ db }) => {
 const item = (lsn: number, row: object, source: string) =>
   change('u', lsn, { k: 'x', ...row }, { source });
 
-test('a connector that takes the place of another goes on with its rows, though its log is shorter', async ({
+test('a connector that replaces another one continues with its rows, even if its log is shorter', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 2 });
@@ -132,13 +132,13 @@ test('a connector that takes the place of another goes on with its rows, though 
     { source: 'new', key: 'y', id: '1' },
     { source: 'old', key: 'y', id: '1' },
   ]); // one row, under both names
-  // what its initial snapshot reads was written while nobody looked
+  // its initial snapshot reads rows that were written while no connector was running
   const initial = { source: 'new', lsn: 5n };
   await pod.ingestor.ingest(read(0, { id: 2, k: 'y', kind: 'b' }, initial));
   expect(await runsOf(db)).toMatchObject([{ key: 'y', revision: 1, state: 'running' }]);
 });
 
-test('rows that a successor sent before it was one are forgotten, once', async ({ db }) => {
+test('rows that a successor sent before the replacement are forgotten, once', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(item(9_000, { id: 1, kind: 'a' }, 'old'));
   await pod.ingestor.ingest(item(10, { id: 1, kind: 'a' }, 'new'));
@@ -149,7 +149,7 @@ test('rows that a successor sent before it was one are forgotten, once', async (
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a source that is forgotten leaves every set, and what a worker that knows it still brings is refused until it looks again', async ({
+test('a forgotten source leaves every set, and events from a worker that still knows it are refused until it reads the sources again', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);

@@ -8,7 +8,7 @@ import { test } from '../../support/test.ts';
 
 const FAR = 1_000_000;
 
-test('a truncate takes every row of the table, in pages, and withdraws what it breaks', async ({
+test('a truncate removes every row of the table, in pages, and withdraws the runs of incomplete sets', async ({
   db,
 }) => {
   const other = {
@@ -31,13 +31,15 @@ test('a truncate takes every row of the table, in pages, and withdraws what it b
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
 
-test('a batch under way is waited for, and one that waits sees the floor', async ({ db }) => {
+test('a truncate waits for a batch in progress, and a batch that waits for it sees the truncate version', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()]);
   const neighbour = await podOn(db, [pairOf()]);
   const last = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(partA('x'));
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  // took its snapshot before the floor, and will commit after it was asked for
+  // took its snapshot before the truncate version is set, and commits after it was requested
   const underWay = neighbour.ingestor.ingest(partB('x'));
   await blocked(db, 1);
   const truncating = pod.ingestor.ingest(truncate(FAR));
@@ -50,7 +52,7 @@ test('a batch under way is waited for, and one that waits sees the floor', async
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
 
-test('older changes that come after the truncate count for nothing, newer ones do', async ({
+test('older changes that arrive after the truncate are ignored, newer ones are ingested', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
@@ -60,7 +62,9 @@ test('older changes that come after the truncate count for nothing, newer ones d
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
 });
 
-test('a truncate that comes again, or after a later one, takes nothing more', async ({ db }) => {
+test('a truncate that is redelivered, or arrives after a later one, removes nothing more', async ({
+  db,
+}) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(truncate(FAR));
   await pod.ingestor.ingest(truncate(FAR + 10));

@@ -1,4 +1,4 @@
-/** Processes that take runs, commit, fail, die and wake up too late, while events are ingested beside them. */
+/** Processes that claim runs, commit, fail, die and wake up too late, while events are ingested. */
 import { randomUUID } from 'node:crypto';
 import type { Random } from '../../../dev/lib/random.ts';
 import type { FunctionDefinition } from '../../../src/function.ts';
@@ -9,17 +9,17 @@ import { finishing } from '../../../src/state/runs/runs.ts';
 import type { Lease } from '../../../src/state/lease.ts';
 import type { Pod } from '../../support/pod.ts';
 
-/** What happened: a chaos that does nothing proves nothing. */
+/** Counts what happened: a test in which nothing happens proves nothing. */
 export interface Tally {
   committed: number;
-  /** commits refused because the run was no longer held */
+  /** commits refused because the run was no longer leased */
   fenced: number;
   failed: number;
   released: number;
   buried: number;
-  /** most runs at a time of functions with a bound */
+  /** maximum number of concurrent runs of functions with a limit */
   mostBounded: number;
-  /** rows removed by purges beside */
+  /** rows removed by concurrent purges */
   purged: number;
 }
 
@@ -36,9 +36,9 @@ export const nothingYet = (): Tally => ({
 export class Chaos {
   readonly #random: Random;
   readonly #tally: Tally;
-  /** Purged at any time, as soon as their sets are done. */
+  /** Functions that are purged at any time, as soon as their sets are done. */
   readonly #purged: readonly FunctionDefinition[];
-  /** Leases of processes that died, each with the pod it was given to. */
+  /** Leases of processes that died, each with its pod. */
   readonly #ghosts: [Pod, Lease][] = [];
 
   constructor(random: Random, tally: Tally, purged: readonly FunctionDefinition[]) {
@@ -47,7 +47,7 @@ export class Chaos {
     this.#purged = purged;
   }
 
-  /** One thing that a process may do. */
+  /** One action of a process. */
   async act(pod: Pod): Promise<void> {
     if (this.#purged.length > 0 && this.#random.chance(0.2)) return this.purge(pod);
     const [lease] = pod.leases.splice(0, 1);
@@ -76,7 +76,7 @@ export class Chaos {
     }
   }
 
-  /** Everything due is run: failed runs too, and those of processes that died. */
+  /** Runs everything that is due, including failed runs and those of dead processes. */
   async settle(pods: readonly Pod[]): Promise<void> {
     const [pod] = pods as [Pod];
     for (const each of pods) await this.#die(each, undefined);
@@ -85,7 +85,7 @@ export class Chaos {
     for (;;) {
       await this.#claim(pod, 100);
       if (pod.leases.length === 0) return;
-      // nothing is ingested any more, so what is due must be wanted
+      // nothing is ingested any more, so a due run must be complete
       const { rows } = await pod.database.control.query(
         `select key from muster.run where state = 'running' and not complete`,
       );
@@ -120,7 +120,7 @@ export class Chaos {
     }
   }
 
-  /** The process is gone, and another one takes its place; what it held may still try to commit. */
+  /** The process dies, and another one takes its place; the runs it held may still try to commit. */
   async #die(pod: Pod, lease: Lease | undefined): Promise<void> {
     const dead = pod.id;
     pod.id = randomUUID();
@@ -129,7 +129,7 @@ export class Chaos {
     const leases = [...(lease === undefined ? [] : [lease]), ...pod.leases.splice(0)];
     this.#ghosts.push(...leases.map((each): [Pod, Lease] => [pod, each]));
     this.#tally.buried += await pod.runs.reapExpired();
-    // those that were lost before would rest for a while; waits for nobody, so it needs no order
+    // runs that were lost before would wait for a while; this never waits for locks, so it needs no order
     await pod.database.control.query(
       `with resting as (select function, key from muster.run where state = 'ready' for update skip locked)
        update muster.run r set due_at = now() from resting
@@ -142,7 +142,7 @@ export class Chaos {
     if (ghost !== undefined) await this.#commit(...ghost);
   }
 
-  /** A handler that writes one row, and its done-mark in the same transaction. */
+  /** A handler that writes one row, and marks its run done in the same transaction. */
   async #commit(pod: Pod, lease: Lease): Promise<void> {
     const tx = new HandlerTx(pod.database);
     await tx.query('insert into effect (function, key, revision, token) values ($1, $2, $3, $4)', [

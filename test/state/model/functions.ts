@@ -1,4 +1,4 @@
-/** Random functions, and what is true of a function's sets when the source holds certain rows. */
+/** Random functions, and the expected sets of a function for given rows of the source. */
 import fc from 'fast-check';
 import type { FunctionDefinition, Part, Rule } from '../../../src/function.ts';
 import type { Source, SourceRow, Table } from './source.ts';
@@ -27,7 +27,7 @@ const part: fc.Arbitrary<PlannedPart> = fc.record({
 
 const names = ['p0', 'p1', 'p2', 'p3'];
 
-/** All, any, at least so many, of parts and of rules. */
+/** All, any, or at least a number of parts and rules. */
 function ruleOf(parts: readonly string[], depth: number): fc.Arbitrary<Rule> {
   const items = fc.tuple(
     fc.subarray([...parts], { minLength: 1 }),
@@ -80,7 +80,7 @@ export function define(
   };
 }
 
-/** A row in a set, as both the model and the state can tell it. */
+/** A row in a set, in a form that the model and the state have in common. */
 export interface ModelMember {
   readonly part: string;
   readonly id: string;
@@ -112,7 +112,7 @@ function kept(plan: PlannedFunction, each: PlannedPart, row: SourceRow): Record<
   };
 }
 
-/** Keys of the sets that are complete when these are the members. */
+/** Keys of the sets that are complete with these members. */
 export function completeOf(plan: PlannedFunction, members: readonly ModelMember[]): Set<string> {
   const complete = new Set<string>();
   for (const [key, rows] of Map.groupBy(members, (member) => member.key)) {

@@ -1,4 +1,4 @@
-/** Plays one history: many processes, all messages in any order, and chaos beside them. */
+/** Plays one history: many processes, all messages in random order, and chaos at the same time. */
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { Random } from '../../../dev/lib/random.ts';
@@ -29,11 +29,11 @@ export type History = typeof history extends fc.Arbitrary<infer T> ? T : never;
 export interface Played {
   readonly pods: readonly Pod[];
   readonly source: Source;
-  /** Per function the sets that were complete before Muster came. */
+  /** The sets of each function that were complete before Muster started. */
   readonly known: readonly ReadonlySet<string>[];
 }
 
-/** `name` sets this history's tables and functions apart from those of others in the database. */
+/** `name` distinguishes the tables and functions of this history from those of others in the database. */
 export async function play(
   databases: readonly Database[],
   name: string,
@@ -71,7 +71,7 @@ export async function play(
   return { pods, source, known };
 }
 
-/** Deals the messages in any order to the pods, which file them in batches of any size, all at once. */
+/** Deals the messages in random order to the pods, which ingest them concurrently in batches of any size. */
 async function deliver(
   messages: readonly Change[],
   pods: readonly Pod[],

@@ -1,6 +1,6 @@
 /**
- * A source database as a connector sees it: what its tables hold at the end, and every message about
- * how they came to hold it.
+ * A source database as a connector sees it: the final contents of its tables, and every message about
+ * the changes that led to them.
  */
 import fc from 'fast-check';
 import { UNAVAILABLE, type Change, type Row } from '../../../src/state/change.ts';
@@ -17,13 +17,13 @@ export interface SourceRow {
   readonly note: string;
 }
 
-/** One step of the source's life, still without a position. */
+/** One step in the history of the source, without a position yet. */
 export type Step =
   | {
       readonly do: 'write';
       readonly table: Table;
       readonly row: SourceRow;
-      /** an update that leaves `note` alone sends no value for it */
+      /** an update that does not change `note` sends no value for it */
       readonly keepNote: boolean;
     }
   | { readonly do: 'delete'; readonly table: Table; readonly id: number }
@@ -33,7 +33,7 @@ export type Step =
 
 export interface PlannedStep {
   readonly step: Step;
-  /** milliseconds since the step before */
+  /** milliseconds since the previous step */
   readonly pause: number;
 }
 
@@ -70,7 +70,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** Several changes at one moment, or apart; some apart by more than the 60 s in which a change wins over a read. */
+/** Several changes at one time, or apart; some by more than the 60 s within which a change wins over a read. */
 const pause = fc.oneof(
   { arbitrary: fc.constant(0), weight: 6 },
   fc.constantFrom(1, 1_000, 59_000, 61_000, 600_000),
@@ -79,7 +79,7 @@ const pause = fc.oneof(
 export const life = (maxLength: number) =>
   fc.array(fc.record({ step, pause }), { minLength: 1, maxLength, size: 'max' });
 
-/** What the source holds, and what it has said of itself. */
+/** The contents of the source, and its messages so far. */
 export class Source {
   readonly #prefix: string;
   readonly #tables = new Map<Table, Map<number, SourceRow>>(
@@ -89,7 +89,7 @@ export class Source {
   #at = 1_800_000_000_000;
   readonly messages: Change[] = [];
 
-  /** The initial rows were there before the connector: only its snapshot tells of them. */
+  /** The initial rows existed before the connector: only its snapshot contains them. */
   constructor(prefix: string, initial: readonly (readonly [Table, SourceRow])[]) {
     this.#prefix = prefix;
     for (const [name, row] of initial) this.#rows(name).set(row.id, row);
@@ -103,14 +103,14 @@ export class Source {
     return [...this.#rows(name).values()];
   }
 
-  /** The connector's first snapshot: every row as it is now. */
+  /** The connector's initial snapshot: every row as it is now. */
   initialSnapshot(): Change[] {
     return TABLES.flatMap((name) =>
       this.rows(name).map((row) => this.#read(name, row, 'initial', BigInt(this.#lsn))),
     );
   }
 
-  /** Everything that happens, in its order; what it says is added to `messages`. */
+  /** Applies all steps in order; their messages are added to `messages`. */
   live(steps: readonly PlannedStep[]): void {
     for (const { step: each, pause: ms } of steps) {
       this.#at += ms;

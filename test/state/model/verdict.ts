@@ -1,16 +1,16 @@
-/** What the state holds, beside what the model says it must hold. */
+/** Compares the state with the model. */
 import type { Pod } from '../../support/pod.ts';
 import { misjudged, miscounted } from '../../support/state.ts';
 import type { TestDatabase } from '../../support/test.ts';
 import { completeOf, membersOf, type PlannedFunction } from './functions.ts';
 import type { Source } from './source.ts';
 
-/** Effects of an attempt that was not the one to mark its run done. */
+/** Effects of an attempt other than the one that marked its run done. */
 const BY_STRANGERS = `
   select e.* from public.effect e join muster.run r on r.function = e.function and r.key = e.key
   where e.function = $1 and (r.state <> 'done' or r.token <> e.token)`;
 
-/** What must not be there, whatever was purged. */
+/** What must not exist, even after purges. */
 export async function flaws(pod: Pod, db: TestDatabase): Promise<unknown> {
   const ids = pod.served.map(({ id }) => id);
   const twice = await db.query(
@@ -22,7 +22,7 @@ export async function flaws(pod: Pod, db: TestDatabase): Promise<unknown> {
   return [...found, ...(await miscounted(db, ids)), ...(await misjudged(db, ids))];
 }
 
-/** What the model says, and what the state holds. */
+/** The expected result by the model, and the actual state. */
 export async function compare(
   pod: Pod,
   plans: readonly PlannedFunction[],

@@ -166,7 +166,7 @@ for (const text of [
   });
 }
 
-test('where apply hides an error of its SQL, nothing is applied, and the reason is reported', async ({
+test('if apply hides an SQL error, nothing is applied, and the reason is reported', async ({
   db,
 }) => {
   const feed = await feedOn(
@@ -182,7 +182,7 @@ test('where apply hides an error of its SQL, nothing is applied, and the reason 
   expect(await state(db)).toEqual({ records: 0, sum: 0, next: 0 });
 });
 
-test('a record is parked although apply hides its refusal by the database, and the others are applied', async ({
+test('a record is parked even if apply hides its rejection by the database, and the others are applied', async ({
   db,
 }) => {
   const feed = await feedOn(
@@ -236,7 +236,7 @@ test('a query of apply that comes too late is refused, and the process survives'
   expect(await state(db)).toEqual({ records: 0, sum: 0, next: 1 });
 });
 
-test('the next chunk does not see what apply left on its session', async ({ db }) => {
+test('the next chunk does not see changes that apply made to its session', async ({ db }) => {
   const seen: unknown[] = [];
   const feed = await feedOn(
     db,
@@ -261,7 +261,9 @@ test('the next chunk does not see what apply left on its session', async ({ db }
   expect(seen[1]).toEqual(seen[0]);
 });
 
-test('records are parked with our own search path, whatever path apply has set', async ({ db }) => {
+test('records are parked with our own search path, even if apply has set another one', async ({
+  db,
+}) => {
   await db.query(`
     create schema elsewhere;
     create table seen (path text);
@@ -296,7 +298,7 @@ test('a trigger that is deferred to the commit uses the search path of apply', a
   expect(await db.query('select from noted')).toEqual([{}]);
 });
 
-test('where settle hides an error of its SQL, nothing is written, and the reason is reported', async ({
+test('if settle hides an SQL error, nothing is written, and the reason is reported', async ({
   db,
 }) => {
   await db.query('create table settled ()');

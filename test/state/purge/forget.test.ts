@@ -10,7 +10,7 @@ import { test, type TestDatabase } from '../../support/test.ts';
 
 const forgetful = pairOf({ keepFor: '0 seconds', forgetAfter: '0 seconds' });
 
-/** Rows are kept for long, and the marker is forgotten at once. */
+/** Rows are kept for a long time, and the run is forgotten at once. */
 const kept = { ...forgetful, keepFor: '365 days' as const };
 
 const purgeOf = (pod: Pod) =>
@@ -18,7 +18,7 @@ const purgeOf = (pod: Pod) =>
     tombstoneSeconds: 0,
   });
 
-/** The set x has run, and everything of it was removed and forgotten. */
+/** The set x has run, and all of its rows and its run were deleted. */
 async function runAndForget(db: TestDatabase, pod: Pod): Promise<void> {
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
@@ -26,7 +26,7 @@ async function runAndForget(db: TestDatabase, pod: Pod): Promise<void> {
   expect(await runsOf(db)).toEqual([]);
 }
 
-test('a worker that slept through a run, its oblivion and the next one commits nothing', async ({
+test('a worker that was paused while its run was forgotten and run again commits nothing', async ({
   db,
 }) => {
   const pod = await podOn(db, [forgetful], { slots: 1 });
@@ -45,7 +45,7 @@ test('a worker that slept through a run, its oblivion and the next one commits n
   expect(runIdOf('pair', old!)).toBe('pair/x/1');
 });
 
-test('a run that is born without a slot gets its first token above the forgotten ones, too', async ({
+test('a run that is created without a slot also gets its first token above the forgotten ones', async ({
   db,
 }) => {
   const pod = await podOn(db, [forgetful], { slots: 1 });
@@ -55,24 +55,24 @@ test('a run that is born without a slot gets its first token above the forgotten
   expect(await pod.runs.claim(1, pod.id, 1)).toMatchObject([{ token: 2, revision: 2 }]);
 });
 
-test('a set that is ingested while its marker is forgotten gets no token that it had', async ({
+test('a set that is ingested while its run is forgotten never gets a token again', async ({
   db,
 }) => {
   const pod = await podOn(db, [forgetful], { slots: 5 });
   for (const each of [partA('y'), partA(), partB()]) await pod.ingestor.ingest(each);
   for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
-  // forgetAfter alone has passed: the rows of x were removed by an earlier purge
+  // only forgetAfter has passed: the rows of x were removed by an earlier purge
   await db.query(`delete from muster.member where key = 'x'`);
   await db.query(`delete from muster.sets where key = 'x'`);
   await db.query(`update muster.run set complete = false where key = 'x'`);
   const neighbour = await podOn(db, [forgetful], { slots: 5 });
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
-  // has taken its snapshot, has ingested the set x, and comes to the run later
+  // has taken its snapshot, has ingested the set x, and will update the run later
   const ingestor = Promise.all(
     [partA(), partB(), partA('y')].map((each) => neighbour.ingestor.ingest(each)),
   );
   await blocked(db, 1);
-  // waits for that batch, behind the barrier
+  // waits for that batch at the barrier
   const purging = purge(pod.database, [{ definition: kept, served: pod.served[0]! }], {
     tombstoneSeconds: 86_400,
   });
@@ -85,7 +85,7 @@ test('a set that is ingested while its marker is forgotten gets no token that it
   ]);
 });
 
-test('a run that ends while markers are forgotten waits for the next time', async ({ db }) => {
+test('a run that ends while runs are forgotten is forgotten by the next purge', async ({ db }) => {
   const pod = await podOn(db, [forgetful], { slots: 1 });
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
@@ -109,7 +109,7 @@ test('a run that ends while markers are forgotten waits for the next time', asyn
   ]);
 });
 
-test('a marker is not forgotten while rows of its set are there', async ({ db }) => {
+test('a run is not forgotten while its set has rows', async ({ db }) => {
   const pod = await podOn(db, [forgetful], { slots: 1 });
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);

@@ -24,7 +24,7 @@ const purgeOf = (pod: Pod, fn: FunctionDefinition = definition, everySeconds = 0
     everySeconds,
   });
 
-/** Two complete sets whose runs are done, one event each: one sent, one refused for good. */
+/** Two complete sets whose runs are done, with one event each: one sent, one refused permanently. */
 async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): Promise<Pod> {
   const pod = await podOn(db, [fn], { slots: 2 });
   for (const each of history) await pod.ingestor.ingest(each);
@@ -39,13 +39,13 @@ async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): P
   return pod;
 }
 
-/** So much later, and the rows so old that no older change of them can come. */
+/** Moves time on, and makes the rows so old that no older change of them can arrive. */
 const later = async (db: TestDatabase, by = '25 hours') => {
   await db.query(`update muster.run set finished_at = finished_at - $1::interval`, [by]);
   await age(db, '31 days');
 };
 
-/** The newest versions of the rows, or of those that are not held, are so old. */
+/** Makes the newest versions of the rows, or of those that are in no set, this old. */
 const age = (db: TestDatabase, by: string, which = 'true') =>
   db.query(
     `update muster.member set since = since - $1::interval, at = at - extract(epoch from $1::interval) * 1000 where ${which}`,
@@ -80,7 +80,7 @@ test('done sets lose members, counts and sent events after keepFor, and keep the
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
 });
 
-test('a purged row that an older change may still come for stays, and is in no set', async ({
+test('a purged row for which an older change may still arrive stays, and is in no set', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition], { slots: 2 });
@@ -102,12 +102,12 @@ test('a purged row that an older change may still come for stays, and is in no s
   expect(await db.query('select id from muster.member')).toEqual([{ id: '3' }]);
 });
 
-test('a row that was in another set for a moment is kept as long as one that moved today', async ({
+test('a row that was briefly in another set is kept as long as one that moved today', async ({
   db,
 }) => {
   const pod = await twoDone(db);
   await later(db);
-  // x to y and back, ingested by one batch: to its set it never left
+  // from x to y and back, ingested in one batch: for its set, it never left
   await Promise.all([
     pod.ingestor.ingest(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() })),
     pod.ingestor.ingest(change('u', 31, { id: 'xa', k: 'x', kind: 'a' }, { at: Date.now() })),
@@ -117,7 +117,7 @@ test('a row that was in another set for a moment is kept as long as one that mov
     change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }),
   );
   expect(await setsOf(db)).toEqual([]);
-  // a second pass, because the first one leaves a row of its own
+  // a second pass, because the first one reduces the row to its version
   await purgeOf(pod);
   await pod.ingestor.ingest(
     change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }),
@@ -141,7 +141,7 @@ test('an update after the purge keeps the newest value of a column that it does 
   expect(set!.members.map(({ columns }) => columns['note'])).toEqual(['new']);
 });
 
-/** 3,000 rows more for each set: with two of them there are several pages. */
+/** Adds 3,000 rows to each set, so that two sets take several pages. */
 async function fill(db: TestDatabase): Promise<void> {
   await db.query(`
     insert into muster.member (function, part_index, source, id, version, at, key, in_set, since)
@@ -158,7 +158,7 @@ test('large sets are purged as a whole by one pass', async ({ db }) => {
   expect(await counts(db)).toMatchObject({ members: 0, sets: 0, events: 1 });
 });
 
-test('the purge of large sets goes on where it was stopped, a page of rows at a time', async ({
+test('the purge of large sets continues where it was stopped, one page of rows at a time', async ({
   db,
 }) => {
   const pod = await twoDone(db);
@@ -169,7 +169,7 @@ test('the purge of large sets goes on where it was stopped, a page of rows at a 
     let looks = 0;
     await purge(pod.database, [{ definition, served: pod.served[0]! }], {
       tombstoneSeconds: 30 * DAY,
-      // before the lanes, the page of sets, and the first page of rows: then one of rows was removed
+      // called before clearing part indexes, the page of sets, and the first page of rows: one page of rows is removed
       stopped: () => ++looks > 3,
     });
     left.push((await counts(db))!['members']);
@@ -179,7 +179,7 @@ test('the purge of large sets goes on where it was stopped, a page of rows at a 
   expect(await setsOf(db)).toEqual([]);
 });
 
-test('waiting, ready and failed sets are kept, however old', async ({ db }) => {
+test('waiting, ready and failed sets are kept at any age', async ({ db }) => {
   const pod = await podOn(db, [definition], { slots: 1 });
   for (const each of history.slice(0, 3)) await pod.ingestor.ingest(each);
   await pod.runs.fail(pod.leases[0]!, 'never', null);
@@ -201,7 +201,7 @@ test('a replay of everything after the purge runs nothing and arms no deadline t
   await later(db);
   await purgeOf(pod);
   pod.leases.splice(0);
-  // to the last part but one: a set that is done is not overdue, whatever a replay shows of it
+  // all but the last part: a set that is done is not overdue, even if a replay makes it incomplete
   for (const each of history.slice(0, 3)) await pod.ingestor.ingest(each);
   await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
   await db.query(`update muster.member set since = now() - interval '2 hours'`);
@@ -233,7 +233,7 @@ test('a row that is ingested while the purge runs stays counted', async ({ db })
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });
 
-test('a done set that becomes whole again while the purge runs is judged by what is left', async ({
+test('a done set that is completed again while the purge runs is evaluated by its remaining rows', async ({
   db,
 }) => {
   const pod = await twoDone(db);
@@ -251,15 +251,15 @@ test('a done set that becomes whole again while the purge runs is judged by what
   expect(await misjudged(db)).toEqual([]);
 });
 
-test('purge and filing lock set before mark: neither waits for ever', async ({ db }) => {
+test('purge and ingest lock the set before its overdue row, and never deadlock', async ({ db }) => {
   const pod = await twoDone(db);
   const neighbour = await podOn(db, [definition]);
-  // broken, and overdue, as a run that failed while its set was broken and was retried leaves it
+  // incomplete and overdue, like a set that became incomplete while its run failed and was retried
   await pod.ingestor.ingest(change('d', 40, { id: 'xb' }));
   await db.query(`insert into muster.overdue values ($1, 'x', now())`, [pod.served[0]!.id]);
   await later(db);
   const release = await hold(db, `select from muster.run where key = 'x' for update`);
-  // holds the set, waits for the run, and wants the mark then
+  // holds the set, waits for the run, and then locks the overdue row
   const ingestor = neighbour.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
   const purging = purgeOf(pod);
@@ -273,7 +273,9 @@ test('purge and filing lock set before mark: neither waits for ever', async ({ d
   ).toEqual([{ deadlocks: '0' }]);
 });
 
-test('two processes that purge at once: one does, the other leaves it alone', async ({ db }) => {
+test('of two processes that purge at the same time, one does and the other skips it', async ({
+  db,
+}) => {
   const pod = await twoDone(db);
   const other = await podOn(db, [definition]);
   await later(db);
@@ -285,7 +287,7 @@ test('two processes that purge at once: one does, the other leaves it alone', as
   expect(await purging).toEqual({ sets: 2, members: 4 });
 });
 
-test('a function that was purged within the time asked for is left alone', async ({ db }) => {
+test('a function that was purged within the interval is skipped', async ({ db }) => {
   const pod = await twoDone(db);
   await later(db);
   await db.query(`update muster.function set purged_at = now() - interval '59 minutes'`);
@@ -303,7 +305,7 @@ test('a purge that fails leaves no lock behind', async ({ db }) => {
   expect(await purgeOf(await podOn(db, [definition]))).toEqual({ sets: 2, members: 4 });
 });
 
-test('sets that were emptied before they were ever complete go', async ({ db }) => {
+test('sets that became empty without having been complete are deleted', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   await pod.ingestor.ingest(change('d', 2, { id: 1 }));
@@ -312,7 +314,9 @@ test('sets that were emptied before they were ever complete go', async ({ db }) 
   expect(await setsOf(db)).toEqual([]);
 });
 
-test('a deleted row is remembered until no older change of it can come', async ({ db }) => {
+test('a deleted row stays as a tombstone until no older change of it can arrive', async ({
+  db,
+}) => {
   const pod = await podOn(db, [definition]);
   await pod.ingestor.ingest(change('d', 5, { id: 1 }));
   await age(db, '29 days');
@@ -323,7 +327,7 @@ test('a deleted row is remembered until no older change of it can come', async (
   expect(await purgeOf(pod)).toEqual({ sets: 0, members: 2 });
 });
 
-test('a refused row is remembered from its newest version on', async ({ db }) => {
+test('the age of a rejected row is that of its newest version', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   const refused = { id: 1, k: 'x', kind: 'none' };
   await pod.ingestor.ingest(change('u', 5, refused));
@@ -334,9 +338,7 @@ test('a refused row is remembered from its newest version on', async ({ db }) =>
   expect(await setsOf(db)).toEqual([]);
 });
 
-test('forgetAfter forgets the done marker of a purged set, and the set runs again', async ({
-  db,
-}) => {
+test('forgetAfter deletes the run of a purged set, and the set can run again', async ({ db }) => {
   const forgetful = pairOf({ keepFor: '1 day', forgetAfter: '2 days' });
   const pod = await twoDone(db, forgetful);
   await later(db, '25 hours');

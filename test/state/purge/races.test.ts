@@ -16,7 +16,7 @@ test('a set that is filled while it is dropped as empty stays', async ({ db }) =
   for (const op of ['u', 'd'] as const) await pod.ingestor.ingest(partA('x', op));
   await pod.ingestor.ingest(partA('y'));
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
-  // x is filled, and not committed before y is
+  // x is filled, and commits only together with y
   const ingestor = Promise.all(
     [partA('x', 'u', 'new-x'), partA('y', 'u', 'new-y')].map((each) =>
       neighbour.ingestor.ingest(each),
@@ -57,21 +57,21 @@ test('a set that history fills while it is dropped as empty stays', async ({ db 
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('sets of history alone are not empty', async ({ db }) => {
+test('sets with only history are not empty', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(read(1, { id: 1, k: 'x', kind: 'a' }));
   await purgeOf(pod);
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 0 }]);
 });
 
-test('a tombstone that is filled while it is purged stays', async ({ db }) => {
+test('a tombstone whose row is created again during the purge stays', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const neighbour = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(partA('y'));
   await pod.ingestor.ingest(change('d', 5, { id: 'x-a' }));
   await db.query('delete from muster.member where part_index = 2');
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
-  // the row is back, and not committed before y is
+  // the row is created again, and commits only together with y
   const ingestor = Promise.all(
     [partA('x'), partA('y', 'u', 'new')].map((each) => neighbour.ingestor.ingest(each)),
   );
@@ -86,7 +86,7 @@ test('a tombstone that is filled while it is purged stays', async ({ db }) => {
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a done set that becomes whole while it is purged stays whole', async ({ db }) => {
+test('a done set that is completed again while it is purged stays complete', async ({ db }) => {
   const definition = pairOf({ keepFor: '0 seconds' });
   const pod = await podOn(db, [definition], { slots: 1 });
   const neighbour = await podOn(db, [definition]);

@@ -34,7 +34,7 @@ test('a definition is announced while a worker serves another one', async ({ db 
   expect(await functions(db)).toEqual([{ generation: 2, announced: false }]);
 });
 
-test('a function that nobody has served yet is not announced but registered', async ({ db }) => {
+test('a function that no worker has served yet is not announced but registered', async ({ db }) => {
   const database = databaseOn(db);
   await worker(db, 60);
   expect(await announce(database, both)).toBe(false);
@@ -42,7 +42,9 @@ test('a function that nobody has served yet is not announced but registered', as
   await database.close();
 });
 
-test('a superseded definition comes back once it is announced, and only then', async ({ db }) => {
+test('a superseded definition becomes the newest again once it is announced, and only then', async ({
+  db,
+}) => {
   const { database } = await podOn(db, [pairOf()]);
   await register(database, either);
   await worker(db, 60);
@@ -54,7 +56,7 @@ test('a superseded definition comes back once it is announced, and only then', a
   await expect(register(database, either)).rejects.toThrow(Superseded);
 });
 
-test('migrating with the release that serves withdraws what was announced', async ({ db }) => {
+test('migrating with the current release withdraws an announced definition', async ({ db }) => {
   const { database } = await podOn(db, [pairOf()]);
   await worker(db, 60);
   expect(await announce(database, either)).toBe(true);

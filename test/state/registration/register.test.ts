@@ -10,7 +10,7 @@ import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
 const part = (kind: string) => ({ table: 'public.item', key: 'k', where: { kind } });
-/** Sixteen parts, as many as there are part indexes. */
+/** Sixteen parts, the maximum. */
 const kinds = (from: number) =>
   Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`p${from + i}`, part(`${from + i}`)]));
 const both = pairOf();
@@ -64,7 +64,7 @@ test('a worker with an older definition ingests nothing', async ({ db }) => {
   expect(await db.query('select * from muster.member')).toEqual([]);
 });
 
-test('registration waits for a batch under way; the next batch sees the new definition', async ({
+test('registration waits for a batch in progress; the next batch sees the new definition', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -169,7 +169,7 @@ test('re-evaluation leaves done runs alone, and failed ones whose result is the 
   expect(await db.query('select * from muster.run order by key')).toEqual(before);
 });
 
-test('re-evaluation of more sets than a page, beside ingest, leaves none out', async ({ db }) => {
+test('re-evaluation of more than a page of sets, during intake, omits none', async ({ db }) => {
   const old = await podOn(db, [both]);
   const keys = Array.from({ length: 600 }, (_, i) => `k${i}`);
   await Promise.all(keys.map((key) => old.ingestor.ingest(partA(key))));
@@ -185,7 +185,7 @@ test('re-evaluation of more sets than a page, beside ingest, leaves none out', a
   ]);
 });
 
-test('re-evaluation gives waiting sets a deadline when the function first asks for one', async ({
+test('re-evaluation gives waiting sets a deadline when the function first defines one', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -201,7 +201,7 @@ test('a part keeps its index; that of a former part is reassigned only once it i
   const old = await podOn(db, [both]);
   await old.ingestor.ingest(partA());
   await old.ingestor.ingest(partB());
-  // b is gone, c is new: b's index still has a row, so that c gets another one and does not count the row
+  // b is removed, c is new: b's index still has a row, so c gets another index and does not count that row
   const next = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c') } })]);
   expect(Object.fromEntries(next.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3 });
   await reEvaluate(next.database, next.store, next.served);
@@ -209,7 +209,7 @@ test('a part keeps its index; that of a former part is reassigned only once it i
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: false }]);
   await next.ingestor.ingest(change('c', 1e6, { id: 9, k: 'x', kind: 'c' }));
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
-  // once its rows are gone, b's index is free
+  // once its rows are deleted, b's index is free
   await db.query('delete from muster.member where part_index = 2');
   await db.query('update muster.sets set counts[2] = 0, fresh = fresh - 1');
   const last = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } })]);
@@ -230,7 +230,7 @@ test('a part whose filter changes is a new part, and counts no rows of the old o
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: false }]);
 });
 
-test('a part that needs more rows, or keeps more columns, keeps its index', async ({ db }) => {
+test('a part that needs more rows, or stores more columns, keeps its index', async ({ db }) => {
   const old = await podOn(db, [one]);
   await old.ingestor.ingest(partA());
   const next = await podOn(db, [

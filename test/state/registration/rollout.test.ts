@@ -120,7 +120,7 @@ test('a check that was sent before the event arrived does not count for it', asy
   const release = await hold(db, 'lock table muster.function');
   const first = old.ingestor.ingest(ofOther(1));
   await blocked(db, 1);
-  // These arrive while the first check is under way, and share the next one.
+  // These arrive during the first check, and share the next one.
   const later = [2, 3, 4].map((lsn) =>
     old.ingestor.ingest(ofOther(lsn)).catch((error: unknown) => error),
   );
@@ -142,7 +142,7 @@ test('an older worker parks nothing, because the newer definition may accept the
   expect(await db.query('select functions from muster.parked')).toEqual([{ functions: ['pair'] }]);
 });
 
-test('an older worker does not park what is no change either', async ({ db }) => {
+test('an older worker does not park an event that is not a change, either', async ({ db }) => {
   const { old, young } = await outdated(db);
   const { origin } = partA();
   await expect(old.ingestor.park(origin, 'not-a-change', 'text')).rejects.toMatchObject(superseded);
@@ -151,7 +151,7 @@ test('an older worker does not park what is no change either', async ({ db }) =>
   expect(await db.query('select reason from muster.parked')).toEqual([{ reason: 'not-a-change' }]);
 });
 
-test('a worker ingests nothing when one of its two functions is not registered any more', async ({
+test('a worker ingests nothing if one of its two functions is no longer registered', async ({
   db,
 }) => {
   const pod = await podOn(db, [both, pairOf({ name: 'other' })]);
@@ -162,7 +162,7 @@ test('a worker ingests nothing when one of its two functions is not registered a
   expect(await db.query('select from muster.member')).toEqual([]);
 });
 
-test('a worker whose functions are not registered any more files, claims and purges nothing', async ({
+test('a worker whose functions are no longer registered ingests, claims and purges nothing', async ({
   db,
 }) => {
   const pod = await podOn(db, [both], { slots: 5 });
@@ -200,7 +200,7 @@ test('another function with the same id and generation is not mistaken for it', 
   expect(purged).toEqual({ sets: 0, members: 0 });
 });
 
-test('a part that comes back has no earlier rows, and is unsynced until its table is read again', async ({
+test('a part that is added again has no earlier rows, and is unsynced until its table is read again', async ({
   db,
 }) => {
   const old = await podOn(db, [both]);
@@ -259,7 +259,7 @@ test('the rows and counts of a former part are removed, and its index is reassig
   expect(Object.fromEntries(last.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3, d: 2 });
 });
 
-test('the rows of a former part are removed beside intake without a deadlock', async ({ db }) => {
+test('the rows of a former part are removed during intake without a deadlock', async ({ db }) => {
   const old = await podOn(db, [both]);
   for (const each of [partB('p'), partB('q'), partB('r')]) await old.ingestor.ingest(each);
   const young = await podOn(db, [withC]);
@@ -275,7 +275,7 @@ test('the rows of a former part are removed beside intake without a deadlock', a
   expect(await miscounted(db)).toEqual([]);
 });
 
-test('a part that keeps a further column is unsynced; one that needs more rows is not', async ({
+test('a part that stores a further column is unsynced; one that needs more rows is not', async ({
   db,
 }) => {
   await podOn(db, [both]);

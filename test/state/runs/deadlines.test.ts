@@ -84,7 +84,7 @@ test('the deadline of a set that was emptied counts from its next first row', as
   expect(await reminders(db)).toEqual([]);
 });
 
-test('complete sets are removed from their reminder, and an empty reminder is deleted', async ({
+test('complete sets are removed from their deadline row, and an empty row is deleted', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -113,7 +113,7 @@ test('before the last process ends, sets that became complete later are removed 
   expect(await reminders(db)).toEqual([{ keys: ['k19'], minutes: 60 }]);
 });
 
-test('more reminders than a page are fired and pruned page by page', async ({ db }) => {
+test('more deadlines than a page are fired and pruned page by page', async ({ db }) => {
   const pod = await podOn(db, [definition]);
   for (let i = 0; i < 10; i++) await pod.ingestor.ingest(partA(`k${i}`));
   await pod.ingestor.ingest(partB('k0'));
@@ -244,7 +244,7 @@ test('a set that was completed while it was being reported, and becomes incomple
   expect((await fire(pod)).map(({ key }) => key)).toEqual(['x']);
 });
 
-test('a set that two reminders name for the same time is reported with each missing part once', async ({
+test('a set that is in two deadlines for the same time is reported with each missing part once', async ({
   db,
 }) => {
   const pod = await podOn(db, [definition]);
@@ -253,7 +253,7 @@ test('a set that two reminders name for the same time is reported with each miss
   await pod.ingestor.ingest(partA('x', 'd'));
   await pod.ingestor.ingest(change('c', 1e6, { id: 'second life', k: 'x', kind: 'a' }));
   await pass(db, '61 seconds');
-  // the first reminder is set to the time of the second
+  // the first deadline is set to the time of the second
   expect(await fire(pod)).toEqual([]);
   await anHourPasses(db);
   const missing = [{ part: 'b', have: 0, need: 1 }];
@@ -268,7 +268,7 @@ test('deadlines that two replicas find at the same moment fire once each', async
   const release = await hold(db, 'select from muster.sets for update');
   const both = [fire(pod)];
   await blocked(db, 1);
-  // as if it became incomplete and got a new reminder
+  // as if it became incomplete and got a new deadline
   await db.query(
     `insert into muster.deadline (function, due_at, keys) select function, due_at, keys from muster.deadline`,
   );

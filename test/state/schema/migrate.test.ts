@@ -34,7 +34,7 @@ async function tablesOf(url: string): Promise<string[]> {
   return rows.map((row) => row.name);
 }
 
-test('of twenty migrations at once one does the work, and the next time there is none', async () => {
+test('of twenty concurrent migrations, one does the work, and a later one does nothing', async () => {
   const url = await emptyDatabase();
   const applied = await Promise.all(Array.from({ length: 20 }, () => migrate(url, ['recordings'])));
   expect(applied.filter((names) => names.length > 0)).toEqual([
@@ -66,7 +66,7 @@ test('of twenty migrations at once one does the work, and the next time there is
   expect(await tablesOf(url)).toEqual(tables);
 });
 
-test('a function whose migrations come later gets only its own', async () => {
+test('a function whose migrations are added later applies only these', async () => {
   const url = await emptyDatabase();
   expect(await migrate(url, [])).toEqual(STATE);
   expect(await migrate(url, ['recordings', 'without-migrations'])).toEqual([
@@ -74,7 +74,7 @@ test('a function whose migrations come later gets only its own', async () => {
   ]);
 });
 
-test('a migration that fails leaves nothing behind, and the lock free', async () => {
+test('a failed migration leaves nothing behind and releases the lock', async () => {
   const url = await emptyDatabase();
   const client = new pg.Client(url);
   await client.connect();

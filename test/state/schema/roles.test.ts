@@ -30,7 +30,7 @@ async function loginOf(db: TestDatabase, ...roles: string[]): Promise<string> {
   return url.href;
 }
 
-/** What becomes of a statement: SQLSTATE, or null if it works. Nothing of it stays. */
+/** Runs a statement and rolls it back; returns its SQLSTATE, or null if it succeeds. */
 async function tryAs(url: string): Promise<(text: string) => Promise<string | null>> {
   const client = new pg.Client(url);
   await client.connect();
@@ -98,8 +98,8 @@ test('a member of muster_intake and muster_run serves', async ({ db }) => {
     'not-a-change',
     'why',
   );
-  await until(() => sink.ids.length === 2); // of the run, and of the set that is overdue
-  // of a set that no purge may take away meanwhile
+  await until(() => sink.ids.length === 2); // one from the run, one for the overdue set
+  // of a set that must not be purged in the meantime
   expect(await ingestor.explain(partA('late'))).toMatchObject({ sets: [{ status: 'waiting' }] });
   await ingestor.ingest(truncate(10_000_000));
   await engine.stop();
@@ -126,7 +126,7 @@ test('a member of muster_run alone purges', async ({ db }) => {
   expect(await setsOf(db)).toEqual([]);
 });
 
-test('whoever files sees no event of a handler, no parked body and no table of a function', async ({
+test("muster_intake can't read events of handlers, parked bodies or tables of functions", async ({
   db,
 }) => {
   const attempt = await tryAs(await loginOf(db, 'muster_intake'));
@@ -150,9 +150,7 @@ test('whoever files sees no event of a handler, no parked body and no table of a
   }
 });
 
-test('whoever runs handlers makes no run, changes no rule, and sees nothing that is parked', async ({
-  db,
-}) => {
+test("muster_run can't create runs, change rules or read parked events", async ({ db }) => {
   const attempt = await tryAs(await loginOf(db, 'muster_run'));
   expect(await attempt('delete from recordings.processed')).toBeNull();
   expect(await attempt('update muster.outbox set sent_at = now()')).toBeNull();
@@ -173,18 +171,18 @@ test('whoever runs handlers makes no run, changes no rule, and sees nothing that
   }
 });
 
-test('whoever reads sees everything and changes nothing', async ({ db }) => {
+test('muster_read can read everything and change nothing', async ({ db }) => {
   const attempt = await tryAs(await loginOf(db, 'muster_read'));
   const names = (await relationsOf(db)).map((each) => `muster.${each}`);
   for (const name of [...names, 'recordings.processed']) {
     expect([name, await attempt(`select * from ${name}`)]).toEqual([name, null]);
-    // what it says of a view that nobody can write to comes before that of rights
+    // the error about a view that is not updatable comes before that about privileges
     expect(await attempt(`delete from ${name}`)).toBeOneOf([DENIED, '55000']);
   }
   expect(await attempt(`update muster.function set paused = true`)).toBe(DENIED);
 });
 
-test('KEDA reads how much is due, and nothing else', async ({ db }) => {
+test('muster_keda can read the due work and nothing else', async ({ db }) => {
   await podOn(db, [pairOf()]);
   const attempt = await tryAs(await loginOf(db, 'muster_keda'));
   expect(await attempt(`select total from muster.due where function = 'pair'`)).toBeNull();
@@ -204,7 +202,7 @@ test('KEDA reads how much is due, and nothing else', async ({ db }) => {
   }
 });
 
-test('every table is somebody’s to write', async ({ db }) => {
+test('every table can be written by some role', async ({ db }) => {
   await grantRoles(db.url, []);
   const idle = await namesOf(
     db,
@@ -216,13 +214,13 @@ test('every table is somebody’s to write', async ({ db }) => {
   expect(idle).toEqual([]);
 });
 
-test('rights that a release no longer needs are taken away', async ({ db }) => {
+test('privileges that a release no longer needs are revoked', async ({ db }) => {
   await db.query('grant all on muster.parked to muster_run, public');
   const attempt = await tryAs(await loginOf(db, 'muster_run'));
   expect(await attempt('delete from muster.parked')).toBe(DENIED);
 });
 
-test('in the schema of a source nothing is granted, though a function has its name', async ({
+test('nothing is granted in the schema of a source, even if a function has its name', async ({
   db,
 }) => {
   const part = { table: 'recordings.processed', key: 'recording' };
@@ -266,7 +264,7 @@ plain(
   },
 );
 
-test('people look with muster_read, and mend with the roles of a process beside it', async ({
+test('operators read with muster_read, and make changes with the roles of a worker', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });

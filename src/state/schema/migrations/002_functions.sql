@@ -1,16 +1,17 @@
--- Functions that statements share, and the views: sets for people, due work for KEDA.
+-- Functions that statements share, and two views: the status of sets, and the due work for KEDA.
 
--- Is version a newer than version b, of one row of one source? The later epoch is. Within one:
+-- Returns whether version a of a row is newer than version b, both from one source. A later epoch is newer.
+-- Within an epoch:
 --
--- Two streamed changes: the later log position.
--- Two snapshot reads: the later position of the stream at which they were made; the later time, where
--- these are equal or one is not told (position 0).
--- A read and a streamed change: the read is newer only if everything says so. Its time must be more
--- than 60 s after the commit: by position alone it could refuse an update for ever, because a
+-- Two streamed changes: the later log position is newer.
+-- Two snapshot reads: the one made at the later position of the stream is newer; the later time, if the
+-- positions are equal or one is unknown (0).
+-- A read and a streamed change: the read is newer only if both time and position show it. Its time must be
+-- more than 60 s after the commit: by position alone it could reject an update permanently, because a
 -- transaction that wrote before an initial snapshot and committed after it has a lower position. And
 -- neither the change's position nor that of the last commit before it may be above the read's: by time
--- alone a read that a connector with a lag, or with a fast clock, emits late would hide every change
--- that was made meanwhile.
+-- alone, a read that is emitted late, by a connector that lags or has a fast clock, would hide every change
+-- made in between.
 create function muster.newer(a_version bigint, a_at bigint, a_commits bigint,
                              b_version bigint, b_at bigint, b_commits bigint) returns boolean
 language sql immutable parallel safe
@@ -28,27 +29,30 @@ return case
   else a_at > b_at
 end;
 
--- Does a row count as new in its set? Not where the initial snapshot found it there already: such a row is
--- history, whatever changed in it since. The hash stands for the key (8 bytes for the key's 60).
+-- Returns whether a row counts as new in its set. It does not if the initial snapshot already found it there:
+-- such a row is history, even if it has changed since. The hash represents the key (8 bytes instead of 60).
 create function muster.is_fresh(in_set boolean, key text, history bigint) returns boolean
 language sql immutable parallel safe
 return in_set and (history is null or history <> hashtextextended(key, 0));
 
--- Does version `b`, though it is not newer, carry what `a` lacks or has from an older version still?
+-- Returns whether version `b`, even if it is not newer, carries a column that `a` lacks, or has from a version
+-- that is older than the one in `b`.
 create function muster.fills(a muster.member, b muster.member) returns boolean
 language sql immutable parallel safe
 return exists (
   select from jsonb_each(a.missing_columns) as missing (name, filled),
        lateral (select coalesce(b.missing_columns -> missing.name, jsonb_build_array(b.version, b.at, b.commits)) offset 0) as f (filler)
   where b.columns ? missing.name
-    and (missing.filled = '0' or muster.newer((f.filler ->> 0)::bigint, (f.filler ->> 1)::bigint, (f.filler ->> 2)::bigint,
-                                           (missing.filled ->> 0)::bigint, (missing.filled ->> 1)::bigint, (missing.filled ->> 2)::bigint))
+    and (missing.filled = '0'
+         or muster.newer((f.filler ->> 0)::bigint, (f.filler ->> 1)::bigint, (f.filler ->> 2)::bigint,
+                         (missing.filled ->> 0)::bigint, (missing.filled ->> 1)::bigint, (missing.filled ->> 2)::bigint))
 );
 
--- What is known of a row after version `b` came in on top of `a`: the newer one, its missing columns (those
--- the source did not send) filled with the newest value any version carried. A missing column that decides
--- is left as it is: key and verdict would have to follow it. Of two rows of one version, the one whose
--- missing columns are filled by newer versions: it was made with the other one known (missing-columns.ts).
+-- Merges version `b`, which has just arrived, into the stored version `a`. Returns the newer one, its missing
+-- columns (those the source did not send) filled with the newest value that either version carries. A missing
+-- column that is a deciding one is not filled: the key and the filter's result would have to follow. Of two rows
+-- of the same version, returns the one whose missing columns are filled by newer versions: it was built with
+-- knowledge of the other (missing-columns.ts).
 create function muster.resolve(a muster.member, b muster.member) returns muster.member
 language plpgsql immutable parallel safe as $$
 declare
@@ -64,7 +68,7 @@ begin
     winner := a;
     other := b;
   elsif b.missing_columns @? '$.*[3]' and muster.fills(b, a) then
-    -- made without this row: its change is unresolved, and is made again
+    -- `b` was built without knowing the stored row: its change is unresolved, and is built again
     a.history := coalesce(a.history, b.history);
     return a;
   elsif a.in_set and b.in_set and a.key = b.key then
@@ -77,7 +81,7 @@ begin
   for missing, filled in select * from jsonb_each(winner.missing_columns) loop
     continue when filled ->> 3 is not null;
     filler := coalesce(other.missing_columns -> missing, jsonb_build_array(other.version, other.at, other.commits));
-    -- by version, not by time: changes of one transaction have the same
+    -- by version, not by time: the changes of one transaction have the same time
     if other.columns ? missing
        and (filled = '0' or muster.newer((filler ->> 0)::bigint, (filler ->> 1)::bigint, (filler ->> 2)::bigint,
                                          (filled ->> 0)::bigint, (filled ->> 1)::bigint, (filled ->> 2)::bigint)) then
@@ -88,10 +92,10 @@ begin
   return winner;
 end $$;
 
--- Does the rule hold? Bit i - 1 = part index i has the rows it needs; then each gate in turn sets bit
--- 15 + its number when at least gate_need of the bits in gate_of are set, so a gate may read those
--- before it: all(a, any(b, c)) is two gates. The last gate is the verdict.
--- Gates, not a normal form: atLeast 10 of 16 would be 8,008 terms.
+-- Returns whether a set with these counts is complete. Bit i - 1 = part index i has the rows it needs; then each
+-- gate in turn sets bit 15 + its number if at least gate_need of the bits in gate_of are set, so that a gate can
+-- refer to earlier ones: all(a, any(b, c)) is two gates. The last gate is the result.
+-- Gates are used instead of a normal form, in which atLeast 10 of 16 would have 8,008 terms.
 create function muster.complete(counts int[], need int[], gate_need int[], gate_of bigint[]) returns boolean
 language plpgsql immutable parallel safe strict as $$
 declare
@@ -110,8 +114,8 @@ begin
   return coalesce((met >> (15 + cardinality(gate_need))) & 1 = 1, false);
 end $$;
 
--- Sum of two count vectors. Written out, because so it is inlined: by a subquery over unnest it costs
--- a tenth of all intake.
+-- Returns the sum of two count vectors. Written out so that it is inlined: with a subquery over unnest it costs
+-- a tenth of the intake rate.
 create function muster.plus(a int[], b int[]) returns int[]
 language sql immutable parallel safe
 return array[
@@ -121,10 +125,10 @@ return array[
   a[13] + b[13], a[14] + b[14], a[15] + b[15], a[16] + b[16]
 ];
 
--- What becomes of a run `r` when a change of its set proposes `p` (its complete, and 'running' where
--- the proposing worker has a free slot). While leased or done the run stays what it is: the attempt
--- began, or ended, while the set was complete; the `changes` are late, and counted. A failed run whose
--- set changes may start again from its first attempt.
+-- Returns the next state of run `r` when a change of its set proposes `p` (whether the set is complete, and
+-- 'running' if the proposing worker has a free slot). A run that is leased or done keeps its state: the attempt
+-- began, or ended, while the set was complete; the `changes` are late, and counted. A failed run whose set
+-- changes may start again from its first attempt.
 create function muster.next_run(r muster.run, p muster.run, changes int) returns muster.run
 language plpgsql stable parallel safe as $$
 begin
@@ -134,7 +138,7 @@ begin
     return r;
   end if;
   if p.state = 'done' and p.complete and r.attempt = 0 and r.started_at is null then
-    -- the initial snapshot had all of the set, as is known only now, and nothing was started
+    -- the whole set was in the initial snapshot, which is known only now, and nothing has started
     r.revision := p.revision;
     r.state := 'done';
     r.finished_at := now();
@@ -150,7 +154,7 @@ begin
     r.finished_at := null;
     r.error := null;
   end if;
-  -- one that was lost with its process more than once is leased by claim-runs.sql, one at a time
+  -- a suspect (lost with its process more than once) is leased only by claim-runs.sql, one at a time
   if p.state = 'running' and r.due_at <= now() and r.lost < 2 then
     r.state := 'running';
     r.token := r.token + 1;
@@ -162,7 +166,7 @@ begin
   return r;
 end $$;
 
--- Ends a transaction that may not commit.
+-- Aborts a transaction of a worker that does not own the run.
 create function muster.fence(owned boolean) returns void
 language plpgsql as $$
 begin
@@ -171,8 +175,8 @@ begin
   end if;
 end $$;
 
--- Escapes a key so that it can stand in the id of an event, which may become an HTTP header; src/runs/run-id.ts
--- says which characters, and does the same for the events of handlers.
+-- Escapes a key for use in the id of an event, which may become an HTTP header; src/runs/run-id.ts explains which
+-- characters, and does the same for the events of handlers.
 create function muster.header_safe(key text) returns text
 language sql stable parallel safe
 return case when key collate "C" ~ '^[ -}]*$' then key else (
@@ -182,12 +186,12 @@ return case when key collate "C" ~ '^[ -}]*$' then key else (
   from regexp_split_to_table(key, '') with ordinality as t (c, nth)
 ) end;
 
--- What a person asks: in which state is each set, and since when? A waiting set waits since the first of
--- its rows arrived.
+-- The status of each set, and since when it has had that status. A waiting set waits since the arrival of the
+-- oldest of its rows.
 create view muster.set_status as
-select f.name as function, s.key, w.status,
-       (o.key is not null and w.status = 'waiting') as overdue,
-       case w.status
+select f.name as function, s.key, derived.status,
+       (o.key is not null and derived.status = 'waiting') as overdue,
+       case derived.status
          when 'waiting' then (select min(m.since) from muster.member m where m.function = s.function and m.key = s.key and m.in_set)
          when 'complete' then r.created_at
          when 'running' then r.started_at
@@ -202,31 +206,31 @@ cross join lateral (
   select case when r.state is null or (r.state in ('ready', 'failed') and not r.complete) then 'waiting'
               when r.state = 'ready' then 'complete'
               else r.state::text end as status
-) w;
+) derived;
 
--- What there is to do for each function: how many pods KEDA should keep. One row per registered
--- function, zeros when there is nothing. Asked every few seconds by a role that may read nothing else
--- (the view reads with its owner's rights), so it has to be cheap whatever the tables hold.
+-- The due work of each function, from which KEDA computes the number of pods. One row per registered function,
+-- with zeros if there is no work. It is queried every few seconds by a role that can read nothing else (the view
+-- reads with its owner's rights), so it must be cheap regardless of the size of the tables.
 --
---   runs      running, or due and waiting for a slot; at most 10,000, so that a backlog is not
---             counted in whole, and at most the function's concurrency: a pod more could start none of
---             the others. One whose pod died counts until somebody takes it over. Failed runs, those
---             that wait for their next attempt, and due ones of a paused function don't count.
---   deadlines 1 if one is due
---   events    1 if an outgoing event is due. Not how many: while the sink is down they pile up, and one
---             pod is enough to find out that it is back.
---   evaluations  1 if sets are still to be evaluated by a new rule
---   total     the sum
+--   runs      Running, or due and waiting for a slot. At most 10,000, so that a backlog is not counted
+--             completely, and at most the function's concurrency, because one more pod could not start any of
+--             the others. The run of a dead pod counts until another one takes it over. Failed runs, runs that
+--             wait for their next attempt, and due runs of a paused function don't count.
+--   deadlines 1 if one is due.
+--   events    1 if an outgoing event is due. Not their number: they pile up while the sink is down, and one
+--             pod is enough to find out that it is up again.
+--   evaluations  1 if sets have yet to be evaluated by a new rule.
+--   total     The sum.
 --
--- KEDA's connection does not pin its plans as Muster's own do. Where the planner guesses that many
--- rows fit, it reads a table from its beginning until it has found one, which takes seconds when there
--- is none. Asked for the lowest in the order of an index, it has no choice.
+-- KEDA's connection does not pin its plans as Muster's own connections do. If the planner estimates that many
+-- rows match, it scans a table from the beginning until it finds one, which takes seconds if there is none. A
+-- query for the first row in the order of an index leaves it no choice.
 create view muster.due as
-select f.name as function, w.runs, w.deadlines, w.events, w.evaluations,
-       w.runs + w.deadlines + w.events + w.evaluations as total
+select f.name as function, work.runs, work.deadlines, work.events, work.evaluations,
+       work.runs + work.deadlines + work.events + work.evaluations as total
 from muster.function f
 left join (
-  -- by pod, because that is what the index of leased runs has; they are few
+  -- leased runs are few, and found by the index on worker
   select r.function, count(*) as n from muster.run r
   where r.worker is not null and r.state = 'running'
   group by r.function
@@ -248,4 +252,4 @@ cross join lateral (
                    order by o.due_at limit 1), false)
           and coalesce(f.sink_missing_until <= now(), true))::int as events,
          (f.evaluated_generation < f.generation)::int as evaluations
-) w;
+) work;
