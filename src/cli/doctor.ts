@@ -1,6 +1,6 @@
 import { readConfig } from '../config/config.ts';
 import { examine, type Whereabouts } from '../doctor/examine.ts';
-import { isClusterNear } from '../doctor/cluster/examine.ts';
+import { isClusterConfigured } from '../doctor/cluster/examine.ts';
 import { countOf, toJson, toText } from '../doctor/report.ts';
 import type { JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
@@ -48,11 +48,11 @@ function whereabouts(options: DoctorOptions): Omit<Whereabouts, 'databaseUrl'> {
     sourceUrl: source ?? null,
     cluster:
       cluster === undefined
-        ? isClusterNear(process.env)
-          ? 'near'
+        ? isClusterConfigured(process.env)
+          ? 'detected'
           : 'no'
         : cluster
-          ? 'asked'
+          ? 'requested'
           : 'no',
     namespace: namespace ?? null,
     publication: options.publication,

@@ -33,28 +33,28 @@ State database ${host}${pathname}
   ✓ migrations: 1 applied
   ✓ roles: muster_intake, muster_run, muster_read, muster_keda
   ✓ login: postgres, a superuser: more than any process needs
-  ✓ session: 1 settings hold
+  ✓ session: 1 settings in effect
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
-  ✓ connections: 1 at most, 1 of them free for Muster: enough for 1 pods of 1
+  ✓ connections: 1 allowed, 1 of them available to Muster: enough for 1 pods with 1 each
   ✓ clock: 1 s from this machine's
   ✓ definitions: recordings: generation 1
-  ✓ functions nobody serves: none
-  ✓ sources: the rows of each part are of one connector
+  ✓ orphaned functions: none
+  ✓ sources: the rows of each part come from one connector
   ✓ paused functions: none
   ✓ parked events: none
   ✓ failed runs: none
   ✓ outgoing events: none
-  ✓ work that is due: none; 1 pod at work
+  ✓ due work: none; 1 worker running
 
 Source
-  – reachable: not checked: no source is named: --source or SOURCE_URL
+  – reachable: not checked: no source given: use --source or SOURCE_URL
 
 Kafka
-  – reachable: not checked: no broker is named: --brokers or KAFKA_BROKERS
+  – reachable: not checked: no broker given: use --brokers or KAFKA_BROKERS
 
 Cluster
-  – reachable: not checked: no cluster is named: --cluster
+  – reachable: not checked: no cluster requested: use --cluster
 
 18 fine, 0 problems, 3 not checked
 `.replaceAll(/\b\d+(\.\d+)*\b/g, 'N'),
@@ -70,14 +70,14 @@ test('a problem comes with what mends it: exit code 1, no password', async () =>
   expect(stdout).not.toContain('canary');
   expect(stdout).toContain(`
 State database 127.0.0.1:1/state
-  ✗ reachable: nothing listens there: connect ECONNREFUSED 127.0.0.1:1
+  ✗ reachable: nothing is listening: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, roles, login, session, commits, standbys, connections, clock, definitions, functions nobody serves, sources, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
+  – version, migrations, roles, login, session, commits, standbys, connections, clock, definitions, orphaned functions, sources, paused functions, parked events, failed runs, outgoing events, due work: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1
   ✗ reachable: 127.0.0.1:1 does not answer: connect ECONNREFUSED 127.0.0.1:1
-      nc -vz 127.0.0.1 1   # is it there? A NetworkPolicy may be in between
+      nc -vz 127.0.0.1 1   # is it running? A NetworkPolicy may block the connection
   – topics, retention, key sizes, consumer groups, dead letters: not checked: not reachable
 `);
 });
@@ -94,10 +94,10 @@ test('a login of muster_read is enough to look at everything but standbys', asyn
   ]);
   expect(code).toBe(0);
   expect(stdout).toContain(
-    `  ✓ login: ${login} may read: for people and the doctor, not to serve\n`,
+    `  ✓ login: ${login} may only read: enough for people and the doctor, not for serve\n`,
   );
   expect(stdout).toContain(
-    `  – standbys: not checked: this login sees no standby: grant pg_monitor to ${login}\n`,
+    `  – standbys: not checked: this login can't see standbys: grant pg_monitor to ${login}\n`,
   );
   expect(stdout).toContain('18 fine, 0 problems, 4 not checked\n');
 });
@@ -154,8 +154,8 @@ test('marks are coloured for a terminal alone', () => {
     check: 'x.y',
     title: 'y',
     state: 'problem',
-    says: 'no',
-    mend: 'one\ntwo',
+    message: 'no',
+    remedy: 'one\ntwo',
   } as const;
   const groups = [{ group: 'kafka', at: 'here', results: [finding] }] as const;
   expect(toText(groups, false)).toBe(
@@ -196,7 +196,7 @@ test('a cluster is read by its kubeconfig; what may not be listed is not checked
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toContain(`
 Cluster ${address}, namespace shop
-  ✓ reachable: it answers
+  ✓ reachable: the API server answers
   ✓ workloads: recordings: deployment/recordings
   ✓ services: recordings: service/recordings, 80 → 8080
   ✓ sources: recordings: kafkasource/recordings is ready, postgres.datastore.signal

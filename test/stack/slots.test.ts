@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { slot } from '../../src/doctor/source/source.ts';
 import { migrate } from '../../src/state/schema/migrate.ts';
-import { mend, says, sourceOf } from '../doctor/examination.ts';
+import { applyRemedies, reportOf, sourceOf } from '../doctor/examination.ts';
 import { install } from '../support/server.ts';
 import { databaseAt } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -75,21 +75,21 @@ test.for(['when_needed', 'initial'])(
     ]);
     await loseSlot(road);
     const context = await examination(road);
-    expect(await says(slot, context)).toEqual([
-      `✗ ${road.name} is lost: the log it needs is gone, and with it changes`,
+    expect(await reportOf(slot, context)).toEqual([
+      `✗ ${road.name} is lost: the log it needs was removed, and changes with it`,
     ]);
 
     const [finding] = await slot.run(context);
-    const [setting, statement] = finding!.mend!.split('\n');
+    const [setting, statement] = finding!.remedy!.split('\n');
     expect(setting).toMatch(/^snapshot\.mode=when_needed for the connector/);
     expect(statement).toMatch(/^select pg_drop_replication_slot/);
     connect.configure(road.connector({ 'snapshot.mode': 'when_needed' }));
     const restarted = connect.restart(); // it tries again until its slot is dropped
-    await mend(slot, context, road.db);
+    await applyRemedies(slot, context, road.db);
     await restarted;
 
     expect(await road.settled()).toMatchObject({ processed: 5, twice: 0, missing: 0 });
-    expect(await says(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
+    expect(await reportOf(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
     expect(await road.db.query('select reason, detail from muster.parked')).toEqual([]);
   },
 );
@@ -108,12 +108,12 @@ test(
     await road.dropSlot();
     await road.insert(during, ...road.pair());
     const context = await examination(road);
-    expect(await says(slot, context)).toEqual([
-      `✗ there is no slot ${road.name}, though ${road.name} has streamed: what was written since it went is not in any event`,
+    expect(await reportOf(slot, context)).toEqual([
+      `✗ there is no slot ${road.name}, although ${road.name} has streamed: changes since it was dropped were not sent`,
     ]);
     await connect.restart();
 
     expect(await road.settled()).toMatchObject({ processed: 4, twice: 0, missing: 0 });
-    expect(await says(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
+    expect(await reportOf(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
   },
 );
