@@ -6,27 +6,27 @@ import { WrongUse } from './wrong-use.ts';
 
 export interface SendOptions extends Destination, JsonOption {}
 
-/** Posts each event of a file and prints the answer; throws at the end if one was not taken. */
+/** Posts each event of a file and prints the answer; throws at the end if one was rejected. */
 export async function run(file: string, options: SendOptions): Promise<void> {
   checkDestination(options);
   if (file !== '-') requireReadable('file', file);
   const events = split(readFileSync(file === '-' ? 0 : file, 'utf8'));
   if (events.length === 0) throw new WrongUse(`there is no event in ${file}`);
-  let refused = 0;
+  let rejected = 0;
   for (const [i, event] of events.entries()) {
     const { status, text } = await post(options, ...toRequest(event, i));
     const line = options.json
       ? JSON.stringify({ status, answer: parsed(text) })
       : `${status} ${text}`;
     process.stdout.write(`${line}\n`);
-    if (status >= 300) refused++;
+    if (status >= 300) rejected++;
   }
-  if (refused > 0) {
-    throw new Error(`refused: ${refused} of ${plural(events.length, 'event')}`);
+  if (rejected > 0) {
+    throw new Error(`${rejected} of ${plural(events.length, 'event')} rejected`);
   }
 }
 
-/** An answer that is not JSON stays text. */
+/** Parses an answer; one that is not JSON stays text. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -35,7 +35,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** A file is one JSON value, or one in each line. */
+/** Splits the text of a file into events: one JSON value, or one per line. */
 function split(text: string): string[] {
   try {
     JSON.parse(text);

@@ -14,7 +14,7 @@ import { muster } from './command.ts';
 
 const ENV = { FUNCTIONS: 'recordings' };
 
-test('a healthy state database is fine: exit code 0, a line for each check', async ({ db }) => {
+test('a healthy state database is fine: exit code 0, one line per check', async ({ db }) => {
   await podOn(db, [recordings]);
   await grantRoles(db.url, ['recordings']);
   const { code, stdout, stderr } = await muster({ ...ENV, DATABASE_URL: db.url }, [
@@ -61,7 +61,7 @@ Cluster
   );
 });
 
-test('a problem comes with what mends it: exit code 1, no password', async () => {
+test('a problem comes with a remedy: exit code 1, no password', async () => {
   const { code, stdout, stderr } = await muster(
     { ...ENV, DATABASE_URL: 'postgres://muster:canary@127.0.0.1:1/state' },
     ['doctor', '--no-cluster', '--brokers', '127.0.0.1:1'],
@@ -82,7 +82,7 @@ Kafka 127.0.0.1:1
 `);
 });
 
-test('a login of muster_read is enough to look at everything but standbys', async ({ db }) => {
+test('a login with muster_read can check everything except standbys', async ({ db }) => {
   await podOn(db, [recordings]);
   await grantRoles(db.url, ['recordings']);
   const login = `reader_${randomUUID().slice(0, 8)}`;
@@ -102,7 +102,7 @@ test('a login of muster_read is enough to look at everything but standbys', asyn
   expect(stdout).toContain('18 fine, 0 problems, 4 not checked\n');
 });
 
-test('as JSON every finding has the same fields', async ({ db }) => {
+test('every finding has the same fields as JSON', async ({ db }) => {
   const args = ['doctor', '--no-cluster', '--json'];
   const { code, stdout } = await muster({ ...ENV, DATABASE_URL: db.url, SOURCE_URL: db.url }, args);
   expect(code).toBe(1);
@@ -136,7 +136,7 @@ test('as JSON every finding has the same fields', async ({ db }) => {
   });
 });
 
-test('a wrong configuration is a wrong call, a database that is not named is not', async () => {
+test('an invalid configuration is misuse, a missing DATABASE_URL is not', async () => {
   const wrong = await muster({ PORT: 'eighty' }, ['doctor', '--no-cluster']);
   expect(wrong).toEqual({
     code: 2,
@@ -149,7 +149,7 @@ test('a wrong configuration is a wrong call, a database that is not named is not
   expect(unnamed.stdout).toContain('  – reachable: not checked: DATABASE_URL is not set\n');
 });
 
-test('marks are coloured for a terminal alone', () => {
+test('marks are coloured only for a terminal', () => {
   const finding = {
     check: 'x.y',
     title: 'y',
@@ -164,7 +164,7 @@ test('marks are coloured for a terminal alone', () => {
   expect(toText(groups, true)).toContain('\u001B[31m✗\u001B[39m y: no');
 });
 
-test('a cluster is read by its kubeconfig; what may not be listed is not checked', async () => {
+test('reads the cluster of the kubeconfig; does not check kinds that may not be listed', async () => {
   const objects = JSON.parse(
     readFileSync(new URL('../doctor/objects.json', import.meta.url), 'utf8'),
   ) as Record<string, unknown[]>;
@@ -209,12 +209,12 @@ Cluster ${address}, namespace shop
 
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
-  const asked = await muster({ ...ENV, KUBECONFIG }, ['doctor', '--cluster']);
-  expect(asked.code).toBe(1);
-  expect(asked.stdout).toMatch(/✗ reachable: connect ECONNREFUSED/);
-  const near = await muster({ ...ENV, KUBECONFIG }, ['doctor']);
-  expect(near.code).toBe(0);
-  expect(near.stdout).toMatch(/– reachable: not checked: connect ECONNREFUSED/);
+  const requested = await muster({ ...ENV, KUBECONFIG }, ['doctor', '--cluster']);
+  expect(requested.code).toBe(1);
+  expect(requested.stdout).toMatch(/✗ reachable: connect ECONNREFUSED/);
+  const detected = await muster({ ...ENV, KUBECONFIG }, ['doctor']);
+  expect(detected.code).toBe(0);
+  expect(detected.stdout).toMatch(/– reachable: not checked: connect ECONNREFUSED/);
 });
 
 function kubeconfig(server: string): string {

@@ -55,10 +55,7 @@ export async function checkTypes(
     const filter = `where ${what} is ${JSON.stringify(wanted)} in part ${part.name} of ${fn}`;
     if (never !== null) {
       findings.push(
-        problem(
-          `${filter} never matches: ${never.why}`,
-          fixFilter(column, never.instead, decimals),
-        ),
+        problem(`${filter} never matches: ${never.why}`, fix(column, never.instead, decimals)),
       );
     } else if (column.isCaseless && wanted !== null) {
       findings.push(
@@ -70,7 +67,7 @@ export async function checkTypes(
   }
   return findings;
 
-  function fixFilter(column: SourceColumn, instead: unknown, mode: Decimals): string {
+  function fix(column: SourceColumn, instead: unknown, mode: Decimals): string {
     if (isUnknown(column)) return decode(column.name);
     if (instead === undefined) return `fix where in ${file}`;
     const literal = `where: { ${column.name}: ${JSON.stringify(instead)} }   in part ${part.name} of ${file}`;

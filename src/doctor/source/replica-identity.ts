@@ -109,7 +109,7 @@ function checkFull(name: string, table: SourceTable): Finding {
   );
 }
 
-/** Returns the generated columns of a full identity: PostgreSQL includes them only since it can publish them. */
+/** Returns the generated columns of a full identity: PostgreSQL includes those that it can publish. */
 function generatedOf({ server, columns }: SourceTable): string[] {
   if (server < PUBLISHES_GENERATED) return [];
   return columns.filter(({ generated }) => generated !== null).map((each) => each.name);
