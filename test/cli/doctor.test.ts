@@ -142,7 +142,7 @@ test('an invalid configuration is misuse, a missing DATABASE_URL is not', async 
     code: 2,
     stdout: '',
     stderr:
-      "muster: wrong configuration:\n  PORT must be a whole number from 0 to 65535, not 'eighty'\n",
+      "muster: invalid configuration:\n  PORT must be a whole number from 0 to 65535, not 'eighty'\n",
   });
   const unnamed = await muster(ENV, ['doctor', '--no-cluster']);
   expect(unnamed.code).toBe(0);

@@ -174,7 +174,7 @@ test.for(Object.entries(COMMANDS))(
       [...command.split(' '), ...args],
     );
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toBe(`muster: wrong configuration:
+    expect(stderr).toBe(`muster: invalid configuration:
   DATABASE_URL must be a URL that begins with postgres:// or postgresql://
   PORT must be a whole number from 0 to 65535, not 'eighty'
   K_SINK must not contain a user name: no request can be made to such a URL
