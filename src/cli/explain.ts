@@ -64,10 +64,10 @@ function eventLine(event: Explanation['events'][number]): string {
 
 function partLines(part: ExplainedPart): string[] {
   const present = part.rows.filter((row) => row.state === 'present');
-  const verdict = part.have < part.need ? 'missing' : 'present';
+  const status = part.have < part.need ? 'missing' : 'present';
   const numbers = part.need === 1 && part.have <= 1 ? '' : ` (${part.have} of ${part.need})`;
   return [
-    `  ${part.part}: ${verdict}${numbers}`,
+    `  ${part.part}: ${status}${numbers}`,
     ...(part.unsyncedSince === null
       ? []
       : [

@@ -39,8 +39,8 @@ test('a projection has positions instead of sets, and commands for sets report t
 test('seek moves the position only of a partition that has been read', async ({ db }) => {
   const feed = await feedOn(db, numbers());
   await feed.give(0, [{ n: 1 }, { n: 2 }]);
-  await feed.positions.rest(0, 'was the topic made anew?');
-  expect((await run(db, 'positions')).stdout).toContain('stopped: was the topic made anew?');
+  await feed.positions.rest(0, 'was the topic recreated?');
+  expect((await run(db, 'positions')).stdout).toContain('stopped: was the topic recreated?');
   // a worker in the middle of a chunk may not continue either
   expect(await feed.apply(chunkOf(2, [{ n: 3 }]))).toEqual({ kind: 'moved', next: 2 });
   expect(await run(db, 'seek', 'numbers', '0', '1')).toEqual({

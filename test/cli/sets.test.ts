@@ -39,7 +39,7 @@ const test = base.extend<{ cli: Cli }>({
     const sink = await sinkServer();
     const engine = await engineOn(db, [orders], { K_SINK: sink.url });
     let lsn = 0;
-    const file = (k: string, kind: string, state = 'paid') =>
+    const ingest = (k: string, kind: string, state = 'paid') =>
       engine.ingestor.ingest(change('c', ++lsn, { id: `${k}-${kind}`, k, kind, state }));
     const state = (k: string) =>
       until(
@@ -56,8 +56,8 @@ const test = base.extend<{ cli: Cli }>({
     );
 
     for (const k of ['done', 'failed', 'running', 'complete']) {
-      await file(k, 'order');
-      await file(k, 'payment');
+      await ingest(k, 'order');
+      await ingest(k, 'payment');
       if (k !== 'complete') await until(async () => (await state(k)) === k);
     }
     await engine.ingestor.ingest(
@@ -66,7 +66,7 @@ const test = base.extend<{ cli: Cli }>({
     await engine.ingestor.ingest(
       change('c', ++lsn, { id: 'waiting-payment', k: 'waiting', kind: 'payment', state: 'open' }),
     );
-    await file('late', 'order');
+    await ingest('late', 'order');
     await db.query(`update muster.member set since = since - interval '1 day' where key = 'late'`);
     await db.query(`update muster.deadline set due_at = now() where 'late' = any (keys)`);
     await until(async () => (await db.query('select from muster.overdue')).length);

@@ -35,13 +35,13 @@ function checkSources(context: ClusterContext, each: Deployed): Finding[] {
     );
   }
   for (const { metadata, spec } of each.sources) {
-    const strangers = spec.topics.filter(
+    const unused = spec.topics.filter(
       (topic) => !dead.includes(topic) && !tables.some((table) => isOf(topic, table)),
     );
-    if (strangers.length === 0) continue;
+    if (unused.length === 0) continue;
     findings.push(
       problem(
-        `kafkasource/${metadata.name} reads topics of tables that ${fn} does not use; their events are ignored: ${strangers.join(', ')}`,
+        `kafkasource/${metadata.name} reads topics of tables that ${fn} does not use; their events are ignored: ${unused.join(', ')}`,
         `remove them from spec.topics, or use the tables in functions/${fn}.ts`,
       ),
     );

@@ -73,16 +73,16 @@ async function checkGroup(
       ),
     );
   }
-  const strangers = stored
+  const unused = stored
     .filter(
       ({ topic, partitions }) =>
         !wanted.includes(topic) && partitions.some((p) => p.offset !== '-1'),
     )
     .map(({ topic }) => topic);
-  if (strangers.length > 0) {
+  if (unused.length > 0) {
     findings.push(
       problem(
-        `${group} reads topics of tables that ${fn} does not use; their events are ignored: ${strangers.join(', ')}`,
+        `${group} reads topics of tables that ${fn} does not use; their events are ignored: ${unused.join(', ')}`,
         'remove them from spec.topics of the KafkaSource',
       ),
     );
