@@ -1,7 +1,8 @@
 import { Option } from 'commander';
 
 export function brokersOption(): Option {
-  return new Option('--brokers <list>', 'Kafka brokers, host:port, separated by commas').env(
-    'KAFKA_BROKERS',
-  );
+  return new Option(
+    '--brokers <list>',
+    'Kafka bootstrap servers as host:port, separated by commas',
+  ).env('KAFKA_BROKERS');
 }

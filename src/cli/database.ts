@@ -1,7 +1,7 @@
 import { readConfig } from '../config/config.ts';
 import { openDatabase, type Database } from '../state/database/database.ts';
 
-/** Runs one command on the state database. */
+/** Opens the state database for one command. */
 export async function withDatabase<T>(work: (database: Database) => Promise<T>): Promise<T> {
   const database = openDatabase({
     url: readConfig(process.env).DATABASE_URL,
@@ -20,11 +20,11 @@ export async function withDatabase<T>(work: (database: Database) => Promise<T>):
 
 interface Registered {
   readonly id: number;
-  /** Of a projection; null for functions of sets. */
+  /** Topic of a projection; null for a set function. */
   readonly topic: string | null;
 }
 
-/** A registered function; throws with the names there are. */
+/** Returns a registered function; throws an error with the registered names if it is not one of them. */
 export async function functionOf(database: Database, name: string): Promise<Registered> {
   const { rows } = await database.control.query<Registered & { name: string }>(
     'select id, name, topic from muster.function order by name',
@@ -32,22 +32,22 @@ export async function functionOf(database: Database, name: string): Promise<Regi
   const found = rows.find((row) => row.name === name);
   if (found === undefined) {
     throw new Error(
-      `no function '${name}' is registered (${rows.map((row) => row.name).join(', ') || 'none is'})`,
+      `function '${name}' is not registered (registered: ${rows.map((row) => row.name).join(', ') || 'none'})`,
     );
   }
   return found;
 }
 
-/** Id of a function of sets; throws for a projection, which has none. */
+/** Returns the id of a set function; throws for a projection, which has no sets. */
 export async function functionId(database: Database, name: string): Promise<number> {
   const { id, topic } = await functionOf(database, name);
   if (topic === null) return id;
   throw new Error(
-    `${name} is a projection of the topic ${topic} and has no sets: muster positions ${name} says how far it is`,
+    `${name} is a projection of the topic ${topic} and has no sets; see its progress with: muster positions ${name}`,
   );
 }
 
-/** A projection; throws for a function of sets. */
+/** Returns a projection; throws for a set function. */
 export async function projectionOf(
   database: Database,
   name: string,
@@ -55,11 +55,11 @@ export async function projectionOf(
   const { id, topic } = await functionOf(database, name);
   if (topic !== null) return { id, topic };
   throw new Error(
-    `${name} is no projection: where it is in its topics, its consumer group in Kafka says`,
+    `${name} is not a projection: its progress is that of its consumer group in Kafka`,
   );
 }
 
-/** A key as it is stored: a JSON array may be given with spaces. */
+/** Returns a key as it is stored; a JSON array may be given with spaces. */
 export function keyText(key: string): string {
   try {
     const values: unknown = JSON.parse(key);
@@ -69,7 +69,7 @@ export function keyText(key: string): string {
   }
 }
 
-/** Names of the columns that make up a function's keys. */
+/** Returns the names of the columns that make up a function's keys. */
 export async function keyColumns(database: Database, id: number): Promise<string[]> {
   const { rows } = await database.control.query<{ key: string[] }>(
     `select specification -> 'key' as key from muster.part where function = $1 and in_use limit 1`,

@@ -4,19 +4,19 @@ import { readTopic, type KafkaRecord } from '../kafka/read-topic.ts';
 import { kafkaAt } from './kafka.ts';
 import { post, redelivery, type Destination } from './post.ts';
 
-/** What a KafkaSource adds to an event it could not deliver: about that attempt, not about the event. */
+/** Headers that a KafkaSource adds to an undeliverable event: they describe the attempt, not the event. */
 const ABOUT_FAILURE = /^ce-(knativeerror(code|data|dest)|reason)$/;
 
 /**
- * Posts the events of a dead-letter topic again, each once it is its turn, and goes on where it left
- * off next time. Stops at the first that is not taken: it, and what comes after it, stays.
+ * Posts the events of a dead-letter topic again, in order, and resumes where it stopped last time. Stops at
+ * the first event that is not accepted, which stays in the topic with those after it.
  */
 export async function redeliverDeadLetters(
   topic: string,
   brokers: string,
   to: Destination & { readonly skipUnwanted?: boolean },
 ): Promise<number> {
-  let taken = 0;
+  let accepted = 0;
   const options = {
     group: `muster-redeliver-${topic}`,
     fromBeginning: true,
@@ -32,18 +32,18 @@ export async function redeliverDeadLetters(
     );
     if (status >= 300) {
       throw new Error(
-        `${placeOf(record)} was refused (${status} ${text}); ${taken} before it were taken`,
+        `${placeOf(record)} was rejected (${status} ${text}) after ${accepted} were redelivered`,
       );
     }
     if (outcome === 'unwanted' && to.skipUnwanted !== true) {
       throw new Error(
-        `${placeOf(record)} is of a table that no function there wants; ${taken} before it were taken. Is --to a worker of the function that the topic belongs to? If so, pass such events over with --skip-unwanted`,
+        `${placeOf(record)} is of a table that no function there uses; ${accepted} before it were redelivered. Is --to a worker of the function that the topic belongs to? If so, skip such events with --skip-unwanted`,
       );
     }
     if (status === 202) process.stdout.write(`${placeOf(record)}\t${status}\t${text}\n`);
-    taken++;
+    accepted++;
   });
-  return taken;
+  return accepted;
 }
 
 /**

@@ -8,7 +8,7 @@ export function addDiscardCommands(discard: Command): void {
     .command('parked')
     .description('delete parked events')
     .argument('[id...]', 'numbers of parked events')
-    .option('--reason <reason>', 'only, or all, events parked for this reason')
+    .option('--reason <reason>', 'only events parked for this reason; without ids, all of them')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster discard parked 17 18')
     .action(async (ids: string[], options: DiscardParkedOptions) =>
@@ -17,10 +17,10 @@ export function addDiscardCommands(discard: Command): void {
 
   discard
     .command('runs')
-    .description('count failed runs as done without running them again: one, or all of a function')
+    .description('mark failed runs as done without running them again: one, or all of a function')
     .argument('<function>', 'name of the function')
     .argument('[key]', 'key of the set')
-    .option('--all', 'every failed set of the function')
+    .option('--all', 'all failed sets of the function')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster discard runs orders 4711')
     .action(async (fn: string, key: string | undefined, options: DiscardRunsOptions) =>

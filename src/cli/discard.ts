@@ -1,3 +1,4 @@
+import { plural } from '../doctor/words.ts';
 import { unpark } from '../state/ingest/parked.ts';
 import { discardRuns } from '../state/runs/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
@@ -9,23 +10,19 @@ export interface DiscardParkedOptions extends JsonOption {
   readonly reason?: string;
 }
 
-/** Deletes parked events, by their numbers or all of one reason. */
+/** Deletes parked events by their numbers, or all with one reason. */
 export async function parked(
   given: readonly string[],
   options: DiscardParkedOptions,
 ): Promise<void> {
   const { reason } = options;
   if (given.length === 0 && reason === undefined) {
-    throw new WrongUse('name the numbers of parked events, or a --reason');
+    throw new WrongUse('specify numbers of parked events, or a --reason');
   }
   const ids = given.length === 0 ? undefined : given.map((id) => String(wholeNumber('id', id)));
   const discarded = await withDatabase((database) => unpark(database, { ids, reason }));
   const missing = (ids ?? []).filter((id) => !discarded.includes(id));
-  printResult(
-    options,
-    { discarded },
-    discarded.length === 1 ? '1 event is discarded' : `${discarded.length} events are discarded`,
-  );
+  printResult(options, { discarded }, `${plural(discarded.length, 'event')} discarded`);
   const why = reason === undefined ? '' : ` for the reason ${reason}`;
   if (missing.length > 0) throw new Error(`no such parked event${why}: ${missing.join(', ')}`);
   if (discarded.length === 0) throw new Error(`no event is parked${why}`);
@@ -35,27 +32,21 @@ export interface DiscardRunsOptions extends JsonOption {
   readonly all?: boolean;
 }
 
-/** Gives up failed runs for good: one set, or all of a function. */
+/** Permanently gives up failed runs: that of one set, or all of a function. */
 export async function runs(
   fn: string,
   key: string | undefined,
   options: DiscardRunsOptions,
 ): Promise<void> {
   if ((key === undefined) === (options.all !== true)) {
-    throw new WrongUse('name the key of a set, or say --all');
+    throw new WrongUse('specify the key of a set, or --all');
   }
   const discarded = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     return discardRuns(database, id, key === undefined ? null : keyText(key));
   });
   if (discarded === 0 && key !== undefined) {
-    throw new Error(
-      `${fn} ${key} has not failed: muster explain ${fn} '${key}' says how it stands`,
-    );
+    throw new Error(`${fn} ${key} has not failed; see: muster explain ${fn} '${key}'`);
   }
-  printResult(
-    options,
-    { function: fn, discarded },
-    discarded === 1 ? '1 run is discarded' : `${discarded} runs are discarded`,
-  );
+  printResult(options, { function: fn, discarded }, `${plural(discarded, 'run')} discarded`);
 }

@@ -7,38 +7,38 @@ export function addDoctorCommand(program: Command): void {
   program
     .command('doctor')
     .description('check what can be checked from here, and suggest a fix for each problem')
-    .addOption(new Option('--source <url>', 'the source database').env('SOURCE_URL'))
+    .addOption(new Option('--source <url>', 'URL of the source database').env('SOURCE_URL'))
     .option('--publication <name>', "the connector's publication.name", 'muster')
     .option('--slot <name>', "the connector's slot.name", 'muster')
     .addOption(brokersOption())
     .option(
       '--topic-prefix <name>',
-      "the connector's topic.prefix; as the cluster says, or postgres",
+      "the connector's topic.prefix (default: from the cluster, or postgres)",
     )
     .addOption(
       new Option(
         '--decimals <mode>',
-        "the connector's decimal.handling.mode; as the cluster says, or precise",
+        "the connector's decimal.handling.mode (default: from the cluster, or precise)",
       ).choices(['precise', 'string', 'double']),
     )
-    .option('--group <name>', 'consumer group; as the cluster says, or muster-<function>')
+    .option('--group <name>', 'consumer group (default: from the cluster, or muster-<function>)')
     .option(
       '--dead-letters <topic,...>',
-      'topics of dead letters; as the cluster says, or <function>-dead',
+      'topics of dead letters (default: from the cluster, or <function>-dead)',
     )
-    .option('--cluster', 'look at the cluster of the kubeconfig; by default if there is one')
-    .option('--no-cluster', 'do not')
-    .option('--namespace <name>', 'where Muster is; as the kubeconfig says, or muster')
-    .option('--pods <n>', 'pods there may be at a time; as the cluster says')
+    .option('--cluster', 'check the cluster of the kubeconfig (default: if there is one)')
+    .option('--no-cluster', 'do not check a cluster')
+    .option('--namespace <name>', 'namespace of Muster (default: from the kubeconfig, or muster)')
+    .option('--pods <n>', 'maximum number of pods (default: from the cluster)')
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-Looks at the state database (DATABASE_URL) and at whatever of source, Kafka and cluster is named; what is
-not, it says. It changes nothing, and a login of muster_read will do. Exit code 1 if there is a problem, 2 for a wrong call.
+Checks the state database (DATABASE_URL), and the source, Kafka and the cluster if they are given; reports what
+it does not check. Changes nothing; a login with the role muster_read suffices. Exit code 1 if there is a problem, 2 for misuse.
 
 As JSON, one object: {status, fine, problems, unchecked, findings: [{group, at, check, title, state, says, mend}]};
-check is a stable name, state one of fine, problem, unchecked; mend is null but for problems.
+check is a stable name; state is fine, problem or unchecked; says is the message; mend is the fix for a problem, or null.
 
 Examples:
   muster doctor

@@ -1,6 +1,6 @@
 import { readConfig } from '../config/config.ts';
 import { examine, type Whereabouts } from '../doctor/examine.ts';
-import { isClusterNear } from '../doctor/cluster/examine.ts';
+import { isClusterConfigured } from '../doctor/cluster/examine.ts';
 import { countOf, toJson, toText } from '../doctor/report.ts';
 import type { JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
@@ -15,16 +15,16 @@ export interface DoctorOptions extends JsonOption {
   readonly decimals?: 'precise' | 'string' | 'double';
   readonly group?: string;
   readonly deadLetters?: string;
-  /** undefined = neither `--cluster` nor `--no-cluster` */
+  /** undefined if neither `--cluster` nor `--no-cluster` is given */
   readonly cluster?: boolean;
   readonly namespace?: string;
   readonly pods?: string;
 }
 
-/** Stands for a state database that is not named: everything else can be looked at without it. */
+/** Placeholder for a state database that is not given: everything else can be checked without it. */
 const UNNAMED = 'postgres://unnamed';
 
-/** Prints what was found; exit code 1 if there is a problem among it. */
+/** Prints the findings; exit code 1 if one of them is a problem. */
 export async function run(options: DoctorOptions): Promise<void> {
   const databaseUrl = process.env['DATABASE_URL']?.trim() || null;
   const config = readConfig({
@@ -48,11 +48,11 @@ function whereabouts(options: DoctorOptions): Omit<Whereabouts, 'databaseUrl'> {
     sourceUrl: source ?? null,
     cluster:
       cluster === undefined
-        ? isClusterNear(process.env)
-          ? 'near'
+        ? isClusterConfigured(process.env)
+          ? 'detected'
           : 'no'
         : cluster
-          ? 'asked'
+          ? 'requested'
           : 'no',
     namespace: namespace ?? null,
     publication: options.publication,

@@ -14,16 +14,16 @@ export async function run(source: string, options: EpochOptions): Promise<void> 
   printResult(
     options,
     { source, epoch, beganAt: from },
-    `source ${source} is in epoch ${epoch} now: positions of changes committed from ${from} on start over`,
+    `source ${source} is now in epoch ${epoch}: positions restart with changes committed from ${from} on`,
   );
 }
 
-/** Epoch milliseconds; without a zone a time would be one of this machine's. */
+/** Parses a time to epoch milliseconds; requires a time zone, which would otherwise be this machine's. */
 function timeOf(name: string, text: string): number {
   const time = /^\d{4}-\d\d-\d\d(T.*(Z|[+-]\d\d:\d\d))?$/.test(text) ? Date.parse(text) : NaN;
   if (Number.isNaN(time)) {
     throw new WrongUse(
-      `${name} must be a time with its zone, as in 2026-06-01T12:00:00Z, not '${text}'`,
+      `${name} must be a time with a time zone, such as 2026-06-01T12:00:00Z, not '${text}'`,
     );
   }
   return time;

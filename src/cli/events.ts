@@ -10,7 +10,7 @@ import {
 } from '../state/runs/outbox.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
-import { sayLimit, wholeNumber } from './number.ts';
+import { noteLimit, wholeNumber } from './number.ts';
 import { WrongUse } from './wrong-use.ts';
 
 /** Which events to send again or to discard. */
@@ -25,7 +25,7 @@ export interface UnsentOptions extends JsonOption {
   readonly limit: string;
 }
 
-/** Lists outgoing events that are not sent. */
+/** Lists unsent outgoing events. */
 export async function list(fn: string | undefined, options: UnsentOptions): Promise<void> {
   const limit = wholeNumber('--limit', options.limit);
   const state = options.refused ? 'refused' : options.waiting ? 'waiting' : null;
@@ -36,8 +36,8 @@ export async function list(fn: string | undefined, options: UnsentOptions): Prom
   for (const event of events) {
     process.stdout.write(`${options.json ? JSON.stringify(event) : toLine(event)}\n`);
   }
-  if (events.length === 0 && !options.json) process.stderr.write('every event is sent\n');
-  sayLimit(events.length, limit);
+  if (events.length === 0 && !options.json) process.stderr.write('all events have been sent\n');
+  noteLimit(events.length, limit);
 }
 
 function toLine(event: UnsentEvent): string {
@@ -50,13 +50,13 @@ function toLine(event: UnsentEvent): string {
 /** Makes refused events due again. */
 export async function resend(fn: string, key: string | undefined, options: EventOptions) {
   const events = await change(fn, key, options, resendEvents);
-  say(events, options, 'is due to be sent again', 'are due to be sent again');
+  print(events, options, 'due to be sent again');
 }
 
-/** Deletes refused events, or one that waits. */
+/** Deletes refused events, or one that is still to be sent. */
 export async function discard(fn: string, key: string | undefined, options: EventOptions) {
   const events = await change(fn, key, options, discardEvents);
-  say(events, options, 'is discarded', 'are discarded');
+  print(events, options, 'discarded');
 }
 
 async function change(
@@ -65,9 +65,11 @@ async function change(
   { event, all = false }: EventOptions,
   act: (database: Database, filter: EventFilter) => Promise<EventName[]>,
 ): Promise<EventName[]> {
-  if ((key === undefined) !== all) throw new WrongUse('name the key of a set, or say --all');
+  if ((key === undefined) !== all) throw new WrongUse('specify the key of a set, or --all');
   if (all && event !== undefined) {
-    throw new WrongUse('--event is one event of a set: name the key of the set, and not --all');
+    throw new WrongUse(
+      '--event selects one event of a set: specify the key of the set instead of --all',
+    );
   }
   const events = await withDatabase(async (database) =>
     act(database, {
@@ -78,16 +80,14 @@ async function change(
   );
   if (events.length > 0 || all) return events;
   const what = event === undefined ? 'no event' : `no event ${event}`;
-  throw new Error(`${what} of ${fn} ${key} was refused: muster events ${fn} lists those not sent`);
+  throw new Error(`${what} of ${fn} ${key} was refused; see: muster events ${fn}`);
 }
 
-function say(events: readonly EventName[], { json }: JsonOption, one: string, many: string): void {
+function print(events: readonly EventName[], { json }: JsonOption, outcome: string): void {
   for (const event of events) {
     const line = json === true ? JSON.stringify(event) : `${event.eventId}\t${event.type}`;
     process.stdout.write(`${line}\n`);
   }
   if (json === true) return;
-  process.stdout.write(
-    events.length === 1 ? `1 event ${one}\n` : `${events.length} events ${many}\n`,
-  );
+  process.stdout.write(`${plural(events.length, 'event')} ${outcome}\n`);
 }

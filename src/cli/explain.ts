@@ -41,12 +41,12 @@ function runLines(state: NonNullable<Explanation['run']>): string[] {
   const lines = [
     `  run: revision ${state.revision}, ${state.state}, ${plural(state.attempts, 'attempt')}`,
   ];
-  if (state.revision === 0) lines.push('    known complete from the initial snapshot, never run');
+  if (state.revision === 0) lines.push('    complete since the initial snapshot, never run');
   if (state.startedAt !== null) lines.push(`    started ${state.startedAt}`);
   if (state.finishedAt !== null) lines.push(`    ended ${state.finishedAt}`);
   if (state.state === 'ready') lines.push(`    due ${state.dueAt}`);
   if (state.lateChanges > 0) {
-    lines.push(`    ${plural(state.lateChanges, 'change')} came after it began`);
+    lines.push(`    ${plural(state.lateChanges, 'change')} arrived after it started`);
   }
   if (state.lastError !== null) {
     lines.push(`    last error: ${state.lastError.replace(/^error: /i, '')}`);
@@ -58,20 +58,20 @@ function eventLine(event: Explanation['events'][number]): string {
   const name = `  event ${event.type} ${event.id}`;
   if (event.failedAt !== null) return `${name}: refused: ${event.error}`;
   if (event.sentAt !== null) return `${name}: sent ${event.sentAt}`;
-  const last = event.error === null ? '' : `, last: ${event.error}`;
+  const last = event.error === null ? '' : `, last error: ${event.error}`;
   return `${name}: to be sent, ${plural(event.attempts, 'attempt')}${last}`;
 }
 
 function partLines(part: ExplainedPart): string[] {
   const present = part.rows.filter((row) => row.state === 'present');
-  const verdict = part.have < part.need ? 'missing' : 'present';
+  const status = part.have < part.need ? 'missing' : 'present';
   const numbers = part.need === 1 && part.have <= 1 ? '' : ` (${part.have} of ${part.need})`;
   return [
-    `  ${part.part}: ${verdict}${numbers}`,
+    `  ${part.part}: ${status}${numbers}`,
     ...(part.unsyncedSince === null
       ? []
       : [
-          `    the part is new or changed: rows that did not change since ${part.unsyncedSince} are not known until they are read again`,
+          `    the part is new or changed: rows unchanged since ${part.unsyncedSince} are missing until they are read again`,
         ]),
     ...present.map((row) => `    row ${row.id} ${positionOf(row)}, since ${row.since}`),
     ...part.rows
@@ -85,6 +85,6 @@ function positionOf(row: ExplainedRow): string {
 }
 
 function refusalOf({ refusedBy }: ExplainedRow): string {
-  if (refusedBy === undefined) return 'its filter';
+  if (refusedBy === undefined) return 'the filter does not match';
   return `${refusedBy.column} is ${JSON.stringify(refusedBy.got)}, not ${JSON.stringify(refusedBy.wanted)}`;
 }

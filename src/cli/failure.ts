@@ -1,12 +1,12 @@
 import { errorText } from '../lib/error-text.ts';
 import { mayPass, misconfigured, sqlState } from '../state/database/database.ts';
 
-/** What went wrong, and where that is known, what to do. */
+/** Describes what went wrong and, if known, what to do. */
 export function describe(error: unknown): string {
   const message = errorText(error);
   const state = sqlState(error);
   if ((state === '42P01' || state === '3F000') && message.includes('muster')) {
-    return `${message}: bring the state database to this release first, by 'muster migrate'`;
+    return `${message}: migrate the state database to this release first, with 'muster migrate'`;
   }
   const wrong = misconfigured(error);
   if (wrong !== null) return wrong;
@@ -14,7 +14,7 @@ export function describe(error: unknown): string {
   if (error instanceof Error && 'syscall' in error && error.syscall === 'listen') {
     return cannotListen(error);
   }
-  // `send` and `redeliver` meet other servers, and word that themselves
+  // `send` and `redeliver` also talk to other servers, and word such errors themselves
   const ofDatabase = error instanceof Error && 'code' in error && mayPass(error);
   return ofDatabase ? `the state database does not answer: ${message}` : message;
 }

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-/** Adds `muster help [command...]`. Commander's own prints the whole help for a command that does not exist. */
+/** Adds `muster help [command...]`. Commander's own would print the whole help for an unknown command. */
 export function addHelpCommand(program: Command): void {
   program
     .command('help')
@@ -11,7 +11,7 @@ export function addHelpCommand(program: Command): void {
       for (const name of names) {
         const next = command.commands.find((each) => each.name() === name);
         if (next === undefined) {
-          // called with that name, it says itself what may be meant
+          // called with this name, the command reports the mistake and suggests similar names
           await command.parseAsync([name], { from: 'user' });
           return;
         }

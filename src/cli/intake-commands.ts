@@ -6,12 +6,12 @@ import type { RedeliverOptions } from './redeliver.ts';
 import type { SendOptions } from './send.ts';
 import type { TailOptions } from './tail.ts';
 
-/** Adds the commands about events that come in. */
+/** Adds the commands for incoming events. */
 export function addIntakeCommands(program: Command): void {
   program
     .command('parked')
-    .description('list parked events, newest first, with the reason; or show one whole')
-    .argument('[id]', 'number of one event')
+    .description('list parked events with the reason, newest first; or show one in full')
+    .argument('[id]', 'number of the event to show')
     .option('--limit <n>', 'maximum number of events', '50')
     .addOption(jsonOption())
     .addHelpText('after', '\nExamples:\n  muster parked\n  muster parked 17')
@@ -21,12 +21,15 @@ export function addIntakeCommands(program: Command): void {
 
   toWorker(program.command('redeliver'))
     .description(
-      'post parked events again, or those of a dead-letter topic, once their cause is mended',
+      'post parked events, or those of a dead-letter topic, again once their cause is fixed',
     )
-    .argument('[id...]', 'numbers of parked events; all of them unless given')
+    .argument('[id...]', 'numbers of parked events (default: all)')
     .option('--reason <reason>', 'only events parked for this reason')
-    .option('--dead-letters <topic>', 'events that the source could not deliver, from this topic')
-    .option('--skip-unwanted', 'pass dead letters over whose table no function wants')
+    .option(
+      '--dead-letters <topic>',
+      'redeliver events that the source could not deliver, from this topic',
+    )
+    .option('--skip-unwanted', 'skip dead letters of tables that no function uses')
     .addOption(jsonOption())
     .addOption(brokersOption())
     .addHelpText(
@@ -39,18 +42,18 @@ export function addIntakeCommands(program: Command): void {
 
   program
     .command('tail')
-    .description('print the changes in a topic as Muster understands them, until Ctrl-C')
-    .argument('<topic>', 'e.g. postgres.datastore.signal')
+    .description('print the changes in a topic as Muster reads them, until Ctrl-C')
+    .argument('<topic>', 'name of the topic, e.g. postgres.datastore.signal')
     .addOption(brokersOption().makeOptionMandatory())
-    .option('--raw', 'the messages as they are: partition:offset, key, value')
-    .option('--from-beginning', 'from the oldest message on')
-    .option('--to-end', 'end once everything that is there now is printed')
+    .option('--raw', 'print messages as they are: partition:offset, key, value')
+    .option('--from-beginning', 'start with the oldest message')
+    .option('--to-end', 'stop at the current end of the topic')
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-As JSON: {partition, offset, op, table, lsn, snapshot, at, row}; {partition, offset, outcome, why} for what
-is no change; with --raw {partition, offset, key, value}.
+As JSON: {partition, offset, op, table, lsn, snapshot, at, row}; {partition, offset, outcome, why} for records
+that are not a change; with --raw {partition, offset, key, value}.
 
 Example:
   muster tail postgres.datastore.signal --brokers localhost:9092 --from-beginning`,
@@ -61,11 +64,11 @@ Example:
 
   toWorker(program.command('send'))
     .description(
-      'post change events from a file, as a KafkaSource would, and show what became of each',
+      'post change events from a file, as a KafkaSource would, and print the outcome of each',
     )
     .argument(
       '<file>',
-      'one event, or one a line: a Debezium message, or a structured CloudEvent; - is standard input',
+      'file with one event, or one per line: Debezium messages or structured CloudEvents; - for standard input',
     )
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster send change.json --to http://127.0.0.1:8080')
@@ -76,6 +79,6 @@ Example:
 
 function toWorker(command: Command): Command {
   return command
-    .option('--to <url>', 'where a worker listens', 'http://127.0.0.1:8080')
-    .option('--token-file <file>', 'a token to show, where not everybody may post');
+    .option('--to <url>', 'URL of a worker', 'http://127.0.0.1:8080')
+    .option('--token-file <file>', 'file with a bearer token, if the worker requires one');
 }

@@ -16,7 +16,7 @@ export async function run(options: JsonOption): Promise<void> {
   const definitions = await loadFunctions(config.FUNCTIONS);
   const specifications = definitions.filter(isSetFunction).map(specify);
   const projections = definitions.filter(isProjection);
-  // A Job may start before its database, or before that has an address.
+  // a Job may start before its database is running, or before the database has an address
   const applied = await waitUntilReady(
     () => migrate(config.DATABASE_URL, config.FUNCTIONS),
     ({ error, since }, why) => process.stderr.write(`muster: ${why} (since ${since}): ${error}\n`),
@@ -34,7 +34,7 @@ export async function run(options: JsonOption): Promise<void> {
         printResult(
           options,
           { announced: specification.name },
-          `announced: ${specification.name}; the workers that run serve until one of this release is ready`,
+          `announced: ${specification.name}; running workers continue to serve until one of this release is ready`,
         );
         continue;
       }
@@ -63,7 +63,7 @@ export async function run(options: JsonOption): Promise<void> {
     printResult(
       options,
       { missingRoles: missing },
-      `no roles: this user may not make them. Where others than it are to connect, let an administrator run\n  ${statements}\nand then 'muster migrate' again`,
+      `no roles: this user may not create them. If other users are to connect, have an administrator run\n  ${statements}\nand then run 'muster migrate' again`,
     );
   }
 }

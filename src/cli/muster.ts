@@ -15,26 +15,28 @@ import { addSourceCommands } from './source-commands.ts';
 
 const program = new Command('muster')
   .description('Runs your function once the whole set has arrived.')
-  .version(VERSION, '-V, --version', 'print the version of this release')
+  .version(VERSION, '-V, --version', 'print the version')
   .addHelpText(
     'after',
-    '\nThe environment configures it; the README has the table. Every command but send and tail needs DATABASE_URL.',
+    '\nMuster is configured by environment variables, listed in the README. Every command except send and tail needs DATABASE_URL.',
   );
 
 program
   .command('serve')
-  .description('take events and run handlers until SIGTERM')
+  .description('ingest events and run handlers until SIGTERM')
   .action(async () => (await import('./serve.ts')).run());
 
 program
   .command('console')
-  .description('serve the API and the pages for people until SIGTERM; it only reads')
+  .description('serve the read-only API and web pages until SIGTERM')
   .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… PORT=8081 muster console')
   .action(async () => (await import('./console.ts')).run());
 
 program
   .command('migrate')
-  .description('bring the state database to this release and make its definitions the newest')
+  .description(
+    'migrate the state database to this release and register its definitions as the newest',
+  )
   .addOption(jsonOption())
   .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… muster migrate')
   .action(async (options: JsonOption) => (await import('./migrate.ts')).run(options));
@@ -43,8 +45,10 @@ addSetCommands(program);
 addProjectionCommands(program);
 addIntakeCommands(program);
 
-/** Each kind of thing that waits for a person has a command of its own below `muster discard`. */
-const discard = program.command('discard').description('give up for good what waits for a person');
+/** Parent of one subcommand for each kind of thing that waits for an operator. */
+const discard = program
+  .command('discard')
+  .description('permanently discard parked events, failed runs or outgoing events');
 addDiscardCommands(discard);
 addEventCommands(program, discard);
 

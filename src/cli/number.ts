@@ -1,20 +1,19 @@
 import { WrongUse } from './wrong-use.ts';
 
-/** A whole number from the command line. */
+/** Parses a whole number from the command line. */
 export function wholeNumber(
   name: string,
   text: string,
-  least = 1,
-  most = Number.MAX_SAFE_INTEGER,
+  min = 1,
+  max = Number.MAX_SAFE_INTEGER,
 ): number {
   const number = Number(text);
-  if (/^\d+$/.test(text) && number >= least && number <= most) return number;
-  const range =
-    number > most ? `from ${least} to ${most}` : least === 0 ? '' : `of ${least} or more`;
+  if (/^\d+$/.test(text) && number >= min && number <= max) return number;
+  const range = number > max ? `from ${min} to ${max}` : min === 0 ? '' : `of ${min} or more`;
   throw new WrongUse(`${name} must be a whole number ${range}`.trim() + `, not '${text}'`);
 }
 
-/** Says that a list may have been cut. */
-export function sayLimit(listed: number, limit: number): void {
+/** Notes on standard error that a list may have been cut off. */
+export function noteLimit(listed: number, limit: number): void {
   if (listed === limit) process.stderr.write(`there may be more: --limit ${2 * limit}\n`);
 }

@@ -6,7 +6,7 @@ import { specify } from '../definitions/specification.ts';
 import type { Explanation } from '../state/queries/explain.ts';
 import { releaseOf } from '../state/registration/release.ts';
 
-/** Says what keeps a set from being run, beside what is missing in it: one sentence each. */
+/** Returns what keeps a set from being run, apart from what is missing in it: one sentence each. */
 export async function obstaclesTo(database: Database, set: Explanation): Promise<string[]> {
   if (set.status === 'done' || set.status === 'unknown') return [];
   const { function: fn, paused } = set;
@@ -17,7 +17,7 @@ export async function obstaclesTo(database: Database, set: Explanation): Promise
   ];
 }
 
-/** A function that this release does not have may be one of another deployment. */
+/** A function that is not in this release may belong to another deployment. */
 async function definition(database: Database, fn: string): Promise<string[]> {
   if (!knownFunctions().includes(fn)) return [];
   try {
@@ -25,26 +25,26 @@ async function definition(database: Database, fn: string): Promise<string[]> {
     const release = isSetFunction(own!) ? await releaseOf(database, specify(own)) : null;
     if (release === null || release.isNewest) return [];
     const { generation, mine, isAnnounced } = release;
-    if (isAnnounced) return []; // workers of the generation before serve until then
+    if (isAnnounced) return []; // workers of the previous generation serve until then
     return [
       mine === null
-        ? `the definition of ${fn} in this release is not registered, generation ${generation} is: 'muster migrate' registers it`
-        : `a newer definition of ${fn} is registered (generation ${generation}) than the one of this release (generation ${mine}), whose workers answer 503: roll the newer release out; or, to roll back to this one, 'muster migrate'`,
+        ? `the definition of ${fn} in this release is not registered, generation ${generation} is: run 'muster migrate' to register it`
+        : `the registered definition of ${fn} (generation ${generation}) is newer than that of this release (generation ${mine}), whose workers answer 503: roll out the newer release; or, to roll back to this one, run 'muster migrate'`,
     ];
   } catch (error) {
     return [`this release's definition of ${fn} can't be loaded: ${(error as Error).message}`];
   }
 }
 
-/** A set that waits, or that is in back-off, needs no worker yet: one is started when something is due. */
+/** A set that is waiting or in back-off needs no worker yet: one is started when something is due. */
 function workers({ function: fn, status, run, workers: there, generation }: Explanation): string[] {
   const isDue = status === 'complete' && run !== null && Date.parse(run.dueAt) <= Date.now();
   if (!isDue || there.current > 0) return [];
   if (there.outdated === 0) {
     return [
-      `no worker that serves ${fn} is running: start one by 'muster serve', or let KEDA do so`,
+      `no worker that serves ${fn} is running: start one with 'muster serve', or let KEDA start one`,
     ];
   }
-  const older = `${plural(there.outdated, 'worker')} with an older one ${there.outdated === 1 ? 'starts' : 'start'} no run`;
-  return [`no worker serves generation ${generation} of ${fn}, the newest, and ${older}`];
+  const older = `${plural(there.outdated, 'worker')} of an older generation ${there.outdated === 1 ? 'starts' : 'start'} no runs`;
+  return [`no worker serves the newest generation ${generation} of ${fn}, and ${older}`];
 }

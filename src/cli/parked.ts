@@ -1,7 +1,7 @@
 import { listParked, type ParkedEvent } from '../state/ingest/parked.ts';
 import { withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
-import { sayLimit, wholeNumber } from './number.ts';
+import { noteLimit, wholeNumber } from './number.ts';
 
 export interface ParkedOptions extends JsonOption {
   readonly limit: string;
@@ -17,8 +17,8 @@ export async function run(id: string | undefined, options: ParkedOptions): Promi
     else if (id === undefined) process.stdout.write(`${toLine(event)}\n`);
     else process.stdout.write(toText(event));
   }
-  if (id === undefined) sayLimit(events.length, limit);
-  if (events.length === 0 && !options.json) process.stderr.write('nothing is parked\n');
+  if (id === undefined) noteLimit(events.length, limit);
+  if (events.length === 0 && !options.json) process.stderr.write('no event is parked\n');
 }
 
 function toLine({ id, parkedAt, reason, attributes, detail, seen }: ParkedEvent): string {

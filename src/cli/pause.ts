@@ -10,10 +10,10 @@ export async function run(fn: string, paused: boolean, options: JsonOption): Pro
     ]);
     return found;
   });
-  const what = topic === null ? 'no run is started' : `no record of ${topic} is read`;
+  const what = topic === null ? 'no run starts' : `no record of ${topic} is read`;
   printResult(
     options,
     { function: fn, paused },
-    paused ? `${fn} is paused: ${what} until 'muster resume ${fn}'` : `${fn} goes on`,
+    paused ? `${fn} is paused: ${what} until 'muster resume ${fn}'` : `${fn} is resumed`,
   );
 }

@@ -32,7 +32,7 @@ export async function run(fn: string | undefined, options: JsonOption): Promise<
   for (const row of rows) {
     process.stdout.write(`${options.json ? JSON.stringify(row) : toLine(row)}\n`);
   }
-  if (rows.length === 0 && !options.json) process.stderr.write('no partition was read yet\n');
+  if (rows.length === 0 && !options.json) process.stderr.write('no partition has been read yet\n');
 }
 
 function toLine({
@@ -47,7 +47,7 @@ function toLine({
 }: PositionRow) {
   const notes = [
     ...(lost === '0' ? [] : [lost === '1' ? '1 record was lost' : `${lost} records were lost`]),
-    ...(problem === null ? [] : [`rests: ${problem}`]),
+    ...(problem === null ? [] : [`stopped: ${problem}`]),
   ];
   return [
     row.function,

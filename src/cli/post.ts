@@ -2,30 +2,30 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { WrongUse } from './wrong-use.ts';
 
 export interface Destination {
-  /** Where Muster listens. */
+  /** URL of a worker. */
   readonly to: string;
-  /** File of the token to show, where not everybody may post. */
+  /** File with a bearer token, if the worker requires one. */
   readonly tokenFile?: string;
 }
 
 export interface Answer {
   readonly status: number;
   readonly text: string;
-  /** What became of the event, where the request asked for it ({@link redelivery}). */
+  /** Outcome of the event, if the request asked for it ({@link redelivery}). */
   readonly outcome: string | null;
 }
 
-/** Headers that let a worker refuse an event unless it serves all of these functions, and say its outcome. */
+/** Returns headers that make a worker report the outcome, and reject an event unless it serves the functions. */
 export function redelivery(functions: readonly string[]): Record<string, string> {
   return { 'muster-functions': functions.join(',') };
 }
 
-/** Was the event ingested? Other successes are for events that nothing was stored of. */
-export function isFiled({ status, outcome }: Answer): boolean {
+/** Returns whether the event was ingested; for other successes nothing was stored. */
+export function isIngested({ status, outcome }: Answer): boolean {
   return (status === 200 || status === 204) && outcome === 'ingested';
 }
 
-/** Throws {@link WrongUse} for a destination to which nothing could ever be posted. */
+/** Throws {@link WrongUse} for a destination to which nothing can be posted. */
 export function checkDestination({ to, tokenFile }: Destination): void {
   if (!/^https?:$/.test(URL.parse(to)?.protocol ?? '')) {
     throw new WrongUse(`--to must be a URL that begins with http:// or https://, not '${to}'`);
@@ -47,7 +47,7 @@ export async function post(
   headers: Record<string, string>,
   body: string | Buffer,
 ): Promise<Answer> {
-  // read each time: one that is projected into a pod changes every hour
+  // read for every request: a token that is projected into a pod changes every hour
   const authorization =
     tokenFile === undefined
       ? {}
@@ -62,7 +62,7 @@ export async function post(
     return { status: response.status, text: await response.text(), outcome };
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    // of several addresses that were all tried, the error says nothing but its code
+    // if several addresses were tried, the error has a code but no message
     const why =
       cause instanceof Error ? cause.message || (cause as { code?: string }).code : String(cause);
     throw new Error(`${url} can't be reached: ${why}`, { cause: error });

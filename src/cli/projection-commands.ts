@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
 import { jsonOption, type JsonOption } from './json-option.ts';
 
-/** Adds the commands about projections. */
+/** Adds the commands for projections. */
 export function addProjectionCommands(program: Command): void {
   program
     .command('positions')
-    .description('how far projections are in their topics, and what was lost on the way')
+    .description('show the progress of projections in their topics, and the records that were lost')
     .argument('[function]', 'only of this projection')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster positions travelers')
@@ -16,11 +16,11 @@ export function addProjectionCommands(program: Command): void {
   program
     .command('seek')
     .description(
-      'let a projection go on elsewhere in a partition: records in between are skipped, or applied a second time',
+      'move a projection to another offset of a partition: records in between are skipped, or applied again',
     )
     .argument('<function>', 'name of the projection')
     .argument('<partition>', 'number of the partition')
-    .argument('<offset>', 'of the next record to read')
+    .argument('<offset>', 'offset of the next record to read')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster seek travelers 3 0')
     .action(async (fn: string, partition: string, offset: string, options: JsonOption) =>

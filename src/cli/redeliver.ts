@@ -4,7 +4,7 @@ import { plural } from '../doctor/words.ts';
 import { withDatabase } from './database.ts';
 import { printResult, type JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
-import { checkDestination, isFiled, post, redelivery, type Destination } from './post.ts';
+import { checkDestination, isIngested, post, redelivery, type Destination } from './post.ts';
 import { WrongUse } from './wrong-use.ts';
 
 const PAGE = 100;
@@ -16,15 +16,15 @@ export interface RedeliverOptions extends Destination, JsonOption {
   readonly brokers?: string;
 }
 
-/** What became of the events that a command was asked for. */
+/** The outcome of redelivering the requested events. */
 interface Redelivered {
   readonly taken: number;
   readonly left: number;
-  /** Numbers that were asked for and are not parked. */
+  /** Requested numbers that are not parked. */
   readonly missing: readonly string[];
 }
 
-/** Posts events as they came; throws at the end if one is still parked, refused or not there. */
+/** Posts events as they arrived; throws at the end if one is still parked, was rejected or does not exist. */
 export async function run(ids: readonly string[], options: RedeliverOptions): Promise<void> {
   checkDestination(options);
   if (options.deadLetters === undefined) return redeliverParked(ids, options);
@@ -32,11 +32,13 @@ export async function run(ids: readonly string[], options: RedeliverOptions): Pr
     throw new WrongUse('--dead-letters needs --brokers, or KAFKA_BROKERS');
   }
   if (ids.length > 0 || options.reason !== undefined) {
-    throw new WrongUse('--dead-letters takes all events of the topic: give no ids and no --reason');
+    throw new WrongUse(
+      '--dead-letters redelivers all events of the topic: it excludes ids and --reason',
+    );
   }
   const { redeliverDeadLetters } = await import('./dead-letters.ts');
   const taken = await redeliverDeadLetters(options.deadLetters, options.brokers, options);
-  printResult(options, { taken }, `${taken} taken`);
+  printResult(options, { taken }, `${taken} redelivered`);
 }
 
 async function redeliverParked(given: readonly string[], options: RedeliverOptions): Promise<void> {
@@ -46,7 +48,7 @@ async function redeliverParked(given: readonly string[], options: RedeliverOptio
   const { taken, left, missing } = await withDatabase((database) =>
     redeliverEach(database, filter, options),
   );
-  printResult(options, { taken, left, missing }, `${taken} taken, ${left} left`);
+  printResult(options, { taken, left, missing }, `${taken} redelivered, ${left} left`);
   const why = reason === undefined ? '' : ` for the reason ${reason}`;
   if (missing.length > 0) throw new Error(`no such parked event${why}: ${missing.join(', ')}`);
   if (reason !== undefined && taken + left === 0) throw new Error(`no event is parked${why}`);
@@ -81,23 +83,23 @@ async function redeliverEach(
 }
 
 /**
- * Posts one event; returns null once all functions for which it was parked have ingested it, else why not.
- * Success alone is not enough: a worker of other functions answers it too, for a table that it does not want.
+ * Posts one event; returns null if all functions for which it was parked have ingested it, otherwise why not.
+ * A success status is not enough: workers of other functions also return it, for a table that they don't use.
  */
 async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise<string | null> {
   const { projection } = event.attributes;
   if (projection !== undefined) {
-    return `is a record of the projection ${projection}: once that can read it, write it to the topic again`;
+    return `is a record of the projection ${projection}: write it to the topic again once the projection can read it`;
   }
   const headers = { ...headersOf(event), ...redelivery(event.functions) };
   const answer = await post(options, headers, event.body);
-  if (isFiled(answer)) return null;
+  if (isIngested(answer)) return null;
   const { status, outcome, text } = answer;
   if (status !== 200 && status !== 204) return `${status}\t${text}`;
   if (outcome === null) {
-    return `${status}\tdoes not say whether it was ingested: is that an older release?`;
+    return `${status}\tthe answer lacks the outcome: is the worker of an older release?`;
   }
-  return `${status}\t${outcome}: no function there takes it; to give it up: muster discard parked ${event.id}`;
+  return `${status}\t${outcome}: no function there uses it; to give it up: muster discard parked ${event.id}`;
 }
 
 function headersOf(event: ParkedEvent): Record<string, string> {
@@ -110,7 +112,7 @@ function headersOf(event: ParkedEvent): Record<string, string> {
   return headers;
 }
 
-/** A value that no header can carry is percent-encoded (HTTP protocol binding 1.0.2, 3.1.3.2). */
+/** Percent-encodes characters that a header can't carry (HTTP protocol binding 1.0.2, 3.1.3.2). */
 function toHeader(value: string): string {
   return value.replaceAll(/[^\x20-\x7e\x80-\xff]+/gu, encodeURIComponent);
 }

@@ -2,7 +2,7 @@ import { markResynced } from '../state/registration/parts.ts';
 import { functionId, withDatabase } from './database.ts';
 import { printResult, type JsonOption } from './json-option.ts';
 
-/** Notes that the source has sent the rows of a function's new or changed parts again. */
+/** Records that the source has sent the rows of a function's new or changed parts again. */
 export async function run(
   fn: string,
   part: string | undefined,
@@ -16,5 +16,9 @@ export async function run(
       part === undefined ? `no part of ${fn} waits` : `${fn} has no part ${part} that waits`;
     throw new Error(`${which} for its table to be read`);
   }
-  printResult(options, { function: fn, parts }, `${fn}: all rows are known of ${parts.join(', ')}`);
+  printResult(
+    options,
+    { function: fn, parts },
+    `${fn}: all rows are present for ${parts.join(', ')}`,
+  );
 }

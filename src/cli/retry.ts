@@ -14,7 +14,7 @@ export async function run(
   options: RetryOptions,
 ): Promise<void> {
   if ((key === undefined) === (options.all !== true)) {
-    throw new WrongUse('name the key of a set, or say --all');
+    throw new WrongUse('specify the key of a set, or --all');
   }
   const retried = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
@@ -24,8 +24,8 @@ export async function run(
   if (retried === 0 && key !== undefined) {
     throw new Error(
       options.now === true
-        ? `${fn} ${key} does not wait for a next attempt: muster explain ${fn} '${key}' says how it stands`
-        : `${fn} ${key} has not failed: muster explain ${fn} '${key}' says how it stands`,
+        ? `${fn} ${key} is not waiting for another attempt; see: muster explain ${fn} '${key}'`
+        : `${fn} ${key} has not failed; see: muster explain ${fn} '${key}'`,
     );
   }
   const ready = options.now === true ? 'due now' : 'ready to run again';

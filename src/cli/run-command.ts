@@ -2,16 +2,16 @@ import { ConfigError } from '../config/config.ts';
 import { disableWarning } from '../lib/node-warnings.ts';
 import { WrongUse } from './wrong-use.ts';
 
-/** Exit code of a wrong call or configuration; of everything else that goes wrong: 1. */
+/** Exit code of misuse or an invalid configuration; all other failures exit with 1. */
 export const WRONG_USE = 2;
 
-/** What a command leaves running when it has failed may take this time to end. */
+/** Time that a failed command's remaining work has to end. */
 const LEFT_RUNNING_MS = 500;
 
-/** Runs a command; what it throws is said in one line on standard error, and by the exit code. */
+/** Runs a command and reports an error in one line on standard error, and by the exit code. */
 export async function runCommand(command: () => Promise<unknown>): Promise<void> {
-  // An idle kafkajs sets a timer to a negative time, which is harmless. Node would print a warning of it in
-  // the middle of the log, in a format that no log reader understands.
+  // An idle kafkajs sets a timer with a negative timeout, which is harmless. Node would print a warning about
+  // it in the middle of the log, in a format that no log reader understands.
   disableWarning('TimeoutNegativeWarning');
   try {
     await command();

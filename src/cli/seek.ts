@@ -22,10 +22,10 @@ export async function run(
     );
     return rows;
   });
-  if (moved === undefined) throw new Error(`partition ${at} of ${fn} was not read yet`);
+  if (moved === undefined) throw new Error(`partition ${at} of ${fn} has not been read yet`);
   printResult(
     options,
     { function: fn, topic: moved.topic, partition: at, next, before: Number(moved.before) },
-    `${fn} goes on in partition ${at} of ${moved.topic} at ${next}, was at ${moved.before}`,
+    `${fn} resumes partition ${at} of ${moved.topic} at ${next}, was at ${moved.before}`,
   );
 }

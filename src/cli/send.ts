@@ -6,13 +6,13 @@ import { WrongUse } from './wrong-use.ts';
 
 export interface SendOptions extends Destination, JsonOption {}
 
-/** Posts each event of a file and prints the answer; throws at the end if one was refused or parked. */
+/** Posts each event of a file and prints the answer; throws at the end if one was rejected or parked. */
 export async function run(file: string, options: SendOptions): Promise<void> {
   checkDestination(options);
   if (file !== '-') requireReadable('file', file);
   const events = split(readFileSync(file === '-' ? 0 : file, 'utf8'));
   if (events.length === 0) throw new WrongUse(`there is no event in ${file}`);
-  let refused = 0;
+  let rejected = 0;
   let parked = 0;
   for (const [i, event] of events.entries()) {
     const { status, text } = await post(options, ...toRequest(event, i));
@@ -20,11 +20,11 @@ export async function run(file: string, options: SendOptions): Promise<void> {
       ? JSON.stringify({ status, answer: parsed(text) })
       : `${status} ${text}`;
     process.stdout.write(`${line}\n`);
-    if (status >= 300) refused++;
+    if (status >= 300) rejected++;
     if (status === 202) parked++;
   }
   const failed = [
-    ...(refused > 0 ? [`${refused} refused`] : []),
+    ...(rejected > 0 ? [`${rejected} rejected`] : []),
     ...(parked > 0 ? [`${parked} parked`] : []),
   ];
   if (failed.length > 0) {
@@ -32,7 +32,7 @@ export async function run(file: string, options: SendOptions): Promise<void> {
   }
 }
 
-/** An answer that is not JSON stays text. */
+/** Parses an answer; one that is not JSON stays text. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -41,7 +41,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** A file is one JSON value, or one in each line. */
+/** Splits the text of a file into events: one JSON value, or one per line. */
 function split(text: string): string[] {
   try {
     JSON.parse(text);

@@ -1,4 +1,4 @@
-/** `muster serve` without the other commands: what a bundle starts a pod with, by build/muster.js. */
+/** `muster serve` without the other commands: the entry point of the bundle, started by build/muster.js. */
 import { runCommand } from './run-command.ts';
 import { run } from './serve.ts';
 

@@ -6,17 +6,17 @@ import { stopRequested } from '../lib/stop.ts';
 
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
-  // From the first moment on: as PID 1 a process ignores signals that nothing handles.
+  // first of all, because as PID 1 a process ignores signals without a handler
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const definitions = await loadFunctions(config.FUNCTIONS);
   const opening = openWarmConnection(config, definitions.filter(isSetFunction));
   try {
-    await turn(); // of the event loop, in which the connections go on
+    await turn(); // lets the connections make progress
     const { serve } = await import('../process/serve.ts');
     await serve(config, definitions, opening, stopped);
   } catch (error) {
     void opening.database.close();
     throw error;
   }
-  process.exit(0); // whatever a handler left behind must not keep the process
+  process.exit(0); // nothing that a handler left running may keep the process alive
 }

@@ -3,11 +3,11 @@ import { jsonOption, type JsonOption } from './json-option.ts';
 import type { RetryOptions } from './retry.ts';
 import type { SetsOptions } from './sets.ts';
 
-/** Adds the commands about functions and their sets. */
+/** Adds the commands for functions and their sets. */
 export function addSetCommands(program: Command): void {
   program
     .command('explain')
-    .description('what is known of one set, and why it did or did not run')
+    .description('show what is known of one set, and why it did or did not run')
     .argument('<function>', 'name of the function')
     .argument('<key>', 'key of the set; several columns as a JSON array')
     .addOption(jsonOption())
@@ -22,12 +22,24 @@ export function addSetCommands(program: Command): void {
   program
     .command('sets')
     .description(
-      'list sets with their state, since when they are in it, and what is missing: oldest first, those that are done last',
+      'list sets with their state, since when, and what is missing: oldest first, done sets last',
     )
-    .argument('[function]', 'only of this function')
-    .addOption(new Option('--waiting', 'not complete yet').conflicts(['overdue', 'failed']))
-    .addOption(new Option('--overdue', 'not complete in time').conflicts(['waiting', 'failed']))
-    .addOption(new Option('--failed', 'the handler gave up').conflicts(['waiting', 'overdue']))
+    .argument('[function]', 'only sets of this function')
+    .addOption(
+      new Option('--waiting', 'only sets that are not complete yet').conflicts([
+        'overdue',
+        'failed',
+      ]),
+    )
+    .addOption(
+      new Option('--overdue', 'only sets that were not complete in time').conflicts([
+        'waiting',
+        'failed',
+      ]),
+    )
+    .addOption(
+      new Option('--failed', 'only sets whose run has failed').conflicts(['waiting', 'overdue']),
+    )
     .option('--limit <n>', 'maximum number of sets', '50')
     .addOption(jsonOption())
     .addHelpText(
@@ -48,8 +60,11 @@ Examples:
     .description('run failed sets again: one, or all of a function')
     .argument('<function>', 'name of the function')
     .argument('[key]', 'key of the set')
-    .option('--all', 'every such set of the function')
-    .option('--now', 'instead of failed sets those in back-off: start the next attempt at once')
+    .option('--all', 'all such sets of the function')
+    .option(
+      '--now',
+      'start the next attempt of sets in back-off now, instead of retrying failed sets',
+    )
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -65,7 +80,7 @@ Examples:
 function addFunctionCommands(program: Command): void {
   program
     .command('resynced')
-    .description('note that the source has sent all rows of new or changed parts again')
+    .description('record that the source has sent all rows of new or changed parts again')
     .argument('<function>', 'name of the function')
     .argument('[part]', 'only this part')
     .addOption(jsonOption())
@@ -77,7 +92,7 @@ function addFunctionCommands(program: Command): void {
   program
     .command('pause')
     .description(
-      'start no more runs of a function, while events are still taken and sets completed; of a projection, read no more records',
+      'stop starting runs of a function while still ingesting events; stop reading records of a projection',
     )
     .argument('<function>', 'name of the function')
     .addOption(jsonOption())
@@ -87,7 +102,7 @@ function addFunctionCommands(program: Command): void {
 
   program
     .command('resume')
-    .description('let a paused function go on')
+    .description('resume a paused function')
     .argument('<function>', 'name of the function')
     .addOption(jsonOption())
     .action(async (fn: string, options: JsonOption) =>

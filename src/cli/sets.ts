@@ -1,7 +1,7 @@
 import { listSets, type MissingPart, type SetStatus } from '../state/queries/list-sets.ts';
 import { functionId, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
-import { sayLimit, wholeNumber } from './number.ts';
+import { noteLimit, wholeNumber } from './number.ts';
 
 export interface SetsOptions extends JsonOption {
   readonly waiting?: boolean;
@@ -22,11 +22,11 @@ export async function run(fn: string | undefined, options: SetsOptions): Promise
     process.stdout.write(`${options.json ? JSON.stringify(set) : toLine(set)}\n`);
   }
   if (sets.length === 0 && !options.json) process.stderr.write('no such set\n');
-  sayLimit(sets.length, limit);
+  noteLimit(sets.length, limit);
 }
 
 function toLine(set: SetStatus): string {
-  const missing = set.missing.map(errorText).join(', ');
+  const missing = set.missing.map(describeMissing).join(', ');
   return [
     set.function,
     set.key,
@@ -38,6 +38,6 @@ function toLine(set: SetStatus): string {
     .trimEnd();
 }
 
-function errorText({ part, have, need }: MissingPart): string {
+function describeMissing({ part, have, need }: MissingPart): string {
   return need === 1 ? part : `${part} (${have} of ${need})`;
 }

@@ -2,16 +2,19 @@ import type { Command } from 'commander';
 import type { EpochOptions } from './epoch.ts';
 import { jsonOption, type JsonOption } from './json-option.ts';
 
-/** Adds the commands about the connectors that rows come from. */
+/** Adds the commands for the connectors that rows come from. */
 export function addSourceCommands(program: Command): void {
   program
     .command('epoch')
-    .description('the source database was restored or made anew: its log positions start over')
+    .description('manage the epochs of log positions')
     .command('bump')
+    .description(
+      'start a new epoch: the source database was restored or recreated, so its log positions restart',
+    )
     .argument('<source>', "name of the connector (Debezium's topic.prefix)")
     .option(
       '--since <time>',
-      'commit time of its first change; unless given, that of the first change parked for it',
+      'commit time of the first change in it (default: that of the first change parked for it)',
     )
     .addHelpText(
       'after',
@@ -24,19 +27,19 @@ export function addSourceCommands(program: Command): void {
 
   const source = program
     .command('source')
-    .description('the connectors that rows came from: each has rows of its own, by its name');
+    .description('manage the connectors that rows come from; each has its own rows, by its name');
 
   source
     .command('list')
-    .description('list them, with the newest position seen of each')
+    .description('list the connectors with the newest position of each')
     .addOption(jsonOption())
     .action(async (options: JsonOption) => (await import('./source.ts')).list(options));
 
   source
     .command('replace')
-    .description('a connector was renamed, or one of another name reads the same database now')
-    .argument('<old>', 'name of the connector that is gone')
-    .argument('<new>', 'name of the one that took its place')
+    .description('let a connector take over the rows of one that was renamed or replaced')
+    .argument('<old>', 'name of the former connector')
+    .argument('<new>', 'name of the connector that replaced it')
     .addHelpText('after', '\nExample:\n  muster source replace postgres postgres-18')
     .addOption(jsonOption())
     .action(async (old: string, successor: string, options: JsonOption) =>
@@ -45,7 +48,7 @@ export function addSourceCommands(program: Command): void {
 
   source
     .command('forget')
-    .description('take the rows of a connector that is gone for good out of every set')
+    .description('remove the rows of a permanently deleted connector from every set')
     .argument('<source>', 'name of the connector')
     .addHelpText('after', '\nExample:\n  muster source forget tenant-17')
     .addOption(jsonOption())

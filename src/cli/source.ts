@@ -18,11 +18,11 @@ export async function replace(old: string, successor: string, options: JsonOptio
   const { epoch, forgotten } = await withDatabase((database) =>
     replaceSource(database, old, successor),
   );
-  const rows = `${plural(forgotten, 'row')} that ${successor} had sent before ${forgotten === 1 ? 'is' : 'are'} forgotten: take a snapshot of its tables again`;
+  const rows = `${plural(forgotten, 'row')} that ${successor} had sent before ${forgotten === 1 ? 'was' : 'were'} forgotten: take a new snapshot of its tables`;
   printResult(
     options,
     { source: successor, replaced: old, epoch, forgotten },
-    `${successor} takes the place of ${old}, in epoch ${epoch}${forgotten > 0 ? `\n${rows}` : ''}`,
+    `${successor} replaces ${old}, in epoch ${epoch}${forgotten > 0 ? `\n${rows}` : ''}`,
   );
 }
 
@@ -31,6 +31,6 @@ export async function forget(name: string, options: JsonOption): Promise<void> {
   printResult(
     options,
     { source: name, removed },
-    `source ${name} is forgotten: ${plural(removed, 'row')} left ${removed === 1 ? 'its set' : 'their sets'}`,
+    `source ${name} was forgotten: ${plural(removed, 'row')} removed from ${removed === 1 ? 'its set' : 'their sets'}`,
   );
 }

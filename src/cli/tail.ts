@@ -12,13 +12,13 @@ export interface TailOptions extends JsonOption {
   readonly toEnd?: boolean;
 }
 
-/** What a record is found to be: its fields as JSON, and as columns of a line. */
+/** The contents of a record: its fields as JSON, and as columns of a line. */
 interface Shown {
   readonly json: object;
   readonly columns: readonly string[];
 }
 
-/** Prints what is in a topic as it comes, until Ctrl-C. */
+/** Prints the records of a topic as they arrive, until Ctrl-C. */
 export async function run(topic: string, options: TailOptions): Promise<void> {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
@@ -43,14 +43,14 @@ export async function run(topic: string, options: TailOptions): Promise<void> {
   );
 }
 
-/** As a console consumer shows it: key, value. */
+/** Shows a record as a console consumer does: key, value. */
 function raw({ message }: KafkaRecord): Shown {
   const key = message.key?.toString() ?? null;
   const value = message.value?.toString() ?? null;
   return { json: { key, value }, columns: [key ?? 'null', value ?? 'null'] };
 }
 
-/** As Muster understands it. */
+/** Shows a record as Muster reads it. */
 function change(record: KafkaRecord): Shown {
   const { topic, partition, message } = record;
   const { offset, value } = message;
@@ -76,7 +76,7 @@ function change(record: KafkaRecord): Shown {
   };
 }
 
-/** A record that changes nothing, and why. */
+/** Shows a record that changes nothing, with the reason. */
 function nothing(outcome: string, ...why: string[]): Shown {
   return { json: { outcome, why: why.join(': ') }, columns: [outcome, ...why] };
 }

@@ -1,4 +1,4 @@
-/** The command was called wrongly: exit code 2. */
+/** The command was used incorrectly: exit code 2. */
 export class WrongUse extends Error {
   override readonly name = 'WrongUse';
 }

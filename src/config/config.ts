@@ -101,7 +101,7 @@ function read(env: NodeJS.ProcessEnv, names: readonly SettingName[]) {
 
 function freeze<T>(values: Record<string, unknown>, problems: readonly string[]): T {
   if (problems.length > 0) {
-    throw new ConfigError(`wrong configuration:\n  ${problems.join('\n  ')}`);
+    throw new ConfigError(`invalid configuration:\n  ${problems.join('\n  ')}`);
   }
   return Object.freeze(values) as T;
 }

@@ -10,7 +10,7 @@ const FILES = {
 
 /**
  * Returns one problem for each file that OpenTelemetry's variables name and that can't be used. The SDK
- * only logs such a file and goes on without it, so that every export fails against the collector.
+ * only logs such a file and continues without it, so that every export fails against the collector.
  */
 export function otlpFileProblems(env: NodeJS.ProcessEnv): string[] {
   if (env['OTEL_SDK_DISABLED']?.trim().toLowerCase() === 'true') return [];

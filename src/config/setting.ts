@@ -9,7 +9,7 @@ export interface Setting {
   readonly read: (text: string) => unknown;
 }
 
-/** Thrown for an unusable value. The message states the requirement, and follows the variable's name. */
+/** Thrown for an invalid value. The message states what the value must be, and follows the variable's name. */
 export class InvalidValue extends Error {}
 
 /** Any text. */
@@ -37,7 +37,7 @@ export const count = (min: number, max: number) => (value: string) => {
   }
   return number;
 };
-/** One of these words. */
+/** One of these values. */
 export const oneOf =
   <const T extends string>(...values: T[]) =>
   (value: string): T => {
@@ -68,7 +68,7 @@ const TEXT = /^\P{Cc}+$/u;
 
 /**
  * CloudEvents extensions in the form in which a SinkBinding sets them. A value that would make an event
- * invalid is refused at start, because later it would make every event fail.
+ * invalid is rejected at the start, because later it would make every event fail.
  */
 export const extensions = (value: string): Record<string, string> => {
   let parsed: unknown;

@@ -9,7 +9,7 @@ import { definitions, orphans } from './database/definitions.ts';
 import { rowSources } from './database/row-sources.ts';
 import { commits, standbys } from './database/durability.ts';
 import { session } from './database/session.ts';
-import { clusterGroup, type ClusterView, lookAtCluster } from './cluster/examine.ts';
+import { clusterGroup, type ClusterView, readCluster } from './cluster/examine.ts';
 import {
   type Check,
   fine,
@@ -29,12 +29,12 @@ import { position, slot, sourceClock, walLevel } from './source/source.ts';
 import { identity, keys, tables } from './source/source-tables.ts';
 import { due, failed, outbox, parked, paused } from './database/work.ts';
 
-/** Where to look, and what is called how there; null = not given. */
+/** Where to look and the names to look for there; null if not given. */
 export interface Whereabouts {
   readonly databaseUrl: string | null;
   readonly sourceUrl: string | null;
-  /** `asked`: nothing to be seen there is a problem; `near`: it is no more than not checked. */
-  readonly cluster: 'asked' | 'near' | 'no';
+  /** An unreachable or empty cluster is a problem if `requested`, but merely not checked if `detected`. */
+  readonly cluster: 'requested' | 'detected' | 'no';
   readonly namespace: string | null;
   readonly publication: string;
   readonly slot: string;
@@ -58,16 +58,16 @@ const DATABASE = [
   clock,
   ...WORK,
 ];
-/** What tables lack first: to publish one without a replica identity stops its application. */
+/** The checks of tables come first: publishing a table without a replica identity breaks its application. */
 const SOURCE = [walLevel, tables, keys, identity, publication, slot, position, sourceClock];
 
-/** Looks at everything that can be reached from here, and changes nothing. Throws for nothing it finds. */
+/** Examines everything that can be reached from here, without changing anything. Problems do not throw. */
 export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {
   const { specifications, streams, group: functions } = await load(config.FUNCTIONS);
   const seen =
     where.cluster === 'no'
-      ? { why: 'no cluster is named: --cluster' }
-      : await lookAtCluster(where.namespace, config.FUNCTIONS, specifications);
+      ? { why: 'no cluster requested: use --cluster' }
+      : await readCluster(where.namespace, config.FUNCTIONS, specifications);
   const cluster = 'why' in seen ? null : seen;
   const prefix = where.topicPrefix ?? cluster?.topicPrefix ?? 'postgres';
   const perPod = connectionsPerPod(config.WRITERS, config.CONCURRENCY);
@@ -95,14 +95,14 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
     await source.inspector?.close();
 
     const kafka = await atKafka(where, cluster, { config, specifications, streams, prefix });
-    const inCluster = await clusterGroup(seen, where.cluster === 'asked');
+    const inCluster = await clusterGroup(seen, where.cluster === 'requested');
     return [functions, database.group, source.group, kafka, inCluster];
   } finally {
     await database.inspector?.close();
   }
 }
 
-/** One that can't be loaded does not keep the rest from being looked at. */
+/** A function that can't be loaded does not prevent the rest from being examined. */
 async function load(
   names: readonly string[],
 ): Promise<{ specifications: Specification[]; streams: Stream[]; group: Group }> {
@@ -117,7 +117,7 @@ async function load(
       else streams.push({ fn: name, topic: definition.topic });
       results.push(toResult(check, fine(name)));
     } catch (error) {
-      results.push(toResult(check, problem((error as Error).message, `mend functions/${name}.ts`)));
+      results.push(toResult(check, problem((error as Error).message, `fix functions/${name}.ts`)));
     }
   }
   return { specifications, streams, group: { group: 'functions', at: '', results } };
@@ -129,7 +129,7 @@ async function atKafka(
   context: Pick<KafkaContext, 'config' | 'specifications' | 'streams' | 'prefix'>,
 ): Promise<Group> {
   const brokers = context.config.KAFKA_BROKERS;
-  if (brokers === null) return unasked('kafka', 'no broker is named: --brokers or KAFKA_BROKERS');
+  if (brokers === null) return unnamed('kafka', 'no broker given: use --brokers or KAFKA_BROKERS');
   const { kafkaGroup } = await import('./kafka/examine.ts');
   return kafkaGroup({
     ...context,
@@ -140,18 +140,18 @@ async function atKafka(
 }
 
 const POSTGRES = {
-  database: { variable: 'DATABASE_URL', unasked: 'DATABASE_URL is not set' },
-  source: { variable: 'SOURCE_URL', unasked: 'no source is named: --source or SOURCE_URL' },
+  database: { variable: 'DATABASE_URL', unnamed: 'DATABASE_URL is not set' },
+  source: { variable: 'SOURCE_URL', unnamed: 'no source given: use --source or SOURCE_URL' },
 } as const;
 
-/** Connects and runs the checks; whoever gets the inspector closes it. */
+/** Connects and runs the checks; the caller closes the inspector. */
 async function atPostgres<Context>(
   group: 'database' | 'source',
   url: string | null,
   checks: readonly Check<Context>[],
   contextOf: (inspector: Inspector) => Context,
 ): Promise<{ group: Group; inspector: Inspector | null }> {
-  if (url === null) return { group: unasked(group, POSTGRES[group].unasked), inspector: null };
+  if (url === null) return { group: unnamed(group, POSTGRES[group].unnamed), inspector: null };
   const { inspector, finding } = await reach(url, POSTGRES[group].variable);
   const reached = toResult(reachable(group), finding);
   const results =
@@ -161,8 +161,8 @@ async function atPostgres<Context>(
   return { group: { group, at: placeOf(url), results: [reached, ...results] }, inspector };
 }
 
-/** A system that nobody named: one line says so, for all of its checks. */
-function unasked(group: Group['group'], why: string): Group {
+/** A system that was not named: one result stands for all of its checks. */
+function unnamed(group: Group['group'], why: string): Group {
   return { group, at: '', results: [toResult(reachable(group), unchecked(why))] };
 }
 

@@ -1,62 +1,62 @@
 import { errorText } from '../lib/error-text.ts';
 
-/** What a check says of one thing it looked at. */
+/** The result of a check for one of the things it examines. */
 export interface Finding {
   readonly state: 'fine' | 'problem' | 'unchecked';
-  /** What was seen, or why it was not looked at: one line. */
-  readonly says: string;
-  /** What mends a problem: a command, or the change of a setting. */
-  readonly mend?: string;
+  /** What was found, or why it was not checked; a single line. */
+  readonly message: string;
+  /** How to fix a problem: a command, or a change of a setting. */
+  readonly remedy?: string;
 }
 
-/** One question to a system, and how it is answered. Throws where it can't be: that is `unchecked`. */
+/** Examines one aspect of a system. If `run` throws, the finding is `unchecked`. */
 export interface Check<Context> {
-  /** Stable: `<group>.<what>`, for machines. */
+  /** Stable and machine-readable: `<group>.<what>`. */
   readonly id: string;
   readonly title: string;
   run(context: Context): readonly Finding[] | Promise<readonly Finding[]>;
 }
 
-/** A finding with the check it is of. */
+/** A finding with the check that it belongs to. */
 export interface Result extends Finding {
   readonly check: string;
   readonly title: string;
 }
 
-/** What was found at one of the systems that were looked at. */
+/** The results for one of the examined systems. */
 export interface Group {
   readonly group: 'functions' | 'database' | 'source' | 'kafka' | 'cluster';
-  /** Which one it was, for people; without secrets. */
+  /** Human-readable address of the system, without secrets. */
   readonly at: string;
   readonly results: readonly Result[];
 }
 
-export function fine(says: string): Finding {
-  return { state: 'fine', says };
+export function fine(message: string): Finding {
+  return { state: 'fine', message };
 }
 
-export function problem(says: string, mend: string): Finding {
-  return { state: 'problem', says, mend };
+export function problem(message: string, remedy: string): Finding {
+  return { state: 'problem', message, remedy };
 }
 
 export function unchecked(why: string): Finding {
-  return { state: 'unchecked', says: why };
+  return { state: 'unchecked', message: why };
 }
 
-/** Runs checks one after the other: they share a connection, and a doctor is no load test. */
+/** Runs checks one after another: they share a connection, and the doctor is not a load test. */
 export async function runChecks<Context>(
   checks: readonly Check<Context>[],
   context: Context,
 ): Promise<Result[]> {
   const results: Result[] = [];
   for (const check of checks) {
-    const findings = await answer(check, context);
+    const findings = await runCheck(check, context);
     results.push(...findings.map((finding) => toResult(check, finding)));
   }
   return results;
 }
 
-/** The same answer to every check: why none of them was run. */
+/** Returns the same result for every check: why none of them was run. */
 export function skipChecks(checks: readonly Check<never>[], why: string): Result[] {
   return checks.map((check) => toResult(check, unchecked(why)));
 }
@@ -68,7 +68,7 @@ export function toResult(
   return { check: id, title, ...finding };
 }
 
-async function answer<Context>(
+async function runCheck<Context>(
   check: Check<Context>,
   context: Context,
 ): Promise<readonly Finding[]> {

@@ -9,7 +9,7 @@ export type Reached =
   | { readonly inspector: Inspector; readonly finding: Finding }
   | { readonly inspector: null; readonly finding: Finding };
 
-/** Connects to a Postgres; never throws. `variable` is where its URL comes from. */
+/** Connects to a Postgres server; never throws. `variable` is the name of the variable with its URL. */
 export async function reach(url: string, variable: string): Promise<Reached> {
   const started = performance.now();
   try {
@@ -27,7 +27,7 @@ export async function reach(url: string, variable: string): Promise<Reached> {
   }
 }
 
-/** Host, port and database of a URL: what may be shown of it. */
+/** Returns host, port and database of a URL: the parts that may be shown. */
 export function placeOf(url: string): string {
   const { host, pathname, searchParams } = new URL(url);
   return `${host || (searchParams.get('host') ?? 'localhost')}${pathname}`;
@@ -40,46 +40,49 @@ function unreachable(error: unknown, url: string, variable: string): Finding {
   const at = `-h ${hostname || 'localhost'} -p ${port || '5432'}`;
   const login = decodeURIComponent(username);
   const database = decodeURIComponent(pathname.slice(1));
-  const says = errorText(error);
+  const message = errorText(error);
   const state = sqlState(error);
   const code = (error as { code?: string }).code ?? '';
   if (error instanceof UnfitSession) {
-    return problem(says, `name the PostgreSQL server itself in ${variable}`);
+    return problem(message, `set ${variable} to the PostgreSQL server itself`);
   }
-  if (state === null && TLS_ERROR.test(`${code} ${says}`)) {
+  if (state === null && TLS_ERROR.test(`${code} ${message}`)) {
     return problem(
-      `TLS: ${says}`,
+      `TLS: ${message}`,
       `set sslmode=verify-full&sslrootcert=<file with its CA> in ${variable}`,
     );
   }
-  if (state !== null) return problem(`${says} (SQLSTATE ${state})`, refused(state));
-  if (code === 'ENOENT') return problem(says, `name a file that is there in ${variable}`);
+  if (state !== null) return problem(`${message} (SQLSTATE ${state})`, refused(state));
+  if (code === 'ENOENT') return problem(message, `name an existing file in ${variable}`);
   if (/ENOTFOUND|EAI_AGAIN/.test(code)) {
-    return problem(`the name ${hostname} is not known: ${says}`, `set the host in ${variable}`);
+    return problem(
+      `the host name ${hostname} can't be resolved: ${message}`,
+      `correct the host in ${variable}`,
+    );
   }
   if (code === 'ECONNREFUSED') {
-    return problem(`nothing listens there: ${says}`, `pg_isready ${at}`);
+    return problem(`nothing is listening: ${message}`, `pg_isready ${at}`);
   }
-  if (/timeout|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/.test(`${code} ${says}`)) {
+  if (/timeout|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH/.test(`${code} ${message}`)) {
     return problem(
-      `no answer: ${says}; a firewall or a NetworkPolicy may be in between`,
+      `no answer: ${message}; a firewall or a NetworkPolicy may block the connection`,
       `pg_isready ${at}`,
     );
   }
-  return problem(says, `pg_isready ${at}`);
+  return problem(message, `pg_isready ${at}`);
 
   function refused(sqlstate: string): string {
     switch (sqlstate) {
       case '28P01':
         return `set the password of ${login} in ${variable}`;
       case '28000':
-        return `create role "${login}" login, or let it in by pg_hba.conf and select pg_reload_conf()`;
+        return `create role "${login}" login, or admit it in pg_hba.conf and select pg_reload_conf()`;
       case '3D000':
         return `createdb ${at} ${database}`;
       case '42501':
         return `grant connect on database "${database}" to "${login}"`;
       case '53300':
-        return `alter system set max_connections = <more>, and restart the server; or fewer pods`;
+        return `alter system set max_connections = <more>, and restart the server; or run fewer pods`;
       default:
         return `pg_isready ${at}`;
     }

@@ -14,18 +14,18 @@ export function countOf(groups: readonly Group[], state: Result['state']): numbe
   return groups.flatMap(({ results }) => results).filter((each) => each.state === state).length;
 }
 
-/** For people: a line per finding, what mends a problem on the lines below it. */
+/** Human-readable: one line per finding, with the remedy for a problem on the lines below it. */
 export function toText(groups: readonly Group[], isColoured: boolean): string {
   const style = (name: 'green' | 'red' | 'dim' | 'bold', text: string) =>
     isColoured ? styleText(name, text, { validateStream: false }) : text;
   const lines = groups.flatMap(({ group, at, results }) => [
     `${style('bold', TITLES[group])}${at === '' ? '' : style('dim', ` ${at}`)}`,
-    ...together(results).flatMap(({ state, title, says, mend }) => {
+    ...merge(results).flatMap(({ state, title, message, remedy }) => {
       const [mark, colour] = MARKS[state];
-      const text = `${title}: ${state === 'unchecked' ? `not checked: ${says}` : says}`;
+      const text = `${title}: ${state === 'unchecked' ? `not checked: ${message}` : message}`;
       return [
         `  ${style(colour, mark)} ${text}`,
-        ...(mend?.split('\n').map((line) => `      ${line}`) ?? []),
+        ...(remedy?.split('\n').map((line) => `      ${line}`) ?? []),
       ];
     }),
     '',
@@ -37,12 +37,13 @@ export function toText(groups: readonly Group[], isColoured: boolean): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What was not checked for one reason is one line. */
-function together(results: readonly Result[]): Result[] {
+/** Merges adjacent checks that were not run for the same reason into one line. */
+function merge(results: readonly Result[]): Result[] {
   const lines: Result[] = [];
   for (const result of results) {
     const last = lines.at(-1);
-    if (result.state === 'unchecked' && last?.state === 'unchecked' && last.says === result.says) {
+    const isSkipped = result.state === 'unchecked' && last?.state === 'unchecked';
+    if (isSkipped && last.message === result.message) {
       lines.splice(-1, 1, { ...last, title: `${last.title}, ${result.title}` });
     } else {
       lines.push(result);
@@ -52,9 +53,10 @@ function together(results: readonly Result[]): Result[] {
 }
 
 /**
- * For machines, on one line; fields are only ever added:
+ * Machine-readable, on one line; fields may be added, but are never removed or renamed:
  * `{status: "fine" | "problem", fine, problems, unchecked, findings: [{group, at, check, title, state, says, mend}]}`
- * where `check` is a stable name, `state` is fine, problem or unchecked, and `mend` is null but for problems.
+ * where `check` is a stable name, `state` is fine, problem or unchecked, `says` is the message, and `mend`
+ * is the remedy of a problem and otherwise null.
  */
 export function toJson(groups: readonly Group[]): string {
   const problems = countOf(groups, 'problem');
@@ -64,14 +66,14 @@ export function toJson(groups: readonly Group[]): string {
     problems,
     unchecked: countOf(groups, 'unchecked'),
     findings: groups.flatMap(({ group, at, results }) =>
-      results.map(({ check, title, state, says, mend = null }) => ({
+      results.map(({ check, title, state, message, remedy = null }) => ({
         group,
         at,
         check,
         title,
         state,
-        says,
-        mend,
+        says: message,
+        mend: remedy,
       })),
     ),
   };

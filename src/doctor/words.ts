@@ -23,12 +23,12 @@ export function duration(seconds: number): string {
   return `${(seconds / 86_400).toFixed(1)} days`;
 }
 
-/** A name as Postgres reads it. */
+/** Returns a name as an SQL identifier, quoted if necessary. */
 export function identifier(name: string): string {
   return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
 }
 
-/** `schema.table` as Postgres reads it. */
+/** Returns `schema.table` in SQL syntax, quoted where necessary. */
 export function tableName(table: string): string {
   return table.split('.').map(identifier).join('.');
 }

@@ -13,10 +13,10 @@ import type { Log } from '../function.ts';
 import { extend } from './protocol.ts';
 
 /**
- * The one place where a Kafka client is made: brokers, TLS, login and codecs are the same for all that
- * read or write Kafka. Connects to nothing yet. Throws {@link ConfigError} for a file that can't be read.
+ * Creates a Kafka client without connecting yet. No other code does, so brokers, TLS, login and codecs are
+ * the same for everything that reads or writes Kafka. Throws {@link ConfigError} for a file that can't be read.
  *
- * @param retry how patient each request is; kafkajs' own patience, half a minute, unless given
+ * @param retry retries of each request; default: those of kafkajs, for half a minute
  */
 export function connectKafka(config: KafkaConfig, log: Log, retry: RetryOptions = {}): Kafka {
   if (config.KAFKA_BROKERS === null) throw new ConfigError('KAFKA_BROKERS is not set: host:port');
@@ -27,7 +27,7 @@ export function connectKafka(config: KafkaConfig, log: Log, retry: RetryOptions 
     ssl: tlsOf(config),
     ...(sasl !== null && { sasl }),
     retry,
-    // No lower: on DEBUG, what is sent is in the lines.
+    // Not lower: at DEBUG, log lines contain what is sent.
     logLevel: logLevel.ERROR,
     logCreator: () => (entry) => write(log, entry),
   });
@@ -58,28 +58,28 @@ function saslOf(config: KafkaConfig): SASLOptions | null {
   return { mechanism, username: config.KAFKA_USERNAME!, password: config.KAFKA_PASSWORD! };
 }
 
-/** kafkajs' own words. What it calls an error it mostly tries again; what it gives up is thrown. */
+/** Logs an entry of kafkajs as a warning: what it calls an error it mostly retries, and otherwise throws. */
 function write(log: Log, { label, log: entry }: LogEntry): void {
   const { message, broker, groupId, topic, error, retryCount } = entry;
   const why = error instanceof Error ? error.message : (error as string | undefined);
   log.warn({ label, broker, groupId, topic, error: why, retryCount }, `kafka: ${message}`);
 }
 
-/** What kafkajs asks of a codec. */
+/** A codec as kafkajs uses it. */
 interface Codec {
   compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>;
   decompress(buffer: Buffer): Promise<Buffer>;
 }
 
-// kafkajs brings gzip alone; a record in any other codec would stop its partition for ever. The
-// libraries are loaded with the first record that needs one: lz4js takes 6 MB.
+// kafkajs includes only gzip; a record with another codec would block its partition forever. The libraries
+// are loaded for the first record that needs them: lz4js takes 6 MB.
 const snappy: Codec = {
   compress: async (encoder) => (await snappyCodec()).compress(encoder),
   decompress: async (buffer) => (await snappyCodec()).decompress(buffer),
 };
 const lz4: Codec = {
-  // Java refuses the frames that lz4js writes: they don't say that their blocks are independent.
-  compress: () => Promise.reject(new Error('Muster writes no LZ4')),
+  // Java rejects the frames that lz4js writes, because they don't declare their blocks as independent.
+  compress: () => Promise.reject(new Error('Muster does not write LZ4')),
   async decompress(buffer) {
     const { default: library } = await import('lz4js');
     return Buffer.from(library.decompress(buffer));
@@ -89,7 +89,7 @@ const zstd: Codec = {
   compress: async ({ buffer }) => promisify(zstdCompress)(buffer),
   decompress: async (buffer) => promisify(zstdDecompress)(buffer),
 };
-// Node finds only some names of this CommonJS package; these are not among them.
+// Node detects only some exports of this CommonJS package; these are not among them.
 const { CompressionCodecs, CompressionTypes } = kafkajs;
 CompressionCodecs[CompressionTypes.Snappy] = () => snappy;
 CompressionCodecs[CompressionTypes.LZ4] = () => lz4;

@@ -1,5 +1,5 @@
 declare module 'kafkajs-snappy' {
-  /** Raw Snappy, and the framed form that Java writes. */
+  /** Returns a codec for raw Snappy and for the framed format that Java writes. */
   export default function codec(): {
     compress(encoder: { readonly buffer: Buffer }): Promise<Buffer>;
     decompress(buffer: Buffer): Promise<Buffer>;
@@ -8,7 +8,7 @@ declare module 'kafkajs-snappy' {
 
 declare module 'lz4js' {
   const library: {
-    /** One LZ4 frame; throws if it is none. */
+    /** Decompresses one LZ4 frame; throws if it is invalid. */
     decompress(frame: Uint8Array): Uint8Array;
   };
   export default library;

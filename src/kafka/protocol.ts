@@ -2,9 +2,9 @@ import type { Admin, Kafka } from 'kafkajs';
 import { dropAborted, type FetchedPartition } from './transactions.ts';
 
 /**
- * What Muster needs of Kafka's protocol and kafkajs (2.2.4, its last release) does not have: transactions
- * that overlap are filtered as the broker says, and a topic is asked for its id. Both reach into kafkajs;
- * `extend` throws at once where another version has not got what it reaches for.
+ * Adds what Muster needs of Kafka's protocol and kafkajs (2.2.4, its last release) lacks: the filtering of
+ * overlapping transactions as the broker specifies, and the query for the id of a topic. Both depend on
+ * internals of kafkajs; `extend` throws if another version lacks them.
  */
 
 interface Broker {
@@ -25,13 +25,13 @@ type CreateCluster = (options: object) => Cluster;
 
 const clusters = new WeakMap<Admin, Cluster>();
 
-/** Changes the client, and gives it back. */
+/** Extends the client in place and returns it. */
 export function extend(kafka: Kafka): Kafka {
   const internals = kafka as unknown as Record<symbol, CreateCluster>;
   const key = Object.getOwnPropertySymbols(kafka).find(
     ({ description }) => description === 'private:Kafka:createCluster',
   );
-  if (key === undefined) throw new Error('this version of kafkajs makes its clusters elsewhere');
+  if (key === undefined) throw new Error('this version of kafkajs creates its clusters elsewhere');
   const create = internals[key]!;
   let last: Cluster | undefined;
   internals[key] = (options) => {
@@ -40,9 +40,9 @@ export function extend(kafka: Kafka): Kafka {
   };
   const admin = kafka.admin.bind(kafka);
   kafka.admin = (config) => {
-    const made = admin(config);
-    clusters.set(made, last!);
-    return made;
+    const created = admin(config);
+    clusters.set(created, last!);
+    return created;
   };
   return kafka;
 }
@@ -65,23 +65,23 @@ function readCommitted(cluster: Cluster): Cluster {
   return cluster;
 }
 
-/** A topic as a broker knows it now. */
+/** A topic as a broker currently describes it. */
 export interface TopicDescription {
-  /** Another one once the topic was deleted and created again. */
+  /** Changes when the topic is deleted and created again. */
   readonly id: string;
   readonly partitions: readonly number[];
 }
 
 const METADATA = 3;
-/** The first version that names the id of a topic: Kafka 2.8. */
+/** The first version that includes the id of a topic: Kafka 2.8. */
 const VERSION = 10;
 const UNKNOWN_TOPIC = 3;
 
 /**
- * Asks a broker for a topic, past everything that the client believes to know. Null where the topic does
- * not exist, or the broker is too old to give topics an id.
+ * Queries a broker for a topic, bypassing the client's cached metadata. Returns null if the topic does not
+ * exist, or the broker is too old to give topics an id.
  *
- * @param admin connected, of a client that was extended
+ * @param admin connected admin of an extended client
  */
 export async function describeTopic(admin: Admin, topic: string): Promise<TopicDescription | null> {
   const cluster = clusters.get(admin);
@@ -104,17 +104,17 @@ export async function describeTopic(admin: Admin, topic: string): Promise<TopicD
   return answer as TopicDescription | null;
 }
 
-/** kafkajs takes what has the parts of its encoder. */
+/** Encodes the request as an object with the members that kafkajs needs of its encoder. */
 function encoded(topic: string) {
   const name = Buffer.from(topic);
   const buffer = Buffer.concat([
     Buffer.from([0]), // the tags that end the header of flexible versions
     Buffer.from([2]), // one topic
-    Buffer.alloc(16), // by its name, not by an id
+    Buffer.alloc(16), // requested by name, not by id
     unsigned(name.length + 1),
     name,
     Buffer.from([0]), // tags of the topic
-    Buffer.from([0, 0, 0]), // create none, and list no rights
+    Buffer.from([0, 0, 0]), // do not create it, and do not list authorized operations
     Buffer.from([0]), // tags
   ]);
   return { buf: buffer, buffer, size: () => buffer.length };
@@ -126,10 +126,10 @@ function unsigned(value: number): Buffer {
   return Buffer.from([...bytes, value]);
 }
 
-/** Of the answer, version 10, which is about one topic. */
+/** Reads a response of version 10 about one topic. */
 function readMetadata(bytes: Buffer): TopicDescription | null {
   const reader = new FlexibleReader(bytes);
-  reader.skipTags(); // of the header
+  reader.skipTags(); // header
   reader.skip(4); // throttle time
   reader.array(() => {
     reader.skip(4);
@@ -142,7 +142,9 @@ function readMetadata(bytes: Buffer): TopicDescription | null {
   reader.skip(4); // controller
   const [topic] = reader.array(() => readTopic(reader));
   if (topic === undefined || topic.error === UNKNOWN_TOPIC) return null;
-  if (topic.error !== 0) throw new Error(`the broker describes no topic: error ${topic.error}`);
+  if (topic.error !== 0) {
+    throw new Error(`the broker does not describe the topic: error ${topic.error}`);
+  }
   return /^0+$/.test(topic.id) ? null : { id: topic.id, partitions: topic.partitions };
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Kafka, KafkaMessage } from 'kafkajs';
 import { retry, type RetrySchedule } from '../lib/retry.ts';
 
-/** A record as it stands in a topic. */
+/** A record with its place in a topic. */
 export interface KafkaRecord {
   readonly topic: string;
   readonly partition: number;
@@ -10,18 +10,18 @@ export interface KafkaRecord {
 }
 
 export interface ReadOptions {
-  /** Consumer group whose offsets are kept; a passing one, removed at the end, unless given. */
+  /** Consumer group whose offsets are committed. Default: a temporary one, deleted at the end. */
   readonly group?: string;
-  /** From the oldest record where the group has no offset; else from the newest. */
+  /** Whether to start at the oldest record if the group has no offset, rather than after the newest. */
   readonly fromBeginning: boolean;
-  /** Ends once every record is read that was there at the start; else when `signal` says so. */
+  /** Whether to end once every record is read that existed at the start, rather than only by `signal`. */
   readonly toEnd: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Reads a topic record by record. An offset is committed when `each` has resolved for the record; what
- * `each` throws ends the reading, and the record stays unread.
+ * Reads a topic record by record. Commits an offset when `each` has resolved for the record. If `each`
+ * throws, reading ends and the record stays unread.
  */
 export async function readTopic(
   kafka: Kafka,
@@ -67,7 +67,7 @@ export async function readTopic(
   }
 }
 
-/** kafkajs asks only once for offsets, and a broker that has just started answers that it is still loading. */
+/** kafkajs requests offsets only once, and a broker that has just started answers that it is still loading. */
 const BROKER_LOADING: RetrySchedule = {
   attempts: 20,
   firstMs: 250,
@@ -75,7 +75,7 @@ const BROKER_LOADING: RetrySchedule = {
   isRetryable: (error) => (error as { retriable?: boolean }).retriable === true,
 };
 
-/** End offsets of the partitions in which the group has something left to read. */
+/** Returns the end offsets of the partitions in which the group has unread records. */
 async function unread(
   admin: ReturnType<Kafka['admin']>,
   groupId: string,

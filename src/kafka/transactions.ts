@@ -1,26 +1,26 @@
-/** A record as kafkajs decodes it, with what its types don't declare. */
+/** A record as kafkajs decodes it, with members that its types don't declare. */
 interface DecodedRecord {
   readonly offset: string;
   readonly key: Buffer | null;
-  /** Is it a marker of a transaction's end? kafkajs hands no such record on, but counts its offset. */
+  /** Whether it marks the end of a transaction. kafkajs does not deliver such a record, but counts its offset. */
   isControlRecord?: boolean;
   readonly batchContext?: { readonly producerId: string; readonly inTransaction: boolean };
 }
 
-/** What a broker answers of a partition that was fetched. */
+/** A broker's response for a fetched partition. */
 export interface FetchedPartition {
   abortedTransactions?: readonly { readonly producerId: string; readonly firstOffset: string }[];
   readonly messages: readonly DecodedRecord[];
 }
 
 /**
- * Marks the records of aborted transactions like the markers of transactions: both are passed over, and
- * their offsets count as read. kafkajs' own filter begins at most one aborted transaction with each
- * record and takes their list for sorted, so that it lets records through where transactions overlap; and
- * it takes a record whose key is four zero bytes for the end of one. It finds an empty list.
+ * Marks the records of aborted transactions like the markers of transactions: both are skipped, and their
+ * offsets count as read. kafkajs' own filter begins at most one aborted transaction per record and assumes
+ * that their list is sorted, so it lets records through if transactions overlap; and it treats a record whose
+ * key is four zero bytes as the end of one. Therefore it is left an empty list.
  *
- * As Kafka's own client does it: an aborted transaction of a producer begins at the offset that the broker
- * names, and ends with the producer's abort marker.
+ * Works like Kafka's own client: an aborted transaction of a producer begins at the offset that the broker
+ * specifies, and ends with the producer's abort marker.
  */
 export function dropAborted(partition: FetchedPartition): void {
   const { abortedTransactions, messages } = partition;
@@ -36,7 +36,7 @@ export function dropAborted(partition: FetchedPartition): void {
       aborted.add(begins[begun++]!.producerId);
     }
     const batch = record.batchContext;
-    if (batch === undefined) continue; // older than transactions
+    if (batch === undefined) continue; // of a format older than transactions
     if (record.isControlRecord === true) {
       if (isAbort(record.key)) aborted.delete(batch.producerId);
     } else if (batch.inTransaction && aborted.has(batch.producerId)) {
@@ -46,7 +46,7 @@ export function dropAborted(partition: FetchedPartition): void {
   partition.abortedTransactions = [];
 }
 
-/** A marker's key is a version and a type, two bytes each; type 0 aborts, 1 commits. */
+/** A marker's key consists of a version and a type, two bytes each; type 0 is an abort, 1 a commit. */
 function isAbort(key: Buffer | null): boolean {
   return key !== null && key.length >= 4 && key.readInt16BE(2) === 0;
 }

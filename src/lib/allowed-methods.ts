@@ -2,8 +2,8 @@ import type { FastifyInstance } from 'fastify';
 
 /**
  * Records the routes that are added to an app from now on. Returns a function that lists the methods by
- * which a URL is served; the list is empty for an unknown path. Fastify itself does not tell a wrong method
- * from an unknown path, and answers both with 404.
+ * which a URL is served; the list is empty for an unknown path. Fastify itself does not distinguish a wrong
+ * method from an unknown path, and answers both with 404.
  */
 export function watchMethods(app: FastifyInstance): (url: string) => string[] {
   const exact = new Map<string, Set<string>>();

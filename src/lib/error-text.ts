@@ -1,9 +1,9 @@
-/** Longest text of a thrown value that is no error. */
+/** Maximum length of the text of a thrown value that is not an error. */
 const MAX_TEXT = 200;
 
 /**
- * The message of an error, or its code where it has none, as one has that stands for several addresses
- * which were all tried. Never throws: a thrown value may be anything.
+ * Returns the message of an error, or its code if the message is empty, as after trying several addresses.
+ * Never throws: a thrown value may be anything.
  */
 export function errorText(error: unknown): string {
   return orNoText(error, () => {
@@ -13,8 +13,8 @@ export function errorText(error: unknown): string {
 }
 
 /**
- * The name and message of an error, for a log. Errors of Postgres about a value (SQLSTATE class 22) and
- * those of JSON.parse quote the value that they could not read: of these only the kind is given.
+ * Returns the name and message of an error for a log. Errors of Postgres about a value (SQLSTATE class 22) and
+ * those of JSON.parse quote the invalid value, so only their kind is returned.
  */
 export function redactedErrorText(error: unknown): string {
   return orNoText(error, () => {
@@ -28,7 +28,7 @@ export function redactedErrorText(error: unknown): string {
   });
 }
 
-/** The text, or a substitute where the value's own properties or conversions throw. */
+/** Returns the text, or a substitute if the value's own properties or conversions throw. */
 function orNoText(value: unknown, toText: () => string): string {
   try {
     return toText();

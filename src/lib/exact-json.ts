@@ -1,29 +1,29 @@
 import { randomUUID } from 'node:crypto';
 
-/** Not text in UTF-8, not JSON, or nested so deep that it can't be read exactly. */
+/** Thrown for a text that is not UTF-8, not JSON, or nested too deep to be read exactly. */
 export class NotJson extends Error {
   override readonly name = 'NotJson';
 }
 
-/** JSON, it may be, but more than is read. */
+/** Thrown for a text that may be JSON but exceeds a limit. */
 export class TooLarge extends NotJson {}
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Precedes the digits of a number that is read as a string; random, so that no text can hold it on purpose. */
+/** Precedes the digits of a number that is read as a string; random, so that no text can contain it on purpose. */
 const MARK = `${randomUUID()}:`;
-/** Digits of the smallest integers that a double can't hold. */
+/** Digits of the smallest integers that a double can't represent. */
 const LOSSY_DIGITS = 16;
 const QUOTE = 0x22;
 
-/** Characters from which on a text is looked at before it is parsed. */
+/** Length in characters from which a text is checked before it is parsed. */
 const LARGE = 65_536;
-/** Limit for a large text: JSON.parse takes 0.1 s for this many objects or levels. A schema has about 10,000. */
+/** Limit for a large text: JSON.parse takes 0.1 s for this many objects or levels. A schema has some 10,000. */
 const MAX_CONTAINERS = 250_000;
-/** A body of 16 MiB holds this many numbers of 7 digits. */
+/** Limit for a large text: this many numbers of 7 digits fill a body of 16 MiB. */
 const MAX_VALUES = 2_000_000;
 
-/** The bytes as text. Throws {@link NotJson} where they are not UTF-8: a replacement character would be another value. */
+/** Decodes UTF-8. Throws {@link NotJson} for invalid bytes: a replacement character would be a different value. */
 export function textOf(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
@@ -33,8 +33,8 @@ export function textOf(bytes: Uint8Array): string {
 }
 
 /**
- * JSON as JavaScript reads it: integers beyond 2^53 are rounded. Throws {@link NotJson}, also for a text
- * that would hold up the event loop: JSON.parse takes seconds for millions of objects or levels.
+ * Parses JSON as JavaScript does: integers beyond 2^53 are rounded. Throws {@link NotJson}, also for a text
+ * that would block the event loop: JSON.parse takes seconds for millions of objects or levels.
  */
 export function parse(text: string): unknown {
   if (text.length > LARGE) requireModest(text);
@@ -46,13 +46,13 @@ export function parse(text: string): unknown {
 }
 
 /**
- * Reads a text without loss that {@link parse} has read before: a number that a double can't hold (an
- * integer beyond 2^53, 1e400) becomes the object of `JSON.rawJSON`, which `JSON.stringify` writes as it
- * came. Throws {@link NotJson} where it nests too deep.
+ * Parses a text without loss that {@link parse} has accepted: a number that a double can't represent (an
+ * integer beyond 2^53, 1e400) becomes an object of `JSON.rawJSON`, which `JSON.stringify` writes unchanged.
+ * Throws {@link NotJson} if the text is nested too deep.
  *
- * Such numbers are turned into strings first, and back into numbers in the result of JSON.parse. A reviver that
- * receives the source text takes 1 µs for each value: 0.3 s for 1 MB of small numbers, and for 16 MB more memory
- * than there is.
+ * Such numbers are turned into strings first, and back into numbers in the result of JSON.parse. A reviver
+ * that receives the source text takes 1 µs for each value of the text: 0.3 s for 1 MB of small numbers, and
+ * more memory than is available for 16 MB.
  */
 export function parseExact(text: string): unknown {
   try {
@@ -62,7 +62,7 @@ export function parseExact(text: string): unknown {
   }
 }
 
-/** Counts objects and arrays, and commas, which takes 20 to 50 ms for 16 MiB. */
+/** Rejects a text with too many objects, arrays or commas. Counting takes 20 to 50 ms for 16 MiB. */
 function requireModest(text: string): void {
   let containers = 0;
   let values = 0;
@@ -78,12 +78,12 @@ function requireModest(text: string): void {
   if (values > MAX_VALUES) throw new TooLarge(`JSON of more than ${MAX_VALUES} values`);
 }
 
-/** Whether a number may stand for another one that JSON.parse could not hold. */
+/** Returns whether a number may be the rounded form of one that JSON.parse could not represent. */
 export function isRounded(value: number): boolean {
   return Math.abs(value) > Number.MAX_SAFE_INTEGER;
 }
 
-/** The text with each number that a double can't hold as a marked string. */
+/** Returns the text with each number that a double can't represent as a marked string. */
 function marked(text: string): string {
   const pieces: string[] = [];
   let from = 0;
@@ -104,11 +104,11 @@ function marked(text: string): string {
   return pieces.join('');
 }
 
-/** Where the string ends whose opening quote stands at `start`. */
+/** Returns the end of the string whose opening quote is at `start`. */
 function endOfString(text: string, start: number): number {
   for (let end = start + 1; ; end++) {
     end = text.indexOf('"', end);
-    if (end === -1) return text.length; // no JSON, which JSON.parse will say
+    if (end === -1) return text.length; // not JSON, which JSON.parse will report
     let slashes = 0;
     while (text.charCodeAt(end - 1 - slashes) === 0x5c) slashes++;
     if (slashes % 2 === 0) return end;
@@ -119,7 +119,7 @@ function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
 }
 
-/** A digit, or one of `+-.Ee`. */
+/** Returns whether it is a digit or one of `+-.Ee`. */
 function isOfNumber(code: number): boolean {
   return (
     isDigit(code) ||
@@ -131,7 +131,7 @@ function isOfNumber(code: number): boolean {
   );
 }
 
-/** 1e20 is a double and stays one; its digits written out are an integer. */
+/** 1e20 is a double and remains one; written out in digits, it is an integer. */
 function isLossy(number: string): boolean {
   if (number.length < LOSSY_DIGITS && !/e/i.test(number)) return false;
   const value = Number(number);
@@ -158,7 +158,7 @@ function restore(value: unknown): unknown {
   return value;
 }
 
-/** V8's message quotes the text, which may be personal; the place in it is enough. */
+/** V8's message quotes the text, which may be personal; the position in it is enough. */
 function notJson(error: unknown): NotJson {
   if (error instanceof RangeError) return new NotJson('nested too deep', { cause: error });
   const place = error instanceof Error ? /at position \d+/.exec(error.message)?.[0] : undefined;

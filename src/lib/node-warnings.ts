@@ -1,7 +1,7 @@
 /**
- * Keeps Node from printing warnings of this name; others are printed as before. It is for the entry point of
- * a process of our own, and does what the flag `--disable-warning` would: the flag can't be given to a command
- * that is started by its `#!` line.
+ * Keeps Node from printing warnings of this name; others are printed as before. Equivalent to the flag
+ * `--disable-warning`, which can't be given to a command that is started by its `#!` line. Only for the entry
+ * point of a process.
  */
 export function disableWarning(name: string): void {
   const printers = process.listeners('warning');

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How many attempts something has, and the waits between them, which double from `firstMs` up to `maxMs`. */
+/** Number of attempts, and the waits between them, which double from `firstMs` up to `maxMs`. */
 export interface Backoff {
   readonly attempts: number;
   readonly firstMs: number;
@@ -8,8 +8,8 @@ export interface Backoff {
 }
 
 /**
- * Milliseconds to wait after the given attempt (counted from 1) failed; null if it was the last one. Half
- * of the wait is jitter, so that what failed together does not come back together.
+ * Returns the milliseconds to wait after the given attempt (counted from 1) has failed; null if it was the
+ * last one. Half of the wait is jitter, so that work that failed together is not retried together.
  */
 export function waitAfter(
   attempt: number,
@@ -23,7 +23,7 @@ export function waitAfter(
 
 /** A named policy of {@link retry}. */
 export interface RetrySchedule extends Backoff {
-  /** Whether another attempt can help after this error; always, unless given. */
+  /** Whether another attempt can help after this error. Default: always. */
   readonly isRetryable?: (error: unknown) => boolean;
 }
 
@@ -36,7 +36,7 @@ export interface RetryHooks {
 
 const withoutJitter = () => 1;
 
-/** Calls `work` until it succeeds; rejects with its error where the schedule allows no further attempt. */
+/** Calls `work` until it succeeds; rejects with its error if the schedule allows no further attempt. */
 export async function retry<T>(
   work: () => Promise<T>,
   schedule: RetrySchedule,

@@ -36,7 +36,7 @@ export interface KafkaIntakeOptions {
 
 /**
  * Starts to read the topics of each function, as a member of a consumer group per function. Throws
- * `ConfigError` if the configuration does not make a client.
+ * `ConfigError` if no client can be created from the configuration.
  */
 export function startKafkaIntakes(options: KafkaIntakeOptions): KafkaIntakes {
   const { config, subscriptions, log, metrics } = options;

@@ -18,7 +18,7 @@ export function loadProcessMetrics(): Promise<Registry> {
   ));
 }
 
-/** Loads the HTTP server. Fastify is half of all there is to load; the turns let answers of the database in. */
+/** Loads the HTTP server. Fastify is half of the code to load; the turns let answers of the database through. */
 export async function loadServer(config: Config, log: Logger, count: Count) {
   await turn();
   const { addRoutes, createServer } = await import('./server.ts');

@@ -159,7 +159,7 @@ function intakeMetrics(registry: Registry) {
 function runMetrics(registry: Registry) {
   const registers = [registry];
   return {
-    runs: counter(registry, 'muster_runs_total', 'Attempts of handlers, by verdict.', [
+    runs: counter(registry, 'muster_runs_total', 'Attempts of handlers, by outcome.', [
       'function',
       'outcome',
     ]),

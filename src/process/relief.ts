@@ -5,7 +5,7 @@ import { Unavailable } from '../state/outcome.ts';
 
 /** Readiness is probed every 2 s (knative/base), and endpoints are updated within a second or two. */
 const KNOWN_AFTER_MS = 5_000;
-/** A KafkaSource waits 30 s for an answer. An event must not wait that long for a database that is away. */
+/** A KafkaSource waits 30 s for an answer. An event must not wait that long for an unavailable database. */
 const HOLD_MS = 10_000;
 
 /**

@@ -33,7 +33,7 @@ export async function serve(
     await withTimeout(service.stop(0), FAILED_START_MS).catch(() => {});
     throw error;
   }
-  // With the database away nothing can be released; the leases expire by themselves.
+  // If the database is unavailable, nothing can be released; the leases then expire.
   setTimeout(() => process.exit(1), (config.DRAIN_SECONDS + 10) * 1000).unref();
   await service.stop(config.DRAIN_SECONDS * 1000);
   log.info({}, 'stopped');

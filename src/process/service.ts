@@ -29,7 +29,7 @@ interface Endpoint {
   listen(): Promise<string>;
 }
 
-/** Service starts all parts of one process, and ends them in the opposite order. */
+/** Service starts all parts of one process, and ends them in reverse order. */
 export class Service {
   readonly #config: Config;
   readonly #definitions: readonly Definition[];

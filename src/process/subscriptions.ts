@@ -11,7 +11,7 @@ export interface Subscription {
 /**
  * Returns the subscription of each function with `INTAKE=kafka`, and null with `INTAKE=http`. Throws
  * {@link ConfigError} if the topics or the consumer group are not determined, or if `INTAKE=http` serves
- * projections alone.
+ * only projections.
  */
 export function subscriptionsOf(
   config: Config,

@@ -30,14 +30,14 @@ import { isSampled, signalsOf, setTracer, type Tracer } from './trace.ts';
 /** Time limit for the last export when the process stops, so that an unreachable collector does not delay it. */
 const FLUSH_MS = 3_000;
 /** Minimum interval between log lines about failed exports. */
-const COMPLAIN_EVERY_MS = 600_000;
+const LOG_EVERY_MS = 600_000;
 
 export interface Telemetry {
-  /** Exports what is left, and gives up after three seconds. */
+  /** Exports the rest, and gives up after three seconds. */
   stop(): Promise<void>;
 }
 
-/** Starts the tracing and the export of metrics that the environment asks for. */
+/** Starts tracing and the export of metrics as the environment configures them. */
 export function startTelemetry(
   env: NodeJS.ProcessEnv,
   serviceName: string,
@@ -55,13 +55,13 @@ export function startTelemetry(
   env['OTEL_NODE_RESOURCE_DETECTORS'] ??= 'env,serviceinstance';
   const named = /(?:^|,)\s*service\.name=/.test(env['OTEL_RESOURCE_ATTRIBUTES'] ?? '');
   const sdk = new NodeSDK({
-    ...(!signals.traces && { spanProcessors: [] }), // otherwise as the environment says
+    ...(!signals.traces && { spanProcessors: [] }), // otherwise as the environment configures them
     metricReaders: signals.metrics ? [readerOf(registry, env)] : [],
     logRecordProcessors: [], // log lines go to standard error, which every cluster collects
     ...((env['OTEL_SERVICE_NAME'] || !named) && { serviceName }),
   });
   sdk.start();
-  diag.setLogger(loggerTo(complaintsTo(log, env['OTEL_EXPORTER_OTLP_ENDPOINT'])), {
+  diag.setLogger(loggerTo(rateLimitedLog(log, env['OTEL_EXPORTER_OTLP_ENDPOINT'])), {
     logLevel: DiagLogLevel.WARN,
     suppressOverrideMessage: true,
   });
@@ -116,8 +116,8 @@ function metricExporterOf(env: NodeJS.ProcessEnv): PushMetricExporter {
 }
 
 /** Replaces the SDK's own logger, which writes to standard error in a format of its own, with stacks. */
-function loggerTo(say: (message: string) => void): DiagLogger {
-  const log = (message: string) => say(reasonIn(message));
+function loggerTo(write: (message: string) => void): DiagLogger {
+  const log = (message: string) => write(reasonIn(message));
   return { error: log, warn: log, info() {}, debug() {}, verbose() {} };
 }
 
@@ -125,10 +125,10 @@ function loggerTo(say: (message: string) => void): DiagLogger {
  * Logs a failed export at most once in ten minutes; while a collector is down, every batch fails, and every
  * minute's metrics. What could not be sent is dropped, because the queue is bounded.
  */
-function complaintsTo(log: Log, url: string | undefined): (message: string) => void {
+function rateLimitedLog(log: Log, url: string | undefined): (message: string) => void {
   let loggedAt = -Infinity;
   return (error) => {
-    if (performance.now() - loggedAt < COMPLAIN_EVERY_MS) return;
+    if (performance.now() - loggedAt < LOG_EVERY_MS) return;
     loggedAt = performance.now();
     log.warn({ url, error }, 'telemetry can not be sent and is dropped');
   };

@@ -30,7 +30,7 @@ const CONVENTIONS: Readonly<
 type Family = MetricObjectWithValues<MetricValue<string>>;
 
 /**
- * Converts the metrics of `/metrics` to OTLP, read for each export, so that the hot path updates only one
+ * Converts the metrics of `/metrics` to OTLP, re-read for each export, so that the hot path updates only one
  * set of counters. `muster_runs_total` becomes `muster.runs`, and a label `function` becomes
  * `muster.function`.
  */
@@ -44,7 +44,7 @@ export function registryProducer(registry: Registry): MetricProducer {
         .map((family) => toMetric(family, since, now))
         .filter(({ dataPoints }) => dataPoints.length > 0);
       const scopeMetrics = [{ scope: { name: 'muster' }, metrics }];
-      // The reader replaces it by the resource of the process.
+      // The reader replaces it with the resource of the process.
       const resource = {} as CollectionResult['resourceMetrics']['resource'];
       return { resourceMetrics: { resource, scopeMetrics }, errors: [] };
     },

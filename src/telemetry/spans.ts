@@ -190,7 +190,7 @@ export function contextOf(span: Span | null | undefined): SpanContext | null {
   return context !== undefined && isSampled(context) ? context : null;
 }
 
-/** `printf %s "$key" | sha256sum | cut -c-16` gives the same. */
+/** Equals the output of `printf %s "$key" | sha256sum | cut -c-16`. */
 function hashOf(text: string): string {
   return hash('sha256', text).slice(0, 16);
 }

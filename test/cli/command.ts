@@ -9,7 +9,7 @@ export interface Result {
   readonly stderr: string;
 }
 
-/** Runs `muster <args>` to its end; a process that serves is not told to stop. */
+/** Runs `muster <args>` until it exits; does not stop a process that serves. */
 export async function muster(
   env: Readonly<Record<string, string>>,
   args: readonly string[],
@@ -21,12 +21,12 @@ export async function muster(
   return { code, stdout: child.stdout, stderr: child.stderr };
 }
 
-/** `muster serve`, on a free port. */
+/** Starts `muster serve` on a free port. */
 export async function musterServe(env: Readonly<Record<string, string>>): Promise<TestProcess> {
   return new TestProcess(MUSTER, ['serve'], { HOST: '127.0.0.1', PORT: '0', ...env }).serving();
 }
 
-/** `muster console`, on a free port. */
+/** Starts `muster console` on a free port. */
 export async function musterConsole(env: Readonly<Record<string, string>>): Promise<TestProcess> {
   return new TestProcess(MUSTER, ['console'], { HOST: '127.0.0.1', PORT: '0', ...env }).serving();
 }

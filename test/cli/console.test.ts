@@ -15,7 +15,7 @@ test('muster console serves until SIGTERM, ends its streams, and exits with 0', 
   expect(await console.exited).toEqual({ code: 0, signal: null });
 });
 
-test('muster console starts before the database, and is not ready until that answers', async () => {
+test('muster console starts before the database, and is not ready until the database answers', async () => {
   const console = await musterConsole({ DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' });
   const answer = await fetch(`${console.url}/api/travelers/sensors`);
   expect([answer.status, await answer.json()]).toEqual([
@@ -30,7 +30,7 @@ test('muster console starts before the database, and is not ready until that ans
   expect(await console.exited).toEqual({ code: 0, signal: null });
 });
 
-test('an empty database is said to need muster migrate', async ({ db }) => {
+test('the console reports that an empty database needs muster migrate', async ({ db }) => {
   await db.query('drop schema travelers cascade');
   const console = await musterConsole({ DATABASE_URL: db.url });
   const answer = await fetch(`${console.url}/api/travelers/sensors`);
@@ -46,14 +46,14 @@ test('an empty database is said to need muster migrate', async ({ db }) => {
   expect(await console.exited).toEqual({ code: 0, signal: null });
 });
 
-test('somebody who does not read the answer does not hold up the stop', async ({ db }) => {
+test('a client that does not read the answer does not delay the stop', async ({ db }) => {
   const console = await musterConsole({ DATABASE_URL: db.url });
   const { port } = new URL(console.url);
-  const deaf = connect(Number(port), '127.0.0.1');
-  onTestFinished(() => void deaf.destroy());
-  deaf.pause().on('error', () => {});
-  deaf.write('GET /api/docs/static/swagger-ui.css HTTP/1.1\r\nHost: console\r\n\r\n'.repeat(200));
-  await until(async () => deaf.bytesWritten > 0 && (await fetch(`${console.url}/`)).ok);
+  const client = connect(Number(port), '127.0.0.1');
+  onTestFinished(() => void client.destroy());
+  client.pause().on('error', () => {});
+  client.write('GET /api/docs/static/swagger-ui.css HTTP/1.1\r\nHost: console\r\n\r\n'.repeat(200));
+  await until(async () => client.bytesWritten > 0 && (await fetch(`${console.url}/`)).ok);
   console.kill('SIGTERM');
   expect(await console.exited).toEqual({ code: 0, signal: null });
 });

@@ -14,7 +14,7 @@ import { muster } from './command.ts';
 
 const ENV = { FUNCTIONS: 'recordings' };
 
-test('a healthy state database is fine: exit code 0, a line for each check', async ({ db }) => {
+test('a healthy state database is fine: exit code 0, one line per check', async ({ db }) => {
   await podOn(db, [recordings]);
   await grantRoles(db.url, ['recordings']);
   const { code, stdout, stderr } = await muster({ ...ENV, DATABASE_URL: db.url }, [
@@ -33,35 +33,35 @@ State database ${host}${pathname}
   ✓ migrations: 1 applied
   ✓ roles: muster_intake, muster_run, muster_read, muster_keda
   ✓ login: postgres, a superuser: more than any process needs
-  ✓ session: 1 settings hold
+  ✓ session: 1 settings in effect
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
-  ✓ connections: 1 at most, 1 of them free for Muster: enough for 1 pods of 1
+  ✓ connections: 1 allowed, 1 of them available to Muster: enough for 1 pods with 1 each
   ✓ clock: 1 s from this machine's
   ✓ definitions: recordings: generation 1
-  ✓ functions nobody serves: none
-  ✓ sources: the rows of each part are of one connector
+  ✓ orphaned functions: none
+  ✓ sources: the rows of each part come from one connector
   ✓ paused functions: none
   ✓ parked events: none
   ✓ failed runs: none
   ✓ outgoing events: none
-  ✓ work that is due: none; 1 pod at work
+  ✓ due work: none; 1 worker running
 
 Source
-  – reachable: not checked: no source is named: --source or SOURCE_URL
+  – reachable: not checked: no source given: use --source or SOURCE_URL
 
 Kafka
-  – reachable: not checked: no broker is named: --brokers or KAFKA_BROKERS
+  – reachable: not checked: no broker given: use --brokers or KAFKA_BROKERS
 
 Cluster
-  – reachable: not checked: no cluster is named: --cluster
+  – reachable: not checked: no cluster requested: use --cluster
 
 18 fine, 0 problems, 3 not checked
 `.replaceAll(/\b\d+(\.\d+)*\b/g, 'N'),
   );
 });
 
-test('a problem comes with what mends it: exit code 1, no password', async () => {
+test('a problem comes with a remedy: exit code 1, no password', async () => {
   const { code, stdout, stderr } = await muster(
     { ...ENV, DATABASE_URL: 'postgres://muster:canary@127.0.0.1:1/state' },
     ['doctor', '--no-cluster', '--brokers', '127.0.0.1:1'],
@@ -70,19 +70,19 @@ test('a problem comes with what mends it: exit code 1, no password', async () =>
   expect(stdout).not.toContain('canary');
   expect(stdout).toContain(`
 State database 127.0.0.1:1/state
-  ✗ reachable: nothing listens there: connect ECONNREFUSED 127.0.0.1:1
+  ✗ reachable: nothing is listening: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, roles, login, session, commits, standbys, connections, clock, definitions, functions nobody serves, sources, paused functions, parked events, failed runs, outgoing events, work that is due: not checked: not reachable
+  – version, migrations, roles, login, session, commits, standbys, connections, clock, definitions, orphaned functions, sources, paused functions, parked events, failed runs, outgoing events, due work: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1
   ✗ reachable: 127.0.0.1:1 does not answer: connect ECONNREFUSED 127.0.0.1:1
-      nc -vz 127.0.0.1 1   # is it there? A NetworkPolicy may be in between
+      nc -vz 127.0.0.1 1   # is it running? A NetworkPolicy may block the connection
   – topics, retention, key sizes, consumer groups, dead letters: not checked: not reachable
 `);
 });
 
-test('a login of muster_read is enough to look at everything but standbys', async ({ db }) => {
+test('a login with muster_read can check everything except standbys', async ({ db }) => {
   await podOn(db, [recordings]);
   await grantRoles(db.url, ['recordings']);
   const login = `reader_${randomUUID().slice(0, 8)}`;
@@ -94,15 +94,15 @@ test('a login of muster_read is enough to look at everything but standbys', asyn
   ]);
   expect(code).toBe(0);
   expect(stdout).toContain(
-    `  ✓ login: ${login} may read: for people and the doctor, not to serve\n`,
+    `  ✓ login: ${login} may only read: enough for people and the doctor, not for serve\n`,
   );
   expect(stdout).toContain(
-    `  – standbys: not checked: this login sees no standby: grant pg_monitor to ${login}\n`,
+    `  – standbys: not checked: this login can't see standbys: grant pg_monitor to ${login}\n`,
   );
   expect(stdout).toContain('18 fine, 0 problems, 4 not checked\n');
 });
 
-test('as JSON every finding has the same fields', async ({ db }) => {
+test('every finding has the same fields as JSON', async ({ db }) => {
   const args = ['doctor', '--no-cluster', '--json'];
   const { code, stdout } = await muster({ ...ENV, DATABASE_URL: db.url, SOURCE_URL: db.url }, args);
   expect(code).toBe(1);
@@ -136,26 +136,26 @@ test('as JSON every finding has the same fields', async ({ db }) => {
   });
 });
 
-test('a wrong configuration is a wrong call, a database that is not named is not', async () => {
+test('an invalid configuration is misuse, a missing DATABASE_URL is not', async () => {
   const wrong = await muster({ PORT: 'eighty' }, ['doctor', '--no-cluster']);
   expect(wrong).toEqual({
     code: 2,
     stdout: '',
     stderr:
-      "muster: wrong configuration:\n  PORT must be a whole number from 0 to 65535, not 'eighty'\n",
+      "muster: invalid configuration:\n  PORT must be a whole number from 0 to 65535, not 'eighty'\n",
   });
   const unnamed = await muster(ENV, ['doctor', '--no-cluster']);
   expect(unnamed.code).toBe(0);
   expect(unnamed.stdout).toContain('  – reachable: not checked: DATABASE_URL is not set\n');
 });
 
-test('marks are coloured for a terminal alone', () => {
+test('marks are coloured only for a terminal', () => {
   const finding = {
     check: 'x.y',
     title: 'y',
     state: 'problem',
-    says: 'no',
-    mend: 'one\ntwo',
+    message: 'no',
+    remedy: 'one\ntwo',
   } as const;
   const groups = [{ group: 'kafka', at: 'here', results: [finding] }] as const;
   expect(toText(groups, false)).toBe(
@@ -164,7 +164,7 @@ test('marks are coloured for a terminal alone', () => {
   expect(toText(groups, true)).toContain('\u001B[31m✗\u001B[39m y: no');
 });
 
-test('a cluster is read by its kubeconfig; what may not be listed is not checked', async () => {
+test('reads the cluster of the kubeconfig; does not check kinds that may not be listed', async () => {
   const objects = JSON.parse(
     readFileSync(new URL('../doctor/objects.json', import.meta.url), 'utf8'),
   ) as Record<string, unknown[]>;
@@ -196,7 +196,7 @@ test('a cluster is read by its kubeconfig; what may not be listed is not checked
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   expect(stdout).toContain(`
 Cluster ${address}, namespace shop
-  ✓ reachable: it answers
+  ✓ reachable: the API server answers
   ✓ workloads: recordings: deployment/recordings
   ✓ services: recordings: service/recordings, 80 → 8080
   ✓ sources: recordings: kafkasource/recordings is ready, postgres.datastore.signal
@@ -209,12 +209,12 @@ Cluster ${address}, namespace shop
 
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
-  const asked = await muster({ ...ENV, KUBECONFIG }, ['doctor', '--cluster']);
-  expect(asked.code).toBe(1);
-  expect(asked.stdout).toMatch(/✗ reachable: connect ECONNREFUSED/);
-  const near = await muster({ ...ENV, KUBECONFIG }, ['doctor']);
-  expect(near.code).toBe(0);
-  expect(near.stdout).toMatch(/– reachable: not checked: connect ECONNREFUSED/);
+  const requested = await muster({ ...ENV, KUBECONFIG }, ['doctor', '--cluster']);
+  expect(requested.code).toBe(1);
+  expect(requested.stdout).toMatch(/✗ reachable: connect ECONNREFUSED/);
+  const detected = await muster({ ...ENV, KUBECONFIG }, ['doctor']);
+  expect(detected.code).toBe(0);
+  expect(detected.stdout).toMatch(/– reachable: not checked: connect ECONNREFUSED/);
 });
 
 function kubeconfig(server: string): string {

@@ -17,7 +17,7 @@ const unsent = (db: TestDatabase) =>
   );
 const statusOf = (id: string) => (id.startsWith('pair/w') ? 503 : id.endsWith('/0') ? 400 : 202);
 
-/** A sink that refuses the first event of the sets x and y, and does not take those of w. */
+/** Starts a sink that refuses the first event of the sets x and y, and temporarily fails for those of w. */
 async function refused(db: TestDatabase) {
   const sink = await sinkServer();
   sink.answer = statusOf;
@@ -33,7 +33,7 @@ async function refused(db: TestDatabase) {
   return { sink, engine };
 }
 
-test('refused events are listed, sent again under the same id, and then all is sent', async ({
+test('refused events are listed and sent again under the same id, until all have been sent', async ({
   db,
 }) => {
   const { sink, engine } = await refused(db);
@@ -60,60 +60,58 @@ test('refused events are listed, sent again under the same id, and then all is s
   const one = await run(db, 'resend', 'pair', 'x');
   expect(one).toEqual({
     code: 0,
-    stdout: 'pair/x/1/0\tpair.made\n1 event is due to be sent again\n',
+    stdout: 'pair/x/1/0\tpair.made\n1 event due to be sent again\n',
     stderr: '',
   });
   await until(() => sink.ids.filter((id) => id === 'pair/x/1/0').length === 2);
   expect((await run(db, 'resend', 'pair', '--all')).stdout).toBe(
-    'pair/y/1/0\tpair.made\n1 event is due to be sent again\n',
+    'pair/y/1/0\tpair.made\n1 event due to be sent again\n',
   );
   await until(() => sink.ids.filter((id) => id === 'pair/y/1/0').length === 2);
   await engine.stop();
   await until(
-    async () => (await run(db, 'events', '--refused')).stderr === 'every event is sent\n',
+    async () => (await run(db, 'events', '--refused')).stderr === 'all events have been sent\n',
   );
 });
 
-test('refused events are discarded, and those that wait stay', async ({ db }) => {
+test('refused events are discarded, and waiting ones stay', async ({ db }) => {
   const { engine } = await refused(db);
   await engine.stop();
   expect((await run(db, 'discard', 'events', 'pair', 'x')).stdout).toBe(
-    'pair/x/1/0\tpair.made\n1 event is discarded\n',
+    'pair/x/1/0\tpair.made\n1 event discarded\n',
   );
   expect((await run(db, 'discard', 'events', 'pair', '--all')).stdout).toBe(
-    'pair/y/1/0\tpair.made\n1 event is discarded\n',
+    'pair/y/1/0\tpair.made\n1 event discarded\n',
   );
   expect((await unsent(db)).map(({ id }) => id)).toEqual(['pair/w/1/0', 'pair/w/1/1']);
   const none = await run(db, 'discard', 'events', 'pair', 'w');
   expect(none).toEqual({
     code: 1,
     stdout: '',
-    stderr: 'muster: no event of pair w was refused: muster events pair lists those not sent\n',
+    stderr: 'muster: no event of pair w was refused; see: muster events pair\n',
   });
 });
 
-test('an event that waits is discarded by its id, and the next of its set is due', async ({
-  db,
-}) => {
+test('a waiting event is discarded by its id, and the next of its set is due', async ({ db }) => {
   const { engine } = await refused(db);
   await engine.stop();
   const id = 'pair/w/1/0';
   expect((await run(db, 'discard', 'events', 'pair', 'w', '--event', id)).stdout).toBe(
-    `${id}\tpair.made\n1 event is discarded\n`,
+    `${id}\tpair.made\n1 event discarded\n`,
   );
   expect((await unsent(db)).filter(({ id: each }) => String(each).startsWith('pair/w'))).toEqual([
     { id: 'pair/w/1/1', refused: false, due: true, attempts: 0, error: null },
   ]);
 });
 
-test('what was sent is neither sent again nor discarded', async ({ db }) => {
+test('a sent event is neither sent again nor discarded', async ({ db }) => {
   const { engine } = await refused(db);
   await engine.stop();
   for (const command of [['resend'], ['discard', 'events']]) {
     const { code, stderr } = await run(db, ...command, 'pair', 'x', '--event', 'pair/x/1/1');
     expect([code, stderr]).toEqual([
       1,
-      'muster: no event pair/x/1/1 of pair x was refused: muster events pair lists those not sent\n',
+      'muster: no event pair/x/1/1 of pair x was refused; see: muster events pair\n',
     ]);
   }
   expect(await db.query('select from muster.outbox')).toHaveLength(6);

@@ -12,7 +12,7 @@ import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { muster } from './command.ts';
 
-/** The lines of `muster explain` about a set as a whole, and the same as JSON. */
+/** Returns the first line and the obstacles of `muster explain`, which are the same as text and as JSON. */
 async function explain(db: TestDatabase, fn: string, key: string) {
   const env = { DATABASE_URL: db.url };
   const { stdout } = await muster(env, ['explain', fn, key]);
@@ -26,9 +26,9 @@ async function explain(db: TestDatabase, fn: string, key: string) {
 
 const PAUSED = "pair is paused: no run starts until 'muster resume pair'";
 const UNSERVED =
-  "no worker that serves pair is running: start one by 'muster serve', or let KEDA do so";
+  "no worker that serves pair is running: start one with 'muster serve', or let KEDA start one";
 
-test('a set of a paused function is explained by the pause until it is done', async ({ db }) => {
+test('explains a set of a paused function by the pause until it is done', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const pause = (paused: boolean) => db.query('update muster.function set paused = $1', [paused]);
   await pause(true);
@@ -43,9 +43,7 @@ test('a set of a paused function is explained by the pause until it is done', as
   expect(await explain(db, 'pair', 'x')).toEqual({ set: 'pair x: done', obstacles: [] });
 });
 
-test('a complete set that nobody would run is explained by the lack of a worker', async ({
-  db,
-}) => {
+test('explains a complete set by the lack of a worker that would run it', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
@@ -53,13 +51,13 @@ test('a complete set that nobody would run is explained by the lack of a worker'
   const newer = pairOf({ overdueAfter: '2 hours' });
   await register(pod.database, specify(newer));
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([
-    'no worker serves generation 2 of pair, the newest, and 1 worker with an older one starts no run',
+    'no worker serves the newest generation 2 of pair, and 1 worker of an older generation starts no runs',
   ]);
   // a worker of another function
   await podOn(db, [pairOf({ name: 'other' })]);
   await pod.runs.deregister(pod.id);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([UNSERVED]);
-  // in back-off nobody has to be there
+  // in back-off no worker is needed
   await db.query(`update muster.run set due_at = now() + interval '1 hour'`);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
   await db.query('update muster.run set due_at = now()');
@@ -70,7 +68,7 @@ test('a complete set that nobody would run is explained by the lack of a worker'
   await next.close();
 });
 
-test('a set is explained by a definition that is newer than this release, or not registered', async ({
+test('explains a set by a definition that is newer than this release, or not registered', async ({
   db,
 }) => {
   const mine = recordings as FunctionDefinition;
@@ -81,17 +79,17 @@ test('a set is explained by a definition that is newer than this release, or not
   await pod.ingestor.ingest(change('c', 1, row, { table: 'datastore.signal' }));
   const key = JSON.stringify([recording, '[0,60)']);
   expect((await explain(db, 'recordings', key)).obstacles).toEqual([
-    "the definition of recordings in this release is not registered, generation 1 is: 'muster migrate' registers it",
+    "the definition of recordings in this release is not registered, generation 1 is: run 'muster migrate' to register it",
   ]);
   await register(pod.database, specify(mine));
   expect((await explain(db, 'recordings', key)).obstacles).toEqual([]);
   await register(pod.database, specify(other), true);
   expect((await explain(db, 'recordings', key)).obstacles).toEqual([
-    "a newer definition of recordings is registered (generation 3) than the one of this release (generation 2), whose workers answer 503: roll the newer release out; or, to roll back to this one, 'muster migrate'",
+    "the registered definition of recordings (generation 3) is newer than that of this release (generation 2), whose workers answer 503: roll out the newer release; or, to roll back to this one, run 'muster migrate'",
   ]);
 });
 
-test('the last error of a run is told without doubled words, and one late change is one change', async ({
+test('shows the last error of a run without repeated words, and a late change in the singular', async ({
   db,
 }) => {
   const definition = pairOf({
@@ -102,17 +100,19 @@ test('the last error of a run is told without doubled words, and one late change
     },
   });
   const engine = await engineOn(db, [definition]);
-  const told = async (key: string) => {
+  const lastError = async (key: string) => {
     for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
     const failed = `select from muster.run where state = 'failed' and key = $1`;
     await until(async () => (await db.query(failed, [key])).length === 1);
     const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', key]);
     return /last error: .*/.exec(stdout)?.[0];
   };
-  expect(await told('plain')).toBe('last error: no stock');
-  expect(await told('sql')).toBe('last error: DatabaseError (SQLSTATE 22012): division by zero');
+  expect(await lastError('plain')).toBe('last error: no stock');
+  expect(await lastError('sql')).toBe(
+    'last error: DatabaseError (SQLSTATE 22012): division by zero',
+  );
   await db.query('update muster.run set late = 1');
   const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', 'sql']);
-  expect(stdout).toContain('    1 change came after it began\n');
+  expect(stdout).toContain('    1 change arrived after it started\n');
   await engine.stop();
 });

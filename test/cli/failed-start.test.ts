@@ -8,7 +8,7 @@ import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { muster, MUSTER } from './command.ts';
 
-/** A port that somebody listens on. */
+/** Returns a port that another server listens on. */
 async function takenPort(): Promise<string> {
   const server = createServer();
   onTestFinished(() => void server.close());
@@ -22,7 +22,7 @@ const FAILURES: [
   name: string,
   command: string,
   settings: (db: TestDatabase) => Promise<Record<string, string>>,
-  says: RegExp,
+  message: RegExp,
 ][] = [
   [
     'whose port is taken',
@@ -50,7 +50,7 @@ const FAILURES: [
     /^muster: .*\/nowhere\/ca\.crt/,
   ],
   [
-    'whose projection was registered as a function of sets',
+    'whose projection was registered as a set function',
     'serve',
     async (db) => {
       await db.query(
@@ -63,23 +63,24 @@ const FAILURES: [
   ],
 ];
 
-for (const [name, command, settings, says] of FAILURES) {
-  test(`a muster ${command} ${name} says so in one line, and ends with exit code 1`, async ({
+for (const [name, command, settings, message] of FAILURES) {
+  test(`a muster ${command} ${name} reports it in one line and exits with an error`, async ({
     db,
   }) => {
     const env = { DATABASE_URL: db.url, HOST: '127.0.0.1', PORT: '0', ...(await settings(db)) };
     const { code, stdout, stderr } = await muster(env, [command]);
-    expect({ code, stdout }).toEqual({ code: says.source.includes('nowhere') ? 2 : 1, stdout: '' });
-    expect(plainLines(stderr)).toEqual([expect.stringMatching(says)]);
+    expect({ code, stdout }).toEqual({
+      code: message.source.includes('nowhere') ? 2 : 1,
+      stdout: '',
+    });
+    expect(plainLines(stderr)).toEqual([expect.stringMatching(message)]);
     expect(stderr).not.toContain('after calling end on the pool');
-    // It has given back what it held.
+    // it has deregistered itself
     expect(await db.query('select from muster.worker')).toEqual([]);
   });
 }
 
-test('a muster serve whose first attempt to start failed leaves nothing behind either', async ({
-  db,
-}) => {
+test('a muster serve whose first attempt to start failed leaves nothing behind', async ({ db }) => {
   const proxy = await startProxy(db.url);
   onTestFinished(() => proxy.close());
   void proxy.loseAnswerTo('begin');
@@ -87,7 +88,11 @@ test('a muster serve whose first attempt to start failed leaves nothing behind e
   const { code, stderr } = await muster(env, ['serve']);
   expect(code).toBe(1);
   expect(stderr).toContain('the database does not answer, trying again');
-  expect(plainLines(stderr)).toEqual([expect.stringMatching(/^muster: the server can't listen: port \d+ is in use by another process: set PORT to a free one$/m)]);
+  expect(plainLines(stderr)).toEqual([
+    expect.stringMatching(
+      /^muster: the server can't listen: port \d+ is in use by another process: set PORT to a free one$/m,
+    ),
+  ]);
   expect(await db.query('select from muster.worker')).toEqual([]);
 });
 
@@ -98,7 +103,7 @@ function launch(command: string, env: Record<string, string>): TestProcess {
 }
 
 for (const command of ['serve', 'console', 'migrate']) {
-  test(`muster ${command} waits for a host name, and says what for and since when`, async () => {
+  test(`muster ${command} waits for a host name, and reports the reason and the start of the wait`, async () => {
     const process = launch(command, { DATABASE_URL: 'postgres://postgres@nowhere.invalid/db' });
     const waits = 'the host of DATABASE_URL has no address: if the name is right';
     await until(() => process.stderr.split(waits).length > 2);
@@ -128,7 +133,7 @@ for (const command of ['serve', 'console', 'migrate']) {
 }
 
 for (const command of ['serve', 'console']) {
-  test(`muster ${command} waits until its login is given its roles`, async ({ db }) => {
+  test(`muster ${command} waits until its login is granted its roles`, async ({ db }) => {
     const login = `login_${randomUUID().replaceAll('-', '')}`;
     await db.query(`create role ${login} login password 'secret'`);
     const url = new URL(db.url);

@@ -7,7 +7,7 @@ import { pairOf, partA } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { muster } from './command.ts';
 
-/** Commands that list something of the state database, with the fields that name each thing. */
+/** Commands that list contents of the state database, with the fields that identify each item. */
 const LISTS = {
   sets: ['function', 'key', 'status'],
   events: ['function', 'key', 'eventId'],
@@ -16,7 +16,7 @@ const LISTS = {
   'source list': ['source', 'epoch', 'lsn', 'at'],
 } as const;
 
-test('each list takes --json: one object per line, and nothing on standard output where there is nothing', async ({
+test('every list supports --json: one object per line, and no output if the list is empty', async ({
   db,
 }) => {
   const env = { DATABASE_URL: db.url };
@@ -55,7 +55,7 @@ test('each list takes --json: one object per line, and nothing on standard outpu
   }
 });
 
-test('what a command did is one JSON object per line, too', async ({ db }) => {
+test('with --json, commands print their results as one object per line', async ({ db }) => {
   const env = { DATABASE_URL: db.url };
   const pod = await podOn(db, [pairOf()]);
   const lines = async (...args: string[]) => {
@@ -79,7 +79,7 @@ test('what a command did is one JSON object per line, too', async ({ db }) => {
   expect(await lines('source', 'replace', 'test', 'next')).toMatchObject([
     { source: 'next', replaced: 'test', epoch: 2 },
   ]);
-  // the rows are of both names: they stay until the last of them is forgotten
+  // the rows belong to both names: they stay until the last of them is forgotten
   expect(await lines('source', 'forget', 'test')).toEqual([{ source: 'test', removed: 0 }]);
   expect(await lines('source', 'forget', 'next')).toEqual([{ source: 'next', removed: 1 }]);
   await pod.ingestor.park(partA().origin, 'not-a-change', 'why');

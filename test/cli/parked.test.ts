@@ -31,7 +31,7 @@ async function muster(db: TestDatabase, ...args: string[]) {
   return { code, stdout: child.stdout, stderr: child.stderr };
 }
 
-test('parked events are listed and shown; redelivered, those whose cause is mended are ingested', async ({
+test('parked events are listed and shown; once their cause is fixed, redelivery ingests them', async ({
   db,
 }) => {
   const server = await serverOn(db, [pair]);
@@ -40,7 +40,7 @@ test('parked events are listed and shown; redelivered, those whose cause is mend
   const now = Date.now() - 7_200_000;
   await post('1', envelope(5_000_000, now, { id: 1, k: 'x', kind: 'a' }));
   await post('2', 'no JSON');
-  // the source was restored: its log starts over, an hour later
+  // the source was restored: its log restarts, an hour later
   await post('3', envelope(1_000, now + 3_600_000, { id: 2, k: 'x', kind: 'b' }));
 
   const list = await muster(db, 'parked');
@@ -59,12 +59,12 @@ test('parked events are listed and shown; redelivered, those whose cause is mend
 
   const early = await muster(db, 'redeliver', '--to', server.url);
   expect(early).toMatchObject({ code: 1, stderr: 'muster: 2 events could not be ingested yet\n' });
-  expect(early.stdout).toContain('0 taken, 2 left');
+  expect(early.stdout).toContain('0 redelivered, 2 left');
 
   expect((await muster(db, 'epoch', 'bump', 'pg')).stdout).toMatch(
-    /^source pg is in epoch 1 now: positions of changes committed from \S+ on start over\n$/,
+    /^source pg is now in epoch 1: positions restart with changes committed from \S+ on\n$/,
   );
-  // the server learns of the new epoch with its next renewal
+  // the server learns the new epoch with the next renewal of its lease
   await until(
     async () =>
       (await muster(db, 'redeliver', '--reason', 'position-restarted', '--to', server.url)).code ===
@@ -77,7 +77,7 @@ test('parked events are listed and shown; redelivered, those whose cause is mend
   await server.stop();
 });
 
-test('an event with a key of 40 KiB is parked with a short one, and can be redelivered', async ({
+test('an event with a key of 40 KiB is parked with a shortened key, and can be redelivered', async ({
   db,
 }) => {
   const server = await serverOn(db, [pair]);
@@ -92,7 +92,7 @@ test('an event with a key of 40 KiB is parked with a short one, and can be redel
   const tooLong = await post('1', envelope(1_000, now, { id: key, k: 'x', kind: 'a' }));
   expect(tooLong.status).toBe(202);
   expect(await tooLong.json()).toMatchObject({ parked: 'bad-key' });
-  // Parked for another reason, one that can be put right.
+  // parked for another reason, which can be fixed
   const row = { id: 7, k: '__debezium_unavailable_value', kind: 'a' };
   const update = envelope(3_000, now, row).replace('"op":"c"', '"op":"u"');
   expect((await post('2', update)).status).toBe(202);
@@ -110,16 +110,16 @@ test('an event with a key of 40 KiB is parked with a short one, and can be redel
   }
   expect((await post('3', envelope(2_000, now, { id: 7, k: 'x', kind: 'a' }))).status).toBe(204);
   const redelivered = await muster(db, 'redeliver', '--to', server.url);
-  expect(redelivered.stdout).toContain('1 taken, 1 left');
+  expect(redelivered.stdout).toContain('1 redelivered, 1 left');
   expect(redelivered.stdout).toContain('bad-key');
   await server.stop();
 });
 
-test('a paused function completes sets and runs none until it is resumed', async ({ db }) => {
+test('a paused function completes sets but runs none until it is resumed', async ({ db }) => {
   const server = await serverOn(db, [pair]);
   expect(await muster(db, 'pause', 'pair')).toMatchObject({
     code: 0,
-    stdout: "pair is paused: no run is started until 'muster resume pair'\n",
+    stdout: "pair is paused: no run starts until 'muster resume pair'\n",
   });
   for (const [i, kind] of ['a', 'b'].entries()) {
     const body = envelope(i + 1, Date.now(), { id: i, k: 'x', kind });
@@ -134,7 +134,7 @@ test('a paused function completes sets and runs none until it is resumed', async
   await server.stop();
 });
 
-test('redeliver says what is wrong with its call', async ({ db }) => {
+test('redeliver and parked report invalid arguments', async ({ db }) => {
   expect(await muster(db, 'redeliver', 'seven')).toMatchObject({
     code: 2,
     stderr: "muster: id must be a whole number of 1 or more, not 'seven'\n",

@@ -7,7 +7,7 @@ import { muster } from './command.ts';
 
 const run = (db: TestDatabase, ...args: string[]) => muster({ DATABASE_URL: db.url }, args);
 
-test('a projection has positions in place of sets, and commands about sets say so', async ({
+test('a projection has positions instead of sets, and commands for sets report that', async ({
   db,
 }) => {
   const feed = await feedOn(db, numbers(), 2);
@@ -31,27 +31,27 @@ test('a projection has positions in place of sets, and commands about sets say s
       code: 1,
       stdout: '',
       stderr:
-        'muster: numbers is a projection of the topic numbers and has no sets: muster positions numbers says how far it is\n',
+        'muster: numbers is a projection of the topic numbers and has no sets; see its progress with: muster positions numbers\n',
     });
   }
 });
 
-test('a position is moved only in a partition that was read', async ({ db }) => {
+test('seek moves the position only of a partition that has been read', async ({ db }) => {
   const feed = await feedOn(db, numbers());
   await feed.give(0, [{ n: 1 }, { n: 2 }]);
-  await feed.positions.rest(0, 'was the topic made anew?');
-  expect((await run(db, 'positions')).stdout).toContain('rests: was the topic made anew?');
-  // whoever is in the middle of a chunk may not go on either
+  await feed.positions.rest(0, 'was the topic recreated?');
+  expect((await run(db, 'positions')).stdout).toContain('stopped: was the topic recreated?');
+  // a worker in the middle of a chunk may not continue either
   expect(await feed.apply(chunkOf(2, [{ n: 3 }]))).toEqual({ kind: 'moved', next: 2 });
   expect(await run(db, 'seek', 'numbers', '0', '1')).toEqual({
     code: 0,
-    stdout: 'numbers goes on in partition 0 of numbers at 1, was at 2\n',
+    stdout: 'numbers resumes partition 0 of numbers at 1, was at 2\n',
     stderr: '',
   });
   expect(await feed.apply(chunkOf(1, [{ n: 2 }]))).toEqual({ kind: 'applied', parked: [] });
   expect(await run(db, 'seek', 'numbers', '7', '0')).toMatchObject({
     code: 1,
-    stderr: 'muster: partition 7 of numbers was not read yet\n',
+    stderr: 'muster: partition 7 of numbers has not been read yet\n',
   });
   expect(await run(db, 'seek', 'numbers', 'a', '0')).toMatchObject({
     code: 2,
@@ -59,13 +59,13 @@ test('a position is moved only in a partition that was read', async ({ db }) => 
   });
 });
 
-test('a parked record is not posted: it says what to do instead', async ({ db }) => {
+test('redeliver does not post a parked record, but reports what to do instead', async ({ db }) => {
   const feed = await feedOn(db, numbers());
   await feed.give(0, [{ n: 'one' }]);
   expect(await run(db, 'redeliver')).toEqual({
     code: 1,
     stdout:
-      '1\tis a record of the projection numbers: once that can read it, write it to the topic again\n0 taken, 1 left\n',
+      '1\tis a record of the projection numbers: write it to the topic again once the projection can read it\n0 redelivered, 1 left\n',
     stderr: 'muster: 1 event could not be ingested yet\n',
   });
 });

@@ -18,7 +18,7 @@ const HEADERS = {
 
 const muster = (db: TestDatabase, ...args: string[]) => command({ DATABASE_URL: db.url }, args);
 
-/** Body of an event of the table `item`; a position of null is none, which is parked. */
+/** Returns the body of an event of the table `item`; without a position (null) it is parked. */
 function envelope(lsn: number | null, after: object): string {
   const source = { name: 'pg', schema: 'public', table: 'item', lsn, ts_ms: Date.now() };
   return JSON.stringify({ op: 'c', before: null, after, source });
@@ -27,10 +27,10 @@ function envelope(lsn: number | null, after: object): string {
 const parkedIds = async (db: TestDatabase) =>
   (await db.query<{ id: string }>('select id from muster.parked order by id')).map(({ id }) => id);
 
-test('a worker of another function takes no parked event, which stays', async ({ db }) => {
+test('a worker of another function rejects a parked event, which stays parked', async ({ db }) => {
   const mine = await serverOn(db, [pairOf()]);
   const theirs = await serverOn(db, [other]);
-  // of a row that is far ahead in the log: parked by mine, and taken once the mark has moved there
+  // the second position is far ahead in the log: parked by `mine` until the known position has advanced
   const post = (id: string, lsn: number, at: number) =>
     fetch(mine.url, {
       method: 'POST',
@@ -48,16 +48,16 @@ test('a worker of another function takes no parked event, which stays', async ({
   expect(await muster(db, 'redeliver', '--to', theirs.url)).toMatchObject({
     code: 1,
     stdout: expect.stringMatching(
-      /421\t.*addressed to pair; served here: other[^]*0 taken, 1 left/,
+      /421\t.*addressed to pair; served here: other[^]*0 redelivered, 1 left/,
     ),
   });
   expect(await parkedIds(db)).toHaveLength(1);
-  // other rows have moved the log on
+  // other rows advance the known position
   await post('3', 1_000_000_000, now + 10_000);
   await post('4', 4_500_000_000, now + 20_000);
   expect(await muster(db, 'redeliver', '--to', mine.url)).toMatchObject({
     code: 0,
-    stdout: '1 taken, 0 left\n',
+    stdout: '1 redelivered, 0 left\n',
   });
   expect(await parkedIds(db)).toEqual([]);
   await Promise.all([mine.stop(), theirs.stop()]);
@@ -81,16 +81,16 @@ test('an event that is answered with success but not ingested stays parked', asy
   expect(await muster(db, 'redeliver', '--to', server.url)).toMatchObject({
     code: 1,
     stdout:
-      '1\t204\tunwanted: no function there takes it; to give it up: muster discard parked 1\n0 taken, 1 left\n',
+      '1\t204\tunwanted: no function there uses it; to give it up: muster discard parked 1\n0 redelivered, 1 left\n',
   });
   expect(await parkedIds(db)).toEqual(['1']);
   await server.stop();
 });
 
-test('redeliver and discard say which events are not there', async ({ db }) => {
+test('redeliver and discard report which events do not exist', async ({ db }) => {
   expect(await muster(db, 'redeliver', '99999')).toEqual({
     code: 1,
-    stdout: '0 taken, 0 left\n',
+    stdout: '0 redelivered, 0 left\n',
     stderr: 'muster: no such parked event: 99999\n',
   });
   expect(await muster(db, 'redeliver', '--reason', 'typo')).toMatchObject({
@@ -99,7 +99,7 @@ test('redeliver and discard say which events are not there', async ({ db }) => {
   });
   expect(await muster(db, 'discard', 'parked', '7')).toEqual({
     code: 1,
-    stdout: '0 events are discarded\n',
+    stdout: '0 events discarded\n',
     stderr: 'muster: no such parked event: 7\n',
   });
   expect(await muster(db, 'discard', 'parked')).toMatchObject({ code: 2 });
@@ -119,16 +119,16 @@ test('parked events are discarded by number or reason', async ({ db }) => {
   ];
   expect(await muster(db, 'discard', 'parked', first!)).toMatchObject({
     code: 0,
-    stdout: '1 event is discarded\n',
+    stdout: '1 event discarded\n',
   });
   expect(await muster(db, 'discard', 'parked', '--reason', reason)).toMatchObject({
     code: 0,
-    stdout: '2 events are discarded\n',
+    stdout: '2 events discarded\n',
   });
   expect(await parkedIds(db)).toEqual([]);
 });
 
-test('a failed run that is discarded counts as done, and no change of its set runs it', async ({
+test('a discarded run counts as done, and changes of its set do not run it again', async ({
   db,
 }) => {
   const pod = await podOn(db, [pairOf()], { slots: 1 });
@@ -136,11 +136,11 @@ test('a failed run that is discarded counts as done, and no change of its set ru
   await pod.runs.fail(pod.leases.splice(0)[0]!, 'no stock', null);
   expect(await muster(db, 'discard', 'runs', 'pair', 'y')).toMatchObject({
     code: 1,
-    stderr: "muster: pair y has not failed: muster explain pair 'y' says how it stands\n",
+    stderr: "muster: pair y has not failed; see: muster explain pair 'y'\n",
   });
   expect(await muster(db, 'discard', 'runs', 'pair', 'x')).toEqual({
     code: 0,
-    stdout: '1 run is discarded\n',
+    stdout: '1 run discarded\n',
     stderr: '',
   });
   expect((await muster(db, 'explain', 'pair', 'x')).stdout).toContain(
@@ -166,15 +166,15 @@ test('retry --now starts the next attempt of a set in back-off, which keeps its 
   expect(await pod.runs.claim(1, pod.id, 1)).toMatchObject([{ key: 'x', attempt: 2 }]);
   expect(await muster(db, 'retry', 'pair', 'x', '--now')).toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('pair x does not wait for a next attempt'),
+    stderr: expect.stringContaining('pair x is not waiting for another attempt'),
   });
 });
 
-test('resynced takes the mark from a part that was read again', async ({ db }) => {
+test('resynced clears the unsynced state of a part that was read again', async ({ db }) => {
   await podOn(db, [pairOf()]);
   await podOn(db, [pairOf({ parts: { a: { table: 'public.item', key: 'k' } } })]);
   expect((await muster(db, 'explain', 'pair', 'x')).stdout).toMatch(
-    /a: missing\n {4}the part is new or changed: rows that did not change since \S+ are not known/,
+    /a: missing\n {4}the part is new or changed: rows unchanged since \S+ are missing/,
   );
   expect(await muster(db, 'resynced', 'pair', 'b')).toMatchObject({
     code: 1,
@@ -182,12 +182,12 @@ test('resynced takes the mark from a part that was read again', async ({ db }) =
   });
   expect(await muster(db, 'resynced', 'pair')).toEqual({
     code: 0,
-    stdout: 'pair: all rows are known of a\n',
+    stdout: 'pair: all rows are present for a\n',
     stderr: '',
   });
 });
 
-test('migrate says which parts need their table read', async ({ db }) => {
+test('migrate reports which parts need their table to be read again', async ({ db }) => {
   const database = databaseOn(db);
   const now = specify(recordings);
   const parts = now.parts.map((part) => ({ ...part, where: { sensor_type: 'other' } }));
@@ -201,7 +201,7 @@ test('migrate says which parts need their table read', async ({ db }) => {
   );
 });
 
-test('an engine whose functions are not registered any more is not ready', async ({ db }) => {
+test('an engine whose functions are no longer registered is not ready', async ({ db }) => {
   const engine = await engineOn(db, [pairOf()], { LEASE_SECONDS: '3' });
   await db.query('delete from muster.part');
   await db.query('delete from muster.definition');

@@ -12,11 +12,11 @@ import { muster, musterServe, type Result } from './command.ts';
 interface Stand {
   readonly url: string;
   readonly muster: (args: readonly string[], stdin?: string) => Promise<Result>;
-  /** Writes a file for `send`; gives its path. */
+  /** Writes a file for `send` and returns its path. */
   readonly file: (text: string) => string;
 }
 
-/** A migrated database, a table of the headbands in it, and `muster serve`. */
+/** Provides a migrated database with the table of the headbands, and `muster serve`. */
 const test = base.extend<{ stand: Stand }>({
   stand: async ({ db }, use) => {
     const env = { DATABASE_URL: db.url };
@@ -39,7 +39,7 @@ const test = base.extend<{ stand: Stand }>({
   },
 });
 
-/** The value of a real record: an insert of an eeg signal of recording B. */
+/** Value of a real record: an insert of an eeg signal of recording B. */
 const EEG = JSON.parse(
   (
     JSON.parse(readFileSync('test/fixtures/debezium/json/05-insert.c.json', 'utf8')) as {
@@ -47,7 +47,7 @@ const EEG = JSON.parse(
     }
   ).wire.value,
 ) as { after: Record<string, unknown>; source: { lsn: number } };
-/** The same by Debezium's CloudEventsConverter. */
+/** The same insert as written by Debezium's CloudEventsConverter. */
 const EEG_EVENT = readFileSync('test/fixtures/debezium/cloudevents/04-insert.c.json', 'utf8');
 const RECORDING = '0193b000-0000-7000-8000-00000000000b';
 const SPAN = '[0,60000000000)';
@@ -58,7 +58,7 @@ function accelerometer(): string {
   return JSON.stringify({ ...EEG, after, source: { ...EEG.source, lsn: EEG.source.lsn + 8 } });
 }
 
-test('send posts events from a file and shows their sets; explain tells the rest of the story', async ({
+test('send posts events from a file and shows their sets; explain shows what happened to them', async ({
   db,
   stand,
 }) => {
@@ -86,7 +86,7 @@ test('send posts events from a file and shows their sets; explain tells the rest
     { status: 200, answer: { outcome: 'ingested' } },
   ]);
 
-  // The handler reads the signals themselves, which were not there when the events came.
+  // The handler reads the signals themselves, which did not exist when the events arrived.
   const failing = await until(async () => {
     const { stdout } = await stand.muster(['explain', 'recordings', KEY]);
     return /last error/.test(stdout) ? stdout : null;
@@ -110,9 +110,7 @@ test('send posts events from a file and shows their sets; explain tells the rest
   });
 });
 
-test('send ends with exit code 1 when an event was refused or nobody listens', async ({
-  stand,
-}) => {
+test('send exits with code 1 if an event was rejected or nothing listens', async ({ stand }) => {
   const closed = await freePort();
   for (const [to, why] of [
     [`http://127.0.0.1:${closed}`, `connect ECONNREFUSED 127.0.0.1:${closed}`],
@@ -127,13 +125,13 @@ test('send ends with exit code 1 when an event was refused or nobody listens', a
   const refused = await stand.muster(['send', '-', '--to', stand.url], `${broken}\n{"a": 1}\n`);
   expect(refused.code).toBe(1);
   expect(refused.stdout.split('\n').map((line) => line.slice(0, 3))).toEqual(['400', '202', '']);
-  expect(refused.stderr).toBe('muster: of 2 events: 1 refused, 1 parked\n');
+  expect(refused.stderr).toBe('muster: of 2 events: 1 rejected, 1 parked\n');
   const missing = await stand.muster(['send', '/nowhere.json']);
   expect(missing).toMatchObject({ code: 2, stdout: '' });
   expect(missing.stderr).toContain('/nowhere.json');
 });
 
-test('epoch bump lets the positions of a restored source start over', async ({ db, stand }) => {
+test('epoch bump restarts the positions of a restored source', async ({ db, stand }) => {
   expect(await stand.muster(['epoch', 'bump', 'postgres'])).toEqual({
     code: 1,
     stdout: '',
@@ -144,20 +142,20 @@ test('epoch bump lets the positions of a restored source start over', async ({ d
   expect(await stand.muster(['epoch', 'bump', 'postgres'])).toEqual({
     code: 0,
     stdout: expect.stringMatching(
-      /^source postgres is in epoch 1 now: positions of changes committed from \S+Z on start over\n$/,
+      /^source postgres is now in epoch 1: positions restart with changes committed from \S+Z on\n$/,
     ),
     stderr: '',
   });
 });
 
-/** A change committed so many milliseconds from now; in the past, because no guard follows a clock that is ahead. */
+/** Returns a change committed `ms` from now; use the past, as Muster does not trust commit times in the future. */
 function committed(ms: number) {
   const event = structuredClone(EEG) as typeof EEG & { source: { ts_ms: number } };
   event.source.ts_ms = Date.now() + ms;
   return event;
 }
 
-test('what the doctor says mends a position that started over does: the event is taken', async ({
+test('the remedy of the doctor for a restarted position works: the event is ingested', async ({
   db,
   stand,
 }) => {
@@ -181,7 +179,7 @@ test('what the doctor says mends a position that started over does: the event is
   expect(await db.query('select reason from muster.parked')).toEqual([]);
 });
 
-test('migrate brings a database to this release, and does nothing the second time', async ({
+test('migrate migrates a database to this release, and does nothing the second time', async ({
   db,
 }) => {
   await db.query('drop schema muster, recordings, travelers cascade');

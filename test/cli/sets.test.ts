@@ -10,11 +10,11 @@ import { muster as run, type Result } from './command.ts';
 interface Cli {
   readonly engine: TestEngine;
   readonly muster: (...args: string[]) => Promise<Result>;
-  /** Lets the set `running` end. */
+  /** Lets the run of the set `running` end. */
   readonly open: () => void;
 }
 
-/** One set in each state: the function runs one at a time, and `running` holds the only place. */
+/** Provides one set in each state: the function runs one set at a time, and `running` occupies the only slot. */
 const test = base.extend<{ cli: Cli }>({
   cli: async ({ db }, use) => {
     const gate = Promise.withResolvers<void>();
@@ -39,7 +39,7 @@ const test = base.extend<{ cli: Cli }>({
     const sink = await sinkServer();
     const engine = await engineOn(db, [orders], { K_SINK: sink.url });
     let lsn = 0;
-    const file = (k: string, kind: string, state = 'paid') =>
+    const ingest = (k: string, kind: string, state = 'paid') =>
       engine.ingestor.ingest(change('c', ++lsn, { id: `${k}-${kind}`, k, kind, state }));
     const state = (k: string) =>
       until(
@@ -47,7 +47,7 @@ const test = base.extend<{ cli: Cli }>({
           (await db.query('select state from muster.run where key = $1', [k]))[0]?.['state'],
       );
 
-    // history is what a snapshot reads before the source begins to stream
+    // `history` is read by a snapshot before the source begins to stream
     await engine.ingestor.ingest(
       read(10, { id: 'old-order', k: 'history', kind: 'order', state: 'paid' }),
     );
@@ -56,8 +56,8 @@ const test = base.extend<{ cli: Cli }>({
     );
 
     for (const k of ['done', 'failed', 'running', 'complete']) {
-      await file(k, 'order');
-      await file(k, 'payment');
+      await ingest(k, 'order');
+      await ingest(k, 'payment');
       if (k !== 'complete') await until(async () => (await state(k)) === k);
     }
     await engine.ingestor.ingest(
@@ -66,7 +66,7 @@ const test = base.extend<{ cli: Cli }>({
     await engine.ingestor.ingest(
       change('c', ++lsn, { id: 'waiting-payment', k: 'waiting', kind: 'payment', state: 'open' }),
     );
-    await file('late', 'order');
+    await ingest('late', 'order');
     await db.query(`update muster.member set since = since - interval '1 day' where key = 'late'`);
     await db.query(`update muster.deadline set due_at = now() where 'late' = any (keys)`);
     await until(async () => (await db.query('select from muster.overdue')).length);
@@ -87,7 +87,7 @@ const test = base.extend<{ cli: Cli }>({
 
 const TIME = /\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)/g;
 
-test('explain says of each set how it stands and why, as text', async ({ cli }) => {
+test('explain shows the state of each set and the reasons as text', async ({ cli }) => {
   const said: Record<string, string> = {};
   for (const key of ['done', 'failed', 'running', 'complete', 'waiting', 'late', 'history']) {
     const { code, stdout, stderr } = await cli.muster('explain', 'orders', key);
@@ -131,7 +131,7 @@ test('explain says of each set how it stands and why, as text', async ({ cli }) 
       payment: present
         row old-payment read by a snapshot at TIME, since TIME
       run: revision 0, done, 0 attempts
-        known complete from the initial snapshot, never run
+        complete since the initial snapshot, never run
         ended TIME
     ",
       "late": "orders late: waiting
@@ -160,9 +160,7 @@ test('explain says of each set how it stands and why, as text', async ({ cli }) 
   `);
 });
 
-test('explain of a key that never came says what a key looks like: exit code 1', async ({
-  cli,
-}) => {
+test('explain of an unknown key describes the form of keys: exit code 1', async ({ cli }) => {
   expect(await cli.muster('explain', 'orders', 'nowhere')).toEqual({
     code: 1,
     stdout: 'orders nowhere: unknown\n  order: missing\n  payment: missing\n',
@@ -171,11 +169,11 @@ test('explain of a key that never came says what a key looks like: exit code 1',
   expect(await cli.muster('explain', 'order', 'nowhere')).toEqual({
     code: 1,
     stdout: '',
-    stderr: "muster: no function 'order' is registered (orders)\n",
+    stderr: "muster: function 'order' is not registered (registered: orders)\n",
   });
 });
 
-test('explain --json says the same for programs', async ({ cli }) => {
+test('explain --json prints the same as JSON', async ({ cli }) => {
   const { code, stdout } = await cli.muster('explain', 'orders', 'waiting', '--json');
   expect(code).toBe(0);
   expect(JSON.parse(stdout)).toMatchObject({
@@ -214,7 +212,7 @@ test('explain --json says the same for programs', async ({ cli }) => {
   expect(JSON.parse(unknown.stdout)).toMatchObject({ status: 'unknown', run: null });
 });
 
-test('sets lists sets with what is missing since when, oldest first and done ones last', async ({
+test('sets lists sets with what is missing and since when, oldest first and done ones last', async ({
   cli,
   db,
 }) => {
@@ -223,7 +221,7 @@ test('sets lists sets with what is missing since when, oldest first and done one
     expect(code).toBe(0);
     return stdout.replaceAll(TIME, 'TIME').split('\n').slice(0, -1);
   };
-  // the failed set waits for a person longer than the others wait for anything
+  // the failed set has been waiting for longer than any other
   await db.query(
     `update muster.run set finished_at = now() - interval '2 days' where key = 'failed'`,
   );
@@ -250,14 +248,14 @@ test('sets lists sets with what is missing since when, oldest first and done one
   });
   expect(await cli.muster('sets', 'nothing')).toMatchObject({
     code: 1,
-    stderr: "muster: no function 'nothing' is registered (orders)\n",
+    stderr: "muster: function 'nothing' is not registered (registered: orders)\n",
   });
   expect((await cli.muster('sets', '--help')).stdout.replaceAll(/\s+/g, ' ')).toContain(
-    'oldest first, those that are done last',
+    'oldest first, done sets last',
   );
 });
 
-test('sets --json says the same for programs', async ({ cli }) => {
+test('sets --json prints the same as JSON', async ({ cli }) => {
   const list = async (...args: string[]) =>
     (await cli.muster('sets', '--json', ...args)).stdout
       .split('\n')
@@ -291,14 +289,14 @@ test('sets --json says the same for programs', async ({ cli }) => {
   ]);
 });
 
-test('retry runs failed sets again, one or all, and says so when there is none', async ({
+test('retry runs one or all failed sets again, and reports if there is none', async ({
   cli,
   db,
 }) => {
   expect(await cli.muster('retry', 'orders', 'done')).toEqual({
     code: 1,
     stdout: '',
-    stderr: "muster: orders done has not failed: muster explain orders 'done' says how it stands\n",
+    stderr: "muster: orders done has not failed; see: muster explain orders 'done'\n",
   });
   expect(await cli.muster('retry', 'orders', 'failed')).toEqual({
     code: 0,

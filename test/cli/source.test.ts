@@ -19,7 +19,7 @@ test('sources are listed, replaced and forgotten', async ({ db }) => {
   expect(await run('replace', 'north', 'south')).toMatchObject({
     code: 0,
     stdout:
-      'south takes the place of north, in epoch 1\n1 row that south had sent before is forgotten: take a snapshot of its tables again\n',
+      'south replaces north, in epoch 1\n1 row that south had sent before was forgotten: take a new snapshot of its tables\n',
   });
   expect(JSON.parse((await run('list', '--json')).stdout.split('\n')[1]!)).toEqual({
     source: 'south',
@@ -29,10 +29,10 @@ test('sources are listed, replaced and forgotten', async ({ db }) => {
   });
   // the rows are still those of its successor
   expect((await run('forget', 'north')).stdout).toBe(
-    'source north is forgotten: 0 rows left their sets\n',
+    'source north was forgotten: 0 rows removed from their sets\n',
   );
   expect((await run('forget', 'south')).stdout).toBe(
-    'source south is forgotten: 1 row left its set\n',
+    'source south was forgotten: 1 row removed from its set\n',
   );
   expect(await run('list')).toEqual({ code: 0, stdout: '', stderr: 'no source is known\n' });
   expect(await run('forget', 'south')).toMatchObject({

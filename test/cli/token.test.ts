@@ -5,7 +5,7 @@ import { envelope } from '../support/sender.ts';
 import { test } from '../support/test.ts';
 import { muster, musterServe } from './command.ts';
 
-test('send and redeliver show a token where not everybody may post', async ({ db }) => {
+test('send and redeliver send a token to a worker that requires one', async ({ db }) => {
   const issuer = await startIssuer();
   const env = { DATABASE_URL: db.url };
   const server = await musterServe({
@@ -30,9 +30,9 @@ test('send and redeliver show a token where not everybody may post', async ({ db
   const notAChange = [...send, '--token-file', tokenFile];
   await muster({}, notAChange, '{"what": "is this"}');
   const redeliver = ['redeliver', '--to', server.url];
-  expect((await muster(env, redeliver)).stdout).toMatch(/\t401\t[^]*\n0 taken, 1 left\n$/);
+  expect((await muster(env, redeliver)).stdout).toMatch(/\t401\t[^]*\n0 redelivered, 1 left\n$/);
   expect((await muster(env, [...redeliver, '--token-file', tokenFile])).stdout).toMatch(
-    /\t202\t[^]*\n0 taken, 1 left\n$/,
+    /\t202\t[^]*\n0 redelivered, 1 left\n$/,
   );
   server.kill('SIGTERM');
   expect(await server.exited).toEqual({ code: 0, signal: null });

@@ -26,58 +26,49 @@ const HELP = [
   '',
   ...[...Object.keys(COMMANDS), 'send', 'tail', 'doctor'].map((each) => `${each} `),
 ];
-/** Those whose name says how they are called. */
+/** Commands whose usage needs no example. */
 const WITHOUT_EXAMPLE = new Set(['', 'serve ', 'pause ', 'resume ']);
 
-test.for(HELP)(
-  'muster %s--help says how the command is used, with exit code 0',
-  async (command) => {
-    const { code, stdout, stderr } = await muster({}, `${command}--help`.split(' '));
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/^Usage: muster/);
-    expect(/\nExamples?:\n {2}/.test(stdout)).toBe(!WITHOUT_EXAMPLE.has(command));
-  },
-);
+test.for(HELP)('muster %s--help prints the usage with exit code 0', async (command) => {
+  const { code, stdout, stderr } = await muster({}, `${command}--help`.split(' '));
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/^Usage: muster/);
+  expect(/\nExamples?:\n {2}/.test(stdout)).toBe(!WITHOUT_EXAMPLE.has(command));
+});
 
 test.for([
   ['', 'Usage: muster'],
   ['discard', 'Usage: muster discard'],
   ['epoch', 'Usage: muster epoch'],
   ['source', 'Usage: muster source'],
-] as const)('muster %s alone shows the usage: exit code 2', async ([line, says]) => {
+] as const)('muster %s alone shows the usage: exit code 2', async ([line, expected]) => {
   const { code, stdout, stderr } = await muster({}, line === '' ? [] : line.split(' '));
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-  expect(stderr.slice(0, says.length)).toBe(says);
+  expect(stderr.slice(0, expected.length)).toBe(expected);
 });
 
 test.for([
-  ['stes', "unknown command 'stes'; did you mean sets? (muster --help shows how)"],
-  ['frobnicate', "unknown command 'frobnicate' (muster --help shows how)"],
-  [
-    'discard parke',
-    "unknown command 'parke'; did you mean parked? (muster discard --help shows how)",
-  ],
-  ['--port 99999', "unknown option '--port' (muster --help shows how)"],
-  ['serve --port 99999', "unknown option '--port' (muster serve --help shows how)"],
-  [
-    'sets --wating',
-    "unknown option '--wating'; did you mean --waiting? (muster sets --help shows how)",
-  ],
-  ['explain recordings', "missing required argument 'key' (muster explain --help shows how)"],
-  ['epoch bump', "missing required argument 'source' (muster epoch bump --help shows how)"],
+  ['stes', "unknown command 'stes'; did you mean sets? (see muster --help)"],
+  ['frobnicate', "unknown command 'frobnicate' (see muster --help)"],
+  ['discard parke', "unknown command 'parke'; did you mean parked? (see muster discard --help)"],
+  ['--port 99999', "unknown option '--port' (see muster --help)"],
+  ['serve --port 99999', "unknown option '--port' (see muster serve --help)"],
+  ['sets --wating', "unknown option '--wating'; did you mean --waiting? (see muster sets --help)"],
+  ['explain recordings', "missing required argument 'key' (see muster explain --help)"],
+  ['epoch bump', "missing required argument 'source' (see muster epoch bump --help)"],
   [
     'explain recordings x y',
-    "too many arguments for 'explain'. Expected 2 arguments but got 3. (muster explain --help shows how)",
+    "too many arguments for 'explain'. Expected 2 arguments but got 3. (see muster explain --help)",
   ],
-  ['redeliver --to', "option '--to <url>' argument missing (muster redeliver --help shows how)"],
-  ['tail topic', "required option '--brokers <list>' not specified (muster tail --help shows how)"],
+  ['redeliver --to', "option '--to <url>' argument missing (see muster redeliver --help)"],
+  ['tail topic', "required option '--brokers <list>' not specified (see muster tail --help)"],
   [
     'sets --failed --overdue',
-    "option '--overdue' cannot be used with option '--failed' (muster sets --help shows how)",
+    "option '--overdue' cannot be used with option '--failed' (see muster sets --help)",
   ],
   [
     'doctor --decimals some',
-    "option '--decimals <mode>' argument 'some' is invalid. Allowed choices are precise, string, double. (muster doctor --help shows how)",
+    "option '--decimals <mode>' argument 'some' is invalid. Allowed choices are precise, string, double. (see muster doctor --help)",
   ],
   ['sets --limit none', "--limit must be a whole number of 1 or more, not 'none'"],
   [
@@ -91,16 +82,16 @@ test.for([
     "partition must be a whole number from 0 to 2147483647, not '99999999999'",
   ],
   ['seek travelers 0 -1', "offset must be a whole number, not '-1'"],
-  ['retry recordings', 'name the key of a set, or say --all'],
-  ['retry recordings x --all', 'name the key of a set, or say --all'],
-  ['resend recordings', 'name the key of a set, or say --all'],
-  ['discard runs recordings', 'name the key of a set, or say --all'],
-  ['discard events recordings x --all', 'name the key of a set, or say --all'],
+  ['retry recordings', 'specify the key of a set, or --all'],
+  ['retry recordings x --all', 'specify the key of a set, or --all'],
+  ['resend recordings', 'specify the key of a set, or --all'],
+  ['discard runs recordings', 'specify the key of a set, or --all'],
+  ['discard events recordings x --all', 'specify the key of a set, or --all'],
   [
     'discard events recordings --all --event recordings/x/1/0',
-    '--event is one event of a set: name the key of the set, and not --all',
+    '--event selects one event of a set: specify the key of the set instead of --all',
   ],
-  ['discard parked', 'name the numbers of parked events, or a --reason'],
+  ['discard parked', 'specify numbers of parked events, or a --reason'],
   ['discard parked one', "id must be a whole number of 1 or more, not 'one'"],
   ['parked one', "id must be a whole number of 1 or more, not 'one'"],
   ['redeliver one', "id must be a whole number of 1 or more, not 'one'"],
@@ -129,22 +120,26 @@ test.for([
   ],
   [
     'epoch bump postgres --since x',
-    "--since must be a time with its zone, as in 2026-06-01T12:00:00Z, not 'x'",
+    "--since must be a time with a time zone, such as 2026-06-01T12:00:00Z, not 'x'",
   ],
-  // Date.parse takes a number for a year, and a time without a zone for one of this machine
+  // Date.parse accepts a number as a year, and a time without a zone as local time
   [
     'epoch bump postgres --since 5',
-    "--since must be a time with its zone, as in 2026-06-01T12:00:00Z, not '5'",
+    "--since must be a time with a time zone, such as 2026-06-01T12:00:00Z, not '5'",
   ],
   [
     'epoch bump postgres --since 2026-06-01T12:00:00',
-    "--since must be a time with its zone, as in 2026-06-01T12:00:00Z, not '2026-06-01T12:00:00'",
+    "--since must be a time with a time zone, such as 2026-06-01T12:00:00Z, not '2026-06-01T12:00:00'",
   ],
 ] as const)(
-  'muster %s is a wrong call: exit code 2, and one line says what is wrong',
-  async ([line, says]) => {
+  'muster %s is misuse: exit code 2, and one line reports what is wrong',
+  async ([line, expected]) => {
     const { code, stdout, stderr } = await muster({ DATABASE_URL }, line.split(' '));
-    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: '', stderr: `muster: ${says}\n` });
+    expect({ code, stdout, stderr }).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `muster: ${expected}\n`,
+    });
   },
 );
 
@@ -155,7 +150,7 @@ test.for(['--version', '-V'])('muster %s prints the version of package.json', as
 
 const isGroup = (name: string) => ['discard', 'epoch', 'source'].includes(name);
 
-/** Every command by its name, those of a group by both of their names, as the help lists them. */
+/** Returns the names of all commands as the help lists them; those of a group with the name of the group. */
 async function allCommands(group = ''): Promise<string[]> {
   const { stdout } = await muster({}, [...group.split(' '), '--help'].filter(Boolean));
   const [, listed = ''] = stdout.split('\nCommands:\n');
@@ -167,7 +162,7 @@ async function allCommands(group = ''): Promise<string[]> {
 }
 
 test.for(Object.entries(COMMANDS))(
-  'muster %s lists every problem of its configuration in one message: exit code 2, no password',
+  'muster %s reports all problems of the configuration in one message: exit code 2, no password',
   async ([command, args]) => {
     const { code, stdout, stderr } = await muster(
       {
@@ -179,7 +174,7 @@ test.for(Object.entries(COMMANDS))(
       [...command.split(' '), ...args],
     );
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toBe(`muster: wrong configuration:
+    expect(stderr).toBe(`muster: invalid configuration:
   DATABASE_URL must be a URL that begins with postgres:// or postgresql://
   PORT must be a whole number from 0 to 65535, not 'eighty'
   K_SINK must not contain a user name: no request can be made to such a URL
@@ -193,7 +188,7 @@ test.for(
     ([command]) => !['serve', 'console', 'migrate'].includes(command),
   ),
 )(
-  'muster %s says that the database does not answer: exit code 1, no password',
+  'muster %s reports that the database does not answer: exit code 1, no password',
   async ([command, args]) => {
     const { code, stdout, stderr } = await muster({ DATABASE_URL }, [
       ...command.split(' '),
@@ -207,7 +202,7 @@ test.for(
   },
 );
 
-test('a wrong password is said, and not printed', async ({ db }) => {
+test('a wrong password is reported but not printed', async ({ db }) => {
   const url = new URL(db.url);
   url.username = 'nobody';
   url.password = 'canary-password';
@@ -221,13 +216,13 @@ test('a wrong password is said, and not printed', async ({ db }) => {
   }
 });
 
-test('an empty database is said to need muster migrate', async ({ db }) => {
+test('commands report that an empty database needs muster migrate', async ({ db }) => {
   await db.query('drop schema muster cascade');
   for (const command of ['sets', 'parked']) {
     const { code, stderr } = await muster({ DATABASE_URL: db.url }, [command]);
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^muster: relation "muster\.\w+" does not exist: bring the state database to this release first, by 'muster migrate'$/m,
+      /^muster: relation "muster\.\w+" does not exist: migrate the state database to this release first, with 'muster migrate'$/m,
     );
   }
 });
@@ -235,7 +230,7 @@ test('an empty database is said to need muster migrate', async ({ db }) => {
 /** Commands that print no result of their own. */
 const WITHOUT_JSON = new Set(['serve', 'console']);
 
-test('every command takes --json, and answers a wrong option or one argument too many in one line', async () => {
+test('every command supports --json, and reports an unknown option or excess arguments in one line', async () => {
   const commands = await allCommands();
   expect(commands.length).toBeGreaterThan(20);
   for (const line of commands) {
@@ -248,7 +243,7 @@ test('every command takes --json, and answers a wrong option or one argument too
       {
         code: 2,
         stdout: '',
-        stderr: `muster: unknown option '--nonsense' (muster ${line} --help shows how)\n`,
+        stderr: `muster: unknown option '--nonsense' (see muster ${line} --help)\n`,
       },
     ]);
     if (/^Usage: .*\.\.\.\]/.test(stdout)) continue;
@@ -262,17 +257,14 @@ test('every command takes --json, and answers a wrong option or one argument too
 });
 
 test.for([
-  ['help nothing', "unknown command 'nothing' (muster --help shows how)"],
-  ['help stes', "unknown command 'stes'; did you mean sets? (muster --help shows how)"],
-  [
-    'help discard run',
-    "unknown command 'run'; did you mean runs? (muster discard --help shows how)",
-  ],
-] as const)('muster %s names the mistake: exit code 2', async ([line, says]) => {
+  ['help nothing', "unknown command 'nothing' (see muster --help)"],
+  ['help stes', "unknown command 'stes'; did you mean sets? (see muster --help)"],
+  ['help discard run', "unknown command 'run'; did you mean runs? (see muster discard --help)"],
+] as const)('muster %s reports the mistake: exit code 2', async ([line, expected]) => {
   expect(await muster({}, line.split(' '))).toEqual({
     code: 2,
     stdout: '',
-    stderr: `muster: ${says}\n`,
+    stderr: `muster: ${expected}\n`,
   });
 });
 

@@ -278,7 +278,7 @@ test('INTAKE=kafka requires brokers', () => {
   ]);
 });
 
-test('more than one sink is refused', () => {
+test('more than one sink is rejected', () => {
   const env = { K_SINK: 'http://sink', SINK_TOPIC: 't', KAFKA_BROKERS: 'kafka:9092' };
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([
     'SINK_TOPIC and K_SINK are both set: events can go to only one of them',
@@ -288,7 +288,7 @@ test('more than one sink is refused', () => {
   ]);
 });
 
-test('an extension that would make every event invalid is refused at start', () => {
+test('an extension that would make every event invalid is rejected at the start', () => {
   const extensions = { region: 'eu1', source: 'https://mine.example' };
   expect(problemsOf({ DATABASE_URL, K_CE_OVERRIDES: JSON.stringify({ extensions }) })).toEqual([
     `K_CE_OVERRIDES must be {"extensions": {"name": "text"}}: 'source' is an attribute that Muster sets itself, not '{"extensions":{"region":"eu1","source":"https://mine.example"}}'`,
@@ -324,7 +324,7 @@ test('no part of the database URL appears in the message', () => {
   }
 });
 
-test('a password in the URL of a sink is refused and not repeated', () => {
+test('a password in the URL of a sink is rejected and not repeated', () => {
   for (const url of [
     'https://muster:pa55word@broker.example',
     'htp://muster:pa55word@broker.example',
@@ -348,11 +348,11 @@ test("the README's table of settings equals the code", () => {
   );
 });
 
-function ofCount(least: string, most: string, bad: readonly string[]) {
+function ofCount(min: string, max: string, bad: readonly string[]) {
   return {
     good: [
-      [least, Number(least)],
-      [most, Number(most)],
+      [min, Number(min)],
+      [max, Number(max)],
     ] as const,
     bad: [...bad, 'many', '1,000', '1 2'],
   };
@@ -368,11 +368,11 @@ function problemsOf(env: Record<string, string>): string[] {
   }
   expect(caught).toBeInstanceOf(ConfigError);
   const [head, ...problems] = (caught as ConfigError).message.split('\n');
-  expect(head).toBe('wrong configuration:');
+  expect(head).toBe('invalid configuration:');
   return problems.map((problem) => problem.trim());
 }
 
-test('an unusable file named by an OpenTelemetry variable is reported at start', () => {
+test('an unusable file of an OpenTelemetry variable is reported at the start', () => {
   const folder = mkdtempSync(join(tmpdir(), 'muster-otlp-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const path = join(folder, 'not.pem');

@@ -8,20 +8,20 @@ import { delivery, sources } from '../../src/doctor/cluster/sources.ts';
 import { clusterGroup, viewOf } from '../../src/doctor/cluster/examine.ts';
 import type { Check } from '../../src/doctor/finding.ts';
 import { specify } from '../../src/definitions/specification.ts';
-import { says } from './examination.ts';
+import { reportOf } from './examination.ts';
 
 /**
- * The manifests as an API server gave them back, as far as the checks may read them, with the
- * conditions that the controllers of Kubernetes, Knative, KEDA and Strimzi write when all is well.
+ * The manifests as an API server returned them, limited to the fields that the checks may read, with the
+ * conditions that the controllers of Kubernetes, Knative, KEDA and Strimzi write when everything is healthy.
  */
 const HEALTHY = readFileSync(new URL('objects.json', import.meta.url), 'utf8');
 
-// what is made wrong in them is wrong for their types too
+// tests break these objects in ways that their types do not allow
 type Objects = any;
 
-function contextOf(spoil: (objects: Objects) => void = () => {}): ClusterContext {
+function contextOf(damage: (objects: Objects) => void = () => {}): ClusterContext {
   const objects: Objects = JSON.parse(HEALTHY);
-  spoil(objects);
+  damage(objects);
   return {
     namespace: 'muster',
     objects,
@@ -30,7 +30,7 @@ function contextOf(spoil: (objects: Objects) => void = () => {}): ClusterContext
   };
 }
 
-/** The one of this name. */
+/** Returns the object with this name. */
 function named(list: Objects, name = 'recordings'): Objects {
   return list.find((each: Objects) => each.metadata.name === name);
 }
@@ -42,11 +42,11 @@ function set(object: Objects, type: string, status: string, message: string): vo
 
 const lagOf = (objects: Objects) => named(objects.scaledObjects).spec.triggers[0].metadata;
 
-test('a deployment as the manifests make it is fine', async () => {
+test('a deployment made from the manifests is fine', async () => {
   const { results, at } = await clusterGroup(viewOf('https://here', contextOf()), true);
   expect(at).toBe('https://here, namespace muster');
-  expect(results.map(({ check, state, says: words }) => [check, state, words])).toEqual([
-    ['cluster.reachable', 'fine', 'it answers'],
+  expect(results.map(({ check, state, message }) => [check, state, message])).toEqual([
+    ['cluster.reachable', 'fine', 'the API server answers'],
     ['cluster.workloads', 'fine', 'recordings: deployment/recordings'],
     ['cluster.workloads', 'fine', 'travelers: deployment/travelers'],
     ['cluster.services', 'fine', 'recordings: service/recordings, 80 → 8080'],
@@ -64,11 +64,11 @@ test('a deployment as the manifests make it is fine', async () => {
     ['cluster.scaling', 'fine', 'scaledobject/travelers is ready, idle, 0 to 12 pods'],
     ['cluster.triggers', 'fine', 'those of scaledobject/recordings watch what recordings reads'],
     ['cluster.triggers', 'fine', 'those of scaledobject/travelers watch what travelers reads'],
-    ['cluster.connectors', 'fine', 'kafkaconnector/muster in kafka runs'],
+    ['cluster.connectors', 'fine', 'kafkaconnector/muster in kafka is running'],
   ]);
 });
 
-test('the other checks learn from the cluster what is called how', () => {
+test('the other checks take names from the cluster', () => {
   const { groupOf, ...view } = viewOf('https://here', contextOf());
   expect(view).toMatchObject({
     wanted: { pods: 20, connections: 8 * 23 + 12 * 8 },
@@ -93,7 +93,9 @@ test.for(['rewrite', 'rewrite-with-tombstone'])(
     const context = contextOf((o) =>
       flatten(o, { 'add.fields': ADDED, 'delete.tombstone.handling.mode': mode }),
     );
-    expect(await says(connectors, context)).toEqual(['✓ kafkaconnector/muster in kafka runs']);
+    expect(await reportOf(connectors, context)).toEqual([
+      '✓ kafkaconnector/muster in kafka is running',
+    ]);
   },
 );
 
@@ -115,11 +117,11 @@ function event(reason: string, minute: number): object {
   };
 }
 
-test('a trigger that failed and works again is fine', async () => {
+test('a trigger that has recovered from a failure is fine', async () => {
   const context = contextOf((o) => {
     o.events = [event('KEDAScalersStarted', 3), event('KEDAScalerFailed', 2)];
   });
-  expect((await says(scaling, context))[0]).toBe(
+  expect((await reportOf(scaling, context))[0]).toBe(
     '✓ scaledobject/recordings is ready, idle, 0 to 8 pods',
   );
 });
@@ -135,28 +137,28 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     '✗ nothing in namespace muster serves recordings',
   ],
   [
-    'pods that do not come up',
+    'pods that do not become available',
     workloads,
     (o) => set(named(o.deployments), 'Available', 'False', 'no minimum availability'),
-    '✗ recordings: deployment/recordings is not up: Because: no minimum availability',
+    '✗ recordings: deployment/recordings is not available: Because: no minimum availability',
   ],
   [
     'a grace period shorter than the drain',
     workloads,
     (o) => (named(o.deployments).spec.template.spec.terminationGracePeriodSeconds = 30),
-    '✗ recordings: a pod is killed 30 s after it is told to stop, and may need 315 (preStop 5, DRAIN_SECONDS 300, and 10)',
+    '✗ recordings: a pod is killed 30 s after it is asked to stop, but may need 315 s (preStop 5, DRAIN_SECONDS 300, plus 10)',
   ],
   [
-    'a Service of another port',
+    'a Service with a different port',
     services,
     (o) => (named(o.services).spec.ports[0].port = 8080),
     '✗ service/recordings of recordings has no port 80, to which a KafkaSource posts',
   ],
   [
-    'a Service that leads nowhere',
+    'a Service with a wrong target port',
     services,
     (o) => (named(o.services).spec.ports[0].targetPort = 3000),
-    '✗ service/recordings leads to port 3000; recordings listens on 8080',
+    '✗ service/recordings targets port 3000, but recordings listens on 8080',
   ],
   [
     'a Service that selects nothing',
@@ -177,46 +179,46 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     '✗ kafkasource/recordings is not ready: Because: topic is not there',
   ],
   [
-    'a source no controller has seen',
+    'a source that no controller has processed',
     sources,
     (o) => delete named(o.kafkaSources).status,
-    '✗ kafkasource/recordings is not ready: nothing has looked at it yet: is its controller there?',
+    '✗ kafkasource/recordings is not ready: no controller has processed it yet: is its controller running?',
   ],
   [
-    'a source of another table',
+    'a source that does not read the table of its function',
     sources,
     (o) => (named(o.kafkaSources).spec.topics = ['postgres.datastore.sample']),
     '✗ no KafkaSource of recordings reads a topic of datastore.signal',
   ],
   [
-    'a source of a table that no function names',
+    'a source that reads a table that its function does not use',
     sources,
     (o) => named(o.kafkaSources).spec.topics.push('postgres.public.weather'),
-    '✗ kafkasource/recordings reads postgres.public.weather, of which recordings names no table: all of it is ignored',
+    '✗ kafkasource/recordings reads topics of tables that recordings does not use; their events are ignored: postgres.public.weather',
   ],
   [
     'no delivery',
     delivery,
     (o) => delete named(o.kafkaSources).spec.delivery,
-    '✗ kafkasource/recordings has no delivery: it gives an event up after ten minutes, and it is lost',
+    '✗ kafkasource/recordings has no delivery: it gives up on an event after ten minutes, and the event is lost',
   ],
   [
     'delivery without retry',
     delivery,
     (o) => delete named(o.kafkaSources).spec.delivery.retry,
-    '✗ delivery of kafkasource/recordings has no retry, which means none: with no pod up, each event is given up at once',
+    '✗ delivery of kafkasource/recordings has no retry: while no pod is running, each event is given up immediately',
   ],
   [
-    'delivery without dead letters',
+    'delivery without a dead letter sink',
     delivery,
     (o) => delete named(o.kafkaSources).spec.delivery.deadLetterSink,
-    '✗ delivery of kafkasource/recordings has no deadLetterSink: what is given up is lost',
+    '✗ delivery of kafkasource/recordings has no deadLetterSink: undelivered events are lost',
   ],
   [
-    'a dead letter sink that is not there',
+    'a dead letter sink that does not exist',
     delivery,
     (o) => (o.kafkaSinks = []),
-    '✗ kafkasink/recordings-dead, the dead letters of kafkasource/recordings, is not there',
+    '✗ kafkasink/recordings-dead, the dead letter sink of kafkasource/recordings, does not exist',
   ],
   [
     'no ScaledObject',
@@ -228,7 +230,7 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     'two ScaledObjects',
     scaling,
     (o) => o.scaledObjects.push({ ...named(o.scaledObjects), metadata: { name: 'second' } }),
-    '✗ deployment/recordings has two ScaledObjects, which fight: recordings, second',
+    '✗ deployment/recordings has two ScaledObjects, which conflict: recordings, second',
   ],
   [
     'a ScaledObject that is paused',
@@ -237,22 +239,22 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
       (named(o.scaledObjects).metadata.annotations = {
         'autoscaling.keda.sh/paused-replicas': '0',
       }),
-    '✗ scaledobject/recordings is paused by hand',
+    '✗ scaledobject/recordings is paused by an annotation',
   ],
   [
     'a ScaledObject that is not ready',
     scaling,
     (o) => set(named(o.scaledObjects), 'Ready', 'False', 'no such secret'),
-    '✗ scaledobject/recordings is not ready, and scales nothing: Because: no such secret',
+    '✗ scaledobject/recordings is not ready and scales nothing: Because: no such secret',
   ],
   [
-    'a ScaledObject that falls back',
+    'a ScaledObject that uses its fallback',
     scaling,
     (o) => set(named(o.scaledObjects), 'Fallback', 'True', 'at least one trigger is falling back'),
-    '✗ scaledobject/recordings falls back: a trigger fails (Because: at least one trigger is falling back)',
+    '✗ scaledobject/recordings uses its fallback: a trigger fails (Because: at least one trigger is falling back)',
   ],
   [
-    'a trigger that KEDA can not connect for, with pods',
+    'a trigger whose system KEDA cannot connect to, with pods running',
     scaling,
     (o) => {
       const condition = {
@@ -263,10 +265,10 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
       const conditions = [{ ...condition, message: 'dial tcp: connection refused' }];
       o.autoscalers = [{ ...HPA, status: { conditions } }];
     },
-    '✗ a trigger of scaledobject/recordings fails, whatever its conditions say: FailedGetExternalMetric: dial tcp: connection refused',
+    '✗ a trigger of scaledobject/recordings fails although its conditions do not show it: FailedGetExternalMetric: dial tcp: connection refused',
   ],
   [
-    'a trigger that KEDA can not connect for, at zero',
+    'a trigger whose system KEDA cannot connect to, scaled to zero',
     scaling,
     (o) => {
       const condition = { type: 'ScalingActive', status: 'False', reason: 'ScalingDisabled' };
@@ -277,68 +279,68 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
         event('KEDAScalerFailed', 0),
       ];
     },
-    '✗ a trigger of scaledobject/recordings fails, whatever its conditions say: KEDAScalerFailed at 3',
+    '✗ a trigger of scaledobject/recordings fails although its conditions do not show it: KEDAScalerFailed at 3',
   ],
   [
     'a trigger on another group',
     triggers,
     (o) => (lagOf(o).consumerGroup = 'recordings'),
-    '✗ kafkasource/recordings reads postgres.datastore.signal as muster-recordings, which no trigger of scaledobject/recordings watches (recordings): its events wake no pod',
+    '✗ kafkasource/recordings reads postgres.datastore.signal as muster-recordings, which no trigger of scaledobject/recordings watches (recordings): their events do not wake a pod',
   ],
   [
     'a trigger on another topic',
     triggers,
     (o) => (lagOf(o).topic = 'signal'),
-    '✗ kafkasource/recordings reads postgres.datastore.signal as muster-recordings, which no trigger of scaledobject/recordings watches (muster-recordings): its events wake no pod',
+    '✗ kafkasource/recordings reads postgres.datastore.signal as muster-recordings, which no trigger of scaledobject/recordings watches (muster-recordings): their events do not wake a pod',
   ],
   [
-    'a trigger of another policy',
+    'a trigger with a different offset reset policy than the source',
     triggers,
     (o) => delete lagOf(o).offsetResetPolicy,
-    '✗ kafkasource/recordings begins at earliest, the trigger on muster-recordings at latest: partitions that were never read count wrongly',
+    '✗ kafkasource/recordings starts at earliest, but the trigger on muster-recordings at latest: the lag of partitions that were never read is wrong',
   ],
   [
-    'a source of another policy',
+    'a source with a different initial offset than the trigger',
     triggers,
     (o) => (named(o.kafkaSources).spec.initialOffset = 'latest'),
-    '✗ kafkasource/recordings begins at latest, the trigger on muster-recordings at earliest: partitions that were never read count wrongly',
+    '✗ kafkasource/recordings starts at latest, but the trigger on muster-recordings at earliest: the lag of partitions that were never read is wrong',
   ],
   [
     'a trigger that misses the first event',
     triggers,
     (o) => (lagOf(o).scaleToZeroOnInvalidOffset = 'true'),
-    "✗ the trigger on muster-recordings does not wake for a partition's first event",
+    "✗ the trigger on muster-recordings does not wake a pod for a partition's first event",
   ],
   [
-    'a trigger that waits for more',
+    'a trigger that waits for more events',
     triggers,
     (o) => (lagOf(o).activationLagThreshold = '10'),
-    '✗ the trigger on muster-recordings lets single events wait',
+    '✗ the trigger on muster-recordings leaves single events waiting',
   ],
   [
-    'a trigger bounded by partitions',
+    'a trigger limited to the number of partitions',
     triggers,
     (o) => delete lagOf(o).allowIdleConsumers,
-    '✗ the trigger on muster-recordings bounds the pods by the partitions',
+    '✗ the trigger on muster-recordings limits the pods to the number of partitions',
   ],
   [
-    'a trigger of an old protocol',
+    'a trigger with an old protocol version',
     triggers,
     (o) => delete lagOf(o).version,
-    '✗ the trigger on muster-recordings speaks the protocol of Kafka 1.0, which Kafka 4 refuses',
+    '✗ the trigger on muster-recordings uses the protocol of Kafka 1.0, which Kafka 4 rejects',
   ],
   [
     'no trigger for due work',
     triggers,
     (o) => named(o.scaledObjects).spec.triggers.pop(),
-    '✗ scaledobject/recordings has no postgresql trigger: at lag 0 handlers are stopped, and no retry or deadline wakes a pod',
+    '✗ scaledobject/recordings has no postgresql trigger: at lag 0, handlers are stopped and no retry or deadline wakes a pod',
   ],
   [
     'a function that reads Kafka itself under another group',
     triggers,
     (o) =>
       (named(o.scaledObjects, 'travelers').spec.triggers[0].metadata.consumerGroup = 'travelers'),
-    '✗ deployment/travelers reads Kafka as muster-travelers, which no trigger of scaledobject/travelers watches (travelers): its events wake no pod',
+    '✗ deployment/travelers reads Kafka as muster-travelers, which no trigger of scaledobject/travelers watches (travelers): their events do not wake a pod',
   ],
   [
     'a connector whose task failed',
@@ -358,7 +360,7 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     '✗ kafkaconnector/muster is paused: the log of its source grows',
   ],
   [
-    'a connector that is paused the older way',
+    'a connector that is paused by the deprecated field',
     connectors,
     (o) => (o.connectors[0].spec.pause = true),
     '✗ kafkaconnector/muster is paused: the log of its source grows',
@@ -367,23 +369,23 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     'a connector that takes no second snapshot',
     connectors,
     (o) => (o.connectors[0].spec.config['snapshot.mode'] = 'initial'),
-    '✗ snapshot.mode of kafkaconnector/muster is initial: once its slot is lost or dropped it takes no snapshot, and fails for good',
+    '✗ snapshot.mode of kafkaconnector/muster is initial: once its slot is lost or dropped, it takes no snapshot and fails permanently',
   ],
   [
     'a connector that skips truncates',
     connectors,
     (o) => delete o.connectors[0].spec.config['skipped.operations'],
-    '✗ skipped.operations of kafkaconnector/muster is not set: truncates are not sent: emptied tables stay full of sets',
+    '✗ skipped.operations of kafkaconnector/muster is not set: truncates are not sent: rows of emptied tables stay in their sets',
   ],
   [
-    'a connector whose messages are no JSON',
+    'a connector whose messages are not JSON',
     connectors,
     (o) =>
       (o.connectors[0].spec.config['value.converter'] = 'io.confluent.connect.avro.AvroConverter'),
-    '✗ value.converter of kafkaconnector/muster is io.confluent.connect.avro.AvroConverter: its messages are no JSON and are parked',
+    '✗ value.converter of kafkaconnector/muster is io.confluent.connect.avro.AvroConverter: its messages are not JSON and are parked',
   ],
   [
-    'a connector that flattens rows and hides deletes behind tombstones',
+    'a connector that flattens rows and sends deletes only as tombstones',
     connectors,
     (o) => flatten(o, { 'add.fields': ADDED }),
     '✗ transforms.unwrap.delete.tombstone.handling.mode of kafkaconnector/muster is not set: deletes are not sent: deleted rows stay in their sets',
@@ -395,39 +397,41 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     '✗ transforms.unwrap.delete.tombstone.handling.mode of kafkaconnector/muster is drop: deletes are not sent: deleted rows stay in their sets',
   ],
   [
-    'a connector that flattens rows without what they need',
+    'a connector that flattens rows without the required fields',
     connectors,
     (o) =>
       flatten(o, {
         'add.fields': 'op, table,source.lsn,source.ts_ms',
         'delete.tombstone.handling.mode': 'rewrite',
       }),
-    '✗ transforms.unwrap.add.fields of kafkaconnector/muster is op, table,source.lsn,source.ts_ms: rows are parked that do not say schema, name, connector, snapshot',
+    '✗ transforms.unwrap.add.fields of kafkaconnector/muster is op, table,source.lsn,source.ts_ms: rows without schema, name, connector, snapshot are parked',
   ],
   [
     'a source that reads the topics of another database',
     connectors,
     (o) => (o.connectors[0].spec.class = 'io.debezium.connector.sqlserver.SqlServerConnector'),
-    '✗ kafkasource/recordings reads topics of kafkaconnector/muster, a SqlServerConnector: only changes of PostgreSQL are read, and these are parked as unsupported-source',
+    '✗ kafkasource/recordings reads topics of kafkaconnector/muster, a SqlServerConnector: only changes of PostgreSQL are supported, so these are parked as unsupported-source',
   ],
   [
-    'a connector that leaves out types',
+    'a connector that omits unknown types',
     connectors,
     (o) => (o.connectors[0].spec.config['include.unknown.datatypes'] = false),
-    '✗ include.unknown.datatypes of kafkaconnector/muster is false: columns that a function names in base64 are missing',
+    '✗ include.unknown.datatypes of kafkaconnector/muster is false: columns that a function lists in base64 are missing',
   ],
-])('%s is a problem', async ([, check, spoil, expected]) => {
-  expect(await says(check, contextOf())).not.toContainEqual(expect.stringMatching(/^✗/));
-  const context = contextOf(spoil);
-  expect(await says(check, context)).toContain(expected);
+])('%s is a problem', async ([, check, damage, expected]) => {
+  expect(await reportOf(check, contextOf())).not.toContainEqual(expect.stringMatching(/^✗/));
+  const context = contextOf(damage);
+  expect(await reportOf(check, context)).toContain(expected);
   const findings = await check.run(context);
   for (const finding of findings) {
-    expect(finding.mend ?? 'none').toMatch(finding.state === 'problem' ? /\w/ : /^none$/);
+    expect(finding.remedy ?? 'none').toMatch(finding.state === 'problem' ? /\w/ : /^none$/);
   }
-  // what kubectl is said to change is changed
-  const obeyed = findings.filter(({ mend }) => obey(context.objects, mend ?? ''));
-  const left = await says(check, context);
-  expect(obeyed.map((each) => each.says).filter((each) => left.includes(`✗ ${each}`))).toEqual([]);
+  // the suggested kubectl commands fix the problems they belong to
+  const applied = findings.filter(({ remedy }) => apply(context.objects, remedy ?? ''));
+  const left = await reportOf(check, context);
+  expect(applied.map((each) => each.message).filter((each) => left.includes(`✗ ${each}`))).toEqual(
+    [],
+  );
 });
 
 const KINDS: Record<string, string> = {
@@ -438,8 +442,8 @@ const KINDS: Record<string, string> = {
   scaledobject: 'scaledObjects',
 };
 
-/** Does to the objects what a command of kubectl does; false for one that changes none. */
-function obey(objects: Objects, command: string): boolean {
+/** Applies a kubectl command to the objects; returns false if the command changes none. */
+function apply(objects: Objects, command: string): boolean {
   const [, verb, kind, name, rest] = /kubectl -n \S+ (\w+) (\w+) (\S+)(.*)$/.exec(command) ?? [];
   const list = objects[KINDS[kind ?? ''] ?? ''];
   const object = Array.isArray(list) ? named(list, name) : undefined;
@@ -454,7 +458,7 @@ function obey(objects: Objects, command: string): boolean {
   return true;
 }
 
-/** A JSON merge patch; a Service's ports are merged by number, as kubectl does. */
+/** Applies a JSON merge patch; merges the ports of a Service by number, as kubectl does. */
 function merge(object: Objects, patch: Objects): void {
   for (const [name, value] of Object.entries<Objects>(patch)) {
     if (value === null) delete object[name];
@@ -470,7 +474,7 @@ function merge(object: Objects, patch: Objects): void {
   }
 }
 
-/** `recordings` as a Knative Service. */
+/** Turns `recordings` into a Knative Service. */
 function asKnative(objects: Objects): void {
   const { metadata, spec } = named(objects.deployments);
   const status = { conditions: [{ type: 'Ready', status: 'True' }] };
@@ -482,17 +486,19 @@ function asKnative(objects: Objects): void {
   named(objects.kafkaSources).spec.sink.ref = ref;
 }
 
-test('a Knative Service needs no Service and no ScaledObject, but somebody to wake it', async () => {
+test('a Knative Service needs no Service and no ScaledObject, but a PingSource to wake it', async () => {
   const context = contextOf(asKnative);
-  expect(await says(workloads, context)).toContain('✓ recordings: ksvc/recordings');
-  expect(await says(sources, context)).toEqual([
+  expect(await reportOf(workloads, context)).toContain('✓ recordings: ksvc/recordings');
+  expect(await reportOf(sources, context)).toEqual([
     '✓ recordings: kafkasource/recordings is ready, postgres.datastore.signal',
   ]);
-  expect(await says(services, context)).toEqual(['– no function is behind a plain Service here']);
-  expect((await says(scaling, context))[1]).toBe(
-    '✓ recordings: by Knative, woken by pingsource/each-minute',
+  expect(await reportOf(services, context)).toEqual([
+    '– no function is behind a plain Service here',
+  ]);
+  expect((await reportOf(scaling, context))[1]).toBe(
+    '✓ recordings: scaled by Knative, woken by pingsource/each-minute',
   );
-  for (const [spoil, expected] of [
+  for (const [damage, expected] of [
     [
       (o: Objects) => (o.pingSources = []),
       '✗ no PingSource wakes ksvc/recordings for retries and deadlines',
@@ -512,13 +518,13 @@ test('a Knative Service needs no Service and no ScaledObject, but somebody to wa
   ] as const) {
     const wrong = contextOf((o) => {
       asKnative(o);
-      spoil(o);
+      damage(o);
     });
-    expect(await says(scaling, wrong)).toContain(expected);
+    expect(await reportOf(scaling, wrong)).toContain(expected);
   }
 });
 
-test('how decimals are sent is known from the connector', () => {
+test('the handling of decimals is read from the connector', () => {
   const asText = contextOf(
     (o) => (o.connectors[0].spec.config['decimal.handling.mode'] = 'string'),
   );
@@ -531,29 +537,29 @@ test('how decimals are sent is known from the connector', () => {
   ]);
 });
 
-test('kinds that the cluster does not know, or that may not be listed, are not checked', async () => {
+test('kinds that the cluster does not have, or that may not be listed, are not checked', async () => {
   const why = 'this user may not list scaledobjects: kubectl auth can-i list scaledobjects';
   const context = contextOf((o) => (o.scaledObjects = { why }));
   const { results } = await clusterGroup(viewOf('https://here', context), true);
   expect(
-    results.filter(({ state }) => state !== 'fine').map(({ check, says: words }) => [check, words]),
+    results.filter(({ state }) => state !== 'fine').map(({ check, message }) => [check, message]),
   ).toEqual([
     ['cluster.scaling', why],
     ['cluster.triggers', why],
   ]);
 });
 
-test('a cluster that was not asked for is no problem', async () => {
+test('an unreachable or empty cluster is a problem only if it was requested', async () => {
   const empty = contextOf((o) => (o.deployments = []));
-  for (const [isAsked, state] of [
+  for (const [isRequested, state] of [
     [false, 'unchecked'],
     [true, 'problem'],
   ] as const) {
-    const unreachable = await clusterGroup({ why: 'connect ECONNREFUSED' }, isAsked);
+    const unreachable = await clusterGroup({ why: 'connect ECONNREFUSED' }, isRequested);
     expect(unreachable.results).toEqual([
-      expect.objectContaining({ state, says: 'connect ECONNREFUSED' }),
+      expect.objectContaining({ state, message: 'connect ECONNREFUSED' }),
     ]);
-    const nothing = await clusterGroup(viewOf('https://here', empty), isAsked);
-    expect(nothing.results.some((each) => each.state === 'problem')).toBe(isAsked);
+    const nothing = await clusterGroup(viewOf('https://here', empty), isRequested);
+    expect(nothing.results.some((each) => each.state === 'problem')).toBe(isRequested);
   }
 });

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { keys, tables } from '../../src/doctor/source/source-tables.ts';
 import type { FunctionDefinition, Part, Scalar } from '../../src/function.ts';
 import { test } from '../support/test.ts';
-import { mend, says, sourceOf } from './examination.ts';
+import { applyRemedies, reportOf, sourceOf } from './examination.ts';
 
 function on(part: Partial<Part>, ...others: Part[]): FunctionDefinition {
   const first = { table: 'public.item', key: 'k', ...part };
@@ -57,13 +57,13 @@ test.for<[type: string, wanted: Scalar, arrives: string | null, instead?: Scalar
   [
     'uuid',
     '8E7B8B44-2D84-4AE6-8F8E-2D3B1A4C5D6E',
-    'uuid is spelt otherwise',
+    'uuid arrives in its canonical form',
     '8e7b8b44-2d84-4ae6-8f8e-2d3b1a4c5d6e',
   ],
-  ['uuid', 'x', '"x" is no value of uuid'],
-  ['inet', '10.0.0.1/32', 'inet is spelt otherwise', '10.0.0.1'],
-  ['jsonb', '{"a":1}', 'jsonb is spelt otherwise', '{"a": 1}'],
-  ['int8range', '[1,4]', 'int8range is spelt otherwise', '[1,5)'],
+  ['uuid', 'x', '"x" is not a value of uuid'],
+  ['inet', '10.0.0.1/32', 'inet arrives in its canonical form', '10.0.0.1'],
+  ['jsonb', '{"a":1}', 'jsonb arrives in its canonical form', '{"a": 1}'],
+  ['int8range', '[1,4]', 'int8range arrives in its canonical form', '[1,5)'],
   ['colour', 'pink', 'public.colour is one of red, green'],
   ['colour', 'red', null],
   ['colour[]', 'red', 'public.colour[] arrives as an array'],
@@ -72,50 +72,50 @@ test.for<[type: string, wanted: Scalar, arrives: string | null, instead?: Scalar
 ])('a filter on %s for %o', async ([type, wanted, arrives, instead], { db }) => {
   await db.query(`create type colour as enum ('red', 'green'); create domain padded as char(8)`);
   await db.query(`create table item (id int primary key, k ${type})`);
-  const fine = '✓ public.item has what its functions name';
+  const fine = '✓ public.item has what its functions use';
   const context = await sourceOf(db, [filtered(wanted)]);
-  expect(await says(tables, context)).toEqual([
+  expect(await reportOf(tables, context)).toEqual([
     arrives === null
       ? fine
-      : `✗ where k is ${JSON.stringify(wanted)} in part p0 of shop never holds: ${arrives}`,
+      : `✗ where k is ${JSON.stringify(wanted)} in part p0 of shop never matches: ${arrives}`,
   ]);
   const [finding] = await tables.run(context);
-  const advised = /^where: \{ k: (.*) \} {3}in part p0/.exec(finding!.mend ?? '')?.[1];
+  const advised = /^where: \{ k: (.*) \} {3}in part p0/.exec(finding!.remedy ?? '')?.[1];
   expect(advised).toBe(instead === undefined ? undefined : JSON.stringify(instead));
   const decimals = /numeric|money/.test(type) ? 'string' : 'precise';
-  const mended = await sourceOf(db, [filtered(instead ?? null)], { decimals });
-  expect(await says(tables, mended)).toEqual([fine]);
+  const fixed = await sourceOf(db, [filtered(instead ?? null)], { decimals });
+  expect(await reportOf(tables, fixed)).toEqual([fine]);
 });
 
-test('a filter on decimals must have their decimal places', async ({ db }) => {
+test('a filter on decimals must have the right number of decimal places', async ({ db }) => {
   await db.query('create table item (id int primary key, k numeric(10,2))');
   const where = { k: '42' };
   const as = async (decimals: 'string' | 'double', wanted: Part['where']) =>
-    says(tables, await sourceOf(db, [on({ key: 'id', where: wanted! })], { decimals }));
+    reportOf(tables, await sourceOf(db, [on({ key: 'id', where: wanted! })], { decimals }));
   expect(await as('string', where)).toEqual([
-    `✗ where k is "42" in part p0 of shop never holds: numeric(10,2) arrives as ${PLACES}`,
+    `✗ where k is "42" in part p0 of shop never matches: numeric(10,2) arrives as ${PLACES}`,
   ]);
   expect((await as('double', where))[0]).toMatch(
-    /never holds: numeric\(10,2\) arrives as a number$/,
+    /never matches: numeric\(10,2\) arrives as a number$/,
   );
   expect((await as('double', { k: 42 }))[0]).toMatch(/^✓/);
 });
 
-test('a filter on text that is compared without case holds in one case only', async ({ db }) => {
+test('a filter on case-insensitive text matches only one case', async ({ db }) => {
   await db.query('create extension citext');
   await db.query('create table item (id int primary key, k citext)');
   expect(
-    await says(tables, await sourceOf(db, [on({ key: 'id', where: { k: 'Alpha' } })])),
+    await reportOf(tables, await sourceOf(db, [on({ key: 'id', where: { k: 'Alpha' } })])),
   ).toEqual([
-    '– where k is "Alpha" in part p0 of shop holds only in that case: public.citext compares without, Muster with it',
+    '– where k is "Alpha" in part p0 of shop matches only in this case: public.citext ignores case, Muster does not',
   ]);
 });
 
-test.for<[one: string, other: string, one_: string, other_: string, isMended: boolean]>([
+test.for<[one: string, other: string, one_: string, other_: string, isFixed: boolean]>([
   ['char(8)', 'varchar(8)', 'padded to 8 characters', 'plain', true],
   ['char(8)', 'char(9)', 'padded to 8 characters', 'padded to 9 characters', true],
-  ['citext', 'text', 'text whose case matters here', 'plain', false],
-  ['caseless', 'text', 'text whose case matters here', 'plain', false],
+  ['citext', 'text', 'case-sensitive text', 'plain', false],
+  ['caseless', 'text', 'case-sensitive text', 'plain', false],
   ['numeric(10,2)', 'bigint', 'base64 of a number with 2 decimal places', 'plain', false],
   [
     'numeric(10,2)',
@@ -132,7 +132,7 @@ test.for<[one: string, other: string, one_: string, other_: string, isMended: bo
   ['bit(3)', 'varbit', 'base64 of its bits', 'base64 of its bits', false],
   ['uuid', 'text', 'plain', 'plain', false],
   ['colour', 'text', 'plain', 'plain', false],
-])('keys of types %s and %s', async ([one, other, form, otherForm, isMended], { db }) => {
+])('keys of types %s and %s', async ([one, other, form, otherForm, isFixed], { db }) => {
   await db.query(
     `create extension citext; create type colour as enum ('red');
      create collation insensitive (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
@@ -141,17 +141,17 @@ test.for<[one: string, other: string, one_: string, other_: string, isMended: bo
   await db.query(`create table item (id int primary key, k ${one})`);
   await db.query(`create table bill (id int primary key, k ${other})`);
   const context = await sourceOf(db, [on({}, { table: 'public.bill', key: 'k' })]);
-  const meet = '✓ those of shop arrive in one form';
-  expect(await says(keys, context)).toEqual([
+  const meet = '✓ those of shop arrive in the same form';
+  expect(await reportOf(keys, context)).toEqual([
     form === otherForm
       ? meet
-      : `✗ the keys of shop arrive in different forms and never meet: public.item.k (${form}), public.bill.k (${otherForm})`,
+      : `✗ the keys of shop arrive in different forms and are never equal: public.item.k (${form}), public.bill.k (${otherForm})`,
   ]);
   const [finding] = await keys.run(context);
-  const isStatement = finding!.mend?.startsWith('alter table ') ?? false;
-  expect(isStatement).toBe(isMended);
-  await mend(keys, context, db);
-  expect((await says(keys, context))[0] === meet).toBe(isMended || form === otherForm);
+  const isStatement = finding!.remedy?.startsWith('alter table ') ?? false;
+  expect(isStatement).toBe(isFixed);
+  await applyRemedies(keys, context, db);
+  expect((await reportOf(keys, context))[0] === meet).toBe(isFixed || form === otherForm);
 });
 
 test('whole decimals meet integers where the connector sends them as text', async ({ db }) => {
@@ -160,17 +160,19 @@ test('whole decimals meet integers where the connector sends them as text', asyn
   const both = [on({}, { table: 'public.bill', key: 'k' })];
   const [finding] = await keys.run(await sourceOf(db, both));
   expect(finding!.state).toBe('problem');
-  expect(finding!.mend).toMatch(/^decimal\.handling\.mode=string for the connector;/);
-  const mended = await sourceOf(db, both, { decimals: 'string' });
-  expect(await says(keys, mended)).toEqual(['✓ those of shop arrive in one form']);
+  expect(finding!.remedy).toMatch(/^decimal\.handling\.mode=string for the connector;/);
+  const fixed = await sourceOf(db, both, { decimals: 'string' });
+  expect(await reportOf(keys, fixed)).toEqual(['✓ those of shop arrive in the same form']);
 });
 
 test.for([
-  ['numeric(10,2)', /the sets of shop are named by base64, unless decimal\.handling\.mode/],
-  ['citext', /values that differ in case are different keys of shop, though equal there$/],
+  ['numeric(10,2)', /the keys of shop are base64 unless decimal\.handling\.mode/],
+  ['citext', /values that differ in case are equal there, but different keys of shop$/],
   ['numeric', /can't be part of a key$/],
-] as const)('a key of type %s is told', async ([type, expected], { db }) => {
+] as const)('a key of type %s is reported', async ([type, expected], { db }) => {
   await db.query('create extension citext');
   await db.query(`create table item (id int primary key, k ${type})`);
-  expect(await says(keys, await sourceOf(db, [on({})]))).toEqual([expect.stringMatching(expected)]);
+  expect(await reportOf(keys, await sourceOf(db, [on({})]))).toEqual([
+    expect.stringMatching(expected),
+  ]);
 });

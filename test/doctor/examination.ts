@@ -10,7 +10,7 @@ import type { TestDatabase } from '../support/test.ts';
 
 type Definitions = readonly FunctionDefinition<never, never>[] | readonly FunctionDefinition[];
 
-/** A inspector that is closed when the test ends. */
+/** Opens an inspector that is closed when the test ends. */
 export async function inspectorOf({ url }: Pick<TestDatabase, 'url'>): Promise<Inspector> {
   const inspector = await openInspector(url);
   onTestFinished(() => inspector.close());
@@ -47,27 +47,31 @@ export async function sourceOf(
   };
 }
 
-/** What one check says, a line for each finding: ✓, ✗ or –, and the words. */
-export async function says<C>(check: Check<C>, context: C): Promise<string[]> {
+/** Runs one check and returns a line per finding: ✓, ✗ or –, and the message. */
+export async function reportOf<C>(check: Check<C>, context: C): Promise<string[]> {
   return lines(await check.run(context));
 }
 
 function lines(findings: readonly Finding[]): string[] {
   const marks = { fine: '✓', problem: '✗', unchecked: '–' };
-  return findings.map(({ state, says: words }) => `${marks[state]} ${words}`);
+  return findings.map(({ state, message }) => `${marks[state]} ${message}`);
 }
 
-/** Carries out what a check says mends its problems, as a person would paste it into psql. */
-export async function mend<C>(check: Check<C>, context: C, db: TestDatabase): Promise<void> {
+/** Applies the remedies that a check suggests, as a person would paste them into psql. */
+export async function applyRemedies<C>(
+  check: Check<C>,
+  context: C,
+  db: TestDatabase,
+): Promise<void> {
   for (const statement of await remedies(check, context)) await db.query(statement);
 }
 
-/** The statements that a check says mend its problems; lines that are none are for the connector. */
+/** Returns the SQL statements that a check suggests; other lines of its remedies concern the connector. */
 export async function remedies<C>(check: Check<C>, context: C): Promise<string[]> {
   const findings = await check.run(context);
   return findings
     .filter(({ state }) => state === 'problem')
-    .flatMap((finding) => finding.mend!.split('\n'))
+    .flatMap((finding) => finding.remedy!.split('\n'))
     .flatMap((line) => line.replace(/ {3}--.*$/, '').split(/; */))
     .filter((statement) => /^(alter|create|drop|grant|insert|select) /.test(statement));
 }

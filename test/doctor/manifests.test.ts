@@ -13,9 +13,9 @@ const FOLDERS = ['knative/base/', 'knative/upstream/connect/', 'keda/'];
 const missing = FOLDERS.filter((folder) => !existsSync(new URL(folder, root)));
 
 test.skipIf(missing.length > 0)(
-  'the doctor finds nothing wrong with the manifests here',
+  'the doctor finds no problem in the manifests of this repository',
   async () => {
-    const all = FOLDERS.flatMap(manifestsIn).map((each) => ({ ...each, status: WELL }));
+    const all = FOLDERS.flatMap(manifestsIn).map((each) => ({ ...each, status: HEALTHY }));
     const of = (kind: string) => all.filter((each) => each.kind === kind);
     const objects = {
       deployments: of('Deployment'),
@@ -41,8 +41,8 @@ test.skipIf(missing.length > 0)(
   },
 );
 
-/** As controllers write it when all is well. */
-const WELL = {
+/** Conditions that controllers write when everything is healthy. */
+const HEALTHY = {
   conditions: [
     { type: 'Ready', status: 'True' },
     { type: 'Available', status: 'True' },

@@ -7,9 +7,9 @@ import { UNAVAILABLE } from '../../src/state/change.ts';
 import { change } from '../support/changes.ts';
 import { podOn } from '../support/pod.ts';
 import { test, type TestDatabase } from '../support/test.ts';
-import { mend, remedies, says, sourceOf } from './examination.ts';
+import { applyRemedies, remedies, reportOf, sourceOf } from './examination.ts';
 
-/** In the order in which the doctor prints them, which is the order in which a person obeys. */
+/** In the order in which the doctor prints them, and thus in which a person applies the remedies. */
 const CHECKS = [tables, identity, publication];
 
 function on(part: Partial<Part> = {}): FunctionDefinition {
@@ -19,11 +19,11 @@ function on(part: Partial<Part> = {}): FunctionDefinition {
 
 async function problems(context: SourceContext): Promise<string[]> {
   const found: string[] = [];
-  for (const check of CHECKS) found.push(...(await says(check, context)));
+  for (const check of CHECKS) found.push(...(await reportOf(check, context)));
   return found.filter((line) => line.startsWith('✗'));
 }
 
-/** What the application does; each kind of write that fails. */
+/** Writes as the application does, and returns the writes that fail. */
 async function refused(db: TestDatabase): Promise<string[]> {
   const writes = [
     `insert into item (id, k, body) values (99, 'x', 'y') on conflict do nothing`,
@@ -58,13 +58,13 @@ test.for<[title: string, setup: string[], definition: FunctionDefinition, ...exp
     '✗ muster does not send code (generated) of public.item',
   ],
   [
-    'a stored generated column that a list of columns leaves out',
+    'a stored generated column that a column list omits',
     [STORED, some, 'create publication muster for table item (id, k, body)'],
     on({ where: { code: 'A' } }),
     '✗ muster does not send code (generated) of public.item',
   ],
   [
-    'columns of both kinds that a list leaves out',
+    'columns of both kinds that a column list omits',
     [STORED, some, 'create publication muster for table item (id, body)'],
     on({ where: { code: 'A' } }),
     '✗ muster does not send k, code (generated) of public.item',
@@ -90,7 +90,7 @@ test.for<[title: string, setup: string[], definition: FunctionDefinition, ...exp
       'create publication muster for table other',
     ],
     on({ where: { code: 'A' } }),
-    '✗ muster does not hold public.item: none of its changes comes',
+    '✗ muster does not publish public.item: none of its changes arrive',
   ],
   [
     'a partitioned table with a stored generated column, and no publication',
@@ -108,7 +108,7 @@ test.for<[title: string, setup: string[], definition: FunctionDefinition, ...exp
     'a long key',
     [PLAIN, long, 'create publication muster for table item'],
     on(),
-    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: where nothing is known of the row they are parked',
+    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: if Muster does not have the row, they are parked',
   ],
   [
     'a long key beside a stored generated column',
@@ -119,20 +119,20 @@ test.for<[title: string, setup: string[], definition: FunctionDefinition, ...exp
       'create publication other for table item',
     ],
     on(),
-    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: where nothing is known of the row they are parked',
+    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: if Muster does not have the row, they are parked',
   ],
   [
     'a long key beside a stored generated column, and no publication',
     [STORED, long],
     on(),
-    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: where nothing is known of the row they are parked',
+    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: if Muster does not have the row, they are parked',
     '✗ there is no publication muster',
   ],
   [
-    'a long key, and a list of columns',
+    'a long key, and a column list',
     [STORED, long, 'create publication muster for table item (id, k)'],
     on(),
-    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: where nothing is known of the row they are parked',
+    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: if Muster does not have the row, they are parked',
   ],
   [
     'a long key in partitions',
@@ -142,7 +142,7 @@ test.for<[title: string, setup: string[], definition: FunctionDefinition, ...exp
       'create publication muster for table item with (publish_via_partition_root = true)',
     ],
     on(),
-    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: where nothing is known of the row they are parked',
+    '✗ public.item: k may be stored out of line, and updates that leave it unchanged do not send it: if Muster does not have the row, they are parked',
   ],
   [
     'a full identity with a generated column that is not published',
@@ -151,7 +151,7 @@ test.for<[title: string, setup: string[], definition: FunctionDefinition, ...exp
     '✗ public.item: full, and muster does not send code, which is generated: updates and deletes of the table fail',
   ],
   [
-    'a full identity with a generated column that another publication leaves out',
+    'a full identity with a generated column that another publication omits',
     [
       STORED,
       some,
@@ -174,16 +174,16 @@ test.for<[title: string, setup: string[], definition: FunctionDefinition, ...exp
     '✗ public.item: full, and muster does not send code, which is generated: updates and deletes of the table fail',
   ],
   [
-    'a full identity with a list of columns',
+    'a full identity with a column list',
     [PLAIN, some, FULL, 'create publication muster for table item (id, k, body)'],
     on(),
-    '✗ public.item: the list of columns in muster does not cover its replica identity: its updates and deletes fail',
+    '✗ public.item: the column list in muster does not cover its replica identity: its updates and deletes fail',
   ],
   [
-    'a list of columns without the primary key',
+    'a column list without the primary key',
     [PLAIN, some, 'create publication muster for table item (k, body)'],
     on(),
-    '✗ public.item: the list of columns in muster does not cover its replica identity: its updates and deletes fail',
+    '✗ public.item: the column list in muster does not cover its replica identity: its updates and deletes fail',
     '✗ muster does not send id of public.item',
   ],
   [
@@ -195,28 +195,28 @@ test.for<[title: string, setup: string[], definition: FunctionDefinition, ...exp
     '✗ there is no publication muster',
   ],
 ])(
-  '%s: what is said to mend it does, and the application can write',
+  '%s: the suggested remedies fix it, and the application can still write',
   async ([, setup, definition, ...expected], { db }) => {
     for (const statement of setup) await db.query(statement);
     const context = await sourceOf(db, [definition]);
     expect(await problems(context)).toEqual(expected);
-    const stopped: string[] = [];
+    const broken: string[] = [];
     let before = await refused(db);
     for (const check of CHECKS) {
       for (const statement of await remedies(check, context)) {
         await db.query(statement);
         const after = await refused(db);
-        if (before.length === 0) stopped.push(...after.map((each) => `${statement} ${each}`));
+        if (before.length === 0) broken.push(...after.map((each) => `${statement} ${each}`));
         before = after;
       }
     }
-    expect(stopped).toEqual([]);
+    expect(broken).toEqual([]);
     expect(before).toEqual([]);
     expect(await problems(context)).toEqual([]);
   },
 );
 
-test('a virtual generated column never arrives, and another must be named', async ({ db }) => {
+test('a virtual generated column never arrives, so another must be used', async ({ db }) => {
   await db.query(
     'create table item (id int primary key, k text, code text generated always as (upper(k)) virtual)',
   );
@@ -225,30 +225,31 @@ test('a virtual generated column never arrives, and another must be named', asyn
   await expect(tables.run(context)).resolves.toEqual([
     {
       state: 'problem',
-      says: 'code of public.item is a virtual generated column, which no change event has',
-      mend: 'name another column in functions/shop.ts',
+      message:
+        'code of public.item is a virtual generated column, which change events never include',
+      remedy: 'use another column in functions/shop.ts',
     },
   ]);
-  expect(await says(publication, context)).toEqual(['✓ muster holds public.item']);
+  expect(await reportOf(publication, context)).toEqual(['✓ muster publishes public.item']);
 });
 
-test('where a full identity would stop the application, none is advised', async ({ db }) => {
+test('does not suggest a full identity that would break the application', async ({ db }) => {
   await db.query(
     'create table item (id int primary key, k text, body text, code text generated always as (upper(body)) virtual)',
   );
   await db.query(long);
   const [finding] = await identity.run(await sourceOf(db, [on()]));
-  expect(finding!.mend).toMatch(/^name another column than k: /);
+  expect(finding!.remedy).toMatch(/^use a column other than k: /);
 });
 
-test('a column that an update left out is told, however short it is now; once its row is sent again the update is taken', async ({
+test('reports a column that an update omitted, even if it is short now; the update is ingested once its row was sent again', async ({
   db,
 }) => {
   await db.query(PLAIN);
   await db.query(some);
   await db.query('create publication muster for table item');
   const context = await sourceOf(db, [on()]);
-  expect((await says(identity, context))[0]).toMatch(/^✓ .* k short in 1 row/);
+  expect((await reportOf(identity, context))[0]).toMatch(/^✓ .* k short in 1 row/);
   const { ingestor } = await podOn(db, [on()]);
   const update = change('u', 2, { id: 1, k: UNAVAILABLE });
   expect(await ingestor.ingest(update)).toMatchObject({
@@ -261,7 +262,7 @@ test('a column that an update left out is told, however short it is now; once it
   expect(await problems(seen)).toEqual([
     expect.stringMatching(/^✗ public\.item: k may be stored out of line/),
   ]);
-  await mend(identity, seen, db);
+  await applyRemedies(identity, seen, db);
   expect(await refused(db)).toEqual([]);
   expect(await problems(seen)).toEqual([]);
   const read = { op: 'r', lsn: null, snapshot: 'incremental' } as const;

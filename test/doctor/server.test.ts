@@ -12,18 +12,18 @@ import { slot, walLevel } from '../../src/doctor/source/source.ts';
 import { openInspector } from '../../src/state/database/inspector.ts';
 import { install } from '../support/server.ts';
 import { until } from '../support/until.ts';
-import { mend, says, stateOf } from './examination.ts';
+import { applyRemedies, reportOf, stateOf } from './examination.ts';
 import type { TestDatabase } from '../support/test.ts';
 
 test(
-  'what is wrong with a server as a whole is told: standbys, settings, roles',
+  'reports problems of a server as a whole: standbys, settings, roles',
   { timeout: 60_000 },
   async () => {
     const { server, url, remove } = await install();
     await server.start();
     const primary = await databaseAt(`${url}/postgres`);
     const context = await stateOf(primary);
-    expect(await says(standbys, context)).toEqual(['✓ none']);
+    expect(await reportOf(standbys, context)).toEqual(['✓ none']);
     const source = {
       ...context,
       slot: 'small',
@@ -33,58 +33,60 @@ test(
       decimals: 'precise' as const,
     };
 
-    expect(await says(roles, context)).toEqual([
-      '✗ there is no muster_intake, muster_run, muster_read, muster_keda: each process needs a login that may do everything',
+    expect(await reportOf(roles, context)).toEqual([
+      '✗ missing: muster_intake, muster_run, muster_read, muster_keda; without them each process needs a login with all privileges',
     ]);
 
     const standby = await standbyOf(primary, 'replica');
-    expect(await says(version, { ...context, inspector: standby.inspector })).toEqual([
-      '✗ this is a standby, and can not be written to',
+    expect(await reportOf(version, { ...context, inspector: standby.inspector })).toEqual([
+      '✗ this is a standby, which is read-only',
     ]);
-    expect(await says(walLevel, { ...source, inspector: standby.inspector })).toEqual([
-      '✗ replica: its log does not hold what a change was',
+    expect(await reportOf(walLevel, { ...source, inspector: standby.inspector })).toEqual([
+      '✗ replica: the log does not contain the changed rows',
     ]);
-    await until(async () => (await says(standbys, context))[0] !== '✓ none');
-    expect(await says(standbys, context)).toEqual([
-      '✗ only asynchronous ones (replica): a fail-over loses events that were acknowledged',
+    await until(async () => (await reportOf(standbys, context))[0] !== '✓ none');
+    expect(await reportOf(standbys, context)).toEqual([
+      '✗ only asynchronous standbys (replica): a failover loses acknowledged events',
     ]);
-    await mend(standbys, context, primary);
-    await until(async () => (await says(standbys, context))[0]!.startsWith('✓'));
-    expect(await says(standbys, context)).toEqual(['✓ 1 standby server, 1 of them synchronous']);
+    await applyRemedies(standbys, context, primary);
+    await until(async () => (await reportOf(standbys, context))[0]!.startsWith('✓'));
+    expect(await reportOf(standbys, context)).toEqual([
+      '✓ 1 standby server, 1 of them synchronous',
+    ]);
 
     await standby.stop();
-    await until(async () => (await says(standbys, context))[0]!.startsWith('✗'));
-    expect(await says(standbys, context)).toEqual([
-      `✗ synchronous_standby_names is 'ANY 1 ("replica")' and no such standby is connected: commits wait for ever`,
+    await until(async () => (await reportOf(standbys, context))[0]!.startsWith('✗'));
+    expect(await reportOf(standbys, context)).toEqual([
+      `✗ synchronous_standby_names is 'ANY 1 ("replica")' but no such standby is connected: commits wait indefinitely`,
     ]);
 
-    expect(await says(commits, context)).toEqual(['✓ synchronous_commit on, fsync on']);
+    expect(await reportOf(commits, context)).toEqual(['✓ synchronous_commit on, fsync on']);
     await primary.query('alter system set fsync = off');
     await primary.query('select pg_reload_conf()');
-    await until(async () => (await says(commits, context))[0]!.startsWith('✗'));
-    expect(await says(commits, context)).toEqual([
-      '✗ fsync is off, full_page_writes is on: a crash of the machine loses what was acknowledged',
+    await until(async () => (await reportOf(commits, context))[0]!.startsWith('✗'));
+    expect(await reportOf(commits, context)).toEqual([
+      '✗ fsync is off, full_page_writes is on: a machine crash loses acknowledged events',
     ]);
 
     await fillLog(primary, 'small');
-    expect(await says(slot, source)).toEqual([
+    expect(await reportOf(slot, source)).toEqual([
       expect.stringMatching(
-        /^✗ small is about to be lost: \d+ MiB of log held, beyond max_slot_wal_keep_size \(1MB\)$/,
+        /^✗ small is about to be lost: \d+ MiB of log retained, beyond max_slot_wal_keep_size \(1MB\)$/,
       ),
     ]);
-    await mend(slot, source, primary);
-    await until(async () => (await says(slot, source))[0]!.startsWith('✗ nobody reads small'));
+    await applyRemedies(slot, source, primary);
+    await until(async () => (await reportOf(slot, source))[0]!.startsWith('✗ nothing reads small'));
     await primary.query(`alter system set max_slot_wal_keep_size = '1MB'`);
     await primary.query('select pg_reload_conf()');
     await until(async () => {
-      await primary.query('checkpoint'); // the first ones may not know the setting yet
-      return (await says(slot, source))[0]!.startsWith('✗ small is lost');
+      await primary.query('checkpoint'); // the first ones may not have the setting yet
+      return (await reportOf(slot, source))[0]!.startsWith('✗ small is lost');
     });
-    expect(await says(slot, source)).toEqual([
-      '✗ small is lost: the log it needs is gone, and with it changes',
+    expect(await reportOf(slot, source)).toEqual([
+      '✗ small is lost: the log it needs was removed, and changes with it',
     ]);
-    await mend(slot, source, primary);
-    expect((await says(slot, source))[0]).toMatch(/^✗ there is no slot small/);
+    await applyRemedies(slot, source, primary);
+    expect((await reportOf(slot, source))[0]).toMatch(/^✗ there is no slot small/);
 
     await context.inspector.close();
     await primary.pool.end();
@@ -93,7 +95,7 @@ test(
   },
 );
 
-/** A slot that nobody reads, and more log behind it than the server is to keep. */
+/** Creates a slot that nothing reads, and writes more log behind it than the server may retain. */
 async function fillLog(primary: TestDatabase, name: string): Promise<void> {
   await primary.query(`alter system set synchronous_standby_names = ''`);
   await primary.query(`alter system set max_slot_wal_keep_size = '1MB'`);
@@ -116,7 +118,7 @@ async function databaseAt(url: string): Promise<TestDatabase> {
   };
 }
 
-/** A copy of the server's files that follows its log. */
+/** Starts a standby from a copy of the server's files. */
 async function standbyOf(primary: TestDatabase, name: string) {
   const [{ folder }] = (await primary.query<{ folder: string }>(
     `select current_setting('data_directory') as folder`,
@@ -151,7 +153,7 @@ async function standbyOf(primary: TestDatabase, name: string) {
     onLog: () => {},
     onError: () => {},
   });
-  // It waits for a line that only a primary writes, and gives up when the server ends.
+  // start() waits for a line that only a primary logs, and rejects when the server stops
   server.start().catch(() => {});
   const inspector = await until(() =>
     openInspector(`postgres://postgres:postgres@127.0.0.1:${port}/postgres`).catch(() => null),

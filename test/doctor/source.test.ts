@@ -9,9 +9,9 @@ import { ensureDatastore } from '../../dev/demo/datastore.ts';
 import { pairOf } from '../support/pair.ts';
 import { test as base, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
-import { mend, inspectorOf, says, sourceOf } from './examination.ts';
+import { applyRemedies, inspectorOf, reportOf, sourceOf } from './examination.ts';
 
-/** The headbands' table, and what the function `recordings` needs of it. */
+/** Creates the table of the headbands and a context for the function `recordings`. */
 const test = base.extend<{ context: SourceContext }>({
   context: async ({ db }, use) => {
     const client = new pg.Client(db.url);
@@ -22,39 +22,36 @@ const test = base.extend<{ context: SourceContext }>({
   },
 });
 
-test('a log that holds what changes were is fine', async ({ context }) => {
-  expect(await says(walLevel, context)).toEqual(['✓ logical']);
+test('a logical log is fine', async ({ context }) => {
+  expect(await reportOf(walLevel, context)).toEqual(['✓ logical']);
 });
 
-test('a publication that is not there is made by the command that mends it', async ({
-  db,
-  context,
-}) => {
-  expect(await says(publication, context)).toEqual(['✗ there is no publication muster']);
-  await mend(publication, context, db);
-  expect(await says(publication, context)).toEqual(['✓ muster holds datastore.signal']);
+test('the suggested command creates a missing publication', async ({ db, context }) => {
+  expect(await reportOf(publication, context)).toEqual(['✗ there is no publication muster']);
+  await applyRemedies(publication, context, db);
+  expect(await reportOf(publication, context)).toEqual(['✓ muster publishes datastore.signal']);
 });
 
 test.for([
   [
     'for all tables',
     'create publication muster for all tables',
-    /^✗ muster holds \d+ tables of Muster's own: each event it files makes further changes, without end$/,
+    /^✗ muster publishes \d+ tables of Muster's own: each ingested event causes further changes, endlessly$/,
   ],
   [
     "with one of Muster's tables",
     'create publication muster for table datastore.signal, muster.member',
-    /^✗ muster holds 1 table of Muster's own/,
+    /^✗ muster publishes 1 table of Muster's own/,
   ],
   [
     "of Muster's schema",
     'create publication muster for tables in schema muster, datastore',
-    /^✗ muster holds \d+ tables of Muster's own/,
+    /^✗ muster publishes \d+ tables of Muster's own/,
   ],
   [
     'without the table',
     'create publication muster for table recordings.processed',
-    /^✗ muster does not hold datastore\.signal: none of its changes comes$/,
+    /^✗ muster does not publish datastore\.signal: none of its changes arrive$/,
   ],
   [
     'without deletes',
@@ -67,29 +64,29 @@ test.for([
     /^✗ muster sends only rows of datastore\.signal with \(sample_rate > /,
   ],
 ] as const)(
-  'a publication %s is a problem until it is mended',
+  'a publication %s is a problem until it is fixed',
   async ([, make, expected], { db, context }) => {
     await db.query(make);
-    expect(await says(publication, context)).toEqual(
+    expect(await reportOf(publication, context)).toEqual(
       expect.arrayContaining([expect.stringMatching(expected)]),
     );
-    await mend(publication, context, db);
-    expect(await says(publication, context)).toEqual([
-      expect.stringMatching(/^✓ muster holds datastore\.signal/),
+    await applyRemedies(publication, context, db);
+    expect(await reportOf(publication, context)).toEqual([
+      expect.stringMatching(/^✓ muster publishes datastore\.signal/),
     ]);
   },
 );
 
-test('a publication of some columns must have those that a function names', async ({
+test('a publication with a column list must have the columns that a function uses', async ({
   db,
   context,
 }) => {
   await db.query('create publication muster for table datastore.signal (id, recording, span)');
-  expect(await says(publication, context)).toEqual([
+  expect(await reportOf(publication, context)).toEqual([
     '✗ muster does not send sensor_type of datastore.signal',
   ]);
-  await mend(publication, context, db);
-  expect(await says(publication, context)).toEqual(['✓ muster holds datastore.signal']);
+  await applyRemedies(publication, context, db);
+  expect(await reportOf(publication, context)).toEqual(['✓ muster publishes datastore.signal']);
 });
 
 test('a partitioned table is published under its own name', async ({ db }) => {
@@ -99,30 +96,30 @@ test('a partitioned table is published under its own name', async ({ db }) => {
   await db.query('create table item_0 partition of item for values with (modulus 1, remainder 0)');
   await db.query('create publication muster for table item');
   const context = await sourceOf(db, [pairOf()]);
-  expect(await says(publication, context)).toEqual([
+  expect(await reportOf(publication, context)).toEqual([
     '✗ public.item is partitioned, and muster publishes each partition under its own name',
   ]);
-  await mend(publication, context, db);
-  expect(await says(publication, context)).toEqual(['✓ muster holds public.item']);
+  await applyRemedies(publication, context, db);
+  expect(await reportOf(publication, context)).toEqual(['✓ muster publishes public.item']);
 });
 
-test('tables that no function names are told', async ({ db, context }) => {
+test('lists published tables that no function uses', async ({ db, context }) => {
   await db.query('create table weather (id int primary key)');
   await db.query('create publication muster for table datastore.signal, weather');
-  expect(await says(publication, context)).toEqual([
-    '✓ muster holds datastore.signal; of no function: public.weather',
+  expect(await reportOf(publication, context)).toEqual([
+    '✓ muster publishes datastore.signal; not used by any function: public.weather',
   ]);
 });
 
-test('a slot is fine while somebody reads it', async ({ db, context }) => {
+test('a slot is fine while it is being read', async ({ db, context }) => {
   const name = context.slot;
-  expect(await says(slot, context)).toEqual([
-    `✗ there is no slot ${name}: the connector, which makes it, has not run`,
+  expect(await reportOf(slot, context)).toEqual([
+    `✗ there is no slot ${name}: the connector, which creates it, has not run`,
   ]);
   await makeSlot(db, name, 'pgoutput');
-  expect(await says(slot, context)).toEqual([
+  expect(await reportOf(slot, context)).toEqual([
     expect.stringMatching(
-      /^✗ nobody reads s\w+: \S+ \w+ of log held, no limit \(max_slot_wal_keep_size\), until the disk is full$/,
+      /^✗ nothing reads s\w+: \S+ \w+ of log retained, no limit \(max_slot_wal_keep_size\), until the disk is full$/,
     ),
   ]);
   await db.query('create publication muster for table datastore.signal');
@@ -132,57 +129,59 @@ test('a slot is fine while somebody reads it', async ({ db, context }) => {
     new PgoutputPlugin({ protoVersion: 1, publicationNames: ['muster'] }),
     name,
   );
-  await until(async () => (await says(slot, context))[0]!.startsWith('✓'));
-  expect(await says(slot, context)).toEqual([
-    expect.stringMatching(/^✓ s\w+ is read, \S+ \w+ of log held, no limit/),
+  await until(async () => (await reportOf(slot, context))[0]!.startsWith('✓'));
+  expect(await reportOf(slot, context)).toEqual([
+    expect.stringMatching(/^✓ s\w+ is read, \S+ \w+ of log retained, no limit/),
   ]);
   await service.stop();
 });
 
-test('a slot that is gone after the source has streamed is one that was dropped', async ({
+test('a slot that is missing although the source has streamed was dropped', async ({
   db,
   context,
 }) => {
   await db.query(
     `insert into muster.source (name, lsn, at, streamed_at) values ('postgres', 1000, 0, 0)`,
   );
-  expect(await says(slot, { ...context, state: context.inspector })).toEqual([
-    `✗ there is no slot ${context.slot}, though postgres has streamed: what was written since it went is not in any event`,
+  expect(await reportOf(slot, { ...context, state: context.inspector })).toEqual([
+    `✗ there is no slot ${context.slot}, although postgres has streamed: changes since it was dropped were not sent`,
   ]);
 });
 
-test('a slot of another kind is not the one', async ({ db, context }) => {
+test('a slot of another database is a problem', async ({ db, context }) => {
   const elsewhere = new URL(db.url);
   elsewhere.pathname = '/postgres';
   await makeSlot(db, context.slot, 'pgoutput');
   const inspector = await inspectorOf({ url: elsewhere.href });
-  expect(await says(slot, { ...context, inspector })).toEqual([
+  expect(await reportOf(slot, { ...context, inspector })).toEqual([
     expect.stringMatching(
-      /^✗ s\w+ is a logical slot of pgoutput in database test_\w+: pgoutput in postgres is expected$/,
+      /^✗ s\w+ is a logical slot of pgoutput in database test_\w+, expected pgoutput in postgres$/,
     ),
   ]);
 });
 
-test('a source that stands behind what was seen of it was restored', async ({ db, context }) => {
+test('a source whose log is behind the ingested position was restored', async ({ db, context }) => {
   const seen = { ...context, state: context.inspector };
-  expect(await says(position, seen)).toEqual(["✓ nothing of a source 'postgres' has arrived yet"]);
+  expect(await reportOf(position, seen)).toEqual([
+    "✓ nothing has arrived from a source 'postgres' yet",
+  ]);
   await db.query(`insert into muster.source (name, lsn, at) values ('postgres', 1000, 0)`);
-  expect(await says(position, seen)).toEqual([
-    expect.stringMatching(/^✓ epoch 0: 1000 was seen, the log is at \d+$/),
+  expect(await reportOf(position, seen)).toEqual([
+    expect.stringMatching(/^✓ epoch 0: ingested up to 1000, the log is at \d+$/),
   ]);
   await db.query('update muster.source set lsn = 1::bigint << 50');
-  expect(await says(position, seen)).toEqual([
+  expect(await reportOf(position, seen)).toEqual([
     expect.stringMatching(
-      /^✗ epoch 0: 1125899906842624 was seen, .*: the source was restored or made anew$/,
+      /^✗ epoch 0: ingested up to 1125899906842624, .*: the source was restored or recreated$/,
     ),
   ]);
 });
 
-test('without the state database nobody knows the newest position', async ({ context }) => {
-  await expect(says(position, context)).rejects.toThrow('the state database, which knows');
+test('the newest position can not be checked without the state database', async ({ context }) => {
+  await expect(reportOf(position, context)).rejects.toThrow('the state database, which has');
 });
 
-/** A slot that goes with the test; the server is shared, and an idle one would keep its log. */
+/** Creates a slot that is dropped after the test: on the shared server an idle slot would retain log. */
 async function makeSlot(db: TestDatabase, name: string, plugin: string): Promise<void> {
   await db.query('select pg_create_logical_replication_slot($1, $2)', [name, plugin]);
   onTestFinished(async () => {

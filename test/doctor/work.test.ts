@@ -7,24 +7,24 @@ import { pairOf } from '../support/pair.ts';
 import { podOn } from '../support/pod.ts';
 import { envelope, post } from '../support/sender.ts';
 import { test, type TestDatabase } from '../support/test.ts';
-import { says, stateOf } from './examination.ts';
+import { reportOf, stateOf } from './examination.ts';
 
 const pair = pairOf();
 
-test('a function that is paused is told', async ({ db }) => {
+test('reports a paused function', async ({ db }) => {
   const context = await stateOf(db);
   await podOn(db, [pair]);
-  expect(await says(paused, context)).toEqual(['✓ none']);
+  expect(await reportOf(paused, context)).toEqual(['✓ none']);
   await db.query('update muster.function set paused = true');
   await expect(paused.run(context)).resolves.toEqual([
-    { state: 'problem', says: 'pair starts no runs', mend: 'muster resume pair' },
+    { state: 'problem', message: 'pair starts no runs', remedy: 'muster resume pair' },
   ]);
 });
 
-test('a partition that rests, and one that nobody reads, are told', async ({ db }) => {
+test('reports a partition that is stopped and one that is unread', async ({ db }) => {
   const context = await stateOf(db);
   await feedOn(db, numbers(), 3);
-  expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
+  expect(await reportOf(due, context)).toEqual(['✓ none; 0 workers running']);
   await db.query(
     `update muster.position set reported_at = reported_at - interval '10 minutes' where partition = 2`,
   );
@@ -32,25 +32,27 @@ test('a partition that rests, and one that nobody reads, are told', async ({ db 
   await expect(due.run(context)).resolves.toEqual([
     {
       state: 'problem',
-      says: 'numbers does not read partition 0 of numbers: no reason',
-      mend: 'muster seek numbers 0 <offset>   # where to go on; it is at 0',
+      message: 'numbers does not read partition 0 of numbers: no reason',
+      remedy: 'muster seek numbers 0 <offset>   # where to resume; it is at 0',
     },
     {
       state: 'problem',
-      says: expect.stringMatching(/^nobody has read partition 2 of numbers for 10 min/) as string,
-      mend: expect.stringContaining('kafka-topics.sh --describe --topic numbers') as string,
+      message: expect.stringMatching(
+        /^no worker has read partition 2 of numbers for 10 min/,
+      ) as string,
+      remedy: expect.stringContaining('kafka-topics.sh --describe --topic numbers') as string,
     },
   ]);
-  // Scaled to zero: nobody reads any of them.
+  // scaled to zero: none of them is read
   await db.query(
     `update muster.position set problem = null, reported_at = now() - interval '1 hour'`,
   );
-  expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
+  expect(await reportOf(due, context)).toEqual(['✓ none; 0 workers running']);
 });
 
-test('parked events are told by their reason, with what mends its cause', async ({ db }) => {
+test('reports parked events by reason, each with a remedy for its cause', async ({ db }) => {
   const context = await stateOf(db);
-  expect(await says(parked, context)).toEqual(['✓ none']);
+  expect(await reportOf(parked, context)).toEqual(['✓ none']);
   const server = await serverOn(db, [pair]);
   const send = async (lsn: number, row: object, at = Date.now() - 7_200_000) => {
     const body = JSON.parse(envelope('u', lsn, row)) as { source: { ts_ms: number } };
@@ -67,89 +69,100 @@ test('parked events are told by their reason, with what mends its cause', async 
   await server.stop();
 
   const findings = await parked.run(context);
-  expect(findings.map((each) => [each.says.slice(0, 29), each.mend])).toEqual([
+  expect(
+    findings.map((each) => [
+      each.message.replace(/, the oldest parked \d.* ago; the latest: .*/, ''),
+      each.remedy,
+    ]),
+  ).toEqual([
     [
-      '1 event: not-a-change, since ',
-      'muster parked   # to see them; once their cause is mended: muster redeliver --reason not-a-change',
+      '1 event: not-a-change',
+      'muster parked   # to see them; once the cause is fixed: muster redeliver --reason not-a-change',
     ],
     [
-      '1 event: position-restarted, ',
+      '1 event: position-restarted',
       'muster epoch bump test && muster redeliver --reason position-restarted',
     ],
     [
-      '1 event: unavailable-column, ',
-      'muster doctor --source <url>   # names the statements under "replica identity"; then let the rows be sent again, and: muster redeliver --reason unavailable-column',
+      '1 event: unavailable-column',
+      'muster doctor --source <url>   # lists the statements under "replica identity"; then have the rows sent again, and: muster redeliver --reason unavailable-column',
     ],
     [
-      '1 event: unsupported-source, ',
-      'kubectl get kafkasource -A   # take the topics of the other database out of spec.topics',
+      '1 event: unsupported-source',
+      'kubectl get kafkasource -A   # remove the topics of the other database from spec.topics',
     ],
   ]);
 });
 
-test('runs that gave up are told with their last error; those of a broken set are not', async ({
+test('reports failed runs with their latest error, except those of sets that are no longer complete', async ({
   db,
 }) => {
   const context = await stateOf(db);
   await podOn(db, [pair]);
-  expect(await says(failed, context)).toEqual(['✓ none']);
+  expect(await reportOf(failed, context)).toEqual(['✓ none']);
   await addRun(db, 'x', `'failed', true`, 'TerminalError: no such order\n  at handle');
   await addRun(db, 'y', `'failed', false`, 'Error: late');
   await expect(failed.run(context)).resolves.toEqual([
     {
       state: 'problem',
-      says: '1 run of pair gave up; the last: TerminalError: no such order',
-      mend: 'muster sets pair --failed   # to see them; once their cause is mended: muster retry pair --all',
+      message: '1 run of pair failed; the latest error: TerminalError: no such order',
+      remedy:
+        'muster sets pair --failed   # to see them; once the cause is fixed: muster retry pair --all',
     },
   ]);
 });
 
-test('events that the sink refused, or does not take, are told', async ({ db }) => {
+test('reports events that the sink refused or does not accept', async ({ db }) => {
   const context = await stateOf(db);
   await podOn(db, [pair]);
   await addEvent(db, 'sent_at = now()');
   await addEvent(db, 'attempts = 0');
-  expect(await says(outbox, context)).toEqual(['✓ none']);
+  expect(await reportOf(outbox, context)).toEqual(['✓ none']);
   await addEvent(db, `attempts = 3, error = 'connect ECONNREFUSED'`);
-  const late = '✗ the sink does not take 1 event of pair: connect ECONNREFUSED';
-  expect(await says(outbox, context)).toEqual([late]);
+  const late = '✗ the sink does not accept 1 event of pair: connect ECONNREFUSED';
+  expect(await reportOf(outbox, context)).toEqual([late]);
   await addEvent(db, `failed_at = now(), error = '400 no such type'`);
   await expect(outbox.run(context)).resolves.toEqual([
     {
       state: 'problem',
-      says: 'the sink refused 1 event of pair for good; the last: 400 no such type',
-      mend: 'muster events pair --refused   # to see them; once the sink takes them: muster resend pair --all; if nobody needs them: muster discard events pair --all',
+      message: 'the sink refused 1 event of pair permanently; the latest error: 400 no such type',
+      remedy:
+        'muster events pair --refused   # to see them; once the sink accepts them: muster resend pair --all; if they are not needed: muster discard events pair --all',
     },
-    expect.objectContaining({ says: late.slice(2) }),
+    expect.objectContaining({ message: late.slice(2) }),
   ]);
 });
 
-test('events that wait because no sink is configured are told, tried or not', async ({ db }) => {
+test('reports events that wait because no sink is configured, attempted or not', async ({ db }) => {
   const context = await stateOf(db);
   await podOn(db, [pair]);
   await db.query('update muster.function set sink_missing_until = now()');
   await addEvent(db, 'sent_at = now()');
-  expect(await says(outbox, context)).toEqual(['✓ none']);
+  expect(await reportOf(outbox, context)).toEqual(['✓ none']);
   await addEvent(db, 'attempts = 0');
-  expect(await says(outbox, context)).toEqual([
+  expect(await reportOf(outbox, context)).toEqual([
     '✗ 1 event of pair waits because no sink is configured',
   ]);
   await addEvent(db, `attempts = 3, error = 'connect ECONNREFUSED'`);
-  expect(await says(outbox, context)).toEqual([
+  expect(await reportOf(outbox, context)).toEqual([
     '✗ 2 events of pair wait because no sink is configured',
   ]);
 });
 
-test('work that is due is a problem once no pod is there to do it', async ({ db }) => {
+test('due work is a problem once no worker is running', async ({ db }) => {
   const context = await stateOf(db);
   await podOn(db, [pair]);
-  expect(await says(due, context)).toEqual(['✓ none; 1 pod at work']);
+  expect(await reportOf(due, context)).toEqual(['✓ none; 1 worker running']);
   await addRun(db, 'x', `'ready', true`, null);
-  expect(await says(due, context)).toEqual(['✓ 1 run, the oldest since 5 min; 1 pod at work']);
+  expect(await reportOf(due, context)).toEqual([
+    '✓ 1 run, the oldest due for 5 min; 1 worker running',
+  ]);
   await db.query(`update muster.worker set lease_until = now() - interval '1 s'`);
-  expect(await says(due, context)).toEqual(['✗ 1 run, the oldest since 5 min; 0 pods at work']);
+  expect(await reportOf(due, context)).toEqual([
+    '✗ 1 run, the oldest due for 5 min; 0 workers running',
+  ]);
   await db.query('update muster.function set paused = true');
-  expect(await says(due, context)).toEqual(['✓ none; 0 pods at work']);
+  expect(await reportOf(due, context)).toEqual(['✓ none; 0 workers running']);
 });
 
 async function addRun(

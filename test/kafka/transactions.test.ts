@@ -6,7 +6,7 @@ const COMMIT = Buffer.from([0, 0, 0, 1]);
 
 type Entry = readonly [producer: string, what?: 'abort' | 'commit' | Buffer];
 
-/** Records from an offset on, and what is left of them once aborted ones are dropped. */
+/** Returns the offsets of the records that are left once aborted ones are dropped; the first has offset `from`. */
 function left(
   entries: readonly Entry[],
   aborted: readonly (readonly [string, number])[],
@@ -31,7 +31,7 @@ function left(
     .map(({ offset }) => Number(offset));
 }
 
-test('what transactions that overlap aborted is dropped, until the marker of each', () => {
+test('records of overlapping aborted transactions are dropped, each up to its marker', () => {
   const entries: Entry[] = [
     ['a'],
     ['b'],
@@ -59,7 +59,7 @@ test('the list of aborted transactions may come in any order', () => {
   expect(left(entries, aborted)).toEqual([]);
 });
 
-test('a fetch that begins in the middle of several aborted transactions drops the rest of all', () => {
+test('a fetch that begins in the middle of several aborted transactions drops the rest of each', () => {
   const entries: Entry[] = [['b'], ['c'], ['a'], ['none']];
   const aborted = [
     ['a', 1],
@@ -69,7 +69,7 @@ test('a fetch that begins in the middle of several aborted transactions drops th
   expect(left(entries, aborted, 10)).toEqual([13]);
 });
 
-test('neither a key of four zero bytes nor the marker of a commit ends what is aborted', () => {
+test('neither a key of four zero bytes nor a commit marker ends an aborted transaction', () => {
   const entries: Entry[] = [
     ['a', ABORT],
     ['a'],
@@ -81,6 +81,6 @@ test('neither a key of four zero bytes nor the marker of a commit ends what is a
   expect(left(entries, [['a', 0]])).toEqual([5]);
 });
 
-test('where nothing was aborted, everything is left', () => {
+test('without aborted transactions all records are left', () => {
   expect(left([['a', ABORT], ['b'], ['a', 'commit']], [])).toEqual([0, 1]);
 });

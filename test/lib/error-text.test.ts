@@ -7,7 +7,7 @@ test('an error without a message is named by its code', () => {
   expect(errorText(new RangeError())).toBe('RangeError');
 });
 
-test('whatever is thrown has a text', () => {
+test('any thrown value has a text', () => {
   expect(errorText('as text')).toBe('as text');
   expect(errorText(undefined)).toBe('undefined');
   for (const toText of [errorText, redactedErrorText]) {
@@ -15,7 +15,7 @@ test('whatever is thrown has a text', () => {
   }
 });
 
-test('a redacted text quotes no value that could not be read', () => {
+test('a redacted text does not quote an invalid value', () => {
   const invalid = Object.assign(new Error('invalid input syntax: "secret"'), { code: '22P02' });
   expect(redactedErrorText(invalid)).toBe('Error: SQLSTATE 22P02');
   expect(redactedErrorText(new SyntaxError('"secret" is not JSON'))).not.toContain('secret');

@@ -24,7 +24,7 @@ test('the error of the last attempt is thrown', async () => {
   await expect(retry(failing(3), schedule)).rejects.toThrow('failure 3');
 });
 
-test('an error that no attempt can change is thrown at once', async () => {
+test('an error that is not retryable is thrown immediately', async () => {
   const schedule = { attempts: 3, firstMs: 0, maxMs: 0, isRetryable: () => false };
   await expect(retry(failing(1), schedule)).rejects.toThrow('failure 1');
 });

@@ -50,7 +50,7 @@ test('/metrics shows CPU, memory, event loop and build of the process', async ({
   expect(text.match(/^# HELP (\w+)/gm)!.length).toBe(new Set(text.match(/^# HELP (\w+)/gm)).size);
 });
 
-test('/metrics of the console shows the same of its process', async () => {
+test('/metrics of the console shows the same for its process', async () => {
   const db = { read: () => Promise.reject(new Error('nothing to read')) };
   const app = await createConsole({ db, consoles: [] });
   const { body } = await app.inject('/metrics');
@@ -64,7 +64,7 @@ test('the version equals that of package.json', () => {
   expect(VERSION).toBe(version);
 });
 
-test('counters of Kafka exist for the functions that read from it, and no other', async () => {
+test('counters of Kafka exist only for the functions that read from it', async () => {
   const metrics = createMetrics({ sets: ['a'], pulled: ['b'] });
   const text = await metrics.registry.metrics();
   expect(text).toContain('muster_records_total{function="b"} 0');

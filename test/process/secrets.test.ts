@@ -65,7 +65,7 @@ test('a wrong password, user or database fails the start, and no password is pri
   }
 });
 
-test('while the database is away it is retried, and no password is logged', async ({ db }) => {
+test('an unavailable database is retried, and no password is logged', async ({ db }) => {
   const served = serve({ DATABASE_URL: withPassword(db, (url) => (url.port = '1')) });
   await until(() => served.log.filter(({ error }) => error !== undefined).length > 1);
   expectAbsent(served.stderr, CANARY);
@@ -87,9 +87,7 @@ test('no secret of an invalid configuration is printed', async () => {
   expectAbsent(stderr, CANARY);
 });
 
-test('a serving process shows neither tokens nor passwords, whatever it receives', async ({
-  db,
-}) => {
+test('a serving process never shows tokens or passwords', async ({ db }) => {
   const issuer = await startIssuer();
   const name = `login_${randomUUID().replaceAll('-', '')}`;
   await db.query(`create role ${name} superuser login password '${CANARY}'`);
@@ -149,7 +147,7 @@ test('a serving process shows neither tokens nor passwords, whatever it receives
   expect(served.log.filter(({ status }) => status === 401).length).toBe(7);
 });
 
-test('without an issuer one log line warns that anybody may post events', async ({ db }) => {
+test('without an issuer, one log line warns that anybody may post events', async ({ db }) => {
   const served = await serve({ DATABASE_URL: db.url }).serving();
   const warnings = served.log.filter(({ msg }) => String(msg).includes('OIDC_ISSUER is not set'));
   expect(warnings.length).toBe(1);

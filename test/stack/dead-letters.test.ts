@@ -45,7 +45,7 @@ test(
     );
     expect([await redeliver.exited, redeliver.stdout]).toEqual([
       { code: 0, signal: null },
-      `${signals.length} taken\n`,
+      `${signals.length} redelivered\n`,
     ]);
     expect(await pipeline.settled()).toMatchObject({ processed: 24, twice: 0, missing: 0 });
     expect(source.counts.lost).toBe(0);

@@ -4,7 +4,7 @@ import { muster } from '../cli/command.ts';
 import { topics } from '../../src/doctor/kafka/kafka.ts';
 import { groups } from '../../src/doctor/kafka/groups.ts';
 import { grantRoles } from '../../src/state/schema/roles.ts';
-import { says } from '../doctor/examination.ts';
+import { reportOf } from '../doctor/examination.ts';
 import { configOn } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import type { Pipeline } from './support/pipeline.ts';
@@ -48,10 +48,10 @@ test('a healthy pipeline has no problems', LIMIT, async ({ pipeline }) => {
   const { code, of, problems } = await doctor(pipeline);
   expect(problems).toEqual([]);
   expect(code).toBe(0);
-  expect(of('source.publication')).toEqual(['fine: NAME holds datastore.signal']);
+  expect(of('source.publication')).toEqual(['fine: NAME publishes datastore.signal']);
   expect(of('source.slot')).toEqual([expect.stringMatching(/^fine: NAME is read, /)]);
   expect(of('source.position')).toEqual([
-    expect.stringMatching(/^fine: epoch 0: \d+ was seen, the log is at \d+$/),
+    expect.stringMatching(/^fine: epoch 0: ingested up to \d+, the log is at \d+$/),
   ]);
   expect(of('source.replica_identity')).toEqual([
     'fine: datastore.signal: id; span, sensor_type short in 2 rows, so full is not needed',
@@ -68,16 +68,16 @@ test('problems of topics, groups and dead letters are reported', LIMIT, async ({
   const early = await doctor(pipeline);
   expect(early.code).toBe(1);
   expect(early.of('kafka.topics')).toEqual([
-    'problem: there is no topic NAME.datastore.signal: nothing was written to its table yet, or topic.prefix is not NAME',
+    'problem: there is no topic NAME.datastore.signal: nothing has been written to its table yet, or topic.prefix is not NAME',
   ]);
   expect(early.of('kafka.retention')).toEqual([
     'unchecked: there is no topic NAME.datastore.signal',
   ]);
   expect(early.of('kafka.groups')).toEqual([
-    'problem: NAME, of recordings, is not there: nothing reads its topics',
+    'problem: consumer group NAME of recordings does not exist: nothing reads its topics',
   ]);
   expect(early.of('kafka.dead_letters')).toEqual([
-    'unchecked: no topic is named: --dead-letters <topic>',
+    'unchecked: no topic given: use --dead-letters <topic>',
   ]);
 
   await broker.createTopic(pipeline.topic, 3);
@@ -103,15 +103,15 @@ test('problems of topics, groups and dead letters are reported', LIMIT, async ({
   const wrong = await doctor(pipeline, ['--dead-letters', dead]);
   expect(wrong.of('kafka.topics')).toEqual([
     'fine: NAME.datastore.signal: 3 partitions, 1 replica',
-    'fine: of no function: NAME.public.weather',
+    'fine: not used by any function: NAME.public.weather',
   ]);
   expect(wrong.of('kafka.retention')).toEqual([
-    'problem: NAME.datastore.signal has cleanup.policy=compact,delete: changes go before they are read, and tombstones may cover other rows of their key',
-    'problem: NAME.datastore.signal keeps changes for 60.0 days, deleted rows are remembered for 30 days (TOMBSTONE_DAYS): a replay would bring older ones back',
-    'problem: NAME.datastore.signal takes messages of 64 MiB, an event may have 16 MiB (BODY_LIMIT_MIB): a larger one is refused for good',
+    'problem: NAME.datastore.signal has cleanup.policy=compact,delete: changes may be deleted before they are read, and tombstones may hide other rows of their key',
+    'problem: NAME.datastore.signal keeps changes for 60.0 days, but tombstones are kept for 30 days (TOMBSTONE_DAYS): a replay would restore rows deleted before that',
+    'problem: NAME.datastore.signal accepts messages of 64 MiB, but events are limited to 16 MiB (BODY_LIMIT_MIB): larger ones are rejected permanently',
   ]);
   expect(wrong.of('kafka.dead_letters')).toEqual([
-    "problem: there is no topic NAME-dead: what can't be delivered is lost",
+    "problem: there is no topic NAME-dead: events that can't be delivered are lost",
   ]);
 
   await broker.createTopic(dead, 2);
@@ -126,17 +126,17 @@ test('problems of topics, groups and dead letters are reported', LIMIT, async ({
   });
   const behind = await doctor(pipeline, ['--dead-letters', dead]);
   expect(behind.of('kafka.groups')).toEqual([
-    'problem: NAME: 1 record was deleted before it read it',
-    'problem: NAME: Empty, 0 members, 5 records behind: nobody reads',
-    'problem: NAME reads NAME.public.weather, of which recordings names no table: all of it is ignored',
+    'problem: NAME: 1 record was deleted before the group read it',
+    'problem: NAME: Empty, 0 members, 5 records behind: no consumer is reading',
+    'problem: NAME reads topics of tables that recordings does not use; their events are ignored: NAME.public.weather',
   ]);
   expect(behind.of('kafka.dead_letters')).toEqual([
     'problem: NAME-dead: 3 events could not be delivered',
   ]);
-  // by their own KafkaSource
+  // by a KafkaSource of their own
   await commit(pipeline, dead, `muster-${dead}`, '3');
   const redelivered = await doctor(pipeline, ['--dead-letters', dead]);
-  expect(redelivered.of('kafka.dead_letters')).toEqual(['fine: NAME-dead: none waits']);
+  expect(redelivered.of('kafka.dead_letters')).toEqual(['fine: NAME-dead: none waiting']);
 
   const context = {
     admin,
@@ -151,13 +151,13 @@ test('problems of topics, groups and dead letters are reported', LIMIT, async ({
     groupOf: (fn: string) => (fn === 'counts' ? `muster-${dead}` : `${pipeline.name}-sums`),
     deadLetters: [],
   };
-  expect((await says(topics, context)).slice(0, 2)).toEqual([
+  expect((await reportOf(topics, context)).slice(0, 2)).toEqual([
     `✓ ${dead}: 2 partitions, 1 replica`,
     `✗ there is no topic ${pipeline.name}-nothing, which sums reads`,
   ]);
-  expect(await says(groups, context)).toEqual([
+  expect(await reportOf(groups, context)).toEqual([
     `✓ muster-${dead}: Empty, 0 members, 0 records behind`,
-    `✗ ${pipeline.name}-sums, of sums, is not there: nothing reads its topics`,
+    `✗ consumer group ${pipeline.name}-sums of sums does not exist: nothing reads its topics`,
   ]);
 
   const asTls = await doctor(pipeline, [], { KAFKA_TLS: '1' });
@@ -165,21 +165,19 @@ test('problems of topics, groups and dead letters are reported', LIMIT, async ({
   await admin.disconnect();
 });
 
-test('keys that are too long for dead letters are reported', LIMIT, async ({ pipeline }) => {
+test('keys that no dead letter can carry are reported', LIMIT, async ({ pipeline }) => {
   const broker = await pipeline.stack.broker();
   const sizes = async (settings = {}) =>
     (await doctor(pipeline, [], settings)).of('kafka.key_sizes');
-  expect(await sizes()).toEqual(['unchecked: there is no topic to look at']);
+  expect(await sizes()).toEqual(['unchecked: there is no topic to check']);
   await broker.createTopic(pipeline.topic, 3);
-  expect(await sizes()).toEqual([
-    'unchecked: NAME.datastore.signal: there is no record to look at',
-  ]);
+  expect(await sizes()).toEqual(['unchecked: NAME.datastore.signal: there is no record to check']);
   await write(pipeline, pipeline.topic, 9);
   expect(await sizes()).toEqual(['fine: NAME.datastore.signal: keys have up to 1 B']);
   await write(pipeline, pipeline.topic, 1, 'k'.repeat(3 * 1024));
   await write(pipeline, pipeline.topic, 9);
   expect(await sizes()).toEqual([
-    'problem: NAME.datastore.signal: keys have up to 3.0 KiB: a dead letter carries the key twice, and a KafkaSink refuses more than 8 KiB of headers, so that it would be lost',
+    'problem: NAME.datastore.signal: keys have up to 3.0 KiB: a dead letter carries the key twice, and a KafkaSink rejects more than 8 KiB of headers, so the dead letter would be lost',
   ]);
   const admin = (await pipeline.kafka()).admin();
   await admin.connect();

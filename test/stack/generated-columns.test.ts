@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { publication } from '../../src/doctor/source/publication.ts';
 import { identity } from '../../src/doctor/source/source-tables.ts';
 import type { FunctionDefinition } from '../../src/function.ts';
-import { mend, says, sourceOf } from '../doctor/examination.ts';
+import { applyRemedies, reportOf, sourceOf } from '../doctor/examination.ts';
 import { until } from '../support/until.ts';
 import { test } from './support/test.ts';
 
@@ -32,17 +32,17 @@ test(
     expect(await written(1)).not.toHaveProperty('code');
 
     const context = await sourceOf(pipeline.db, [lab], { publication: pipeline.name });
-    expect(await says(publication, context)).toEqual([
+    expect(await reportOf(publication, context)).toEqual([
       `✗ ${pipeline.name} does not send code (generated) of public.sample`,
     ]);
-    await mend(publication, context, pipeline.db);
+    await applyRemedies(publication, context, pipeline.db);
     await pipeline.client.query(`insert into sample values (2, 1, 'blood')`);
     expect(await written(2)).toMatchObject({ code: 'BLOOD' });
 
     await connect.kill();
     await connect.restart();
     await pipeline.client.query('alter table sample replica identity full');
-    expect(await says(identity, context)).toEqual(['✓ public.sample: full']);
+    expect(await reportOf(identity, context)).toEqual(['✓ public.sample: full']);
     await pipeline.client.query(`update sample set lot = 2 where id = 1`);
     await until(
       async () => (await pipeline.records(topic)).at(-1)?.value?.includes('"lot":2') ?? false,

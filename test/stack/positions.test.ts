@@ -98,7 +98,7 @@ test(
     await until(async () => /recreated/.test((await pull.health(second)).text), 30_000);
     expect((await pull.health(second)).status).toBe(503);
     expect((await pull.folded()).records).toBe(100);
-    expect(await pull.muster('positions')).toContain('rests: position 100 is beyond');
+    expect(await pull.muster('positions')).toContain('stopped: position 100 is beyond');
     await pull.muster('seek', 'numbers', '0', '0');
     await pull.until(110);
     expect(await pull.folded()).toEqual(pull.produced);
@@ -163,7 +163,7 @@ test(
     await pull.serve();
     await pull.until(100);
     expect(await pull.muster('seek', 'numbers', '0', '90')).toBe(
-      `numbers goes on in partition 0 of ${pull.topic} at 90, was at 100\n`,
+      `numbers resumes partition 0 of ${pull.topic} at 90, was at 100\n`,
     );
     await pull.until(110);
     await until(async () => (await pull.lag()) === 0n);

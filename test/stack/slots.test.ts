@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { slot } from '../../src/doctor/source/source.ts';
 import { migrate } from '../../src/state/schema/migrate.ts';
-import { mend, says, sourceOf } from '../doctor/examination.ts';
+import { applyRemedies, reportOf, sourceOf } from '../doctor/examination.ts';
 import { install } from '../support/server.ts';
 import { databaseAt } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -75,41 +75,45 @@ test.for(['when_needed', 'initial'])(
     ]);
     await loseSlot(pipeline);
     const context = await examination(pipeline);
-    expect(await says(slot, context)).toEqual([
-      `✗ ${pipeline.name} is lost: the log it needs is gone, and with it changes`,
+    expect(await reportOf(slot, context)).toEqual([
+      `✗ ${pipeline.name} is lost: the log it needs was removed, and changes with it`,
     ]);
 
     const [finding] = await slot.run(context);
-    const [setting, statement] = finding!.mend!.split('\n');
+    const [setting, statement] = finding!.remedy!.split('\n');
     expect(setting).toMatch(/^snapshot\.mode=when_needed for the connector/);
     expect(statement).toMatch(/^select pg_drop_replication_slot/);
     connect.configure(pipeline.connector({ 'snapshot.mode': 'when_needed' }));
-    const restarted = connect.restart(); // it retries until its slot is dropped
-    await mend(slot, context, pipeline.db);
+    const restarted = connect.restart(); // it tries again until its slot is dropped
+    await applyRemedies(slot, context, pipeline.db);
     await restarted;
 
     expect(await pipeline.settled()).toMatchObject({ processed: 5, twice: 0, missing: 0 });
-    expect(await says(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
+    expect(await reportOf(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
     expect(await pipeline.db.query('select reason, detail from muster.parked')).toEqual([]);
   },
 );
 
-test('a dropped slot is recreated when the connector restarts', LIMIT, async ({ pipeline }) => {
-  await pipeline.prepare();
-  await pipeline.startSource();
-  const connect = await pipeline.ownConnect();
-  const [before, during] = pipeline.pair();
-  await pipeline.insert(...pipeline.pair(), before);
-  await pipeline.processed(1);
-  await connect.kill();
-  await pipeline.dropSlot();
-  await pipeline.insert(during, ...pipeline.pair());
-  const context = await examination(pipeline);
-  expect(await says(slot, context)).toEqual([
-    `✗ there is no slot ${pipeline.name}, though ${pipeline.name} has streamed: what was written since it went is not in any event`,
-  ]);
-  await connect.restart();
+test(
+  'a slot that was dropped is made anew when the connector restarts',
+  LIMIT,
+  async ({ pipeline }) => {
+    await pipeline.prepare();
+    await pipeline.startSource();
+    const connect = await pipeline.ownConnect();
+    const [before, during] = pipeline.pair();
+    await pipeline.insert(...pipeline.pair(), before);
+    await pipeline.processed(1);
+    await connect.kill();
+    await pipeline.dropSlot();
+    await pipeline.insert(during, ...pipeline.pair());
+    const context = await examination(pipeline);
+    expect(await reportOf(slot, context)).toEqual([
+      `✗ there is no slot ${pipeline.name}, although ${pipeline.name} has streamed: changes since it was dropped were not sent`,
+    ]);
+    await connect.restart();
 
-  expect(await pipeline.settled()).toMatchObject({ processed: 4, twice: 0, missing: 0 });
-  expect(await says(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
-});
+    expect(await pipeline.settled()).toMatchObject({ processed: 4, twice: 0, missing: 0 });
+    expect(await reportOf(slot, context)).toEqual([expect.stringMatching(/^✓ \w+ is read/)]);
+  },
+);

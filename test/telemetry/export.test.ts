@@ -53,7 +53,7 @@ test('exported metrics equal those of /metrics, under the names of the conventio
   const { buckets } = duration!.value as { buckets: number[] };
   expect(buckets.reduce((a, b) => a + b)).toBe(2);
   expect(metrics.find(({ name }) => name === 'messaging.process.duration')?.unit).toBe('s');
-  // Distinguishes processes, each of which counts by itself.
+  // Distinguishes processes, each of which has its own counters.
   expect(resource['service.instance.id']).toMatch(/^[\da-f-]{36}$/);
   expect(Object.keys(resource).filter((name) => name.startsWith('process.'))).toEqual([]);
 });

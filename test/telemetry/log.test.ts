@@ -27,9 +27,9 @@ test('an error is logged with its name, message and stack, without its other pro
 });
 
 test.for([
-  ['about a value, of Postgres', Object.assign(new Error('"secret"'), { code: '22P02' })],
+  ['of Postgres about a value', Object.assign(new Error('"secret"'), { code: '22P02' })],
   ['of JSON.parse', new SyntaxError(`Unexpected token 's', "secret" is not valid JSON`)],
-])('only the kind is logged of an error that quotes what it could not read: %s', ([, error]) => {
+])('of an error that quotes an invalid value only the kind is logged: %s', ([, error]) => {
   const { log, lines } = logging();
   log.error({ err: error }, 'refused');
   expect(JSON.stringify(lines)).not.toContain('secret');

@@ -4,7 +4,7 @@ import { post, test } from './test.ts';
 
 const CANARY = 'canary-7f3a';
 
-test('no row, payload or token appears in logs, traces or metrics, whatever fails', async ({
+test('no row, payload or token appears in logs, traces or metrics, even if something fails', async ({
   db,
   traced,
 }) => {
@@ -17,7 +17,7 @@ test('no row, payload or token appears in logs, traces or metrics, whatever fail
     await part(2 * i, key, 'a');
     await part(2 * i + 1, key, 'b');
   }
-  // Parked, because Postgres refuses the U+0000 in its key.
+  // parked, because Postgres rejects the U+0000 in its key
   await post(pod.url, { id: 90, k: `\0${CANARY}`, kind: 'a', note: CANARY }, token);
   const headers = { 'content-type': 'application/json', ...token };
   await fetch(pod.url, { method: 'POST', headers, body: `{"broken": "${CANARY}` });

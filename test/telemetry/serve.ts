@@ -28,7 +28,7 @@ const pair = defineFunction({
 
 await serve(readConfig(process.env), [pair]);
 const loaded = Object.keys(createRequire(import.meta.url).cache)
-  // prom-client loads the API, which does nothing by itself
+  // prom-client loads the API, which does nothing on its own
   .filter((file) => file.includes('/@opentelemetry/') && !file.includes('/@opentelemetry/api/'));
 process.stdout.write(`${JSON.stringify({ loaded: loaded.length })}\n`);
 process.exit(0);

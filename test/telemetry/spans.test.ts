@@ -158,7 +158,7 @@ test('an event whose sender is not sampled is neither exported nor stored with a
   expect(traced.sink.traceparents).toEqual([{ extension: undefined, header: undefined }]);
 });
 
-test('spans are exported over gRPC', async ({ traced }) => {
+test('spans and metrics are exported over gRPC', async ({ traced }) => {
   const pod = await traced.launch({
     OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc',
     OTEL_EXPORTER_OTLP_ENDPOINT: traced.collector.grpcUrl,

@@ -14,7 +14,7 @@ import {
 const EVENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const OTHER = '00-11111111111111111111111111111111-2222222222222222-01';
 
-/** Replaces the tracer by one that records what spans would be started with. */
+/** Replaces the tracer with one that records the arguments that spans would be started with. */
 function recordStarts() {
   const starts: { name: string; options: SpanOptions; parent: SpanContext | null }[] = [];
   setTracer({

@@ -11,7 +11,7 @@ import {
   type Workload,
 } from './objects.ts';
 
-/** What the checks of a cluster look at: nothing but objects that were read before. */
+/** Input of the checks of a cluster: only objects that were read beforehand. */
 export interface ClusterContext {
   readonly namespace: string;
   readonly objects: ClusterObjects;
@@ -20,16 +20,16 @@ export interface ClusterContext {
   readonly specifications: readonly Specification[];
 }
 
-/** A process that gives up does so after this time beyond DRAIN_SECONDS. */
+/** A process that can't stop gracefully exits this long after DRAIN_SECONDS. */
 const GIVES_UP_SECONDS = 10;
 const DEFAULT_DRAIN_SECONDS = 25;
 
-/** A function as it is deployed: what belongs together is told by the references between the objects. */
+/** A deployed function; its objects are found by the references between them. */
 export interface Deployed {
   readonly fn: string;
   readonly workload: Workload;
   readonly isKnative: boolean;
-  /** It reads Kafka itself: no Service and no KafkaSource. */
+  /** Whether it reads Kafka itself, without a Service and a KafkaSource. */
   readonly isPull: boolean;
   readonly services: readonly Service[];
   readonly sources: readonly KafkaSource[];
@@ -60,7 +60,7 @@ export function deployed({ objects, functions }: ClusterContext): Deployed[] {
   );
 }
 
-/** Functions that a workload serves: those of FUNCTIONS, all of them where it is not set. */
+/** Returns the functions that a workload serves: those of FUNCTIONS, or all if it is not set. */
 function functionsOf(workload: Workload, functions: readonly string[]): readonly string[] {
   const named = envOf(workload, 'FUNCTIONS');
   if (named !== undefined) {
@@ -85,7 +85,7 @@ function selects({ spec: { selector } }: Service, workload: Workload): boolean {
   return pairs.length > 0 && pairs.every(([name, value]) => labels[name] === value);
 }
 
-/** `kubectl` in the namespace. */
+/** Returns `kubectl` with the namespace. */
 export function kubectl({ namespace }: Pick<ClusterContext, 'namespace'>): string {
   return `kubectl -n ${namespace}`;
 }
@@ -106,19 +106,19 @@ export const workloads: Check<ClusterContext> = {
           ),
         ];
       }
-      return mine.flatMap((each) => judgeWorkload(context, each));
+      return mine.flatMap((each) => checkWorkload(context, each));
     });
   },
 };
 
-function judgeWorkload(context: ClusterContext, { fn, workload, isKnative }: Deployed): Finding[] {
+function checkWorkload(context: ClusterContext, { fn, workload, isKnative }: Deployed): Finding[] {
   const { name } = workload.metadata;
   const kind = isKnative ? 'ksvc' : 'deployment';
-  const up = conditionOf(workload, isKnative ? 'Ready' : 'Available');
-  if (up?.status !== 'True') {
+  const available = conditionOf(workload, isKnative ? 'Ready' : 'Available');
+  if (available?.status !== 'True') {
     return [
       problem(
-        `${fn}: ${kind}/${name} is not up: ${reasonOf(up)}`,
+        `${fn}: ${kind}/${name} is not available: ${reasonOf(available)}`,
         `${kubectl(context)} describe ${kind} ${name}`,
       ),
     ];
@@ -131,7 +131,7 @@ function judgeWorkload(context: ClusterContext, { fn, workload, isKnative }: Dep
   if (!isKnative && grace < needed) {
     return [
       problem(
-        `${fn}: a pod is killed ${grace} s after it is told to stop, and may need ${needed} (preStop ${sleep}, DRAIN_SECONDS ${drain}, and ${GIVES_UP_SECONDS})`,
+        `${fn}: a pod is killed ${grace} s after it is asked to stop, but may need ${needed} s (preStop ${sleep}, DRAIN_SECONDS ${drain}, plus ${GIVES_UP_SECONDS})`,
         `${kubectl(context)} patch deployment ${name} -p '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":${needed + 15}}}}}'`,
       ),
     ];
@@ -146,12 +146,12 @@ export const services: Check<ClusterContext> = {
     listed(context.objects.services);
     const all = deployed(context).filter((each) => !each.isPull && !each.isKnative);
     if (all.length === 0) return [unchecked('no function is behind a plain Service here')];
-    return all.flatMap((each) => judgeServices(context, each));
+    return all.flatMap((each) => checkServices(context, each));
   },
 };
 
-/** A KafkaSource whose sink is a Service posts to its port 80, whatever other ports there are. */
-function judgeServices(context: ClusterContext, each: Deployed): Finding[] {
+/** A KafkaSource whose sink is a Service always posts to port 80 of it. */
+function checkServices(context: ClusterContext, each: Deployed): Finding[] {
   const { fn, workload } = each;
   const containers = workload.spec.template.spec.containers;
   const listens = Number(envOf(workload, 'PORT') ?? 8080);
@@ -165,10 +165,13 @@ function judgeServices(context: ClusterContext, each: Deployed): Finding[] {
   }
   return each.services.map((service) => {
     const { name } = service.metadata;
-    const mend = `${kubectl(context)} patch service ${name} -p '{"spec":{"ports":[{"port":80,"targetPort":${listens}}]}}'`;
+    const remedy = `${kubectl(context)} patch service ${name} -p '{"spec":{"ports":[{"port":80,"targetPort":${listens}}]}}'`;
     const port = service.spec.ports?.find((it) => it.port === 80);
     if (port === undefined) {
-      return problem(`service/${name} of ${fn} has no port 80, to which a KafkaSource posts`, mend);
+      return problem(
+        `service/${name} of ${fn} has no port 80, to which a KafkaSource posts`,
+        remedy,
+      );
     }
     const target = port.targetPort ?? port.port;
     const to =
@@ -179,8 +182,8 @@ function judgeServices(context: ClusterContext, each: Deployed): Finding[] {
     return to === listens
       ? fine(`${fn}: service/${name}, 80 → ${listens}`)
       : problem(
-          `service/${name} leads to port ${to ?? `'${target}', which no container has`}; ${fn} listens on ${listens}`,
-          mend,
+          `service/${name} targets port ${to ?? `'${target}', which no container has`}, but ${fn} listens on ${listens}`,
+          remedy,
         );
   });
 }

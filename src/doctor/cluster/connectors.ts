@@ -10,7 +10,7 @@ const CONVERTERS = [
   'io.debezium.converters.CloudEventsConverter',
 ];
 
-/** Settings that Muster's promises rest on, and what goes wrong without them. */
+/** Settings that Muster's guarantees depend on, and what goes wrong without them. */
 const SETTINGS: readonly [
   name: string,
   isFine: (value: string | undefined) => boolean,
@@ -21,42 +21,42 @@ const SETTINGS: readonly [
     'plugin.name',
     (value) => value === 'pgoutput',
     'pgoutput',
-    'the default plugin is no part of PostgreSQL',
+    'the default plugin is not part of PostgreSQL',
   ],
   [
     'skipped.operations',
     (value) => value === 'none',
     'none',
-    'truncates are not sent: emptied tables stay full of sets',
+    'truncates are not sent: rows of emptied tables stay in their sets',
   ],
   [
     'snapshot.mode',
     (value) => value === 'when_needed' || value === 'always',
     'when_needed',
-    'once its slot is lost or dropped it takes no snapshot, and fails for good',
+    'once its slot is lost or dropped, it takes no snapshot and fails permanently',
   ],
   [
     'publication.autocreate.mode',
     (value) => value === 'filtered' || value === 'disabled',
     'filtered',
-    'a publication for all tables holds those of Muster too',
+    'a publication for all tables includes those of Muster',
   ],
   [
     'heartbeat.interval.ms',
     (value) => Number(value ?? 0) > 0,
     '10000',
-    'quiet tables hold back the log of a busy database',
+    'quiet tables make a busy database retain its log',
   ],
   [
     'value.converter',
     (value) => value === undefined || CONVERTERS.includes(value),
     CONVERTERS[0]!,
-    'its messages are no JSON and are parked',
+    'its messages are not JSON and are parked',
   ],
 ];
 
 const FLATTENING = 'io.debezium.transforms.ExtractNewRecordState';
-/** What a flattened row has to carry beside its columns. */
+/** Fields that a flattened row must carry in addition to its columns. */
 const ADDED = ['op', 'table', 'lsn', 'schema', 'name', 'connector', 'snapshot', 'source.ts_ms'];
 
 export const connectors: Check<ClusterContext> = {
@@ -70,18 +70,20 @@ export const connectors: Check<ClusterContext> = {
       return [unchecked('no KafkaConnector reads a table of these functions')];
     }
     const own = mine.flatMap((connector) => {
-      const findings = judge(
+      const findings = checkConnector(
         connector,
         specifications.some(({ parts }) => parts.some((part) => part.base64.length > 0)),
       );
       const { namespace, name } = connector.metadata;
-      return findings.length > 0 ? findings : [fine(`kafkaconnector/${name} in ${namespace} runs`)];
+      return findings.length > 0
+        ? findings
+        : [fine(`kafkaconnector/${name} in ${namespace} is running`)];
     });
     return [...own, ...others];
   },
 };
 
-/** Debezium's connectors of other databases whose topics a KafkaSource of these functions reads. */
+/** Returns problems with Debezium connectors of other databases whose topics these functions' sources read. */
 function foreign(context: ClusterContext, all: readonly KafkaConnector[]): Finding[] {
   const sources = deployed(context).flatMap((each) => each.sources);
   return all
@@ -95,14 +97,14 @@ function foreign(context: ClusterContext, all: readonly KafkaConnector[]): Findi
       const { name, namespace = 'default' } = source.metadata;
       return [
         problem(
-          `kafkasource/${name} reads topics of kafkaconnector/${connector.metadata.name}, a ${connector.spec.class!.split('.').at(-1)}: only changes of PostgreSQL are read, and these are parked as unsupported-source`,
-          `kubectl -n ${namespace} edit kafkasource ${name}   # take the topics ${prefix}.* out of spec.topics`,
+          `kafkasource/${name} reads topics of kafkaconnector/${connector.metadata.name}, a ${connector.spec.class!.split('.').at(-1)}: only changes of PostgreSQL are supported, so these are parked as unsupported-source`,
+          `kubectl -n ${namespace} edit kafkasource ${name}   # remove the topics ${prefix}.* from spec.topics`,
         ),
       ];
     });
 }
 
-/** Debezium's connectors that read a table of these functions. */
+/** Returns the Debezium connectors that read a table of these functions. */
 function readers({ objects, specifications }: ClusterContext): KafkaConnector[] {
   const tables = tablesOf(specifications);
   return listed(objects.connectors).filter(
@@ -110,7 +112,7 @@ function readers({ objects, specifications }: ClusterContext): KafkaConnector[] 
   );
 }
 
-/** How these connectors send decimals; null where there is none to be seen. */
+/** Returns how these connectors send decimals; null if there is no connector. */
 export function decimalsOf(context: ClusterContext): Decimals | null {
   if ('why' in context.objects.connectors) return null;
   const [connector] = readers(context);
@@ -130,7 +132,7 @@ function reads(connector: KafkaConnector, tables: readonly string[]): boolean {
   return included === undefined || tables.some((table) => included.includes(table));
 }
 
-function judge(connector: KafkaConnector, needsUnknownTypes: boolean): Finding[] {
+function checkConnector(connector: KafkaConnector, needsUnknownTypes: boolean): Finding[] {
   const { name, namespace = 'default' } = connector.metadata;
   const kubectl = `kubectl -n ${namespace}`;
   const findings: Finding[] = [];
@@ -168,7 +170,7 @@ function judge(connector: KafkaConnector, needsUnknownTypes: boolean): Finding[]
     wrong.push([
       'include.unknown.datatypes',
       'true',
-      'columns that a function names in base64 are missing',
+      'columns that a function lists in base64 are missing',
     ]);
   }
   wrong.push(...flattening(connector));
@@ -183,7 +185,7 @@ function judge(connector: KafkaConnector, needsUnknownTypes: boolean): Finding[]
   return findings;
 }
 
-/** What is wrong with the settings of transforms that flatten the envelope to the row. */
+/** Returns problems with the settings of transforms that flatten the envelope to the row. */
 function flattening(connector: KafkaConnector): [what: string, value: string, why: string][] {
   const aliases = setting(connector, 'transforms')?.split(',') ?? [];
   return aliases.flatMap((alias) => {
@@ -204,7 +206,7 @@ function flattening(connector: KafkaConnector): [what: string, value: string, wh
       (field) => !added.includes(field) && !added.includes(`source.${field}`),
     );
     if (missing.length > 0) {
-      const why = `rows are parked that do not say ${missing.join(', ')}`;
+      const why = `rows without ${missing.join(', ')} are parked`;
       wrong.push([`${prefix}add.fields`, ADDED.join(','), why]);
     }
     return wrong;

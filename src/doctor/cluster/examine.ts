@@ -5,7 +5,7 @@ import { errorText } from '../../lib/error-text.ts';
 import type { Specification } from '../../definitions/specification.ts';
 import { type ClusterContext, deployed, services, workloads } from './cluster.ts';
 import { connectors } from './connectors.ts';
-import { mostPods, scaling, triggers } from './scaling.ts';
+import { maxPods, scaling, triggers } from './scaling.ts';
 import { deadLetterTopics, delivery, sources } from './sources.ts';
 import type { Wanted } from '../database/database.ts';
 import { fine, type Group, problem, runChecks, toResult, unchecked } from '../finding.ts';
@@ -17,28 +17,28 @@ const CHECKS = [workloads, services, sources, delivery, scaling, triggers, conne
 const REACHABLE = { id: 'cluster.reachable', title: 'reachable' };
 const DEFAULT_NAMESPACE = 'muster';
 
-/** What was read of a cluster, and what the other checks learn from it. */
+/** What was read from a cluster, including names that the checks of other systems use. */
 export interface ClusterView {
   readonly server: string;
   readonly context: ClusterContext;
-  /** Pods there may be at a time; null = no ScaledObject says it. */
+  /** Maximum number of pods and connections; null if there is no ScaledObject. */
   readonly wanted: Wanted | null;
-  /** The connector's, as it stands in the topics of the sources. */
+  /** The connector's `topic.prefix`, taken from the topics of the sources. */
   readonly topicPrefix: string | null;
-  /** `decimal.handling.mode` of the connector that reads their tables; null where none is seen. */
+  /** `decimal.handling.mode` of the connector that reads their tables; null if there is no connector. */
   readonly decimals: Decimals | null;
   /** Consumer group of a function's source. */
   readonly groupOf: (fn: string) => string | null;
   readonly deadLetters: readonly string[];
 }
 
-/** Why there is nothing to be seen of a cluster. */
+/** Why a cluster could not be read. */
 export interface NoCluster {
   readonly why: string;
 }
 
-/** Is there a way to a cluster from here: a kubeconfig, or a pod's service account? */
-export function isClusterNear(env: NodeJS.ProcessEnv): boolean {
+/** Returns whether there is access to a cluster: a kubeconfig, or a pod's service account. */
+export function isClusterConfigured(env: NodeJS.ProcessEnv): boolean {
   return (
     Boolean(env['KUBECONFIG']) ||
     existsSync(join(homedir(), '.kube', 'config')) ||
@@ -46,15 +46,15 @@ export function isClusterNear(env: NodeJS.ProcessEnv): boolean {
   );
 }
 
-/** Reads everything at once; the client is loaded here and nowhere else, for it is large. */
-export async function lookAtCluster(
+/** Reads all objects at once. Only this function loads the client, because it is large. */
+export async function readCluster(
   namespace: string | null,
   functions: readonly string[],
   specifications: readonly Specification[],
 ): Promise<ClusterView | NoCluster> {
   try {
-    if (!isClusterNear(process.env)) {
-      throw new Error('there is no kubeconfig here, and no service account');
+    if (!isClusterConfigured(process.env)) {
+      throw new Error('there is no kubeconfig and no service account here');
     }
     const { openCluster } = await import('./read.ts');
     const cluster = openCluster();
@@ -83,7 +83,7 @@ export function viewOf(server: string, context: ClusterContext): ClusterView {
   return {
     server,
     context,
-    wanted: mostPods(context),
+    wanted: maxPods(context),
     topicPrefix: read[0]?.prefix ?? null,
     decimals: decimalsOf(context),
     groupOf: (fn) => read.find((each) => each.fn === fn)?.group ?? null,
@@ -91,24 +91,27 @@ export function viewOf(server: string, context: ClusterContext): ClusterView {
   };
 }
 
-/** `asked`: a cluster that can't be reached, or has nothing of Muster in it, is a problem. */
+/** If `isRequested`, a cluster that can't be reached or contains nothing of Muster is a problem. */
 export async function clusterGroup(
   cluster: ClusterView | NoCluster,
-  isAsked: boolean,
+  isRequested: boolean,
 ): Promise<Group> {
   if ('why' in cluster) {
-    const finding = isAsked
-      ? problem(cluster.why, 'kubectl cluster-info   # does the kubeconfig lead there?')
+    const finding = isRequested
+      ? problem(
+          cluster.why,
+          'kubectl cluster-info   # does the kubeconfig point to the right cluster?',
+        )
       : unchecked(cluster.why);
     return { group: 'cluster', at: '', results: [toResult(REACHABLE, finding)] };
   }
   const { server, context } = cluster;
   const at = `${server}, namespace ${context.namespace}`;
   const isEmpty = deployed(context).length === 0 && !('why' in context.objects.deployments);
-  if (isEmpty && !isAsked) {
+  if (isEmpty && !isRequested) {
     const why = `nothing in this namespace serves a function: --namespace <its namespace>`;
     return { group: 'cluster', at, results: [toResult(REACHABLE, unchecked(why))] };
   }
-  const reached = toResult(REACHABLE, fine('it answers'));
+  const reached = toResult(REACHABLE, fine('the API server answers'));
   return { group: 'cluster', at, results: [reached, ...(await runChecks(CHECKS, context))] };
 }

@@ -1,4 +1,4 @@
-/** Objects of a cluster, as far as the checks read them; an API server may leave any field out. */
+/** Objects of a cluster with the fields that the checks read; an API server may omit any of them. */
 export interface KubeObject {
   readonly metadata: {
     readonly name: string;
@@ -90,7 +90,7 @@ interface Autoscaler extends KubeObject {
   readonly spec: { readonly scaleTargetRef: { readonly name: string } };
 }
 
-/** Of events.k8s.io/v1. */
+/** An event of events.k8s.io/v1. */
 export interface KubeEvent {
   readonly metadata: { readonly creationTimestamp?: string };
   readonly regarding?: { readonly kind?: string; readonly name?: string };
@@ -120,7 +120,7 @@ export interface KafkaConnector extends KubeObject {
   };
 }
 
-/** What was read of each kind, or why it could not be. */
+/** The objects of a kind, or why they could not be read. */
 export type Listed<T> = readonly T[] | { readonly why: string };
 
 export interface ClusterObjects {
@@ -137,13 +137,13 @@ export interface ClusterObjects {
   readonly connectors: Listed<KafkaConnector>;
 }
 
-/** What was read; throws why it could not be. */
+/** Returns the objects; throws an error with the reason if they could not be read. */
 export function listed<T>(list: Listed<T>): readonly T[] {
   if ('why' in list) throw new Error(list.why);
   return list;
 }
 
-/** What was read, or nothing. */
+/** Returns the objects, or none if they could not be read. */
 export function known<T>(list: Listed<T>): readonly T[] {
   return 'why' in list ? [] : list;
 }
@@ -152,8 +152,10 @@ export function conditionOf(object: KubeObject, type: string): Condition | undef
   return object.status?.conditions?.find((each) => each.type === type);
 }
 
-/** What a condition says beside True or False. */
+/** Returns the reason and message of a condition. */
 export function reasonOf(condition: Condition | undefined): string {
-  if (condition === undefined) return 'nothing has looked at it yet: is its controller there?';
+  if (condition === undefined) {
+    return 'no controller has processed it yet: is its controller running?';
+  }
   return [condition.reason, condition.message].filter(Boolean).join(': ') || condition.status;
 }

@@ -5,15 +5,15 @@ import type { ClusterObjects, Listed } from './objects.ts';
 
 const TIMEOUT_MS = 10_000;
 
-/** A cluster, as the kubeconfig or the pod's service account names it. */
+/** The cluster of the kubeconfig or the pod's service account. */
 export interface Cluster {
   readonly server: string;
-  /** Of the current context; null where it names none. */
+  /** Namespace of the current context; null if it has none. */
   readonly namespace: string | null;
   read(namespace: string): Promise<ClusterObjects>;
 }
 
-/** Reads the kubeconfig; connects to nothing yet. */
+/** Reads the kubeconfig without connecting yet. */
 export function openCluster(): Cluster {
   const config = new KubeConfig();
   config.loadFromDefault();
@@ -49,7 +49,7 @@ async function listOf<T>(config: KubeConfig, server: string, path: string): Prom
   const { status, text } = await get(config, server, path);
   if (status === 200) return (JSON.parse(text) as { items: T[] }).items;
   const kind = path.split('/').at(-1)!;
-  if (status === 404) return { why: `this cluster knows no ${kind} (${path})` };
+  if (status === 404) return { why: `this cluster does not have ${kind} (${path})` };
   if (status === 401 || status === 403) {
     return { why: `this user may not list ${kind}: kubectl auth can-i list ${kind}` };
   }
@@ -57,8 +57,8 @@ async function listOf<T>(config: KubeConfig, server: string, path: string): Prom
 }
 
 /**
- * One GET, with the credentials of the kubeconfig. Not by the client's classes: they cover every kind
- * there is, twenty megabytes of source, of which none is needed.
+ * Sends a GET request with the credentials of the kubeconfig. Avoids the client's classes: they cover every
+ * kind there is, in twenty megabytes of source, none of which is needed.
  */
 async function get(
   config: KubeConfig,

@@ -11,15 +11,15 @@ import {
   type ScaledObject,
 } from './objects.ts';
 
-/** ScaledObjects of a function's Deployment. */
+/** Returns the ScaledObjects of a function's Deployment. */
 function scalersOf({ objects }: ClusterContext, { workload }: Deployed): ScaledObject[] {
   return listed(objects.scaledObjects).filter(
     ({ spec }) => spec.scaleTargetRef.name === workload.metadata.name,
   );
 }
 
-/** Pods there may be at a time by what the ScaledObjects say, and their connections; null where there are none. */
-export function mostPods(context: ClusterContext): Wanted | null {
+/** Returns the maximum number of pods according to the ScaledObjects, and of their connections, or null. */
+export function maxPods(context: ClusterContext): Wanted | null {
   const wanted = deployed(context).flatMap((each) => {
     const { workload, isKnative } = each;
     const scaler = known(context.objects.scaledObjects).find(
@@ -36,7 +36,7 @@ export function mostPods(context: ClusterContext): Wanted | null {
   }));
 }
 
-/** By its own settings, as far as they stand in the Deployment. */
+/** Returns the connections of a pod, by the settings in the Deployment and otherwise the defaults. */
 function connectionsOf({ specifications }: ClusterContext, { fn, workload }: Deployed): number {
   const numberOf = (name: 'WRITERS' | 'CONCURRENCY') =>
     Number(envOf(workload, name) ?? SETTINGS[name].fallback);
@@ -51,12 +51,12 @@ export const scaling: Check<ClusterContext> = {
     const all = deployed(context);
     if (all.length === 0) return [unchecked('no function is deployed here')];
     return all.flatMap((each) =>
-      each.isKnative ? judgeKnative(context, each) : judgeKeda(context, each),
+      each.isKnative ? checkKnative(context, each) : checkKeda(context, each),
     );
   },
 };
 
-function judgeKeda(context: ClusterContext, each: Deployed): Finding {
+function checkKeda(context: ClusterContext, each: Deployed): Finding {
   const { name } = each.workload.metadata;
   const [scaler, second] = scalersOf(context, each);
   if (scaler === undefined) {
@@ -64,24 +64,24 @@ function judgeKeda(context: ClusterContext, each: Deployed): Finding {
   }
   if (second !== undefined) {
     return problem(
-      `deployment/${name} has two ScaledObjects, which fight: ${scaler.metadata.name}, ${second.metadata.name}`,
+      `deployment/${name} has two ScaledObjects, which conflict: ${scaler.metadata.name}, ${second.metadata.name}`,
       `${kubectl(context)} delete scaledobject ${second.metadata.name}`,
     );
   }
-  return judgeState(context, scaler);
+  return checkState(context, scaler);
 }
 
-/** Requests alone scale a Knative Service: something has to make one for work that is due. */
-function judgeKnative(context: ClusterContext, { fn, workload }: Deployed): Finding {
+/** Only requests scale a Knative Service, so something has to send one when work is due. */
+function checkKnative(context: ClusterContext, { fn, workload }: Deployed): Finding {
   const { name } = workload.metadata;
   const revisions = new RegExp(`^${name}(-\\d{5}-deployment)?$`);
-  const fighting = known(context.objects.scaledObjects).find(({ spec }) =>
+  const conflicting = known(context.objects.scaledObjects).find(({ spec }) =>
     revisions.test(spec.scaleTargetRef.name),
   );
-  if (fighting !== undefined) {
+  if (conflicting !== undefined) {
     return problem(
-      `scaledobject/${fighting.metadata.name} scales ksvc/${name}, which Knative scales too`,
-      `${kubectl(context)} delete scaledobject ${fighting.metadata.name}`,
+      `scaledobject/${conflicting.metadata.name} scales ksvc/${name}, which Knative scales too`,
+      `${kubectl(context)} delete scaledobject ${conflicting.metadata.name}`,
     );
   }
   const ping = listed(context.objects.pingSources).find(({ spec }) => spec.sink.ref?.name === name);
@@ -93,14 +93,14 @@ function judgeKnative(context: ClusterContext, { fn, workload }: Deployed): Find
   }
   const ready = conditionOf(ping, 'Ready');
   return ready?.status === 'True'
-    ? fine(`${fn}: by Knative, woken by pingsource/${ping.metadata.name}`)
+    ? fine(`${fn}: scaled by Knative, woken by pingsource/${ping.metadata.name}`)
     : problem(
         `pingsource/${ping.metadata.name}, which wakes ksvc/${name}, is not ready: ${reasonOf(ready)}`,
         `${kubectl(context)} describe pingsource ${ping.metadata.name}`,
       );
 }
 
-function judgeState(context: ClusterContext, scaler: ScaledObject): Finding {
+function checkState(context: ClusterContext, scaler: ScaledObject): Finding {
   const { name, annotations = {} } = scaler.metadata;
   const object = `scaledobject/${name}`;
   const pause = ['autoscaling.keda.sh/paused-replicas', 'autoscaling.keda.sh/paused'].find(
@@ -108,28 +108,28 @@ function judgeState(context: ClusterContext, scaler: ScaledObject): Finding {
   );
   if (pause !== undefined) {
     return problem(
-      `${object} is paused by hand`,
+      `${object} is paused by an annotation`,
       `${kubectl(context)} annotate scaledobject ${name} ${pause}-`,
     );
   }
   const ready = conditionOf(scaler, 'Ready');
   if (ready?.status !== 'True') {
     return problem(
-      `${object} is not ready, and scales nothing: ${reasonOf(ready)}`,
+      `${object} is not ready and scales nothing: ${reasonOf(ready)}`,
       `${kubectl(context)} describe scaledobject ${name}`,
     );
   }
   const fallback = conditionOf(scaler, 'Fallback');
   if (fallback?.status === 'True') {
     return problem(
-      `${object} falls back: a trigger fails (${reasonOf(fallback)})`,
+      `${object} uses its fallback: a trigger fails (${reasonOf(fallback)})`,
       `${kubectl(context)} describe scaledobject ${name}   # which trigger?`,
     );
   }
   const failure = failureOf(context, scaler);
   if (failure !== null) {
     return problem(
-      `a trigger of ${object} fails, whatever its conditions say: ${failure}`,
+      `a trigger of ${object} fails although its conditions do not show it: ${failure}`,
       `${kubectl(context)} describe scaledobject ${name}   # and look at its events`,
     );
   }
@@ -139,9 +139,9 @@ function judgeState(context: ClusterContext, scaler: ScaledObject): Finding {
 }
 
 /**
- * Why a trigger fails now; null if none is known to. Where KEDA (2.21) can't even connect to what a
- * trigger asks, all conditions of the ScaledObject stay as they were, nothing is scaled and nothing falls
- * back: only the autoscaler says so, while there are pods, and the newest of its events.
+ * Returns why a trigger currently fails; null if none is known to. If KEDA (2.21) can't even connect to the
+ * system that a trigger queries, all conditions of the ScaledObject stay unchanged, nothing is scaled, and
+ * there is no fallback: only the autoscaler (while there are pods) and the newest event show the failure.
  */
 function failureOf({ objects }: ClusterContext, { metadata, spec }: ScaledObject): string | null {
   const autoscaler = known(objects.autoscalers).find(
@@ -171,12 +171,12 @@ export const triggers: Check<ClusterContext> = {
     const all = deployed(context).filter((each) => !each.isKnative);
     if (all.length === 0) return [unchecked('no function is scaled by KEDA here')];
     return all.flatMap((each) =>
-      scalersOf(context, each).flatMap((scaler) => judgeTriggers(each, scaler)),
+      scalersOf(context, each).flatMap((scaler) => checkTriggers(each, scaler)),
     );
   },
 };
 
-/** What a trigger must watch: the group that reads, from where it begins. */
+/** What a trigger must watch: a consumer group, and the offset from which it starts. */
 interface Reading {
   readonly by: string;
   readonly group: string;
@@ -200,7 +200,7 @@ function readingsOf({ fn, workload, isPull, sources }: Deployed): Reading[] {
   }));
 }
 
-function judgeTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObject): Finding[] {
+function checkTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObject): Finding[] {
   const kafka = spec.triggers
     .filter(({ type }) => type === 'kafka')
     .map((trigger) => trigger.metadata);
@@ -215,21 +215,21 @@ function judgeTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObjec
       const groups = kafka.map((trigger) => trigger['consumerGroup']).join(', ') || 'none';
       findings.push(
         problem(
-          `${by} reads ${unwatched?.join(', ') ?? 'Kafka'} as ${group}, which no trigger of scaledobject/${name} watches (${groups}): its events wake no pod`,
+          `${by} reads ${unwatched?.join(', ') ?? 'Kafka'} as ${group}, which no trigger of scaledobject/${name} watches (${groups}): their events do not wake a pod`,
           edit(`consumerGroup: ${group}`),
         ),
       );
       continue;
     }
     for (const trigger of watching) {
-      findings.push(...judgeTrigger(trigger, { by, group, offset, isUnordered }, name));
+      findings.push(...checkTrigger(trigger, { by, group, offset, isUnordered }, name));
     }
   }
   const isPolled = spec.triggers.some(({ type }) => type === 'postgresql');
   if (!each.isPull && !isPolled) {
     findings.push(
       problem(
-        `scaledobject/${name} has no postgresql trigger: at lag 0 handlers are stopped, and no retry or deadline wakes a pod`,
+        `scaledobject/${name} has no postgresql trigger: at lag 0, handlers are stopped and no retry or deadline wakes a pod`,
         `add one with: select coalesce(max(total), 0) from muster.due where function = '${each.fn}'`,
       ),
     );
@@ -239,8 +239,8 @@ function judgeTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObjec
     : [fine(`those of scaledobject/${name} watch what ${each.fn} reads`)];
 }
 
-/** Compares one Kafka trigger with what reads in the group that it watches. */
-function judgeTrigger(
+/** Compares one Kafka trigger with the consumer of the group that it watches. */
+function checkTrigger(
   trigger: Readonly<Record<string, string>>,
   { by, group, offset, isUnordered }: Omit<Reading, 'topics'>,
   name: string,
@@ -251,7 +251,7 @@ function judgeTrigger(
   if (policy !== offset) {
     findings.push(
       problem(
-        `${by} begins at ${offset}, the trigger on ${group} at ${policy}: partitions that were never read count wrongly`,
+        `${by} starts at ${offset}, but the trigger on ${group} at ${policy}: the lag of partitions that were never read is wrong`,
         edit(`offsetResetPolicy: ${offset}`),
       ),
     );
@@ -259,15 +259,15 @@ function judgeTrigger(
   if (trigger['scaleToZeroOnInvalidOffset'] === 'true' && offset === 'earliest') {
     findings.push(
       problem(
-        `the trigger on ${group} does not wake for a partition's first event`,
-        `take scaleToZeroOnInvalidOffset out of scaledobject/${name}`,
+        `the trigger on ${group} does not wake a pod for a partition's first event`,
+        `remove scaleToZeroOnInvalidOffset from scaledobject/${name}`,
       ),
     );
   }
   if (Number(trigger['activationLagThreshold'] ?? 0) > 0) {
     findings.push(
       problem(
-        `the trigger on ${group} lets single events wait`,
+        `the trigger on ${group} leaves single events waiting`,
         edit('activationLagThreshold: "0"'),
       ),
     );
@@ -275,7 +275,7 @@ function judgeTrigger(
   if (isUnordered && trigger['allowIdleConsumers'] !== 'true') {
     findings.push(
       problem(
-        `the trigger on ${group} bounds the pods by the partitions`,
+        `the trigger on ${group} limits the pods to the number of partitions`,
         edit('allowIdleConsumers: "true"'),
       ),
     );
@@ -283,7 +283,7 @@ function judgeTrigger(
   if (trigger['version'] === undefined) {
     findings.push(
       problem(
-        `the trigger on ${group} speaks the protocol of Kafka 1.0, which Kafka 4 refuses`,
+        `the trigger on ${group} uses the protocol of Kafka 1.0, which Kafka 4 rejects`,
         edit('version: 3.6.0'),
       ),
     );

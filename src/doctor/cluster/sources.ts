@@ -9,12 +9,12 @@ export const sources: Check<ClusterContext> = {
   run(context) {
     listed(context.objects.kafkaSources);
     const pushed = deployed(context).filter((each) => !each.isPull);
-    if (pushed.length === 0) return [unchecked('no function takes events by HTTP here')];
-    return pushed.flatMap((each) => judgeSources(context, each));
+    if (pushed.length === 0) return [unchecked('no function receives events by HTTP here')];
+    return pushed.flatMap((each) => checkSources(context, each));
   },
 };
 
-function judgeSources(context: ClusterContext, each: Deployed): Finding[] {
+function checkSources(context: ClusterContext, each: Deployed): Finding[] {
   const { fn } = each;
   if (each.sources.length === 0) {
     return [
@@ -25,7 +25,7 @@ function judgeSources(context: ClusterContext, each: Deployed): Finding[] {
   const dead = known(context.objects.kafkaSinks).map(({ spec }) => spec.topic);
   const topics = each.sources.flatMap(({ spec }) => spec.topics);
   const missing = tables.filter((table) => !topics.some((topic) => isOf(topic, table)));
-  const findings = each.sources.map((source) => readiness(context, fn, source));
+  const findings = each.sources.map((source) => checkReadiness(context, fn, source));
   if (missing.length > 0) {
     findings.push(
       problem(
@@ -35,26 +35,26 @@ function judgeSources(context: ClusterContext, each: Deployed): Finding[] {
     );
   }
   for (const { metadata, spec } of each.sources) {
-    const strangers = spec.topics.filter(
+    const unused = spec.topics.filter(
       (topic) => !dead.includes(topic) && !tables.some((table) => isOf(topic, table)),
     );
-    if (strangers.length === 0) continue;
+    if (unused.length === 0) continue;
     findings.push(
       problem(
-        `kafkasource/${metadata.name} reads ${strangers.join(', ')}, of which ${fn} names no table: all of it is ignored`,
-        `take it out of spec.topics, or name the table in functions/${fn}.ts`,
+        `kafkasource/${metadata.name} reads topics of tables that ${fn} does not use; their events are ignored: ${unused.join(', ')}`,
+        `remove them from spec.topics, or use the tables in functions/${fn}.ts`,
       ),
     );
   }
   return findings;
 }
 
-/** Is it the topic of this table, whatever the connector's prefix? */
+/** Returns whether it is the topic of this table, regardless of the connector's prefix. */
 function isOf(topic: string, table: string): boolean {
   return topic.endsWith(`.${table}`);
 }
 
-function readiness(context: ClusterContext, fn: string, source: KafkaSource): Finding {
+function checkReadiness(context: ClusterContext, fn: string, source: KafkaSource): Finding {
   const { name } = source.metadata;
   const ready = conditionOf(source, 'Ready');
   return ready?.status === 'True'
@@ -72,12 +72,12 @@ export const delivery: Check<ClusterContext> = {
     listed(context.objects.kafkaSources);
     const mine = new Set(deployed(context).flatMap((each) => each.sources));
     if (mine.size === 0) return [unchecked('no KafkaSource posts to a function here')];
-    return [...mine].map((source) => judgeDelivery(context, source));
+    return [...mine].map((source) => checkDelivery(context, source));
   },
 };
 
-/** After its last try a KafkaSource counts an event as done, whatever became of it. */
-function judgeDelivery(
+/** After its last attempt, a KafkaSource considers an event done, whether or not it was delivered. */
+function checkDelivery(
   context: ClusterContext,
   { metadata: { name }, spec }: KafkaSource,
 ): Finding {
@@ -87,7 +87,7 @@ function judgeDelivery(
   const given = spec.delivery;
   if (given === undefined) {
     return problem(
-      `kafkasource/${name} has no delivery: it gives an event up after ten minutes, and it is lost`,
+      `kafkasource/${name} has no delivery: it gives up on an event after ten minutes, and the event is lost`,
       patch({
         ...long,
         deadLetterSink: {
@@ -102,14 +102,14 @@ function judgeDelivery(
   }
   if (!given.retry) {
     return problem(
-      `delivery of kafkasource/${name} has no retry, which means none: with no pod up, each event is given up at once`,
+      `delivery of kafkasource/${name} has no retry: while no pod is running, each event is given up immediately`,
       patch(long),
     );
   }
   const ref = given.deadLetterSink?.ref;
   if (given.deadLetterSink === undefined) {
     return problem(
-      `delivery of kafkasource/${name} has no deadLetterSink: what is given up is lost`,
+      `delivery of kafkasource/${name} has no deadLetterSink: undelivered events are lost`,
       patch({
         deadLetterSink: {
           ref: {
@@ -126,7 +126,7 @@ function judgeDelivery(
     const ready = sink === undefined ? undefined : conditionOf(sink, 'Ready');
     if (ready?.status !== 'True') {
       return problem(
-        `kafkasink/${ref.name}, the dead letters of kafkasource/${name}, is not ${sink === undefined ? 'there' : `ready: ${reasonOf(ready)}`}`,
+        `kafkasink/${ref.name}, the dead letter sink of kafkasource/${name}, ${sink === undefined ? 'does not exist' : `is not ready: ${reasonOf(ready)}`}`,
         `${kubectl(context)} describe kafkasink ${ref.name}`,
       );
     }
@@ -136,7 +136,7 @@ function judgeDelivery(
   );
 }
 
-/** Topics that dead letters of this namespace go to. */
+/** Returns the topics for the dead letters of this namespace. */
 export function deadLetterTopics({ objects }: ClusterContext): string[] {
   const names = known(objects.kafkaSources).flatMap(
     ({ spec }) => spec.delivery?.deadLetterSink?.ref?.name ?? [],

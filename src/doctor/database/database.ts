@@ -7,12 +7,12 @@ import type { Inspector } from '../../state/database/inspector.ts';
 import { type Check, fine, problem } from '../finding.ts';
 import { plural } from '../words.ts';
 
-/** What the checks of the state database look at. */
+/** Input of the checks of the state database. */
 export interface StateContext {
   readonly inspector: Inspector;
   readonly config: Config;
   readonly specifications: readonly Specification[];
-  /** Pods there may be at a time, and connections they may hold together; null = not known. */
+  /** Maximum number of pods, and of the connections that they hold together; null if unknown. */
   readonly wanted: Wanted | null;
 }
 
@@ -21,12 +21,12 @@ export interface Wanted {
   readonly connections: number;
 }
 
-/** Connections that a pod with handlers may hold at a time. */
+/** Returns the maximum number of connections of a pod that runs handlers. */
 export function connectionsPerPod(writers: number, concurrency: number): number {
   return writers + CONTROL_CONNECTIONS + concurrency;
 }
 
-/** Clocks further apart than this are of a machine that no NTP keeps. */
+/** If clocks are further apart than this, one of the machines is not synchronized by NTP. */
 const SKEW_SECONDS = 5;
 
 export const version: Check<StateContext> = {
@@ -44,8 +44,8 @@ export const version: Check<StateContext> = {
     if (standby) {
       return [
         problem(
-          'this is a standby, and can not be written to',
-          'name the primary in DATABASE_URL; with several hosts target_session_attrs=read-write',
+          'this is a standby, which is read-only',
+          'set DATABASE_URL to the primary; with several hosts, add target_session_attrs=read-write',
         ),
       ];
     }
@@ -70,7 +70,7 @@ export const migrations: Check<StateContext> = {
     if (missing.length > 0) {
       return [problem(`not applied: ${missing.join(', ')}`, 'muster migrate')];
     }
-    const note = newer.length > 0 ? `; ${newer.join(', ')} of a newer release too` : '';
+    const note = newer.length > 0 ? `; also ${newer.join(', ')} of a newer release` : '';
     return [fine(`${count} applied${note}`)];
   },
 };
@@ -81,18 +81,23 @@ export const clock: Check<StateContext> = {
   run: ({ inspector }) => compareClocks(inspector),
 };
 
-/** How far a server's clock is from this machine's. */
+/** Compares a server's clock with that of this machine. */
 export async function compareClocks(inspector: Inspector) {
   const before = Date.now();
   const [row] = await inspector.query<{ ms: number }>(
     'select extract(epoch from clock_timestamp())::float8 * 1000 as ms',
   );
   const after = Date.now();
-  // somewhere between the two it was read
+  // the server read its clock at some point between the two
   const skew = Math.max(0, row!.ms - after, before - row!.ms) / 1000;
   const apart = `${skew.toFixed(1)} s from this machine's`;
   return skew > SKEW_SECONDS
-    ? [problem(`${apart}: one of the two is not kept by NTP`, 'chronyc tracking   # on both')]
+    ? [
+        problem(
+          `${apart}: one of the two is not synchronized by NTP`,
+          'chronyc tracking   # on both',
+        ),
+      ]
     : [fine(apart)];
 }
 
@@ -114,17 +119,17 @@ export const connections: Check<StateContext> = {
     const perPod = connectionsPerPod(config.WRITERS, config.CONCURRENCY);
     const { pods, connections: needed } = wanted ?? { pods: 1, connections: perPod };
     const free = Math.min(max - others, limit ?? Infinity);
-    const says = `${max} at most, ${free} of them free for Muster`;
+    const message = `${max} allowed, ${free} of them available to Muster`;
     if (free >= needed) {
       const enough = wanted
-        ? `${plural(pods, 'pod')} with ${needed}`
-        : `${plural(Math.floor(free / perPod), 'pod')} of ${perPod}`;
-      return [fine(`${says}: enough for ${enough}`)];
+        ? `${plural(pods, 'pod')} with ${needed} in total`
+        : `${plural(Math.floor(free / perPod), 'pod')} with ${perPod} each`;
+      return [fine(`${message}: enough for ${enough}`)];
     }
     const isLimited = limit !== null && limit < max - others;
     return [
       problem(
-        `${says}; ${plural(pods, 'pod')} may hold ${needed}`,
+        `${message}; ${plural(pods, 'pod')} may need ${needed}`,
         isLimited
           ? `raise the connection limit of the login and the database to ${needed}`
           : `alter system set max_connections = ${needed + others};   -- and restart the server; or lower CONCURRENCY or maxReplicaCount`,

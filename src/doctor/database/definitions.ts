@@ -4,7 +4,7 @@ import { UNSYNCED_PARTS, type UnsyncedPart } from '../../state/registration/part
 import { RELEASES, type Release } from '../../state/registration/release.ts';
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
-import { sendAgain } from '../kafka/groups.ts';
+import { resendRows } from '../kafka/groups.ts';
 import { plural } from '../words.ts';
 
 export const definitions: Check<StateContext> = {
@@ -18,51 +18,51 @@ export const definitions: Check<StateContext> = {
     const names = specifications.map(({ name }) => name);
     const parts = await inspector.query<UnsyncedPart>(UNSYNCED_PARTS, [names]);
     return names.flatMap((name) => [
-      standing(
+      checkRelease(
         name,
         registered.find((each) => each.name === name),
       ),
-      ...parts.filter((part) => part.function === name).map(unread),
+      ...parts.filter((part) => part.function === name).map(unsynced),
     ]);
   },
 };
 
-function standing(name: string, registered: Release | undefined): Finding {
+function checkRelease(name: string, registered: Release | undefined): Finding {
   if (registered === undefined) return problem(`${name} is not registered`, 'muster migrate');
   const { generation, mine, isNewest, isAnnounced, evaluatedGeneration } = registered;
   if (isNewest) {
     const rest =
-      evaluatedGeneration < generation ? '; not all of its sets have been evaluated by it yet' : '';
+      evaluatedGeneration < generation ? '; not all sets have been re-evaluated yet' : '';
     return fine(`${name}: generation ${generation}${rest}`);
   }
   if (isAnnounced) {
     return fine(
-      `${name}: announced; workers of generation ${generation} serve until one of this release is ready`,
+      `${name}: announced; workers of generation ${generation} continue to serve until one of this release is ready`,
     );
   }
   return mine === null
     ? problem(
-        `${name}: this release's definition is newer than generation ${generation}, which is registered`,
+        `${name}: this release's definition is newer than the registered generation ${generation}`,
         'muster migrate',
       )
     : problem(
-        `${name}: this release's definition is generation ${mine}, ${generation} is the newest: its pods answer 503`,
-        'roll the newer release out; or, to roll back to this one: muster migrate',
+        `${name}: this release's definition is generation ${mine}, but the newest is ${generation}: pods of this release answer 503`,
+        'roll out the newer release; or, to roll back to this one: muster migrate',
       );
 }
 
-/** A part that was added or changed, or came back by a rollback, knows no row from before. */
-function unread({ function: fn, part, table, since }: UnsyncedPart): Finding {
+/** A part that was added, changed or restored by a rollback lacks the rows from before. */
+function unsynced({ function: fn, part, table, since }: UnsyncedPart): Finding {
   return problem(
-    `${fn}: part ${part} is new or changed, and knows only rows of ${table} that changed since ${since.toISOString()}`,
-    `muster resynced ${fn} ${part}   # once the connector has read the table again: ${sendAgain([table])}`,
+    `${fn}: part ${part} is new or changed, and has only the rows of ${table} that changed since ${since.toISOString()}`,
+    `muster resynced ${fn} ${part}   # once the connector has read the table again: ${resendRows([table])}`,
   );
 }
 
-/** Functions that were registered once and are in this release no more, but still have something to do. */
+/** Registered functions that are no longer in this release but still have due runs. */
 export const orphans: Check<StateContext> = {
   id: 'database.orphans',
-  title: 'functions nobody serves',
+  title: 'orphaned functions',
   async run({ inspector }) {
     const left = await inspector.query<{ name: string; runs: number }>(
       `select f.name, count(*)::int as runs from muster.function f
@@ -73,7 +73,7 @@ export const orphans: Check<StateContext> = {
     if (left.length === 0) return [fine('none')];
     return left.map(({ name, runs }) =>
       problem(
-        `${name} is not in this release, and ${plural(runs, 'run')} of it are due`,
+        `${name} is not in this release but has ${plural(runs, 'due run')}`,
         `deploy a release with functions/${name}, or: muster pause ${name}`,
       ),
     );

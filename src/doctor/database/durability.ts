@@ -2,7 +2,7 @@ import type { StateContext } from './database.ts';
 import { type Check, fine, problem, unchecked } from '../finding.ts';
 import { plural } from '../words.ts';
 
-/** An event is answered once it is committed: what a commit must survive for that to be true. */
+/** An event is acknowledged once it is committed, so a commit must survive a crash. */
 export const commits: Check<StateContext> = {
   id: 'database.commits',
   title: 'commits',
@@ -15,17 +15,17 @@ export const commits: Check<StateContext> = {
     if (fsync !== 'on' || pages !== 'on') {
       return [
         problem(
-          `fsync is ${fsync}, full_page_writes is ${pages}: a crash of the machine loses what was acknowledged`,
+          `fsync is ${fsync}, full_page_writes is ${pages}: a machine crash loses acknowledged events`,
           'alter system reset fsync; alter system reset full_page_writes; select pg_reload_conf();',
         ),
       ];
     }
-    // asked for by the connection, so that a server's or a role's default does not matter
+    // each connection sets it, so the default of the server or the role does not matter
     if (commit !== 'on' && commit !== 'remote_apply') {
       return [
         problem(
-          `synchronous_commit is ${commit} though the connection has set it to on`,
-          'name the PostgreSQL server itself in DATABASE_URL, or set pool_mode = session in the pooler',
+          `synchronous_commit is ${commit} although the connection has set it to on`,
+          'set DATABASE_URL to the PostgreSQL server itself, or set pool_mode = session in the pooler',
         ),
       ];
     }
@@ -47,30 +47,32 @@ export const standbys: Check<StateContext> = {
               pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees`,
     );
     const { names, login, sees } = setting!;
-    if (!sees) return [unchecked(`this login sees no standby: grant pg_monitor to ${login}`)];
+    if (!sees) return [unchecked(`this login can't see standbys: grant pg_monitor to ${login}`)];
     const all = await inspector.query<Standby>(
       `select r.application_name as name, r.sync_state as sync from pg_stat_replication r
        where not exists (select from pg_replication_slots s
                          where s.slot_type = 'logical' and s.active_pid = r.pid)
        order by 1`,
     );
-    const sure = all.filter(({ sync }) => sync === 'sync' || sync === 'quorum');
-    if (names !== '' && sure.length === 0) {
+    const synchronous = all.filter(({ sync }) => sync === 'sync' || sync === 'quorum');
+    if (names !== '' && synchronous.length === 0) {
       return [
         problem(
-          `synchronous_standby_names is '${names}' and no such standby is connected: commits wait for ever`,
+          `synchronous_standby_names is '${names}' but no such standby is connected: commits wait indefinitely`,
           `start the standby, or: alter system set synchronous_standby_names = ''; select pg_reload_conf();`,
         ),
       ];
     }
     if (all.length === 0) return [fine('none')];
-    if (sure.length > 0) {
-      return [fine(`${plural(all.length, 'standby server')}, ${sure.length} of them synchronous`)];
+    if (synchronous.length > 0) {
+      return [
+        fine(`${plural(all.length, 'standby server')}, ${synchronous.length} of them synchronous`),
+      ];
     }
     const list = all.map(({ name }) => name).join(', ');
     return [
       problem(
-        `only asynchronous ones (${list}): a fail-over loses events that were acknowledged`,
+        `only asynchronous standbys (${list}): a failover loses acknowledged events`,
         `alter system set synchronous_standby_names = 'ANY 1 (${[...new Set(all.map(({ name }) => `"${name}"`))].join(', ')})'; select pg_reload_conf();`,
       ),
     ];

@@ -4,7 +4,7 @@ import { type Check, fine, problem, type Finding } from '../finding.ts';
 
 type Role = (typeof ROLES)[number];
 
-/** One thing that each role must be able to do; grants that are older than a table lack it. */
+/** A privilege that each role must have; grants made before a table was added lack it. */
 const PROOFS: readonly [role: Role, privilege: string, relation: string][] = [
   ['muster_intake', 'insert', 'muster.member'],
   ['muster_run', 'update', 'muster.run'],
@@ -12,7 +12,7 @@ const PROOFS: readonly [role: Role, privilege: string, relation: string][] = [
   ['muster_keda', 'select', 'muster.due'],
 ];
 
-/** Are the roles there that logins are given, one for each kind of process? */
+/** Checks that the roles for logins exist, one for each kind of process. */
 export const roles: Check<StateContext> = {
   id: 'database.roles',
   title: 'roles',
@@ -25,8 +25,8 @@ export const roles: Check<StateContext> = {
     if (missing.length > 0) {
       return [
         problem(
-          `there is no ${missing.join(', ')}: each process needs a login that may do everything`,
-          'muster migrate   # by a login that may make roles',
+          `missing: ${missing.join(', ')}; without them each process needs a login with all privileges`,
+          'muster migrate   # with a login that may create roles',
         ),
       ];
     }
@@ -39,7 +39,7 @@ export const roles: Check<StateContext> = {
       if (row!.may === false) lacking.push(role);
     }
     return lacking.length > 0
-      ? [problem(`${lacking.join(', ')} may not do what it is for`, 'muster migrate')]
+      ? [problem(`privileges missing for ${lacking.join(', ')}`, 'muster migrate')]
       : [fine(ROLES.join(', '))];
   },
 };
@@ -47,12 +47,12 @@ export const roles: Check<StateContext> = {
 interface Login {
   readonly name: string;
   readonly isSuper: boolean;
-  /** Tables that it may not write in some way. */
+  /** Privileges on tables that it lacks. */
   readonly lacks: string[] | null;
   readonly roles: Role[] | null;
 }
 
-/** What may this login do, of what `muster serve` does? */
+/** Checks which tasks of `muster serve` this login may perform. */
 export const login: Check<StateContext> = {
   id: 'database.login',
   title: 'login',
@@ -68,25 +68,27 @@ export const login: Check<StateContext> = {
                  and c.relname !~ '^migration' and not has_table_privilege(c.oid, p)) as lacks`,
       [[...ROLES]],
     );
-    return [judge(row!)];
+    return [checkLogin(row!)];
   },
 };
 
-function judge({ name, isSuper, lacks, roles: given }: Login): Finding {
+function checkLogin({ name, isSuper, lacks, roles: given }: Login): Finding {
   if (isSuper) return fine(`${name}, a superuser: more than any process needs`);
   const has = (role: Role) => given?.includes(role) ?? false;
   if (has('muster_intake') && has('muster_run')) return fine(`${name} may serve`);
   if (lacks === null) {
-    return fine(`${name} may do everything: for muster migrate, more than serve needs`);
+    return fine(`${name} may do everything: suitable for muster migrate, more than serve needs`);
   }
   const grant = (...wanted: Role[]) => `grant ${wanted.join(', ')} to "${name}";`;
   if (has('muster_intake')) {
-    return problem(`${name} may ingest events, but run no handler`, grant('muster_run'));
+    return problem(`${name} may ingest events but not run handlers`, grant('muster_run'));
   }
   if (has('muster_run')) {
-    return problem(`${name} may run handlers, but file no event`, grant('muster_intake'));
+    return problem(`${name} may run handlers but not ingest events`, grant('muster_intake'));
   }
-  if (has('muster_read')) return fine(`${name} may read: for people and the doctor, not to serve`);
+  if (has('muster_read')) {
+    return fine(`${name} may only read: enough for people and the doctor, not for serve`);
+  }
   return problem(
     `${name} may not serve: ${lacks.slice(0, 3).join(', ')}${lacks.length > 3 ? ' …' : ''}`,
     grant('muster_intake', 'muster_run'),

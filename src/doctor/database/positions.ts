@@ -1,9 +1,9 @@
-/** Partitions of projections that nobody reads on: what waits for all of them waits for ever. */
+/** Finds partitions of projections that are not read: work that depends on all of them waits indefinitely. */
 import type { Inspector } from '../../state/database/inspector.ts';
 import { type Finding, problem } from '../finding.ts';
 import { duration } from '../words.ts';
 
-/** The owner of a partition looks each second; the owners of the others have looked since. */
+/** A partition counts as unread this long after its owner, which polls every second, polled it last. */
 const UNREAD_SECONDS = 60;
 
 interface Row {
@@ -12,11 +12,11 @@ interface Row {
   readonly partition: number;
   readonly next: string;
   readonly problem: string | null;
-  /** Since its owner has looked, up to when the topic was looked at last. */
+  /** Time from its owner's last poll to the last poll of any partition of the topic. */
   readonly seconds: number;
 }
 
-/** Partitions that rest, and those that nobody reads though others of their topic are read. */
+/** Returns partitions that are stopped by a problem, or unread although others of their topic are read. */
 export async function unreadPartitions(inspector: Inspector): Promise<readonly Finding[]> {
   const rows = await inspector.query<Row>(
     `select * from (
@@ -35,11 +35,11 @@ function toFinding({ name, topic, partition, next, problem: why, seconds }: Row)
   if (why !== null) {
     return problem(
       `${name} does not read ${where}: ${why}`,
-      `muster seek ${name} ${partition} <offset>   # where to go on; it is at ${next}`,
+      `muster seek ${name} ${partition} <offset>   # where to resume; it is at ${next}`,
     );
   }
   return problem(
-    `nobody has read ${where} for ${duration(seconds)}, and ${name} waits for it`,
-    `kafka-topics.sh --describe --topic ${topic}   # if the partition is gone: delete from muster.position where topic = '${topic}' and partition = ${partition}`,
+    `no worker has read ${where} for ${duration(seconds)}, and ${name} waits for it`,
+    `kafka-topics.sh --describe --topic ${topic}   # if the partition no longer exists: delete from muster.position where topic = '${topic}' and partition = ${partition}`,
   );
 }

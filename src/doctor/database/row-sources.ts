@@ -1,18 +1,19 @@
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 
-/** A source that is silent for so long beside one that is not was replaced, as far as anyone can tell. */
+/** A source that has been silent this long while another is active has presumably been replaced. */
 const SILENT = '1 day';
 
 interface PartSources {
   readonly function: string;
   readonly table: string;
-  /** Names of the connectors with rows in its sets; those that went on after it fell silent. */
+  /** Names of the connectors whose rows are in its sets. */
   readonly sources: string[];
+  /** Those that fell silent while others continued. */
   readonly silent: string[];
 }
 
-/** Two sources with rows of one part are two tenants, or one connector that was renamed: its rows count twice then. */
+/** Two sources of one part are either two tenants or one renamed connector, whose rows then count twice. */
 export const rowSources: Check<StateContext> = {
   id: 'database.sources',
   title: 'sources',
@@ -33,18 +34,18 @@ export const rowSources: Check<StateContext> = {
        where f.need[p.part_index] > 0 order by 1, 2`,
     );
     const several = parts.filter(({ sources }) => (sources?.length ?? 0) > 1);
-    if (several.length === 0) return [fine('the rows of each part are of one connector')];
-    return several.map(judge);
+    if (several.length === 0) return [fine('the rows of each part come from one connector')];
+    return several.map(checkSources);
   },
 };
 
-function judge({ function: fn, table, sources, silent }: PartSources): Finding {
-  const says = `${fn}: rows of ${table} come from ${sources.join(' and ')}, and those with equal keys share a set`;
+function checkSources({ function: fn, table, sources, silent }: PartSources): Finding {
+  const message = `${fn}: rows of ${table} come from ${sources.join(' and ')}, and those with equal keys share a set`;
   const [old] = silent;
-  if (old === undefined) return fine(says);
+  if (old === undefined) return fine(message);
   const successor = sources.find((each) => !silent.includes(each)) ?? '<new>';
   return problem(
-    `${says}; nothing has come from ${old} for over ${SILENT}`,
-    `muster source replace ${old} ${successor}, if that one took its place; or: muster source forget ${old}`,
+    `${message}; nothing has arrived from ${old} for over ${SILENT}`,
+    `muster source replace ${old} ${successor}, if ${successor} took its place; or: muster source forget ${old}`,
   );
 }

@@ -1,10 +1,10 @@
-/** Work that rests in the state database until a person does something about it. */
+/** Checks for work that stays in the state database until an operator acts. */
 import type { StateContext } from './database.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 import { unreadPartitions } from './positions.ts';
 import { duration, plural } from '../words.ts';
 
-/** A pod looks for due work each second; what is due so long is seen by none. */
+/** Workers look for due work every second; no worker sees work that has been due this long. */
 const UNSEEN_SECONDS = 60;
 
 export const paused: Check<StateContext> = {
@@ -39,26 +39,26 @@ export const parked: Check<StateContext> = {
     return orNone(
       rows.map((row) =>
         problem(
-          `${plural(row.count, 'event')}: ${row.reason}, since ${duration(row.seconds)}; the last: ${row.detail}`,
-          mend(row),
+          `${plural(row.count, 'event')}: ${row.reason}, the oldest parked ${duration(row.seconds)} ago; the latest: ${row.detail}`,
+          remedyFor(row),
         ),
       ),
     );
   },
 };
 
-/** What has to be done before the events are taken. */
-function mend({ reason, detail }: Parked): string {
+/** Returns what to do before the events can be ingested. */
+function remedyFor({ reason, detail }: Parked): string {
   const redeliver = `muster redeliver --reason ${reason}`;
   switch (reason) {
     case 'position-restarted':
       return `${/muster epoch bump \S+/.exec(detail)?.[0] ?? 'muster epoch bump <source>'} && ${redeliver}`;
     case 'unavailable-column':
-      return `muster doctor --source <url>   # names the statements under "replica identity"; then let the rows be sent again, and: ${redeliver}`;
+      return `muster doctor --source <url>   # lists the statements under "replica identity"; then have the rows sent again, and: ${redeliver}`;
     case 'unsupported-source':
-      return 'kubectl get kafkasource -A   # take the topics of the other database out of spec.topics';
+      return 'kubectl get kafkasource -A   # remove the topics of the other database from spec.topics';
     default:
-      return `muster parked   # to see them; once their cause is mended: ${redeliver}`;
+      return `muster parked   # to see them; once the cause is fixed: ${redeliver}`;
   }
 }
 
@@ -74,8 +74,8 @@ export const failed: Check<StateContext> = {
     return orNone(
       rows.map(({ name, count, error }) =>
         problem(
-          `${plural(count, 'run')} of ${name} gave up; the last: ${error?.split('\n')[0] ?? 'no error is kept'}`,
-          `muster sets ${name} --failed   # to see them; once their cause is mended: muster retry ${name} --all`,
+          `${plural(count, 'run')} of ${name} failed; the latest error: ${error?.split('\n')[0] ?? 'none recorded'}`,
+          `muster sets ${name} --failed   # to see them; once the cause is fixed: muster retry ${name} --all`,
         ),
       ),
     );
@@ -85,14 +85,15 @@ export const failed: Check<StateContext> = {
 interface Unsent {
   readonly name: string;
   readonly refused: number;
-  /** The sink was tried, and did not take them. */
+  /** Attempted, but not accepted by the sink. */
   readonly late: number;
-  /** Not sent, tried or not. */
+  /** Not sent, attempted or not. */
   readonly waiting: number;
-  /** No process that has a sink has been there since one that has none. */
+  /** A process without a sink has reported, and none with a sink since. */
   readonly missing: boolean;
-  /** Of the last refused, and of the last that the sink did not take. */
+  /** Error of the latest refused event. */
   readonly refusal: string | null;
+  /** Error of the latest event that the sink did not accept. */
   readonly error: string | null;
 }
 
@@ -120,8 +121,8 @@ function unsent({ name, refused, late, waiting, missing, refusal, error }: Unsen
   if (refused > 0) {
     findings.push(
       problem(
-        `the sink refused ${plural(refused, 'event')} of ${name} for good; the last: ${refusal}`,
-        `muster events ${name} --refused   # to see them; once the sink takes them: muster resend ${name} --all; if nobody needs them: muster discard events ${name} --all`,
+        `the sink refused ${plural(refused, 'event')} of ${name} permanently; the latest error: ${refusal}`,
+        `muster events ${name} --refused   # to see them; once the sink accepts them: muster resend ${name} --all; if they are not needed: muster discard events ${name} --all`,
       ),
     );
   }
@@ -129,14 +130,14 @@ function unsent({ name, refused, late, waiting, missing, refusal, error }: Unsen
     findings.push(
       problem(
         `${plural(waiting, 'event')} of ${name} ${waiting === 1 ? 'waits' : 'wait'} because no sink is configured`,
-        'kubectl get sinkbindings -A   # is it ready? Or set K_SINK, SINK_TOPIC or SINK=stdout; they are sent by themselves then',
+        'kubectl get sinkbindings -A   # is it ready? Or set K_SINK, SINK_TOPIC or SINK=stdout; the events are then sent automatically',
       ),
     );
   } else if (late > 0) {
     findings.push(
       problem(
-        `the sink does not take ${plural(late, 'event')} of ${name}: ${error ?? 'no answer yet'}`,
-        'curl -v "$K_SINK"   # is it there, and may Muster post to it? They are sent by themselves once it takes them',
+        `the sink does not accept ${plural(late, 'event')} of ${name}: ${error ?? 'no answer yet'}`,
+        'curl -v "$K_SINK"   # is it reachable, and may Muster post to it? The events are sent automatically once it accepts them',
       ),
     );
   }
@@ -145,24 +146,24 @@ function unsent({ name, refused, late, waiting, missing, refusal, error }: Unsen
 
 export const due: Check<StateContext> = {
   id: 'database.due',
-  title: 'work that is due',
+  title: 'due work',
   async run({ inspector }) {
-    const [row] = await inspector.query<{ pods: number; count: number; seconds: number }>(
-      `select (select count(*)::int from muster.worker where lease_until > now()) as pods,
+    const [row] = await inspector.query<{ workers: number; count: number; seconds: number }>(
+      `select (select count(*)::int from muster.worker where lease_until > now()) as workers,
               count(*)::int as count,
               coalesce(extract(epoch from now() - min(r.due_at)), 0)::float8 as seconds
        from muster.run r join muster.function f on f.id = r.function
        where r.state = 'ready' and r.complete and r.due_at <= now() and not f.paused`,
     );
-    const { pods, count, seconds } = row!;
+    const { workers, count, seconds } = row!;
     const unread = await unreadPartitions(inspector);
-    const at = `${plural(pods, 'pod')} at work`;
+    const at = `${plural(workers, 'worker')} running`;
     if (count === 0) return unread.length > 0 ? unread : [fine(`none; ${at}`)];
-    const says = `${plural(count, 'run')}, the oldest since ${duration(seconds)}; ${at}`;
-    return pods > 0 || seconds < UNSEEN_SECONDS
-      ? [fine(says), ...unread]
+    const message = `${plural(count, 'run')}, the oldest due for ${duration(seconds)}; ${at}`;
+    return workers > 0 || seconds < UNSEEN_SECONDS
+      ? [fine(message), ...unread]
       : [
-          problem(says, 'kubectl get scaledobject,deployment   # why does no pod start?'),
+          problem(message, 'kubectl get scaledobject,deployment   # why does no pod start?'),
           ...unread,
         ];
   },

@@ -20,10 +20,10 @@ const CHECKS = [topics, retention, keySizes, groups, deadLetters];
 const REACHABLE = { id: 'kafka.reachable', title: 'reachable' };
 const TIMEOUT_MS = 5_000;
 
-/** What goes wrong is a finding. */
+/** Errors become findings, so the client logs nothing. */
 const SILENT: Log = { info() {}, warn() {}, error() {} };
 
-/** Connects to Kafka and asks. */
+/** Connects to Kafka and runs the checks. */
 export async function kafkaGroup(context: Omit<KafkaContext, 'admin'>): Promise<Group> {
   const { brokers } = context;
   const findings = await probe(brokers.split(','));
@@ -40,8 +40,8 @@ export async function kafkaGroup(context: Omit<KafkaContext, 'admin'>): Promise<
     await admin.connect();
     const cluster = await admin.describeCluster();
     const reached = fine(plural(cluster.brokers.length, 'broker'));
-    const away = findings.filter(({ state }) => state === 'problem');
-    return group([reached, ...away], await runChecks(CHECKS, { ...context, admin }));
+    const unreachable = findings.filter(({ state }) => state === 'problem');
+    return group([reached, ...unreachable], await runChecks(CHECKS, { ...context, admin }));
   } catch (error) {
     return group([refused(errorText(error))], skipChecks(CHECKS, 'not reachable'));
   } finally {
@@ -49,7 +49,7 @@ export async function kafkaGroup(context: Omit<KafkaContext, 'admin'>): Promise<
   }
 }
 
-/** Does anything listen there? One of several may be away without anybody noticing. */
+/** Checks that every broker listens: a missing one of several would otherwise go unnoticed. */
 async function probe(brokers: readonly string[]): Promise<Finding[]> {
   return Promise.all(
     brokers.map(async (broker) => {
@@ -58,7 +58,7 @@ async function probe(brokers: readonly string[]): Promise<Finding[]> {
       const [host, port] = broker.split(/:(?=\d+$)/);
       return problem(
         `${broker} does not answer: ${why}`,
-        `nc -vz ${host} ${port}   # is it there? A NetworkPolicy may be in between`,
+        `nc -vz ${host} ${port}   # is it running? A NetworkPolicy may block the connection`,
       );
     }),
   );
@@ -73,14 +73,14 @@ function whyClosed(broker: string): Promise<string | null> {
       resolve(why);
     };
     socket.on('connect', () => end(null));
-    socket.on('timeout', () => end(`nothing within ${TIMEOUT_MS / 1000} s`));
+    socket.on('timeout', () => end(`timeout after ${TIMEOUT_MS / 1000} s`));
     socket.on('error', (error) => end(errorText(error)));
   });
 }
 
-function refused(says: string): Finding {
-  if (/SASL|authentication/i.test(says)) {
-    return problem(says, 'set KAFKA_SASL_MECHANISM, KAFKA_USERNAME and KAFKA_PASSWORD');
+function refused(message: string): Finding {
+  if (/SASL|authentication/i.test(message)) {
+    return problem(message, 'set KAFKA_SASL_MECHANISM, KAFKA_USERNAME and KAFKA_PASSWORD');
   }
-  return problem(says, 'set KAFKA_TLS=1 and KAFKA_CA_FILE; or KAFKA_TLS=0 for a plain listener');
+  return problem(message, 'set KAFKA_TLS=1 and KAFKA_CA_FILE; or KAFKA_TLS=0 for a plain listener');
 }

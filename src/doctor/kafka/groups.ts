@@ -14,24 +14,24 @@ export const groups: Check<KafkaContext> = {
       const tables = tablesOf([specification]);
       const topics = tables.map((table) => topicOf(context, table));
       const fn = specification.name;
-      findings.push(...(await judgeGroup(context, { fn, tables, topics }, there)));
+      findings.push(...(await checkGroup(context, { fn, tables, topics }, there)));
     }
     for (const { fn, topic } of context.streams) {
-      findings.push(...(await judgeGroup(context, { fn, tables: [], topics: [topic] }, there)));
+      findings.push(...(await checkGroup(context, { fn, tables: [], topics: [topic] }, there)));
     }
     return findings;
   },
 };
 
-/** What a function is to read. */
+/** What a function should read. */
 interface Reading {
   readonly fn: string;
   readonly topics: readonly string[];
-  /** Those whose changes the topics hold; none where they hold something else. */
+  /** Tables whose changes the topics contain; empty if they contain something else. */
   readonly tables: readonly string[];
 }
 
-async function judgeGroup(
+async function checkGroup(
   context: KafkaContext,
   { fn, topics: wanted, tables }: Reading,
   there: readonly string[],
@@ -45,55 +45,58 @@ async function judgeGroup(
     wanted.filter((topic) => there.includes(topic)).map((topic) => backlogOf(admin, group, topic)),
   );
   const lag = backlogs.reduce((sum, each) => sum + each.waiting, 0n);
-  const gone = backlogs.reduce((sum, each) => sum + each.gone, 0n);
+  const deleted = backlogs.reduce((sum, each) => sum + each.deleted, 0n);
   const findings: Finding[] = [];
   if (state === 'Dead' && stored.length === 0) {
     return [
       problem(
-        `${group}, of ${fn}, is not there: nothing reads its topics`,
-        'kubectl get kafkasource   # is it there and ready? muster doctor --group <its consumerGroup>',
+        `consumer group ${group} of ${fn} does not exist: nothing reads its topics`,
+        'kubectl get kafkasource   # does it exist, and is it ready? Or: muster doctor --group <its consumerGroup>',
       ),
     ];
   }
-  if (gone > 0n) {
+  if (deleted > 0n) {
     findings.push(
       problem(
-        `${group}: ${plural(Number(gone), 'record')} ${gone === 1n ? 'was' : 'were'} deleted before it read ${gone === 1n ? 'it' : 'them'}`,
-        tables.length > 0 ? sendAgain(tables) : `raise retention.ms of ${wanted.join(', ')}`,
+        `${group}: ${plural(Number(deleted), 'record')} ${deleted === 1n ? 'was' : 'were'} deleted before the group read ${deleted === 1n ? 'it' : 'them'}`,
+        tables.length > 0 ? resendRows(tables) : `raise retention.ms of ${wanted.join(', ')}`,
       ),
     );
   }
   const members = description?.members.length ?? 0;
-  const says = `${group}: ${state}, ${plural(members, 'member')}, ${lag} records behind`;
+  const message = `${group}: ${state}, ${plural(members, 'member')}, ${lag} records behind`;
   if (members === 0 && lag > 0n) {
     findings.push(
-      problem(`${says}: nobody reads`, 'kubectl describe kafkasource   # why is it not ready?'),
+      problem(
+        `${message}: no consumer is reading`,
+        'kubectl describe kafkasource   # why is it not ready?',
+      ),
     );
   }
-  const strangers = stored
+  const unused = stored
     .filter(
       ({ topic, partitions }) =>
         !wanted.includes(topic) && partitions.some((p) => p.offset !== '-1'),
     )
     .map(({ topic }) => topic);
-  if (strangers.length > 0) {
+  if (unused.length > 0) {
     findings.push(
       problem(
-        `${group} reads ${strangers.join(', ')}, of which ${fn} names no table: all of it is ignored`,
-        'take it out of spec.topics of the KafkaSource',
+        `${group} reads topics of tables that ${fn} does not use; their events are ignored: ${unused.join(', ')}`,
+        'remove them from spec.topics of the KafkaSource',
       ),
     );
   }
-  return findings.length > 0 ? findings : [fine(says)];
+  return findings.length > 0 ? findings : [fine(message)];
 }
 
-/** At the source; the name of the table is the connector's signal.data.collection. */
-export function sendAgain(tables: readonly string[]): string {
+/** Returns a statement for the source; its table is the connector's signal.data.collection. */
+export function resendRows(tables: readonly string[]): string {
   const signal = JSON.stringify({ 'data-collections': tables, type: 'incremental' });
   return `insert into debezium.dbz_signal values (gen_random_uuid(), 'execute-snapshot', '${signal}');   -- at the source: sends every row again`;
 }
 
-/** They wait until `muster redeliver` or a KafkaSource of their own has posted them again. */
+/** Dead letters wait until `muster redeliver` or a KafkaSource of their own has posted them again. */
 export const deadLetters: Check<KafkaContext> = {
   id: 'kafka.dead_letters',
   title: 'dead letters',
@@ -101,13 +104,13 @@ export const deadLetters: Check<KafkaContext> = {
     const there = await admin.listTopics();
     const usual = specifications.map(({ name }) => `${name}-dead`);
     const wanted = named.length > 0 ? named : usual.filter((topic) => there.includes(topic));
-    if (wanted.length === 0) return [unchecked('no topic is named: --dead-letters <topic>')];
+    if (wanted.length === 0) return [unchecked('no topic given: use --dead-letters <topic>')];
     const findings: Finding[] = [];
     for (const topic of wanted) {
       if (!there.includes(topic)) {
         findings.push(
           problem(
-            `there is no topic ${topic}: what can't be delivered is lost`,
+            `there is no topic ${topic}: events that can't be delivered are lost`,
             `kafka-topics.sh --bootstrap-server ${brokers} --create --topic ${topic} --partitions 3`,
           ),
         );
@@ -118,7 +121,7 @@ export const deadLetters: Check<KafkaContext> = {
       const [waiting] = backlogs.map((each) => each.waiting).toSorted((a, b) => (a < b ? -1 : 1));
       findings.push(
         waiting === 0n
-          ? fine(`${topic}: none waits`)
+          ? fine(`${topic}: none waiting`)
           : problem(
               `${topic}: ${plural(Number(waiting), 'event')} could not be delivered`,
               `muster redeliver --dead-letters ${topic} --brokers ${brokers} --to <where Muster listens>`,
@@ -129,23 +132,23 @@ export const deadLetters: Check<KafkaContext> = {
   },
 };
 
-/** Records of a topic that a group has still to read, and those that went before it did. */
+/** Counts the records of a topic that a group has yet to read, and those deleted before it could. */
 async function backlogOf(
   admin: Admin,
   groupId: string,
   topic: string,
-): Promise<{ waiting: bigint; gone: bigint }> {
+): Promise<{ waiting: bigint; deleted: bigint }> {
   const ends = await admin.fetchTopicOffsets(topic);
   const [stored] = await admin.fetchOffsets({ groupId, topics: [topic] });
   let waiting = 0n;
-  let gone = 0n;
+  let deleted = 0n;
   for (const { partition, low, high } of ends) {
     const offset = stored?.partitions.find((each) => each.partition === partition)?.offset ?? '-1';
     const oldest = BigInt(low);
     const next = offset === '-1' ? oldest : BigInt(offset);
-    if (next < oldest) gone += oldest - next;
+    if (next < oldest) deleted += oldest - next;
     const left = BigInt(high) - (next > oldest ? next : oldest);
     if (left > 0n) waiting += left;
   }
-  return { waiting, gone };
+  return { waiting, deleted };
 }

@@ -5,18 +5,18 @@ import { type Check, fine, problem, unchecked, type Finding } from '../finding.t
 import { tablesOf } from '../source/publication.ts';
 import { bytes, duration, plural } from '../words.ts';
 
-/** A function that folds a topic instead of the changes of tables. */
+/** A function that reads a topic of its own instead of the changes of tables. */
 export interface Stream {
   readonly fn: string;
   readonly topic: string;
 }
 
-/** What the checks of Kafka look at. */
+/** Input of the checks of Kafka. */
 export interface KafkaContext {
   readonly admin: Admin;
-  /** Bootstrap servers, for commands. */
+  /** Bootstrap servers, as remedies need them. */
   readonly brokers: string;
-  /** With brokers and login. */
+  /** Includes the brokers and the login. */
   readonly config: Config;
   readonly specifications: readonly Specification[];
   /** Functions that read a topic of their own. */
@@ -25,14 +25,14 @@ export interface KafkaContext {
   readonly prefix: string;
   /** Consumer group of a function's source. */
   readonly groupOf: (fn: string) => string;
-  /** Topics that events go to which could not be delivered; empty: those of the usual names. */
+  /** Topics for events that could not be delivered; if empty, those with the default names. */
   readonly deadLetters: readonly string[];
 }
 
 /** kafkajs' enum can't be imported by name from an ES module. */
 const TOPIC: ConfigResourceTypes.TOPIC = 2;
 
-/** Of the connector itself: heartbeats, transactions, messages, and the table that takes its orders. */
+/** Topics of the connector itself: heartbeats, transactions, logical messages, and its signal table. */
 const OF_CONNECTOR = /\.(transaction|message|dbz_\w+|debezium_\w+)$/;
 
 export function topicOf({ prefix }: Pick<KafkaContext, 'prefix'>, table: string): string {
@@ -61,7 +61,7 @@ export const topics: Check<KafkaContext> = {
         there.includes(topic)
           ? await replication(admin, topic)
           : problem(
-              `there is no topic ${topic}: nothing was written to its table yet, or topic.prefix is not ${prefix}`,
+              `there is no topic ${topic}: nothing has been written to its table yet, or topic.prefix is not ${prefix}`,
               create(topic),
             ),
       );
@@ -70,7 +70,7 @@ export const topics: Check<KafkaContext> = {
       (topic) =>
         topic.startsWith(`${prefix}.`) && !wanted.includes(topic) && !OF_CONNECTOR.test(topic),
     );
-    if (others.length > 0) findings.push(fine(`of no function: ${others.join(', ')}`));
+    if (others.length > 0) findings.push(fine(`not used by any function: ${others.join(', ')}`));
     return findings;
   },
 };
@@ -78,25 +78,25 @@ export const topics: Check<KafkaContext> = {
 async function replication(admin: Admin, topic: string): Promise<Finding> {
   const [metadata] = (await admin.fetchTopicMetadata({ topics: [topic] })).topics;
   const partitions = metadata!.partitions;
-  const headless = partitions.filter(({ leader }) => leader < 0);
+  const leaderless = partitions.filter(({ leader }) => leader < 0);
   const behind = partitions.filter(({ isr, replicas }) => isr.length < replicas.length);
   const copies = Math.min(...partitions.map(({ replicas }) => replicas.length));
-  const says = `${topic}: ${plural(partitions.length, 'partition')}, ${plural(copies, 'replica')}`;
-  const mend = `kafka-topics.sh --describe --topic ${topic}   # which broker is away?`;
-  if (headless.length > 0) {
+  const message = `${topic}: ${plural(partitions.length, 'partition')}, ${plural(copies, 'replica')}`;
+  const remedy = `kafka-topics.sh --describe --topic ${topic}   # which broker is down?`;
+  if (leaderless.length > 0) {
     return problem(
-      `${says}; ${headless.length} without a leader: nothing of them is delivered`,
-      mend,
+      `${message}; ${leaderless.length} without a leader: their events are not delivered`,
+      remedy,
     );
   }
-  if (behind.length > 0) return problem(`${says}; ${behind.length} not on all their brokers`, mend);
+  if (behind.length > 0) return problem(`${message}; ${behind.length} under-replicated`, remedy);
   const { brokers } = await admin.describeCluster();
   return copies === 1 && brokers.length > 1
     ? problem(
-        `${says} on ${brokers.length} brokers: a disk that is lost takes events along`,
+        `${message} on ${brokers.length} brokers: losing one disk loses events`,
         `raise replicas of the KafkaTopic to 3, or: kafka-reassign-partitions.sh`,
       )
-    : fine(says);
+    : fine(message);
 }
 
 export const retention: Check<KafkaContext> = {
@@ -108,13 +108,13 @@ export const retention: Check<KafkaContext> = {
     for (const table of tablesOf(context.specifications)) {
       const topic = topicOf(context, table);
       if (!there.includes(topic)) findings.push(unchecked(`there is no topic ${topic}`));
-      else findings.push(...(await judgeSettings(context, topic)));
+      else findings.push(...(await checkSettings(context, topic)));
     }
     return findings;
   },
 };
 
-async function judgeSettings(
+async function checkSettings(
   { admin, brokers, config }: KafkaContext,
   topic: string,
 ): Promise<Finding[]> {
@@ -130,21 +130,21 @@ async function judgeSettings(
   const policy = valueOf('cleanup.policy');
   const retentionMs = Number(valueOf('retention.ms'));
   const largest = Number(valueOf('max.message.bytes'));
-  const rememberedMs = config.TOMBSTONE_DAYS * 86_400_000;
+  const tombstoneMs = config.TOMBSTONE_DAYS * 86_400_000;
   const findings: Finding[] = [];
   if (policy !== 'delete') {
     findings.push(
       problem(
-        `${topic} has cleanup.policy=${policy}: changes go before they are read, and tombstones may cover other rows of their key`,
+        `${topic} has cleanup.policy=${policy}: changes may be deleted before they are read, and tombstones may hide other rows of their key`,
         set('cleanup.policy=delete'),
       ),
     );
   }
-  if (policy.includes('delete') && (retentionMs < 0 || retentionMs >= rememberedMs)) {
-    const kept = retentionMs < 0 ? 'for ever' : `for ${duration(retentionMs / 1000)}`;
+  if (policy.includes('delete') && (retentionMs < 0 || retentionMs >= tombstoneMs)) {
+    const kept = retentionMs < 0 ? 'forever' : `for ${duration(retentionMs / 1000)}`;
     findings.push(
       problem(
-        `${topic} keeps changes ${kept}, deleted rows are remembered for ${config.TOMBSTONE_DAYS} days (TOMBSTONE_DAYS): a replay would bring older ones back`,
+        `${topic} keeps changes ${kept}, but tombstones are kept for ${config.TOMBSTONE_DAYS} days (TOMBSTONE_DAYS): a replay would restore rows deleted before that`,
         retentionMs < 0
           ? set('retention.ms=604800000')
           : `TOMBSTONE_DAYS=${Math.ceil(retentionMs / 86_400_000) + 1}, or: ${set('retention.ms=604800000')}`,
@@ -154,7 +154,7 @@ async function judgeSettings(
   if (largest > config.BODY_LIMIT_MIB * 1024 * 1024) {
     findings.push(
       problem(
-        `${topic} takes messages of ${bytes(largest)}, an event may have ${config.BODY_LIMIT_MIB} MiB (BODY_LIMIT_MIB): a larger one is refused for good`,
+        `${topic} accepts messages of ${bytes(largest)}, but events are limited to ${config.BODY_LIMIT_MIB} MiB (BODY_LIMIT_MIB): larger ones are rejected permanently`,
         `BODY_LIMIT_MIB=${Math.ceil(largest / 1024 / 1024)}`,
       ),
     );

@@ -7,13 +7,13 @@ import { type KafkaContext, topicOf } from './kafka.ts';
 import { tablesOf } from '../source/publication.ts';
 import { bytes } from '../words.ts';
 
-/** Newest records of each partition whose keys are looked at. */
+/** Number of newest records of each partition whose keys are measured. */
 const SAMPLE = 100;
 const TIMEOUT_MS = 15_000;
-/** A KafkaSink takes 8 KiB of headers: the key twice, the event's other attributes and what failed. */
-const MOST_FOR_SINK = 2.5 * 1024;
-/** Half of what intake takes as headers, see HEADER_LIMIT in intake/protocol.ts. */
-const MOST_FOR_INTAKE = 1024 * 1024;
+/** A KafkaSink accepts 8 KiB of headers: the key twice, the event's other attributes and the error. */
+const MAX_FOR_SINK = 2.5 * 1024;
+/** Less than half of the headers that the intake accepts, see HEADER_LIMIT in intake/http/protocol.ts. */
+const MAX_FOR_INTAKE = 1024 * 1024;
 const SILENT: Log = { info() {}, warn() {}, error() {} };
 
 /** A KafkaSource sends a record's key in two headers of its request, and headers have limits. */
@@ -26,33 +26,33 @@ export const keySizes: Check<KafkaContext> = {
     const topics = tablesOf(context.specifications)
       .map((table) => topicOf(context, table))
       .filter((topic) => there.includes(topic));
-    if (topics.length === 0) return [unchecked('there is no topic to look at')];
+    if (topics.length === 0) return [unchecked('there is no topic to check')];
     const longest = await longestKeys(context, topics);
-    return topics.map((topic) => judge(topic, longest.get(topic)));
+    return topics.map((topic) => checkLongest(topic, longest.get(topic)));
   },
 };
 
-function judge(topic: string, longest: number | undefined): Finding {
-  if (longest === undefined) return unchecked(`${topic}: there is no record to look at`);
-  const says = `${topic}: keys have up to ${bytes(longest)}`;
-  const mend =
-    'set message.key.columns of the connector to short columns; or read the topic by INTAKE=kafka';
-  if (longest > MOST_FOR_INTAKE) {
+function checkLongest(topic: string, longest: number | undefined): Finding {
+  if (longest === undefined) return unchecked(`${topic}: there is no record to check`);
+  const message = `${topic}: keys have up to ${bytes(longest)}`;
+  const remedy =
+    'set message.key.columns of the connector to short columns; or read the topic with INTAKE=kafka';
+  if (longest > MAX_FOR_INTAKE) {
     return problem(
-      `${says}: a KafkaSource sends them twice, which is refused for good (431)`,
-      mend,
+      `${message}: a KafkaSource sends each twice, and the request is rejected permanently (431)`,
+      remedy,
     );
   }
-  if (longest > MOST_FOR_SINK) {
+  if (longest > MAX_FOR_SINK) {
     return problem(
-      `${says}: a dead letter carries the key twice, and a KafkaSink refuses more than 8 KiB of headers, so that it would be lost`,
-      mend,
+      `${message}: a dead letter carries the key twice, and a KafkaSink rejects more than 8 KiB of headers, so the dead letter would be lost`,
+      remedy,
     );
   }
-  return fine(says);
+  return fine(message);
 }
 
-/** Longest key, in bytes, of the newest records of each topic; none for an empty topic. */
+/** Returns the length in bytes of the longest key in the newest records of each topic that has any. */
 async function longestKeys(
   { admin, config }: KafkaContext,
   topics: readonly string[],
@@ -95,7 +95,7 @@ async function spansOf(admin: Admin, topics: readonly string[]): Promise<Map<str
   return spans;
 }
 
-/** Resolves once the spans are read; rejects if not one record was read in time. */
+/** Resolves once the spans are read; rejects if no record was read before the timeout. */
 function readSpans(
   consumer: Consumer,
   spans: ReadonlyMap<string, Span>,

@@ -1,29 +1,29 @@
-/** Tables of the source database, as its catalog has them. */
+/** Reads tables of the source database from its catalog. */
 import type { Inspector } from '../../state/database/inspector.ts';
 
-/** A column as the catalog has it; `base` is the type under a domain. */
+/** A column from the catalog; `base` is the type beneath a domain. */
 export interface SourceColumn {
   readonly name: string;
   readonly type: string;
   readonly base: string;
-  /** The same with its length, precision or scale, as Postgres reads it. */
+  /** The base type with its length, precision or scale, in SQL syntax. */
   readonly baseType: string;
-  /** `atttypmod`, or that of the domain; -1 is none. */
+  /** `atttypmod`, or that of the domain; -1 if there is none. */
   readonly typmod: number;
-  /** Are values equal there that differ in case or accents? */
+  /** Whether Postgres considers values equal that differ only in case or accents. */
   readonly isCaseless: boolean;
   /** `b`ase, `e`num, `r`ange, `m`ultirange, `c`omposite */
   readonly kind: string;
   readonly isArray: boolean;
   readonly isBuiltIn: boolean;
-  /** May it be stored out of line (TOAST)? */
+  /** Whether its values may be stored out of line (TOAST). */
   readonly isLong: boolean;
   readonly generated: 'stored' | 'virtual' | null;
   /** Labels of an enum. */
   readonly labels: string[] | null;
 }
 
-/** A table as the catalog has it. */
+/** A table from the catalog. */
 export interface SourceTable {
   readonly kind: string;
   readonly isUnlogged: boolean;
@@ -34,7 +34,7 @@ export interface SourceTable {
   readonly primaryKey: string[];
   /** Columns of the index that REPLICA IDENTITY USING INDEX names. */
   readonly identityIndex: string[];
-  /** Sets of columns that no two rows share, and that are never null. */
+  /** Sets of columns that are unique and never null. */
   readonly unique: string[][];
   readonly columns: SourceColumn[];
   /** Publications that send its updates or deletes. */
@@ -45,19 +45,19 @@ export interface SourceTable {
 export interface TablePublication {
   readonly name: string;
   readonly columns: string[];
-  /** Are its columns written out? */
+  /** Whether the publication lists its columns explicitly. */
   readonly hasList: boolean;
 }
 
 /** PostgreSQL 18 and newer can publish stored generated columns. */
 export const PUBLISHES_GENERATED = 180_000;
 
-/** Is it a generated column that a publication can send? */
+/** Returns whether it is a generated column that a publication can send. */
 export function canArrive({ generated }: SourceColumn, server: number): boolean {
   return generated === 'stored' && server >= PUBLISHES_GENERATED;
 }
 
-/** Is it one that no publication can send? */
+/** Returns whether it is a generated column that no publication can send. */
 export function neverArrives(column: SourceColumn, server: number): boolean {
   const { generated } = column;
   return generated !== null && !canArrive(column, server);
@@ -69,7 +69,7 @@ export async function readTable(inspector: Inspector, name: string): Promise<Sou
   return row ?? null;
 }
 
-/** Those that are there, by name. */
+/** Returns the tables that exist, by name. */
 export async function readTables(
   inspector: Inspector,
   names: readonly string[],

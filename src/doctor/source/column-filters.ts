@@ -1,22 +1,22 @@
-/** Filters that never hold, because no value of their column arrives as what they compare with. */
+/** Finds filters that never match, because no value of their column arrives in the form they compare with. */
 import type { Scalar } from '../../function.ts';
 import type { Inspector } from '../../state/database/inspector.ts';
 import { sqlState } from '../../state/database/database.ts';
 import type { SourceColumn } from './catalog.ts';
 import { type Decimals, formOf, isUnknown, lengthOf } from './column-forms.ts';
 
-/** Why a filter never holds, and what it has to be instead, where that is known. */
+/** Why a filter never matches, and the value to use instead, if known. */
 export interface Never {
   readonly why: string;
   readonly instead?: Scalar;
 }
 
 const WHOLE = new Set(['int2', 'int4', 'int8', 'oid']);
-/** Types with more than one spelling of a value, of which Postgres writes one. */
-const SPELT =
+/** Types whose values Postgres reads in several spellings but writes in one canonical form. */
+const NORMALIZED =
   /^(uuid|inet|cidr|macaddr|macaddr8|jsonb|bpchar|varchar|name|int4range|int8range|numrange|daterange|ltree)$/;
 
-/** Why a column's values never equal what a filter wants; null if they may. */
+/** Returns why a column's values never equal the value of a filter; null if they may. */
 export async function neverEqual(
   inspector: Inspector,
   column: SourceColumn,
@@ -65,11 +65,11 @@ async function ofDecimal(
     String(wanted),
   );
   if (decimals === 'string') {
-    if (written === null) return { why: `${JSON.stringify(wanted)} is no value of ${type}` };
+    if (written === null) return { why: `${JSON.stringify(wanted)} is not a value of ${type}` };
     const why = `${type} arrives as text with all of its decimal places`;
     return written === wanted ? null : { why, instead: written };
   }
-  // what is no number may well be the base64
+  // a value that is not a number may be the base64
   return written === null
     ? null
     : {
@@ -91,7 +91,7 @@ async function ofNumber(
   }
   const why = `${type} arrives as ${form === 'plain' ? 'a number' : form}`;
   if (typeof wanted !== 'string') return { why };
-  // beyond 2^53 only text can say which number is meant
+  // beyond 2^53 only text identifies the number exactly
   if (base === 'int8' && /^-?\d+$/.test(wanted) && !Number.isSafeInteger(Number(wanted))) {
     return null;
   }
@@ -121,7 +121,7 @@ async function ofText(
     instead === wanted
       ? null
       : instead === null
-        ? { why: `${JSON.stringify(wanted)} is no value of ${type}` }
+        ? { why: `${JSON.stringify(wanted)} is not a value of ${type}` }
         : { why, instead };
   if (isDecoded) return null;
   switch (base) {
@@ -144,7 +144,7 @@ async function ofText(
         ? null
         : { why: `${type} arrives in UTC, as 08:00:00Z` };
     default:
-      if (!SPELT.test(base)) return null;
+      if (!NORMALIZED.test(base)) return null;
   }
   const most = base === 'name' ? 63 : lengthOf(column);
   if (/^(bpchar|varchar|name)$/.test(base) && most > 0 && charactersOf(wanted.trimEnd()) > most) {
@@ -152,10 +152,13 @@ async function ofText(
   }
   const written = await canonical(inspector, `$1::text::${baseType}`, wanted);
   const isPadded = form.startsWith('padded');
-  return differs(written, isPadded ? `${type} arrives ${form}` : `${type} is spelt otherwise`);
+  return differs(
+    written,
+    isPadded ? `${type} arrives ${form}` : `${type} arrives in its canonical form`,
+  );
 }
 
-/** As Postgres writes the value; null if it is none. */
+/** Returns the value as Postgres writes it; null if it is invalid. */
 async function canonical(
   inspector: Inspector,
   expression: string,
@@ -173,7 +176,7 @@ async function canonical(
   }
 }
 
-/** As Debezium sends bits: the last ones in the first byte. */
+/** Encodes bits as Debezium does: the last ones in the first byte. */
 function base64OfBits(bits: string): string {
   const bytes: number[] = [];
   for (let end = bits.length; end > 0; end -= 8) {
@@ -182,7 +185,7 @@ function base64OfBits(bits: string): string {
   return Buffer.from(bytes).toString('base64');
 }
 
-/** As Postgres counts them. */
+/** Counts characters as Postgres does. */
 function charactersOf(text: string): number {
   return Array.from(text).length;
 }

@@ -1,6 +1,6 @@
 /**
- * How Debezium 3.7 sends a column (pgoutput, JsonConverter without schemas): what keys and filters have to
- * do with. test/stack/forms.test.ts holds it against what Debezium sends.
+ * How Debezium 3.7 sends a column (pgoutput, JsonConverter without schemas), which determines what keys and
+ * filters see. test/stack/column-forms.test.ts compares this with what Debezium sends.
  */
 import type { SourceColumn } from './catalog.ts';
 
@@ -8,9 +8,9 @@ import type { SourceColumn } from './catalog.ts';
 export type Decimals = 'precise' | 'string' | 'double';
 
 export interface Form {
-  /** What a value is once the message is parsed. */
+  /** Kind of value after the message is parsed. */
   readonly json: 'text' | 'number' | 'boolean' | 'object';
-  /** In words; keys of two columns meet only if it is the same. */
+  /** Human-readable; keys of two columns can be equal only if their forms have the same name. */
   readonly name: string;
 }
 
@@ -18,16 +18,16 @@ const NUMBERS = new Set(['int2', 'int4', 'int8', 'oid', 'float4', 'float8']);
 const OBJECTS = new Set(
   'point box line lseg circle path polygon geometry geography vector halfvec sparsevec'.split(' '),
 );
-/** Types of PostgreSQL's own that Debezium has no converter for. */
+/** Built-in types of PostgreSQL that Debezium has no converter for. */
 const UNKNOWN = /^(tsquery|pg_lsn|xid|xid8|cid|tid|pg_snapshot|jsonpath|reg[a-z]+)$/;
 
-/** The form of most columns: as text, the number, boolean or text that it is. */
+/** Form of most columns: the value itself as a number, boolean or text. */
 const PLAIN = 'plain';
 
 const text = (name: string): Form => ({ json: 'text', name });
 const number = (name: string): Form => ({ json: 'number', name });
 
-/** Does Debezium know the type only with `include.unknown.datatypes`, and send base64 of its text? */
+/** Returns whether Debezium sends the type only with `include.unknown.datatypes`, as base64 of its text. */
 export function isUnknown({ kind, base, isBuiltIn, isArray }: SourceColumn): boolean {
   if (isArray) return false;
   return (
@@ -38,7 +38,7 @@ export function isUnknown({ kind, base, isBuiltIn, isArray }: SourceColumn): boo
   );
 }
 
-/** `isDecoded`: does the part turn base64 of it into text? */
+/** Returns the form in which a column arrives. `isDecoded`: whether the part decodes it from base64. */
 export function formOf(column: SourceColumn, decimals: Decimals, isDecoded = false): Form {
   const { base, kind, isCaseless } = column;
   if (column.isArray) return { json: 'object', name: 'array' };
@@ -76,7 +76,7 @@ export function formOf(column: SourceColumn, decimals: Decimals, isDecoded = fal
       return text(lengthOf(column) > 1 ? `padded to ${lengthOf(column)} characters` : PLAIN);
     default:
       if (NUMBERS.has(base)) return number(PLAIN);
-      return text(isCaseless ? 'text whose case matters here' : PLAIN);
+      return text(isCaseless ? 'case-sensitive text' : PLAIN);
   }
 }
 
@@ -85,39 +85,39 @@ function decimalForm(column: SourceColumn, decimals: Decimals): Form {
   if (decimals === 'double') return number(PLAIN);
   if (scale === null) {
     return decimals === 'string'
-      ? text('decimal places as they were written')
+      ? text('decimal places as written')
       : { json: 'object', name: 'scale and base64' };
   }
   if (decimals === 'precise') return text(`base64 of a number with ${scale} decimal places`);
   return text(scale === 0 ? PLAIN : `${scale} decimal places`);
 }
 
-/** Decimal places of seconds. */
+/** Returns the number of decimal places of the seconds. */
 function precisionOf({ typmod }: SourceColumn): number {
   return typmod < 0 ? 6 : typmod;
 }
 
-/** Characters that a column may hold; -1 is no bound. */
+/** Returns the maximum number of characters; -1 if unlimited. */
 export function lengthOf({ typmod }: SourceColumn): number {
   return typmod < 4 ? -1 : typmod - 4;
 }
 
-/** Decimal places of a numeric; null where each value has its own. */
+/** Returns the number of decimal places of a numeric type; null if each value has its own. */
 function scaleOf({ base, typmod }: SourceColumn): number | null {
   if (base === 'money') return 2;
   if (typmod < 4) return null;
   return (((typmod - 4) & 0x7ff) ^ 1024) - 1024;
 }
 
-/** What gives the column a form that others have, and no value of it another meaning; null if nothing does. */
+/** Returns a change that gives the column a common form without changing any value's meaning, or null. */
 export function simpler(
   table: string,
   quoted: string,
   column: SourceColumn,
   decimals: Decimals,
-): { readonly mend: string; readonly form: string } | null {
+): { readonly remedy: string; readonly form: string } | null {
   const alter = (type: string, form: string) => ({
-    mend: `alter table ${table} alter column ${quoted} type ${type};`,
+    remedy: `alter table ${table} alter column ${quoted} type ${type};`,
     form,
   });
   const isFine = column.typmod < 0 || column.typmod > 3;
@@ -132,7 +132,7 @@ export function simpler(
       return column.typmod < 0 || column.typmod === 6 ? null : alter('timestamptz', 'ISO 8601');
     case 'numeric':
       return decimals === 'precise' && scaleOf(column) === 0
-        ? { mend: 'decimal.handling.mode=string for the connector;', form: PLAIN }
+        ? { remedy: 'decimal.handling.mode=string for the connector;', form: PLAIN }
         : null;
     default:
       return null;

@@ -1,4 +1,4 @@
-/** What the types of the columns that a function names mean for its keys and filters. */
+/** Checks what the types of a function's columns mean for its keys and filters. */
 import type { PartSpecification, Specification } from '../../definitions/specification.ts';
 import type { Inspector } from '../../state/database/inspector.ts';
 import type { SourceColumn, SourceTable } from './catalog.ts';
@@ -7,7 +7,7 @@ import { type Decimals, formOf, isUnknown, simpler } from './column-forms.ts';
 import { fine, problem, unchecked, type Finding } from '../finding.ts';
 import { identifier, tableName } from '../words.ts';
 
-/** What is wrong with the types of the columns that a part names. */
+/** Returns problems with the types of the columns that a part uses. */
 export async function checkTypes(
   { inspector, decimals }: { readonly inspector: Inspector; readonly decimals: Decimals },
   name: string,
@@ -29,7 +29,7 @@ export async function checkTypes(
           `${what} of ${name} is ${type}, which can't be part of a key`,
           column.base === 'numeric' && !column.isArray
             ? 'decimal.handling.mode=string for the connector'
-            : `name another column in ${file}`,
+            : `use another column in ${file}`,
         ),
       );
     } else if (isUnknown(column) && !part.base64.includes(what)) {
@@ -42,8 +42,8 @@ export async function checkTypes(
     if (column === undefined || isUnknown(column) || column.base === 'bytea') continue;
     findings.push(
       problem(
-        `${column.name} of ${name} is ${column.type} and does not arrive as base64, but part ${part.name} of ${fn} says so`,
-        `take '${column.name}' out of base64 in ${file}`,
+        `${column.name} of ${name} is ${column.type} and does not arrive as base64, but part ${part.name} of ${fn} lists it there`,
+        `remove '${column.name}' from base64 in ${file}`,
       ),
     );
   }
@@ -52,24 +52,24 @@ export async function checkTypes(
     if (column === undefined) continue;
     const isDecoded = part.base64.includes(what);
     const never = await neverEqual(inspector, column, wanted, decimals, isDecoded);
-    const says = `where ${what} is ${JSON.stringify(wanted)} in part ${part.name} of ${fn}`;
+    const filter = `where ${what} is ${JSON.stringify(wanted)} in part ${part.name} of ${fn}`;
     if (never !== null) {
       findings.push(
-        problem(`${says} never holds: ${never.why}`, mendFilter(column, never.instead, decimals)),
+        problem(`${filter} never matches: ${never.why}`, fix(column, never.instead, decimals)),
       );
     } else if (column.isCaseless && wanted !== null) {
       findings.push(
         unchecked(
-          `${says} holds only in that case: ${column.type} compares without, Muster with it`,
+          `${filter} matches only in this case: ${column.type} ignores case, Muster does not`,
         ),
       );
     }
   }
   return findings;
 
-  function mendFilter(column: SourceColumn, instead: unknown, mode: Decimals): string {
+  function fix(column: SourceColumn, instead: unknown, mode: Decimals): string {
     if (isUnknown(column)) return decode(column.name);
-    if (instead === undefined) return `mend where in ${file}`;
+    if (instead === undefined) return `fix where in ${file}`;
     const literal = `where: { ${column.name}: ${JSON.stringify(instead)} }   in part ${part.name} of ${file}`;
     const isDecimal = column.base === 'numeric' || column.base === 'money';
     return isDecimal && mode === 'precise'
@@ -84,7 +84,7 @@ interface KeyColumn {
   readonly form: string;
 }
 
-/** Do the keys of a function's parts arrive in one form? Where not, no two of their rows ever meet. */
+/** Checks that the keys of a function's parts arrive in the same form: if not, no set gets rows of both. */
 export function keyForms(
   { name, parts }: Specification,
   tables: ReadonlyMap<string, SourceTable>,
@@ -94,7 +94,7 @@ export function keyForms(
   const columnOf = (part: PartSpecification, place: number) =>
     tables.get(part.table)?.columns.find((each) => each.name === part.key[place]);
   if (parts.some((part) => part.key.some((_, place) => columnOf(part, place) === undefined))) {
-    return [unchecked(`not every key column of ${name} is there`)];
+    return [unchecked(`not every key column of ${name} exists`)];
   }
   const width = parts[0]?.key.length ?? 0;
   for (let place = 0; place < width; place++) {
@@ -103,51 +103,49 @@ export function keyForms(
       const form = formOf(column, decimals, part.base64.includes(column.name)).name;
       return { table: part.table, column, form };
     });
-    findings.push(...judgePlace(name, columns, decimals));
+    findings.push(...checkPlace(name, columns, decimals));
   }
-  return findings.length > 0 ? findings : [fine(`those of ${name} arrive in one form`)];
+  return findings.length > 0 ? findings : [fine(`those of ${name} arrive in the same form`)];
 }
 
-function judgePlace(fn: string, columns: readonly KeyColumn[], decimals: Decimals): Finding[] {
+function checkPlace(fn: string, columns: readonly KeyColumn[], decimals: Decimals): Finding[] {
   const forms = new Map(columns.map((each) => [each.form, each]));
   if (forms.size > 1) {
     const list = [...forms].map(([form, { table, column }]) => `${table}.${column.name} (${form})`);
     return [
       problem(
-        `the keys of ${fn} arrive in different forms and never meet: ${list.join(', ')}`,
-        oneForm(columns, decimals) ?? `name other columns in functions/${fn}.ts`,
+        `the keys of ${fn} arrive in different forms and are never equal: ${list.join(', ')}`,
+        oneForm(columns, decimals) ?? `use other columns in functions/${fn}.ts`,
       ),
     ];
   }
   const notes = columns.flatMap(({ table, column, form }) => {
     const what = `${column.name} of ${table} is ${column.type}`;
     if (column.isCaseless) {
-      return [
-        `${what}: values that differ in case are different keys of ${fn}, though equal there`,
-      ];
+      return [`${what}: values that differ in case are equal there, but different keys of ${fn}`];
     }
     if (formOf(column, decimals).json === 'object') {
       return [`${what}, which can't be part of a key`];
     }
     return form.startsWith('base64 of a number')
       ? [
-          `${what}: the sets of ${fn} are named by base64, unless decimal.handling.mode of the connector is string`,
+          `${what}: the keys of ${fn} are base64 unless decimal.handling.mode of the connector is string`,
         ]
       : [];
   });
   return [...new Set(notes)].map(unchecked);
 }
 
-/** What gives all of them one form, where something does that changes no value's meaning. */
+/** Returns what gives all columns the same form without changing any value's meaning, or null. */
 function oneForm(columns: readonly KeyColumn[], decimals: Decimals): string | null {
-  const mends = new Set<string>();
+  const remedies = new Set<string>();
   const forms = new Set<string>();
   for (const { table, column, form } of columns) {
     const better = simpler(tableName(table), identifier(column.name), column, decimals);
-    if (better !== null) mends.add(better.mend);
+    if (better !== null) remedies.add(better.remedy);
     forms.add(better?.form ?? form);
   }
   return forms.size === 1
-    ? `${[...mends].join(' ')}   -- and let the rows that are there be sent again`
+    ? `${[...remedies].join(' ')}   -- and have the existing rows sent again`
     : null;
 }

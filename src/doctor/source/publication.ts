@@ -4,12 +4,12 @@ import { type Check, fine, problem, type Finding } from '../finding.ts';
 import type { SourceContext } from './source.ts';
 import { identifier, plural, tableName } from '../words.ts';
 
-/** Tables of the connector's own, for signals and heartbeats. */
+/** The connector's own tables, for signals and heartbeats. */
 const OF_CONNECTOR = /^debezium\.|\.(dbz|debezium)_/;
 
 interface Publication {
   readonly all: boolean;
-  /** Muster's schema as a whole. */
+  /** Whether it publishes Muster's whole schema. */
   readonly schema: boolean;
   readonly whole: boolean;
   readonly root: boolean;
@@ -56,7 +56,7 @@ export const publication: Check<SourceContext> = {
   },
 };
 
-/** Every table that a part of these functions names. */
+/** Returns the tables of all parts of these functions. */
 export function tablesOf(specifications: readonly Specification[]): string[] {
   const tables = specifications.flatMap(({ parts }) => parts.map(({ table }) => table));
   return [...new Set(tables)].toSorted();
@@ -79,7 +79,7 @@ function ownTables(
   const pub = identifier(name);
   return [
     problem(
-      `${name} holds ${plural(own.length, 'table')} of Muster's own: each event it files makes further changes, without end`,
+      `${name} publishes ${plural(own.length, 'table')} of Muster's own: each ingested event causes further changes, endlessly`,
       all
         ? `drop publication ${pub}; ${create(name, tables, known)}   -- while the connector is stopped`
         : `alter publication ${pub} drop ${schema ? 'tables in schema muster' : `table ${own.map(({ table }) => tableName(table)).join(', ')}`};`,
@@ -91,7 +91,7 @@ function completeness(name: string, { whole }: Publication): Finding[] {
   if (whole) return [];
   return [
     problem(
-      `${name} does not publish every kind of change: rows that go or move stay in their sets`,
+      `${name} does not publish every kind of change: deleted or moved rows stay in their sets`,
       `alter publication ${identifier(name)} set (publish = 'insert, update, delete, truncate');`,
     ),
   ];
@@ -115,7 +115,7 @@ function covers(
   if (published === undefined && !(isPartitioned && !root)) {
     return [
       problem(
-        `${name} does not hold ${table}: none of its changes comes`,
+        `${name} does not publish ${table}: none of its changes arrive`,
         [
           `alter publication ${pub} add table ${tableName(table)};`,
           ...(needsGenerated ? [generated] : []),
@@ -131,11 +131,11 @@ function covers(
       ),
     ];
   }
-  return judgeColumns(name, table, published!, known, needed);
+  return checkColumns(name, table, published!, known, needed);
 }
 
-/** Does a publication send every column that is needed, of every row? */
-function judgeColumns(
+/** Checks that a publication sends every column that is needed, of every row. */
+function checkColumns(
   name: string,
   table: string,
   { columns, filter }: Published,
@@ -147,7 +147,7 @@ function judgeColumns(
   const isGenerated = (column: string) =>
     known?.columns.find((each) => each.name === column)?.generated != null;
   const lacking = needed.filter((column) => !columns.includes(column));
-  // what no publication can send is told where the table is looked at
+  // columns that no publication can send are reported by the check of the table
   const plain = lacking.filter((column) => !isGenerated(column));
   const generated = lacking.filter((column) =>
     known?.columns.some((each) => each.name === column && canArrive(each, known.server)),
@@ -155,27 +155,27 @@ function judgeColumns(
   const problems: Finding[] = [];
   if (plain.length > 0 || generated.length > 0) {
     const hasList = known?.publications.find((each) => each.name === name)?.hasList ?? false;
-    const mend = [
+    const remedy = [
       ...(plain.length > 0 || hasList ? [whole] : []),
       ...(generated.length > 0
         ? [`alter publication ${pub} set (publish_generated_columns = stored);`]
         : []),
     ];
     const list = [...plain, ...generated.map((column) => `${column} (generated)`)].join(', ');
-    problems.push(problem(`${name} does not send ${list} of ${table}`, mend.join(' ')));
+    problems.push(problem(`${name} does not send ${list} of ${table}`, remedy.join(' ')));
   }
   if (filter !== null) {
     problems.push(
       problem(
-        `${name} sends only rows of ${table} with ${filter}: one that stops to match is never heard of again`,
-        `${whole}   -- and filter in the function, by where`,
+        `${name} sends only rows of ${table} with ${filter}: a row that stops matching is not updated any more`,
+        `${whole}   -- and filter in the function instead, with where`,
       ),
     );
   }
   return problems;
 }
 
-/** What makes a publication of these tables, with all of their columns that can be sent. */
+/** Returns the statement that creates a publication of these tables with all columns that can be sent. */
 function create(
   name: string,
   tables: readonly string[],
@@ -192,12 +192,13 @@ function create(
   return `create publication ${identifier(name)} for table ${tables.map(tableName).join(', ')}${settings};`;
 }
 
-/** Says too which tables no function names: their changes are read, sent and ignored. */
+/** Includes published tables that no function uses: their changes are read, sent and ignored. */
 function summary(name: string, tables: readonly string[], published: readonly Published[]): string {
   const others = published
     .map(({ table }) => table)
     .filter((each) => !tables.includes(each) && !OF_CONNECTOR.test(each));
-  const also = others.length > 0 ? `; of no function: ${others.slice(0, 5).join(', ')}` : '';
+  const also =
+    others.length > 0 ? `; not used by any function: ${others.slice(0, 5).join(', ')}` : '';
   const more = others.length > 5 ? ` and ${others.length - 5} more` : '';
-  return `${name} holds ${tables.join(', ')}${also}${more}`;
+  return `${name} publishes ${tables.join(', ')}${also}${more}`;
 }

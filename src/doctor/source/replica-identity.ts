@@ -5,20 +5,20 @@ import { fine, problem, unchecked, type Finding } from '../finding.ts';
 import { PUBLISHES_GENERATED, type SourceTable, type TablePublication } from './catalog.ts';
 import { identifier, plural, tableName } from '../words.ts';
 
-/** Rows that are looked at: enough to see whether a column's values are long, cheap on any table. */
+/** Number of sampled rows: enough to see whether a column's values are long, yet cheap on any table. */
 const SAMPLE = 10_000;
-/** PostgreSQL 17 tells whether a value is out of line; before it, one of so many bytes may be. */
+/** PostgreSQL 17 and newer report whether a value is out of line; in older ones, a value this long may be. */
 const MAY_BE_OUT = 500;
 
 /**
- * Does the log say enough of updates and deletes?
+ * Checks that the log contains enough about updates and deletes.
  *
- * A delete need bring no more than the row's id: the member row knows the set. An update leaves out
- * what is stored out of line and did not change, unless the identity is full: Muster then takes the
- * value it knows, and parks the event where it knows none. So FULL matters where a key or filter
- * column is long in fact; it costs the whole old row in the log of every update and delete.
+ * A delete only needs to contain the row's id, because the member row has the set. An update omits values
+ * that are stored out of line and did not change, unless the identity is full: Muster then uses the value
+ * it has, and parks the event if it has none. So FULL matters if a key or filter column is actually long;
+ * it costs the whole old row in the log of every update and delete.
  */
-export async function judgeIdentity(
+export async function checkIdentity(
   { inspector, state }: Pick<SourceContext, 'inspector' | 'state'>,
   name: string,
   table: SourceTable,
@@ -27,7 +27,7 @@ export async function judgeIdentity(
   const { leaves, primaryKey, identityIndex } = table;
   const ids = [...new Set(parts.flatMap(({ id }) => id))];
   const identities = leaves.map(({ identity }) => identity);
-  if (identities.every((each) => each === 'f')) return [judgeFull(name, table)];
+  if (identities.every((each) => each === 'f')) return [checkFull(name, table)];
   if (identities.includes('n') || (identities.includes('d') && primaryKey.length === 0)) {
     return [
       problem(
@@ -47,10 +47,10 @@ export async function judgeIdentity(
   if (unnamed.length > 0) {
     return [
       problem(
-        `${name}: a delete brings ${logged.join(', ')} and not ${unnamed.join(', ')}, which tells the row: deleted rows stay in their sets`,
+        `${name}: a delete contains ${logged.join(', ')} but not ${unnamed.join(', ')}, which identifies the row: deleted rows stay in their sets`,
         ids.every((column) => primaryKey.includes(column))
           ? setIdentity(name, table, 'default')
-          : (setFull(name, table) ?? `name ${logged.join(', ')} as the id of its parts`),
+          : (setFull(name, table) ?? `use ${logged.join(', ')} as the id of its parts`),
       ),
     ];
   }
@@ -58,39 +58,39 @@ export async function judgeIdentity(
   const long = table.columns
     .filter((each) => deciding.has(each.name) && each.isLong && !logged.includes(each.name))
     .map((each) => each.name);
-  const says = `${name}: ${logged.join(', ')}`;
-  if (long.length === 0) return [fine(says)];
+  const message = `${name}: ${logged.join(', ')}`;
+  if (long.length === 0) return [fine(message)];
   const unsent = await unsentColumns(state, name);
   const sample = await sampleOf(inspector, name, long);
   const out = long.filter((column, i) => unsent.includes(column) || sample.out[i]! > 0);
   if (out.length > 0) {
     return [
       problem(
-        `${name}: ${out.join(', ')} may be stored out of line, and updates that leave it unchanged do not send it: where nothing is known of the row they are parked`,
+        `${name}: ${out.join(', ')} may be stored out of line, and updates that leave it unchanged do not send it: if Muster does not have the row, they are parked`,
         setFull(name, table) ??
-          `name another column than ${out.join(', ')}: with replica identity full and a virtual generated column the table could not be updated`,
+          `use a column other than ${out.join(', ')}: with replica identity full and a virtual generated column the table could not be updated`,
       ),
     ];
   }
   if (sample.rows === 0) {
     return [
       unchecked(
-        `${name} has no row yet: are values of ${long.join(', ')} ever stored out of line?`,
+        `${name} has no rows yet, so it is unknown whether ${long.join(', ')} is stored out of line`,
       ),
     ];
   }
   return [
     fine(
-      `${says}; ${long.join(', ')} short in ${plural(sample.rows, 'row')}, so full is not needed`,
+      `${message}; ${long.join(', ')} short in ${plural(sample.rows, 'row')}, so full is not needed`,
     ),
   ];
 }
 
 /**
- * PostgreSQL refuses each update and delete of a table whose identity is full, unless every publication
- * that sends them sends all of its columns, those that are generated too, and without a list of columns.
+ * Checks a table whose identity is full. PostgreSQL rejects every update and delete of it, unless every
+ * publication that sends them has no column list and sends all columns, including generated ones.
  */
-function judgeFull(name: string, table: SourceTable): Finding {
+function checkFull(name: string, table: SourceTable): Finding {
   const lists = table.publications.filter(({ hasList }) => hasList);
   if (lists.length > 0) return refusedList(name, lists);
   const generated = generatedOf(table);
@@ -109,7 +109,7 @@ function judgeFull(name: string, table: SourceTable): Finding {
   );
 }
 
-/** Columns that PostgreSQL counts to a full identity only since it can publish them. */
+/** Returns the generated columns of a full identity: PostgreSQL includes those that it can publish. */
 function generatedOf({ server, columns }: SourceTable): string[] {
   if (server < PUBLISHES_GENERATED) return [];
   return columns.filter(({ generated }) => generated !== null).map((each) => each.name);
@@ -122,7 +122,7 @@ function hasVirtual({ columns }: SourceTable): boolean {
 function refusedList(name: string, publications: readonly TablePublication[]): Finding {
   const list = publications.map((each) => each.name).join(', ');
   return problem(
-    `${name}: the list of columns in ${list} does not cover its replica identity: its updates and deletes fail`,
+    `${name}: the column list in ${list} does not cover its replica identity: its updates and deletes fail`,
     publications.map((each) => withoutList(name, each)).join(' '),
   );
 }
@@ -136,7 +136,7 @@ function sendGenerated({ name }: TablePublication): string {
   return `alter publication ${identifier(name)} set (publish_generated_columns = stored);`;
 }
 
-/** Gives a table the full identity, after what lets it be updated with it; null where nothing does. */
+/** Returns the statements that set the full identity and keep the table updatable; null if impossible. */
 function setFull(name: string, table: SourceTable): string | null {
   const generated = generatedOf(table);
   if (generated.length > 0 && hasVirtual(table)) return null;
@@ -150,7 +150,7 @@ function setFull(name: string, table: SourceTable): string | null {
   ].join(' ');
 }
 
-/** Of every partition, one by one: PostgreSQL passes the identity of the whole on to none of them. */
+/** Sets the identity of each partition, as PostgreSQL does not pass on that of the partitioned table. */
 function setIdentity(name: string, { leaves }: SourceTable, identity: 'full' | 'default'): string {
   const names = leaves.length > 0 ? leaves.map((each) => each.name) : [name];
   return names
@@ -158,7 +158,7 @@ function setIdentity(name: string, { leaves }: SourceTable, identity: 'full' | '
     .join(' ');
 }
 
-/** Columns of a table that an update did not send although nothing is known of its row. */
+/** Returns the columns of a table that an update omitted although Muster did not have its row. */
 async function unsentColumns(state: Inspector | null, table: string): Promise<string[]> {
   if (state === null) return [];
   const rows = await state.query<{ name: string }>(

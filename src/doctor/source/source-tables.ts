@@ -9,11 +9,11 @@ import {
   type SourceTable,
 } from './catalog.ts';
 import { tablesOf } from './publication.ts';
-import { judgeIdentity } from './replica-identity.ts';
+import { checkIdentity } from './replica-identity.ts';
 import type { SourceContext } from './source.ts';
 import { tableName } from '../words.ts';
 
-/** A part and the function it is of. */
+/** A part and the name of its function. */
 interface NamedPart {
   readonly fn: string;
   readonly part: PartSpecification;
@@ -31,8 +31,8 @@ export const tables: Check<SourceContext> = {
         each.parts.filter((part) => part.table === name).map((part) => ({ fn: each.name, part })),
       );
       const found =
-        table === null ? [missing(name)] : await judgeTable(context, name, table, parts);
-      findings.push(...(found.length > 0 ? found : [fine(`${name} has what its functions name`)]));
+        table === null ? [missing(name)] : await checkTable(context, name, table, parts);
+      findings.push(...(found.length > 0 ? found : [fine(`${name} has what its functions use`)]));
     }
     return findings;
   },
@@ -61,7 +61,7 @@ export const identity: Check<SourceContext> = {
       const parts = specifications
         .flatMap((each) => each.parts)
         .filter((each) => each.table === name);
-      findings.push(...(await judgeIdentity({ inspector, state }, name, table, parts)));
+      findings.push(...(await checkIdentity({ inspector, state }, name, table, parts)));
     }
     return findings;
   },
@@ -70,11 +70,11 @@ export const identity: Check<SourceContext> = {
 function missing(name: string): Finding {
   return problem(
     `there is no table ${name}`,
-    'name the table in the function as schema.table; or is --source another database?',
+    'write the table as schema.table in the function; or does --source point to another database?',
   );
 }
 
-async function judgeTable(
+async function checkTable(
   context: SourceContext,
   name: string,
   table: SourceTable,
@@ -83,13 +83,16 @@ async function judgeTable(
   const findings: Finding[] = [];
   if (!['r', 'p'].includes(table.kind)) {
     findings.push(
-      problem(`${name} is no table: nothing of it is in the log`, `name its table in the function`),
+      problem(
+        `${name} is not a table: its changes are not in the log`,
+        `use its table in the function`,
+      ),
     );
   }
   if (table.isUnlogged) {
     findings.push(
       problem(
-        `${name} is unlogged: nothing of it is in the log`,
+        `${name} is unlogged: its changes are not in the log`,
         `alter table ${tableName(name)} set logged;`,
       ),
     );
@@ -101,8 +104,8 @@ async function judgeTable(
     if (absent.length > 0) {
       findings.push(
         problem(
-          `${name} has no column ${absent.join(', ')}, which part ${part.name} of ${fn} names`,
-          `mend functions/${fn}.ts`,
+          `${name} has no column ${absent.join(', ')}, which part ${part.name} of ${fn} uses`,
+          `fix functions/${fn}.ts`,
         ),
       );
     }
@@ -115,7 +118,7 @@ async function judgeTable(
   return dedupe(findings);
 }
 
-/** A generated column that no publication can send; the initial snapshot brings it all the same. */
+/** Reports generated columns that no publication can send, although the initial snapshot includes them. */
 function checkGenerated(
   name: string,
   { server, columns }: SourceTable,
@@ -124,19 +127,19 @@ function checkGenerated(
 ): Finding[] {
   const why = (column: SourceColumn) =>
     column.generated === 'virtual'
-      ? 'is a virtual generated column, which no change event has'
-      : `is a generated column, which PostgreSQL ${Math.floor(server / 10_000)} sends in no change event`;
+      ? 'is a virtual generated column, which change events never include'
+      : `is a generated column, which PostgreSQL ${Math.floor(server / 10_000)} never includes in change events`;
   return columns
     .filter((column) => part.columns.includes(column.name) && neverArrives(column, server))
     .map((column) =>
       problem(
         `${column.name} of ${name} ${why(column)}`,
-        `name another column in functions/${fn}.ts`,
+        `use another column in functions/${fn}.ts`,
       ),
     );
 }
 
-/** Two rows of one `id` are one row to Muster; a delete brings no more than the identity. */
+/** To Muster, two rows with the same `id` are one row; a delete contains only the replica identity. */
 function checkId(name: string, table: SourceTable, fn: string, part: PartSpecification): Finding[] {
   const same = (columns: readonly string[]) =>
     columns.length === part.id.length && part.id.every((column) => columns.includes(column));
@@ -146,7 +149,7 @@ function checkId(name: string, table: SourceTable, fn: string, part: PartSpecifi
     const id = table.primaryKey.map((column) => `'${column}'`);
     return [
       problem(
-        `${list}, the id of part ${part.name} of ${fn}, does not tell the rows of ${name} apart`,
+        `${list}, the id of part ${part.name} of ${fn}, does not identify the rows of ${name}`,
         `id: ${id.length === 1 ? id[0] : `[${id.join(', ')}]`}   in functions/${fn}.ts`,
       ),
     ];
@@ -159,7 +162,7 @@ function checkId(name: string, table: SourceTable, fn: string, part: PartSpecifi
   ];
 }
 
-/** Parts on one table often share what is wrong. */
+/** Removes duplicates, as parts on the same table often share a problem. */
 function dedupe(findings: readonly Finding[]): Finding[] {
-  return [...new Map(findings.map((each) => [`${each.says}${each.mend}`, each])).values()];
+  return [...new Map(findings.map((each) => [`${each.message}${each.remedy}`, each])).values()];
 }

@@ -5,22 +5,22 @@ import { compareClocks } from '../database/database.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 import { bytes } from '../words.ts';
 
-/** What the checks of the source database look at. */
+/** Input of the checks of the source database. */
 export interface SourceContext {
   readonly inspector: Inspector;
   readonly specifications: readonly Specification[];
-  /** Names that the connector was given. */
+  /** Names in the connector's configuration. */
   readonly publication: string;
   readonly slot: string;
   /** Name of the source in Muster's state: the connector's `topic.prefix`. */
   readonly name: string;
   /** `decimal.handling.mode` of the connector. */
   readonly decimals: Decimals;
-  /** The state database, where it could be reached. */
+  /** The state database; null if it is not reachable. */
   readonly state: Inspector | null;
 }
 
-/** A connector acknowledges every few seconds; one so far behind does not. */
+/** A connector acknowledges every few seconds; one that is this far behind does not. */
 const MUCH_WAL = 1024 ** 3;
 
 export const walLevel: Check<SourceContext> = {
@@ -34,18 +34,18 @@ export const walLevel: Check<SourceContext> = {
       ? [fine('logical')]
       : [
           problem(
-            `${row!.level}: its log does not hold what a change was`,
+            `${row!.level}: the log does not contain the changed rows`,
             'alter system set wal_level = logical;   -- and restart the server',
           ),
         ];
   },
 };
 
-/** With `initial`, Debezium takes no second snapshot, and fails once its slot is another. */
-const WHEN_NEEDED = 'snapshot.mode=when_needed for the connector, if it has another';
-/** A read within a minute of a row's last change is taken for the older of the two. */
+/** With `initial`, Debezium takes no second snapshot, and fails once it has a new slot. */
+const WHEN_NEEDED = 'snapshot.mode=when_needed for the connector, if it has another mode';
+/** A snapshot read within a minute of a row's last change counts as the older of the two. */
 const AGAIN =
-  'once a minute has passed since its last event: the connector makes a new slot and reads every row again; a row that was deleted meanwhile stays in its set';
+  'once a minute has passed since its last event: the connector creates a new slot and reads every row again; a row deleted in between stays in its set';
 
 interface Slot {
   readonly plugin: string;
@@ -73,7 +73,7 @@ export const slot: Check<SourceContext> = {
     if (found === undefined && (await hasStreamed(state, source))) {
       return [
         problem(
-          `there is no slot ${name}, though ${source} has streamed: what was written since it went is not in any event`,
+          `there is no slot ${name}, although ${source} has streamed: changes since it was dropped were not sent`,
           `${WHEN_NEEDED}\nkubectl annotate kafkaconnector <name> strimzi.io/restart=true; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"   # ${AGAIN}`,
         ),
       ];
@@ -81,34 +81,34 @@ export const slot: Check<SourceContext> = {
     if (found === undefined) {
       return [
         problem(
-          `there is no slot ${name}: the connector, which makes it, has not run`,
+          `there is no slot ${name}: the connector, which creates it, has not run`,
           'kubectl get kafkaconnector; or: curl <connect>:8083/connectors/<name>/status',
         ),
       ];
     }
-    return [judgeSlot(name, found)];
+    return [checkSlot(name, found)];
   },
 };
 
-/** Does the state database know changes of the source? */
+/** Returns whether the state database has ingested changes of the source. */
 async function hasStreamed(state: Inspector | null, source: string): Promise<boolean> {
   if (state === null) return false;
   const rows = await state.query('select from muster.source where name = $1 and lsn > 0', [source]);
   return rows.length > 0;
 }
 
-function judgeSlot(name: string, found: Slot): Finding {
+function checkSlot(name: string, found: Slot): Finding {
   const { plugin, type, database, here, active, status, limit } = found;
-  const held = `${bytes(found.held ?? 0)} of log held`;
+  const held = `${bytes(found.held ?? 0)} of log retained`;
   if (type !== 'logical' || plugin !== 'pgoutput' || database !== here) {
     return problem(
-      `${name} is a ${type} slot of ${plugin ?? 'no plugin'} in database ${database ?? '(none)'}: pgoutput in ${here} is expected`,
-      'give the connector slot.name and plugin.name=pgoutput; muster doctor --slot <name>',
+      `${name} is a ${type} slot of ${plugin ?? 'no plugin'} in database ${database ?? '(none)'}, expected pgoutput in ${here}`,
+      'set slot.name and plugin.name=pgoutput for the connector; or: muster doctor --slot <name>',
     );
   }
   if (status === 'lost') {
     return problem(
-      `${name} is lost: the log it needs is gone, and with it changes`,
+      `${name} is lost: the log it needs was removed, and changes with it`,
       `${WHEN_NEEDED}\nselect pg_drop_replication_slot('${name}');   -- ${AGAIN}`,
     );
   }
@@ -119,57 +119,57 @@ function judgeSlot(name: string, found: Slot): Finding {
     );
   }
   const unlimited = limit === '-1';
-  const fuse = unlimited ? 'no limit (max_slot_wal_keep_size)' : `at most ${limit}`;
+  const bound = unlimited ? 'no limit (max_slot_wal_keep_size)' : `at most ${limit}`;
   if (!active) {
     return problem(
-      `nobody reads ${name}: ${held}, ${fuse}${unlimited ? ', until the disk is full' : ''}`,
+      `nothing reads ${name}: ${held}, ${bound}${unlimited ? ', until the disk is full' : ''}`,
       'kubectl get kafkaconnector; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"',
     );
   }
   if ((found.held ?? 0) > MUCH_WAL) {
     return problem(
-      `${name}: ${held}, ${fuse}: the connector does not keep up, or acknowledges nothing while its tables are quiet`,
+      `${name}: ${held}, ${bound}: the connector does not keep up, or acknowledges nothing while its tables are quiet`,
       'set heartbeat.interval.ms and heartbeat.action.query of the connector',
     );
   }
-  return fine(`${name} is read, ${held}, ${fuse}`);
+  return fine(`${name} is read, ${held}, ${bound}`);
 }
 
-/** A size with room, as Postgres reads it. */
+/** Returns a size with headroom, in the syntax of Postgres. */
 function moreThan(held: number | null): string {
   return `${Math.max(1, Math.ceil(((held ?? 0) * 4) / MUCH_WAL))}GB`;
 }
 
-/** A restored or re-created source starts its positions over: all that comes would be refused as stale. */
+/** The positions of a restored or recreated source restart, so new events would be rejected as stale. */
 export const position: Check<SourceContext> = {
   id: 'source.position',
-  title: 'position in the log',
+  title: 'log position',
   async run({ inspector, state, name }) {
     if (state === null) {
-      throw new Error('the state database, which knows the newest one, is not reachable');
+      throw new Error('the state database, which has the newest position, is not reachable');
     }
-    const [mark] = await state.query<{ lsn: string; epoch: number }>(
+    const [newest] = await state.query<{ lsn: string; epoch: number }>(
       'select lsn, epoch from muster.source where name = $1',
       [name],
     );
-    if (mark === undefined) return [fine(`nothing of a source '${name}' has arrived yet`)];
+    if (newest === undefined) return [fine(`nothing has arrived from a source '${name}' yet`)];
     const [now] = await inspector.query<{ lsn: string }>(
       `select pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
                                    else pg_current_wal_lsn() end, '0/0')::bigint as lsn`,
     );
-    const says = `epoch ${mark.epoch}: ${mark.lsn} was seen, the log is at ${now!.lsn}`;
-    return BigInt(now!.lsn) < BigInt(mark.lsn)
+    const message = `epoch ${newest.epoch}: ingested up to ${newest.lsn}, the log is at ${now!.lsn}`;
+    return BigInt(now!.lsn) < BigInt(newest.lsn)
       ? [
           problem(
-            `${says}: the source was restored or made anew`,
+            `${message}: the source was restored or recreated`,
             `muster epoch bump ${name} && muster redeliver --reason position-restarted`,
           ),
         ]
-      : [fine(says)];
+      : [fine(message)];
   },
 };
 
-/** Its commit times decide between changes and snapshot reads, and when a position started over. */
+/** Commit times decide between changes and snapshot reads, and when a position has restarted. */
 export const sourceClock: Check<SourceContext> = {
   id: 'source.clock',
   title: 'clock',

@@ -3,7 +3,7 @@ import { Unavailable } from '../../state/outcome.ts';
 import { requireCurrent } from '../../state/registration/current.ts';
 import type { Parts } from '../parts.ts';
 
-/** The loop that renews this worker's lease, and since when that has not failed. */
+/** The loop that renews this worker's lease, and the time since which it has not failed. */
 export interface Renewing {
   readonly loop: Loop;
   /** By `performance.now()`. */

@@ -109,6 +109,6 @@ onDatabase('an attribute that no header can carry holds up no redelivery', async
   const args = ['redeliver', '--to', server.url];
   const child = new TestProcess('src/cli/muster.ts', args, { DATABASE_URL: db.url });
   await child.exited;
-  expect(child.stdout).toContain('0 taken, 2 left');
+  expect(child.stdout).toContain('0 redelivered, 2 left');
   await server.stop();
 });

@@ -5,7 +5,7 @@ import { session } from '../../../src/doctor/database/session.ts';
 import { openInspector } from '../../../src/state/database/inspector.ts';
 import { migrate } from '../../../src/state/schema/migrate.ts';
 import { muster, musterServe } from '../../cli/command.ts';
-import { says, stateOf } from '../../doctor/examination.ts';
+import { reportOf, stateOf } from '../../doctor/examination.ts';
 import { engineOn } from '../../support/engine.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
 import { pgbouncer, test } from '../../support/pgbouncer.ts';
@@ -50,13 +50,15 @@ test('the doctor reports a pooler that shares sessions, and accepts one that doe
   const shared = await pgbouncer(db, { pool_mode: 'transaction' });
   expect((await reach(shared, 'DATABASE_URL')).finding).toMatchObject({
     state: 'problem',
-    says: expect.stringContaining(SHARES) as string,
+    message: expect.stringContaining(SHARES) as string,
   });
   const own = await pgbouncer(db, { pool_mode: 'session' });
   const state = await stateOf({ ...db, url: own });
-  expect(await says(session, state)).toEqual([expect.stringMatching(/^✓ \d+ settings hold$/)]);
+  expect(await reportOf(session, state)).toEqual([
+    expect.stringMatching(/^✓ \d+ settings in effect$/),
+  ]);
   await state.inspector.query('set synchronous_commit = off');
-  expect(await says(session, state)).toEqual([
+  expect(await reportOf(session, state)).toEqual([
     expect.stringContaining('synchronous_commit is off, not on'),
   ]);
 });

@@ -96,7 +96,10 @@ test('the doctor reports which certificates a server is verified by', async ({ s
     [secure.url(secure.caFile), /^ {2}✓ reachable: /m],
     [secure.url(secure.otherCaFile), /^ {2}✗ reachable: TLS: .*certificate.*\n {6}set sslmode=/m],
     [secure.url(secure.caFile, '127.0.0.1'), /^ {2}✗ reachable: TLS: .*does not match/m],
-    [secure.url('/nowhere/ca.crt'), /^ {2}✗ reachable: .*\/nowhere\/ca\.crt.*\n {6}name a file/m],
+    [
+      secure.url('/nowhere/ca.crt'),
+      /^ {2}✗ reachable: .*\/nowhere\/ca\.crt.*\n {6}name an existing file/m,
+    ],
   ] as const) {
     const { stdout } = await muster({ DATABASE_URL: url }, ['doctor', '--no-cluster']);
     expect(stdout).toMatch(expected);
