@@ -1,6 +1,6 @@
 import { all, defineFunction, TerminalError, type Tx } from '../src/function.ts';
 
-/** The fields that both parts share: a set is formed by the rows of a table with the same recording and span. */
+/** The fields that both parts share. Rows with the same recording and span form a set. */
 const TABLE = {
   table: 'datastore.signal',
   key: ['recording', 'span'],
