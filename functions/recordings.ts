@@ -1,12 +1,13 @@
 import { all, defineFunction, TerminalError, type Tx } from '../src/function.ts';
 
+/** The fields that both parts share. Rows with the same recording and span form a set. */
 const TABLE = {
   table: 'datastore.signal',
   key: ['recording', 'span'],
-  base64: ['span'], // a range type of its own, which Debezium sends as base64 of its text
+  base64: ['span'], // `span` has a custom range type, whose values Debezium sends as base64-encoded text
 } as const;
 
-/** Dispatches a recording's span as soon as both of its signals are stored. */
+/** Processes a span of a recording as soon as both of its signals are stored. */
 export default defineFunction({
   name: 'recordings',
   parts: {
@@ -30,17 +31,19 @@ export default defineFunction({
   },
 });
 
-/** One signal of a recording's span, as the headband stored it. */
+/** One signal of a recording's span, as stored by the headband's service. */
 export interface Signal {
   readonly id: string;
   readonly sensor_type: string;
   readonly channels: readonly string[] | null;
   readonly sample_rate: number | null;
-  /** Nanoseconds; null where the span is not bounded on that side. */
+  /** Start of the span in nanoseconds; null if the span is unbounded on that side. */
   readonly from_ns: string | null;
+  /** End of the span in nanoseconds; null if the span is unbounded on that side. */
   readonly to_ns: string | null;
 }
 
+/** Reads the set's signals from the table: a set itself contains only the columns that its parts keep. */
 async function readSignals(tx: Tx, recording: string, span: string): Promise<Signal[]> {
   const { rows } = await tx.query<Signal>(
     `select id, sensor_type, channels, sample_rate, lower(span)::text as from_ns, upper(span)::text as to_ns
@@ -52,7 +55,10 @@ async function readSignals(tx: Tx, recording: string, span: string): Promise<Sig
   return rows;
 }
 
-/** Channels by sensor and the length of the span; throws {@link TerminalError} if a signal can't be right. */
+/**
+ * Returns the channels of each sensor and the length of the span. Throws a {@link TerminalError} if a signal is
+ * invalid, because a retry would not help.
+ */
 export function processRecord(signals: readonly Signal[]): {
   channels: Record<string, readonly string[]>;
   seconds: number | null;
@@ -61,7 +67,7 @@ export function processRecord(signals: readonly Signal[]): {
   for (const { id, sensor_type, channels: labels, sample_rate } of signals) {
     if (sample_rate === null || !(sample_rate > 0 && sample_rate <= 100_000)) {
       throw new TerminalError(
-        `signal ${id} (${sensor_type}) has a sample rate of ${sample_rate} Hz`,
+        `signal ${id} (${sensor_type}) has a sample rate of ${sample_rate} Hz; it must be above 0 and at most 100000 Hz`,
       );
     }
     if (labels === null || labels.length === 0) {
@@ -69,13 +75,14 @@ export function processRecord(signals: readonly Signal[]): {
     }
     if (new Set(labels).size !== labels.length) {
       throw new TerminalError(
-        `signal ${id} (${sensor_type}) names a channel twice: ${labels.join(', ')}`,
+        `signal ${id} (${sensor_type}) has duplicate channels: ${labels.join(', ')}`,
       );
     }
     channels[sensor_type] = labels;
   }
   for (const sensor of ['eeg', 'accelerometer']) {
-    // Deleted since: once Muster has heard of it, the set is incomplete and its run rests.
+    // The row was deleted after the set became complete. This attempt fails; once Muster ingests the deletion,
+    // the set is incomplete and is not run until it is complete again.
     if (channels[sensor] === undefined) {
       throw new Error(`the ${sensor} signal is no longer in the table`);
     }

@@ -17,15 +17,15 @@ export interface ConsoleOptions {
   readonly db: Reader;
   readonly consoles: readonly FunctionConsole[];
   readonly logger?: FastifyBaseLogger;
-  /** Name by which the program that started this process recognizes its answers; none unless given. */
+  /** Identifies this process in readiness responses to the program that started it; none by default. */
   readonly instance?: string | null;
-  /** Time limit for receiving a request; 60 s unless given. */
+  /** Time limit for receiving a request; 60 s by default. */
   readonly requestTimeoutMs?: number;
 }
 
 /**
- * Creates the console: a read-only API and pages. It keeps no state, so any number of consoles may run, and
- * nothing else depends on one.
+ * Creates the console: a read-only API and its pages. The console is stateless, so any number of them may run,
+ * and nothing else depends on one.
  */
 export async function createConsole(options: ConsoleOptions): Promise<FastifyInstance> {
   const { db, consoles, instance = null, requestTimeoutMs = 60_000 } = options;
@@ -35,7 +35,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
     bodyLimit: 64 * 1024,
     requestTimeout: requestTimeoutMs,
     forceCloseConnections: 'idle',
-    // An unknown parameter is a typo that has to be reported, not dropped.
+    // An unknown parameter is probably a typo: it must be reported, not dropped.
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   });
   const stopping = new AbortController();
@@ -59,7 +59,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
   });
   await addSecurityHeaders(app);
   await app.register(accepts);
-  // Before compression, so that a client that has the body already costs no compression.
+  // Registered before compression, so that nothing is compressed for a client that has the body already.
   addConditionalAnswers(app);
   await app.register(compress, { encodings: ['gzip'], globalDecompression: false });
   addMetrics(app);
@@ -77,7 +77,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
   for (const { name, page, ...definition } of consoles) {
     await app.register(
       async (scope) => {
-        // The documentation lists each route under the name of its function.
+        // The tag makes the documentation list each route under the name of its function.
         scope.addHook('onRoute', (route) => {
           route.schema = { tags: [name], ...route.schema };
         });

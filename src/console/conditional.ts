@@ -2,11 +2,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { createHash } from 'node:crypto';
 
 /**
- * Adds an `ETag` to every answer of 200 whose body is in one piece, and answers 304 to a client that has the
- * body already. The tag is weak (RFC 9110, 8.8.1), because compression makes several forms of one body.
+ * Adds an `ETag` to every 200 response whose body is not a stream, and responds with 304 to a client that has
+ * the body already. The tag is weak (RFC 9110, 8.8.1), because compression yields several encodings of one body.
  *
- * This is not @fastify/etag, which compares a single tag: a proxy may send a list or `*` (RFC 9110, 13.1.2), and
- * errors must not become 304.
+ * @fastify/etag is not used, because it compares a single tag only, whereas a proxy may send a list or `*`
+ * (RFC 9110, 13.1.2), and because errors must not become 304.
  */
 export function addConditionalAnswers(app: FastifyInstance): void {
   app.addHook('onSend', (request, reply, payload, done) => {
@@ -15,7 +15,7 @@ export function addConditionalAnswers(app: FastifyInstance): void {
       done(null, payload);
       return;
     }
-    // @fastify/compress names it in compressed answers only.
+    // @fastify/compress adds it to compressed responses only.
     addVary(reply, 'accept-encoding');
     const tag = `W/"${createHash('sha256').update(payload).digest('base64url').slice(0, 22)}"`;
     void reply.header('etag', tag);
@@ -28,7 +28,7 @@ export function addConditionalAnswers(app: FastifyInstance): void {
   });
 }
 
-/** RFC 9110, 13.1.2: tags are compared weakly. */
+/** Returns whether the client has the body already. Tags are compared weakly (RFC 9110, 13.1.2). */
 function isKnown(request: FastifyRequest, tag: string): boolean {
   const known = request.headers['if-none-match'];
   if (known === undefined) return false;

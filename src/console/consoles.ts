@@ -15,15 +15,15 @@ const CONSOLE = {
   routes: required(functionField),
 } satisfies Fields<ConsoleDefinition>;
 
-/** What one function brings to the console. */
+/** One function's part of the console. */
 export interface FunctionConsole extends ConsoleDefinition {
   /** The function's name. */
   readonly name: string;
-  /** The sources or built files of its page; null where it has none. */
+  /** The folder with the sources or the built files of its page; null if it has none. */
   readonly page: URL | null;
 }
 
-/** Loads `functions/<name>/console/plugin` of those functions that have one. */
+/** Loads `functions/<name>/console/plugin` of each function that has one. */
 export async function loadConsoles(names: readonly string[]): Promise<FunctionConsole[]> {
   return (await Promise.all(names.map(load))).flat();
 }
@@ -40,7 +40,7 @@ async function load(name: string): Promise<FunctionConsole[]> {
   return [{ ...definition, name, page: existsSync(new URL('index.html', page)) ? page : null }];
 }
 
-/** Throws one error that lists every problem. */
+/** Throws one error that lists all problems of a definition, if there are any. */
 export function checkConsole(
   file: string,
   definition: unknown,

@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 import type { FunctionConsole } from './consoles.ts';
 import { DOCUMENTATION_POLICY } from './headers.ts';
 
-/** Path of the page on which the API can be read and tried; `json` and `yaml` below it are the OpenAPI document. */
+/** Path of the page that documents the API; `json` and `yaml` below it are the OpenAPI document. */
 const DOCUMENTATION = '/api/docs';
 
-/** Serves an OpenAPI document of all routes registered after this, and a page to try them. */
+/** Serves an OpenAPI document of all routes that are registered after this call, and a page to try them out. */
 export async function addDocumentation(
   app: FastifyInstance,
   consoles: readonly FunctionConsole[],
@@ -30,7 +30,7 @@ export async function addDocumentation(
   await app.register(swaggerUi, {
     routePrefix: DOCUMENTATION,
     baseDir: fileURLToPath(assets()),
-    // The default logo is read from a path that the bundle does not have.
+    // The default logo would be read from a path that does not exist in the bundle.
     logo: { type: 'image/svg+xml', content: LOGO },
     staticCSP: DOCUMENTATION_POLICY,
     theme: { title: 'Muster console: API', favicon: [] },
@@ -46,7 +46,7 @@ export async function addDocumentation(
 
 const LOGO = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>');
 
-/** The package's files; the bundle has a copy of them. */
+/** Returns the folder with the static files of @fastify/swagger-ui; the bundle contains a copy of it. */
 function assets(): URL {
   if (!import.meta.url.endsWith('.ts')) return new URL('swagger-ui/', import.meta.url);
   const entry = createRequire(import.meta.url).resolve('@fastify/swagger-ui');

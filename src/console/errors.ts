@@ -4,7 +4,7 @@ import { isUngranted, isUnmigrated, mayPass } from '../state/database/database.t
 import type { Failure } from './contract.ts';
 import { BadField } from './plugin.ts';
 
-/** Answers an error. An error that is not known to be the client's fault is logged, and answered without detail. */
+/** Sends the response for an error. An unexpected error is logged and reported to the client without details. */
 export function answerError(
   error: FastifyError,
   request: FastifyRequest,
@@ -31,18 +31,18 @@ function toFailure(error: FastifyError | BadField): { status: number; failure: F
         ? 'is missing'
         : additionalProperty === undefined
           ? message
-          : 'is not a parameter here';
+          : 'is not a known parameter';
     return {
       status: 400,
       failure: { error: `${field} ${what}`, reason: 'bad-request', field },
     };
   }
   if (isUnmigrated(error)) {
-    const what = "bring the state database to this release first, by 'muster migrate'";
+    const what = "migrate the state database to this release with 'muster migrate'";
     return { status: 503, failure: { error: `${error.message}: ${what}`, reason: 'database' } };
   }
   if (isUngranted(error)) {
-    const what = "'muster migrate' grants muster_read, which the console's login has to be given";
+    const what = "grant muster_read, which 'muster migrate' sets up, to the console's login";
     return { status: 503, failure: { error: `${error.message}: ${what}`, reason: 'database' } };
   }
   if (mayPass(error)) {

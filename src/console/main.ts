@@ -7,14 +7,14 @@ import { stopRequested } from '../lib/stop.ts';
 import { createConsole } from './app.ts';
 import { loadConsoles } from './consoles.ts';
 
-/** Sessions with the database; what many people ask at once is asked once. */
+/** Number of database connections; a few suffice, because identical concurrent queries are executed once. */
 const CONNECTIONS = 4;
-/** At a stop, answers under way may take so long. */
+/** Timeout at a stop for the responses in progress. */
 const STOP_MS = 5_000;
 
 /**
- * Serves the console of these functions until SIGTERM or SIGINT. It starts without the database, says
- * what it waits for, and is not ready until that answers.
+ * Serves the console until SIGTERM or SIGINT. The console starts even if the database does not answer; it then
+ * logs what it is waiting for, and is not ready until the database answers.
  */
 export async function serveConsole(config: Config): Promise<void> {
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
@@ -40,14 +40,14 @@ export async function serveConsole(config: Config): Promise<void> {
   log.info({ url, functions: consoles.map((each) => each.name) }, 'serving');
   const reason = await Promise.race([stopped, brokenDatabase(reader, log, stopped)]);
   log.info({ reason }, 'stopping');
-  // Whoever does not read its answer to the end must not hold up the stop.
+  // A client that does not read its response to the end must not delay the stop.
   setTimeout(() => app.server.closeAllConnections(), STOP_MS).unref();
   setTimeout(() => process.exit(1), 2 * STOP_MS).unref();
   await parts.disposeAsync();
   log.info({}, 'stopped');
 }
 
-/** Rejects where the database refuses the console for good; says meanwhile what it waits for. */
+/** Rejects if the database permanently rejects the console; until the database is ready, logs why it is not. */
 async function brokenDatabase(
   reader: Reader,
   log: Logger,

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { Histogram, Registry } from 'prom-client';
 import { collectProcessMetrics } from '../telemetry/process-metrics.ts';
 
-/** Serves `/metrics` (Prometheus): how long answers took, but for streams, which last as long as they are watched. */
+/** Serves `/metrics` (Prometheus): response times, except those of streams, which last as long as their clients stay. */
 export function addMetrics(app: FastifyInstance): void {
   const registry = new Registry();
   const ofProcess = collectProcessMetrics();
@@ -15,7 +15,7 @@ export function addMetrics(app: FastifyInstance): void {
   });
   app.addHook('onResponse', (request, reply, done) => {
     if (!String(reply.getHeader('content-type')).startsWith('text/event-stream')) {
-      // The route's pattern: addresses are without number.
+      // The label is the route's pattern, because the number of distinct paths is unbounded.
       const route = request.routeOptions.url ?? 'none';
       seconds.observe({ route, status: reply.statusCode }, reply.elapsedTime / 1000);
     }

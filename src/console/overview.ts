@@ -17,11 +17,11 @@ export function addOverview(
       schema: {
         tags: ['functions'],
         operationId: 'getFunctions',
-        summary: 'State of the functions',
+        summary: 'State of all functions',
         response: {
-          200: { description: 'All registered functions.', ...json(FunctionsAnswer) },
+          200: { description: 'The state of all registered functions.', ...json(FunctionsAnswer) },
           503: {
-            description: 'The database does not answer, or is not migrated.',
+            description: 'The database does not answer or is not migrated.',
             ...json(Failure),
           },
         },

@@ -8,16 +8,21 @@ const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
 };
-/** A name with a hash of the content never means anything else. */
-const FOR_EVER = 'public, max-age=31536000, immutable';
+/** Applies to all files but `index.html`: their names contain a hash of their content. */
+const IMMUTABLE = 'public, max-age=31536000, immutable';
 
-/** Serves the files of a page below `prefix`, which begins and ends with a slash. */
+/**
+ * Serves the files of a page below `prefix`, which begins and ends with a slash.
+ *
+ * @fastify/static is not used: the files are known at start and, when run from the sources, exist in memory only;
+ * and its redirect to the slash is absolute, which breaks behind a proxy that serves the console below a path.
+ */
 export async function servePage(app: FastifyInstance, prefix: string, folder: URL): Promise<void> {
   if (prefix !== '/') {
     const end = prefix.slice(prefix.lastIndexOf('/', prefix.length - 2) + 1);
     app.get(prefix.slice(0, -1), { schema: { hide: true } }, (request, reply) => {
       const [, query] = /(\?.*)$/.exec(request.url) ?? [];
-      // Relative, so that it holds behind a proxy that serves us below a path.
+      // The location is relative, so that it is right behind a proxy that serves the console below a path.
       return reply.redirect(end + (query ?? ''), 308);
     });
   }
@@ -26,17 +31,17 @@ export async function servePage(app: FastifyInstance, prefix: string, folder: UR
     app.get(path, { schema: { hide: true } }, (_request, reply) =>
       reply
         .type(TYPES[extname(name)] ?? 'application/octet-stream')
-        .header('cache-control', name === 'index.html' ? 'no-cache' : FOR_EVER)
+        .header('cache-control', name === 'index.html' ? 'no-cache' : IMMUTABLE)
         .send(body),
     );
   }
 }
 
-/** The bundle holds them as they are sent; from the sources they are made at start. */
+/** Reads the built files from the bundle; when run from the sources, builds them. */
 async function filesOf(folder: URL): Promise<Map<string, Buffer>> {
   const path = fileURLToPath(folder);
   if (import.meta.url.endsWith('.ts')) {
-    // By address, so that the bundle does not take the builder along.
+    // The specifier is computed, so that the bundle does not include the builder.
     const builder = new URL('../../build/page.ts', import.meta.url).href;
     const { buildPage } = (await import(builder)) as {
       buildPage: (folder: string) => Promise<{ files: Map<string, Buffer> }>;

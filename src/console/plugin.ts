@@ -6,34 +6,34 @@ export type { Reader };
 export { Failure } from './contract.ts';
 
 /**
- * What the routes of a function receive.
+ * The context that a function's routes receive.
  *
  * @public
  */
 export interface ConsoleContext {
   readonly db: Reader;
   readonly log: Log;
-  /** Aborts when the console stops: streams must end then. */
+  /** Aborts when the console stops; streams must then end. */
   readonly stopping: AbortSignal;
 }
 
 /**
- * What a function adds to the console: the default export of `functions/<name>/console/plugin.ts`. A folder
- * `page/` beside it, with an `index.html`, is served as `/<name>/`.
+ * A function's part of the console: the default export of `functions/<name>/console/plugin.ts`. If there is a
+ * folder `page/` beside it with an `index.html`, that page is served at `/<name>/`.
  */
 export interface ConsoleDefinition {
   /** Title of the page. */
   readonly title: string;
-  /** Description of the API for its documentation, in Markdown. */
+  /** Description of the API for its documentation, as Markdown. */
   readonly description: string;
   /**
-   * Adds routes, which are served below `/api/<name>`. Their schemas become the documentation, and an answer that
-   * its response schema does not declare is not sent.
+   * Adds routes, which are served below `/api/<name>`. Their schemas become the documentation, and a response that
+   * does not match its schema is not sent.
    */
   routes(app: FastifyInstance, context: ConsoleContext): void | Promise<void>;
 }
 
-/** Declares what a function adds to the console. */
+/** Declares a function's part of the console. */
 export function defineConsole<const D>(
   definition: ConsoleDefinition &
     D & { readonly [X in Exclude<keyof D, keyof ConsoleDefinition>]: never },
@@ -41,7 +41,7 @@ export function defineConsole<const D>(
   return definition;
 }
 
-/** A request with an invalid field; it is answered 400. */
+/** Thrown for a request with an invalid field; the response is a 400. */
 export class BadField extends Error {
   override readonly name = 'BadField';
   readonly field: string;
@@ -52,7 +52,7 @@ export class BadField extends Error {
   }
 }
 
-/** Declares a JSON body in a response schema. */
+/** Declares the JSON body of a response. */
 export function json(schema: object): { content: Record<string, { schema: object }> } {
   return { content: { 'application/json': { schema } } };
 }

@@ -71,7 +71,7 @@ test('errors state what is wrong and where; internal errors reveal no details', 
   ]);
   expect(await answer('/strict?a=bb&c=1')).toEqual([
     400,
-    { error: 'c is not a parameter here', reason: bad, field: 'c' },
+    { error: 'c is not a known parameter', reason: bad, field: 'c' },
   ]);
   expect(await answer('/field')).toEqual([400, { error: 'a must be b', reason: bad, field: 'a' }]);
   expect(await answer('/broken')).toEqual([

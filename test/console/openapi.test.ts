@@ -137,6 +137,6 @@ test.for<[what: string, answer: object, problem: string]>([
     { error: 'unexpected error, see the log', reason: 'internal' },
   ]);
   expect(logged).toEqual([expect.stringContaining(problem)]);
-  expect(logged[0]).toContain('the answer 200 of GET /api/trial is not as declared');
+  expect(logged[0]).toContain('the 200 response of GET /api/trial does not match its schema');
   await app.close();
 });

@@ -77,7 +77,9 @@ test('an impossible sample rate fails permanently, and the error names the signa
   expect(await runFunction(recordings, rows, { databaseUrl: signals.url })).toMatchObject({
     sets: [{ status: 'failed' }],
     events: [],
-    errors: [`TerminalError: signal ${EEG} (eeg) has a sample rate of 0 Hz`],
+    errors: [
+      `TerminalError: signal ${EEG} (eeg) has a sample rate of 0 Hz; it must be above 0 and at most 100000 Hz`,
+    ],
   });
   expect(await processed(signals)).toEqual([]);
 });
@@ -207,12 +209,18 @@ const good: Signal = {
 const other: Signal = { ...good, id: ACCELEROMETER, sensor_type: 'accelerometer' };
 
 test.each([
-  [{ sample_rate: null }, 'has a sample rate of null Hz'],
-  [{ sample_rate: Number.NaN }, 'has a sample rate of NaN Hz'],
-  [{ sample_rate: 100_001 }, 'has a sample rate of 100001 Hz'],
+  [{ sample_rate: null }, 'has a sample rate of null Hz; it must be above 0 and at most 100000 Hz'],
+  [
+    { sample_rate: Number.NaN },
+    'has a sample rate of NaN Hz; it must be above 0 and at most 100000 Hz',
+  ],
+  [
+    { sample_rate: 100_001 },
+    'has a sample rate of 100001 Hz; it must be above 0 and at most 100000 Hz',
+  ],
   [{ channels: null }, 'has no channels'],
   [{ channels: [] }, 'has no channels'],
-  [{ channels: ['x', 'y', 'x'] }, 'names a channel twice: x, y, x'],
+  [{ channels: ['x', 'y', 'x'] }, 'has duplicate channels: x, y, x'],
 ])('a signal with %j is refused', (wrong, message) => {
   expect(() => processRecord([other, { ...good, ...wrong }])).toThrow(
     `signal ${EEG} (eeg) ${message}`,

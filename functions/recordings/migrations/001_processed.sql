@@ -1,6 +1,7 @@
--- What process_record did, one row per effect. No unique constraint, on purpose: if a set were ever
--- processed twice, this table would show it.
--- 'if not exists' needs the right to create schemas, also where this one exists
+-- The effects of the function `recordings`: one row per processed set. There is deliberately no unique constraint:
+-- if a set were processed twice, this table would show it.
+
+-- `create schema if not exists` would require the privilege to create schemas even if this one exists.
 do $$
 begin
   if to_regnamespace('recordings') is null then create schema recordings; end if;
@@ -11,7 +12,7 @@ create table recordings.processed (
   recording    uuid not null,
   span         text not null,
   run_id       text not null,
-  channels     jsonb not null,        -- part -> labels
+  channels     jsonb not null,        -- channel labels by part
   seconds      double precision,      -- length of the span; null if unbounded
   processed_at timestamptz not null default now()
 );

@@ -6,7 +6,7 @@ import type { Selection } from './query.ts';
 
 type Measure = (of: Measured) => number | null | undefined;
 
-/** The columns of an answer, in the order in which CSV has them. */
+/** The columns of an answer, in the order of the CSV columns. */
 const COUNTS = {
   present: (of) => of.present,
   entered: (of) => of.entered,
@@ -22,7 +22,7 @@ const SPEEDS = {
   p95: (of) => of.speed?.p95,
 } satisfies Record<string, Measure>;
 
-/** The answer in columns: each series has a value for each window. */
+/** Formats the windows as columns: each series has one value per window. */
 export function toMetrics(
   selection: Selection,
   steps: readonly Step[],
@@ -49,7 +49,7 @@ export function toMetrics(
   };
 }
 
-/** The answer as CSV (RFC 4180): a line for each series of each window; what is null is empty. */
+/** Formats the windows as CSV (RFC 4180): one line per window and series; null becomes an empty field. */
 export function toCsv(
   selection: Selection,
   steps: readonly Step[],
@@ -79,6 +79,7 @@ export function toCsv(
   return `${lines.join('\r\n')}\r\n`;
 }
 
+/** Formats the list of sensors. */
 export function toSensors(
   list: readonly ListedSensor[],
   { newest, finalTo }: Newest,
@@ -100,14 +101,15 @@ function timeOf(ms: number | null): string | null {
   return ms === null ? null : new Date(ms).toISOString();
 }
 
+/** One series of an answer. */
 interface Line {
   readonly sensor: string;
   readonly type: string;
-  /** Its numbers in a window; undefined where its sensors were not heard. */
+  /** Returns its numbers in a window; undefined if its sensors were not heard in the window. */
   readonly find: (step: Step) => Measured | undefined;
 }
 
-/** The series of an answer, in order. */
+/** Returns the series of an answer, in order. */
 function linesOf(selection: Selection, known: readonly number[]): Line[] {
   const { sensors, types, bySensor, byType } = selection;
   const ids = bySensor ? (sensors ?? known) : [null];
@@ -121,7 +123,7 @@ function linesOf(selection: Selection, known: readonly number[]): Line[] {
         sensor: id === null ? sum : String(id),
         type: kind ?? (types.length === 3 ? 'all' : types.join()),
         find({ series }: Step) {
-          // Where a sensor came since a window was final, the places differ.
+          // The index differs if a sensor was added after the window was cached.
           const found = isIt(series[place]) ? series[place] : series.find(isIt);
           return found?.alive ? found : undefined;
         },

@@ -2,29 +2,30 @@ import type { Selection, Windows } from './query.ts';
 import type { Step } from '../query/types.ts';
 import type { Source } from './source.ts';
 
-/** Windows kept together, so that what is used least goes together. */
+/** Number of windows per block. Blocks are evicted as a whole, least recently used first. */
 const BLOCK = 256;
-/** Series of windows that are kept, in all: 260 bytes each, so 65 MB. */
-const MOST_MEASURES = 250_000;
+/** Maximum number of cached series, over all windows: 260 bytes each, so 65 MB. */
+const MAX_MEASURES = 250_000;
 
 /**
- * Final windows never change, so they are read once; and what many ask for at the same moment is
- * read once for all of them. So a page that a hundred people watch costs the database what one costs.
+ * Caches windows. A final window never changes, so it is read once; and concurrent requests for the same windows
+ * share one read. A page that a hundred people watch therefore costs the database as much as one that a single
+ * person watches.
  */
 export class WindowCache {
   readonly #source: Pick<Source, 'windows'>;
-  readonly #most: number;
+  readonly #max: number;
   /** Least recently used first. */
   readonly #blocks = new Map<string, Map<number, Step>>();
   readonly #flights = new Map<string, Promise<Step[]>>();
   #measures = 0;
 
-  constructor(source: Pick<Source, 'windows'>, most = MOST_MEASURES) {
+  constructor(source: Pick<Source, 'windows'>, max = MAX_MEASURES) {
     this.#source = source;
-    this.#most = most;
+    this.#max = max;
   }
 
-  /** Every window of the range, rising. */
+  /** Returns all windows of the range, in ascending order. */
   async read(selection: Selection, windows: Windows): Promise<Step[]> {
     const { step } = selection;
     const key = keyOf(selection);
@@ -43,8 +44,8 @@ export class WindowCache {
 
   #fetch(key: string, selection: Selection, range: Windows): Promise<Step[]> {
     const flight = `${key} ${range.first} ${range.last}`;
-    const under = this.#flights.get(flight);
-    if (under !== undefined) return under;
+    const inFlight = this.#flights.get(flight);
+    if (inFlight !== undefined) return inFlight;
     const reading = this.#source
       .windows(selection, range)
       .then((read) => {
@@ -79,14 +80,14 @@ export class WindowCache {
 
   #trim(): void {
     for (const [name, block] of this.#blocks) {
-      if (this.#measures <= this.#most) return;
+      if (this.#measures <= this.#max) return;
       this.#blocks.delete(name);
       for (const window of block.values()) this.#measures -= costOf(window);
     }
   }
 }
 
-/** Selections that are answered alike have one key; the zone is only for how times are written. */
+/** Returns the cache key of a selection. It does not contain the zone, which affects only the format of times. */
 export function keyOf({ sensors, types, bySensor, byType, step, window }: Selection): string {
   return [sensors?.join() ?? 'all', types.join(), bySensor, byType, step, window].join(' ');
 }
@@ -95,7 +96,7 @@ function blockOf(key: string, step: number, end: number): string {
   return `${key} ${Math.floor(end / (step * BLOCK))}`;
 }
 
-/** A window without numbers takes its place too. */
+/** Returns the number of series that a window counts as; a window without series counts as one. */
 function costOf(window: Step): number {
   return Math.max(window.series.length, 1);
 }

@@ -4,24 +4,27 @@ import type { MetricsAnswer } from './contract.ts';
 import type { Selection, Windows } from './query.ts';
 import { EventStream, toEvent } from './stream.ts';
 
-/** How a channel gets its numbers. */
+/** The source of a channel's numbers. */
 export interface Numbers {
   windows(selection: Selection, windows: Windows): Promise<readonly Step[]>;
   answer(selection: Selection, steps: readonly Step[]): Promise<MetricsAnswer>;
 }
 
-/** Those who watch the same numbers: what is new is read once, written once, and sent to all of them. */
+/**
+ * All readers of the same numbers. New and changed windows are read once, serialized once, and sent to all of
+ * them.
+ */
 export class Channel {
   readonly #selection: Selection;
-  /** Readers who have all that was sent. */
+  /** Readers that are up to date. */
   readonly #streams = new Set<EventStream>();
-  /** Readers who have nothing yet, with the first window that each wants. */
+  /** Readers that have received nothing yet, with the end of the first window to send to each. */
   readonly #joining = new Map<EventStream, number>();
-  /** What was sent of windows that may still change. */
+  /** Windows that have been sent and may still change, as JSON, by their end. */
   readonly #sent = new Map<number, string>();
-  /** Every window up to this end was sent and is final; null while none was sent. */
+  /** All windows that end by this time are final and have been sent; null if none has been sent. */
   #finalUntil: number | null = null;
-  /** What the database was like when its numbers were read last. */
+  /** Version of the data, and end of the last window, when windows were last read. */
   #seen = '';
 
   constructor(selection: Selection) {
@@ -32,11 +35,12 @@ export class Channel {
     return this.#streams.size + this.#joining.size;
   }
 
+  /** Whether a reader has received nothing yet. */
   get isAwaited(): boolean {
     return this.#joining.size > 0;
   }
 
-  /** A reader who wants the windows from `first` on. */
+  /** Adds a reader, to be sent the windows from the one that ends at `first`; returns its stream. */
   join(first: number, onEnd: () => void): Readable {
     const stream = new EventStream(() => {
       this.#streams.delete(stream);
@@ -48,8 +52,8 @@ export class Channel {
   }
 
   /**
-   * Brings everybody up to `to`. `version` changes whenever numbers may have changed; returns how many
-   * readers were dropped because they don't read.
+   * Sends all readers the new and changed windows that end by `to`. `version` differs whenever numbers may have
+   * changed. Returns the number of readers that were dropped because they don't read.
    */
   async update(numbers: Numbers, version: string, to: number): Promise<number> {
     const joining = [...this.#joining];
@@ -59,8 +63,8 @@ export class Channel {
     const steps = windows === null ? [] : await numbers.windows(this.#selection, windows);
     this.#seen = seen;
 
-    const news = steps.filter((step) => this.#isNews(step));
-    for (const step of steps) this.#note(step);
+    const news = steps.filter((step) => this.#isNew(step));
+    for (const step of steps) this.#record(step);
     const event = async (of: readonly Step[]) =>
       toEvent('metrics', await numbers.answer(this.#selection, of), String(this.#finalUntil ?? ''));
     let dropped = 0;
@@ -68,7 +72,7 @@ export class Channel {
       const changed = await event(news);
       for (const stream of this.#streams) if (!stream.send(changed)) dropped++;
     }
-    // Who came at the same moment and wants the same is sent the same bytes.
+    // Readers that joined since the last update with the same first window are sent the same bytes.
     const events = new Map<number, Buffer>();
     for (const [stream, first] of joining) {
       const all = events.get(first) ?? (await event(steps.filter((step) => step.end >= first)));
@@ -79,8 +83,8 @@ export class Channel {
     return dropped;
   }
 
-  /** Sends an event to all; returns how many were dropped because they don't read. */
-  tell(event: Buffer): number {
+  /** Sends an event to all readers. Returns the number of readers that were dropped because they don't read. */
+  broadcast(event: Buffer): number {
     let dropped = 0;
     for (const stream of [...this.#streams, ...this.#joining.keys()]) {
       if (!stream.send(event)) dropped++;
@@ -88,12 +92,12 @@ export class Channel {
     return dropped;
   }
 
-  /** Ends all streams. */
+  /** Ends the streams of all readers. */
   end(): void {
     for (const stream of [...this.#streams, ...this.#joining.keys()]) stream.end();
   }
 
-  /** All that may have changed, and what those who came want to see; null if there is nothing yet. */
+  /** Returns the windows that may have changed or that a joining reader needs; null if there are none yet. */
   #windows(joining: readonly (readonly [EventStream, number])[], to: number): Windows | null {
     const { step } = this.#selection;
     const firsts = joining.map(([, first]) => first);
@@ -104,13 +108,13 @@ export class Channel {
     return last >= first ? { first, last } : null;
   }
 
-  #isNews(step: Step): boolean {
+  #isNew(step: Step): boolean {
     const isOld = this.#finalUntil !== null && step.end <= this.#finalUntil;
     return !isOld && this.#sent.get(step.end) !== JSON.stringify(step);
   }
 
-  /** Remembers what is sent. What is final, with all before it, is not looked at again. */
-  #note(step: Step): void {
+  /** Records that a window was sent. Windows up to the last of an unbroken row of final ones are not read again. */
+  #record(step: Step): void {
     if (this.#finalUntil !== null && step.end <= this.#finalUntil) return;
     const isNext =
       this.#finalUntil === null || step.end === this.#finalUntil + this.#selection.step;

@@ -5,20 +5,20 @@ import { readLiveWindows, readSelection, refuseTooManyLive, type Parameters } fr
 import { liveAnswers, liveQuery } from './schema.ts';
 import type { SensorList } from './sensors.ts';
 
-/** Streams of one process; a browser comes back, and another process may have room. */
-const MOST_READERS = 2_000;
+/** Maximum number of streams of one process. A rejected browser reconnects, perhaps to a less busy process. */
+const MAX_READERS = 2_000;
 
 const DESCRIPTION = `
-Server-sent events:
+Sends server-sent events:
 
-- \`metrics\` has the body of \`/metrics\` with the windows that are new or have changed; the first one has all of the \`last\` so much time.
-- \`heartbeat\` comes every 10 s: all is well.
-- \`failure\`: the numbers can't be read now; the stream goes on.
+- \`metrics\` has the same body as \`/metrics\`. The first event contains the windows of the time range \`last\`; each later one contains the windows that are new or have changed.
+- \`heartbeat\` is sent every 10 s while the numbers can be read.
+- \`failure\` is sent when the numbers cannot be read. The stream stays open and continues when they can be read again.
 
-The id of an event is the end, in milliseconds since 1970 UTC, of the newest window up to which all is final. Who comes back with it as \`Last-Event-ID\` misses nothing. Who does not read what is sent is cut off, and may come back so.
+The id of a \`metrics\` event is a time, in milliseconds since 1970 UTC: all windows that end by this time are final. A client that reconnects with this id as \`Last-Event-ID\` misses nothing. A client that does not keep up with the stream is disconnected, and can reconnect in the same way.
 `;
 
-/** `GET /live`: windows as they come and change, as server-sent events. */
+/** Adds `GET /live`, which streams new and changed windows as server-sent events. */
 export function addLive(
   app: FastifyInstance,
   sensors: SensorList,
@@ -30,36 +30,37 @@ export function addLive(
     {
       schema: {
         operationId: 'streamTravelersMetrics',
-        summary: 'Counts and speeds as they come',
+        summary: 'Live stream of counts and speeds',
         description: DESCRIPTION,
         querystring: liveQuery,
         response: liveAnswers,
       },
-      exposeHeadRoute: false, // it would hold a stream that nobody reads
+      exposeHeadRoute: false, // a HEAD request would open a stream that is never read
     },
     async ({ query, headers }, reply) => {
       const known = await sensors.including(query.sensor);
       const selection = readSelection(query, known.set);
       const windows = readLiveWindows(query, selection, Date.now());
       refuseTooManyLive(selection, windows, known.set);
-      if (live.readers >= MOST_READERS) {
-        return reply.code(503).send({ error: 'too many streams, try again', reason: 'busy' });
+      if (live.readers >= MAX_READERS) {
+        return reply.code(503).send({ error: 'too many streams; try again later', reason: 'busy' });
       }
-      // What can't be answered is refused now, not in the stream; who joins others need not ask.
+      // The windows are read before the stream begins, so that an invalid request is rejected with a 400. That is
+      // unnecessary if another reader has the same channel.
       if (!live.has(selection, windows.first)) await cache.read(selection, windows);
       const first = resumeAt(headers['last-event-id'], selection.step, windows.first);
       return reply
         .type('text/event-stream; charset=utf-8')
         .header('cache-control', 'no-store, no-transform')
-        .header('x-accel-buffering', 'no') // nginx would hold events back
+        .header('x-accel-buffering', 'no') // nginx would buffer the events
         .send(live.open(selection, first));
     },
   );
 }
 
-/** The first window that a reader has not got; one that was away for too long begins anew. */
+/** Returns the end of the first window that the client lacks, or `first` if the client was away for too long. */
 function resumeAt(lastEventId: string | string[] | undefined, step: number, first: number): number {
   const next = Number(lastEventId ?? Number.NaN) + step;
-  const isPlace = (next - first) % step === 0 && next <= Date.now() + step;
-  return isPlace && next > first ? next : first;
+  const isEnd = (next - first) % step === 0 && next <= Date.now() + step;
+  return isEnd && next > first ? next : first;
 }

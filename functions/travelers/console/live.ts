@@ -10,27 +10,27 @@ import { toEvent } from './stream.ts';
 export interface LiveOptions extends Numbers {
   readonly newest: () => Promise<Newest>;
   readonly log: Log;
-  /** How often is looked; 1 s unless given. */
+  /** Time between checks for new numbers; 1 s by default. */
   readonly everyMs?: number;
-  /** How often everybody is sent a sign of life; 10 s unless given. */
+  /** Time between heartbeats; 10 s by default. */
   readonly heartbeatMs?: number;
 }
 
-/** Windows so old are sent although nothing was heard: a silent sensor shows as a gap. */
+/** Windows older than this are sent even if no sensor was heard, so that silent sensors appear as a gap. */
 const SILENCE_MS = 10_000;
 const HEARTBEAT = toEvent('heartbeat', {});
 const FAILURE = toEvent('failure', { error: 'the database does not answer', reason: 'database' });
 
 /**
- * Streams windows as they come and change. However many readers there are, one look every second tells
- * whether there is anything new, and what is new is read once for all who watch the same numbers. While
- * nobody watches, nobody looks.
+ * Streams new and changed windows. Regardless of the number of readers, the database is checked for new numbers
+ * once per second, and new numbers are read once for all readers that watch the same ones. Without readers, the
+ * database is not queried.
  */
 export class Live {
   readonly #options: LiveOptions;
   readonly #channels = new Map<string, Channel>();
   #timer: NodeJS.Timeout | undefined;
-  #isLooking = false;
+  #isPolling = false;
   #isStopped = false;
   #beatAt = 0;
   #isFailing = false;
@@ -39,12 +39,12 @@ export class Live {
     this.#options = options;
   }
 
-  /** Streams under way. */
+  /** Number of open streams. */
   get readers(): number {
     return [...this.#channels.values()].reduce((sum, channel) => sum + channel.readers, 0);
   }
 
-  /** A reader who wants the windows from `first` on; the first event has those there are. */
+  /** Opens a stream of the windows from the one that ends at `first`; the first event has all that exist. */
   open(selection: Selection, first: number): Readable {
     const key = channelOf(selection, first);
     const channel = this.#channels.get(key) ?? new Channel(selection);
@@ -57,12 +57,12 @@ export class Live {
     return body;
   }
 
-  /** Are these numbers being watched? */
+  /** Whether another reader watches these numbers. */
   has(selection: Selection, first: number): boolean {
     return this.#channels.has(channelOf(selection, first));
   }
 
-  /** Ends all streams; their readers come back to whoever serves then. */
+  /** Ends all streams; their readers reconnect, to another process if there is one. */
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);
@@ -70,12 +70,15 @@ export class Live {
   }
 
   #schedule(afterMs: number): void {
-    if (this.#isLooking || this.#isStopped) return;
+    if (this.#isPolling || this.#isStopped) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#look(), afterMs);
+    this.#timer = setTimeout(() => void this.#poll(), afterMs);
   }
 
-  /** What a channel asks may have become too old to be answered: its readers come back, and are told so. */
+  /**
+   * Updates a channel. If its query has become invalid because its windows are too old, its streams end: their
+   * readers reconnect, and are then told why.
+   */
   async #update(channel: Channel, version: string, to: number): Promise<number> {
     try {
       return await channel.update(this.#options, version, to);
@@ -86,9 +89,9 @@ export class Live {
     }
   }
 
-  async #look(): Promise<void> {
+  async #poll(): Promise<void> {
     const { everyMs = 1000, heartbeatMs = 10_000, log } = this.#options;
-    this.#isLooking = true;
+    this.#isPolling = true;
     const now = Date.now();
     let dropped = 0;
     let event = HEARTBEAT;
@@ -100,24 +103,24 @@ export class Live {
       }
     } catch (error) {
       event = FAILURE;
-      log.warn({ error: String(error) }, 'live numbers could not be read, trying again');
+      log.warn({ error: String(error) }, 'live numbers could not be read; retrying');
     }
     const isFailing = event === FAILURE;
     if (isFailing || this.#isFailing || now - this.#beatAt >= heartbeatMs) {
       this.#beatAt = now;
-      for (const channel of this.#channels.values()) dropped += channel.tell(event);
+      for (const channel of this.#channels.values()) dropped += channel.broadcast(event);
     }
     this.#isFailing = isFailing;
     if (dropped > 0) {
-      log.warn({}, `${dropped} readers of live numbers did not read, and were cut off`);
+      log.warn({}, `disconnected ${dropped} clients that did not read their live streams`);
     }
-    this.#isLooking = false;
+    this.#isPolling = false;
     const isAwaited = [...this.#channels.values()].some((channel) => channel.isAwaited);
     if (this.#channels.size > 0) this.#schedule(isAwaited && !isFailing ? 0 : everyMs);
   }
 }
 
-/** Who is sent the same events. */
+/** Returns the key of a channel, whose readers are all sent the same events. */
 function channelOf(selection: Selection, first: number): string {
   return `${keyOf(selection)} ${first % selection.step} ${selection.zone.name}`;
 }

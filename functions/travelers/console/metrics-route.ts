@@ -8,16 +8,16 @@ import type { SensorList } from './sensors.ts';
 const JSON_TYPE = 'application/json';
 const CSV_TYPE = 'text/csv';
 
-/** `GET /metrics`: windows of a time, as JSON or CSV. */
+/** Adds `GET /metrics`, which returns the windows of a time range as JSON or CSV. */
 export function addMetrics(app: FastifyInstance, sensors: SensorList, cache: WindowCache): void {
   app.get<{ Querystring: Parameters }>(
     '/metrics',
     {
       schema: {
         operationId: 'getTravelersMetrics',
-        summary: 'Counts and speeds of a time',
+        summary: 'Counts and speeds of a time range',
         description:
-          'JSON in columns, or CSV with a line for each series of each window. An answer of final windows only may be kept for a day, any other must be asked for again (`ETag`).',
+          'Returns JSON in columns, or CSV with one line per window and series. A response that contains only final windows may be cached for a day; any other must be revalidated (`ETag`).',
         querystring: metricsQuery,
         response: metricsAnswers,
       },
@@ -30,7 +30,7 @@ export function addMetrics(app: FastifyInstance, sensors: SensorList, cache: Win
           ? request.type([JSON_TYPE, CSV_TYPE])
           : { json: JSON_TYPE, csv: CSV_TYPE }[query.format];
       if (type !== JSON_TYPE && type !== CSV_TYPE) {
-        const error = `only ${JSON_TYPE} and ${CSV_TYPE} are answered`;
+        const error = `only ${JSON_TYPE} and ${CSV_TYPE} are available`;
         return reply.code(406).send({ error, reason: 'not-acceptable' });
       }
       const known = await sensors.including(query.sensor);
@@ -39,7 +39,7 @@ export function addMetrics(app: FastifyInstance, sensors: SensorList, cache: Win
       refuseTooMany(selection, windows, known.set);
 
       const steps = await cache.read(selection, windows);
-      // Final windows never change. What is said of a sensor that came later may: a null for it.
+      // Final windows never change. Only the list of sensors can: a sensor that is added later has nulls in them.
       const isFinal = steps.every((each) => each.final);
       void reply.header('cache-control', isFinal ? 'max-age=86400' : 'no-cache');
       if (type === JSON_TYPE) {

@@ -9,15 +9,15 @@ import { SensorList } from './sensors.ts';
 import { databaseSource } from './source.ts';
 
 const DESCRIPTION = `
-How many pedestrians, bicyclists and vehicles the street sensors saw, and how fast they were.
+Numbers and speeds of the pedestrians, bicyclists and vehicles that street sensors detected.
 
-- A **window** is half-open and ends with its step: \`[end − window, end)\`; the ends are \`from + step\`, \`from + 2 · step\`, … up to \`to\`.
-- A traveler is **in view** from the first to the last sample of a visit; a pause longer than the time-out (10 s unless configured) begins a new visit. Who is in view in several windows is **present** in each.
-- A **move** is what lies between two samples of a visit. At the border of a window it is cut in proportion to time.
-- The **average** speed is path by time of the moves so cut. **min** and **max** are of the moves that touch the window. **Percentiles** are of the moves' speeds weighted by time, nearest rank, off by 1/16 ft/s or 1/64 of it at most, whichever is more. All speeds are in feet per second.
-- Where no sample of the sensors fell into the window, all is **null**: nobody listened. Where they were alive and saw nobody, counts are 0 and speeds null.
-- A window is **provisional** until the lateness bound has passed; then it is final, and never changes again. Samples that come later still are in no window; \`/sensors\` counts them.
-- Seconds are kept for an hour and minutes for 35 days, unless configured; windows further back begin and end with a minute, or with an hour.
+- A **window** is half-open and ends with its step: \`[end − window, end)\`. The ends are \`from + step\`, \`from + 2 · step\`, … up to \`to\`.
+- A traveler is **in view** from the first to the last sample of a visit. A pause that is longer than the visit timeout (10 s by default) ends the visit. A traveler that is in view in several windows is **present** in each of them.
+- A **move** is the segment between two consecutive samples of a visit. It is divided at the borders of windows, in proportion to time.
+- The **average** speed is the total path divided by the total time of the parts of moves that lie in the window. **min** and **max** are the speeds of the slowest and the fastest move that touch the window. **Percentiles** are of the moves' speeds, weighted by time, nearest rank; their error is at most 1/16 ft/s or 1/64 of the speed, whichever is greater. All speeds are in feet per second.
+- If the sensors sent no sample in a window, all of its values are **null**. If they did, but no traveler of a type was in view, its counts are 0 and its speeds null.
+- A window is **provisional** until the lateness bound and the visit timeout have passed. It is then final and never changes again. Samples that arrive even later are in no window; \`/sensors\` counts them.
+- By default, numbers are kept by the second for one hour and by the minute for 35 days. Windows further back must begin and end on a full minute or a full hour, respectively.
 `;
 
 export default defineConsole({
@@ -42,7 +42,7 @@ export default defineConsole({
       {
         schema: {
           operationId: 'getTravelersSensors',
-          summary: 'The sensors there are',
+          summary: 'All sensors that have been heard',
           response: sensorsAnswers,
         },
       },

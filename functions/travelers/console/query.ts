@@ -2,28 +2,29 @@ import { BadField } from '../../../src/console/plugin.ts';
 import { TYPES, type TravelerType } from '../ingest/sample.ts';
 import { Zone } from './zone.ts';
 
-/** Which travelers, and how their numbers are grouped. */
+/** The travelers and windows of a query, and how their numbers are grouped. */
 export interface Selection {
-  /** Null = every sensor. Rising, without repeats. */
+  /** Null for all sensors; otherwise ascending and distinct. */
   readonly sensors: readonly number[] | null;
   readonly types: readonly TravelerType[];
-  /** A series for each sensor, or one for their sum. */
+  /** Whether each sensor has its own series; otherwise, the sensors are summed. */
   readonly bySensor: boolean;
+  /** Whether each type has its own series; otherwise, the types are summed. */
   readonly byType: boolean;
-  /** Milliseconds from one window's end to the next. */
+  /** Time from one window's end to the next, in milliseconds. */
   readonly step: number;
-  /** Length of a window in milliseconds. */
+  /** Length of a window, in milliseconds. */
   readonly window: number;
   readonly zone: Zone;
 }
 
-/** Windows that end at `first`, `first + step`, …, `last` (ms since 1970 UTC); none if `last` is less. */
+/** The windows that end at `first`, `first + step`, …, `last` (ms since 1970 UTC); none if `last` < `first`. */
 export interface Windows {
   readonly first: number;
   readonly last: number;
 }
 
-/** Parameters as they stand in the URL. */
+/** The parameters of a request, as in its URL. */
 export interface Parameters {
   readonly sensor?: string;
   readonly type?: string;
@@ -46,17 +47,17 @@ const UNITS: Readonly<Record<string, number>> = {
   d: DAY,
 };
 
-/** Values of an answer: windows by series. More is refused, with what would be few enough. */
-const MOST_POINTS = 200_000;
-/** A live stream sends all of its windows at its beginning. */
-const MOST_LIVE_POINTS = 20_000;
-/** Steps to propose. */
+/** Maximum number of points (windows × series) in a response; a larger one is rejected, with a suggested step. */
+const MAX_POINTS = 200_000;
+/** Maximum number of points of a live stream, which sends all of its windows at its start. */
+const MAX_LIVE_POINTS = 20_000;
+/** Steps to suggest. */
 const ROUND = ['1s', '5s', '10s', '30s', '1m', '5m', '15m', '1h', '6h', '1d', '7d'];
 const LONGEST_WINDOW = 7 * DAY;
-/** Windows when only one end of the range is given, or none. */
-const USUAL_COUNT = 60;
+/** Number of windows if the range lacks one of its ends or both. */
+const DEFAULT_COUNT = 60;
 
-/** Reads all but the times; throws {@link BadField}. `known` are the sensors there are. */
+/** Reads all parameters except the times; throws {@link BadField}. `known` contains all sensors. */
 export function readSelection(given: Parameters, known: ReadonlySet<number>): Selection {
   const step = readDuration('step', given.step ?? '60s', SECOND, 31 * DAY);
   const group = readList('group', given.group ?? '', ['sensor', 'type']);
@@ -75,59 +76,61 @@ export function readSelection(given: Parameters, known: ReadonlySet<number>): Se
   };
 }
 
-/** Reads `from` and `to`; where one is missing, it is so that there are 60 windows. */
+/** Reads `from` and `to`; throws {@link BadField}. A missing end is chosen such that there are 60 windows. */
 export function readWindows(given: Parameters, selection: Selection, now: number): Windows {
   const { step, zone } = selection;
-  const usual = USUAL_COUNT * step;
+  const length = DEFAULT_COUNT * step;
   const end = given.to === undefined ? null : readTime('to', given.to, zone);
   const from =
     given.from === undefined
-      ? Math.floor((end ?? now) / step) * step - usual
+      ? Math.floor((end ?? now) / step) * step - length
       : readTime('from', given.from, zone);
-  const to = end ?? (given.from === undefined ? from + usual : Math.max(now, from + step));
+  const to = end ?? (given.from === undefined ? from + length : Math.max(now, from + step));
   if (to <= from) throw new BadField('to', `must be after from (${zone.format(from)})`);
   const count = Math.floor((to - from) / step);
   if (count === 0) {
-    throw new BadField('step', `must not be longer than from … to, which is ${inWords(to - from)}`);
+    throw new BadField(
+      'step',
+      `must not be longer than the range from … to, which is ${formatDuration(to - from)}`,
+    );
   }
   return { first: from + step, last: from + count * step };
 }
 
-/** The windows of a live stream that begins now: those that end in the `last` so much time. */
+/** Reads `last`; returns the windows of a live stream that begins now: those that end within the range `last`. */
 export function readLiveWindows(given: Parameters, { step }: Selection, now: number): Windows {
   const last = readDuration('last', given.last ?? '15m', step, 7 * DAY);
   const to = Math.floor(now / step) * step;
   return { first: to - Math.floor(last / step) * step + step, last: to };
 }
 
-/** Throws {@link BadField} if the answer would be too large. */
+/** Throws {@link BadField} if the response would have too many points. */
 export function refuseTooMany(
   selection: Selection,
   windows: Windows,
   known: ReadonlySet<number>,
-  most = MOST_POINTS,
+  max = MAX_POINTS,
 ): void {
   const { step, sensors, bySensor, byType, types } = selection;
   const count = Math.floor((windows.last - windows.first) / step) + 1;
   const series = (bySensor ? (sensors?.length ?? known.size) : 1) * (byType ? types.length : 1);
   const points = count * series;
-  if (points > most) {
-    const enough = ROUND.find(
-      (each) => readDuration('', each, 1, Infinity) * most >= step * points,
-    );
+  if (points > max) {
+    const enough = ROUND.find((each) => readDuration('', each, 1, Infinity) * max >= step * points);
     throw new BadField(
       'step',
-      `makes ${points} points (${count} windows of ${series} series), and at most ${most} are answered: a step of ${enough ?? '31d'} would do`,
+      `makes ${points} points (${count} windows of ${series} series), which is more than the maximum of ${max}: use a step of ${enough ?? '31d'}`,
     );
   }
 }
 
+/** Throws {@link BadField} if the first event of a live stream would have too many points. */
 export function refuseTooManyLive(
   selection: Selection,
   windows: Windows,
   known: ReadonlySet<number>,
 ): void {
-  refuseTooMany(selection, windows, known, MOST_LIVE_POINTS);
+  refuseTooMany(selection, windows, known, MAX_LIVE_POINTS);
 }
 
 function readSensors(text: string, known: ReadonlySet<number>): readonly number[] | null {
@@ -135,12 +138,12 @@ function readSensors(text: string, known: ReadonlySet<number>): readonly number[
   const names = text.split(',').map((each) => each.trim());
   const wrong = names.find((each) => !/^-?\d{1,15}$/.test(each));
   if (wrong !== undefined) {
-    throw new BadField('sensor', `must be all, or numbers separated by commas, not '${wrong}'`);
+    throw new BadField('sensor', `must be 'all' or numbers separated by commas, not '${wrong}'`);
   }
   const ids = [...new Set(names.map(Number))].toSorted((a, b) => a - b);
   const unknown = ids.filter((id) => !known.has(id));
   if (unknown.length > 0) {
-    throw new BadField('sensor', `${unknown.join(', ')} is not known: nothing was heard from it`);
+    throw new BadField('sensor', `${unknown.join(', ')} is unknown: it has not been heard yet`);
   }
   return ids;
 }
@@ -150,19 +153,19 @@ function readList<T extends string>(field: string, text: string, values: readonl
   return text.split(',').map((each) => {
     const value = each.trim() as T;
     if (!values.includes(value)) {
-      throw new BadField(field, `must be of ${values.join(', ')}, not '${each}'`);
+      throw new BadField(field, `must be one or more of ${values.join(', ')}, not '${each}'`);
     }
     return value;
   });
 }
 
-function readDuration(field: string, text: string, least: number, most: number): number {
+function readDuration(field: string, text: string, min: number, max: number): number {
   const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
   const duration = Number(count) * (UNITS[unit ?? ''] ?? Number.NaN);
-  if (!(duration >= least && duration <= most)) {
+  if (!(duration >= min && duration <= max)) {
     throw new BadField(
       field,
-      `must be a number of s, m, h or d from ${inWords(least)} to ${inWords(most)}, not '${text}'`,
+      `must be a duration in s, m, h or d, from ${formatDuration(min)} to ${formatDuration(max)}, not '${text}'`,
     );
   }
   return duration;
@@ -172,13 +175,13 @@ function readZone(name: string): Zone {
   try {
     return new Zone(name);
   } catch {
-    throw new BadField('tz', `must be a time zone as Europe/Berlin or UTC, not '${name}'`);
+    throw new BadField('tz', `must be a time zone such as Europe/Berlin or UTC, not '${name}'`);
   }
 }
 
 const TIME = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/i;
 
-/** RFC 3339, or without an offset: then it is what the zone's clocks show. */
+/** Reads a time in the format of RFC 3339. A time without an offset is local time in `zone`. */
 function readTime(field: string, text: string, zone: Zone): number {
   const [, date, time = '00:00', seconds = ':00', offset] = TIME.exec(text) ?? [];
   const local = Date.parse(`${date}T${time}${seconds}Z`);
@@ -191,16 +194,17 @@ function readTime(field: string, text: string, zone: Zone): number {
   if (Number.isNaN(local) || Number.isNaN(instant) || !exists) {
     throw new BadField(
       field,
-      `must be a time as 2026-11-21T08:00:00Z, or without an offset in tz, not '${text}'`,
+      `must be a time such as 2026-11-21T08:00:00Z, or local time in tz without an offset, not '${text}'`,
     );
   }
   if (instant % SECOND !== 0) {
-    throw new BadField(field, `must be a whole second, not '${text}': nothing finer is kept`);
+    throw new BadField(field, `must be a whole second, not '${text}'`);
   }
   return instant;
 }
 
-function inWords(duration: number): string {
+/** Formats a duration in the largest unit of which it is a multiple. */
+function formatDuration(duration: number): string {
   const [unit, size] = Object.entries(UNITS).findLast(([, each]) => duration % each === 0)!;
   return `${duration / size}${unit}`;
 }

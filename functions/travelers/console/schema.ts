@@ -2,21 +2,25 @@ import { Failure, json } from '../../../src/console/plugin.ts';
 import { TYPES } from '../ingest/sample.ts';
 import { MetricsAnswer, SensorsAnswer } from './contract.ts';
 
-/** Examples are in words: as `examples` they would be filled in where the API is tried. */
+/** Examples are part of the description: those in `examples` would be sent when the API is tried out. */
 const text = (description: string) => ({ type: 'string', description });
 
 const selection = {
-  sensor: text('`all` (unless given), `17`, or `17,18`.'),
-  type: text(`\`all\` (unless given), or of \`${TYPES.join('`, `')}\`, separated by commas.`),
-  step: text('From one window’s end to the next: `60s` unless given; s, m, h or d.'),
+  sensor: text('`all` (the default), or sensors separated by commas, such as `17` or `17,18`.'),
+  type: text(
+    `\`all\` (the default), or one or more of \`${TYPES.join('`, `')}\`, separated by commas.`,
+  ),
+  step: text(
+    'Time from the end of one window to the end of the next, in s, m, h or d, such as `5m`. Default: `60s`.',
+  ),
   window: text(
-    'Length of each window, `5m`; the step unless given. Longer than the step, windows overlap: rolling numbers.',
+    'Length of each window, such as `5m`. Default: the step. If it is longer than the step, windows overlap.',
   ),
   group: text(
-    'A series for each `sensor`, each `type`, or both (`sensor,type`); otherwise one for the sum.',
+    'Returns one series per `sensor`, per `type`, or per combination (`sensor,type`). Default: one series, the sum.',
   ),
   tz: text(
-    'Zone of times without an offset, and of those answered, `Europe/Berlin`; `UTC` unless given.',
+    'Time zone of the times in the response, and of parameters without an offset, such as `Europe/Berlin`. Default: `UTC`.',
   ),
 };
 
@@ -26,13 +30,13 @@ export const metricsQuery = {
   properties: {
     ...selection,
     from: text(
-      'Beginning of the first window’s step, `2026-11-21T08:00:00Z`; 60 steps before `to` unless given.',
+      'Start of the range, such as `2026-11-21T08:00:00Z`; the first window ends one step later. Default: 60 steps before `to`.',
     ),
-    to: text('No window ends later; now unless given.'),
+    to: text('End of the range; no window ends later. Default: now.'),
     format: {
       type: 'string',
       enum: ['json', 'csv'],
-      description: 'What `Accept` says otherwise; for links, which can’t say it.',
+      description: 'Format of the response. It overrides `Accept`, which a link cannot set.',
     },
   },
 } as const;
@@ -42,36 +46,38 @@ export const liveQuery = {
   additionalProperties: false,
   properties: {
     ...selection,
-    last: text('How far back the stream begins, `1h`; `15m` unless given.'),
+    last: text(
+      'Length of the range before now that the first event covers, such as `1h`. Default: `15m`.',
+    ),
   },
 } as const;
 
 const failures = {
-  400: { description: 'A parameter is wrong; `field` names it.', ...json(Failure) },
-  503: { description: 'Try again: the database does not answer.', ...json(Failure) },
+  400: { description: 'A parameter is invalid; `field` is its name.', ...json(Failure) },
+  503: { description: 'The database does not answer; try again later.', ...json(Failure) },
 };
 
 export const metricsAnswers = {
   200: {
-    description: 'Numbers of each window of each series.',
+    description: 'The numbers of all windows and series.',
     content: {
       'application/json': { schema: MetricsAnswer },
       'text/csv': { schema: { type: 'string' } },
     },
   },
-  304: { description: 'The client has the answer already (`If-None-Match`).', type: 'null' },
+  304: { description: 'The client has the current response (`If-None-Match`).', type: 'null' },
   406: { description: 'Neither JSON nor CSV is accepted.', ...json(Failure) },
   ...failures,
 };
 
 export const sensorsAnswers = {
-  200: { description: 'The sensors there are.', ...json(SensorsAnswer) },
+  200: { description: 'All sensors, in ascending order of their ids.', ...json(SensorsAnswer) },
   503: failures[503],
 };
 
 export const liveAnswers = {
   200: {
-    description: 'Events as they come.',
+    description: 'A stream of server-sent events.',
     content: { 'text/event-stream': { schema: { type: 'string' } } },
   },
   ...failures,

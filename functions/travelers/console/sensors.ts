@@ -1,15 +1,16 @@
 import type { ListedSensor, Source } from './source.ts';
 
-/** So long a list of sensors is good for. */
-const GOOD_FOR_MS = 5_000;
+/** Time for which a list of sensors is cached. */
+const CACHED_FOR_MS = 5_000;
 
+/** All sensors that have been heard. */
 export interface KnownSensors {
   readonly states: readonly ListedSensor[];
   readonly ids: readonly number[];
   readonly set: ReadonlySet<number>;
 }
 
-/** The sensors there are: asked for at most every few seconds, and once for all who ask meanwhile. */
+/** Caches the list of sensors for a few seconds; concurrent requests share one query. */
 export class SensorList {
   readonly #source: Pick<Source, 'sensors'>;
   #list: Promise<KnownSensors> | undefined;
@@ -21,16 +22,19 @@ export class SensorList {
 
   get(): Promise<KnownSensors> {
     const now = performance.now();
-    if (this.#list !== undefined && now - this.#readAt < GOOD_FOR_MS) return this.#list;
+    if (this.#list !== undefined && now - this.#readAt < CACHED_FOR_MS) return this.#list;
     return this.#read();
   }
 
-  /** The list, read anew if one of these (as a query names them) is not in it: it may have come since. */
+  /**
+   * Returns the list. Reads it again if it lacks a sensor of this parameter, which may have been added since; but
+   * at most once per second.
+   */
   async including(sensor: string | undefined): Promise<KnownSensors> {
     const list = await this.get();
     const named = (sensor ?? 'all').split(',').map(Number);
     const isNew = named.some((id) => !Number.isNaN(id) && !list.set.has(id));
-    return isNew && performance.now() - this.#readAt > GOOD_FOR_MS / 5 ? this.#read() : list;
+    return isNew && performance.now() - this.#readAt > CACHED_FOR_MS / 5 ? this.#read() : list;
   }
 
   #read(): Promise<KnownSensors> {

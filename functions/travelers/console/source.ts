@@ -6,21 +6,21 @@ import { StagedSamples } from '../fold/staged.ts';
 import { clocksAhead, newest, sensors, type Newest, type SensorState } from '../query/state.ts';
 import type { Selection, Windows } from './query.ts';
 
-/** A sensor, with its samples that others contradict: its clock is fast. */
+/** A sensor, with the number of its samples that other sensors contradict, because its clock is fast. */
 export interface ListedSensor extends SensorState {
   readonly ahead?: number;
 }
 
-/** Where the numbers come from. */
+/** The source of all numbers. */
 export interface Source {
-  /** Each window of the range, rising; throws {@link BadField}. */
+  /** Returns all windows of the range, in ascending order; throws {@link BadField}. */
   windows(selection: Selection, windows: Windows): Promise<readonly Step[]>;
-  /** Rising. */
+  /** Returns all sensors, in ascending order. */
   sensors(): Promise<readonly ListedSensor[]>;
   newest(): Promise<Newest>;
 }
 
-/** What the fields of a question are called in the URL. */
+/** The URL parameter of each field of a query. */
 const PARAMETERS: Readonly<Record<keyof MetricsQuery, string>> = {
   sensors: 'sensor',
   types: 'type',
@@ -31,7 +31,7 @@ const PARAMETERS: Readonly<Record<keyof MetricsQuery, string>> = {
   groupBy: 'group',
 };
 
-/** The numbers of the state database. */
+/** Creates a source that reads from the state database. */
 export function databaseSource(db: Reader): Source {
   const staged = new StagedSamples();
   return {

@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
 
-/** What a reader has not taken yet; more, when there is something new, and it is too slow. */
-const MOST_WAITING = 1024 * 1024;
+/** Maximum number of unread bytes; if there are more when a new event is due, the reader is too slow. */
+const MAX_WAITING = 1024 * 1024;
 
 /** One reader of server-sent events (https://html.spec.whatwg.org/#server-sent-events). */
 export class EventStream {
-  /** The body of the answer. */
+  /** The body of the response. */
   readonly body: Readable;
   #ended = false;
 
@@ -16,14 +16,14 @@ export class EventStream {
       onEnd();
     });
     this.body.on('error', () => {});
-    // Connections end at every release of the console: come back soon, but not all at once.
+    // All connections end at every release of the console: clients reconnect soon, but not all at once.
     this.body.push(`retry: ${1000 + Math.floor(Math.random() * 2000)}\n\n`);
   }
 
-  /** Sends bytes made by {@link toEvent}; false if the reader did not take what it had been sent. */
+  /** Sends an event of {@link toEvent}; returns false if the reader was too slow and has been dropped. */
   send(event: Buffer): boolean {
     if (this.#ended) return true;
-    if (this.body.readableLength > MOST_WAITING) {
+    if (this.body.readableLength > MAX_WAITING) {
       this.body.destroy();
       return false;
     }
@@ -36,8 +36,8 @@ export class EventStream {
   }
 }
 
-/** An event as it goes over the wire; a reader that comes back names the last id it got. */
+/** Serializes an event; a client that reconnects sends the last id that it received. */
 export function toEvent(name: string, data: unknown, id?: string): Buffer {
-  const place = id === undefined ? '' : `id: ${id}\n`;
-  return Buffer.from(`event: ${name}\n${place}data: ${JSON.stringify(data)}\n\n`);
+  const idLine = id === undefined ? '' : `id: ${id}\n`;
+  return Buffer.from(`event: ${name}\n${idLine}data: ${JSON.stringify(data)}\n\n`);
 }

@@ -1,27 +1,27 @@
 const MINUTE = 60_000;
 const DAY = 86_400_000;
-/** Offsets change at a quarter of an hour, if at all. */
+/** Offsets change only on a quarter of an hour. */
 const QUARTER = 15 * MINUTE;
 
 function two(number: number): string {
   return String(number).padStart(2, '0');
 }
 
-/** A time zone of the IANA database: between what its clocks show and instants (ms since 1970 UTC). */
+/** A time zone of the IANA database; converts between local times and instants (ms since 1970 UTC). */
 export class Zone {
   readonly name: string;
   readonly #format: Intl.DateTimeFormat;
   readonly #offsets = new Map<number, number>();
 
-  /** Throws RangeError if there is no such zone. */
+  /** Throws a RangeError if there is no such zone. */
   constructor(name: string) {
     this.#format = new Intl.DateTimeFormat('en', { timeZone: name, timeZoneName: 'longOffset' });
     this.name = this.#format.resolvedOptions().timeZone;
   }
 
   /**
-   * The instant at which clocks show this local time, given as if it were UTC. Of two the earlier; where
-   * clocks jump over it, the one as long after the jump (RFC 5545, 3.3.5).
+   * Returns the instant of a local time, which is given as if it were UTC. A local time that occurs twice is the
+   * earlier one; one that is skipped is interpreted with the offset before the gap (RFC 5545, 3.3.5).
    */
   instantOf(local: number): number {
     const before = this.#offsetAt(local - DAY);
@@ -31,7 +31,7 @@ export class Zone {
     return local - before;
   }
 
-  /** RFC 3339, to the second where it is a whole one. */
+  /** Formats an instant as in RFC 3339, without a fraction if it is a whole second. */
   format(instant: number): string {
     const offset = this.#offsetAt(instant);
     const minutes = Math.abs(Math.round(offset / MINUTE));

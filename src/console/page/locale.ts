@@ -1,10 +1,10 @@
 /**
- * Makes `navigator.language` one that `Intl` takes, for libraries that hand it on unseen. A browser that was
- * started without a locale says `en-US@posix`, which is a RangeError there, and the page would stay empty.
- * To be imported before such a library.
+ * Makes `navigator.language` a locale that `Intl` accepts, for libraries that pass it on unchecked. In a browser
+ * that was started without a locale it is `en-US@posix`, for which `Intl` throws a RangeError, and the page would
+ * stay empty. Import this module before such a library.
  */
 
-/** The first of the names, or of what they become without their modifier, that `Intl` takes; else English. */
+/** Returns the first of the names, with or without its modifier, that `Intl` accepts; English if there is none. */
 export function usableLocale(names: readonly string[]): string {
   const candidates = names.flatMap((name) => [name, name.replace(/[@.].*$/, '').replace('_', '-')]);
   return candidates.find(isUsable) ?? 'en';

@@ -6,7 +6,7 @@ const status = byId('status');
 const message = byId('message');
 let shown = '';
 
-/** The console answers, but can't say. */
+/** An error that the console reports in its response. */
 class HttpError extends Error {}
 
 async function load(): Promise<void> {
@@ -15,21 +15,21 @@ async function load(): Promise<void> {
     const answer = (await response.json()) as FunctionsAnswer | { error: string };
     if ('error' in answer) throw new HttpError(answer.error);
     show(answer);
-    say('live', 'Live', '');
+    setStatus('live', 'Live', '');
   } catch (error) {
     const what =
       error instanceof HttpError
-        ? `The console says: ${error.message}`
+        ? `The console reports an error: ${error.message}`
         : 'The console does not answer';
-    say('disconnected', 'Disconnected', `${what}. It is asked again until that is over.`);
+    setStatus('disconnected', 'Disconnected', `${what}. Retrying…`);
   }
 }
 
-/** Told once, and not again with every number that comes. */
-function say(state: 'live' | 'disconnected', word: string, text: string): void {
+/** Shows the status and the message. Unchanged texts are not set again, because screen readers would repeat them. */
+function setStatus(state: 'live' | 'disconnected', label: string, text: string): void {
   document.documentElement.dataset['state'] = state;
   status.dataset['state'] = state;
-  if (status.textContent !== word) status.textContent = word;
+  if (status.textContent !== label) status.textContent = label;
   if (message.textContent !== text) message.textContent = text;
   message.hidden = text === '';
 }
@@ -47,7 +47,7 @@ function show(answer: FunctionsAnswer): void {
       : [
           parked === 1 ? '1 event is parked: ' : `${number(parked)} events are parked: `,
           element('code', {}, 'muster parked'),
-          ' says why.',
+          ' shows why.',
         ]),
   );
   if (functions.length === 0) {
@@ -63,8 +63,8 @@ function card(of: FunctionAnswer, number: (count: number) => string): HTMLElemen
   const { name, page, topic, paused, generation } = of;
   const what =
     topic === null
-      ? `Runs for complete sets, by definition ${generation}`
-      : `Folds the topic ${topic}`;
+      ? `Runs for each complete set (definition ${generation})`
+      : `Consumes the topic ${topic}`;
   const made = element(
     'section',
     { class: 'function', 'aria-labelledby': `function-${name}` },
@@ -91,7 +91,7 @@ function card(of: FunctionAnswer, number: (count: number) => string): HTMLElemen
   for (const state of ['failed', 'overdue'] as const) {
     if (of[state] === 0) continue;
     const command = element('code', {}, `muster sets ${name} --${state}`);
-    made.append(element('p', { class: 'how' }, command, ' says which.'));
+    made.append(element('p', { class: 'how' }, command, ' lists them.'));
   }
   return made;
 }

@@ -121,7 +121,7 @@ test('CSV is selected by Accept or by format, with the same numbers', async ({ d
   });
   expect([neither.status, await neither.json()]).toEqual([
     406,
-    { error: 'only application/json and text/csv are answered', reason: 'not-acceptable' },
+    { error: 'only application/json and text/csv are available', reason: 'not-acceptable' },
   ]);
 });
 
@@ -164,29 +164,29 @@ test('times without an offset are in tz, and steps are aligned to from', async (
 });
 
 test.for([
-  ['sensor=17,x', 'sensor', "sensor must be all, or numbers separated by commas, not 'x'"],
-  ['sensor=99', 'sensor', 'sensor 99 is not known: nothing was heard from it'],
-  ['type=car', 'type', "type must be of pedestrian, bicyclist, vehicle, not 'car'"],
-  ['group=color', 'group', "group must be of sensor, type, not 'color'"],
-  ['step=1w', 'step', "step must be a number of s, m, h or d from 1s to 31d, not '1w'"],
-  ['step=0s', 'step', "step must be a number of s, m, h or d from 1s to 31d, not '0s'"],
-  ['window=8d', 'window', "window must be a number of s, m, h or d from 1s to 7d, not '8d'"],
-  ['tz=Mars/Base', 'tz', "tz must be a time zone as Europe/Berlin or UTC, not 'Mars/Base'"],
-  ['from=2026-02-30', 'from', /^from must be a time as 2026-11-21T08:00:00Z.*'2026-02-30'$/],
+  ['sensor=17,x', 'sensor', "sensor must be 'all' or numbers separated by commas, not 'x'"],
+  ['sensor=99', 'sensor', 'sensor 99 is unknown: it has not been heard yet'],
+  ['type=car', 'type', "type must be one or more of pedestrian, bicyclist, vehicle, not 'car'"],
+  ['group=color', 'group', "group must be one or more of sensor, type, not 'color'"],
+  ['step=1w', 'step', "step must be a duration in s, m, h or d, from 1s to 31d, not '1w'"],
+  ['step=0s', 'step', "step must be a duration in s, m, h or d, from 1s to 31d, not '0s'"],
+  ['window=8d', 'window', "window must be a duration in s, m, h or d, from 1s to 7d, not '8d'"],
+  ['tz=Mars/Base', 'tz', "tz must be a time zone such as Europe/Berlin or UTC, not 'Mars/Base'"],
+  ['from=2026-02-30', 'from', /^from must be a time such as 2026-11-21T08:00:00Z.*'2026-02-30'$/],
   ['from=yesterday', 'from', /^from must be a time/],
   ['from=2026-11-20T08:00:00.5Z', 'from', /^from must be a whole second/],
   ['from=2026-11-20&to=2026-11-19', 'to', 'to must be after from (2026-11-20T00:00:00Z)'],
   [
     'from=2026-11-20T08:00Z&to=2026-11-20T08:00:30Z',
     'step',
-    /not be longer than from … to, which is 30s$/,
+    /not be longer than the range from … to, which is 30s$/,
   ],
   [
     'from=2026-01-01&to=2026-12-31&step=1s',
     'step',
-    /^step makes \d+ points .* a step of 5m would do$/,
+    /^step makes \d+ points .* the maximum of 200000: use a step of 5m$/,
   ],
-  ['sensors=17', 'sensors', 'sensors is not a parameter here'],
+  ['sensors=17', 'sensors', 'sensors is not a known parameter'],
   ['format=xml', 'format', 'format must be equal to one of the allowed values'],
 ] as const)('%s is refused with 400, naming %s', async ([query, field, error], { db }) => {
   const { url } = await consoleOn(db);

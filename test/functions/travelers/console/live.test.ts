@@ -224,7 +224,7 @@ test('a reader that does not read is disconnected, and the others continue', asy
   await channel.update(numbers, '1', 0);
   let dropped = 0;
   for (let i = 0; i < 20 && dropped === 0; i++) {
-    dropped += channel.tell(Buffer.alloc(100_000, 'x'));
+    dropped += channel.broadcast(Buffer.alloc(100_000, 'x'));
     await new Promise((resolve) => setImmediate(resolve));
   }
   expect([dropped, idle.destroyed, busy.destroyed, channel.readers]).toEqual([1, true, false, 1]);
