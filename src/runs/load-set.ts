@@ -26,8 +26,9 @@ export async function loadSet(
 ): Promise<readonly StoredMember[]> {
   // a quarter more than the limit when it was measured, because rows may have arrived in between
   const [set] = await loadMembers(database, [lease], 1.25 * maxBytes);
-  if (set == null)
+  if (set == null) {
     throw tooLarge('grown since it was measured, and now has too many bytes', maxBytes);
+  }
   return set.members;
 }
 
