@@ -43,6 +43,11 @@ function runLines(state: NonNullable<Explanation['run']>): string[] {
   ];
   if (state.revision === 0) lines.push('    complete since the initial snapshot, never run');
   if (state.startedAt !== null) lines.push(`    started ${state.startedAt}`);
+  if (state.leaseUntil !== null) {
+    lines.push(
+      `    leased until ${state.leaseUntil}; if its worker is dead, another one takes over then`,
+    );
+  }
   if (state.finishedAt !== null) lines.push(`    ended ${state.finishedAt}`);
   if (state.state === 'ready') lines.push(`    due ${state.dueAt}`);
   if (state.lateChanges > 0) {

@@ -116,3 +116,39 @@ test('shows the last error of a run without repeated words, and a late change in
   expect(stdout).toContain('    1 change arrived after it started\n');
   await engine.stop();
 });
+
+test('explains a running set by the lease of its worker', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
+  await db.query(
+    `update muster.run set state = 'running', worker = (select id from muster.worker), started_at = now()`,
+  );
+  const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', 'x']);
+  expect(stdout).toMatch(/^pair x: running$/m);
+  const [, until] = /leased until (\S+); if its worker is dead, another one takes over then$/m.exec(
+    stdout,
+  )!;
+  const [worker] = await db.query<{ until: string }>(
+    'select to_jsonb(lease_until) #>> array[]::text[] as until from muster.worker',
+  );
+  expect(Date.parse(until!)).toBeLessThanOrEqual(Date.parse(worker!.until));
+});
+
+test('an explanation has the times of its run', async ({ db }) => {
+  const pod = await podOn(db, [pairOf()]);
+  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
+  const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', 'x', '--json']);
+  const { run } = JSON.parse(stdout) as { run: Record<string, unknown> };
+  expect(run).toEqual({
+    revision: 1,
+    state: 'ready',
+    attempts: 0,
+    createdAt: expect.stringMatching(/^\d{4}-/),
+    startedAt: null,
+    finishedAt: null,
+    dueAt: expect.stringMatching(/^\d{4}-/),
+    leaseUntil: null,
+    lateChanges: 0,
+    lastError: null,
+  });
+});

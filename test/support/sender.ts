@@ -9,11 +9,11 @@ export function envelope(
 ): string {
   const [schema, name] = table.split('.');
   const image = op === 'd' ? { before: row, after: null } : { before: null, after: row };
-  const source = { name: 'test', schema, table: name, lsn, ts_ms: BORN + lsn, snapshot: 'false' };
-  return JSON.stringify({ ...image, source, op, ts_ms: BORN + lsn });
+  const source = { name: 'test', schema, table: name, lsn, ts_ms: STARTED + lsn, snapshot: 'false' };
+  return JSON.stringify({ ...image, source, op, ts_ms: STARTED + lsn });
 }
 
-const BORN = Date.now();
+const STARTED = Date.now();
 
 /** The outcome of one attempt to deliver an event: the status with the reason of a refusal, or why there is none. */
 export interface Try {

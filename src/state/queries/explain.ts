@@ -48,10 +48,12 @@ export interface Explanation {
     readonly revision: number;
     readonly state: string;
     readonly attempts: number;
-    readonly bornAt: string;
+    readonly createdAt: string;
     readonly startedAt: string | null;
     readonly finishedAt: string | null;
     readonly dueAt: string;
+    /** Until when its worker has leased it; after that, another worker takes over. Null if it is not running. */
+    readonly leaseUntil: string | null;
     readonly lateChanges: number;
     readonly lastError: string | null;
   } | null;
@@ -70,7 +72,8 @@ interface StoredRun {
   complete: boolean;
   state: 'ready' | 'running' | 'done' | 'failed';
   attempt: number;
-  born_at: string;
+  created_at: string;
+  lease_until: string | null;
   started_at: string | null;
   finished_at: string | null;
   due_at: string;
@@ -207,10 +210,11 @@ function toRun(run: StoredRun): Explanation['run'] {
     revision: run.revision,
     state: run.state,
     attempts: run.attempt,
-    bornAt: run.born_at,
+    createdAt: run.created_at,
     startedAt: run.started_at,
     finishedAt: run.finished_at,
     dueAt: run.due_at,
+    leaseUntil: run.state === 'running' ? run.lease_until : null,
     lateChanges: run.late,
     lastError: run.error,
   };

@@ -29,7 +29,7 @@ grant select, insert, update on muster.sets to muster_intake;
 grant select, insert, update on muster.run to muster_intake;
 grant insert on muster.deadline to muster_intake;
 -- for a response that explains a set: whether a worker would run it
-grant select (serves, lease_until) on muster.worker to muster_intake;
+grant select (id, serves, lease_until) on muster.worker to muster_intake;
 grant select, delete on muster.overdue to muster_intake;
 grant select (id, digest, seen, functions, parked_at), insert, update (seen, functions), delete on muster.parked to muster_intake;
 -- for a response that explains a set: its events, but not their data

@@ -12,7 +12,8 @@ select f.id, f.name, f.paused, f.generation, s.counts, f.need,
          (select min(m.since) from muster.member m where m.function = f.id and m.key = $2 and muster.is_fresh(m.in_set, m.key, m.history))
          + f.overdue_after) end as deadline,
        exists (select from muster.overdue o where o.function = f.id and o.key = $2) as reported,
-       to_jsonb(r) - 'function' - 'key' as run,
+       to_jsonb(r) - 'function' - 'key' || jsonb_build_object('lease_until',
+         (select w.lease_until from muster.worker w where w.id = r.worker)) as run,
        (select coalesce(jsonb_agg(jsonb_build_object('part', p.name, 'partIndex', p.part_index, 'need', f.need[p.part_index], 'unsyncedSince', p.unsynced_since) order by p.part_index), '[]')
         from muster.part p where p.function = f.id and p.in_use) as parts,
        (select coalesce(jsonb_agg(jsonb_build_object(
