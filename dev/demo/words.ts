@@ -5,7 +5,7 @@ import { OVERDUE_AFTER } from './overdue.ts';
 import type { DemoParts } from './parts.ts';
 
 export function introduction(
-  { url, folder, pages }: Pick<DemoParts, 'url' | 'folder' | 'pages'>,
+  { url, folder, pages, events }: Pick<DemoParts, 'url' | 'folder' | 'pages' | 'events'>,
   { rate, sensors, seed }: { rate: number; sensors: number; seed: number },
 ): string {
   const streets =
@@ -20,6 +20,7 @@ A set that is still incomplete after ${OVERDUE_AFTER} (15 minutes outside the de
 because one accelerometer signal never arrives.
 
   All functions   ${pages}${streets}
+  Events          POST ${events}
   SQL             psql '${url}'
   Data and logs   ${placeOf(folder)}
 
@@ -40,7 +41,7 @@ export function overdueHelp(
   { key, missing, example }: Overdue,
   { url, events }: Pick<DemoParts, 'url' | 'events'>,
 ): string {
-  const explain = `DATABASE_URL=${quote(url)} npm run -s muster -- explain recordings ${quote(key)}`;
+  const explain = `DATABASE_URL=${quote(url)} npx muster explain recordings ${quote(key)}`;
   const again = example
     ? `
 Or send the event of the signal that has arrived again. Muster ignores the duplicate and answers with what is missing:

@@ -19,7 +19,7 @@ export function addDiscardCommands(discard: Command): void {
     .command('runs')
     .description('mark failed runs as done without running them again: one, or all of a function')
     .argument('<function>', 'name of the function')
-    .argument('[key]', 'key of the set')
+    .argument('[key]', 'key of the set; several columns as a JSON array')
     .option('--all', 'all failed sets of the function')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster discard runs orders 4711')

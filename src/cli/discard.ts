@@ -4,7 +4,7 @@ import { discardRuns } from '../state/runs/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import { printResult, type JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
-import { WrongUse } from './wrong-use.ts';
+import { requireKeyOrAll, WrongUse } from './wrong-use.ts';
 
 export interface DiscardParkedOptions extends JsonOption {
   readonly reason?: string;
@@ -38,9 +38,7 @@ export async function runs(
   key: string | undefined,
   options: DiscardRunsOptions,
 ): Promise<void> {
-  if ((key === undefined) === (options.all !== true)) {
-    throw new WrongUse('specify the key of a set, or --all');
-  }
+  requireKeyOrAll(key, options.all === true);
   const discarded = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     return discardRuns(database, id, key === undefined ? null : keyText(key));

@@ -4,6 +4,7 @@ import { isClusterConfigured } from '../doctor/cluster/examine.ts';
 import { countOf, toJson, toText } from '../doctor/report.ts';
 import type { JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
+import { kafkaConfigAt } from './kafka.ts';
 import { WrongUse } from './wrong-use.ts';
 
 export interface DoctorOptions extends JsonOption {
@@ -27,6 +28,7 @@ const UNNAMED = 'postgres://unnamed';
 /** Prints the findings; exit code 1 if one of them is a problem. */
 export async function run(options: DoctorOptions): Promise<void> {
   const databaseUrl = process.env['DATABASE_URL']?.trim() || null;
+  if (options.brokers !== undefined) kafkaConfigAt(options.brokers);
   const config = readConfig({
     ...process.env,
     DATABASE_URL: databaseUrl ?? UNNAMED,

@@ -11,7 +11,7 @@ import {
 import { functionId, keyText, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { noteLimit, wholeNumber } from './number.ts';
-import { WrongUse } from './wrong-use.ts';
+import { requireKeyOrAll, WrongUse } from './wrong-use.ts';
 
 /** Which events to send again or to discard. */
 export interface EventOptions extends JsonOption {
@@ -65,7 +65,7 @@ async function change(
   { event, all = false }: EventOptions,
   act: (database: Database, filter: EventFilter) => Promise<EventName[]>,
 ): Promise<EventName[]> {
-  if ((key === undefined) !== all) throw new WrongUse('specify the key of a set, or --all');
+  requireKeyOrAll(key, all);
   if (all && event !== undefined) {
     throw new WrongUse(
       '--event selects one event of a set: specify the key of the set instead of --all',

@@ -8,19 +8,39 @@ import {
 import { functionId, keyColumns, keyText, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { obstaclesTo } from './obstacles.ts';
+import { WrongUse } from './wrong-use.ts';
 
 export async function run(fn: string, key: string, options: JsonOption): Promise<void> {
   const [explanation, columns] = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
+    const columns = await keyColumns(database, id);
+    requireKey(fn, key, columns);
     const found = (await explain(database, fn, keyText(key)))!;
     const obstacles = await obstaclesTo(database, found);
-    return [{ ...found, obstacles }, await keyColumns(database, id)] as const;
+    return [{ ...found, obstacles }, columns] as const;
   });
   process.stdout.write(options.json ? `${JSON.stringify(explanation)}\n` : toText(explanation));
   if (explanation.status === 'unknown') {
-    const form = columns.length === 1 ? columns[0] : `a JSON array of ${columns.join(', ')}`;
-    throw new Error(`no row with this key has arrived; the key of ${fn} is ${form}`);
+    throw new Error(`no row with this key has arrived; ${describeKey(fn, columns)}`);
   }
+}
+
+/** Throws {@link WrongUse} for a key that can't be one of this function. */
+function requireKey(fn: string, key: string, columns: readonly string[]): void {
+  if (columns.length < 2) return;
+  let values: unknown;
+  try {
+    values = JSON.parse(key);
+  } catch {
+    values = null;
+  }
+  if (Array.isArray(values) && values.length === columns.length) return;
+  throw new WrongUse(`'${key}' is not a key: ${describeKey(fn, columns)}`);
+}
+
+function describeKey(fn: string, columns: readonly string[]): string {
+  const form = columns.length === 1 ? columns[0] : `a JSON array of ${columns.join(', ')}`;
+  return `the key of ${fn} is ${form}`;
 }
 
 function toText(set: Explanation & { readonly obstacles: readonly string[] }): string {

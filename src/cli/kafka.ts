@@ -1,13 +1,22 @@
 import type { Kafka } from 'kafkajs';
-import { readKafkaConfig } from '../config/config.ts';
+import { ConfigError, readKafkaConfig, type KafkaConfig } from '../config/config.ts';
 import { connectKafka } from '../kafka/client.ts';
+import { WrongUse } from './wrong-use.ts';
 
 /** Returns a client for one command: TLS and login as configured, brokers as given. */
 export function kafkaAt(brokers: string): Kafka {
-  const config = readKafkaConfig({ ...process.env, KAFKA_BROKERS: brokers });
-  return connectKafka(config, { info: print, warn: print, error: print });
+  return connectKafka(kafkaConfigAt(brokers), { info: drop, warn: drop, error: drop });
 }
 
-function print(_fields: object, message: string): void {
-  process.stderr.write(`${message}\n`);
+/** Reads the Kafka settings with these brokers. Throws {@link WrongUse} if they are invalid and come from an option. */
+export function kafkaConfigAt(brokers: string | undefined): KafkaConfig {
+  try {
+    return readKafkaConfig({ ...process.env, KAFKA_BROKERS: brokers });
+  } catch (error) {
+    if (!(error instanceof ConfigError) || brokers === process.env['KAFKA_BROKERS']) throw error;
+    throw new WrongUse(error.message.replace(/^.*\n\s*/, '').replace('KAFKA_BROKERS', '--brokers'));
+  }
 }
+
+/** The library logs each attempt; the command reports the error that remains. */
+function drop(): void {}

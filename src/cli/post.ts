@@ -68,3 +68,12 @@ export async function post(
     throw new Error(`${url} can't be reached: ${why}`, { cause: error });
   }
 }
+
+/** Parses an answer; one that is not JSON stays text. */
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -4,7 +4,14 @@ import { plural } from '../doctor/words.ts';
 import { withDatabase } from './database.ts';
 import { printResult, type JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';
-import { checkDestination, isIngested, post, redelivery, type Destination } from './post.ts';
+import {
+  checkDestination,
+  isIngested,
+  parsed,
+  post,
+  redelivery,
+  type Destination,
+} from './post.ts';
 import { WrongUse } from './wrong-use.ts';
 
 const PAGE = 100;
@@ -22,6 +29,12 @@ interface Redelivered {
   readonly left: number;
   /** Requested numbers that are not parked. */
   readonly missing: readonly string[];
+}
+
+/** Why an event stays parked; `status` is that of the answer, null if it was not posted. */
+interface Rejected {
+  readonly status: number | null;
+  readonly why: string;
 }
 
 /** Posts events as they arrived; throws at the end if one is still parked, was rejected or does not exist. */
@@ -68,12 +81,14 @@ async function redeliverEach(
     const events: ParkedEvent[] = await listParked(database, filter, PAGE, before);
     for (const event of events) {
       missing.delete(event.id);
-      const why = await redeliver(event, options);
-      if (why === null) {
+      const rejected = await redeliver(event, options);
+      if (rejected === null) {
         await unpark(database, { ids: [event.id] });
         taken++;
       } else {
-        printResult(options, { id: event.id, why }, `${event.id}\t${why}`);
+        const { status, why } = rejected;
+        const columns = [event.id, ...(status === null ? [] : [status]), why];
+        printResult(options, { id: event.id, status, why: parsed(why) }, columns.join('\t'));
         left++;
       }
     }
@@ -86,20 +101,22 @@ async function redeliverEach(
  * Posts one event; returns null if all functions for which it was parked have ingested it, otherwise why not.
  * A success status is not enough: workers of other functions also return it, for a table that they don't use.
  */
-async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise<string | null> {
+async function redeliver(event: ParkedEvent, options: RedeliverOptions): Promise<Rejected | null> {
   const { projection } = event.attributes;
   if (projection !== undefined) {
-    return `is a record of the projection ${projection}: write it to the topic again once the projection can read it`;
+    const why = `is a record of the projection ${projection}: write it to the topic again once the projection can read it`;
+    return { status: null, why };
   }
   const headers = { ...headersOf(event), ...redelivery(event.functions) };
   const answer = await post(options, headers, event.body);
   if (isIngested(answer)) return null;
   const { status, outcome, text } = answer;
-  if (status !== 200 && status !== 204) return `${status}\t${text}`;
-  if (outcome === null) {
-    return `${status}\tthe answer lacks the outcome: is the worker of an older release?`;
-  }
-  return `${status}\t${outcome}: no function there uses it; to give it up: muster discard parked ${event.id}`;
+  if (status !== 200 && status !== 204) return { status, why: text };
+  const why =
+    outcome === null
+      ? 'the answer lacks the outcome: is the worker of an older release?'
+      : `${outcome}: no function there uses it; to give it up: muster discard parked ${event.id}`;
+  return { status, why };
 }
 
 function headersOf(event: ParkedEvent): Record<string, string> {

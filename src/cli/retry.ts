@@ -1,7 +1,7 @@
 import { retryFailed, retryNow } from '../state/runs/retry.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import { printResult, type JsonOption } from './json-option.ts';
-import { WrongUse } from './wrong-use.ts';
+import { requireKeyOrAll } from './wrong-use.ts';
 
 export interface RetryOptions extends JsonOption {
   readonly all?: boolean;
@@ -13,9 +13,7 @@ export async function run(
   key: string | undefined,
   options: RetryOptions,
 ): Promise<void> {
-  if ((key === undefined) === (options.all !== true)) {
-    throw new WrongUse('specify the key of a set, or --all');
-  }
+  requireKeyOrAll(key, options.all === true);
   const retried = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
     const text = key === undefined ? null : keyText(key);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { plural } from '../doctor/words.ts';
 import type { JsonOption } from './json-option.ts';
-import { checkDestination, post, requireReadable, type Destination } from './post.ts';
+import { checkDestination, parsed, post, requireReadable, type Destination } from './post.ts';
 import { WrongUse } from './wrong-use.ts';
 
 export interface SendOptions extends Destination, JsonOption {}
@@ -29,15 +29,6 @@ export async function run(file: string, options: SendOptions): Promise<void> {
   ];
   if (failed.length > 0) {
     throw new Error(`of ${plural(events.length, 'event')}: ${failed.join(', ')}`);
-  }
-}
-
-/** Parses an answer; one that is not JSON stays text. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
   }
 }
 

@@ -59,7 +59,7 @@ Examples:
     .command('retry')
     .description('run failed sets again: one, or all of a function')
     .argument('<function>', 'name of the function')
-    .argument('[key]', 'key of the set')
+    .argument('[key]', 'key of the set; several columns as a JSON array')
     .option('--all', 'all such sets of the function')
     .option(
       '--now',

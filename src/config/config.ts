@@ -1,3 +1,4 @@
+import { closestMatch } from 'leven';
 import { knownFunctions } from '../definitions/function-files.ts';
 import { otlpFileProblems } from './otlp-files.ts';
 import { InvalidValue, type Setting } from './setting.ts';
@@ -33,6 +34,16 @@ const REQUIRES: readonly (readonly [SettingName, SettingName])[] = [
   ['OIDC_CA_FILE', 'OIDC_ISSUER'],
   ['OIDC_TOKEN_FILE', 'OIDC_ISSUER'],
 ];
+
+/** Returns a warning for each variable whose name is nearly that of a setting, and which therefore has no effect. */
+export function misspeltSettings(env: NodeJS.ProcessEnv): string[] {
+  const settings = Object.keys(SETTINGS);
+  return Object.keys(env).flatMap((name) => {
+    if (name in SETTINGS || name.length < 5) return [];
+    const similar = closestMatch(name, settings, { maxDistance: 2 });
+    return similar === undefined ? [] : [`${name} is not a setting; did you mean ${similar}?`];
+  });
+}
 
 /** The settings that a Kafka client needs. */
 export type KafkaConfig = { readonly [N in KafkaName]: Config[N] };

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Config } from '../config/config.ts';
+import { misspeltSettings, type Config } from '../config/config.ts';
 import { isProjection, isSetFunction } from '../definitions/load-functions.ts';
 import type { Definition, FunctionDefinition } from '../function.ts';
 import type { Count } from '../intake/http-error.ts';
@@ -95,6 +95,7 @@ export class Service {
     await Promise.all([endpoint.prepare(), warm]);
     const url = await endpoint.listen();
     log.info({ url, functions: this.#definitions.map((each) => each.name) }, 'serving');
+    for (const warning of misspeltSettings(process.env)) log.warn({}, warning);
     setTimeout(() => void loadProcessMetrics(), PROCESS_METRICS_MS).unref();
   }
 

@@ -152,3 +152,20 @@ test('an explanation has the times of its run', async ({ db }) => {
     lastError: null,
   });
 });
+
+test.for(['["r"', '["r"]', 'r', '{}'])(
+  'explains the form of a key to one who gives %s',
+  async (key, { db }) => {
+    await podOn(db, [recordings]);
+    const { code, stdout, stderr } = await muster({ DATABASE_URL: db.url }, [
+      'explain',
+      'recordings',
+      key,
+    ]);
+    expect({ code, stdout, stderr }).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `muster: '${key}' is not a key: the key of recordings is a JSON array of recording, span\n`,
+    });
+  },
+);

@@ -83,10 +83,10 @@ test.for([
   ],
   ['seek travelers 0 -1', "offset must be a whole number, not '-1'"],
   ['retry recordings', 'specify the key of a set, or --all'],
-  ['retry recordings x --all', 'specify the key of a set, or --all'],
+  ['retry recordings x --all', 'specify the key of a set or --all, not both'],
   ['resend recordings', 'specify the key of a set, or --all'],
   ['discard runs recordings', 'specify the key of a set, or --all'],
-  ['discard events recordings x --all', 'specify the key of a set, or --all'],
+  ['discard events recordings x --all', 'specify the key of a set or --all, not both'],
   [
     'discard events recordings --all --event recordings/x/1/0',
     '--event selects one event of a set: specify the key of the set instead of --all',
@@ -96,6 +96,11 @@ test.for([
   ['parked one', "id must be a whole number of 1 or more, not 'one'"],
   ['redeliver one', "id must be a whole number of 1 or more, not 'one'"],
   ['redeliver --dead-letters dead', '--dead-letters needs --brokers, or KAFKA_BROKERS'],
+  [
+    'tail topic --brokers nonsense',
+    "--brokers must be host:port, separated by commas, not 'nonsense'",
+  ],
+  ['doctor --brokers nonsense', "--brokers must be host:port, separated by commas, not 'nonsense'"],
   [
     'redeliver --to localhost:8080',
     "--to must be a URL that begins with http:// or https://, not 'localhost:8080'",

@@ -2,7 +2,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { ConfigError, readConfig, readKafkaConfig, type Config } from '../../src/config/config.ts';
+import {
+  ConfigError,
+  readConfig,
+  readKafkaConfig,
+  type Config,
+  misspeltSettings,
+} from '../../src/config/config.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
 import { knownFunctions } from '../../src/definitions/function-files.ts';
 
@@ -394,4 +400,21 @@ test('an unusable file of an OpenTelemetry variable is reported at the start', (
       expect(() => readConfig({ ...env, [name]: path, OTEL_SDK_DISABLED: 'true' })).not.toThrow();
     }
   }
+});
+
+test('a variable that is nearly a setting is reported, and others are not', () => {
+  const env = {
+    CONCURENCY: '3',
+    LEASE_SECOND: '1',
+    CONCURRENCY: '3',
+    PATH: '/bin',
+    HOSTNAME: 'pod-1',
+    K_SERVICE: 'recordings',
+    KUBERNETES_PORT: 'tcp://10.0.0.1:443',
+    OTEL_TRACES_EXPORTER: 'otlp',
+  };
+  expect(misspeltSettings(env)).toEqual([
+    'CONCURENCY is not a setting; did you mean CONCURRENCY?',
+    'LEASE_SECOND is not a setting; did you mean LEASE_SECONDS?',
+  ]);
 });

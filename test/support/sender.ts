@@ -9,7 +9,14 @@ export function envelope(
 ): string {
   const [schema, name] = table.split('.');
   const image = op === 'd' ? { before: row, after: null } : { before: null, after: row };
-  const source = { name: 'test', schema, table: name, lsn, ts_ms: STARTED + lsn, snapshot: 'false' };
+  const source = {
+    name: 'test',
+    schema,
+    table: name,
+    lsn,
+    ts_ms: STARTED + lsn,
+    snapshot: 'false',
+  };
   return JSON.stringify({ ...image, source, op, ts_ms: STARTED + lsn });
 }
 
