@@ -13,11 +13,11 @@ import { WrongUse } from './wrong-use.ts';
 export async function run(fn: string, key: string, options: JsonOption): Promise<void> {
   const [explanation, columns] = await withDatabase(async (database) => {
     const id = await functionId(database, fn);
-    const columns = await keyColumns(database, id);
-    requireKey(fn, key, columns);
+    const form = await keyColumns(database, id);
+    requireKey(fn, key, form);
     const found = (await explain(database, fn, keyText(key)))!;
     const obstacles = await obstaclesTo(database, found);
-    return [{ ...found, obstacles }, columns] as const;
+    return [{ ...found, obstacles }, form] as const;
   });
   process.stdout.write(options.json ? `${JSON.stringify(explanation)}\n` : toText(explanation));
   if (explanation.status === 'unknown') {
