@@ -127,7 +127,7 @@ const PROJECTION = {
 
 const EVENT = {
   type: required(field('text that is not empty', isText)),
-  // empty where the key of the set is empty; such a subject is not sent
+  // empty if the key of the set is empty; such a subject is not sent
   subject: field('text', (value) => typeof value === 'string'),
   data: field(
     'a value that JSON can represent',

@@ -12,7 +12,7 @@ import type { QueuedRun } from './run-queue.ts';
  */
 export const LOAD_BYTES = 8 * 1024 * 1024;
 const MAX_SETS = 256;
-/** Concurrent statements: a slow one must not hold up the sets behind it. */
+/** Number of concurrent statements; more than one, so that a slow one does not delay the sets behind it. */
 const LOADS = 3;
 
 export interface LoaderOptions {

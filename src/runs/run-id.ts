@@ -1,4 +1,4 @@
-/** Everything but printable ASCII, which a header holds as it is, and the escape character `~`. */
+/** Characters that a header can't contain unchanged (all but printable ASCII), and the escape character `~`. */
 const UNSAFE = /[^ -}]/gu;
 
 /**

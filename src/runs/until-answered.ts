@@ -10,7 +10,7 @@ const UNTIL_ANSWERED: RetrySchedule = {
   isRetryable: (error) => !isBadValue(error),
 };
 
-/** Repeats a statement until the database answers; meanwhile the run stays leased to this process. */
+/** Repeats a statement until the database answers. The run stays leased to this process until then. */
 export function untilAnswered<T>(statement: () => Promise<T>, log: Log): Promise<T> {
   return retry(statement, UNTIL_ANSWERED, {
     onRetry: (error) =>

@@ -44,8 +44,8 @@ test('a failed attempt that is retried is not reported; a final failure is, once
 
   const fail = async () => {
     const [claimed] = await pod.runs.claim(1, pod.id, 1);
-    expect(await pod.runs.fail(claimed!, 'for good', null)).toBe(true);
-    expect(await pod.runs.fail(claimed!, 'for good', null)).toBe(false);
+    expect(await pod.runs.fail(claimed!, 'permanently', null)).toBe(true);
+    expect(await pod.runs.fail(claimed!, 'permanently', null)).toBe(false);
   };
   await fail();
   expect(await reports()).toEqual(['pair/x/1/failed/2']);

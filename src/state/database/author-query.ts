@@ -2,12 +2,12 @@ import pg from 'pg';
 import { sqlState } from './database.ts';
 import { settingsAfterReset } from './session.ts';
 
-/** A query was sent after the end of its transaction, or was under way at that time. */
+/** A query was sent after the end of its transaction, or was running at that time. */
 export class TransactionOver extends Error {
   override readonly name = 'TransactionOver';
 }
 
-/** A statement of an author's ended the transaction although {@link keepOpen} let it pass. */
+/** A statement of an author ended the transaction although {@link keepOpen} accepted it. */
 export class TransactionBroken extends Error {
   override readonly name = 'TransactionBroken';
 
@@ -42,7 +42,7 @@ function endsTransaction([first = '', second, third]: readonly (string | undefin
 
 const WORD = /[a-z_\u{80}-\u{10ffff}][\w$\u{80}-\u{10ffff}]*/iuy;
 
-/** The words that a statement begins with, in lower case, up to the first token that is no word. */
+/** Returns the words with which a statement begins, in lower case, up to the first token that is not a word. */
 function firstWords(text: string, count: number): string[] {
   const words: string[] = [];
   let at = skipBlanks(text, 0, true);
@@ -56,7 +56,7 @@ function firstWords(text: string, count: number): string[] {
   return words;
 }
 
-/** Position of the next token, after white space and comments as the server skips them. */
+/** Returns the position of the next token, after white space and comments, as the server skips them. */
 function skipBlanks(text: string, from: number, skipSemicolons: boolean): number {
   const blanks = skipSemicolons ? ' \t\n\r\f\v;' : ' \t\n\r\f\v';
   for (let at = from; ;) {
@@ -67,7 +67,7 @@ function skipBlanks(text: string, from: number, skipSemicolons: boolean): number
   }
 }
 
-/** Position after a comment; comments nest. */
+/** Returns the position after a comment; comments nest. */
 function endOfComment(text: string, from: number): number {
   let depth = 0;
   for (let at = from; at < text.length;) {
@@ -84,8 +84,8 @@ function endOfComment(text: string, from: number): number {
 }
 
 /**
- * Sends a statement of an author's in the open transaction. It uses the extended protocol even without values,
- * because that refuses several statements in one message. Rejects with {@link TransactionBroken} where the
+ * Sends a statement of an author in the open transaction. It uses the extended protocol even without values,
+ * because that refuses several statements in one message. Rejects with {@link TransactionBroken} if the
  * statement has ended the transaction.
  */
 export function queryForAuthor(
@@ -109,7 +109,7 @@ export function queryForAuthor(
   });
 }
 
-/** The server's message for several statements names a feature of the protocol, not the mistake. */
+/** Clarifies the server's error for several statements, which names a feature of the protocol, not the mistake. */
 export function clarify(error: Error): Error {
   if (sqlState(error) === '42601' && error.message.includes('multiple commands')) {
     error.message = `one statement at a time: ${error.message}`;
@@ -121,7 +121,7 @@ export function clarify(error: Error): Error {
 const RESET_MS = 5_000;
 
 /**
- * Resets what a session keeps beyond a transaction: settings, role, cursors, LISTEN, temporary tables, last
+ * Resets the state of a session that outlives a transaction: settings, role, cursors, LISTEN, temporary tables, last
  * values of sequences, advisory locks. Unlike DISCARD ALL it keeps our own prepared statements: it takes 20 µs
  * of the server's time, and 40 µs with the settings and the query that follow it.
  */
@@ -131,7 +131,7 @@ const RESET_SESSION =
 const PREPARED = 'select name, from_sql from pg_catalog.pg_prepared_statement()';
 
 /**
- * Resets a connection after an author's transaction and releases it to its pool; closes it where its prepared
+ * Resets a connection after an author's transaction and releases it to its pool; closes it if its prepared
  * statements are not our own. Never rejects.
  */
 export async function resetAndRelease(client: pg.PoolClient): Promise<void> {

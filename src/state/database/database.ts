@@ -12,8 +12,8 @@ import {
 } from './session.ts';
 
 /**
- * Plans are part of the design: left alone, the planner chooses hash joins and sequential scans as soon as
- * its statistics lag behind a growing table, at 2 to 24 times the cost. Plans are generic, because a custom
+ * Plans are part of the design: by default, the planner chooses hash joins and sequential scans as soon as
+ * its statistics lag behind a growing table, which costs 2 to 24 times as much. Plans are generic, because a custom
  * plan takes longer than the statement.
  */
 const PLANS: Settings = {
@@ -25,13 +25,13 @@ const PLANS: Settings = {
   plan_cache_mode: 'force_generic_plan',
 };
 
-/** Connections of a process for claims, done-marks, leases, deadlines and the outbox. */
+/** Connections of a process for claims, finished runs, leases, deadlines and the outbox. */
 export const CONTROL_CONNECTIONS = 5;
 
 /** Timeout of a handler's connection, which may have to wait until another handler releases its own. */
 const HANDLER_CONNECT_MS = 30_000;
 
-/** Between the statements of a chunk there is only computation. */
+/** Timeout between the statements of a chunk, where there is only computation. */
 const CHUNK_IDLE_MS = 10_000;
 
 export interface DatabaseOptions {
@@ -52,7 +52,7 @@ export interface DatabaseOptions {
 /** The connection pools of a process, one per kind of work, so that no kind waits for another. */
 export interface Database {
   readonly writers: pg.Pool;
-  /** For claims, done-marks, leases, deadlines, the outbox, and commands. */
+  /** For claims, finished runs, leases, deadlines, the outbox, and commands. */
   readonly control: pg.Pool;
   readonly handlers: pg.Pool;
   /** For chunks and the periodic work of projections. */
@@ -133,8 +133,8 @@ function openPool(
   // pg awaits the promise, although its types do not declare it
   const pool = new pg.Pool({ ...config, onConnect });
   pool.on('error', onIdleError);
-  // The pool listens only to idle clients. The loss of one that a handler holds would end the process; its
-  // holder gets the error with the next query.
+  // The pool only handles errors of idle clients. The loss of a client in use would end the process; its
+  // user gets the error with the next query.
   pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
@@ -147,7 +147,7 @@ export function sqlState(error: unknown): string | null {
 /**
  * Whether these values can never be stored: classes 21 (cardinality), 22 (data), 23 (constraint) and 54 (a
  * limit, such as an index entry too long). Every other error is transient, even permission and syntax
- * errors: an operator fixes them, and no event is lost meanwhile.
+ * errors: an operator fixes them, and no event is lost until then.
  */
 export function isBadValue(error: unknown): boolean {
   return /^(21|22|23|54)/.test(sqlState(error) ?? '');
@@ -155,7 +155,7 @@ export function isBadValue(error: unknown): boolean {
 
 /**
  * Whether the server is away, busy or read-only (no connection, no address for its name, shutting down,
- * starting up, too many clients, a standby that is about to be promoted) and does not refuse us for good.
+ * starting up, too many clients, a standby that is about to be promoted) and does not refuse us permanently.
  */
 export function mayPass(error: unknown): boolean {
   if (misconfigured(error) !== null) return false;
@@ -183,8 +183,8 @@ export function isReadOnly(error: unknown): boolean {
 }
 
 /**
- * Returns what to change in DATABASE_URL where the server or a pooler refuses the connection; null for other
- * errors. A pooler gives most of its refusals the code of a protocol violation.
+ * Returns what to change in DATABASE_URL if the server or a pooler refuses the connection; null for other
+ * errors. A pooler uses the code of a protocol violation for most of its refusals.
  */
 export function misconfigured(error: unknown): string | null {
   if (error instanceof UnfitSession) return error.message;
@@ -217,7 +217,7 @@ function isLostRace(error: unknown): boolean {
   return state === '40P01' || state === '40001';
 }
 
-/** Repeats a statement at once that lost a race. Sorted locks make even a single one rare. */
+/** Retries a statement that lost a race, without a delay. Sorted locks make even a single race rare. */
 export const LOST_RACE: RetrySchedule = {
   attempts: 5,
   firstMs: 0,
@@ -225,7 +225,7 @@ export const LOST_RACE: RetrySchedule = {
   isRetryable: isLostRace,
 };
 
-/** Wraps the error in one that asks the caller to retry. */
+/** Wraps the error in one that tells the caller to retry. */
 export function unavailable(error: unknown): Unavailable {
   if (error instanceof Unavailable) return error;
   const state = sqlState(error);
@@ -233,7 +233,7 @@ export function unavailable(error: unknown): Unavailable {
   return new Unavailable('database', message, { cause: error });
 }
 
-/** Runs `work` in a transaction; any error rolls it back, or drops the connection where that fails too. */
+/** Runs `work` in a transaction; any error rolls it back, or drops the connection if that fails too. */
 export async function transaction<T>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<T>,
@@ -255,7 +255,7 @@ export async function transaction<T>(
   }
 }
 
-/** Throws where the server rolls back instead, as it does after an error that `work` caught. */
+/** Commits; throws if the server rolls back instead, as it does after an error that `work` caught. */
 export async function commit(client: pg.ClientBase): Promise<void> {
   const { command } = await client.query('commit');
   if (command !== 'COMMIT') {

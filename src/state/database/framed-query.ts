@@ -11,13 +11,13 @@ interface Protocol {
 const { submit, handleCommandComplete, handleError } = pg.Query.prototype as unknown as Protocol;
 
 /**
- * Begins a transaction with its first query. `begun` is fulfilled even where BEGIN succeeds and the query
- * fails. Both are answered together, when the query has ended.
+ * Begins a transaction with its first query. `begun` is fulfilled even if BEGIN succeeds and the query
+ * fails. Both settle together, when the query has ended.
  */
 export function beginWith(client: pg.ClientBase, query: pg.QueryConfig) {
   const begun = Promise.withResolvers<void>();
   const answer = sendQuery(client, query, begun);
-  answer.catch(() => {}); // it may reject before anybody awaits it
+  answer.catch(() => {}); // it may reject before it is awaited
   return { begun: begun.promise, answer };
 }
 
@@ -44,10 +44,10 @@ type Begun = PromiseWithResolvers<void>;
 /**
  * FramedQuery is a query with BEGIN before it or COMMIT after it in one message, which is a third less work for
  * both sides. They share one Sync, so that the server skips everything after a failure: with a Sync each, a
- * query whose BEGIN failed would commit by itself.
+ * query whose BEGIN failed would commit on its own.
  */
 class FramedQuery extends pg.Query {
-  /** Even without values: the simple protocol has no Sync. */
+  /** Used even without values, because the simple protocol has no Sync. */
   readonly queryMode = 'extended';
   readonly name: string | undefined;
   readonly #begun: Begun | null;
@@ -66,11 +66,11 @@ class FramedQuery extends pg.Query {
 
   override submit = (connection: pg.Connection) => {
     const begins = this.#begun !== null;
-    // Follows the execution of the query: a query whose values can't be sent has none.
+    // COMMIT is sent after the execution of the query; a query whose values can't be sent is not executed.
     const execute = (portal: pg.ExecuteConfig) => {
       connection.execute(portal, true);
       if (begins) return;
-      // What is deferred to COMMIT is the author's, and runs with the author's search path.
+      // Deferred constraints and triggers are the author's, and run with the author's search path.
       sendStatement(connection, LEAVE_OWN_PATH);
       sendStatement(connection, 'commit');
     };

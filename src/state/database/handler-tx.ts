@@ -12,7 +12,7 @@ import { sqlState, type Database } from './database.ts';
 import { beginWith, commitWith } from './framed-query.ts';
 import { ENTER_OWN_PATH } from './session.ts';
 
-/** SQLSTATE that `muster.fence` raises: another worker holds the run. */
+/** SQLSTATE that `muster.fence` raises if another worker holds the run. */
 const FENCED = 'MU001';
 
 type Query = pg.QueryConfig & { readonly values: unknown[] };
@@ -79,15 +79,15 @@ export class HandlerTx implements Tx {
 
   async #continue(query: Query): Promise<pg.QueryResult> {
     const { client } = await this.#opened!;
-    // Where `commit` was called meanwhile, this query is sent before its last statements, which wait for the
+    // If `commit` has been called in the meantime, this query is sent before its last statements, which wait for the
     // same connection.
     this.#refuseAbandoned();
     return queryForAuthor(client, query.text, query.values);
   }
 
   /**
-   * Sends the last statements and COMMIT, in one round trip: where a statement fails, there is no COMMIT.
-   * Resolves with false where they find that the run is no longer held. Another error leaves open whether the
+   * Sends the last statements and COMMIT, in one round trip: if a statement fails, there is no COMMIT.
+   * Resolves with false if they find that the run is no longer leased. Another error leaves open whether the
    * transaction was committed.
    */
   async commit(statements: readonly pg.QueryConfig[]): Promise<boolean> {
@@ -97,7 +97,7 @@ export class HandlerTx implements Tx {
       client.query(ENTER_OWN_PATH),
       ...statements.map((each, i) => (i === last ? commitWith(client, each) : client.query(each))),
     ];
-    // The first failure has the reason; those after it only report that the transaction is aborted.
+    // The first error is the cause; later ones only report that the transaction is aborted.
     const failed = (await Promise.allSettled(sent)).find((each) => each.status === 'rejected');
     if (failed === undefined) {
       void resetAndRelease(client);
@@ -108,7 +108,7 @@ export class HandlerTx implements Tx {
     throw failed.reason;
   }
 
-  /** Rolls back by closing the connection, so that a query that still runs does not hold up the run. */
+  /** Rolls back by closing the connection, so that a query that still runs does not delay the run. */
   async abandon(): Promise<void> {
     if (this.#ended) return;
     this.#ended = true;
@@ -119,7 +119,7 @@ export class HandlerTx implements Tx {
     opened?.client.release(true);
   }
 
-  /** Releases the connection where the transaction can't be opened. */
+  /** Opens the transaction; releases the connection if that fails. */
   async #open(first: Query): Promise<Opened> {
     this.#connected = this.#pool.connect();
     const client = await this.#connected;

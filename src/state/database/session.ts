@@ -5,8 +5,8 @@ import pg from 'pg';
 export type Settings = Readonly<Record<string, string>>;
 
 /**
- * Text formats that pg and our statements rely on. A role or a database may default to others: with
- * DateStyle "German" pg can't read a timestamp, with array_nulls off a null in an array is the string.
+ * Text formats that pg and our statements rely on. A role or a database may have other defaults: with
+ * DateStyle "German" pg can't read a timestamp, with array_nulls off a null in an array is read as the text.
  */
 const TEXT_FORMS = {
   DateStyle: 'ISO',
@@ -18,7 +18,7 @@ const TEXT_FORMS = {
   transform_null_equals: 'off',
 };
 
-/** Settings of each of Muster's sessions, whatever the server, the database or the role defaults to. */
+/** Settings of each of Muster's sessions, regardless of the defaults of the server, the database or the role. */
 export const SESSION: Settings = {
   ...TEXT_FORMS,
   default_transaction_isolation: 'read committed',
@@ -29,7 +29,7 @@ export const SESSION: Settings = {
 };
 
 /**
- * Search path of sessions that send only Muster's own statements. Whoever may create objects in a schema of the
+ * Search path of sessions that send only Muster's own statements. A role that can create objects in a schema of the
  * login's path could overload a built-in function that a statement calls unqualified, and have it called
  * with the login's rights. pg_temp is last, because a temporary table would come first otherwise.
  */
@@ -82,8 +82,8 @@ export async function openSession(config: pg.ClientConfig, settings: Settings): 
 }
 
 /**
- * Applies the settings, in one round trip. They are no startup parameters, because a pooler refuses or drops
- * those. Throws {@link UnfitSession} where they do not take effect or do not last.
+ * Applies the settings, in one round trip. They are not startup parameters, because a pooler refuses or drops
+ * those. Throws {@link UnfitSession} if they do not take effect or do not last.
  */
 export async function prepareSession(
   client: pg.ClientBase,
@@ -130,7 +130,7 @@ interface Setting {
   readonly after: string | null;
 }
 
-/** Throws where the setting did not take effect; true where it had another value before. */
+/** Throws if the setting did not take effect; returns whether it had another value before. */
 function requireApplied({ name, before, after }: Setting, value: string): boolean {
   // DateStyle also has the order of day and month
   const isApplied = after === value || (name === 'DateStyle' && after!.startsWith(`${value}, `));
@@ -143,7 +143,7 @@ function requireUnmarked(mark: string | null): void {
 }
 
 /**
- * Throws where a pooler gives the server process of this session to another session while this one lives. No
+ * Throws if a pooler assigns the server process of this session to another session while this one is open. No
  * pooler reports its mode, so a second connection tries to get the process.
  */
 async function requireOwnSession(

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { openSession, OWN_PATH, SESSION } from './session.ts';
 
-/** WorkerLease renews the lease of a process on a connection of its own, which it opens when it is needed. */
+/** WorkerLease renews the lease of a process on a separate connection, which it opens when needed. */
 export class WorkerLease {
   readonly #url: string;
   readonly #leaseSeconds: number;
@@ -12,7 +12,7 @@ export class WorkerLease {
     this.#leaseSeconds = leaseSeconds;
   }
 
-  /** False if the worker is no longer registered. Rejects, and closes the connection, where that is unknown. */
+  /** Returns false if the worker is no longer registered. On an error, closes the connection and rejects. */
   async renew(worker: string): Promise<boolean> {
     try {
       this.#client ??= await this.#connect();

@@ -50,7 +50,7 @@ export function resolveRows(
   const op = change.op === 'c' ? 'u' : change.op;
   return toMemberRows({ ...change, op }, place, served, (row, part, facts) => {
     const stored = members.find(({ partIndex }) => partIndex === facts.partIndex);
-    // deleted or purged at this version or later: the change is stale, whatever its columns are
+    // deleted or purged at this version or later: the change is stale, regardless of its columns
     if (members.some((each) => (each.purged || each.columns === null) && !isNewer(facts, each))) {
       return { ...facts, key: null, inSet: false, columns: null, missingColumns: null };
     }

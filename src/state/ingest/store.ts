@@ -102,11 +102,11 @@ export class Store {
     slots: number,
   ): Promise<IngestedBatch> {
     for (let tries = 1; ; tries++) {
-      const { rows } = await this.#database.writers.query<StoredKnowledge>({
+      const { rows } = await this.#database.writers.query<StoredMemberRow>({
         ...KNOWN_MEMBERS,
         values: [functions, ids, source],
       });
-      const ingested = await this.ingest(toRows(rows.map(toKnown)), slots);
+      const ingested = await this.ingest(toRows(rows.map(toKnownMember)), slots);
       if (ingested.unresolved.length === 0) return ingested;
       if (tries >= RESOLVE_ATTEMPTS) {
         throw new Error(
@@ -160,7 +160,7 @@ export async function openWriter(database: Database): Promise<void> {
   await new Store(database, [], () => NO_WORKER).ingest([], 0);
 }
 
-interface StoredKnowledge {
+interface StoredMemberRow {
   function: number;
   partIndex: number;
   id: string;
@@ -172,7 +172,7 @@ interface StoredKnowledge {
   missingColumns: string | null;
 }
 
-function toKnown(row: StoredKnowledge): KnownMember {
+function toKnownMember(row: StoredMemberRow): KnownMember {
   const columns = row.columns === null ? null : (parseExact(row.columns, JSON.rawJSON) as Row);
   const missingColumns = Object.entries(
     (row.missingColumns === null ? {} : parseExact(row.missingColumns, BigInt)) as Record<

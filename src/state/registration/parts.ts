@@ -15,7 +15,7 @@ export interface UnsyncedPart {
   readonly function: string;
   readonly part: string;
   readonly table: string;
-  /** Rows that did not change since then are unknown, or lack some of the kept columns. */
+  /** Rows that did not change since then are unknown, or lack some of the stored columns. */
   readonly since: Date;
 }
 

@@ -26,7 +26,7 @@
 -- A run that was leased ahead starts without a record; the next heartbeat adds the record. If its handler
 -- kills the process before that, the attempt is not counted. This happens only once, because the run is
 -- careful from then on: the start of a careful run is recorded before its rows are loaded and its handler is
--- called. Careful are runs that were lost with their process, and runs on their last attempt, so that no run
+-- called. Runs that were lost with their process are careful, and so are runs on their last attempt, so that no run
 -- fails permanently without having started. On the last attempt, a lease that is lost without a record (the
 -- run was created with only one attempt, and lost while it was loaded) does not count.
 --
@@ -37,7 +37,7 @@
 --   Count only starts that a heartbeat recorded: a handler that kills its process at once is retried forever.
 --
 -- A run whose attempts were lost more than once is suspected of killing its process. Each process holds at
--- most one suspect, so that no two are lost together again. A run that was lost once may run beside others:
+-- most one suspect, so that no two are lost together again. A run that was lost once may run alongside others:
 -- most processes die for other reasons, and running all of their runs one by one would cost more.
 --
 -- A claim for a function with a concurrency limit waits for the function's row in the same transaction, so

@@ -2,7 +2,7 @@
 -- lock-sets.sql, so that its snapshot is newer than the locks.
 --
 -- The deadline counts from the oldest fresh row that is in the set now. A run that is done shows that the set
--- was complete in time, whatever changed later; a run in progress does not show it yet.
+-- was complete in time, regardless of later changes; a run in progress does not show it yet.
 --
 -- $1 ids of deadlines  $2 id, $3 function and $4 key of sets that looked incomplete
 with due as materialized (

@@ -23,7 +23,7 @@ const at = (ms: number, op: 'c' | 'u' | 'd', lsn: number, columns: object) => {
   const made = change(op, lsn, columns as Record<string, unknown>);
   return { ...made, at: made.at - lsn + ms };
 };
-const hole = UNAVAILABLE;
+const missing = UNAVAILABLE;
 
 /** The members of the row after these messages, in any order. */
 const table: [name: string, messages: Change[], held: object[]][] = [
@@ -82,27 +82,27 @@ const table: [name: string, messages: Change[], held: object[]][] = [
   ['two truncates', [truncate(2), truncate(4), change('c', 3, row('x'))], []],
   [
     'an update that does not send a stored column',
-    [change('c', 1, row('x')), change('u', 2, row('y', hole))],
+    [change('c', 1, row('x')), change('u', 2, row('y', missing))],
     [{ part: 'a', key: 'y', note: 'first' }],
   ],
   [
     'two such updates and a complete one between them',
     [
       change('c', 1, row('x')),
-      change('u', 2, row('x', hole)),
+      change('u', 2, row('x', missing)),
       change('u', 3, row('x', 'second')),
-      change('u', 4, row('y', hole)),
+      change('u', 4, row('y', missing)),
     ],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
     'the same in one transaction, all with the same time',
-    [at(0, 'c', 1, row('x')), at(0, 'u', 2, row('x', 'second')), at(0, 'u', 3, row('y', hole))],
+    [at(0, 'c', 1, row('x')), at(0, 'u', 2, row('x', 'second')), at(0, 'u', 3, row('y', missing))],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
     'an update without the column that moves the row to another part',
-    [change('c', 1, row('x')), change('u', 2, row('x', hole, 'b'))],
+    [change('c', 1, row('x')), change('u', 2, row('x', missing, 'b'))],
     [{ part: 'b', key: 'x', note: 'first' }],
   ],
   [
@@ -111,13 +111,13 @@ const table: [name: string, messages: Change[], held: object[]][] = [
       change('c', 1, row('x')),
       change('d', 2, { id: 1 }),
       change('c', 3, row('x', 'second')),
-      change('u', 4, row('y', hole)),
+      change('u', 4, row('y', missing)),
     ],
     [{ part: 'a', key: 'y', note: 'second' }],
   ],
   [
     'a column that only a read carried',
-    [read(-1 * SECOND, row('x')), change('u', 2, row('y', hole))],
+    [read(-1 * SECOND, row('x')), change('u', 2, row('y', missing))],
     [{ part: 'a', key: 'y', note: 'first' }],
   ],
 ];

@@ -8,12 +8,12 @@ import { miscounted, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 import { until } from '../../support/until.ts';
 
-const hole = UNAVAILABLE;
+const missing = UNAVAILABLE;
 
 test('a key that was not sent is taken from the stored row', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  expect(await pod.ingestor.ingest(change('u', 2, { id: 1, k: hole, kind: 'b' }))).toEqual({
+  expect(await pod.ingestor.ingest(change('u', 2, { id: 1, k: missing, kind: 'b' }))).toEqual({
     kind: 'ingested',
   });
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
@@ -22,7 +22,7 @@ test('a key that was not sent is taken from the stored row', async ({ db }) => {
 test('a filter column that was not sent is taken from the stored row', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'y', kind: hole }));
+  await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'y', kind: missing }));
   expect((await setsOf(db)).map(({ key, counts }) => [key, counts])).toEqual([
     ['x', [0, 0]],
     ['y', [1, 0]],
@@ -33,13 +33,13 @@ test('a key beyond 2^53 that was not sent stays exact', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
   const k = JSON.rawJSON('9007199254740993');
   await pod.ingestor.ingest(change('c', 1, { id: 1, k, kind: 'a' }));
-  await pod.ingestor.ingest(change('u', 2, { id: 1, k: hole, kind: 'b' }));
+  await pod.ingestor.ingest(change('u', 2, { id: 1, k: missing, kind: 'b' }));
   expect(await setsOf(db)).toEqual([{ key: '9007199254740993', counts: [0, 1], fresh: 1 }]);
 });
 
 test('if nothing is known about the row, the event is parked with a remedy', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  const unknown = change('u', 2, { id: 1, k: hole, kind: 'a' });
+  const unknown = change('u', 2, { id: 1, k: missing, kind: 'a' });
   const detail =
     "column 'k' of public.item was not sent, and nothing is known of the row: its table needs REPLICA IDENTITY FULL, for which 'muster doctor --source <url>' lists the statements";
   expect(await pod.ingestor.ingest(unknown)).toEqual({
@@ -61,7 +61,7 @@ test('of the values that several parts store, the newest counts', async ({ db })
   // Part a has the row as first created; its delete has not arrived, and the row as created again is only in part b.
   await pod.ingestor.ingest(change('u', 1, { id: 1, k: 'old', kind: 'a' }));
   await pod.ingestor.ingest(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
-  await pod.ingestor.ingest(change('u', 4, { id: 1, k: hole, kind: 'b' }));
+  await pod.ingestor.ingest(change('u', 4, { id: 1, k: missing, kind: 'b' }));
   await pod.ingestor.ingest(change('d', 2, { id: 1 }));
   const held = (await setsOf(db)).filter(({ fresh }) => fresh > 0);
   expect(held).toEqual([{ key: 'new', counts: [0, 1], fresh: 1 }]);
@@ -71,12 +71,12 @@ test('a change that depends on the stored row waits for another worker that chan
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  const neighbour = await podOn(db, [pairOf()]);
+  const otherPod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const moving = neighbour.ingestor.ingest(change('u', 2, { id: 1, k: 'y', kind: 'a' }));
+  const moving = otherPod.ingestor.ingest(change('u', 2, { id: 1, k: 'y', kind: 'a' }));
   await blocked(db, 1);
-  const knowing = pod.ingestor.ingest(change('u', 3, { id: 1, k: hole, kind: 'b' }));
+  const knowing = pod.ingestor.ingest(change('u', 3, { id: 1, k: missing, kind: 'b' }));
   await blocked(db, 2);
   await release();
   await Promise.all([moving, knowing]);
@@ -92,7 +92,7 @@ test('a key that was not sent follows the version that carried it, even if that 
   const pod = await podOn(db, [pairOf()]);
   const created = change('c', 1, { id: 1, k: 'x', kind: 'a' });
   const moved = change('u', 2, { id: 1, k: 'y', kind: 'a' });
-  const touched = change('u', 3, { id: 1, k: hole, kind: 'a' });
+  const touched = change('u', 3, { id: 1, k: missing, kind: 'a' });
   for (const each of [created, touched, moved]) await pod.ingestor.ingest(each);
   const held = async () => (await setsOf(db)).filter(({ fresh }) => fresh > 0);
   expect(await held()).toEqual([{ key: 'y', counts: [1, 0], fresh: 1 }]);
@@ -107,7 +107,7 @@ test('a filter column that was not sent follows the version that carried it, eve
 }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: hole }));
+  await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: missing }));
   await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: 'b' }));
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
   await pod.ingestor.ingest(change('u', 3, { id: 1, k: 'x', kind: 'none' }));
@@ -123,10 +123,10 @@ test('with changes that lack their key, in any order, the row ends where its new
   const pod = await podOn(db, [pairOf()]);
   const history = [
     change('c', 1, { id: 1, k: 'x', kind: 'a' }),
-    change('u', 2, { id: 1, k: hole, kind: 'b' }),
-    change('u', 3, { id: 1, k: 'y', kind: hole }),
-    change('u', 4, { id: 1, k: hole, kind: 'a' }),
-    change('u', 5, { id: 1, k: hole, kind: 'b' }),
+    change('u', 2, { id: 1, k: missing, kind: 'b' }),
+    change('u', 3, { id: 1, k: 'y', kind: missing }),
+    change('u', 4, { id: 1, k: missing, kind: 'a' }),
+    change('u', 5, { id: 1, k: missing, kind: 'b' }),
   ];
   // after the first two, in any order, enough is known that none of the others is parked
   for (const [n, order] of permutations([2, 3, 4]).entries()) {
@@ -148,9 +148,9 @@ test('values from two concurrent changes of a row are merged, even if a part had
   // accepted by part b, so that part a has no row
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'b' }));
   const release = await hold(db, `select from muster.member for update`);
-  const newer = pod.ingestor.ingest(change('u', 3, { id: 1, k: 'y', kind: hole }));
+  const newer = pod.ingestor.ingest(change('u', 3, { id: 1, k: 'y', kind: missing }));
   await blocked(db, 1);
-  const older = other.ingestor.ingest(change('u', 2, { id: 1, k: hole, kind: 'a' }));
+  const older = other.ingestor.ingest(change('u', 2, { id: 1, k: missing, kind: 'a' }));
   await blocked(db, 2);
   await release();
   await Promise.all([newer, older]);
@@ -171,7 +171,7 @@ test('a change built without knowing a row that another worker was about to comm
   // the row is created again, in another part; not committed yet
   const second = pod.ingestor.ingest(change('c', 3, { id: 1, k: 'new', kind: 'b' }));
   await blocked(db, 1);
-  const touched = other.ingestor.ingest(change('u', 4, { id: 1, k: hole, kind: 'b' }));
+  const touched = other.ingestor.ingest(change('u', 4, { id: 1, k: missing, kind: 'b' }));
   await blocked(db, 2);
   await release();
   await Promise.all([second, touched]);
@@ -190,7 +190,7 @@ test("a change that lacks its key and another worker's batch never deadlock", as
     const release = await hold(db, 'lock table muster.barrier in share mode');
     const full = other.ingestor.ingest(change('u', 2, { id, k: 'y', kind: 'a' }));
     await blocked(db, 1);
-    const lacking = pod.ingestor.ingest(change('u', 3, { id, k: hole, kind: 'b' }));
+    const lacking = pod.ingestor.ingest(change('u', 3, { id, k: missing, kind: 'b' }));
     await blocked(db, 2);
     await release();
     await Promise.all([full, lacking]);
@@ -216,7 +216,7 @@ test('a row that is created again, and arrives late, leaves the part that it was
 }) => {
   const pod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: hole }));
+  await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: missing }));
   await pod.ingestor.ingest(change('c', 3, { id: 1, k: 'x', kind: 'b' }));
   await pod.ingestor.ingest(change('d', 2, { id: 1 }));
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
@@ -228,7 +228,7 @@ test('a change of a row that has been deleted since is not parked because of mis
   const pod = await podOn(db, [pairOf()]);
   const changes = [
     change('c', 1, { id: 1, k: 'x', kind: 'a' }),
-    change('u', 2, { id: 1, k: hole, kind: 'b' }),
+    change('u', 2, { id: 1, k: missing, kind: 'b' }),
     change('d', 3, { id: 1 }),
   ];
   // as if the topic was read again
@@ -251,7 +251,7 @@ test('a row is not mistaken for another one that has the same id in another colu
   ]);
   await pod.ingestor.ingest(change('u', 1, { id: 1, reference: 2, k: 'x', kind: 'a' }));
   await pod.ingestor.ingest(change('u', 2, { id: 2, reference: 3, k: 'y', kind: 'a' }));
-  await pod.ingestor.ingest(change('u', 3, { id: 1, reference: 2, k: hole, kind: 'b' }));
+  await pod.ingestor.ingest(change('u', 3, { id: 1, reference: 2, k: missing, kind: 'b' }));
   expect((await setsOf(db)).map(({ key, counts }) => [key, counts])).toEqual([
     ['x', [0, 1]],
     ['y', [1, 0]],
@@ -270,7 +270,7 @@ test('a filter column of one part is known from a create that only another part 
     }),
   ]);
   await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'b', state: 's' }));
-  const touched = change('u', 2, { id: 1, k: 'x', kind: hole, state: 't' });
+  const touched = change('u', 2, { id: 1, k: 'x', kind: missing, state: 't' });
   expect(await pod.ingestor.ingest(touched)).toEqual({ kind: 'ingested' });
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], fresh: 0 }]);
 });

@@ -35,19 +35,19 @@ test('a truncate waits for a batch in progress, and a batch that waits for it se
   db,
 }) => {
   const pod = await podOn(db, [pairOf()]);
-  const neighbour = await podOn(db, [pairOf()]);
+  const otherPod = await podOn(db, [pairOf()]);
   const last = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(partA('x'));
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   // took its snapshot before the truncate version is set, and commits after it was requested
-  const underWay = neighbour.ingestor.ingest(partB('x'));
+  const inProgress = otherPod.ingestor.ingest(partB('x'));
   await blocked(db, 1);
   const truncating = pod.ingestor.ingest(truncate(FAR));
   await blocked(db, 1, 'lock table%');
   const late = last.ingestor.ingest(partA('y'));
   await blocked(db, 3);
   await release();
-  await Promise.all([underWay, truncating, late]);
+  await Promise.all([inProgress, truncating, late]);
   expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });

@@ -347,7 +347,7 @@ test('settle runs in one process at a time and gets the position of every partit
 test('a stopped position accepts no chunk', async ({ db }) => {
   const feed = await feedOn(db, numbers());
   await feed.give(0, ns(1));
-  await feed.positions.rest(0, 'until somebody decides');
+  await feed.positions.rest(0, 'until an operator decides');
   expect(await feed.give(0, ns(2))).toEqual({ kind: 'moved', next: 1 });
   expect(await state(db)).toEqual({ records: 1, sum: 1, next: 1 });
 });

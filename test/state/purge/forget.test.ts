@@ -65,11 +65,11 @@ test('a set that is ingested while its run is forgotten never gets a token again
   await db.query(`delete from muster.member where key = 'x'`);
   await db.query(`delete from muster.sets where key = 'x'`);
   await db.query(`update muster.run set complete = false where key = 'x'`);
-  const neighbour = await podOn(db, [forgetful], { slots: 5 });
+  const otherPod = await podOn(db, [forgetful], { slots: 5 });
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // has taken its snapshot, has ingested the set x, and will update the run later
-  const ingestor = Promise.all(
-    [partA(), partB(), partA('y')].map((each) => neighbour.ingestor.ingest(each)),
+  const ingesting = Promise.all(
+    [partA(), partB(), partA('y')].map((each) => otherPod.ingestor.ingest(each)),
   );
   await blocked(db, 1);
   // waits for that batch at the barrier
@@ -78,8 +78,8 @@ test('a set that is ingested while its run is forgotten never gets a token again
   });
   await blocked(db, 1, 'lock table%');
   await release();
-  await Promise.all([ingestor, purging]);
-  expect(neighbour.leases).toEqual([]);
+  await Promise.all([ingesting, purging]);
+  expect(otherPod.leases).toEqual([]);
   expect((await runsOf(db)).filter(({ key }) => key === 'x')).toMatchObject([
     { state: 'done', token: '1' },
   ]);

@@ -219,15 +219,15 @@ test('a replay of everything after the purge runs nothing and arms no deadline t
 
 test('a row that is ingested while the purge runs stays counted', async ({ db }) => {
   const pod = await twoDone(db);
-  const neighbour = await podOn(db, [definition]);
+  const otherPod = await podOn(db, [definition]);
   await later(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const ingestor = neighbour.ingestor.ingest(change('c', 50, { id: 'new', k: 'x', kind: 'a' }));
+  const ingesting = otherPod.ingestor.ingest(change('c', 50, { id: 'new', k: 'x', kind: 'a' }));
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  await ingestor;
+  await ingesting;
   expect(await purging).toEqual({ sets: 2, members: 4 });
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
@@ -237,11 +237,11 @@ test('a done set that is completed again while the purge runs is evaluated by it
   db,
 }) => {
   const pod = await twoDone(db);
-  const neighbour = await podOn(db, [definition]);
+  const otherPod = await podOn(db, [definition]);
   await pod.ingestor.ingest(change('d', 40, { id: 'xb' }));
   await later(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const restoring = neighbour.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
+  const restoring = otherPod.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
@@ -253,21 +253,21 @@ test('a done set that is completed again while the purge runs is evaluated by it
 
 test('purge and ingest lock the set before its overdue row, and never deadlock', async ({ db }) => {
   const pod = await twoDone(db);
-  const neighbour = await podOn(db, [definition]);
+  const otherPod = await podOn(db, [definition]);
   // incomplete and overdue, like a set that became incomplete while its run failed and was retried
   await pod.ingestor.ingest(change('d', 40, { id: 'xb' }));
   await db.query(`insert into muster.overdue values ($1, 'x', now())`, [pod.served[0]!.id]);
   await later(db);
   const release = await hold(db, `select from muster.run where key = 'x' for update`);
   // holds the set, waits for the run, and then locks the overdue row
-  const ingestor = neighbour.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
+  const ingesting = otherPod.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  expect(await ingestor).toEqual({ kind: 'ingested' });
+  expect(await ingesting).toEqual({ kind: 'ingested' });
   await purging;
-  await Promise.all([pod.close(), neighbour.close()]);
+  await Promise.all([pod.close(), otherPod.close()]);
   expect(
     await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
   ).toEqual([{ deadlocks: '0' }]);

@@ -12,21 +12,21 @@ const purgeOf = (pod: Pod) =>
 
 test('a set that is filled while it is dropped as empty stays', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  const neighbour = await podOn(db, [pairOf()]);
+  const otherPod = await podOn(db, [pairOf()]);
   for (const op of ['u', 'd'] as const) await pod.ingestor.ingest(partA('x', op));
   await pod.ingestor.ingest(partA('y'));
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // x is filled, and commits only together with y
-  const ingestor = Promise.all(
+  const ingesting = Promise.all(
     [partA('x', 'u', 'new-x'), partA('y', 'u', 'new-y')].map((each) =>
-      neighbour.ingestor.ingest(each),
+      otherPod.ingestor.ingest(each),
     ),
   );
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  await Promise.all([ingestor, purging]);
+  await Promise.all([ingesting, purging]);
   expect(await setsOf(db)).toEqual([
     { key: 'x', counts: [1, 0], fresh: 1 },
     { key: 'y', counts: [2, 0], fresh: 2 },
@@ -36,20 +36,20 @@ test('a set that is filled while it is dropped as empty stays', async ({ db }) =
 
 test('a set that history fills while it is dropped as empty stays', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  const neighbour = await podOn(db, [pairOf()]);
+  const otherPod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(read(1, { id: 1, k: 'x', kind: 'a' }));
   await pod.ingestor.ingest(change('d', 1e6, { id: 1 }));
   await pod.ingestor.ingest(partA('y'));
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
-  const ingestor = Promise.all([
-    neighbour.ingestor.ingest(read(2, { id: 2, k: 'x', kind: 'b' })),
-    neighbour.ingestor.ingest(read(2, { id: 3, k: 'y', kind: 'b' })),
+  const ingesting = Promise.all([
+    otherPod.ingestor.ingest(read(2, { id: 2, k: 'x', kind: 'b' })),
+    otherPod.ingestor.ingest(read(2, { id: 3, k: 'y', kind: 'b' })),
   ]);
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  await Promise.all([ingestor, purging]);
+  await Promise.all([ingesting, purging]);
   expect(await setsOf(db)).toMatchObject([
     { key: 'x', counts: [0, 1] },
     { key: 'y', counts: [1, 1] },
@@ -66,20 +66,20 @@ test('sets with only history are not empty', async ({ db }) => {
 
 test('a tombstone whose row is created again during the purge stays', async ({ db }) => {
   const pod = await podOn(db, [pairOf()]);
-  const neighbour = await podOn(db, [pairOf()]);
+  const otherPod = await podOn(db, [pairOf()]);
   await pod.ingestor.ingest(partA('y'));
   await pod.ingestor.ingest(change('d', 5, { id: 'x-a' }));
   await db.query('delete from muster.member where part_index = 2');
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // the row is created again, and commits only together with y
-  const ingestor = Promise.all(
-    [partA('x'), partA('y', 'u', 'new')].map((each) => neighbour.ingestor.ingest(each)),
+  const ingesting = Promise.all(
+    [partA('x'), partA('y', 'u', 'new')].map((each) => otherPod.ingestor.ingest(each)),
   );
   await blocked(db, 1);
   const purging = purgeOf(pod);
   await blocked(db, 2);
   await release();
-  await Promise.all([ingestor, purging]);
+  await Promise.all([ingesting, purging]);
   expect(
     await db.query(`select in_set from muster.member where id = 'x-a' and part_index = 1`),
   ).toEqual([{ in_set: true }]);
@@ -89,14 +89,14 @@ test('a tombstone whose row is created again during the purge stays', async ({ d
 test('a done set that is completed again while it is purged stays complete', async ({ db }) => {
   const definition = pairOf({ keepFor: '0 seconds' });
   const pod = await podOn(db, [definition], { slots: 1 });
-  const neighbour = await podOn(db, [definition]);
+  const otherPod = await podOn(db, [definition]);
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
   for (const each of [partA('x', 'd'), partB('x', 'd')]) await pod.ingestor.ingest(each);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
-  const ingestor = Promise.all(
+  const ingesting = Promise.all(
     [partA('x', 'u', 'new-a'), partB('x', 'u', 'new-b')].map((each) =>
-      neighbour.ingestor.ingest(each),
+      otherPod.ingestor.ingest(each),
     ),
   );
   await blocked(db, 1);
@@ -105,7 +105,7 @@ test('a done set that is completed again while it is purged stays complete', asy
   });
   await blocked(db, 2);
   await release();
-  await Promise.all([ingestor, purging]);
+  await Promise.all([ingesting, purging]);
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], fresh: 2 }]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
 });

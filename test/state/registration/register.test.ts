@@ -74,8 +74,8 @@ test('registration waits for a batch in progress; the next batch sees the new de
   await blocked(db, 1);
   const registering = podOn(db, [either]);
   await blocked(db, 1, 'lock table%');
-  const neighbour = await podWith(old.database, old.served);
-  const late = neighbour.ingestor.ingest(partA('y')).catch((error: unknown) => error);
+  const otherPod = await podWith(old.database, old.served);
+  const late = otherPod.ingestor.ingest(partA('y')).catch((error: unknown) => error);
   await release();
   expect(await underWay).toEqual({ kind: 'ingested' });
   expect(await late).toMatchObject({ reason: 'superseded' });

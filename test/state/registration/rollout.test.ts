@@ -264,14 +264,14 @@ test('the rows of a former part are removed during intake without a deadlock', a
   for (const each of [partB('p'), partB('q'), partB('r')]) await old.ingestor.ingest(each);
   const young = await podOn(db, [withC]);
   const release = await hold(db, `select from muster.sets where key = 'p' for update`);
-  const ingestor = Promise.all(
+  const ingesting = Promise.all(
     [partA('r'), partA('q'), partA('p')].map((each) => young.ingestor.ingest(each)),
   );
   await blocked(db, 1);
   const clearing = clearParts(young.database, 1, () => false);
   await blocked(db, 2);
   await release();
-  await Promise.all([ingestor, clearing]);
+  await Promise.all([ingesting, clearing]);
   expect(await miscounted(db)).toEqual([]);
 });
 
@@ -319,6 +319,6 @@ test('two workers of one definition, one restarted after a rollback, share the s
   await register(young.database, specify(both), true);
   const [first, second] = [await podOn(db, [both]), await podOn(db, [both])];
   expect(first.served).toEqual(second.served);
-  const neighbour = await podWith(first.database, first.served);
-  expect(await neighbour.ingestor.ingest(partA())).toEqual({ kind: 'ingested' });
+  const otherPod = await podWith(first.database, first.served);
+  expect(await otherPod.ingestor.ingest(partA())).toEqual({ kind: 'ingested' });
 });

@@ -66,11 +66,11 @@ test('a member of muster_intake and muster_run reads a projection', async ({ db 
   await feed.give(0, [{ n: 1 }, { n: 'none' }]);
   await feed.positions.report([{ partition: 0, low: 0, high: 2 }]);
   await feed.positions.lose(1, 0, 3);
-  await feed.positions.rest(1, 'made anew');
+  await feed.positions.rest(1, 'recreated');
   await feed.settle();
   expect(await db.query('select next, problem from muster.position order by partition')).toEqual([
     { next: '2', problem: null },
-    { next: '3', problem: 'made anew' },
+    { next: '3', problem: 'recreated' },
   ]);
 });
 
