@@ -1,4 +1,4 @@
--- Returns everything that is stored about one set, for `muster explain` and the console.
+-- Returns everything that is stored about one set, for `muster explain` and for responses that explain a change.
 --
 -- $1 function name  $2 key
 select f.id, f.name, f.paused, f.generation, s.counts, f.need,

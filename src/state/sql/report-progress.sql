@@ -1,13 +1,13 @@
--- Stores the log ends that a partition's owner has just seen, even if there is nothing new, so that `muster
--- settle` can tell an idle partition from one that no process reads. Returns whether the function is paused,
--- and the positions, which an operator may have moved.
+-- Stores the log ends that a partition's owner has just seen, even if there is nothing new, so that a
+-- projection's settle function can tell an idle partition from one that no process reads. Returns whether the
+-- function is paused, and the positions, which an operator may have moved.
 --
 -- The log ends are as old as the moment before the owner looked: a process that was stopped since then would
 -- report them as new. The report of the owner that looked last wins.
 --
 -- Rows that a chunk has locked are skipped: the chunk writes the same values, and this must not wait for it.
 --
--- $1 function  $2 topic  $3 partitions  $4 log end of each  $5 when the owner was about to look; null = now
+-- $1 function  $2 topic  $3 partitions  $4 log end of each  $5 time just before the owner looked; null = now
 with unlocked as (
   select p.partition
   from muster.position p
