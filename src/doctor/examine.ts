@@ -61,7 +61,7 @@ const DATABASE = [
 /** The checks of tables come first: publishing a table without a replica identity breaks its application. */
 const SOURCE = [walLevel, tables, keys, identity, publication, slot, position, sourceClock];
 
-/** Examines everything that can be reached from here, without changing anything. Problems do not throw. */
+/** Examines everything that can be reached from here, without changing anything. Never throws for what it finds. */
 export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {
   const { specifications, streams, group: functions } = await load(config.FUNCTIONS);
   const seen =
