@@ -1,17 +1,18 @@
-/** Times are microseconds, as those of samples are. */
+/** Settings of the function. Durations are in microseconds, like the times of samples. */
 export interface Options {
-  /** Zone of the clocks that timestamps without an offset are read from. */
+  /** Time zone of timestamps without an offset. */
   readonly zone: string;
-  /** A sample may be so much older than the newest one before it in its partition. */
+  /** Maximum age of a sample, relative to the time that its partition has reached; an older one is late. */
   readonly lateness: number;
-  /** A longer pause ends a visit. */
+  /** Maximum pause within a visit; a longer one ends it. */
   readonly visitTimeout: number;
-  /** A partition that is read to its end and brought nothing for so long does not hold up the others. */
+  /** Time without samples after which a partition that has been read to its end does not hold back the others. */
   readonly idleAfter: number;
-  /** A sample from farther in the future is parked: it would make all that follow late. */
+  /** Maximum time by which a sample may be in the future. One beyond it is parked: it would make later ones late. */
   readonly aheadAtMost: number;
-  /** How far back seconds are kept, then only minutes, then only hours. */
+  /** Age up to which buckets of a second are kept; older ones are kept by the minute. */
   readonly keepSeconds: number;
+  /** Age up to which buckets of a minute are kept; older ones are kept by the hour. */
   readonly keepMinutes: number;
 }
 
@@ -19,7 +20,7 @@ const SECOND = 1e6;
 const HOUR = 3_600e6;
 const DAY = 86_400e6;
 
-/** Each with its default, in the unit that its name ends with. */
+/** The option, the default and the unit of each variable. */
 const DURATIONS = {
   TRAVELERS_LATENESS_SECONDS: ['lateness', 5, SECOND],
   TRAVELERS_VISIT_TIMEOUT_SECONDS: ['visitTimeout', 10, SECOND],
@@ -29,7 +30,7 @@ const DURATIONS = {
   TRAVELERS_MINUTE_BUCKETS_DAYS: ['keepMinutes', 35, DAY],
 } as const;
 
-/** Reads `TRAVELERS_ZONE` (UTC unless set) and those above; throws one error that says all that is wrong. */
+/** Reads `TRAVELERS_ZONE` (UTC by default) and {@link DURATIONS}; throws one error that lists all problems. */
 export function readOptions(env: NodeJS.ProcessEnv): Options {
   const problems: string[] = [];
   const entries = Object.entries(DURATIONS).map(([name, [option, fallback, unit]]) => {
@@ -44,12 +45,12 @@ export function readOptions(env: NodeJS.ProcessEnv): Options {
   try {
     Intl.DateTimeFormat('en', { timeZone: zone });
   } catch {
-    problems.push(`TRAVELERS_ZONE must be a time zone as Europe/Berlin, not '${zone}'`);
+    problems.push(`TRAVELERS_ZONE must be a time zone such as Europe/Berlin, not '${zone}'`);
   }
   const durations = Object.fromEntries(entries) as Omit<Options, 'zone'>;
   if (durations.idleAfter < durations.lateness) {
     problems.push(
-      'TRAVELERS_IDLE_SECONDS must not be below TRAVELERS_LATENESS_SECONDS: what a partition brings after a pause within the lateness would be late',
+      'TRAVELERS_IDLE_SECONDS must not be less than TRAVELERS_LATENESS_SECONDS: samples after a pause that is shorter than the lateness would be late',
     );
   }
   if (problems.length > 0) throw new Error(problems.join('; '));

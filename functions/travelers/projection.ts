@@ -5,7 +5,7 @@ import { settle } from './fold/settle.ts';
 import { stage } from './ingest/stage.ts';
 import { timestampsIn } from './ingest/timestamp.ts';
 
-/** Counts and speeds of travelers at street sensors; what they mean is said in fold.ts. */
+/** Computes counts and speeds of travelers at street sensors. `fold/fold.ts` begins with their definitions. */
 export function travelers(options: Options): ProjectionDefinition<Sample> {
   const readTime = timestampsIn(options.zone);
   return defineProjection<Sample>({
@@ -17,7 +17,7 @@ export function travelers(options: Options): ProjectionDefinition<Sample> {
       const ahead = sample.at - Date.now() * 1000;
       if (ahead > options.aheadAtMost) {
         throw new Error(
-          `timestamp is ${Math.round(ahead / 1e6)} s in the future; at most ${options.aheadAtMost / 1e6} s are taken for a clock that is ahead`,
+          `timestamp is ${Math.round(ahead / 1e6)} s in the future; TRAVELERS_AHEAD_SECONDS allows at most ${options.aheadAtMost / 1e6} s`,
         );
       }
       return sample;

@@ -189,7 +189,7 @@ function readTime(field: string, text: string, zone: Zone): number {
     offset === undefined
       ? zone.instantOf(Number.isNaN(local) ? 0 : local)
       : Date.parse(`${date}T${time}${seconds}${offset.toUpperCase()}`);
-  // `Date` reads February 30th as a day in March.
+  // `Date` interprets February 30th as a day in March.
   const exists = new Date(local || 0).toISOString().startsWith(`${date}`);
   if (Number.isNaN(local) || Number.isNaN(instant) || !exists) {
     throw new BadField(

@@ -2,30 +2,32 @@ import type { Options } from '../options.ts';
 import type { Sample } from './sample.ts';
 
 /**
- * How far a partition has come in time, which its newest sample alone does not tell: a sensor whose clock
- * is fast would make the samples of all others late. So the newest time counts unless other sensors
- * contradict it, twice, with samples that would not be late without it. From then on the time counts that
- * another sensor has reached, until the two agree again. The first of the contradicting samples is late.
- * It depends on the order of the partition's samples alone, and not on how it is cut into chunks.
+ * The state from which the time that a partition has reached is computed. That time is not simply the newest one of
+ * its samples, because a sensor whose clock is fast would then make the samples of all other sensors late. The
+ * newest time counts unless other sensors contradict it twice, with samples that would not be late without it.
+ * From then on, the newest time of any other sensor counts, until the two times agree again. The first of the
+ * contradicting samples is late. The result depends only on the order of the partition's samples, and not on how the
+ * partition is divided into chunks.
  *
- * Two sensors that are fast at the same time vouch for each other. Of a sensor that is farther ahead of
- * the others than samples may be ahead of now, the others are taken to be silent.
+ * Two sensors that are fast at the same time confirm each other. If a sensor is ahead of all others by more than a
+ * sample may be ahead of the current time, the others are assumed to be silent.
  */
 export interface Heard {
-  /** The newest time, 0 = none yet, and the sensor that brought it. */
+  /** The newest time, and the sensor that sent it; 0 if there is none yet. */
   readonly newest: number;
   readonly sensor: number;
-  /** The newest time of any other sensor; 0 = none. */
+  /** The newest time of any other sensor; 0 if there is none. */
   readonly second: number;
-  /** Samples that contradicted the newest time, up to {@link ENOUGH}. */
+  /** Number of samples that have contradicted the newest time, up to {@link ENOUGH}. */
   readonly doubts: number;
 }
 
+/** Number of contradicting samples after which the newest time does not count any more. */
 const ENOUGH = 2;
 
 type Bounds = Pick<Options, 'lateness' | 'aheadAtMost'>;
 
-/** Follows the samples of a partition. Times in microseconds. */
+/** Tracks the time that a partition has reached. Times are in microseconds since 1970 UTC. */
 export class Hearing implements Heard {
   newest: number;
   sensor: number;
@@ -41,12 +43,15 @@ export class Hearing implements Heard {
     this.#bounds = bounds;
   }
 
-  /** How far the partition has come. */
+  /** The time that the partition has reached. */
   get reached(): number {
     return this.doubts >= ENOUGH ? this.second : this.newest;
   }
 
-  /** Hears the next sample, which is `late` by what was heard before, or `ahead` of what all others say. */
+  /**
+   * Processes the next sample. It is `late` if it is too old for the time that the partition had reached before, and
+   * `ahead` if its time is contradicted by other sensors.
+   */
   hear({ at, sensor }: Sample): { late: boolean; ahead: boolean } {
     const { lateness } = this.#bounds;
     const isOther = sensor !== this.sensor;

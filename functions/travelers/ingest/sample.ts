@@ -1,11 +1,11 @@
 import type { ReadTime } from './timestamp.ts';
 
-/** Kinds of travelers; the place of each is its number in the tables. */
+/** Types of travelers; the index of each is its number in the tables. */
 export const TYPES = ['pedestrian', 'bicyclist', 'vehicle'] as const;
 
 export type TravelerType = (typeof TYPES)[number];
 
-/** Where a sensor saw a traveler. */
+/** The position of a traveler, as detected by a sensor at a point in time. */
 export interface Sample {
   readonly sensor: number;
   /** A UUID. */
@@ -20,10 +20,10 @@ export interface Sample {
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const LARGEST_SENSOR = 2 ** 31 - 1;
-/** Paths are summed in 10^-15 ft; a coordinate that is no street's would leave no room for them. */
+/** Bounds coordinates, because paths are summed in units of 10^-15 ft, and the sums must not overflow. */
 const FARTHEST_FEET = 1_000_000;
 
-/** Reads a record's value; throws an error that says what is wrong with it. */
+/** Reads the value of a record; throws an error that names the invalid field. */
 export function readSample(value: Buffer, readTime: ReadTime): Sample {
   const record = parse(value);
   const { traveler_id: traveler, traveler_type: type, sensor_id: sensor, timestamp } = record;
@@ -37,7 +37,7 @@ export function readSample(value: Buffer, readTime: ReadTime): Sample {
     throw wrong('sensor_id', `a whole number from 0 to ${LARGEST_SENSOR}`, sensor);
   }
   const [x, y] = readPosition(record['position']);
-  if (typeof timestamp !== 'string') throw wrong('timestamp', 'a text', timestamp);
+  if (typeof timestamp !== 'string') throw wrong('timestamp', 'a string', timestamp);
   return {
     sensor: sensor as number,
     traveler,
@@ -51,7 +51,7 @@ export function readSample(value: Buffer, readTime: ReadTime): Sample {
 function parse(value: Buffer): Record<string, unknown> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(withoutMark(value.toString()));
+    parsed = JSON.parse(withoutByteOrderMark(value.toString()));
   } catch (error) {
     throw new Error(`the value is not JSON: ${(error as Error).message}`, { cause: error });
   }
@@ -61,24 +61,24 @@ function parse(value: Buffer): Record<string, unknown> {
   return parsed as Record<string, unknown>;
 }
 
-/** A byte order mark is no part of the JSON, and would be an invisible character in an error. */
-function withoutMark(text: string): string {
+/** Removes a byte order mark, which is not part of the JSON and would be invisible in an error message. */
+function withoutByteOrderMark(text: string): string {
   return text.startsWith('\ufeff') ? text.slice(1) : text;
 }
 
 function readPosition(position: unknown): readonly [number, number] {
   if (Array.isArray(position) && position.length === 2) {
     const [x, y] = position as [unknown, unknown];
-    if (isNear(x) && isNear(y)) return [x, y];
+    if (isCoordinate(x) && isCoordinate(y)) return [x, y];
   }
-  throw wrong('position', `[x, y], in feet, within ±${FARTHEST_FEET}`, position);
+  throw wrong('position', `[x, y] in feet, within ±${FARTHEST_FEET}`, position);
 }
 
-function isNear(value: unknown): value is number {
+function isCoordinate(value: unknown): value is number {
   return typeof value === 'number' && Math.abs(value) <= FARTHEST_FEET;
 }
 
-function wrong(field: string, wanted: string, value: unknown): Error {
+function wrong(field: string, expected: string, value: unknown): Error {
   const shown = value === undefined ? 'missing' : JSON.stringify(value).slice(0, 100);
-  return new Error(`${field} must be ${wanted}, and is ${shown}`);
+  return new Error(`${field} must be ${expected}, but is ${shown}`);
 }

@@ -6,14 +6,14 @@ import type { Sample } from './sample.ts';
 import { Samples } from '../fold/samples.ts';
 
 /**
- * Held in shared mode by whoever stages, and in exclusive mode by whoever moves the watermark
- * (watermark.ts), for the moment that it takes: 'trav'.
+ * Key of an advisory lock, 'trav'. Transactions that stage samples hold it in shared mode; one that moves the
+ * watermark (fold/watermark.ts) holds it in exclusive mode, briefly before it ends.
  */
 export const STAGING_LOCK = 0x74726176;
 
 /**
- * Stages the samples of a chunk, in the order of its records, and counts those that are late and those of
- * sensors whose clocks are fast.
+ * Stages the samples of a chunk, which are in the order of its records. Counts the late samples instead of staging
+ * them, and counts the samples of sensors whose clocks are fast.
  */
 export async function stage(
   tx: Tx,
@@ -22,7 +22,7 @@ export async function stage(
   bounds: Pick<Options, 'lateness' | 'aheadAtMost'>,
 ): Promise<void> {
   await tx.query('select pg_advisory_xact_lock_shared($1)', [STAGING_LOCK]);
-  // A statement of its own: its snapshot must show what was committed before the lock was had.
+  // This is a separate statement, because its snapshot must include all commits that precede the lock.
   const { rows } = await tx.query<Heard & { watermark: number }>(
     `select coalesce(p.newest, 0)::float8 as newest, coalesce(p.sensor, -1) as sensor,
             coalesce(p.second, 0)::float8 as second, coalesce(p.doubts, 0) as doubts,
@@ -31,7 +31,7 @@ export async function stage(
     [topic, partition],
   );
   const hearing = new Hearing(rows[0]!, bounds);
-  const { timely, late, ahead } = sift(samples, hearing, rows[0]!.watermark);
+  const { timely, late, ahead } = classify(samples, hearing, rows[0]!.watermark);
   const counts = countByMinute(late, ahead);
   await tx.query(STAGE, [
     topic,
@@ -51,8 +51,8 @@ export async function stage(
   ]);
 }
 
-// The rows of late samples are sorted: chunks of other partitions lock the same ones. The time is that of
-// the statement: a process may have been stopped since its transaction began.
+// The rows of late samples are sorted to avoid deadlocks, because chunks of other partitions lock the same ones.
+// `heard_at` is the time of the statement, because a process may have been suspended since its transaction began.
 const STAGE = `
   with heard as (
     insert into travelers.partition as p (topic, partition, newest, sensor, second, doubts, reached, heard_at)
@@ -72,11 +72,12 @@ const STAGE = `
   set samples = l.samples + excluded.samples, ahead = l.ahead + excluded.ahead`;
 
 /**
- * Tells late samples by what came before them in the partition, so that it does not matter how the
- * partition was cut into chunks. What is older than the watermark is late too, because its time is
- * folded, or is about to be: a partition that was idle can bring such samples.
+ * Determines which samples are late and which are ahead. Whether a sample is late depends on the samples before it in
+ * the partition, and so not on how the partition is divided into chunks. A sample that is older than the watermark is
+ * late too, because its time has been or is about to be folded; such a sample can come from a partition that was
+ * idle.
  */
-function sift(samples: readonly Sample[], hearing: Hearing, watermark: number) {
+function classify(samples: readonly Sample[], hearing: Hearing, watermark: number) {
   const timely: Sample[] = [];
   const late: Sample[] = [];
   const ahead: Sample[] = [];
@@ -89,7 +90,7 @@ function sift(samples: readonly Sample[], hearing: Hearing, watermark: number) {
   return { timely, late, ahead };
 }
 
-/** Oldest and newest; null where there are none, because Postgres knows no infinite integer. */
+/** Returns the oldest and the newest time; nulls if there are none, because PostgreSQL has no infinite integers. */
 function extentOf(samples: readonly Sample[]): [number | null, number | null] {
   if (samples.length === 0) return [null, null];
   let oldest = Infinity;
@@ -101,10 +102,11 @@ function extentOf(samples: readonly Sample[]): [number | null, number | null] {
   return [oldest, newest];
 }
 
+/** Counts late samples and samples that are ahead, by sensor and minute. */
 function countByMinute(late: readonly Sample[], ahead: readonly Sample[]) {
   const counts = new Map<string, { sensor: number; minute: number; late: number; ahead: number }>();
   const countOf = ({ sensor, at }: Sample) => {
-    // seconds since 1970
+    // in seconds since 1970 UTC
     const minute = Math.floor(at / MINUTE) * 60;
     const key = `${sensor} ${minute}`;
     let count = counts.get(key);

@@ -1,36 +1,36 @@
-/** Microseconds since 1970 UTC of a timestamp; throws an error that says what is wrong with it. */
+/** Converts a timestamp into microseconds since 1970 UTC; throws an error that shows it if it is invalid. */
 export type ReadTime = (text: string) => number;
 
 const MINUTE = /^(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)$/;
-/** PostgreSQL leaves out minutes that are none. */
+/** PostgreSQL omits the minutes of an offset if they are 0. */
 const OFFSET = /^([+-])(\d\d)(?::?(\d\d))?$/;
 const DAY_MS = 86_400_000;
-/** Minutes are read once; a stream is in few of them at a time. */
-const MOST_MINUTES = 10_000;
+/** Maximum number of cached minutes. Each is parsed once; a stream has few of them at a time. */
+const MAX_MINUTES = 10_000;
 
 /**
- * Reads ISO 8601 timestamps, as precise as microseconds; what is finer is cut off. Those without an
- * offset are what the clocks of `zone` show. Twice a year that says too little, and is read as most
- * software reads it (RFC 5545, and "compatible" in ECMAScript's Temporal): a time that the clocks show
- * twice is the earlier one, a time that they leave out is as much later. So through the hour after clocks
- * are set back, samples without an offset seem an hour old, and are late: send offsets, or UTC.
+ * Returns a function that reads ISO 8601 timestamps, truncated to microseconds. A timestamp without an offset is local
+ * time in `zone`. Twice a year that is ambiguous, and is resolved as in most software (RFC 5545, and "compatible" in
+ * ECMAScript's Temporal): a local time that occurs twice is the earlier one, and one that is skipped is later by the
+ * length of the gap. During the hour after clocks are set back, samples without an offset therefore appear to be an
+ * hour old, and are late; sensors should send offsets, or UTC.
  */
 export function timestampsIn(zone: string): ReadTime {
   const offsetAt = offsetsOf(zone);
   const minutes = new Map<string, number>();
 
-  /** Microseconds at which a minute begins, `text` up to the minute and then the offset. */
+  /** Returns the start of a minute in microseconds, given the parts of `text` up to the minute and after the second. */
   function minuteOf(date: string, offset: string, text: string): number {
     const key = date + offset;
     const known = minutes.get(key);
     if (known !== undefined) return known;
     const [, day, time] = MINUTE.exec(date) ?? [];
     const local = Date.parse(`${day}T${time}:00Z`);
-    // `Date` reads February 30th as a day in March.
+    // `Date` interprets February 30th as a day in March.
     if (Number.isNaN(local) || !new Date(local).toISOString().startsWith(day!)) throw wrong(text);
     const utc = offset === '' ? toUtc(local, offsetAt) : local - readOffset(offset, text);
     if (utc < 0) throw wrong(text);
-    if (minutes.size >= MOST_MINUTES) minutes.clear();
+    if (minutes.size >= MAX_MINUTES) minutes.clear();
     minutes.set(key, utc * 1000);
     return utc * 1000;
   }
@@ -53,7 +53,7 @@ export function timestampsIn(zone: string): ReadTime {
   };
 }
 
-/** NaN if there is none. */
+/** Returns the digit at an index; NaN if there is none. */
 function digit(text: string, index: number): number {
   const value = text.charCodeAt(index) - 48;
   return value >= 0 && value <= 9 ? value : Number.NaN;
@@ -73,7 +73,10 @@ function toUtc(local: number, offsetAt: (utc: number) => number): number {
   return right.length > 0 ? Math.min(...right.map((offset) => local - offset)) : local - before;
 }
 
-/** Milliseconds by which the clocks of a zone are ahead of UTC; throws a RangeError if there is no such zone. */
+/**
+ * Returns a function that computes the offset of a zone from UTC in milliseconds; throws a RangeError if there is no
+ * such zone.
+ */
 function offsetsOf(zone: string): (utc: number) => number {
   const format = new Intl.DateTimeFormat('en-US', {
     timeZone: zone,
@@ -91,6 +94,6 @@ function offsetsOf(zone: string): (utc: number) => number {
 
 function wrong(text: string): Error {
   return new Error(
-    `timestamp must be a time since 1970 as 2026-11-21T08:00:00.123456, with or without an offset, and is ${JSON.stringify(text.slice(0, 100))}`,
+    `timestamp must be a time since 1970 such as 2026-11-21T08:00:00.123456, with or without an offset, but is ${JSON.stringify(text.slice(0, 100))}`,
   );
 }

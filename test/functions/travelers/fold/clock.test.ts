@@ -221,7 +221,7 @@ test('a partition that starts while a turn waits holds back the watermark', asyn
 
 test('a setting that would make a partition idle after a pause within the lateness is refused', () => {
   expect(() => idle('14.9')).toThrow(
-    'TRAVELERS_IDLE_SECONDS must not be below TRAVELERS_LATENESS_SECONDS',
+    'TRAVELERS_IDLE_SECONDS must not be less than TRAVELERS_LATENESS_SECONDS',
   );
   expect(idle('15').idleAfter).toBe(15_000_000);
 });

@@ -38,29 +38,29 @@ test.for([
   [Buffer.from([0xff, 0x00]), 'the value is not JSON: '],
   [[GOOD], 'the value is not a JSON object'],
   [null, 'the value is not a JSON object'],
-  [{ ...GOOD, traveler_id: 7 }, 'traveler_id must be a UUID, and is 7'],
-  [{ ...GOOD, traveler_id: 'x' }, 'traveler_id must be a UUID, and is "x"'],
+  [{ ...GOOD, traveler_id: 7 }, 'traveler_id must be a UUID, but is 7'],
+  [{ ...GOOD, traveler_id: 'x' }, 'traveler_id must be a UUID, but is "x"'],
   [
     { ...GOOD, traveler_type: 'horse' },
-    'traveler_type must be one of pedestrian, bicyclist, vehicle, and is "horse"',
+    'traveler_type must be one of pedestrian, bicyclist, vehicle, but is "horse"',
   ],
   [
     { ...GOOD, sensor_id: 1.5 },
-    'sensor_id must be a whole number from 0 to 2147483647, and is 1.5',
+    'sensor_id must be a whole number from 0 to 2147483647, but is 1.5',
   ],
-  [{ ...GOOD, sensor_id: -1 }, 'sensor_id must be a whole number from 0 to 2147483647, and is -1'],
+  [{ ...GOOD, sensor_id: -1 }, 'sensor_id must be a whole number from 0 to 2147483647, but is -1'],
   [
     { ...GOOD, sensor_id: '5' },
-    'sensor_id must be a whole number from 0 to 2147483647, and is "5"',
+    'sensor_id must be a whole number from 0 to 2147483647, but is "5"',
   ],
-  [{ ...GOOD, position: [1] }, 'position must be [x, y], in feet, within ±1000000, and is [1]'],
+  [{ ...GOOD, position: [1] }, 'position must be [x, y] in feet, within ±1000000, but is [1]'],
   [
     { ...GOOD, position: [1, '2'] },
-    'position must be [x, y], in feet, within ±1000000, and is [1,"2"]',
+    'position must be [x, y] in feet, within ±1000000, but is [1,"2"]',
   ],
   [
     { ...GOOD, position: [1, 2e6] },
-    'position must be [x, y], in feet, within ±1000000, and is [1,2000000]',
+    'position must be [x, y] in feet, within ±1000000, but is [1,2000000]',
   ],
   [{ ...GOOD, position: undefined }, 'and is missing'],
   [{ ...GOOD, timestamp: 1_795_161_640 }, 'timestamp must be a text, and is 1795161640'],
@@ -72,7 +72,7 @@ test.for([
 test('a time far in the future is refused, because it would make all later samples late', () => {
   const timestamp = new Date(Date.now() + 3_600_000).toISOString();
   expect(() => given({ ...GOOD, timestamp })).toThrow(
-    'timestamp is 3600 s in the future; at most 60 s are taken for a clock that is ahead',
+    'timestamp is 3600 s in the future; TRAVELERS_AHEAD_SECONDS allows at most 60 s',
   );
 });
 
@@ -89,6 +89,6 @@ test('options are read from the environment, and all errors are reported togethe
     keepMinutes: 3_024_000_000_000,
   });
   expect(() => readOptions({ TRAVELERS_ZONE: 'Mars', TRAVELERS_IDLE_SECONDS: '-1' })).toThrow(
-    "TRAVELERS_IDLE_SECONDS must be a number from 0.001 to 100000, not '-1'; TRAVELERS_ZONE must be a time zone as Europe/Berlin, not 'Mars'",
+    "TRAVELERS_IDLE_SECONDS must be a number from 0.001 to 100000, not '-1'; TRAVELERS_ZONE must be a time zone such as Europe/Berlin, not 'Mars'",
   );
 });

@@ -43,7 +43,7 @@ test.for([
   '1969-12-31T23:59:59',
   ' 2026-11-21T08:00:00',
 ])('%j is refused, and shown', (text) => {
-  expect(() => utc(text)).toThrow(`and is ${JSON.stringify(text)}`);
+  expect(() => utc(text)).toThrow(`but is ${JSON.stringify(text)}`);
 });
 
 test('a time without an offset is local time in the zone, in summer and in winter', () => {
