@@ -34,7 +34,7 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
   {
     name: 'travelers: a partition without a reader counts as idle',
     file: WATERMARK,
-    find: 'age <= Math.max(lateness, LOOKS)',
+    find: 'age <= Math.max(lateness, MAX_REPORT_AGE)',
     replace: 'age < Infinity',
     tests: LATE,
   },

@@ -2,10 +2,10 @@ import type { Tx } from '../../../src/function.ts';
 import { SECOND } from './length.ts';
 import type { Tally } from './tally.ts';
 
-/** What travelers did at a sensor in a length of time, as it is stored. */
+/** A stored bucket: the numbers of the travelers of one type at one sensor in a period of time. */
 export interface BucketRow {
   readonly sensor: number;
-  /** Place of the type in TYPES. */
+  /** Index of the type in TYPES. */
   readonly type: number;
   /** Microseconds since 1970 UTC. */
   readonly start: number;
@@ -23,7 +23,7 @@ export interface BucketRow {
 export const BUCKET_COLUMNS = `sensor, type, (extract(epoch from start) * 1e6)::float8 as start,
   at_start, entered, left_view, samples, path, moved, slowest, fastest, histogram`;
 
-/** Adds all of a row but who was in view at its start. */
+/** Adds a row to a tally, except the travelers in view at its start. */
 export function appendRow(tally: Tally, row: BucketRow): void {
   tally.entered += row.entered;
   tally.left += row.left_view;
@@ -32,15 +32,17 @@ export function appendRow(tally: Tally, row: BucketRow): void {
   tally.addMoves(row.path, Number(row.moved), row.slowest!, row.fastest!, row.histogram);
 }
 
+/** A bucket to be written. */
 export interface Bucket {
   readonly sensor: number;
+  /** Index of the type in TYPES. */
   readonly type: number;
   /** Microseconds since 1970 UTC. */
   readonly start: number;
   readonly tally: Tally;
 }
 
-/** Adds to each second what is stored of it. */
+/** Adds the stored numbers of each second to its bucket. */
 export async function addStored(tx: Tx, buckets: readonly Bucket[]): Promise<void> {
   const keyOf = ({ sensor, type, start }: Omit<Bucket, 'tally'>) => `${sensor} ${type} ${start}`;
   const tallies = new Map(buckets.map((each) => [keyOf(each), each.tally]));
@@ -62,7 +64,7 @@ export async function addStored(tx: Tx, buckets: readonly Bucket[]): Promise<voi
   }
 }
 
-/** Writes buckets of a length (1, 60 or 3600 seconds), in place of what is stored of them. */
+/** Writes buckets of a length (1, 60 or 3600 seconds), replacing the stored ones. */
 export async function write(tx: Tx, seconds: number, buckets: readonly Bucket[]): Promise<void> {
   if (buckets.length === 0) return;
   await tx.query(WRITE, [
@@ -82,7 +84,7 @@ export async function write(tx: Tx, seconds: number, buckets: readonly Bucket[])
   ]);
 }
 
-/** Extremes of nothing are infinite. */
+/** Returns null for the extremes of an empty tally, which are infinite. */
 function orNull(speed: number): number | null {
   return Number.isFinite(speed) ? speed : null;
 }

@@ -1,35 +1,36 @@
 /**
- * How samples become numbers.
+ * Defines the numbers, and how they are computed from samples.
  *
- * A **traveler** is who a sensor saw under one id as one type. Two samples of a traveler at the same
- * microsecond count once; if they say different positions, the lesser x counts, then the lesser y.
- * A **visit** is a run of a traveler's samples between which no pause is longer than the visit time-out;
- * the traveler is in view from its first sample to its last. A **segment** joins two consecutive samples
- * of a visit; its speed is its length by its time.
+ * A **traveler** is identified by its sensor, id and type. Two samples of a traveler at the same microsecond count
+ * once; if their positions differ, the one with the lesser x counts, then the one with the lesser y. A **visit** is
+ * a maximal sequence of a traveler's samples in which no pause is longer than the visit timeout; the traveler is in
+ * view from the first of these samples to the last. A **segment** joins two consecutive samples of a visit; its
+ * speed is its length divided by its duration.
  *
- * A **window** is half-open, [start, end). Present in it are travelers in view when it begins, who came
- * before, and visits that begin in it. A segment that crosses its border belongs to it in proportion to
- * time. Average speed is path by time over those parts; minimum and maximum are those of whole segments
- * that share time with it; percentiles are of segments' speeds, weighted by the time they share, by
- * nearest rank.
+ * A **window** is half-open, [start, end). The travelers present in it are those that are in view at its start and
+ * came before it, and those whose visit begins in it. A segment that crosses the border of a window is divided in
+ * proportion to time. The average speed is the total path divided by the total time of the parts in the window; the
+ * minimum and maximum are those of whole segments that overlap the window; percentiles are of the segments' speeds,
+ * weighted by the time that they overlap the window, by nearest rank.
  *
- * A sample is **late** if it is older than the newest one before it in its partition by more than the
- * lateness bound, or older than a time that all partitions had passed (only a partition that had been
- * idle can bring one). Late samples are counted, and are in no other number.
+ * A sample is **late** if it is older than the time that its partition has reached (ingest/heard.ts) by more than the
+ * lateness bound, or older than the watermark, which all partitions that were not idle had passed; only a partition
+ * that was idle can deliver such a sample. Late samples are counted as such, and are in no other number.
  *
- * Samples that are not late are staged as they come, and folded when every partition that is not idle
- * has passed their time: each once, in the order of time, whatever order, batches and processes they
- * came in. Sums are of integers (tally.ts), so it does not matter either where the fold stopped in
- * between: what is stored is a function of the set of samples, to the last bit.
+ * Samples that are not late are staged on arrival, and folded when every partition that is not idle has passed their
+ * time: each once and in the order of time, regardless of the order, chunks and processes in which they arrived.
+ * Sums are of integers (tally.ts), so it does not matter either at which times the fold paused: the stored numbers
+ * are a function of the set of samples, to the last bit.
  *
- * A window is **final** once the fold has passed its end by the visit time-out: until then the next
- * sample of a traveler who was last seen in it may show that the visit went on.
+ * A window is **final** once the fold has passed its end by the visit timeout. Until then, the next sample of a
+ * traveler that was last seen in the window may show that its visit continued.
  */
 import { Samples } from './samples.ts';
 import { Tallies } from './tallies.ts';
 
+/** The result of a fold. */
 export interface Folded {
-  /** What is added to each second. */
+  /** The tallies to add to each second. */
   readonly tallies: Tallies;
   /** The last samples of the travelers in view at the end. */
   readonly inView: Samples;
@@ -38,8 +39,8 @@ export interface Folded {
 const SECOND = 1_000_000;
 
 /**
- * Folds samples before `to`, all of which are newer than what was folded into `inView` (the last
- * samples of travelers in view). Times in microseconds.
+ * Folds samples before `to`. `inView` contains the last folded samples of the travelers in view; all `samples` are
+ * newer. Times are in microseconds.
  */
 export function fold(inView: Samples, samples: Samples, to: number, timeout: number): Folded {
   const all = inView.count === 0 ? samples : Samples.concat([inView, samples]);
@@ -49,7 +50,7 @@ export function fold(inView: Samples, samples: Samples, to: number, timeout: num
 
 class Folding {
   readonly #all: Samples;
-  /** So many of the samples are folded already. */
+  /** Number of samples, at the beginning, that are folded already. */
   readonly #known: number;
   readonly #to: number;
   readonly #timeout: number;
@@ -75,7 +76,7 @@ class Folding {
     return { tallies: this.#tallies, inView: this.#all.pick(this.#staying) };
   }
 
-  /** One traveler, whose samples are sorted. */
+  /** Folds the samples of one traveler, which are sorted by time. */
   #follow(places: readonly number[]): void {
     const { at, sensor, type } = this.#all;
     const tallies = this.#tallies.of(sensor[places[0]!]!, type[places[0]!]!);
@@ -99,6 +100,7 @@ class Folding {
     else tallies.at(Math.floor(at[last]! / SECOND)).left += 1;
   }
 
+  /** Adds the segment between two samples to the tallies of the seconds that it overlaps. */
   #move(from: number, to: number, tallies: ReturnType<Tallies['of']>): void {
     const { at, x, y } = this.#all;
     const begin = at[from]!;
@@ -115,13 +117,13 @@ class Folding {
       const part = until - since;
       tally.addMove(part === micros ? path : path * (part / micros), part, speed);
       since = until;
-      // In view when the next second begins, and came before.
+      // The traveler is in view at the start of the next second, and came before it.
       if (until === (second + 1) * SECOND) tallies.at(second + 1).atStart += 1;
     }
   }
 }
 
-/** Few and almost in order: insertion is the fastest. */
+/** Sorts by insertion, which is the fastest for a few samples that are almost in order. */
 function sortByTime(places: number[], { at, x, y }: Samples): void {
   for (let i = 1; i < places.length; i++) {
     const place = places[i]!;
@@ -136,11 +138,11 @@ function sortByTime(places: number[], { at, x, y }: Samples): void {
   }
 }
 
-/** The samples of each traveler as a list: its head, and what follows each place (-1: nothing). */
+/** Returns the samples of each traveler as a linked list: its head, and the successor of each index (-1: none). */
 function chainByTraveler({ count, traveler, sensor, type }: Samples) {
   const next = new Int32Array(count).fill(-1);
   const first: number[] = [];
-  // Open addressing, at most half full; slots hold the number of a list, plus one.
+  // A hash table with open addressing, at most half full. A slot contains the number of a list plus one.
   const mask = 2 ** Math.ceil(Math.log2(2 * count + 1)) - 1;
   const slots = new Int32Array(mask + 1);
   for (let place = 0; place < count; place++) {

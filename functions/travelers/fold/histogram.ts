@@ -1,7 +1,7 @@
 /**
- * How much time was spent at which speed. Bins are 1/8 ft/s wide up to 8 ft/s; above, each power of
- * two has 32 of them. So the middle of a bin is off by 1/16 ft/s or by 1/64 of the speed at most,
- * whichever is more; and because bins and times are integers, adding histograms is exact, in any order.
+ * A histogram of the time spent at each speed. Bins are 1/8 ft/s wide up to 8 ft/s; above, each power of two has 32
+ * bins. The middle of a bin is therefore off by at most 1/16 ft/s or 1/64 of the speed, whichever is greater.
+ * Because bins and times are integers, adding histograms is exact, in any order.
  */
 export class Histogram {
   /** Microseconds by bin. */
@@ -18,8 +18,8 @@ export class Histogram {
   }
 
   /**
-   * For each of these percents, which rise, the middle of the bin of the lowest speed at which, or
-   * below which, so much of the time was spent (nearest rank); none if it is empty.
+   * Returns percentiles by nearest rank: for each of these ascending percentages, the middle of the first bin up to
+   * which at least this percentage of the time was spent. Returns an empty array if the histogram is empty.
    */
   percentiles(percents: readonly number[]): number[] {
     let total = 0;
@@ -33,7 +33,7 @@ export class Histogram {
     });
   }
 
-  /** Pairs of varints: bins skipped since the last one, microseconds. */
+  /** Serializes the histogram as pairs of varints: number of empty bins skipped, and microseconds. */
   pack(): Buffer {
     let end = 0;
     let last = -1;
@@ -48,7 +48,7 @@ export class Histogram {
     return Buffer.from(scratch.subarray(0, end));
   }
 
-  /** Adds what another one packed. */
+  /** Adds a histogram that {@link pack} serialized. */
   addPacked(packed: Buffer): void {
     let bin = -1;
     cursor = 0;
@@ -66,15 +66,15 @@ export class Histogram {
 }
 
 const BINS_OF_OCTAVE = 32;
-/** Enough for 128 ft/s. */
+/** Initial number of bins; enough for speeds up to 128 ft/s. */
 const BINS = 6 * BINS_OF_OCTAVE;
 
 const bits = new Float64Array(1);
 const words = new Uint32Array(bits.buffer);
-/** The upper word of 4.0 without all but five bits of its mantissa is bin 32. */
+/** Offset of bins in the upper word of a double, reduced to the exponent and five bits of the mantissa: 4.0 is bin 32. */
 const FIRST = (1025 << 5) - BINS_OF_OCTAVE;
 
-/** Bin of a speed in feet per second. */
+/** Returns the bin of a speed in feet per second. */
 export function binOf(speed: number): number {
   if (speed < 4) return Math.floor(speed * 8);
   bits[0] = speed;

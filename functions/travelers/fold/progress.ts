@@ -1,6 +1,6 @@
 import type { Tx } from '../../../src/function.ts';
 
-/** How far things are, in microseconds since 1970 UTC; what each means is said in the migration. */
+/** The progress of the fold, in microseconds since 1970 UTC; the migration describes each field. */
 export interface Progress {
   readonly watermark: number;
   readonly foldedTo: number;
@@ -19,18 +19,19 @@ const PROGRESS = `
          visit_timeout::float8 as "visitTimeout"
   from travelers.progress`;
 
+/** Reads the progress. */
 export async function readProgress(tx: Tx): Promise<Progress> {
   const { rows } = await tx.query<Progress>(PROGRESS);
   return rows[0]!;
 }
 
-/** Whoever else would fold waits until the transaction ends, and then reads where it ended. */
+/** Reads and locks the progress: a concurrent fold waits until the transaction ends, and then reads its result. */
 export async function lockProgress(tx: Tx): Promise<Progress> {
   const { rows } = await tx.query<Progress>(`${PROGRESS} for update`);
   return rows[0]!;
 }
 
-/** Saves all but the watermark, unless nothing changed: most turns of a quiet stream change nothing. */
+/** Saves all but the watermark, unless nothing has changed, as in most turns of a quiet stream. */
 export async function saveProgress(tx: Tx, before: Progress, after: Progress): Promise<void> {
   const keys = Object.keys(before) as (keyof Progress)[];
   if (keys.every((key) => before[key] === after[key])) return;

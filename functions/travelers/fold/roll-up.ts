@@ -6,13 +6,13 @@ import type { Progress } from './progress.ts';
 import { ALL_SENSORS } from './tallies.ts';
 import { Tally } from './tally.ts';
 
-/** Where a row is removed, so many of its neighbours are too: a turn should be short. */
-const REMOVED_AT_ONCE = 10;
+/** Number of coarse buckets whose fine ones are removed in one turn. It is small, because a turn should be short. */
+const REMOVED_PER_TURN = 10;
 
 /**
- * Makes the next minute and the next hour of what is final, and removes what is older than it is to be
- * kept. Sums, extremes and histograms merge exactly, so an answer for whole minutes is the same
- * whether it is read from minutes or from seconds.
+ * Rolls up the next final minute and the next final hour, and removes seconds and minutes that have been kept long
+ * enough. Sums, extremes and histograms merge exactly, so the numbers of whole minutes are the same whether they
+ * are read from minutes or from seconds.
  */
 export async function rollUp(
   tx: Tx,
@@ -38,7 +38,7 @@ export async function rollUp(
   };
 }
 
-/** Rolls the first coarse bucket at or after `from` that has something in it; returns how far it came. */
+/** Rolls up the first non-empty coarse bucket from `from` on; returns the time up to which buckets are rolled up. */
 async function rollNext(tx: Tx, fine: number, coarse: number, from: number, limit: number) {
   if (limit <= from) return from;
   const begin = await nextStart(tx, fine, coarse, from, limit);
@@ -59,12 +59,12 @@ async function rollNext(tx: Tx, fine: number, coarse: number, from: number, limi
   return begin + coarse;
 }
 
-/** Removes some of the fine buckets before `limit`; returns from where on there are any. */
+/** Removes some of the fine buckets before `limit`; returns the time from which fine buckets remain. */
 async function removeNext(tx: Tx, fine: number, coarse: number, from: number, limit: number) {
   if (limit <= from) return from;
   const begin = await nextStart(tx, fine, coarse, 0, limit);
   if (begin === null) return limit;
-  const to = Math.min(begin + REMOVED_AT_ONCE * coarse, limit);
+  const to = Math.min(begin + REMOVED_PER_TURN * coarse, limit);
   await tx.query(
     `delete from travelers.bucket
      where seconds = $1 and start < to_timestamp($2)
@@ -74,7 +74,7 @@ async function removeNext(tx: Tx, fine: number, coarse: number, from: number, li
   return to;
 }
 
-/** Start of the first coarse bucket from `from` on, and before `limit`, that fine ones lie in. */
+/** Returns the start of the first coarse bucket in [from, limit) that contains fine ones; null if there is none. */
 async function nextStart(tx: Tx, fine: number, coarse: number, from: number, limit: number) {
   const { rows } = await tx.query<{ start: number }>(
     `select (extract(epoch from start) * 1e6)::float8 as start from travelers.bucket

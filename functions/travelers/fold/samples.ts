@@ -1,24 +1,23 @@
 import { TYPES, type Sample } from '../ingest/sample.ts';
 
-/** Bytes of a sample: time and position (8 each), traveler (16), sensor (4), type (1). */
+/** Bytes per sample: time, x and y (8 each), traveler (16), sensor (4), type (1). */
 const WIDTH = 45;
 
 /**
- * Samples in columns. Packed they are those columns one after another (little-endian, as every machine
- * that runs Node is), so reading them costs nothing but a copy, and a row of the database holds
- * thousands.
+ * Samples in columns. Their packed form is the concatenation of these columns (little-endian, like every platform of
+ * Node), so unpacking costs only a copy, and one database row can contain thousands of samples.
  */
 export class Samples {
   readonly count: number;
   /** Microseconds since 1970 UTC. */
   readonly at: Float64Array;
-  /** Feet. */
+  /** Positions in feet. */
   readonly x: Float64Array;
   readonly y: Float64Array;
-  /** Four words of each traveler's UUID. */
+  /** The UUID of each traveler, as four words. */
   readonly traveler: Uint32Array;
   readonly sensor: Int32Array;
-  /** Places in {@link TYPES}. */
+  /** Indexes in {@link TYPES}. */
   readonly type: Uint8Array;
 
   private constructor(count: number, buffer: ArrayBuffer) {
@@ -45,7 +44,7 @@ export class Samples {
     return made;
   }
 
-  /** One after the other. */
+  /** Concatenates samples. */
   static concat(parts: readonly Samples[]): Samples {
     const made = Samples.#empty(parts.reduce((sum, { count }) => sum + count, 0));
     let end = 0;
@@ -61,9 +60,11 @@ export class Samples {
     return made;
   }
 
-  /** Reads what {@link pack} gave; throws if it is of another length. */
+  /** Reverses {@link pack}; throws if the length is not a multiple of that of a sample. */
   static unpack(packed: Buffer): Samples {
-    if (packed.length % WIDTH !== 0) throw new Error(`${packed.length} bytes are no samples`);
+    if (packed.length % WIDTH !== 0) {
+      throw new Error(`packed samples have an invalid length: ${packed.length} bytes`);
+    }
     const made = Samples.#empty(packed.length / WIDTH);
     new Uint8Array(made.at.buffer).set(packed);
     return made;
@@ -77,7 +78,7 @@ export class Samples {
     return Buffer.from(this.at.buffer);
   }
 
-  /** Those at these places, in their order. */
+  /** Returns the samples at these indexes, in this order. */
   pick(places: readonly number[]): Samples {
     const made = Samples.#empty(places.length);
     for (let i = 0; i < places.length; i++) {
@@ -94,7 +95,7 @@ export class Samples {
     return made;
   }
 
-  /** Those from `from` on and before `to`, of these sensors (null: of all). */
+  /** Returns the samples in [from, to) of these sensors; of all sensors if null. */
   between(from: number, to: number, sensors: ReadonlySet<number> | null = null): Samples {
     const places: number[] = [];
     for (let i = 0; i < this.count; i++) {
@@ -108,7 +109,7 @@ export class Samples {
 }
 
 function writeUuid(uuid: string, into: Uint32Array, at: number): void {
-  // 8 digits, 4-4, 4-4, 8 of the last 12, with dashes between.
+  // The words are: 8 digits; 4 and 4; 4 and 4 of the last 12; 8. Dashes are skipped.
   into[at] = hex(uuid, 0, 8);
   into[at + 1] = hex(uuid, 9, 4) * 65_536 + hex(uuid, 14, 4);
   into[at + 2] = hex(uuid, 19, 4) * 65_536 + hex(uuid, 24, 4);

@@ -2,13 +2,14 @@ import type { Tx } from '../../../src/function.ts';
 import { SECOND } from './length.ts';
 import { Samples } from './samples.ts';
 
+/** Sensors and the travelers in their view. */
 export interface KnownSensors {
   readonly ids: readonly number[];
-  /** Last samples of the travelers in view of all of them. */
+  /** The last samples of the travelers in view of these sensors. */
   readonly inView: Samples;
 }
 
-/** Sensors with the travelers in view; of all, or of some. */
+/** Reads all sensors, or `only` some, with the travelers in view. */
 export async function readSensors(
   tx: Tx,
   only: readonly number[] | null = null,
@@ -23,7 +24,7 @@ export async function readSensors(
   };
 }
 
-/** Writes the sensors that were heard, and those that travelers left. */
+/** Writes the sensors that were heard or whose travelers in view have changed. */
 export async function writeSensors(
   tx: Tx,
   before: KnownSensors,
@@ -69,7 +70,7 @@ function placesBySensor({ count, sensor }: Samples): Map<number, number[]> {
   return places;
 }
 
-/** Rising. */
+/** Returns the ids of all sensors, in ascending order. */
 export async function knownSensors(tx: Tx): Promise<number[]> {
   const { rows } = await tx.query<{ id: number }>('select id from travelers.sensor order by id');
   return rows.map(({ id }) => id);

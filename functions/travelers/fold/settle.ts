@@ -9,12 +9,12 @@ import { Samples } from './samples.ts';
 import { readSensors, writeSensors } from './sensors.ts';
 import { moveWatermark } from './watermark.ts';
 
-/** Samples folded in one turn, more or less: 14 MB of them. */
-const MOST_SAMPLES = 300_000;
+/** Approximate maximum number of samples to fold in one turn: 14 MB. */
+const MAX_SAMPLES = 300_000;
 
 /**
- * One turn: folds what is staged up to the watermark, makes minutes and hours of what is final, removes
- * what is old, and moves the watermark for the next turn. True: there is more to do at once.
+ * Executes one turn: folds the staged samples up to the watermark, rolls up final seconds and minutes, removes old
+ * ones, and moves the watermark for the next turn. Returns whether there is more to do immediately.
  */
 export async function settle(tx: Tx, context: SettleContext, options: Options): Promise<boolean> {
   const progress = await lockProgress(tx);
@@ -27,7 +27,7 @@ export async function settle(tx: Tx, context: SettleContext, options: Options): 
   return rolled.more || to < progress.watermark;
 }
 
-/** Returns how far it came. */
+/** Folds the staged samples up to the watermark or to the limit of one turn; returns the time up to which it folded. */
 async function foldStaged(tx: Tx, progress: Progress, { visitTimeout }: Options): Promise<number> {
   const { foldedTo, watermark } = progress;
   if (watermark <= foldedTo) return foldedTo;
@@ -53,14 +53,14 @@ async function foldStaged(tx: Tx, progress: Progress, { visitTimeout }: Options)
   return to;
 }
 
-/** Behind an outage much more may be staged than should be in memory at once. */
+/** Returns the time up to which to fold: after an outage, more may be staged than should be in memory at once. */
 async function limit(tx: Tx, foldedTo: number, watermark: number): Promise<number> {
   const { rows } = await tx.query<{ to: number }>(
     `select coalesce(min(oldest), $2)::float8 as to
      from (select oldest, sum(samples) over (order by oldest, id) as sum
            from travelers.staged where oldest < $2) s
      where sum > $3 and oldest > $1`,
-    [foldedTo, watermark, MOST_SAMPLES],
+    [foldedTo, watermark, MAX_SAMPLES],
   );
   return rows[0]!.to;
 }

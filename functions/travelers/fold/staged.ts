@@ -2,21 +2,21 @@ import type { Tx } from '../../../src/function.ts';
 import { Samples } from './samples.ts';
 
 /**
- * Staged samples, as far as they are not folded. Rows never change, so whoever asks again and again
- * keeps one of these, and then reads each row once: at 58,000 samples/s that is 3 MB a second, and not
- * all that is staged each time.
+ * Reads the staged samples that are not folded yet. Staged rows never change, so this class caches them: a caller
+ * that keeps an instance reads each row once. At 58,000 samples/s, that is 3 MB per second instead of all staged
+ * samples at each read.
  */
 export class StagedSamples {
-  /** By row. */
+  /** Samples by row id, as of the last read. */
   #known = new Map<string, Samples>();
 
-  /** Samples from `foldedTo` on; what is older in their rows too. */
+  /** Returns the rows that contain samples from `foldedTo` on; they may contain older ones too. */
   async read(tx: Tx, foldedTo: number): Promise<{ parts: Samples[]; newest: number }> {
     const { rows } = await tx.query<{ id: string; newest: number }>(
       'select id, newest::float8 as newest from travelers.staged where newest >= $1',
       [foldedTo],
     );
-    // Another question may replace it while this one waits.
+    // A concurrent read may replace `#known` during this one.
     const known = this.#known;
     const missing = rows.filter(({ id }) => !known.has(id)).map(({ id }) => id);
     const { rows: read } = await tx.query<{ id: string; data: Buffer }>(

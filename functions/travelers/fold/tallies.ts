@@ -1,12 +1,13 @@
 import { Tally } from './tally.ts';
 
-/** Stands for the sum of all sensors. */
+/** The sensor id of the sum of all sensors. */
 export const ALL_SENSORS = -1;
 
-/** What travelers did, by sensor, type and second. */
+/** Tallies by sensor, type and second. */
 export class Tallies {
   readonly #series = new Map<number, TypeSeries>();
 
+  /** Returns the tallies of a sensor and type. */
   of(sensor: number, type: number): SecondTallies {
     const key = sensor * 4 + type;
     let series = this.#series.get(key);
@@ -17,7 +18,7 @@ export class Tallies {
     return series;
   }
 
-  /** Sensor, place of the type in TYPES, seconds since 1970 UTC, and the tally. */
+  /** Iterates over all tallies. */
   *entries(): IterableIterator<TallyEntry> {
     for (const { sensor, type, seconds } of this.#series.values()) {
       for (const [second, tally] of seconds) yield { sensor, type, second, tally };
@@ -31,14 +32,19 @@ export class Tallies {
   }
 }
 
+/** The tally of a sensor, type and second. */
 export interface TallyEntry {
   readonly sensor: number;
+  /** Index of the type in TYPES. */
   readonly type: number;
+  /** Seconds since 1970 UTC. */
   readonly second: number;
   readonly tally: Tally;
 }
 
+/** The tallies of one sensor and type. */
 export interface SecondTallies {
+  /** Returns the tally of a second, which is created if necessary. */
   at(second: number): Tally;
 }
 
@@ -46,7 +52,7 @@ class TypeSeries implements SecondTallies {
   readonly sensor: number;
   readonly type: number;
   readonly seconds = new Map<number, Tally>();
-  /** A traveler's samples are mostly in one second. */
+  /** The last result, because consecutive samples of a traveler are mostly in the same second. */
   #last = Number.NaN;
   #lastTally: Tally | undefined;
 

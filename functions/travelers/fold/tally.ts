@@ -1,14 +1,14 @@
 import { Histogram, binOf } from './histogram.ts';
 
-/** 10^-15 ft: so fine that the path of a single microsecond still gives its speed within 10^-9 ft/s. */
+/** The unit of paths is 10^-15 ft: the path of a single microsecond still yields its speed within 10^-9 ft/s. */
 const UNITS_OF_FOOT = 1e15;
 
 /**
- * What travelers did in a length of time: counts, sums and extremes. All sums are of integers, so they
- * are exact and the same in whatever order and by whatever detours they came together.
+ * Counts, sums and extremes of travelers in a period of time. All sums are of integers, so they are exact and do not
+ * depend on the order or the intermediate sums in which they were added up.
  */
 export class Tally {
-  /** Travelers in view at its start, who came before. */
+  /** Travelers in view at its start that came before it. */
   atStart = 0;
   /** Visits whose first sample is in it. */
   entered = 0;
@@ -21,11 +21,11 @@ export class Tally {
   slowest = Infinity;
   fastest = -Infinity;
   histogram: Histogram | null = null;
-  /** Path of the same parts: whole feet, and units of 10^-15 ft below a foot. */
+  /** Path of the same parts: whole feet, and the rest in units of 10^-15 ft. */
   #feet = 0;
   #units = 0;
 
-  /** A part of a segment: its path in feet, its time, and the speed of the whole segment. */
+  /** Adds a part of a segment: its path in feet, its duration, and the speed of the whole segment. */
   addMove(path: number, micros: number, speed: number, bin = binOf(speed)): void {
     const feet = Math.floor(path);
     this.#addPath(feet, Math.round((path - feet) * UNITS_OF_FOOT));
@@ -34,13 +34,13 @@ export class Tally {
     (this.histogram ??= new Histogram()).add(bin, micros);
   }
 
-  /** Adds what others did in the same time. */
+  /** Adds the tally of others in the same period. */
   merge(other: Tally): void {
     this.atStart += other.atStart;
     this.append(other);
   }
 
-  /** Adds what happened in a later part of this time, so that who was in view then is known already. */
+  /** Adds the tally of a later part of this period. Its `atStart` is not added: those travelers are counted already. */
   append(other: Tally): void {
     this.entered += other.entered;
     this.left += other.left;
@@ -51,12 +51,12 @@ export class Tally {
     if (other.histogram !== null) (this.histogram ??= new Histogram()).merge(other.histogram);
   }
 
-  /** Decimal text of feet, exact. */
+  /** The exact path in feet, as decimal text. */
   get path(): string {
     return `${this.#feet}.${String(this.#units).padStart(15, '0')}`;
   }
 
-  /** Adds moves as they are stored: `path` as {@link path} gave it, the histogram packed. */
+  /** Adds stored moves: `path` is in the format of {@link path}, the histogram is packed. */
   addMoves(path: string, moved: number, slowest: number, fastest: number, packed: Buffer): void {
     const point = path.indexOf('.');
     this.#addPath(Number(path.slice(0, point)), Number(path.slice(point + 1)));
@@ -65,13 +65,13 @@ export class Tally {
     (this.histogram ??= new Histogram()).addPacked(packed);
   }
 
-  /** Feet per second; null where nobody moved. */
+  /** The average speed in feet per second; null if no traveler moved. */
   get average(): number | null {
     if (this.moved === 0) return null;
     return (this.#feet + this.#units / UNITS_OF_FOOT) / (this.moved / 1e6);
   }
 
-  /** Nearest rank by time, in feet per second; middles of bins of {@link Histogram}, but within the extremes. */
+  /** Returns {@link Histogram.percentiles}, clamped to the slowest and fastest speeds; empty if no traveler moved. */
   percentiles(percents: readonly number[]): number[] {
     const middles = this.histogram?.percentiles(percents) ?? [];
     return middles.map((middle) => Math.min(Math.max(middle, this.slowest), this.fastest));

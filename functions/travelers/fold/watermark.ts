@@ -3,15 +3,15 @@ import type { Options } from '../options.ts';
 import { STAGING_LOCK } from '../ingest/stage.ts';
 
 /**
- * Moves the watermark to where the next turn folds to: the least over all partitions of the time that they
- * have reached minus the lateness bound, so that nothing that is not late is older. An idle partition does
- * not hold it, as long as others go on; one that nobody reads does, and one that has records unread.
+ * Moves the watermark, up to which the next turn folds. It is the minimum, over all partitions, of the time that the
+ * partition has reached, minus the lateness bound: every sample that is not late is newer. An idle partition does not
+ * hold back the watermark while others advance, but one that no process reads or that has unread records does.
  *
- * The last statements of their transaction, because chunks wait for the lock until it ends. The lock
- * is what makes "older than the watermark is late" hold: chunks that did not know the new watermark
- * are committed before it is set, and are seen by the fold; those after it know it. It may be waited for
- * as long as a process is stopped in the middle of a chunk, and what is known of positions is as old as
- * the begin of the transaction; so silence is measured up to then, too.
+ * These must be the last statements of their transaction, because chunks wait for the lock until it ends. The lock
+ * guarantees that no sample older than the watermark is staged: chunks that did not see the new watermark have
+ * committed before it is set, and are seen by the fold; later ones see it. Acquiring the lock can take as long as a
+ * process is suspended in the middle of a chunk. The known positions date from the start of the transaction, so the
+ * silence of a partition is measured up to then, too.
  */
 export async function moveWatermark(
   tx: Tx,
@@ -19,7 +19,7 @@ export async function moveWatermark(
   { lateness, idleAfter }: Options,
 ): Promise<void> {
   await tx.query('select pg_advisory_xact_lock($1)', [STAGING_LOCK]);
-  const { rows } = await tx.query<PartitionRow>(HEAR, [
+  const { rows } = await tx.query<PartitionRow>(READ_PARTITIONS, [
     positions.map((each) => each.topic),
     positions.map((each) => each.partition),
   ]);
@@ -27,12 +27,14 @@ export async function moveWatermark(
   const partitions = rows.map((row) => {
     const position = positionOf.get(`${row.topic} ${row.partition}`);
     const age = ageOf(position, now);
-    const isIdle = age !== null && age <= Math.max(lateness, LOOKS) && row.silent > idleAfter;
+    const isIdle =
+      age !== null && age <= Math.max(lateness, MAX_REPORT_AGE) && row.silent > idleAfter;
     return { reached: reachedBy(row, position, now), isIdle, age: age ?? 0 };
   });
   const newest = Math.max(0, ...partitions.map(({ reached }) => reached));
   const bounds = partitions.map(({ reached, isIdle, age }) =>
-    // The others may be ahead by as much as the lateness bound without anything becoming late.
+    // An idle partition may have received records since its report, `age` ago; the lateness bound that is subtracted
+    // below covers its part of that time.
     isIdle ? newest - Math.max(0, age - lateness) : reached,
   );
   await tx.query('update travelers.progress set watermark = $1 where watermark < $1', [
@@ -44,15 +46,15 @@ interface PartitionRow {
   topic: string;
   partition: number;
   reached: number;
-  /** The newest time of another sensor than the one that brought the newest of all. */
+  /** The newest time of any sensor other than the one with the newest sample. */
   second: number;
-  /** Microseconds since it brought something, at the begin of the transaction. */
+  /** Microseconds from its last chunk to the start of the transaction. */
   silent: number;
 }
 
-// A partition that is seen for the first time has been silent from now on. One that has no position was
-// forgotten, unless it was begun after the positions were read, which is no earlier than this transaction.
-const HEAR = `
+// The silence of a new partition begins now. A partition without a position has been forgotten and is deleted, unless
+// it began after the positions were read, which is not before this transaction.
+const READ_PARTITIONS = `
   with known as (
     select topic, partition from unnest($1::text[], $2::int[]) as u (topic, partition)
   ), begun as (
@@ -74,19 +76,19 @@ const HEAR = `
     union all table begun
   ) as p`;
 
-/** Readers look every second or so. */
-const LOOKS = 3_000_000;
+/** Maximum age of a reader's report, in microseconds; readers report about once per second. */
+const MAX_REPORT_AGE = 3_000_000;
 
-/** Microseconds since its reader saw that there was nothing to read; null: there is, or nobody reads it. */
+/** Returns the microseconds since a reader reported that it had read everything; null if there is no such report. */
 function ageOf(position: Position | undefined, now: Date): number | null {
   if (position === undefined || position.next < position.end) return null;
   return (now.getTime() - position.reportedAt.getTime()) * 1000;
 }
 
 /**
- * How far a partition has come, as others may rely on it. A sensor whose clock is fast has not been
- * contradicted yet when it is first heard: of records that wait, others are to vouch for its time, and no
- * sample was taken after now.
+ * Returns the time that a partition has reached, as far as the watermark may rely on it. A sensor with a fast clock has
+ * not been contradicted yet when it is first heard. While records are unread, therefore, the time counts that another
+ * sensor confirms; and times after now never count.
  */
 function reachedBy(
   { reached, second }: PartitionRow,

@@ -4,12 +4,12 @@ import { HOUR, MINUTE, SECOND } from '../fold/length.ts';
 import type { Progress } from '../fold/progress.ts';
 import type { WindowPart, Windows } from './windows.ts';
 
-/** Rows read at once. */
+/** Approximate number of rows per read. */
 const PAGE = 20_000;
 
 /**
- * Adds every stored bucket that windows are made of, once: as long ones as there are, but none longer
- * than `grain`.
+ * Adds the stored buckets of the windows: for each period, the longest buckets that exist and that are not longer than
+ * `grain`.
  */
 export async function addStored(
   tx: Tx,

@@ -9,12 +9,12 @@ import { StagedSamples } from '../fold/staged.ts';
 import { Windows } from './windows.ts';
 
 /**
- * Counts and speeds per window. `tx` must show one moment (`begin isolation level repeatable read read
- * only`), because what is folded and what is still staged are read one after the other.
+ * Returns counts and speeds per window. `tx` must read a single snapshot (`begin isolation level repeatable read read
+ * only`), because folded and staged samples are read one after the other.
  *
- * Seconds are kept for an hour and minutes for some weeks, so windows further back must begin and end
- * with a minute, or with an hour. Throws a QueryError where they don't, and for other questions that
- * can't be answered. Who asks often keeps a `staged`.
+ * Seconds are kept for an hour and minutes for some weeks, so windows further back must begin and end on a full minute
+ * or a full hour, respectively. Throws a QueryError if they don't, or if the query is invalid for another reason. A
+ * caller that queries often should pass the same `staged` each time.
  */
 export async function metrics(
   tx: Tx,

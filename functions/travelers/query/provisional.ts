@@ -9,8 +9,8 @@ import { ALL_SENSORS } from '../fold/tallies.ts';
 import type { Windows } from './windows.ts';
 
 /**
- * What the fold would add to the seconds of these windows if every staged sample were folded now. With
- * those that are still to come it may be more; where none come, it is what will be stored.
+ * Adds to the windows what the fold would add to their seconds if all staged samples were folded now. Samples that
+ * arrive later may change these numbers; without any, they are the ones that will be stored.
  */
 export async function addStaged(
   tx: Tx,
@@ -20,10 +20,10 @@ export async function addStaged(
 ): Promise<void> {
   const { from, to, sensors } = windows;
   const ofAll = sensors.includes(ALL_SENSORS);
-  const wanted = ofAll ? null : new Set(sensors);
+  const selected = ofAll ? null : new Set(sensors);
   const { inView } = await readSensors(tx, ofAll ? null : sensors);
   const { parts, newest } = await staged.read(tx, foldedTo);
-  const samples = parts.map((part) => part.between(foldedTo, Infinity, wanted));
+  const samples = parts.map((part) => part.between(foldedTo, Infinity, selected));
   const { tallies } = fold(inView, Samples.concat(samples), newest + 1, visitTimeout);
   for (const { sensor, type, second, tally } of tallies.entries()) {
     const start = second * SECOND;

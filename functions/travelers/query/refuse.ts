@@ -2,7 +2,7 @@ import { HOUR, MINUTE, SECOND } from '../fold/length.ts';
 import type { MetricsQuery } from './types.ts';
 import type { Progress } from '../fold/progress.ts';
 
-/** The question can't be answered; `field` is the one of {@link MetricsQuery} to change. */
+/** Thrown for an invalid query; `field` is the field of {@link MetricsQuery} to change. */
 export class QueryError extends Error {
   override readonly name = 'QueryError';
   readonly field: keyof MetricsQuery;
@@ -13,13 +13,14 @@ export class QueryError extends Error {
   }
 }
 
-/** Windows in one answer, two years of minutes; and the steps they are made of, seconds of work. */
-const MOST_WINDOWS = 1_000_000;
-const MOST_PARTS = 20_000_000;
+/** Maximum number of windows of a query: two years of minutes. */
+const MAX_WINDOWS = 1_000_000;
+/** Maximum number of steps that all windows consist of: seconds of work. */
+const MAX_PARTS = 20_000_000;
 
 /**
- * Throws a {@link QueryError} if the question can't be answered. Otherwise gives the number of steps and
- * the longest buckets (µs) that all windows are made of.
+ * Throws a {@link QueryError} if the query is invalid. Otherwise returns the number of windows, and the length of the
+ * longest buckets (µs) of which all windows consist.
  */
 export function refuse(
   { from, to, stepMs, windowMs, types }: MetricsQuery,
@@ -31,12 +32,12 @@ export function refuse(
     }
   }
   for (const [field, value] of Object.entries({ stepMs, windowMs })) {
-    if (value <= 0) throw new QueryError(field as keyof MetricsQuery, 'must be above 0');
+    if (value <= 0) throw new QueryError(field as keyof MetricsQuery, 'must be greater than 0');
   }
-  if (types.length === 0) throw new QueryError('types', 'must name a type');
+  if (types.length === 0) throw new QueryError('types', 'must contain at least one type');
   const count = Math.floor((to - from) / stepMs);
   if (count < 1) throw new QueryError('to', 'must be at least one step after from');
-  if (count > MOST_WINDOWS || count * (windowMs / stepMs) > MOST_PARTS) {
+  if (count > MAX_WINDOWS || count * (windowMs / stepMs) > MAX_PARTS) {
     throw new QueryError('stepMs', 'makes too many windows');
   }
 
@@ -45,7 +46,7 @@ export function refuse(
     Object.values(all).every((value) => value % (length / 1000) === 0),
   )!;
   const oldest = (from + stepMs - windowMs) * 1000;
-  const [kept, word] =
+  const [kept, unit] =
     oldest < minutesFrom ? [HOUR, 'hour'] : oldest < secondsFrom ? [MINUTE, 'minute'] : [SECOND];
   if (grain < kept) {
     const field = (['stepMs', 'windowMs', 'from'] as const).find(
@@ -54,7 +55,7 @@ export function refuse(
     const since = new Date((kept === HOUR ? minutesFrom : secondsFrom) / 1000).toISOString();
     throw new QueryError(
       field,
-      `must be a whole ${word}: before ${since} only whole ${word}s are kept`,
+      `must be a whole ${unit}: before ${since}, numbers are kept by the ${unit} only`,
     );
   }
   return { grain, count };

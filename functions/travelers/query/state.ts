@@ -2,16 +2,18 @@ import type { Tx } from '../../../src/function.ts';
 import { floorTo, MINUTE, SECOND } from '../fold/length.ts';
 import type { MetricsQuery } from './types.ts';
 
+/** The state of a sensor. */
 export interface SensorState {
   readonly sensor: number;
-  /** Times of its oldest and newest sample that are folded, milliseconds since 1970 UTC. */
+  /** Time of its oldest folded sample, in milliseconds since 1970 UTC. */
   readonly firstHeard: number;
+  /** Time of its newest folded sample, in milliseconds since 1970 UTC. */
   readonly lastHeard: number;
-  /** Samples that came too late to be counted, ever. */
+  /** Total number of samples that arrived too late to be counted. */
   readonly late: number;
 }
 
-/** Every sensor that was heard, once a sample of it is folded; rising. */
+/** Returns all sensors of which at least one sample is folded, in ascending order. */
 export async function sensors(tx: Tx): Promise<SensorState[]> {
   const { rows } = await tx.query<SensorState>(
     `select id as sensor, (extract(epoch from first_heard) * 1e3)::float8 as "firstHeard",
@@ -22,7 +24,7 @@ export async function sensors(tx: Tx): Promise<SensorState[]> {
   return rows;
 }
 
-/** Samples of each sensor that its clock put ahead of what other sensors said; only of those that have any. */
+/** Returns, for each sensor with a fast clock, the number of its samples that were ahead of the other sensors. */
 export async function clocksAhead(tx: Tx): Promise<ReadonlyMap<number, number>> {
   const { rows } = await tx.query<{ sensor: number; ahead: number }>(
     'select sensor, sum(ahead)::float8 as ahead from travelers.late where ahead > 0 group by sensor',
@@ -30,16 +32,17 @@ export async function clocksAhead(tx: Tx): Promise<ReadonlyMap<number, number>> 
   return new Map(rows.map(({ sensor, ahead }) => [sensor, ahead]));
 }
 
-/** How far things are, in milliseconds since 1970 UTC, and their decimals; null where nothing was heard. */
+/** The progress of the stream, in milliseconds since 1970 UTC, with fractions; null if nothing has been heard. */
 export interface Newest {
-  /** Time that the partitions have reached: windows that end by then have begun to fill in whole. */
+  /** The newest time that a partition has reached. */
   readonly newest: number | null;
   /** Windows that end by then are final. */
   readonly finalTo: number | null;
-  /** Another one whenever a provisional window may be another one. */
+  /** Differs whenever a provisional window may have changed. */
   readonly version: string;
 }
 
+/** Reads the progress of the stream. */
 export async function newest(tx: Tx): Promise<Newest> {
   const { rows } = await tx.query<Newest>(
     `select nullif(max(p.reached), 0)::float8 / 1000 as newest,
@@ -51,24 +54,25 @@ export async function newest(tx: Tx): Promise<Newest> {
   return rows[0]!;
 }
 
+/** The late samples of a sensor in a minute. */
 export interface Late {
   readonly sensor: number;
-  /** Begin of a minute, milliseconds since 1970 UTC. */
+  /** Start of the minute, in milliseconds since 1970 UTC. */
   readonly start: number;
   readonly samples: number;
 }
 
-/** Samples that came too late to be counted, by sensor and minute, of the minutes that touch [from, to). */
+/** Returns the number of late samples by sensor and minute, for the minutes that overlap [from, to). */
 export async function late(
   tx: Tx,
-  { sensors: asked, from, to }: Pick<MetricsQuery, 'sensors' | 'from' | 'to'>,
+  { sensors: selected, from, to }: Pick<MetricsQuery, 'sensors' | 'from' | 'to'>,
 ): Promise<Late[]> {
   const { rows } = await tx.query<Late>(
     `select sensor, (extract(epoch from start) * 1e3)::float8 as start, samples::float8 as samples
      from travelers.late
      where samples > 0 and start >= to_timestamp($1) and start < to_timestamp($2) and ($3::int[] is null or sensor = any ($3))
      order by sensor, start`,
-    [floorTo(from * 1000, MINUTE) / SECOND, to / 1000, asked === 'all' ? null : asked],
+    [floorTo(from * 1000, MINUTE) / SECOND, to / 1000, selected === 'all' ? null : selected],
   );
   return rows;
 }

@@ -1,54 +1,59 @@
 import type { TravelerType } from '../ingest/sample.ts';
 
-/** Which windows, of whom. Times are milliseconds since 1970 UTC and whole seconds. */
+/** A query for the numbers of windows. Times are in milliseconds since 1970 UTC, and are whole seconds. */
 export interface MetricsQuery {
   readonly sensors: readonly number[] | 'all';
   readonly types: readonly TravelerType[];
   readonly from: number;
   readonly to: number;
-  /** From one step to the next, the first from `from` to `from + stepMs`; a rest before `to` is left out. */
+  /** Length of a step. The first is from `from` to `from + stepMs`; a remainder before `to` is ignored. */
   readonly stepMs: number;
-  /** Length of each window; it ends with its step, so with a longer window they overlap. */
+  /** Length of each window. A window ends with its step, so windows longer than a step overlap. */
   readonly windowMs: number;
-  /** A series for each sensor, or their sum; for each type, or their sum. */
+  /** Whether each sensor and each type has its own series; otherwise, they are summed. */
   readonly groupBy: { readonly sensor: boolean; readonly type: boolean };
 }
 
+/** The result of a query. */
 export interface Metrics {
-  /** Rising. */
+  /** In ascending order. */
   readonly steps: readonly Step[];
 }
 
+/** The numbers of one window. */
 export interface Step {
-  /** The window is [start, end), milliseconds since 1970 UTC. */
+  /** The window is [start, end), in milliseconds since 1970 UTC. */
   readonly start: number;
   readonly end: number;
-  /** Nothing in it will ever change. */
+  /** Whether the window is final, which means that its numbers never change again. */
   readonly final: boolean;
-  /** The same in each step: rising by sensor, then pedestrians, bicyclists, vehicles. */
+  /** The same series in each step: in ascending order of sensors, then pedestrians, bicyclists, vehicles. */
   readonly series: readonly Series[];
 }
 
+/** The numbers of a series in one window. */
 export interface Series {
-  /** Null for the sum of those asked for. */
+  /** Null for the sum of the selected sensors. */
   readonly sensor: number | null;
+  /** Null for the sum of the selected types. */
   readonly type: TravelerType | null;
-  /** Any sample of these sensors, of whatever type, falls in the window; else the zeros below say nothing. */
+  /** Whether these sensors sent a sample of any type in the window; otherwise, the zeros below mean nothing. */
   readonly alive: boolean;
-  /** Travelers in view in the window; who is in several windows counts in each. */
+  /** Travelers in view during the window. One that is in view in several windows counts in each. */
   readonly present: number;
   readonly entered: number;
   readonly left: number;
-  /** Feet per second; null where nobody moved. */
+  /** Speeds in feet per second; null if no traveler moved. */
   readonly speed: Speed | null;
 }
 
+/** Speeds in feet per second. */
 export interface Speed {
   readonly min: number;
-  /** Path by time. */
+  /** Total path divided by total time. */
   readonly average: number;
   readonly max: number;
-  /** By time; off by 1/16 ft/s or 1/64 of it at most, whichever is more. */
+  /** Weighted by time; off by at most 1/16 ft/s or 1/64 of the speed, whichever is greater. */
   readonly p50: number;
   readonly p85: number;
   readonly p95: number;

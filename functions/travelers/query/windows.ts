@@ -4,37 +4,40 @@ import { TYPES } from '../ingest/sample.ts';
 import { ALL_SENSORS } from '../fold/tallies.ts';
 import { Tally } from '../fold/tally.ts';
 
-/** A bucket that lies in one window, or in several that overlap. */
+/** A bucket to add to the window, or to the overlapping windows, that contain it. */
 export interface WindowPart extends Omit<Bucket, 'tally'> {
   readonly samples: number;
-  /** Adds all of it, or all but who was in view at its start. */
+  /** Adds the bucket to a tally, with or without the travelers in view at its start. */
   readonly addTo: (tally: Tally, withStart: boolean) => void;
 }
 
-/** A window that is being added up. */
+/** A window to which buckets are still added. */
 interface Open {
-  /** By series. */
+  /** The tally of each series. */
   readonly tallies: (Tally | undefined)[];
-  /** By group: those that were heard. */
+  /** The groups of which a sensor was heard. */
   readonly alive: Set<number>;
 }
 
-/** Buckets added up to windows. Times in microseconds. */
+/** Adds up buckets to windows. Times are in microseconds. */
 export class Windows {
-  /** Begin of the first window and end of the last. */
+  /** Start of the first window. */
   readonly from: number;
+  /** End of the last window. */
   readonly to: number;
-  /** Sensors whose buckets are to be added: one that stands for all, or each of them. */
+  /** Sensors whose buckets must be added: {@link ALL_SENSORS}, or each of the selected ones. */
   readonly sensors: readonly number[];
   readonly #count: number;
   readonly #step: number;
   readonly #length: number;
   readonly #finalTo: number;
-  /** Sensors that share a series: the sum is one group, or each is its own (then this is its sensor). */
+  /** Groups of sensors that share series: one group for the sum (null), or one for each sensor. */
   readonly #groups: readonly (number | null)[];
+  /** Index of the group of each sensor. */
   readonly #groupOf: ReadonlyMap<number, number>;
-  /** Types of a group's series, and the series of each type, or -1. */
+  /** Types of the series of each group; null for the sum. */
   readonly #types: readonly (number | null)[];
+  /** Index in `#types` of each type's series; -1 if the type is not selected. */
   readonly #seriesOf: readonly number[];
   readonly #open = new Map<number, Open>();
   readonly #steps: Step[] = [];
@@ -47,8 +50,8 @@ export class Windows {
     this.#length = query.windowMs * 1000;
     this.from = query.from * 1000 + this.#step - this.#length;
     this.to = query.from * 1000 + this.#step * count;
-    const asked = query.sensors === 'all' ? known : query.sensors;
-    const ids = [...new Set(asked)].toSorted((a, b) => a - b);
+    const selected = query.sensors === 'all' ? known : query.sensors;
+    const ids = [...new Set(selected)].toSorted((a, b) => a - b);
     this.sensors = query.sensors === 'all' && !groupBy.sensor ? [ALL_SENSORS] : ids;
     this.#groups = groupBy.sensor ? ids : [null];
     this.#groupOf = new Map(this.sensors.map((each, i) => [each, groupBy.sensor ? i : 0]));
@@ -59,8 +62,9 @@ export class Windows {
     );
   }
 
+  /** Adds a bucket to the windows that contain it. */
   add({ sensor, type, start, samples, addTo }: WindowPart): void {
-    // The windows that hold `start`: those that end after it, and begin at it or before.
+    // These are the windows that begin at or before `start` and end after it.
     const first = Math.max(0, Math.floor((start - this.from - this.#length) / this.#step) + 1);
     const last = Math.min(this.#count - 1, Math.floor((start - this.from) / this.#step));
     const group = this.#groupOf.get(sensor)!;
@@ -79,8 +83,8 @@ export class Windows {
   }
 
   /**
-   * Says that everything before `until` was added. What is final is put into numbers at once: sums of a
-   * day of a hundred sensors would take hundreds of megabytes.
+   * Must be called when all buckets before `until` have been added. Windows that are complete and final are reduced to
+   * their numbers early, because the tallies of a day of a hundred sensors would take hundreds of megabytes.
    */
   passed(until: number): void {
     const end = Math.min(until, this.#finalTo);
@@ -92,13 +96,13 @@ export class Windows {
     }
   }
 
-  /** What came together. */
+  /** Returns all windows, when all buckets have been added. */
   steps(): readonly Step[] {
     while (this.#steps.length < this.#count) this.#finish();
     return this.#steps;
   }
 
-  /** Puts the next window into numbers. */
+  /** Reduces the next window to its numbers. */
   #finish(): void {
     const window = this.#steps.length;
     const open = this.#open.get(window);

@@ -90,8 +90,9 @@ test('a window that starts or ends where only longer ones are kept is refused, w
       ({ field, message }: { field: string; message: string }) => ({ field, message }),
     );
   const minutes =
-    'must be a whole minute: before 2026-11-20T14:50:00.000Z only whole minutes are kept';
-  const hours = 'must be a whole hour: before 2026-11-20T12:00:00.000Z only whole hours are kept';
+    'must be a whole minute: before 2026-11-20T14:50:00.000Z, numbers are kept by the minute only';
+  const hours =
+    'must be a whole hour: before 2026-11-20T12:00:00.000Z, numbers are kept by the hour only';
   expect(await refusal(question(30, 6 * HOUR, 10))).toEqual({ field: 'stepMs', message: minutes });
   expect(await refusal(question(60, 6 * HOUR, 10, { windowMs: 90_000 }))).toEqual({
     field: 'windowMs',
@@ -109,9 +110,9 @@ test('a window that starts or ends where only longer ones are kept is refused, w
 test.for([
   [{ from: 1.5 }, 'from', 'must be whole seconds'],
   [{ windowMs: 500 }, 'windowMs', 'must be whole seconds'],
-  [{ stepMs: 0 }, 'stepMs', 'must be above 0'],
-  [{ windowMs: -1000 }, 'windowMs', 'must be above 0'],
-  [{ types: [] }, 'types', 'must name a type'],
+  [{ stepMs: 0 }, 'stepMs', 'must be greater than 0'],
+  [{ windowMs: -1000 }, 'windowMs', 'must be greater than 0'],
+  [{ types: [] }, 'types', 'must contain at least one type'],
   [{ to: BASE * 1000 + 59_000 }, 'to', 'must be at least one step after from'],
   [{ to: BASE * 2000, stepMs: 1000 }, 'stepMs', 'makes too many windows'],
 ] as const)('%j is refused', async ([wrong, field, message], { db }) => {
