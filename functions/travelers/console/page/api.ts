@@ -2,12 +2,12 @@ import type { MetricsAnswer, SensorsAnswer } from '../contract.ts';
 
 const API = '../api/travelers';
 
-/** The API said no. */
-export class Refusal extends Error {
-  override readonly name = 'Refusal';
-  /** The parameter that is wrong. */
+/** An error that the API returned. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  /** The invalid parameter, if the error concerns one. */
   readonly field: string | undefined;
-  /** The same question gets the same answer. */
+  /** Whether a retry is pointless. */
   readonly isFinal: boolean;
 
   constructor(status: number, message: string, field?: string) {
@@ -17,13 +17,14 @@ export class Refusal extends Error {
   }
 }
 
-export async function refusalOf(response: Response): Promise<Refusal> {
+/** Reads the error from a response. */
+export async function apiErrorOf(response: Response): Promise<ApiError> {
   const { status } = response;
   try {
     const { error, field } = (await response.json()) as { error: string; field?: string };
-    return new Refusal(status, error, field);
+    return new ApiError(status, error, field);
   } catch {
-    return new Refusal(status, `the server answers ${status}`);
+    return new ApiError(status, `the server returned status ${status}`);
   }
 }
 
@@ -51,6 +52,6 @@ async function get<T>(url: string, signal?: AbortSignal): Promise<T> {
     headers: { accept: 'application/json' },
     ...(signal === undefined ? {} : { signal }),
   });
-  if (!response.ok) throw await refusalOf(response);
+  if (!response.ok) throw await apiErrorOf(response);
   return (await response.json()) as T;
 }

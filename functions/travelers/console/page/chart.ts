@@ -1,54 +1,57 @@
-// before uPlot, which formats numbers in the browser's language as it is loaded
+// Must precede uPlot, which creates number formats for the browser's language when it is loaded.
 // oxlint-disable-next-line import/no-unassigned-import
 import '../../../../src/console/page/locale.ts';
 import uPlot from 'uplot';
-import { timeText } from './words.ts';
+import { timeText } from './format.ts';
 import { ZONE } from './view.ts';
 
-/** One line, or one border of the band. */
+/** A line, or an edge of the band. */
 interface Line {
-  /** A custom property of the style sheet that holds its colour. */
+  /** The CSS custom property that contains its colour. */
   readonly color: string;
   readonly width: number;
   readonly dash?: readonly number[];
 }
 
+/** The appearance of a chart. */
 export interface ChartOptions {
   readonly name: string;
   readonly height: number;
   readonly lines: readonly Line[];
-  /** The area between two lines, by their places, in a colour of the style sheet. */
+  /** The area between two lines, which are given by their indexes, and the CSS custom property of its colour. */
   readonly band?: { readonly upper: number; readonly lower: number; readonly color: string };
   readonly axisText: (value: number) => string;
-  /** There is nothing between whole numbers. */
+  /** Whether all values are whole numbers. */
   readonly isWhole: boolean;
-  /** What is said of the window under the cursor, or of the newest. */
+  /** Returns the text that describes a window: the one under the cursor, or the newest one. */
   readonly readout: (index: number) => string;
 }
 
+/** The content of a chart. */
 export interface ChartData {
-  /** Ends of the windows, seconds since 1970, rising. */
+  /** Ends of the windows, in seconds since 1970 and in ascending order. */
   readonly times: readonly number[];
-  /** A column for each line. */
+  /** The values of each line. */
   readonly columns: readonly (readonly (number | null)[])[];
-  /** Place of the newest window that was heard; -1 if none was. */
+  /** Index of the newest window in which a sensor was heard; -1 if there is none. */
   readonly newest: number;
-  /** Left and right border. */
+  /** Time at the left edge. */
   readonly from: number;
+  /** Time at the right edge. */
   readonly to: number;
-  /** End of the last window that is final; later ones are marked. */
+  /** End of the last final window; later ones are marked as provisional. */
   readonly finalTo: number;
-  /** In words, for who can't see it. */
+  /** A description of the data for screen readers. */
   readonly summary: string;
 }
 
-/** Distances of grid lines: 1, 2, 5, 10, … */
+/** Distances between grid lines for whole numbers: 1, 2, 5, 10, … */
 const WHOLE = Array.from({ length: 10 }, (_, power) =>
   [1, 2, 5].map((each) => each * 10 ** power),
 ).flat();
 const FONT = '12px system-ui, sans-serif';
 
-/** A chart over time; all charts of the page share one cursor. */
+/** A time series chart. All charts of the page share one cursor. */
 export class Chart {
   readonly #options: ChartOptions;
   readonly #host: HTMLElement;
@@ -66,7 +69,7 @@ export class Chart {
     summary: '',
   };
 
-  /** `announce` tells those who can't see what is under a cursor that the keyboard moves. */
+  /** `announce` makes screen readers read the window under the cursor when the keyboard moves it. */
   constructor(host: HTMLElement, options: ChartOptions, announce: (text: string) => void) {
     this.#host = host;
     this.#options = options;
@@ -90,18 +93,20 @@ export class Chart {
     this.#watcher.observe(host);
   }
 
+  /** Shows other data. */
   show(data: ChartData): void {
     this.#data = data;
     this.#plot.setData([data.times, ...data.columns] as unknown as uPlot.AlignedData);
-    this.#plotted.ariaLabel = `${this.#options.name}. ${data.summary} The arrow keys read single windows; the table below has all numbers.`;
+    this.#plotted.ariaLabel = `${this.#options.name}. ${data.summary} Use the arrow keys to read single windows; the table below has all numbers.`;
     this.#read();
   }
 
-  /** Draws anew, when colours have changed. */
+  /** Redraws the chart after its colours have changed. */
   redraw(): void {
     this.#plot.redraw(false, true);
   }
 
+  /** Removes the chart from the page. */
   remove(): void {
     this.#watcher.disconnect();
     this.#plot.destroy();
@@ -171,7 +176,7 @@ export class Chart {
     }
   }
 
-  /** A wash from the first window that may still change to the right border. */
+  /** Shades the chart from the first provisional window to the right edge. */
   #markProvisional(): void {
     const { finalTo, from, to, times } = this.#data;
     const first = times.find((time) => time > finalTo);
@@ -193,14 +198,14 @@ export class Chart {
     ctx.restore();
   }
 
-  /** Says what is under the cursor; without one, what was heard last. */
+  /** Shows the window under the cursor as text; without a cursor, the newest one. */
   #read(): void {
     const { newest, times } = this.#data;
     const index = this.#plot.cursor.idx ?? newest;
     this.#readout.textContent = index in times ? this.#options.readout(index) : '';
   }
 
-  /** Where a key moves the cursor; null if it moves nothing. */
+  /** Returns the index to which a key moves the cursor; null if it does not move it. */
   #indexAfter(key: string): number | null {
     const last = this.#data.times.length - 1;
     if (last < 0) return null;
@@ -225,7 +230,7 @@ export class Chart {
   }
 }
 
-/** Pixels that a label of time needs: less without seconds. */
+/** Returns the width in pixels to reserve for a time label, which is narrower without seconds. */
 function labelSpace(_plot: uPlot, _axis: number, from: number, to: number, width: number): number {
   const secondsPerPixel = (to - from) / width;
   return secondsPerPixel * 44 > 30 ? 44 : 64;
@@ -241,7 +246,7 @@ function timesText(times: readonly number[], incr: number): string[] {
   });
 }
 
-/** A window between two gaps is no line: it is drawn as a point. */
+/** Returns the windows between two gaps, which are drawn as points, because there is no line through them. */
 function lonePoints(plot: uPlot, series: number): number[] {
   const values = plot.data[series] ?? [];
   const lone: number[] = [];

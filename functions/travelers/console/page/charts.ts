@@ -1,9 +1,9 @@
 import { Chart, type ChartData } from './chart.ts';
 import type { View } from './view.ts';
 import { wasHeard, type Point, type Window } from './windows.ts';
-import { countText, inUnit, speedText, timeText, typeName } from './words.ts';
+import { countText, inUnit, speedText, timeText, typeName } from './format.ts';
 
-/** Told apart without colour too; the tiles show the same lines. */
+/** The dash pattern of each type, which distinguishes it without colour; the tiles show the same lines. */
 export const DASHES: Readonly<Record<string, readonly number[]>> = {
   pedestrian: [],
   bicyclist: [9, 4],
@@ -16,7 +16,7 @@ const COUNT_NAMES = {
   left: 'Travelers who left',
 };
 
-/** What all charts show. */
+/** The content of all charts. */
 export interface Shown {
   readonly view: View;
   readonly types: readonly string[];
@@ -25,7 +25,7 @@ export interface Shown {
   readonly to: number;
 }
 
-/** The chart of counts, and one of speeds for each type. */
+/** The chart of counts, and a chart of speeds for each type. */
 export class Charts {
   readonly #counts: HTMLElement;
   readonly #speeds: HTMLElement;
@@ -160,7 +160,7 @@ export class Charts {
 
 function speedSummary({ view, windows }: Shown, place: number): string {
   const averages = windows.flatMap((each) => each.points[place]?.average ?? []);
-  if (averages.length === 0) return 'Nobody moved.';
+  if (averages.length === 0) return 'No traveler moved.';
   const text = (value: number) => speedText(value, view.unit);
   return `The average is ${text(Math.min(...averages))} to ${text(Math.max(...averages))}.`;
 }
@@ -169,14 +169,14 @@ function notHeard({ end }: Window): string {
   return `${timeText(end, 'second')} · not heard`;
 }
 
-/** The end of the last of the final windows at the beginning. */
+/** Returns the end of the last window before the first provisional one. */
 function finalTo(windows: readonly Window[]): ChartData['finalTo'] {
   const first = windows.findIndex((each) => each.provisional);
   if (first === -1) return Number.POSITIVE_INFINITY;
   return windows[first - 1]?.end ?? Number.NEGATIVE_INFINITY;
 }
 
-/** The custom property of the style sheet that holds the colour of a type. */
+/** Returns the CSS custom property that contains the colour of a type. */
 function colorOf(type: string): string {
   return `--${type in DASHES ? type : 'travelers'}`;
 }

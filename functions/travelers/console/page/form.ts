@@ -3,11 +3,11 @@ import { byId, element } from '../../../../src/console/page/element.ts';
 import { defaultsOf, type View } from './view.ts';
 
 const FIELDS = ['sensor', 'type', 'last', 'from', 'to', 'step', 'window'] as const;
-/** Fields that have a place for what is wrong with them. */
-const REFUSED = ['sensor', 'type', 'last', 'from', 'to', 'step', 'window'] as const;
+/** Fields next to which an error can be shown. */
+const VALIDATED = ['sensor', 'type', 'last', 'from', 'to', 'step', 'window'] as const;
 
-/** Points and windows that suit a live view of some length. */
-const SUITED: Readonly<Record<string, Pick<View, 'step' | 'window'>>> = {
+/** Steps and windows that are suitable for longer live views. */
+const SUITABLE: Readonly<Record<string, Pick<View, 'step' | 'window'>>> = {
   '1h': { step: '1m', window: '' },
   '6h': { step: '5m', window: '' },
   '1d': { step: '15m', window: '' },
@@ -15,7 +15,7 @@ const SUITED: Readonly<Record<string, Pick<View, 'step' | 'window'>>> = {
 
 type Control = HTMLSelectElement | HTMLInputElement;
 
-/** The form: shows a view, and tells when somebody changes it. */
+/** The form, which shows a view and calls `onChange` when the user changes it. */
 export class Form {
   readonly #form = byId<HTMLFormElement>('form');
   #view: View;
@@ -23,7 +23,7 @@ export class Form {
 
   constructor(view: View, onChange: (view: View) => void) {
     this.#view = view;
-    for (const name of REFUSED) {
+    for (const name of VALIDATED) {
       const error = element('p', { class: 'error', id: `${name}-error` });
       byId(name).parentElement!.append(error);
     }
@@ -37,17 +37,17 @@ export class Form {
       event.preventDefault();
       changed();
     });
-    // The radios of the chart belong to the form, but are not in it.
+    // The radio buttons of the charts are associated with the form, but are not descendants of it.
     for (const control of this.#form.elements) control.addEventListener('change', changed);
     this.#fill(view);
   }
 
-  /** Shows another view, as if it had been filled in. */
+  /** Fills in another view. */
   show(view: View): void {
     this.#fill(view);
   }
 
-  /** Offers these sensors; does not disturb who is choosing while there are no others. */
+  /** Offers these sensors. Leaves the list alone if it has not changed, because the user may be choosing from it. */
   offer(sensors: readonly Sensor[]): void {
     const offered = sensors.map(({ id }) => id).join();
     if (offered === this.#offered) return;
@@ -60,17 +60,18 @@ export class Form {
     setValue(select, chosen);
   }
 
-  /** Says what is wrong with a field; false if there is no place for it. */
-  refuse(field: string, message: string): boolean {
-    const known = REFUSED.find((name) => name === field);
+  /** Shows an error next to a field; returns false if the form does not show that field. */
+  showError(field: string, message: string): boolean {
+    const known = VALIDATED.find((name) => name === field);
     if (known === undefined || byId(known).closest<HTMLElement>('.field')!.hidden) return false;
     byId(`${known}-error`).textContent = message;
     byId(known).setAttribute('aria-invalid', 'true');
     return true;
   }
 
-  accept(): void {
-    for (const name of REFUSED) {
+  /** Removes all errors. */
+  clearErrors(): void {
+    for (const name of VALIDATED) {
       byId(`${name}-error`).textContent = '';
       byId(name).removeAttribute('aria-invalid');
     }
@@ -80,11 +81,11 @@ export class Form {
     const data = new FormData(this.#form);
     const given = Object.fromEntries(data) as Partial<View>;
     const mode = given['mode'] === 'range' ? 'range' : 'live';
-    // What suits some minutes is too fine for a day, and the other way round.
+    // A step that suits some minutes is too short for a day, and vice versa.
     const isOther = mode !== this.#view.mode || given.last !== this.#view.last;
     const { step, window } = {
       ...defaultsOf(mode),
-      ...(mode === 'live' ? SUITED[given.last ?? ''] : {}),
+      ...(mode === 'live' ? SUITABLE[given.last ?? ''] : {}),
       ...(isOther ? {} : given),
     };
     const times = mode === 'range' && given['from'] === '' ? lastHour() : {};
@@ -103,7 +104,7 @@ export class Form {
   }
 }
 
-/** An address may ask for what the form does not offer. */
+/** Sets the value of a control, adding an option if necessary: the URL may contain a value that is not offered. */
 function setValue(control: Control, value: string): void {
   if (control instanceof HTMLSelectElement) {
     const isOffered = [...control.options].some((option) => option.value === value);

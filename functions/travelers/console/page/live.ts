@@ -1,28 +1,30 @@
 import type { MetricsAnswer } from '../contract.ts';
-import { Refusal, refusalOf } from './api.ts';
+import { ApiError, apiErrorOf } from './api.ts';
 
-/** After so long without a word the stream is taken for dead; the server speaks every 10 s. */
+/** Time without an event after which the stream is considered broken; the server sends a heartbeat every 10 s. */
 const SILENCE_MS = 25_000;
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 15_000;
 
+/** Receives what happens on a stream. */
 export interface Listener {
-  /** The server's clock is so far ahead of the browser's, in milliseconds; negative: behind. */
+  /** The server's clock is ahead of the browser's by this number of milliseconds; negative if it is behind. */
   clock(aheadMs: number): void;
+  /** There are new or changed windows. */
   metrics(answer: MetricsAnswer): void;
-  /** The stream is well, and there is nothing new. */
+  /** A heartbeat was received. */
   alive(): void;
-  /** The server is there but can't read its numbers. */
+  /** The server cannot read the numbers. */
   failing(): void;
-  /** There is no stream; it is tried again in a while. What the server said, if it said anything. */
+  /** The stream has ended, and is retried after a delay. `why` is the error that the server returned, if any. */
   disconnected(why: string | null): void;
-  /** The server refuses these parameters: it is not tried again. */
-  refused(refusal: Refusal): void;
+  /** The server rejected the request, which is not retried. */
+  rejected(error: ApiError): void;
 }
 
 /**
- * Follows a stream of server-sent events until `signal` aborts, across disconnections. With `fetch` in
- * place of `EventSource`, because that tells neither why it is refused nor that a stream fell silent.
+ * Follows a stream of server-sent events until `signal` aborts, and reconnects if necessary. It uses `fetch` instead of
+ * `EventSource`, which reports neither why a request was rejected nor that a stream has become silent.
  */
 export async function follow(url: string, listener: Listener, signal: AbortSignal): Promise<void> {
   let lastEventId = '';
@@ -38,12 +40,12 @@ export async function follow(url: string, listener: Listener, signal: AbortSigna
         else listener.alive();
       });
     } catch (error) {
-      if (error instanceof Refusal && error.isFinal) return listener.refused(error);
-      why = error instanceof Refusal ? error.message : null;
+      if (error instanceof ApiError && error.isFinal) return listener.rejected(error);
+      why = error instanceof ApiError ? error.message : null;
     }
     if (signal.aborted) return;
     listener.disconnected(why);
-    await rest(wait, signal);
+    await sleep(wait, signal);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
   }
 }
@@ -54,13 +56,13 @@ interface ServerEvent {
   readonly id: string | undefined;
 }
 
-/** Reads one stream to its end; rejects with {@link Refusal} or a network error. */
+/** Reads one stream to its end; rejects with an {@link ApiError} or a network error. */
 async function read(
   url: string,
   lastEventId: string,
   signal: AbortSignal,
   listener: Listener,
-  take: (event: ServerEvent) => void,
+  onEvent: (event: ServerEvent) => void,
 ): Promise<void> {
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), SILENCE_MS);
@@ -70,7 +72,7 @@ async function read(
       signal: AbortSignal.any([signal, silence.signal]),
       cache: 'no-store',
     });
-    if (!response.ok || response.body === null) throw await refusalOf(response);
+    if (!response.ok || response.body === null) throw await apiErrorOf(response);
     const served = Date.parse(response.headers.get('date') ?? '');
     if (!Number.isNaN(served)) listener.clock(served - Date.now());
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -84,7 +86,7 @@ async function read(
       text = events.pop()!;
       for (const event of events) {
         const parsed = parse(event);
-        if (parsed !== null) take(parsed);
+        if (parsed !== null) onEvent(parsed);
       }
     }
   } finally {
@@ -92,7 +94,7 @@ async function read(
   }
 }
 
-/** One event (https://html.spec.whatwg.org/#event-stream-interpretation); null if it has no data. */
+/** Parses an event (https://html.spec.whatwg.org/#event-stream-interpretation); returns null if it has no data. */
 function parse(text: string): ServerEvent | null {
   const fields = new Map(
     text.split('\n').map((line) => {
@@ -106,7 +108,8 @@ function parse(text: string): ServerEvent | null {
     : { name: fields.get('event') ?? 'message', data, id: fields.get('id') };
 }
 
-function rest(ms: number, signal: AbortSignal): Promise<void> {
+/** Resolves after a delay, or earlier if `signal` aborts. */
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms);
     signal.addEventListener('abort', () => {

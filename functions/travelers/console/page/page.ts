@@ -1,4 +1,4 @@
-import { fetchMetrics, fetchSensors, liveUrl, metricsUrl, Refusal } from './api.ts';
+import { fetchMetrics, fetchSensors, liveUrl, metricsUrl, ApiError } from './api.ts';
 import { Charts } from './charts.ts';
 import { byId } from '../../../../src/console/page/element.ts';
 import { Form } from './form.ts';
@@ -8,10 +8,10 @@ import { Table } from './table.ts';
 import { showTiles } from './tiles.ts';
 import { fromAddress, seconds, toAddress, toParameters, ZONE } from './view.ts';
 import { wasHeard, Windows } from './windows.ts';
-import { countText } from './words.ts';
+import { countText } from './format.ts';
 
 const SENSORS_EVERY_MS = 60_000;
-/** The server tells its time in whole seconds, and some pass on the way. */
+/** Differences up to this are ignored: the server sends its time in whole seconds, and the response takes time. */
 const CLOCK_TOLERANCE_MS = 3_000;
 
 const status = new Status();
@@ -23,7 +23,9 @@ const table = new Table();
 const windows = new Windows();
 
 let view = fromAddress(location.search);
-let under = new AbortController();
+/** Aborts the requests of the current view. */
+let current = new AbortController();
+/** Milliseconds by which the server's clock is ahead of the browser's. */
 let clockAhead = 0;
 
 const form = new Form(view, (next) => {
@@ -38,14 +40,14 @@ addEventListener('popstate', () => {
   void load();
 });
 
-/** Shows the view from its beginning. */
+/** Loads and shows the current view. */
 async function load(): Promise<void> {
-  under.abort();
-  under = new AbortController();
-  const { signal } = under;
+  current.abort();
+  current = new AbortController();
+  const { signal } = current;
   windows.clear();
   table.reset();
-  form.accept();
+  form.clearErrors();
   status.loading();
   if (view.mode === 'live') await loadLive(signal);
   else await loadRange(signal);
@@ -61,7 +63,7 @@ async function loadRange(signal: AbortSignal): Promise<void> {
     const { length } = windows.list();
     status.loaded(`${length} ${length === 1 ? 'window' : 'windows'}`, isEmpty());
   } catch (error) {
-    if (!signal.aborted) refuse(error);
+    if (!signal.aborted) showError(error);
   }
 }
 
@@ -79,22 +81,22 @@ async function loadLive(signal: AbortSignal): Promise<void> {
       status.live(isEmpty());
     },
     alive() {
-      if (windows.types.length === 0) return; // the first numbers are still to come
+      if (windows.types.length === 0) return; // the first numbers have not arrived yet
       render();
       status.live(isEmpty());
     },
     failing: () => status.disconnected('the database does not answer'),
     disconnected: (why: string | null) => status.disconnected(why),
-    refused: refuse,
+    rejected: showError,
   };
   await follow(liveUrl(parameters), listener, signal);
 }
 
-function refuse(error: unknown): void {
+function showError(error: unknown): void {
   const isField =
-    error instanceof Refusal &&
+    error instanceof ApiError &&
     error.field !== undefined &&
-    form.refuse(error.field, error.message);
+    form.showError(error.field, error.message);
   status.failed(error instanceof Error ? error.message : String(error), isField);
 }
 
@@ -115,12 +117,12 @@ function render(): void {
   byId<HTMLAnchorElement>('csv').href = csvAddress(list[0]?.end, list.at(-1)?.end);
 }
 
-/** Seconds since 1970, by the server's clock: windows of a browser's that is wrong would be off the chart. */
+/** Returns the server's time in seconds since 1970: by a wrong clock of the browser, windows would be off the chart. */
 function now(): number {
   return (Date.now() + clockAhead) / 1000;
 }
 
-/** The shown windows, as CSV: a live view is told by its times, so that the file has what was seen. */
+/** Returns the URL of the shown windows as CSV. It contains the times of a live view, so that the file matches it. */
 function csvAddress(first: number | undefined, last: number | undefined): string {
   const parameters = toParameters(view);
   parameters.set('format', 'csv');
@@ -135,7 +137,7 @@ function instant(at: number): string {
   return new Date(at * 1000).toISOString();
 }
 
-/** Sensors that were heard since are offered as well. */
+/** Updates the list of sensors and the notes about them. */
 async function loadSensors(): Promise<void> {
   try {
     const { sensors } = await fetchSensors();
@@ -144,18 +146,18 @@ async function loadSensors(): Promise<void> {
     byId('late').textContent =
       late === 0
         ? ''
-        : `${countText(late)} ${late === 1 ? 'sample' : 'samples'} came too late to be counted.`;
+        : `${countText(late)} ${late === 1 ? 'sample' : 'samples'} arrived too late to be counted.`;
     const fast = sensors.filter((each) => each.ahead > 0).map(({ id }) => id);
     byId('ahead').textContent =
       fast.length === 0
         ? ''
-        : `The clock of sensor ${fast.join(', ')} was ahead of the others; what it saw counts in the windows of its own time.`;
+        : `The clock of sensor ${fast.join(', ')} was ahead of the others; its samples count in the windows of its own time.`;
   } catch {
-    // that there is no answer is said where the numbers are missing
+    // The loading of the numbers reports the error.
   }
 }
 
-byId('zone').textContent = `Times are ${ZONE.replaceAll('_', ' ')}.`;
+byId('zone').textContent = `Times are in ${ZONE.replaceAll('_', ' ')}.`;
 void load();
 void loadSensors();
 setInterval(() => void loadSensors(), SENSORS_EVERY_MS);

@@ -1,21 +1,21 @@
 import { byId, element } from '../../../../src/console/page/element.ts';
 import type { View } from './view.ts';
 import type { Window } from './windows.ts';
-import { countText, speedText, timeText, typeName } from './words.ts';
+import { countText, speedText, timeText, typeName } from './format.ts';
 
-/** More rows than this only on request: browsers take seconds for ten thousand. */
+/** Number of rows that are shown at first: browsers take seconds for ten thousand. */
 const FIRST_ROWS = 150;
 
 /**
- * All numbers as a table, the newest first. It is filled only while it is open, and stands still while
- * somebody is in it.
+ * A table of all numbers, the newest first. It is rendered only while it is open, and is not updated while it has the
+ * focus.
  */
 export class Table {
   readonly #details = byId<HTMLDetailsElement>('table-details');
   readonly #host = byId('table');
   readonly #moreLine = byId('more-line');
   #isWhole = false;
-  /** What is there is of another view. */
+  /** Whether the rendered rows belong to another view. */
   #isNew = true;
   #show = (): void => {};
 
@@ -31,8 +31,8 @@ export class Table {
 
   show(view: View, types: readonly string[], windows: readonly Window[]): void {
     this.#show = () => {
-      const isRead = this.#host.contains(document.activeElement) && this.#host.firstChild !== null;
-      if (!this.#details.open || (isRead && !this.#isNew)) return;
+      const isInUse = this.#host.contains(document.activeElement) && this.#host.firstChild !== null;
+      if (!this.#details.open || (isInUse && !this.#isNew)) return;
       this.#isNew = false;
       const count = this.#isWhole ? windows.length : Math.ceil(FIRST_ROWS / types.length);
       const newest = windows.toReversed().slice(0, count);
@@ -42,7 +42,7 @@ export class Table {
     this.#show();
   }
 
-  /** Begins short again, with other numbers. */
+  /** Prepares the table for another view, of which only the first rows are shown. */
   reset(): void {
     this.#isWhole = false;
     this.#isNew = true;

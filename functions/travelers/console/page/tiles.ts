@@ -2,11 +2,11 @@ import { DASHES } from './charts.ts';
 import { element } from '../../../../src/console/page/element.ts';
 import type { View } from './view.ts';
 import { wasHeard, type Point, type Window } from './windows.ts';
-import { countText, lengthText, speedText, timeText, typeName } from './words.ts';
+import { countText, durationText, speedText, timeText, typeName } from './format.ts';
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** Shows the newest window that was heard: a tile for each type, which is the charts' legend as well. */
+/** Shows the newest window in which a sensor was heard: one tile per type. The tiles are also the charts' legend. */
 export function showTiles(
   host: HTMLElement,
   title: HTMLElement,
@@ -18,7 +18,7 @@ export function showTiles(
   title.textContent =
     newest === undefined
       ? 'Newest window'
-      : `In the ${lengthText(view.window || view.step)} before ${timeText(newest.end, 'full')}${newest.provisional ? ', provisional' : ''}`;
+      : `In the ${durationText(view.window || view.step)} before ${timeText(newest.end, 'full')}${newest.provisional ? ', provisional' : ''}`;
   host.replaceChildren(...types.map((type, place) => tile(type, newest?.points[place], view)));
 }
 
@@ -46,7 +46,7 @@ function pair(term: string, value: string): HTMLElement[] {
   return [element('div', {}, element('dt', {}, term), element('dd', {}, value))];
 }
 
-/** The line of a type as the charts draw it. */
+/** Draws the line of a type, as in the charts. */
 function swatch(type: string): SVGElement {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('class', 'swatch');

@@ -1,11 +1,11 @@
 import type { MetricsAnswer, Series } from '../contract.ts';
 
-/** What one type did in one window; null where it was not heard. */
+/** The numbers of one type in one window; null if the sensors were not heard. */
 export interface Point {
   readonly present: number | null;
   readonly entered: number | null;
   readonly left: number | null;
-  /** Feet per second. */
+  /** Speeds, in feet per second. */
   readonly min: number | null;
   readonly average: number | null;
   readonly max: number | null;
@@ -14,20 +14,21 @@ export interface Point {
   readonly p95: number | null;
 }
 
+/** The numbers of one window. */
 export interface Window {
   /** Seconds since 1970. */
   readonly end: number;
   readonly provisional: boolean;
-  /** In the order of {@link Windows.types}. */
+  /** The numbers of each type, in the order of {@link Windows.types}. */
   readonly points: readonly Point[];
 }
 
-/** Did any sensor report anything in it? */
+/** Returns whether any sensor was heard in the window. */
 export function wasHeard({ points }: Window): boolean {
   return points.some((point) => point.present !== null);
 }
 
-/** The windows that are shown: what comes later of a window takes the place of what there was. */
+/** The windows to show. Newer numbers of a window replace older ones. */
 export class Windows {
   #types: readonly string[] = [];
   readonly #byEnd = new Map<number, Window>();
@@ -36,7 +37,7 @@ export class Windows {
     return this.#types;
   }
 
-  /** Rising. */
+  /** Returns all windows, in ascending order. */
   list(): Window[] {
     return [...this.#byEnd.values()].toSorted((a, b) => a.end - b.end);
   }
@@ -54,7 +55,7 @@ export class Windows {
     }
   }
 
-  /** Forgets what ended before, in a view that moves on. */
+  /** Removes the windows that ended before `end`, in a live view. */
   forgetBefore(end: number): void {
     for (const each of this.#byEnd.keys()) if (each < end) this.#byEnd.delete(each);
   }

@@ -116,7 +116,7 @@ test('a gap in the samples is shown as a gap, and a range without samples is rep
   const page = await open(`${url}?from=2026-01-01T00:00&to=2026-01-01T01:00&step=1h`);
   await until(async () => (await status(page)) === 'Empty');
   expect(await page.locator('#message').textContent()).toBe(
-    'Nothing was heard from these sensors in this time.',
+    'Nothing was heard from these sensors in this period.',
   );
   await page.getByText('Show all numbers').click();
   expect((await page.locator('tbody tr').allTextContents())[0]).toMatch(/–.*not heard$/);
@@ -125,11 +125,11 @@ test('a gap in the samples is shown as a gap, and a range without samples is rep
 test('errors of the API are shown at the field', async ({ db, open }) => {
   const { url } = await given(db);
   const page = await open(`${url}?sensor=99`);
-  await until(async () => (await status(page)) === 'Can’t be shown');
+  await until(async () => (await status(page)) === 'Error');
   const sensor = page.getByLabel('Sensor');
   expect(await sensor.getAttribute('aria-invalid')).toBe('true');
   expect(await page.locator('#sensor-error').textContent()).toBe(
-    'sensor 99 is not known: nothing was heard from it',
+    'sensor 99 is unknown: it has not been heard yet',
   );
   await sensor.selectOption('18');
   await until(async () => (await status(page)) === 'Live', PATIENCE);

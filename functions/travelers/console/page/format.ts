@@ -6,7 +6,7 @@ const PER_FOOT_PER_SECOND: Readonly<Record<Unit, number>> = {
   'km/h': 1.09728,
 };
 
-/** A speed in feet per second as a number of the unit. */
+/** Converts a speed in feet per second into the unit. */
 export function inUnit(speed: number, unit: Unit): number {
   return speed * PER_FOOT_PER_SECOND[unit];
 }
@@ -16,10 +16,12 @@ const tenths = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFr
 
 const NOTHING = '–';
 
+/** Formats a count. */
 export function countText(count: number | null | undefined): string {
   return count === null || count === undefined ? NOTHING : whole.format(count);
 }
 
+/** Formats a speed in feet per second in the unit. */
 export function speedText(speed: number | null | undefined, unit: Unit): string {
   return speed === null || speed === undefined ? NOTHING : tenths.format(inUnit(speed, unit));
 }
@@ -44,7 +46,7 @@ const formatters = Object.fromEntries(
   ]),
 ) as unknown as Record<keyof typeof formats, Intl.DateTimeFormat>;
 
-/** A time, in seconds since 1970, as the browser's clocks show it. */
+/** Formats a time, in seconds since 1970, as local time of the browser. */
 export function timeText(at: number, detail: keyof typeof formats): string {
   return formatters[detail].format(at * 1000);
 }
@@ -55,14 +57,15 @@ const NAMES: Readonly<Record<string, string>> = {
   vehicle: 'Vehicles',
 };
 
+/** Returns the name of a type or of the sum of several. */
 export function typeName(type: string): string {
   return NAMES[type] ?? 'Travelers';
 }
 
 const LENGTHS: Readonly<Record<string, string>> = { s: 'second', m: 'minute', h: 'hour', d: 'day' };
 
-/** A duration such as `5m` in words: `5 minutes`, and `minute` for one. */
-export function lengthText(duration: string): string {
+/** Formats a duration: `5m` as `5 minutes`, and `1m` as `minute`. */
+export function durationText(duration: string): string {
   const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(duration) ?? [];
   return count === '1' ? `${LENGTHS[unit]}` : `${count} ${LENGTHS[unit]}s`;
 }
