@@ -19,9 +19,9 @@ export class Status {
   }
 
   loaded(what: string, isEmpty: boolean): void {
-    if (isEmpty)
+    if (isEmpty) {
       this.#set('empty', 'Empty', 'Nothing was heard from these sensors in this period.');
-    else this.#set('ready', what, '');
+    } else this.#set('ready', what, '');
   }
 
   /** Shows an error. `isAtField` means that the form shows it next to the field. */
