@@ -89,7 +89,7 @@ async function main({
     screen.line(introduction(parts, { rate, sensors, seed }));
     const watch = await Watch.start(parts, screen, stop);
     await watch.until(enough ?? (live ? Infinity : 50));
-    end = (await Promise.race([watch.untilIdle(), stop.pressed])) ?? undefined;
+    end = (await Promise.race([watch.untilIdle(), stop.forced])) ?? undefined;
     screen.clear();
     screen.line(end ? conclusion(end.summary, end.counts, parts.folder) : 'Stopped immediately.');
   } catch (error) {
@@ -99,7 +99,7 @@ async function main({
     await parts?.end();
     return 1;
   }
-  void stop.pressed.then(parts.kill);
+  void stop.forced.then(parts.kill);
   await parts.end();
   if (!end) return INTERRUPTED;
   const { summary } = end;

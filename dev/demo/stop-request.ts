@@ -1,40 +1,40 @@
 import { readFileSync } from 'node:fs';
 
-/** A request to stop: `asked` for an orderly stop, `pressed` for an immediate one. */
+/** A request to stop: `requested` for an orderly stop, `forced` for an immediate one. */
 export class StopRequest {
   /** Resolves with the reason. */
-  readonly asked: Promise<string>;
+  readonly requested: Promise<string>;
   /** Resolves at the second request. */
-  readonly pressed: Promise<void>;
-  isAsked = false;
+  readonly forced: Promise<void>;
+  isRequested = false;
 
   /** Listens for signals, a closed output, and the exit of the npm that started this process. */
   constructor() {
-    const asked = Promise.withResolvers<string>();
-    const pressed = Promise.withResolvers<void>();
-    this.asked = asked.promise;
-    this.pressed = pressed.promise;
+    const requested = Promise.withResolvers<string>();
+    const forced = Promise.withResolvers<void>();
+    this.requested = requested.promise;
+    this.forced = forced.promise;
     let since = 0;
-    const ask = (reason: string) => {
+    const request = (reason: string) => {
       // Ctrl-C reaches the whole process group, and npm forwards its signal: together they are one request.
-      if (this.isAsked && Date.now() - since > 500) pressed.resolve();
-      if (!this.isAsked) since = Date.now();
-      this.isAsked = true;
-      asked.resolve(reason);
+      if (this.isRequested && Date.now() - since > 500) forced.resolve();
+      if (!this.isRequested) since = Date.now();
+      this.isRequested = true;
+      requested.resolve(reason);
     };
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, ask);
-    process.stdout.on('error', () => ask('output closed'));
-    if (process.env['npm_lifecycle_event']) whenOrphaned(() => ask('npm exited'));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, request);
+    process.stdout.on('error', () => request('output closed'));
+    if (process.env['npm_lifecycle_event']) whenOrphaned(() => request('npm exited'));
   }
 }
 
 /** Watches the grandparent too: npm runs a script through a shell, which outlives a killed npm. */
-function whenOrphaned(tell: () => void): void {
+function whenOrphaned(onOrphaned: () => void): void {
   const before = ancestors();
   const timer = setInterval(() => {
     if (ancestors() === before) return;
     clearInterval(timer);
-    tell();
+    onOrphaned();
   }, 500);
   timer.unref();
 }

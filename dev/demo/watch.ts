@@ -55,9 +55,9 @@ export class Watch {
 
   /** Runs until enough spans are processed and one set was overdue, or until a stop is requested. */
   async until(enough: number): Promise<void> {
-    while (!this.#stop.isAsked && (this.#processed < enough || this.#overdue === 0)) {
+    while (!this.#stop.isRequested && (this.#processed < enough || this.#overdue === 0)) {
       await this.#show(COUNT_INTERVAL);
-      await Promise.race([sleep(100), this.#stop.asked, this.#parts.broken]);
+      await Promise.race([sleep(100), this.#stop.requested, this.#parts.broken]);
     }
   }
 
@@ -74,7 +74,7 @@ export class Watch {
       const mayBeLast = delivered;
       const { complete, running } = await this.#show(0);
       if (mayBeLast && complete + running === 0) break;
-      await Promise.race([sleep(100), this.#stop.pressed, broken]);
+      await Promise.race([sleep(100), this.#stop.forced, broken]);
     }
     const counts = await this.#show(0);
     return { summary: await summarise(client), counts };

@@ -65,7 +65,7 @@ export class Sender {
     const { retry, timeout } = this.#delivery;
     for (let n = 1; ; n += 1) {
       const failure = await post(sink, message, { agent: this.#agent, signal, timeout })
-        .then((answer) => judge(sink, answer))
+        .then((answer) => failureOf(sink, answer))
         .catch((error: Error) => ({ sink, answer: null, error: error.message }));
       if (failure === null) return null;
       signal.throwIfAborted();
@@ -82,7 +82,7 @@ export class Sender {
   }
 }
 
-function judge(sink: string, answer: Answer): Failure | null {
+function failureOf(sink: string, answer: Answer): Failure | null {
   if (answer.status >= 200 && answer.status < 300) return null;
   return { sink, answer, error: `status ${answer.status}` };
 }

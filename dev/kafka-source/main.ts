@@ -78,7 +78,7 @@ source = await KafkaSource.start({
   consumerGroup: group,
   extensions: extension,
   delivery: { retry, backoffPolicy, backoffDelay, timeout },
-  on: tell,
+  on: report,
 });
 log.info({ sink: rest.sink }, 'consuming');
 const reason = await stopped;
@@ -86,7 +86,7 @@ await source.stop();
 log.info({ reason, ...source.counts, retries: source.retries }, 'stopped');
 process.exit(0);
 
-function tell(happening: Happening): void {
+function report(happening: Happening): void {
   switch (happening.kind) {
     case 'assigned':
       return log.info({ partitions: happening.partitions }, 'partitions assigned');

@@ -38,17 +38,19 @@ export interface Home {
  * named folder outside it, typically because the clone is under /root, which `postgres` can't enter.
  */
 export function findHome(
-  wanted: string,
+  preferred: string,
   say: (line: string) => void,
   packaged = packagedNative(),
 ): Home {
   const user = serverUser();
-  const native = runs(packaged, user) ? packaged : copyNative(packaged, refuge(wanted), user, say);
-  if (claims(wanted, user)) return { native, folder: wanted, user };
+  const native = runs(packaged, user)
+    ? packaged
+    : copyNative(packaged, folderOutside(preferred), user, say);
+  if (giveTo(preferred, user)) return { native, folder: preferred, user };
 
-  const folder = join(refuge(wanted), basename(wanted));
-  if (!claims(folder, user)) {
-    throw new Error(`PostgreSQL can store its data in neither ${wanted} nor ${folder}`);
+  const folder = join(folderOutside(preferred), basename(preferred));
+  if (!giveTo(folder, user)) {
+    throw new Error(`PostgreSQL can store its data in neither ${preferred} nor ${folder}`);
   }
   return { native, folder, user };
 }
@@ -100,7 +102,7 @@ function runs(native: string, user: User | undefined): boolean {
 }
 
 /** Gives the folder to the server's user; false if that user can't reach it or another user owns it. */
-function claims(folder: string, user: User | undefined): boolean {
+function giveTo(folder: string, user: User | undefined): boolean {
   const mine = new Set([user?.uid, process.getuid?.()]);
   const may = (test: string, path: string) =>
     spawnSync('test', [test, path], { cwd: '/', ...user }).status === 0;
@@ -119,8 +121,8 @@ function claims(folder: string, user: User | undefined): boolean {
 }
 
 /** A named folder outside the clone: /var/tmp survives reboots, and unlike /root other users can enter it. */
-function refuge(wanted: string): string {
-  const id = createHash('sha256').update(dirname(wanted)).digest('hex').slice(0, 8);
+function folderOutside(preferred: string): string {
+  const id = createHash('sha256').update(dirname(preferred)).digest('hex').slice(0, 8);
   if (process.getuid?.() === 0) return join('/var/tmp', `muster-${id}`);
   const state = process.env['XDG_STATE_HOME'] ?? '';
   return join(isAbsolute(state) ? state : join(homedir(), '.local', 'state'), 'muster', id);

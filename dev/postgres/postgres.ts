@@ -98,7 +98,7 @@ async function endEarlier(
 ): Promise<void> {
   const data = join(home.folder, 'data');
   const since = Date.now();
-  let told = false;
+  let hasLogged = false;
   for (let running; (running = findRunning(data)); await sleep(100)) {
     const state = await ownership(home, running);
     const waited = Date.now() - since;
@@ -109,8 +109,8 @@ async function endEarlier(
       await stopServer(running.pid, data);
     } else if (state === 'owned' && waited > patience) {
       throw inUse(home.folder, running.port);
-    } else if (state === 'owned' && !told) {
-      told = true;
+    } else if (state === 'owned' && !hasLogged) {
+      hasLogged = true;
       say(`another process is using ${home.folder}; waiting for it to stop`);
     }
   }

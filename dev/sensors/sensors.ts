@@ -120,7 +120,7 @@ function movementsOf(given: Flags, signal: AbortSignal) {
   if (speed !== 1 && seconds === Infinity) {
     throw new WrongUse('--speed needs --for: simulated time would run ahead of the clock');
   }
-  // A simulation at another speed than the clock's ends now; one at the clock's speed begins now.
+  // In real time the simulation starts now; at any other speed it ends now.
   const from = given.from ?? (Date.now() - (speed === 1 ? 0 : seconds * 1000)) * 1000;
   say(`seed ${given.seed}`);
   return simulate({ ...given, from, seconds }, signal);

@@ -60,12 +60,12 @@ async function maven(into: string, say: (line: string) => void): Promise<void> {
   });
   const errors: string[] = [];
   let files = 0;
-  let told = Date.now();
+  let loggedAt = Date.now();
   for await (const line of createInterface(child.stdout)) {
     if (line.includes('ERROR')) errors.push(line);
     if (line.includes('Downloaded from')) files += 1;
-    if (Date.now() - told < 3_000) continue;
-    told = Date.now();
+    if (Date.now() - loggedAt < 3_000) continue;
+    loggedAt = Date.now();
     say(`${files} files fetched`);
   }
   if ((await ended) !== 0) throw new Error(`Maven failed:\n${errors.slice(0, 8).join('\n')}`);
@@ -88,9 +88,9 @@ async function alone(
   say: (line: string) => void,
   work: () => Promise<void>,
 ): Promise<void> {
-  for (let told = false; !take(lock); await sleep(200)) {
-    if (!told) say('another process is fetching Kafka; waiting for it');
-    told = true;
+  for (let hasLogged = false; !take(lock); await sleep(200)) {
+    if (!hasLogged) say('another process is fetching Kafka; waiting for it');
+    hasLogged = true;
   }
   try {
     await work();

@@ -235,11 +235,11 @@ function pairs(sets: number, analyzed = true): CellDefinition {
   return { name, sets, rowsPerSet: 2, analyzed };
 }
 
-function compare(cells: readonly Cell[], at: number, wanted: number): Verdict[] {
+function compare(cells: readonly Cell[], at: number, target: number): Verdict[] {
   const what = `${cells[at]!.definition.name} against ${cells[0]!.definition.name}`;
   return [
-    atMost(`CPU per event, ${what}`, cost(cells[at]!) / cost(cells[0]!), wanted),
-    atMost(`time per event, ${what}`, rate(cells[0]!) / rate(cells[at]!), wanted),
+    atMost(`CPU per event, ${what}`, cost(cells[at]!) / cost(cells[0]!), target),
+    atMost(`time per event, ${what}`, rate(cells[0]!) / rate(cells[at]!), target),
   ];
 }
 

@@ -83,29 +83,29 @@ export function fastest(measured: readonly Measured[]): Contender {
 export interface Aim {
   readonly text: string;
   readonly ratio: number;
-  readonly wanted: number;
+  readonly target: number;
   readonly met: boolean;
 }
 
 const AIMS = [
-  { transport: 'http', inFlight: 99, baseline: 'transaction', wanted: 5 },
-  { transport: 'http', inFlight: 99, baseline: 'statement', wanted: 2.5 },
-  { transport: 'process', inFlight: 256, baseline: 'floor', wanted: 0.4 },
+  { transport: 'http', inFlight: 99, baseline: 'transaction', target: 5 },
+  { transport: 'http', inFlight: 99, baseline: 'statement', target: 2.5 },
+  { transport: 'process', inFlight: 256, baseline: 'floor', target: 0.4 },
 ] as const;
 
 /**
  * Compares the results with the aims, for Muster with paused handlers, because the baselines run none.
  */
 export function aims(measured: Readonly<Record<string, readonly Measured[]>>): Aim[] {
-  return AIMS.flatMap(({ transport, inFlight, baseline, wanted }) => {
+  return AIMS.flatMap(({ transport, inFlight, baseline, target }) => {
     const find = (store: Contender['store']) =>
       measured[transport]?.find(({ contender }) => contender.store === store);
     const [muster, running, other] = [find('paused'), find('muster'), find(baseline)];
     if (muster === undefined || running === undefined || other === undefined) return [];
     const reached = ratio(muster, other, inFlight);
-    const met = reached >= wanted;
-    const text = `${transport}, ${inFlight} in flight: ${reached.toFixed(2)} × ${baseline} (with handlers ${ratio(running, other, inFlight).toFixed(2)}); aim ${wanted}, ${met ? 'met' : 'missed'}`;
-    return { text, ratio: reached, wanted, met };
+    const met = reached >= target;
+    const text = `${transport}, ${inFlight} in flight: ${reached.toFixed(2)} × ${baseline} (with handlers ${ratio(running, other, inFlight).toFixed(2)}); aim ${target}, ${met ? 'met' : 'missed'}`;
+    return { text, ratio: reached, target, met };
   });
 }
 

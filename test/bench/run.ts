@@ -32,13 +32,13 @@ const only = options.only?.flatMap((each) => each.split(',')) ?? parts;
 const seconds = Number(options.seconds ?? (options.quick ? 0.1 : 2));
 const warmUp = options.quick ? seconds : 4;
 const rounds = Number(options.rounds ?? (options.quick ? 1 : 3));
-const asked = options['in-flight']?.map(Number);
-const IN_FLIGHT = asked ?? (options.quick ? [16] : [1, 16, 64, 99, 256]);
+const chosenInFlight = options['in-flight']?.map(Number);
+const IN_FLIGHT = chosenInFlight ?? (options.quick ? [16] : [1, 16, 64, 99, 256]);
 const TRANSPORTS = {
   http: 'Through HTTP: posted, committed, answered',
   process: 'In process: called, committed, resolved',
 };
-const FEATURES_IN_FLIGHT = asked ?? (options.quick ? [16] : [256]);
+const FEATURES_IN_FLIGHT = chosenInFlight ?? (options.quick ? [16] : [256]);
 
 /** Pairs, as in functions/recordings.ts: the most expensive sets, with half a set and half a run per event. */
 const PAIRS: Workload = { rowsPerSet: 2, deadlines: true, completes: true };
@@ -81,7 +81,7 @@ try {
     measured['features'] = await compete(features(), FEATURES_IN_FLIGHT);
     print(table('The cost of each feature, in process', measured['features']));
   }
-  const verdicts = options.quick || asked !== undefined ? [] : aims(measured);
+  const verdicts = options.quick || chosenInFlight !== undefined ? [] : aims(measured);
   if (verdicts.length > 0) print(`\n${verdicts.map(({ text }) => text).join('\n')}`);
   const sections = await runSections(only, {
     postgres,

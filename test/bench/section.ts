@@ -165,12 +165,12 @@ export function grid(title: string, head: readonly string[], rows: readonly stri
   return ['', title, line(head), ...rows.map(line)].join('\n');
 }
 
-export function atLeast(what: string, reached: number, wanted: number): Verdict {
-  return { what, reached, aim: `≥ ${wanted}`, met: reached >= wanted };
+export function atLeast(what: string, reached: number, target: number): Verdict {
+  return { what, reached, aim: `≥ ${target}`, met: reached >= target };
 }
 
-export function atMost(what: string, reached: number, wanted: number): Verdict {
-  return { what, reached, aim: `≤ ${wanted}`, met: reached <= wanted };
+export function atMost(what: string, reached: number, target: number): Verdict {
+  return { what, reached, aim: `≤ ${target}`, met: reached <= target };
 }
 
 export function verdictLine({ what, reached, aim, met }: Verdict): string {
@@ -182,7 +182,7 @@ export function whole(n: number): string {
 }
 
 /** Fails the bench if a result is wrong: the speed of a wrong answer is meaningless. */
-export function same(what: string, got: unknown, wanted: unknown): void {
-  const [a, b] = [JSON.stringify(got), JSON.stringify(wanted)];
+export function same(what: string, got: unknown, target: unknown): void {
+  const [a, b] = [JSON.stringify(got), JSON.stringify(target)];
   if (a !== b) throw new Error(`${what}: got ${a}, expected ${b}`);
 }

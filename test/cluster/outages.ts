@@ -26,7 +26,7 @@ export function outages(trial: () => Trial): void {
 
   test('during a Kafka outage of a minute a running handler continues, and new sets run afterwards', async () => {
     const { pods, pipeline, traces } = trial();
-    const [long, meanwhile] = [trial().recording(), trial().recording()];
+    const [long, during] = [trial().recording(), trial().recording()];
     await long.add(1, 'sleep 45000');
     await eventually(
       'a long handler runs',
@@ -36,14 +36,14 @@ export function outages(trial: () => Trial): void {
     const { restarts } = pods;
     await pipeline.broker.kill();
     say('Kafka is down');
-    const load = new Load(meanwhile, 20, 'sleep 100');
+    const load = new Load(during, 20, 'sleep 100');
     await sleep(60_000);
     expect(await traces.of(long, 'effect')).toEqual(await traces.of(long, 'started'));
     say(`the long handler has finished; ScaledObject: ${await trial().conditions()}`);
     await pipeline.broker.restart();
     say('Kafka is back');
     const added = await load.stop();
-    await traces.effects(meanwhile, added, 240);
+    await traces.effects(during, added, 240);
     await trial().delivered();
     expect(pods.restarts).toBe(restarts);
   });

@@ -20,7 +20,7 @@ interface Deployment extends KubernetesObject {
 /** Watches the pods of a Deployment and logs each change. */
 export class Pods {
   /** `spec.replicas`: what KEDA and its HPA last set. */
-  wanted = -1;
+  replicas = -1;
   /** The maximum number of pods ready at the same time since {@link forget}. */
   peak = 0;
   /** The minimum number of pods ready at the same time since {@link forget}. */
@@ -31,8 +31,8 @@ export class Pods {
   readonly #name: string;
   readonly #pods = new Map<string, Pod>();
   readonly #ending = new AbortController();
-  #told = '';
-  #telling: NodeJS.Timeout | undefined;
+  #logged = '';
+  #logging: NodeJS.Timeout | undefined;
 
   private constructor(namespace: string, name: string) {
     this.#namespace = namespace;
@@ -45,8 +45,8 @@ export class Pods {
     const where = `--namespace=${namespace}`;
     void watch<Pod>(['pods', where, `--selector=${selector}`], (it) => pods.#note(it), signal);
     const scale = ({ object }: { object: Deployment }) => {
-      pods.wanted = object.spec.replicas;
-      pods.#tell();
+      pods.replicas = object.spec.replicas;
+      pods.#log();
     };
     void watch<Deployment>(['deployments', name, where], scale, signal);
     return pods;
@@ -68,20 +68,20 @@ export class Pods {
   }
 
   stop(): void {
-    clearTimeout(this.#telling);
+    clearTimeout(this.#logging);
     this.#ending.abort();
   }
 
   /** Waits until KEDA has scaled to zero and the last pod has stopped. */
   async none(seconds = 120): Promise<void> {
-    const isNone = () => this.wanted === 0 && this.present.length === 0;
-    await eventually('no pod is left', isNone, seconds, () => [this.wanted, this.present]);
+    const isNone = () => this.replicas === 0 && this.present.length === 0;
+    await eventually('no pod is left', isNone, seconds, () => [this.replicas, this.present]);
   }
 
   /** Waits until at least `count` pods are ready. */
   async atLeast(count: number, seconds = 120): Promise<void> {
     const isThere = () => this.ready.length >= count;
-    await eventually(`${count} ready`, isThere, seconds, () => [this.wanted, this.present]);
+    await eventually(`${count} ready`, isThere, seconds, () => [this.replicas, this.present]);
   }
 
   /** Deletes all ready pods at once with `kubectl delete pod`; returns their names. */
@@ -129,17 +129,17 @@ export class Pods {
     else this.#pods.set(name, object);
     this.peak = Math.max(this.peak, this.ready.length);
     this.least = Math.min(this.least, this.ready.length);
-    this.#tell();
+    this.#log();
   }
 
   /** Logs the state after each burst of changes. */
-  #tell(): void {
-    clearTimeout(this.#telling);
-    this.#telling = setTimeout(() => {
+  #log(): void {
+    clearTimeout(this.#logging);
+    this.#logging = setTimeout(() => {
       const ending = [...this.#pods.values()].filter(isEnding).length;
-      const line = `replicas ${this.wanted}: ${this.ready.length} ready, ${ending} ending`;
-      if (line !== this.#told && this.wanted >= 0) say(line);
-      this.#told = line;
+      const line = `replicas ${this.replicas}: ${this.ready.length} ready, ${ending} ending`;
+      if (line !== this.#logged && this.replicas >= 0) say(line);
+      this.#logged = line;
     }, 100);
   }
 }

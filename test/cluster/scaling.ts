@@ -6,7 +6,7 @@ import type { Trial } from './trial.ts';
 export function scaling(trial: () => Trial): void {
   test('an applied function scales to zero', () => {
     const { pods } = trial();
-    expect([pods.wanted, pods.present]).toEqual([0, []]);
+    expect([pods.replicas, pods.present]).toEqual([0, []]);
   });
 
   test('one event wakes one pod, which ingests it; the event that completes its set wakes another', async () => {

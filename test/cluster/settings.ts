@@ -10,19 +10,19 @@ export interface Settings {
   readonly image: { readonly load: string } | { readonly reference: string };
 }
 
-const HELP = `The cluster tests need to be told:
+const HELP = `The cluster tests need these environment variables:
 
   CLUSTER_HOST   address of this machine at which pods and KEDA reach the PostgreSQL and the Kafka that
                  the tests start here (kind, minikube: the gateway of Docker's network of that name)
-  CLUSTER_LOAD   a command that brings an image archive to the nodes; the file is its last argument:
+  CLUSTER_LOAD   a command that loads an image archive into the nodes; the file is its last argument:
                    kind load image-archive
                    minikube image load
                    ctr --namespace k8s.io images import
-  CLUSTER_IMAGE  in place of CLUSTER_LOAD: name of that image where nodes can pull it; this makes it:
+  CLUSTER_IMAGE  instead of CLUSTER_LOAD: the image's name in a registry that nodes can pull from; to build it:
                    node test/cluster/image.ts archive.tar registry.example/muster-trial:1
 
-kubectl's current context names the cluster. KEDA and the definitions (CRDs) of Knative's KafkaSource and
-KafkaSink must be in it; where Knative's dispatcher is not, a stand-in makes its requests.`;
+The cluster is that of kubectl's current context. It needs KEDA and the CRDs of Knative's KafkaSource and
+KafkaSink; if Knative's dispatcher is not installed, a stand-in sends its requests.`;
 
 /** Reads the environment and checks the cluster; throws one error that lists every problem. */
 export function readSettings(env: NodeJS.ProcessEnv): Settings {
@@ -32,7 +32,9 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   const reference = env['CLUSTER_IMAGE']?.trim() ?? '';
   if (host === '') problems.push('CLUSTER_HOST is not set');
   else if (!addresses().includes(host)) {
-    problems.push(`CLUSTER_HOST is '${host}'; addresses here are ${addresses().join(', ')}`);
+    problems.push(
+      `CLUSTER_HOST is '${host}', which is not one of this machine's addresses: ${addresses().join(', ')}`,
+    );
   }
   if ((load === '') === (reference === '')) {
     problems.push('set either CLUSTER_LOAD or CLUSTER_IMAGE');
@@ -65,6 +67,6 @@ function missingInCluster(): string[] {
   }
   const there = execFileSync('kubectl', ['get', 'crd', '--output=name'], { encoding: 'utf8' });
   return DEFINITIONS.filter(([name]) => !there.includes(`/${name}\n`)).map(
-    ([name, whose]) => `the cluster lacks ${whose} (definition ${name})`,
+    ([name, whose]) => `the cluster lacks ${whose} (CRD ${name})`,
   );
 }

@@ -16,11 +16,11 @@ const selection: Selection = {
 
 /** A source in which windows that end by `finalTo` are final; it records its queries. */
 function sourceUntil(finalTo: number) {
-  const asked: Windows[] = [];
+  const queries: Windows[] = [];
   const source = {
     finalTo,
     async windows({ step }: Selection, windows: Windows): Promise<Step[]> {
-      asked.push(windows);
+      queries.push(windows);
       const steps: Step[] = [];
       for (let end = windows.first; end <= windows.last; end += step) {
         steps.push({ start: end - step, end, final: end <= source.finalTo, series: [] });
@@ -28,21 +28,21 @@ function sourceUntil(finalTo: number) {
       return steps;
     },
   };
-  return { source, asked };
+  return { source, queries };
 }
 
 const ends = async (cache: WindowCache, first: number, last: number) =>
   (await cache.read(selection, { first, last })).map((each) => each.end);
 
 test('final windows are read once, others again', async () => {
-  const { source, asked } = sourceUntil(30);
+  const { source, queries } = sourceUntil(30);
   const cache = new WindowCache(source);
   expect(await ends(cache, 10, 50)).toEqual([10, 20, 30, 40, 50]);
   expect(await ends(cache, 10, 60)).toEqual([10, 20, 30, 40, 50, 60]);
   source.finalTo = 60;
   expect(await ends(cache, 20, 60)).toEqual([20, 30, 40, 50, 60]);
   expect(await ends(cache, 20, 60)).toEqual([20, 30, 40, 50, 60]);
-  expect(asked).toEqual([
+  expect(queries).toEqual([
     { first: 10, last: 50 },
     { first: 40, last: 60 },
     { first: 40, last: 60 },
@@ -50,12 +50,12 @@ test('final windows are read once, others again', async () => {
 });
 
 test('windows between cached ones are read separately', async () => {
-  const { source, asked } = sourceUntil(100);
+  const { source, queries } = sourceUntil(100);
   const cache = new WindowCache(source);
   await ends(cache, 30, 30);
   await ends(cache, 60, 70);
   expect(await ends(cache, 10, 80)).toEqual([10, 20, 30, 40, 50, 60, 70, 80]);
-  expect(asked.slice(2)).toEqual([
+  expect(queries.slice(2)).toEqual([
     { first: 10, last: 20 },
     { first: 40, last: 50 },
     { first: 80, last: 80 },
@@ -63,10 +63,10 @@ test('windows between cached ones are read separately', async () => {
 });
 
 test('concurrent requests are read once, and an error is not cached', async () => {
-  const { source, asked } = sourceUntil(0);
+  const { source, queries } = sourceUntil(0);
   const cache = new WindowCache(source);
   await Promise.all([ends(cache, 10, 50), ends(cache, 10, 50), ends(cache, 10, 50)]);
-  expect(asked).toHaveLength(1);
+  expect(queries).toHaveLength(1);
 
   let failures = 1;
   const failing = new WindowCache({
@@ -80,15 +80,15 @@ test('concurrent requests are read once, and an error is not cached', async () =
 });
 
 test('the least recently used windows are evicted first', async () => {
-  const { source, asked } = sourceUntil(1e9);
+  const { source, queries } = sourceUntil(1e9);
   const cache = new WindowCache(source, 600);
   const block = 256 * selection.step;
   for (const each of [0, 1]) await ends(cache, each * block, (each + 1) * block - 10);
   await ends(cache, 0, 10);
   await ends(cache, 2 * block, 3 * block - 10);
-  expect(asked).toHaveLength(3);
+  expect(queries).toHaveLength(3);
   await ends(cache, 0, block - 10);
-  expect(asked).toHaveLength(3);
+  expect(queries).toHaveLength(3);
   await ends(cache, block, block);
-  expect(asked).toHaveLength(4);
+  expect(queries).toHaveLength(4);
 });

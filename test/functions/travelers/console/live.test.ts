@@ -135,9 +135,9 @@ test('a client that reconnects with Last-Event-ID receives windows that were not
     Number(first.id) + SECOND,
   );
   for (const nonsense of ['x', '', '-5', String(Number(first.id) + 1), '1e300']) {
-    const anew = await listen(url + LIVE, { 'last-event-id': nonsense });
-    await until(() => anew.events.length > 0);
-    expect(anew.events[0]!.data.ends.length).toBeGreaterThanOrEqual(50);
+    const fresh = await listen(url + LIVE, { 'last-event-id': nonsense });
+    await until(() => fresh.events.length > 0);
+    expect(fresh.events[0]!.data.ends.length).toBeGreaterThanOrEqual(50);
   }
 });
 
