@@ -113,7 +113,7 @@ export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
     tests: ['test/outbox/relay.test.ts'],
   },
   {
-    name: 'a run that failed for good is not reported',
+    name: 'a permanently failed run is not reported',
     file: 'src/state/sql/fail-run.sql',
     find: "  where r.state = 'failed'\n",
     replace: '  where false\n',

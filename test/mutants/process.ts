@@ -13,7 +13,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
     tests: ['test/chaos/lost-answer.test.ts'],
   },
   {
-    name: 'events go to the outbox although the run is no longer held',
+    name: 'events go to the outbox although the lease of the run was lost',
     file: 'src/state/sql/finish-runs.sql',
     find: '  join done on done.n = e.n\n',
     replace:
