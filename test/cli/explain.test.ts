@@ -125,9 +125,8 @@ test('explains a running set by the lease of its worker', async ({ db }) => {
   );
   const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', 'x']);
   expect(stdout).toMatch(/^pair x: running$/m);
-  const [, leased] = /leased until (\S+); if its worker is dead, another one takes over then$/m.exec(
-    stdout,
-  )!;
+  const [, leased] =
+    /leased until (\S+); if its worker is dead, another one takes over then$/m.exec(stdout)!;
   const [worker] = await db.query<{ until: string }>(
     'select to_jsonb(lease_until) #>> array[]::text[] as until from muster.worker',
   );

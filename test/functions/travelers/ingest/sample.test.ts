@@ -62,9 +62,9 @@ test.for([
     { ...GOOD, position: [1, 2e6] },
     'position must be [x, y] in feet, within ±1000000, but is [1,2000000]',
   ],
-  [{ ...GOOD, position: undefined }, 'and is missing'],
-  [{ ...GOOD, timestamp: 1_795_161_640 }, 'timestamp must be a text, and is 1795161640'],
-  [{ ...GOOD, timestamp: 'yesterday' }, 'timestamp must be a time since 1970 as'],
+  [{ ...GOOD, position: undefined }, 'but is missing'],
+  [{ ...GOOD, timestamp: 1_795_161_640 }, 'timestamp must be a string, but is 1795161640'],
+  [{ ...GOOD, timestamp: 'yesterday' }, 'timestamp must be a time since 1970 such as'],
 ] as const)('%j is refused with the reason', ([value, message]) => {
   expect(() => given(value)).toThrow(message);
 });
