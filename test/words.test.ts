@@ -32,7 +32,7 @@ const WORDS: readonly (readonly [word: RegExp, instead: string])[] = [
   [/\bsays? (?:that|what|which|why|how|whether) /i, 'specifies, reports, explains'],
   [/\bgives? back\b|\bgiven back\b/i, 'returns, releases'],
   [/\bborn\b/i, 'created'],
-  [/\b(?:deaf|dumb)\b/i, 'unresponsive'],
+  [/\bdeaf\b/i, 'unresponsive'],
   [/\balso a second time\b/i, 'idempotent'],
 ];
 

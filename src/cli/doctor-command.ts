@@ -37,8 +37,8 @@ export function addDoctorCommand(program: Command): void {
 Checks the state database (DATABASE_URL), and the source, Kafka and the cluster if they are given; reports what
 it does not check. Changes nothing; a login with the role muster_read suffices. Exit code 1 if there is a problem, 2 for misuse.
 
-As JSON, one object: {status, fine, problems, unchecked, findings: [{group, at, check, title, state, says, mend}]};
-check is a stable name; state is fine, problem or unchecked; says is the message; mend is the fix for a problem, or null.
+As JSON, one object: {status, fine, problems, unchecked, findings: [{group, at, check, title, state, message, remedy}]};
+check is a stable name; state is fine, problem or unchecked; remedy is the fix for a problem, or null.
 
 Examples:
   muster doctor

@@ -54,9 +54,9 @@ function merge(results: readonly Result[]): Result[] {
 
 /**
  * Machine-readable, on one line; fields may be added, but are never removed or renamed:
- * `{status: "fine" | "problem", fine, problems, unchecked, findings: [{group, at, check, title, state, says, mend}]}`
- * where `check` is a stable name, `state` is fine, problem or unchecked, `says` is the message, and `mend`
- * is the remedy of a problem and otherwise null.
+ * `{status: "fine" | "problem", fine, problems, unchecked, findings: [{group, at, check, title, state, message, remedy}]}`
+ * where `check` is a stable name, `state` is fine, problem or unchecked, and `remedy` is null unless `state` is
+ * problem.
  */
 export function toJson(groups: readonly Group[]): string {
   const problems = countOf(groups, 'problem');
@@ -72,8 +72,8 @@ export function toJson(groups: readonly Group[]): string {
         check,
         title,
         state,
-        says: message,
-        mend: remedy,
+        message,
+        remedy,
       })),
     ),
   };

@@ -114,10 +114,10 @@ test.for(Object.entries(faults))(
       async () => (await db.query(`select from muster.run where state = 'running'`)).length === 1,
     );
 
-    const mend = await fault(db, faulty);
+    const repair = await fault(db, faulty);
     expect(await post(url, part('x', 'b', 4))).toEqual({ status: 503, reason: 'database' });
     faulty.open(); // the open transaction may have been lost with its connection
-    await mend();
+    await repair();
     await deliver(() => url, part('x', 'b', 4));
 
     await until(

@@ -121,8 +121,8 @@ test('every finding has the same fields as JSON', async ({ db }) => {
       'check',
       'title',
       'state',
-      'says',
-      'mend',
+      'message',
+      'remedy',
     ]);
   }
   expect(findings).toContainEqual({
@@ -131,8 +131,8 @@ test('every finding has the same fields as JSON', async ({ db }) => {
     check: 'source.publication',
     title: 'publication',
     state: 'problem',
-    says: 'there is no publication muster',
-    mend: 'create publication muster for table datastore.signal;',
+    message: 'there is no publication muster',
+    remedy: 'create publication muster for table datastore.signal;',
   });
 });
 

@@ -168,10 +168,10 @@ test('the remedy of the doctor for a restarted position works: the event is inge
     await until(async () => (await db.query('select from muster.source')).length === 1);
   }
   const { stdout } = await stand.muster(['doctor', '--no-cluster', '--json']);
-  const { findings } = JSON.parse(stdout) as { findings: { check: string; mend: string }[] };
-  const { mend } = findings.find(({ check }) => check === 'database.parked')!;
-  expect(mend).toBe('muster epoch bump postgres && muster redeliver --reason position-restarted');
-  for (const command of mend.split(' && ')) {
+  const { findings } = JSON.parse(stdout) as { findings: { check: string; remedy: string }[] };
+  const { remedy } = findings.find(({ check }) => check === 'database.parked')!;
+  expect(remedy).toBe('muster epoch bump postgres && muster redeliver --reason position-restarted');
+  for (const command of remedy.split(' && ')) {
     const args = command.split(' ').slice(1);
     const to = args[0] === 'redeliver' ? ['--to', stand.url] : [];
     expect(await stand.muster([...args, ...to])).toMatchObject({ code: 0 });

@@ -35,7 +35,7 @@ test(
     const signals = [other, ...Array.from({ length: 20 }, () => pipeline.pair()).flat()];
     await pipeline.insert(...signals);
     await until(() => source.counts.deadLettered === signals.length, 30_000);
-    proxy.mend();
+    proxy.repair();
     expect(await pipeline.settled()).toMatchObject({ processed: 2, missing: 21 });
 
     const redeliver = new TestProcess(

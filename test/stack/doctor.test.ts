@@ -28,12 +28,12 @@ async function doctor(
   const env = { DATABASE_URL: db.url, FUNCTIONS: 'recordings', ...settings };
   const { code, stdout } = await muster(env, [...args, ...names, '--json', ...flags]);
   const { findings } = JSON.parse(stdout) as {
-    findings: { check: string; state: string; says: string; mend: string | null }[];
+    findings: { check: string; state: string; message: string; remedy: string | null }[];
   };
   const of = (check: string) =>
     findings
       .filter((each) => each.check === check)
-      .map(({ state, says: words }) => `${state}: ${words.replaceAll(name, 'NAME')}`);
+      .map(({ state, message: words }) => `${state}: ${words.replaceAll(name, 'NAME')}`);
   return { code, of, problems: findings.filter(({ state }) => state === 'problem') };
 }
 

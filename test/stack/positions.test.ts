@@ -188,7 +188,7 @@ test(
     await sleep(3_000); // an outage takes time
     // two partitions, delays from 100 ms to 5 s: no busy loop
     expect(process.log.length - before).toBeLessThan(60);
-    way.mend();
+    way.repair();
     await pull.until(20_000);
     expect(await pull.folded()).toEqual(pull.produced);
     await until(async () => (await pull.health(process)).status === 200);

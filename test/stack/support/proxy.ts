@@ -55,7 +55,7 @@ export class Proxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  mend(): void {
+  repair(): void {
     this.#switch.isCut = false;
   }
 }

@@ -31,7 +31,7 @@ test('behind PgBouncer in session mode a function runs with its settings', async
   expect(await db.query('select * from effect')).toEqual([{ commit: 'on' }, { commit: 'on' }]);
 });
 
-test('behind PgBouncer in transaction mode nothing starts, and the error says what to change', async ({
+test('behind PgBouncer in transaction mode no command starts, and the error names the setting to change', async ({
   db,
 }) => {
   const url = await pgbouncer(db, { pool_mode: 'transaction' });

@@ -29,7 +29,7 @@ test.for<[what: string, long: string, start: string]>([
     `${'k'.repeat(255)}${'%e2'.repeat(100)}`,
     'k'.repeat(255),
   ],
-])('%s, and what is left says how long it was', ([, long, start]) => {
+])('%s, and the rest names its length', ([, long, start]) => {
   const bytes = Buffer.byteLength(long);
   expect(stored({ ...event, key: long })['key']).toBe(`${start}...(${bytes}-bytes)`);
 });

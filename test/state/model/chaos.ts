@@ -16,7 +16,7 @@ export interface Tally {
   fenced: number;
   failed: number;
   released: number;
-  buried: number;
+  reaped: number;
   /** maximum number of concurrent runs of functions with a limit */
   mostBounded: number;
   /** rows removed by concurrent purges */
@@ -28,7 +28,7 @@ export const nothingYet = (): Tally => ({
   fenced: 0,
   failed: 0,
   released: 0,
-  buried: 0,
+  reaped: 0,
   mostBounded: 0,
   purged: 0,
 });
@@ -128,7 +128,7 @@ export class Chaos {
     await pod.runs.deregister(dead);
     const leases = [...(lease === undefined ? [] : [lease]), ...pod.leases.splice(0)];
     this.#ghosts.push(...leases.map((each): [Pod, Lease] => [pod, each]));
-    this.#tally.buried += await pod.runs.reapExpired();
+    this.#tally.reaped += await pod.runs.reapExpired();
     // runs that were lost before would wait for a while; this never waits for locks, so it needs no order
     await pod.database.control.query(
       `with resting as (select function, key from muster.run where state = 'ready' for update skip locked)

@@ -274,16 +274,16 @@ test('operators read with muster_read, and make changes with the roles of a work
     `insert into muster.parked (digest, reason, detail, attributes, body) values ('x', 'bad-key', 'd', '{}', 'x')`,
   );
   const looks = ['explain pair x', 'sets', 'sets pair --failed', 'parked', 'parked 1'];
-  const mends = ['pause pair', 'resume pair', 'retry pair x', 'epoch bump test'];
+  const repairs = ['pause pair', 'resume pair', 'retry pair x', 'epoch bump test'];
   const reader = { DATABASE_URL: await loginOf(db, 'muster_read') };
-  const mender = {
+  const operator = {
     DATABASE_URL: await loginOf(db, 'muster_intake', 'muster_run', 'muster_read'),
   };
   const run = async (env: typeof reader, commands: readonly string[]) =>
     Promise.all(commands.map(async (each) => [each, (await muster(env, each.split(' '))).code]));
   expect(await run(reader, looks)).toEqual(looks.map((each) => [each, 0]));
-  expect(await run(reader, mends)).toEqual(mends.map((each) => [each, 1]));
-  expect(await run(mender, mends)).toEqual(mends.map((each) => [each, 0]));
-  const unparked = await tryAs(mender.DATABASE_URL);
+  expect(await run(reader, repairs)).toEqual(repairs.map((each) => [each, 1]));
+  expect(await run(operator, repairs)).toEqual(repairs.map((each) => [each, 0]));
+  const unparked = await tryAs(operator.DATABASE_URL);
   expect(await unparked('delete from muster.parked where id = 1')).toBeNull();
 });
