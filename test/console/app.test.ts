@@ -125,6 +125,7 @@ test('answers are compressed for clients that accept it, and all forms have one 
     expect(answer.headers['content-encoding']).toBe(undefined);
   }
   expect((await get('/long', { 'if-none-match': '"other"' })).statusCode).toBe(200);
+  expect((await get('/none', { 'if-none-match': '*' })).statusCode).toBe(404);
   await app.close();
 });
 

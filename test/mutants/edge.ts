@@ -129,4 +129,32 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
     replace: '  if (bytes > 0) return value;\n',
     tests: ['test/state/ingest/parking.test.ts'],
   },
+  {
+    name: 'an answer that is not declared is sent',
+    file: 'src/console/serializer.ts',
+    find: 'if (declared.Check(answer)) return',
+    replace: 'if (declared !== null) return',
+    tests: ['test/console/openapi.test.ts'],
+  },
+  {
+    name: 'an error becomes 304',
+    file: 'src/console/conditional.ts',
+    find: 'reply.statusCode !== 200 ||',
+    replace: '',
+    tests: ['test/console/app.test.ts'],
+  },
+  {
+    name: 'pull: a plain record is not an event',
+    file: 'src/intake/cloudevents/kafka-record.ts',
+    find: "if (attributes['specversion'] === undefined) {",
+    replace: 'if (false) {',
+    tests: ['test/intake/cloudevents/kafka-record.test.ts'],
+  },
+  {
+    name: 'migrations may have any names',
+    file: 'src/state/schema/migrate.ts',
+    find: 'if (MIGRATION_FILE.test(file)) continue;',
+    replace: 'if (file !== MIGRATION_FILE.source) continue;',
+    tests: ['test/state/schema/migrate.test.ts'],
+  },
 ];

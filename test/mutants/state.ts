@@ -218,7 +218,7 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     name: 'a purged row loses the values that may fill the next version',
     file: PURGE_SETS,
     find: 'trace = null, since = l.newest',
-    replace: 'trace = null, since = l.newest, columns = null, missingColumns = null',
+    replace: 'trace = null, since = l.newest, columns = null, missing_columns = null',
     tests: PURGES,
   },
   {
