@@ -47,8 +47,8 @@ export async function redeliverDeadLetters(
 }
 
 /**
- * Builds the request that a KafkaSource would make of a record: a CloudEvent in binary mode (Kafka protocol
- * binding 1.0.2: headers `ce_…`) or structured mode as it is, and any other record as a
+ * Builds the request that a KafkaSource would send for a record: a CloudEvent in binary mode (Kafka protocol
+ * binding 1.0.2: headers `ce_…`) or structured mode is unchanged, any other record becomes a
  * `dev.knative.kafka.event`.
  */
 export function toRequest({ topic, partition, message }: KafkaRecord): {
