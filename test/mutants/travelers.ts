@@ -55,7 +55,7 @@ export const TRAVELERS_MUTANTS: readonly Mutant[] = [
   {
     name: 'travelers: the first duplicate to arrive is used',
     file: FOLD,
-    find: ' || x[before]! - x[place]! || y[before]! - y[place]!',
+    find: ' || x[before]! - x[index]! || y[before]! - y[index]!',
     replace: '',
     tests: DEFINITIONS,
   },

@@ -117,14 +117,14 @@ function linesOf(selection: Selection, known: readonly number[]): Line[] {
   const sum = sensors === null ? 'all' : sensors.join();
   return ids.flatMap((id, i) =>
     kinds.map((kind, j) => {
-      const place = i * kinds.length + j;
+      const index = i * kinds.length + j;
       const isIt = (each: Measured | undefined) => each?.sensor === id && each.type === kind;
       return {
         sensor: id === null ? sum : String(id),
         type: kind ?? (types.length === 3 ? 'all' : types.join()),
         find({ series }: Step) {
           // The index differs if a sensor was added after the window was cached.
-          const found = isIt(series[place]) ? series[place] : series.find(isIt);
+          const found = isIt(series[index]) ? series[index] : series.find(isIt);
           return found?.alive ? found : undefined;
         },
       };

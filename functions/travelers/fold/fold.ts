@@ -66,35 +66,35 @@ class Folding {
 
   run(): Folded {
     const { first, next } = chainByTraveler(this.#all);
-    const places: number[] = [];
+    const indexes: number[] = [];
     for (const head of first) {
-      places.length = 0;
-      for (let place = head; place >= 0; place = next[place]!) places.push(place);
-      sortByTime(places, this.#all);
-      this.#follow(places);
+      indexes.length = 0;
+      for (let index = head; index >= 0; index = next[index]!) indexes.push(index);
+      sortByTime(indexes, this.#all);
+      this.#follow(indexes);
     }
     return { tallies: this.#tallies, inView: this.#all.pick(this.#staying) };
   }
 
   /** Folds the samples of one traveler, which are sorted by time. */
-  #follow(places: readonly number[]): void {
+  #follow(indexes: readonly number[]): void {
     const { at, sensor, type } = this.#all;
-    const tallies = this.#tallies.of(sensor[places[0]!]!, type[places[0]!]!);
+    const tallies = this.#tallies.of(sensor[indexes[0]!]!, type[indexes[0]!]!);
     let last = -1;
-    for (const place of places) {
-      const now = at[place]!;
-      if (place >= this.#known) {
+    for (const index of indexes) {
+      const now = at[index]!;
+      if (index >= this.#known) {
         if (last >= 0 && at[last] === now) continue; // a duplicate
         const tally = tallies.at(Math.floor(now / SECOND));
         tally.samples += 1;
         if (last >= 0 && now - at[last]! <= this.#timeout) {
-          this.#move(last, place, tallies);
+          this.#move(last, index, tallies);
         } else {
           if (last >= 0) tallies.at(Math.floor(at[last]! / SECOND)).left += 1;
           tally.entered += 1;
         }
       }
-      last = place;
+      last = index;
     }
     if (this.#to - at[last]! <= this.#timeout) this.#staying.push(last);
     else tallies.at(Math.floor(at[last]! / SECOND)).left += 1;
@@ -124,17 +124,17 @@ class Folding {
 }
 
 /** Sorts by insertion, which is the fastest for a few samples that are almost in order. */
-function sortByTime(places: number[], { at, x, y }: Samples): void {
-  for (let i = 1; i < places.length; i++) {
-    const place = places[i]!;
+function sortByTime(indexes: number[], { at, x, y }: Samples): void {
+  for (let i = 1; i < indexes.length; i++) {
+    const index = indexes[i]!;
     let to = i;
     for (; to > 0; to--) {
-      const before = places[to - 1]!;
-      const order = at[before]! - at[place]! || x[before]! - x[place]! || y[before]! - y[place]!;
+      const before = indexes[to - 1]!;
+      const order = at[before]! - at[index]! || x[before]! - x[index]! || y[before]! - y[index]!;
       if (order <= 0) break;
-      places[to] = before;
+      indexes[to] = before;
     }
-    places[to] = place;
+    indexes[to] = index;
   }
 }
 
@@ -145,16 +145,16 @@ function chainByTraveler({ count, traveler, sensor, type }: Samples) {
   // A hash table with open addressing, at most half full. A slot contains the number of a list plus one.
   const mask = 2 ** Math.ceil(Math.log2(2 * count + 1)) - 1;
   const slots = new Int32Array(mask + 1);
-  for (let place = 0; place < count; place++) {
-    const word = 4 * place;
+  for (let index = 0; index < count; index++) {
+    const word = 4 * index;
     let hash =
       Math.imul(traveler[word]! ^ traveler[word + 3]!, 0x9e3779b1) ^
-      Math.imul(traveler[word + 1]! ^ traveler[word + 2]! ^ sensor[place]!, 0x85ebca6b);
+      Math.imul(traveler[word + 1]! ^ traveler[word + 2]! ^ sensor[index]!, 0x85ebca6b);
     hash ^= hash >>> 15;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const list = slots[slot]! - 1;
       if (list < 0) {
-        slots[slot] = first.push(place);
+        slots[slot] = first.push(index);
         break;
       }
       const head = first[list]!;
@@ -163,11 +163,11 @@ function chainByTraveler({ count, traveler, sensor, type }: Samples) {
         traveler[word + 1] === traveler[4 * head + 1] &&
         traveler[word + 2] === traveler[4 * head + 2] &&
         traveler[word + 3] === traveler[4 * head + 3] &&
-        sensor[place] === sensor[head] &&
-        type[place] === type[head]
+        sensor[index] === sensor[head] &&
+        type[index] === type[head]
       ) {
-        next[place] = head;
-        first[list] = place;
+        next[index] = head;
+        first[list] = index;
         break;
       }
     }

@@ -79,32 +79,32 @@ export class Samples {
   }
 
   /** Returns the samples at these indexes, in this order. */
-  pick(places: readonly number[]): Samples {
-    const made = Samples.#empty(places.length);
-    for (let i = 0; i < places.length; i++) {
-      const place = places[i]!;
-      made.at[i] = this.at[place]!;
-      made.x[i] = this.x[place]!;
-      made.y[i] = this.y[place]!;
+  pick(indexes: readonly number[]): Samples {
+    const made = Samples.#empty(indexes.length);
+    for (let i = 0; i < indexes.length; i++) {
+      const index = indexes[i]!;
+      made.at[i] = this.at[index]!;
+      made.x[i] = this.x[index]!;
+      made.y[i] = this.y[index]!;
       for (let word = 0; word < 4; word++) {
-        made.traveler[4 * i + word] = this.traveler[4 * place + word]!;
+        made.traveler[4 * i + word] = this.traveler[4 * index + word]!;
       }
-      made.sensor[i] = this.sensor[place]!;
-      made.type[i] = this.type[place]!;
+      made.sensor[i] = this.sensor[index]!;
+      made.type[i] = this.type[index]!;
     }
     return made;
   }
 
   /** Returns the samples in [from, to) of these sensors; of all sensors if null. */
   between(from: number, to: number, sensors: ReadonlySet<number> | null = null): Samples {
-    const places: number[] = [];
+    const indexes: number[] = [];
     for (let i = 0; i < this.count; i++) {
       const at = this.at[i]!;
       if (at >= from && at < to && (sensors === null || sensors.has(this.sensor[i]!))) {
-        places.push(i);
+        indexes.push(i);
       }
     }
-    return places.length === this.count ? this : this.pick(places);
+    return indexes.length === this.count ? this : this.pick(indexes);
   }
 }
 

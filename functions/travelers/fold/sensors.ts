@@ -31,7 +31,7 @@ export async function writeSensors(
   inView: Samples,
   heard: readonly Samples[],
 ): Promise<void> {
-  const places = placesBySensor(inView);
+  const indexes = indexesBySensor(inView);
   const spans = new Map<number, { first: number; last: number }>();
   for (const { count, sensor, at } of [before.inView, ...heard]) {
     for (let i = 0; i < count; i++) {
@@ -55,19 +55,19 @@ export async function writeSensors(
       ids,
       ids.map((id) => spans.get(id)!.first / SECOND),
       ids.map((id) => spans.get(id)!.last / SECOND),
-      ids.map((id) => inView.pick(places.get(id) ?? []).pack()),
+      ids.map((id) => inView.pick(indexes.get(id) ?? []).pack()),
     ],
   );
 }
 
-function placesBySensor({ count, sensor }: Samples): Map<number, number[]> {
-  const places = new Map<number, number[]>();
+function indexesBySensor({ count, sensor }: Samples): Map<number, number[]> {
+  const indexes = new Map<number, number[]>();
   for (let i = 0; i < count; i++) {
-    const own = places.get(sensor[i]!);
-    if (own === undefined) places.set(sensor[i]!, [i]);
+    const own = indexes.get(sensor[i]!);
+    if (own === undefined) indexes.set(sensor[i]!, [i]);
     else own.push(i);
   }
-  return places;
+  return indexes;
 }
 
 /** Returns the ids of all sensors, in ascending order. */

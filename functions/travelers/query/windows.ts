@@ -77,8 +77,8 @@ export class Windows {
       }
       if (samples > 0) open.alive.add(group);
       if (series < 0) continue;
-      const place = group * this.#types.length + series;
-      addTo((open.tallies[place] ??= new Tally()), start === this.from + window * this.#step);
+      const index = group * this.#types.length + series;
+      addTo((open.tallies[index] ??= new Tally()), start === this.from + window * this.#step);
     }
   }
 
@@ -110,11 +110,11 @@ export class Windows {
     const start = this.#startOf(window);
     const end = start + this.#length;
     const series = this.#groups.flatMap((sensor, group) =>
-      this.#types.map((type, place) => ({
+      this.#types.map((type, index) => ({
         sensor,
         type: type === null ? null : TYPES[type]!,
         alive: open?.alive.has(group) ?? false,
-        ...numbersOf(open?.tallies[group * this.#types.length + place]),
+        ...numbersOf(open?.tallies[group * this.#types.length + index]),
       })),
     );
     this.#steps.push({ start: start / 1000, end: end / 1000, final: end <= this.#finalTo, series });

@@ -58,20 +58,20 @@ export class Charts {
       to,
       finalTo: finalTo(windows),
     };
-    const column = (place: number, name: keyof Point) =>
-      windows.map((each) => each.points[place]?.[name] ?? null);
+    const column = (typeIndex: number, name: keyof Point) =>
+      windows.map((each) => each.points[typeIndex]?.[name] ?? null);
     const [counts, ...speeds] = this.#charts;
     counts!.show({
       ...base,
-      columns: types.map((_, place) => column(place, view.count)),
+      columns: types.map((_, typeIndex) => column(typeIndex, view.count)),
       summary: this.#countSummary(shown),
     });
-    for (const [place, chart] of speeds.entries()) {
+    for (const [typeIndex, chart] of speeds.entries()) {
       const unit = (value: number | null) => (value === null ? null : inUnit(value, view.unit));
       const columns = (['max', 'min', 'p85', 'average'] as const).map((name) =>
-        column(place, name).map(unit),
+        column(typeIndex, name).map(unit),
       );
-      chart.show({ ...base, columns, summary: speedSummary(shown, place) });
+      chart.show({ ...base, columns, summary: speedSummary(shown, typeIndex) });
     }
   }
 
@@ -90,7 +90,7 @@ export class Charts {
       },
       this.#announce,
     );
-    const speeds = types.map((type, place) => {
+    const speeds = types.map((type, typeIndex) => {
       const figure = document.createElement('div');
       figure.className = 'card speed';
       const title = document.createElement('h3');
@@ -113,7 +113,7 @@ export class Charts {
           band: { upper: 0, lower: 1, color: `${color}-band` },
           isWhole: false,
           axisText: (value) => String(Math.round(value * 10) / 10),
-          readout: (index) => this.#speedReadout(index, place),
+          readout: (index) => this.#speedReadout(index, typeIndex),
         },
         this.#announce,
       );
@@ -127,17 +127,17 @@ export class Charts {
     if (window === undefined) return '';
     if (!wasHeard(window)) return notHeard(window);
     const counts = types.map(
-      (type, place) => `${typeName(type)} ${countText(window.points[place]?.[view.count])}`,
+      (type, typeIndex) => `${typeName(type)} ${countText(window.points[typeIndex]?.[view.count])}`,
     );
     return [timeText(window.end, 'second'), ...counts].join(' · ');
   }
 
-  #speedReadout(index: number, place: number): string {
+  #speedReadout(index: number, typeIndex: number): string {
     const { view, windows } = this.#shown!;
     const window = windows[index];
     if (window === undefined) return '';
     if (!wasHeard(window)) return notHeard(window);
-    const point = window.points[place];
+    const point = window.points[typeIndex];
     const text = (value: number | null | undefined) => speedText(value, view.unit);
     return [
       timeText(window.end, 'second'),
@@ -148,8 +148,8 @@ export class Charts {
   }
 
   #countSummary({ view, types, windows }: Shown): string {
-    const parts = types.map((type, place) => {
-      const values = windows.flatMap((each) => each.points[place]?.[view.count] ?? []);
+    const parts = types.map((type, typeIndex) => {
+      const values = windows.flatMap((each) => each.points[typeIndex]?.[view.count] ?? []);
       return values.length === 0
         ? `${typeName(type)}: not heard.`
         : `${typeName(type)}: ${countText(Math.min(...values))} to ${countText(Math.max(...values))}.`;
@@ -158,8 +158,8 @@ export class Charts {
   }
 }
 
-function speedSummary({ view, windows }: Shown, place: number): string {
-  const averages = windows.flatMap((each) => each.points[place]?.average ?? []);
+function speedSummary({ view, windows }: Shown, typeIndex: number): string {
+  const averages = windows.flatMap((each) => each.points[typeIndex]?.average ?? []);
   if (averages.length === 0) return 'No traveler moved.';
   const text = (value: number) => speedText(value, view.unit);
   return `The average is ${text(Math.min(...averages))} to ${text(Math.max(...averages))}.`;

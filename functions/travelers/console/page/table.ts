@@ -51,8 +51,8 @@ export class Table {
 
 function table(view: View, types: readonly string[], windows: readonly Window[]): HTMLElement {
   const { unit } = view;
-  const heads = ['Window ends', 'Type', 'In view', 'Entered', 'Left'].map((name, place) =>
-    element('th', { scope: 'col', rowspan: '2', class: place < 2 ? 'text' : '' }, name),
+  const heads = ['Window ends', 'Type', 'In view', 'Entered', 'Left'].map((name, index) =>
+    element('th', { scope: 'col', rowspan: '2', class: index < 2 ? 'text' : '' }, name),
   );
   const speeds = ['Slowest', 'Average', 'Fastest', '50 %', '85 %', '95 %'].map((name) =>
     element('th', { scope: 'col' }, name),
@@ -70,8 +70,8 @@ function table(view: View, types: readonly string[], windows: readonly Window[])
     element('tr', {}, ...speeds),
   );
   const rows = windows.flatMap(({ end, provisional, points }) =>
-    types.map((type, place) => {
-      const point = points[place];
+    types.map((type, typeIndex) => {
+      const point = points[typeIndex];
       const cells = [
         ...[point?.present, point?.entered, point?.left].map(countText),
         ...[point?.min, point?.average, point?.max, point?.p50, point?.p85, point?.p95].map(

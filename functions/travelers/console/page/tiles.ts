@@ -19,7 +19,9 @@ export function showTiles(
     newest === undefined
       ? 'Newest window'
       : `In the ${durationText(view.window || view.step)} before ${timeText(newest.end, 'full')}${newest.provisional ? ', provisional' : ''}`;
-  host.replaceChildren(...types.map((type, place) => tile(type, newest?.points[place], view)));
+  host.replaceChildren(
+    ...types.map((type, typeIndex) => tile(type, newest?.points[typeIndex], view)),
+  );
 }
 
 function tile(type: string, point: Point | undefined, view: View): HTMLElement {
