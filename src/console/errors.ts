@@ -38,7 +38,7 @@ function toFailure(error: FastifyError | BadField): { status: number; failure: F
     };
   }
   if (isUnmigrated(error)) {
-    const what = "migrate the state database to this release with 'muster migrate'";
+    const what = "migrate the state database to this release first, with 'muster migrate'";
     return { status: 503, failure: { error: `${error.message}: ${what}`, reason: 'database' } };
   }
   if (isUngranted(error)) {

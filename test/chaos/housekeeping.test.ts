@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
 import { purge } from '../../src/state/purge.ts';
 import { reEvaluate } from '../../src/state/ingest/re-evaluate.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { test } from '../support/test.ts';
 
 const part = { table: 'public.item', key: 'k' } as const;
@@ -16,38 +16,38 @@ function stoppedAfter(times: number): () => boolean {
 }
 
 test('a purge stops between two pages when its process stops', async ({ db }) => {
-  const pod = await podOn(db, [one]);
+  const worker = await workerOn(db, [one]);
   await db.query(
     `insert into muster.sets (function, key, counts, fresh)
      select $1, n::text, array_fill(0, array[16]), 1 from generate_series(1, 1200) n`,
-    [pod.served[0]!.id],
+    [worker.served[0]!.id],
   );
   await db.query(`
     insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at, finished_at)
     select function, key, 1, true, 'done', 1, 1, '2020-01-01', '2020-01-01', '2020-01-01' from muster.sets
   `);
-  const functions = [{ definition: one, served: pod.served[0]! }];
+  const functions = [{ definition: one, served: worker.served[0]! }];
   expect(
-    await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(3) }), // checked before the parts, the page of sets and its rows
+    await purge(worker.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(3) }), // checked before the parts, the page of sets and its rows
   ).toMatchObject({ sets: 500 });
   expect(
-    await purge(pod.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(0) }),
+    await purge(worker.database, functions, { tombstoneSeconds: 1, stopped: stoppedAfter(0) }),
   ).toMatchObject({ sets: 0 });
 });
 
 test('a re-evaluation stops between two pages when its process stops, and the next process restarts it', async ({
   db,
 }) => {
-  await podOn(db, [one]);
-  const pod = await podOn(db, [two]);
+  await workerOn(db, [one]);
+  const worker = await workerOn(db, [two]);
   await db.query(
     `insert into muster.sets (function, key, counts, fresh)
      select $1, n::text, array_fill(2, array[16]), 1 from generate_series(1, 600) n`,
-    [pod.served[0]!.id],
+    [worker.served[0]!.id],
   );
   const created = async () => (await db.query('select from muster.run')).length;
-  await reEvaluate(pod.database, pod.store, pod.served, stoppedAfter(1));
+  await reEvaluate(worker.database, worker.store, worker.served, stoppedAfter(1));
   expect(await created()).toBe(256);
-  await reEvaluate(pod.database, pod.store, pod.served);
+  await reEvaluate(worker.database, worker.store, worker.served);
   expect(await created()).toBe(600);
 });

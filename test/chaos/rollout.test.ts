@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import { freePort } from '../../dev/lib/port.ts';
 import { announce } from '../../src/state/registration/announce.ts';
 import { specify } from '../../src/definitions/specification.ts';
-import { databaseOn } from '../support/pod.ts';
+import { databaseOn } from '../support/worker.ts';
 import { deliver, envelope, post } from '../support/sender.ts';
 import type { TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';

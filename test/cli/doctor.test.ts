@@ -8,14 +8,14 @@ import { expect, onTestFinished } from 'vitest';
 import recordings from '../../functions/recordings.ts';
 import { toText } from '../../src/doctor/report.ts';
 import { grantRoles } from '../../src/state/schema/roles.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { test } from '../support/test.ts';
 import { muster } from './command.ts';
 
 const ENV = { FUNCTIONS: 'recordings' };
 
 test('a healthy state database is fine: exit code 0, one line per check', async ({ db }) => {
-  await podOn(db, [recordings]);
+  await workerOn(db, [recordings]);
   await grantRoles(db.url, ['recordings']);
   const { code, stdout, stderr } = await muster({ ...ENV, DATABASE_URL: db.url }, [
     'doctor',
@@ -36,7 +36,7 @@ State database ${host}${pathname}
   ✓ session: 1 settings in effect
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
-  ✓ connections: 1 allowed, 1 of them available to Muster: enough for 1 pods with 1 each
+  ✓ connections: 1 allowed, 1 of them available to Muster: enough for 1 workers with 1 each
   ✓ clock: 1 s from this machine's
   ✓ definitions: recordings: generation 1
   ✓ orphaned functions: none
@@ -83,7 +83,7 @@ Kafka 127.0.0.1:1
 });
 
 test('a login with muster_read can check everything except standbys', async ({ db }) => {
-  await podOn(db, [recordings]);
+  await workerOn(db, [recordings]);
   await grantRoles(db.url, ['recordings']);
   const login = `reader_${randomUUID().slice(0, 8)}`;
   await db.query(`create role ${login} login password 'secret' in role muster_read`);
@@ -201,7 +201,7 @@ Cluster ${address}, namespace shop
   ✓ services: recordings: service/recordings, 80 → 8080
   ✓ sources: recordings: kafkasource/recordings is ready, postgres.datastore.signal
   ✓ delivery: kafkasource/recordings: 600 retries, linear; then recordings-dead
-  ✓ scaling: scaledobject/recordings is ready, idle, 0 to 8 pods
+  ✓ scaling: scaledobject/recordings is ready, idle, 0 to 8 workers
   ✓ triggers: those of scaledobject/recordings watch what recordings reads
   – connectors: not checked: this user may not list kafkaconnectors: kubectl auth can-i list kafkaconnectors
 `);

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { sinkServer } from '../support/sink.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -118,7 +118,7 @@ test('a sent event is neither sent again nor discarded', async ({ db }) => {
 });
 
 test('an event of another function with the same key is left alone', async ({ db }) => {
-  await podOn(db, [pairOf(), pairOf({ name: 'other' })]);
+  await workerOn(db, [pairOf(), pairOf({ name: 'other' })]);
   await db.query(
     `insert into muster.outbox (function, key, event_id, type, subject, failed_at)
      select id, 'x', name || '/x/1/0', 't', 'x', now() from muster.function`,

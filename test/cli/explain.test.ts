@@ -7,7 +7,7 @@ import { register } from '../../src/state/registration/register.ts';
 import { change } from '../support/changes.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { muster } from './command.ts';
@@ -29,7 +29,7 @@ const UNSERVED =
   "no worker that serves pair is running: start one with 'muster serve', or let KEDA start one";
 
 test('explains a set of a paused function by the pause until it is done', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const pod = await workerOn(db, [pairOf()]);
   const pause = (paused: boolean) => db.query('update muster.function set paused = $1', [paused]);
   await pause(true);
   await pod.ingestor.ingest(partA());
@@ -44,7 +44,7 @@ test('explains a set of a paused function by the pause until it is done', async 
 });
 
 test('explains a complete set by the lack of a worker that would run it', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const pod = await workerOn(db, [pairOf()]);
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
 
@@ -54,14 +54,14 @@ test('explains a complete set by the lack of a worker that would run it', async 
     'no worker serves the newest generation 2 of pair, and 1 worker of an older generation starts no runs',
   ]);
   // a worker of another function
-  await podOn(db, [pairOf({ name: 'other' })]);
+  await workerOn(db, [pairOf({ name: 'other' })]);
   await pod.runs.deregister(pod.id);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([UNSERVED]);
   // in back-off no worker is needed
   await db.query(`update muster.run set due_at = now() + interval '1 hour'`);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
   await db.query('update muster.run set due_at = now()');
-  const next = await podOn(db, [newer]);
+  const next = await workerOn(db, [newer]);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([]);
   await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
   expect((await explain(db, 'pair', 'x')).obstacles).toEqual([UNSERVED]);
@@ -73,7 +73,7 @@ test('explains a set by a definition that is newer than this release, or not reg
 }) => {
   const mine = recordings as FunctionDefinition;
   const other = { ...mine, overdueAfter: '20 minutes' } as const;
-  const pod = await podOn(db, [other]);
+  const pod = await workerOn(db, [other]);
   const recording = randomUUID();
   const row = { id: randomUUID(), recording, span: '[0,60)', sensor_type: 'eeg' };
   await pod.ingestor.ingest(change('c', 1, row, { table: 'datastore.signal' }));
@@ -118,7 +118,7 @@ test('shows the last error of a run without repeated words, and a late change in
 });
 
 test('explains a running set by the lease of its worker', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const pod = await workerOn(db, [pairOf()]);
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   await db.query(
     `update muster.run set state = 'running', worker = (select id from muster.worker), started_at = now()`,
@@ -134,7 +134,7 @@ test('explains a running set by the lease of its worker', async ({ db }) => {
 });
 
 test('an explanation has the times of its run', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const pod = await workerOn(db, [pairOf()]);
   for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
   const { stdout } = await muster({ DATABASE_URL: db.url }, ['explain', 'pair', 'x', '--json']);
   const { run } = JSON.parse(stdout) as { run: Record<string, unknown> };
@@ -155,7 +155,7 @@ test('an explanation has the times of its run', async ({ db }) => {
 test.for(['["r"', '["r"]', 'r', '{}'])(
   'explains the form of a key to one who gives %s',
   async (key, { db }) => {
-    await podOn(db, [recordings]);
+    await workerOn(db, [recordings]);
     const { code, stdout, stderr } = await muster({ DATABASE_URL: db.url }, [
       'explain',
       'recordings',

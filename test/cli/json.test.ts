@@ -4,7 +4,7 @@ import { numbers } from '../support/numbers.ts';
 import { test } from '../support/numbers-test.ts';
 import { feedOn } from '../support/feed.ts';
 import { pairOf, partA } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { muster } from './command.ts';
 
 /** Commands that list contents of the state database, with the fields that identify each item. */
@@ -25,11 +25,11 @@ test('every list supports --json: one object per line, and no output if the list
     expect([command, empty]).toEqual([command, { code: 0, stdout: '', stderr: '' }]);
   }
 
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   for (const key of ['x', 'y']) {
-    await pod.ingestor.ingest(partA(key));
-    await pod.ingestor.ingest(change('c', 1, { id: key, k: key, kind: 'a' }, { source: key }));
-    await pod.ingestor.park(
+    await worker.ingestor.ingest(partA(key));
+    await worker.ingestor.ingest(change('c', 1, { id: key, k: key, kind: 'a' }, { source: key }));
+    await worker.ingestor.park(
       { attributes: { source: '/test', id: key }, contentType: null, body: Buffer.from(key) },
       'not-a-change',
       'why',
@@ -57,7 +57,7 @@ test('every list supports --json: one object per line, and no output if the list
 
 test('with --json, commands print their results as one object per line', async ({ db }) => {
   const env = { DATABASE_URL: db.url };
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   const lines = async (...args: string[]) => {
     const { code, stdout, stderr } = await muster(env, [...args, '--json']);
     expect([args, code, stderr]).toEqual([args, 0, '']);
@@ -73,8 +73,8 @@ test('with --json, commands print their results as one object per line', async (
     { function: 'pair', discarded: 0 },
   ]);
   expect(await lines('resend', 'pair', '--all')).toEqual([]);
-  await pod.ingestor.ingest(partA());
-  await pod.positions.save();
+  await worker.ingestor.ingest(partA());
+  await worker.positions.save();
   expect(await lines('epoch', 'bump', 'test')).toMatchObject([{ source: 'test', epoch: 1 }]);
   expect(await lines('source', 'replace', 'test', 'next')).toMatchObject([
     { source: 'next', replaced: 'test', epoch: 2 },
@@ -82,7 +82,7 @@ test('with --json, commands print their results as one object per line', async (
   // the rows belong to both names: they stay until the last of them is forgotten
   expect(await lines('source', 'forget', 'test')).toEqual([{ source: 'test', removed: 0 }]);
   expect(await lines('source', 'forget', 'next')).toEqual([{ source: 'next', removed: 1 }]);
-  await pod.ingestor.park(partA().origin, 'not-a-change', 'why');
+  await worker.ingestor.park(partA().origin, 'not-a-change', 'why');
   expect(await lines('discard', 'parked', '--reason', 'not-a-change')).toEqual([
     { discarded: ['1'] },
   ]);

@@ -5,7 +5,7 @@ import { register } from '../../src/state/registration/register.ts';
 import { engineOn, serverOn } from '../support/engine.ts';
 import { change } from '../support/changes.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { databaseOn, podOn } from '../support/pod.ts';
+import { databaseOn, workerOn } from '../support/worker.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { muster as command } from './command.ts';
 
@@ -64,7 +64,7 @@ test('a worker of another function rejects a parked event, which stays parked', 
 });
 
 test('an event that is answered with success but not ingested stays parked', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   const origin = {
     attributes: { specversion: '1.0', id: '1', source: '/test', type: 'dev.knative.kafka.event' },
     contentType: null,
@@ -76,7 +76,7 @@ test('an event that is answered with success but not ingested stays parked', asy
       }),
     ),
   };
-  await pod.ingestor.park(origin, 'bad-value', 'of a table that no part wants any more');
+  await worker.ingestor.park(origin, 'bad-value', 'of a table that no part wants any more');
   const server = await serverOn(db, [pairOf()]);
   expect(await muster(db, 'redeliver', '--to', server.url)).toMatchObject({
     code: 1,
@@ -131,9 +131,9 @@ test('parked events are discarded by number or reason', async ({ db }) => {
 test('a discarded run counts as done, and changes of its set do not run it again', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  await pod.runs.fail(pod.leases.splice(0)[0]!, 'no stock', null);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  await worker.runs.fail(worker.leases.splice(0)[0]!, 'no stock', null);
   expect(await muster(db, 'discard', 'runs', 'pair', 'y')).toMatchObject({
     code: 1,
     stderr: "muster: pair y has not failed; see: muster explain pair 'y'\n",
@@ -146,24 +146,24 @@ test('a discarded run counts as done, and changes of its set do not run it again
   expect((await muster(db, 'explain', 'pair', 'x')).stdout).toContain(
     'last error: discarded by a person; the last error: no stock',
   );
-  await pod.ingestor.ingest(change('c', 1e6, { id: 9, k: 'x', kind: 'a' }));
-  expect(pod.leases).toEqual([]);
-  expect(await pod.runs.claim(1, pod.id, 1)).toEqual([]);
+  await worker.ingestor.ingest(change('c', 1e6, { id: 9, k: 'x', kind: 'a' }));
+  expect(worker.leases).toEqual([]);
+  expect(await worker.runs.claim(1, worker.id, 1)).toEqual([]);
 });
 
 test('retry --now starts the next attempt of a set in back-off, which keeps its count', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  await pod.runs.fail(pod.leases.splice(0)[0]!, 'again', 3_600_000);
-  expect(await pod.runs.claim(1, pod.id, 1)).toEqual([]);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  await worker.runs.fail(worker.leases.splice(0)[0]!, 'again', 3_600_000);
+  expect(await worker.runs.claim(1, worker.id, 1)).toEqual([]);
   expect(await muster(db, 'retry', 'pair', 'x')).toMatchObject({ code: 1 });
   expect(await muster(db, 'retry', 'pair', 'x', '--now')).toMatchObject({
     code: 0,
     stdout: '1 set is due now\n',
   });
-  expect(await pod.runs.claim(1, pod.id, 1)).toMatchObject([{ key: 'x', attempt: 2 }]);
+  expect(await worker.runs.claim(1, worker.id, 1)).toMatchObject([{ key: 'x', attempt: 2 }]);
   expect(await muster(db, 'retry', 'pair', 'x', '--now')).toMatchObject({
     code: 1,
     stderr: expect.stringContaining('pair x is not waiting for another attempt'),
@@ -171,8 +171,8 @@ test('retry --now starts the next attempt of a set in back-off, which keeps its 
 });
 
 test('resynced clears the unsynced state of a part that was read again', async ({ db }) => {
-  await podOn(db, [pairOf()]);
-  await podOn(db, [pairOf({ parts: { a: { table: 'public.item', key: 'k' } } })]);
+  await workerOn(db, [pairOf()]);
+  await workerOn(db, [pairOf({ parts: { a: { table: 'public.item', key: 'k' } } })]);
   expect((await muster(db, 'explain', 'pair', 'x')).stdout).toMatch(
     /a: missing\n {4}the part is new or changed: rows unchanged since \S+ are missing/,
   );

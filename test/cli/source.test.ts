@@ -1,17 +1,17 @@
 import { expect } from 'vitest';
 import { change } from '../support/changes.ts';
 import { pairOf } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { test } from '../support/test.ts';
 import { muster } from './command.ts';
 
 test('sources are listed, replaced and forgotten', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   const at = Date.UTC(2026, 5, 1);
   for (const source of ['north', 'south']) {
-    await pod.ingestor.ingest(change('c', 7, { id: 1, k: 'x', kind: 'a' }, { source, at }));
+    await worker.ingestor.ingest(change('c', 7, { id: 1, k: 'x', kind: 'a' }, { source, at }));
   }
-  await pod.positions.exchange();
+  await worker.positions.exchange();
   const run = (...args: string[]) => muster({ DATABASE_URL: db.url }, ['source', ...args]);
   expect((await run('list')).stdout).toBe(
     'north\tepoch 0\t7\t2026-06-01T00:00:00.000Z\nsouth\tepoch 0\t7\t2026-06-01T00:00:00.000Z\n',

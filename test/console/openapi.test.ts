@@ -9,7 +9,7 @@ import { streamOn } from '../functions/travelers/stream.ts';
 import { street } from '../functions/travelers/street.ts';
 import { consoleOn } from '../support/console.ts';
 import { pairOf, partA } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { test } from '../support/test.ts';
 
 const FROM = Date.UTC(2026, 10, 20, 8);
@@ -40,8 +40,8 @@ async function documentOf(url: string): Promise<Document> {
 }
 
 test('real answers are as the OpenAPI document declares them', async ({ db }) => {
-  const pod = await podOn(db, [pairOf({ overdueAfter: '1 minute' })]);
-  await pod.ingestor.ingest(partA('1'));
+  const worker = await workerOn(db, [pairOf({ overdueAfter: '1 minute' })]);
+  await worker.ingestor.ingest(partA('1'));
   const stream = await streamOn(db);
   await stream.give(0, street([17, 18], FROM, FROM + 120_000));
   await stream.settled();

@@ -4,7 +4,7 @@ import type { FunctionsAnswer } from '../../src/console/contract.ts';
 import { consoleOn } from '../support/console.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { test } from '../support/page.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import type { TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
@@ -13,9 +13,9 @@ vi.setConfig({ testTimeout: 180_000 });
 
 /** A function with two complete sets, one of which failed, and one that is overdue. */
 async function given(db: TestDatabase) {
-  const pod = await podOn(db, [pairOf({ overdueAfter: '1 minute' })]);
+  const worker = await workerOn(db, [pairOf({ overdueAfter: '1 minute' })]);
   for (const change of [partA('1'), partB('1'), partA('2'), partB('2'), partA('3')]) {
-    await pod.ingestor.ingest(change);
+    await worker.ingestor.ingest(change);
   }
   await db.query("update muster.run set state = 'failed', finished_at = now() where key = '2'");
   // One set is overdue; another one was, but is complete now.

@@ -13,7 +13,7 @@ import { register } from '../../src/state/registration/register.ts';
 import { grantRoles } from '../../src/state/schema/roles.ts';
 import { change } from '../support/changes.ts';
 import { pairOf } from '../support/pair.ts';
-import { databaseOn, podOn } from '../support/pod.ts';
+import { databaseOn, workerOn } from '../support/worker.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { applyRemedies, inspectorOf, reportOf, stateOf } from './examination.ts';
 
@@ -192,12 +192,12 @@ test('compares each definition with the registered one', async ({ db }) => {
   const next = pairOf({ name: 'pair', complete: { atLeast: 1, of: ['a', 'b'] } });
   const released = await stateOf(db, [old]);
   expect(await reportOf(definitions, released)).toEqual(['✗ pair is not registered']);
-  await podOn(db, [old]);
+  await workerOn(db, [old]);
   expect(await reportOf(definitions, released)).toEqual(['✓ pair: generation 1']);
   expect(await reportOf(definitions, await stateOf(db, [next]))).toEqual([
     "✗ pair: this release's definition is newer than the registered generation 1",
   ]);
-  await podOn(db, [next]);
+  await workerOn(db, [next]);
   expect(await reportOf(definitions, released)).toEqual([
     "✗ pair: this release's definition is generation 1, but the newest is 2: pods of this release answer 503",
   ]);
@@ -216,8 +216,8 @@ test('compares each definition with the registered one', async ({ db }) => {
 
 test('reports a new or changed part and how to read its table again', async ({ db }) => {
   const next = pairOf({ parts: { a: { table: 'public.item', key: 'k' } } });
-  await podOn(db, [pairOf()]);
-  await podOn(db, [next]);
+  await workerOn(db, [pairOf()]);
+  await workerOn(db, [next]);
   const context = await stateOf(db, [next]);
   const [, finding] = await definitions.run(context);
   expect(finding).toMatchObject({
@@ -235,7 +235,7 @@ test('reports a new or changed part and how to read its table again', async ({ d
 
 test('reports due runs of a function whose file was removed', async ({ db }) => {
   const context = await stateOf(db, [recordings]);
-  await podOn(db, [pairOf({ name: 'given-up' }), recordings]);
+  await workerOn(db, [pairOf({ name: 'given-up' }), recordings]);
   expect(await reportOf(orphans, context)).toEqual(['✓ none']);
   await dueRun(db, 'given-up');
   await dueRun(db, 'recordings');
@@ -248,7 +248,7 @@ test('reports a part with rows of several connectors, which is a problem if one 
   db,
 }) => {
   const context = await stateOf(db, [pairOf()]);
-  const pod = await podOn(db, [pairOf()]);
+  const pod = await workerOn(db, [pairOf()]);
   const from = (source: string, at: number) =>
     pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }, { source, at }));
   await from('north', Date.now() - 2 * 86_400_000);

@@ -5,7 +5,7 @@ import { identity, tables } from '../../src/doctor/source/source-tables.ts';
 import type { FunctionDefinition, Part } from '../../src/function.ts';
 import { UNAVAILABLE } from '../../src/state/change.ts';
 import { change } from '../support/changes.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { applyRemedies, remedies, reportOf, sourceOf } from './examination.ts';
 
@@ -250,7 +250,7 @@ test('reports a column that an update omitted, even if it is short now; the upda
   await db.query('create publication muster for table item');
   const context = await sourceOf(db, [on()]);
   expect((await reportOf(identity, context))[0]).toMatch(/^✓ .* k short in 1 row/);
-  const { ingestor } = await podOn(db, [on()]);
+  const { ingestor } = await workerOn(db, [on()]);
   const update = change('u', 2, { id: 1, k: UNAVAILABLE });
   expect(await ingestor.ingest(update)).toMatchObject({
     kind: 'parked',

@@ -4,7 +4,7 @@ import { serverOn } from '../support/engine.ts';
 import { feedOn } from '../support/feed.ts';
 import { numbers } from '../support/numbers.ts';
 import { pairOf } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { envelope, post } from '../support/sender.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { reportOf, stateOf } from './examination.ts';
@@ -13,7 +13,7 @@ const pair = pairOf();
 
 test('reports a paused function', async ({ db }) => {
   const context = await stateOf(db);
-  await podOn(db, [pair]);
+  await workerOn(db, [pair]);
   expect(await reportOf(paused, context)).toEqual(['✓ none']);
   await db.query('update muster.function set paused = true');
   await expect(paused.run(context)).resolves.toEqual([
@@ -98,7 +98,7 @@ test('reports failed runs with their latest error, except those of sets that are
   db,
 }) => {
   const context = await stateOf(db);
-  await podOn(db, [pair]);
+  await workerOn(db, [pair]);
   expect(await reportOf(failed, context)).toEqual(['✓ none']);
   await addRun(db, 'x', `'failed', true`, 'TerminalError: no such order\n  at handle');
   await addRun(db, 'y', `'failed', false`, 'Error: late');
@@ -114,7 +114,7 @@ test('reports failed runs with their latest error, except those of sets that are
 
 test('reports events that the sink refused or does not accept', async ({ db }) => {
   const context = await stateOf(db);
-  await podOn(db, [pair]);
+  await workerOn(db, [pair]);
   await addEvent(db, 'sent_at = now()');
   await addEvent(db, 'attempts = 0');
   expect(await reportOf(outbox, context)).toEqual(['✓ none']);
@@ -135,7 +135,7 @@ test('reports events that the sink refused or does not accept', async ({ db }) =
 
 test('reports events that wait because no sink is configured, attempted or not', async ({ db }) => {
   const context = await stateOf(db);
-  await podOn(db, [pair]);
+  await workerOn(db, [pair]);
   await db.query('update muster.function set sink_missing_until = now()');
   await addEvent(db, 'sent_at = now()');
   expect(await reportOf(outbox, context)).toEqual(['✓ none']);
@@ -151,7 +151,7 @@ test('reports events that wait because no sink is configured, attempted or not',
 
 test('due work is a problem once no worker is running', async ({ db }) => {
   const context = await stateOf(db);
-  await podOn(db, [pair]);
+  await workerOn(db, [pair]);
   expect(await reportOf(due, context)).toEqual(['✓ none; 1 worker running']);
   await addRun(db, 'x', `'ready', true`, null);
   expect(await reportOf(due, context)).toEqual([

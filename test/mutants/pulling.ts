@@ -125,8 +125,8 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
   {
     name: 'pull: progress read before a pause counts as new',
     file: PROJECTION,
-    find: 'this.#positions.report(extents, asked)',
-    replace: 'this.#positions.report(extents)',
+    find: 'this.#positions.report(ranges, asked)',
+    replace: 'this.#positions.report(ranges)',
     tests: DESTINATION,
   },
   {
@@ -158,7 +158,7 @@ export const PULLING_MUTANTS: readonly Mutant[] = [
     tests: READER,
   },
   {
-    name: 'pull: a reader that was paused at the gate takes a chunk',
+    name: 'pull: a reader that was paused at the semaphore takes a chunk',
     file: 'src/intake/kafka/partition.ts',
     find: '(this.#isHeld && chunk === null)',
     replace: 'false',

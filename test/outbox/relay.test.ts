@@ -5,7 +5,7 @@ import { claimOutbox, recordDeliveries } from '../../src/state/runs/outbox.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn, type Pod } from '../support/pod.ts';
+import { workerOn, type TestWorker } from '../support/worker.ts';
 import { sinkServer } from '../support/sink.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -14,7 +14,7 @@ const three = pairOf({
   handle: (set) => [0, 1, 2].map((n) => ({ type: 'pair.done', data: { set: set.keyText, n } })),
 });
 
-const complete = (engine: { ingestor: Pod['ingestor'] }, ...keys: string[]) =>
+const complete = (engine: { ingestor: TestWorker['ingestor'] }, ...keys: string[]) =>
   Promise.all(
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
   );
@@ -33,7 +33,7 @@ const ofSet = (ids: readonly string[], key: string) =>
 /** In one test, the key of a set is the status of the response to its first event. */
 const statusOf = (id: string) => Number(id.split('/')[1]);
 
-const take = (pod: Pod) => claimOutbox(pod.database, [1], pod.id, 10, 60);
+const take = (worker: TestWorker) => claimOutbox(worker.database, [1], worker.id, 10, 60);
 
 /** Ends every backoff. */
 const hurry = (db: TestDatabase) =>
@@ -165,8 +165,8 @@ test('a sink that is down delays events and loses none', async ({ db }) => {
 test('two workers that claim at the same moment claim each event once, and only the oldest one of a set', async ({
   db,
 }) => {
-  const one = await podOn(db, [pairOf()], { slots: 2 });
-  const two = await podOn(db, [pairOf()]);
+  const one = await workerOn(db, [pairOf()], { slots: 2 });
+  const two = await workerOn(db, [pairOf()]);
   await complete(one, 'x', 'y');
   await one.runs.finish(
     one.leases.map((lease) => ({
@@ -199,8 +199,8 @@ test('two workers that claim at the same moment claim each event once, and only 
 test('the events of a dead worker are sent by another one as soon as it is reaped', async ({
   db,
 }) => {
-  const one = await podOn(db, [pairOf()], { slots: 2 });
-  const two = await podOn(db, [pairOf()]);
+  const one = await workerOn(db, [pairOf()], { slots: 2 });
+  const two = await workerOn(db, [pairOf()]);
   await complete(one, 'x', 'y');
   await one.runs.finish(
     one.leases.map((lease) => ({
@@ -228,12 +228,12 @@ test('the events of a dead worker are sent by another one as soon as it is reape
 });
 
 /** A relay that sends only when the test calls it, by `send`. */
-function relayOn(pod: Pod, send: Sink['send'], slowMs = 60_000) {
+function relayOn(worker: TestWorker, send: Sink['send'], slowMs = 60_000) {
   const delivered: string[] = [];
   const relay = new OutboxRelay({
-    database: pod.database,
-    served: pod.served,
-    worker: () => pod.id,
+    database: worker.database,
+    served: worker.served,
+    worker: () => worker.id,
     onDelivery: ({ kind }, { eventId }) => void delivered.push(`${eventId} ${kind}`),
     onProgress() {},
     slowMs,
@@ -256,10 +256,10 @@ const hanging = (id: string) => /^pair\/\d*0\//.test(id);
 const keysOf = (name: string, n: number) => Array.from({ length: n }, (_, i) => `${name}${i}`);
 
 test('an event whose outcome the database could not record is not sent again', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await outgoing(db, ['x0']);
   const sends: string[] = [];
-  const { relay, delivered } = relayOn(pod, async ({ id }) => {
+  const { relay, delivered } = relayOn(worker, async ({ id }) => {
     sends.push(id);
     return { kind: 'sent' };
   });
@@ -280,10 +280,10 @@ test('an event whose outcome the database could not record is not sent again', a
 test('a process sends an event once, even if the claim expires while it is in flight', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await outgoing(db, ['x']);
   const sends: string[] = [];
-  const { relay } = relayOn(pod, ({ id }) => {
+  const { relay } = relayOn(worker, ({ id }) => {
     sends.push(id);
     return never();
   });
@@ -310,7 +310,7 @@ test('events that hang do not delay others, and events of a set stay in order', 
 }, 30_000);
 
 test('a type whose events all hang does not delay other types', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await outgoing(db, keysOf('hangs', 1500), 'hangs');
   await outgoing(db, keysOf('goes', 100), 'goes');
   const started = { hangs: 0, goes: 0 };
@@ -318,7 +318,7 @@ test('a type whose events all hang does not delay other types', async ({ db }) =
     started[type as 'hangs' | 'goes']++;
     return type === 'hangs' ? never() : ({ kind: 'sent' } as const);
   };
-  const { relay, delivered } = relayOn(pod, send, 1);
+  const { relay, delivered } = relayOn(worker, send, 1);
   await until(async () => {
     await relay.publish();
     return delivered.filter((each) => each.endsWith(' sent')).length === 100;
@@ -340,14 +340,14 @@ test('a type whose events all hang does not delay other types', async ({ db }) =
 });
 
 test('the number of events in flight is limited, however many types hang', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   for (const n of [1, 2, 3, 4, 5, 6]) await outgoing(db, keysOf(`hangs${n}-`, 250), `hangs${n}`);
   let started = 0;
   const send = () => {
     started++;
     return never();
   };
-  const { relay } = relayOn(pod, send, 1);
+  const { relay } = relayOn(worker, send, 1);
   await until(async () => {
     await relay.publish();
     return started >= 1024;
@@ -360,9 +360,9 @@ test('the number of events in flight is limited, however many types hang', async
 });
 
 test('a stop does not wait for a sink that ignores its signal', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await outgoing(db, ['x']);
-  const { relay } = relayOn(pod, never);
+  const { relay } = relayOn(worker, never);
   await relay.publish();
   await relay.drain(0);
   expect(await db.query('select attempts, sent_at from muster.outbox')).toEqual([
@@ -373,21 +373,21 @@ test('a stop does not wait for a sink that ignores its signal', async ({ db }) =
 test('no more events than the window holds are claimed while the sink may still answer quickly', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await outgoing(db, keysOf('k', 200));
-  const { relay } = relayOn(pod, never);
+  const { relay } = relayOn(worker, never);
   await relay.publish();
   await relay.publish();
   expect(await db.query('select from muster.outbox where worker is not null')).toHaveLength(64);
 });
 
 test('nothing is claimed while too much data is in flight', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await outgoing(db, keysOf('k', 200));
   await db.query(`update muster.outbox set data = to_json(repeat('x', 600000)) where id <= 64`);
   const answers: (() => void)[] = [];
   const { relay, delivered } = relayOn(
-    pod,
+    worker,
     () => new Promise((resolve) => answers.push(() => resolve({ kind: 'sent' }))),
   );
   await relay.publish();
@@ -422,7 +422,7 @@ test('a process that stops abandons events that hang, and records the responses 
 test('events behind one that is not accepted are looked at once, and claimed when it has been sent', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await db.query(
     `insert into muster.outbox (function, key, event_id, type, subject, due_at)
      select 1, 'set' || i, i || '/' || n, 't', 's', now() + case when n = 0 then interval '1 minute' else '0' end
@@ -433,28 +433,28 @@ test('events behind one that is not accepted are looked at once, and claimed whe
       'select event_id from muster.outbox where due_at <= now() and sent_at is null and failed_at is null order by id',
     );
   expect((await due()).length).toBe(2000);
-  expect(await take(pod)).toEqual([]);
+  expect(await take(worker)).toEqual([]);
   expect(await due()).toEqual([]);
-  await recordDeliveries(pod.database, [
+  await recordDeliveries(worker.database, [
     { id: '1', kind: 'sent' },
     { id: '2', kind: 'failed', error: 'no' },
     { id: '3', kind: 'again', error: 'later', waitMs: 60_000 },
   ]);
   expect(await due()).toEqual([{ event_id: '1/1' }, { event_id: '2/1' }]);
-  expect((await take(pod)).map(({ eventId }) => eventId)).toEqual(['1/1', '2/1']);
+  expect((await take(worker)).map(({ eventId }) => eventId)).toEqual(['1/1', '2/1']);
 });
 
 test('a sent event stays sent, even if a slower worker records another outcome', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await complete(pod, 'x');
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  await complete(worker, 'x');
   const event = { eventId: 'x0', type: 't', subject: 's', data: null };
-  await pod.runs.finish([{ lease: pod.leases[0]!, events: [event] }]);
-  const [taken] = await take(pod);
+  await worker.runs.finish([{ lease: worker.leases[0]!, events: [event] }]);
+  const [taken] = await take(worker);
   const { id } = taken!;
   const release = await hold(db, 'select from muster.outbox for update');
-  const right = recordDeliveries(pod.database, [{ id, kind: 'sent' }]);
+  const right = recordDeliveries(worker.database, [{ id, kind: 'sent' }]);
   await blocked(db, 1);
-  const wrong = recordDeliveries(pod.database, [{ id, kind: 'failed', error: 'no' }]);
+  const wrong = recordDeliveries(worker.database, [{ id, kind: 'failed', error: 'no' }]);
   await blocked(db, 2);
   await release();
   await Promise.all([right, wrong]);
@@ -464,11 +464,11 @@ test('a sent event stays sent, even if a slower worker records another outcome',
 });
 
 test('the events of many runs that end together keep their order in each set', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 100 });
+  const worker = await workerOn(db, [pairOf()], { slots: 100 });
   const keys = Array.from({ length: 100 }, (_, i) => `k${i}`);
-  await complete(pod, ...keys);
-  await pod.runs.finish(
-    pod.leases.toReversed().map((lease) => ({
+  await complete(worker, ...keys);
+  await worker.runs.finish(
+    worker.leases.toReversed().map((lease) => ({
       lease,
       events: [0, 1, 2, 3].map((n) => ({
         eventId: `${lease.key}/${n}`,

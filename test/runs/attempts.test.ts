@@ -3,7 +3,7 @@ import type { Lease } from '../../src/state/lease.ts';
 import { hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn, type Pod } from '../support/pod.ts';
+import { workerOn, type TestWorker } from '../support/worker.ts';
 import { runsOf } from '../support/state.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -20,10 +20,10 @@ async function due(db: TestDatabase, ...keys: string[]) {
 }
 
 /** Reaps the worker and registers it under another id; its runs are due again at once. */
-async function die(db: TestDatabase, pod: Pod) {
-  await pod.runs.deregister(pod.id);
-  await pod.runs.reapExpired();
-  await pod.runs.register(pod.id, 'test', 600);
+async function die(db: TestDatabase, worker: TestWorker) {
+  await worker.runs.deregister(worker.id);
+  await worker.runs.reapExpired();
+  await worker.runs.register(worker.id, 'test', 600);
   await db.query(
     `update muster.run set due_at = now() - interval '1 second' where state = 'ready'`,
   );
@@ -35,16 +35,16 @@ const attempts = (leases: readonly Lease[]) =>
     .toSorted(([a], [b]) => a.localeCompare(b));
 
 test('a queued run is not charged an attempt when its process dies', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await due(db, 'a', 'b', 'c');
-  await pod.runs.claim(1, pod.id, 3, { ...CLAIM, slots: 1 });
-  await die(db, pod);
+  await worker.runs.claim(1, worker.id, 3, { ...CLAIM, slots: 1 });
+  await die(db, worker);
   expect(await runsOf(db)).toMatchObject([
     { key: 'a', attempt: 1 },
     { key: 'b', attempt: 0 },
     { key: 'c', attempt: 0 },
   ]);
-  expect(attempts(await pod.runs.claim(1, pod.id, 3, CLAIM))).toEqual([
+  expect(attempts(await worker.runs.claim(1, worker.id, 3, CLAIM))).toEqual([
     ['a', 2],
     ['b', 1],
     ['c', 1],
@@ -54,85 +54,85 @@ test('a queued run is not charged an attempt when its process dies', async ({ db
 test('once a run was lost with its process, only a recorded start counts as an attempt', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await due(db, 'a', 'b');
-  await pod.runs.claim(1, pod.id, 2, CLAIM);
-  await die(db, pod);
-  const leases = await pod.runs.claim(1, pod.id, 2, CLAIM);
+  await worker.runs.claim(1, worker.id, 2, CLAIM);
+  await die(db, worker);
+  const leases = await worker.runs.claim(1, worker.id, 2, CLAIM);
   expect(attempts(leases)).toEqual([
     ['a', 2],
     ['b', 2],
   ]);
   const a = leases.find(({ key }) => key === 'a')!;
-  expect(await pod.runs.recordStarts([a])).toEqual(new Set([a]));
-  await die(db, pod);
+  expect(await worker.runs.recordStarts([a])).toEqual(new Set([a]));
+  await die(db, worker);
   expect(await runsOf(db)).toMatchObject([{ attempt: 2 }, { attempt: 1 }]);
 });
 
 test('only the holder of a run records its start', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await due(db, 'a');
-  const old = await pod.runs.claim(1, pod.id, 1, CLAIM);
-  await die(db, pod);
-  const [lease] = await pod.runs.claim(1, pod.id, 1, CLAIM);
-  expect(await pod.runs.recordStarts(old)).toEqual(new Set());
-  await die(db, pod);
+  const old = await worker.runs.claim(1, worker.id, 1, CLAIM);
+  await die(db, worker);
+  const [lease] = await worker.runs.claim(1, worker.id, 1, CLAIM);
+  expect(await worker.runs.recordStarts(old)).toEqual(new Set());
+  await die(db, worker);
   expect(await runsOf(db)).toMatchObject([{ token: '2', attempt: lease!.attempt - 1 }]);
 });
 
 test('the only attempt of a run counts once its start is recorded, even if the run was created with a lease', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  await die(db, pod);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  await die(db, worker);
   const only = { ...CLAIM, attempts: 1 };
-  const [again] = await pod.runs.claim(1, pod.id, 1, only);
+  const [again] = await worker.runs.claim(1, worker.id, 1, only);
   expect(again!.attempt).toBe(1);
-  await pod.runs.recordStarts([again!]);
-  await die(db, pod);
-  const [givenUp] = await pod.runs.claim(1, pod.id, 1, only);
+  await worker.runs.recordStarts([again!]);
+  await die(db, worker);
+  const [givenUp] = await worker.runs.claim(1, worker.id, 1, only);
   expect(givenUp!.attempt).toBe(2);
 });
 
 test('a process holds at most one run that was lost more than once', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await due(db, 'a', 'b', 'c');
   for (let i = 0; i < 2; i++) {
-    await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 3, CLAIM));
-    await die(db, pod);
+    await worker.runs.recordStarts(await worker.runs.claim(1, worker.id, 3, CLAIM));
+    await die(db, worker);
   }
   await due(db, 'd');
-  const first = await pod.runs.claim(1, pod.id, 4, CLAIM);
+  const first = await worker.runs.claim(1, worker.id, 4, CLAIM);
   expect(first.map(({ key }) => key).toSorted()).toEqual(['a', 'd']);
-  expect(await pod.runs.claim(1, pod.id, 4, { ...CLAIM, suspect: false })).toEqual([]);
-  const other = await podOn(db, [pairOf()]);
+  expect(await worker.runs.claim(1, worker.id, 4, { ...CLAIM, suspect: false })).toEqual([]);
+  const other = await workerOn(db, [pairOf()]);
   expect((await other.runs.claim(1, other.id, 4, CLAIM)).map(({ key }) => key)).toEqual(['b']);
 });
 
 test('the batch that completes a set again does not lease its run if that was lost more than once', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  pod.leases.splice(0);
-  await die(db, pod);
-  await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 1, CLAIM));
-  await die(db, pod);
-  await pod.ingestor.ingest(partB('x', 'd'));
-  await pod.ingestor.ingest(partB());
-  expect(pod.leases).toEqual([]);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  worker.leases.splice(0);
+  await die(db, worker);
+  await worker.runs.recordStarts(await worker.runs.claim(1, worker.id, 1, CLAIM));
+  await die(db, worker);
+  await worker.ingestor.ingest(partB('x', 'd'));
+  await worker.ingestor.ingest(partB());
+  expect(worker.leases).toEqual([]);
   expect(await runsOf(db)).toMatchObject([{ state: 'ready', complete: true }]);
 });
 
 test('a run that was lost again while it was queued is not a suspect', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await due(db, 'a', 'b');
   for (let i = 0; i < 5; i++) {
-    await pod.runs.claim(1, pod.id, 2, { ...CLAIM, slots: 0 });
-    await die(db, pod);
+    await worker.runs.claim(1, worker.id, 2, { ...CLAIM, slots: 0 });
+    await die(db, worker);
   }
-  const leases = await pod.runs.claim(1, pod.id, 2, CLAIM);
+  const leases = await worker.runs.claim(1, worker.id, 2, CLAIM);
   expect(leases.map(({ attempt, lost }) => ({ attempt, lost }))).toEqual([
     { attempt: 1, lost: 1 },
     { attempt: 1, lost: 1 },
@@ -142,16 +142,16 @@ test('a run that was lost again while it was queued is not a suspect', async ({ 
 test('after a failed attempt a run is no longer a suspect, because its process survived', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await due(db, 'a');
   for (let i = 0; i < 2; i++) {
-    await pod.runs.recordStarts(await pod.runs.claim(1, pod.id, 1, CLAIM));
-    await die(db, pod);
+    await worker.runs.recordStarts(await worker.runs.claim(1, worker.id, 1, CLAIM));
+    await die(db, worker);
   }
-  const [lease] = await pod.runs.claim(1, pod.id, 1, CLAIM);
+  const [lease] = await worker.runs.claim(1, worker.id, 1, CLAIM);
   expect(lease!.lost).toBe(2);
-  await pod.runs.fail(lease!, 'no', 0);
-  const [next] = await pod.runs.claim(1, pod.id, 1, CLAIM);
+  await worker.runs.fail(lease!, 'no', 0);
+  const [next] = await worker.runs.claim(1, worker.id, 1, CLAIM);
   expect(next).toMatchObject({ lost: 0, attempt: lease!.attempt + 1 });
 });
 
@@ -160,7 +160,7 @@ test('runs that were lost more than once start one after another without a delay
 }) => {
   const handled: string[] = [];
   const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
-  await podOn(db, [definition]);
+  await workerOn(db, [definition]);
   await due(db, 'a', 'b', 'c');
   await db.query('update muster.run set lost = 2, attempt = 2, token = 2, unstarted = 0');
   const engine = await engineOn(db, [definition], { CLAIM_SECONDS: '60' });
@@ -177,7 +177,7 @@ test('a prefetched run whose handler is running counts from the next heartbeat o
       if (set.keyText === 'long') await gate.promise;
     },
   });
-  await podOn(db, [definition]); // registers the function
+  await workerOn(db, [definition]); // registers the function
   await due(db, ...Array.from({ length: 300 }, (_, i) => `quick ${i}`), 'long');
   const engine = await engineOn(db, [definition], { CONCURRENCY: '1', LEASE_SECONDS: '1' });
   const long = `select unstarted, token, state from muster.run where key = 'long'`;
@@ -193,8 +193,8 @@ test('a prefetched run whose handler is running counts from the next heartbeat o
 test('a run without attempts left fails before its rows are loaded', async ({ db }) => {
   let calls = 0;
   const definition = pairOf({ retry: { attempts: 2 }, handle: () => void calls++ });
-  const pod = await podOn(db, [definition]);
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
+  const worker = await workerOn(db, [definition]);
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
   await db.query(`update muster.run set attempt = 2, lost = 2, unstarted = 0, token = 2,
                                         due_at = now() + interval '1 hour'`);
   const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '60' });

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { runsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -49,14 +49,14 @@ test('a concurrency limit holds over all workers, and the next run starts as soo
 
 test('two workers that claim at the same moment stay within the limit', async ({ db }) => {
   const definition = pairOf({ concurrency: 3 });
-  const one = await podOn(db, [definition], { slots: 5 });
-  const two = await podOn(db, [definition], { slots: 5 });
+  const one = await workerOn(db, [definition], { slots: 5 });
+  const two = await workerOn(db, [definition], { slots: 5 });
   await Promise.all(
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => one.ingestor.ingest(each)),
   );
   expect(one.leases).toEqual([]); // none of its runs is created leased
   const release = await hold(db, 'select from muster.function for update');
-  const claims = [one, two].map((pod) => pod.runs.claimLimited(1, pod.id, 2, 3));
+  const claims = [one, two].map((worker) => worker.runs.claimLimited(1, worker.id, 2, 3));
   await blocked(db, 2);
   await release();
   const leases = await Promise.all(claims);
@@ -84,27 +84,27 @@ test('a worker runs at most one handler per slot, and starts the others as slots
 });
 
 test('slots go to sets that become complete, not to complete ones that change', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 10 });
+  const worker = await workerOn(db, [pairOf()], { slots: 10 });
   const old = ['a1', 'a2', 'a3'];
   for (const key of old) {
-    for (const each of [partA(key), partB(key)]) await pod.ingestor.ingest(each);
+    for (const each of [partA(key), partB(key)]) await worker.ingestor.ingest(each);
   }
-  await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
-  pod.slots = 1;
-  await pod.ingestor.ingest(partA('z'));
+  await worker.runs.finish(worker.leases.splice(0).map((lease) => ({ lease, events: [] })));
+  worker.slots = 1;
+  await worker.ingestor.ingest(partA('z'));
   await Promise.all(
-    [...old.map((key) => partA(key)), partB('z')].map((each) => pod.ingestor.ingest(each)),
+    [...old.map((key) => partA(key)), partB('z')].map((each) => worker.ingestor.ingest(each)),
   );
-  expect(pod.leases.map(({ key }) => key)).toEqual(['z']);
+  expect(worker.leases.map(({ key }) => key)).toEqual(['z']);
 });
 
 test('a batch leases at most as many runs as there are slots', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 3 });
+  const worker = await workerOn(db, [pairOf()], { slots: 3 });
   await Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => pod.ingestor.ingest(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => worker.ingestor.ingest(each)),
   );
-  expect(pod.leases.length).toBe(3);
-  expect((await pod.runs.claim(1, pod.id, 100)).length).toBe(9);
+  expect(worker.leases.length).toBe(3);
+  expect((await worker.runs.claim(1, worker.id, 100)).length).toBe(9);
 });
 
 test('a run does not wait for the runs of another function', async ({ db }) => {
@@ -155,10 +155,10 @@ test('a slot below the limit is filled at once, even after a claim that found th
 test("a claim under a limit that waits until its worker's lease has expired gets nothing", async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf({ concurrency: 3 })]);
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
+  const worker = await workerOn(db, [pairOf({ concurrency: 3 })]);
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
   const release = await hold(db, 'select from muster.function for no key update');
-  const claim = pod.runs.claimLimited(1, pod.id, 1, 3);
+  const claim = worker.runs.claimLimited(1, worker.id, 1, 3);
   await blocked(db, 1, '%muster.function%');
   await db.query('update muster.worker set lease_until = clock_timestamp()');
   await release();

@@ -3,7 +3,7 @@ import { TerminalError } from '../../src/function.ts';
 import { retryFailed } from '../../src/state/runs/retry.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { sinkServer } from '../support/sink.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -36,20 +36,20 @@ test('a set that failed permanently is reported at once, with its attempts and i
 test('a failed attempt that is retried is not reported; a final failure is, once', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA('x'), partB('x')]) await pod.ingestor.ingest(each);
-  const [lease] = pod.leases;
-  expect(await pod.runs.fail(lease!, 'again', 0)).toBe(true);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA('x'), partB('x')]) await worker.ingestor.ingest(each);
+  const [lease] = worker.leases;
+  expect(await worker.runs.fail(lease!, 'again', 0)).toBe(true);
   expect(await reports()).toEqual([]);
 
   const fail = async () => {
-    const [claimed] = await pod.runs.claim(1, pod.id, 1);
-    expect(await pod.runs.fail(claimed!, 'permanently', null)).toBe(true);
-    expect(await pod.runs.fail(claimed!, 'permanently', null)).toBe(false);
+    const [claimed] = await worker.runs.claim(1, worker.id, 1);
+    expect(await worker.runs.fail(claimed!, 'permanently', null)).toBe(true);
+    expect(await worker.runs.fail(claimed!, 'permanently', null)).toBe(false);
   };
   await fail();
   expect(await reports()).toEqual(['pair/x/1/failed/2']);
-  await retryFailed(pod.database, 1, 'x');
+  await retryFailed(worker.database, 1, 'x');
   await fail();
   expect(await reports()).toEqual(['pair/x/1/failed/2', 'pair/x/1/failed/3']);
 

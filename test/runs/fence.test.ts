@@ -3,7 +3,7 @@ import type { FunctionDefinition, HandlerContext } from '../../src/function.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { runsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -64,7 +64,7 @@ test('a late commit is refused once the run is released, even before another wor
   const engine = await engineOn(db, [definition], { LEASE_SECONDS: '600' });
   for (const each of [partA(), partB()]) await engine.ingestor.ingest(each);
   await until(() => gates.length === 1);
-  const gravedigger = await podOn(db, [definition]);
+  const gravedigger = await workerOn(db, [definition]);
   await db.query(
     `update muster.worker set lease_until = now() - interval '1 second' where host <> 'test'`,
   );
@@ -79,16 +79,16 @@ test('a late commit is refused once the run is released, even before another wor
 test('a commit that waits for the run while another worker takes it over is refused', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  const stale = { lease: pod.leases[0]!, events: [] };
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  const stale = { lease: worker.leases[0]!, events: [] };
   const fresh = { lease: { ...stale.lease, token: 2, attempt: 2 }, events: [] };
   const release = await hold(db, 'update muster.run set token = 2, attempt = 2');
-  const late = pod.runs.finish([stale]);
+  const late = worker.runs.finish([stale]);
   await blocked(db);
   await release();
   expect(await late).toEqual(new Set());
-  expect(await pod.runs.finish([fresh])).toEqual(new Set([fresh]));
+  expect(await worker.runs.finish([fresh])).toEqual(new Set([fresh]));
 });
 
 test('a worker that lost its lease aborts its handlers, and continues under a new id', async ({

@@ -3,54 +3,54 @@ import { Runner } from '../../src/runs/runner.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn, type Pod } from '../support/pod.ts';
+import { workerOn, type TestWorker } from '../support/worker.ts';
 import { runsOf } from '../support/state.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-async function leased(pod: Pod, key = 'x') {
-  for (const each of [partA(key), partB(key)]) await pod.ingestor.ingest(each);
-  return pod.leases.find((lease) => lease.key === key)!;
+async function leased(worker: TestWorker, key = 'x') {
+  for (const each of [partA(key), partB(key)]) await worker.ingestor.ingest(each);
+  return worker.leases.find((lease) => lease.key === key)!;
 }
 
 test('a failed run is not claimed before its backoff is over', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await pod.runs.fail(await leased(pod), 'no', 3_600_000);
-  expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  await worker.runs.fail(await leased(worker), 'no', 3_600_000);
+  expect(await worker.runs.claim(1, worker.id, 10)).toEqual([]);
 });
 
 test('a late failure, release or start of an older lease does not change the run', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  const old = await leased(pod);
-  await pod.runs.deregister(pod.id);
-  await pod.runs.reapExpired();
-  const other = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  const old = await leased(worker);
+  await worker.runs.deregister(worker.id);
+  await worker.runs.reapExpired();
+  const other = await workerOn(db, [pairOf()]);
   await other.runs.claim(1, other.id, 1);
   const before = await db.query('select * from muster.run');
-  expect(await pod.runs.fail(old, 'late', null)).toBe(false);
-  await pod.runs.release([old]);
-  expect(await pod.runs.recordStarts([old])).toEqual(new Set());
+  expect(await worker.runs.fail(old, 'late', null)).toBe(false);
+  await worker.runs.release([old]);
+  expect(await worker.runs.recordStarts([old])).toEqual(new Set());
   expect(await db.query('select * from muster.run')).toEqual(before);
   expect(await db.query('select from muster.outbox')).toEqual([]);
 });
 
 test('isDone checks one lease: it is false if another worker completed the run', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  const old = await leased(pod);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  const old = await leased(worker);
   const lease = { ...old, token: 2 };
   await db.query('update muster.run set token = 2');
-  await pod.runs.finish([{ lease, events: [] }]);
-  expect(await pod.runs.isDone(lease)).toBe(true);
-  expect(await pod.runs.isDone(old)).toBe(false);
+  await worker.runs.finish([{ lease, events: [] }]);
+  expect(await worker.runs.isDone(lease)).toBe(true);
+  expect(await worker.runs.isDone(old)).toBe(false);
 });
 
 test('isDone waits for a COMMIT in progress', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  const lease = await leased(pod);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  const lease = await leased(worker);
   const commit = await hold(db, `update muster.run set state = 'done'`);
-  const isDone = pod.runs.isDone(lease);
+  const isDone = worker.runs.isDone(lease);
   await blocked(db);
   await commit();
   expect(await isDone).toBe(true);
@@ -66,11 +66,11 @@ async function runnerOn(db: TestDatabase, leaseSeconds: number) {
       await gate.promise;
     },
   });
-  const pod = await podOn(db, [definition], { slots: 1 });
+  const worker = await workerOn(db, [definition], { slots: 1 });
   const runner = new Runner({
-    database: pod.database,
-    runs: pod.runs,
-    functions: [{ definition, served: pod.served[0]! }],
+    database: worker.database,
+    runs: worker.runs,
+    functions: [{ definition, served: worker.served[0]! }],
     slots: 4,
     leaseSeconds,
     url: db.url,
@@ -81,8 +81,8 @@ async function runnerOn(db: TestDatabase, leaseSeconds: number) {
     onFree() {},
   });
   await runner.register();
-  pod.id = runner.worker;
-  const lease = await leased(pod);
+  worker.id = runner.worker;
+  const lease = await leased(worker);
   runner.start([lease], 0);
   await until(() => signals.length === 1);
   const stop = async () => {
@@ -90,7 +90,7 @@ async function runnerOn(db: TestDatabase, leaseSeconds: number) {
     await runner.drain(2_000);
     await runner.deregister();
   };
-  return { pod, runner, signal: signals[0]!, stop };
+  return { worker, runner, signal: signals[0]!, stop };
 }
 
 test('a renewal aborts only the runs that this process no longer holds', async ({ db }) => {
@@ -108,7 +108,7 @@ test('a failed renewal aborts no handler while the lease is valid', async ({ db 
   await db.query('alter table muster.worker rename to pod_away');
   await expect(runner.renew()).rejects.toThrow('does not exist');
   expect(signal.aborted).toBe(false);
-  await db.query('alter table muster.pod_away rename to pod');
+  await db.query('alter table muster.pod_away rename to worker');
   await stop();
 });
 
@@ -123,7 +123,7 @@ test('handlers are aborted once the lease has expired without a renewal', async 
   expect(signal.reason).toMatchObject({
     message: 'the leases of this process could not be renewed in time',
   });
-  await db.query('alter table muster.pod_away rename to pod');
+  await db.query('alter table muster.pod_away rename to worker');
   await stop();
 });
 

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { HandlerTx } from '../../src/state/database/handler-tx.ts';
-import { databaseOn } from '../support/pod.ts';
+import { databaseOn } from '../support/worker.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
 

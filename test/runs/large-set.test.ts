@@ -5,7 +5,7 @@ import type { Lease } from '../../src/state/lease.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { runsOf } from '../support/state.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -41,18 +41,18 @@ async function due(db: TestDatabase, key: string, rows: number, bytes: number, r
 test('sets are loaded in order up to the limit, and a compressed column counts with its full length', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   await due(db, 'a', 2, 64);
   await due(db, 'b', 3, MIB, false);
   await due(db, 'c', 2, 64);
   const leases = ['a', 'b', 'c', 'none'].map(named);
   const load = async (bytes: number) =>
-    (await loadMembers(pod.database, leases, bytes)).map((set) => set?.members.length ?? null);
+    (await loadMembers(worker.database, leases, bytes)).map((set) => set?.members.length ?? null);
   expect(await load(4 * MIB)).toEqual([2, 3, 2, 0]);
   expect(await load(2 * MIB)).toEqual([2, null, null, 0]);
-  expect(await measureSet(pod.database, leases[1]!)).toMatchObject({ rows: 3 });
-  expect((await measureSet(pod.database, leases[1]!)).bytes).toBeGreaterThan(3 * MIB);
-  expect(await measureSet(pod.database, named('none'))).toEqual({ rows: 0, bytes: 0 });
+  expect(await measureSet(worker.database, leases[1]!)).toMatchObject({ rows: 3 });
+  expect((await measureSet(worker.database, leases[1]!)).bytes).toBeGreaterThan(3 * MIB);
+  expect(await measureSet(worker.database, named('none'))).toEqual({ rows: 0, bytes: 0 });
 });
 
 test('a set above the limit fails permanently, with its size in the error, and other sets run', async ({
@@ -60,7 +60,7 @@ test('a set above the limit fails permanently, with its size in the error, and o
 }) => {
   const handled: string[] = [];
   const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
-  await podOn(db, [definition]);
+  await workerOn(db, [definition]);
   await due(db, 'huge', 30, MIB, false);
   for (let i = 0; i < 12; i++) await due(db, `small ${i}`, 2, 64);
   const engine = await engineOn(db, [definition], { SET_LIMIT_MIB: '16', CONCURRENCY: '4' });
@@ -79,7 +79,7 @@ test('a set above the limit fails permanently, with its size in the error, and o
 test('a limit below the size of a combined load applies, too', async ({ db }) => {
   const handled: string[] = [];
   const definition = pairOf({ handle: (set) => void handled.push(set.keyText) });
-  await podOn(db, [definition]);
+  await workerOn(db, [definition]);
   await due(db, 'large', 2, MIB);
   for (let i = 0; i < 12; i++) await due(db, `small ${i}`, 2, MIB / 8);
   const engine = await engineOn(db, [definition], { SET_LIMIT_MIB: '1', CONCURRENCY: '4' });
@@ -103,14 +103,14 @@ test('large sets are loaded one at a time, and smaller ones overtake them', asyn
       await gate.promise;
     },
   });
-  const pod = await podOn(db, [definition]);
+  const worker = await workerOn(db, [definition]);
   for (const key of ['large 1', 'large 2']) await due(db, key, 12, MIB);
   await due(db, 'small', 2, 64);
   expect(12 * MIB).toBeGreaterThan(LOAD_BYTES);
   const engine = await engineOn(db, [definition], { CONCURRENCY: '4' });
   await until(() => handled.length === 2);
   // longer than it takes to load the other one
-  for (let i = 0; i < 4; i++) await loadMembers(pod.database, [named('large 2')], 100 * MIB);
+  for (let i = 0; i < 4; i++) await loadMembers(worker.database, [named('large 2')], 100 * MIB);
   expect(handled.map(([key]) => key).toSorted()).toEqual(['large 1', 'small']);
   gates[0]!.resolve();
   await until(() => gates.length === 2);
@@ -128,7 +128,7 @@ test("sets that the database can't load together in time are loaded one by one, 
     retry: { attempts: 2 },
     handle: (set) => void handled.push(set.keyText),
   });
-  await podOn(db, [definition]);
+  await workerOn(db, [definition]);
   for (const key of ['x', 'y', 'z']) await due(db, key, 2, 64);
   await db.query(`update muster.run set due_at = now() + interval '1 hour'`);
   const engine = await engineOn(db, [definition], { STATEMENT_TIMEOUT_SECONDS: '1' });

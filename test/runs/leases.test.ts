@@ -1,17 +1,17 @@
 import { expect } from 'vitest';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
-import { podOn } from '../support/pod.ts';
+import { workerOn } from '../support/worker.ts';
 import { runsOf } from '../support/state.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
 async function complete(
-  pod: { ingestor: { ingest(change: ReturnType<typeof partA>): unknown } },
+  worker: { ingestor: { ingest(change: ReturnType<typeof partA>): unknown } },
   ...keys: string[]
 ) {
   for (const key of keys) {
-    await Promise.all([pod.ingestor.ingest(partA(key)), pod.ingestor.ingest(partB(key))]);
+    await Promise.all([worker.ingestor.ingest(partA(key)), worker.ingestor.ingest(partB(key))]);
   }
 }
 
@@ -46,13 +46,13 @@ test('a handler that runs longer than its lease keeps the lease while its proces
 });
 
 test('the runs of a killed worker continue elsewhere, and the attempt counts', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 2 });
-  const other = await podOn(db, [pairOf()]);
-  await complete(pod, 'x', 'y');
+  const worker = await workerOn(db, [pairOf()], { slots: 2 });
+  const other = await workerOn(db, [pairOf()]);
+  await complete(worker, 'x', 'y');
   expect(await other.runs.reapExpired()).toBe(0);
   await db.query(
     `update muster.worker set lease_until = now() - interval '1 second' where id = $1`,
-    [pod.id],
+    [worker.id],
   );
   expect(await other.runs.reapExpired()).toBe(2);
   expect(await other.runs.reapExpired()).toBe(0);
@@ -65,40 +65,40 @@ test('the runs of a killed worker continue elsewhere, and the attempt counts', a
 });
 
 test('a worker that is reaped while it claims a run does not keep it', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  const other = await podOn(db, [pairOf()]);
-  await pod.runs.deregister(pod.id);
-  await complete(pod, 'x');
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  const other = await workerOn(db, [pairOf()]);
+  await worker.runs.deregister(worker.id);
+  await complete(worker, 'x');
   expect(await runsOf(db)).toMatchObject([{ state: 'running' }]);
   expect(await other.runs.reapExpired()).toBe(1);
-  expect(await pod.runs.renew(pod.id, 10)).toBe(null);
+  expect(await worker.runs.renew(worker.id, 10)).toBe(null);
 });
 
 test('a worker whose lease has expired claims nothing', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  await complete(pod, 'x');
+  const worker = await workerOn(db, [pairOf()]);
+  await complete(worker, 'x');
   await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
-  expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
+  expect(await worker.runs.claim(1, worker.id, 10)).toEqual([]);
 });
 
 test('a run released at a shutdown counts no attempt, and is due at once', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  await complete(pod, 'x');
-  await pod.runs.release(pod.leases);
-  const [lease] = await pod.runs.claim(1, pod.id, 10);
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  await complete(worker, 'x');
+  await worker.runs.release(worker.leases);
+  const [lease] = await worker.runs.claim(1, worker.id, 10);
   expect([lease!.token, lease!.attempt]).toEqual([2, 1]);
   // a former holder can't release it
-  await pod.runs.release(pod.leases);
+  await worker.runs.release(worker.leases);
   expect(await runsOf(db)).toMatchObject([{ state: 'running', token: '2', attempt: 1 }]);
 });
 
 test('due runs are claimed oldest first, and only those that are due', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  await complete(pod, 'x', 'y', 'z');
+  const worker = await workerOn(db, [pairOf()]);
+  await complete(worker, 'x', 'y', 'z');
   await db.query(`update muster.run set due_at = now() - interval '1 minute' where key = 'z'`);
   await db.query(`update muster.run set due_at = now() + interval '1 minute' where key = 'x'`);
-  expect((await pod.runs.claim(1, pod.id, 1)).map(({ key }) => key)).toEqual(['z']);
-  expect((await pod.runs.claim(1, pod.id, 10)).map(({ key }) => key)).toEqual(['y']);
+  expect((await worker.runs.claim(1, worker.id, 1)).map(({ key }) => key)).toEqual(['z']);
+  expect((await worker.runs.claim(1, worker.id, 10)).map(({ key }) => key)).toEqual(['y']);
 });
 
 test('renewals find a lease whose response was lost, and start its run', async ({ db }) => {
@@ -108,9 +108,9 @@ test('renewals find a lease whose response was lost, and start its run', async (
   });
   // Another worker's batch gets a lease, which is moved to the engine's worker, as if its response was lost.
   const [row] = await db.query<{ id: string }>('select id from muster.worker');
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
-  pod.id = row!.id;
-  await complete(pod, 'x');
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  worker.id = row!.id;
+  await complete(worker, 'x');
   expect(await runsOf(db)).toMatchObject([{ state: 'running', token: '1' }]);
   await until(async () => (await runsOf(db))[0]?.state === 'done');
   expect(seen).toEqual(['x']);
@@ -170,7 +170,7 @@ test('while handlers are fast, runs are prefetched; a stop releases them without
       now--;
     },
   });
-  await podOn(db, [definition]); // registers the function
+  await workerOn(db, [definition]); // registers the function
   await backlog(db, [...QUICK, 'slow', ...QUICK.map((key) => `late ${key}`)]);
   const engine = await engineOn(db, [definition], { CONCURRENCY: '1' });
   await until(async () => (await count(db, `state = 'done'`)) === QUICK.length);
@@ -195,7 +195,7 @@ test('while handlers are slow, a free slot takes the next run at once, not with 
       await gate.promise;
     },
   });
-  await podOn(db, [definition]);
+  await workerOn(db, [definition]);
   await backlog(db, QUICK.slice(0, 9));
   const engine = await engineOn(db, [definition], { CONCURRENCY: '8', CLAIM_SECONDS: '60' });
   await until(() => gates.size === 8);
@@ -216,7 +216,7 @@ test('runs that are queued behind a handler that became slow are released for ot
       if (set.keyText === 'slow') await gate.promise;
     },
   });
-  await podOn(db, [definition]);
+  await workerOn(db, [definition]);
   await backlog(db, [...QUICK, 'slow', ...QUICK.map((key) => `late ${key}`)]);
   const settings = { CONCURRENCY: '1', LEASE_SECONDS: '1' };
   const engine = await engineOn(db, [definition], settings);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, onTestFinished } from 'vitest';
 import type { Database } from '../../src/state/database/database.ts';
-import { databaseOn } from '../support/pod.ts';
+import { databaseOn } from '../support/worker.ts';
 import { seedOf } from '../support/seeded.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { nothingYet } from './model/chaos.ts';
@@ -20,8 +20,8 @@ test('whatever the order, duplicates and cuts of the messages, members, counts, 
   let n = 0;
   await fc.assert(
     fc.asyncProperty(history, async (plan) => {
-      const { pods, source, known } = await play(databases, `h${++n}`, plan, tally, false);
-      const { expected, actual } = await compare(pods[0]!, plan.functions, source, known);
+      const { workers, source, known } = await play(databases, `h${++n}`, plan, tally, false);
+      const { expected, actual } = await compare(workers[0]!, plan.functions, source, known);
       expect(actual).toEqual(expected);
     }),
     { seed: seedOf(), numRuns: RUNS },
@@ -42,8 +42,8 @@ test('with purges at any time, and everything resent at the end, no effect is re
   let n = 0;
   await fc.assert(
     fc.asyncProperty(history, async (plan) => {
-      const { pods } = await play(databases, `h${++n}`, plan, tally, true);
-      expect(await flaws(pods[0]!, db)).toEqual([]);
+      const { workers } = await play(databases, `h${++n}`, plan, tally, true);
+      expect(await flaws(workers[0]!, db)).toEqual([]);
     }),
     { seed: seedOf(), numRuns: PURGED_RUNS },
   );

@@ -5,7 +5,7 @@ import { Chunks, type Applied, type RecordChunk } from '../../src/state/projecti
 import type { Database } from '../../src/state/database/database.ts';
 import { Positions } from '../../src/state/projections/positions.ts';
 import { registerProjection } from '../../src/state/registration/register-projection.ts';
-import { databaseOn } from './pod.ts';
+import { databaseOn } from './worker.ts';
 import type { TestDatabase } from './test.ts';
 
 /** A projection that is fed by hand, without Kafka. */

@@ -23,7 +23,7 @@ export class ChangeHandler implements RecordHandler {
   readonly chunkRecords = CHUNK_RECORDS;
   readonly chunkBytes = CHUNK_BYTES;
   readonly lingerMs = 0;
-  readonly gate = new Semaphore(CHUNKS);
+  readonly semaphore = new Semaphore(CHUNKS);
   readonly #ingestor: EventIngestor;
   readonly #lost: LostRecords;
   readonly #log: Log;
@@ -65,11 +65,11 @@ export class ChangeHandler implements RecordHandler {
   async #next(
     topic: string,
     { partition, offset, topicId }: Committed,
-    { id, extents }: Look,
+    { id, ranges }: Look,
   ): Promise<number | null> {
-    const extent = extents.find((each) => each.partition === partition);
-    if (extent === undefined) return null;
-    const { low, high } = extent;
+    const range = ranges.find((each) => each.partition === partition);
+    if (range === undefined) return null;
+    const { low, high } = range;
     if (offset === null) return low;
     const fields = { function: this.name, topic, partition };
     const isRecreated = id !== null && topicId !== null && id !== topicId;

@@ -92,10 +92,10 @@ export async function lookAt(
   const offsets = await admin.fetchTopicOffsets(topic);
   const now = await describeTopic(admin, topic);
   if (before?.id !== now?.id) throw new Error(`${topic} is being recreated`);
-  const extents = offsets
+  const ranges = offsets
     .filter((each) => partitions.includes(each.partition))
     .map(({ partition, low, high }) => ({ partition, low: Number(low), high: Number(high) }));
-  return { id: now?.id ?? null, partitions: now?.partitions ?? null, extents };
+  return { id: now?.id ?? null, partitions: now?.partitions ?? null, ranges };
 }
 
 /** Prefix of the topic's id in the metadata of an offset. */

@@ -137,10 +137,10 @@ export class PartitionReader {
 
   /** Handles a chunk of the waiting records; returns the next offset, or undefined if the reader stopped before that. */
   async #takeNext(): Promise<{ expected: number; actual: number | null } | undefined> {
-    const { gate } = this.#handler;
+    const { semaphore } = this.#handler;
     let chunk: RecordChunk | null = null;
     for (let wait = FIRST_WAIT_MS; ; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
-      await gate.enter();
+      await semaphore.enter();
       try {
         if (this.#stopped || (this.#isHeld && chunk === null)) return undefined;
         // Cut as late as possible, because more records have arrived. A retried chunk stays the same: the previous
@@ -151,7 +151,7 @@ export class PartitionReader {
         this.#isFailing = true;
         this.#events.failed(chunk!, error);
       } finally {
-        gate.leave();
+        semaphore.leave();
       }
       await this.#restFully(wait * (0.5 + Math.random() / 2));
     }

@@ -28,7 +28,7 @@ export class ProjectionHandler implements RecordHandler {
   readonly chunkRecords: number;
   readonly chunkBytes = CHUNK_BYTES;
   readonly lingerMs: number;
-  readonly gate: Semaphore;
+  readonly semaphore: Semaphore;
   readonly #positions: Positions;
   readonly #chunks: Chunks;
   readonly #log: Log;
@@ -47,7 +47,7 @@ export class ProjectionHandler implements RecordHandler {
     this.name = definition.name;
     this.topics = [definition.topic];
     this.chunkRecords = definition.chunkRecords ?? CHUNK_RECORDS;
-    this.gate = new Semaphore(writers);
+    this.semaphore = new Semaphore(writers);
     this.lingerMs = milliseconds(definition.linger ?? LINGER);
     this.#positions = new Positions(database, id, definition.topic);
     this.#chunks = new Chunks(database, id, definition);
@@ -60,10 +60,10 @@ export class ProjectionHandler implements RecordHandler {
     let stored = await this.#positions.stored(partitions);
     if (stored.length < partitions.length) {
       const known = new Set(stored.map(({ partition }) => partition));
-      const { id, extents } = await look();
+      const { id, ranges } = await look();
       if (!isOwner()) return [];
       await this.#positions.begin(
-        extents.filter(({ partition }) => !known.has(partition)),
+        ranges.filter(({ partition }) => !known.has(partition)),
         id,
       );
       stored = await this.#positions.stored(partitions);
@@ -80,16 +80,12 @@ export class ProjectionHandler implements RecordHandler {
   }
 
   /** Returns null if the topic no longer has the partition. */
-  async #start(
-    topic: string,
-    stored: StoredPosition,
-    { id, extents }: Look,
-  ): Promise<Start | null> {
+  async #start(topic: string, stored: StoredPosition, { id, ranges }: Look): Promise<Start | null> {
     const { partition, next, topicId, problem } = stored;
-    const extent = extents.find((each) => each.partition === partition);
-    if (extent === undefined) return null;
+    const range = ranges.find((each) => each.partition === partition);
+    if (range === undefined) return null;
     if (problem !== null) return stored;
-    const { low, high } = extent;
+    const { low, high } = range;
     const isBeyond = next > high;
     const isRecreated = id !== null && topicId !== null && id !== topicId && next > 0;
     if (isRecreated) {
@@ -130,8 +126,8 @@ export class ProjectionHandler implements RecordHandler {
     const asked = await this.#positions.clock();
     const now = await look();
     if (now.id !== this.#compared) await this.#forgetGone(topic, now);
-    const extents = now.extents.filter(({ partition }) => read.includes(partition));
-    return this.#positions.report(extents, asked);
+    const ranges = now.ranges.filter(({ partition }) => read.includes(partition));
+    return this.#positions.report(ranges, asked);
   }
 
   async #forgetGone(topic: string, { id, partitions }: Look): Promise<void> {

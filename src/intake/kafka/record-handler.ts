@@ -13,7 +13,7 @@ export interface Committed {
 
 /** A topic and the current offset ranges of its partitions. */
 export interface Look extends TopicNow {
-  readonly extents: readonly OffsetRange[];
+  readonly ranges: readonly OffsetRange[];
 }
 
 /** Partitions that are assigned to this process. */
@@ -50,7 +50,7 @@ export interface RecordHandler {
   /** Time for which a chunk that is not full waits for more records. */
   readonly lingerMs: number;
   /** Limits the concurrent chunks of all partitions. */
-  readonly gate: Semaphore;
+  readonly semaphore: Semaphore;
   /** Decides where partitions start, and reports records that the topic no longer holds. */
   begin(topic: string, assignment: Assignment): Promise<Start[]>;
   /**

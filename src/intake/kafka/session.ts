@@ -161,7 +161,7 @@ export class KafkaSession {
     if (era !== this.#era || now === undefined) return;
     for (const start of starts) {
       const { partition, problem } = start;
-      const { low } = now.extents.find((each) => each.partition === partition)!;
+      const { low } = now.ranges.find((each) => each.partition === partition)!;
       if (problem === null) this.#open(topic, start, low, now.id);
       else this.#resting.set(keyOf(topic, partition), { topic, partition, problem });
     }
@@ -249,12 +249,12 @@ export class KafkaSession {
       );
       if (era !== this.#era || look === undefined) return;
       this.#setPaused(paused);
-      for (const extent of look.extents) {
-        const { partition, high } = extent;
+      for (const range of look.ranges) {
+        const { partition, high } = range;
         const owned = this.#owned.get(keyOf(topic, partition));
         if (owned === undefined) continue;
         onLag(topic, partition, Math.max(0, high - owned.reader.next));
-        if (owned.isMisplaced(extent, positions.get(partition), look.id)) {
+        if (owned.isMisplaced(range, positions.get(partition), look.id)) {
           this.#restart(topic, partition);
         }
       }

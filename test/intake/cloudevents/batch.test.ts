@@ -9,7 +9,7 @@ import { readRecord } from '../../../src/intake/cloudevents/kafka-record.ts';
 import { Unavailable, type Outcome } from '../../../src/state/outcome.ts';
 import { serverOn } from '../../support/engine.ts';
 import { pairOf } from '../../support/pair.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { test as onDatabase } from '../../support/test.ts';
 import { insert } from '../messages.ts';
 import { Recorder, test } from '../server.ts';
@@ -209,10 +209,10 @@ onDatabase(
 
 onDatabase('one that Postgres refuses to park holds up none of those beside it', async ({ db }) => {
   await db.query(`alter table muster.parked add check (detail <> 'bad')`);
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   const park = (id: string, detail: string) => {
     const attributes = { id, source: '/s' };
-    return pod.ingestor.park(
+    return worker.ingestor.park(
       { attributes, contentType: null, body: Buffer.of() },
       'not-a-change',
       detail,

@@ -30,13 +30,13 @@ function destinationOn(intake = new Recorder()) {
   );
   const begin = async (
     committed: Omit<Committed, 'partition'>,
-    now: Omit<Look, 'partitions' | 'extents'> & { low: number; high: number },
+    now: Omit<Look, 'partitions' | 'ranges'> & { low: number; high: number },
     isOwner = true,
   ) => {
-    const extents = [{ partition: 0, low: now.low, high: now.high }];
+    const ranges = [{ partition: 0, low: now.low, high: now.high }];
     const starts = await handler.begin('items', {
       committed: [{ partition: 0, ...committed }],
-      look: () => Promise.resolve({ id: now.id, partitions: [0], extents }),
+      look: () => Promise.resolve({ id: now.id, partitions: [0], ranges }),
       isOwner: () => isOwner,
     });
     return starts.map(({ next }) => next);

@@ -36,7 +36,7 @@ function batch(fetched: number | null, offsets: readonly number[], last = offset
   };
 }
 
-const extent = (low: number, high: number) => ({ partition: 0, low, high });
+const range = (low: number, high: number) => ({ partition: 0, low, high });
 
 test('records fetched at the position go to the reader, and the next fetch starts after them', () => {
   const { owned, given, offsets } = ownedAt(5);
@@ -57,7 +57,7 @@ test('records fetched elsewhere are rejected, and all that follow', () => {
   expect(owned.receive(batch(0, [0, 1]))).toBe('off');
   expect(owned.receive(batch(5, [5]))).toBe('off');
   expect(given).toEqual([]);
-  expect(owned.isMisplaced(extent(0, 100), 5, OLD)).toBe(true);
+  expect(owned.isMisplaced(range(0, 100), 5, OLD)).toBe(true);
 });
 
 test('the record before the position is only compared, and not passed to the reader', () => {
@@ -93,29 +93,29 @@ test('a partition is misplaced once two checks agree and no records wait', () =>
     [0, 100, 3], // a person moved the position
   ] as const) {
     const { owned, reader } = ownedAt(5);
-    expect(owned.isMisplaced(extent(low, high), stored, OLD)).toBe(false);
+    expect(owned.isMisplaced(range(low, high), stored, OLD)).toBe(false);
     reader.isIdle = false;
-    expect(owned.isMisplaced(extent(low, high), stored, OLD)).toBe(false);
+    expect(owned.isMisplaced(range(low, high), stored, OLD)).toBe(false);
     reader.isIdle = true;
-    expect(owned.isMisplaced(extent(low, high), stored, OLD)).toBe(true);
+    expect(owned.isMisplaced(range(low, high), stored, OLD)).toBe(true);
   }
 });
 
 test('a doubt that has ended, or a different one, does not confirm the first', () => {
   const { owned } = ownedAt(5);
-  expect(owned.isMisplaced(extent(0, 100), 3, OLD)).toBe(false);
-  expect(owned.isMisplaced(extent(0, 100), 4, OLD)).toBe(false);
-  expect(owned.isMisplaced(extent(0, 100), 5, OLD)).toBe(false);
-  expect(owned.isMisplaced(extent(0, 100), 4, OLD)).toBe(false);
-  expect(owned.isMisplaced(extent(0, 100), undefined, OLD)).toBe(false);
+  expect(owned.isMisplaced(range(0, 100), 3, OLD)).toBe(false);
+  expect(owned.isMisplaced(range(0, 100), 4, OLD)).toBe(false);
+  expect(owned.isMisplaced(range(0, 100), 5, OLD)).toBe(false);
+  expect(owned.isMisplaced(range(0, 100), 4, OLD)).toBe(false);
+  expect(owned.isMisplaced(range(0, 100), undefined, OLD)).toBe(false);
 });
 
 test('no more records of a topic with another id are received, and the partition restarts when none wait', () => {
   const { owned, reader } = ownedAt(5);
   reader.isIdle = false;
-  expect(owned.isMisplaced(extent(0, 100), 5, NEW)).toBe(false);
+  expect(owned.isMisplaced(range(0, 100), 5, NEW)).toBe(false);
   expect(owned.receive(batch(5, [5]))).toBe('off');
   reader.isIdle = true;
-  expect(owned.isMisplaced(extent(0, 100), 5, NEW)).toBe(true);
-  expect(ownedAt(5).owned.isMisplaced(extent(0, 100), 5, null)).toBe(false);
+  expect(owned.isMisplaced(range(0, 100), 5, NEW)).toBe(true);
+  expect(ownedAt(5).owned.isMisplaced(range(0, 100), 5, null)).toBe(false);
 });

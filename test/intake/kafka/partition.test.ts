@@ -15,7 +15,7 @@ function handlerOf(more: Partial<RecordHandler> = {}) {
     chunkRecords: 10,
     chunkBytes: 1_000,
     lingerMs: 0,
-    gate: new Semaphore(1),
+    semaphore: new Semaphore(1),
     begin: () => Promise.resolve([]),
     rest: () => Promise.resolve(),
     report: () => Promise.resolve({ paused: false, positions: new Map() }),
@@ -208,9 +208,9 @@ test('a reader that is held while it waits for its turn handles no chunk', async
   first!.push(fetched(0, 1));
   await until(() => asked.length === 1);
   let turns = 0;
-  const { gate } = handler;
-  const enter = gate.enter.bind(gate);
-  gate.enter = () => {
+  const { semaphore } = handler;
+  const enter = semaphore.enter.bind(semaphore);
+  semaphore.enter = () => {
     turns++;
     return enter();
   };
@@ -220,7 +220,7 @@ test('a reader that is held while it waits for its turn handles no chunk', async
   asked[0]!.settle(1);
   // its turn comes, and goes to the next who waits
   await enter();
-  gate.leave();
+  semaphore.leave();
   expect(asked).toHaveLength(1);
   second!.hold(false);
   await until(() => asked.length === 2);

@@ -39,7 +39,7 @@ async function destinationOn(db: TestDatabase, partitions = 1) {
 const topicOf = (id: string | null, low: number, ...ends: number[]): Look => ({
   id,
   partitions: ends.map((_, partition) => partition),
-  extents: ends.map((high, partition) => ({ partition, low, high })),
+  ranges: ends.map((high, partition) => ({ partition, low, high })),
 });
 
 const stored = (db: TestDatabase) =>

@@ -8,14 +8,14 @@ import type { Change } from '../../../src/state/change.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
-import { podOn, type Pod } from '../../support/pod.ts';
+import { workerOn, type TestWorker } from '../../support/worker.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
 const timed = pairOf({ overdueAfter: '1 hour' });
 
 /** Ingests these changes with one statement. */
-const batch = (pod: Pod, changes: readonly Change[]) =>
-  Promise.all(changes.map((each) => pod.ingestor.ingest(each)));
+const batch = (worker: TestWorker, changes: readonly Change[]) =>
+  Promise.all(changes.map((each) => worker.ingestor.ingest(each)));
 
 /**
  * Lets both wait for a row that is locked here, the first one at the head of the queue, and then releases it. A
@@ -23,7 +23,7 @@ const batch = (pod: Pod, changes: readonly Change[]) =>
  */
 async function meet(
   db: TestDatabase,
-  pods: readonly Pod[],
+  workers: readonly TestWorker[],
   held: string,
   first: () => Promise<unknown>,
   second: () => Promise<unknown>,
@@ -35,7 +35,7 @@ async function meet(
   await blocked(db, 2);
   await release();
   await Promise.all([one, two]);
-  await Promise.all(pods.map((pod) => pod.close()));
+  await Promise.all(workers.map((worker) => worker.close()));
   expect(
     await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
   ).toEqual([{ deadlocks: '0' }]);
@@ -45,43 +45,46 @@ const SET_P = `select from muster.sets where key = 'p' for update`;
 const RUN_P = `select from muster.run where key = 'p' for update`;
 
 /** Two processes, the first with sets p and q that are incomplete, past their deadline. */
-async function overdue(db: TestDatabase): Promise<[Pod, Pod]> {
-  const pods = [await podOn(db, [timed]), await podOn(db, [timed])] as const;
-  await batch(pods[0], [partA('p'), partA('q')]);
+async function overdue(db: TestDatabase): Promise<[TestWorker, TestWorker]> {
+  const workers = [await workerOn(db, [timed]), await workerOn(db, [timed])] as const;
+  await batch(workers[0], [partA('p'), partA('q')]);
   await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
   await db.query(`update muster.member set since = now() - interval '2 hours'`);
-  return [...pods];
+  return [...workers];
 }
 
 test('an ingest that waits behind deadlines locks sets in their order', async ({ db }) => {
-  const [pod, other] = await overdue(db);
+  const [worker, other] = await overdue(db);
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     SET_P,
-    () => fireDeadlines(pod.database, [1]),
+    () => fireDeadlines(worker.database, [1]),
     () => batch(other, [partB('q'), partB('p')]),
   );
 });
 
 test('deadlines that wait behind an ingest lock sets in its order', async ({ db }) => {
-  const [pod, other] = await overdue(db);
+  const [worker, other] = await overdue(db);
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     SET_P,
     () => batch(other, [partB('q'), partB('p')]),
-    () => fireDeadlines(pod.database, [1]),
+    () => fireDeadlines(worker.database, [1]),
   );
 });
 
 /** Failed runs of the sets p and q; that of q failed first. */
-async function failedRuns(db: TestDatabase): Promise<[Pod, Pod]> {
-  const pods = [await podOn(db, [pairOf()], { slots: 2 }), await podOn(db, [pairOf()])] as const;
-  await batch(pods[0], [partA('p'), partB('p'), partA('q'), partB('q')]);
-  const leases = pods[0].leases.toSorted((a, b) => (a.key < b.key ? 1 : -1));
-  for (const lease of leases) await pods[0].runs.fail(lease, 'never', null);
-  return [...pods];
+async function failedRuns(db: TestDatabase): Promise<[TestWorker, TestWorker]> {
+  const workers = [
+    await workerOn(db, [pairOf()], { slots: 2 }),
+    await workerOn(db, [pairOf()]),
+  ] as const;
+  await batch(workers[0], [partA('p'), partB('p'), partA('q'), partB('q')]);
+  const leases = workers[0].leases.toSorted((a, b) => (a.key < b.key ? 1 : -1));
+  for (const lease of leases) await workers[0].runs.fail(lease, 'never', null);
+  return [...workers];
 }
 
 test.for([
@@ -90,29 +93,29 @@ test.for([
 ] as const)(
   'failed runs are %s in the order in which filing locks them',
   async ([, work], { db }) => {
-    const [pod, other] = await failedRuns(db);
+    const [worker, other] = await failedRuns(db);
     await meet(
       db,
-      [pod, other],
+      [worker, other],
       RUN_P,
       () => batch(other, [partA('q', 'd'), partA('p', 'd')]),
-      () => work(pod.database, 1, null),
+      () => work(worker.database, 1, null),
     );
   },
 );
 
 test('runs in back-off are made due in the lock order of an ingest', async ({ db }) => {
-  const [pod, other] = await failedRuns(db);
+  const [worker, other] = await failedRuns(db);
   await db.query(
     `update muster.run set state = 'ready', finished_at = null,
        due_at = now() + case key when 'p' then interval '2 hours' else interval '1 hour' end`,
   );
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     RUN_P,
     () => batch(other, [partA('q', 'd'), partA('p', 'd')]),
-    () => retryNow(pod.database, 1, null),
+    () => retryNow(worker.database, 1, null),
   );
 });
 
@@ -121,7 +124,7 @@ test.for([
   ['discarded', discardRuns, 'failed'],
   ['made due', retryNow, 'ready'],
 ] as const)('a run that starts meanwhile is not %s', async ([, work, state], { db }) => {
-  const [pod] = await failedRuns(db);
+  const [worker] = await failedRuns(db);
   await db.query(
     `update muster.run set state = $1::muster.run_state, due_at = now() + interval '1 hour'`,
     [state],
@@ -131,7 +134,7 @@ test.for([
     db,
     `update muster.run set state = 'running', token = token + 1, finished_at = null, due_at = now() where key = 'p'`,
   );
-  const working = work(pod.database, 1, 'p');
+  const working = work(worker.database, 1, 'p');
   await blocked(db, 1);
   await release();
   expect(await working).toBe(0);
@@ -141,49 +144,55 @@ test.for([
 });
 
 const forgetful = pairOf({ keepFor: '0 seconds', forgetAfter: '0 seconds' });
-const purgeOf = (pod: Pod, tombstoneSeconds = 0, definition = forgetful) =>
-  purge(pod.database, [{ definition, served: pod.served[0]! }], { tombstoneSeconds });
+const purgeOf = (worker: TestWorker, tombstoneSeconds = 0, definition = forgetful) =>
+  purge(worker.database, [{ definition, served: worker.served[0]! }], { tombstoneSeconds });
 
 test('runs are forgotten in the lock order of an ingest', async ({ db }) => {
-  const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
+  const [worker, other] = [
+    await workerOn(db, [forgetful], { slots: 2 }),
+    await workerOn(db, [forgetful]),
+  ];
   const rows = [partA('q'), partB('q'), partA('p'), partB('p')];
-  await batch(pod, rows);
-  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
-  await purgeOf(pod, 0, pairOf({ keepFor: '0 seconds' }));
+  await batch(worker, rows);
+  await worker.runs.finish(worker.leases.map((lease) => ({ lease, events: [] })));
+  await purgeOf(worker, 0, pairOf({ keepFor: '0 seconds' }));
   // with this token, forgetting needs no barrier, which would wait for the batch
   await db.query('update muster.function set forgotten_token = 9, forgotten_revision = 9');
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     RUN_P,
     () => batch(other, rows),
-    () => purgeOf(pod),
+    () => purgeOf(worker),
   );
 });
 
 test('empty sets are dropped in the lock order of an ingest', async ({ db }) => {
-  const [pod, other] = [await podOn(db, [forgetful]), await podOn(db, [forgetful])];
-  await batch(pod, [partA('q'), partA('p')]);
-  await batch(pod, [partA('q', 'd'), partA('p', 'd')]);
+  const [worker, other] = [await workerOn(db, [forgetful]), await workerOn(db, [forgetful])];
+  await batch(worker, [partA('q'), partA('p')]);
+  await batch(worker, [partA('q', 'd'), partA('p', 'd')]);
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     SET_P,
     () => batch(other, [partB('q'), partB('p')]),
-    () => purgeOf(pod),
+    () => purgeOf(worker),
   );
 });
 
 test('rows and sets of done sets are purged in the lock order of an ingest', async ({ db }) => {
-  const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
-  await batch(pod, [partA('q'), partB('q'), partA('p'), partB('p')]);
-  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
+  const [worker, other] = [
+    await workerOn(db, [forgetful], { slots: 2 }),
+    await workerOn(db, [forgetful]),
+  ];
+  await batch(worker, [partA('q'), partB('q'), partA('p'), partB('p')]);
+  await worker.runs.finish(worker.leases.map((lease) => ({ lease, events: [] })));
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     SET_P,
     () => batch(other, [partA('q', 'u', 'new-q'), partA('p', 'u', 'new-p')]),
-    () => purgeOf(pod),
+    () => purgeOf(worker),
   );
 });
 
@@ -191,42 +200,48 @@ const row = (id: string) =>
   `select from muster.member where function = 1 and part_index = 1 and id = '${id}' for update`;
 
 test('rows of done sets are locked in the order of an ingest', async ({ db }) => {
-  const [pod, other] = [await podOn(db, [forgetful], { slots: 2 }), await podOn(db, [forgetful])];
+  const [worker, other] = [
+    await workerOn(db, [forgetful], { slots: 2 }),
+    await workerOn(db, [forgetful]),
+  ];
   // by the order of their sets: z, a
-  await batch(pod, [partA('p', 'u', 'z'), partB('p'), partA('q', 'u', 'a'), partB('q')]);
-  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
+  await batch(worker, [partA('p', 'u', 'z'), partB('p'), partA('q', 'u', 'a'), partB('q')]);
+  await worker.runs.finish(worker.leases.map((lease) => ({ lease, events: [] })));
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     row('a'),
     () => batch(other, [partA('p', 'd', 'z'), partA('q', 'd', 'a')]),
-    () => purgeOf(pod),
+    () => purgeOf(worker),
   );
 });
 
 test('tombstones are locked in the order of an ingest', async ({ db }) => {
-  const [pod, other] = [await podOn(db, [forgetful]), await podOn(db, [forgetful])];
-  await pod.ingestor.ingest(change('d', 5, { id: 'z' }));
-  await pod.ingestor.ingest(change('d', 5, { id: 'a' }));
+  const [worker, other] = [await workerOn(db, [forgetful]), await workerOn(db, [forgetful])];
+  await worker.ingestor.ingest(change('d', 5, { id: 'z' }));
+  await worker.ingestor.ingest(change('d', 5, { id: 'a' }));
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     row('a'),
     () => batch(other, [partA('p', 'u', 'z'), partA('q', 'u', 'a')]),
-    () => purgeOf(pod),
+    () => purgeOf(worker),
   );
 });
 
 test('sets of a former part are locked in the order of an ingest', async ({ db }) => {
-  const old = await podOn(db, [pairOf()]);
+  const old = await workerOn(db, [pairOf()]);
   await batch(old, [partB('q'), partB('p')]);
   const parts = { a: { table: 'public.item', key: 'k', where: { kind: 'a' } } };
-  const [pod, other] = [await podOn(db, [pairOf({ parts })]), await podOn(db, [pairOf({ parts })])];
+  const [worker, other] = [
+    await workerOn(db, [pairOf({ parts })]),
+    await workerOn(db, [pairOf({ parts })]),
+  ];
   await meet(
     db,
-    [pod, other],
+    [worker, other],
     SET_P,
     () => batch(other, [partA('q'), partA('p')]),
-    () => clearParts(pod.database, 1, () => false),
+    () => clearParts(worker.database, 1, () => false),
   );
 });

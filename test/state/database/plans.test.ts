@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { expect } from 'vitest';
 import { sql } from '../../../src/state/sql.ts';
 import { pairOf } from '../../support/pair.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
 const BIG = ['member', 'sets', 'run', 'deadline', 'overdue', 'outbox'];
@@ -45,15 +45,15 @@ for (const statistics of ['no statistics', 'statistics']) {
     db,
   }) => {
     await load(db, statistics === 'statistics');
-    const pod = await podOn(db, [pairOf()], { writers: 1 });
+    const worker = await workerOn(db, [pairOf()], { writers: 1 });
     const found: string[] = [];
     for (const name of names) {
       const pool = name === 'ingest-changes' || name === 'known-members' ? 'writers' : 'control';
-      found.push(...flaws(name, await planOf(pod.database[pool], name)));
+      found.push(...flaws(name, await planOf(worker.database[pool], name)));
     }
     // sent by a handler that writes, on its own connection
     found.push(
-      ...flaws('finish-run of a handler', await planOf(pod.database.handlers, 'finish-run')),
+      ...flaws('finish-run of a handler', await planOf(worker.database.handlers, 'finish-run')),
     );
     expect(found).toEqual([]);
   }, 60_000);

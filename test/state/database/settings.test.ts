@@ -7,7 +7,7 @@ import { openReader } from '../../../src/state/database/reader.ts';
 import { openInspector } from '../../../src/state/database/inspector.ts';
 import { SESSION, timeoutSetting } from '../../../src/state/database/session.ts';
 import { engineOn } from '../../support/engine.ts';
-import { databaseOn } from '../../support/pod.ts';
+import { databaseOn } from '../../support/worker.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
 import { test } from '../../support/test.ts';
 import { until } from '../../support/until.ts';

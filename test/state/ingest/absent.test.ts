@@ -4,7 +4,7 @@ import { defineFunction } from '../../../src/function.ts';
 import { loadMembers } from '../../../src/state/runs/load-members.ts';
 import { change, read } from '../../support/changes.ts';
 import { pairOf } from '../../support/pair.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
@@ -26,11 +26,11 @@ for (const column of ['patient', 'kind', 'voided', 'text']) {
     test(`a message of op ${op} without the column ${column} is parked for the parts that use it, and adds no row to them`, async ({
       db,
     }) => {
-      const pod = await podOn(db, [lab]);
-      await pod.ingestor.ingest(change('c', 1, blood));
+      const worker = await workerOn(db, [lab]);
+      await worker.ingestor.ingest(change('c', 1, blood));
       const row = without(column);
       const sent = op === 'r' ? read(100_000, row) : change(op, 2, row);
-      const outcome = await pod.ingestor.ingest(sent);
+      const outcome = await worker.ingestor.ingest(sent);
       expect(outcome).toMatchObject({ kind: 'parked', reason: 'incomplete-change' });
       const part = column === 'text' ? 'report' : 'blood';
       expect(outcome).toHaveProperty(
@@ -45,11 +45,11 @@ for (const column of ['patient', 'kind', 'voided', 'text']) {
 }
 
 test('a delete only needs the columns of the primary key', async ({ db }) => {
-  const pod = await podOn(db, [lab]);
-  await pod.ingestor.ingest(change('c', 1, blood));
-  expect(await pod.ingestor.ingest(change('d', 2, { id: 1 }))).toEqual({ kind: 'ingested' });
+  const worker = await workerOn(db, [lab]);
+  await worker.ingestor.ingest(change('c', 1, blood));
+  expect(await worker.ingestor.ingest(change('d', 2, { id: 1 }))).toEqual({ kind: 'ingested' });
   expect(await db.query('select from muster.member where in_set')).toEqual([]);
-  expect(await pod.ingestor.ingest(change('d', 3, { patient: 'P' }))).toMatchObject({
+  expect(await worker.ingestor.ingest(change('d', 3, { patient: 'P' }))).toMatchObject({
     kind: 'parked',
     reason: 'bad-key',
     detail: "primary key column 'id' is absent",
@@ -60,8 +60,8 @@ test('a part that does not use the column ingests the change that is parked for 
   db,
 }) => {
   const other = pairOf({ parts: { all: { table: 'public.item', key: 'patient' } } });
-  const pod = await podOn(db, [lab, other]);
-  expect(await pod.ingestor.ingest(change('c', 1, without('kind')))).toMatchObject({
+  const worker = await workerOn(db, [lab, other]);
+  expect(await worker.ingestor.ingest(change('c', 1, without('kind')))).toMatchObject({
     kind: 'parked',
   });
   expect(await runsOf(db)).toMatchObject([{ key: 'P', complete: true }]);
@@ -70,10 +70,10 @@ test('a part that does not use the column ingests the change that is parked for 
 test('a change that is redelivered after the definition was corrected is ingested', async ({
   db,
 }) => {
-  const before = await podOn(db, [pairOf({ parts: { a: part('sort') } })]);
+  const before = await workerOn(db, [pairOf({ parts: { a: part('sort') } })]);
   const sent = change('c', 1, { id: 1, k: 'x', kind: 'a' });
   expect(await before.ingestor.ingest(sent)).toMatchObject({ kind: 'parked' });
-  const after = await podOn(db, [pairOf({ parts: { a: part('kind') } })]);
+  const after = await workerOn(db, [pairOf({ parts: { a: part('kind') } })]);
   expect(await after.ingestor.ingest(sent)).toEqual({ kind: 'ingested' });
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
@@ -81,51 +81,54 @@ test('a change that is redelivered after the definition was corrected is ingeste
 const part = (column: string) => ({ table: 'public.item', key: 'k', where: { [column]: 'a' } });
 
 test("a row whose new key can't be stored is parked, and leaves its old set", async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const long = change('u', 2, { id: 1, k: 'y'.repeat(2_000), kind: 'a' });
-  expect(await pod.ingestor.ingest(long)).toMatchObject({ kind: 'parked', reason: 'bad-key' });
-  await pod.ingestor.ingest(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
+  expect(await worker.ingestor.ingest(long)).toMatchObject({ kind: 'parked', reason: 'bad-key' });
+  await worker.ingestor.ingest(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
   expect(await runsOf(db)).toEqual([]);
   expect(await miscounted(db)).toEqual([]);
   // and enters another one with its next change
-  await pod.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: 'a' }));
+  await worker.ingestor.ingest(change('u', 4, { id: 1, k: 'x', kind: 'a' }));
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: true }]);
 });
 
 test('a row whose new values PostgreSQL refuses is parked, and leaves its old set', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const refused = change('u', 2, { id: 1, k: 'y\0', kind: 'a' });
-  expect(await pod.ingestor.ingest(refused)).toMatchObject({ kind: 'parked', reason: 'bad-value' });
+  expect(await worker.ingestor.ingest(refused)).toMatchObject({
+    kind: 'parked',
+    reason: 'bad-value',
+  });
   expect(await db.query('select from muster.member where in_set')).toEqual([]);
   expect(await miscounted(db)).toEqual([]);
 });
 
 test('a row that no part accepts is not parked because of its key', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
   for (const op of ['c', 'u'] as const) {
     const unwanted = change(op, 1, { id: op, k: 'y'.repeat(2_000), kind: 'c' });
-    expect(await pod.ingestor.ingest(unwanted)).toEqual({ kind: 'ingested' });
+    expect(await worker.ingestor.ingest(unwanted)).toEqual({ kind: 'ingested' });
   }
 });
 
 test('a handler sees which columns no change has carried', async ({ db }) => {
   const kept = { table: 'public.item', key: 'k', columns: ['note'] };
-  const pod = await podOn(db, [pairOf({ parts: { a: kept } })], { slots: 2 });
+  const worker = await workerOn(db, [pairOf({ parts: { a: kept } })], { slots: 2 });
   // a change of the primary key, with an unchanged value that is stored out of line
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', note: 'long' }));
-  await pod.ingestor.ingest(change('d', 2, { id: 1 }));
-  await pod.ingestor.ingest(change('c', 2, { id: 2, k: 'y', note: UNAVAILABLE }));
-  const load = () => loadMembers(pod.database, pod.leases, 1e6);
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', note: 'long' }));
+  await worker.ingestor.ingest(change('d', 2, { id: 1 }));
+  await worker.ingestor.ingest(change('c', 2, { id: 2, k: 'y', note: UNAVAILABLE }));
+  const load = () => loadMembers(worker.database, worker.leases, 1e6);
   const unavailable = (await load()).map((set) => set!.members.map((each) => each.unavailable));
-  expect(pod.leases.map(({ key }, i) => [key, unavailable[i]])).toEqual([
+  expect(worker.leases.map(({ key }, i) => [key, unavailable[i]])).toEqual([
     ['x', []],
     ['y', [['note']]],
   ]);
-  await pod.ingestor.ingest(change('u', 3, { id: 2, k: 'y', note: 'long' }));
+  await worker.ingestor.ingest(change('u', 3, { id: 2, k: 'y', note: 'long' }));
   expect((await load())[1]!.members).toMatchObject([
     { columns: { note: 'long' }, unavailable: [] },
   ]);

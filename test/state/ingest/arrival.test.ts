@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { defineFunction } from '../../../src/function.ts';
 import { UNAVAILABLE, type Change } from '../../../src/state/change.ts';
 import { change, read, truncate } from '../../support/changes.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { setsOf } from '../../support/state.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
@@ -125,14 +125,14 @@ const table: [name: string, messages: Change[], held: object[]][] = [
 for (const [name, messages, held] of table) {
   test(`in any order, twice or concurrently: ${name}`, async ({ db }) => {
     const results: unknown[] = [];
-    const pod = await podOn(db, [kept]);
+    const worker = await workerOn(db, [kept]);
     for (const order of permutations(messages)) {
-      for (const message of order) await pod.ingestor.ingest(message);
+      for (const message of order) await worker.ingestor.ingest(message);
       results.push(await state(db));
-      for (const message of order) await pod.ingestor.ingest(message);
+      for (const message of order) await worker.ingestor.ingest(message);
       results.push(await state(db));
       await empty(db);
-      await Promise.all(order.map((message) => pod.ingestor.ingest(message)));
+      await Promise.all(order.map((message) => worker.ingestor.ingest(message)));
       results.push(await state(db));
       await empty(db);
     }
@@ -147,7 +147,7 @@ for (const [name, messages, held] of table) {
 test('a change of the next epoch replaces one of the previous epoch, in both orders', async ({
   db,
 }) => {
-  const pod = await podOn(db, [kept]);
+  const worker = await workerOn(db, [kept]);
   const results: unknown[] = [];
   for (const [first, second] of [
     [0, 1],
@@ -163,14 +163,14 @@ test('a change of the next epoch replaces one of the previous epoch, in both ord
         `insert into muster.source (name, id, first_epoch) values ('test', 1000, $1)`,
         [epoch],
       );
-      const fresh = await podOn(db, [kept]);
+      const fresh = await workerOn(db, [kept]);
       await fresh.positions.exchange();
       expect(await fresh.ingestor.ingest(sent[epoch]!)).toEqual({ kind: 'ingested' });
     }
     results.push(await state(db));
     await empty(db);
   }
-  await pod.close();
+  await worker.close();
   const expected = {
     held: [{ part: 'a', key: 'y', note: 'second' }],
     sets: [{ key: 'y', counts: [1, 0], fresh: 1 }],

@@ -3,7 +3,7 @@ import type { RowChange } from '../../../src/state/change.ts';
 import { bumpEpoch } from '../../../src/state/ingest/epochs.ts';
 import { change, read } from '../../support/changes.ts';
 import { pairOf } from '../../support/pair.ts';
-import { podOn, type Pod } from '../../support/pod.ts';
+import { workerOn, type TestWorker } from '../../support/worker.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
 const GIB = 2 ** 30;
@@ -13,20 +13,21 @@ const T = Date.now() - 24 * 60 * MINUTE;
 
 const at = (lsn: number, ms: number) =>
   change('u', lsn, { id: 1, k: 'x', kind: 'a' }, { at: T + ms });
-const check = (pod: Pod, lsn: number, ms: number) => pod.positions.check(at(lsn, ms)).kind;
-/** A pod on which the source of the changes above is registered. */
-async function podOf(db: TestDatabase): Promise<Pod> {
-  const pod = await podOn(db, [pairOf()]);
-  await pod.positions.register('test');
-  return pod;
+const check = (worker: TestWorker, lsn: number, ms: number) =>
+  worker.positions.check(at(lsn, ms)).kind;
+/** A worker on which the source of the changes above is registered. */
+async function podOf(db: TestDatabase): Promise<TestWorker> {
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.positions.register('test');
+  return worker;
 }
-const epochOf = (pod: Pod, each: RowChange) => {
-  const result = pod.positions.check(each);
+const epochOf = (worker: TestWorker, each: RowChange) => {
+  const result = worker.positions.check(each);
   return result.kind === 'fine' ? result.place.epoch : result.kind;
 };
 
 test('a position is checked against the newest one of its log', async ({ db }) => {
-  const pod = await podOf(db);
+  const worker = await podOf(db);
   const steps: [lsn: number, ms: number, kind: string][] = [
     [5 * GIB, 0, 'fine'],
     // redelivered or replayed: back, but not later
@@ -40,86 +41,92 @@ test('a position is checked against the newest one of its log', async ({ db }) =
     [6 * GIB + 3 * GIB + 1, 1_000, 'ahead'],
     [6 * GIB + 2 * GIB, 1_000, 'fine'],
   ];
-  expect(steps.map(([lsn, ms]) => check(pod, lsn, ms))).toEqual(steps.map(([, , kind]) => kind));
+  expect(steps.map(([lsn, ms]) => check(worker, lsn, ms))).toEqual(steps.map(([, , kind]) => kind));
 });
 
 test('a long transaction in a quiet database is not a restart, because it reports the commits before it', async ({
   db,
 }) => {
-  const pod = await podOf(db);
-  expect(check(pod, 2 * GIB, 0)).toBe('fine');
+  const worker = await podOf(db);
+  expect(check(worker, 2 * GIB, 0)).toBe('fine');
   const long = at(GIB, 30 * MINUTE);
-  expect(pod.positions.check({ ...long, lastCommit: BigInt(2 * GIB) }).kind).toBe('fine');
-  expect(pod.positions.check({ ...long, lastCommit: BigInt(2 * GIB) - 1n }).kind).toBe('restarted');
-  expect(pod.positions.check(long).kind).toBe('restarted');
+  expect(worker.positions.check({ ...long, lastCommit: BigInt(2 * GIB) }).kind).toBe('fine');
+  expect(worker.positions.check({ ...long, lastCommit: BigInt(2 * GIB) - 1n }).kind).toBe(
+    'restarted',
+  );
+  expect(worker.positions.check(long).kind).toBe('restarted');
 });
 
 test('an incremental read is not checked, and neither kind of read moves the newest position', async ({
   db,
 }) => {
-  const pod = await podOf(db);
-  expect(check(pod, GIB, 0)).toBe('fine');
+  const worker = await podOf(db);
+  expect(check(worker, GIB, 0)).toBe('fine');
   const late = { lsn: 1n, at: T + 60 * MINUTE };
   const incremental = read(0, { id: 1 }, { ...late, snapshot: 'incremental' });
-  expect(pod.positions.check(incremental).kind).toBe('fine');
+  expect(worker.positions.check(incremental).kind).toBe('fine');
   const ahead = read(0, { id: 1 }, { ...late, lsn: BigInt(900 * GIB) });
-  expect(pod.positions.check(ahead).kind).toBe('fine');
-  expect(check(pod, GIB + 1, 1)).toBe('fine');
+  expect(worker.positions.check(ahead).kind).toBe('fine');
+  expect(check(worker, GIB + 1, 1)).toBe('fine');
 });
 
 test('an initial snapshot that is later but below the newest position belongs to a log that started over', async ({
   db,
 }) => {
-  const pod = await podOf(db);
-  expect(check(pod, GIB, 0)).toBe('fine');
+  const worker = await podOf(db);
+  expect(check(worker, GIB, 0)).toBe('fine');
   const initial = read(0, { id: 1 }, { lsn: 10n, at: T + 5 * MINUTE });
-  expect(pod.positions.check(initial).kind).toBe('fine');
-  expect(pod.positions.check({ ...initial, at: initial.at + 1 }).kind).toBe('restarted');
+  expect(worker.positions.check(initial).kind).toBe('fine');
+  expect(worker.positions.check({ ...initial, at: initial.at + 1 }).kind).toBe('restarted');
 });
 
 test('one event with a wrong clock does not disable the checks', async ({ db }) => {
-  const pod = await podOf(db);
+  const worker = await podOf(db);
   const now = Date.now();
   const event = (lsn: number, ms: number, handledAt = now) =>
-    pod.positions.check({ ...at(lsn, 0), at: now + ms, handledAt });
+    worker.positions.check({ ...at(lsn, 0), at: now + ms, handledAt });
   expect(event(GIB, 0).kind).toBe('fine');
   const year = 365 * 24 * 60 * MINUTE;
   // a jump that a year of log could explain, and then the log of a source that started over
   expect(event(1000 * GIB, year).kind).toBe('ahead');
   expect(event(GIB + 1, year).kind).toBe('fine');
   expect(event(10, 7 * MINUTE).kind).toBe('fine'); // ahead of the clock, so that its real time is unknown
-  expect(pod.positions.check({ ...at(10, 0), at: now + 60_000 })).toMatchObject({ kind: 'fine' });
+  expect(worker.positions.check({ ...at(10, 0), at: now + 60_000 })).toMatchObject({
+    kind: 'fine',
+  });
   expect(event(900 * GIB, 2 * year).kind).toBe('ahead');
 });
 
 test('one event with a wrong clock does not make history count as new', async ({ db }) => {
-  const pod = await podOf(db);
-  await pod.ingestor.ingest({ ...at(GIB, 0), handledAt: 0 });
-  expect(pod.positions.check(read(0, { id: 1 }, { lsn: BigInt(GIB - 8), at: T }))).toMatchObject({
-    kind: 'fine',
-    streaming: false,
-  });
+  const worker = await podOf(db);
+  await worker.ingestor.ingest({ ...at(GIB, 0), handledAt: 0 });
+  expect(worker.positions.check(read(0, { id: 1 }, { lsn: BigInt(GIB - 8), at: T }))).toMatchObject(
+    {
+      kind: 'fine',
+      streaming: false,
+    },
+  );
 });
 
 test('an event that jumps is parked with a remedy, and later events of the table are ingested', async ({
   db,
 }) => {
-  const pod = await podOf(db);
-  await pod.ingestor.ingest(at(GIB, 0));
-  expect(await pod.ingestor.ingest(at(10, 6 * MINUTE))).toEqual({
+  const worker = await podOf(db);
+  await worker.ingestor.ingest(at(GIB, 0));
+  expect(await worker.ingestor.ingest(at(10, 6 * MINUTE))).toEqual({
     kind: 'parked',
     reason: 'position-restarted',
     detail: `LSN 10 of source 'test' is below ${GIB}, the newest seen, but was committed 360 s later: was the source restored or recreated? If so, run: muster epoch bump test`,
   });
-  expect(await pod.ingestor.ingest(at(5 * GIB, 0))).toEqual({
+  expect(await worker.ingestor.ingest(at(5 * GIB, 0))).toEqual({
     kind: 'parked',
     reason: 'position-ahead',
     detail: `LSN ${5 * GIB} of source 'test' is ${4 * GIB} bytes ahead of ${GIB}, the newest seen, and only 0 s later`,
   });
-  expect(await pod.ingestor.ingest(at(GIB + 1, 1))).toEqual({ kind: 'ingested' });
+  expect(await worker.ingestor.ingest(at(GIB + 1, 1))).toEqual({ kind: 'ingested' });
 });
 
-test('positions are shared: a pod that starts reads those of the others, and an epoch bump reaches every pod', async ({
+test('positions are shared: a worker that starts reads those of the others, and an epoch bump reaches every worker', async ({
   db,
 }) => {
   const one = await podOf(db);
@@ -145,37 +152,37 @@ test('positions are shared: a pod that starts reads those of the others, and an 
 test('a change belongs to the epoch in which it was committed, regardless of when it arrives', async ({
   db,
 }) => {
-  const pod = await podOf(db);
-  await pod.ingestor.ingest(at(5 * GIB, 0));
-  await pod.ingestor.ingest(at(20, 7 * MINUTE));
-  await pod.ingestor.ingest(at(10, 6 * MINUTE));
-  await bumpEpoch(pod.database, 'test');
-  await pod.positions.exchange();
-  expect(epochOf(pod, at(5 * GIB, 0))).toBe(0);
-  expect(epochOf(pod, at(10, 6 * MINUTE))).toBe(1);
-  expect(epochOf(pod, at(6 * GIB, 6 * MINUTE + 2_000))).toBe('ahead');
+  const worker = await podOf(db);
+  await worker.ingestor.ingest(at(5 * GIB, 0));
+  await worker.ingestor.ingest(at(20, 7 * MINUTE));
+  await worker.ingestor.ingest(at(10, 6 * MINUTE));
+  await bumpEpoch(worker.database, 'test');
+  await worker.positions.exchange();
+  expect(epochOf(worker, at(5 * GIB, 0))).toBe(0);
+  expect(epochOf(worker, at(10, 6 * MINUTE))).toBe(1);
+  expect(epochOf(worker, at(6 * GIB, 6 * MINUTE + 2_000))).toBe('ahead');
   // the old log continued for a while after the newest change that was seen
-  expect(epochOf(pod, at(5 * GIB + 1, 5 * MINUTE))).toBe(0);
-  expect(pod.positions.check(at(9, 5 * MINUTE))).toMatchObject({
+  expect(epochOf(worker, at(5 * GIB + 1, 5 * MINUTE))).toBe(0);
+  expect(worker.positions.check(at(9, 5 * MINUTE))).toMatchObject({
     kind: 'restarted',
     detail: expect.stringMatching(
       /it can.t be determined from which of the two logs it is.*incremental snapshot/,
     ),
   });
-  expect(epochOf(pod, read(0, { id: 1 }, { at: T }))).toBe(0);
-  expect(epochOf(pod, read(0, { id: 1 }, { at: T + 6 * MINUTE }))).toBe(1);
+  expect(epochOf(worker, read(0, { id: 1 }, { at: T }))).toBe(0);
+  expect(epochOf(worker, read(0, { id: 1 }, { at: T + 6 * MINUTE }))).toBe(1);
 });
 
 test('a redelivered change of the old epoch is older than those of the new one', async ({ db }) => {
-  const pod = await podOf(db);
+  const worker = await podOf(db);
   const old = { ...at(5 * GIB, 0), row: { id: 1, k: 'old', kind: 'a' } };
-  await pod.ingestor.ingest(old);
+  await worker.ingestor.ingest(old);
   const restored = { ...at(10, 6 * MINUTE), row: { id: 1, k: 'new', kind: 'a' } };
-  expect(await pod.ingestor.ingest(restored)).toMatchObject({ kind: 'parked' });
-  await bumpEpoch(pod.database, 'test');
-  await pod.positions.exchange();
+  expect(await worker.ingestor.ingest(restored)).toMatchObject({ kind: 'parked' });
+  await bumpEpoch(worker.database, 'test');
+  await worker.positions.exchange();
   for (const each of [restored, old]) {
-    expect(await pod.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
   }
   expect(await db.query('select key from muster.member where in_set')).toEqual([{ key: 'new' }]);
 });
@@ -183,53 +190,53 @@ test('a redelivered change of the old epoch is older than those of the new one',
 test('a change committed before an epoch without changes stays in its own epoch', async ({
   db,
 }) => {
-  const pod = await podOf(db);
+  const worker = await podOf(db);
   const create = change('c', 10, { id: 1, k: 'x', kind: 'a' }, { at: T });
-  await pod.ingestor.ingest(create);
-  await pod.ingestor.ingest(change('d', 20, { id: 1 }, { at: T + 1_000 }));
-  await pod.positions.exchange();
-  await bumpEpoch(pod.database, 'test', T + MINUTE);
-  await bumpEpoch(pod.database, 'test', T + 2 * MINUTE); // an operator bumps it again
-  await pod.positions.exchange();
-  expect(epochOf(pod, create)).toBe(0);
-  await pod.ingestor.ingest(create); // redelivered
+  await worker.ingestor.ingest(create);
+  await worker.ingestor.ingest(change('d', 20, { id: 1 }, { at: T + 1_000 }));
+  await worker.positions.exchange();
+  await bumpEpoch(worker.database, 'test', T + MINUTE);
+  await bumpEpoch(worker.database, 'test', T + 2 * MINUTE); // an operator bumps it again
+  await worker.positions.exchange();
+  expect(epochOf(worker, create)).toBe(0);
+  await worker.ingestor.ingest(create); // redelivered
   expect(await db.query('select key from muster.member where in_set')).toEqual([]);
-  expect(epochOf(pod, at(5, 90_000))).toBe(1);
-  expect(epochOf(pod, at(5, 2 * MINUTE))).toBe(2);
+  expect(epochOf(worker, at(5, 90_000))).toBe(1);
+  expect(epochOf(worker, at(5, 2 * MINUTE))).toBe(2);
 });
 
 test('an epoch begins after the newest change seen of the previous one, and its source must be known', async ({
   db,
 }) => {
-  const pod = await podOf(db);
-  await pod.ingestor.ingest(at(GIB, 0));
-  await pod.positions.exchange();
-  await expect(bumpEpoch(pod.database, 'test', T)).rejects.toThrow(
+  const worker = await podOf(db);
+  await worker.ingestor.ingest(at(GIB, 0));
+  await worker.positions.exchange();
+  await expect(bumpEpoch(worker.database, 'test', T)).rejects.toThrow(
     `a change of source 'test' that was committed at ${new Date(T).toISOString()} has been ingested`,
   );
-  await expect(bumpEpoch(pod.database, 'tset')).rejects.toThrow(
+  await expect(bumpEpoch(worker.database, 'tset')).rejects.toThrow(
     "no event of the source 'tset' has arrived yet",
   );
-  expect(await bumpEpoch(pod.database, 'test', T + 1)).toEqual({ epoch: 1, beganAt: T + 1 });
+  expect(await bumpEpoch(worker.database, 'test', T + 1)).toEqual({ epoch: 1, beganAt: T + 1 });
 });
 
 test('a later position with an earlier commit time does not set the newest time back', async ({
   db,
 }) => {
-  const pod = await podOf(db);
-  expect(check(pod, GIB, 0)).toBe('fine');
-  expect(check(pod, GIB + 2, -30 * MINUTE)).toBe('fine');
+  const worker = await podOf(db);
+  expect(check(worker, GIB, 0)).toBe('fine');
+  expect(check(worker, GIB + 2, -30 * MINUTE)).toBe('fine');
   // five minutes after the second commit, but not after the first
-  expect(check(pod, GIB + 1, -20 * MINUTE)).toBe('fine');
-  expect(check(pod, GIB + 1, 6 * MINUTE)).toBe('restarted');
+  expect(check(worker, GIB + 1, -20 * MINUTE)).toBe('fine');
+  expect(check(worker, GIB + 1, 6 * MINUTE)).toBe('restarted');
 });
 
 test('a worker learns of a new epoch from the first change that belongs to it', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  expect(await pod.ingestor.ingest(at(5 * GIB, 0))).toEqual({ kind: 'ingested' });
-  await pod.positions.save();
-  const other = await podOn(db, [pairOf()]);
+  const worker = await workerOn(db, [pairOf()]);
+  expect(await worker.ingestor.ingest(at(5 * GIB, 0))).toEqual({ kind: 'ingested' });
+  await worker.positions.save();
+  const other = await workerOn(db, [pairOf()]);
   await bumpEpoch(other.database, 'test', T + MINUTE);
-  expect(await pod.ingestor.ingest(at(GIB, 10 * MINUTE))).toEqual({ kind: 'ingested' });
+  expect(await worker.ingestor.ingest(at(GIB, 10 * MINUTE))).toEqual({ kind: 'ingested' });
   expect(await db.query('select from muster.parked')).toEqual([]);
 });

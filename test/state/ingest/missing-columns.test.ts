@@ -6,7 +6,7 @@ import { UNAVAILABLE, type Change } from '../../../src/state/change.ts';
 import { specify } from '../../../src/definitions/specification.ts';
 import { register } from '../../../src/state/registration/register.ts';
 import { change, read, truncate } from '../../support/changes.ts';
-import { databaseOn, podWith, type Pod } from '../../support/pod.ts';
+import { databaseOn, workerWith, type TestWorker } from '../../support/worker.ts';
 import { seedOf } from '../../support/seeded.ts';
 import { miscounted, misjudged } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
@@ -48,7 +48,7 @@ const history = fc.record({
   steps: fc.array(step, { minLength: 1, maxLength: 10 }),
   /** Whether part b has another deciding column than part a. */
   apart: fc.boolean(),
-  pods: fc.constantFrom(1, 2, 3),
+  workers: fc.constantFrom(1, 2, 3),
   schedule: fc.nat(),
 });
 type History = typeof history extends fc.Arbitrary<infer H> ? H : never;
@@ -65,15 +65,15 @@ test('with changes that lack deciding columns, in any order, each row ends where
       const random = new Random(plan.schedule);
       const { rows, messages } = happen(`${name}.item`, plan);
       const served = await register(databases[0]!, specify(define(name, plan.apart)));
-      const pods = await Promise.all(
-        databases.slice(0, plan.pods).map((each) => podWith(each, [served], { writers: 2 })),
+      const workers = await Promise.all(
+        databases.slice(0, plan.workers).map((each) => workerWith(each, [served], { writers: 2 })),
       );
       const sent = [...messages, ...messages.filter(() => random.chance(0.3))];
       tally.missingColumns += sent.filter(lacks).length;
-      let parked = await deliver(sent, pods, random);
+      let parked = await deliver(sent, workers, random);
       tally.parked += parked.length;
       // Nothing was known about those rows yet. Sent again, each change makes more of them known.
-      for (let i = 0; i < messages.length; i++) parked = await deliver(parked, pods, random);
+      for (let i = 0; i < messages.length; i++) parked = await deliver(parked, workers, random);
       expect(parked.map((each) => each.kind === 'row' && each.row)).toEqual([]);
       const { rows: held } = await databases[0]!.control.query(
         `select p.name as part, m.id, m.key, m.columns ->> 'note' as note from muster.member m
@@ -162,23 +162,23 @@ function lacks(each: Change): boolean {
   return each.kind === 'row' && Object.values(each.row).includes(UNAVAILABLE);
 }
 
-/** Deals the messages in random order to the pods, which ingest a few at a time; returns those that were parked. */
+/** Deals the messages in random order to the workers, which ingest a few at a time; returns those that were parked. */
 async function deliver(
   messages: readonly Change[],
-  pods: readonly Pod[],
+  workers: readonly TestWorker[],
   random: Random,
 ): Promise<Change[]> {
-  const hands = pods.map((): Change[] => []);
+  const hands = workers.map((): Change[] => []);
   const shuffled = messages
     .map((each) => [random.next(), each] as const)
     .toSorted(([one], [other]) => one - other);
-  for (const [, each] of shuffled) hands[random.between(0, pods.length - 1)]!.push(each);
+  for (const [, each] of shuffled) hands[random.between(0, workers.length - 1)]!.push(each);
   const parked: Change[] = [];
   await Promise.all(
-    pods.map(async (pod, i) => {
+    workers.map(async (worker, i) => {
       for (const hand = hands[i]!; hand.length > 0;) {
         const batch = hand.splice(0, random.between(1, 4));
-        const outcomes = await Promise.all(batch.map((each) => pod.ingestor.ingest(each)));
+        const outcomes = await Promise.all(batch.map((each) => worker.ingestor.ingest(each)));
         parked.push(...batch.filter((_, n) => outcomes[n]!.kind === 'parked'));
       }
     }),

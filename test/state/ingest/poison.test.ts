@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { change } from '../../support/changes.ts';
 import { pairOf } from '../../support/pair.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { miscounted, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
@@ -23,10 +23,10 @@ const poisons: [name: string, row: Record<string, unknown>, detail: string][] = 
 
 for (const [name, row, detail] of poisons) {
   test(`${name}: its event is parked, the rest of its batch is ingested`, async ({ db }) => {
-    const pod = await podOn(db, [kept]);
+    const worker = await workerOn(db, [kept]);
     const outcomes = await Promise.all(
       [1, 2, 3, 4, 5, 6, 7].map((id) =>
-        pod.ingestor.ingest(
+        worker.ingestor.ingest(
           change('c', id, id === 5 ? { ...row, id } : { id, k: 'x', note: 'fine' }),
         ),
       ),
@@ -46,12 +46,12 @@ for (const [name, row, detail] of poisons) {
 }
 
 test('five poison rows among 256 are parked, and the others are ingested', async ({ db }) => {
-  const pod = await podOn(db, [kept]);
+  const worker = await workerOn(db, [kept]);
   const poison = new Set([0, 17, 18, 200, 255]);
   const file = () =>
     Promise.all(
       Array.from({ length: 256 }, (_, id) =>
-        pod.ingestor.ingest(
+        worker.ingestor.ingest(
           change('c', id + 1, { id, k: `k${id % 3}`, note: poison.has(id) ? '\0' : 'fine' }),
         ),
       ),
@@ -69,7 +69,7 @@ test('five poison rows among 256 are parked, and the others are ingested', async
 });
 
 test('runs that a bisected batch creates are leased or found by the next claim', async ({ db }) => {
-  const pod = await podOn(
+  const worker = await workerOn(
     db,
     [
       pairOf({
@@ -84,8 +84,11 @@ test('runs that a bisected batch creates are leased or found by the next claim',
     change('c', 20 + i, { id: `${k}b`, k, kind: 'b' }),
   ]);
   changes.splice(2, 0, change('c', 30, { id: 1, k: 'x', note: '\0' }, { table: 'public.other' }));
-  await Promise.all(changes.map((each) => pod.ingestor.ingest(each)));
-  const leases = [...pod.leases, ...(await pod.runs.claim(pod.served[0]!.id, pod.id, 10))];
+  await Promise.all(changes.map((each) => worker.ingestor.ingest(each)));
+  const leases = [
+    ...worker.leases,
+    ...(await worker.runs.claim(worker.served[0]!.id, worker.id, 10)),
+  ];
   expect(new Map(leases.map(({ key, token }) => [key, token]))).toEqual(
     new Map([
       ['x', 1],
@@ -96,9 +99,9 @@ test('runs that a bisected batch creates are leased or found by the next claim',
 });
 
 test("an event whose attributes Postgres can't store is parked, too", async ({ db }) => {
-  const pod = await podOn(db, [kept]);
+  const worker = await workerOn(db, [kept]);
   const bad = change('c', 1, { id: 1, k: 'x', note: '\0' });
-  const outcome = await pod.ingestor.ingest({
+  const outcome = await worker.ingestor.ingest({
     ...bad,
     origin: { ...bad.origin, attributes: { source: '/s', id: '1', subject: 'a\0b\ud800c' } },
   });

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { defineFunction } from '../../../src/function.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { seeded } from '../../support/seeded.ts';
 import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
@@ -26,8 +26,8 @@ for (const [first, second, name] of [
   test(`two replicas that ingest the last two parts at the same moment create one run (${name})`, async ({
     db,
   }) => {
-    const one = await podOn(db, [pair], { slots: 1 });
-    const two = await podOn(db, [pair], { slots: 1 });
+    const one = await workerOn(db, [pair], { slots: 1 });
+    const two = await workerOn(db, [pair], { slots: 1 });
     // Both wait for the set's row, in a known order, with snapshots that contain neither part.
     await one.ingestor.ingest(change('c', 1, { id: 9, k: 'x', kind: 'a' }));
     await one.ingestor.ingest(change('d', 2, { id: 9 }));
@@ -51,8 +51,8 @@ for (const [first, second, name] of [
 }
 
 test('two replicas that make the same new set at the same moment make one run', async ({ db }) => {
-  const one = await podOn(db, [pair], { slots: 1 });
-  const two = await podOn(db, [pair], { slots: 1 });
+  const one = await workerOn(db, [pair], { slots: 1 });
+  const two = await workerOn(db, [pair], { slots: 1 });
   // The first transaction has inserted the set's row but not committed: the second waits for it.
   const release = await hold(
     db,
@@ -68,8 +68,8 @@ test('two replicas that make the same new set at the same moment make one run', 
 });
 
 test('a part that leaves while another one arrives leaves no run due', async ({ db }) => {
-  const one = await podOn(db, [pair]);
-  const two = await podOn(db, [pair]);
+  const one = await workerOn(db, [pair]);
+  const two = await workerOn(db, [pair]);
   await one.ingestor.ingest(a());
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   const completing = one.ingestor.ingest(b());
@@ -98,31 +98,33 @@ test('four writers on hot keys ingest everything, count correctly and never dead
     overdueAfter: '1 hour',
     handle() {},
   });
-  const pods = await Promise.all([1, 2, 3, 4].map(() => podOn(db, [pair, counted], { slots: 2 })));
+  const workers = await Promise.all(
+    [1, 2, 3, 4].map(() => workerOn(db, [pair, counted], { slots: 2 })),
+  );
   const random = seeded();
   let lsn = 0;
   for (let round = 0; round < 25; round++) {
     await Promise.all(
-      pods.flatMap((pod) =>
+      workers.flatMap((worker) =>
         Array.from({ length: 40 }, () => {
           const row = {
             id: random.between(1, 14),
             k: `k${random.between(1, 6)}`,
             kind: random.chance(0.5) ? 'a' : 'b',
           };
-          return pod.ingestor.ingest(change(random.chance(0.2) ? 'd' : 'u', ++lsn, row));
+          return worker.ingestor.ingest(change(random.chance(0.2) ? 'd' : 'u', ++lsn, row));
         }),
       ),
     );
     // concurrently: claims, failures and finished runs, in any order
     await Promise.all(
-      pods.map(async (pod) => {
-        for (const served of pod.served) {
-          pod.leases.push(...(await pod.runs.claim(served.id, pod.id, 5)));
+      workers.map(async (worker) => {
+        for (const served of worker.served) {
+          worker.leases.push(...(await worker.runs.claim(served.id, worker.id, 5)));
         }
-        const leases = pod.leases.splice(0);
-        await pod.runs.finish(leases.slice(0, 1).map((lease) => ({ lease, events: [] })));
-        for (const lease of leases.slice(1)) await pod.runs.fail(lease, 'again', 0);
+        const leases = worker.leases.splice(0);
+        await worker.runs.finish(leases.slice(0, 1).map((lease) => ({ lease, events: [] })));
+        for (const lease of leases.slice(1)) await worker.runs.fail(lease, 'again', 0);
       }),
     );
   }
@@ -133,7 +135,7 @@ test('four writers on hot keys ingest everything, count correctly and never dead
     await db.query('select count(*)::int as n, max(version)::int as newest from muster.member'),
   ).toEqual([{ n: 14 * 5, newest: 4000 }]);
   // A session reports its deadlocks when it ends.
-  await Promise.all(pods.map((pod) => pod.close()));
+  await Promise.all(workers.map((worker) => worker.close()));
   expect(
     await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
   ).toEqual([{ deadlocks: '0' }]);

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change, truncate } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
@@ -15,13 +15,13 @@ test('a truncate removes every row of the table, in pages, and withdraws the run
     ...pairOf({ name: 'other' }),
     parts: { a: { table: 'public.another', key: 'k' } },
   };
-  const pod = await podOn(db, [pairOf(), other]);
+  const worker = await workerOn(db, [pairOf(), other]);
   const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
   await Promise.all(
-    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => pod.ingestor.ingest(each)),
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => worker.ingestor.ingest(each)),
   );
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'k1' }, { table: 'public.another' }));
-  expect(await pod.ingestor.ingest(truncate(FAR))).toEqual({ kind: 'ingested' });
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'k1' }, { table: 'public.another' }));
+  expect(await worker.ingestor.ingest(truncate(FAR))).toEqual({ kind: 'ingested' });
   expect((await setsOf(db, 1)).filter(({ fresh }) => fresh > 0)).toEqual([
     { key: 'k1', counts: [1], fresh: 1 },
   ]);
@@ -34,15 +34,15 @@ test('a truncate removes every row of the table, in pages, and withdraws the run
 test('a truncate waits for a batch in progress, and a batch that waits for it sees the truncate version', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
-  const otherPod = await podOn(db, [pairOf()]);
-  const last = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(partA('x'));
+  const worker = await workerOn(db, [pairOf()]);
+  const otherPod = await workerOn(db, [pairOf()]);
+  const last = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(partA('x'));
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   // took its snapshot before the truncate version is set, and commits after it was requested
   const inProgress = otherPod.ingestor.ingest(partB('x'));
   await blocked(db, 1);
-  const truncating = pod.ingestor.ingest(truncate(FAR));
+  const truncating = worker.ingestor.ingest(truncate(FAR));
   await blocked(db, 1, 'lock table%');
   const late = last.ingestor.ingest(partA('y'));
   await blocked(db, 3);
@@ -55,34 +55,34 @@ test('a truncate waits for a batch in progress, and a batch that waits for it se
 test('older changes that arrive after the truncate are ignored, newer ones are ingested', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(truncate(FAR));
-  await pod.ingestor.ingest(partA('x'));
-  await pod.ingestor.ingest(change('c', FAR + 1, { id: 'new', k: 'x', kind: 'b' }));
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(truncate(FAR));
+  await worker.ingestor.ingest(partA('x'));
+  await worker.ingestor.ingest(change('c', FAR + 1, { id: 'new', k: 'x', kind: 'b' }));
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 1], fresh: 1 }]);
 });
 
 test('a truncate that is redelivered, or arrives after a later one, removes nothing more', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(truncate(FAR));
-  await pod.ingestor.ingest(truncate(FAR + 10));
-  await pod.ingestor.ingest(change('c', FAR + 11, { id: 'new', k: 'x', kind: 'a' }));
-  for (const lsn of [FAR, FAR + 10, FAR + 5]) await pod.ingestor.ingest(truncate(lsn));
-  await pod.ingestor.ingest(change('c', FAR + 7, { id: 'old', k: 'x', kind: 'b' }));
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(truncate(FAR));
+  await worker.ingestor.ingest(truncate(FAR + 10));
+  await worker.ingestor.ingest(change('c', FAR + 11, { id: 'new', k: 'x', kind: 'a' }));
+  for (const lsn of [FAR, FAR + 10, FAR + 5]) await worker.ingestor.ingest(truncate(lsn));
+  await worker.ingestor.ingest(change('c', FAR + 7, { id: 'old', k: 'x', kind: 'b' }));
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
 });
 
 test('neither truncate nor intake waits for a vacuum', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(partA('x'));
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(partA('x'));
   const release = await hold(
     db,
     'lock table muster.member, muster.sets in share update exclusive mode',
   );
-  await pod.ingestor.ingest(truncate(FAR));
-  await podOn(db, [pairOf({ overdueAfter: '1 hour' })]);
+  await worker.ingestor.ingest(truncate(FAR));
+  await workerOn(db, [pairOf({ overdueAfter: '1 hour' })]);
   expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([]);
   await release();
 });

@@ -7,7 +7,7 @@ import { purge } from '../../../src/state/purge.ts';
 import { retryFailed } from '../../../src/state/runs/retry.ts';
 import { finishing } from '../../../src/state/runs/runs.ts';
 import type { Lease } from '../../../src/state/lease.ts';
-import type { Pod } from '../../support/pod.ts';
+import type { TestWorker } from '../../support/worker.ts';
 
 /** Counts what happened: a test in which nothing happens proves nothing. */
 export interface Tally {
@@ -38,8 +38,8 @@ export class Chaos {
   readonly #tally: Tally;
   /** Functions that are purged at any time, as soon as their sets are done. */
   readonly #purged: readonly FunctionDefinition[];
-  /** Leases of processes that died, each with its pod. */
-  readonly #ghosts: [Pod, Lease][] = [];
+  /** Leases of processes that died, each with its worker. */
+  readonly #ghosts: [TestWorker, Lease][] = [];
 
   constructor(random: Random, tally: Tally, purged: readonly FunctionDefinition[]) {
     this.#random = random;
@@ -48,71 +48,71 @@ export class Chaos {
   }
 
   /** One action of a process. */
-  async act(pod: Pod): Promise<void> {
-    if (this.#purged.length > 0 && this.#random.chance(0.2)) return this.purge(pod);
-    const [lease] = pod.leases.splice(0, 1);
+  async act(worker: TestWorker): Promise<void> {
+    if (this.#purged.length > 0 && this.#random.chance(0.2)) return this.purge(worker);
+    const [lease] = worker.leases.splice(0, 1);
     switch (this.#random.between(1, 8)) {
       case 1:
-        return this.#claim(pod, this.#random.between(1, 3));
+        return this.#claim(worker, this.#random.between(1, 3));
       case 2:
-        return this.#die(pod, lease);
+        return this.#die(worker, lease);
       case 3:
         return this.#wake();
       case 4:
         if (lease !== undefined) {
-          await pod.runs.fail(lease, 'chaos', this.#random.chance(0.3) ? null : 0);
+          await worker.runs.fail(lease, 'chaos', this.#random.chance(0.3) ? null : 0);
           this.#tally.failed++;
         }
         return;
       case 5:
         if (lease !== undefined) {
-          await pod.runs.release([lease]);
+          await worker.runs.release([lease]);
           this.#tally.released++;
         }
         return;
       default:
-        if (lease !== undefined) await this.#commit(pod, lease);
-        else await this.#claim(pod, 1);
+        if (lease !== undefined) await this.#commit(worker, lease);
+        else await this.#claim(worker, 1);
     }
   }
 
   /** Runs everything that is due, including failed runs and those of dead processes. */
-  async settle(pods: readonly Pod[]): Promise<void> {
-    const [pod] = pods as [Pod];
-    for (const each of pods) await this.#die(each, undefined);
+  async settle(workers: readonly TestWorker[]): Promise<void> {
+    const [worker] = workers as [TestWorker];
+    for (const each of workers) await this.#die(each, undefined);
     while (this.#ghosts.length > 0) await this.#wake();
-    for (const { id } of pod.served) await retryFailed(pod.database, id, null);
+    for (const { id } of worker.served) await retryFailed(worker.database, id, null);
     for (;;) {
-      await this.#claim(pod, 100);
-      if (pod.leases.length === 0) return;
+      await this.#claim(worker, 100);
+      if (worker.leases.length === 0) return;
       // nothing is ingested any more, so a due run must be complete
-      const { rows } = await pod.database.control.query(
+      const { rows } = await worker.database.control.query(
         `select key from muster.run where state = 'running' and not complete`,
       );
       if (rows.length > 0) throw new Error(`claimed, though broken: ${JSON.stringify(rows)}`);
-      for (const lease of pod.leases.splice(0)) await this.#commit(pod, lease);
+      for (const lease of worker.leases.splice(0)) await this.#commit(worker, lease);
     }
   }
 
-  async purge(pod: Pod): Promise<void> {
+  async purge(worker: TestWorker): Promise<void> {
     const functions = this.#purged.map((definition, i) => ({
       definition: { ...definition, keepFor: '0 seconds' as const },
-      served: pod.served[i]!,
+      served: worker.served[i]!,
     }));
     this.#tally.purged += (
-      await purge(pod.database, functions, { tombstoneSeconds: 86_400 })
+      await purge(worker.database, functions, { tombstoneSeconds: 86_400 })
     ).members;
   }
 
-  async #claim(pod: Pod, limit: number): Promise<void> {
-    for (const { id, specification } of pod.served) {
+  async #claim(worker: TestWorker, limit: number): Promise<void> {
+    for (const { id, specification } of worker.served) {
       const bound = specification.concurrency;
       if (bound === null) {
-        pod.leases.push(...(await pod.runs.claim(id, pod.id, limit)));
+        worker.leases.push(...(await worker.runs.claim(id, worker.id, limit)));
         continue;
       }
-      pod.leases.push(...(await pod.runs.claimLimited(id, pod.id, limit, bound)));
-      const { rows } = await pod.database.control.query<{ n: number }>(
+      worker.leases.push(...(await worker.runs.claimLimited(id, worker.id, limit, bound)));
+      const { rows } = await worker.database.control.query<{ n: number }>(
         `select count(*)::int as n from muster.run where function = $1 and state = 'running'`,
         [id],
       );
@@ -121,16 +121,16 @@ export class Chaos {
   }
 
   /** The process dies, and another one takes its place; the runs it held may still try to commit. */
-  async #die(pod: Pod, lease: Lease | undefined): Promise<void> {
-    const dead = pod.id;
-    pod.id = randomUUID();
-    await pod.runs.register(pod.id, 'chaos', 600);
-    await pod.runs.deregister(dead);
-    const leases = [...(lease === undefined ? [] : [lease]), ...pod.leases.splice(0)];
-    this.#ghosts.push(...leases.map((each): [Pod, Lease] => [pod, each]));
-    this.#tally.reaped += await pod.runs.reapExpired();
+  async #die(worker: TestWorker, lease: Lease | undefined): Promise<void> {
+    const dead = worker.id;
+    worker.id = randomUUID();
+    await worker.runs.register(worker.id, 'chaos', 600);
+    await worker.runs.deregister(dead);
+    const leases = [...(lease === undefined ? [] : [lease]), ...worker.leases.splice(0)];
+    this.#ghosts.push(...leases.map((each): [TestWorker, Lease] => [worker, each]));
+    this.#tally.reaped += await worker.runs.reapExpired();
     // runs that were lost before would wait for a while; this never waits for locks, so it needs no order
-    await pod.database.control.query(
+    await worker.database.control.query(
       `with resting as (select function, key from muster.run where state = 'ready' for update skip locked)
        update muster.run r set due_at = now() from resting
        where r.function = resting.function and r.key = resting.key`,
@@ -143,8 +143,8 @@ export class Chaos {
   }
 
   /** A handler that writes one row, and marks its run done in the same transaction. */
-  async #commit(pod: Pod, lease: Lease): Promise<void> {
-    const tx = new HandlerTx(pod.database);
+  async #commit(worker: TestWorker, lease: Lease): Promise<void> {
+    const tx = new HandlerTx(worker.database);
     await tx.query('insert into effect (function, key, revision, token) values ($1, $2, $3, $4)', [
       lease.function,
       lease.key,

@@ -6,7 +6,7 @@ import type { Change } from '../../../src/state/change.ts';
 import type { Database } from '../../../src/state/database/database.ts';
 import { specify } from '../../../src/definitions/specification.ts';
 import { register } from '../../../src/state/registration/register.ts';
-import { podWith, type Pod } from '../../support/pod.ts';
+import { workerWith, type TestWorker } from '../../support/worker.ts';
 import { Chaos, type Tally } from './chaos.ts';
 import { completeOf, define, functions, membersOf } from './functions.ts';
 import { life, Source, sourceRow, TABLES } from './source.ts';
@@ -20,14 +20,14 @@ export const history = fc.record({
   }),
   steps: life(80),
   mode: fc.constantFrom('run' as const, 'skip' as const),
-  pods: fc.integer({ min: 2, max: 4 }),
+  workers: fc.integer({ min: 2, max: 4 }),
   schedule: fc.nat(),
 });
 
 export type History = typeof history extends fc.Arbitrary<infer T> ? T : never;
 
 export interface Played {
-  readonly pods: readonly Pod[];
+  readonly workers: readonly TestWorker[];
   readonly source: Source;
   /** The sets of each function that were complete before Muster started. */
   readonly known: readonly ReadonlySet<string>[];
@@ -48,47 +48,52 @@ export async function play(
   );
   const served = [];
   for (const each of definitions) served.push(await register(databases[0]!, specify(each)));
-  const pods: Pod[] = [];
-  for (const database of databases.slice(0, plan.pods)) {
-    pods.push(await podWith(database, served, { slots: random.between(0, 3) }));
+  const workers: TestWorker[] = [];
+  for (const database of databases.slice(0, plan.workers)) {
+    workers.push(await workerWith(database, served, { slots: random.between(0, 3) }));
   }
   const chaos = new Chaos(random, tally, purging ? definitions : []);
   const initial = source.initialSnapshot();
   const known = plan.functions.map((each) =>
     plan.mode === 'run' ? new Set<string>() : completeOf(each, membersOf(each, source)),
   );
-  if (plan.mode === 'skip') await deliver(initial, pods, chaos, random);
+  if (plan.mode === 'skip') await deliver(initial, workers, chaos, random);
   source.live(plan.steps);
   const messages = [...initial, ...source.messages];
-  await deliver([...messages, ...messages.filter(() => random.chance(0.3))], pods, chaos, random);
-  await chaos.settle(pods);
+  await deliver(
+    [...messages, ...messages.filter(() => random.chance(0.3))],
+    workers,
+    chaos,
+    random,
+  );
+  await chaos.settle(workers);
   if (purging) {
-    await chaos.purge(pods[0]!);
-    await deliver(messages, pods, chaos, random);
-    await chaos.settle(pods);
+    await chaos.purge(workers[0]!);
+    await deliver(messages, workers, chaos, random);
+    await chaos.settle(workers);
   }
-  for (const pod of pods) await pod.runs.deregister(pod.id);
-  return { pods, source, known };
+  for (const worker of workers) await worker.runs.deregister(worker.id);
+  return { workers, source, known };
 }
 
-/** Deals the messages in random order to the pods, which ingest them concurrently in batches of any size. */
+/** Deals the messages in random order to the workers, which ingest them concurrently in batches of any size. */
 async function deliver(
   messages: readonly Change[],
-  pods: readonly Pod[],
+  workers: readonly TestWorker[],
   chaos: Chaos,
   random: Random,
 ): Promise<void> {
-  const hands = pods.map((): Change[] => []);
+  const hands = workers.map((): Change[] => []);
   for (const message of shuffle(messages, random)) {
-    hands[random.between(0, pods.length - 1)]!.push(message);
+    hands[random.between(0, workers.length - 1)]!.push(message);
   }
   await Promise.all(
-    pods.map(async (pod, i) => {
+    workers.map(async (worker, i) => {
       const hand = hands[i]!;
       while (hand.length > 0) {
         const batch = hand.splice(0, random.between(1, 20));
-        const acts = [1, 2, 3].filter(() => random.chance(0.5)).map(() => chaos.act(pod));
-        const outcomes = await Promise.all(batch.map((change) => pod.ingestor.ingest(change)));
+        const acts = [1, 2, 3].filter(() => random.chance(0.5)).map(() => chaos.act(worker));
+        const outcomes = await Promise.all(batch.map((change) => worker.ingestor.ingest(change)));
         expect(outcomes.filter(({ kind }) => kind === 'parked')).toEqual([]);
         await Promise.all(acts);
       }

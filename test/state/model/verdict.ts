@@ -1,5 +1,5 @@
 /** Compares the state with the model. */
-import type { Pod } from '../../support/pod.ts';
+import type { TestWorker } from '../../support/worker.ts';
 import { misjudged, miscounted } from '../../support/state.ts';
 import type { TestDatabase } from '../../support/test.ts';
 import { completeOf, membersOf, type PlannedFunction } from './functions.ts';
@@ -11,8 +11,8 @@ const BY_STRANGERS = `
   where e.function = $1 and (r.state <> 'done' or r.token <> e.token)`;
 
 /** What must not exist, even after purges. */
-export async function flaws(pod: Pod, db: TestDatabase): Promise<unknown> {
-  const ids = pod.served.map(({ id }) => id);
+export async function flaws(worker: TestWorker, db: TestDatabase): Promise<unknown> {
+  const ids = worker.served.map(({ id }) => id);
   const twice = await db.query(
     'select function, key, revision from public.effect where function = any ($1) group by 1, 2, 3 having count(*) > 1',
     [ids],
@@ -24,7 +24,7 @@ export async function flaws(pod: Pod, db: TestDatabase): Promise<unknown> {
 
 /** The expected result by the model, and the actual state. */
 export async function compare(
-  pod: Pod,
+  worker: TestWorker,
   plans: readonly PlannedFunction[],
   source: Source,
   history: readonly ReadonlySet<string>[],
@@ -46,7 +46,7 @@ export async function compare(
       withoutDeadline: [],
       miscountedLive: [],
     });
-    actual.push(await stateOf(pod, i, complete));
+    actual.push(await stateOf(worker, i, complete));
   }
   return { expected, actual };
 }
@@ -57,11 +57,11 @@ function countsOf(members: readonly { part: string; key: string }[]): string[] {
     .toSorted();
 }
 
-async function stateOf(pod: Pod, i: number, complete: ReadonlySet<string>) {
-  const served = pod.served[i]!;
+async function stateOf(worker: TestWorker, i: number, complete: ReadonlySet<string>) {
+  const served = worker.served[i]!;
   const partOf = new Map([...served.partIndexOf].map(([part, partIndex]) => [partIndex, part]));
   const query = async <R extends object>(text: string) =>
-    (await pod.database.control.query<R>(text, [served.id])).rows;
+    (await worker.database.control.query<R>(text, [served.id])).rows;
   const members = await query<{ partIndex: number; id: string; key: string; columns: object }>(
     'select part_index as "partIndex", id, key, columns from muster.member where function = $1 and in_set',
   );

@@ -4,7 +4,7 @@ import { runIdOf } from '../../../src/runs/run-id.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
-import { podOn, type Pod } from '../../support/pod.ts';
+import { workerOn, type TestWorker } from '../../support/worker.ts';
 import { runsOf } from '../../support/state.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
@@ -13,34 +13,34 @@ const forgetful = pairOf({ keepFor: '0 seconds', forgetAfter: '0 seconds' });
 /** Rows are kept for a long time, and the run is forgotten at once. */
 const kept = { ...forgetful, keepFor: '365 days' as const };
 
-const purgeOf = (pod: Pod) =>
-  purge(pod.database, [{ definition: forgetful, served: pod.served[0]! }], {
+const purgeOf = (worker: TestWorker) =>
+  purge(worker.database, [{ definition: forgetful, served: worker.served[0]! }], {
     tombstoneSeconds: 0,
   });
 
 /** The set x has run, and all of its rows and its run were deleted. */
-async function runAndForget(db: TestDatabase, pod: Pod): Promise<void> {
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
-  await purgeOf(pod);
+async function runAndForget(db: TestDatabase, worker: TestWorker): Promise<void> {
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  for (const lease of worker.leases.splice(0)) await worker.runs.finish([{ lease, events: [] }]);
+  await purgeOf(worker);
   expect(await runsOf(db)).toEqual([]);
 }
 
 test('a worker that was paused while its run was forgotten and run again commits nothing', async ({
   db,
 }) => {
-  const pod = await podOn(db, [forgetful], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  const [old] = pod.leases.splice(0);
-  await pod.runs.release([old!]);
-  const [lease] = await pod.runs.claim(1, pod.id, 1);
-  await pod.runs.finish([{ lease: lease!, events: [] }]);
-  await purgeOf(pod);
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  const [again] = pod.leases.splice(0);
+  const worker = await workerOn(db, [forgetful], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  const [old] = worker.leases.splice(0);
+  await worker.runs.release([old!]);
+  const [lease] = await worker.runs.claim(1, worker.id, 1);
+  await worker.runs.finish([{ lease: lease!, events: [] }]);
+  await purgeOf(worker);
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  const [again] = worker.leases.splice(0);
   expect([old, lease, again].map((each) => each!.token)).toEqual([1, 2, 3]);
-  expect((await pod.runs.finish([{ lease: old!, events: [] }])).size).toBe(0);
-  expect((await pod.runs.finish([{ lease: lease!, events: [] }])).size).toBe(0);
+  expect((await worker.runs.finish([{ lease: old!, events: [] }])).size).toBe(0);
+  expect((await worker.runs.finish([{ lease: lease!, events: [] }])).size).toBe(0);
   expect(runIdOf('pair', again!)).toBe('pair/x/2');
   expect(runIdOf('pair', old!)).toBe('pair/x/1');
 });
@@ -48,24 +48,24 @@ test('a worker that was paused while its run was forgotten and run again commits
 test('a run that is created without a slot also gets its first token above the forgotten ones', async ({
   db,
 }) => {
-  const pod = await podOn(db, [forgetful], { slots: 1 });
-  await runAndForget(db, pod);
-  pod.slots = 0;
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  expect(await pod.runs.claim(1, pod.id, 1)).toMatchObject([{ token: 2, revision: 2 }]);
+  const worker = await workerOn(db, [forgetful], { slots: 1 });
+  await runAndForget(db, worker);
+  worker.slots = 0;
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  expect(await worker.runs.claim(1, worker.id, 1)).toMatchObject([{ token: 2, revision: 2 }]);
 });
 
 test('a set that is ingested while its run is forgotten never gets a token again', async ({
   db,
 }) => {
-  const pod = await podOn(db, [forgetful], { slots: 5 });
-  for (const each of [partA('y'), partA(), partB()]) await pod.ingestor.ingest(each);
-  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
+  const worker = await workerOn(db, [forgetful], { slots: 5 });
+  for (const each of [partA('y'), partA(), partB()]) await worker.ingestor.ingest(each);
+  for (const lease of worker.leases.splice(0)) await worker.runs.finish([{ lease, events: [] }]);
   // only forgetAfter has passed: the rows of x were removed by an earlier purge
   await db.query(`delete from muster.member where key = 'x'`);
   await db.query(`delete from muster.sets where key = 'x'`);
   await db.query(`update muster.run set complete = false where key = 'x'`);
-  const otherPod = await podOn(db, [forgetful], { slots: 5 });
+  const otherPod = await workerOn(db, [forgetful], { slots: 5 });
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // has taken its snapshot, has ingested the set x, and will update the run later
   const ingesting = Promise.all(
@@ -73,7 +73,7 @@ test('a set that is ingested while its run is forgotten never gets a token again
   );
   await blocked(db, 1);
   // waits for that batch at the barrier
-  const purging = purge(pod.database, [{ definition: kept, served: pod.served[0]! }], {
+  const purging = purge(worker.database, [{ definition: kept, served: worker.served[0]! }], {
     tombstoneSeconds: 86_400,
   });
   await blocked(db, 1, 'lock table%');
@@ -86,15 +86,15 @@ test('a set that is ingested while its run is forgotten never gets a token again
 });
 
 test('a run that ends while runs are forgotten is forgotten by the next purge', async ({ db }) => {
-  const pod = await podOn(db, [forgetful], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
+  const worker = await workerOn(db, [forgetful], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  for (const lease of worker.leases.splice(0)) await worker.runs.finish([{ lease, events: [] }]);
   await db.query(
     `insert into muster.run (function, key, revision, complete, state, token, attempt, due_at, created_at)
      values (1, 'y', 1, false, 'running', 5, 5, now(), now())`,
   );
   const release = await hold(db, 'select from muster.function for no key update');
-  const purging = purgeOf(pod);
+  const purging = purgeOf(worker);
   await blocked(db, 1, 'select from muster.function%');
   await db.query(
     `update muster.run set state = 'done', finished_at = now() - interval '1 day' where key = 'y'`,
@@ -102,7 +102,7 @@ test('a run that ends while runs are forgotten is forgotten by the next purge', 
   await release();
   await purging;
   expect(await runsOf(db)).toMatchObject([{ key: 'y', token: '5' }]);
-  await purgeOf(pod);
+  await purgeOf(worker);
   expect(await runsOf(db)).toEqual([]);
   expect(await db.query('select forgotten_token from muster.function')).toEqual([
     { forgotten_token: '5' },
@@ -110,15 +110,15 @@ test('a run that ends while runs are forgotten is forgotten by the next purge', 
 });
 
 test('a run is not forgotten while its set has rows', async ({ db }) => {
-  const pod = await podOn(db, [forgetful], { slots: 1 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  for (const lease of pod.leases.splice(0)) await pod.runs.finish([{ lease, events: [] }]);
-  await pod.ingestor.ingest(change('d', 1e6, { id: 'x-b' }));
+  const worker = await workerOn(db, [forgetful], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  for (const lease of worker.leases.splice(0)) await worker.runs.finish([{ lease, events: [] }]);
+  await worker.ingestor.ingest(change('d', 1e6, { id: 'x-b' }));
   // the set stays, with one row
-  await purge(pod.database, [{ definition: kept, served: pod.served[0]! }], {
+  await purge(worker.database, [{ definition: kept, served: worker.served[0]! }], {
     tombstoneSeconds: 86_400,
   });
-  await pod.ingestor.ingest(change('c', 1e6 + 1, { id: 'x-c', k: 'x', kind: 'b' }));
-  expect(pod.leases).toEqual([]);
+  await worker.ingestor.ingest(change('c', 1e6 + 1, { id: 'x-c', k: 'x', kind: 'b' }));
+  expect(worker.leases).toEqual([]);
   expect(await runsOf(db)).toMatchObject([{ key: 'x', state: 'done', complete: true }]);
 });

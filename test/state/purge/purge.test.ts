@@ -7,7 +7,7 @@ import { UNAVAILABLE } from '../../../src/state/change.ts';
 import { loadMembers } from '../../../src/state/runs/load-members.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf } from '../../support/pair.ts';
-import { podOn, type Pod } from '../../support/pod.ts';
+import { workerOn, type TestWorker } from '../../support/worker.ts';
 import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
@@ -18,25 +18,25 @@ const history = ['x', 'y'].flatMap((k, i) => [
   change('c', 10 * i + 2, { id: `${k}b`, k, kind: 'b' }),
 ]);
 
-const purgeOf = (pod: Pod, fn: FunctionDefinition = definition, everySeconds = 0) =>
-  purge(pod.database, [{ definition: fn, served: pod.served[0]! }], {
+const purgeOf = (worker: TestWorker, fn: FunctionDefinition = definition, everySeconds = 0) =>
+  purge(worker.database, [{ definition: fn, served: worker.served[0]! }], {
     tombstoneSeconds: 30 * DAY,
     everySeconds,
   });
 
 /** Two complete sets whose runs are done, with one event each: one sent, one refused permanently. */
-async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): Promise<Pod> {
-  const pod = await podOn(db, [fn], { slots: 2 });
-  for (const each of history) await pod.ingestor.ingest(each);
-  await pod.runs.finish(
-    pod.leases.map((lease) => ({
+async function twoDone(db: TestDatabase, fn: FunctionDefinition = definition): Promise<TestWorker> {
+  const worker = await workerOn(db, [fn], { slots: 2 });
+  for (const each of history) await worker.ingestor.ingest(each);
+  await worker.runs.finish(
+    worker.leases.map((lease) => ({
       lease,
       events: [{ eventId: lease.key, type: 't', subject: lease.key, data: null }],
     })),
   );
   await db.query(`update muster.outbox set sent_at = now() where key = 'x'`);
   await db.query(`update muster.outbox set failed_at = now() where key = 'y'`);
-  return pod;
+  return worker;
 }
 
 /** Moves time on, and makes the rows so old that no older change of them can arrive. */
@@ -66,60 +66,60 @@ const done = { revision: 1, state: 'done', token: '1', attempt: 1, late: 0 };
 test('done sets lose members, counts and sent events after keepFor, and keep their run', async ({
   db,
 }) => {
-  const pod = await twoDone(db);
+  const worker = await twoDone(db);
   await later(db, '23 hours');
-  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
   expect(await counts(db)).toEqual({ members: 4, sets: 2, overdue: 0, runs: 2, events: 2 });
   await later(db, '2 hours');
-  expect(await purgeOf(pod)).toEqual({ sets: 2, members: 4 });
+  expect(await purgeOf(worker)).toEqual({ sets: 2, members: 4 });
   expect(await counts(db)).toEqual({ members: 0, sets: 0, overdue: 0, runs: 2, events: 1 });
   expect(await runsOf(db)).toEqual([
     { key: 'x', complete: false, ...done },
     { key: 'y', complete: false, ...done },
   ]);
-  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
 });
 
 test('a purged row for which an older change may still arrive stays, and is in no set', async ({
   db,
 }) => {
-  const pod = await podOn(db, [definition], { slots: 2 });
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
-  await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: 'a' }));
-  await pod.ingestor.ingest(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
-  await pod.ingestor.ingest(change('c', 4, { id: 3, k: 'left', kind: 'b' }));
-  await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
+  const worker = await workerOn(db, [definition], { slots: 2 });
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
+  await worker.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: 'a' }));
+  await worker.ingestor.ingest(change('c', 3, { id: 2, k: 'x', kind: 'b' }));
+  await worker.ingestor.ingest(change('c', 4, { id: 3, k: 'left', kind: 'b' }));
+  await worker.runs.finish(worker.leases.splice(0).map((lease) => ({ lease, events: [] })));
   await db.query(`update muster.run set finished_at = finished_at - interval '25 hours'`);
-  await purgeOf(pod);
+  await purgeOf(worker);
   expect(await db.query('select id, key, in_set from muster.member where part_index = 1')).toEqual([
     { id: '1', key: null, in_set: false },
   ]);
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
-  expect(pod.leases).toEqual([]);
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
+  expect(worker.leases).toEqual([]);
   expect(await setsOf(db)).toEqual([{ key: 'left', counts: [0, 1], fresh: 1 }]);
   await age(db, '31 days', 'not in_set');
-  await purgeOf(pod);
+  await purgeOf(worker);
   expect(await db.query('select id from muster.member')).toEqual([{ id: '3' }]);
 });
 
 test('a row that was briefly in another set is kept as long as one that moved today', async ({
   db,
 }) => {
-  const pod = await twoDone(db);
+  const worker = await twoDone(db);
   await later(db);
   // from x to y and back, ingested in one batch: for its set, it never left
   await Promise.all([
-    pod.ingestor.ingest(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() })),
-    pod.ingestor.ingest(change('u', 31, { id: 'xa', k: 'x', kind: 'a' }, { at: Date.now() })),
+    worker.ingestor.ingest(change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() })),
+    worker.ingestor.ingest(change('u', 31, { id: 'xa', k: 'x', kind: 'a' }, { at: Date.now() })),
   ]);
-  await purgeOf(pod);
-  await pod.ingestor.ingest(
+  await purgeOf(worker);
+  await worker.ingestor.ingest(
     change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }),
   );
   expect(await setsOf(db)).toEqual([]);
   // a second pass, because the first one reduces the row to its version
-  await purgeOf(pod);
-  await pod.ingestor.ingest(
+  await purgeOf(worker);
+  await worker.ingestor.ingest(
     change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }),
   );
   expect(await setsOf(db)).toEqual([]);
@@ -130,14 +130,14 @@ test('an update after the purge keeps the newest value of a column that it does 
 }) => {
   const a = { table: 'public.item', key: 'k', where: { kind: 'a' }, columns: ['note'] };
   const noted = pairOf({ parts: { a }, keepFor: '0 seconds' });
-  const pod = await podOn(db, [noted], { slots: 1 });
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
-  await pod.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: 'a', note: 'new' }));
-  await pod.runs.finish(pod.leases.splice(0).map((lease) => ({ lease, events: [] })));
-  await purgeOf(pod, noted);
-  await pod.ingestor.ingest(change('u', 3, { id: 1, k: 'y', kind: 'a', note: UNAVAILABLE }));
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
-  const [set] = await loadMembers(pod.database, pod.leases, 1e6);
+  const worker = await workerOn(db, [noted], { slots: 1 });
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
+  await worker.ingestor.ingest(change('u', 2, { id: 1, k: 'x', kind: 'a', note: 'new' }));
+  await worker.runs.finish(worker.leases.splice(0).map((lease) => ({ lease, events: [] })));
+  await purgeOf(worker, noted);
+  await worker.ingestor.ingest(change('u', 3, { id: 1, k: 'y', kind: 'a', note: UNAVAILABLE }));
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
+  const [set] = await loadMembers(worker.database, worker.leases, 1e6);
   expect(set!.members.map(({ columns }) => columns['note'])).toEqual(['new']);
 });
 
@@ -151,23 +151,23 @@ async function fill(db: TestDatabase): Promise<void> {
 }
 
 test('large sets are purged as a whole by one pass', async ({ db }) => {
-  const pod = await twoDone(db);
+  const worker = await twoDone(db);
   await fill(db);
   await later(db);
-  expect(await purgeOf(pod)).toEqual({ sets: 2, members: 6004 });
+  expect(await purgeOf(worker)).toEqual({ sets: 2, members: 6004 });
   expect(await counts(db)).toMatchObject({ members: 0, sets: 0, events: 1 });
 });
 
 test('the purge of large sets continues where it was stopped, one page of rows at a time', async ({
   db,
 }) => {
-  const pod = await twoDone(db);
+  const worker = await twoDone(db);
   await fill(db);
   await later(db);
   const left: unknown[] = [];
   while (left.at(-1) !== 0 && left.length < 5) {
     let looks = 0;
-    await purge(pod.database, [{ definition, served: pod.served[0]! }], {
+    await purge(worker.database, [{ definition, served: worker.served[0]! }], {
       tombstoneSeconds: 30 * DAY,
       // called before clearing part indexes, the page of sets, and the first page of rows: one page of rows is removed
       stopped: () => ++looks > 3,
@@ -180,14 +180,14 @@ test('the purge of large sets continues where it was stopped, one page of rows a
 });
 
 test('waiting, ready and failed sets are kept at any age', async ({ db }) => {
-  const pod = await podOn(db, [definition], { slots: 1 });
-  for (const each of history.slice(0, 3)) await pod.ingestor.ingest(each);
-  await pod.runs.fail(pod.leases[0]!, 'never', null);
+  const worker = await workerOn(db, [definition], { slots: 1 });
+  for (const each of history.slice(0, 3)) await worker.ingestor.ingest(each);
+  await worker.runs.fail(worker.leases[0]!, 'never', null);
   await db.query(
     `update muster.run set finished_at = now() - interval '1 year', created_at = now() - interval '1 year'`,
   );
   await db.query(`update muster.member set since = now() - interval '1 year'`);
-  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
+  expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
   expect(await setsOf(db)).toEqual([
     { key: 'x', counts: [1, 1], fresh: 2 },
     { key: 'y', counts: [1, 0], fresh: 1 },
@@ -197,18 +197,20 @@ test('waiting, ready and failed sets are kept at any age', async ({ db }) => {
 test('a replay of everything after the purge runs nothing and arms no deadline that fires', async ({
   db,
 }) => {
-  const pod = await twoDone(db);
+  const worker = await twoDone(db);
   await later(db);
-  await purgeOf(pod);
-  pod.leases.splice(0);
+  await purgeOf(worker);
+  worker.leases.splice(0);
   // all but the last part: a set that is done is not overdue, even if a replay makes it incomplete
-  for (const each of history.slice(0, 3)) await pod.ingestor.ingest(each);
+  for (const each of history.slice(0, 3)) await worker.ingestor.ingest(each);
   await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
   await db.query(`update muster.member set since = now() - interval '2 hours'`);
-  expect(await fireDeadlines(pod.database, [pod.served[0]!.id])).toMatchObject({ overdue: [] });
-  for (const each of history) await pod.ingestor.ingest(each);
-  expect(pod.leases).toEqual([]);
-  expect(await pod.runs.claim(pod.served[0]!.id, pod.id, 10)).toEqual([]);
+  expect(await fireDeadlines(worker.database, [worker.served[0]!.id])).toMatchObject({
+    overdue: [],
+  });
+  for (const each of history) await worker.ingestor.ingest(each);
+  expect(worker.leases).toEqual([]);
+  expect(await worker.runs.claim(worker.served[0]!.id, worker.id, 10)).toEqual([]);
   expect((await runsOf(db)).map(({ state, complete, token }) => [state, complete, token])).toEqual([
     ['done', true, '1'],
     ['done', true, '1'],
@@ -218,13 +220,13 @@ test('a replay of everything after the purge runs nothing and arms no deadline t
 });
 
 test('a row that is ingested while the purge runs stays counted', async ({ db }) => {
-  const pod = await twoDone(db);
-  const otherPod = await podOn(db, [definition]);
+  const worker = await twoDone(db);
+  const otherPod = await workerOn(db, [definition]);
   await later(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   const ingesting = otherPod.ingestor.ingest(change('c', 50, { id: 'new', k: 'x', kind: 'a' }));
   await blocked(db, 1);
-  const purging = purgeOf(pod);
+  const purging = purgeOf(worker);
   await blocked(db, 2);
   await release();
   await ingesting;
@@ -236,14 +238,14 @@ test('a row that is ingested while the purge runs stays counted', async ({ db })
 test('a done set that is completed again while the purge runs is evaluated by its remaining rows', async ({
   db,
 }) => {
-  const pod = await twoDone(db);
-  const otherPod = await podOn(db, [definition]);
-  await pod.ingestor.ingest(change('d', 40, { id: 'xb' }));
+  const worker = await twoDone(db);
+  const otherPod = await workerOn(db, [definition]);
+  await worker.ingestor.ingest(change('d', 40, { id: 'xb' }));
   await later(db);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   const restoring = otherPod.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
-  const purging = purgeOf(pod);
+  const purging = purgeOf(worker);
   await blocked(db, 2);
   await release();
   await Promise.all([restoring, purging]);
@@ -252,22 +254,22 @@ test('a done set that is completed again while the purge runs is evaluated by it
 });
 
 test('purge and ingest lock the set before its overdue row, and never deadlock', async ({ db }) => {
-  const pod = await twoDone(db);
-  const otherPod = await podOn(db, [definition]);
+  const worker = await twoDone(db);
+  const otherPod = await workerOn(db, [definition]);
   // incomplete and overdue, like a set that became incomplete while its run failed and was retried
-  await pod.ingestor.ingest(change('d', 40, { id: 'xb' }));
-  await db.query(`insert into muster.overdue values ($1, 'x', now())`, [pod.served[0]!.id]);
+  await worker.ingestor.ingest(change('d', 40, { id: 'xb' }));
+  await db.query(`insert into muster.overdue values ($1, 'x', now())`, [worker.served[0]!.id]);
   await later(db);
   const release = await hold(db, `select from muster.run where key = 'x' for update`);
   // holds the set, waits for the run, and then locks the overdue row
   const ingesting = otherPod.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
-  const purging = purgeOf(pod);
+  const purging = purgeOf(worker);
   await blocked(db, 2);
   await release();
   expect(await ingesting).toEqual({ kind: 'ingested' });
   await purging;
-  await Promise.all([pod.close(), otherPod.close()]);
+  await Promise.all([worker.close(), otherPod.close()]);
   expect(
     await db.query('select deadlocks from pg_stat_database where datname = current_database()'),
   ).toEqual([{ deadlocks: '0' }]);
@@ -276,11 +278,11 @@ test('purge and ingest lock the set before its overdue row, and never deadlock',
 test('of two processes that purge at the same time, one does and the other skips it', async ({
   db,
 }) => {
-  const pod = await twoDone(db);
-  const other = await podOn(db, [definition]);
+  const worker = await twoDone(db);
+  const other = await workerOn(db, [definition]);
   await later(db);
   const release = await hold(db, `select from muster.sets for update`);
-  const purging = purgeOf(pod);
+  const purging = purgeOf(worker);
   await blocked(db, 1);
   expect(await purgeOf(other)).toEqual({ sets: 0, members: 0 });
   await release();
@@ -288,68 +290,68 @@ test('of two processes that purge at the same time, one does and the other skips
 });
 
 test('a function that was purged within the interval is skipped', async ({ db }) => {
-  const pod = await twoDone(db);
+  const worker = await twoDone(db);
   await later(db);
   await db.query(`update muster.function set purged_at = now() - interval '59 minutes'`);
-  expect(await purgeOf(pod, definition, 3600)).toEqual({ sets: 0, members: 0 });
+  expect(await purgeOf(worker, definition, 3600)).toEqual({ sets: 0, members: 0 });
   await db.query(`update muster.function set purged_at = now() - interval '60 minutes'`);
-  expect(await purgeOf(pod, definition, 3600)).toEqual({ sets: 2, members: 4 });
+  expect(await purgeOf(worker, definition, 3600)).toEqual({ sets: 2, members: 4 });
 });
 
 test('a purge that fails leaves no lock behind', async ({ db }) => {
-  const pod = await twoDone(db);
+  const worker = await twoDone(db);
   await later(db);
   await db.query('alter table muster.member rename to gone');
-  await expect(purgeOf(pod)).rejects.toThrow('muster.member');
+  await expect(purgeOf(worker)).rejects.toThrow('muster.member');
   await db.query('alter table muster.gone rename to member');
-  expect(await purgeOf(await podOn(db, [definition]))).toEqual({ sets: 2, members: 4 });
+  expect(await purgeOf(await workerOn(db, [definition]))).toEqual({ sets: 2, members: 4 });
 });
 
 test('sets that became empty without having been complete are deleted', async ({ db }) => {
-  const pod = await podOn(db, [definition]);
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.ingestor.ingest(change('d', 2, { id: 1 }));
+  const worker = await workerOn(db, [definition]);
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await worker.ingestor.ingest(change('d', 2, { id: 1 }));
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [0, 0], fresh: 0 }]);
-  await purgeOf(pod);
+  await purgeOf(worker);
   expect(await setsOf(db)).toEqual([]);
 });
 
 test('a deleted row stays as a tombstone until no older change of it can arrive', async ({
   db,
 }) => {
-  const pod = await podOn(db, [definition]);
-  await pod.ingestor.ingest(change('d', 5, { id: 1 }));
+  const worker = await workerOn(db, [definition]);
+  await worker.ingestor.ingest(change('d', 5, { id: 1 }));
   await age(db, '29 days');
-  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
-  await pod.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   expect(await setsOf(db)).toEqual([]);
   await db.query(`update muster.member set since = now() - interval '31 days'`);
-  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 2 });
+  expect(await purgeOf(worker)).toEqual({ sets: 0, members: 2 });
 });
 
 test('the age of a rejected row is that of its newest version', async ({ db }) => {
-  const pod = await podOn(db, [definition]);
+  const worker = await workerOn(db, [definition]);
   const refused = { id: 1, k: 'x', kind: 'none' };
-  await pod.ingestor.ingest(change('u', 5, refused));
+  await worker.ingestor.ingest(change('u', 5, refused));
   await db.query(`update muster.member set since = now() - interval '31 days'`);
-  await pod.ingestor.ingest(change('u', 7, refused));
-  expect(await purgeOf(pod)).toEqual({ sets: 0, members: 0 });
-  await pod.ingestor.ingest(change('u', 6, { id: 1, k: 'x', kind: 'a' }));
+  await worker.ingestor.ingest(change('u', 7, refused));
+  expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
+  await worker.ingestor.ingest(change('u', 6, { id: 1, k: 'x', kind: 'a' }));
   expect(await setsOf(db)).toEqual([]);
 });
 
 test('forgetAfter deletes the run of a purged set, and the set can run again', async ({ db }) => {
   const forgetful = pairOf({ keepFor: '1 day', forgetAfter: '2 days' });
-  const pod = await twoDone(db, forgetful);
+  const worker = await twoDone(db, forgetful);
   await later(db, '25 hours');
-  await purgeOf(pod, forgetful);
+  await purgeOf(worker, forgetful);
   expect((await runsOf(db)).length).toBe(2);
   await later(db, '24 hours');
-  await purgeOf(pod, forgetful);
+  await purgeOf(worker, forgetful);
   expect(await runsOf(db)).toEqual([]);
-  pod.leases.splice(0);
-  for (const each of history) await pod.ingestor.ingest(each);
-  expect(pod.leases.map(({ key, revision, token }) => [key, revision, token])).toEqual([
+  worker.leases.splice(0);
+  for (const each of history) await worker.ingestor.ingest(each);
+  expect(worker.leases.map(({ key, revision, token }) => [key, revision, token])).toEqual([
     ['x', 2, 2],
     ['y', 2, 2],
   ]);

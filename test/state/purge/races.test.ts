@@ -3,18 +3,20 @@ import { purge } from '../../../src/state/purge.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change, read } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
-import { podOn, type Pod } from '../../support/pod.ts';
+import { workerOn, type TestWorker } from '../../support/worker.ts';
 import { misjudged, miscounted, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
-const purgeOf = (pod: Pod) =>
-  purge(pod.database, [{ definition: pairOf(), served: pod.served[0]! }], { tombstoneSeconds: 0 });
+const purgeOf = (worker: TestWorker) =>
+  purge(worker.database, [{ definition: pairOf(), served: worker.served[0]! }], {
+    tombstoneSeconds: 0,
+  });
 
 test('a set that is filled while it is dropped as empty stays', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  const otherPod = await podOn(db, [pairOf()]);
-  for (const op of ['u', 'd'] as const) await pod.ingestor.ingest(partA('x', op));
-  await pod.ingestor.ingest(partA('y'));
+  const worker = await workerOn(db, [pairOf()]);
+  const otherPod = await workerOn(db, [pairOf()]);
+  for (const op of ['u', 'd'] as const) await worker.ingestor.ingest(partA('x', op));
+  await worker.ingestor.ingest(partA('y'));
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // x is filled, and commits only together with y
   const ingesting = Promise.all(
@@ -23,7 +25,7 @@ test('a set that is filled while it is dropped as empty stays', async ({ db }) =
     ),
   );
   await blocked(db, 1);
-  const purging = purgeOf(pod);
+  const purging = purgeOf(worker);
   await blocked(db, 2);
   await release();
   await Promise.all([ingesting, purging]);
@@ -35,18 +37,18 @@ test('a set that is filled while it is dropped as empty stays', async ({ db }) =
 });
 
 test('a set that history fills while it is dropped as empty stays', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  const otherPod = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(read(1, { id: 1, k: 'x', kind: 'a' }));
-  await pod.ingestor.ingest(change('d', 1e6, { id: 1 }));
-  await pod.ingestor.ingest(partA('y'));
+  const worker = await workerOn(db, [pairOf()]);
+  const otherPod = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(read(1, { id: 1, k: 'x', kind: 'a' }));
+  await worker.ingestor.ingest(change('d', 1e6, { id: 1 }));
+  await worker.ingestor.ingest(partA('y'));
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   const ingesting = Promise.all([
     otherPod.ingestor.ingest(read(2, { id: 2, k: 'x', kind: 'b' })),
     otherPod.ingestor.ingest(read(2, { id: 3, k: 'y', kind: 'b' })),
   ]);
   await blocked(db, 1);
-  const purging = purgeOf(pod);
+  const purging = purgeOf(worker);
   await blocked(db, 2);
   await release();
   await Promise.all([ingesting, purging]);
@@ -58,17 +60,17 @@ test('a set that history fills while it is dropped as empty stays', async ({ db 
 });
 
 test('sets with only history are not empty', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(read(1, { id: 1, k: 'x', kind: 'a' }));
-  await purgeOf(pod);
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(read(1, { id: 1, k: 'x', kind: 'a' }));
+  await purgeOf(worker);
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 0 }]);
 });
 
 test('a tombstone whose row is created again during the purge stays', async ({ db }) => {
-  const pod = await podOn(db, [pairOf()]);
-  const otherPod = await podOn(db, [pairOf()]);
-  await pod.ingestor.ingest(partA('y'));
-  await pod.ingestor.ingest(change('d', 5, { id: 'x-a' }));
+  const worker = await workerOn(db, [pairOf()]);
+  const otherPod = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(partA('y'));
+  await worker.ingestor.ingest(change('d', 5, { id: 'x-a' }));
   await db.query('delete from muster.member where part_index = 2');
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // the row is created again, and commits only together with y
@@ -76,7 +78,7 @@ test('a tombstone whose row is created again during the purge stays', async ({ d
     [partA('x'), partA('y', 'u', 'new')].map((each) => otherPod.ingestor.ingest(each)),
   );
   await blocked(db, 1);
-  const purging = purgeOf(pod);
+  const purging = purgeOf(worker);
   await blocked(db, 2);
   await release();
   await Promise.all([ingesting, purging]);
@@ -88,11 +90,11 @@ test('a tombstone whose row is created again during the purge stays', async ({ d
 
 test('a done set that is completed again while it is purged stays complete', async ({ db }) => {
   const definition = pairOf({ keepFor: '0 seconds' });
-  const pod = await podOn(db, [definition], { slots: 1 });
-  const otherPod = await podOn(db, [definition]);
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
-  await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
-  for (const each of [partA('x', 'd'), partB('x', 'd')]) await pod.ingestor.ingest(each);
+  const worker = await workerOn(db, [definition], { slots: 1 });
+  const otherPod = await workerOn(db, [definition]);
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  await worker.runs.finish(worker.leases.map((lease) => ({ lease, events: [] })));
+  for (const each of [partA('x', 'd'), partB('x', 'd')]) await worker.ingestor.ingest(each);
   const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   const ingesting = Promise.all(
     [partA('x', 'u', 'new-a'), partB('x', 'u', 'new-b')].map((each) =>
@@ -100,7 +102,7 @@ test('a done set that is completed again while it is purged stays complete', asy
     ),
   );
   await blocked(db, 1);
-  const purging = purge(pod.database, [{ definition, served: pod.served[0]! }], {
+  const purging = purge(worker.database, [{ definition, served: worker.served[0]! }], {
     tombstoneSeconds: 86_400,
   });
   await blocked(db, 2);

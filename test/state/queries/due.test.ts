@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { pairOf } from '../../support/pair.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
 const NOTHING = { runs: 0, deadlines: 0, events: 0, evaluations: 0, total: 0 };
@@ -16,7 +16,7 @@ async function due(db: TestDatabase, fn = 'pair') {
 
 /** Registers functions with the ids 1, 2, … */
 async function registered(db: TestDatabase, ...definitions: ReturnType<typeof pairOf>[]) {
-  await podOn(db, definitions.length > 0 ? definitions : [pairOf()]);
+  await workerOn(db, definitions.length > 0 ? definitions : [pairOf()]);
 }
 
 async function runs(db: TestDatabase, fn: number, state: string, n = 1, more = 'now(), true') {
@@ -40,7 +40,7 @@ test('a function with nothing to do has a row of zeros, an unregistered one has 
 test('due and running runs count, even without a live worker', async ({ db }) => {
   await registered(db);
   await runs(db, 1, 'ready', 3);
-  await runs(db, 1, 'running', 2); // of pods that are not there
+  await runs(db, 1, 'running', 2); // of workers that are not there
   expect(await due(db)).toEqual({ ...NOTHING, runs: 5, total: 5 });
 });
 
@@ -153,7 +153,7 @@ test.for(Object.keys(STATISTICS))(
   },
 );
 
-/** Creates 40,000 sets that are done, or that all wait for a pod. */
+/** Creates 40,000 sets that are done, or that all wait for a worker. */
 async function fill(db: TestDatabase, state: 'done' | 'ready'): Promise<void> {
   const past = state === 'done' ? 'now()' : 'null';
   await runs(db, 1, state, 40_000);

@@ -4,7 +4,7 @@ import { announce, isToRelieve } from '../../../src/state/registration/announce.
 import { specify } from '../../../src/definitions/specification.ts';
 import { register, Superseded } from '../../../src/state/registration/register.ts';
 import { pairOf } from '../../support/pair.ts';
-import { databaseOn, podOn } from '../../support/pod.ts';
+import { databaseOn, workerOn } from '../../support/worker.ts';
 import { type TestDatabase, test } from '../../support/test.ts';
 
 const both = specify(pairOf());
@@ -22,7 +22,7 @@ const functions = (db: TestDatabase) =>
   );
 
 test('a definition is announced while a worker serves another one', async ({ db }) => {
-  const { database } = await podOn(db, [pairOf()]);
+  const { database } = await workerOn(db, [pairOf()]);
   await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
   expect(await announce(database, either)).toBe(false);
   await worker(db, 60);
@@ -45,7 +45,7 @@ test('a function that no worker has served yet is not announced but registered',
 test('a superseded definition becomes the newest again once it is announced, and only then', async ({
   db,
 }) => {
-  const { database } = await podOn(db, [pairOf()]);
+  const { database } = await workerOn(db, [pairOf()]);
   await register(database, either);
   await worker(db, 60);
   await expect(isToRelieve(database, [both])).rejects.toThrow(Superseded);
@@ -57,7 +57,7 @@ test('a superseded definition becomes the newest again once it is announced, and
 });
 
 test('migrating with the current release withdraws an announced definition', async ({ db }) => {
-  const { database } = await podOn(db, [pairOf()]);
+  const { database } = await workerOn(db, [pairOf()]);
   await worker(db, 60);
   expect(await announce(database, either)).toBe(true);
   await register(database, both, true);
@@ -67,7 +67,7 @@ test('migrating with the current release withdraws an announced definition', asy
 test('a release that was withdrawn before it became ready does not take over when it starts late', async ({
   db,
 }) => {
-  const { database } = await podOn(db, [pairOf()]);
+  const { database } = await workerOn(db, [pairOf()]);
   await worker(db, 60);
   expect(await announce(database, either)).toBe(true);
   await register(database, both, true);
@@ -78,7 +78,7 @@ test('a release that was withdrawn before it became ready does not take over whe
 });
 
 test('a worker of another function is no reason to announce', async ({ db }) => {
-  const { database } = await podOn(db, [pairOf()]);
+  const { database } = await workerOn(db, [pairOf()]);
   await worker(db, 60);
   await register(database, specify(pairOf({ name: 'other' })));
   const changed = specify(pairOf({ name: 'other', complete: { atLeast: 1, of: ['a', 'b'] } }));

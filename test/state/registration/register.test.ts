@@ -5,7 +5,7 @@ import { reEvaluate } from '../../../src/state/ingest/re-evaluate.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
-import { databaseOn, podOn, podWith } from '../../support/pod.ts';
+import { databaseOn, workerOn, workerWith } from '../../support/worker.ts';
 import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
@@ -20,9 +20,9 @@ const one = pairOf({ parts: { a: part('a') } });
 test('registering twice changes nothing; a new definition is the next generation', async ({
   db,
 }) => {
-  const first = await podOn(db, [both]);
-  const again = await podOn(db, [both]);
-  const next = await podOn(db, [either]);
+  const first = await workerOn(db, [both]);
+  const again = await workerOn(db, [both]);
+  const next = await workerOn(db, [either]);
   const facts = [first, again, next].map(({ served: [served] }) => [
     served!.id,
     served!.generation,
@@ -39,7 +39,7 @@ test('a process that starts finds its registered definitions, and none of anothe
   db,
 }) => {
   const renamed = pairOf({ parts: { b: part('b'), c: part('c') } });
-  const { database } = await podOn(db, [both]);
+  const { database } = await workerOn(db, [both]);
   const known = async (...definitions: (typeof both)[]) =>
     [...(await registered(database, definitions.map(specify))).values()].map((served) => [
       served.id,
@@ -55,8 +55,8 @@ test('a process that starts finds its registered definitions, and none of anothe
 });
 
 test('a worker with an older definition ingests nothing', async ({ db }) => {
-  const old = await podOn(db, [both]);
-  await podOn(db, [either]);
+  const old = await workerOn(db, [both]);
+  await workerOn(db, [either]);
   await expect(old.ingestor.ingest(partA())).rejects.toMatchObject({
     name: 'Unavailable',
     reason: 'superseded',
@@ -67,14 +67,14 @@ test('a worker with an older definition ingests nothing', async ({ db }) => {
 test('registration waits for a batch in progress; the next batch sees the new definition', async ({
   db,
 }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   await old.ingestor.ingest(partA());
   const release = await hold(db, `select from muster.sets for update`);
   const underWay = old.ingestor.ingest(partB());
   await blocked(db, 1);
-  const registering = podOn(db, [either]);
+  const registering = workerOn(db, [either]);
   await blocked(db, 1, 'lock table%');
-  const otherPod = await podWith(old.database, old.served);
+  const otherPod = await workerWith(old.database, old.served);
   const late = otherPod.ingestor.ingest(partA('y')).catch((error: unknown) => error);
   await release();
   expect(await underWay).toEqual({ kind: 'ingested' });
@@ -84,29 +84,29 @@ test('registration waits for a batch in progress; the next batch sees the new de
 });
 
 test('a superseded definition is refused until it is adopted', async ({ db }) => {
-  await podOn(db, [both]);
-  const next = await podOn(db, [either]);
-  await expect(podOn(db, [both])).rejects.toThrow(Superseded);
+  await workerOn(db, [both]);
+  const next = await workerOn(db, [either]);
+  await expect(workerOn(db, [both])).rejects.toThrow(Superseded);
   const back = await register(next.database, specify(both), true);
   expect([back.generation, Object.fromEntries(back.partIndexOf)]).toEqual([3, { a: 1, b: 2 }]);
   await expect(next.ingestor.ingest(partA())).rejects.toMatchObject({ reason: 'superseded' });
-  expect((await podOn(db, [both])).served[0]!.generation).toBe(3);
+  expect((await workerOn(db, [both])).served[0]!.generation).toBe(3);
 });
 
 test('workers that register at the same time agree, and one of them does the work', async ({
   db,
 }) => {
-  const pods = await Promise.all([1, 2, 3, 4, 5, 6].map(() => podOn(db, [both])));
-  expect(pods.map(({ served }) => served)).toEqual(pods.map(() => pods[0]!.served));
+  const workers = await Promise.all([1, 2, 3, 4, 5, 6].map(() => workerOn(db, [both])));
+  expect(workers.map(({ served }) => served)).toEqual(workers.map(() => workers[0]!.served));
   expect(await db.query('select generation from muster.definition')).toEqual([{ generation: 1 }]);
-  const next = await Promise.all([1, 2, 3].map(() => podOn(db, [either])));
+  const next = await Promise.all([1, 2, 3].map(() => workerOn(db, [either])));
   expect(next.map(({ served }) => served[0]!.generation)).toEqual([2, 2, 2]);
 });
 
 test('re-evaluation runs sets that a new rule completes, and withdraws those that it does not', async ({
   db,
 }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   for (const each of [partA('p'), partA('q'), partB('q'), partA('r'), partB('r')]) {
     await old.ingestor.ingest(each);
   }
@@ -116,7 +116,7 @@ test('re-evaluation runs sets that a new rule completes, and withdraws those tha
   const done = { key: 'q', ...run, complete: true, state: 'done', token: '1', attempt: 1 };
   expect(await runsOf(db)).toEqual([done, { key: 'r', ...run, complete: true }]);
 
-  const loose = await podOn(db, [either]);
+  const loose = await workerOn(db, [either]);
   await reEvaluate(loose.database, loose.store, loose.served);
   expect(await runsOf(db)).toEqual([
     { key: 'p', ...run, complete: true },
@@ -125,7 +125,7 @@ test('re-evaluation runs sets that a new rule completes, and withdraws those tha
   ]);
 
   const three = pairOf({ parts: { ...both.parts, c: part('c') } });
-  const strict = await podOn(db, [three]);
+  const strict = await workerOn(db, [three]);
   await reEvaluate(strict.database, strict.store, strict.served);
   expect(await runsOf(db)).toEqual([
     { key: 'p', ...run, complete: false },
@@ -142,12 +142,12 @@ test('re-evaluation runs sets that a new rule completes, and withdraws those tha
 test('a run that is complete only by the old rule is not claimed, even before its re-evaluation', async ({
   db,
 }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   for (const k of ['p', 'q']) {
     await old.ingestor.ingest(partA(k));
     await old.ingestor.ingest(partB(k));
   }
-  const strict = await podOn(db, [pairOf({ parts: { ...both.parts, c: part('c') } })]);
+  const strict = await workerOn(db, [pairOf({ parts: { ...both.parts, c: part('c') } })]);
   await strict.ingestor.ingest(change('c', 50, { id: 'qc', k: 'q', kind: 'c' }));
   const claimed = await strict.runs.claim(1, strict.id, 10);
   expect(claimed.map(({ key }) => key)).toEqual(['q']);
@@ -156,7 +156,7 @@ test('a run that is complete only by the old rule is not claimed, even before it
 test('re-evaluation leaves done runs alone, and failed ones whose result is the same', async ({
   db,
 }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   for (const each of [partA('x'), partB('x'), partA('y'), partB('y')]) {
     await old.ingestor.ingest(each);
   }
@@ -164,16 +164,16 @@ test('re-evaluation leaves done runs alone, and failed ones whose result is the 
   await old.runs.finish([{ lease: x!, events: [] }]);
   await old.runs.fail(y!, 'never', null);
   const before = await db.query('select * from muster.run order by key');
-  const loose = await podOn(db, [either]);
+  const loose = await workerOn(db, [either]);
   await reEvaluate(loose.database, loose.store, loose.served);
   expect(await db.query('select * from muster.run order by key')).toEqual(before);
 });
 
 test('re-evaluation of more than a page of sets, during intake, omits none', async ({ db }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   const keys = Array.from({ length: 600 }, (_, i) => `k${i}`);
   await Promise.all(keys.map((key) => old.ingestor.ingest(partA(key))));
-  const [loose, other] = await Promise.all([podOn(db, [either]), podOn(db, [either])]);
+  const [loose, other] = await Promise.all([workerOn(db, [either]), workerOn(db, [either])]);
   await Promise.all([
     reEvaluate(loose.database, loose.store, loose.served),
     reEvaluate(other.database, other.store, other.served),
@@ -188,9 +188,9 @@ test('re-evaluation of more than a page of sets, during intake, omits none', asy
 test('re-evaluation gives waiting sets a deadline when the function first defines one', async ({
   db,
 }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   for (const each of [partA('x'), partA('y'), partB('y')]) await old.ingestor.ingest(each);
-  const timed = await podOn(db, [pairOf({ overdueAfter: '1 hour' })]);
+  const timed = await workerOn(db, [pairOf({ overdueAfter: '1 hour' })]);
   await reEvaluate(timed.database, timed.store, timed.served);
   expect(await db.query('select keys from muster.deadline')).toEqual([{ keys: ['x'] }]);
 });
@@ -198,11 +198,11 @@ test('re-evaluation gives waiting sets a deadline when the function first define
 test('a part keeps its index; that of a former part is reassigned only once it is empty', async ({
   db,
 }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   await old.ingestor.ingest(partA());
   await old.ingestor.ingest(partB());
   // b is removed, c is new: b's index still has a row, so c gets another index and does not count that row
-  const next = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c') } })]);
+  const next = await workerOn(db, [pairOf({ parts: { a: part('a'), c: part('c') } })]);
   expect(Object.fromEntries(next.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3 });
   await reEvaluate(next.database, next.store, next.served);
   expect(await setsOf(db, 3)).toEqual([{ key: 'x', counts: [1, 1, 0], fresh: 2 }]);
@@ -212,7 +212,9 @@ test('a part keeps its index; that of a former part is reassigned only once it i
   // once its rows are deleted, b's index is free
   await db.query('delete from muster.member where part_index = 2');
   await db.query('update muster.sets set counts[2] = 0, fresh = fresh - 1');
-  const last = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } })]);
+  const last = await workerOn(db, [
+    pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } }),
+  ]);
   expect(Object.fromEntries(last.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3, d: 2 });
   await last.ingestor.ingest(change('c', 1e6 + 1, { id: 10, k: 'x', kind: 'd' }));
   expect(await setsOf(db, 3)).toEqual([{ key: 'x', counts: [1, 1, 1], fresh: 3 }]);
@@ -222,18 +224,18 @@ test('a part keeps its index; that of a former part is reassigned only once it i
 test('a part whose filter changes is a new part, and counts no rows of the old one', async ({
   db,
 }) => {
-  const old = await podOn(db, [one]);
+  const old = await workerOn(db, [one]);
   await old.ingestor.ingest(partA());
-  const next = await podOn(db, [pairOf({ parts: { a: part('b') } })]);
+  const next = await workerOn(db, [pairOf({ parts: { a: part('b') } })]);
   expect(Object.fromEntries(next.served[0]!.partIndexOf)).toEqual({ a: 2 });
   await reEvaluate(next.database, next.store, next.served);
   expect(await runsOf(db)).toMatchObject([{ key: 'x', complete: false }]);
 });
 
 test('a part that needs more rows, or stores more columns, keeps its index', async ({ db }) => {
-  const old = await podOn(db, [one]);
+  const old = await workerOn(db, [one]);
   await old.ingestor.ingest(partA());
-  const next = await podOn(db, [
+  const next = await workerOn(db, [
     pairOf({ parts: { a: { ...part('a'), count: 2, columns: ['n'] } } }),
   ]);
   expect(Object.fromEntries(next.served[0]!.partIndexOf)).toEqual({ a: 1 });
@@ -246,7 +248,7 @@ test('a part that needs more rows, or stores more columns, keeps its index', asy
 test('a definition that finds no free part index is refused, and changes nothing', async ({
   db,
 }) => {
-  const full = await podOn(db, [pairOf({ parts: kinds(0) })]);
+  const full = await workerOn(db, [pairOf({ parts: kinds(0) })]);
   await full.ingestor.ingest(change('u', 1, { id: 1, k: 'x', kind: '3' }));
   const database = databaseOn(db);
   await expect(register(database, specify(pairOf({ parts: kinds(100) })))).rejects.toThrow(

@@ -10,7 +10,7 @@ import { reEvaluate } from '../../../src/state/ingest/re-evaluate.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change, truncate } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
-import { podOn, podWith, type Pod } from '../../support/pod.ts';
+import { workerOn, workerWith, type TestWorker } from '../../support/worker.ts';
 import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
 
@@ -30,9 +30,12 @@ const superseded = { name: 'Unavailable', reason: 'superseded' };
 const ofOther = (lsn: number) => change('c', lsn, { id: lsn, k: 'x' }, { table: 'public.other' });
 
 /** A worker of the old release, while its successor registers. */
-async function outdated(db: TestDatabase, next = either): Promise<{ old: Pod; young: Pod }> {
-  const old = await podOn(db, [both]);
-  return { old, young: await podOn(db, [next]) };
+async function outdated(
+  db: TestDatabase,
+  next = either,
+): Promise<{ old: TestWorker; young: TestWorker }> {
+  const old = await workerOn(db, [both]);
+  return { old, young: await workerOn(db, [next]) };
 }
 
 /** Deletes the function's row, as if the database was created again. */
@@ -48,17 +51,19 @@ test('a worker of an older definition claims nothing, in either direction', asyn
   expect(await old.runs.claim(1, old.id, 10)).toEqual([]);
   expect(await old.runs.claimLimited(1, old.id, 10, 5)).toEqual([]);
   await register(young.database, specify(both), true);
-  const back = await podOn(db, [both]);
+  const back = await workerOn(db, [both]);
   await back.ingestor.ingest(partB());
   expect(await young.runs.claim(1, young.id, 10)).toEqual([]);
   expect(await back.runs.claim(1, back.id, 10)).toMatchObject([{ key: 'x' }]);
 });
 
 test('a claim that a registration overtakes leases nothing', async ({ db }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   for (const each of [partA(), partB()]) await old.ingestor.ingest(each);
   const release = await hold(db, 'lock table muster.part in exclusive mode');
-  const registering = podOn(db, [pairOf({ parts: { a: part('a'), b: part('b'), c: part('c') } })]);
+  const registering = workerOn(db, [
+    pairOf({ parts: { a: part('a'), b: part('b'), c: part('c') } }),
+  ]);
   await blocked(db, 1, '%muster.part%');
   // The registration holds the barrier: the claim waits, and takes its snapshot afterwards.
   const claiming = old.runs.claim(1, old.id, 10);
@@ -82,10 +87,10 @@ test('an older worker leaves a truncate to the newer ones, and removes no row of
 });
 
 test('a truncate and a registration are serialized', async ({ db }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   await old.ingestor.ingest(partB('x'));
   const release = await hold(db, 'select from muster.function for update');
-  const registering = podOn(db, [withC]);
+  const registering = workerOn(db, [withC]);
   await blocked(db, 1, '%muster.function%for update');
   const truncating = old.ingestor.ingest(truncate(1_000_000)).catch((error: unknown) => error);
   await blocked(db, 2, '%muster.function%');
@@ -96,9 +101,9 @@ test('a truncate and a registration are serialized', async ({ db }) => {
 });
 
 test('a new part inherits the truncate of its table', async ({ db }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   await old.ingestor.ingest(truncate(1_000_000));
-  const young = await podOn(db, [withC]);
+  const young = await workerOn(db, [withC]);
   await young.ingestor.ingest(change('c', 7, { id: 7, k: 'x', kind: 'c' }));
   expect(await setsOf(db)).toEqual([]);
   await young.ingestor.ingest(change('c', 1_000_007, { id: 8, k: 'x', kind: 'c' }));
@@ -116,7 +121,7 @@ test('an older worker does not acknowledge an event of a table that only the new
 });
 
 test('a check that was sent before the event arrived does not count for it', async ({ db }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   const release = await hold(db, 'lock table muster.function');
   const first = old.ingestor.ingest(ofOther(1));
   await blocked(db, 1);
@@ -127,7 +132,7 @@ test('a check that was sent before the event arrived does not count for it', asy
   await release();
   expect(await first).toEqual({ kind: 'unwanted' });
   expect(await Promise.all(later)).toEqual([2, 3, 4].map(() => ({ kind: 'unwanted' })));
-  await podOn(db, [elsewhere]);
+  await workerOn(db, [elsewhere]);
   await expect(old.ingestor.ingest(ofOther(5))).rejects.toMatchObject(superseded);
 });
 
@@ -154,47 +159,47 @@ test('an older worker does not park an event that is not a change, either', asyn
 test('a worker ingests nothing if one of its two functions is no longer registered', async ({
   db,
 }) => {
-  const pod = await podOn(db, [both, pairOf({ name: 'other' })]);
+  const worker = await workerOn(db, [both, pairOf({ name: 'other' })]);
   await db.query(`delete from muster.part where function = 2`);
   await db.query(`delete from muster.definition where function = 2`);
   await db.query(`delete from muster.function where name = 'other'`);
-  await expect(pod.ingestor.ingest(partA())).rejects.toMatchObject(superseded);
+  await expect(worker.ingestor.ingest(partA())).rejects.toMatchObject(superseded);
   expect(await db.query('select from muster.member')).toEqual([]);
 });
 
 test('a worker whose functions are no longer registered ingests, claims and purges nothing', async ({
   db,
 }) => {
-  const pod = await podOn(db, [both], { slots: 5 });
-  for (const each of [partA(), partB()]) await pod.ingestor.ingest(each);
+  const worker = await workerOn(db, [both], { slots: 5 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
   await loseRegistration(db);
-  await expect(pod.ingestor.ingest(partA('y'))).rejects.toMatchObject({
+  await expect(worker.ingestor.ingest(partA('y'))).rejects.toMatchObject({
     ...superseded,
     message: expect.stringContaining('function pair is not registered in this state database'),
   });
-  await expect(pod.ingestor.ingest(truncate(1_000_000))).rejects.toMatchObject(superseded);
+  await expect(worker.ingestor.ingest(truncate(1_000_000))).rejects.toMatchObject(superseded);
   const unwanted = change('c', 5, { id: 5 }, { table: 'public.other' });
-  await expect(pod.ingestor.ingest(unwanted)).rejects.toMatchObject(superseded);
-  await expect(requireCurrent(pod.database, pod.served)).rejects.toMatchObject(superseded);
-  expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
+  await expect(worker.ingestor.ingest(unwanted)).rejects.toMatchObject(superseded);
+  await expect(requireCurrent(worker.database, worker.served)).rejects.toMatchObject(superseded);
+  expect(await worker.runs.claim(1, worker.id, 10)).toEqual([]);
 });
 
 test('another function with the same id and generation is not mistaken for it', async ({ db }) => {
-  const pod = await podOn(db, [both]);
+  const worker = await workerOn(db, [both]);
   await loseRegistration(db);
   await db.query('alter table muster.function alter column id restart');
-  const other = await podOn(db, [pairOf({ name: 'other', keepFor: '365 days' })]);
+  const other = await workerOn(db, [pairOf({ name: 'other', keepFor: '365 days' })]);
   expect(other.served[0]).toMatchObject({ id: 1, generation: 1 });
   await other.ingestor.ingest(partA('x'));
-  await expect(pod.ingestor.ingest(partB('x'))).rejects.toMatchObject(superseded);
+  await expect(worker.ingestor.ingest(partB('x'))).rejects.toMatchObject(superseded);
   for (const each of [partB('x'), partA('y'), partB('y')]) await other.ingestor.ingest(each);
-  expect(await pod.runs.claim(1, pod.id, 10)).toEqual([]);
+  expect(await worker.runs.claim(1, worker.id, 10)).toEqual([]);
   for (const lease of await other.runs.claim(1, other.id, 10)) {
     await other.runs.finish([{ lease, events: [] }]);
   }
   const purged = await purge(
-    pod.database,
-    [{ definition: { ...both, keepFor: '0 seconds' }, served: pod.served[0]! }],
+    worker.database,
+    [{ definition: { ...both, keepFor: '0 seconds' }, served: worker.served[0]! }],
     { tombstoneSeconds: 0 },
   );
   expect(purged).toEqual({ sets: 0, members: 0 });
@@ -203,16 +208,16 @@ test('another function with the same id and generation is not mistaken for it', 
 test('a part that is added again has no earlier rows, and is unsynced until its table is read again', async ({
   db,
 }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   for (const each of [partB('gone'), partA('stays'), partB('stays')]) {
     await old.ingestor.ingest(each);
   }
-  const young = await podOn(db, [withC]);
+  const young = await workerOn(db, [withC]);
   await reEvaluate(young.database, young.store, young.served);
   // No part has rows of kind b at this time: that of 'gone' is deleted at the source, and the delete is not stored.
   await young.ingestor.ingest(change('d', 2_000_000, { id: 'gone-b' }));
   await register(young.database, specify(both), true);
-  const back = await podOn(db, [both]);
+  const back = await workerOn(db, [both]);
   await reEvaluate(back.database, back.store, back.served);
   await back.ingestor.ingest(change('c', 2_000_001, { id: 'gone-a', k: 'gone', kind: 'a' }));
   expect((await runsOf(db)).filter(({ complete }) => complete)).toEqual([]);
@@ -241,12 +246,12 @@ test('a part that is added again has no earlier rows, and is unsynced until its 
 test('the rows and counts of a former part are removed, and its index is reassigned', async ({
   db,
 }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   for (const k of ['x', 'y', 'z']) {
     for (const each of [partA(k), partB(k)]) await old.ingestor.ingest(each);
   }
   await old.ingestor.ingest(partB('only'));
-  const young = await podOn(db, [withC]);
+  const young = await workerOn(db, [withC]);
   await reEvaluate(young.database, young.store, young.served);
   const removed = await clearParts(young.database, 1, () => false);
   // u leaves a row in each part
@@ -255,14 +260,16 @@ test('the rows and counts of a former part are removed, and its index is reassig
     { partIndex: 1 },
   ]);
   expect([await miscounted(db), await misjudged(db)]).toEqual([[], []]);
-  const last = await podOn(db, [pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } })]);
+  const last = await workerOn(db, [
+    pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } }),
+  ]);
   expect(Object.fromEntries(last.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3, d: 2 });
 });
 
 test('the rows of a former part are removed during intake without a deadlock', async ({ db }) => {
-  const old = await podOn(db, [both]);
+  const old = await workerOn(db, [both]);
   for (const each of [partB('p'), partB('q'), partB('r')]) await old.ingestor.ingest(each);
-  const young = await podOn(db, [withC]);
+  const young = await workerOn(db, [withC]);
   const release = await hold(db, `select from muster.sets where key = 'p' for update`);
   const ingesting = Promise.all(
     [partA('r'), partA('q'), partA('p')].map((each) => young.ingestor.ingest(each)),
@@ -278,33 +285,33 @@ test('the rows of a former part are removed during intake without a deadlock', a
 test('a part that stores a further column is unsynced; one that needs more rows is not', async ({
   db,
 }) => {
-  await podOn(db, [both]);
-  await podOn(db, [pairOf({ parts: { a: part('a', { count: 2 }), b: part('b') } })]);
-  const wide = await podOn(db, [
+  await workerOn(db, [both]);
+  await workerOn(db, [pairOf({ parts: { a: part('a', { count: 2 }), b: part('b') } })]);
+  const wide = await workerOn(db, [
     pairOf({ parts: { a: part('a', { columns: ['n'] }), b: part('b') } }),
   ]);
   expect(await unsyncedParts(wide.database)).toMatchObject([{ part: 'a' }]);
 });
 
 test('a function that is registered for the first time has no unsynced part', async ({ db }) => {
-  const pod = await podOn(db, [both]);
-  expect(await unsyncedParts(pod.database)).toEqual([]);
+  const worker = await workerOn(db, [both]);
+  expect(await unsyncedParts(worker.database)).toEqual([]);
 });
 
 test('a part whose base64 columns change is a new part', async ({ db }) => {
-  await podOn(db, [both]);
-  const pod = await podOn(db, [
+  await workerOn(db, [both]);
+  const worker = await workerOn(db, [
     pairOf({ parts: { a: part('a', { base64: ['kind'] }), b: part('b') } }),
   ]);
-  expect(await unsyncedParts(pod.database)).toMatchObject([{ part: 'a' }]);
+  expect(await unsyncedParts(worker.database)).toMatchObject([{ part: 'a' }]);
 });
 
 test('a handler that started under the old definition completes its run, and the new one does not repeat it', async ({
   db,
 }) => {
-  const old = await podOn(db, [both], { slots: 1 });
+  const old = await workerOn(db, [both], { slots: 1 });
   for (const each of [partA(), partB()]) await old.ingestor.ingest(each);
-  const young = await podOn(db, [withC]);
+  const young = await workerOn(db, [withC]);
   await reEvaluate(young.database, young.store, young.served);
   expect((await old.runs.finish([{ lease: old.leases[0]!, events: [] }])).size).toBe(1);
   await young.ingestor.ingest(change('c', 3_000_000, { id: 'c', k: 'x', kind: 'c' }));
@@ -317,8 +324,8 @@ test('two workers of one definition, one restarted after a rollback, share the s
 }) => {
   const { young } = await outdated(db, withC);
   await register(young.database, specify(both), true);
-  const [first, second] = [await podOn(db, [both]), await podOn(db, [both])];
+  const [first, second] = [await workerOn(db, [both]), await workerOn(db, [both])];
   expect(first.served).toEqual(second.served);
-  const otherPod = await podWith(first.database, first.served);
+  const otherPod = await workerWith(first.database, first.served);
   expect(await otherPod.ingestor.ingest(partA())).toEqual({ kind: 'ingested' });
 });

@@ -1,21 +1,21 @@
 import { expect } from 'vitest';
 import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
 import { pairOf, partA } from '../../support/pair.ts';
-import { podOn } from '../../support/pod.ts';
+import { workerOn } from '../../support/worker.ts';
 import { test } from '../../support/test.ts';
 
 test('a set that was reported, emptied and started again is reported again', async ({ db }) => {
-  const pod = await podOn(db, [pairOf({ overdueAfter: '1 hour' })]);
+  const worker = await workerOn(db, [pairOf({ overdueAfter: '1 hour' })]);
   const fire = async () => {
     await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
     await db.query(`update muster.member set since = now() - interval '2 hours'`);
-    const { overdue } = await fireDeadlines(pod.database, [1]);
+    const { overdue } = await fireDeadlines(worker.database, [1]);
     return overdue.map(({ key }) => key);
   };
-  await pod.ingestor.ingest(partA());
+  await worker.ingestor.ingest(partA());
   expect(await fire()).toEqual(['x']);
-  await pod.ingestor.ingest(partA('x', 'd'));
-  await pod.ingestor.ingest(partA());
+  await worker.ingestor.ingest(partA('x', 'd'));
+  await worker.ingestor.ingest(partA());
   expect(await db.query('select key from muster.overdue')).toEqual([]);
   expect(await fire()).toEqual(['x']);
 });

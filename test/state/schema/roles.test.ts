@@ -10,7 +10,7 @@ import { engineOn } from '../../support/engine.ts';
 import { feedOn } from '../../support/feed.ts';
 import { NUMBERS, numbers } from '../../support/numbers.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
-import { databaseOn, podOn } from '../../support/pod.ts';
+import { databaseOn, workerOn } from '../../support/worker.ts';
 import { install } from '../../support/server.ts';
 import { sinkServer } from '../../support/sink.ts';
 import { runsOf, setsOf } from '../../support/state.ts';
@@ -113,7 +113,7 @@ test('a member of muster_intake and muster_run serves', async ({ db }) => {
 test('a member of muster_run alone purges', async ({ db }) => {
   const runner = await loginOf(db, 'muster_run');
   const both = await loginOf(db, 'muster_intake', 'muster_run');
-  const pod = await podOn({ url: both }, [pairOf()], { slots: 1 });
+  const pod = await workerOn({ url: both }, [pairOf()], { slots: 1 });
   for (const each of [partA('x'), partB('x')]) await pod.ingestor.ingest(each);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
   await db.query(`update muster.run set finished_at = finished_at - interval '31 days'`);
@@ -183,7 +183,7 @@ test('muster_read can read everything and change nothing', async ({ db }) => {
 });
 
 test('muster_keda can read the due work and nothing else', async ({ db }) => {
-  await podOn(db, [pairOf()]);
+  await workerOn(db, [pairOf()]);
   const attempt = await tryAs(await loginOf(db, 'muster_keda'));
   expect(await attempt(`select total from muster.due where function = 'pair'`)).toBeNull();
   const relations = await relationsOf(db);
@@ -224,7 +224,7 @@ test('nothing is granted in the schema of a source, even if a function has its n
   db,
 }) => {
   const part = { table: 'recordings.processed', key: 'recording' };
-  await podOn(db, [{ ...pairOf(), parts: { a: part } }]);
+  await workerOn(db, [{ ...pairOf(), parts: { a: part } }]);
   const attempt = await tryAs(await loginOf(db, 'muster_run'));
   expect(await attempt('select from recordings.processed')).toBe(DENIED);
 });
@@ -267,7 +267,7 @@ plain(
 test('operators read with muster_read, and make changes with the roles of a worker', async ({
   db,
 }) => {
-  const pod = await podOn(db, [pairOf()], { slots: 1 });
+  const pod = await workerOn(db, [pairOf()], { slots: 1 });
   for (const each of [partA('x'), partB('x')]) await pod.ingestor.ingest(each);
   await pod.runs.fail(pod.leases[0]!, 'no', null);
   await db.query(

@@ -151,7 +151,9 @@ async function loadSensors(): Promise<void> {
     byId('ahead').textContent =
       fast.length === 0
         ? ''
-        : `The clock of sensor ${fast.join(', ')} was ahead of the others; its samples count in the windows of its own time.`;
+        : fast.length === 1
+          ? `The clock of sensor ${fast[0]} was ahead of the others; its samples count in the windows of its own time.`
+          : `The clocks of sensors ${fast.join(', ')} were ahead of the others; their samples count in the windows of their own time.`;
   } catch {
     // The loading of the numbers reports the error.
   }

@@ -14,7 +14,7 @@ import { type Lease } from '../../src/state/lease.ts';
 import type { TestDatabase } from './test.ts';
 
 /** A worker as the state database sees it: it ingests changes and receives leases, but runs no handlers. */
-export interface Pod {
+export interface TestWorker {
   /** Worker id under which it holds leases. A test may change it, as a worker does that was reaped. */
   id: string;
   /** Maximum number of runs that each of its batches may lease to it. */
@@ -33,7 +33,7 @@ export interface Pod {
   close(): Promise<void>;
 }
 
-export interface PodOptions {
+export interface WorkerOptions {
   readonly slots?: number;
   readonly writers?: number;
   readonly maxBytes?: number;
@@ -42,19 +42,19 @@ export interface PodOptions {
 type Definitions = readonly FunctionDefinition<never, never>[] | readonly FunctionDefinition[];
 
 /** Registers the functions and starts a worker on the test's database. It is closed when the test ends. */
-export async function podOn(
+export async function workerOn(
   db: Pick<TestDatabase, 'url'>,
   definitions: Definitions,
-  options: PodOptions = {},
-): Promise<Pod> {
+  options: WorkerOptions = {},
+): Promise<TestWorker> {
   const database = databaseOn(db, options.writers ?? 1);
   const served: RegisteredFunction[] = [];
   for (const each of definitions as readonly FunctionDefinition[]) {
     served.push(await register(database, specify(each)));
   }
-  const pod = await podWith(database, served, options);
-  onTestFinished(() => pod.close());
-  return pod;
+  const worker = await workerWith(database, served, options);
+  onTestFinished(() => worker.close());
+  return worker;
 }
 
 /** Opens the test's database. The caller must close it. */
@@ -71,17 +71,17 @@ export function databaseOn(db: Pick<TestDatabase, 'url'>, writers = 1): Database
 }
 
 /** Starts a worker of functions that are already registered. */
-export async function podWith(
+export async function workerWith(
   database: Database,
   served: readonly RegisteredFunction[],
-  options: PodOptions = {},
-): Promise<Pod> {
+  options: WorkerOptions = {},
+): Promise<TestWorker> {
   const runs = new Runs(database, served);
   const leases: Lease[] = [];
   const ingested: IngestedBatch[] = [];
-  const store = new Store(database, served, () => pod.id);
+  const store = new Store(database, served, () => worker.id);
   const slots = {
-    reserve: () => pod.slots,
+    reserve: () => worker.slots,
     start: (given: readonly Lease[]) => void leases.push(...given),
   };
   const batcher = new Batcher(store, slots, {
@@ -93,7 +93,7 @@ export async function podWith(
   const positions = new LogPositions(database);
   const ingestor = new ChangeIngestor(database, store, batcher, positions, served);
   let closing: Promise<void> | undefined;
-  const pod: Pod = {
+  const worker: TestWorker = {
     id: randomUUID(),
     slots: options.slots ?? 0,
     leases,
@@ -106,6 +106,6 @@ export async function podWith(
     runs,
     close: () => (closing ??= database.close()),
   };
-  await runs.register(pod.id, 'test', 600);
-  return pod;
+  await runs.register(worker.id, 'test', 600);
+  return worker;
 }
