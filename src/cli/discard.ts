@@ -1,6 +1,6 @@
-import { plural } from '../doctor/words.ts';
+import { plural } from '../doctor/plural.ts';
 import { unpark } from '../state/ingest/parked.ts';
-import { discardRuns } from '../state/runs/retry.ts';
+import { discardRuns } from '../state/runs/retry-sets.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import { printResult, type JsonOption } from './json-option.ts';
 import { wholeNumber } from './number.ts';

@@ -1,4 +1,4 @@
-import { plural } from '../doctor/words.ts';
+import { plural } from '../doctor/plural.ts';
 import {
   explain,
   type ExplainedPart,

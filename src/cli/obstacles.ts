@@ -1,6 +1,6 @@
 import { knownFunctions } from '../definitions/function-files.ts';
 import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
-import { plural } from '../doctor/words.ts';
+import { plural } from '../doctor/plural.ts';
 import type { Database } from '../state/database/database.ts';
 import { specify } from '../definitions/specification.ts';
 import type { Explanation } from '../state/queries/explain.ts';

@@ -1,4 +1,4 @@
-import { retryFailed, retryNow } from '../state/runs/retry.ts';
+import { retryFailed, retryNow } from '../state/runs/retry-sets.ts';
 import { functionId, keyText, withDatabase } from './database.ts';
 import { printResult, type JsonOption } from './json-option.ts';
 import { requireKeyOrAll } from './wrong-use.ts';

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { plural } from '../doctor/words.ts';
+import { plural } from '../doctor/plural.ts';
 import type { JsonOption } from './json-option.ts';
 import { checkDestination, parsed, post, requireReadable, type Destination } from './post.ts';
 import { WrongUse } from './wrong-use.ts';

@@ -1,5 +1,5 @@
 import { forgetSource, listSources, replaceSource } from '../state/ingest/sources.ts';
-import { plural } from '../doctor/words.ts';
+import { plural } from '../doctor/plural.ts';
 import { withDatabase } from './database.ts';
 import { printResult, type JsonOption } from './json-option.ts';
 

@@ -4,7 +4,7 @@ import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { specify, type Specification } from '../definitions/specification.ts';
 import type { Inspector } from '../state/database/inspector.ts';
 import type { Decimals } from './source/column-forms.ts';
-import { clock, connections, connectionsPerPod, migrations, version } from './database/database.ts';
+import { clock, connections, connectionsPerPod, migrations, version } from './database/server.ts';
 import { definitions, orphans } from './database/definitions.ts';
 import { rowSources } from './database/row-sources.ts';
 import { commits, standbys } from './database/durability.ts';
@@ -21,11 +21,11 @@ import {
   toResult,
   unchecked,
 } from './finding.ts';
-import type { KafkaContext, Stream } from './kafka/kafka.ts';
+import type { KafkaContext, Stream } from './kafka/topics.ts';
 import { login, roles } from './database/login.ts';
 import { publication } from './source/publication.ts';
 import { placeOf, reach } from './reach.ts';
-import { position, slot, sourceClock, walLevel } from './source/source.ts';
+import { position, slot, sourceClock, walLevel } from './source/wal.ts';
 import { identity, keys, tables } from './source/source-tables.ts';
 import { due, failed, outbox, parked, paused } from './database/work.ts';
 

@@ -1,10 +1,10 @@
-import type { Counter, Gauge } from 'prom-client';
 import type { Log } from '../function.ts';
 import { Loop } from '../lib/loop.ts';
 import type { Database } from '../state/database/database.ts';
 import type { RegisteredFunction } from '../definitions/registered-function.ts';
-import { setSinkMissing, type Delivery, type DueEvent } from '../state/runs/outbox.ts';
+import { setSinkMissing } from '../state/runs/outbox.ts';
 import { OutboxRelay } from './relay.ts';
+import { reportDelivery, type OutboxMetrics } from './report-delivery.ts';
 import type { Sink } from './sink.ts';
 
 /** Grace period for in-flight sends at shutdown. */
@@ -20,11 +20,6 @@ const NO_SINK =
   'no sink is configured, so outgoing events wait in the outbox: set K_SINK (a SinkBinding does), SINK_TOPIC or SINK=stdout';
 const BLOCKED =
   'the sink refuses outgoing events, which wait until an operator fixes the cause; its response is in the log';
-
-interface OutboxMetrics {
-  readonly outbox: Counter<'outcome'>;
-  readonly sinkMissing: Gauge;
-}
 
 export interface PublishingOptions {
   readonly database: Database;
@@ -79,7 +74,7 @@ function publishTo(sink: Sink, options: PublishingOptions): Publishing {
     onDelivery(delivery, event) {
       if (delivery.kind === 'blocked') isBlocked = true;
       else if (delivery.kind === 'sent') isBlocked = false;
-      report(delivery, event, options);
+      reportDelivery(delivery, event, options);
     },
     onProgress: () => loop.poke(),
   });
@@ -103,23 +98,6 @@ function publishTo(sink: Sink, options: PublishingOptions): Publishing {
       await sink.close();
     },
   };
-}
-
-function report(delivery: Delivery, event: DueEvent, { metrics, log }: PublishingOptions): void {
-  metrics.outbox.inc({ outcome: delivery.kind });
-  if (delivery.kind === 'sent' || delivery.kind === 'postponed') return;
-  const fields = { event: event.eventId, attempts: event.attempts, error: delivery.error };
-  switch (delivery.kind) {
-    case 'failed':
-      return log.error(fields, 'the sink refused an event permanently');
-    case 'blocked':
-      return log.error(
-        fields,
-        'the sink refuses events until an operator fixes the cause; trying again',
-      );
-    case 'again':
-      return log.warn(fields, 'the sink did not accept an event; trying again');
-  }
 }
 
 function idsOf(served: readonly RegisteredFunction[]): number[] {

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts';
 import type { FunctionDefinition } from '../function.ts';
-import { timeoutMs } from '../runs/function-handler.ts';
+import { timeoutMs } from '../runs/retry-policy.ts';
 import { openDatabase, type Database } from '../state/database/database.ts';
 import { openWriter } from '../state/ingest/store.ts';
 

@@ -201,7 +201,7 @@ Cluster ${address}, namespace shop
   ✓ services: recordings: service/recordings, 80 → 8080
   ✓ sources: recordings: kafkasource/recordings is ready, postgres.datastore.signal
   ✓ delivery: kafkasource/recordings: 600 retries, linear; then recordings-dead
-  ✓ scaling: scaledobject/recordings is ready, idle, 0 to 8 workers
+  ✓ scaling: scaledobject/recordings is ready, idle, 0 to 8 pods
   ✓ triggers: those of scaledobject/recordings watch what recordings reads
   – connectors: not checked: this user may not list kafkaconnectors: kubectl auth can-i list kafkaconnectors
 `);

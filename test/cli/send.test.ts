@@ -103,7 +103,7 @@ test('send posts events from a file and shows their sets; explain shows what hap
     return stdout.startsWith(`recordings ${KEY}: done\n`) ? stdout : null;
   });
   expect(done).toContain(`event recording.processed recordings/${KEY}/1/0: `);
-  expect(await stand.muster(['explain', 'recordings', 'b'])).toMatchObject({
+  expect(await stand.muster(['explain', 'recordings', '["b","[0,1)"]'])).toMatchObject({
     code: 1,
     stderr:
       'muster: no row with this key has arrived; the key of recordings is a JSON array of recording, span\n',

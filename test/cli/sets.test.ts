@@ -148,6 +148,7 @@ test('explain shows the state of each set and the reasons as text', async ({ cli
         row running-payment at LSN 6, since TIME
       run: revision 1, running, 1 attempt
         started TIME
+        leased until TIME; if its worker is dead, another one takes over then
     ",
       "waiting": "orders waiting: waiting
       order: present

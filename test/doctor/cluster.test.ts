@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import recordings from '../../functions/recordings.ts';
-import { services, workloads, type ClusterContext } from '../../src/doctor/cluster/cluster.ts';
+import { services, workloads, type ClusterContext } from '../../src/doctor/cluster/workloads.ts';
 import { connectors } from '../../src/doctor/cluster/connectors.ts';
 import { scaling, triggers } from '../../src/doctor/cluster/scaling.ts';
 import { delivery, sources } from '../../src/doctor/cluster/sources.ts';

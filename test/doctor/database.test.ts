@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { expect, vi } from 'vitest';
 import recordings from '../../functions/recordings.ts';
-import { clock, connections, migrations, version } from '../../src/doctor/database/database.ts';
+import { clock, connections, migrations, version } from '../../src/doctor/database/server.ts';
 import { commits, standbys } from '../../src/doctor/database/durability.ts';
 import { definitions, orphans } from '../../src/doctor/database/definitions.ts';
 import { rowSources } from '../../src/doctor/database/row-sources.ts';

@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
-import type { StateContext } from '../../src/doctor/database/database.ts';
+import type { StateContext } from '../../src/doctor/database/server.ts';
 import type { Check, Finding } from '../../src/doctor/finding.ts';
-import type { SourceContext } from '../../src/doctor/source/source.ts';
+import type { SourceContext } from '../../src/doctor/source/wal.ts';
 import type { FunctionDefinition } from '../../src/function.ts';
 import { specify } from '../../src/definitions/specification.ts';
 import { openInspector, type Inspector } from '../../src/state/database/inspector.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { publication } from '../../src/doctor/source/publication.ts';
-import type { SourceContext } from '../../src/doctor/source/source.ts';
+import type { SourceContext } from '../../src/doctor/source/wal.ts';
 import { identity, tables } from '../../src/doctor/source/source-tables.ts';
 import type { FunctionDefinition, Part } from '../../src/function.ts';
 import { UNAVAILABLE } from '../../src/state/change.ts';

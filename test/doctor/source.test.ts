@@ -4,7 +4,7 @@ import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replicatio
 import { expect, inject, onTestFinished } from 'vitest';
 import recordings from '../../functions/recordings.ts';
 import { publication } from '../../src/doctor/source/publication.ts';
-import { position, slot, walLevel, type SourceContext } from '../../src/doctor/source/source.ts';
+import { position, slot, walLevel, type SourceContext } from '../../src/doctor/source/wal.ts';
 import { ensureDatastore } from '../../dev/demo/datastore.ts';
 import { pairOf } from '../support/pair.ts';
 import { test as base, type TestDatabase } from '../support/test.ts';

@@ -6,7 +6,7 @@ import { readConfig } from '../../src/config/config.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
 import { knownFunctions } from '../../src/definitions/function-files.ts';
 import { isSetFunction, loadFunctions } from '../../src/definitions/load-functions.ts';
-import { timeoutMs } from '../../src/runs/function-handler.ts';
+import { timeoutMs } from '../../src/runs/retry-policy.ts';
 import { environmentOf, ofMuster, selects, workloadsIn, type Workload } from './pods.ts';
 import { byName, problem, renderVariant, VARIANTS, type KubernetesObject } from './render.ts';
 

@@ -17,7 +17,7 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'changes of any database are read',
-    file: 'src/intake/debezium/raw-change.ts',
+    file: 'src/intake/debezium/message-forms.ts',
     find: "if (typeof connector === 'string' && SUPPORTED.has(connector)) return;",
     replace: 'return;',
     tests: ['test/intake/debezium/sources.test.ts'],
@@ -101,7 +101,7 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'column names take precedence over __op',
-    file: 'src/intake/debezium/raw-change.ts',
+    file: 'src/intake/debezium/message-forms.ts',
     find: "if ('__op' in body || '__lsn' in body || '__table' in body) return",
     replace: "if (!('op' in body) && '__op' in body) return",
     tests: ['test/intake/debezium/flattened.test.ts'],

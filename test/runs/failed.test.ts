@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { TerminalError } from '../../src/function.ts';
-import { retryFailed } from '../../src/state/runs/retry.ts';
+import { retryFailed } from '../../src/state/runs/retry-sets.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { workerOn } from '../support/worker.ts';

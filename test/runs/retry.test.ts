@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { waitAfter } from '../../src/lib/retry.ts';
-import { toBackoff } from '../../src/runs/function-handler.ts';
+import { toBackoff } from '../../src/runs/retry-policy.ts';
 
 test('the delay doubles from first to max; half of it is jitter', () => {
   const backoff = toBackoff({ first: '1 second', max: '10 seconds', attempts: 7 });

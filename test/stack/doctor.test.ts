@@ -1,7 +1,7 @@
 import kafkajs from 'kafkajs';
 import { expect } from 'vitest';
 import { muster } from '../cli/command.ts';
-import { topics } from '../../src/doctor/kafka/kafka.ts';
+import { topics } from '../../src/doctor/kafka/topics.ts';
 import { groups } from '../../src/doctor/kafka/groups.ts';
 import { grantRoles } from '../../src/state/schema/roles.ts';
 import { reportOf } from '../doctor/examination.ts';

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { slot } from '../../src/doctor/source/source.ts';
+import { slot } from '../../src/doctor/source/wal.ts';
 import { migrate } from '../../src/state/schema/migrate.ts';
 import { applyRemedies, reportOf, sourceOf } from '../doctor/examination.ts';
 import { install } from '../support/server.ts';

@@ -1,4 +1,4 @@
-import { deployed, type ClusterContext } from './cluster.ts';
+import { deployed, type ClusterContext } from './workloads.ts';
 import type { Decimals } from '../source/column-forms.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { conditionOf, type KafkaConnector, listed, reasonOf } from './objects.ts';

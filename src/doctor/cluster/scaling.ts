@@ -1,6 +1,6 @@
 import { SETTINGS } from '../../config/settings.ts';
-import { type ClusterContext, deployed, type Deployed, envOf, kubectl } from './cluster.ts';
-import { connectionsPerPod, type Wanted } from '../database/database.ts';
+import { type ClusterContext, deployed, type Deployed, envOf, kubectl } from './workloads.ts';
+import { connectionsPerPod, type Wanted } from '../database/server.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import {
   conditionOf,

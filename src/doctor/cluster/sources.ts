@@ -1,4 +1,4 @@
-import { type ClusterContext, deployed, type Deployed, kubectl } from './cluster.ts';
+import { type ClusterContext, deployed, type Deployed, kubectl } from './workloads.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { conditionOf, type KafkaSource, known, listed, reasonOf } from './objects.ts';
 import { tablesOf } from '../source/publication.ts';

@@ -2,10 +2,10 @@ import { knownFunctions } from '../../definitions/function-files.ts';
 import { hashOf } from '../../definitions/specification.ts';
 import { UNSYNCED_PARTS, type UnsyncedPart } from '../../state/registration/parts.ts';
 import { RELEASES, type Release } from '../../state/registration/release.ts';
-import type { StateContext } from './database.ts';
+import type { StateContext } from './server.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 import { resendRows } from '../kafka/groups.ts';
-import { plural } from '../words.ts';
+import { plural } from '../plural.ts';
 
 export const definitions: Check<StateContext> = {
   id: 'database.definitions',

@@ -1,6 +1,6 @@
-import type { StateContext } from './database.ts';
+import type { StateContext } from './server.ts';
 import { type Check, fine, problem, unchecked } from '../finding.ts';
-import { plural } from '../words.ts';
+import { plural } from '../plural.ts';
 
 /** An event is acknowledged once it is committed, so a commit must survive a crash. */
 export const commits: Check<StateContext> = {

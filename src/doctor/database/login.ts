@@ -1,5 +1,5 @@
 import { ROLES } from '../../state/schema/roles.ts';
-import type { StateContext } from './database.ts';
+import type { StateContext } from './server.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 
 type Role = (typeof ROLES)[number];

@@ -1,7 +1,7 @@
 /** Finds partitions of projections that are not read: work that depends on all of them waits indefinitely. */
 import type { Inspector } from '../../state/database/inspector.ts';
 import { type Finding, problem } from '../finding.ts';
-import { duration } from '../words.ts';
+import { duration } from '../plural.ts';
 
 /** A partition counts as unread this long after its owner, which polls every second, polled it last. */
 const UNREAD_SECONDS = 60;

@@ -1,4 +1,4 @@
-import type { StateContext } from './database.ts';
+import type { StateContext } from './server.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 
 /** A source that has been silent this long while another is active has presumably been replaced. */

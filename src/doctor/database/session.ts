@@ -1,7 +1,7 @@
 import { SESSION } from '../../state/database/session.ts';
-import type { StateContext } from './database.ts';
+import type { StateContext } from './server.ts';
 import { type Check, fine, problem } from '../finding.ts';
-import { plural } from '../words.ts';
+import { plural } from '../plural.ts';
 
 /** Checks that the settings of Muster's connections persist from one statement to the next. */
 export const session: Check<StateContext> = {

@@ -1,8 +1,8 @@
 /** Checks for work that stays in the state database until an operator acts. */
-import type { StateContext } from './database.ts';
+import type { StateContext } from './server.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 import { unreadPartitions } from './positions.ts';
-import { duration, plural } from '../words.ts';
+import { duration, plural } from '../plural.ts';
 
 /** Workers look for due work every second; no worker sees work that has been due this long. */
 const UNSEEN_SECONDS = 60;

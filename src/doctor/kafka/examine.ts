@@ -11,10 +11,10 @@ import {
   skipChecks,
   toResult,
 } from '../finding.ts';
-import { type KafkaContext, retention, topics } from './kafka.ts';
+import { type KafkaContext, retention, topics } from './topics.ts';
 import { deadLetters, groups } from './groups.ts';
 import { keySizes } from './keys.ts';
-import { plural } from '../words.ts';
+import { plural } from '../plural.ts';
 
 const CHECKS = [topics, retention, keySizes, groups, deadLetters];
 const REACHABLE = { id: 'kafka.reachable', title: 'reachable' };

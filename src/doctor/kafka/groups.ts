@@ -1,8 +1,8 @@
 import type { Admin } from 'kafkajs';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
-import { type KafkaContext, topicOf } from './kafka.ts';
+import { type KafkaContext, topicOf } from './topics.ts';
 import { tablesOf } from '../source/publication.ts';
-import { plural } from '../words.ts';
+import { plural } from '../plural.ts';
 
 export const groups: Check<KafkaContext> = {
   id: 'kafka.groups',

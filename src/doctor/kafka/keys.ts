@@ -3,9 +3,9 @@ import type { Admin, Consumer } from 'kafkajs';
 import type { Log } from '../../function.ts';
 import { connectKafka } from '../../kafka/client.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
-import { type KafkaContext, topicOf } from './kafka.ts';
+import { type KafkaContext, topicOf } from './topics.ts';
 import { tablesOf } from '../source/publication.ts';
-import { bytes } from '../words.ts';
+import { bytes } from '../plural.ts';
 
 /** Number of newest records of each partition whose keys are measured. */
 const SAMPLE = 100;

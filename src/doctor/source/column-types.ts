@@ -5,7 +5,7 @@ import type { SourceColumn, SourceTable } from './catalog.ts';
 import { neverEqual } from './column-filters.ts';
 import { type Decimals, formOf, isUnknown, simpler } from './column-forms.ts';
 import { fine, problem, unchecked, type Finding } from '../finding.ts';
-import { identifier, tableName } from '../words.ts';
+import { identifier, tableName } from '../plural.ts';
 
 /** Returns problems with the types of the columns that a part uses. */
 export async function checkTypes(

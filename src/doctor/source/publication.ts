@@ -1,8 +1,8 @@
 import type { Specification } from '../../definitions/specification.ts';
 import { canArrive, readTables, type SourceTable } from './catalog.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
-import type { SourceContext } from './source.ts';
-import { identifier, plural, tableName } from '../words.ts';
+import type { SourceContext } from './wal.ts';
+import { identifier, plural, tableName } from '../plural.ts';
 
 /** The connector's own tables, for signals and heartbeats. */
 const OF_CONNECTOR = /^debezium\.|\.(dbz|debezium)_/;

@@ -1,9 +1,9 @@
 import type { PartSpecification } from '../../definitions/specification.ts';
 import type { Inspector } from '../../state/database/inspector.ts';
-import type { SourceContext } from './source.ts';
+import type { SourceContext } from './wal.ts';
 import { fine, problem, unchecked, type Finding } from '../finding.ts';
 import { PUBLISHES_GENERATED, type SourceTable, type TablePublication } from './catalog.ts';
-import { identifier, plural, tableName } from '../words.ts';
+import { identifier, plural, tableName } from '../plural.ts';
 
 /** Number of sampled rows: enough to see whether a column's values are long, yet cheap on any table. */
 const SAMPLE = 10_000;

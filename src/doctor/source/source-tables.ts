@@ -10,8 +10,8 @@ import {
 } from './catalog.ts';
 import { tablesOf } from './publication.ts';
 import { checkIdentity } from './replica-identity.ts';
-import type { SourceContext } from './source.ts';
-import { tableName } from '../words.ts';
+import type { SourceContext } from './wal.ts';
+import { tableName } from '../plural.ts';
 
 /** A part and the name of its function. */
 interface NamedPart {

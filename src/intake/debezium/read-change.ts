@@ -1,6 +1,6 @@
 /**
  * Reads a change from a Debezium message (3.7; test/fixtures/debezium holds real ones) in three steps: unwrap
- * the message (here), parse its form (raw-change.ts), validate its fields (validate-change.ts).
+ * the message (here), parse its form (message-forms.ts), validate its fields (validate-change.ts).
  */
 import type { Change } from '../../state/change.ts';
 import type { ParkReason } from '../../state/outcome.ts';
@@ -10,7 +10,7 @@ import { exactData } from '../cloudevents/cloudevent.ts';
 import { type CloudEvent } from '../cloudevents/incoming.ts';
 import { whyNotJson } from '../diagnosis.ts';
 import { isObject, NotJson, parse, parseExact, textOf } from '../../lib/exact-json.ts';
-import { parseEnvelope } from './raw-change.ts';
+import { parseEnvelope } from './message-forms.ts';
 import { validateChange } from './validate-change.ts';
 import { kindOf, show, InvalidEvent } from '../invalid-event.ts';
 

@@ -1,7 +1,7 @@
 import { isObject, isRounded } from '../../lib/exact-json.ts';
 import { UNAVAILABLE, type Change, type Origin } from '../../state/change.ts';
 import { InvalidEvent, kindOf, show } from '../invalid-event.ts';
-import type { RawChange } from './raw-change.ts';
+import type { RawChange } from './message-forms.ts';
 
 /** No log is that long (32 PiB): a larger value is not a position. */
 const LSN_LIMIT = 1n << 55n;

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
 import { clearParts } from '../../../src/state/registration/parts.ts';
 import { purge } from '../../../src/state/purge.ts';
-import { discardRuns, retryFailed, retryNow } from '../../../src/state/runs/retry.ts';
+import { discardRuns, retryFailed, retryNow } from '../../../src/state/runs/retry-sets.ts';
 import type { Change } from '../../../src/state/change.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';

@@ -4,7 +4,7 @@ import type { Random } from '../../../dev/lib/random.ts';
 import type { FunctionDefinition } from '../../../src/function.ts';
 import { HandlerTx } from '../../../src/state/database/handler-tx.ts';
 import { purge } from '../../../src/state/purge.ts';
-import { retryFailed } from '../../../src/state/runs/retry.ts';
+import { retryFailed } from '../../../src/state/runs/retry-sets.ts';
 import { finishing } from '../../../src/state/runs/runs.ts';
 import type { Lease } from '../../../src/state/lease.ts';
 import type { TestWorker } from '../../support/worker.ts';

@@ -1,9 +1,9 @@
 import type { Specification } from '../../definitions/specification.ts';
 import type { Inspector } from '../../state/database/inspector.ts';
 import type { Decimals } from './column-forms.ts';
-import { compareClocks } from '../database/database.ts';
+import { compareClocks } from '../database/server.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
-import { bytes } from '../words.ts';
+import { bytes } from '../plural.ts';
 
 /** Input of the checks of the source database. */
 export interface SourceContext {

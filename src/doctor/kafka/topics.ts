@@ -3,7 +3,7 @@ import type { Config } from '../../config/config.ts';
 import type { Specification } from '../../definitions/specification.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { tablesOf } from '../source/publication.ts';
-import { bytes, duration, plural } from '../words.ts';
+import { bytes, duration, plural } from '../plural.ts';
 
 /** A function that reads a topic of its own instead of the changes of tables. */
 export interface Stream {

@@ -5,7 +5,7 @@ import type { Specification } from '../../definitions/specification.ts';
 import { migrationsOf, OLDEST_SERVER } from '../../state/schema/migrations.ts';
 import type { Inspector } from '../../state/database/inspector.ts';
 import { type Check, fine, problem } from '../finding.ts';
-import { plural } from '../words.ts';
+import { plural } from '../plural.ts';
 
 /** Input of the checks of the state database. */
 export interface StateContext {
