@@ -36,7 +36,7 @@ State database ${host}${pathname}
   ✓ session: 1 settings in effect
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
-  ✓ connections: 1 allowed, 1 of them available to Muster: enough for 1 workers with 1 each
+  ✓ connections: 1 allowed, 1 of them available to Muster: enough for 1 pods with 1 each
   ✓ clock: 1 s from this machine's
   ✓ definitions: recordings: generation 1
   ✓ orphaned functions: none
