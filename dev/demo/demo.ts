@@ -8,7 +8,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { errorText } from '../../src/lib/error-text.ts';
 import { type DemoParts, startParts } from './parts.ts';
 import { Watch } from './watch.ts';
-import { conclusion, introduction } from './messages.ts';
+import { conclusion, introduction } from './printed-text.ts';
 import { endsWrongUse, newSeed, port as portNumber, positive, whole } from '../lib/flags.ts';
 import { requireFreePort } from '../lib/port.ts';
 import { Screen } from './screen.ts';

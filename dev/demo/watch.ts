@@ -9,7 +9,7 @@ import {
   summarise,
 } from './numbers.ts';
 import type { DemoParts } from './parts.ts';
-import { overdueHelp, overdueLine, processedLine, statusLine } from './messages.ts';
+import { overdueHelp, overdueLine, processedLine, statusLine } from './printed-text.ts';
 import { logIn } from './function-process.ts';
 import type { Screen } from './screen.ts';
 import type { StopRequest } from './stop-request.ts';

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { errorText } from '../lib/error-text.ts';
 import { isUngranted, isUnmigrated, mayPass } from '../state/database/database.ts';
-import type { Failure } from './contract.ts';
+import type { Failure } from './api-answers.ts';
 import { BadField } from './plugin.ts';
 
 /** Sends the response for an error. An unexpected error is logged and reported to the client without details. */

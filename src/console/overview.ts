@@ -3,7 +3,7 @@ import { json } from './plugin.ts';
 import { COUNT_LIMIT, overview } from '../state/queries/overview.ts';
 import type { Reader } from '../state/database/reader.ts';
 import type { FunctionConsole } from './consoles.ts';
-import { Failure, FunctionsAnswer } from './contract.ts';
+import { Failure, FunctionsAnswer } from './api-answers.ts';
 
 /** Adds `GET /api/functions`, the state of all registered functions. */
 export function addOverview(

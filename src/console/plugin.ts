@@ -3,7 +3,7 @@ import type { Log } from '../function.ts';
 import type { Reader } from '../state/database/reader.ts';
 
 export type { Reader };
-export { Failure } from './contract.ts';
+export { Failure } from './api-answers.ts';
 
 /**
  * The context that a function's routes receive.

@@ -1,6 +1,6 @@
 import { AxeBuilder } from '@axe-core/playwright';
 import { expect, vi } from 'vitest';
-import type { FunctionsAnswer } from '../../src/console/contract.ts';
+import type { FunctionsAnswer } from '../../src/console/api-answers.ts';
 import { consoleOn } from '../support/console.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { test } from '../support/page.ts';

@@ -3,7 +3,7 @@ import type { Mutant } from './mutants.ts';
 const BODY = 'src/intake/http/body.ts';
 const CONNECTIONS = 'src/intake/http/connections.ts';
 const PROTOCOL = 'src/intake/http/protocol.ts';
-const REFUSAL = 'src/intake/http-error.ts';
+const REFUSAL = 'src/intake/http/refusals.ts';
 const TOKEN = 'src/intake/http/token.ts';
 const BODIES_TEST = ['test/intake/http/bodies.test.ts'];
 const PROTOCOL_TEST = ['test/intake/http/protocol.test.ts'];

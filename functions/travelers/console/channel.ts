@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Step } from '../query/types.ts';
-import type { MetricsAnswer } from './contract.ts';
+import type { MetricsAnswer } from './api-answers.ts';
 import type { Selection, Windows } from './query.ts';
 import { EventStream, toEvent } from './stream.ts';
 

@@ -1,9 +1,9 @@
 import type { FastifyInstance } from 'fastify';
-import { toCsv, toMetrics } from './answer.ts';
+import { toCsv, toMetrics } from './build-answers.ts';
 import type { WindowCache } from './cache.ts';
 import { readSelection, readWindows, refuseTooMany, type Parameters } from './query.ts';
-import { metricsAnswers, metricsQuery } from './schema.ts';
-import type { SensorList } from './sensors.ts';
+import { metricsAnswers, metricsQuery } from './api-parameters.ts';
+import type { SensorList } from './sensor-list.ts';
 
 const JSON_TYPE = 'application/json';
 const CSV_TYPE = 'text/csv';

@@ -1,11 +1,11 @@
 import { defineConsole } from '../../../src/console/plugin.ts';
-import { toMetrics, toSensors } from './answer.ts';
+import { toMetrics } from './build-answers.ts';
 import { WindowCache } from './cache.ts';
 import { addLive } from './live-route.ts';
 import { Live } from './live.ts';
 import { addMetrics } from './metrics-route.ts';
-import { sensorsAnswers } from './schema.ts';
-import { SensorList } from './sensors.ts';
+import { addSensors } from './sensors-route.ts';
+import { SensorList } from './sensor-list.ts';
 import { databaseSource } from './source.ts';
 
 const DESCRIPTION = `
@@ -37,19 +37,6 @@ export default defineConsole({
 
     addMetrics(app, sensors, cache);
     addLive(app, sensors, cache, live);
-    app.get(
-      '/sensors',
-      {
-        schema: {
-          operationId: 'getTravelersSensors',
-          summary: 'All sensors that have been heard',
-          response: sensorsAnswers,
-        },
-      },
-      async (_request, reply) => {
-        const [{ states }, newest] = await Promise.all([sensors.get(), source.newest()]);
-        return reply.header('cache-control', 'no-cache').send(toSensors(states, newest));
-      },
-    );
+    addSensors(app, sensors, source);
   },
 });

@@ -1,4 +1,4 @@
-import type { FunctionAnswer, FunctionsAnswer } from '../contract.ts';
+import type { FunctionAnswer, FunctionsAnswer } from '../api-answers.ts';
 import { byId, element } from './element.ts';
 
 const EVERY_MS = 5_000;

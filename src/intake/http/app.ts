@@ -8,7 +8,8 @@ import Fastify, {
 import { pathOf, watchMethods } from '../../lib/allowed-methods.ts';
 import { Connections, type TurnoverOptions } from './connections.ts';
 import { HEADER_LIMIT, problemWithProtocol, Protocol } from './protocol.ts';
-import { answer, HttpError, type Count } from '../http-error.ts';
+import { HttpError, type Count } from '../http-error.ts';
+import { answerRefusal } from './refusals.ts';
 
 export interface AppOptions {
   readonly logger?: FastifyBaseLogger;
@@ -71,7 +72,10 @@ export function createApp(options: AppOptions): FastifyInstance {
   protocol.listen(app.server);
   const methodsOf = watchMethods(app);
   const refuse = (request: FastifyRequest, reply: FastifyReply, error: unknown) =>
-    answer(request, reply, error, { count, endsFirst: (socket) => protocol.endsFirst(socket) });
+    answerRefusal(request, reply, error, {
+      count,
+      endsFirst: (socket) => protocol.endsFirst(socket),
+    });
 
   let closing = false;
   app.addHook('preClose', (done) => {

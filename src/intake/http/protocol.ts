@@ -3,7 +3,8 @@ import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Connections } from './connections.ts';
-import { LINGER_MS, HttpError, type Count } from '../http-error.ts';
+import { HttpError, type Count } from '../http-error.ts';
+import { LINGER_MS } from './refusals.ts';
 
 /**
  * Maximum size of a request's headers. A KafkaSource sends a record's key in two headers, and a record of a topic with

@@ -1,4 +1,4 @@
-import type { MetricsAnswer, SensorsAnswer } from '../contract.ts';
+import type { MetricsAnswer, SensorsAnswer } from '../api-answers.ts';
 
 const API = '../api/travelers';
 

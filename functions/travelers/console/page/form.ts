@@ -1,4 +1,4 @@
-import type { Sensor } from '../contract.ts';
+import type { Sensor } from '../api-answers.ts';
 import { byId, element } from '../../../../src/console/page/element.ts';
 import { defaultsOf, type View } from './view.ts';
 

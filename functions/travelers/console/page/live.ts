@@ -1,4 +1,4 @@
-import type { MetricsAnswer } from '../contract.ts';
+import type { MetricsAnswer } from '../api-answers.ts';
 import { ApiError, apiErrorOf } from './api.ts';
 
 /** Time without an event after which the stream is considered broken; the server sends a heartbeat every 10 s. */

@@ -1,4 +1,4 @@
-import type { MetricsAnswer, Series } from '../contract.ts';
+import type { MetricsAnswer, Series } from '../api-answers.ts';
 
 /** The numbers of one type in one window; null if the sensors were not heard. */
 export interface Point {

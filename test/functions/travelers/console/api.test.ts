@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type {
   MetricsAnswer,
   SensorsAnswer,
-} from '../../../../functions/travelers/console/contract.ts';
+} from '../../../../functions/travelers/console/api-answers.ts';
 import { metrics } from '../../../../functions/travelers/query/metrics.ts';
 import type { Failure } from '../../../../src/console/plugin.ts';
 import { consoleOn } from '../../../support/console.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, vi } from 'vitest';
 import { Channel } from '../../../../functions/travelers/console/channel.ts';
-import type { MetricsAnswer } from '../../../../functions/travelers/console/contract.ts';
+import type { MetricsAnswer } from '../../../../functions/travelers/console/api-answers.ts';
 import { Zone } from '../../../../functions/travelers/console/zone.ts';
 import type { Sample } from '../../../../functions/travelers/ingest/sample.ts';
 import { consoleOn } from '../../../support/console.ts';

@@ -1,6 +1,6 @@
 import { Failure, json } from '../../../src/console/plugin.ts';
 import { TYPES } from '../ingest/sample.ts';
-import { MetricsAnswer, SensorsAnswer } from './contract.ts';
+import { MetricsAnswer, SensorsAnswer } from './api-answers.ts';
 
 /** Examples are part of the description: those in `examples` would be sent when the API is tried out. */
 const text = (description: string) => ({ type: 'string', description });

@@ -1,7 +1,7 @@
 import type { Series as Measured, Step } from '../query/types.ts';
 import type { Newest } from '../query/state.ts';
 import type { ListedSensor } from './source.ts';
-import type { Column, MetricsAnswer, SensorsAnswer } from './contract.ts';
+import type { Column, MetricsAnswer, SensorsAnswer } from './api-answers.ts';
 import type { Selection } from './query.ts';
 
 type Measure = (of: Measured) => number | null | undefined;
