@@ -16,7 +16,7 @@ export interface Tx {
   ): Promise<{ rows: R[]; rowCount: number | null }>;
 }
 
-/** Logger of a run. Each line carries the function, the key and the run id. */
+/** Logger of a run: `log.info({ order }, 'shipped')`. Each line carries the function, the key and the run id. */
 export interface Log {
   info(fields: object, message: string): void;
   warn(fields: object, message: string): void;
