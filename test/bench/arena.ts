@@ -102,9 +102,12 @@ export class Fighter {
   }
 
   async leave(): Promise<void> {
-    const gone = once(this.#child, 'exit');
-    this.#child.kill('SIGTERM');
-    await gone;
+    // A contender that crashed has exited already; waiting for that again would hang the bench.
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const gone = once(this.#child, 'exit');
+      this.#child.kill('SIGTERM');
+      await gone;
+    }
     await this.#database.end();
   }
 

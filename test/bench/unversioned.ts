@@ -4,7 +4,7 @@ import pg from 'pg';
  * The ingest statement as it would be if rows were never updated or deleted: without comparing versions
  * and without retraction. Used only to measure the cost of versions and tombstones.
  */
-const MEMBERS = `m as (
+const MEMBERS = `members as (
   insert into muster.member as m (function, part_index, source, id, key, in_set, columns)
   select c.function, c.part_index, c.source, c.id, c.key, c.in_set, c.columns
   from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
@@ -32,7 +32,7 @@ export function forgetVersions(): void {
   const { query } = pools;
   pools.query = function queryUnversioned(config, ...more) {
     if (config.name !== 'ingest-changes') return query.call(this, config, ...more);
-    const text = config.text.replace(/^m as \(\n[^]*?^moves as \(/m, MEMBERS);
+    const text = config.text.replace(/^members as \(\n[^]*?^moves as \(/m, MEMBERS);
     if (text === config.text) {
       throw new Error('ingest-changes.sql has changed; adapt the replacements');
     }
