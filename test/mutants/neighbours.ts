@@ -45,8 +45,8 @@ export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
   {
     name: 'an issuer that is down makes a token invalid',
     file: TOKEN,
-    find: '      503,\n      `the issuer of tokens does not tell its keys',
-    replace: '      401,\n      `the issuer of tokens does not tell its keys',
+    find: '      503,\n      `the issuer of tokens does not publish its keys',
+    replace: '      401,\n      `the issuer of tokens does not publish its keys',
     tests: ['test/intake/http/token.test.ts'],
   },
   {

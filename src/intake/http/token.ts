@@ -130,7 +130,7 @@ async function keysOf(issuer: Issuer) {
   } catch (error) {
     throw new HttpError(
       503,
-      `the issuer of tokens does not tell its keys: ${(error as Error).message}`,
+      `the issuer of tokens does not publish its keys: ${(error as Error).message}`,
       'issuer-unavailable',
     );
   }
@@ -155,7 +155,7 @@ function bad(why: string): HttpError {
 }
 
 function unknownKey(): HttpError {
-  return new HttpError(503, 'the issuer does not tell the key of this token yet', 'unknown-key');
+  return new HttpError(503, 'the issuer has not published the key of this token yet', 'unknown-key');
 }
 
 /** The token itself is in none of these messages. */
