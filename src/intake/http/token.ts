@@ -155,7 +155,11 @@ function bad(why: string): HttpError {
 }
 
 function unknownKey(): HttpError {
-  return new HttpError(503, 'the issuer has not published the key of this token yet', 'unknown-key');
+  return new HttpError(
+    503,
+    'the issuer has not published the key of this token yet',
+    'unknown-key',
+  );
 }
 
 /** The token itself is in none of these messages. */
