@@ -1,4 +1,4 @@
-import { KAFKA_EVENT } from '../intake/cloudevents/attributes.ts';
+import { attributesOf } from '../intake/cloudevents/kafka-record.ts';
 import { lastHeaders } from '../kafka/headers.ts';
 import { readTopic, type KafkaRecord } from '../kafka/read-topic.ts';
 import { kafkaAt } from './kafka.ts';
@@ -55,20 +55,14 @@ export function toRequest({ topic, partition, message }: KafkaRecord): {
   headers: Record<string, string>;
   body: Buffer;
 } {
-  const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(lastHeaders(message))) {
-    if (name.startsWith('ce_')) headers[`ce-${name.slice(3)}`] = String(value);
-    else if (name.toLowerCase() === 'content-type') headers['content-type'] = String(value);
-    else if (name === 'traceparent') headers['traceparent'] = String(value);
-  }
-  if (headers['ce-specversion'] === undefined) {
-    headers['ce-specversion'] = '1.0';
-    headers['ce-id'] = `partition:${partition}/offset:${message.offset}`;
-    headers['ce-source'] = `/kafka#${topic}`;
-    headers['ce-type'] = KAFKA_EVENT;
-  }
-  headers['ce-knativekafkapartition'] = String(partition);
-  headers['ce-knativekafkaoffset'] = message.offset;
+  const { offset } = message;
+  const given = lastHeaders(message);
+  const { attributes, contentType } = attributesOf({ topic, partition, offset, headers: given });
+  const headers = Object.fromEntries(
+    Object.entries(attributes).map(([name, value]) => [`ce-${name}`, value]),
+  );
+  if (contentType !== null) headers['content-type'] = contentType;
+  if (given['traceparent'] !== undefined) headers['traceparent'] = String(given['traceparent']);
   return { headers, body: message.value ?? Buffer.alloc(0) };
 }
 

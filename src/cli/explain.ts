@@ -5,7 +5,7 @@ import {
   type ExplainedRow,
   type Explanation,
 } from '../state/queries/explain.ts';
-import { functionId, keyColumns, keyText, withDatabase } from './database.ts';
+import { functionId, keyColumns, keyText, keyValues, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { obstaclesTo } from './obstacles.ts';
 import { WrongUse } from './wrong-use.ts';
@@ -27,14 +27,7 @@ export async function run(fn: string, key: string, options: JsonOption): Promise
 
 /** Throws {@link WrongUse} for a key that can't be one of this function. */
 function requireKey(fn: string, key: string, columns: readonly string[]): void {
-  if (columns.length < 2) return;
-  let values: unknown;
-  try {
-    values = JSON.parse(key);
-  } catch {
-    values = null;
-  }
-  if (Array.isArray(values) && values.length === columns.length) return;
+  if (columns.length < 2 || keyValues(key)?.length === columns.length) return;
   throw new WrongUse(`'${key}' is not a key: ${describeKey(fn, columns)}`);
 }
 

@@ -12,22 +12,29 @@ export function describe(error: unknown): string {
   if (wrong !== null) return wrong;
   if (state !== null) return `the state database says: ${message} (SQLSTATE ${state})`;
   if (error instanceof Error && 'syscall' in error && error.syscall === 'listen') {
-    return cannotListen(error);
+    return `the server can't listen: ${whyNotListening(error)}`;
   }
   // `send` and `redeliver` also talk to other servers, and word such errors themselves
   const ofDatabase = error instanceof Error && 'code' in error && mayPass(error);
   return ofDatabase ? `the state database does not answer: ${message}` : message;
 }
 
-function cannotListen(error: Error & { code?: string; address?: string; port?: number }): string {
-  const { code, address, port } = error;
-  const why =
-    code === 'EADDRINUSE'
-      ? `port ${port} is in use by another process: set PORT to a free one`
-      : code === 'EACCES'
-        ? `this user may not listen on port ${port}: set PORT to one above 1023`
-        : code === 'EADDRNOTAVAIL'
-          ? `this machine has no address ${address}: set HOST to one that it has`
-          : error.message;
-  return `the server can't listen: ${why}`;
+/** An error of `listen`, as Node reports it. */
+interface ListenError extends Error {
+  readonly code?: string;
+  readonly address?: string;
+  readonly port?: number;
+}
+
+function whyNotListening({ code, address, port, message }: ListenError): string {
+  switch (code ?? '') {
+    case 'EADDRINUSE':
+      return `port ${port} is in use by another process: set PORT to a free one`;
+    case 'EACCES':
+      return `this user may not listen on port ${port}: set PORT to one above 1023`;
+    case 'EADDRNOTAVAIL':
+      return `this machine has no address ${address}: set HOST to one that it has`;
+    default:
+      return message;
+  }
 }

@@ -35,7 +35,10 @@ const REQUIRES: readonly (readonly [SettingName, SettingName])[] = [
   ['OIDC_TOKEN_FILE', 'OIDC_ISSUER'],
 ];
 
-/** Returns a warning for each variable whose name is nearly that of a setting, and which therefore has no effect. */
+/**
+ * Returns a warning for each variable whose name is nearly that of a setting, and which therefore has no effect.
+ * The bound is narrow, because most variables of an environment belong to other programs.
+ */
 export function misspeltSettings(env: NodeJS.ProcessEnv): string[] {
   const settings = Object.keys(SETTINGS);
   return Object.keys(env).flatMap((name) => {

@@ -34,7 +34,8 @@ export interface RetryHooks {
   readonly stopped?: Promise<unknown>;
 }
 
-const withoutJitter = () => 1;
+/** A `random` with which {@link waitAfter} returns its bound. */
+export const withoutJitter = (): number => 1;
 
 /** Calls `work` until it succeeds; rejects with its error if the schedule allows no further attempt. */
 export async function retry<T>(

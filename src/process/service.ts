@@ -18,8 +18,8 @@ import type { Services } from './server.ts';
 import { subscriptionsOf, type Subscription } from './subscriptions.ts';
 import type { WarmConnection } from './warm-connection.ts';
 
-/** Delay after the start, so that the event which woke this process does not wait for these metrics. */
-const PROCESS_METRICS_MS = 1_000;
+/** Delay of work that the event which woke this process must not wait for. */
+const AFTER_START_MS = 1_000;
 
 /** The HTTP side of a service. */
 interface Endpoint {
@@ -95,8 +95,7 @@ export class Service {
     await Promise.all([endpoint.prepare(), warm]);
     const url = await endpoint.listen();
     log.info({ url, functions: this.#definitions.map((each) => each.name) }, 'serving');
-    for (const warning of misspeltSettings(process.env)) log.warn({}, warning);
-    setTimeout(() => void loadProcessMetrics(), PROCESS_METRICS_MS).unref();
+    setTimeout(() => this.#afterStart(), AFTER_START_MS).unref();
   }
 
   /** Ends all parts. `drainMs` is the grace period for running handlers. */
@@ -106,6 +105,11 @@ export class Service {
     this.#stopping.resolve('this process is stopping');
     this.#relief.refuse(new Unavailable('draining', 'this process is stopping'));
     await this.#parts.disposeAsync();
+  }
+
+  #afterStart(): void {
+    void loadProcessMetrics();
+    for (const warning of misspeltSettings(process.env)) this.#log.warn({}, warning);
   }
 
   readonly #count: Count = (name, labels) =>

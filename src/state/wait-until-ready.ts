@@ -1,10 +1,10 @@
-import { retry } from '../lib/retry.ts';
+import { retry, waitAfter, withoutJitter } from '../lib/retry.ts';
 import { isUngranted, isUnmigrated, mayPass, unavailable } from './database/database.ts';
 import { Superseded } from './registration/register.ts';
 
 const UNTIL_READY = { attempts: Infinity, firstMs: 1_000, maxMs: 1_000 };
 /** The same wait is reported again after 1 s, 2 s, 4 s … and then each minute. */
-const REPORT_MS = { first: 1_000, longest: 60_000 };
+const REPORTS = { attempts: Infinity, firstMs: 1_000, maxMs: 60_000 };
 
 /** Reports why a process waits. `fields` has the error, and the time at which the wait began. */
 export type ReportWait = (
@@ -46,13 +46,13 @@ export function withGrowingGaps(
   now: () => number = () => performance.now(),
 ): ReportWait {
   let last = '';
-  let gapMs: number = REPORT_MS.first;
+  let equal = 0;
   let nextAt = 0;
   return (fields, reason) => {
     const text = `${reason} ${fields.error}`;
     if (text === last && now() < nextAt) return;
-    gapMs = text === last ? Math.min(2 * gapMs, REPORT_MS.longest) : REPORT_MS.first;
-    nextAt = now() + gapMs;
+    equal = text === last ? equal + 1 : 1;
+    nextAt = now() + waitAfter(equal, REPORTS, withoutJitter)!;
     last = text;
     report(fields, reason);
   };

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { WindowCache } from './cache.ts';
 import type { Live } from './live.ts';
 import { readLiveWindows, readSelection, refuseTooManyLive, type Parameters } from './query.ts';
-import { liveAnswers, liveQuery } from './api-parameters.ts';
+import { liveAnswers, liveQuery } from './route-schemas.ts';
 import type { SensorList } from './sensor-list.ts';
 
 /** Maximum number of streams of one process. A rejected browser reconnects, perhaps to a less busy process. */

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { toCsv, toMetrics } from './build-answers.ts';
 import type { WindowCache } from './cache.ts';
 import { readSelection, readWindows, refuseTooMany, type Parameters } from './query.ts';
-import { metricsAnswers, metricsQuery } from './api-parameters.ts';
+import { metricsAnswers, metricsQuery } from './route-schemas.ts';
 import type { SensorList } from './sensor-list.ts';
 
 const JSON_TYPE = 'application/json';

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { sensorsAnswers } from './api-parameters.ts';
+import { sensorsAnswers } from './route-schemas.ts';
 import { toSensors } from './build-answers.ts';
 import type { SensorList } from './sensor-list.ts';
 import type { Source } from './source.ts';

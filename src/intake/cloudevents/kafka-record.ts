@@ -1,5 +1,4 @@
-import type { Attributes } from './attributes.ts';
-import { KAFKA_EVENT } from './attributes.ts';
+import { KAFKA_EVENT, type Attributes } from './attributes.ts';
 import { readEvents } from './cloudevent.ts';
 import type { Incoming } from './incoming.ts';
 
@@ -17,18 +16,26 @@ export type RecordContent = Exclude<Incoming, { readonly kind: 'none' }>;
 
 const EMPTY = Buffer.alloc(0);
 
+/** Reads the CloudEvents of a Kafka record (Kafka protocol binding 1.0.2) as if a KafkaSource had sent it. */
+export function readRecord(record: SourceRecord): RecordContent {
+  const { attributes, contentType } = attributesOf(record);
+  attributes['kafkatopic'] = record.topic;
+  const origin = { attributes, contentType, body: record.value ?? EMPTY };
+  const incoming = readEvents(origin);
+  return incoming.kind === 'none'
+    ? { kind: 'bad', element: { origin, why: incoming.why } }
+    : incoming;
+}
+
 /**
- * Reads the CloudEvents of a Kafka record (Kafka protocol binding 1.0.2) and gives them the attributes that a
- * KafkaSource would: a record without `ce_` headers is a `dev.knative.kafka.event` named by topic, partition
- * and offset, also if its content type is that of structured mode and its value is not an event.
+ * Returns what a KafkaSource would send in headers for a record: a record without `ce_` headers is a
+ * `dev.knative.kafka.event` named by topic, partition and offset, also if its content type is that of structured
+ * mode and its value is not an event.
  */
-export function readRecord({
-  topic,
-  partition,
-  offset,
-  value,
-  headers,
-}: SourceRecord): RecordContent {
+export function attributesOf({ topic, partition, offset, headers }: Omit<SourceRecord, 'value'>): {
+  attributes: Attributes;
+  contentType: string | null;
+} {
   const attributes: Attributes = {};
   let contentType: string | null = null;
   for (const name in headers) {
@@ -43,10 +50,5 @@ export function readRecord({
   }
   attributes['knativekafkapartition'] = String(partition);
   attributes['knativekafkaoffset'] = String(offset);
-  attributes['kafkatopic'] = topic;
-  const origin = { attributes, contentType, body: value ?? EMPTY };
-  const incoming = readEvents(origin);
-  return incoming.kind === 'none'
-    ? { kind: 'bad', element: { origin, why: incoming.why } }
-    : incoming;
+  return { attributes, contentType };
 }

@@ -34,7 +34,9 @@ export class Commits {
   /** A commit that fails, in a rebalance or without a broker, is repeated with the next. */
   async commit(places: readonly PartitionOffset[]): Promise<void> {
     const committed = this.#committed;
-    const news = places.filter((each) => committed.get(keyOf(each)) !== each.next);
+    const news = places.filter(
+      (each) => committed.get(keyOf(each.topic, each.partition)) !== each.next,
+    );
     if (news.length === 0) return;
     try {
       await this.#consumer.commitOffsets(
@@ -45,7 +47,7 @@ export class Commits {
           ...metadataOf(topicId),
         })),
       );
-      for (const each of news) committed.set(keyOf(each), each.next);
+      for (const { topic, partition, next } of news) committed.set(keyOf(topic, partition), next);
     } catch (error) {
       this.#log.info(
         { error: errorText(error) },
@@ -55,6 +57,7 @@ export class Commits {
   }
 }
 
-function keyOf({ topic, partition }: PartitionOffset): string {
+/** Returns the key of a partition in a map. */
+export function keyOf(topic: string, partition: number): string {
   return `${topic} ${partition}`;
 }

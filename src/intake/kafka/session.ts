@@ -3,7 +3,7 @@ import type { Log } from '../../function.ts';
 import { Loop } from '../../lib/loop.ts';
 import type { RecordChunk } from '../../state/projections/chunks.ts';
 import { errorText } from '../../lib/error-text.ts';
-import { Commits } from './commits.ts';
+import { Commits, keyOf } from './commits.ts';
 import { committedOf, consumerOf, lookAt, receiveFrom, seekTo, setFetching } from './consumer.ts';
 import type { RecordHandler, Look, Start } from './record-handler.ts';
 import { OwnedPartition, type Batch } from './owned-partition.ts';
@@ -214,11 +214,7 @@ export class KafkaSession {
     this.#owned.delete(key);
     this.#commits.forget();
     setFetching(this.#consumer, false, topic, [partition]);
-    void this.#begin(
-      topic,
-      [partition],
-      owned === undefined ? Promise.resolve() : owned.reader.stop(),
-    );
+    void this.#begin(topic, [partition], owned?.reader.stop() ?? Promise.resolve());
   }
 
   #receive(topic: string, partition: number, batch: Batch): void {
@@ -297,8 +293,4 @@ export class KafkaSession {
     }));
     await this.#commits.commit(places);
   }
-}
-
-function keyOf(topic: string, partition: number): string {
-  return `${topic} ${partition}`;
 }

@@ -69,3 +69,21 @@ test('a record that is not a CloudEvent is parked, because there is no sender to
     },
   });
 });
+
+test('a plain record has the attributes of a KafkaSource', () => {
+  expect(fromKafka(Buffer.from('{}'), { note: 'x' })).toMatchObject({
+    kind: 'event',
+    event: {
+      contentType: null,
+      attributes: {
+        specversion: '1.0',
+        id: 'partition:3/offset:41',
+        source: '/kafka#items',
+        type: 'dev.knative.kafka.event',
+        knativekafkapartition: '3',
+        knativekafkaoffset: '41',
+        kafkatopic: 'items',
+      },
+    },
+  });
+});
