@@ -58,15 +58,18 @@ function gated(admin: Admin, { afterEnds, committed }: Gates): Admin {
   let isOpen = false;
   admin.fetchTopicOffsets = async (topic) => {
     const answer = await ends(topic);
-    if (!isOpen) await afterEnds?.();
+    // Before the wait: the watch asks again after a second, while this request may still be held.
+    const isFirst = !isOpen;
     isOpen = true;
+    if (isFirst) await afterEnds?.();
     return answer;
   };
   let isAsked = false;
   admin.fetchOffsets = async (question) => {
     const [answer] = await offsets(question);
-    const offset = isAsked ? null : await committed?.();
+    const isFirst = !isAsked;
     isAsked = true;
+    const offset = isFirst ? await committed?.() : null;
     if (offset == null) return [answer!];
     const partitions = answer!.partitions.map((each) => ({ ...each, offset }));
     return [{ ...answer!, partitions }];
