@@ -9,6 +9,7 @@ import { definitions, orphans } from './database/definitions.ts';
 import { rowSources } from './database/row-sources.ts';
 import { commits, standbys } from './database/durability.ts';
 import { session } from './database/session.ts';
+import { deadRows, snapshots, updates, walSettings } from './database/storage.ts';
 import { clusterGroup, type ClusterView, readCluster } from './cluster/examine.ts';
 import {
   type Check,
@@ -56,6 +57,10 @@ const DATABASE = [
   standbys,
   connections,
   clock,
+  updates,
+  deadRows,
+  snapshots,
+  walSettings,
   ...WORK,
 ];
 /** The checks of tables come first: publishing a table without a replica identity breaks its application. */

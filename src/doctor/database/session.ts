@@ -17,7 +17,10 @@ export const session: Check<StateContext> = {
     const wrong = rows.filter(
       ({ name, value }) => value !== null && value.split(', ')[0] !== SESSION[name],
     );
-    if (wrong.length === 0) return [fine(`${plural(rows.length, 'setting')} in effect`)];
+    const pooler = inspector.isPooled ? 'a pooler in session mode' : 'no pooler';
+    if (wrong.length === 0) {
+      return [fine(`${plural(rows.length, 'setting')} in effect, ${pooler} in between`)];
+    }
     const list = wrong.map(({ name, value }) => `${name} is ${value}, not ${SESSION[name]}`);
     return [
       problem(

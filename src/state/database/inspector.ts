@@ -2,6 +2,8 @@ import { openSession, OWN_PATH, SESSION } from './session.ts';
 
 /** A read-only connection. */
 export interface Inspector {
+  /** Whether a pooler is in between. Its mode is session: others are refused when it is opened. */
+  readonly isPooled: boolean;
   query<R extends object>(text: string, values?: readonly unknown[]): Promise<R[]>;
   close(): Promise<void>;
 }
@@ -25,7 +27,10 @@ export async function openInspector(url: string): Promise<Inspector> {
     statement_timeout: '10s',
     lock_timeout: '2s',
   });
+  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
   return {
+    // a pooler invents the process id that it answers with
+    isPooled: rows[0]!.pid !== (client as unknown as { processID: number }).processID,
     async query<R extends object>(text: string, values: readonly unknown[] = []) {
       return (await client.query<R>(text, [...values])).rows;
     },

@@ -55,7 +55,7 @@ test('the doctor reports a pooler that shares sessions, and accepts one that doe
   const own = await pgbouncer(db, { pool_mode: 'session' });
   const state = await stateOf({ ...db, url: own });
   expect(await reportOf(session, state)).toEqual([
-    expect.stringMatching(/^✓ \d+ settings in effect$/),
+    expect.stringMatching(/^✓ \d+ settings in effect, a pooler in session mode in between$/),
   ]);
   await state.inspector.query('set synchronous_commit = off');
   expect(await reportOf(session, state)).toEqual([

@@ -1,0 +1,133 @@
+/** Checks of what slows the state database down over time. */
+import type { StateContext } from './server.ts';
+import { type Check, fine, problem, type Finding } from '../finding.ts';
+import { duration, plural } from '../plural.ts';
+
+/** Below this many updates a share means nothing. */
+const ENOUGH_UPDATES = 1_000;
+const MIN_HOT_SHARE = 0.9;
+
+/** An index on a column that updates change makes each of them write all index entries of the row. */
+export const updates: Check<StateContext> = {
+  id: 'database.updates',
+  title: 'updates in place',
+  async run({ inspector }) {
+    const rows = await inspector.query<{ name: string; updates: number; share: number }>(
+      `select relname as name, n_tup_upd::float8 as updates, n_tup_hot_upd / n_tup_upd::float8 as share
+       from pg_stat_user_tables
+       where schemaname = 'muster' and relname in ('sets', 'member') and n_tup_upd >= $1 order by relname desc`,
+      [ENOUGH_UPDATES],
+    );
+    if (rows.length === 0) return [fine('too few updates to tell')];
+    return rows.map(({ name, updates: count, share }) => {
+      const message = `${(share * 100).toFixed(0)} % of ${plural(count, 'update')} of muster.${name} wrote no index entry`;
+      return share >= MIN_HOT_SHARE
+        ? fine(message)
+        : problem(
+            message,
+            `select indexrelid::regclass from pg_index where indrelid = 'muster.${name}'::regclass;   -- drop those that muster migrate has not created; rows that move to other sets, and snapshots held for long, also have this effect`,
+          );
+    });
+  },
+};
+
+interface Dead {
+  readonly name: string;
+  readonly dead: number;
+  readonly live: number;
+  readonly vacuumed: string | null;
+}
+
+/** By default autovacuum begins at a fifth of a table; a table with more is not vacuumed, or can't be. */
+export const deadRows: Check<StateContext> = {
+  id: 'database.dead-rows',
+  title: 'dead rows',
+  async run({ inspector }) {
+    const rows = await inspector.query<Dead>(
+      `select relname as name, n_dead_tup::float8 as dead, n_live_tup::float8 as live,
+              greatest(last_vacuum, last_autovacuum)::text as vacuumed
+       from pg_stat_user_tables
+       where schemaname = 'muster' and n_dead_tup > 100000 and n_dead_tup > n_live_tup order by relname`,
+    );
+    if (rows.length === 0) return [fine('no table has more dead than live rows')];
+    return rows.map(({ name, dead, live, vacuumed }) =>
+      problem(
+        `muster.${name} has ${plural(dead, 'dead row')} and ${live} live; ${vacuumed === null ? 'never vacuumed' : `last vacuumed at ${vacuumed}`}`,
+        `vacuum muster.${name};   -- if it removes nothing, see "snapshots"`,
+      ),
+    );
+  },
+};
+
+/** Older snapshots keep dead rows of every table: queue, leases and sets grow, and claims slow down. */
+const OLD_SECONDS = 600;
+
+interface Holder {
+  readonly pid: number;
+  readonly who: string;
+  readonly state: string;
+  readonly seconds: number;
+}
+
+export const snapshots: Check<StateContext> = {
+  id: 'database.snapshots',
+  title: 'snapshots',
+  async run({ inspector }) {
+    const sessions = await inspector.query<Holder>(
+      `select pid, coalesce(nullif(application_name, ''), usename, backend_type) as who, coalesce(state, '') as state,
+              extract(epoch from now() - xact_start)::float8 as seconds
+       from pg_stat_activity
+       where (backend_xmin is not null or backend_xid is not null) and xact_start < now() - make_interval(secs => $1)
+         and datname = current_database() and backend_type not like '%autovacuum%'
+       order by xact_start`,
+      [OLD_SECONDS],
+    );
+    const prepared = await inspector.query<{ gid: string; seconds: number }>(
+      `select gid, extract(epoch from now() - prepared)::float8 as seconds from pg_prepared_xacts
+       where database = current_database() and prepared < now() - make_interval(secs => $1)`,
+      [OLD_SECONDS],
+    );
+    const found: Finding[] = [
+      ...sessions.map(({ pid, who, state, seconds }) =>
+        problem(
+          `${who} (process ${pid}, ${state || 'not active'}) has had a transaction open for ${duration(seconds)}: dead rows can't be removed`,
+          `select pg_terminate_backend(${pid});   -- rolls its transaction back`,
+        ),
+      ),
+      ...prepared.map(({ gid, seconds }) =>
+        problem(
+          `a prepared transaction has been open for ${duration(seconds)}: dead rows can't be removed`,
+          `rollback prepared '${gid.replaceAll("'", "''")}';   -- or commit prepared, as its coordinator decided`,
+        ),
+      ),
+    ];
+    return found.length > 0 ? found : [fine(`none is older than ${duration(OLD_SECONDS)}`)];
+  },
+};
+
+/** Smaller values force a checkpoint, and with it full images of all pages that change next, every few seconds. */
+const MIN_MAX_WAL = 4 * 1024;
+
+/** Hints only: the right values depend on the disk. */
+export const walSettings: Check<StateContext> = {
+  id: 'database.wal',
+  title: 'write-ahead log',
+  async run({ inspector }) {
+    const [row] = await inspector.query<{ compression: string; size: number }>(
+      `select current_setting('wal_compression') as compression,
+              (pg_size_bytes(current_setting('max_wal_size')) / 1024 / 1024)::int as size`,
+    );
+    const { compression, size } = row!;
+    const hints = [
+      ...(compression === 'off'
+        ? ['wal_compression = lz4 halves the images of pages that follow a checkpoint']
+        : []),
+      ...(size < MIN_MAX_WAL
+        ? [`max_wal_size = 4GB makes checkpoints rarer under load (it is ${size} MB)`]
+        : []),
+    ];
+    return [
+      fine(hints.length === 0 ? 'compressed, with room' : `worth a try: ${hints.join('; ')}`),
+    ];
+  },
+};
