@@ -54,7 +54,7 @@ export interface RunResult<P extends string, K extends string> {
 }
 
 export interface RunFunctionOptions {
-  /** URL of a PostgreSQL 18 database, which is also the one that `tx` reads and writes. */
+  /** URL of a PostgreSQL database (16 or newer), which is also the one that `tx` reads and writes. */
   readonly databaseUrl: string;
 }
 
@@ -172,8 +172,8 @@ async function startSink(
 /** Whether a run is due or running, or an event has not been tried yet. A retry that waits does not count. */
 async function isBusy(database: Database, fn: string): Promise<boolean> {
   const { rows } = await database.control.query<{ busy: boolean }>(
-    `select exists (select from muster.run r where r.function = f.id
-                    and (r.state = 'running' or r.state = 'ready' and r.complete and r.due_at <= now()))
+    `select exists (select from muster.queue q where q.function = f.id and q.due_at <= now())
+         or exists (select from muster.leased l where l.function = f.id)
          or exists (select from muster.outbox o where o.function = f.id
                     and o.sent_at is null and o.failed_at is null
                     and not exists (select from muster.outbox lower

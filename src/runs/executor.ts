@@ -12,7 +12,7 @@ import { waitAfter } from '../lib/retry.ts';
 import { isBadValue, type Database } from '../state/database/database.ts';
 import { HandlerTx } from '../state/database/handler-tx.ts';
 import type { Lease } from '../state/lease.ts';
-import type { StoredMember } from '../state/runs/load-members.ts';
+import { partsOf, type PartOf, type StoredMember } from '../state/runs/load-members.ts';
 import { finishing, type FinishedRun, type OutboxEvent, type Runs } from '../state/runs/runs.ts';
 import { contextOf, endFailed, runSpan, within } from '../telemetry/spans.ts';
 import { toTraceparent } from '../telemetry/trace.ts';
@@ -70,6 +70,7 @@ interface Attempt extends Pick<LeasedRun, 'lease' | 'abort'> {
 export class Executor {
   /** By the id of the function. */
   readonly handlers: ReadonlyMap<number, FunctionHandler>;
+  readonly partOf: PartOf;
   readonly #options: ExecutorOptions;
   readonly #completer: Coalescer<FinishedRun>;
   readonly #starts: Coalescer<Lease>;
@@ -83,6 +84,7 @@ export class Executor {
   constructor(options: ExecutorOptions, onBeat: (longestMs: number) => void) {
     const { runs, functions, onBlocked } = options;
     this.#options = options;
+    this.partOf = partsOf(functions.map(({ served }) => served));
     this.handlers = new Map(
       functions.map(({ definition, served }) => [served.id, toFunctionHandler(definition, served)]),
     );
@@ -134,7 +136,7 @@ export class Executor {
     if (lease.attempt > backoff.attempts) return []; // given up before anything is loaded
     if (!run.isLarge && (await isLargeSet(database, lease, maxSetBytes))) return null;
     if (!(await this.#starts.add(lease))) throw new LeaseLost('the lease of this run was lost');
-    return loadSet(database, lease, maxSetBytes);
+    return loadSet(database, this.partOf, lease, maxSetBytes);
   }
 
   #attemptOf(

@@ -1,5 +1,10 @@
 import type { Database } from '../state/database/database.ts';
-import { loadMembers, measureSet, type StoredMember } from '../state/runs/load-members.ts';
+import {
+  loadMembers,
+  measureSet,
+  type PartOf,
+  type StoredMember,
+} from '../state/runs/load-members.ts';
 import type { Lease } from '../state/lease.ts';
 import { SetTooLarge } from './attempt-errors.ts';
 import { LOAD_BYTES } from './loader.ts';
@@ -21,11 +26,12 @@ export async function isLargeSet(
 /** Loads the rows of one set. */
 export async function loadSet(
   database: Database,
+  partOf: PartOf,
   lease: Lease,
   maxBytes: number,
 ): Promise<readonly StoredMember[]> {
   // a quarter more than the limit when it was measured, because rows may have arrived in between
-  const [set] = await loadMembers(database, [lease], 1.25 * maxBytes);
+  const [set] = await loadMembers(database, partOf, [lease], 1.25 * maxBytes);
   if (set == null) {
     throw tooLarge('grown since it was measured, and now has too many bytes', maxBytes);
   }

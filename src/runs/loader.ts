@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../function.ts';
 import { redactedErrorText } from '../lib/error-text.ts';
 import { isBadValue, isTimeout, type Database } from '../state/database/database.ts';
-import { loadMembers } from '../state/runs/load-members.ts';
+import { loadMembers, type PartOf } from '../state/runs/load-members.ts';
 import type { Lease } from '../state/lease.ts';
 import type { QueuedRun } from './run-queue.ts';
 
@@ -17,6 +17,7 @@ const LOADS = 3;
 
 export interface LoaderOptions {
   readonly database: Database;
+  readonly partOf: PartOf;
   readonly log: Log;
   /** Maximum size of a set. */
   readonly maxSetBytes: number;
@@ -74,10 +75,10 @@ export class Loader {
   async #load(leases: readonly Lease[]): Promise<void> {
     this.#loading++;
     const loaded: QueuedRun[] = [];
-    const { database, maxSetBytes } = this.#options;
+    const { database, partOf, maxSetBytes } = this.#options;
     try {
       // a set that is too large for a handler is measured once it has a slot, and rejected then
-      const sets = await loadMembers(database, leases, Math.min(LOAD_BYTES, maxSetBytes));
+      const sets = await loadMembers(database, partOf, leases, Math.min(LOAD_BYTES, maxSetBytes));
       const tooMuch = sets.indexOf(null);
       const n = tooMuch === -1 ? sets.length : tooMuch;
       for (const [i, lease] of leases.slice(0, n).entries()) {

@@ -3,13 +3,14 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../lib/failpoint.ts';
 import type { Slots } from '../state/ingest/batcher.ts';
-import type { Lease } from '../state/lease.ts';
+import type { Capacity, Lease } from '../state/lease.ts';
 import { Backlog } from './backlog.ts';
 import { LeaseLost, ShutDown } from './attempt-errors.ts';
 import { Executor, type ExecutorOptions } from './executor.ts';
 import type { FunctionHandler } from './function-handler.ts';
 import { Heartbeat, now } from './heartbeat.ts';
 import { Loader, unloaded } from './loader.ts';
+import { OpenClaims } from './open-claims.ts';
 import { type LeasedRun, type QueuedRun, RunQueue } from './run-queue.ts';
 import { isSuspect, mustRecordStart } from './suspects.ts';
 
@@ -42,6 +43,7 @@ export class Runner implements Slots {
   readonly #heartbeat: Heartbeat;
   /** All runs that this process holds: those that are loaded, queued, handled or marked done. */
   readonly #leased = new Map<string, LeasedRun>();
+  readonly #claims: OpenClaims;
   /** Runs that the last renewal returned and that are not in `#leased`. */
   #unknown = new Set<string>();
   /** Slots that are reserved for the runs of a batch or claim in progress. */
@@ -54,9 +56,12 @@ export class Runner implements Slots {
     this.#options = options;
     this.#executor = new Executor(options, (longestMs) => this.#heartbeat.beat(longestMs));
     this.#backlog = new Backlog(options.onFree);
+    // if the database does not answer, a renewal deletes them
+    this.#claims = new OpenClaims((claims) => void options.runs.endClaims(claims).catch(() => {}));
     this.#queue = new RunQueue(options.slots, (run) => void this.#run(run));
     this.#loader = new Loader({
       ...options,
+      partOf: this.#executor.partOf,
       queuedBytes: () => this.#queue.bytes,
       onLoaded: (runs) => this.#enqueue(runs),
     });
@@ -86,12 +91,16 @@ export class Runner implements Slots {
     this.#heartbeat.renewed(this.#worker, sentAt);
   }
 
-  reserve(): number {
-    return this.#reserve(this.#free());
+  /** Runs are created leased ahead of a free slot as far as claims would prefetch them: that spares the queue. */
+  reserve(): Capacity {
+    const slots = this.#free();
+    const ahead = Math.max(0, Math.min(MAX_CLAIM, this.#free(this.#queue.prefetch)) - slots);
+    this.#reserve(slots + ahead);
+    return { slots, ahead };
   }
 
-  start(leases: readonly Lease[], reserved: number): void {
-    this.#reserved -= reserved;
+  start(leases: readonly Lease[], { slots, ahead }: Capacity): void {
+    this.#reserved -= slots + ahead;
     if (leases.length > 0) this.#begin(leases);
     // Runs of a function with a concurrency limit are never created leased: they are claimed as soon as the
     // reserved slot is free again.
@@ -119,7 +128,7 @@ export class Runner implements Slots {
         if (reserved > 0) leases = await this.#claimFor(handler, reserved, slots);
       } finally {
         if (leases.length > 0) failpoint('after-claim');
-        this.start(leases, reserved);
+        this.start(leases, { slots: reserved, ahead: 0 });
       }
       if (leases.length === reserved) this.#backlog.add([id], 'slot');
       else if (isLimited) this.#backlog.add([id], 'limit');
@@ -220,6 +229,7 @@ export class Runner implements Slots {
     for (const lease of fresh) {
       const abort = new AbortController();
       this.#leased.set(nameOf(lease), { lease, abort, isUnrecorded: false });
+      this.#claims.add(lease, nameOf(lease));
     }
     const loadsLater = (lease: Lease) =>
       mustRecordStart(lease, this.#executor.handlers.get(lease.function)!.backoff.attempts);
@@ -236,7 +246,12 @@ export class Runner implements Slots {
   async #release(leases: readonly Lease[]): Promise<void> {
     if (leases.length === 0) return;
     await this.#options.runs.release(leases).catch(() => {});
-    for (const lease of leases) this.#leased.delete(nameOf(lease));
+    for (const lease of leases) this.#end(lease);
+  }
+
+  #end(lease: Lease): void {
+    this.#leased.delete(nameOf(lease));
+    this.#claims.end(lease, nameOf(lease));
   }
 
   /** Records the starts of prefetched runs whose handlers are still running. */
@@ -264,7 +279,7 @@ export class Runner implements Slots {
     };
     this.#heartbeat.start();
     const isOver = await this.#executor.execute(run, leased, leaveSlot);
-    if (isOver) this.#leased.delete(nameOf(lease));
+    if (isOver) this.#end(lease);
     leaveSlot();
     if (!isOver) this.#enqueue([{ ...run, isLarge: true }]);
     this.#loader.pump();

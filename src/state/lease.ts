@@ -2,16 +2,46 @@
 export interface Lease {
   readonly function: number;
   readonly key: string;
+  /** As the database returns it; see key-hash.ts. */
+  readonly keyHash: string;
   readonly revision: number;
   readonly token: number;
   readonly attempt: number;
   /** Consecutive attempts that ended with their process; 1 also for a lost lease without an attempt. */
   readonly lost: number;
+  /** Late changes of its set that were counted before this lease. */
+  readonly late: number;
+  /** Names the leases that one statement gave. */
+  readonly claim: string;
+  /** When it began, by the database's clock, as text. */
+  readonly since: string;
 }
 
-/** A lease as returned by the statements: function, key, revision, token, attempt, lost. */
-export type LeaseTuple = readonly [number, string, number, number, number, number?];
+/** How many new runs a statement may lease to this process. */
+export interface Capacity {
+  /** Runs that start at once. */
+  readonly slots: number;
+  /** Runs beyond them, which wait for a slot of this process. */
+  readonly ahead: number;
+}
 
-export function toLease([fn, key, revision, token, attempt, lost = 0]: LeaseTuple): Lease {
-  return { function: fn, key, revision, token, attempt, lost };
+export const NO_CAPACITY: Capacity = { slots: 0, ahead: 0 };
+
+/** A lease as returned by the statements. */
+export type LeaseTuple = readonly [
+  fn: number,
+  key: string,
+  revision: number,
+  token: number,
+  attempt: number,
+  lost: number,
+  keyHash: string,
+  claim: string,
+  late: number,
+  since: string,
+];
+
+export function toLease(tuple: LeaseTuple): Lease {
+  const [fn, key, revision, token, attempt, lost, keyHash, claim, late, since] = tuple;
+  return { function: fn, key, keyHash, revision, token, attempt, lost, late, claim, since };
 }

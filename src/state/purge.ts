@@ -3,6 +3,7 @@ import type { FunctionDefinition } from '../function.ts';
 import { transaction, type Database } from './database/database.ts';
 import { clearParts } from './registration/parts.ts';
 import type { RegisteredFunction } from '../definitions/registered-function.ts';
+import { FIRST_HASH } from './key-hash.ts';
 import { sql } from './sql.ts';
 
 const PAGE_DONE_SETS = sql('page-done-sets');
@@ -131,13 +132,17 @@ async function purgeSets(
   purged: Purged,
   stopped: () => boolean,
 ): Promise<void> {
-  for (let after = ''; !stopped();) {
-    const { rows } = await database.control.query<{ key: string; old: boolean; empty: boolean }>({
+  for (let after = FIRST_HASH; !stopped();) {
+    const { rows } = await database.control.query<{
+      keyHash: string;
+      old: boolean;
+      empty: boolean;
+    }>({
       ...PAGE_DONE_SETS,
       values: [functionId, after, keepSeconds, PAGE],
     });
-    const keys = rows.filter((row) => row.old).map((row) => row.key);
-    const empty = rows.filter((row) => row.empty && !row.old).map((row) => row.key);
+    const keys = rows.filter((row) => row.old).map((row) => row.keyHash);
+    const empty = rows.filter((row) => row.empty).map((row) => row.keyHash);
     if (empty.length > 0) {
       await database.control.query({ ...DROP_EMPTY_SETS, values: [functionId, empty] });
     }
@@ -155,7 +160,7 @@ async function purgeSets(
       rest = rest.slice(finished);
     }
     if (rows.length < PAGE) return;
-    after = rows.at(-1)!.key;
+    after = rows.at(-1)!.keyHash;
   }
 }
 
@@ -178,8 +183,8 @@ async function purgeRows(
     const { rows } = await client.query<PurgedPage>({ ...PURGE_SETS, values });
     const [page] = rows as [PurgedPage];
     const touched = keys.slice(0, page.touched);
-    await client.query({ ...CLEAR_SETS, values: [functionId, touched] });
-    await client.query({ ...DROP_EMPTY_SETS, values: [functionId, touched] });
+    const finished = page.more ? touched.slice(0, -1) : touched;
+    await client.query({ ...CLEAR_SETS, values: [functionId, touched, finished] });
     return page;
   });
 }
@@ -190,7 +195,7 @@ async function forgetRuns(
   seconds: number,
   stopped: () => boolean,
 ): Promise<void> {
-  for (let after = ''; !stopped();) {
+  for (let after = FIRST_HASH; !stopped();) {
     const values = [functionId, after, seconds, PAGE];
     const { rows } = await database.control.query<Forgettable>({ ...FORGETTABLE_RUNS, values });
     const { last, token, revision, beyond } = rows[0]!;

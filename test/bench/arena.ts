@@ -129,7 +129,7 @@ export class Fighter {
     if (this.contender.store !== 'muster') return;
     for (let busy = true; busy;) {
       const { rows } = await this.#database.query<{ busy: boolean }>(
-        `select exists (select from muster.run where state in ('ready', 'running')) as busy`,
+        `select exists (select from muster.sets where state = 'pending') as busy`,
       );
       busy = rows[0]!.busy;
     }
@@ -149,7 +149,7 @@ export class Fighter {
 
   async #empty(): Promise<void> {
     const tables =
-      'muster.member, muster.sets, muster.run, muster.deadline, muster.overdue, muster.outbox, bench.member, bench.sets, bench.event';
+      'muster.member, muster.sets, muster.queue, muster.lease, muster.deadline, muster.overdue, muster.outbox, bench.member, bench.sets, bench.event';
     await this.#database.query(`truncate ${tables}`);
   }
 }
@@ -157,14 +157,14 @@ export class Fighter {
 const MUSTER = (where: string) =>
   `select (select count(*)::int from muster.member where in_set) as members,
           (select count(*)::int from muster.sets where $1 > 0) as sets,
-          (select count(*)::int from muster.run where ${where}) as complete`;
+          (select count(*)::int from muster.sets where ${where}) as complete`;
 const BASELINE = `select (select count(*)::int from bench.member) as members,
                          (select count(*)::int from bench.sets) as sets,
                          (select count(*)::int from bench.sets where n = $1) as complete`;
 const TOTALS: Readonly<Record<Contender['store'], string>> = {
   muster: MUSTER(`complete and state = 'done' and token = 1`),
-  paused: MUSTER(`complete and state = 'ready'`),
-  unversioned: MUSTER(`complete and state = 'ready'`),
+  paused: MUSTER(`complete and state = 'pending'`),
+  unversioned: MUSTER(`complete and state = 'pending'`),
   transaction: BASELINE,
   statement: BASELINE,
   keyed: `select (select count(*)::int from bench.member) as members, 0 as sets, $1 * 0 as complete`,

@@ -68,7 +68,7 @@ class Cell {
 
   static async make(definition: CellDefinition, db: BenchDatabase): Promise<Cell> {
     if (definition.analyzed) {
-      await db.client.query('vacuum (analyze) muster.member, muster.sets, muster.run');
+      await db.client.query('vacuum (analyze) muster.member, muster.sets');
     }
     const start: GrowthStart = { url: db.url, workload: workloadOf(definition) };
     return new Cell(definition, db, await Worker.start('growth-worker.ts', start));
@@ -102,7 +102,7 @@ class Cell {
       const { rows } = await this.#db.client.query(
         `select (select count(*)::int from muster.member where ${NEW_MEMBERS}) as members,
                 (select count(*)::int from muster.sets where ${NEW_SETS}) as sets,
-                (select count(*)::int from muster.run where ${NEW_SETS} and complete and state = 'ready') as complete`,
+                (select count(*)::int from muster.sets where ${NEW_SETS} and complete and state = 'pending') as complete`,
       );
       const workload = workloadOf(this.definition);
       same(what, rows[0], expected(workload, this.#from, this.#from + answered));
@@ -125,12 +125,10 @@ class Cell {
     if (!isPair(this.definition)) return;
     const { client } = this.#db;
     await client.query(`delete from muster.member where ${NEW_MEMBERS}`);
-    for (const name of ['sets', 'run']) {
-      await client.query(`delete from muster.${name} where ${NEW_SETS}`);
-    }
-    await client.query('truncate muster.deadline');
+    await client.query(`delete from muster.sets where ${NEW_SETS}`);
+    await client.query('truncate muster.deadline, muster.queue');
     // So that the next turn writes to the same pages as this one.
-    await client.query('vacuum muster.member, muster.sets, muster.run');
+    await client.query('vacuum muster.member, muster.sets');
     this.#from = Math.ceil(this.#from / 2048) * 2048; // no set starts in one turn and ends in another
   }
 }
@@ -157,7 +155,7 @@ async function fill(name: string, definition: CellDefinition, context: SectionCo
   await register(database, specify(definitionOf(workloadOf(definition))));
   await database.close();
   // Otherwise autovacuum would analyze the tables that should not be analyzed.
-  for (const each of ['member', 'sets', 'run', 'deadline']) {
+  for (const each of ['member', 'sets', 'queue', 'deadline']) {
     await db.client.query(`alter table muster.${each} set (autovacuum_enabled = off)`);
   }
   await db.client.query('update muster.function set paused = true');

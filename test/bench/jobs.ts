@@ -143,12 +143,12 @@ class Contender {
 }
 
 const DONE = {
-  muster: `select count(*)::int from muster.run where state = 'done' and token = 1`,
+  muster: `select count(*)::int from muster.sets where state = 'done' and token = 1`,
   'graphile-worker': `select count(*)::int from graphile_worker._private_jobs`,
   'pg-boss': `select count(*)::int from pgboss.job where state = 'completed'`,
 } as const;
 const EMPTY = {
-  muster: ', muster.member, muster.sets, muster.run',
+  muster: ', muster.member, muster.sets, muster.queue, muster.lease',
   'graphile-worker': '',
   'pg-boss': ', pgboss.job',
 } as const;

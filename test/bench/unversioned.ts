@@ -5,16 +5,16 @@ import pg from 'pg';
  * and without retraction. Used only to measure the cost of versions and tombstones.
  */
 const MEMBERS = `members as (
-  insert into muster.member as m (function, part_index, source, id, key, in_set, columns)
-  select c.function, c.part_index, c.source, c.id, c.key, c.in_set, c.columns
-  from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
-              $9::boolean[], $10::text[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[])
-         as c (function, part_index, id, version, at, key, in_set, history, columns, missing_columns, trace, source, commits)
+  insert into muster.member as m (function, part_index, source, id, key_hash, in_set, columns)
+  select c.function, c.part_index, c.source, c.id, c.key_hash, c.in_set, c.columns
+  from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::uuid[],
+              $9::boolean[], $10::uuid[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[])
+         as c (function, part_index, id, version, at, key_hash, in_set, history, columns, missing_columns, trace, source, commits)
   where (select is_current from current)
   order by c.function, c.part_index, c.source, c.id collate "C"
   on conflict (function, part_index, source, id) do nothing
-  returning m.function, m.part_index, m.source, m.id, false as unresolved, null::text as old_key, false as old_fresh,
-            case when new.in_set then new.key end as new_key, true as new_fresh
+  returning m.function, m.part_index, m.source, m.id, false as unresolved, false as was_in_set, false as was_fresh,
+            null::uuid as left_set, m.key_hash, m.in_set, null::uuid as history
 ),
 moves as (`;
 

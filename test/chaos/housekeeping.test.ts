@@ -18,8 +18,8 @@ function stoppedAfter(times: number): () => boolean {
 test('a purge stops between two pages when its process stops', async ({ db }) => {
   const worker = await workerOn(db, [one]);
   await db.query(
-    `insert into muster.sets (function, key, counts, fresh)
-     select $1, n::text, array_fill(0, array[16]), 1 from generate_series(1, 1200) n`,
+    `insert into muster.sets (function, key_hash, key, counts, fresh, complete, token)
+     select $1, muster.key_hash(n::text), n::text, '{0}', 1, false, 0 from generate_series(1, 1200) n`,
     [worker.served[0]!.id],
   );
   await db.query(`
@@ -41,8 +41,8 @@ test('a re-evaluation stops between two pages when its process stops, and the ne
   await workerOn(db, [one]);
   const worker = await workerOn(db, [two]);
   await db.query(
-    `insert into muster.sets (function, key, counts, fresh)
-     select $1, n::text, array_fill(2, array[16]), 1 from generate_series(1, 600) n`,
+    `insert into muster.sets (function, key_hash, key, counts, fresh, complete, token)
+     select $1, muster.key_hash(n::text), n::text, '{2}', 1, false, 0 from generate_series(1, 600) n`,
     [worker.served[0]!.id],
   );
   const created = async () => (await db.query('select from muster.run')).length;

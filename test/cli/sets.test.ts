@@ -67,8 +67,12 @@ const test = base.extend<{ cli: Cli }>({
       change('c', ++lsn, { id: 'waiting-payment', k: 'waiting', kind: 'payment', state: 'open' }),
     );
     await ingest('late', 'order');
-    await db.query(`update muster.member set since = since - interval '1 day' where key = 'late'`);
-    await db.query(`update muster.deadline set due_at = now() where 'late' = any (keys)`);
+    await db.query(
+      `update muster.member set since = since - interval '1 day' where key_hash = muster.key_hash('late')`,
+    );
+    await db.query(
+      `update muster.deadline set due_at = now() where muster.key_hash('late') = any (keys)`,
+    );
     await until(async () => (await db.query('select from muster.overdue')).length);
     await until(
       async () =>

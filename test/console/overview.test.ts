@@ -20,7 +20,7 @@ async function given(db: TestDatabase) {
   await db.query("update muster.run set state = 'failed', finished_at = now() where key = '2'");
   // One set is overdue; another one was, but is complete now.
   await db.query(
-    "insert into muster.overdue (function, key, due_at) select id, unnest('{1,3}'::text[]), now() from muster.function",
+    "insert into muster.overdue (function, key_hash, due_at) select id, muster.key_hash(unnest('{1,3}'::text[])), now() from muster.function",
   );
 }
 

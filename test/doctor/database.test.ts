@@ -28,10 +28,10 @@ test('a server that is too old is a problem', async ({ db }) => {
   // fakes the answer of an older server
   const older = {
     ...inspector,
-    query: async <R>() => [{ number: 170_006, version: '17.6' }] as R[],
+    query: async <R>() => [{ number: 150_006, version: '15.6' }] as R[],
   };
   expect(await reportOf(version, { ...(await stateOf(db)), inspector: older })).toEqual([
-    '✗ PostgreSQL 17.6 is too old',
+    '✗ PostgreSQL 15.6 is too old',
   ]);
 });
 

@@ -174,7 +174,11 @@ test('an event that can’t be ingested is parked whole, with its reason, and th
   expect(parked).toEqual(
     bad.map(([, value, reason]) => ({ reason, attributes, body: bytes(value), seen: 1 })),
   );
-  expect(await db.query('select id, key from muster.member order by id')).toEqual([
+  expect(
+    await db.query(
+      'select id, key from muster.member join muster.sets using (function, key_hash) order by id',
+    ),
+  ).toEqual([
     { id: '1', key: 'a' },
     { id: '2', key: 'a' },
   ]);
@@ -262,7 +266,7 @@ test('messages of the converter without its extensions are parked, one by one', 
 
 async function forget(db: TestDatabase): Promise<void> {
   await db.query(
-    'truncate muster.member, muster.sets, muster.run, muster.deadline, muster.overdue, muster.source, muster.truncation',
+    'truncate muster.member, muster.sets, muster.queue, muster.lease, muster.deadline, muster.overdue, muster.source, muster.truncation',
   );
 }
 
@@ -280,7 +284,7 @@ async function membersAfter(
   }
   await server.stop();
   return db.query(`
-    select part_index, id, key, in_set, version, at, columns from muster.member where in_set order by part_index, id collate "C"`);
+    select part_index, id, key_hash, in_set, version, at, columns from muster.member where in_set order by part_index, id collate "C"`);
 }
 
 const attributes = {

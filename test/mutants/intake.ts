@@ -137,8 +137,8 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a change is explained from its own values, not from the stored row',
     file: 'src/state/ingest/explain-change.ts',
-    find: "if (rows.length > 0 || change.op === 'd')",
-    replace: "if (change.op === 'd')",
+    find: 'if (rows.length === 0) return mapped;',
+    replace: 'return mapped;',
     tests: ['test/intake/http/explained.test.ts'],
   },
   {

@@ -16,15 +16,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'no fence: the done-mark does not check the token',
     file: 'src/state/sql/finish-runs.sql',
-    find: "    and r.token = mine.token and r.state::text = 'running'\n",
+    find: "    and s.token = mine.token and s.state = 'pending'\n",
     replace: '',
     tests: ['test/runs/fence.test.ts'],
   },
   {
     name: 'no fence: the done-mark accepts any token of a running run',
     file: 'src/state/sql/finish-runs.sql',
-    find: "and r.token = mine.token and r.state::text = 'running'",
-    replace: "and r.state::text = 'running'",
+    find: "and s.token = mine.token and s.state = 'pending'",
+    replace: "and s.state = 'pending'",
     tests: ['test/runs/fence.test.ts'],
   },
   {
@@ -87,36 +87,37 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'runs of living pods are freed',
     file: 'src/state/sql/reap-workers.sql',
-    find: 'where p.id = r.worker and p.lease_until >= now()',
+    find: 'where w.id = l.worker and w.lease_until >= now()',
     replace: 'where false',
     tests: ['test/runs/leases.test.ts'],
   },
   {
     name: 'runs of dead pods are not freed',
     file: 'src/state/sql/reap-workers.sql',
-    find: "  where r.state = 'running'\n",
-    replace: '  where false\n',
+    find: "  where s.token = runs.token and s.state = 'pending'\n  order by",
+    replace: '  where false\n  order by',
     tests: ['test/runs/leases.test.ts'],
   },
   {
     name: 'no re-arm: a failed run stays failed although its set changes',
     file: STATE,
-    find: "  if r.state = 'failed' then\n",
-    replace: '  if false then\n',
+    find: '    s.was_failed := s.complete and (d.changes > 0 or not s.was_complete);',
+    replace: '    s.was_failed := false;',
     tests: ['test/state/ingest/revive.test.ts'],
   },
   {
     name: 'no re-arm: a set that is complete again stays incomplete',
     file: STATE,
-    find: '  r.complete := p.complete;\n',
-    replace: '  r.complete := r.complete and p.complete;\n',
+    find: '  s.complete := muster.complete(s.counts, f.need, f.gate_need, f.gate_of);',
+    replace:
+      '  s.complete := (s.complete or s.state is null) and muster.complete(s.counts, f.need, f.gate_need, f.gate_of);',
     tests: ['test/state/ingest/revive.test.ts'],
   },
   {
     name: 'a run of an incomplete set is claimed',
     file: 'src/state/sql/claim-runs.sql',
-    find: "state = 'ready' and complete and",
-    replace: "state = 'ready' and",
+    find: 'from looked where is_current and complete\n',
+    replace: 'from looked where is_current\n',
     tests: ['test/state/ingest/revive.test.ts', 'test/state/model.test.ts'],
   },
   {
@@ -164,10 +165,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'completeness is read by a SELECT, not from the locked row',
-    file: INGEST_CHANGES,
-    find: 'muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0',
+    file: 'src/state/schema/migrations/002_functions.sql',
+    find: '  s.counts := muster.plus(s.counts, d.counts);',
     replace:
-      'muster.complete(coalesce((select muster.plus(o.counts, d.counts) from muster.sets o, deltas d where o.function = s.function and o.key = s.key and d.function = s.function and d.key = s.key), s.counts), f.need, f.gate_need, f.gate_of) offset 0',
+      "  s.counts := muster.plus(coalesce((select o.counts from muster.sets o where o.function = s.function and o.key_hash = s.key_hash), '{}'), d.counts);",
     tests: ['test/state/ingest/races.test.ts'],
   },
   {

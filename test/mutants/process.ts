@@ -72,15 +72,15 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'runs that were lost together are retried together',
     file: 'src/state/sql/reap-workers.sql',
-    find: 'case when lost.attempt > 1 then',
-    replace: 'case when lost.attempt > 1000 then',
+    find: 'case when held.attempt > 1 then',
+    replace: 'case when held.attempt > 1000 then',
     tests: ['test/chaos/crash-loop.test.ts'],
   },
   {
     name: 'a run released at a shutdown counts its attempt',
     file: 'src/state/sql/release-runs.sql',
-    find: 'attempt = r.attempt - 1, ',
-    replace: '',
+    find: 'set token = s.token + 1, due_at',
+    replace: 'set token = s.token + 1, attempt = s.attempt + 1, due_at',
     tests: ['test/chaos/stop.test.ts'],
   },
   {

@@ -163,8 +163,8 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a waiting run starts although its set is history',
     file: STATE,
-    find: "  if p.state = 'done' and p.complete and r.attempt = 0 and r.started_at is null then",
-    replace: '  if false then',
+    find: "  if s.complete and s.fresh = 0 and s.attempt = 0 and s.state is distinct from 'done'\n",
+    replace: '  if s.complete and s.fresh = 0 and s.state is null\n',
     tests: HISTORY,
   },
   {

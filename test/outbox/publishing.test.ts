@@ -132,10 +132,14 @@ test.for(KEYS)(
     for (const each of [partA(k), partB(k), partA(`bad${k}`), partB(`bad${k}`), partA(late)]) {
       expect(await engine.ingestor.ingest(each)).toMatchObject({ kind: 'ingested' });
     }
-    await db.query(`update muster.member set since = since - interval '1 day' where key = $1`, [
-      late,
-    ]);
-    await db.query(`update muster.deadline set due_at = now() where $1 = any (keys)`, [late]);
+    await db.query(
+      `update muster.member set since = since - interval '1 day' where key_hash = muster.key_hash($1)`,
+      [late],
+    );
+    await db.query(
+      `update muster.deadline set due_at = now() where muster.key_hash($1) = any (keys)`,
+      [late],
+    );
     await until(async () => (await sent(db)) === 3);
     await engine.stop();
     const ofType = (type: string) => sink.events.filter((event) => event.type === type);

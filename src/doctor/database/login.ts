@@ -7,7 +7,7 @@ type Role = (typeof ROLES)[number];
 /** A privilege that each role must have; grants made before a table was added lack it. */
 const PROOFS: readonly [role: Role, privilege: string, relation: string][] = [
   ['muster_intake', 'insert', 'muster.member'],
-  ['muster_run', 'update', 'muster.run'],
+  ['muster_run', 'delete', 'muster.lease'],
   ['muster_read', 'select', 'muster.set_status'],
   ['muster_keda', 'select', 'muster.due'],
 ];

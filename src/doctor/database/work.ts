@@ -68,8 +68,10 @@ export const failed: Check<StateContext> = {
   async run({ inspector }) {
     const rows = await inspector.query<{ name: string; count: number; error: string | null }>(
       `select f.name, count(*)::int as count, (array_agg(r.error order by r.finished_at desc))[1] as error
-       from muster.run r join muster.function f on f.id = r.function
-       where r.state = 'failed' and r.complete group by f.name order by f.name`,
+       from muster.queue q
+       join muster.sets r on r.function = q.function and r.key_hash = q.key_hash and r.token = q.token
+       join muster.function f on f.id = q.function
+       where q.due_at = 'infinity' and r.complete group by f.name order by f.name`,
     );
     return orNone(
       rows.map(({ name, count, error }) =>
@@ -151,9 +153,11 @@ export const due: Check<StateContext> = {
     const [row] = await inspector.query<{ workers: number; count: number; seconds: number }>(
       `select (select count(*)::int from muster.worker where lease_until > now()) as workers,
               count(*)::int as count,
-              coalesce(extract(epoch from now() - min(r.due_at)), 0)::float8 as seconds
-       from muster.run r join muster.function f on f.id = r.function
-       where r.state = 'ready' and r.complete and r.due_at <= now() and not f.paused`,
+              coalesce(extract(epoch from now() - min(q.due_at)), 0)::float8 as seconds
+       from muster.queue q
+       join muster.sets r on r.function = q.function and r.key_hash = q.key_hash and r.token = q.token
+       join muster.function f on f.id = q.function
+       where q.due_at <= now() and r.complete and not f.paused`,
     );
     const { workers, count, seconds } = row!;
     const unread = await unreadPartitions(inspector);

@@ -4,7 +4,7 @@ import { REMOVED, type MemberRow } from './member.ts';
 import { isNewer } from '../version.ts';
 import { Unavailable, type Outcome } from '../outcome.ts';
 import type { IngestedBatch, Store } from './store.ts';
-import type { Lease } from '../lease.ts';
+import type { Capacity, Lease } from '../lease.ts';
 import { failpoint } from '../../lib/failpoint.ts';
 import { batchSpan, endFailed } from '../../telemetry/spans.ts';
 
@@ -18,10 +18,10 @@ const SLOW_MS = 20;
 
 /** The part of this process' handler slots that the batcher uses. */
 export interface Slots {
-  /** Reserves all free slots, for runs that the next statement may create leased. */
-  reserve(): number;
-  /** Starts the leased runs, and releases the slots that were not used. */
-  start(leases: readonly Lease[], reserved: number): void;
+  /** Reserves all that is free, for runs that the next statement may create leased. */
+  reserve(): Capacity;
+  /** Starts the leased runs, and releases what was reserved and not used. */
+  start(leases: readonly Lease[], reserved: Capacity): void;
 }
 
 export interface BatcherOptions {
@@ -192,10 +192,7 @@ export class Batcher {
   /** Removes a row whose new values can't be stored from its old set, which it has left nevertheless. */
   async #withdraw(rows: readonly MemberRow[]): Promise<void> {
     try {
-      await this.#store.ingest(
-        rows.map((row) => ({ ...row, ...REMOVED, history: null })),
-        0,
-      );
+      await this.#store.ingest(rows.map((row) => ({ ...row, ...REMOVED, history: null })));
     } catch (error) {
       if (!isBadValue(error)) throw error; // its id can't be stored either
     }

@@ -183,7 +183,6 @@ export class ChangeIngestor {
         place.source,
         [...ids],
         toRows,
-        0,
       );
     } catch (error) {
       if (isBadValue(error)) {
@@ -215,7 +214,7 @@ export class ChangeIngestor {
     try {
       await raiseTruncateVersion(this.#database, truncation);
       for await (const rows of deletesBelow(this.#database, truncation)) {
-        await this.#store.ingest(rows, 0);
+        await this.#store.ingest(rows);
       }
       return { kind: 'ingested' };
     } catch (error) {

@@ -3,6 +3,7 @@ import type { Database } from '../database/database.ts';
 import { explain, type Explanation } from '../queries/explain.ts';
 import { MissingColumn, toMemberRows, type MemberRow } from './member.ts';
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
+import { keyHash } from '../key-hash.ts';
 import { sql } from '../sql.ts';
 
 const KEYS_OF_ROW = sql('keys-of-row');
@@ -55,13 +56,21 @@ async function keysOf(
 ): Promise<readonly string[]> {
   // mapped as a delete, because that yields the row's id in every part
   const ids = rowsOf({ ...change, op: 'd' }, served);
-  const { rows } = await database.control.query<{ key: string | null }>({
+  const { rows } = await database.control.query<{ keyHash: string | null; key: string | null }>({
     ...KEYS_OF_ROW,
     values: [served.id, ids.map(({ partIndex }) => partIndex), ids.map(({ id }) => id), source],
   });
-  if (rows.length > 0 || change.op === 'd') return notNull(rows.map(({ key }) => key));
+  if (change.op === 'd') return notNull(rows.map(({ key }) => key));
   // mapped as an update, because that yields a row for every part on the table
-  return notNull(rowsOf({ ...change, op: 'u' }, served).map(({ key }) => key));
+  const mapped = notNull(rowsOf({ ...change, op: 'u' }, served).map(({ key }) => key));
+  if (rows.length === 0) return mapped;
+  // A row that its part's filter rejects may name a set that does not exist, whose key is not stored.
+  const byHash = new Map(mapped.map((key) => [keyHash(key), key]));
+  return notNull(
+    rows.map(
+      ({ keyHash: hash, key }) => key ?? byHash.get(hash?.replaceAll('-', '') ?? '') ?? null,
+    ),
+  );
 }
 
 /** Maps a change to the parts on its table; returns no rows if a deciding column is missing. */

@@ -1,4 +1,5 @@
 import { metFilters, refusedBy } from '../filters.ts';
+import { literalsOf } from '../derived-columns.ts';
 import { versionsOf, type SourceEpoch, type Versioned } from '../version.ts';
 import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 import { UNAVAILABLE, type Row, type RowChange } from '../change.ts';
@@ -17,8 +18,10 @@ export interface MemberRow extends Versioned {
   readonly inSet: boolean;
   /** Key of the set in which the initial snapshot found the row; null if the change is not from one. */
   readonly history: string | null;
-  /** JSON text. */
+  /** JSON text; null if they follow from key, id and filters, or for a row that is in no set. */
   readonly columns: string | null;
+  /** How the columns follow from key, id and filters (derived-columns.ts); null if they are stored, or none are. */
+  readonly literals: number | null;
   /**
    * JSON text: columns the source did not send, each with 0 (nothing fills it yet) or with `[version, at,
    * commits]` of the version that fills it, followed by `true` if the column is a deciding one.
@@ -52,7 +55,13 @@ export interface MappedChange {
 }
 
 /** A row that is in no set of its part: deleted, or moved to a key that can't be stored. */
-export const REMOVED = { key: null, inSet: false, columns: null, missingColumns: null } as const;
+export const REMOVED = {
+  key: null,
+  inSet: false,
+  columns: null,
+  literals: null,
+  missingColumns: null,
+} as const;
 
 /**
  * Maps a change to one row for each part on its table. There are exceptions for creates: one that some part
@@ -164,12 +173,16 @@ export function toMemberRow(
     for (const column in part.where) known(row, column);
   }
   const key = refused ? keyOfRefused(row, part, sources) : textOf(row, part.key, 'key');
+  const missingColumns = missingColumnsOf(row, part, sources ?? {});
+  const isWhole = !refused && key !== null && sources === null && missingColumns === null;
+  const literals = isWhole ? literalsOf(row, part, key, facts.id) : null;
   return {
     ...facts,
     key,
     inSet: !refused && key !== null,
-    columns: JSON.stringify(row), // omits UNAVAILABLE values, which are symbols
-    missingColumns: missingColumnsOf(row, part, sources ?? {}),
+    columns: literals === null ? JSON.stringify(row) : null, // omits UNAVAILABLE values, which are symbols
+    literals,
+    missingColumns,
   };
 }
 

@@ -4,7 +4,8 @@
  * arrive later than the change.
  */
 import { UNAVAILABLE, type Row, type RowChange } from '../change.ts';
-import { toMemberRow, toMemberRows, type MappedChange } from './member.ts';
+import { REMOVED, toMemberRow, toMemberRows, type MappedChange } from './member.ts';
+import { deriveColumns } from '../derived-columns.ts';
 import { isNewer, type SourceEpoch, type Versioned } from '../version.ts';
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 
@@ -15,7 +16,12 @@ export interface KnownMember extends Versioned {
   readonly id: string;
   /** Whether its set was purged. Its columns are kept, for a later change that does not send all of them. */
   readonly purged: boolean;
+  /** Null if they are not stored, because the row is deleted or {@link literals} is given. */
   readonly columns: Row | null;
+  /** How the columns follow from the key, if they do. */
+  readonly literals: number | null;
+  /** Key of its set, if the columns follow from it and the set is known. */
+  readonly key: string | null;
   /** Columns that the row's own version did not carry, each with the version it came from; null if unknown. */
   readonly missingColumns: Readonly<Record<string, Versioned | null>>;
 }
@@ -42,9 +48,9 @@ export function resolveRows(
       id,
     ]),
   );
-  const members = known.filter(
-    ({ function: fn, partIndex, id }) => fn === served.id && ids.get(partIndex) === id,
-  );
+  const members = known
+    .filter(({ function: fn, partIndex, id }) => fn === served.id && ids.get(partIndex) === id)
+    .map((member) => withColumns(member, served));
   // A create is mapped to a row for every part here, too: a part that rejects it may still store the row from
   // before it was deleted and created again.
   const op = change.op === 'c' ? 'u' : change.op;
@@ -52,7 +58,7 @@ export function resolveRows(
     const stored = members.find(({ partIndex }) => partIndex === facts.partIndex);
     // deleted or purged at this version or later: the change is stale, regardless of its columns
     if (members.some((each) => (each.purged || each.columns === null) && !isNewer(facts, each))) {
-      return { ...facts, key: null, inSet: false, columns: null, missingColumns: null };
+      return { ...facts, ...REMOVED };
     }
     const newest = stored !== undefined && isNewer(stored, facts) ? stored : null;
     const filled: Record<string, unknown> = newest === null ? { ...row } : rowOf(newest);
@@ -71,6 +77,14 @@ export function resolveRows(
     const { version, at, commits } = newest;
     return toMemberRow(filled, part, { ...facts, version, at, commits }, sources);
   });
+}
+
+/** Returns a stored row with its columns, if they follow from its key. */
+function withColumns(member: KnownMember, { specification, partIndexOf }: RegisteredFunction) {
+  const { literals, key, id } = member;
+  const part = specification.parts.find(({ name }) => partIndexOf.get(name) === member.partIndex);
+  if (literals === null || key === null || part === undefined) return member;
+  return { ...member, columns: deriveColumns(part, key, id, literals, JSON.rawJSON) as Row };
 }
 
 /** Returns a stored row with only the columns that its own version carried. */

@@ -1,6 +1,7 @@
 import type { Database } from '../database/database.ts';
 import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 import { markEvaluated, pageOfSets, unevaluated } from '../registration/register.ts';
+import { FIRST_HASH } from '../key-hash.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -15,16 +16,16 @@ export async function reEvaluate(
   stopped: () => boolean = () => false,
 ): Promise<void> {
   for (const served of await unevaluated(database, functions)) {
-    for (let after = ''; ;) {
+    for (let after = FIRST_HASH; ;) {
       if (stopped()) return;
-      const keys = await pageOfSets(database, served.id, after);
-      if (keys.length === 0) break;
+      const sets = await pageOfSets(database, served.id, after);
+      if (sets.length === 0) break;
       await store.ingest(
         [],
-        0,
-        keys.map((key) => ({ function: served.id, key })),
+        undefined,
+        sets.map(({ key }) => ({ function: served.id, key })),
       );
-      after = keys.at(-1)!;
+      after = sets.at(-1)!.keyHash;
     }
     await markEvaluated(database, served);
   }

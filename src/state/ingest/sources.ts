@@ -1,4 +1,5 @@
 import { transaction, type Database } from '../database/database.ts';
+import { MAX_PARTS } from '../../definitions/specification.ts';
 import { REMOVED, type MemberRow } from './member.ts';
 import { NO_WORKER, Store } from './store.ts';
 
@@ -74,23 +75,20 @@ async function removeRows(database: Database, source: number): Promise<number> {
   const store = new Store(database, functions, () => NO_WORKER);
   let removed = 0;
   for (const fn of functions) {
-    for (let after: [number, string] = [0, '']; ;) {
-      const { rows } = await database.control.query<{
-        partIndex: number;
-        id: string;
-        inSet: boolean;
-      }>(
-        `select part_index as "partIndex", id, in_set as "inSet" from muster.member
-         where function = $1 and part_index between 1 and 16 and source = $2 and (part_index, id) > ($3::smallint, $4)
-           and version <> ${BEYOND_ALL}
-         order by part_index, id limit ${PAGE}`,
-        [fn.id, source, ...after],
-      );
-      const last = rows.at(-1);
-      if (last === undefined) break;
-      await store.remove(rows.map(({ partIndex, id }) => removal(fn.id, partIndex, source, id)));
-      removed += rows.filter(({ inSet }) => inSet).length;
-      after = [last.partIndex, last.id];
+    for (let partIndex = 1; partIndex <= MAX_PARTS; partIndex++) {
+      for (let after = ''; ;) {
+        const { rows } = await database.control.query<{ id: string; inSet: boolean }>(
+          `select id, in_set as "inSet" from muster.member
+           where function = $1 and part_index = $2 and source = $3 and id > $4 and version <> ${BEYOND_ALL}
+           order by id limit ${PAGE}`,
+          [fn.id, partIndex, source, after],
+        );
+        const last = rows.at(-1);
+        if (last === undefined) break;
+        await store.remove(rows.map(({ id }) => removal(fn.id, partIndex, source, id)));
+        removed += rows.filter(({ inSet }) => inSet).length;
+        after = last.id;
+      }
     }
   }
   return removed;

@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { retry } from '../../lib/retry.ts';
-import { toLease, type Lease, type LeaseTuple } from '../lease.ts';
+import { keyHash } from '../key-hash.ts';
+import { NO_CAPACITY, toLease, type Capacity, type Lease, type LeaseTuple } from '../lease.ts';
 import { LOST_RACE, type Database } from '../database/database.ts';
 import { refuseOutdated, type Registered } from '../registration/current.ts';
 import type { Origin, Row } from '../change.ts';
@@ -24,7 +26,7 @@ export interface IngestedBatch {
   readonly ingested: number;
   /** Functions with the number of their sets that became complete. */
   readonly completed: readonly (readonly [function: number, sets: number])[];
-  /** Runs that were created leased, up to the number of free slots. */
+  /** Runs that were created leased, as far as the capacity reached. */
   readonly leases: readonly Lease[];
   /**
    * Rows whose stored version is newer and got a deciding column from another version: their change must be
@@ -66,15 +68,15 @@ export class Store {
    */
   async ingest(
     rows: readonly MemberRow[],
-    slots: number,
+    capacity = NO_CAPACITY,
     again: readonly SetName[] = [],
   ): Promise<IngestedBatch> {
-    return this.#ingest(this.#values(rows, slots, again, false));
+    return this.#ingest(this.#values(rows, capacity, again, false));
   }
 
   /** Ingests deletes of rows whose source has been forgotten. */
   async remove(rows: readonly MemberRow[]): Promise<void> {
-    await this.#ingest(this.#values(rows, 0, [], true));
+    await this.#ingest(this.#values(rows, NO_CAPACITY, [], true));
   }
 
   #ingest(values: readonly unknown[]): Promise<IngestedBatch> {
@@ -99,14 +101,13 @@ export class Store {
     source: number,
     ids: readonly string[],
     toRows: (known: readonly KnownMember[]) => readonly MemberRow[],
-    slots: number,
   ): Promise<IngestedBatch> {
     for (let tries = 1; ; tries++) {
       const { rows } = await this.#database.writers.query<StoredMemberRow>({
         ...KNOWN_MEMBERS,
         values: [functions, ids, source],
       });
-      const ingested = await this.ingest(toRows(rows.map(toKnownMember)), slots);
+      const ingested = await this.ingest(toRows(rows.map(toKnownMember)));
       if (ingested.unresolved.length === 0) return ingested;
       if (tries >= RESOLVE_ATTEMPTS) {
         throw new Error(
@@ -123,10 +124,19 @@ export class Store {
 
   #values(
     rows: readonly MemberRow[],
-    slots: number,
+    { slots, ahead }: Capacity,
     again: readonly SetName[],
     isRemoval: boolean,
   ): unknown[] {
+    const keyByHash = new Map<string, string>();
+    const nameSet = (key: string) => {
+      const hash = keyHash(key);
+      keyByHash.set(hash, key);
+      return hash;
+    };
+    const keyHashes = rows.map((row) => (row.key === null ? null : nameSet(row.key)));
+    const againHashes = again.map((set) => nameSet(set.key));
+    const hashes = [...keyByHash.keys()].toSorted();
     return [
       this.#functions,
       this.#registrations,
@@ -135,19 +145,24 @@ export class Store {
       rows.map((row) => row.id),
       rows.map((row) => row.version),
       rows.map((row) => row.at),
-      rows.map((row) => row.key),
+      keyHashes,
       rows.map((row) => row.inSet),
-      rows.map((row) => row.history),
+      rows.map((row) => (row.history === null ? null : keyHash(row.history))),
       rows.map((row) => row.columns),
       rows.map((row) => row.missingColumns),
       again.map((set) => set.function),
-      again.map((set) => set.key),
+      againHashes,
       this.#worker(),
-      slots,
+      slots + ahead,
       rows.some((row) => row.trace !== null) ? rows.map((row) => row.trace) : [],
       rows.map((row) => row.source),
       rows.map((row) => row.commits),
       isRemoval,
+      hashes,
+      hashes.map((hash) => keyByHash.get(hash)),
+      randomUUID(),
+      rows.map((row) => row.literals),
+      slots,
     ];
   }
 }
@@ -157,7 +172,7 @@ export class Store {
  * ingesting an event. A pod that an event has woken does this while it starts.
  */
 export async function openWriter(database: Database): Promise<void> {
-  await new Store(database, [], () => NO_WORKER).ingest([], 0);
+  await new Store(database, [], () => NO_WORKER).ingest([]);
 }
 
 interface StoredMemberRow {
@@ -168,6 +183,8 @@ interface StoredMemberRow {
   at: string;
   commits: string | null;
   purged: boolean;
+  literals: number | null;
+  key: string | null;
   columns: string | null;
   missingColumns: string | null;
 }

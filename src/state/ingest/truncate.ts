@@ -64,7 +64,7 @@ export async function* deletesBelow(
     for (let after = ''; ;) {
       const { rows } = await database.control.query<{ id: string }>(
         `select id from muster.member
-         where function = $1 and part_index = $2 and source = $3 and id > $7 and key is not null
+         where function = $1 and part_index = $2 and source = $3 and id > $7 and key_hash is not null
            and muster.newer($4, $5, $6, version, at, commits)
          order by id limit ${PAGE}`,
         [fn, partIndexes[i], ...valuesOf(truncation), after],

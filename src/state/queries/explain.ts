@@ -2,6 +2,7 @@ import type { Database } from '../database/database.ts';
 import type { PartSpecification, Specification } from '../../definitions/specification.ts';
 import { metFilters, refusedBy } from '../filters.ts';
 import { LSN_BITS } from '../version.ts';
+import { keyHash } from '../key-hash.ts';
 import { sql } from '../sql.ts';
 
 const EXPLAIN_SET = sql('explain-set');
@@ -117,7 +118,10 @@ export async function explain(
   fn: string,
   key: string,
 ): Promise<Explanation | null> {
-  const { rows } = await database.control.query<Row>({ ...EXPLAIN_SET, values: [fn, key] });
+  const { rows } = await database.control.query<Row>({
+    ...EXPLAIN_SET,
+    values: [fn, keyHash(key)],
+  });
   const [row] = rows;
   if (row === undefined) return null;
   const specificationOf = new Map(

@@ -44,23 +44,26 @@ const FUNCTIONS = `
          failed.n as failed, overdue.n as overdue, unsent.n as unsent
   from muster.function f
   left join (
-    select r.function, least(count(*), $1) as n from muster.run r
-    where r.worker is not null and r.state = 'running' group by r.function
+    select function, least(count(*), $1) as n from muster.leased group by function
   ) leased on leased.function = f.id
   cross join lateral (select count(*)::int as n from (
-    select from muster.run r
-    where r.function = f.id and r.state = 'ready' and r.complete and r.due_at <= now()
-    order by r.due_at limit $1
+    select from muster.queue q
+    join muster.sets s on s.function = q.function and s.key_hash = q.key_hash and s.token = q.token
+    where q.function = f.id and q.due_at <= now() and s.complete
+    order by q.due_at limit $1
   ) first) due
   cross join lateral (select count(*)::int as n from (
-    select from muster.run r where r.function = f.id and r.state = 'failed' and r.complete
-    order by r.finished_at limit $1
+    select from muster.queue q
+    join muster.sets s on s.function = q.function and s.key_hash = q.key_hash and s.token = q.token
+    where q.function = f.id and q.due_at = 'infinity' and s.complete
+    order by q.key_hash limit $1
   ) first) failed
   cross join lateral (select count(*)::int as n from (
     select from muster.overdue o
-    left join muster.run r on r.function = o.function and r.key = o.key
-    where o.function = f.id and (r.state is null or (r.state in ('ready', 'failed') and not r.complete))
-    order by o.key limit $1
+    join muster.sets s on s.function = o.function and s.key_hash = o.key_hash
+    where o.function = f.id and s.state is distinct from 'done' and not s.complete
+      and not exists (select from muster.leased l where l.function = o.function and l.key_hash = o.key_hash)
+    order by o.key_hash limit $1
   ) first) overdue
   cross join lateral (select count(*)::int as n from (
     select from muster.outbox o

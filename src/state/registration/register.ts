@@ -108,17 +108,18 @@ export async function unevaluated(
   return served.filter((each) => rows.some((row) => row.id === each.id));
 }
 
-/** Returns the next page of a function's sets, by key. */
+/** Returns the next page of a function's sets, in the order of the hashes of their keys. */
 export async function pageOfSets(
   database: Database,
   functionId: number,
   after: string,
-): Promise<string[]> {
-  const { rows } = await database.control.query<{ key: string }>(
-    'select key from muster.sets where function = $1 and key > $2 order by key limit 256',
+): Promise<{ readonly key: string; readonly keyHash: string }[]> {
+  const { rows } = await database.control.query<{ key: string; keyHash: string }>(
+    `select key, key_hash as "keyHash" from muster.sets
+     where function = $1 and key_hash > $2 order by key_hash limit 256`,
     [functionId, after],
   );
-  return rows.map((row) => row.key);
+  return rows;
 }
 
 export async function markEvaluated(database: Database, served: RegisteredFunction): Promise<void> {

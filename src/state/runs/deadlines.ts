@@ -36,6 +36,7 @@ export interface Fired {
 interface Deadline {
   id: string;
   function: number;
+  /** Hashes of the keys of its sets. */
   keys: string[];
 }
 
@@ -54,9 +55,9 @@ export async function fireDeadlines(
     });
     if (deadlines.length === 0) return { overdue: [], more: false };
     const sets = deadlines.flatMap(({ id, function: fn, keys }) =>
-      keys.map((key) => [id, fn, key] as const),
+      keys.map((hash) => [id, fn, hash] as const),
     );
-    const names = [sets.map(([, fn]) => fn), sets.map(([, , key]) => key)];
+    const names = [sets.map(([, fn]) => fn), sets.map(([, , hash]) => hash)];
     if (sets.length > 0) await client.query({ ...LOCK_SETS, values: names });
     const { rows: overdue } = await client.query<Overdue>({
       ...FIRE_DEADLINES,

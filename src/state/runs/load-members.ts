@@ -2,6 +2,9 @@ import type { SpanContext } from '@opentelemetry/api';
 import { fromHex } from '../../telemetry/trace.ts';
 import type { Database } from '../database/database.ts';
 import { parseExact } from '../../lib/exact-integers.ts';
+import type { PartSpecification } from '../../definitions/specification.ts';
+import type { RegisteredFunction } from '../../definitions/registered-function.ts';
+import { deriveColumns } from '../derived-columns.ts';
 import { sql } from '../sql.ts';
 import type { Lease } from '../lease.ts';
 
@@ -30,30 +33,48 @@ const NONE: readonly string[] = [];
 const LOAD_MEMBERS = sql('load-members');
 const MEASURE_SET = sql('measure-set');
 
+/** Returns the specification of a part by the ids of its function and of itself. */
+export type PartOf = (fn: number, partIndex: number) => PartSpecification;
+
+export function partsOf(served: readonly RegisteredFunction[]): PartOf {
+  const parts = new Map(
+    served.flatMap(({ id, specification, partIndexOf }) =>
+      specification.parts.map((part) => [`${id}/${partIndexOf.get(part.name)}`, part] as const),
+    ),
+  );
+  return (fn, partIndex) => parts.get(`${fn}/${partIndex}`)!;
+}
+
 /** Loads the rows of sets, in the given order, up to `maxBytes`; returns null for each set that does not fit. */
 export async function loadMembers(
   database: Database,
+  partOf: PartOf,
   leases: readonly Lease[],
   maxBytes: number,
 ): Promise<(LoadedSet | null)[]> {
   const { rows } = await database.control.query<MemberOfLease>({
     ...LOAD_MEMBERS,
-    values: [leases.map((each) => each.function), leases.map((each) => each.key), maxBytes],
+    values: [leases.map((each) => each.function), leases.map((each) => each.keyHash), maxBytes],
   });
   const sets = leases.map((): { members: StoredMember[]; bytes: number } | null => ({
     members: [],
     bytes: 0,
   }));
-  for (const { n, partIndex, id, version, columns, since, unavailable, trace } of rows) {
-    if (columns === null) sets[n - 1] = null;
+  for (const row of rows) {
+    const { n, partIndex, id, version, columns, since, unavailable, trace } = row;
+    if (!row.fits) sets[n - 1] = null;
     const set = sets[n - 1];
-    if (columns === null || set == null) continue;
-    set.bytes += columns.length;
+    if (set == null) continue;
+    const { function: fn, key } = leases[n - 1]!;
+    set.bytes += columns?.length ?? key.length + id.length;
     set.members.push({
       partIndex,
       id,
       version,
-      columns: parseExact(columns, BigInt) as Record<string, unknown>,
+      columns:
+        columns === null
+          ? deriveColumns(partOf(fn, partIndex), key, id, row.literals!, BigInt)
+          : (parseExact(columns, BigInt) as Record<string, unknown>),
       since,
       unavailable: unavailable ?? NONE,
       trace: trace === null ? null : fromHex(trace),
@@ -69,7 +90,7 @@ export async function measureSet(
 ): Promise<{ rows: number; bytes: number }> {
   const { rows } = await database.control.query<{ rows: number; bytes: number }>({
     ...MEASURE_SET,
-    values: [lease.function, lease.key],
+    values: [lease.function, lease.keyHash],
   });
   return rows[0]!;
 }
@@ -79,6 +100,9 @@ interface MemberOfLease {
   partIndex: number;
   id: string;
   version: string;
+  /** Whether the columns of this row and of those before it are within the limit. */
+  fits: boolean;
+  literals: number | null;
   columns: string | null;
   since: Date;
   unavailable: string[] | null;

@@ -1,6 +1,7 @@
-import type { QueryConfig } from 'pg';
+import type { QueryConfig, QueryResult } from 'pg';
 import { retry } from '../../lib/retry.ts';
 import { LOST_RACE, type Database } from '../database/database.ts';
+import { FIRST_HASH, keyHash } from '../key-hash.ts';
 import { sql } from '../sql.ts';
 
 const RETRY_FAILED = sql('retry-failed');
@@ -15,8 +16,7 @@ export async function retryFailed(
   functionId: number,
   key: string | null,
 ): Promise<number> {
-  const values = [functionId, key, await now(database), PAGE];
-  return everyPage(database, { ...RETRY_FAILED, values });
+  return everyPage(database, RETRY_FAILED, functionId, key);
 }
 
 /** Makes runs in backoff due at once, of a function or of one set; returns their number. */
@@ -25,7 +25,7 @@ export async function retryNow(
   functionId: number,
   key: string | null,
 ): Promise<number> {
-  return everyPage(database, { ...RETRY_NOW, values: [functionId, key, PAGE] });
+  return everyPage(database, RETRY_NOW, functionId, key);
 }
 
 /** Discards failed runs, of a function or of one set; returns their number. */
@@ -34,24 +34,33 @@ export async function discardRuns(
   functionId: number,
   key: string | null,
 ): Promise<number> {
-  const values = [functionId, key, await now(database), PAGE];
-  return everyPage(database, { ...DISCARD_RUNS, values });
+  return everyPage(database, DISCARD_RUNS, functionId, key);
 }
 
-async function everyPage(database: Database, query: QueryConfig): Promise<number> {
+/** Applies the statement page by page, in the order of the hashes, so that a run that fails again ends no page. */
+async function everyPage(
+  database: Database,
+  statement: QueryConfig,
+  functionId: number,
+  key: string | null,
+): Promise<number> {
+  const hash = key === null ? null : keyHash(key);
   let total = 0;
-  for (;;) {
-    const { rows } = await retry(
-      () => database.control.query<{ looked: number; changed: number }>(query),
+  let after: string | null = FIRST_HASH;
+  while (after !== null) {
+    const values: unknown[] = [functionId, hash, after, PAGE];
+    const { rows }: QueryResult<Page> = await retry(
+      () => database.control.query<Page>({ ...statement, values }),
       LOST_RACE,
     );
     total += rows[0]!.changed;
-    if (rows[0]!.looked === 0) return total;
+    after = rows[0]!.last;
   }
+  return total;
 }
 
-/** Returns the server's time as text, with the server's precision. */
-async function now(database: Database): Promise<string> {
-  const { rows } = await database.control.query<{ now: string }>('select now()::text as now');
-  return rows[0]!.now;
+interface Page {
+  /** Hash of the last key of the page; null if the page is empty. */
+  readonly last: string | null;
+  readonly changed: number;
 }

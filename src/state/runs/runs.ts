@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { SpanContext } from '@opentelemetry/api';
 import type pg from 'pg';
 import { toBytea } from '../../telemetry/trace.ts';
@@ -25,6 +26,7 @@ export interface FinishedRun {
 }
 
 const CLAIM_RUNS = sql('claim-runs');
+const END_CLAIMS = sql('end-claims');
 const COUNT_RUNNING = sql('count-running');
 const FINISH_RUNS = sql('finish-runs');
 const FINISH_RUN = sql('finish-run');
@@ -93,24 +95,37 @@ export class Runs {
     limit: number,
     { slots, attempts, suspect }: ClaimOptions,
   ): Promise<Lease[]> {
-    const values = [
-      functionId,
-      worker,
-      limit,
-      Math.min(slots, MAX_INT),
-      Math.min(attempts, MAX_INT),
-      suspect,
-      this.#registrationOf.get(functionId),
-    ];
-    const { rows } = await (on as pg.Pool).query<LeaseRow>({ ...CLAIM_RUNS, values });
-    return rows.map(fromRow);
+    const leases: Lease[] = [];
+    // Rows of the queue that were stale, or whose sets are incomplete, are dropped; others may be behind them.
+    for (;;) {
+      const claim = randomUUID();
+      const values = [
+        functionId,
+        worker,
+        limit - leases.length,
+        Math.max(0, Math.min(slots, MAX_INT) - leases.length),
+        Math.min(attempts, MAX_INT),
+        suspect,
+        this.#registrationOf.get(functionId),
+        claim,
+      ];
+      const { rows } = await (on as pg.Pool).query<ClaimedRow>({ ...CLAIM_RUNS, values });
+      const found = rows.filter((row) => row.key !== null);
+      leases.push(...found.map((row) => fromRow(row, claim)));
+      if (found.length > 0 || rows[0]!.dropped === 0) return leases;
+    }
+  }
+
+  /** Deletes leases whose runs have all ended. */
+  async endClaims(claims: readonly string[]): Promise<void> {
+    await this.#database.control.query({ ...END_CLAIMS, values: [claims] });
   }
 
   /** Records that these handlers start, so that their attempts count; returns the leases still held. */
   async recordStarts(leases: readonly Lease[]): Promise<Set<Lease>> {
     const { rows } = await this.#database.control.query<{ n: number }>({
       ...RECORD_STARTS,
-      values: names(leases),
+      values: [leases.map((each) => each.claim), ...names(leases)],
     });
     return new Set(rows.map(({ n }) => leases[n - 1]!));
   }
@@ -124,6 +139,9 @@ export class Runs {
       ...FINISH_RUNS,
       values: [
         ...names(runs.map((run) => run.lease)),
+        runs.map((run) => run.lease.attempt),
+        runs.map((run) => run.lease.late),
+        runs.map((run) => run.lease.since),
         events.map((event) => event.n),
         events.map((event) => event.eventId),
         events.map((event) => event.type),
@@ -146,11 +164,14 @@ export class Runs {
       ...FAIL_RUN,
       values: [
         lease.function,
-        lease.key,
+        lease.keyHash,
         lease.token,
         waitMs,
         error.replaceAll('\0', '\\0').slice(0, 2000),
         trace && toBytea(trace),
+        lease.attempt,
+        lease.late,
+        lease.since,
       ],
     });
     return result.rowCount === 1;
@@ -167,8 +188,9 @@ export class Runs {
    */
   async isDone(lease: Lease): Promise<boolean> {
     const { rows } = await this.#database.control.query<{ done: boolean }>(
-      `select state = 'done' and token = $3 as done from muster.run where function = $1 and key = $2 for share`,
-      [lease.function, lease.key, lease.token],
+      `select state is not distinct from 'done' and token = $3 as done from muster.sets
+       where function = $1 and key_hash = $2 for share`,
+      [lease.function, lease.keyHash, lease.token],
     );
     return rows[0]?.done ?? false;
   }
@@ -206,8 +228,8 @@ export class Runs {
  */
 export function finishing(run: FinishedRun): pg.QueryConfig[] {
   const { lease, events } = run;
-  const { function: fn, key, token } = lease;
-  const finish = { ...FINISH_RUN, values: [fn, key, token] };
+  const { function: fn, key, keyHash, token, attempt, late, since } = lease;
+  const finish = { ...FINISH_RUN, values: [fn, keyHash, token, attempt, late, since] };
   if (events.length === 0) return [finish];
   const columns = [
     events.map((event) => event.eventId),
@@ -223,23 +245,24 @@ function byteaOf({ trace }: FinishedRun): string | null {
   return trace ? toBytea(trace) : null;
 }
 
-interface LeaseRow {
-  function: number;
-  key: string;
-  revision: number;
-  token: string;
-  attempt: number;
-  lost: number;
+interface ClaimedRow extends Omit<Lease, 'key' | 'token' | 'claim'> {
+  /** Number of rows of the queue that were dropped. */
+  readonly dropped: number;
+  /** Null if none of them was leased. */
+  readonly key: string | null;
+  readonly token: string;
 }
 
-function fromRow(row: LeaseRow): Lease {
-  return { ...row, token: Number(row.token) };
+function fromRow(row: ClaimedRow, claim: string): Lease {
+  const { function: fn, key, keyHash, revision, token, attempt, lost, late, since } = row;
+  const named = { function: fn, key: key!, keyHash, revision, token: Number(token) };
+  return { ...named, attempt, lost, late, since, claim };
 }
 
 function names(leases: readonly Lease[]): [number[], string[], number[]] {
   return [
     leases.map((each) => each.function),
-    leases.map((each) => each.key),
+    leases.map((each) => each.keyHash),
     leases.map((each) => each.token),
   ];
 }

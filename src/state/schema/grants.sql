@@ -26,7 +26,9 @@ grant select, insert, update on muster.source to muster_intake;
 grant select, insert, update, delete on muster.truncation to muster_intake;
 grant select, insert, update, delete on muster.member to muster_intake;
 grant select, insert, update on muster.sets to muster_intake;
-grant select, insert, update on muster.run to muster_intake;
+grant select, insert, update, delete on muster.queue to muster_intake;
+grant insert on muster.lease to muster_intake;
+grant select on muster.leased, muster.run to muster_intake;
 grant insert on muster.deadline to muster_intake;
 -- for a response that explains a set: whether a worker would run it
 grant select (id, serves, lease_until) on muster.worker to muster_intake;
@@ -42,8 +44,10 @@ grant select, update (evaluated_generation, purged_at, sink_missing_until, forgo
 grant delete on muster.barrier to muster_run; -- claims write to it, and a purge locks it
 grant select on muster.definition, muster.part, muster.position to muster_run;
 grant select, update, delete on muster.member to muster_run;
-grant select, insert, update, delete on muster.sets to muster_run;
-grant select, update, delete on muster.run to muster_run;
+grant select, update, delete on muster.sets to muster_run;
+grant select, insert, update, delete on muster.queue to muster_run;
+grant select, insert, update, delete on muster.lease to muster_run;
+grant select on muster.leased, muster.run to muster_run;
 grant select, insert, update, delete on muster.worker to muster_run;
 grant select, insert, update, delete on muster.deadline to muster_run;
 grant select, insert, delete on muster.overdue to muster_run;

@@ -1,6 +1,15 @@
--- Leases due runs of one function to a worker, oldest first. SKIP LOCKED never waits, so the rows need no
--- particular order; a concurrent claim takes other rows. A worker whose lease has expired gets nothing: its
--- runs would be released again at once.
+-- Leases due runs of one function to a worker, oldest first: deletes their rows from the queue, and inserts one
+-- row for every 48 of them into muster.lease. SKIP LOCKED never waits, so the rows need no particular order; a
+-- concurrent claim takes other rows. A worker whose lease has expired gets nothing: its runs would be released
+-- again at once.
+--
+-- The sets are only read. Their rows may be older than those of a concurrent statement, which is as if the claim
+-- had come first: of a pending run only its holder changes the token, and its holder is this row of the queue.
+--
+--   An older token, or a set that is not pending: the row is stale, and dropped.
+--   An incomplete set: its run rests. This is checked again under the lock of the set's row; if the set is complete
+--   again, or locked, the row stays in the queue. Dropping it without that lost runs: a statement that completes
+--   the set again leaves a pending run alone.
 --
 -- Until every set has been evaluated by a changed rule (re-evaluate.ts), a run that is due by the old rule
 -- is evaluated here.
@@ -14,14 +23,16 @@
 --
 -- An attempt counts once its handler has started. After a worker was killed, only what it had committed
 -- shows which handlers had started, and a statement before each start is too expensive for handlers that
--- take a millisecond. So the lease counts the attempt, and `unstarted` specifies whether losing the lease
+-- take a millisecond. So the lease counts the attempt, and its `start` specifies whether losing the lease
 -- undoes that:
 --
---   null    The handler starts as soon as its rows are loaded: the attempt counts. Runs that are created
---           leased belong here.
---   token   The run waits: it was leased ahead of a free slot, or it is careful (below). A lost lease does not
---           count.
---   0       The start was recorded (record-starts.sql): the attempt counts.
+--   counts    The handler starts as soon as its rows are loaded: the attempt counts. Runs that are created
+--             leased belong here.
+--   waiting   The run waits: it was leased ahead of a free slot, or it is careful (below). A lost lease does
+--             not count.
+--   recorded  The start was recorded (record-starts.sql): the attempt counts.
+--
+-- A set's own `attempt` is the number of attempts that have ended and count.
 --
 -- A run that was leased ahead starts without a record; the next heartbeat adds the record. If its handler
 -- kills the process before that, the attempt is not counted. This happens only once, because the run is
@@ -46,36 +57,69 @@
 --
 -- $1 function  $2 worker  $3 maximum number of runs  $4 how many of these start at once
 -- $5 maximum number of attempts  $6 whether one of the runs may be a suspect
--- $7 registration of the caller's definition
+-- $7 registration of the caller's definition  $8 claim: names these leases
 with barrier as (
   delete from muster.barrier -- see its comment in the schema
 ),
+mine as materialized (
+  select f.*, f.evaluated_generation = f.generation as is_evaluated
+  from muster.function f
+  where f.id = $1 and f.registration = $7::uuid and not f.paused
+    and exists (select from muster.worker where id = $2 and lease_until > statement_timestamp())
+),
 due as materialized (
-  select function, key from muster.run
-  where function = $1 and state = 'ready' and complete and due_at <= statement_timestamp()
-    and (lost < 2 or $6::boolean and key = (
-      select s.key from muster.run s
-      where s.function = $1 and s.state = 'ready' and s.complete and s.lost > 1 and s.due_at <= statement_timestamp()
+  select q.ctid as row, q.key_hash, q.token, q.due_at from muster.queue q
+  where q.function = $1 and q.due_at <= statement_timestamp()
+    and (not q.is_suspect or $6::boolean and q.key_hash = (
+      select s.key_hash from muster.queue s
+      where s.function = $1 and s.is_suspect and s.due_at <= statement_timestamp()
       order by s.due_at
       limit 1))
-    and exists (select from muster.worker where id = $2 and lease_until > statement_timestamp())
-    and not (select paused from muster.function where id = $1)
-    and exists (select from muster.function where id = $1 and registration = $7::uuid)
-    and ((select evaluated_generation = generation from muster.function where id = $1)
-         or (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
-             from muster.sets s join muster.function f on f.id = s.function
-             where s.function = run.function and s.key = run.key))
-  order by due_at
+    and exists (select from mine)
+    and ((select is_evaluated from mine)
+         or coalesce((select muster.complete(s.counts, mine.need, mine.gate_need, mine.gate_of)
+                      from muster.sets s, mine where s.function = q.function and s.key_hash = q.key_hash), true))
+  order by q.due_at
   limit $3
   for update skip locked
 ),
-numbered as (
-  select *, row_number() over () as n from due
+looked as materialized (
+  select due.*, s.key, s.revision, s.attempt, s.lost, s.start_recorded, s.late, s.complete,
+         coalesce(s.token = due.token and s.state = 'pending', false) as is_current
+  from due left join muster.sets s on s.function = $1 and s.key_hash = due.key_hash
+),
+incomplete as materialized (
+  select s.function, s.key_hash from looked
+  join muster.sets s on s.function = $1 and s.key_hash = looked.key_hash
+  where looked.is_current and not looked.complete
+    and s.token = looked.token and s.state = 'pending' and not s.complete
+  for no key update of s skip locked
+),
+rested as (
+  update muster.sets s set state = 'resting', due_at = null
+  from incomplete where s.function = incomplete.function and s.key_hash = incomplete.key_hash
+  returning s.key_hash
+),
+numbered as materialized (
+  select *, attempt + (lost = 0 or attempt < $5::int or coalesce(start_recorded, false))::int as next_attempt,
+         row_number() over (order by due_at) as n
+  from looked where is_current and complete
+),
+taken as (
+  delete from muster.queue
+  where ctid = any (array(select row from looked where not is_current
+                          union all select row from numbered
+                          union all select row from looked where key_hash in (select key_hash from rested)))
+),
+leased as (
+  insert into muster.lease (claim, chunk, function, worker, since, keys, tokens, attempts, lates, starts)
+  select $8::uuid, (n - 1) / 48, $1, $2, statement_timestamp(), array_agg(key_hash order by n), array_agg(token order by n),
+         array_agg(next_attempt order by n), array_agg(late order by n),
+         array_agg((case when n > $4::int or lost > 0 or attempt + 1 >= $5::int then 'waiting' else 'counts' end)::muster.start order by n)
+  from numbered
+  group by (n - 1) / 48
 )
-update muster.run r
-set state = 'running', token = r.token + 1, worker = $2, started_at = statement_timestamp(),
-    attempt = r.attempt + (r.lost = 0 or r.attempt < $5::int or r.unstarted is not distinct from 0)::int,
-    unstarted = case when numbered.n > $4::int or r.lost > 0 or r.attempt + 1 >= $5::int then r.token + 1 end
-from numbered
-where r.function = numbered.function and r.key = numbered.key
-returning r.function, r.key, r.revision, r.token, r.attempt, r.lost;
+select dropped.n as dropped, function, key, key_hash as "keyHash", revision, token, attempt, lost, late, statement_timestamp()::text as since
+from (select (select count(*) from looked where not is_current)::int + (select count(*) from rested)::int as n) dropped
+left join (select $1::int as function, key, key_hash, revision, token, next_attempt as attempt, lost, late, n from numbered) leases on true
+order by leases.n;

@@ -17,7 +17,7 @@ with page as materialized (
   limit $2
 ),
 locked as materialized (
-  select m.part_index, m.source, m.id, m.key, m.in_set, muster.is_fresh(m.in_set, m.key, m.history) as fresh
+  select m.part_index, m.source, m.id, m.key_hash, m.in_set, muster.is_fresh(m.in_set, m.key_hash, m.history) as fresh
   from page join muster.member m on m.function = $1 and m.part_index = page.part_index and m.source = page.source and m.id = page.id
   order by m.part_index, m.source, m.id collate "C"
   for update of m
@@ -25,16 +25,19 @@ locked as materialized (
 deleted as (
   delete from muster.member m using locked l where m.function = $1 and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
+deltas as materialized (
+  select key_hash, max(part_index) as lanes, array_agg(part_index) as removed, count(*) filter (where fresh)::int as fresh
+  from locked where in_set
+  group by key_hash
+  order by key_hash
+),
 counted as (
-  insert into muster.sets as s (function, key, counts, fresh)
-  select $1, key,
-         array(select -count(*) filter (where removed = part_index)::int
-               from generate_series(1, 16) part_index, unnest(array_agg(l.part_index)) removed group by part_index order by part_index),
-         -count(*) filter (where l.fresh)::int
-  from locked l where in_set
-  group by key
-  order by key collate "C"
-  on conflict (function, key) do update
-  set counts = muster.plus(s.counts, excluded.counts), fresh = s.fresh + excluded.fresh
+  update muster.sets s
+  set counts = muster.plus(s.counts, array(
+        select -(select count(*) from unnest(d.removed) r where r = part_index)::int
+        from generate_series(1, d.lanes) part_index order by part_index)),
+      fresh = s.fresh - d.fresh
+  from deltas d
+  where s.function = $1 and s.key_hash = d.key_hash
 )
 select (select count(*)::int from page) as picked, (select count(*)::int from locked) as removed;

@@ -1,21 +1,25 @@
--- Deletes what else is stored for sets whose members were purged. The run row stays: it is the marker that
--- prevents a replay from running the set again. This is a separate statement after purge-sets.sql, so that its
--- snapshot is newer than the locks on the sets: within that statement, a run that another worker has just
--- made complete again would be overlooked, and rows of overdue sets would be locked before their sets.
+-- Deletes what else is stored for sets whose members were purged. The row of a set stays if it has been complete:
+-- it is the marker that prevents a replay from running the set again. This is a separate statement after
+-- purge-sets.sql, so that its snapshot is newer than the locks on the sets: within that statement, a set that
+-- another worker has just made complete again would be overlooked, and rows of overdue sets would be locked
+-- before their sets.
 --
--- The order does not matter here: every statement that locks several of these runs or overdue rows holds the
--- locks on their sets, as this one does.
+-- The order does not matter here: every statement that locks several of these rows holds the locks on their
+-- sets, as this one does.
 --
--- $1 function  $2 keys
-with incomplete as (
-  update muster.run r set complete = false, error = null
-  from unnest($2::text[]) as purged (key)
-  join muster.sets s on s.function = $1 and s.key = purged.key
-  join muster.function f on f.id = s.function
-  where r.function = s.function and r.key = s.key and r.complete
-    and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
+-- $1 function  $2 hashes of the keys  $3 hashes of those of them that have no rows left
+with marked as (
+  update muster.sets s
+  set complete = s.complete and muster.complete(s.counts, f.need, f.gate_need, f.gate_of),
+      error = case when not s.complete or muster.complete(s.counts, f.need, f.gate_need, f.gate_of) then s.error end,
+      purged = s.key_hash = any ($3::uuid[])
+  from unnest($2::uuid[]) as cleared (key_hash), muster.function f
+  where f.id = $1 and s.function = $1 and s.key_hash = cleared.key_hash
 ),
 overdue as (
-  delete from muster.overdue where function = $1 and key = any ($2::text[])
+  delete from muster.overdue where function = $1 and key_hash = any ($2::uuid[])
 )
-delete from muster.outbox where function = $1 and key = any ($2::text[]) and sent_at is not null;
+delete from muster.outbox o
+using unnest($2::uuid[]) as cleared (key_hash)
+join muster.sets s on s.function = $1 and s.key_hash = cleared.key_hash
+where o.function = $1 and o.key = s.key and o.sent_at is not null;

@@ -2,24 +2,29 @@
 -- The rows are not deleted, because without its row the next change of the set would run it. Locks in the
 -- order of retry-failed.sql.
 --
--- $1 function  $2 key; null = all  $3 failed until  $4 page size
+-- $1 function  $2 hash of the key; null = all  $3 after this hash  $4 page size
 with page as materialized (
-  select function, key from muster.run
-  where function = $1::int and state = 'failed' and finished_at <= $3::timestamptz and ($2::text is null or key = $2)
-  order by finished_at
+  select key_hash, token from muster.queue
+  where function = $1::int and due_at = 'infinity' and ($2::uuid is null or key_hash = $2) and key_hash > $3::uuid
+  order by key_hash
   limit $4
 ),
 locked as materialized (
-  select r.function, r.key from page join muster.run r on r.function = page.function and r.key = page.key
-  where r.state::text = 'failed'
-  order by r.function, r.key collate "C"
-  for update of r
+  select s.function, s.key_hash from page join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
+  where s.state = 'failed'
+  order by s.function, s.key_hash
+  for update of s
 ),
 changed as (
-  update muster.run r
-  set state = 'done', finished_at = now(), error = concat('discarded by a person; the last error: ', r.error)
+  update muster.sets s
+  set state = 'done', finished_at = now(), error = concat('discarded by a person; the last error: ', s.error)
   from locked
-  where r.function = locked.function and r.key = locked.key
+  where s.function = locked.function and s.key_hash = locked.key_hash
   returning 1
+),
+-- also rows whose run has begun again since; if such a run has failed again in the meantime, its row stays
+removed as (
+  delete from muster.queue q using page
+  where q.function = $1 and q.due_at = 'infinity' and q.key_hash = page.key_hash and q.token = page.token
 )
-select (select count(*)::int from page) as looked, (select count(*)::int from changed) as changed;
+select (select max(key_hash::text) from page) as last, (select count(*)::int from changed) as changed;

@@ -1,12 +1,13 @@
--- Deletes set rows that count no members. A row that another worker adds to concurrently is checked again
--- under its lock, and stays. A set that consists only of history has no fresh rows but is not empty.
+-- Deletes sets that count no members and have never been complete. A row that another worker adds to concurrently
+-- is checked again under its lock, and stays. A set that consists only of history has no fresh rows but is not
+-- empty. A set that has been complete keeps its token: forget-runs.sql decides about it.
 --
--- $1 function  $2 keys
+-- $1 function  $2 hashes of the keys
 with locked as materialized (
-  select s.function, s.key from unnest($2::text[]) as empty (key)
-  join muster.sets s on s.function = $1 and s.key = empty.key
-  where s.fresh = 0 and 0 = all (s.counts)
-  order by s.function, s.key
+  select s.function, s.key_hash from unnest($2::uuid[]) as empty (key_hash)
+  join muster.sets s on s.function = $1 and s.key_hash = empty.key_hash
+  where s.state is null and s.fresh = 0 and 0 = all (s.counts)
+  order by s.function, s.key_hash
   for update of s
 )
-delete from muster.sets s using locked l where s.function = l.function and s.key = l.key;
+delete from muster.sets s using locked l where s.function = l.function and s.key_hash = l.key_hash;

@@ -1,27 +1,26 @@
--- Deletes runs that are done and whose sets are purged: if such a set arrives again later, it runs again.
+-- Deletes sets that are done and purged: if such a set arrives again later, it runs again.
 --
 -- The new run must not get a token or a revision that the set had before: a worker that was paused all the
 -- while would commit its old attempt, and two completions would share one idempotency key. So a run is created
--- above function.forgotten_token and forgotten_revision (ingest-changes.sql), and a run is only deleted if it is
+-- above function.forgotten_token and forgotten_revision (ingest-changes.sql), and a set is only deleted if it is
 -- not above these. purge.ts raises them before, behind the barrier: by then every ingest statement that is
--- older than the raised values has committed, and has updated the run if it concerned it. If this statement
--- raised them itself, an ingest statement that had taken its snapshot before, and reached the run afterwards,
+-- older than the raised values has committed, and has updated the set if it concerned it. If this statement
+-- raised them itself, an ingest statement that had taken its snapshot before, and reached the set afterwards,
 -- would start with token 1 again.
 --
--- $1 function  $2 after this key  $3 seconds since done  $4 page size
+-- $1 function  $2 after this hash  $3 seconds since done  $4 page size
 with page as materialized (
-  select key from muster.run where function = $1 and key > $2 order by key limit $4
+  select key_hash from muster.sets where function = $1 and key_hash > $2 order by key_hash limit $4
 ),
 locked as materialized (
-  select r.function, r.key from page
-  join muster.run r on r.function = $1 and r.key = page.key
-  join muster.function f on f.id = r.function
+  select s.function, s.key_hash from page
+  join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
+  join muster.function f on f.id = s.function
   -- checked again under the row's lock: another worker may be ingesting the set again
-  where r.state::text = 'done' and not r.complete
-    and r.finished_at < now() - make_interval(secs => $3::float8)
-    and r.token <= f.forgotten_token and r.revision <= f.forgotten_revision
-    and not exists (select from muster.sets s where s.function = $1 and s.key = page.key)
-  order by r.function, r.key collate "C"
-  for update of r
+  where s.state = 'done' and not s.complete and s.fresh = 0 and 0 = all (s.counts)
+    and s.finished_at < now() - make_interval(secs => $3::float8)
+    and s.token <= f.forgotten_token and s.revision <= f.forgotten_revision
+  order by s.function, s.key_hash
+  for update of s
 )
-delete from muster.run r using locked l where r.function = l.function and r.key = l.key;
+delete from muster.sets s using locked l where s.function = l.function and s.key_hash = l.key_hash;

@@ -1,11 +1,12 @@
--- Returns the highest token and revision of the runs of a page that may be deleted by forget-runs.sql.
+-- Returns the highest token and revision of the sets of a page that may be deleted by forget-runs.sql.
 --
--- $1 function  $2 after this key  $3 seconds since done  $4 page size
+-- $1 function  $2 after this hash  $3 seconds since done  $4 page size
 with page as materialized (
-  select key, token, revision, state = 'done' and not complete and finished_at < now() - make_interval(secs => $3::float8) as old
-  from muster.run where function = $1 and key > $2 order by key limit $4
+  select key_hash, token, revision,
+         state is not distinct from 'done' and not complete and finished_at < now() - make_interval(secs => $3::float8) as old
+  from muster.sets where function = $1 and key_hash > $2 order by key_hash limit $4
 )
-select max(key) as last,
+select max(key_hash::text) as last,
        coalesce(max(token) filter (where old), -1)::text as token,
        coalesce(max(revision) filter (where old), -1) as revision,
        coalesce((select f.forgotten_token < max(token) filter (where old) or f.forgotten_revision < max(revision) filter (where old)

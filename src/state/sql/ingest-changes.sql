@@ -1,11 +1,12 @@
--- Ingests a batch of changes: first the members, then the counts of their sets, then the runs of sets that
--- became complete or incomplete, then their deadlines. One statement, one round trip.
+-- Ingests a batch of changes: first the members, then the sets whose counts they change, with their runs, then
+-- the queue, leases and deadlines of these. One statement, one round trip.
 --
 -- All parts of a statement share one snapshot. Only INSERT … ON CONFLICT DO UPDATE locks and reads the newest
--- committed row (and RETURNING old.* is exactly that row), so every step that depends on a stored row is an
--- upsert, and no large table is queried. Counting the members with a SELECT instead loses sets: when two
--- workers ingest the last two parts at the same moment, neither sees the other's (299 of 320 sets never ran).
--- Withdrawing a run with a plain UPDATE leaves runs due for incomplete sets (618 of 11,080 histories).
+-- committed row, so every step that depends on a stored row is an upsert, and no large table is queried.
+-- Counting the members with a SELECT instead loses sets: when two workers ingest the last two parts at the same
+-- moment, neither sees the other's (299 of 320 sets never ran). Withdrawing a run with a plain UPDATE leaves runs
+-- due for incomplete sets (618 of 11,080 histories). For the same reason nothing is withdrawn from the queue
+-- here: the row may have been inserted after this snapshot. The claim drops it.
 --
 -- The "order by" before each upsert is the lock order of 001_tables.sql. A batch has one row per (function,
 -- part_index, source, id): the caller keeps the newest.
@@ -14,18 +15,21 @@
 --     them exists and is the newest. A check for superseded definitions alone is not enough: a worker whose
 --     rows were deleted (the database was recreated, or a failover lost the registration) answered every
 --     event with "ingested" and stored nothing.
--- $3  function  $4 part index  $5 id  $6 version  $7 at  $8 key  $9 in its set
--- $10 key of the set in which the initial snapshot found it
--- $11 columns  $12 missing columns  $18 source  $19 position of the last commit before it
+-- $3  function  $4 part index  $5 id  $6 version  $7 at  $8 hash of its key  $9 in its set
+-- $10 hash of the key of the set in which the initial snapshot found it
+-- $11 columns, or null and $24 how they follow from key, id and filters  $12 missing columns  $18 source  $19 position of the last commit before it
 -- $20 whether the rows are removed because their source is forgotten
--- $13 function and $14 key of sets to evaluate again, without a change
--- $15 worker  $16 free handler slots: this many new runs are created leased
+-- $13 function and $14 hash of the key of sets to evaluate again, without a change
+-- $15 worker  $16 maximum number of new runs that are created leased  $25 how many of these start at once
+-- $23 claim: names these leases
 -- $17 trace contexts of $3 to $12; empty if no event is traced
+-- $21 hashes of the keys in $8, each once, in order, and $22 the keys. Of a set that a row leaves, only the hash
+--     is known, but it exists.
 with barrier as (
   delete from muster.barrier -- see its comment in the schema
 ),
 definitions as materialized (
-  select f.*
+  select f.id, f as definition, f.need
   from unnest($1::int[], $2::uuid[]) as mine (id, registration)
   join muster.function f on f.id = mine.id and f.registration = mine.registration
 ),
@@ -41,22 +45,23 @@ current as materialized (
 ),
 members as (
   insert into muster.member as m
-    (function, part_index, source, id, version, at, commits, key, in_set, history, columns, missing_columns, since, trace)
+    (function, part_index, source, id, version, at, commits, key_hash, in_set, history, literals, columns, missing_columns, since, gone_on, trace)
   -- A row below the truncate version was deleted by the truncate: its earlier changes that arrive later are stale.
   select c.function, c.part_index, c.source, c.id,
          case when c.truncated then c.truncate_version else c.version end,
          case when c.truncated then c.truncate_at else c.at end,
          case when c.truncated then c.truncate_commits else c.commits end,
-         case when c.truncated then null else c.key end, c.in_set and not c.truncated,
-         hashtextextended(c.history, 0),
+         case when c.truncated then null else c.key_hash end, c.in_set and not c.truncated, c.history,
+         case when c.truncated then null else c.literals end,
          case when c.truncated then null else c.columns end,
-         case when c.truncated then null else c.missing_columns end, now(), c.trace
+         case when c.truncated then null else c.missing_columns end, now(),
+         case when c.truncated or not c.in_set then current_date end, c.trace
   from (
     select c.*, t.version as truncate_version, t.at as truncate_at, t.commits as truncate_commits,
            t.version is not null and muster.newer(t.version, t.at, t.commits, c.version, c.at, c.commits) as truncated
-    from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::text[],
-                $9::boolean[], $10::text[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[])
-           as c (function, part_index, id, version, at, key, in_set, history, columns, missing_columns, trace, source, commits)
+    from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::uuid[],
+                $9::boolean[], $10::uuid[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[], $24::smallint[])
+           as c (function, part_index, id, version, at, key_hash, in_set, history, columns, missing_columns, trace, source, commits, literals)
     join muster.part p on p.function = c.function and p.part_index = c.part_index
     left join muster.truncation t on t.function = c.function and t.part_index = c.part_index and t.source = c.source
     offset 0 -- otherwise `truncated` is computed again for every column that depends on it
@@ -64,33 +69,29 @@ members as (
   where (select is_current from current)
   order by c.function, c.part_index, c.source, c.id collate "C"
   on conflict (function, part_index, source, id) do update
-  set (version, at, commits, key, in_set, purged, history, columns, missing_columns, since, trace) =
-      (select v.version, v.at, v.commits, v.key, v.in_set, v.purged, v.history, v.columns, v.missing_columns, v.since, v.trace
+  set (version, at, commits, key_hash, in_set, purged, history, literals, columns, missing_columns, since, gone_on, trace,
+       was_in_set, was_fresh, left_set, unresolved) =
+      (select v.version, v.at, v.commits, v.key_hash, v.in_set, v.purged, v.history, v.literals, v.columns, v.missing_columns, v.since, v.gone_on, v.trace,
+              v.was_in_set, v.was_fresh, v.left_set, v.unresolved
        from muster.resolve(m, excluded) v)
   where muster.newer(excluded.version, excluded.at, excluded.commits, m.version, m.at, m.commits)
-     or m.missing_columns is not null and muster.fills(m, excluded)
+     -- a row without its columns leaves such a row unresolved, and is sent again with them
+     or m.missing_columns is not null and (excluded.literals is not null or muster.fills(m, excluded))
      -- what the initial snapshot found counts even if it arrives after a change of the row
      or excluded.history is not null and m.history is null
-  returning m.function, m.part_index, m.source, m.id,
-            -- the row was only filled or left unchanged, and its deciding columns came from another version; see
-            -- missing-columns.ts
-            old.version = new.version and old.at = new.at
-              and (new.missing_columns @? '$.*[3]' or new.missing_columns is not distinct from old.missing_columns
-                     and new.history is not distinct from old.history) as unresolved,
-            case when old.in_set then old.key end as old_key,
-            coalesce(muster.is_fresh(old.in_set, old.key, old.history), false) as old_fresh,
-            case when new.in_set then new.key end as new_key,
-            muster.is_fresh(new.in_set, new.key, new.history) as new_fresh
+  returning m.function, m.part_index, m.source, m.id, m.unresolved, m.was_in_set, m.was_fresh, m.left_set,
+            m.key_hash, m.in_set, m.history
 ),
 moves as (
-  select function, part_index, old_key as key, -1 as n, -old_fresh::int as fresh, (old_key is distinct from new_key)::int as changes
-  from members where old_key is not null
+  select function, part_index, coalesce(left_set, key_hash) as key_hash, -1 as n, -was_fresh::int as fresh,
+         (left_set is not null)::int as changes
+  from members where was_in_set
   union all
-  select function, part_index, new_key, 1, new_fresh::int, 1 from members where new_key is not null
+  select function, part_index, key_hash, 1, muster.is_fresh(in_set, key_hash, history)::int, 1 from members where in_set
 ),
 deltas as (
   -- A row that changes within its set adds up to 0 but still touches the set: a failed run may start again.
-  select function, key, sum(fresh)::int as fresh, sum(changes)::int as changes,
+  select function, key_hash, sum(fresh)::int as fresh, sum(changes)::int as changes, max(part_index) as lanes,
          array[
            coalesce(sum(n) filter (where part_index = 1), 0)::int, coalesce(sum(n) filter (where part_index = 2), 0)::int,
            coalesce(sum(n) filter (where part_index = 3), 0)::int, coalesce(sum(n) filter (where part_index = 4), 0)::int,
@@ -102,83 +103,101 @@ deltas as (
            coalesce(sum(n) filter (where part_index = 15), 0)::int, coalesce(sum(n) filter (where part_index = 16), 0)::int
          ] as counts
   from (
-    select function, key, part_index, n, fresh, changes from moves
+    select function, key_hash, part_index, n, fresh, changes from moves
     union all
-    select function, key, 1, 0, 0, 0 from unnest($13::int[], $14::text[]) as again (function, key)
+    select function, key_hash, 1, 0, 0, 0 from unnest($13::int[], $14::uuid[]) as again (function, key_hash)
     where (select is_current from current)
   ) touched
-  group by function, key
+  group by function, key_hash
 ),
 counted as (
-  insert into muster.sets as s (function, key, counts, fresh)
-  select function, key, counts, fresh from deltas order by function, key collate "C"
-  on conflict (function, key) do update
-  set counts = muster.plus(s.counts, excluded.counts), fresh = s.fresh + excluded.fresh
-  returning s.function, s.key, old.counts as old_counts, coalesce(old.fresh, 0) as old_fresh, new.counts, new.fresh
-),
-evaluated as (
-  select s.function, s.key, s.fresh, s.old_fresh, f.overdue_after, f.forgotten_token, f.forgotten_revision,
-         c.complete,
-         coalesce(muster.complete(s.old_counts, f.need, f.gate_need, f.gate_of), false) as was_complete,
-         -- a concurrency limit over all workers is enforced by claim-runs.sql alone
-         f.concurrency is null and not f.paused and s.fresh > 0
-           and c.complete as leasable
-  from counted s join definitions f on f.id = s.function,
-       lateral (select muster.complete(s.counts, f.need, f.gate_need, f.gate_of) offset 0) as c (complete)
-),
-several as materialized (
-  -- needed only for changes that may be late, so it is rarely computed
-  select jsonb_object_agg(function || '/' || key, changes) as changes from deltas where changes > 1
-),
-runs as (
-  insert into muster.run as r
-    (function, key, revision, complete, state, token, attempt, worker, due_at, created_at, started_at, finished_at)
+  insert into muster.sets as s
+    (function, key_hash, key, counts, fresh, changes, complete, state, begins, revision, token, completed_at, due_at, finished_at)
   -- above all forgotten runs; see forget-runs.sql
-  select function, key, case when fresh > 0 then forgotten_revision + 1 else 0 end, complete,
-         case when fresh = 0 then 'done' when leased then 'running' else 'ready' end::muster.run_state,
-         forgotten_token + leased::int, leased::int, case when leased then $15::uuid end,
-         now(), now(), case when leased then now() end, case when fresh = 0 then now() end
+  select function, key_hash, key, counts, fresh, changes, complete,
+         case when begins then 'pending' when complete then 'done' end::muster.run_state, begins,
+         case when begins then (definition).forgotten_revision + 1 else 0 end, (definition).forgotten_token + begins::int,
+         case when complete then now() end, case when begins then now() end, case when complete and not begins then now() end
   from (
-    -- free slots go to sets that were not complete before; most of the others have already run
-    select *, leasable and row_number() over (partition by leasable order by was_complete, function, key) <= $16::int as leased
-    from evaluated
-  ) e
-  -- Of the sets that are evaluated again by a changed rule, only those matter whose run differs;
-  -- a run that is not in this snapshot was evaluated by the same rule.
-  where case when key = any ($14::text[])
-             then complete <> coalesce((select old.complete from muster.run old where old.function = e.function and old.key = e.key), false)
-             else complete or was_complete end
-  order by function, key collate "C"
-  on conflict (function, key) do update
-  set (revision, complete, state, token, attempt, unstarted, worker, due_at, started_at, finished_at, late, error) =
-      (select v.revision, v.complete, v.state, v.token, v.attempt, v.unstarted, v.worker, v.due_at, v.started_at, v.finished_at,
-              v.late, v.error
-       from muster.next_run(r, excluded, coalesce(((select changes from several) ->> (r.function || '/' || r.key))::int, 1)) v)
-  where r.complete <> excluded.complete or r.state <> 'ready' or excluded.state = 'done'
-  returning new.function, new.key, new.revision, new.token, new.attempt,
-            new.state, new.state = 'running' and new.token > coalesce(old.token, 0) as leased
+    select d.function, d.key_hash, d.fresh, d.changes, f.definition, named.key, sized.counts, c.complete,
+           c.complete and d.fresh > 0 as begins
+    from deltas d
+    join definitions f on f.id = d.function,
+         lateral (select width_bucket(d.key_hash, $21::uuid[]) as nth offset 0) as found,
+         lateral (select case when ($21::uuid[])[found.nth] = d.key_hash then ($22::text[])[found.nth] end as key) as named,
+         lateral (select d.counts[1:greatest(d.lanes, cardinality(f.need))] as counts offset 0) as sized,
+         lateral (select muster.complete(sized.counts, f.need, (f.definition).gate_need, (f.definition).gate_of) offset 0) as c (complete)
+    offset 0
+  ) proposed
+  order by function, key_hash
+  on conflict (function, key_hash) do update
+  set (counts, fresh, complete, state, revision, token, attempt, late, completed_at, due_at, finished_at, error, purged,
+       was_complete, was_fresh, was_failed, begins) =
+      (select v.counts, v.fresh, v.complete, v.state, v.revision, v.token, v.attempt, v.late, v.completed_at, v.due_at, v.finished_at, v.error, v.purged,
+              v.was_complete, v.was_fresh, v.was_failed, v.begins
+       from definitions f, muster.next_set(s, excluded, f.definition) v where f.id = s.function)
+  returning s.function, s.key_hash, s.key, s.fresh, s.was_fresh, s.complete, s.was_complete, s.was_failed, s.begins,
+            s.revision, s.token, s.attempt, s.lost, s.late
+),
+begun as materialized (
+  select *, leasable and nth <= $16::int as leased, (case when nth > $25::int then 'waiting' else 'counts' end)::muster.start as start
+  from (
+   select *, row_number() over (partition by leasable order by function, key_hash) as nth
+   from (
+    select c.*,
+           -- A concurrency limit over all workers is enforced by claim-runs.sql alone. A suspect (lost with its
+           -- process more than once) is leased only there, too, one at a time.
+           (f.definition).concurrency is null and not (f.definition).paused and c.lost < 2 as leasable
+    from counted c join definitions f on f.id = c.function
+    where c.begins
+   ) b
+  ) numbered
+),
+queued as (
+  insert into muster.queue as q (function, due_at, key_hash, token, is_suspect)
+  select function, now(), key_hash, token, lost > 1 from begun where not leased
+  order by function, key_hash
+  on conflict (function, due_at, key_hash) do update set token = excluded.token
+),
+leases as (
+  insert into muster.lease (claim, chunk, function, worker, since, keys, tokens, attempts, lates, starts)
+  select $23::uuid, row_number() over (), function, $15::uuid, now(), array_agg(key_hash order by n), array_agg(token order by n),
+         array_agg(attempt + 1 order by n), array_agg(late order by n), array_agg(start order by n)
+  from (select *, row_number() over (partition by function order by key_hash) as n from begun where leased) b
+  group by function, (n - 1) / 48
+),
+-- A row inserted by a statement after this snapshot stays; its token is stale by now.
+revived as (
+  delete from muster.queue
+  where ctid = any (array(
+    select q.row from counted c, lateral (
+      select q.ctid as row from muster.queue q
+      where q.function = c.function and q.due_at = 'infinity' and q.key_hash = c.key_hash
+      offset 0 -- one lookup for each set, regardless of the planner's estimates
+    ) q where c.was_failed))
 ),
 deadlines as (
   -- A set gets a deadline with its first row, and again when it becomes incomplete.
   insert into muster.deadline (function, due_at, keys)
-  select function, now() + overdue_after, array_agg(key) from evaluated
-  where overdue_after is not null and fresh > 0 and not complete
-    and (old_fresh = 0 or was_complete or key = any ($14::text[]))
-  group by function, overdue_after
+  select c.function, now() + (f.definition).overdue_after, array_agg(c.key_hash)
+  from counted c join definitions f on f.id = c.function
+  where (f.definition).overdue_after is not null and c.fresh > 0 and not c.complete
+    and (not c.was_fresh or c.was_complete or c.key_hash = any ($14::uuid[]))
+  group by c.function, (f.definition).overdue_after
 ),
 in_time as (
   -- Deletes the row also if the set becomes incomplete: the statement that completed it may have waited for
   -- the report without seeing it.
-  delete from muster.overdue o using evaluated e
-  where (e.complete <> e.was_complete or e.old_fresh = 0 and e.fresh > 0)
-    and o.function = e.function and o.key = e.key
+  delete from muster.overdue o using counted c
+  where (c.complete <> c.was_complete or not c.was_fresh and c.fresh > 0)
+    and o.function = c.function and o.key_hash = c.key_hash
 )
 select (select is_current from current) as is_current,
        (select is_forgotten from forgotten) as is_forgotten,
        (select count(*)::int from members) as ingested,
        (select coalesce(json_agg(json_build_array(function, n)), '[]')
-        from (select function, count(*)::int as n from evaluated
+        from (select function, count(*)::int as n from counted
               where complete and not was_complete group by function) as c) as completed,
-       (select coalesce(json_agg(json_build_array(function, key, revision, token, attempt)), '[]')
-        from runs where leased) as leases,
+       (select coalesce(json_agg(json_build_array(function, key, revision, token, attempt + 1, lost, key_hash, $23::uuid, late, now())), '[]')
+        from begun where leased) as leases,
        (select json_agg(json_build_array(function, part_index, source, id)) from members where unresolved) as unresolved;

@@ -3,5 +3,14 @@
 -- worker's batch. muster.resolve leaves a row unresolved if it was built without knowing the stored row.
 --
 -- $1 functions  $2 ids  $3 source
-select function, part_index as "partIndex", source, id, version, at, commits, purged, columns::text, missing_columns::text as "missingColumns" from muster.member
-where function = any ($1::int[]) and part_index between 1 and 16 and source = $3 and id = any ($2::text[]);
+select m.function, m.part_index as "partIndex", m.source, m.id, m.version, m.at, m.commits, m.purged, m.literals, s.key,
+       m.columns::text, m.missing_columns::text as "missingColumns"
+from unnest($1::int[]) as mine (function)
+join muster.part p on p.function = mine.function,
+     unnest($2::text[]) as row (id),
+     lateral (
+       select * from muster.member m
+       where m.function = p.function and m.part_index = p.part_index and m.source = $3 and m.id = row.id
+       offset 0 -- one lookup in the primary key for each, regardless of the planner's estimates
+     ) m
+left join muster.sets s on m.literals is not null and s.function = m.function and s.key_hash = m.key_hash;

@@ -11,11 +11,10 @@ with page as materialized (
 )
 select page.function, page.key, page.status, page.overdue, page.since,
        case when page.overdue then page.overdue_at end as "overdueSince",
-       (select coalesce(json_agg(json_build_object('part', p.name, 'have', s.counts[p.part_index], 'need', f.need[p.part_index]) order by p.part_index), '[]')
+       (select coalesce(json_agg(json_build_object('part', p.name, 'have', coalesce(page.counts[p.part_index], 0), 'need', f.need[p.part_index]) order by p.part_index), '[]')
         from muster.function f
-        join muster.sets s on s.function = f.id and s.key = page.key
         join muster.part p on p.function = f.id and p.in_use
-        where f.name = page.function and page.status = 'waiting' and s.counts[p.part_index] < f.need[p.part_index]) as missing,
+        where f.name = page.function and page.status = 'waiting' and coalesce(page.counts[p.part_index], 0) < f.need[p.part_index]) as missing,
        page.attempt, page.error
 from page
 order by page.status = 'done', page.since nulls last, page.function, page.key;

@@ -1,9 +1,9 @@
--- Returns a page of a function's sets in key order, and whether each was done long ago, and is empty.
+-- Returns a page of a function's sets in the order of their hashes, and whether each was done long ago and
+-- is not purged yet, and whether it never was complete and is empty.
 --
--- $1 function  $2 after this key  $3 seconds since done  $4 page size
-select s.key,
-       coalesce(r.state = 'done' and r.finished_at < now() - make_interval(secs => $3::float8), false) as old,
-       s.fresh = 0 and 0 = all (s.counts) as empty
-from (select function, key, counts, fresh from muster.sets where function = $1 and key > $2 order by key limit $4) s
-left join muster.run r on r.function = s.function and r.key = s.key
-order by s.key;
+-- $1 function  $2 after this hash  $3 seconds since done  $4 page size
+select s.key_hash as "keyHash",
+       coalesce(s.state = 'done' and s.finished_at < now() - make_interval(secs => $3::float8), false) and not s.purged as old,
+       s.state is null and s.fresh = 0 and 0 = all (s.counts) as empty
+from (select * from muster.sets where function = $1 and key_hash > $2 order by key_hash limit $4) s
+order by s.key_hash;

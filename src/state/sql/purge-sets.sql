@@ -12,24 +12,24 @@
 -- this snapshot, and stays counted. Every set of the page is touched, even one without members, so that all of
 -- them are locked in key order before clear-sets.sql runs.
 --
--- $1 function  $2 keys of done sets, in order  $3 seconds after which no older change can arrive
+-- $1 function  $2 hashes of the keys of done sets, in order  $3 seconds after which no older change can arrive
 -- $4 maximum number of rows
 with picked as materialized (
-  select m.part_index, m.source, m.id, m.key, row_number() over () as n from unnest($2::text[]) as old (key), lateral (
-    select m.part_index, m.source, m.id, m.key from muster.member m where m.function = $1 and m.key = old.key limit $4::int
+  select m.part_index, m.source, m.id, m.key_hash, row_number() over () as n from unnest($2::uuid[]) as old (key_hash), lateral (
+    select m.part_index, m.source, m.id, m.key_hash from muster.member m where m.function = $1 and m.key_hash = old.key_hash and not m.purged limit $4::int
   ) m
   limit $4::int
 ),
 touched as materialized (
-  select key from unnest($2::text[]) as old (key)
-  where (select count(*) from picked) < $4 or key collate "C" <= (select max(key) from picked)
+  select key_hash from unnest($2::uuid[]) as old (key_hash)
+  where (select count(*) from picked) < $4 or key_hash::text <= (select max(key_hash::text) from picked)
 ),
 locked as materialized (
-  select picked.n, m.function, m.part_index, m.source, m.id, m.key, m.in_set, muster.is_fresh(m.in_set, m.key, m.history) as fresh,
+  select picked.n, m.function, m.part_index, m.source, m.id, m.key_hash, m.in_set, muster.is_fresh(m.in_set, m.key_hash, m.history) as fresh,
          greatest(m.since, to_timestamp(m.at / 1000.0)) as newest
   from picked
   join muster.member m on m.function = $1 and m.part_index = picked.part_index and m.source = picked.source and m.id = picked.id
-  where m.key = picked.key
+  where m.key_hash = picked.key_hash and not m.purged
   order by m.function, m.part_index, m.source, m.id
   for update of m
 ),
@@ -42,25 +42,25 @@ deleted as (
 -- Excludes the deleted rows by name: if one statement changes a row twice, only one of the changes takes
 -- effect, and which one is undefined.
 stripped as (
-  update muster.member m set key = null, in_set = false, purged = true, trace = null, since = l.newest from locked l
+  update muster.member m set key_hash = case when m.literals is not null then m.key_hash end, in_set = false, purged = true, trace = null, since = l.newest, gone_on = l.newest::date from locked l
   where l.n <> all (array(select n from deleted))
     and m.function = l.function and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
+deltas as materialized (
+  select touched.key_hash, coalesce(max(l.part_index), 0) as lanes, array_agg(l.part_index) as removed,
+         count(*) filter (where l.fresh)::int as fresh
+  from touched left join locked l on l.key_hash = touched.key_hash and l.in_set
+  group by touched.key_hash
+  order by touched.key_hash
+),
 counted as (
-  insert into muster.sets as s (function, key, counts, fresh)
-  select $1, key,
-         array(select -count(*) filter (where removed = part_index)::int
-               from generate_series(1, 16) part_index, unnest(array_agg(members.part_index)) removed group by part_index order by part_index),
-         -count(*) filter (where members.fresh)::int
-  from (
-    select key, part_index, fresh from locked where in_set
-    union all
-    select key, 0, false from touched
-  ) members
-  group by key
-  order by key collate "C"
-  on conflict (function, key) do update
-  set counts = muster.plus(s.counts, excluded.counts), fresh = s.fresh + excluded.fresh
+  update muster.sets s
+  set counts = muster.plus(s.counts, array(
+        select -(select count(*) from unnest(d.removed) r where r = part_index)::int
+        from generate_series(1, d.lanes) part_index order by part_index)),
+      fresh = s.fresh - d.fresh
+  from deltas d
+  where s.function = $1 and s.key_hash = d.key_hash
 )
 select (select count(*)::int from locked) as members,
        (select count(*) = $4 from picked) as more,

@@ -4,14 +4,15 @@
 -- $1 functions  $2 seconds  $3 maximum number of rows
 with old as materialized (
   select function, part_index, source, id from muster.member
-  where not in_set and since < now() - make_interval(secs => $2::float8) and function = any ($1::int[])
-  order by since
+  where gone_on <= (now() - make_interval(secs => $2::float8))::date and since < now() - make_interval(secs => $2::float8)
+    and function = any ($1::int[])
+  order by gone_on
   limit $3
 ),
 locked as materialized (
   select m.function, m.part_index, m.source, m.id from old
   join muster.member m on m.function = old.function and m.part_index = old.part_index and m.source = old.source and m.id = old.id
-  where not m.in_set
+  where not m.in_set and m.since < now() - make_interval(secs => $2::float8)
   order by m.function, m.part_index, m.source, m.id
   for update of m
 )

@@ -1,18 +1,22 @@
 -- Records that handlers start: if their process dies, the attempt counts (claim-runs.sql explains when this is
--- needed). Returns the runs that are still leased. Locks in key order.
+-- needed). Returns the runs that are still leased.
 --
--- The state is compared as text for the reason given in finish-runs.sql.
---
--- $1 function  $2 key  $3 token
+-- $1 claim  $2 function  $3 hash of the key  $4 token
 with held as materialized (
-  select r.function, r.key, mine.n
-  from unnest($1::int[], $2::text[], $3::bigint[]) with ordinality as mine (function, key, token, n)
-  join muster.run r on r.function = mine.function and r.key = mine.key
-  where r.token = mine.token and r.state::text = 'running'
-  order by r.function, r.key
-  for update of r
+  select l.claim, l.chunk, mine.key_hash, mine.n
+  from unnest($1::uuid[], $2::int[], $3::uuid[], $4::bigint[]) with ordinality as mine (claim, function, key_hash, token, n)
+  join muster.lease l on l.claim = mine.claim and l.function = mine.function and mine.key_hash = any (l.keys)
+  join muster.sets s on s.function = mine.function and s.key_hash = mine.key_hash
+  where s.token = mine.token and s.state = 'pending'
+),
+recorded as (
+  update muster.lease l
+  set starts = array(
+    select case when e.key_hash in (select h.key_hash from held h where h.claim = l.claim and h.chunk = l.chunk)
+                then 'recorded' else e.start end
+    from unnest(l.keys, l.starts) with ordinality as e (key_hash, start, nth) order by e.nth)
+  from (select distinct claim, chunk from held) mine
+  where l.claim = mine.claim and l.chunk = mine.chunk
+  returning l.claim, l.chunk
 )
-update muster.run r set unstarted = 0
-from held
-where r.function = held.function and r.key = held.key
-returning held.n::int;
+select held.n::int from held join recorded on recorded.claim = held.claim and recorded.chunk = held.chunk;

@@ -1,12 +1,20 @@
 -- Renews all leases of this worker, which is one row, and returns the runs it holds. Returns no row if the
--- lease was lost and the worker was reaped.
+-- lease was lost and the worker was reaped. Deletes leases whose runs have all ended, for the case that their
+-- worker could not.
 --
 -- $1 worker  $2 seconds
 with renewed as (
   update muster.worker set lease_until = now() + make_interval(secs => $2::float8)
   where id = $1
   returning id
+),
+held as materialized (
+  select l.* from renewed join muster.leased l on l.worker = renewed.id
+),
+ended as (
+  delete from muster.lease l using renewed
+  where l.worker = renewed.id and l.claim not in (select claim from held)
 )
-select (select coalesce(jsonb_agg(jsonb_build_array(r.function, r.key, r.revision, r.token, r.attempt, r.lost)), '[]')
-        from muster.run r where r.worker = renewed.id and r.state = 'running') as leases
+select (select coalesce(jsonb_agg(jsonb_build_array(function, key, revision, token, attempt, lost, key_hash, claim, late, since)), '[]')
+        from held) as leases
 from renewed;

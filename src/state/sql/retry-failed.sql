@@ -1,28 +1,37 @@
 -- Makes a page of failed runs ready again, starting with their first attempt.
 --
--- Locks in key order, because ingest-changes.sql, finish-runs.sql and the purge lock run rows in that order
--- too: unsorted, this deadlocked with ingest 3 times in 1.2 million messages. Works page by page, so that the
+-- Locks in key order, because ingest-changes.sql, finish-runs.sql and the purge lock sets in that order too:
+-- unsorted, this deadlocked with ingest 3 times in 1.2 million messages. Works page by page, so that the
 -- locks are short and any number of failed runs fits into the statement timeout.
 --
--- $1 function  $2 key; null = all  $3 failed until; a run that fails again during the loop is left out, so
--- that the loop ends  $4 page size
+-- $1 function  $2 hash of the key; null = all  $3 after this hash  $4 page size
 with page as materialized (
-  select function, key from muster.run
-  where function = $1::int and state = 'failed' and finished_at <= $3::timestamptz and ($2::text is null or key = $2)
-  order by finished_at
+  select key_hash, token from muster.queue
+  where function = $1::int and due_at = 'infinity' and ($2::uuid is null or key_hash = $2) and key_hash > $3::uuid
+  order by key_hash
   limit $4
 ),
 locked as materialized (
-  select r.function, r.key from page join muster.run r on r.function = page.function and r.key = page.key
-  where r.state::text = 'failed' -- as text for the reason given in finish-runs.sql
-  order by r.function, r.key collate "C"
-  for update of r
+  select s.function, s.key_hash from page join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
+  where s.state = 'failed'
+  order by s.function, s.key_hash
+  for update of s
 ),
 changed as (
-  update muster.run r
-  set state = 'ready', attempt = 0, lost = 0, unstarted = null, due_at = now(), finished_at = null
+  update muster.sets s
+  set state = 'pending', token = s.token + 1, attempt = 0, lost = 0, start_recorded = null, due_at = now(), finished_at = null
   from locked
-  where r.function = locked.function and r.key = locked.key
-  returning 1
+  where s.function = locked.function and s.key_hash = locked.key_hash
+  returning s.function, s.due_at, s.key_hash, s.token
+),
+-- also rows whose run has begun again since; if such a run has failed again in the meantime, its row stays
+removed as (
+  delete from muster.queue q using page
+  where q.function = $1 and q.due_at = 'infinity' and q.key_hash = page.key_hash and q.token = page.token
+),
+queued as (
+  insert into muster.queue as q (function, due_at, key_hash, token, is_suspect)
+  select function, due_at, key_hash, token, false from changed
+  on conflict (function, due_at, key_hash) do update set token = excluded.token
 )
-select (select count(*)::int from page) as looked, (select count(*)::int from changed) as changed;
+select (select max(key_hash::text) from page) as last, (select count(*)::int from changed) as changed;

@@ -1,23 +1,35 @@
 -- Makes runs that wait for their next attempt due at once. Their attempts stay counted. Locks in the order of
 -- retry-failed.sql.
 --
--- $1 function  $2 key; null = all  $3 page size
+-- $1 function  $2 hash of the key; null = all  $3 after this hash  $4 page size
 with page as materialized (
-  select function, key from muster.run
-  where function = $1::int and state = 'ready' and complete and due_at > now() and ($2::text is null or key = $2)
-  order by due_at
-  limit $3
+  select q.key_hash, q.token, q.due_at from muster.queue q
+  join muster.sets s on s.function = q.function and s.key_hash = q.key_hash and s.token = q.token
+  where q.function = $1::int and q.due_at > now() and q.due_at < 'infinity' and ($2::uuid is null or q.key_hash = $2)
+    and q.key_hash > $3::uuid and s.complete
+  order by q.key_hash
+  limit $4
 ),
 locked as materialized (
-  select r.function, r.key from page join muster.run r on r.function = page.function and r.key = page.key
-  where r.state::text = 'ready' and r.due_at > now()
-  order by r.function, r.key collate "C"
-  for update of r
+  select s.function, s.key_hash, page.due_at, s.token from page join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
+  where s.state = 'pending' and s.token = page.token
+  order by s.function, s.key_hash
+  for update of s
+),
+removed as (
+  delete from muster.queue q using locked
+  where q.function = locked.function and q.due_at = locked.due_at and q.key_hash = locked.key_hash and q.token = locked.token
+  returning q.function, q.key_hash, q.token, q.is_suspect
 ),
 changed as (
-  update muster.run r set due_at = now()
-  from locked
-  where r.function = locked.function and r.key = locked.key
+  update muster.sets s set due_at = now()
+  from removed
+  where s.function = removed.function and s.key_hash = removed.key_hash
   returning 1
+),
+queued as (
+  insert into muster.queue as q (function, due_at, key_hash, token, is_suspect)
+  select function, now(), key_hash, token, is_suspect from removed
+  on conflict (function, due_at, key_hash) do update set token = excluded.token
 )
-select (select count(*)::int from page) as looked, (select count(*)::int from changed) as changed;
+select (select max(key_hash::text) from page) as last, (select count(*)::int from changed) as changed;

@@ -42,7 +42,6 @@ async function meet(
 }
 
 const SET_P = `select from muster.sets where key = 'p' for update`;
-const RUN_P = `select from muster.run where key = 'p' for update`;
 
 /** Two processes, the first with sets p and q that are incomplete, past their deadline. */
 async function overdue(db: TestDatabase): Promise<[TestWorker, TestWorker]> {
@@ -97,7 +96,7 @@ test.for([
     await meet(
       db,
       [worker, other],
-      RUN_P,
+      SET_P,
       () => batch(other, [partA('q', 'd'), partA('p', 'd')]),
       () => work(worker.database, 1, null),
     );
@@ -113,7 +112,7 @@ test('runs in back-off are made due in the lock order of an ingest', async ({ db
   await meet(
     db,
     [worker, other],
-    RUN_P,
+    SET_P,
     () => batch(other, [partA('q', 'd'), partA('p', 'd')]),
     () => retryNow(worker.database, 1, null),
   );
@@ -125,10 +124,7 @@ test.for([
   ['made due', retryNow, 'ready'],
 ] as const)('a run that starts meanwhile is not %s', async ([, work, state], { db }) => {
   const [worker] = await failedRuns(db);
-  await db.query(
-    `update muster.run set state = $1::muster.run_state, due_at = now() + interval '1 hour'`,
-    [state],
-  );
+  await db.query(`update muster.run set state = $1, due_at = now() + interval '1 hour'`, [state]);
   // as a claim, or the ingest statement, starts it
   const release = await hold(
     db,
@@ -161,7 +157,7 @@ test('runs are forgotten in the lock order of an ingest', async ({ db }) => {
   await meet(
     db,
     [worker, other],
-    RUN_P,
+    SET_P,
     () => batch(other, rows),
     () => purgeOf(worker),
   );

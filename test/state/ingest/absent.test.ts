@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { UNAVAILABLE, type Row } from '../../../src/state/change.ts';
 import { defineFunction } from '../../../src/function.ts';
-import { loadMembers } from '../../../src/state/runs/load-members.ts';
+import { partsOf, loadMembers } from '../../../src/state/runs/load-members.ts';
 import { change, read } from '../../support/changes.ts';
 import { pairOf } from '../../support/pair.ts';
 import { workerOn } from '../../support/worker.ts';
@@ -122,7 +122,7 @@ test('a handler sees which columns no change has carried', async ({ db }) => {
   await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', note: 'long' }));
   await worker.ingestor.ingest(change('d', 2, { id: 1 }));
   await worker.ingestor.ingest(change('c', 2, { id: 2, k: 'y', note: UNAVAILABLE }));
-  const load = () => loadMembers(worker.database, worker.leases, 1e6);
+  const load = () => loadMembers(worker.database, partsOf(worker.served), worker.leases, 1e6);
   const unavailable = (await load()).map((set) => set!.members.map((each) => each.unavailable));
   expect(worker.leases.map(({ key }, i) => [key, unavailable[i]])).toEqual([
     ['x', []],

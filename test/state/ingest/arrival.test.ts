@@ -180,8 +180,8 @@ test('a change of the next epoch replaces one of the previous epoch, in both ord
 
 async function state(db: TestDatabase) {
   const held = await db.query(
-    `select p.name as part, m.key, m.columns ->> 'note' as note
-     from muster.member m join muster.part p on p.function = m.function and p.part_index = m.part_index where in_set`,
+    `select p.name as part, sets.key, m.columns ->> 'note' as note
+     from muster.member m join muster.sets using (function, key_hash) join muster.part p on p.function = m.function and p.part_index = m.part_index where in_set`,
   );
   const sets = await setsOf(db);
   return { held, sets: sets.filter((set) => set.counts.some((n) => n !== 0)) };

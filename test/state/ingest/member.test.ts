@@ -37,10 +37,9 @@ function mapped(op: 'c' | 'u' | 'd', row: Row): readonly MemberRow[] {
 const places = (rows: readonly MemberRow[]) =>
   rows.map((row) => [row.partIndex, row.inSet, row.key]);
 
-test('only the columns of a part are stored, with base64 decoded to text', () => {
-  const columns = '{"id":1,"k":"x","state":"s","kind":"b"}';
+test('columns that follow from key, id and filters are not stored, nor are others of the row', () => {
   expect(mapped('c', { kind: 'b', state: 's', payload: 'p' })).toMatchObject([
-    { partIndex: 2, inSet: true, key: 'x', columns, missingColumns: null },
+    { partIndex: 2, inSet: true, key: 'x', columns: null, literals: 1, missingColumns: null },
   ]);
 });
 

@@ -76,7 +76,7 @@ test('with changes that lack deciding columns, in any order, each row ends where
       for (let i = 0; i < messages.length; i++) parked = await deliver(parked, workers, random);
       expect(parked.map((each) => each.kind === 'row' && each.row)).toEqual([]);
       const { rows: held } = await databases[0]!.control.query(
-        `select p.name as part, m.id, m.key, m.columns ->> 'note' as note from muster.member m
+        `select p.name as part, m.id, s.key, m.columns ->> 'note' as note from muster.member m join muster.sets s on s.function = m.function and s.key_hash = m.key_hash
          join muster.part p on p.function = m.function and p.part_index = m.part_index
          where m.function = $1 and m.in_set order by p.name, m.id`,
         [served.id],

@@ -18,7 +18,7 @@ const poisons: [name: string, row: Record<string, unknown>, detail: string][] = 
     { k: 'x', note: 'a\ud800' },
     'invalid input syntax for type json',
   ],
-  ['U+0000 in the key', { k: 'x\0', note: '' }, 'invalid byte sequence for encoding "UTF8": 0x00'],
+  ['U+0000 in the key', { k: 'x\0', note: '' }, 'unsupported Unicode escape sequence'],
 ];
 
 for (const [name, row, detail] of poisons) {

@@ -56,7 +56,7 @@ test('two replicas that make the same new set at the same moment make one run', 
   // The first transaction has inserted the set's row but not committed: the second waits for it.
   const release = await hold(
     db,
-    `insert into muster.sets values ($1, 'x', array_fill(0, array[16]), 0)`,
+    `insert into muster.sets (function, key_hash, key, counts, fresh, complete, token) values ($1, muster.key_hash('x'), 'x', '{0,0}', 0, false, 0)`,
     [one.served[0]!.id],
   );
   const both = [one.ingestor.ingest(a()), two.ingestor.ingest(b())];

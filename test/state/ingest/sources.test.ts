@@ -12,7 +12,8 @@ const of = (source: string, lsn: number, id: number, kind: string): RowChange =>
 const north = [of('north', 100, 1, 'a'), of('north', 101, 2, 'b')];
 const south = [of('south', 90_000, 1, 'a'), of('south', 90_001, 2, 'b')];
 const held = (db: TestDatabase) =>
-  db.query(`select s.name as source, m.key, m.id from muster.member m
+  db.query(`select s.name as source, k.key, m.id from muster.member m
+            left join muster.sets k on k.function = m.function and k.key_hash = m.key_hash
             join muster.source s on s.id = m.source where m.in_set order by s.name, m.id`);
 
 for (const [name, changes] of [

@@ -131,9 +131,16 @@ export class Chaos {
     this.#tally.reaped += await worker.runs.reapExpired();
     // runs that were lost before would wait for a while; this never waits for locks, so it needs no order
     await worker.database.control.query(
-      `with resting as (select function, key from muster.run where state = 'ready' for update skip locked)
-       update muster.run r set due_at = now() from resting
-       where r.function = resting.function and r.key = resting.key`,
+      `with resting as (
+         select s.function, s.key_hash, s.due_at from muster.sets s
+         join muster.queue q on q.function = s.function and q.due_at = s.due_at and q.key_hash = s.key_hash and q.token = s.token
+         where s.state = 'pending' for update of s, q skip locked
+       ), moved as (
+         update muster.queue q set due_at = now() from resting
+         where q.function = resting.function and q.due_at = resting.due_at and q.key_hash = resting.key_hash
+       )
+       update muster.sets s set due_at = now() from resting
+       where s.function = resting.function and s.key_hash = resting.key_hash`,
     );
   }
 

@@ -1,6 +1,8 @@
 /** Compares the state with the model. */
+import { deriveColumns } from '../../../src/state/derived-columns.ts';
+import { partsOf } from '../../../src/state/runs/load-members.ts';
 import type { TestWorker } from '../../support/worker.ts';
-import { misjudged, miscounted } from '../../support/state.ts';
+import { misjudged, miscounted, misplaced, misplacedIn } from '../../support/state.ts';
 import type { TestDatabase } from '../../support/test.ts';
 import { completeOf, membersOf, type PlannedFunction } from './functions.ts';
 import type { Source } from './source.ts';
@@ -19,7 +21,12 @@ export async function flaws(worker: TestWorker, db: TestDatabase): Promise<unkno
   );
   const byStrangers = await Promise.all(ids.map((id) => db.query(BY_STRANGERS, [id])));
   const found = [...twice, ...byStrangers.flat()];
-  return [...found, ...(await miscounted(db, ids)), ...(await misjudged(db, ids))];
+  return [
+    ...found,
+    ...(await miscounted(db, ids)),
+    ...(await misjudged(db, ids)),
+    ...(await misplaced(db, ids)),
+  ];
 }
 
 /** The expected result by the model, and the actual state. */
@@ -45,6 +52,7 @@ export async function compare(
       byStrangers: [],
       withoutDeadline: [],
       miscountedLive: [],
+      misplaced: [],
     });
     actual.push(await stateOf(worker, i, complete));
   }
@@ -60,10 +68,17 @@ function countsOf(members: readonly { part: string; key: string }[]): string[] {
 async function stateOf(worker: TestWorker, i: number, complete: ReadonlySet<string>) {
   const served = worker.served[i]!;
   const partOf = new Map([...served.partIndexOf].map(([part, partIndex]) => [partIndex, part]));
+  const specOf = partsOf([served]);
   const query = async <R extends object>(text: string) =>
     (await worker.database.control.query<R>(text, [served.id])).rows;
-  const members = await query<{ partIndex: number; id: string; key: string; columns: object }>(
-    'select part_index as "partIndex", id, key, columns from muster.member where function = $1 and in_set',
+  const members = await query<{
+    partIndex: number;
+    id: string;
+    key: string;
+    literals: number | null;
+    columns: object | null;
+  }>(
+    'select part_index as "partIndex", id, key, literals, columns from muster.member join muster.sets using (function, key_hash) where function = $1 and in_set',
   );
   const counts = await query<{ key: string; partIndex: number; n: number }>(
     `select key, part_index::int as "partIndex", n from muster.sets, unnest(counts) with ordinality as c (n, part_index)
@@ -77,7 +92,12 @@ async function stateOf(worker: TestWorker, i: number, complete: ReadonlySet<stri
   );
   return {
     members: members
-      .map(({ partIndex, ...rest }) => ({ part: partOf.get(partIndex)!, ...rest }))
+      .map(({ partIndex, id, key, literals, columns }) => ({
+        part: partOf.get(partIndex)!,
+        id,
+        key,
+        columns: columns ?? deriveColumns(specOf(served.id, partIndex), key, id, literals!, BigInt),
+      }))
       .toSorted(byName),
     counts: counts
       .map(({ key, partIndex, n }) => `${key} ${partOf.get(partIndex)} ${n}`)
@@ -98,16 +118,17 @@ async function stateOf(worker: TestWorker, i: number, complete: ReadonlySet<stri
     byStrangers: await query(BY_STRANGERS),
     withoutDeadline: await query(
       `select s.key from muster.sets s join muster.function f on f.id = s.function
-       left join muster.run r on r.function = s.function and r.key = s.key
        where s.function = $1 and f.overdue_after is not null and s.fresh > 0
          and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)
-         and (r.state is null or r.state in ('ready', 'failed'))
-         and not exists (select from muster.deadline d where d.function = s.function and s.key = any (d.keys))`,
+         and s.state is distinct from 'done'
+         and not exists (select from muster.leased l where l.function = s.function and l.key_hash = s.key_hash)
+         and not exists (select from muster.deadline d where d.function = s.function and s.key_hash = any (d.keys))`,
     ),
+    misplaced: await misplacedIn(worker.database.control, [served.id]),
     miscountedLive: await query(
       `select s.key, s.fresh from muster.sets s
        where s.function = $1 and s.fresh <> (select count(*) from muster.member m
-         where m.function = s.function and m.key = s.key and muster.is_fresh(m.in_set, m.key, m.history))`,
+         where m.function = s.function and m.key_hash = s.key_hash and muster.is_fresh(m.in_set, m.key_hash, m.history))`,
     ),
   };
 }

@@ -62,9 +62,10 @@ test('a set that is ingested while its run is forgotten never gets a token again
   for (const each of [partA('y'), partA(), partB()]) await worker.ingestor.ingest(each);
   for (const lease of worker.leases.splice(0)) await worker.runs.finish([{ lease, events: [] }]);
   // only forgetAfter has passed: the rows of x were removed by an earlier purge
-  await db.query(`delete from muster.member where key = 'x'`);
-  await db.query(`delete from muster.sets where key = 'x'`);
-  await db.query(`update muster.run set complete = false where key = 'x'`);
+  await db.query(`delete from muster.member where key_hash = muster.key_hash('x')`);
+  await db.query(
+    `update muster.sets set counts = '{0,0}', fresh = 0, complete = false where key = 'x'`,
+  );
   const otherPod = await workerOn(db, [forgetful], { slots: 5 });
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);
   // has taken its snapshot, has ingested the set x, and will update the run later

@@ -4,7 +4,7 @@ import { purge } from '../../../src/state/purge.ts';
 import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { UNAVAILABLE } from '../../../src/state/change.ts';
-import { loadMembers } from '../../../src/state/runs/load-members.ts';
+import { partsOf, loadMembers } from '../../../src/state/runs/load-members.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf } from '../../support/pair.ts';
 import { workerOn, type TestWorker } from '../../support/worker.ts';
@@ -48,14 +48,14 @@ const later = async (db: TestDatabase, by = '25 hours') => {
 /** Makes the newest versions of the rows, or of those that are in no set, this old. */
 const age = (db: TestDatabase, by: string, which = 'true') =>
   db.query(
-    `update muster.member set since = since - $1::interval, at = at - extract(epoch from $1::interval) * 1000 where ${which}`,
+    `update muster.member set since = since - $1::interval, gone_on = case when not in_set then (since - $1::interval)::date end, at = at - extract(epoch from $1::interval) * 1000 where ${which}`,
     [by],
   );
 
 const counts = async (db: TestDatabase) =>
   (
     await db.query(
-      `select (select count(*) from muster.member)::int as members, (select count(*) from muster.sets)::int as sets,
+      `select (select count(*) from muster.member)::int as members, (select count(*) from muster.sets where fresh <> 0 or 0 <> any (counts))::int as sets,
               (select count(*) from muster.overdue)::int as overdue, (select count(*) from muster.run)::int as runs,
               (select count(*) from muster.outbox)::int as events`,
     )
@@ -91,9 +91,11 @@ test('a purged row for which an older change may still arrive stays, and is in n
   await worker.runs.finish(worker.leases.splice(0).map((lease) => ({ lease, events: [] })));
   await db.query(`update muster.run set finished_at = finished_at - interval '25 hours'`);
   await purgeOf(worker);
-  expect(await db.query('select id, key, in_set from muster.member where part_index = 1')).toEqual([
-    { id: '1', key: null, in_set: false },
-  ]);
+  expect(
+    await db.query(
+      'select id, key, in_set from muster.member left join muster.sets using (function, key_hash) where part_index = 1',
+    ),
+  ).toEqual([{ id: '1', key: 'x', in_set: false }]); // its columns follow from the key
   await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'left', kind: 'a' }));
   expect(worker.leases).toEqual([]);
   expect(await setsOf(db)).toEqual([{ key: 'left', counts: [0, 1], fresh: 1 }]);
@@ -137,15 +139,15 @@ test('an update after the purge keeps the newest value of a column that it does 
   await purgeOf(worker, noted);
   await worker.ingestor.ingest(change('u', 3, { id: 1, k: 'y', kind: 'a', note: UNAVAILABLE }));
   await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a', note: 'old' }));
-  const [set] = await loadMembers(worker.database, worker.leases, 1e6);
+  const [set] = await loadMembers(worker.database, partsOf(worker.served), worker.leases, 1e6);
   expect(set!.members.map(({ columns }) => columns['note'])).toEqual(['new']);
 });
 
 /** Adds 3,000 rows to each set, so that two sets take several pages. */
 async function fill(db: TestDatabase): Promise<void> {
   await db.query(`
-    insert into muster.member (function, part_index, source, id, version, at, key, in_set, since)
-    select function, 1, 1, key || i, 1, 0, key, true, now() - interval '40 days'
+    insert into muster.member (function, part_index, source, id, version, at, key_hash, in_set, since)
+    select function, 1, 1, key || i, 1, 0, key_hash, true, now() - interval '40 days'
     from muster.sets, generate_series(1, 3000) i`);
   await db.query('update muster.sets set counts[1] = counts[1] + 3000, fresh = fresh + 3000');
 }
@@ -186,7 +188,9 @@ test('waiting, ready and failed sets are kept at any age', async ({ db }) => {
   await db.query(
     `update muster.run set finished_at = now() - interval '1 year', created_at = now() - interval '1 year'`,
   );
-  await db.query(`update muster.member set since = now() - interval '1 year'`);
+  await db.query(
+    `update muster.member set since = now() - interval '1 year', gone_on = case when not in_set then (now() - interval '1 year')::date end`,
+  );
   expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
   expect(await setsOf(db)).toEqual([
     { key: 'x', counts: [1, 1], fresh: 2 },
@@ -204,7 +208,9 @@ test('a replay of everything after the purge runs nothing and arms no deadline t
   // all but the last part: a set that is done is not overdue, even if a replay makes it incomplete
   for (const each of history.slice(0, 3)) await worker.ingestor.ingest(each);
   await db.query(`update muster.deadline set due_at = now() - interval '1 second'`);
-  await db.query(`update muster.member set since = now() - interval '2 hours'`);
+  await db.query(
+    `update muster.member set since = now() - interval '2 hours', gone_on = case when not in_set then (now() - interval '2 hours')::date end`,
+  );
   expect(await fireDeadlines(worker.database, [worker.served[0]!.id])).toMatchObject({
     overdue: [],
   });
@@ -258,9 +264,11 @@ test('purge and ingest lock the set before its overdue row, and never deadlock',
   const otherPod = await workerOn(db, [definition]);
   // incomplete and overdue, like a set that became incomplete while its run failed and was retried
   await worker.ingestor.ingest(change('d', 40, { id: 'xb' }));
-  await db.query(`insert into muster.overdue values ($1, 'x', now())`, [worker.served[0]!.id]);
+  await db.query(`insert into muster.overdue values ($1, muster.key_hash('x'), now())`, [
+    worker.served[0]!.id,
+  ]);
   await later(db);
-  const release = await hold(db, `select from muster.run where key = 'x' for update`);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
   // holds the set, waits for the run, and then locks the overdue row
   const ingesting = otherPod.ingestor.ingest(change('c', 50, { id: 'xb', k: 'x', kind: 'b' }));
   await blocked(db, 1);
@@ -325,7 +333,9 @@ test('a deleted row stays as a tombstone until no older change of it can arrive'
   expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
   await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
   expect(await setsOf(db)).toEqual([]);
-  await db.query(`update muster.member set since = now() - interval '31 days'`);
+  await db.query(
+    `update muster.member set since = now() - interval '31 days', gone_on = case when not in_set then (now() - interval '31 days')::date end`,
+  );
   expect(await purgeOf(worker)).toEqual({ sets: 0, members: 2 });
 });
 
@@ -333,7 +343,9 @@ test('the age of a rejected row is that of its newest version', async ({ db }) =
   const worker = await workerOn(db, [definition]);
   const refused = { id: 1, k: 'x', kind: 'none' };
   await worker.ingestor.ingest(change('u', 5, refused));
-  await db.query(`update muster.member set since = now() - interval '31 days'`);
+  await db.query(
+    `update muster.member set since = now() - interval '31 days', gone_on = case when not in_set then (now() - interval '31 days')::date end`,
+  );
   await worker.ingestor.ingest(change('u', 7, refused));
   expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
   await worker.ingestor.ingest(change('u', 6, { id: 1, k: 'x', kind: 'a' }));

@@ -22,7 +22,8 @@ const pass = async (db: TestDatabase, time: string) => {
 const anHourPasses = (db: TestDatabase) => pass(db, '1 hour 1 second');
 const reminders = (db: TestDatabase) =>
   db.query<{ keys: string[]; minutes: number }>(
-    `select keys, round(extract(epoch from due_at - now()) / 60)::int as minutes from muster.deadline order by id`,
+    `select array(select s.key from unnest(keys) with ordinality as k (key_hash, nth) join muster.sets s using (key_hash) order by nth) as keys,
+            round(extract(epoch from due_at - now()) / 60)::int as minutes from muster.deadline order by id`,
   );
 const reports = (db: TestDatabase) =>
   db.query<{ key: string; type: string; data: unknown }>(

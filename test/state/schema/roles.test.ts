@@ -117,7 +117,9 @@ test('a member of muster_run alone purges', async ({ db }) => {
   for (const each of [partA('x'), partB('x')]) await pod.ingestor.ingest(each);
   await pod.runs.finish(pod.leases.map((lease) => ({ lease, events: [] })));
   await db.query(`update muster.run set finished_at = finished_at - interval '31 days'`);
-  await db.query(`update muster.member set since = since - interval '31 days'`);
+  await db.query(
+    `update muster.member set since = since - interval '31 days', gone_on = case when not in_set then (since - interval '31 days')::date end`,
+  );
   const database = databaseOn({ url: runner });
   onTestFinished(() => database.close());
   const definition = pairOf({ forgetAfter: '1 day' });
@@ -156,7 +158,7 @@ test("muster_run can't create runs, change rules or read parked events", async (
   expect(await attempt('update muster.outbox set sent_at = now()')).toBeNull();
   for (const text of [
     `insert into muster.run (function, key) values (1, 'x')`,
-    `insert into muster.member (function, key) values (1, 'x')`,
+    `insert into muster.member (function, id) values (1, 'x')`,
     'update muster.function set need = need',
     `insert into muster.definition values (1, 1, 'x', '{}')`,
     'delete from muster.part',

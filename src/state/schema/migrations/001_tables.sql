@@ -6,11 +6,12 @@
 --               its version. A row that was deleted, or that the part's filter rejects, is kept without a set
 --               (in_set = false), as a tombstone: it stops an older change that arrives later.
 --   truncation  The version at which the table of a part was truncated at its source: older rows are deleted.
---   sets        One narrow row per (function, key) with the number of rows that each part has. It always
---               equals the count of the members; nothing else changes it.
---   run         One row per set that has been complete at least once. complete = "the set is complete now",
---               changed only under the lock of the set's row. A run is due when it is complete and ready and
---               due_at has passed.
+--   sets        One row per (function, key) with the number of rows that each part has, which always equals
+--               the count of the members, and with the state of the set's run once it has been complete.
+--   queue       One narrow row per run that waits until it is due, or failed. It is deleted when the run is
+--               leased. A run that was created leased never had one.
+--   lease       One row per batch or claim, with the runs that it leased to a worker. It is read when the worker
+--               dies, or when a person asks.
 --   worker      One row per process that holds leases. A run is leased as long as its worker's row exists.
 --   deadline    One row per batch, with the sets that it left incomplete, to be checked when the deadline is
 --               due. Only a reminder: whether a set is overdue is determined from its rows.
@@ -19,12 +20,18 @@
 --   parked      Events that could not be ingested, with the reason.
 --   position, lost_records   The progress of projections in their topics, and the records that were lost.
 --
--- Lock order, everywhere: member (function, part_index, source, id) < sets (function, key) <
--- run (function, key) < overdue, outbox. Every statement sorts by it, in collation "C". Unsorted, two writers
--- on the same rows deadlock within seconds (53 deadlocks in 523 batches).
+-- The text of a key is stored once, in its set. Everything else refers to the set by the key's hash: 16 bytes,
+-- where keys of 60 are usual.
 --
--- fillfactor leaves room for HOT updates: a set is updated once per arriving part, a run two or three times
--- in total. No index contains a column that intake updates (with one, the rate drops to 0.5-0.64x).
+-- Lock order, everywhere: member (function, part_index, source, id) < sets (function, key_hash) < queue, lease,
+-- overdue, outbox. Every statement sorts by it, ids in collation "C". Unsorted, two writers on the same rows
+-- deadlock within seconds (53 deadlocks in 523 batches). A claim and a reaper, which start from the queue or a
+-- lease, skip sets that are locked.
+--
+-- fillfactor leaves room for HOT updates: a set is updated once per arriving part, and once when its run ends.
+-- No index names a column that such an update changes, not even in its predicate: with one, each update writes
+-- the row anew and adds an entry to every index (the rate drops to 0.5-0.64x). So what is due, leased or failed is
+-- found by narrow rows of its own, which are inserted and deleted, not by an index on the set's state.
 
 create table muster.function (
   id                   int generated always as identity primary key,
@@ -94,26 +101,36 @@ create index source_id on muster.source (id);
 
 create table muster.member (
   function        int not null,
-  part_index      smallint not null,
   source          int not null,
-  id              text collate "C" not null,  -- primary key of the source row
   version         bigint not null,            -- streamed: epoch << 55 | lsn; read by a snapshot: the same, negative; see muster.newer
   at              bigint not null,            -- commit time of a change, read time of a snapshot, epoch ms
   commits         bigint,                     -- position of the last commit before this change, where it is above the change's own
-  key             text collate "C",           -- key of its set; null = deleted, or a null in its key
+  since           timestamptz not null,       -- when it entered this set; without a set: when its newest version arrived
+  gone_on         date,                       -- day of `since` of a row without a set, for the purge: an index on
+                                              -- `since` itself would be written with every version of the row
+  part_index      smallint not null,
   in_set          boolean not null,           -- counts in its set
   purged          boolean not null default false,  -- its set was purged: no older change restores it
-  history         bigint,                     -- hash of the key of the set in which the initial snapshot found the row; see muster.is_fresh
+  -- Scratch of the newest ingest statement, which needs the row as it was before; see muster.resolve.
+  was_in_set      boolean not null default false,
+  was_fresh       boolean not null default false,
+  unresolved      boolean not null default false,
+  left_set        uuid,                       -- the set that it has left by that statement
+  key_hash        uuid,                       -- hash of the key of its set; null = deleted, or a null in its key;
+                                              -- of a purged row: null unless its columns follow from the key
+  history         uuid,                       -- the set in which the initial snapshot found the row; see muster.is_fresh
+  id              text collate "C" not null,  -- primary key of the source row
+  literals        smallint,                   -- null, or how the columns follow from key, id and filters; then they
+                                              -- are not stored (derived-columns.ts)
   columns         jsonb,
   -- Columns the source did not send: column -> [version, at, commits] of the version that fills it, or 0 if none
   -- does; with true as a fourth element if the column is a deciding one (it is in the key or a filter).
   missing_columns jsonb,
-  since           timestamptz not null,       -- when it entered this set; without a set: when its newest version arrived
   trace           bytea,                      -- trace id and span id of the event, if it was sampled
   primary key (function, part_index, source, id)
-) with (fillfactor = 80);
-create index member_key on muster.member (function, key) where key is not null;
-create index member_gone on muster.member (function, since) where not in_set;
+) with (fillfactor = 85);
+create index member_set on muster.member (function, key_hash) where key_hash is not null;
+create index member_gone on muster.member (function, gone_on) where gone_on is not null;
 
 -- Newest truncate of a part's table at one source.
 create table muster.truncation (
@@ -126,48 +143,79 @@ create table muster.truncation (
   primary key (function, part_index, source)
 );
 
+-- pending: the run has a row in the queue, or is leased; exactly one of both. resting: the set was complete, and
+-- became incomplete before its run began; it has neither.
+create type muster.run_state as enum ('pending', 'resting', 'done', 'failed');
+
+-- The order of the columns is that of their changes: an update logs what lies between its first and its last changed
+-- byte (with the revision before the key, 40 bytes more per event).
 create table muster.sets (
-  function int not null,
-  key      text collate "C" not null,
-  counts   int[] not null,             -- rows in the set per part index, always 16 of them
-  fresh    int not null,               -- rows in the set that are not history
-  primary key (function, key)
-) with (fillfactor = 60);
+  function       int not null,
+  key_hash       uuid not null,            -- first 16 bytes of the SHA-256 of the key; see muster.key_hash
+  key            text collate "C",         -- never null; a row proposed for insertion has null if its set must exist
+  counts         int[] not null,           -- rows in the set per part index
+  fresh          int not null,             -- rows in the set that are not history
+  token          bigint not null default 0,  -- fencing token: grows each time the run enters the queue, and is never
+                                           -- reused for this key, even after its run was forgotten
+  completed_at   timestamptz,
+  due_at         timestamptz,              -- of its row in the queue, if it has one
+  started_at     timestamptz,              -- of the attempt that ended last
+  finished_at    timestamptz,
+  state          muster.run_state,         -- null = has never been complete
+  revision       int not null default 0,   -- number of the completion, never reused for this key: starts at 1, or
+                                           -- one above function.forgotten_revision; 0 = history, never run
+  complete       boolean not null,         -- by the rule, now
+  -- Scratch of the newest ingest statement, which needs the row as it was before; see muster.next_set.
+  was_complete   boolean not null default false,
+  was_fresh      boolean not null default false,
+  was_failed     boolean not null default false,
+  begins         boolean not null default false,  -- its run is to be leased or queued
+  purged         boolean not null default false,  -- since its newest change
+  start_recorded boolean,                  -- whether the start of the attempt that was lost last was recorded
+  lost           smallint not null default 0,  -- consecutive attempts that ended with their process; 1: or with a
+                                           -- lost lease whose handler had not started
+  attempt        int not null default 0,   -- attempts that have ended and count; see claim-runs.sql
+  late           int not null default 0,   -- changes of rows of the set since its run began
+  changes        int not null default 0,   -- scratch, too: how many changes the statement proposes
+  error          text,
+  primary key (function, key_hash)
+) with (fillfactor = 45);
 
 -- Always empty. Every ingest statement writes to it, so that a lock on it waits for the batches in progress,
 -- and makes later ones wait before they take their snapshot. It is a separate table because the same lock on
 -- member would wait for a vacuum, which may take an hour and would block all intake.
 create table muster.barrier ();
 
-create type muster.run_state as enum ('ready', 'running', 'done', 'failed');
+-- due_at = infinity: the run failed permanently. A row whose token is not that of its set is stale, and ignored.
+create table muster.queue (
+  function   int not null,
+  due_at     timestamptz not null,
+  token      bigint not null,
+  key_hash   uuid not null,
+  is_suspect boolean not null,             -- its process was lost with it more than once; see claim-runs.sql
+  primary key (function, due_at, key_hash)
+);
+create index queue_suspect on muster.queue (function, due_at) where is_suspect;
 
-create table muster.run (
-  function    int not null,
-  key         text collate "C" not null,
-  revision    int not null,            -- number of the completion, never reused for this key: starts at 1, or
-                                       -- one above function.forgotten_revision; 0 = history, never run
-  complete    boolean not null,
-  state       muster.run_state not null,
-  token       bigint not null,         -- fencing token: grows with every lease, and is never reused for this
-                                       -- key, even after its run was forgotten
-  attempt     int not null,            -- incremented by the lease, decremented if the handler did not start
-  lost        int not null default 0,  -- consecutive attempts that ended with their process; 1: or with a lost
-                                       -- lease whose handler had not started
-  unstarted   bigint,                  -- see claim-runs.sql: the token of a lease whose handler has not
-                                       -- started; 0: a start was recorded; null: it starts with the lease
-  worker      uuid,
-  due_at      timestamptz not null,
-  created_at  timestamptz not null,
-  started_at  timestamptz,
-  finished_at timestamptz,
-  late        int not null default 0,  -- changes of rows of the set since its run began
-  error       text,
-  primary key (function, key)
-) with (fillfactor = 60);
-create index run_due on muster.run (function, due_at) where state = 'ready' and complete;
-create index run_suspect on muster.run (function, due_at) where state = 'ready' and complete and lost > 1;
-create index run_leased on muster.run (worker) where state = 'running';
-create index run_failed on muster.run (function, finished_at) where state = 'failed';
+-- How a lost lease of a run is counted; see claim-runs.sql.
+create type muster.start as enum ('counts', 'waiting', 'recorded');
+
+-- The runs of a lease that have ended have another state or token by then. The worker deletes the row when all of
+-- them have. At most 48 runs, so that no array is stored out of line.
+create table muster.lease (
+  claim    uuid not null,                  -- of the statement that leased them
+  chunk    smallint not null,
+  function int not null,
+  worker   uuid not null,
+  since    timestamptz not null,
+  keys     uuid[] not null,
+  tokens   bigint[] not null,
+  attempts int[] not null,
+  lates    int[] not null,                 -- late changes that were counted before the lease
+  starts   muster.start[] not null,
+  primary key (claim, chunk)
+);
+create index lease_worker on muster.lease (worker);
 
 create table muster.worker (
   id          uuid primary key,
@@ -185,17 +233,17 @@ create table muster.deadline (
   due_at     timestamptz not null,
   created_at timestamptz not null default now(),
   pruned     boolean not null default false,  -- sets that became complete soon after have been removed
-  keys       text[] not null
+  keys       uuid[] not null
 );
 create index deadline_due on muster.deadline (function, due_at);
 create index deadline_new on muster.deadline (function, created_at) where not pruned;
 
 create table muster.overdue (
   function    int not null,
-  key         text collate "C" not null,
+  key_hash    uuid not null,
   due_at      timestamptz not null,
   reported_at timestamptz not null default now(),
-  primary key (function, key)
+  primary key (function, key_hash)
 );
 
 create table muster.outbox (

@@ -29,11 +29,17 @@ return case
   else a_at > b_at
 end;
 
+-- Returns the hash by which a set is named everywhere but in its own row. Workers compute it themselves
+-- (key-hash.ts); this is for people: select * from muster.member where key_hash = muster.key_hash('42').
+create function muster.key_hash(key text) returns uuid
+language sql immutable strict parallel safe
+return encode(substring(sha256(convert_to(key, 'UTF8')) for 16), 'hex')::uuid;
+
 -- Returns whether a row counts as new in its set. It does not if the initial snapshot already found it there:
--- such a row is history, even if it has changed since. The hash represents the key (8 bytes instead of 60).
-create function muster.is_fresh(in_set boolean, key text, history bigint) returns boolean
+-- such a row is history, even if it has changed since.
+create function muster.is_fresh(in_set boolean, key_hash uuid, history uuid) returns boolean
 language sql immutable parallel safe
-return in_set and (history is null or history <> hashtextextended(key, 0));
+return in_set and (history is null or history <> key_hash);
 
 -- Returns whether version `b`, even if it is not newer, carries a column that `a` lacks, or has from a version
 -- that is older than the one in `b`.
@@ -42,7 +48,8 @@ language sql immutable parallel safe
 return exists (
   select from jsonb_each(a.missing_columns) as missing (name, filled),
        lateral (select coalesce(b.missing_columns -> missing.name, jsonb_build_array(b.version, b.at, b.commits)) offset 0) as f (filler)
-  where b.columns ? missing.name
+  -- a row whose columns follow from its key and filters carries all deciding ones
+  where (b.columns ? missing.name or b.literals is not null and missing.filled ->> 3 is not null)
     and (missing.filled = '0'
          or muster.newer((f.filler ->> 0)::bigint, (f.filler ->> 1)::bigint, (f.filler ->> 2)::bigint,
                          (missing.filled ->> 0)::bigint, (missing.filled ->> 1)::bigint, (missing.filled ->> 2)::bigint))
@@ -53,7 +60,7 @@ return exists (
 -- column that is a deciding one is not filled: the key and the filter's result would have to follow. Of two rows
 -- of the same version, returns the one whose missing columns are filled by newer versions: it was built with
 -- knowledge of the other (missing-columns.ts).
-create function muster.resolve(a muster.member, b muster.member) returns muster.member
+create function muster.merge(a muster.member, b muster.member) returns muster.member
 language plpgsql immutable parallel safe as $$
 declare
   winner muster.member := b;
@@ -71,7 +78,7 @@ begin
     -- `b` was built without knowing the stored row: its change is unresolved, and is built again
     a.history := coalesce(a.history, b.history);
     return a;
-  elsif a.in_set and b.in_set and a.key = b.key then
+  elsif a.in_set and b.in_set and a.key_hash = b.key_hash then
     winner.since := a.since;
   end if;
   winner.history := coalesce(winner.history, other.history);
@@ -89,6 +96,24 @@ begin
       winner.missing_columns := jsonb_set(winner.missing_columns, array[missing], filler);
     end if;
   end loop;
+  return winner;
+end $$;
+
+-- Merges version `b`, which has just arrived, into the stored version `a`, and notes what it changed: before
+-- PostgreSQL 18 a statement can't return the row as it was. A row is unresolved if it was only filled or left
+-- unchanged, and its deciding columns came from another version; see missing-columns.ts.
+create function muster.resolve(a muster.member, b muster.member) returns muster.member
+language plpgsql immutable parallel safe as $$
+declare
+  winner muster.member := muster.merge(a, b);
+begin
+  winner.was_in_set := a.in_set;
+  winner.was_fresh := muster.is_fresh(a.in_set, a.key_hash, a.history);
+  winner.left_set := case when a.in_set and not (winner.in_set and winner.key_hash = a.key_hash) then a.key_hash end;
+  winner.unresolved := a.version = winner.version and a.at = winner.at
+    and (coalesce(winner.missing_columns @? '$.*[3]', false)
+         or winner.missing_columns is not distinct from a.missing_columns
+            and winner.history is not distinct from a.history);
   return winner;
 end $$;
 
@@ -114,56 +139,95 @@ begin
   return coalesce((met >> (15 + cardinality(gate_need))) & 1 = 1, false);
 end $$;
 
--- Returns the sum of two count vectors. Written out so that it is inlined: with a subquery over unnest it costs
--- a tenth of the intake rate.
+-- Returns the sum of two count vectors, which may differ in length.
 create function muster.plus(a int[], b int[]) returns int[]
-language sql immutable parallel safe
-return array[
-  a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4],
-  a[5] + b[5], a[6] + b[6], a[7] + b[7], a[8] + b[8],
-  a[9] + b[9], a[10] + b[10], a[11] + b[11], a[12] + b[12],
-  a[13] + b[13], a[14] + b[14], a[15] + b[15], a[16] + b[16]
-];
+language plpgsql immutable parallel safe as $$
+begin
+  for part_index in 1 .. cardinality(b) loop
+    a[part_index] := coalesce(a[part_index], 0) + b[part_index];
+  end loop;
+  return a;
+end $$;
 
--- Returns the next state of run `r` when a change of its set proposes `p` (whether the set is complete, and
--- 'running' if the proposing worker has a free slot). A run that is leased or done keeps its state: the attempt
--- began, or ended, while the set was complete; the `changes` are late, and counted. A failed run whose set
--- changes may start again from its first attempt.
-create function muster.next_run(r muster.run, p muster.run, changes int) returns muster.run
+-- The runs that are leased now, with the worker and the number of the attempt. A lease whose token is not that of
+-- its set has ended.
+create view muster.leased as
+select l.function, held.key, e.key_hash, held.revision, e.token, e.attempt, held.lost, e.late, e.start, l.worker, l.claim, l.since
+from muster.lease l
+cross join unnest(l.keys, l.tokens, l.attempts, l.lates, l.starts) as e (key_hash, token, attempt, late, start)
+cross join lateral (
+  -- by its primary key, regardless of the planner's estimates
+  select s.key, s.revision, s.lost from muster.sets s
+  where s.function = l.function and s.key_hash = e.key_hash and s.token = e.token and s.state = 'pending'
+  limit 1
+) held;
+
+-- Returns set `s` after a statement that changes it by `d`: its counts, whether it is complete by the rule of `f`,
+-- and what that means for its run. `d` has the differences of the counts and the number of changes.
+--
+-- The run of a set that was complete before is changed as follows.
+--
+--   pending   It stays so, even if the set is incomplete now. Whether its run is queued or leased is not known
+--             here: a leased attempt goes on, because it began while the set was complete, and the changes are
+--             late; a queued one is found incomplete by the claim, and rests (claim-runs.sql).
+--   resting   If the set is complete again, the run begins.
+--   failed    If a row of the set changed and the set is complete, the run begins with its first attempt.
+--   done      It stays so. The changes are late, and counted.
+--
+-- A set whose rows all turn out to be history is done without a run, unless an attempt has begun. One that began
+-- after this snapshot commits nothing.
+--
+-- The run begins under the next token: a lease or a row of the queue with an older one is void. Whether it is
+-- leased or queued is decided by the caller, in the same statement.
+create function muster.next_set(s muster.sets, d muster.sets, f muster.function) returns muster.sets
 language plpgsql stable parallel safe as $$
 begin
-  r.complete := p.complete;
-  if r.state in ('running', 'done') then
-    r.late := r.late + changes;
-    return r;
+  if s.key <> d.key then
+    raise exception using errcode = '23505', message = format('the keys %L and %L have the same hash', s.key, d.key);
   end if;
-  if p.state = 'done' and p.complete and r.attempt = 0 and r.started_at is null then
-    -- the whole set was in the initial snapshot, which is known only now, and nothing has started
-    r.revision := p.revision;
-    r.state := 'done';
-    r.finished_at := now();
-    return r;
+  s.was_complete := s.complete;
+  s.was_fresh := s.fresh > 0;
+  s.was_failed := false;
+  s.begins := false;
+  s.purged := false;
+  s.counts := muster.plus(s.counts, d.counts);
+  s.fresh := s.fresh + d.fresh;
+  s.complete := muster.complete(s.counts, f.need, f.gate_need, f.gate_of);
+  if s.complete and s.fresh = 0 and s.attempt = 0 and s.state is distinct from 'done'
+     and not (s.state is not distinct from 'pending'
+              and exists (select from muster.leased l where l.function = s.function and l.key_hash = s.key_hash)) then
+    if s.state = 'pending' then
+      s.token := s.token + 1;
+    end if;
+    s.state := 'done';
+    s.revision := 0;
+    s.completed_at := now();
+    s.finished_at := now();
+    s.due_at := null;
+  elsif s.state is null or s.state = 'resting' then
+    s.begins := s.complete;
+  elsif s.state = 'failed' then
+    s.was_failed := s.complete and (d.changes > 0 or not s.was_complete);
+    s.begins := s.was_failed;
+    if s.begins then
+      s.attempt := 0;
+      s.finished_at := null;
+      s.error := null;
+    end if;
+  else
+    s.late := s.late + d.changes;
   end if;
-  if not p.complete then
-    return r;
+  if s.begins then
+    if s.state is null then
+      s.revision := f.forgotten_revision + 1;
+      s.completed_at := now();
+    end if;
+    s.state := 'pending';
+    s.token := s.token + 1;
+    s.due_at := now();
+    s.late := 0;
   end if;
-  if r.state = 'failed' then
-    r.state := 'ready';
-    r.attempt := 0;
-    r.due_at := now();
-    r.finished_at := null;
-    r.error := null;
-  end if;
-  -- a suspect (lost with its process more than once) is leased only by claim-runs.sql, one at a time
-  if p.state = 'running' and r.due_at <= now() and r.lost < 2 then
-    r.state := 'running';
-    r.token := r.token + 1;
-    r.attempt := r.attempt + 1;
-    r.unstarted := null;
-    r.worker := p.worker;
-    r.started_at := now();
-  end if;
-  return r;
+  return s;
 end $$;
 
 -- Aborts a transaction of a worker that does not own the run.
@@ -186,26 +250,43 @@ return case when key collate "C" ~ '^[ -}]*$' then key else (
   from regexp_split_to_table(key, '') with ordinality as t (c, nth)
 ) end;
 
+-- The run of each set that has been complete at least once, for people and for the console. The token is that of
+-- the newest lease: a queued run will have the next one.
+create view muster.run as
+select s.function, s.key, s.key_hash, s.revision, s.complete,
+       case when l.token is not null then 'running' when s.state in ('pending', 'resting') then 'ready'
+            else s.state::text end as state,
+       s.token - (s.state = 'pending' and l.token is null or s.state = 'resting')::int as token,
+       coalesce(l.attempt, s.attempt) as attempt, s.lost,
+       coalesce(l.start, case when s.start_recorded then 'recorded'::muster.start end) as start, l.worker, s.due_at,
+       s.completed_at as created_at, coalesce(l.since, s.started_at) as started_at, s.finished_at,
+       case when l.token is not null then s.late - l.late when s.state in ('done', 'failed') then s.late else 0 end as late, s.error
+from muster.sets s
+left join muster.leased l on l.function = s.function and l.key_hash = s.key_hash
+where s.state is not null;
+
 -- The status of each set, and since when it has had that status. A waiting set waits since the arrival of the
 -- oldest of its rows.
 create view muster.set_status as
-select f.name as function, s.key, derived.status,
-       (o.key is not null and derived.status = 'waiting') as overdue,
+select f.name as function, s.key, s.key_hash, s.counts, derived.status,
+       (o.key_hash is not null and derived.status = 'waiting') as overdue,
        case derived.status
-         when 'waiting' then (select min(m.since) from muster.member m where m.function = s.function and m.key = s.key and m.in_set)
-         when 'complete' then r.created_at
-         when 'running' then r.started_at
-         else r.finished_at
+         when 'waiting' then (select min(m.since) from muster.member m where m.function = s.function and m.key_hash = s.key_hash and m.in_set)
+         when 'complete' then s.completed_at
+         when 'running' then l.since
+         else s.finished_at
        end as since,
-       r.revision, r.attempt, r.error, r.late, o.due_at as overdue_at
+       s.revision, case when s.state is not null then coalesce(l.attempt, s.attempt) end as attempt, s.error, o.due_at as overdue_at
 from muster.sets s
 join muster.function f on f.id = s.function
-left join muster.run r on r.function = s.function and r.key = s.key
-left join muster.overdue o on o.function = s.function and o.key = s.key
+left join muster.leased l on l.function = s.function and l.key_hash = s.key_hash
+left join muster.overdue o on o.function = s.function and o.key_hash = s.key_hash
 cross join lateral (
-  select case when r.state is null or (r.state in ('ready', 'failed') and not r.complete) then 'waiting'
-              when r.state = 'ready' then 'complete'
-              else r.state::text end as status
+  select case when l.token is not null then 'running'
+              when s.state = 'done' then 'done'
+              when s.state is null or not s.complete then 'waiting'
+              when s.state = 'failed' then 'failed'
+              else 'complete' end as status
 ) derived;
 
 -- The due work of each function, from which KEDA computes the number of pods. One row per registered function,
@@ -230,16 +311,13 @@ select f.name as function, work.runs, work.deadlines, work.events, work.evaluati
        work.runs + work.deadlines + work.events + work.evaluations as total
 from muster.function f
 left join (
-  -- leased runs are few, and found by the index on worker
-  select r.function, count(*) as n from muster.run r
-  where r.worker is not null and r.state = 'running'
-  group by r.function
+  select function, count(*) as n from muster.leased group by function
 ) leased on leased.function = f.id
 cross join lateral (
   select count(*) as n from (
-    select from muster.run r
-    where r.function = f.id and r.state = 'ready' and r.complete and r.due_at <= now() and not f.paused
-    order by r.due_at
+    select from muster.queue q
+    where q.function = f.id and q.due_at <= now() and not f.paused
+    order by q.due_at
     limit 10000
   ) first
 ) waiting

@@ -1,0 +1,26 @@
+import type { Lease } from '../state/lease.ts';
+
+/** OpenClaims finds the claims whose runs have all ended, so that their leases can be deleted. */
+export class OpenClaims {
+  readonly #runs = new Map<string, Set<string>>();
+  #ended: string[] = [];
+  readonly #onEnded: (claims: readonly string[]) => void;
+
+  constructor(onEnded: (claims: readonly string[]) => void) {
+    this.#onEnded = onEnded;
+  }
+
+  add({ claim }: Lease, name: string): void {
+    const runs = this.#runs.get(claim);
+    if (runs === undefined) this.#runs.set(claim, new Set([name]));
+    else runs.add(name);
+  }
+
+  end({ claim }: Lease, name: string): void {
+    const runs = this.#runs.get(claim);
+    if (!runs?.delete(name) || runs.size > 0) return;
+    this.#runs.delete(claim);
+    // Waiting one turn of the event loop lets claims that end together share a statement.
+    if (this.#ended.push(claim) === 1) setImmediate(() => this.#onEnded(this.#ended.splice(0)));
+  }
+}
