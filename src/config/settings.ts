@@ -3,7 +3,7 @@ import { count, extensions, listOf, matching, oneOf, text, url, type Setting } f
 /** Every environment variable that Muster reads. Names end with the unit of the value. */
 export const SETTINGS = {
   DATABASE_URL: {
-    description: 'URL of the state database (PostgreSQL 18 or newer)',
+    description: 'URL of the state database (PostgreSQL 16 or newer)',
     fallback: null,
     secret: true,
     read: url('postgres:', 'postgresql:'),

@@ -39,7 +39,7 @@ export const version: Check<StateContext> = {
     );
     const { number, version: name, standby } = server!;
     if (number < OLDEST_SERVER) {
-      return [problem(`PostgreSQL ${name} is too old`, 'pg_upgrade to PostgreSQL 18 or newer')];
+      return [problem(`PostgreSQL ${name} is too old`, 'pg_upgrade to PostgreSQL 16 or newer')];
     }
     if (standby) {
       return [

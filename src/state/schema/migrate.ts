@@ -47,7 +47,7 @@ async function requireServer(client: pg.Client): Promise<void> {
   );
   if (Number(rows[0]!.number) < OLDEST_SERVER) {
     throw new Error(
-      `PostgreSQL ${rows[0]!.version} is too old for Muster's state: 18 or newer is needed`,
+      `PostgreSQL ${rows[0]!.version} is too old for Muster's state: 16 or newer is needed`,
     );
   }
 }
