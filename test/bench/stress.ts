@@ -1,0 +1,125 @@
+/**
+ * Four processes change the same few sets at the same time, for ten minutes, at the default settings of autovacuum.
+ * Not a measurement of speed: it fails if a set is lost or handled twice, if a count is wrong, if a run has no row
+ * in the queue or two, if processes deadlock, or if dead rows accumulate.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { misjudgedIn, misplacedIn, miscountedIn } from '../support/state.ts';
+import {
+  atMost,
+  createDatabase,
+  grid,
+  same,
+  whole,
+  Worker,
+  type SectionContext,
+  type SectionResult,
+} from './section.ts';
+import type { StressOrder, StressStart } from './stress-worker.ts';
+
+const PROCESSES = 4;
+const SECONDS = 600;
+
+export async function stress({ postgres, quick, say }: SectionContext): Promise<SectionResult> {
+  const seconds = quick ? 2 : SECONDS;
+  const db = await createDatabase(postgres, 'stress');
+  const { client } = db;
+  const workers: Worker<StressOrder, { sent: number }>[] = [];
+  try {
+    await client.query('create table effect (key text not null, revision int not null)');
+    const start = Date.now();
+    for (let index = 0; index < PROCESSES; index++) {
+      const settings: StressStart = { url: db.url, index, processes: PROCESSES, start };
+      workers.push(await Worker.start('stress-worker.ts', settings));
+    }
+    const sizes: Size[] = [];
+    const over = new AbortController();
+    const watching = (async () => {
+      while (!over.signal.aborted) {
+        sizes.push(await sizeOf(client));
+        await sleep(quick ? 200 : 10_000);
+      }
+    })();
+    const all = (order: StressOrder) => Promise.all(workers.map((worker) => worker.ask(order)));
+    const changed = await all({ kind: 'change', seconds });
+    const windows = Math.ceil((Date.now() - start) / 50);
+    await all({ kind: 'complete', windows });
+    for (let pending = true; pending;) {
+      const { rows } = await client.query(
+        `select from muster.sets where state is distinct from 'done' limit 1`,
+      );
+      pending = rows.length > 0;
+      await sleep(100);
+    }
+    await untilEmpty(client);
+    over.abort();
+    await watching;
+    const { rows } = await client.query<Outcome>(
+      `select (select count(*)::int from muster.sets) as sets,
+              (select count(*)::int from (select from effect group by key, revision having count(*) > 1) e) as twice,
+              (select count(*)::int from muster.sets s where not exists (select from effect e where e.key = s.key)) as lost,
+              (select count(*)::int from effect e where not exists (select from muster.sets s where s.key = e.key)) as strangers,
+              (select count(*)::int from muster.queue) as queued, (select count(*)::int from muster.lease) as leases,
+              (select deadlocks::int from pg_stat_database where datname = current_database()) as deadlocks`,
+    );
+    const outcome = rows[0]!;
+    const wrong = [
+      ...(await miscountedIn(client)),
+      ...(await misjudgedIn(client)),
+      ...(await misplacedIn(client)),
+    ];
+    same('sets whose counts, rule or queue are wrong', wrong, []);
+    const sent = changed.reduce((sum, each) => sum + each.sent, 0);
+    const half = sizes.slice(sizes.length >> 1);
+    say(
+      grid(
+        `Stress: ${PROCESSES} processes on the same sets for ${seconds} s, ${whole(sent)} changes of ${whole(outcome.sets)} sets`,
+        ['dead rows, at most', 'first half', 'second half'],
+        (['sets', 'queue', 'lease', 'member'] as const).map((table) => [
+          table,
+          whole(Math.max(0, ...sizes.slice(0, sizes.length >> 1).map((size) => size[table] ?? 0))),
+          whole(Math.max(0, ...half.map((size) => size[table] ?? 0))),
+        ]),
+      ),
+    );
+    const verdicts = (['lost', 'twice', 'strangers', 'deadlocks', 'queued', 'leases'] as const).map(
+      (what) => atMost(`stress, ${what}`, outcome[what], 0),
+    );
+    for (const { what, reached } of verdicts) same(what, reached, 0);
+    return { data: { seconds, sent, outcome, sizes }, verdicts };
+  } finally {
+    for (const worker of workers) await worker.end();
+    await db.drop();
+  }
+}
+
+interface Outcome {
+  readonly sets: number;
+  readonly twice: number;
+  readonly lost: number;
+  readonly strangers: number;
+  readonly queued: number;
+  readonly leases: number;
+  readonly deadlocks: number;
+}
+
+type Size = Partial<Record<string, number>>;
+type Client = Parameters<typeof miscountedIn>[0];
+
+/** Dead rows by table. */
+async function sizeOf(client: Client): Promise<Size> {
+  const { rows } = await client.query<{ name: string; dead: number }>(
+    `select relname as name, n_dead_tup::float8 as dead from pg_stat_user_tables where schemaname = 'muster'`,
+  );
+  return Object.fromEntries(rows.map(({ name, dead }) => [name, dead]));
+}
+
+/** Processes delete the leases of ended runs a moment later, and those that they could not with a renewal. */
+async function untilEmpty(client: Client): Promise<void> {
+  const end = performance.now() + 30_000;
+  for (let rows = 1; rows > 0 && performance.now() < end;) {
+    const answer = await client.query<{ n: number }>('select count(*)::int as n from muster.lease');
+    rows = answer.rows[0]!.n;
+    await sleep(100);
+  }
+}
