@@ -99,7 +99,7 @@ test('hints at settings of the log that cost nothing to try', async ({ db }) => 
   expect(await reportOf(walSettings, set)).toEqual(['✓ compressed, with room']);
 });
 
-test('says that there is no pooler in between', async ({ db }) => {
+test('reports that there is no pooler in between', async ({ db }) => {
   expect((await reportOf(session, await stateOf(db)))[0]).toMatch(
     /in effect, no pooler in between$/,
   );

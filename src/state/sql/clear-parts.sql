@@ -26,7 +26,7 @@ deleted as (
   delete from muster.member m using locked l where m.function = $1 and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
 deltas as materialized (
-  select key_hash, max(part_index) as lanes, array_agg(part_index) as removed, count(*) filter (where fresh)::int as fresh
+  select key_hash, max(part_index) as length, array_agg(part_index) as removed, count(*) filter (where fresh)::int as fresh
   from locked where in_set
   group by key_hash
   order by key_hash
@@ -35,7 +35,7 @@ counted as (
   update muster.sets s
   set counts = muster.plus(s.counts, array(
         select -(select count(*) from unnest(d.removed) r where r = part_index)::int
-        from generate_series(1, d.lanes) part_index order by part_index)),
+        from generate_series(1, d.length) part_index order by part_index)),
       fresh = s.fresh - d.fresh
   from deltas d
   where s.function = $1 and s.key_hash = d.key_hash

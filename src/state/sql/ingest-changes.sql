@@ -91,7 +91,7 @@ moves as (
 ),
 deltas as (
   -- A row that changes within its set adds up to 0 but still touches the set: a failed run may start again.
-  select function, key_hash, sum(fresh)::int as fresh, sum(changes)::int as changes, max(part_index) as lanes,
+  select function, key_hash, sum(fresh)::int as fresh, sum(changes)::int as changes, max(part_index) as length,
          array[
            coalesce(sum(n) filter (where part_index = 1), 0)::int, coalesce(sum(n) filter (where part_index = 2), 0)::int,
            coalesce(sum(n) filter (where part_index = 3), 0)::int, coalesce(sum(n) filter (where part_index = 4), 0)::int,
@@ -125,7 +125,7 @@ counted as (
     join definitions f on f.id = d.function,
          lateral (select width_bucket(d.key_hash, $21::uuid[]) as nth offset 0) as found,
          lateral (select case when ($21::uuid[])[found.nth] = d.key_hash then ($22::text[])[found.nth] end as key) as named,
-         lateral (select d.counts[1:greatest(d.lanes, cardinality(f.need))] as counts offset 0) as sized,
+         lateral (select d.counts[1:greatest(d.length, cardinality(f.need))] as counts offset 0) as sized,
          lateral (select muster.complete(sized.counts, f.need, (f.definition).gate_need, (f.definition).gate_of) offset 0) as c (complete)
     offset 0
   ) proposed

@@ -47,7 +47,7 @@ stripped as (
     and m.function = l.function and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
 deltas as materialized (
-  select touched.key_hash, coalesce(max(l.part_index), 0) as lanes, array_agg(l.part_index) as removed,
+  select touched.key_hash, coalesce(max(l.part_index), 0) as length, array_agg(l.part_index) as removed,
          count(*) filter (where l.fresh)::int as fresh
   from touched left join locked l on l.key_hash = touched.key_hash and l.in_set
   group by touched.key_hash
@@ -57,7 +57,7 @@ counted as (
   update muster.sets s
   set counts = muster.plus(s.counts, array(
         select -(select count(*) from unnest(d.removed) r where r = part_index)::int
-        from generate_series(1, d.lanes) part_index order by part_index)),
+        from generate_series(1, d.length) part_index order by part_index)),
       fresh = s.fresh - d.fresh
   from deltas d
   where s.function = $1 and s.key_hash = d.key_hash

@@ -30,7 +30,7 @@
 --
 -- fillfactor leaves room for HOT updates: a set is updated once per arriving part, and once when its run ends.
 -- No index names a column that such an update changes, not even in its predicate: with one, each update writes
--- the row anew and adds an entry to every index (the rate drops to 0.5-0.64x). So what is due, leased or failed is
+-- a new row and an entry in every index (the rate drops to 0.5-0.64x). So what is due, leased or failed is
 -- found by narrow rows of its own, which are inserted and deleted, not by an index on the set's state.
 
 create table muster.function (
