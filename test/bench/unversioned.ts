@@ -8,8 +8,8 @@ const MEMBERS = `members as (
   insert into muster.member as m (function, part_index, source, id, key_hash, in_set, columns)
   select c.function, c.part_index, c.source, c.id, c.key_hash, c.in_set, c.columns
   from unnest($3::int[], $4::smallint[], $5::text[], $6::bigint[], $7::bigint[], $8::uuid[],
-              $9::boolean[], $10::uuid[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[])
-         as c (function, part_index, id, version, at, key_hash, in_set, history, columns, missing_columns, trace, source, commits)
+              $9::boolean[], $10::uuid[], $11::jsonb[], $12::jsonb[], $17::bytea[], $18::int[], $19::bigint[], $24::smallint[])
+         as c (function, part_index, id, version, at, key_hash, in_set, history, columns, missing_columns, trace, source, commits, literals)
   where (select is_current from current)
   order by c.function, c.part_index, c.source, c.id collate "C"
   on conflict (function, part_index, source, id) do nothing

@@ -72,7 +72,7 @@ test('a problem comes with a remedy: exit code 1, no password', async () => {
 State database 127.0.0.1:1/state
   ✗ reachable: nothing is listening: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, roles, login, session, commits, standbys, connections, clock, definitions, orphaned functions, sources, paused functions, parked events, failed runs, outgoing events, due work: not checked: not reachable
+  – version, migrations, roles, login, session, commits, standbys, connections, clock, updates in place, dead rows, snapshots, write-ahead log, definitions, orphaned functions, sources, paused functions, parked events, failed runs, outgoing events, due work: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1
@@ -82,7 +82,9 @@ Kafka 127.0.0.1:1
 `);
 });
 
-test('a login with muster_read can check everything except standbys', async ({ db }) => {
+test('a login with muster_read can check everything except standbys and snapshots', async ({
+  db,
+}) => {
   await workerOn(db, [recordings]);
   await grantRoles(db.url, ['recordings']);
   const login = `reader_${randomUUID().slice(0, 8)}`;
@@ -99,7 +101,7 @@ test('a login with muster_read can check everything except standbys', async ({ d
   expect(stdout).toContain(
     `  – standbys: not checked: this login can't see standbys: grant pg_monitor to ${login}\n`,
   );
-  expect(stdout).toContain('18 fine, 0 problems, 4 not checked\n');
+  expect(stdout).toContain('21 fine, 0 problems, 5 not checked\n');
 });
 
 test('every finding has the same fields as JSON', async ({ db }) => {

@@ -1,6 +1,6 @@
 /** Checks of what slows the state database down over time. */
 import type { StateContext } from './server.ts';
-import { type Check, fine, problem, type Finding } from '../finding.ts';
+import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { duration, plural } from '../plural.ts';
 
 /** Below this many updates a share means nothing. */
@@ -73,6 +73,12 @@ export const snapshots: Check<StateContext> = {
   id: 'database.snapshots',
   title: 'snapshots',
   async run({ inspector }) {
+    const [mine] = await inspector.query<{ login: string; sees: boolean }>(
+      `select current_user as login, pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees`,
+    );
+    if (!mine!.sees) {
+      return [unchecked(`this login can't see other sessions: grant pg_monitor to ${mine!.login}`)];
+    }
     const sessions = await inspector.query<Holder>(
       `select pid, coalesce(nullif(application_name, ''), usename, backend_type) as who, coalesce(state, '') as state,
               extract(epoch from now() - xact_start)::float8 as seconds
