@@ -33,11 +33,15 @@ State database ${host}${pathname}
   ✓ migrations: 1 applied
   ✓ roles: muster_intake, muster_run, muster_read, muster_keda
   ✓ login: postgres, a superuser: more than any process needs
-  ✓ session: 1 settings in effect
+  ✓ session: 1 settings in effect, no pooler in between
   ✓ commits: synchronous_commit on, fsync on
   ✓ standbys: none
   ✓ connections: 1 allowed, 1 of them available to Muster: enough for 1 pods with 1 each
   ✓ clock: 1 s from this machine's
+  ✓ updates in place: too few updates to tell
+  ✓ dead rows: no table has more dead than live rows
+  ✓ snapshots: none is older than 1 min
+  ✓ write-ahead log: worth a try: wal_compression = lz4 halves the images of pages that follow a checkpoint; max_wal_size = 4GB makes checkpoints rarer under load (it is 1 MB)
   ✓ definitions: recordings: generation 1
   ✓ orphaned functions: none
   ✓ sources: the rows of each part come from one connector
