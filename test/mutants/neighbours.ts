@@ -80,7 +80,7 @@ export const NEIGHBOUR_MUTANTS: readonly Mutant[] = [
   {
     name: 'KEDA stops pods that have running handlers',
     file: DUE,
-    find: 'coalesce(leased.n, 0) + waiting.n',
+    find: 'leased.n + waiting.n',
     replace: 'waiting.n',
     tests: ['test/state/queries/due.test.ts'],
   },

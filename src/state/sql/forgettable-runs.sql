@@ -3,7 +3,7 @@
 -- $1 function  $2 after this hash  $3 seconds since done  $4 page size
 with page as materialized (
   select key_hash, token, revision,
-         state is not distinct from 'done' and not complete and finished_at < now() - make_interval(secs => $3::float8) as old
+         state is not distinct from 'done' and purged and not complete and finished_at < now() - make_interval(secs => $3::float8) as old
   from muster.sets where function = $1 and key_hash > $2 order by key_hash limit $4
 )
 select max(key_hash::text) as last,

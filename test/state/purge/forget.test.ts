@@ -64,7 +64,7 @@ test('a set that is ingested while its run is forgotten never gets a token again
   // only forgetAfter has passed: the rows of x were removed by an earlier purge
   await db.query(`delete from muster.member where key_hash = muster.key_hash('x')`);
   await db.query(
-    `update muster.sets set counts = '{0,0}', fresh = 0, complete = false where key = 'x'`,
+    `update muster.sets set counts = '{0,0}', fresh = 0, complete = false, purged = true where key = 'x'`,
   );
   const otherPod = await workerOn(db, [forgetful], { slots: 5 });
   const release = await hold(db, `select from muster.sets where key = 'y' for update`);

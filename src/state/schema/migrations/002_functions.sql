@@ -310,9 +310,11 @@ create view muster.due as
 select f.name as function, work.runs, work.deadlines, work.events, work.evaluations,
        work.runs + work.deadlines + work.events + work.evaluations as total
 from muster.function f
-left join (
-  select function, count(*) as n from muster.leased group by function
-) leased on leased.function = f.id
+cross join lateral (
+  select count(*) as n from (
+    select from muster.leased l where l.function = f.id limit 10000
+  ) first
+) leased
 cross join lateral (
   select count(*) as n from (
     select from muster.queue q
@@ -322,7 +324,7 @@ cross join lateral (
   ) first
 ) waiting
 cross join lateral (
-  select least(coalesce(leased.n, 0) + waiting.n, coalesce(f.concurrency, 10000), 10000)::int as runs,
+  select least(leased.n + waiting.n, coalesce(f.concurrency, 10000), 10000)::int as runs,
          coalesce((select d.due_at <= now() from muster.deadline d where d.function = f.id
                    order by d.due_at limit 1), false)::int as deadlines,
          (coalesce((select o.due_at <= now() from muster.outbox o
