@@ -11,6 +11,7 @@ const PURGE_SETS = sql('purge-sets');
 const CLEAR_SETS = sql('clear-sets');
 const DROP_EMPTY_SETS = sql('drop-empty-sets');
 const PURGE_TOMBSTONES = sql('purge-tombstones');
+const PURGE_FAILURES = sql('purge-failures');
 const FORGETTABLE_RUNS = sql('forgettable-runs');
 const FORGET_RUNS = sql('forget-runs');
 
@@ -110,10 +111,11 @@ async function purgeFunction(
   if (definition.forgetAfter !== undefined) {
     await forgetRuns(database, served.id, milliseconds(definition.forgetAfter) / 1000, stopped);
   }
+  await database.control.query({ ...PURGE_FAILURES, values: [served.id] });
   for (let removed = PAGE; removed === PAGE && !stopped();) {
     const result = await database.control.query({
       ...PURGE_TOMBSTONES,
-      values: [[served.id], options.tombstoneSeconds, PAGE],
+      values: [served.id, options.tombstoneSeconds, PAGE],
     });
     removed = result.rowCount ?? 0;
     purged.members += removed;

@@ -287,14 +287,14 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run that started in the meantime is retried',
     file: 'src/state/sql/retry-failed.sql',
-    find: "where s.state = 'failed'\n",
+    find: "where s.state = 'failed' and s.token = page.token\n",
     replace: 'where true\n',
     tests: ORDER,
   },
   {
     name: 'a run that started in the meantime is discarded',
     file: 'src/state/sql/discard-runs.sql',
-    find: "where s.state = 'failed'\n",
+    find: "where s.state = 'failed' and s.token = page.token\n",
     replace: 'where true\n',
     tests: ORDER,
   },

@@ -209,3 +209,22 @@ test('a run without attempts left fails before its rows are loaded', async ({ db
   await release();
   await engine.stop();
 });
+
+test('a run that was lost before it started, rested and began again has the same attempt as through the queue', async ({
+  db,
+}) => {
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  worker.leases.splice(0);
+  const only = { ...CLAIM, attempts: 1 };
+  await die(db, worker);
+  await worker.ingestor.ingest(partB('x', 'd'));
+  expect(await worker.runs.claim(1, worker.id, 1, only)).toEqual([]);
+  await worker.ingestor.ingest(partB());
+  expect(worker.leases).toEqual([]);
+  expect(await worker.runs.claim(1, worker.id, 1, only)).toMatchObject([{ attempt: 1, lost: 1 }]);
+  await die(db, worker); // before its start was recorded
+  expect(await db.query('select attempt, lost from muster.sets')).toEqual([
+    { attempt: 0, lost: 1 },
+  ]);
+});

@@ -1,5 +1,7 @@
 import { expect } from 'vitest';
-import { hold } from '../support/blocked.ts';
+import { purge } from '../../src/state/purge.ts';
+import { discardRuns, retryFailed } from '../../src/state/runs/retry-sets.ts';
+import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { pairOf, partA, partB } from '../support/pair.ts';
 import { misplaced, runsOf } from '../support/state.ts';
@@ -142,4 +144,51 @@ test('queue and leases are empty once everything has run', async ({ db }) => {
   await until(async () => (await leases(db)).length === 0);
   expect(await queue(db)).toEqual([]);
   await engine.stop();
+});
+
+test('the row of a failure that a start of the run did not see is purged, and that of a failure is not', async ({
+  db,
+}) => {
+  const definition = pairOf();
+  const worker = await workerOn(db, [definition], { slots: 2 });
+  const other = await workerOn(db, [definition], { slots: 1 });
+  for (const key of ['x', 'y']) {
+    for (const each of [partA(key), partB(key)]) await worker.ingestor.ingest(each);
+  }
+  const [x, y] = worker.leases;
+  await worker.runs.fail(y!, 'never', null);
+  const release = await hold(db, `select from muster.sets where key = 'x' for update`);
+  const failing = worker.runs.fail(x!, 'never', null);
+  await blocked(db, 1);
+  const starting = other.ingestor.ingest(partA());
+  await blocked(db, 2);
+  await release();
+  await Promise.all([failing, starting]);
+  expect(await queue(db)).toHaveLength(2);
+  await purge(worker.database, [{ definition, served: worker.served[0]! }], {
+    tombstoneSeconds: 1,
+  });
+  expect(await queue(db)).toEqual([{ key: 'y', token: '1' }]);
+});
+
+test.for([
+  ['retried', retryFailed],
+  ['discarded', discardRuns],
+] as const)('a run that began and failed again meanwhile is not %s', async ([, work], { db }) => {
+  const worker = await workerOn(db, [pairOf()], { slots: 2 });
+  const other = await workerOn(db, [pairOf()]);
+  // p before q, by their hashes
+  for (const key of ['p', 'q']) {
+    for (const each of [partA(key), partB(key)]) await worker.ingestor.ingest(each);
+  }
+  for (const lease of worker.leases.splice(0)) await worker.runs.fail(lease, 'never', null);
+  const release = await hold(db, `select from muster.sets where key = 'p' for update`);
+  const working = work(other.database, 1, null);
+  await blocked(db, 1);
+  await worker.ingestor.ingest(partA('q'));
+  await worker.runs.fail(worker.leases.splice(0)[0]!, 'again', null);
+  await release();
+  expect(await working).toBe(1);
+  expect((await runsOf(db)).find(({ key }) => key === 'q')).toMatchObject({ state: 'failed' });
+  expect(await misplaced(db)).toEqual([]);
 });

@@ -63,7 +63,9 @@ export class Runs {
 
   /** Leases due runs of a function, oldest first; none if another definition of it is registered. */
   async claim(functionId: number, worker: string, limit: number, claim = EVERY): Promise<Lease[]> {
-    return this.#claimBy(this.#database.control, functionId, worker, limit, claim);
+    return untilFound(() =>
+      this.#claimBy(this.#database.control, functionId, worker, limit, claim),
+    );
   }
 
   /** Leases due runs of a function with a concurrency limit over all workers; counts running ones under a lock. */
@@ -74,18 +76,20 @@ export class Runs {
     concurrency: number,
     claim = EVERY,
   ): Promise<Lease[]> {
-    return transaction(this.#database.control, async (client) => {
-      await client.query('select from muster.function where id = $1 for no key update', [
-        functionId,
-      ]);
-      const { rows } = await client.query<{ running: number }>({
-        ...COUNT_RUNNING,
-        values: [functionId],
+    const one = () =>
+      transaction(this.#database.control, async (client) => {
+        await client.query('select from muster.function where id = $1 for no key update', [
+          functionId,
+        ]);
+        const { rows } = await client.query<{ running: number }>({
+          ...COUNT_RUNNING,
+          values: [functionId],
+        });
+        const free = Math.min(limit, concurrency - rows[0]!.running);
+        if (free <= 0) return NOTHING_CLAIMED;
+        return this.#claimBy(client, functionId, worker, free, claim);
       });
-      const free = Math.min(limit, concurrency - rows[0]!.running);
-      if (free <= 0) return [];
-      return this.#claimBy(client, functionId, worker, free, claim);
-    });
+    return untilFound(one);
   }
 
   async #claimBy(
@@ -94,26 +98,21 @@ export class Runs {
     worker: string,
     limit: number,
     { slots, attempts, suspect }: ClaimOptions,
-  ): Promise<Lease[]> {
-    const leases: Lease[] = [];
-    // Rows of the queue that were stale, or whose sets are incomplete, are dropped; others may be behind them.
-    for (;;) {
-      const claim = randomUUID();
-      const values = [
-        functionId,
-        worker,
-        limit - leases.length,
-        Math.max(0, Math.min(slots, MAX_INT) - leases.length),
-        Math.min(attempts, MAX_INT),
-        suspect,
-        this.#registrationOf.get(functionId),
-        claim,
-      ];
-      const { rows } = await (on as pg.Pool).query<ClaimedRow>({ ...CLAIM_RUNS, values });
-      const found = rows.filter((row) => row.key !== null);
-      leases.push(...found.map((row) => fromRow(row, claim)));
-      if (found.length > 0 || rows[0]!.dropped === 0) return leases;
-    }
+  ): Promise<Claimed> {
+    const claim = randomUUID();
+    const values = [
+      functionId,
+      worker,
+      limit,
+      Math.min(slots, MAX_INT),
+      Math.min(attempts, MAX_INT),
+      suspect,
+      this.#registrationOf.get(functionId),
+      claim,
+    ];
+    const { rows } = await (on as pg.Pool).query<ClaimedRow>({ ...CLAIM_RUNS, values });
+    const found = rows.filter((row) => row.key !== null);
+    return { leases: found.map((row) => fromRow(row, claim)), dropped: rows[0]!.dropped };
   }
 
   /** Deletes leases whose runs have all ended. */
@@ -243,6 +242,22 @@ export function finishing(run: FinishedRun): pg.QueryConfig[] {
 
 function byteaOf({ trace }: FinishedRun): string | null {
   return trace ? toBytea(trace) : null;
+}
+
+interface Claimed {
+  readonly leases: Lease[];
+  /** Number of rows of the queue that were dropped. */
+  readonly dropped: number;
+}
+
+const NOTHING_CLAIMED: Claimed = { leases: [], dropped: 0 };
+
+/** Repeats a claim that only dropped rows (stale, or of incomplete sets): there may be others behind them. */
+async function untilFound(claim: () => Promise<Claimed>): Promise<Lease[]> {
+  for (;;) {
+    const { leases, dropped } = await claim();
+    if (leases.length > 0 || dropped === 0) return leases;
+  }
 }
 
 interface ClaimedRow extends Omit<Lease, 'key' | 'token' | 'claim'> {

@@ -11,7 +11,7 @@ with page as materialized (
 ),
 locked as materialized (
   select s.function, s.key_hash from page join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
-  where s.state = 'failed'
+  where s.state = 'failed' and s.token = page.token
   order by s.function, s.key_hash
   for update of s
 ),

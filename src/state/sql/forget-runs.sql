@@ -19,6 +19,8 @@ locked as materialized (
   -- checked again under the row's lock: another worker may be ingesting the set again
   where s.state = 'done' and s.purged and not s.complete and s.fresh = 0 and 0 = all (s.counts)
     and s.finished_at < now() - make_interval(secs => $3::float8)
+    -- a purged row's columns follow from the key
+    and not exists (select from muster.member m where m.function = s.function and m.key_hash = s.key_hash and m.literals is not null)
     and s.token <= f.forgotten_token and s.revision <= f.forgotten_revision
   order by s.function, s.key_hash
   for update of s

@@ -145,9 +145,9 @@ begun as materialized (
    select *, row_number() over (partition by leasable order by function, key_hash) as nth
    from (
     select c.*,
-           -- A concurrency limit over all workers is enforced by claim-runs.sql alone. A suspect (lost with its
-           -- process more than once) is leased only there, too, one at a time.
-           (f.definition).concurrency is null and not (f.definition).paused and c.lost < 2 as leasable
+           -- A concurrency limit over all workers is enforced by claim-runs.sql alone. A run whose lease was lost is
+           -- leased only there, too: there its start is recorded before the attempt counts.
+           (f.definition).concurrency is null and not (f.definition).paused and c.lost = 0 as leasable
     from counted c join definitions f on f.id = c.function
     where c.begins
    ) b

@@ -1,11 +1,11 @@
 -- Deletes rows that only stop older changes (deleted, or rejected by the filter), once no older change can
 -- arrive any more. They count in no set.
 --
--- $1 functions  $2 seconds  $3 maximum number of rows
+-- $1 function  $2 seconds  $3 maximum number of rows
 with old as materialized (
   select function, part_index, source, id from muster.member
   where gone_on <= (now() - make_interval(secs => $2::float8))::date and since < now() - make_interval(secs => $2::float8)
-    and function = any ($1::int[])
+    and function = $1::int
   order by gone_on
   limit $3
 ),

@@ -9,9 +9,13 @@
 -- the process with it; from the second loss on, each of them waits for a random time, so that they do not
 -- start together again, are not charged together, and do not fail together.
 --
--- A set that is locked is being finished: its lease stays for the next round, which sees the outcome.
-with expired as (
-  delete from muster.worker where lease_until < now()
+-- A set that is locked is being finished: its lease stays for the next round, which sees the outcome. A worker
+-- that is locked is renewing its lease.
+with dead as materialized (
+  select id from muster.worker where lease_until < now() for update skip locked
+),
+expired as (
+  delete from muster.worker w using dead where w.id = dead.id
 ),
 lost as materialized (
   select l.claim, l.chunk, l.function, l.keys, l.tokens, l.attempts, l.starts from muster.lease l
@@ -50,7 +54,8 @@ locked as materialized (
   select runs.claim from runs
   join muster.sets s on s.function = runs.function and s.key_hash = runs.key_hash
   where s.token = runs.token and s.state = 'pending'
-    and not exists (select from held where held.function = runs.function and held.key_hash = runs.key_hash)
+    -- hashed; as an anti-join it took 3.6 s for 8,000 runs
+    and (runs.function, runs.key_hash) not in (select function, key_hash from held)
 ),
 ended as (
   delete from muster.lease l using lost

@@ -11,9 +11,13 @@ with renewed as (
 held as materialized (
   select l.* from renewed join muster.leased l on l.worker = renewed.id
 ),
+over as materialized (
+  select l.claim, l.chunk from renewed join muster.lease l on l.worker = renewed.id
+  where l.claim not in (select claim from held)
+  for update of l skip locked -- end-claims.sql deletes leases in another order
+),
 ended as (
-  delete from muster.lease l using renewed
-  where l.worker = renewed.id and l.claim not in (select claim from held)
+  delete from muster.lease l using over where l.claim = over.claim and l.chunk = over.chunk
 )
 select (select coalesce(jsonb_agg(jsonb_build_array(function, key, revision, token, attempt, lost, key_hash, claim, late, since)), '[]')
         from held) as leases

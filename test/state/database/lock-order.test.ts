@@ -1,4 +1,5 @@
 /** Statements that lock several rows lock them in the same order, so that they never deadlock. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
 import { clearParts } from '../../../src/state/registration/parts.ts';
@@ -240,4 +241,57 @@ test('sets of a former part are locked in the order of an ingest', async ({ db }
     () => batch(other, [partA('q'), partA('p')]),
     () => clearParts(worker.database, 1, () => false),
   );
+});
+
+/** Resolves with the errors of both; each waits for what `locks` takes. */
+async function meetWorkers(
+  db: TestDatabase,
+  locks: string,
+  first: () => Promise<unknown>,
+  second: () => Promise<unknown>,
+) {
+  const release = await hold(db, locks);
+  const one = Promise.allSettled([first()]);
+  await sleep(300); // it waits, or is over
+  const two = Promise.allSettled([second()]);
+  await sleep(300);
+  await release();
+  const results = [...(await one), ...(await two)];
+  return results.flatMap((result) => (result.status === 'rejected' ? [String(result.reason)] : []));
+}
+
+test('a renewal of an expired lease and a reaper never deadlock', async ({ db }) => {
+  const worker = await workerOn(db, [pairOf()], { slots: 1 });
+  const other = await workerOn(db, [pairOf()]);
+  await batch(worker, [partA('p'), partB('p')]);
+  await worker.runs.finish([{ lease: worker.leases[0]!, events: [] }]);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 s' where id = $1`, [
+    worker.id,
+  ]);
+  const errors = await meetWorkers(
+    db,
+    `select from muster.worker where id = '${worker.id}' for update`,
+    () => worker.runs.renew(worker.id, 60),
+    () => other.runs.reapExpired(),
+  );
+  expect(errors).toEqual([]);
+});
+
+test('a renewal and the end of claims never deadlock', async ({ db }) => {
+  const worker = await workerOn(db, [pairOf()]);
+  const claims = [1, 2, 3].map((n) => `00000000-0000-0000-0000-00000000000${n}`);
+  for (const claim of claims.toReversed()) {
+    await db.query(
+      `insert into muster.lease (claim, chunk, function, worker, since, keys, tokens, attempts, lates, starts)
+       values ($1, 0, 1, $2, now(), array[muster.key_hash('p')], '{1}', '{1}', '{0}', '{counts}')`,
+      [claim, worker.id],
+    );
+  }
+  const errors = await meetWorkers(
+    db,
+    `select from muster.lease where claim = '${claims[1]}' for update`,
+    () => worker.runs.renew(worker.id, 60),
+    () => worker.runs.endClaims(claims),
+  );
+  expect(errors).toEqual([]);
 });

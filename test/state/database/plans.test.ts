@@ -22,6 +22,7 @@ const WALKS: Record<string, string[]> = {
   'due-deadlines': ['deadline_due'],
   'list-sets': ['sets_pkey'], // for operators: the order is known only once all sets are read
   'new-deadlines': ['deadline_new'],
+  'purge-failures': ['queue_pkey'], // failed runs
   'purge-parked': ['parked_pkey'],
   'purge-tombstones': ['member_gone'],
   'resend-events': ['outbox_failed'],

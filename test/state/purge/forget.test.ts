@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { purge } from '../../../src/state/purge.ts';
 import { runIdOf } from '../../../src/runs/run-id.ts';
+import { UNAVAILABLE } from '../../../src/state/change.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
@@ -122,4 +123,17 @@ test('a run is not forgotten while its set has rows', async ({ db }) => {
   await worker.ingestor.ingest(change('c', 1e6 + 1, { id: 'x-c', k: 'x', kind: 'b' }));
   expect(worker.leases).toEqual([]);
   expect(await runsOf(db)).toMatchObject([{ key: 'x', state: 'done', complete: true }]);
+});
+
+test('a set is not forgotten while a purged row needs its key for columns that are not sent again', async ({
+  db,
+}) => {
+  const worker = await workerOn(db, [forgetful], { slots: 1 });
+  await worker.ingestor.ingest(change('c', 10, { id: 1, k: 'x', kind: 'a' }));
+  await worker.ingestor.ingest(change('c', 11, { id: 2, k: 'x', kind: 'b' }));
+  for (const lease of worker.leases.splice(0)) await worker.runs.finish([{ lease, events: [] }]);
+  const functions = [{ definition: forgetful, served: worker.served[0]! }];
+  await purge(worker.database, functions, { tombstoneSeconds: 86_400 });
+  const update = change('u', 20, { id: 1, k: UNAVAILABLE, kind: 'a' });
+  expect(await worker.ingestor.ingest(update)).toEqual({ kind: 'ingested' });
 });
