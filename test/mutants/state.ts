@@ -167,9 +167,9 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a forgotten set restarts with its first revision',
-    file: INGEST_CHANGES,
-    find: '(definition).forgotten_revision + 1',
-    replace: '1',
+    file: 'src/state/schema/migrations/002_functions.sql',
+    find: 's.revision := f.forgotten_revision + 1;',
+    replace: 's.revision := 1;',
     tests: FORGET,
   },
   {
@@ -189,8 +189,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a done marker is deleted although its set exists',
     file: FORGET_RUNS,
-    find: ' and s.fresh = 0 and 0 = all (s.counts)\n',
-    replace: '\n',
+    find: "s.state = 'done' and s.purged and not",
+    replace: "s.state = 'done' and not",
     tests: FORGET,
   },
   {
@@ -361,14 +361,14 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   backwards('discarded runs', 'src/state/sql/discard-runs.sql', SETS),
   backwards('forgotten runs', FORGET_RUNS, SETS),
   backwards('empty sets', DROP_EMPTY_SETS, SETS),
-  backwards('purged sets', PURGE_SETS, '  order by touched.key_hash\n'),
+  backwards('purged sets', PURGE_SETS, '  order by s.key_hash\n'),
   backwards('purged rows', PURGE_SETS, 'order by m.function, m.part_index, m.source, m.id\n'),
   backwards(
     'purged tombstones',
     PURGE_TOMBSTONES,
     'order by m.function, m.part_index, m.source, m.id\n',
   ),
-  backwards('sets of a part that is gone', CLEAR_PARTS, '  order by key_hash\n'),
+  backwards('sets of a part that is gone', CLEAR_PARTS, '  order by s.key_hash\n'),
   {
     name: 'parked events are deleted before their age',
     file: 'src/state/sql/purge-parked.sql',

@@ -36,6 +36,19 @@ test('a late failure, release or start of an older lease does not change the run
   expect(await db.query('select from muster.outbox')).toEqual([]);
 });
 
+test('a start is not recorded for a run that another worker leased meanwhile, though its claim is open', async ({
+  db,
+}) => {
+  const worker = await workerOn(db, [pairOf()]);
+  for (const key of ['x', 'y']) await leased(worker, key);
+  const claimed = await worker.runs.claim(1, worker.id, 2);
+  const old = claimed.find(({ key }) => key === 'x')!;
+  await worker.runs.release([old]);
+  const other = await workerOn(db, [pairOf()]);
+  await other.runs.claim(1, other.id, 1);
+  expect(await worker.runs.recordStarts([old])).toEqual(new Set());
+});
+
 test('isDone checks one lease: it is false if another worker completed the run', async ({ db }) => {
   const worker = await workerOn(db, [pairOf()], { slots: 1 });
   const old = await leased(worker);

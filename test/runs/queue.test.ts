@@ -133,7 +133,7 @@ test('a run that was created leased ahead of a slot is not charged an attempt wh
 });
 
 test('queue and leases are empty once everything has run', async ({ db }) => {
-  const engine = await engineOn(db, [pairOf()], { CONCURRENCY: '4' });
+  const engine = await engineOn(db, [pairOf()], { CONCURRENCY: '4', LEASE_SECONDS: '600' });
   const keys = Array.from({ length: 200 }, (_, i) => `key ${i}`);
   await Promise.all(
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),

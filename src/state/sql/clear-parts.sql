@@ -29,7 +29,12 @@ deltas as materialized (
   select key_hash, max(part_index) as length, array_agg(part_index) as removed, count(*) filter (where fresh)::int as fresh
   from locked where in_set
   group by key_hash
-  order by key_hash
+),
+sets as materialized (
+  select s.key_hash, d.length, d.removed, d.fresh
+  from deltas d join muster.sets s on s.function = $1 and s.key_hash = d.key_hash
+  order by s.key_hash
+  for update of s
 ),
 counted as (
   update muster.sets s
@@ -37,7 +42,7 @@ counted as (
         select -(select count(*) from unnest(d.removed) r where r = part_index)::int
         from generate_series(1, d.length) part_index order by part_index)),
       fresh = s.fresh - d.fresh
-  from deltas d
+  from sets d
   where s.function = $1 and s.key_hash = d.key_hash
 )
 select (select count(*)::int from page) as picked, (select count(*)::int from locked) as removed;

@@ -17,7 +17,7 @@ locked as materialized (
   join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
   join muster.function f on f.id = s.function
   -- checked again under the row's lock: another worker may be ingesting the set again
-  where s.state = 'done' and s.purged and not s.complete and s.fresh = 0 and 0 = all (s.counts)
+  where s.state = 'done' and s.purged and not s.complete
     and s.finished_at < now() - make_interval(secs => $3::float8)
     -- a purged row's columns follow from the key
     and not exists (select from muster.member m where m.function = s.function and m.key_hash = s.key_hash and m.literals is not null)

@@ -51,7 +51,12 @@ deltas as materialized (
          count(*) filter (where l.fresh)::int as fresh
   from touched left join locked l on l.key_hash = touched.key_hash and l.in_set
   group by touched.key_hash
-  order by touched.key_hash
+),
+sets as materialized (
+  select s.key_hash, d.length, d.removed, d.fresh
+  from deltas d join muster.sets s on s.function = $1 and s.key_hash = d.key_hash
+  order by s.key_hash
+  for update of s
 ),
 counted as (
   update muster.sets s
@@ -59,7 +64,7 @@ counted as (
         select -(select count(*) from unnest(d.removed) r where r = part_index)::int
         from generate_series(1, d.length) part_index order by part_index)),
       fresh = s.fresh - d.fresh
-  from deltas d
+  from sets d
   where s.function = $1 and s.key_hash = d.key_hash
 )
 select (select count(*)::int from locked) as members,

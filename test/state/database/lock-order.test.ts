@@ -295,3 +295,16 @@ test('a renewal and the end of claims never deadlock', async ({ db }) => {
   );
   expect(errors).toEqual([]);
 });
+
+test('a reaper does not wait for a worker that renews its lease', async ({ db }) => {
+  const worker = await workerOn(db, [pairOf()]);
+  const other = await workerOn(db, [pairOf()]);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 s' where id = $1`, [
+    worker.id,
+  ]);
+  const renewal = `select from muster.worker where id = '${worker.id}' for update`;
+  const release = await hold(db, renewal);
+  await other.runs.reapExpired();
+  await release();
+  expect(await worker.runs.renew(worker.id, 60)).toEqual([]);
+});
