@@ -301,8 +301,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run that started in the meantime is made due',
     file: 'src/state/sql/retry-now.sql',
-    find: "where s.state = 'pending' and s.token = page.token",
-    replace: 'where true',
+    find: 'from removed\n  where s.function',
+    replace: 'from locked removed\n  where s.function',
     tests: ORDER,
   },
   {

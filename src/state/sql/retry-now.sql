@@ -16,10 +16,10 @@ with page as materialized (
 ),
 locked as materialized (
   select s.function, s.key_hash, page.due_at, s.token from page join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
-  where s.state = 'pending' and s.token = page.token
   order by s.function, s.key_hash
   for update of s
 ),
+-- a run that has started in the meantime has no row any more
 removed as (
   delete from muster.queue q using locked
   where q.function = locked.function and q.due_at = locked.due_at and q.key_hash = locked.key_hash and q.token = locked.token
