@@ -113,10 +113,17 @@ test('a run that ends while runs are forgotten is forgotten by the next purge', 
 });
 
 test('a run is not forgotten while its set has rows', async ({ db }) => {
-  const worker = await workerOn(db, [forgetful], { slots: 1 });
-  for (const each of [partA(), partB()]) await worker.ingestor.ingest(each);
+  const worker = await workerOn(db, [forgetful], { slots: 2 });
+  for (const each of [partA(), partB(), partA('y'), partB('y')]) {
+    await worker.ingestor.ingest(each);
+  }
   for (const lease of worker.leases.splice(0)) await worker.runs.finish([{ lease, events: [] }]);
   await worker.ingestor.ingest(change('d', 1e6, { id: 'x-b' }));
+  // y is purged, so that this page has a run to forget
+  await db.query(`delete from muster.member where key_hash = muster.key_hash('y')`);
+  await db.query(
+    `update muster.sets set counts = '{0,0}', fresh = 0, complete = false, purged = true where key = 'y'`,
+  );
   // the set stays, with one row
   await purge(worker.database, [{ definition: kept, served: worker.served[0]! }], {
     tombstoneSeconds: 86_400,
