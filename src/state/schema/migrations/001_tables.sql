@@ -128,7 +128,7 @@ create table muster.member (
   missing_columns jsonb,
   trace           bytea,                      -- trace id and span id of the event, if it was sampled
   primary key (function, part_index, source, id)
-) with (fillfactor = 85);
+) with (fillfactor = 80);
 create index member_set on muster.member (function, key_hash) where key_hash is not null;
 create index member_gone on muster.member (function, gone_on) where gone_on is not null;
 
@@ -179,7 +179,7 @@ create table muster.sets (
   changes        int not null default 0,   -- scratch, too: how many changes the statement proposes
   error          text,
   primary key (function, key_hash)
-) with (fillfactor = 45);
+) with (fillfactor = 50);
 
 -- Always empty. Every ingest statement writes to it, so that a lock on it waits for the batches in progress,
 -- and makes later ones wait before they take their snapshot. It is a separate table because the same lock on
