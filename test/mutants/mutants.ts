@@ -165,10 +165,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'completeness is read by a SELECT, not from the locked row',
-    file: 'src/state/schema/migrations/002_functions.sql',
-    find: '  s.counts := muster.plus(s.counts, d.counts);',
+    file: 'src/state/sql/ingest-changes.sql',
+    find: 'muster.plus(s.counts, excluded.counts) as counts',
     replace:
-      "  s.counts := muster.plus(coalesce((select o.counts from muster.sets o where o.function = s.function and o.key_hash = s.key_hash), '{}'), d.counts);",
+      "muster.plus(coalesce((select o.counts from muster.sets o where o.function = s.function and o.key_hash = s.key_hash), '{}'), excluded.counts) as counts",
     tests: ['test/state/ingest/races.test.ts'],
   },
   {

@@ -167,9 +167,9 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a forgotten set restarts with its first revision',
-    file: 'src/state/schema/migrations/002_functions.sql',
-    find: 's.revision := f.forgotten_revision + 1;',
-    replace: 's.revision := 1;',
+    file: INGEST_CHANGES,
+    find: 'f.forgotten_revision + 1 as next_revision',
+    replace: '1 as next_revision',
     tests: FORGET,
   },
   {

@@ -162,10 +162,10 @@ cross join lateral (
   limit 1
 ) held;
 
--- Returns set `s` after a statement that changes it by `d`: its counts, whether it is complete by the rule of `f`,
--- and what that means for its run. `d` has the differences of the counts and the number of changes.
+-- Returns set `s`, which has been complete before, after a statement that changes it by `d`: its counts, whether it
+-- is complete by the rule of `f`, and what that means for its run. (ingest-changes.sql itself changes the others.) `d` has the differences of the counts and the number of changes.
 --
--- The run of a set that was complete before is changed as follows.
+-- Its run is changed as follows.
 --
 --   pending   It stays so, even if the set is incomplete now. Whether its run is queued or leased is not known
 --             here: a leased attempt goes on, because it began while the set was complete, and the changes are
@@ -194,7 +194,7 @@ begin
   s.fresh := s.fresh + d.fresh;
   s.complete := muster.complete(s.counts, f.need, f.gate_need, f.gate_of);
   if s.complete and s.fresh = 0 and s.attempt = 0 and s.state is distinct from 'done'
-     and not (s.state is not distinct from 'pending'
+     and not (s.state = 'pending'
               and exists (select from muster.leased l where l.function = s.function and l.key_hash = s.key_hash)) then
     if s.state = 'pending' then
       s.token := s.token + 1;
@@ -204,7 +204,7 @@ begin
     s.completed_at := now();
     s.finished_at := now();
     s.due_at := null;
-  elsif s.state is null or s.state = 'resting' then
+  elsif s.state = 'resting' then
     s.begins := s.complete;
   elsif s.state = 'failed' then
     s.was_failed := s.complete and (d.changes > 0 or not s.was_complete);
@@ -218,10 +218,6 @@ begin
     s.late := s.late + d.changes;
   end if;
   if s.begins then
-    if s.state is null then
-      s.revision := f.forgotten_revision + 1;
-      s.completed_at := now();
-    end if;
     s.state := 'pending';
     s.token := s.token + 1;
     s.due_at := now();
