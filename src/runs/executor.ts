@@ -5,14 +5,18 @@ import {
   type Log,
   TerminalError,
 } from '../function.ts';
-import type { RegisteredFunction } from '../definitions/registered-function.ts';
+import {
+  partsOf,
+  type PartOf,
+  type RegisteredFunction,
+} from '../definitions/registered-function.ts';
 import { redactedErrorText } from '../lib/error-text.ts';
 import { failpoint } from '../lib/failpoint.ts';
 import { waitAfter } from '../lib/retry.ts';
 import { isBadValue, type Database } from '../state/database/database.ts';
 import { HandlerTx } from '../state/database/handler-tx.ts';
 import type { Lease } from '../state/lease.ts';
-import { partsOf, type PartOf, type StoredMember } from '../state/runs/load-members.ts';
+import type { StoredMember } from '../state/runs/load-members.ts';
 import { finishing, type FinishedRun, type OutboxEvent, type Runs } from '../state/runs/runs.ts';
 import { contextOf, endFailed, runSpan, within } from '../telemetry/spans.ts';
 import { toTraceparent } from '../telemetry/trace.ts';

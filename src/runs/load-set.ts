@@ -1,10 +1,6 @@
+import type { PartOf } from '../definitions/registered-function.ts';
 import type { Database } from '../state/database/database.ts';
-import {
-  loadMembers,
-  measureSet,
-  type PartOf,
-  type StoredMember,
-} from '../state/runs/load-members.ts';
+import { loadMembers, measureSet, type StoredMember } from '../state/runs/load-members.ts';
 import type { Lease } from '../state/lease.ts';
 import { SetTooLarge } from './attempt-errors.ts';
 import { LOAD_BYTES } from './loader.ts';

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../function.ts';
 import { redactedErrorText } from '../lib/error-text.ts';
 import { isBadValue, isTimeout, type Database } from '../state/database/database.ts';
-import { loadMembers, type PartOf } from '../state/runs/load-members.ts';
+import type { PartOf } from '../definitions/registered-function.ts';
+import { loadMembers } from '../state/runs/load-members.ts';
 import type { Lease } from '../state/lease.ts';
 import type { QueuedRun } from './run-queue.ts';
 

@@ -407,4 +407,11 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     replace: 'and false)',
     tests: ['test/state/purge/forget.test.ts'],
   },
+  {
+    name: 'rows of a former part fail the load of their set',
+    file: 'src/state/runs/load-members.ts',
+    find: 'if (part === undefined) continue;',
+    replace: '',
+    tests: ['test/state/registration/rollout.test.ts'],
+  },
 ];

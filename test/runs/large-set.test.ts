@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import { LOAD_BYTES } from '../../src/runs/loader.ts';
-import { partsOf, loadMembers, measureSet } from '../../src/state/runs/load-members.ts';
+import { partsOf } from '../../src/definitions/registered-function.ts';
+import { loadMembers, measureSet } from '../../src/state/runs/load-members.ts';
 import { blocked, hold } from '../support/blocked.ts';
 import { engineOn } from '../support/engine.ts';
 import { leaseOf } from '../support/leases.ts';

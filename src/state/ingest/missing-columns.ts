@@ -7,7 +7,11 @@ import { UNAVAILABLE, type Row, type RowChange } from '../change.ts';
 import { REMOVED, toMemberRow, toMemberRows, type MappedChange } from './member.ts';
 import { deriveColumns } from '../derived-columns.ts';
 import { isNewer, type SourceEpoch, type Versioned } from '../version.ts';
-import { type RegisteredFunction } from '../../definitions/registered-function.ts';
+import {
+  partsOf,
+  type PartOf,
+  type RegisteredFunction,
+} from '../../definitions/registered-function.ts';
 
 /** The parts of a stored row that a change with missing columns needs. */
 export interface KnownMember extends Versioned {
@@ -48,9 +52,10 @@ export function resolveRows(
       id,
     ]),
   );
+  const partOf = partsOf([served]);
   const members = known
     .filter(({ function: fn, partIndex, id }) => fn === served.id && ids.get(partIndex) === id)
-    .map((member) => withColumns(member, served));
+    .map((member) => withColumns(member, partOf));
   // A create is mapped to a row for every part here, too: a part that rejects it may still store the row from
   // before it was deleted and created again.
   const op = change.op === 'c' ? 'u' : change.op;
@@ -80,11 +85,11 @@ export function resolveRows(
 }
 
 /** Returns a stored row with its columns, if they follow from its key. */
-function withColumns(member: KnownMember, { specification, partIndexOf }: RegisteredFunction) {
+function withColumns(member: KnownMember, partOf: PartOf): KnownMember {
   const { literals, key, id } = member;
-  const part = specification.parts.find(({ name }) => partIndexOf.get(name) === member.partIndex);
+  const part = partOf(member.function, member.partIndex);
   if (literals === null || key === null || part === undefined) return member;
-  return { ...member, columns: deriveColumns(part, key, id, literals, JSON.rawJSON) as Row };
+  return { ...member, columns: deriveColumns(part, key, id, literals, JSON.rawJSON) };
 }
 
 /** Returns a stored row with only the columns that its own version carried. */

@@ -2,8 +2,7 @@ import type { SpanContext } from '@opentelemetry/api';
 import { fromHex } from '../../telemetry/trace.ts';
 import type { Database } from '../database/database.ts';
 import { parseExact } from '../../lib/exact-integers.ts';
-import type { PartSpecification } from '../../definitions/specification.ts';
-import type { RegisteredFunction } from '../../definitions/registered-function.ts';
+import type { PartOf } from '../../definitions/registered-function.ts';
 import { deriveColumns } from '../derived-columns.ts';
 import { sql } from '../sql.ts';
 import type { Lease } from '../lease.ts';
@@ -33,18 +32,6 @@ const NONE: readonly string[] = [];
 const LOAD_MEMBERS = sql('load-members');
 const MEASURE_SET = sql('measure-set');
 
-/** Returns the specification of a part by the ids of its function and of itself. */
-export type PartOf = (fn: number, partIndex: number) => PartSpecification;
-
-export function partsOf(served: readonly RegisteredFunction[]): PartOf {
-  const parts = new Map(
-    served.flatMap(({ id, specification, partIndexOf }) =>
-      specification.parts.map((part) => [`${id}/${partIndexOf.get(part.name)}`, part] as const),
-    ),
-  );
-  return (fn, partIndex) => parts.get(`${fn}/${partIndex}`)!;
-}
-
 /** Loads the rows of sets, in the given order, up to `maxBytes`; returns null for each set that does not fit. */
 export async function loadMembers(
   database: Database,
@@ -66,6 +53,8 @@ export async function loadMembers(
     const set = sets[n - 1];
     if (set == null) continue;
     const { function: fn, key } = leases[n - 1]!;
+    const part = partOf(fn, partIndex);
+    if (part === undefined) continue; // of a former part, which is removed soon
     set.bytes += columns?.length ?? key.length + id.length;
     set.members.push({
       partIndex,
@@ -73,7 +62,7 @@ export async function loadMembers(
       version,
       columns:
         columns === null
-          ? deriveColumns(partOf(fn, partIndex), key, id, row.literals!, BigInt)
+          ? deriveColumns(part, key, id, row.literals!, BigInt)
           : (parseExact(columns, BigInt) as Record<string, unknown>),
       since,
       unavailable: unavailable ?? NONE,

@@ -1,7 +1,8 @@
 import { expect } from 'vitest';
 import { UNAVAILABLE, type Row } from '../../../src/state/change.ts';
 import { defineFunction } from '../../../src/function.ts';
-import { partsOf, loadMembers } from '../../../src/state/runs/load-members.ts';
+import { partsOf } from '../../../src/definitions/registered-function.ts';
+import { loadMembers } from '../../../src/state/runs/load-members.ts';
 import { change, read } from '../../support/changes.ts';
 import { pairOf } from '../../support/pair.ts';
 import { workerOn } from '../../support/worker.ts';

@@ -1,6 +1,6 @@
 /** Compares the state with the model. */
 import { deriveColumns } from '../../../src/state/derived-columns.ts';
-import { partsOf } from '../../../src/state/runs/load-members.ts';
+import { partsOf } from '../../../src/definitions/registered-function.ts';
 import type { TestWorker } from '../../support/worker.ts';
 import { misjudged, miscounted, misplaced, misplacedIn } from '../../support/state.ts';
 import type { TestDatabase } from '../../support/test.ts';
@@ -96,7 +96,8 @@ async function stateOf(worker: TestWorker, i: number, complete: ReadonlySet<stri
         part: partOf.get(partIndex)!,
         id,
         key,
-        columns: columns ?? deriveColumns(specOf(served.id, partIndex), key, id, literals!, BigInt),
+        columns:
+          columns ?? deriveColumns(specOf(served.id, partIndex)!, key, id, literals!, BigInt),
       }))
       .toSorted(byName),
     counts: counts

@@ -2,6 +2,8 @@
 import { expect } from 'vitest';
 import { explain } from '../../../src/state/queries/explain.ts';
 import { clearParts, markResynced, unsyncedParts } from '../../../src/state/registration/parts.ts';
+import { partsOf } from '../../../src/definitions/registered-function.ts';
+import { loadMembers } from '../../../src/state/runs/load-members.ts';
 import { specify } from '../../../src/definitions/specification.ts';
 import { register } from '../../../src/state/registration/register.ts';
 import { purge } from '../../../src/state/purge.ts';
@@ -264,6 +266,17 @@ test('the rows and counts of a former part are removed, and its index is reassig
     pairOf({ parts: { a: part('a'), c: part('c'), d: part('d') } }),
   ]);
   expect(Object.fromEntries(last.served[0]!.partIndexOf)).toEqual({ a: 1, c: 3, d: 2 });
+});
+
+test('a set that still has rows of a former part is loaded without them', async ({ db }) => {
+  const old = await workerOn(db, [pairOf()]);
+  for (const each of [partA(), partB()]) await old.ingestor.ingest(each);
+  const { a } = pairOf().parts;
+  const worker = await workerOn(db, [pairOf({ parts: { a: a! } })]);
+  await reEvaluate(worker.database, worker.store, worker.served);
+  const leases = await worker.runs.claim(1, worker.id, 1);
+  const [set] = await loadMembers(worker.database, partsOf(worker.served), leases, 1e6);
+  expect(set!.members).toMatchObject([{ partIndex: 1, columns: { id: 'x-a', k: 'x', kind: 'a' } }]);
 });
 
 test('the rows of a former part are removed during intake without a deadlock', async ({ db }) => {
