@@ -1,4 +1,4 @@
-import { openSession, OWN_PATH, SESSION } from './session.ts';
+import { isPooled, openSession, OWN_PATH, SESSION } from './session.ts';
 
 /** A read-only connection. */
 export interface Inspector {
@@ -27,10 +27,8 @@ export async function openInspector(url: string): Promise<Inspector> {
     statement_timeout: '10s',
     lock_timeout: '2s',
   });
-  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
   return {
-    // a pooler invents the process id that it answers with
-    isPooled: rows[0]!.pid !== (client as unknown as { processID: number }).processID,
+    isPooled: isPooled(client),
     async query<R extends object>(text: string, values: readonly unknown[] = []) {
       return (await client.query<R>(text, [...values])).rows;
     },

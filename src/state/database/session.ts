@@ -66,6 +66,7 @@ export class UnfitSession extends Error {
 
 /** Statements to send to a session after RESET ALL, which returns it to the login's defaults. */
 const afterReset = new WeakMap<pg.ClientBase, string>();
+const pooled = new WeakSet<pg.ClientBase>();
 
 /** Opens one connection and prepares its session. */
 export async function openSession(config: pg.ClientConfig, settings: Settings): Promise<pg.Client> {
@@ -107,8 +108,8 @@ export async function prepareSession(
     else if (row.after !== null && requireApplied(row, settings[row.name]!)) changed.push(row);
   }
   // A pooler invents the process id that it answers with.
-  const isPooled = rows[0]!.pid !== (client as unknown as { processID: number }).processID;
-  if (isPooled) {
+  if (rows[0]!.pid !== (client as unknown as { processID: number }).processID) {
+    pooled.add(client);
     await requireOwnSession(client, mark, config);
     changed.push({ name: MARK, before: null, after: mark });
   }
@@ -117,6 +118,11 @@ export async function prepareSession(
       `pg_catalog.set_config(${pg.escapeLiteral(name)}, ${pg.escapeLiteral(after!)}, false)`,
   );
   afterReset.set(client, sets.length === 0 ? '' : `select ${sets.join(', ')};`);
+}
+
+/** Whether a pooler is between a prepared session and the server. */
+export function isPooled(client: pg.ClientBase): boolean {
+  return pooled.has(client);
 }
 
 /** Statements that apply a prepared session's settings again after RESET ALL. */
