@@ -26,23 +26,20 @@ deleted as (
   delete from muster.member m using locked l where m.function = $1 and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
 deltas as materialized (
-  select key_hash, max(part_index) as length, array_agg(part_index) as removed, count(*) filter (where fresh)::int as fresh
+  select key_hash, array_agg(part_index) as removed, count(*) filter (where fresh)::int as fresh
   from locked where in_set
   group by key_hash
 ),
-sets as materialized (
-  select s.key_hash, d.length, d.removed, d.fresh
+locked_sets as materialized (
+  select s.key_hash, d.removed, d.fresh
   from deltas d join muster.sets s on s.function = $1 and s.key_hash = d.key_hash
   order by s.key_hash
   for update of s
 ),
 counted as (
   update muster.sets s
-  set counts = muster.plus(s.counts, array(
-        select -(select count(*) from unnest(d.removed) r where r = part_index)::int
-        from generate_series(1, d.length) part_index order by part_index)),
-      fresh = s.fresh - d.fresh
-  from sets d
-  where s.function = $1 and s.key_hash = d.key_hash
+  set counts = muster.without(s.counts, l.removed), fresh = s.fresh - l.fresh
+  from locked_sets l
+  where s.function = $1 and s.key_hash = l.key_hash
 )
 select (select count(*)::int from page) as picked, (select count(*)::int from locked) as removed;

@@ -116,10 +116,10 @@ counted as (
   -- above all forgotten runs; see forget-runs.sql
   select function, key_hash, key, counts, fresh, changes, complete,
          case when begins then 'pending' when complete then 'done' end::muster.run_state, begins,
-         case when begins then (definition).forgotten_revision + 1 else 0 end, (definition).forgotten_token + begins::int,
+         case when begins then next_revision else 0 end, (definition).forgotten_token + begins::int,
          case when complete then now() end, case when begins then now() end, case when complete and not begins then now() end
   from (
-    select d.function, d.key_hash, d.fresh, d.changes, f.definition, named.key, sized.counts, c.complete,
+    select d.function, d.key_hash, d.fresh, d.changes, f.definition, f.next_revision, named.key, sized.counts, c.complete,
            c.complete and d.fresh > 0 as begins
     from deltas d
     join definitions f on f.id = d.function,
@@ -157,19 +157,20 @@ counted as (
   returning s.function, s.key_hash, s.key, s.fresh, s.was_fresh, s.complete, s.was_complete, s.was_failed, s.begins,
             s.revision, s.token, s.attempt, s.lost, s.late
 ),
+beginning as (
+  select c.*,
+         -- A concurrency limit over all workers is enforced by claim-runs.sql alone. A run whose lease was lost is
+         -- leased only there, too: there its start is recorded before the attempt counts.
+         (f.definition).concurrency is null and not (f.definition).paused and c.lost = 0 as leasable
+  from counted c join definitions f on f.id = c.function
+  where c.begins
+),
+numbered as (
+  select *, row_number() over (partition by leasable order by function, key_hash) as nth from beginning
+),
 begun as materialized (
   select *, leasable and nth <= $16::int as leased, (case when nth > $25::int then 'waiting' else 'counts' end)::muster.start as start
-  from (
-   select *, row_number() over (partition by leasable order by function, key_hash) as nth
-   from (
-    select c.*,
-           -- A concurrency limit over all workers is enforced by claim-runs.sql alone. A run whose lease was lost is
-           -- leased only there, too: there its start is recorded before the attempt counts.
-           (f.definition).concurrency is null and not (f.definition).paused and c.lost = 0 as leasable
-    from counted c join definitions f on f.id = c.function
-    where c.begins
-   ) b
-  ) numbered
+  from numbered
 ),
 queued as (
   insert into muster.queue as q (function, due_at, key_hash, token, is_suspect)

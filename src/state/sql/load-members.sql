@@ -6,14 +6,7 @@
 -- unless it is compressed; the running total keeps no values, so it needs little memory for a set of any size.
 --
 -- $1 function  $2 hash of the key; each row has the position (n) of its set in these  $3 bytes
-select n::int, part_index as "partIndex", id, version, since, encode(trace, 'hex') as trace,
-       case when missing_columns is not null then
-         (select array_agg(missing.name order by missing.name)
-          from jsonb_each(missing_columns) missing (name, filled) where missing.filled = '0') end as unavailable,
-       literals, fits, case when fits then columns::text end as columns
-from (
- select *, sum(size) over (order by n, part_index, source, id rows unbounded preceding) <= $3::float8 as fits
- from (
+with measured as (
   select mine.n, m.part_index, m.source, m.id, m.version, m.since, m.trace, m.missing_columns, m.literals, m.columns,
          case when m.literals is not null then 0
               when pg_column_compression(m.columns) is null then pg_column_size(m.columns)
@@ -21,6 +14,14 @@ from (
   from unnest($1::int[], $2::uuid[]) with ordinality as mine (function, key_hash, n)
   join muster.member m on m.function = mine.function and m.key_hash = mine.key_hash
   where m.in_set
- ) measured
-) sized
+),
+limited as (
+  select *, sum(size) over (order by n, part_index, source, id rows unbounded preceding) <= $3::float8 as fits from measured
+)
+select n::int, part_index as "partIndex", id, version, since, encode(trace, 'hex') as trace,
+       case when missing_columns is not null then
+         (select array_agg(missing.name order by missing.name)
+          from jsonb_each(missing_columns) missing (name, filled) where missing.filled = '0') end as unavailable,
+       literals, fits, case when fits then columns::text end as columns
+from limited
 order by n, part_index, source, id;

@@ -47,25 +47,22 @@ stripped as (
     and m.function = l.function and m.part_index = l.part_index and m.source = l.source and m.id = l.id
 ),
 deltas as materialized (
-  select touched.key_hash, coalesce(max(l.part_index), 0) as length, array_agg(l.part_index) as removed,
+  select touched.key_hash, array_agg(l.part_index) as removed,
          count(*) filter (where l.fresh)::int as fresh
   from touched left join locked l on l.key_hash = touched.key_hash and l.in_set
   group by touched.key_hash
 ),
-sets as materialized (
-  select s.key_hash, d.length, d.removed, d.fresh
+locked_sets as materialized (
+  select s.key_hash, d.removed, d.fresh
   from deltas d join muster.sets s on s.function = $1 and s.key_hash = d.key_hash
   order by s.key_hash
   for update of s
 ),
 counted as (
   update muster.sets s
-  set counts = muster.plus(s.counts, array(
-        select -(select count(*) from unnest(d.removed) r where r = part_index)::int
-        from generate_series(1, d.length) part_index order by part_index)),
-      fresh = s.fresh - d.fresh
-  from sets d
-  where s.function = $1 and s.key_hash = d.key_hash
+  set counts = muster.without(s.counts, l.removed), fresh = s.fresh - l.fresh
+  from locked_sets l
+  where s.function = $1 and s.key_hash = l.key_hash
 )
 select (select count(*)::int from locked) as members,
        (select count(*) = $4 from picked) as more,

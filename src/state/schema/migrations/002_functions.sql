@@ -149,6 +149,20 @@ begin
   return a;
 end $$;
 
+-- Returns counts without rows of these part indexes; nulls stand for no row.
+create function muster.without(counts int[], part_indexes smallint[]) returns int[]
+language plpgsql immutable parallel safe as $$
+declare
+  part_index smallint;
+begin
+  foreach part_index in array part_indexes loop
+    if part_index is not null then
+      counts[part_index] := counts[part_index] - 1;
+    end if;
+  end loop;
+  return counts;
+end $$;
+
 -- The runs that are leased now, with the worker and the number of the attempt. A lease whose token is not that of
 -- its set has ended.
 create view muster.leased as
