@@ -21,7 +21,7 @@ async function hotShares(db: TestDatabase): Promise<Record<string, number>> {
 }
 
 test(
-  'under load, 95 % of the updates of sets write no index entry, and most of those of members',
+  'under load, 95 % of the updates of sets and of their rows write no index entry',
   { timeout: 120_000 },
   async ({ db }) => {
     const definition = pairOf({ handle: () => sleep(20) });
@@ -39,8 +39,10 @@ test(
     );
     await send(keys.map((key) => partA(key)));
     // Rows have room for some versions of their neighbours at a time. If all rows of a page change within
-    // milliseconds, their older versions can't be removed yet (88 %, by the bench).
-    const scattered = keys.toSorted((a, b) => (keyHash(a) < keyHash(b) ? -1 : 1));
+    // milliseconds, their older versions can't be removed yet (88 %, by the bench). A batch is inserted in the order
+    // of the hashes, so an order by their last digits takes a few rows of every page at a time.
+    const place = (key: string) => keyHash(key).slice(-12);
+    const scattered = keys.toSorted((a, b) => (place(a) < place(b) ? -1 : 1));
     await send(scattered.map((key) => partB(key)));
     await until(
       async () => (await db.query(`select from muster.sets where state = 'done'`)).length === SETS,
@@ -54,8 +56,7 @@ test(
     await engine.stop();
     const { sets, member } = await hotShares(db);
     expect(sets).toBeGreaterThan(0.95);
-    // All rows change within a fraction of a second: any snapshot that lasts as long keeps their older versions.
-    expect(member).toBeGreaterThan(0.6);
+    expect(member).toBeGreaterThan(0.95);
     expect([await misplaced(db), await db.query('select from muster.queue')]).toEqual([[], []]);
     expect(await db.query('select from muster.lease')).toEqual([]);
   },
