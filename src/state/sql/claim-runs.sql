@@ -86,14 +86,17 @@ due as materialized (
 looked as materialized (
   select due.*, s.key, s.revision, s.attempt, s.lost, s.start_recorded, s.late, s.complete,
          coalesce(s.token = due.token and s.state = 'pending', false) as is_current
-  from due left join muster.sets s on s.function = $1 and s.key_hash = due.key_hash
+  from due left join lateral (
+    select * from muster.sets s where s.function = $1 and s.key_hash = due.key_hash offset 0
+  ) s on true
 ),
 incomplete as materialized (
-  select s.function, s.key_hash from looked
-  join muster.sets s on s.function = $1 and s.key_hash = looked.key_hash
+  select s.function, s.key_hash from looked, lateral (
+    select s.function, s.key_hash from muster.sets s
+    where s.function = $1 and s.key_hash = looked.key_hash and s.token = looked.token and s.state = 'pending' and not s.complete
+    for no key update skip locked
+  ) s
   where looked.is_current and not looked.complete
-    and s.token = looked.token and s.state = 'pending' and not s.complete
-  for no key update of s skip locked
 ),
 rested as (
   update muster.sets s set state = 'resting', due_at = null

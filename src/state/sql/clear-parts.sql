@@ -31,15 +31,15 @@ deltas as materialized (
   group by key_hash
 ),
 locked_sets as materialized (
-  select s.key_hash, d.removed, d.fresh
-  from deltas d join muster.sets s on s.function = $1 and s.key_hash = d.key_hash
-  order by s.key_hash
-  for update of s
+  select s.function, s.key_hash, d.removed, d.fresh
+  from (select * from deltas order by key_hash) d, lateral (
+    select s.function, s.key_hash from muster.sets s where s.function = $1 and s.key_hash = d.key_hash for update
+  ) s
 ),
 counted as (
   update muster.sets s
   set counts = muster.without(s.counts, l.removed), fresh = s.fresh - l.fresh
   from locked_sets l
-  where s.function = $1 and s.key_hash = l.key_hash
+  where s.function = l.function and s.key_hash = l.key_hash
 )
 select (select count(*)::int from page) as picked, (select count(*)::int from locked) as removed;

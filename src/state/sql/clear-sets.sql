@@ -13,13 +13,12 @@ with marked as (
   set complete = s.complete and muster.complete(s.counts, f.need, f.gate_need, f.gate_of),
       error = case when not s.complete or muster.complete(s.counts, f.need, f.gate_need, f.gate_of) then s.error end,
       purged = s.key_hash = any ($3::uuid[])
-  from unnest($2::uuid[]) as cleared (key_hash), muster.function f
-  where f.id = $1 and s.function = $1 and s.key_hash = cleared.key_hash
+  from muster.function f
+  where f.id = $1 and s.function = $1 and s.key_hash = any ($2::uuid[])
 ),
 overdue as (
   delete from muster.overdue where function = $1 and key_hash = any ($2::uuid[])
 )
 delete from muster.outbox o
-using unnest($2::uuid[]) as cleared (key_hash)
-join muster.sets s on s.function = $1 and s.key_hash = cleared.key_hash
-where o.function = $1 and o.key = s.key and o.sent_at is not null;
+where o.function = $1 and o.sent_at is not null
+  and o.key = any (array(select s.key from muster.sets s where s.function = $1 and s.key_hash = any ($2::uuid[])));

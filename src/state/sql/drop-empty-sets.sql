@@ -4,10 +4,10 @@
 --
 -- $1 function  $2 hashes of the keys
 with locked as materialized (
-  select s.function, s.key_hash from unnest($2::uuid[]) as empty (key_hash)
-  join muster.sets s on s.function = $1 and s.key_hash = empty.key_hash
-  where s.state is null and s.fresh = 0 and 0 = all (s.counts)
-  order by s.function, s.key_hash
-  for update of s
+  select s.function, s.key_hash from (select key_hash from unnest($2::uuid[]) as empty (key_hash) order by key_hash) empty, lateral (
+    select s.function, s.key_hash from muster.sets s
+    where s.function = $1 and s.key_hash = empty.key_hash and s.state is null and s.fresh = 0 and 0 = all (s.counts)
+    for update
+  ) s
 )
 delete from muster.sets s using locked l where s.function = l.function and s.key_hash = l.key_hash;

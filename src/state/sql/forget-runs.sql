@@ -13,16 +13,16 @@ with page as materialized (
   select key_hash from muster.sets where function = $1 and key_hash > $2 order by key_hash limit $4
 ),
 locked as materialized (
-  select s.function, s.key_hash from page
-  join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
-  join muster.function f on f.id = s.function
-  -- checked again under the row's lock: another worker may be ingesting the set again
-  where s.state = 'done' and s.purged and not s.complete
-    and s.finished_at < now() - make_interval(secs => $3::float8)
-    -- a purged row's columns follow from the key
-    and not exists (select from muster.member m where m.function = s.function and m.key_hash = s.key_hash and m.literals is not null)
-    and s.token <= f.forgotten_token and s.revision <= f.forgotten_revision
-  order by s.function, s.key_hash
-  for update of s
+  select s.function, s.key_hash from (select * from page order by key_hash) page join muster.function f on f.id = $1, lateral (
+    select s.function, s.key_hash from muster.sets s
+    -- checked again under the row's lock: another worker may be ingesting the set again
+    where s.function = $1 and s.key_hash = page.key_hash
+      and s.state = 'done' and s.purged and not s.complete
+      and s.finished_at < now() - make_interval(secs => $3::float8)
+      -- a purged row's columns follow from the key
+      and not exists (select from muster.member m where m.function = s.function and m.key_hash = s.key_hash and m.literals is not null offset 0)
+      and s.token <= f.forgotten_token and s.revision <= f.forgotten_revision
+    for update
+  ) s
 )
 delete from muster.sets s using locked l where s.function = l.function and s.key_hash = l.key_hash;

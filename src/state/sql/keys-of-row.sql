@@ -10,4 +10,6 @@ cross join lateral (
   where m.function = $1 and m.part_index = u.part_index and m.source = $4 and m.id = u.id
   offset 0 -- forces one lookup in the primary key for each id, regardless of the planner's estimates
 ) m
-left join muster.sets s on s.function = $1 and s.key_hash = m.key_hash;
+left join lateral (
+  select s.key from muster.sets s where s.function = $1 and s.key_hash = m.key_hash offset 0
+) s on true;

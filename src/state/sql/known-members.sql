@@ -13,4 +13,6 @@ join muster.part p on p.function = mine.function,
        where m.function = p.function and m.part_index = p.part_index and m.source = $3 and m.id = row.id
        offset 0 -- one lookup in the primary key for each, regardless of the planner's estimates
      ) m
-left join muster.sets s on m.literals is not null and s.function = m.function and s.key_hash = m.key_hash;
+left join lateral (
+  select s.key from muster.sets s where m.literals is not null and s.function = m.function and s.key_hash = m.key_hash offset 0
+) s on true;

@@ -8,8 +8,9 @@ with page as materialized (
 ),
 waiting as materialized (
   select p.id,
-         array(select k.key_hash from unnest(p.keys) as k (key_hash)
-               join muster.sets s on s.function = p.function and s.key_hash = k.key_hash
+         array(select k.key_hash from unnest(p.keys) as k (key_hash), lateral (
+                 select s.fresh, s.counts from muster.sets s where s.function = p.function and s.key_hash = k.key_hash offset 0
+               ) s
                where s.fresh > 0 and not muster.complete(s.counts, f.need, f.gate_need, f.gate_of)) as keys
   from page p join muster.function f on f.id = p.function
 ),

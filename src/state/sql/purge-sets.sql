@@ -25,13 +25,15 @@ touched as materialized (
   where (select count(*) from picked) < $4 or key_hash::text <= (select max(key_hash::text) from picked)
 ),
 locked as materialized (
-  select picked.n, m.function, m.part_index, m.source, m.id, m.key_hash, m.in_set, muster.is_fresh(m.in_set, m.key_hash, m.history) as fresh,
-         greatest(m.since, to_timestamp(m.at / 1000.0)) as newest
-  from picked
-  join muster.member m on m.function = $1 and m.part_index = picked.part_index and m.source = picked.source and m.id = picked.id
-  where m.key_hash = picked.key_hash and not m.purged
-  order by m.function, m.part_index, m.source, m.id
-  for update of m
+  select picked.n, m.*
+  from (select * from picked order by part_index, source, id) picked, lateral (
+    select m.function, m.part_index, m.source, m.id, m.key_hash, m.in_set, muster.is_fresh(m.in_set, m.key_hash, m.history) as fresh,
+           greatest(m.since, to_timestamp(m.at / 1000.0)) as newest
+    from muster.member m
+    where m.function = $1 and m.part_index = picked.part_index and m.source = picked.source and m.id = picked.id
+      and m.key_hash = picked.key_hash and not m.purged
+    for update
+  ) m
 ),
 deleted as (
   delete from muster.member m using locked l
@@ -53,16 +55,16 @@ deltas as materialized (
   group by touched.key_hash
 ),
 locked_sets as materialized (
-  select s.key_hash, d.removed, d.fresh
-  from deltas d join muster.sets s on s.function = $1 and s.key_hash = d.key_hash
-  order by s.key_hash
-  for update of s
+  select s.function, s.key_hash, d.removed, d.fresh
+  from (select * from deltas order by key_hash) d, lateral (
+    select s.function, s.key_hash from muster.sets s where s.function = $1 and s.key_hash = d.key_hash for update
+  ) s
 ),
 counted as (
   update muster.sets s
   set counts = muster.without(s.counts, l.removed), fresh = s.fresh - l.fresh
   from locked_sets l
-  where s.function = $1 and s.key_hash = l.key_hash
+  where s.function = l.function and s.key_hash = l.key_hash
 )
 select (select count(*)::int from locked) as members,
        (select count(*) = $4 from picked) as more,

@@ -12,10 +12,11 @@ with page as materialized (
   limit $4
 ),
 locked as materialized (
-  select s.function, s.key_hash from page join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
-  where s.state = 'failed' and s.token = page.token
-  order by s.function, s.key_hash
-  for update of s
+  select s.function, s.key_hash from (select * from page order by key_hash) page, lateral (
+    select s.function, s.key_hash from muster.sets s
+    where s.function = $1 and s.key_hash = page.key_hash and s.state = 'failed' and s.token = page.token
+    for update
+  ) s
 ),
 changed as (
   update muster.sets s

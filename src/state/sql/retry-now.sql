@@ -15,9 +15,9 @@ with page as materialized (
   limit $4
 ),
 locked as materialized (
-  select s.function, s.key_hash, page.due_at, s.token from page join muster.sets s on s.function = $1 and s.key_hash = page.key_hash
-  order by s.function, s.key_hash
-  for update of s
+  select s.function, s.key_hash, page.due_at, s.token from (select * from page order by key_hash) page, lateral (
+    select s.function, s.key_hash, s.token from muster.sets s where s.function = $1 and s.key_hash = page.key_hash for update
+  ) s
 ),
 -- a run that has started in the meantime has no row any more
 removed as (
