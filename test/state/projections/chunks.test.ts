@@ -245,7 +245,7 @@ test('the next chunk does not see changes that apply made to its session', async
         const { rows } = await tx.query(`select pg_backend_pid() as pid,
           current_setting('search_path') as path, current_setting('statement_timeout') as time,
           to_regclass('pg_temp.kept') as kept,
-          (select count(*)::int from pg_locks where locktype = 'advisory') as locks`);
+          (select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) as locks`);
         seen.push(rows[0]);
         if (from > 0) return;
         await tx.query('set search_path = muster');
