@@ -111,6 +111,21 @@ export interface HandlerContext {
   readonly traceparent: string | null;
 }
 
+/** One of the sets of a call of `handleAll`, with what a handler of single sets receives beside its set. */
+export interface BatchedSet<P extends string = string, K extends string = string>
+  extends CompleteSet<P, K>, Pick<HandlerContext, 'runId' | 'attempt' | 'traceparent'> {}
+
+/** What `handleAll` receives beside its sets. `tx` is one transaction for all of them. */
+export type BatchContext = Pick<HandlerContext, 'tx' | 'signal' | 'log'>;
+
+/** How many sets one call of `handleAll` gets. */
+export interface Batch {
+  /** Maximum number of sets; at most 1,000. Few sets in a slot are not held back for it: see `wait`. */
+  readonly size: number;
+  /** How long a batch that is not full waits for further sets. Default: not at all. */
+  readonly wait?: Duration;
+}
+
 /**
  * An event that a handler returns. It is sent after the run is committed as done, at least once, with an id
  * that stays the same when it is sent again.
@@ -164,11 +179,11 @@ export interface FunctionDefinition<P extends string = string, K extends string 
    * rows that were created after the snapshot, and waiting for the snapshot would withhold such sets.
    */
   readonly history?: 'skip' | 'run';
-  /** Timeout of one attempt. Default: 5 minutes; maximum: 24 days. */
+  /** Timeout of one attempt, or of one call of `handleAll`. Default: 5 minutes; maximum: 24 days. */
   readonly timeout?: Duration;
   /** Default: the defaults of {@link RetryPolicy}. */
   readonly retry?: RetryPolicy;
-  /** Maximum number of concurrent runs over all processes. Default: unlimited. */
+  /** Maximum number of concurrent runs over all processes. Default: unlimited. Not together with `handleAll`. */
   readonly concurrency?: number;
   /**
    * How long a done set keeps its rows and the details of its run; the marker that it is done stays.
@@ -186,28 +201,68 @@ export interface FunctionDefinition<P extends string = string, K extends string 
    *
    * A promise that it does not await and that rejects fails the attempt. A handler that computes for seconds
    * without yielding blocks everything else in its process, though its lease is kept.
+   *
+   * A function has either `handle` or `handleAll`.
    */
-  handle(set: CompleteSet<P, K>, context: HandlerContext): Result;
+  handle?(set: CompleteSet<P, K>, context: HandlerContext): Result;
+  /**
+   * Does the work of up to `batch.size` sets in one transaction. Returns the events of each set, in the order of the
+   * sets, or nothing.
+   *
+   * If it fails, nothing is committed, and it is called again with each half of the sets, down to the one that is the
+   * cause: only that attempt has failed. So it may be called several times with a set in one attempt, and effects
+   * outside of `tx` need the set's `runId`. A set whose attempt failed runs alone from then on, as do all sets of a
+   * call that timed out.
+   */
+  handleAll?(sets: readonly BatchedSet<P, K>[], context: BatchContext): BatchResult;
+  /** Required with `handleAll`. */
+  readonly batch?: Batch;
 }
 
 /** What a handler may return. */
 type Result = Promise<readonly OutgoingEvent[] | void> | readonly OutgoingEvent[] | void;
+type Results = readonly (readonly OutgoingEvent[] | void)[] | void;
+type BatchResult = Promise<Results> | Results;
+
+/** One of both ways to handle sets, with types that infer what the handler returns. */
+type Handlers<P extends string, K extends string, R> =
+  | {
+      handle(
+        set: CompleteSet<P, K>,
+        context: HandlerContext,
+      ): R & Result & OnlyEvents<R, OutgoingEvent>;
+      readonly handleAll?: never;
+      readonly batch?: never;
+    }
+  | {
+      handleAll(
+        sets: readonly BatchedSet<P, K>[],
+        context: BatchContext,
+      ): R & BatchResult & OnlyEvents<R, OutgoingEvent>;
+      readonly batch: Batch;
+      readonly handle?: never;
+    };
 
 /**
  * Declares a function. Part names and key columns become types, so a misspelt one does not compile. The
  * definition is validated when the function is loaded, which reports all of its problems at once.
  */
-export function defineFunction<const Q extends Record<string, Part>, const D, R extends Result>(
+export function defineFunction<
+  const Q extends Record<string, Part>,
+  const D,
+  R extends Result | BatchResult,
+>(
   definition: {
     readonly parts: Q & { readonly [N in keyof Q]: Q[N] & Only<Q[N], Part> };
-    handle(
-      set: CompleteSet<keyof Q & string, KeyColumn<Q>>,
-      context: HandlerContext,
-    ): R & OnlyEvents<R, OutgoingEvent>;
-  } & Omit<FunctionDefinition<keyof Q & string, KeyColumn<Q>>, 'parts' | 'handle'> &
+  } & Handlers<keyof Q & string, KeyColumn<Q>, R> &
+    Omit<
+      FunctionDefinition<keyof Q & string, KeyColumn<Q>>,
+      'parts' | 'handle' | 'handleAll' | 'batch'
+    > &
     D &
     Only<D, FunctionDefinition> &
-    (D extends { readonly retry: infer P } ? { readonly retry: Only<P, RetryPolicy> } : unknown),
+    (D extends { readonly retry: infer P } ? { readonly retry: Only<P, RetryPolicy> } : unknown) &
+    (D extends { readonly batch: infer B } ? { readonly batch: Only<B, Batch> } : unknown),
 ): FunctionDefinition<keyof Q & string, KeyColumn<Q>> {
   return definition;
 }

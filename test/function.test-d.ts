@@ -127,6 +127,53 @@ defineFunction({
   },
 });
 
+export const batches = [
+  defineFunction({
+    name: 'batch',
+    parts,
+    batch: { size: 100, wait: '1 second' },
+    async handleAll(sets, { tx, signal, log }) {
+      await tx.query('select', [signal.aborted]);
+      log.info({}, sets[0]!.runId);
+      return sets.map((set) => [
+        { type: 'one', data: [set.attempt, set.traceparent, set.key.span] },
+      ]);
+    },
+  }),
+  defineFunction({ name: 'batch-nothing', parts, batch: { size: 1 }, handleAll() {} }),
+  defineFunction({
+    name: 'batch-some',
+    parts,
+    batch: { size: 1 },
+    handleAll: (sets) => sets.map((set) => (set.revision > 1 ? undefined : made)),
+  }),
+];
+
+// @ts-expect-error handleAll needs a batch
+defineFunction({ name: 'no-batch', parts, handleAll() {} });
+
+defineFunction({
+  name: 'misspelt-in-batch',
+  parts,
+  // @ts-expect-error a batch has a wait
+  batch: { size: 1, wiat: '1 second' },
+  handleAll() {},
+});
+
+// @ts-expect-error a function has only one handler
+defineFunction({ name: 'both', parts, batch: { size: 1 }, handle() {}, handleAll() {} });
+
+// @ts-expect-error handleAll returns a list for each set
+defineFunction({ name: 'flat', parts, batch: { size: 1 }, handleAll: () => [{ type: 'x' }] });
+
+defineFunction({
+  name: 'misspelt-in-list',
+  parts,
+  batch: { size: 1 },
+  // @ts-expect-error an event has a subject
+  handleAll: (sets) => sets.map(() => [{ type: 'x', sbject: 'y' }]),
+});
+
 // @ts-expect-error a single event is not a list of events
 defineFunction({ name: 'single', parts, handle: () => ({ type: 'x' }) });
 

@@ -16,8 +16,10 @@ export type KeyColumn<Parts extends Record<string, { readonly key: string | read
         : never;
   }[keyof Parts];
 
-/** Element type of the list that a handler returns or resolves with. */
-type EventOf<R> = Awaited<R> extends infer A ? (A extends readonly (infer E)[] ? E : never) : never;
+/** Type of the events that a handler returns or resolves with, in one list or in a list for each set. */
+type EventOf<R> = ElementOf<Awaited<R>> extends infer E ? Flat<E> : never;
+type ElementOf<A> = A extends readonly (infer E)[] ? E : never;
+type Flat<E> = E extends readonly (infer F)[] ? F : E extends object ? E : never;
 /** Properties that a returned event has and `Known` lacks. */
 type Misspelt<E, Known> = E extends E ? Exclude<keyof E, keyof Known> & string : never;
 /** `R`, or, if its events have an unknown property, a type whose property name is the compiler's message. */

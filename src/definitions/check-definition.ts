@@ -20,6 +20,7 @@ import {
   timerDuration,
 } from './fields.ts';
 import type {
+  Batch,
   FunctionDefinition,
   OutgoingEvent,
   Part,
@@ -106,8 +107,20 @@ const FUNCTION = {
   concurrency: count,
   keepFor: duration,
   forgetAfter: duration,
-  handle: required(functionField),
+  handle: functionField,
+  handleAll: functionField,
+  batch: anything, // checked below
 } satisfies Fields<FunctionDefinition>;
+
+const BATCH = {
+  size: required(
+    field(
+      'a whole number from 1 to 1,000',
+      (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= 1_000,
+    ),
+  ),
+  wait: pause,
+} satisfies Fields<Batch>;
 
 const PROJECTION = {
   name: required(definitionName),
@@ -141,6 +154,7 @@ export function checkFunction(definition: unknown, report: Report): ReadonlyMap<
   checkFields('', definition, FUNCTION, report);
   const given = definition as Partial<FunctionDefinition>;
   if (given.retry !== undefined) checkFields('retry', given.retry, RETRY, report);
+  checkHandlers(given, report);
   if (given.parts === undefined) return parts;
   for (const [name, part] of Object.entries(checkObject('parts', given.parts, report) ?? {})) {
     if (!isName(name)) report(`parts: ${show(name)} can't be the name of a part`);
@@ -148,6 +162,26 @@ export function checkFunction(definition: unknown, report: Report): ReadonlyMap<
     if (checked !== null) parts.set(name, checked);
   }
   return parts;
+}
+
+function checkHandlers(given: Partial<FunctionDefinition>, report: Report): void {
+  const { handle, handleAll, batch, concurrency } = given;
+  if (handle === undefined && handleAll === undefined) {
+    report('handle is missing: write handle, or handleAll with batch');
+  }
+  if (handle !== undefined && handleAll !== undefined) {
+    report('handle and handleAll: a function has only one of them');
+  }
+  if (batch !== undefined) checkFields('batch', batch, BATCH, report);
+  if (batch !== undefined && handleAll === undefined) report('batch: only handleAll uses it');
+  if (batch === undefined && handleAll !== undefined) {
+    report("batch is missing: handleAll needs one, such as { size: 100, wait: '50 milliseconds' }");
+  }
+  if (concurrency !== undefined && handleAll !== undefined) {
+    report(
+      'concurrency: it limits runs, of which handleAll gets many in one call; limit the calls of a process with CONCURRENCY',
+    );
+  }
 }
 
 /** Reports every problem of a projection. */

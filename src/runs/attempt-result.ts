@@ -13,8 +13,4 @@ export interface AttemptResult {
 export type AttemptFailure =
   | { readonly outcome: 'fenced' | 'released' }
   | { readonly outcome: 'fault'; readonly fault: unknown; readonly waitMs: number }
-  | {
-      readonly outcome: 'failed' | 'again';
-      readonly error: unknown;
-      readonly waitMs: number | null;
-    };
+  | { readonly outcome: 'failed' | 'again'; readonly waitMs: number | null };

@@ -1,24 +1,37 @@
-import type { CompleteSet, FunctionDefinition, HandlerContext } from '../function.ts';
+import type { BatchedSet, HandlerContext } from '../function.ts';
 import { failpoint } from '../lib/failpoint.ts';
-import type { Lease } from '../state/lease.ts';
 import type { StoredMember } from '../state/runs/load-members.ts';
+import type { OutboxEvent } from '../state/runs/runs.ts';
+import { toTraceparent } from '../telemetry/trace.ts';
+import type { Attempt, HandlerCall } from './attempt.ts';
 import { TimedOut } from './attempt-errors.ts';
 import { toCompleteSet } from './complete-set.ts';
-import type { FunctionHandler } from './function-handler.ts';
+import { handlerLog } from './handler-log.ts';
+import { toBatchEvents, toOutboxEvents } from './outbox-events.ts';
+import { runIdOf } from './run-id.ts';
 import { ownedBy } from './stray-errors.ts';
 
+/** An attempt whose rows are loaded. */
+export interface LoadedAttempt extends Attempt {
+  readonly members: readonly StoredMember[];
+}
+
+interface LoadedCall extends HandlerCall {
+  readonly attempts: readonly LoadedAttempt[];
+}
+
 /**
- * Calls the handler with its timeout. Resolves with its return value, and rejects with the error it throws or with
- * the reason of `abort`. `onReturn` gets the milliseconds for which the call blocked the event loop.
+ * Calls the handler with its timeout. Resolves with the events that it returned, by attempt, and rejects with the
+ * error it throws or with the reason of `abort`. `onReturn` gets the milliseconds for which the call blocked the
+ * event loop.
  */
 export async function callHandler(
-  { definition, served, timeoutMs }: FunctionHandler,
-  lease: Lease,
-  members: readonly StoredMember[],
-  context: HandlerContext,
-  abort: AbortController,
+  call: LoadedCall,
   onReturn: (ms: number) => void,
-): Promise<unknown> {
+): Promise<OutboxEvent[][]> {
+  const { attempts, handler, abort } = call;
+  const { definition, timeoutMs, batch } = handler;
+  const leases = attempts.map(({ lease }) => lease);
   const timer = setTimeout(
     () => abort.abort(new TimedOut(`the attempt took longer than ${timeoutMs} ms`)),
     timeoutMs,
@@ -26,7 +39,7 @@ export async function callHandler(
   let isOver = false;
   const owner = {
     function: definition.name,
-    runId: context.runId,
+    runId: runIdOf(definition.name, leases[0]!),
     fail(error: unknown) {
       if (isOver) return false;
       abort.abort(error);
@@ -35,15 +48,18 @@ export async function callHandler(
   };
   try {
     // A handler that ignores its signal is abandoned: its transaction is closed, and its lease ends.
-    return await Promise.race([
+    const returned = await Promise.race([
       ownedBy(owner, () => {
         const calledAt = performance.now();
-        const returned = call(definition, toCompleteSet(served, lease, members), context);
+        const promise = batch === null ? handleOne(call) : handleAll(call);
         onReturn(performance.now() - calledAt);
-        return returned;
+        return promise;
       }),
       aborted(abort.signal),
     ]);
+    return batch === null
+      ? [toOutboxEvents(definition.name, leases[0]!, returned)]
+      : toBatchEvents(definition.name, leases, returned);
   } finally {
     isOver = true;
     clearTimeout(timer);
@@ -51,9 +67,32 @@ export async function callHandler(
 }
 
 /** Async, so that a synchronous error of the handler rejects, too. */
-async function call(definition: FunctionDefinition, set: CompleteSet, context: HandlerContext) {
+async function handleOne({ attempts, handler, ...call }: LoadedCall): Promise<unknown> {
+  const { definition, served } = handler;
+  const { lease, members, trace } = attempts[0]!;
   failpoint('in-handler');
-  return definition.handle(set, context);
+  const context: HandlerContext = {
+    tx: call.watchedTx,
+    runId: runIdOf(definition.name, lease),
+    attempt: lease.attempt,
+    signal: call.abort.signal,
+    log: handlerLog(call.log),
+    traceparent: trace === null ? null : toTraceparent(trace),
+  };
+  return definition.handle!(toCompleteSet(served, lease, members), context);
+}
+
+async function handleAll({ attempts, handler, ...call }: LoadedCall): Promise<unknown> {
+  const { definition, served } = handler;
+  failpoint('in-handler');
+  const sets = attempts.map(({ lease, members, trace }): BatchedSet => ({
+    ...toCompleteSet(served, lease, members),
+    runId: runIdOf(definition.name, lease),
+    attempt: lease.attempt,
+    traceparent: trace === null ? null : toTraceparent(trace),
+  }));
+  const { watchedTx: tx, abort, log } = call;
+  return definition.handleAll!(sets, { tx, signal: abort.signal, log: handlerLog(log) });
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

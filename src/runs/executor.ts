@@ -1,25 +1,18 @@
-import type { SpanContext } from '@opentelemetry/api';
-import {
-  type FunctionDefinition,
-  type HandlerContext,
-  type Log,
-  TerminalError,
-} from '../function.ts';
 import {
   partsOf,
   type PartOf,
   type RegisteredFunction,
 } from '../definitions/registered-function.ts';
+import { type FunctionDefinition, type Log, TerminalError } from '../function.ts';
 import { redactedErrorText } from '../lib/error-text.ts';
 import { failpoint } from '../lib/failpoint.ts';
 import { waitAfter } from '../lib/retry.ts';
 import { isBadValue, type Database } from '../state/database/database.ts';
 import { HandlerTx } from '../state/database/handler-tx.ts';
 import type { Lease } from '../state/lease.ts';
-import type { StoredMember } from '../state/runs/load-members.ts';
 import { finishing, type FinishedRun, type OutboxEvent, type Runs } from '../state/runs/runs.ts';
 import { contextOf, endFailed, runSpan, within } from '../telemetry/spans.ts';
-import { toTraceparent } from '../telemetry/trace.ts';
+import { abortOf, type Attempt, type HandlerCall } from './attempt.ts';
 import {
   describeError,
   errorTypeOf,
@@ -28,18 +21,19 @@ import {
   LeaseLost,
   SetTooLarge,
   ShutDown,
+  TimedOut,
 } from './attempt-errors.ts';
 import type { AttemptFailure, AttemptResult } from './attempt-result.ts';
-import { callHandler } from './call-handler.ts';
+import { callHandler, type LoadedAttempt } from './call-handler.ts';
 import { Coalescer } from './coalescer.ts';
 import { Faults, WatchedTx } from './faults.ts';
 import { type FunctionHandler, toFunctionHandler } from './function-handler.ts';
-import { handlerLog, withFields } from './handler-log.ts';
+import { withFields } from './handler-log.ts';
 import { isLargeSet, loadSet } from './load-set.ts';
 import { LoopWatch } from './loop-watch.ts';
-import { toOutboxEvents } from './outbox-events.ts';
 import { runIdOf } from './run-id.ts';
 import type { LeasedRun, QueuedRun } from './run-queue.ts';
+import { mustRecordStart } from './suspects.ts';
 import { untilAnswered } from './until-answered.ts';
 
 export interface ExecutorOptions {
@@ -57,17 +51,16 @@ export interface ExecutorOptions {
   readonly onBlocked: (functions: readonly string[], seconds: number) => void;
 }
 
-/** One attempt of a run. */
-interface Attempt extends Pick<LeasedRun, 'lease' | 'abort'> {
-  readonly handler: FunctionHandler;
-  /** The transaction that the handler writes in. */
-  readonly tx: HandlerTx;
-  readonly watchedTx: WatchedTx;
-  readonly log: Log;
-  /** Trace context of the attempt; null if the trace is not sampled. */
-  readonly trace: SpanContext | null;
-  /** Frees the slot once the handler has ended and holds no connection. */
-  readonly leaveSlot: () => void;
+const TAKEN_OVER = 'another worker took this run over; nothing of this attempt was committed';
+const FENCED: AttemptResult = { outcome: 'fenced', events: 0, errorType: null };
+const RELEASED: AttemptResult = { outcome: 'released', events: 0, errorType: null };
+
+interface Release {
+  readonly waitMs?: number;
+  /** Whether each of the runs is to run alone. */
+  readonly isAlone?: boolean;
+  /** Error of the database that is the reason, or null. */
+  readonly fault?: unknown;
 }
 
 /** Executor executes leased runs that have a slot. */
@@ -104,137 +97,250 @@ export class Executor {
   }
 
   /**
-   * Executes one attempt of a run: records the start, loads the rows, calls the handler, commits, classifies a
-   * failure and records it. Resolves with false, without having done anything, if the run must wait for another
-   * large one. Never rejects.
+   * Executes one attempt of each run: records the start, loads the rows, calls the handler, commits, classifies a
+   * failure and records it. Several runs are executed together, and their rows are loaded. Resolves with false,
+   * without having done anything, if a run must wait for another large one. Never rejects.
    */
-  async execute(run: QueuedRun, leased: LeasedRun, leaveSlot: () => void): Promise<boolean> {
+  async execute(
+    queued: readonly QueuedRun[],
+    leased: readonly LeasedRun[],
+    leaveSlot: () => void,
+  ): Promise<boolean> {
     const startedAt = performance.now();
-    const { lease } = run;
-    const handler = this.handlers.get(lease.function)!;
+    const handler = this.handlers.get(queued[0]!.lease.function)!;
     const { name } = handler.definition;
-    const members = await this.#load(run, handler).catch((error: Error) => error);
-    if (members === null) return false;
-    leased.isUnrecorded = run.members !== null;
+    const loaded = await Promise.all(
+      queued.map((run) => this.#load(run, handler).catch((error: Error) => error)),
+    );
+    const attempts: Attempt[] = [];
+    for (const [i, members] of loaded.entries()) {
+      if (members === null) return false;
+      const { lease, abort } = leased[i]!;
+      leased[i]!.isUnrecorded = queued[i]!.members !== null;
+      const span = runSpan(name, lease, members instanceof Error ? [] : members);
+      attempts.push({ lease, abort, members, span, trace: contextOf(span), startedAt });
+    }
     this.#watch.enter(name);
-    const span = runSpan(name, lease, members instanceof Error ? [] : members);
-    const attempt = this.#attemptOf(leased, handler, leaveSlot, contextOf(span));
-    const result = await within(span, () => this.#perform(attempt, members));
+    await this.#perform(handler, attempts, leaveSlot);
     this.#watch.leave(name);
-    span?.setAttributes({ 'muster.outcome': result.outcome, 'muster.events': result.events });
-    if (result.errorType === null) span?.end();
-    else endFailed(span, result.errorType);
-    this.#options.onResult(name, result, (performance.now() - startedAt) / 1000);
     return true;
   }
 
   /**
-   * Returns the rows of the run's set; null if the run must wait. A run whose rows were not loaded before it had
-   * a slot is measured first, so that a set that is too large is not loaded, and its start is recorded before the
-   * load, because the load may kill the process.
+   * Returns the rows of the run's set; null if the run must wait. Rows that were not loaded before the run had a slot
+   * are measured first, so that a set that is too large is not loaded, and the start is recorded before the load,
+   * because the load may kill the process.
    */
-  async #load(run: QueuedRun, { backoff }: FunctionHandler) {
-    const { lease } = run;
+  async #load({ lease, members, isLarge }: QueuedRun, { backoff }: FunctionHandler) {
     const { database, maxSetBytes } = this.#options;
-    if (run.members !== null) return run.members;
+    if (members !== null) {
+      if (mustRecordStart(lease, backoff.attempts)) await this.#recordStart(lease);
+      return members;
+    }
     if (lease.attempt > backoff.attempts) return []; // given up before anything is loaded
-    if (!run.isLarge && (await isLargeSet(database, lease, maxSetBytes))) return null;
-    if (!(await this.#starts.add(lease))) throw new LeaseLost('the lease of this run was lost');
+    if (!isLarge && (await isLargeSet(database, lease, maxSetBytes))) return null;
+    await this.#recordStart(lease);
     return loadSet(database, this.partOf, lease, maxSetBytes);
   }
 
-  #attemptOf(
-    { lease, abort }: LeasedRun,
+  async #recordStart(lease: Lease): Promise<void> {
+    if (!(await this.#starts.add(lease))) throw new LeaseLost('the lease of this run was lost');
+  }
+
+  /** Performs the attempts with one call of the handler. */
+  #perform(
     handler: FunctionHandler,
+    attempts: readonly Attempt[],
     leaveSlot: () => void,
-    trace: SpanContext | null,
-  ): Attempt {
+  ): Promise<void> {
+    return within(attempts[0]!.span, async () => {
+      const call = this.#callOf(handler, attempts, leaveSlot);
+      try {
+        const events = await this.#call(call);
+        failpoint('before-done');
+        await this.#commit(call, events);
+      } catch (error) {
+        if (attempts.length === 1) await this.#fail(call, error);
+        else await this.#divide(call, error);
+      }
+    });
+  }
+
+  #callOf(
+    handler: FunctionHandler,
+    attempts: readonly Attempt[],
+    leaveSlot: () => void,
+  ): HandlerCall {
     const { name } = handler.definition;
-    const runId = runIdOf(name, lease);
-    const log = withFields(this.#options.log, { function: name, key: lease.key, runId });
+    const [{ lease }] = attempts as readonly [Attempt];
+    const about =
+      attempts.length === 1
+        ? { key: lease.key, runId: runIdOf(name, lease) }
+        : { sets: attempts.length };
+    const log = withFields(this.#options.log, { function: name, ...about });
     const tx = new HandlerTx(this.#options.database);
-    return { lease, abort, handler, leaveSlot, trace, log, tx, watchedTx: new WatchedTx(tx) };
+    const abort = abortOf(attempts);
+    return { attempts, handler, abort, leaveSlot, log, tx, watchedTx: new WatchedTx(tx) };
   }
 
-  async #perform(
-    attempt: Attempt,
-    members: readonly StoredMember[] | Error,
-  ): Promise<AttemptResult> {
-    try {
-      requireStartable(attempt);
-      const events = await this.#call(attempt, requireLoaded(attempt, members));
-      failpoint('before-done');
-      return await this.#commit(attempt, events);
-    } catch (error) {
-      const failure = this.#classify(attempt, error);
-      await attempt.tx.abandon();
-      return this.#record(attempt, failure);
+  /** Calls the handler with its timeout; resolves with the events that it returned, by attempt. */
+  #call(call: HandlerCall): Promise<OutboxEvent[][]> {
+    requireStartable(call);
+    const { name } = call.handler.definition;
+    const attempts = requireLoaded(call);
+    return callHandler({ ...call, attempts }, (ms) => this.#watch.called(name, ms));
+  }
+
+  /** Commits the handler's writes, its events and the marker that the runs are done, together. */
+  async #commit(call: HandlerCall, events: readonly OutboxEvent[][]): Promise<void> {
+    const finished = call.attempts.map(({ lease, trace }, i) => ({
+      lease,
+      trace,
+      events: events[i]!,
+    }));
+    const held = call.tx.isOpen
+      ? await this.#commitTx(call, finished)
+      : await this.#commitWithoutTx(call, finished);
+    for (const [i, attempt] of call.attempts.entries()) {
+      if (held[i]!) {
+        this.#faults.forget(attempt.lease);
+        const done = { outcome: 'done', events: events[i]!.length, errorType: null } as const;
+        this.#end(call, attempt, done);
+      } else {
+        const { key } = attempt.lease;
+        call.log.warn({ key }, TAKEN_OVER);
+        this.#end(call, attempt, FENCED);
+      }
     }
   }
 
-  /** Calls the handler with its timeout; resolves with the events that it returned. */
-  async #call(attempt: Attempt, members: readonly StoredMember[]): Promise<OutboxEvent[]> {
-    const { handler, lease, abort, trace } = attempt;
-    const { name } = handler.definition;
-    const context: HandlerContext = {
-      tx: attempt.watchedTx,
-      runId: runIdOf(name, lease),
-      attempt: lease.attempt,
-      signal: abort.signal,
-      log: handlerLog(attempt.log),
-      traceparent: trace === null ? null : toTraceparent(trace),
-    };
-    const onReturn = (ms: number) => this.#watch.called(name, ms);
-    const returned = await callHandler(handler, lease, members, context, abort, onReturn);
-    return toOutboxEvents(name, lease, returned);
-  }
-
-  /** Commits the handler's writes, its events and the marker that the run is done, together. */
-  async #commit(attempt: Attempt, events: readonly OutboxEvent[]): Promise<AttemptResult> {
-    const { lease, log, tx, trace } = attempt;
-    const finished = { lease, events, trace };
-    const isHeld = tx.isOpen
-      ? await this.#commitTx(attempt, finished)
-      : await this.#commitWithoutTx(attempt, finished);
-    if (!isHeld) {
-      log.warn({}, 'another worker took this run over; nothing of this attempt was committed');
-      return { outcome: 'fenced', events: 0, errorType: null };
-    }
-    this.#faults.forget(lease);
-    return { outcome: 'done', events: events.length, errorType: null };
-  }
-
-  /** Commits the handler's transaction, in which the run is marked done; false if the lease was lost. */
-  async #commitTx({ lease, log, tx, watchedTx }: Attempt, finished: FinishedRun): Promise<boolean> {
+  /**
+   * Commits the handler's transaction, in which the runs are marked done. Throws {@link LeaseLost} if one of several
+   * leases was lost; returns whether the single one was held.
+   */
+  async #commitTx(
+    { attempts, log, tx, watchedTx }: HandlerCall,
+    finished: readonly FinishedRun[],
+  ): Promise<boolean[]> {
     const { runs } = this.#options;
     try {
-      return await tx.commit(finishing(finished));
+      const isHeld = await tx.commit(finishing(finished));
+      if (!isHeld && attempts.length > 1) throw new LeaseLost('the lease of a run was lost');
+      return attempts.map(() => isHeld);
     } catch (error) {
+      if (error instanceof LeaseLost) throw error;
       // only the answer to COMMIT may have been lost
-      if (await untilAnswered(() => runs.isDone(lease), log)) return true;
+      const isDone = await untilAnswered(() => runs.isDone(attempts[0]!.lease), log);
+      if (isDone) return attempts.map(() => true);
       watchedTx.note(error);
       throw error;
     }
   }
 
-  /** Marks a run done whose handler wrote nothing; false if the lease was lost. */
-  async #commitWithoutTx(attempt: Attempt, finished: FinishedRun): Promise<boolean> {
-    const { lease, log, tx, leaveSlot } = attempt;
+  /** Marks runs done whose handler wrote nothing; returns which of their leases were held. */
+  async #commitWithoutTx(
+    { log, tx, leaveSlot }: HandlerCall,
+    finished: readonly FinishedRun[],
+  ): Promise<boolean[]> {
     await tx.abandon(); // a query that the handler did not await must not begin the transaction now
     leaveSlot();
-    let isInDoubt = false;
-    return untilAnswered(async () => {
-      try {
-        if (await this.#completer.add(finished)) return true;
-        return isInDoubt && (await this.#options.runs.isDone(lease));
-      } catch (error) {
-        isInDoubt = true;
-        throw error;
-      }
-    }, log);
+    return Promise.all(
+      finished.map((each) => {
+        let isInDoubt = false;
+        return untilAnswered(async () => {
+          try {
+            if (await this.#completer.add(each)) return true;
+            return isInDoubt && (await this.#options.runs.isDone(each.lease));
+          } catch (error) {
+            isInDoubt = true;
+            throw error;
+          }
+        }, log);
+      }),
+    );
   }
 
-  #classify({ lease, handler, abort, watchedTx }: Attempt, error: unknown): AttemptFailure {
+  /**
+   * Continues after a call for several attempts failed: with its halves, down to the set that is the cause. None
+   * of these attempts has ended by that. If the call timed out, its runs are released, each to run alone in whatever
+   * process has a slot: halves would wait for one timeout after the other.
+   */
+  async #divide(call: HandlerCall, error: unknown): Promise<void> {
+    const { attempts, handler, leaveSlot, abort, log } = call;
+    await call.tx.abandon();
+    if (error instanceof ShutDown) return this.#release(call);
+    // as for one attempt
+    const fault = isInterrupted(abort.signal) ? null : call.watchedTx.fault;
+    if (fault !== null) {
+      const waits = attempts.map(({ lease }) => this.#faults.waitAfter(lease, fault));
+      if (!waits.includes(null)) return this.#release(call, { waitMs: waits[0]!, fault });
+    }
+    const fields = { sets: attempts.length, error: redactedErrorText(error) };
+    if (error instanceof TimedOut) {
+      log.warn(fields, 'a call for several sets took too long; each of them will run alone');
+      return this.#release(call, { isAlone: true });
+    }
+    const held = attempts.filter(({ abort: { signal } }) => !signal.aborted);
+    for (const attempt of attempts) {
+      if (attempt.abort.signal.aborted) this.#end(call, attempt, FENCED);
+    }
+    if (held.length === 0) return;
+    if (held.length < attempts.length) return this.#perform(handler, held, leaveSlot);
+    log.warn(fields, 'a call for several sets failed; trying each half of them');
+    const half = held.length >> 1;
+    await this.#perform(handler, held.slice(0, half), () => {});
+    await this.#perform(handler, held.slice(half), leaveSlot);
+  }
+
+  /** Releases the runs, which are due again after `waitMs`; no attempt is counted. */
+  async #release(
+    call: HandlerCall,
+    { waitMs = 0, isAlone = false, fault = null }: Release = {},
+  ): Promise<void> {
+    const { attempts, log } = call;
+    const leases = attempts.map(({ lease }) => lease);
+    const release = () => this.#options.runs.release(leases, waitMs, isAlone);
+    if (fault !== null) {
+      const fields = { attempt: leases[0]!.attempt, waitMs, error: redactedErrorText(fault) };
+      log.warn(fields, 'the database failed this attempt, which does not count');
+    }
+    // At shutdown, runs that can't be released are when the lease of this process ends.
+    if (fault === null && !isAlone) await release().catch(() => {});
+    else await untilAnswered(release, log);
+    for (const attempt of attempts) this.#end(call, attempt, RELEASED);
+  }
+
+  /** Ends a call for one attempt that failed: records the failure in the database. */
+  async #fail(call: HandlerCall, error: unknown): Promise<void> {
+    const { attempts, log, tx } = call;
+    const [attempt] = attempts as readonly [Attempt];
+    const failure = this.#classify(call, error);
+    await tx.abandon();
+    switch (failure.outcome) {
+      case 'fenced':
+        return this.#end(call, attempt, FENCED);
+      case 'released':
+        return this.#release(call);
+      case 'fault':
+        return this.#release(call, failure);
+      case 'failed':
+      case 'again': {
+        const { outcome, waitMs } = failure;
+        const { lease, trace } = attempt;
+        const fields = { attempt: lease.attempt, waitMs, error: redactedErrorText(error) };
+        log.warn(
+          fields,
+          outcome === 'failed' ? 'the run failed permanently' : 'the attempt failed',
+        );
+        const fail = () => this.#options.runs.fail(lease, describeError(error), waitMs, trace);
+        await untilAnswered(fail, log);
+        return this.#end(call, attempt, { outcome, events: 0, errorType: errorTypeOf(error) });
+      }
+    }
+  }
+
+  #classify({ attempts, handler, abort, watchedTx }: HandlerCall, error: unknown): AttemptFailure {
+    const [{ lease }] = attempts as readonly [Attempt];
     if (error instanceof LeaseLost) return { outcome: 'fenced' };
     if (error instanceof ShutDown) return { outcome: 'released' };
     // a fault of an interrupted attempt's connection is ignored
@@ -243,44 +349,23 @@ export class Executor {
     if (freeMs !== null) return { outcome: 'fault', fault, waitMs: freeMs };
     this.#faults.forget(lease);
     const waitMs = isFinal(error) ? null : waitAfter(lease.attempt, handler.backoff);
-    return { outcome: waitMs === null ? 'failed' : 'again', error, waitMs };
+    return { outcome: waitMs === null ? 'failed' : 'again', waitMs };
   }
 
-  /** Records a failure in the database. */
-  async #record({ lease, log, trace }: Attempt, failure: AttemptFailure): Promise<AttemptResult> {
-    const { runs } = this.#options;
-    switch (failure.outcome) {
-      case 'fenced':
-        return { outcome: 'fenced', events: 0, errorType: null };
-      case 'released':
-        await runs.release([lease]).catch(() => {}); // otherwise released when the lease of this process ends
-        return { outcome: 'released', events: 0, errorType: null };
-      case 'fault': {
-        const { waitMs, fault } = failure;
-        const fields = { attempt: lease.attempt, waitMs, error: redactedErrorText(fault) };
-        log.warn(fields, 'the database failed this attempt, which does not count');
-        await untilAnswered(() => runs.release([lease], waitMs), log);
-        return { outcome: 'released', events: 0, errorType: null };
-      }
-      case 'failed':
-      case 'again': {
-        const { outcome, waitMs, error } = failure;
-        const fields = { attempt: lease.attempt, waitMs, error: redactedErrorText(error) };
-        log.warn(
-          fields,
-          outcome === 'failed' ? 'the run failed permanently' : 'the attempt failed',
-        );
-        await untilAnswered(() => runs.fail(lease, describeError(error), waitMs, trace), log);
-        return { outcome, events: 0, errorType: errorTypeOf(error) };
-      }
-    }
+  #end({ handler }: Pick<HandlerCall, 'handler'>, attempt: Attempt, result: AttemptResult): void {
+    const { span, startedAt } = attempt;
+    span?.setAttributes({ 'muster.outcome': result.outcome, 'muster.events': result.events });
+    if (result.errorType === null) span?.end();
+    else endFailed(span, result.errorType);
+    const seconds = (performance.now() - startedAt) / 1000;
+    this.#options.onResult(handler.definition.name, result, seconds);
   }
 }
 
-/** Throws if the lease of the attempt was lost, or if it exceeds the function's maximum number of attempts. */
-function requireStartable({ lease, handler: { backoff }, abort }: Attempt): void {
+/** Throws if the call was aborted, or if its run exceeds the function's maximum number of attempts. */
+function requireStartable({ attempts, handler: { backoff }, abort }: HandlerCall): void {
   abort.signal.throwIfAborted();
-  if (lease.attempt > backoff.attempts) {
+  if (attempts[0]!.lease.attempt > backoff.attempts) {
     throw new TerminalError(
       `given up after ${backoff.attempts} attempts that ended with their process`,
     );
@@ -291,11 +376,11 @@ function requireStartable({ lease, handler: { backoff }, abort }: Attempt): void
  * Throws the error of a failed load. It is a fault of the database, which the handler did not cause, unless the
  * rows can never be loaded: then the attempt counts.
  */
-function requireLoaded(
-  { watchedTx }: Attempt,
-  members: readonly StoredMember[] | Error,
-): readonly StoredMember[] {
-  if (!(members instanceof Error)) return members;
-  if (!(members instanceof SetTooLarge || isBadValue(members))) watchedTx.blame(members);
-  throw members;
+function requireLoaded({ attempts, watchedTx }: HandlerCall): readonly LoadedAttempt[] {
+  for (const { members } of attempts) {
+    if (!(members instanceof Error)) continue;
+    if (!(members instanceof SetTooLarge || isBadValue(members))) watchedTx.blame(members);
+    throw members;
+  }
+  return attempts as readonly LoadedAttempt[];
 }

@@ -12,13 +12,9 @@ import { runIdOf } from './run-id.ts';
  */
 export function toOutboxEvents(fn: string, lease: Lease, returned: unknown): OutboxEvent[] {
   if (returned === undefined || returned === null) return [];
-  if (!Array.isArray(returned)) {
-    throw new TerminalError(
-      `the handler of ${fn} returned ${typeof returned === 'object' ? 'an object' : `a ${typeof returned}`}: return an array of events, or nothing`,
-    );
-  }
+  requireArray(fn, returned, 'an array of events');
   const problems: string[] = [];
-  for (const [i, event] of (returned as unknown[]).entries()) {
+  for (const [i, event] of returned.entries()) {
     checkEvent(event, (problem) => problems.push(`event ${i}: ${problem}`));
   }
   if (problems.length > 0) {
@@ -32,6 +28,29 @@ export function toOutboxEvents(fn: string, lease: Lease, returned: unknown): Out
       data: toJson(event.data),
     };
   });
+}
+
+/** The same for a handler of several sets, which returns a list of events for each of them. */
+export function toBatchEvents(
+  fn: string,
+  leases: readonly Lease[],
+  returned: unknown,
+): OutboxEvent[][] {
+  if (returned === undefined || returned === null) return leases.map(() => []);
+  requireArray(fn, returned, 'an array with the events of each set');
+  if (returned.length !== leases.length) {
+    throw new TerminalError(
+      `the handler of ${fn} returned ${returned.length} lists of events for ${leases.length} sets: return one for each, in their order, or nothing`,
+    );
+  }
+  return leases.map((lease, i) => toOutboxEvents(fn, lease, returned[i]));
+}
+
+function requireArray(fn: string, returned: unknown, what: string): asserts returned is unknown[] {
+  if (Array.isArray(returned)) return;
+  throw new TerminalError(
+    `the handler of ${fn} returned ${typeof returned === 'object' ? 'an object' : `a ${typeof returned}`}: return ${what}, or nothing`,
+  );
 }
 
 /** Writes a bigint, which rows contain for integers beyond 2^53, as an exact number. */

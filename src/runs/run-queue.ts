@@ -1,5 +1,6 @@
 import type { StoredMember } from '../state/runs/load-members.ts';
 import type { Lease } from '../state/lease.ts';
+import type { BatchSize } from './function-handler.ts';
 
 /** A run that is leased to this process. */
 export interface LeasedRun {
@@ -21,28 +22,47 @@ export interface QueuedRun {
   readonly isLarge: boolean;
 }
 
+/** Runs that one call of a handler gets: one, or several of a function with batches. */
+interface QueuedCall {
+  readonly runs: QueuedRun[];
+  /** Null if it gets one run. */
+  readonly batch: BatchSize | null;
+  /** Whether it starts even with fewer runs than its batch has room for. */
+  isDue: boolean;
+  /** Whether it could have started at the last call of {@link RunQueue.takeLate}. */
+  isLate: boolean;
+}
+
 /** Milliseconds of work for which runs are prefetched: several round trips of a claim. */
 const PREFETCH_MS = 50;
 const MAX_PREFETCH = 512;
 /** Initial average: handlers count as slow until some have been measured. */
 const FIRST_MS = 1_000;
 
-/** RunQueue holds leased runs that wait for a slot, first come, first served. */
+export interface RunQueueOptions {
+  readonly slots: number;
+  /** Bytes of rows at which a batch starts although it has room, so that further rows can be loaded. */
+  readonly maxBytes: number;
+  /** Returns the batch that a run may share; null if it runs alone. */
+  readonly batchOf: (run: QueuedRun) => BatchSize | null;
+  readonly start: (runs: readonly QueuedRun[]) => void;
+}
+
+/**
+ * RunQueue holds leased runs that wait for a slot, first come, first served. A batch that waits, for its time or for a
+ * slot, takes further runs as long as it has room.
+ */
 export class RunQueue {
-  readonly #slots: number;
-  readonly #start: (run: QueuedRun) => void;
-  #queued: QueuedRun[] = [];
+  readonly #options: RunQueueOptions;
+  #queued: QueuedCall[] = [];
   #bytes = 0;
-  /** Number of queued runs that were queued already at the last call of {@link takeLate}. */
-  #late = 0;
   #busy = 0;
   #large = 0;
   /** Moving average of the time for which handlers occupy their slots. */
   #slotMs = FIRST_MS;
 
-  constructor(slots: number, start: (run: QueuedRun) => void) {
-    this.#slots = slots;
-    this.#start = start;
+  constructor(options: RunQueueOptions) {
+    this.#options = options;
   }
 
   /** Slots in use. */
@@ -50,7 +70,7 @@ export class RunQueue {
     return this.#busy;
   }
 
-  /** Runs that have a slot or wait for one. */
+  /** Calls that have a slot or wait for one. */
   get size(): number {
     return this.#busy + this.#queued.length;
   }
@@ -66,53 +86,81 @@ export class RunQueue {
    * handlers). Zero if handlers are slow, because another worker may have a free slot.
    */
   get prefetch(): number {
-    return Math.min(MAX_PREFETCH, Math.floor((this.#slots * PREFETCH_MS) / this.#slotMs));
+    return Math.min(MAX_PREFETCH, Math.floor((this.#options.slots * PREFETCH_MS) / this.#slotMs));
   }
 
   add(runs: readonly QueuedRun[]): void {
-    for (const run of runs) this.#bytes += run.bytes;
-    this.#queued.push(...runs);
+    for (const run of runs) {
+      this.#bytes += run.bytes;
+      const batch = this.#options.batchOf(run);
+      const open = batch === null ? undefined : this.#openBatch(run.lease.function);
+      if (open !== undefined) open.runs.push(run);
+      else this.#addCall(run, batch);
+    }
     this.#fill();
   }
 
-  /** Frees the slot of this run, which had it for `ms`. */
-  leave(run: QueuedRun, ms: number): void {
+  /** Frees the slot of a call, which had it for `ms`. */
+  leave([run]: readonly QueuedRun[], ms: number): void {
     this.#busy--;
-    if (run.isLarge) this.#large--;
+    if (run!.isLarge) this.#large--;
     this.#slotMs += (ms - this.#slotMs) / 16;
     this.#fill();
   }
 
-  /** Removes the runs that have waited since the last call, because handlers have become slower. */
+  /** Removes the runs that could have started at the last call, because handlers have become slower. */
   takeLate(): QueuedRun[] {
-    const late = this.#take(this.#late);
-    this.#late = this.#queued.length;
+    const late = this.#take(({ isLate }) => isLate);
+    for (const call of this.#queued) call.isLate = this.#isReady(call);
     if (late.length > 0) this.#slotMs = Math.max(this.#slotMs, FIRST_MS);
     return late;
   }
 
   takeAll(): QueuedRun[] {
-    this.#late = 0;
-    return this.#take(this.#queued.length);
+    return this.#take(() => true);
   }
 
-  #take(n: number): QueuedRun[] {
-    const taken = this.#queued.splice(0, n);
+  #take(which: (call: QueuedCall) => boolean): QueuedRun[] {
+    const taken = this.#queued.filter(which).flatMap(({ runs }) => runs);
+    this.#queued = this.#queued.filter((call) => !which(call));
     for (const run of taken) this.#bytes -= run.bytes;
     return taken;
   }
 
+  #openBatch(fn: number): QueuedCall | undefined {
+    return this.#queued.findLast(
+      ({ runs, batch }) =>
+        batch !== null && runs[0]!.lease.function === fn && runs.length < batch.size,
+    );
+  }
+
+  #addCall(run: QueuedRun, batch: BatchSize | null): void {
+    const call = { runs: [run], batch, isDue: batch === null || batch.waitMs === 0, isLate: false };
+    this.#queued.push(call);
+    if (call.isDue) return;
+    const onDue = () => {
+      call.isDue = true;
+      this.#fill();
+    };
+    setTimeout(onDue, batch!.waitMs).unref();
+  }
+
+  #isReady({ runs, batch, isDue }: QueuedCall): boolean {
+    return isDue || runs.length >= batch!.size || this.#bytes >= this.#options.maxBytes;
+  }
+
   #fill(): void {
-    while (this.#busy < this.#slots) {
-      const i = this.#large === 0 ? 0 : this.#queued.findIndex((run) => !run.isLarge);
-      const run = this.#queued[i];
-      if (run === undefined) return;
+    while (this.#busy < this.#options.slots) {
+      const i = this.#queued.findIndex(
+        (call) => this.#isReady(call) && !(this.#large > 0 && call.runs[0]!.isLarge),
+      );
+      const call = this.#queued[i];
+      if (call === undefined) return;
       this.#queued.splice(i, 1);
-      if (i < this.#late) this.#late--;
-      this.#bytes -= run.bytes;
+      for (const { bytes } of call.runs) this.#bytes -= bytes;
       this.#busy++;
-      if (run.isLarge) this.#large++;
-      this.#start(run);
+      if (call.runs[0]!.isLarge) this.#large++;
+      this.#options.start(call.runs);
     }
   }
 }

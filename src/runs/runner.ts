@@ -9,10 +9,11 @@ import { LeaseLost, ShutDown } from './attempt-errors.ts';
 import { Executor, type ExecutorOptions } from './executor.ts';
 import type { FunctionHandler } from './function-handler.ts';
 import { Heartbeat, now } from './heartbeat.ts';
-import { Loader, unloaded } from './loader.ts';
+import { LeasedRuns, nameOf } from './leased-runs.ts';
+import { LOAD_BYTES, Loader, unloaded } from './loader.ts';
 import { OpenClaims } from './open-claims.ts';
-import { type LeasedRun, type QueuedRun, RunQueue } from './run-queue.ts';
-import { isSuspect, mustRecordStart } from './suspects.ts';
+import { type QueuedRun, RunQueue } from './run-queue.ts';
+import { isSuspect, mayShareCall, mustRecordStart } from './suspects.ts';
 
 export interface RunnerOptions extends ExecutorOptions {
   /** Maximum number of concurrent handlers. */
@@ -41,8 +42,7 @@ export class Runner implements Slots {
   readonly #queue: RunQueue;
   readonly #loader: Loader;
   readonly #heartbeat: Heartbeat;
-  /** All runs that this process holds: those that are loaded, queued, handled or marked done. */
-  readonly #leased = new Map<string, LeasedRun>();
+  readonly #leased: LeasedRuns;
   readonly #claims: OpenClaims;
   /** Runs that the last renewal returned and that are not in `#leased`. */
   #unknown = new Set<string>();
@@ -55,10 +55,22 @@ export class Runner implements Slots {
     const { url, leaseSeconds, log } = options;
     this.#options = options;
     this.#executor = new Executor(options, (longestMs) => this.#heartbeat.beat(longestMs));
-    this.#backlog = new Backlog(options.onFree);
+    const handlers = [...this.#executor.handlers];
+    this.#leased = new LeasedRuns(
+      handlers.flatMap(([id, { batch }]) => (batch === null ? [] : [[id, batch] as const])),
+    );
+    this.#backlog = new Backlog(options.onFree, (fn) => this.#leased.room(fn));
     // if the database does not answer, a renewal deletes them
     this.#claims = new OpenClaims((claims) => void options.runs.endClaims(claims).catch(() => {}));
-    this.#queue = new RunQueue(options.slots, (run) => void this.#run(run));
+    this.#queue = new RunQueue({
+      slots: options.slots,
+      maxBytes: LOAD_BYTES,
+      batchOf: ({ lease, members }) =>
+        members !== null && mayShareCall(lease)
+          ? this.#executor.handlers.get(lease.function)!.batch
+          : null,
+      start: (runs) => void this.#run(runs),
+    });
     this.#loader = new Loader({
       ...options,
       partOf: this.#executor.partOf,
@@ -82,7 +94,7 @@ export class Runner implements Slots {
   /** Remaining lease capacity: free slots plus `prefetch`. */
   #free(prefetch = 0): number {
     if (this.#draining) return 0;
-    return Math.max(0, this.#options.slots + prefetch - this.#leased.size - this.#reserved);
+    return Math.max(0, this.#options.slots + prefetch - this.#leased.slots - this.#reserved);
   }
 
   async register(): Promise<void> {
@@ -105,12 +117,14 @@ export class Runner implements Slots {
     // Runs of a function with a concurrency limit are never created leased: they are claimed as soon as the
     // reserved slot is free again.
     if (this.#backlog.waitsForSlots && this.#free() > 0) this.#options.onFree();
+    else this.#offer(); // a batch may have room
   }
 
   /** Called when runs were created that found no free slot in this process. */
   expectBacklog(): void {
     this.#backlog.add(this.#executor.handlers.keys(), 'slot');
     if (this.#free() > 0) this.#options.onFree();
+    else this.#offer(); // a batch may have room
   }
 
   /** Claims due runs for free slots. */
@@ -119,21 +133,35 @@ export class Runner implements Slots {
     for (const handler of this.#executor.handlers.values()) {
       const { id, specification } = handler.served;
       const isLimited = specification.concurrency !== null;
-      // prefetched runs of a function with a concurrency limit would delay those of other workers
-      const prefetch = isLimited ? 0 : this.#queue.prefetch;
-      const slots = Math.max(0, this.#options.slots - this.#queue.size - this.#reserved);
-      const reserved = this.#reserve(Math.min(MAX_CLAIM, this.#free(prefetch)));
+      const { runs, startable, slots } = this.#wanted(handler);
+      this.#reserve(slots);
       let leases: readonly Lease[] = [];
       try {
-        if (reserved > 0) leases = await this.#claimFor(handler, reserved, slots);
+        if (runs > 0) leases = await this.#claimFor(handler, runs, startable);
       } finally {
         if (leases.length > 0) failpoint('after-claim');
-        this.start(leases, { slots: reserved, ahead: 0 });
+        this.start(leases, { slots, ahead: 0 });
       }
-      if (leases.length === reserved) this.#backlog.add([id], 'slot');
+      if (leases.length === runs) this.#backlog.add([id], 'slot');
       else if (isLimited) this.#backlog.add([id], 'limit');
     }
     this.#offer();
+  }
+
+  /** Returns how many runs of a function to claim, how many of them start at once, and the slots to reserve for them. */
+  #wanted({ served: { id, specification }, batch }: FunctionHandler) {
+    const free = Math.max(0, this.#options.slots - this.#queue.size - this.#reserved);
+    if (batch === null) {
+      // prefetched runs of a function with a concurrency limit would delay those of other workers
+      const prefetch = specification.concurrency === null ? this.#queue.prefetch : 0;
+      const runs = Math.min(MAX_CLAIM, this.#free(prefetch));
+      return { runs, startable: free, slots: runs };
+    }
+    const { size } = batch;
+    const room = this.#draining ? 0 : this.#leased.room(id);
+    const runs = Math.min(Math.max(MAX_CLAIM, size), room + size * this.#free());
+    const slots = Math.ceil(Math.max(0, runs - room) / size);
+    return { runs, startable: free * size, slots };
   }
 
   /**
@@ -142,7 +170,7 @@ export class Runner implements Slots {
    * is still the case at the next renewal.
    */
   async renew(): Promise<void> {
-    const before = [...this.#leased];
+    const before = [...this.#leased.values()];
     const sentAt = now();
     this.#heartbeat.beat();
     let held: Lease[] | null;
@@ -160,10 +188,10 @@ export class Runner implements Slots {
     }
     this.#heartbeat.renewed(this.#worker, sentAt);
     const names = new Set(held.map(nameOf));
-    for (const [name, leased] of before) {
-      if (!names.has(name)) leased.abort.abort(new LeaseLost('the lease of this run was lost'));
+    for (const { lease, abort } of before) {
+      if (!names.has(nameOf(lease))) abort.abort(new LeaseLost('the lease of this run was lost'));
     }
-    const unknown = held.filter((lease) => !this.#leased.has(nameOf(lease)));
+    const unknown = held.filter((lease) => !this.#leased.has(lease));
     const orphans = unknown.filter((lease) => this.#unknown.has(nameOf(lease)));
     this.#unknown = new Set(unknown.map(nameOf));
     if (orphans.length > 0) this.#begin(orphans);
@@ -225,14 +253,16 @@ export class Runner implements Slots {
 
   /** Loads the rows of runs before they queue for a slot, except for runs whose start must be recorded first. */
   #begin(leases: readonly Lease[]): void {
-    const fresh = leases.filter((lease) => !this.#leased.has(nameOf(lease)));
+    const fresh = leases.filter((lease) => !this.#leased.has(lease));
     for (const lease of fresh) {
-      const abort = new AbortController();
-      this.#leased.set(nameOf(lease), { lease, abort, isUnrecorded: false });
-      this.#claims.add(lease, nameOf(lease));
+      this.#leased.add(lease);
+      this.#claims.add(lease);
     }
-    const loadsLater = (lease: Lease) =>
-      mustRecordStart(lease, this.#executor.handlers.get(lease.function)!.backoff.attempts);
+    const loadsLater = (lease: Lease) => {
+      const { backoff, batch } = this.#executor.handlers.get(lease.function)!;
+      const isShared = batch !== null && mayShareCall(lease);
+      return !isShared && mustRecordStart(lease, backoff.attempts);
+    };
     this.#loader.add(fresh.filter((lease) => !loadsLater(lease)));
     this.#enqueue(fresh.filter(loadsLater).map(unloaded));
   }
@@ -246,12 +276,10 @@ export class Runner implements Slots {
   async #release(leases: readonly Lease[]): Promise<void> {
     if (leases.length === 0) return;
     await this.#options.runs.release(leases).catch(() => {});
-    for (const lease of leases) this.#end(lease);
-  }
-
-  #end(lease: Lease): void {
-    this.#leased.delete(nameOf(lease));
-    this.#claims.end(lease, nameOf(lease));
+    for (const lease of leases) {
+      this.#leased.remove(lease);
+      this.#claims.end(lease);
+    }
   }
 
   /** Records the starts of prefetched runs whose handlers are still running. */
@@ -267,31 +295,31 @@ export class Runner implements Slots {
     this.#backlog.offer(this.#free(prefetch), prefetch, MAX_CLAIM, ended);
   }
 
-  async #run(run: QueuedRun): Promise<void> {
-    const { lease } = run;
-    const leased = this.#leased.get(nameOf(lease))!;
+  async #run(runs: readonly QueuedRun[]): Promise<void> {
+    const leased = runs.map(({ lease }) => this.#leased.get(lease));
+    const [{ lease: first }] = runs as readonly [QueuedRun];
+    this.#leased.enterSlot(leased);
     const startedAt = performance.now();
     let inSlot = true;
     const leaveSlot = () => {
       if (!inSlot) return;
       inSlot = false;
-      this.#queue.leave(run, performance.now() - startedAt);
+      this.#queue.leave(runs, performance.now() - startedAt);
     };
     this.#heartbeat.start();
-    const isOver = await this.#executor.execute(run, leased, leaveSlot);
-    if (isOver) this.#end(lease);
+    const isOver = await this.#executor.execute(runs, leased, leaveSlot);
+    if (isOver) {
+      this.#leased.end(leased);
+      for (const { lease } of runs) this.#claims.end(lease);
+    } else this.#leased.waitAgain(leased);
     leaveSlot();
-    if (!isOver) this.#enqueue([{ ...run, isLarge: true }]);
+    if (!isOver) this.#enqueue(runs.map((run) => ({ ...run, isLarge: true })));
     this.#loader.pump();
-    if (isOver && isSuspect(lease)) this.#options.onFree();
-    else this.#offer(lease.function);
+    if (isOver && isSuspect(first)) this.#options.onFree();
+    else this.#offer(first.function);
   }
 }
 
 function leasesOf(runs: readonly QueuedRun[]): Lease[] {
   return runs.map(({ lease }) => lease);
-}
-
-function nameOf(lease: Lease): string {
-  return `${lease.function}/${lease.token}/${lease.key}`;
 }

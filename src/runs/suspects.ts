@@ -8,6 +8,14 @@ export function mustRecordStart(lease: Lease, maxAttempts: number): boolean {
   return lease.lost > 0 || lease.attempt >= maxAttempts;
 }
 
+/**
+ * Whether this run may share a call with others. One whose attempt has failed, or ended otherwise, runs alone from
+ * then on: in a batch, it might fail the others again.
+ */
+export function mayShareCall(lease: Lease): boolean {
+  return lease.attempt === 1 && lease.lost === 0;
+}
+
 /** Whether this run is suspected of killing its process. A process leases one suspect at a time. */
 export function isSuspect(lease: Lease): boolean {
   return lease.lost > 1;

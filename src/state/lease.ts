@@ -7,7 +7,7 @@ export interface Lease {
   readonly revision: number;
   readonly token: number;
   readonly attempt: number;
-  /** Consecutive attempts that ended with their process; 1 also for a lost lease without an attempt. */
+  /** As in `muster.sets.lost`. */
   readonly lost: number;
   /** Late changes of its set that were counted before this lease. */
   readonly late: number;

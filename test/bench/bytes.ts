@@ -145,7 +145,7 @@ async function backlog(
 }
 
 const SETTINGS = {
-  muster: { kind: 'muster', insert: false, slots: 512 },
+  muster: { kind: 'muster', insert: false, slots: 512, batch: null },
   'graphile-worker': {
     kind: 'graphile-worker',
     insert: false,

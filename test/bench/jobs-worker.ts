@@ -19,6 +19,8 @@ export type JobsStart =
       readonly url: string;
       readonly insert: boolean;
       readonly slots: number;
+      /** Sets per call; null = one, without batches. */
+      readonly batch: number | null;
     }
   | {
       readonly kind: 'graphile-worker';
@@ -83,11 +85,16 @@ function open(options: JobsStart): Promise<Work> {
 }
 
 /** The engine of `muster serve`: claims runs, loads members, runs handlers, marks runs as done. */
-async function openMuster({ url, insert, slots }: JobsStart & { kind: 'muster' }): Promise<Work> {
+async function openMuster({
+  url,
+  insert,
+  slots,
+  batch,
+}: JobsStart & { kind: 'muster' }): Promise<Work> {
   const config = readConfig({ DATABASE_URL: url, CONCURRENCY: String(slots) });
   const log: Log = { info() {}, warn() {}, error: (fields, text) => console.error(text, fields) };
   const definition = definitionOf({ rowsPerSet: 2, deadlines: true, completes: true });
-  const handle: typeof definition.handle = insert
+  const handle: NonNullable<typeof definition.handle> = insert
     ? async (set, { tx }) => {
         begin();
         await tx.query(INSERT, [set.keyText]);
@@ -98,6 +105,20 @@ async function openMuster({ url, insert, slots }: JobsStart & { kind: 'muster' }
           throw new Error('a handler got no members');
         }
       };
+  /** Like pg-boss's, with one insert after the other. */
+  const handleAll: NonNullable<typeof definition.handleAll> = async (sets, { tx }) => {
+    for (const set of sets) {
+      begin();
+      if (set.parts['eeg']!.length + set.parts['accelerometer']!.length !== 2) {
+        throw new Error('a handler got no members');
+      }
+      if (insert) await tx.query(INSERT, [set.keyText]);
+    }
+  };
+  const { name, parts, overdueAfter } = definition;
+  const rest = { name, parts, overdueAfter: overdueAfter! };
+  const served: typeof definition =
+    batch === null ? { ...rest, handle } : { ...rest, handleAll, batch: { size: batch } };
   const engine = async (jobs: number) => {
     const { promise, resolve } = Promise.withResolvers<number>();
     const metrics = createMetrics();
@@ -107,7 +128,7 @@ async function openMuster({ url, insert, slots }: JobsStart & { kind: 'muster' }
       inc(labels);
       if (++done === jobs) resolve(performance.now());
     }) as typeof metrics.runs.inc;
-    const started = await startEngine(config, [{ ...definition, handle }], log, metrics);
+    const started = await startEngine(config, [served], log, metrics);
     const last = jobs === 0 ? 0 : await promise;
     await started.stop();
     return last;

@@ -5,6 +5,7 @@ import {
   defineFunction,
   type FunctionDefinition,
   type HandlerContext,
+  type OutgoingEvent,
 } from '../../src/function.ts';
 
 /**
@@ -108,4 +109,19 @@ const brief = defineFunction({
   handle: (set, context) => handle(set.keyText, context),
 });
 
-export const definitions: readonly FunctionDefinition[] = [pair, bounded, brief];
+/** A function whose handler gets several sets. */
+const batched = defineFunction({
+  name: 'batched',
+  parts: partsOf('public.batched'),
+  batch: { size: 10, wait: '50 milliseconds' },
+  retry: { attempts: 50, first: '10 milliseconds', max: '20 milliseconds' },
+  async handleAll(sets, context) {
+    const events: OutgoingEvent[][] = [];
+    for (const set of sets) {
+      events.push(await handle(set.keyText, { ...context, ...set }));
+    }
+    return events;
+  },
+});
+
+export const definitions: readonly FunctionDefinition[] = [pair, bounded, brief, batched];

@@ -7,7 +7,7 @@ import { test } from '../support/test.ts';
 
 const part = { table: 'public.item', key: 'k' } as const;
 const one = defineFunction({ name: 'one', parts: { a: part }, handle() {} });
-const two = defineFunction({ ...one, parts: { a: { ...part, count: 2 } } });
+const two = defineFunction({ name: 'one', parts: { a: { ...part, count: 2 } }, handle() {} });
 
 /** Reports that the process is stopping from the given call on. */
 function stoppedAfter(times: number): () => boolean {

@@ -12,12 +12,14 @@ test.for([
   ['in-handler', 'pair'],
   ['before-done', 'pair'],
   ['before-publish', 'pair'],
+  ['in-handler', 'batched'],
+  ['before-done', 'batched'],
 ] as const)(
   'killed %s, nothing of %s is lost or done twice',
   async ([failpoint, fn], { db, chaos }) => {
     const doomed = await chaos.launch({ MUSTER_FAILPOINT: failpoint }).serving();
     let url = doomed.url;
-    const table = fn === 'pair' ? 'public.item' : 'public.bounded';
+    const table = fn === 'pair' ? 'public.item' : `public.${fn}`;
     const delivered = Promise.all(
       KEYS.flatMap((k, i) => [
         deliver(() => url, envelope('c', 10 * i + 1, { id: `${k}a`, k, kind: 'a' }, table)),

@@ -30,7 +30,7 @@ test.for([
       "there is no property 'part'; did you mean 'parts'?",
       "there is no property 'hanlde'; did you mean 'handle'?",
       'parts is missing',
-      'handle is missing',
+      'handle is missing: write handle, or handleAll with batch',
       'parts: there must be at least one',
     ],
   ],

@@ -35,7 +35,6 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
   [wrong({ name: 'Fine' }), `name ${NAME}, not 'Fine'`],
   [wrong({ name: '' }), `name ${NAME}, not ''`],
   [wrong({ name: 'a/b' }), `name ${NAME}, not 'a/b'`],
-  [wrong({ handle: undefined }), 'handle is missing'],
   [wrong({ handle: 'later' }), "handle must be a function, not 'later'"],
   [
     wrong({ overdueafter: '1 minute' }),
@@ -109,6 +108,23 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
   [wrong({ complete: endless }), 'complete: at most 46 rules'],
   [wrong({ concurrency: 0 }), `concurrency ${COUNT}, not 0`],
   [wrong({ concurrency: 2.5 }), `concurrency ${COUNT}, not 2.5`],
+  [wrong({ handle: undefined }), 'handle is missing: write handle, or handleAll with batch'],
+  [
+    wrong({ handleAll() {}, batch: { size: 2 } }),
+    'handle and handleAll: a function has only one of them',
+  ],
+  [wrong({ batch: { size: 2 } }), 'batch: only handleAll uses it'],
+  [
+    wrong({ handle: undefined, handleAll() {}, concurrency: 2 }),
+    "batch is missing: handleAll needs one, such as { size: 100, wait: '50 milliseconds' }",
+    'concurrency: it limits runs, of which handleAll gets many in one call; limit the calls of a process with CONCURRENCY',
+  ],
+  [
+    wrong({ handle: undefined, handleAll() {}, batch: { size: 1_001, wait: '25 days', sizes: 2 } }),
+    "batch: there is no property 'sizes'; did you mean 'size'?",
+    'batch: size must be a whole number from 1 to 1,000, not 1001',
+    "batch: wait must be at most 24 days, not '25 days'",
+  ],
   [
     wrong({ retry: { attempts: 0, atempts: 3 } }),
     "retry: there is no property 'atempts'; did you mean 'attempts'?",

@@ -94,8 +94,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'runs of dead pods are not freed',
     file: 'src/state/sql/reap-workers.sql',
-    find: "  where s.token = runs.token and s.state = 'pending'\n  order by",
-    replace: '  where false\n  order by',
+    find: " and s.token = runs.token and s.state = 'pending'\n    for update",
+    replace: ' and false\n    for update',
     tests: ['test/runs/leases.test.ts'],
   },
   {

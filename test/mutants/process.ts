@@ -23,7 +23,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'a COMMIT whose answer was lost counts as failed',
     file: EXECUTOR,
-    find: 'if (await untilAnswered(() => runs.isDone(lease), log)) return true;',
+    find: 'if (isDone) return attempts.map(() => true);',
     replace: '',
     tests: ['test/chaos/lost-answer.test.ts'],
   },
@@ -65,8 +65,8 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run whose handler kills its process never fails',
     file: EXECUTOR,
-    find: 'if (lease.attempt > backoff.attempts) {',
-    replace: 'if (lease.attempt > 1000 * backoff.attempts) {',
+    find: 'if (attempts[0]!.lease.attempt > backoff.attempts) {',
+    replace: 'if (attempts[0]!.lease.attempt > 1000 * backoff.attempts) {',
     tests: ['test/chaos/crash-loop.test.ts'],
   },
   {
@@ -79,8 +79,8 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run released at a shutdown counts its attempt',
     file: 'src/state/sql/release-runs.sql',
-    find: 'set token = s.token + 1, due_at',
-    replace: 'set token = s.token + 1, attempt = s.attempt + 1, due_at',
+    find: 'set token = s.token + 1, lost',
+    replace: 'set token = s.token + 1, attempt = s.attempt + 1, lost',
     tests: ['test/chaos/stop.test.ts'],
   },
   {

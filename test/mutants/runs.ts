@@ -10,6 +10,7 @@ const FAULTS = ['test/runs/faults.test.ts'];
 const LARGE = ['test/runs/large-set.test.ts'];
 const INNOCENTS = ['test/chaos/innocents.test.ts'];
 const QUEUE = ['test/runs/queue.test.ts'];
+const BATCH = ['test/runs/batch.test.ts'];
 const END_CLAIMS = 'src/state/sql/end-claims.sql';
 const FUNCTIONS = 'src/state/schema/migrations/002_functions.sql';
 
@@ -46,8 +47,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a handler continues after its lease is lost',
     file: RUNNER,
-    find: "if (!names.has(name)) leased.abort.abort(new LeaseLost('the lease of this run was lost'));",
-    replace: 'void names; void name; void leased;',
+    find: "if (!names.has(nameOf(lease))) abort.abort(new LeaseLost('the lease of this run was lost'));",
+    replace: 'void names; void lease; void abort;',
     tests: GUARDS,
   },
   {
@@ -137,7 +138,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'the next suspect waits for the next periodic claim',
     file: RUNNER,
-    find: 'if (isOver && isSuspect(lease)) this.#options.onFree();\n    else ',
+    find: 'if (isOver && isSuspect(first)) this.#options.onFree();\n    else ',
     replace: '',
     tests: ATTEMPTS,
   },
@@ -179,8 +180,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'large sets are loaded concurrently',
     file: 'src/runs/run-queue.ts',
-    find: 'this.#large === 0 ? 0 :',
-    replace: 'true ? 0 :',
+    find: ' && !(this.#large > 0 && call.runs[0]!.isLarge)',
+    replace: '',
     tests: LARGE,
   },
   {
@@ -298,8 +299,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'the lease of a pending run is deleted',
     file: END_CLAIMS,
-    find: "where s.token = e.token and s.state = 'pending'",
-    replace: 'where false',
+    find: " and s.token = e.token and s.state = 'pending'",
+    replace: ' and false',
     tests: QUEUE,
   },
   {
@@ -319,8 +320,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a process does not delete the leases of its ended runs',
     file: 'src/runs/open-claims.ts',
-    find: 'if (!runs?.delete(name) || runs.size > 0) return;',
-    replace: 'if (!runs?.delete(name) || runs.size >= 0) return;',
+    find: 'if (!runs?.delete(nameOf(lease)) || runs.size > 0) return;',
+    replace: 'if (!runs?.delete(nameOf(lease)) || runs.size >= 0) return;',
     tests: QUEUE,
   },
   {
@@ -361,15 +362,15 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run that failed again in the meantime is retried without its row',
     file: 'src/state/sql/retry-failed.sql',
-    find: "where s.state = 'failed' and s.token = page.token",
-    replace: "where s.state = 'failed'",
+    find: "and s.state = 'failed' and s.token = page.token",
+    replace: "and s.state = 'failed'",
     tests: QUEUE,
   },
   {
     name: 'a run that failed again in the meantime is discarded without its row',
     file: 'src/state/sql/discard-runs.sql',
-    find: "where s.state = 'failed' and s.token = page.token",
-    replace: "where s.state = 'failed'",
+    find: "and s.state = 'failed' and s.token = page.token",
+    replace: "and s.state = 'failed'",
     tests: QUEUE,
   },
   {
@@ -403,7 +404,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a forgotten set takes the columns of its purged rows with it',
     file: 'src/state/sql/forget-runs.sql',
-    find: 'and m.literals is not null)',
+    find: 'and m.literals is not null offset 0)',
     replace: 'and false)',
     tests: ['test/state/purge/forget.test.ts'],
   },
@@ -413,5 +414,110 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     find: 'if (part === undefined) continue;',
     replace: '',
     tests: ['test/state/registration/rollout.test.ts'],
+  },
+  {
+    name: 'batches: a set that was lost is committed with the others',
+    file: 'src/state/sql/finish-runs.sql',
+    find: 'where $13::boolean and',
+    replace: 'where false and',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: a failed call fails all of its sets',
+    file: EXECUTOR,
+    find: 'if (attempts.length === 1) await this.#fail(call, error);\n        else await this.#divide(call, error);',
+    replace: `for (const attempt of attempts) await this.#fail({ ...call, attempts: [attempt] }, error);`,
+    tests: BATCH,
+  },
+  {
+    name: 'batches: only the first half of a failed call is repeated',
+    file: EXECUTOR,
+    find: 'await this.#perform(handler, held.slice(half), leaveSlot);',
+    replace: '',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: a set whose attempt failed shares a call again',
+    file: 'src/runs/suspects.ts',
+    find: 'return lease.attempt === 1 && lease.lost === 0;',
+    replace: 'return lease.lost === 0;',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: after a call that timed out its sets share one again',
+    file: 'src/state/sql/release-runs.sql',
+    find: 'greatest(s.lost, $5::boolean::int)',
+    replace: 's.lost + 0 * $5::boolean::int',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: halves of a call that timed out wait for one timeout after the other',
+    file: EXECUTOR,
+    find: 'if (error instanceof TimedOut) {',
+    replace: 'if (false as boolean) {',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: a fault of the database counts as a failed attempt',
+    file: EXECUTOR,
+    find: 'if (!waits.includes(null)) return this.#release(call, { waitMs: waits[0]!, fault });',
+    replace: 'void waits;',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: a lost lease does not end the call',
+    file: 'src/runs/attempt.ts',
+    find: "else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });",
+    replace: '',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: sets of a lost lease are handled again with the others',
+    file: EXECUTOR,
+    find: 'attempts.filter(({ abort: { signal } }) => !signal.aborted)',
+    replace: 'attempts.filter(() => true)',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: each set of a batch takes a slot',
+    file: 'src/runs/leased-runs.ts',
+    find: 'slots += calls + Math.ceil(waiting / size);',
+    replace: 'slots += calls * size + waiting;',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: a batch that waits in the only slot takes no further sets',
+    file: 'src/runs/leased-runs.ts',
+    find: 'return Math.ceil(waiting / size) * size - waiting;',
+    replace: 'return 0 * waiting * size;',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: a batch never starts unless it is full',
+    file: 'src/runs/run-queue.ts',
+    find: '      call.isDue = true;\n',
+    replace: '',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: a batch does not wait for further sets',
+    file: 'src/runs/run-queue.ts',
+    find: 'isDue: batch === null || batch.waitMs === 0, isLate',
+    replace: 'isDue: true, isLate',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: events are assigned to sets although their number differs',
+    file: 'src/runs/outbox-events.ts',
+    find: 'if (returned.length !== leases.length) {',
+    replace: 'if (false as boolean) {',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: the last attempt of a set in a batch starts without a record',
+    file: EXECUTOR,
+    find: 'if (mustRecordStart(lease, backoff.attempts)) await this.#recordStart(lease);',
+    replace: '',
+    tests: BATCH,
   },
 ];

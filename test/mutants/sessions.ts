@@ -11,8 +11,8 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
   {
     name: 'session: a handler can send several statements by the simple protocol',
     file: AUTHOR,
-    find: ", queryMode: 'extended' }",
-    replace: ' }',
+    find: "    (query as unknown as { queryMode: string }).queryMode = 'extended';\n",
+    replace: '',
     tests: END,
   },
   {

@@ -25,10 +25,11 @@ const backwards = (name: string, file: string, find: string): Mutant => ({
   name: `${name} are locked in the wrong order`,
   file,
   find,
-  replace: find.replace(/\n$/, ' desc\n'),
+  replace: find.replace(/(\)[^)]*|\n)$/, ' desc$1'),
   tests: ORDER,
 });
 const SETS = 'order by s.function, s.key_hash\n';
+const PAGE = '(select * from page order by key_hash)';
 
 /** Guards of registration, truncates, the purge, deleting markers, and the commands that write. */
 export const STATE_MUTANTS: readonly Mutant[] = [
@@ -238,8 +239,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a set that was filled in the meantime is dropped as empty',
     file: DROP_EMPTY_SETS,
-    find: 'where s.state is null and s.fresh = 0 and 0 = all (s.counts)',
-    replace: 'where s.state is null',
+    find: ' and s.fresh = 0 and 0 = all (s.counts)',
+    replace: '',
     tests: RACES,
   },
   {
@@ -287,15 +288,15 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run that started in the meantime is retried',
     file: 'src/state/sql/retry-failed.sql',
-    find: "where s.state = 'failed' and s.token = page.token\n",
-    replace: 'where true\n',
+    find: " and s.state = 'failed' and s.token = page.token\n",
+    replace: '\n',
     tests: ORDER,
   },
   {
     name: 'a run that started in the meantime is discarded',
     file: 'src/state/sql/discard-runs.sql',
-    find: "where s.state = 'failed' and s.token = page.token\n",
-    replace: 'where true\n',
+    find: " and s.state = 'failed' and s.token = page.token\n",
+    replace: '\n',
     tests: ORDER,
   },
   {
@@ -343,8 +344,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'unsent events are purged',
     file: 'src/state/sql/clear-sets.sql',
-    find: ' and o.sent_at is not null;',
-    replace: ';',
+    find: ' and o.sent_at is not null\n',
+    replace: '\n',
     tests: PURGES,
   },
   {
@@ -356,19 +357,19 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   },
   backwards('sets', INGEST_CHANGES, 'proposed\n  order by function, key_hash\n'),
   backwards('sets of deadlines', 'src/state/sql/lock-sets.sql', SETS),
-  backwards('retried runs', 'src/state/sql/retry-failed.sql', SETS),
-  backwards('runs made due', 'src/state/sql/retry-now.sql', SETS),
-  backwards('discarded runs', 'src/state/sql/discard-runs.sql', SETS),
-  backwards('forgotten runs', FORGET_RUNS, SETS),
-  backwards('empty sets', DROP_EMPTY_SETS, SETS),
-  backwards('purged sets', PURGE_SETS, '  order by s.key_hash\n'),
-  backwards('purged rows', PURGE_SETS, 'order by m.function, m.part_index, m.source, m.id\n'),
+  backwards('retried runs', 'src/state/sql/retry-failed.sql', PAGE),
+  backwards('runs made due', 'src/state/sql/retry-now.sql', PAGE),
+  backwards('discarded runs', 'src/state/sql/discard-runs.sql', PAGE),
+  backwards('forgotten runs', FORGET_RUNS, PAGE),
+  backwards('empty sets', DROP_EMPTY_SETS, 'order by key_hash)'),
+  backwards('purged sets', PURGE_SETS, 'order by key_hash)'),
+  backwards('purged rows', PURGE_SETS, 'order by part_index, source, id)'),
   backwards(
     'purged tombstones',
     PURGE_TOMBSTONES,
     'order by m.function, m.part_index, m.source, m.id\n',
   ),
-  backwards('sets of a part that is gone', CLEAR_PARTS, '  order by s.key_hash\n'),
+  backwards('sets of a part that is gone', CLEAR_PARTS, 'order by key_hash)'),
   {
     name: 'parked events are deleted before their age',
     file: 'src/state/sql/purge-parked.sql',

@@ -6,7 +6,7 @@ import { pairOf, partA, partB } from '../support/pair.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
-type Handle = FunctionDefinition['handle'];
+type Handle = NonNullable<FunctionDefinition['handle']>;
 
 /** Runs one set with this handler, in a single attempt; returns its final state. */
 async function failure(db: TestDatabase, handle: Handle, more: Partial<FunctionDefinition> = {}) {

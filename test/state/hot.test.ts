@@ -10,6 +10,8 @@ import { until } from '../support/until.ts';
 
 const SETS = 3_000;
 
+const lastDigits = (key: string) => keyHash(key).slice(-12);
+
 /** Shares of the updates that were HOT, by table, of tables that are updated in place. */
 async function hotShares(db: TestDatabase): Promise<Record<string, number>> {
   await sleep(1_500); // sessions send their statistics once a second
@@ -41,8 +43,7 @@ test(
     // Rows have room for some versions of their neighbours at a time. If all rows of a page change within
     // milliseconds, their older versions can't be removed yet (88 %, by the bench). A batch is inserted in the order
     // of the hashes, so an order by their last digits takes a few rows of every page at a time.
-    const place = (key: string) => keyHash(key).slice(-12);
-    const scattered = keys.toSorted((a, b) => (place(a) < place(b) ? -1 : 1));
+    const scattered = keys.toSorted((a, b) => (lastDigits(a) < lastDigits(b) ? -1 : 1));
     await send(scattered.map((key) => partB(key)));
     await until(
       async () => (await db.query(`select from muster.sets where state = 'done'`)).length === SETS,

@@ -94,17 +94,19 @@ export function queryForAuthor(
   values: readonly unknown[],
 ): Promise<pg.QueryResult> {
   return new Promise((resolve, reject) => {
-    const query = new pg.Query(
-      { text, values: [...values], queryMode: 'extended' } as pg.QueryConfig,
-      ((error: Error | undefined, result: pg.QueryResult) => {
-        // The status is read while ReadyForQuery of this query is handled: a client that pipelines has that of
-        // another query a moment later.
-        if (error) reject(clarify(error));
-        else if (client.getTransactionStatus() === 'T' && result.command !== 'COMMIT') {
-          resolve(result);
-        } else reject(new TransactionBroken(text));
-      }) as never,
-    );
+    // passed as text, because pg copies an object property by property, which takes 5 µs
+    const query = new pg.Query(text, [...values], ((
+      error: Error | undefined,
+      result: pg.QueryResult,
+    ) => {
+      // The status is read while ReadyForQuery of this query is handled: a client that pipelines has that of
+      // another query a moment later.
+      if (error) reject(clarify(error));
+      else if (client.getTransactionStatus() === 'T' && result.command !== 'COMMIT') {
+        resolve(result);
+      } else reject(new TransactionBroken(text));
+    }) as never);
+    (query as unknown as { queryMode: string }).queryMode = 'extended';
     client.query(query);
   });
 }

@@ -131,24 +131,7 @@ export class Runs {
 
   /** Marks runs done and puts their events into the outbox; returns those that this worker still held. */
   async finish(runs: readonly FinishedRun[]): Promise<Set<FinishedRun>> {
-    const events = runs.flatMap((run, i) =>
-      run.events.map((event) => ({ ...event, n: i + 1, trace: byteaOf(run) })),
-    );
-    const result = await this.#database.control.query<{ n: number }>({
-      ...FINISH_RUNS,
-      values: [
-        ...names(runs.map((run) => run.lease)),
-        runs.map((run) => run.lease.attempt),
-        runs.map((run) => run.lease.late),
-        runs.map((run) => run.lease.since),
-        events.map((event) => event.n),
-        events.map((event) => event.eventId),
-        events.map((event) => event.type),
-        events.map((event) => event.subject),
-        events.map((event) => event.data),
-        events.map((event) => event.trace),
-      ],
-    });
+    const result = await this.#database.control.query<{ n: number }>(finishingAll(runs, false));
     return new Set(result.rows.map((row) => runs[row.n - 1]!));
   }
 
@@ -176,9 +159,13 @@ export class Runs {
     return result.rowCount === 1;
   }
 
-  /** Releases runs, which are due again after `waitMs`; no attempt is counted. */
-  async release(leases: readonly Lease[], waitMs = 0): Promise<void> {
-    await this.#database.control.query({ ...RELEASE_RUNS, values: [...names(leases), waitMs] });
+  /**
+   * Releases runs, which are due again after `waitMs`; no attempt is counted. With `isAlone`, each of them runs
+   * alone from then on, not in a batch.
+   */
+  async release(leases: readonly Lease[], waitMs = 0, isAlone = false): Promise<void> {
+    const values = [...names(leases), waitMs, isAlone];
+    await this.#database.control.query({ ...RELEASE_RUNS, values });
   }
 
   /**
@@ -222,10 +209,14 @@ export class Runs {
 }
 
 /**
- * Returns the last statements of a handler's transaction, which mark its run done. The very last one fails
- * with SQLSTATE MU001 if this worker no longer holds the run.
+ * Returns the last statements of a handler's transaction, which mark its runs done. The very last one fails
+ * with SQLSTATE MU001 if this worker no longer holds one of them.
  */
-export function finishing(run: FinishedRun): pg.QueryConfig[] {
+export function finishing(runs: readonly FinishedRun[]): pg.QueryConfig[] {
+  return runs.length === 1 ? finishingOne(runs[0]!) : [finishingAll(runs, true)];
+}
+
+function finishingOne(run: FinishedRun): pg.QueryConfig[] {
   const { lease, events } = run;
   const { function: fn, key, keyHash, token, attempt, late, since } = lease;
   const finish = { ...FINISH_RUN, values: [fn, keyHash, token, attempt, late, since] };
@@ -238,6 +229,28 @@ export function finishing(run: FinishedRun): pg.QueryConfig[] {
   ];
   const send = { ...SEND_EVENTS, values: [fn, key, ...columns, byteaOf(run)] };
   return [send, finish];
+}
+
+function finishingAll(runs: readonly FinishedRun[], isTogether: boolean): pg.QueryConfig {
+  const events = runs.flatMap((run, i) =>
+    run.events.map((event) => ({ ...event, n: i + 1, trace: byteaOf(run) })),
+  );
+  return {
+    ...FINISH_RUNS,
+    values: [
+      ...names(runs.map((run) => run.lease)),
+      runs.map((run) => run.lease.attempt),
+      runs.map((run) => run.lease.late),
+      runs.map((run) => run.lease.since),
+      events.map((event) => event.n),
+      events.map((event) => event.eventId),
+      events.map((event) => event.type),
+      events.map((event) => event.subject),
+      events.map((event) => event.data),
+      events.map((event) => event.trace),
+      isTogether,
+    ],
+  };
 }
 
 function byteaOf({ trace }: FinishedRun): string | null {

@@ -2,12 +2,14 @@
 -- same token, still pending. Returns only these; none for a worker that lost its lease.
 --
 -- Locks in key order, because ingest-changes.sql locks sets in that order too (8 deadlocks in 12 s otherwise): the
--- rows are looked up one by one, along the sorted list. A handler that writes in its own transaction uses
--- finish-run.sql instead.
+-- rows are looked up one by one, along the sorted list.
+--
+-- As the last statement of a handler's transaction, it raises an error if the caller no longer holds one of the
+-- runs; finish-run.sql has the reasons, and does the same for one run.
 --
 -- $1 function  $2 hash of the key  $3 token  $4 attempt  $5 late changes before the lease  $6 start of the lease
 -- $7 run of each event, by its position in $1 to $6  $8 event id  $9 type  $10 subject  $11 data (events, in the
--- order to send them)  $12 trace contexts of the events' runs
+-- order to send them)  $12 trace contexts of the events' runs  $13 whether the caller must hold all of the runs
 with mine as materialized (
   select * from unnest($1::int[], $2::uuid[], $3::bigint[], $4::int[], $5::int[], $6::timestamptz[]) with ordinality
     as mine (function, key_hash, token, attempt, late, since, n)
@@ -30,5 +32,8 @@ sent as (
          as e (n, event_id, type, subject, data, trace, nth)
   join done on done.n = e.n
   order by e.nth
+),
+fenced as materialized (
+  select muster.fence(false) where $13::boolean and (select count(*) from done) < cardinality($1::int[])
 )
-select n::int from done;
+select n::int from done where not exists (select from fenced);

@@ -2,6 +2,7 @@
 -- is not counted: the worker was asked to stop, or the database failed. Locks in key order.
 --
 -- $1 function  $2 hash of the key  $3 token  $4 milliseconds to wait
+-- $5 whether each of them is to run alone, because together they took too long
 with held as materialized (
   select s.function, s.key_hash
   from unnest($1::int[], $2::uuid[], $3::bigint[]) as mine (function, key_hash, token)
@@ -12,7 +13,7 @@ with held as materialized (
 ),
 released as (
   update muster.sets s
-  set token = s.token + 1, due_at = now() + make_interval(secs => $4::float8 / 1000)
+  set token = s.token + 1, lost = greatest(s.lost, $5::boolean::int), due_at = now() + make_interval(secs => $4::float8 / 1000)
   from held
   where s.function = held.function and s.key_hash = held.key_hash
   returning s.function, s.due_at, s.key_hash, s.token, s.lost

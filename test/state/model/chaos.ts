@@ -71,8 +71,10 @@ export class Chaos {
         }
         return;
       default:
-        if (lease !== undefined) await this.#commit(worker, lease);
-        else await this.#claim(worker, 1);
+        if (lease !== undefined) {
+          const others = this.#random.chance(0.3) ? worker.leases.splice(0) : [];
+          await this.#commit(worker, lease, ...others);
+        } else await this.#claim(worker, 1);
     }
   }
 
@@ -149,17 +151,21 @@ export class Chaos {
     if (ghost !== undefined) await this.#commit(...ghost);
   }
 
-  /** A handler that writes one row, and marks its run done in the same transaction. */
-  async #commit(worker: TestWorker, lease: Lease): Promise<void> {
+  /**
+   * A handler that writes one row for each of these runs, and marks them done in the same transaction; one by one
+   * if one of them was lost.
+   */
+  async #commit(worker: TestWorker, ...leases: Lease[]): Promise<void> {
     const tx = new HandlerTx(worker.database);
-    await tx.query('insert into effect (function, key, revision, token) values ($1, $2, $3, $4)', [
-      lease.function,
-      lease.key,
-      lease.revision,
-      lease.token,
-    ]);
-    const run = { lease, events: [] };
-    const held = await tx.commit(finishing(run));
-    this.#tally[held ? 'committed' : 'fenced']++;
+    for (const { function: fn, key, revision, token } of leases) {
+      const values = [fn, key, revision, token];
+      await tx.query(
+        'insert into effect (function, key, revision, token) values ($1, $2, $3, $4)',
+        values,
+      );
+    }
+    const held = await tx.commit(finishing(leases.map((lease) => ({ lease, events: [] }))));
+    this.#tally[held ? 'committed' : 'fenced'] += leases.length;
+    if (!held && leases.length > 1) for (const lease of leases) await this.#commit(worker, lease);
   }
 }

@@ -173,7 +173,7 @@ create table muster.sets (
   purged         boolean not null default false,  -- since its newest change
   start_recorded boolean,                  -- whether the start of the attempt that was lost last was recorded
   lost           smallint not null default 0,  -- consecutive attempts that ended with their process; 1: or with a
-                                           -- lost lease whose handler had not started
+                                           -- lost lease whose handler had not started, or with a batch that took too long
   attempt        int not null default 0,   -- attempts that have ended and count; see claim-runs.sql
   late           int not null default 0,   -- changes of rows of the set since its run began
   changes        int not null default 0,   -- scratch, too: how many changes the statement proposes
