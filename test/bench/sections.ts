@@ -28,6 +28,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   stress: async () => (await import('./stress.ts')).stress,
   telemetry: async () => (await import('./telemetry.ts')).measureTelemetry,
   travelers: async () => (await import('./travelers.ts')).measureTravelers,
+  pull: async () => (await import('./pull.ts')).measurePull,
   road: async () => (await import('./pipeline.ts')).measurePipeline,
 };
 

@@ -127,15 +127,11 @@ const HEAD = [
   'host: recordings.shop.svc.cluster.local',
 ].join('\r\n');
 
-/** Returns event `n` as the bytes of a KafkaSource's request, all of them ASCII. */
-export function requestOf(
-  n: number,
-  workload: Workload,
-  traceparent?: 'sampled' | 'unsampled',
-): string {
+/** Returns event `n` as Debezium writes it to Kafka, all of it ASCII. */
+export function recordOf(n: number, workload: Workload): string {
   const { lsn, at, row } = changeOf(n, workload);
   const position = Number(lsn);
-  const body = JSON.stringify({
+  return JSON.stringify({
     before: null,
     after: row,
     source: {
@@ -162,6 +158,15 @@ export function requestOf(
     ts_us: at * 1000,
     ts_ns: at * 1_000_000,
   });
+}
+
+/** Returns event `n` as the bytes of a KafkaSource's request, all of them ASCII. */
+export function requestOf(
+  n: number,
+  workload: Workload,
+  traceparent?: 'sampled' | 'unsampled',
+): string {
+  const body = recordOf(n, workload);
   const id = n.toString(16).padStart(16, '0');
   const trace =
     traceparent === undefined
