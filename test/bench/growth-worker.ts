@@ -3,7 +3,7 @@ import { readConfig } from '../../src/config/config.ts';
 import { startEngine } from '../../src/process/engine.ts';
 import type { Log } from '../../src/function.ts';
 import { createMetrics } from '../../src/process/metrics.ts';
-import { callers } from './load.ts';
+import { callers, pacedCallers } from './load.ts';
 import { obey } from './section.ts';
 import { changeOf, definitionOf, type Workload } from './workload.ts';
 
@@ -16,6 +16,8 @@ export interface GrowthOrder {
   readonly inFlight: number;
   readonly seconds: number;
   readonly from: number;
+  /** Events per second; null = as fast as possible. */
+  readonly rate?: number | null;
 }
 
 const { url, workload } = JSON.parse(process.argv[2]!) as GrowthStart;
@@ -23,8 +25,11 @@ const log: Log = { info() {}, warn() {}, error: (fields, text) => console.error(
 const quiet = { CLAIM_SECONDS: '60', LEASE_SECONDS: '600', CONCURRENCY: '256' };
 const config = readConfig({ ...quiet, DATABASE_URL: url });
 const engine = await startEngine(config, [definitionOf(workload)], log, createMetrics());
-obey<GrowthOrder>(({ inFlight, seconds, from }) =>
-  callers(inFlight, seconds, from, async (n) => {
-    await engine.ingestor.ingest(changeOf(n, workload));
-  }),
+const call = async (n: number) => {
+  await engine.ingestor.ingest(changeOf(n, workload));
+};
+obey<GrowthOrder>(({ inFlight, seconds, from, rate = null }) =>
+  rate === null
+    ? callers(inFlight, seconds, from, call)
+    : pacedCallers(inFlight, seconds, from, rate, call),
 );

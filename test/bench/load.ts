@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The result of a closed loop of callers. */
 export interface Seen {
@@ -27,6 +28,33 @@ export async function callers(
       const now = performance.now();
       latencies.push(now - at);
       at = now;
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, loop));
+  return seen(latencies, begun);
+}
+
+/** Calls `call(n)` at a rate per second, with at most `inFlight` at a time; calls that are due wait for a free one. */
+export async function pacedCallers(
+  inFlight: number,
+  seconds: number,
+  from: number,
+  rate: number,
+  call: (n: number) => Promise<void>,
+): Promise<Seen> {
+  const latencies: number[] = [];
+  const begun = performance.now();
+  const end = begun + seconds * 1000;
+  let next = from;
+  const loop = async () => {
+    for (;;) {
+      const dueAt = begun + ((next - from) / rate) * 1000;
+      if (dueAt >= end || performance.now() >= end) return;
+      const n = next++;
+      const early = dueAt - performance.now();
+      if (early > 0) await sleep(early);
+      await call(n);
+      latencies.push(performance.now() - dueAt);
     }
   };
   await Promise.all(Array.from({ length: inFlight }, loop));

@@ -8,8 +8,18 @@ import { expect, test } from 'vitest';
 import type { SectionResult } from './section.ts';
 
 const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
-/** Without `cold` and `telemetry`, which build the bundle, and `road`, which needs Java: other tests cover these. */
-const SECTIONS = ['hot', 'jobs', 'bytes', 'growth', 'recovery', 'poll', 'stress', 'travelers'];
+/** Without `cold` and `telemetry`, which build the bundle, and `pull` and `road`, which need Java: other tests cover these. */
+const SECTIONS = [
+  'hot',
+  'jobs',
+  'bytes',
+  'growth',
+  'recovery',
+  'poll',
+  'held',
+  'stress',
+  'travelers',
+];
 
 test('the sections of the bench run, and their checks pass', { timeout: 300_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'muster-bench-test-'));

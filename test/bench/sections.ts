@@ -25,6 +25,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   growth: async () => (await import('./growth.ts')).measureGrowth,
   recovery: async () => (await import('./recovery.ts')).measureRecovery,
   poll: async () => (await import('./poll.ts')).measurePoll,
+  held: async () => (await import('./held.ts')).measureHeldSnapshot,
   stress: async () => (await import('./stress.ts')).stress,
   telemetry: async () => (await import('./telemetry.ts')).measureTelemetry,
   travelers: async () => (await import('./travelers.ts')).measureTravelers,

@@ -419,7 +419,7 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     name: 'batches: a set that was lost is committed with the others',
     file: 'src/state/sql/finish-runs.sql',
     find: 'where $13::boolean and',
-    replace: 'where false and',
+    replace: 'where $13::boolean and false and',
     tests: BATCH,
   },
   {

@@ -114,23 +114,28 @@ test('one bad set fails alone, and the sets beside it are done once', async ({ d
   expect(sizesOf(calls)).toEqual([8, 4, 4, 2, 2, 1, 1]);
 });
 
-test('a set whose attempt failed runs alone from then on', async ({ db }) => {
-  let failures = 0;
+test('a set whose attempt failed runs alone from then on, although others wait for company', async ({
+  db,
+}) => {
+  const failures: number[] = [];
   const { definition, calls } = batched(
     (sets) => {
-      if (keysOf(sets).includes('k1') && failures++ < 4) throw new Error('bad');
+      if (!keysOf(sets).includes('k1') || failures.length === 4) return;
+      failures.push(sets.length);
+      throw new Error('bad');
     },
-    { size: 4, wait: WAIT },
-    { retry: { first: '10 milliseconds', max: '10 milliseconds' } },
+    { size: 4, wait: '2 seconds' },
+    { retry: { first: '500 milliseconds', max: '500 milliseconds' } },
   );
   const engine = await start(db, [definition]);
   await complete(engine, keys(4));
-  await until(ended(db, 4));
+  await until(async () => (await runsOf(db)).some(({ attempt }) => attempt === 1));
+  await complete(engine, ['k4', 'k5']);
+  await until(ended(db, 6));
   await engine.stop();
-  expect(calls.filter((sets) => sets.includes('k1')).map(({ length }) => length)).toEqual([
-    4, 2, 1, 1, 1,
-  ]);
-  expect((await effects(db)).runs).toEqual(runIds(keys(4)));
+  expect(failures).toEqual([4, 2, 1, 1]);
+  expect(calls).toContainEqual(['k4', 'k5']);
+  expect((await effects(db)).runs).toEqual(runIds(keys(6)));
 });
 
 test('if the lease of one set is lost, its writes are not committed, and those of the others are', async ({
@@ -214,7 +219,7 @@ test('a fault of the database releases all sets of a call, and no attempt is cou
   db,
 }) => {
   let faults = 0;
-  const { definition } = batched(
+  const { definition, calls } = batched(
     async (_sets, { tx }) => {
       if (faults++ > 0) return;
       await db.query(
@@ -231,6 +236,7 @@ test('a fault of the database releases all sets of a call, and no attempt is cou
   await until(ended(db, 4));
   await engine.stop();
   expect((await effects(db)).runs).toEqual(runIds(keys(4)));
+  expect(sizesOf(calls)).toEqual([4, 4]);
   expect((await runsOf(db)).every(({ state, attempt }) => state === 'done' && attempt === 1)).toBe(
     true,
   );
