@@ -157,11 +157,11 @@ export class Runner implements Slots {
       const runs = Math.min(MAX_CLAIM, this.#free(prefetch));
       return { runs, startable: free, slots: runs };
     }
-    const { size } = batch;
+    const { size, waitMs } = batch;
     const room = this.#draining ? 0 : this.#leased.room(id);
     const runs = Math.min(Math.max(MAX_CLAIM, size), room + size * this.#free());
     const slots = Math.ceil(Math.max(0, runs - room) / size);
-    return { runs, startable: free * size, slots };
+    return { runs, startable: waitMs > 0 ? 0 : free * size, slots };
   }
 
   /**
