@@ -173,10 +173,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the purge forgets the done marker',
-    file: 'src/state/sql/purge-sets.sql',
-    find: 'select (select count(*)::int from locked) as members,',
-    replace:
-      ', marker as (delete from muster.run r using unnest($2::text[]) as old (key) where r.function = $1 and r.key = old.key)\nselect (select count(*)::int from locked) as members,',
+    file: 'src/state/purge.ts',
+    find: 'await client.query({ ...CLEAR_SETS, values: [functionId, touched, finished] });',
+    replace: `await client.query({ ...CLEAR_SETS, values: [functionId, touched, finished] });
+    await client.query('delete from muster.sets where key_hash = any ($1::uuid[])', [finished]);`,
     tests: ['test/state/purge/purge.test.ts'],
   },
   {
