@@ -122,7 +122,7 @@ export type BatchContext = Pick<HandlerContext, 'tx' | 'signal' | 'log'>;
 export interface Batch {
   /** Maximum number of sets; at most 1,000. Few sets in a slot are not held back for it: see `wait`. */
   readonly size: number;
-  /** How long a batch that is not full waits for further sets. Default: not at all. */
+  /** How long a batch that is not full waits for further sets; at most a minute. Default: not at all. */
   readonly wait?: Duration;
 }
 
@@ -211,8 +211,9 @@ export interface FunctionDefinition<P extends string = string, K extends string 
    *
    * If it fails, nothing is committed, and it is called again with each half of the sets, down to the one that is the
    * cause: only that attempt has failed. So it may be called several times with a set in one attempt, and effects
-   * outside of `tx` need the set's `runId`. A set whose attempt failed runs alone from then on, as do all sets of a
-   * call that timed out.
+   * outside of `tx` need the set's `runId`; a call that was aborted may still be running then, unless it heeds its
+   * `signal`. A set whose attempt failed runs alone from then on, as do all sets of a call that timed out, or whose
+   * process died; none of the latter is charged an attempt.
    */
   handleAll?(sets: readonly BatchedSet<P, K>[], context: BatchContext): BatchResult;
   /** Required with `handleAll`. */

@@ -50,6 +50,6 @@ test('an event whose subject is not text fails the run', async ({ db }) => {
   });
   const { errors } = await runFunction(pair, rowsOf('x'), { databaseUrl: db.url });
   expect(errors).toEqual([
-    'TerminalError: the handler of pair returned invalid events: event 0: subject must be text, not 42',
+    'TerminalError: the handler of pair returned invalid events: event 0: subject must be text without U+0000, not 42',
   ]);
 });

@@ -13,6 +13,7 @@ import {
   isStorable,
   isText,
   pause,
+  shortPause,
   required,
   type Report,
   show,
@@ -119,7 +120,7 @@ const BATCH = {
       (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= 1_000,
     ),
   ),
-  wait: pause,
+  wait: shortPause, // the rows of the sets are in memory meanwhile, and their later changes are not seen
 } satisfies Fields<Batch>;
 
 const PROJECTION = {
@@ -141,7 +142,7 @@ const PROJECTION = {
 const EVENT = {
   type: required(field('text that is not empty', isText)),
   // empty if the key of the set is empty; such a subject is not sent
-  subject: field('text', (value) => typeof value === 'string'),
+  subject: field('text without U+0000', (value) => typeof value === 'string' && isStorable(value)),
   data: field(
     'a value that JSON can represent',
     (value) => !['function', 'symbol'].includes(typeof value),

@@ -69,6 +69,8 @@ export const positiveDuration = durationField(
 );
 /** A duration, possibly zero, that a timer of this process measures. */
 export const pause = durationField((days) => days <= LONGEST_TIMER_DAYS, '24 days');
+/** A duration of at most a minute, possibly zero. */
+export const shortPause = durationField((days) => days <= 1 / 1_440, '1 minute');
 /** A duration above zero that a timer of this process measures. */
 export const timerDuration = durationField(
   (days) => days > 0 && days <= LONGEST_TIMER_DAYS,

@@ -6,12 +6,12 @@ export class Backlog {
   #functions = new Map<number, WaitsFor>();
   #isOffered = false;
   readonly #onOffer: () => void;
-  readonly #roomOf: (fn: number) => number;
+  readonly #isWorthwhile: (fn: number) => boolean;
 
-  /** `roomOf` returns how many runs fit into the batch of a function that waits. */
-  constructor(onOffer: () => void, roomOf: (fn: number) => number) {
+  /** `isWorthwhile` returns whether a claim of runs of this function is worth its price now. */
+  constructor(onOffer: () => void, isWorthwhile: (fn: number) => boolean) {
     this.#onOffer = onOffer;
-    this.#roomOf = roomOf;
+    this.#isWorthwhile = isWorthwhile;
   }
 
   /** Adds functions that may have more due runs than could be leased. */
@@ -29,16 +29,13 @@ export class Backlog {
   }
 
   /**
-   * Requests a claim if it is worthwhile: once a slot, or half of the prefetch window, is free (a claim for one run
-   * costs as much as one for many), while a batch waits that has room, or once a run has ended of a function
-   * (`ended`) that was at its concurrency limit. The latter requests a claim regardless of the free slots: with the
-   * periodic claim alone, a function with a limit of 2 ran 2 handlers per second.
+   * Requests a claim if it is worthwhile, or once a run has ended of a function (`ended`) that was at its concurrency
+   * limit: with the periodic claim alone, a function with a limit of 2 ran 2 handlers per second.
    */
-  offer(free: number, prefetch: number, maxClaim: number, ended?: number): void {
+  offer(ended?: number): void {
     if (this.#isOffered || this.#functions.size === 0) return;
-    const worth = Math.min(maxClaim, Math.max(1, prefetch / 2));
     const isLimitLifted = ended !== undefined && this.#functions.get(ended) === 'limit';
-    if (!isLimitLifted && !this.#hasRoom() && !(this.waitsForSlots && free >= worth)) return;
+    if (!isLimitLifted && !this.#hasWorthwhile()) return;
     this.#isOffered = true;
     // Waiting one turn of the event loop lets handlers that end together share a claim.
     setImmediate(() => {
@@ -47,7 +44,10 @@ export class Backlog {
     });
   }
 
-  #hasRoom(): boolean {
-    return [...this.#functions].some(([fn, what]) => what === 'slot' && this.#roomOf(fn) > 0);
+  #hasWorthwhile(): boolean {
+    for (const [fn, waitsFor] of this.#functions) {
+      if (waitsFor === 'slot' && this.#isWorthwhile(fn)) return true;
+    }
+    return false;
   }
 }

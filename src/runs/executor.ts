@@ -33,7 +33,7 @@ import { isLargeSet, loadSet } from './load-set.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { runIdOf } from './run-id.ts';
 import type { LeasedRun, QueuedRun } from './run-queue.ts';
-import { mustRecordStart } from './suspects.ts';
+import { mayShareCall } from './suspects.ts';
 import { untilAnswered } from './until-answered.ts';
 
 export interface ExecutorOptions {
@@ -116,7 +116,9 @@ export class Executor {
     for (const [i, members] of loaded.entries()) {
       if (members === null) return false;
       const { lease, abort } = leased[i]!;
-      leased[i]!.isUnrecorded = queued[i]!.members !== null;
+      // If the process dies, none of the sets that share a call is charged for it; each runs alone after that.
+      leased[i]!.isUnrecorded =
+        queued[i]!.members !== null && (handler.batch === null || !mayShareCall(lease));
       const span = runSpan(name, lease, members instanceof Error ? [] : members);
       attempts.push({ lease, abort, members, span, trace: contextOf(span), startedAt });
     }
@@ -133,18 +135,11 @@ export class Executor {
    */
   async #load({ lease, members, isLarge }: QueuedRun, { backoff }: FunctionHandler) {
     const { database, maxSetBytes } = this.#options;
-    if (members !== null) {
-      if (mustRecordStart(lease, backoff.attempts)) await this.#recordStart(lease);
-      return members;
-    }
+    if (members !== null) return members;
     if (lease.attempt > backoff.attempts) return []; // given up before anything is loaded
     if (!isLarge && (await isLargeSet(database, lease, maxSetBytes))) return null;
-    await this.#recordStart(lease);
-    return loadSet(database, this.partOf, lease, maxSetBytes);
-  }
-
-  async #recordStart(lease: Lease): Promise<void> {
     if (!(await this.#starts.add(lease))) throw new LeaseLost('the lease of this run was lost');
+    return loadSet(database, this.partOf, lease, maxSetBytes);
   }
 
   /** Performs the attempts with one call of the handler. */
@@ -202,10 +197,12 @@ export class Executor {
       ? await this.#commitTx(call, finished)
       : await this.#commitWithoutTx(call, finished);
     for (const [i, attempt] of call.attempts.entries()) {
-      if (held[i]!) {
+      const isHeld = held[i]!;
+      if (isHeld instanceof Error) {
+        await this.#fail({ ...call, attempts: [attempt] }, isHeld);
+      } else if (isHeld) {
         this.#faults.forget(attempt.lease);
-        const done = { outcome: 'done', events: events[i]!.length, errorType: null } as const;
-        this.#end(call, attempt, done);
+        this.#end(call, attempt, { outcome: 'done', events: events[i]!.length, errorType: null });
       } else {
         const { key } = attempt.lease;
         call.log.warn({ key }, TAKEN_OVER);
@@ -230,34 +227,39 @@ export class Executor {
     } catch (error) {
       if (error instanceof LeaseLost) throw error;
       // only the answer to COMMIT may have been lost
-      const isDone = await untilAnswered(() => runs.isDone(attempts[0]!.lease), log);
+      const isDone = await untilAnswered(() => runs.isDone(firstLocked(attempts)), log);
       if (isDone) return attempts.map(() => true);
       watchedTx.note(error);
       throw error;
     }
   }
 
-  /** Marks runs done whose handler wrote nothing; returns which of their leases were held. */
+  /**
+   * Marks runs done whose handler wrote nothing, each by itself; returns which of their leases were held, or the
+   * error of one whose events can't be stored.
+   */
   async #commitWithoutTx(
     { log, tx, leaveSlot }: HandlerCall,
     finished: readonly FinishedRun[],
-  ): Promise<boolean[]> {
+  ): Promise<(boolean | Error)[]> {
     await tx.abandon(); // a query that the handler did not await must not begin the transaction now
     leaveSlot();
     return Promise.all(
-      finished.map((each) => {
-        let isInDoubt = false;
-        return untilAnswered(async () => {
-          try {
-            if (await this.#completer.add(each)) return true;
-            return isInDoubt && (await this.#options.runs.isDone(each.lease));
-          } catch (error) {
-            isInDoubt = true;
-            throw error;
-          }
-        }, log);
-      }),
+      finished.map((each) => this.#finish(each, log).catch((error: Error) => error)),
     );
+  }
+
+  #finish(finished: FinishedRun, log: Log): Promise<boolean> {
+    let isInDoubt = false;
+    return untilAnswered(async () => {
+      try {
+        if (await this.#completer.add(finished)) return true;
+        return isInDoubt && (await this.#options.runs.isDone(finished.lease));
+      } catch (error) {
+        isInDoubt = true;
+        throw error;
+      }
+    }, log);
   }
 
   /**
@@ -268,8 +270,9 @@ export class Executor {
   async #divide(call: HandlerCall, error: unknown): Promise<void> {
     const { attempts, handler, leaveSlot, abort, log } = call;
     await call.tx.abandon();
-    if (error instanceof ShutDown) return this.#release(call);
-    // as for one attempt
+    if (attempts.some((each) => each.abort.signal.reason instanceof ShutDown)) {
+      return this.#release(call);
+    }
     const fault = isInterrupted(abort.signal) ? null : call.watchedTx.fault;
     if (fault !== null) {
       const waits = attempts.map(({ lease }) => this.#faults.waitAfter(lease, fault));
@@ -360,6 +363,13 @@ export class Executor {
     const seconds = (performance.now() - startedAt) / 1000;
     this.#options.onResult(handler.definition.name, result, seconds);
   }
+}
+
+/** Returns the lease whose set the statement that marks runs done locks first; see finish-runs.sql. */
+function firstLocked(attempts: readonly Attempt[]): Lease {
+  return attempts
+    .map(({ lease }) => lease)
+    .reduce((first, lease) => (lease.keyHash < first.keyHash ? lease : first));
 }
 
 /** Throws if the call was aborted, or if its run exceeds the function's maximum number of attempts. */

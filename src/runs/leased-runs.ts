@@ -1,8 +1,9 @@
 import type { Lease } from '../state/lease.ts';
 import type { BatchSize } from './function-handler.ts';
 import type { LeasedRun } from './run-queue.ts';
+import { mayShareCall } from './suspects.ts';
 
-/** Runs of a function with batches. */
+/** Runs of a function with batches that may share a call. */
 interface Batched {
   readonly size: number;
   /** Runs without a slot. */
@@ -18,7 +19,7 @@ interface Batched {
 export class LeasedRuns {
   readonly #runs = new Map<string, LeasedRun>();
   readonly #batched: ReadonlyMap<number, Batched>;
-  /** Runs of functions without batches. */
+  /** All other runs: each takes a slot. */
   #single = 0;
 
   /** `sizes` are those of the functions with batches, by id. */
@@ -63,7 +64,7 @@ export class LeasedRuns {
   add(lease: Lease): void {
     const run = { lease, abort: new AbortController(), isUnrecorded: false };
     this.#runs.set(nameOf(lease), run);
-    const batched = this.#batched.get(lease.function);
+    const batched = this.#batchedOf(lease);
     if (batched === undefined) this.#single++;
     else batched.waiting++;
   }
@@ -81,7 +82,7 @@ export class LeasedRuns {
   /** Removes runs that had a slot. */
   end(runs: readonly LeasedRun[]): void {
     for (const { lease } of runs) this.#runs.delete(nameOf(lease));
-    const batched = this.#batched.get(runs[0]!.lease.function);
+    const batched = this.#batchedOf(runs[0]!.lease);
     if (batched === undefined) this.#single -= runs.length;
     else batched.calls--;
   }
@@ -89,13 +90,17 @@ export class LeasedRuns {
   /** Removes a run that waited. */
   remove(lease: Lease): void {
     if (!this.#runs.delete(nameOf(lease))) return;
-    const batched = this.#batched.get(lease.function);
+    const batched = this.#batchedOf(lease);
     if (batched === undefined) this.#single--;
     else batched.waiting--;
   }
 
+  #batchedOf(lease: Lease): Batched | undefined {
+    return mayShareCall(lease) ? this.#batched.get(lease.function) : undefined;
+  }
+
   #move(runs: readonly LeasedRun[], calls: 1 | -1): void {
-    const batched = this.#batched.get(runs[0]!.lease.function);
+    const batched = this.#batchedOf(runs[0]!.lease);
     if (batched === undefined) return;
     batched.calls += calls;
     batched.waiting -= calls * runs.length;

@@ -46,6 +46,9 @@ export class Runner implements Slots {
   readonly #claims: OpenClaims;
   /** Runs that the last renewal returned and that are not in `#leased`. */
   #unknown = new Set<string>();
+  readonly #hasBatches: boolean;
+  /** Functions with batches of whose runs the last claim got some that run alone. */
+  readonly #alone = new Set<number>();
   /** Slots that are reserved for the runs of a batch or claim in progress. */
   #reserved = 0;
   #draining = false;
@@ -59,7 +62,11 @@ export class Runner implements Slots {
     this.#leased = new LeasedRuns(
       handlers.flatMap(([id, { batch }]) => (batch === null ? [] : [[id, batch] as const])),
     );
-    this.#backlog = new Backlog(options.onFree, (fn) => this.#leased.room(fn));
+    this.#hasBatches = handlers.some(([, { batch }]) => batch !== null);
+    this.#backlog = new Backlog(options.onFree, (fn) => {
+      const { runs, worth } = this.#wanted(this.#executor.handlers.get(fn)!);
+      return runs >= worth;
+    });
     // if the database does not answer, a renewal deletes them
     this.#claims = new OpenClaims((claims) => void options.runs.endClaims(claims).catch(() => {}));
     this.#queue = new RunQueue({
@@ -103,12 +110,16 @@ export class Runner implements Slots {
     this.#heartbeat.renewed(this.#worker, sentAt);
   }
 
-  /** Runs are created leased ahead of a free slot as far as claims would prefetch them: that spares the queue. */
+  /**
+   * Runs are created leased ahead of a free slot as far as claims would prefetch them: that spares the queue. With
+   * batches, none of them counts as started: it may wait for others.
+   */
   reserve(): Capacity {
-    const slots = this.#free();
-    const ahead = Math.max(0, Math.min(MAX_CLAIM, this.#free(this.#queue.prefetch)) - slots);
-    this.#reserve(slots + ahead);
-    return { slots, ahead };
+    const free = this.#free();
+    const all = Math.max(free, Math.min(MAX_CLAIM, this.#free(this.#queue.prefetch)));
+    this.#reserve(all);
+    const slots = this.#hasBatches ? 0 : free;
+    return { slots, ahead: all - slots };
   }
 
   start(leases: readonly Lease[], { slots, ahead }: Capacity): void {
@@ -140,7 +151,10 @@ export class Runner implements Slots {
         if (runs > 0) leases = await this.#claimFor(handler, runs, startable);
       } finally {
         if (leases.length > 0) failpoint('after-claim');
-        this.start(leases, { slots, ahead: 0 });
+        this.start(handler.batch === null ? leases : this.#startable(handler, leases, slots), {
+          slots,
+          ahead: 0,
+        });
       }
       if (leases.length === runs) this.#backlog.add([id], 'slot');
       else if (isLimited) this.#backlog.add([id], 'limit');
@@ -148,20 +162,44 @@ export class Runner implements Slots {
     this.#offer();
   }
 
-  /** Returns how many runs of a function to claim, how many of them start at once, and the slots to reserve for them. */
+  /**
+   * Returns how many runs of a function to claim, from which number on that is worth its price, how many of them start
+   * at once, and the slots to reserve for them. A claim for one run costs as much as one for many.
+   */
   #wanted({ served: { id, specification }, batch }: FunctionHandler) {
-    const free = Math.max(0, this.#options.slots - this.#queue.size - this.#reserved);
     if (batch === null) {
       // prefetched runs of a function with a concurrency limit would delay those of other workers
       const prefetch = specification.concurrency === null ? this.#queue.prefetch : 0;
       const runs = Math.min(MAX_CLAIM, this.#free(prefetch));
-      return { runs, startable: free, slots: runs };
+      const worth = Math.min(MAX_CLAIM, Math.max(1, prefetch / 2));
+      const startable = Math.max(0, this.#options.slots - this.#queue.size - this.#reserved);
+      return { runs, worth, startable, slots: runs };
     }
-    const { size, waitMs } = batch;
+    const free = this.#free();
+    if (this.#alone.has(id)) return { runs: free, worth: 1, startable: 0, slots: free };
+    const { size } = batch;
     const room = this.#draining ? 0 : this.#leased.room(id);
-    const runs = Math.min(Math.max(MAX_CLAIM, size), room + size * this.#free());
+    const runs = Math.min(Math.max(MAX_CLAIM, size), room + size * free);
     const slots = Math.ceil(Math.max(0, runs - room) / size);
-    return { runs, startable: waitMs > 0 ? 0 : free * size, slots };
+    // A lost call charges none of its sets, so none of them counts as started.
+    return { runs, worth: 1, startable: 0, slots };
+  }
+
+  /**
+   * Returns the claimed runs of a function with batches without those that would have to wait for a slot each, and
+   * releases these: another process may have a slot. The next claim is small until it gets none of them.
+   */
+  #startable(
+    { served: { id } }: FunctionHandler,
+    leases: readonly Lease[],
+    slots: number,
+  ): Lease[] {
+    const alone = leases.filter((lease) => !mayShareCall(lease));
+    if (alone.length === 0) this.#alone.delete(id);
+    else this.#alone.add(id);
+    const surplus = new Set(alone.slice(slots + this.#free()));
+    void this.#release([...surplus]);
+    return leases.filter((lease) => !surplus.has(lease));
   }
 
   /**
@@ -291,8 +329,7 @@ export class Runner implements Slots {
   }
 
   #offer(ended?: number): void {
-    const { prefetch } = this.#queue;
-    this.#backlog.offer(this.#free(prefetch), prefetch, MAX_CLAIM, ended);
+    if (!this.#draining) this.#backlog.offer(ended);
   }
 
   async #run(runs: readonly QueuedRun[]): Promise<void> {

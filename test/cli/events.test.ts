@@ -24,6 +24,8 @@ async function refused(db: TestDatabase) {
   const engine = await engineOn(db, [two], { K_SINK: sink.url });
   for (const key of ['x', 'y', 'w']) {
     for (const each of [partA(key), partB(key)]) await engine.ingestor.ingest(each);
+    const made = () => db.query('select from muster.outbox where key = $1', [key]);
+    await until(async () => (await made()).length === 2); // runs end in any order, and events are listed by age
   }
   await until(
     async () =>

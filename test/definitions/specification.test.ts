@@ -123,7 +123,7 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
     wrong({ handle: undefined, handleAll() {}, batch: { size: 1_001, wait: '25 days', sizes: 2 } }),
     "batch: there is no property 'sizes'; did you mean 'size'?",
     'batch: size must be a whole number from 1 to 1,000, not 1001',
-    "batch: wait must be at most 24 days, not '25 days'",
+    "batch: wait must be at most 1 minute, not '25 days'",
   ],
   [
     wrong({ retry: { attempts: 0, atempts: 3 } }),

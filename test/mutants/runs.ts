@@ -514,10 +514,39 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: BATCH,
   },
   {
-    name: 'batches: the last attempt of a set in a batch starts without a record',
+    name: 'batches: a lost process charges all sets of its calls',
     file: EXECUTOR,
-    find: 'if (mustRecordStart(lease, backoff.attempts)) await this.#recordStart(lease);',
-    replace: '',
+    find: ' && (handler.batch === null || !mayShareCall(lease))',
+    replace: ' && mayShareCall(lease)',
     tests: BATCH,
+  },
+  {
+    name: 'batches: a set in a batch that waits counts as started',
+    file: RUNNER,
+    find: 'const slots = this.#hasBatches ? 0 : free;',
+    replace: 'const slots = free;',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: sets that run alone are kept although there is no slot for them',
+    file: RUNNER,
+    find: 'alone.slice(slots + this.#free())',
+    replace: 'alone.slice(1_000 + slots)',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: a claim is repeated while all slots are in use',
+    file: RUNNER,
+    find: 'return runs >= worth;',
+    replace: 'return runs >= worth - 1;',
+    tests: BATCH,
+  },
+  {
+    name: 'batches: the statement that marks sets done is planned like those of the handler',
+    file: 'src/state/runs/runs.ts',
+    find: "pg_catalog.set_config('${name}', '${value}', true)",
+    replace:
+      "pg_catalog.set_config('${name}', pg_catalog.current_setting('${name}'), true), '${value}'",
+    tests: ['test/state/database/plans.test.ts'],
   },
 ];

@@ -8,6 +8,7 @@ import { pairOf, partA, partB } from '../support/pair.ts';
 import { misplaced, runsOf } from '../support/state.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
+import { workerOn } from '../support/worker.ts';
 
 type HandleAll = NonNullable<FunctionDefinition['handleAll']>;
 
@@ -198,21 +199,94 @@ test('after a call that timed out each of its sets runs alone, and no attempt is
   ]);
 }, 20_000);
 
-test('sets with a single attempt share a call, too, and its start is recorded', async ({ db }) => {
-  const recorded: unknown[] = [];
+test('if the process of a call dies, none of its sets is charged, and each runs alone from then on', async ({
+  db,
+}) => {
+  const gate = Promise.withResolvers<void>();
   const { definition, calls } = batched(
-    async () => {
-      recorded.push(...(await db.query('select unnest(starts) as start from muster.lease')));
-    },
+    () => gate.promise,
     { size: 3, wait: WAIT },
     { retry: { attempts: 1 } },
   );
-  const engine = await start(db, [definition]);
-  await complete(engine, keys(3));
+  // Leases of 600 s are renewed every 200 s: the first engine does not notice that it was reaped.
+  const paused = await start(db, [definition], { LEASE_SECONDS: '600' });
+  await complete(paused, keys(3));
+  await until(() => calls.length === 1);
+  await db.query(`update muster.worker set lease_until = now() - interval '1 second'`);
+  const heir = await workerOn(db, [definition]);
+  expect(await heir.runs.reapExpired()).toBe(3);
+  expect(await db.query('select attempt, lost from muster.sets')).toEqual(
+    keys(3).map(() => ({ attempt: 0, lost: 1 })),
+  );
+  gate.resolve();
+  await until(
+    () => paused.lines.filter(({ message }) => message.startsWith('another worker')).length === 3,
+  );
+  await paused.stop();
+  const other = await engineOn(db, [definition]);
   await until(ended(db, 3));
+  await other.stop();
+  expect(calls.slice(-3).map(({ length }) => length)).toEqual([1, 1, 1]);
+  expect((await runsOf(db)).map(({ state, attempt }) => [state, attempt])).toEqual(
+    keys(3).map(() => ['done', 1]),
+  );
+});
+
+test('sets that run alone are left to other processes if this one has no slot for them', async ({
+  db,
+}) => {
+  const gate = Promise.withResolvers<void>();
+  const { definition, calls } = batched(
+    (sets) => (sets.length > 1 ? new Promise(() => {}) : gate.promise),
+    { size: 6, wait: WAIT },
+    { timeout: '1 second' },
+  );
+  const engine = await start(db, [definition], { CONCURRENCY: '1' });
+  await complete(engine, keys(6));
+  await until(() => calls.length === 2, 10_000);
+  await until(async () => (await db.query('select from muster.leased')).length === 1);
+  expect((await db.query('select from muster.queue where due_at <= now()')).length).toBe(5);
+  gate.resolve();
+  await until(ended(db, 6), 15_000);
   await engine.stop();
-  expect(calls.length).toBe(1);
-  expect(recorded).toEqual(keys(3).map(() => ({ start: 'recorded' })));
+  expect(sizesOf(calls)).toEqual([6, 1, 1, 1, 1, 1, 1]);
+}, 30_000);
+
+test('while calls occupy all slots, the process waits without looking for further sets', async ({
+  db,
+}) => {
+  const gate = Promise.withResolvers<void>();
+  const { definition, calls } = batched(
+    (sets) => (keysOf(sets)[0]!.startsWith('slow') ? gate.promise : undefined),
+    { size: 1 },
+  );
+  const engine = await start(db, [definition], { CONCURRENCY: '2' });
+  await complete(engine, keys(100)); // calls count as fast
+  await until(ended(db, 100));
+  await complete(engine, ['slow 1', 'slow 2', 'slow 3', 'slow 4']);
+  await until(() => calls.length === 102);
+  await sleep(200);
+  const before = performance.eventLoopUtilization();
+  await sleep(500);
+  expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.7);
+  gate.resolve();
+  await until(ended(db, 104));
+  await engine.stop();
+});
+
+test('an event that no outbox can store fails its set alone', async ({ db }) => {
+  const definition: FunctionDefinition = {
+    ...batchable({ retry: { attempts: 1 } }),
+    batch: { size: 4, wait: WAIT },
+    handleAll: (sets) =>
+      sets.map(({ keyText }) => [{ type: 'x', subject: keyText === 'k1' ? 'a\0' : keyText }]),
+  };
+  const engine = await start(db, [definition]);
+  await complete(engine, keys(4));
+  await until(ended(db, 4));
+  await engine.stop();
+  expect((await runsOf(db)).map(({ state }) => state)).toEqual(['done', 'failed', 'done', 'done']);
+  expect((await db.query('select from muster.outbox where type = $1', ['x'])).length).toBe(3);
 });
 
 test('a fault of the database releases all sets of a call, and no attempt is counted', async ({

@@ -91,7 +91,7 @@ const wrong: [name: string, handle: Handle, error: unknown][] = [
   [
     'returns an event with an invalid subject and invalid data',
     () => [{ type: 't', subject: 5, data: () => 1 } as never],
-    'TerminalError: the handler of pair returned invalid events: event 0: subject must be text, not 5; event 0: data must be a value that JSON can represent, not [Function: data]',
+    'TerminalError: the handler of pair returned invalid events: event 0: subject must be text without U+0000, not 5; event 0: data must be a value that JSON can represent, not [Function: data]',
   ],
   [
     'returns data with a cycle',

@@ -16,7 +16,7 @@ import {
  * its statistics lag behind a growing table, which costs 2 to 24 times as much. Plans are generic, because a custom
  * plan takes longer than the statement.
  */
-const PLANS: Settings = {
+export const PLANS: Settings = {
   enable_seqscan: 'off',
   enable_hashjoin: 'off',
   enable_mergejoin: 'off',

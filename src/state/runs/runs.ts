@@ -3,7 +3,7 @@ import type { SpanContext } from '@opentelemetry/api';
 import type pg from 'pg';
 import { toBytea } from '../../telemetry/trace.ts';
 import type { Database } from '../database/database.ts';
-import { transaction } from '../database/database.ts';
+import { PLANS, transaction } from '../database/database.ts';
 import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 import { sql } from '../sql.ts';
 import { toLease, type Lease, type LeaseTuple } from '../lease.ts';
@@ -36,6 +36,13 @@ const RELEASE_RUNS = sql('release-runs');
 const RECORD_STARTS = sql('record-starts');
 const RENEW_LEASE = sql('renew-lease');
 const REAP_WORKERS = sql('reap-workers');
+
+/** Pins plans for the rest of the transaction. */
+export const PIN_PLANS: pg.QueryConfig = {
+  text: `select ${Object.entries(PLANS)
+    .map(([name, value]) => `pg_catalog.set_config('${name}', '${value}', true)`)
+    .join(', ')}`,
+};
 
 const MAX_INT = 2 ** 31 - 1;
 
@@ -213,7 +220,8 @@ export class Runs {
  * with SQLSTATE MU001 if this worker no longer holds one of them.
  */
 export function finishing(runs: readonly FinishedRun[]): pg.QueryConfig[] {
-  return runs.length === 1 ? finishingOne(runs[0]!) : [finishingAll(runs, true)];
+  // The statement for several is planned as on our own connections: in the order of the locks, and without a scan.
+  return runs.length === 1 ? finishingOne(runs[0]!) : [PIN_PLANS, finishingAll(runs, true)];
 }
 
 function finishingOne(run: FinishedRun): pg.QueryConfig[] {

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import type pg from 'pg';
 import { expect } from 'vitest';
+import { PIN_PLANS } from '../../../src/state/runs/runs.ts';
 import { sql } from '../../../src/state/sql.ts';
 import { pairOf } from '../../support/pair.ts';
 import { workerOn } from '../../support/worker.ts';
@@ -55,6 +56,8 @@ for (const tables of ['empty tables', 'tables without statistics', 'analyzed tab
     found.push(
       ...flaws('finish-run of a handler', await planOf(worker.database.handlers, 'finish-run')),
     );
+    const pinned = await planOf(worker.database.handlers, 'finish-runs', PIN_PLANS.text);
+    found.push(...flaws('finish-runs of a handler', pinned));
     expect(found).toEqual([]);
   }, 60_000);
 }
@@ -88,9 +91,11 @@ async function load(db: TestDatabase, analyzed: boolean): Promise<void> {
 }
 
 /** The plan of the prepared statement of that name on a connection of this pool. */
-async function planOf(pool: pg.Pool, name: string): Promise<Plan> {
+async function planOf(pool: pg.Pool, name: string, before = ''): Promise<Plan> {
   const client = await pool.connect();
   try {
+    await client.query('begin');
+    if (before !== '') await client.query(before);
     const { text } = sql(name);
     const parameters = Math.max(0, ...[...text.matchAll(/\$(\d+)/g)].map(([, n]) => Number(n)));
     await client.query(`prepare planned as ${text}`);
@@ -99,6 +104,7 @@ async function planOf(pool: pg.Pool, name: string): Promise<Plan> {
       `explain (format json) execute planned${parameters === 0 ? '' : ` (${values})`}`,
     );
     await client.query('deallocate planned');
+    await client.query('rollback');
     return rows[0]!['QUERY PLAN'][0].Plan;
   } finally {
     client.release();
