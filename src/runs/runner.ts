@@ -46,7 +46,8 @@ export class Runner implements Slots {
   readonly #claims: OpenClaims;
   /** Runs that the last renewal returned and that are not in `#leased`. */
   #unknown = new Set<string>();
-  readonly #hasBatches: boolean;
+  /** Ids of the functions with batches. */
+  readonly #batched: readonly number[];
   /** Functions with batches of whose runs the last claim got some that run alone. */
   readonly #alone = new Set<number>();
   /** Slots that are reserved for the runs of a batch or claim in progress. */
@@ -62,7 +63,7 @@ export class Runner implements Slots {
     this.#leased = new LeasedRuns(
       handlers.flatMap(([id, { batch }]) => (batch === null ? [] : [[id, batch] as const])),
     );
-    this.#hasBatches = handlers.some(([, { batch }]) => batch !== null);
+    this.#batched = handlers.filter(([, { batch }]) => batch !== null).map(([id]) => id);
     this.#backlog = new Backlog(options.onFree, (fn) => {
       const { runs, worth } = this.#wanted(this.#executor.handlers.get(fn)!);
       return runs >= worth;
@@ -110,19 +111,15 @@ export class Runner implements Slots {
     this.#heartbeat.renewed(this.#worker, sentAt);
   }
 
-  /**
-   * Runs are created leased ahead of a free slot as far as claims would prefetch them: that spares the queue. With
-   * batches, none of them counts as started: it may wait for others.
-   */
+  /** Runs are created leased ahead of a free slot as far as claims would prefetch them: that spares the queue. */
   reserve(): Capacity {
-    const free = this.#free();
-    const all = Math.max(free, Math.min(MAX_CLAIM, this.#free(this.#queue.prefetch)));
-    this.#reserve(all);
-    const slots = this.#hasBatches ? 0 : free;
-    return { slots, ahead: all - slots };
+    const slots = this.#free();
+    const ahead = Math.max(0, Math.min(MAX_CLAIM, this.#free(this.#queue.prefetch)) - slots);
+    this.#reserve(slots + ahead);
+    return { slots, ahead, batched: this.#batched };
   }
 
-  start(leases: readonly Lease[], { slots, ahead }: Capacity): void {
+  start(leases: readonly Lease[], { slots, ahead }: Pick<Capacity, 'slots' | 'ahead'>): void {
     this.#reserved -= slots + ahead;
     if (leases.length > 0) this.#begin(leases);
     // Runs of a function with a concurrency limit are never created leased: they are claimed as soon as the

@@ -23,9 +23,11 @@ export interface Capacity {
   readonly slots: number;
   /** Runs beyond them, which wait for a slot of this process. */
   readonly ahead: number;
+  /** Ids of functions whose runs never start at once, because they wait for others of their batch. */
+  readonly batched: readonly number[];
 }
 
-export const NO_CAPACITY: Capacity = { slots: 0, ahead: 0 };
+export const NO_CAPACITY: Capacity = { slots: 0, ahead: 0, batched: [] };
 
 /** A lease as returned by the statements. */
 export type LeaseTuple = readonly [

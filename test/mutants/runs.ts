@@ -341,8 +341,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'a run that was leased ahead at once counts an attempt',
     file: 'src/state/sql/ingest-changes.sql',
-    find: "(case when nth > $25::int then 'waiting' else 'counts' end)",
-    replace: "(case when false then 'waiting' else 'counts' end)",
+    find: '(case when nth > $25::int or',
+    replace: '(case when nth > $25::int and false or',
     tests: QUEUE,
   },
   {
@@ -522,9 +522,9 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'batches: a set in a batch that waits counts as started',
-    file: RUNNER,
-    find: 'const slots = this.#hasBatches ? 0 : free;',
-    replace: 'const slots = free;',
+    file: 'src/state/sql/ingest-changes.sql',
+    find: 'nth > $25::int or function = any ($26::int[])',
+    replace: 'nth > $25::int or function = any ($26::int[]) and false',
     tests: BATCH,
   },
   {

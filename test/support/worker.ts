@@ -83,7 +83,7 @@ export async function workerWith(
   const ingested: IngestedBatch[] = [];
   const store = new Store(database, served, () => worker.id);
   const slots = {
-    reserve: () => ({ slots: worker.slots, ahead: worker.ahead }),
+    reserve: () => ({ slots: worker.slots, ahead: worker.ahead, batched: [] }),
     start: (given: readonly Lease[]) => void leases.push(...given),
   };
   const batcher = new Batcher(store, slots, {

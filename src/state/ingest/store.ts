@@ -124,7 +124,7 @@ export class Store {
 
   #values(
     rows: readonly MemberRow[],
-    { slots, ahead }: Capacity,
+    { slots, ahead, batched }: Capacity,
     again: readonly SetName[],
     isRemoval: boolean,
   ): unknown[] {
@@ -163,6 +163,7 @@ export class Store {
       randomUUID(),
       rows.map((row) => row.literals),
       slots,
+      batched,
     ];
   }
 }

@@ -21,6 +21,7 @@
 -- $20 whether the rows are removed because their source is forgotten
 -- $13 function and $14 hash of the key of sets to evaluate again, without a change
 -- $15 worker  $16 maximum number of new runs that are created leased  $25 how many of these start at once
+-- $26 functions of whose runs none starts at once
 -- $23 claim: names these leases
 -- $17 trace contexts of $3 to $12; empty if no event is traced
 -- $21 hashes of the keys in $8, each once, in order, and $22 the keys. Of a set that a row leaves, only the hash
@@ -169,7 +170,7 @@ numbered as (
   select *, row_number() over (partition by leasable order by function, key_hash) as nth from beginning
 ),
 begun as materialized (
-  select *, leasable and nth <= $16::int as leased, (case when nth > $25::int then 'waiting' else 'counts' end)::muster.start as start
+  select *, leasable and nth <= $16::int as leased, (case when nth > $25::int or function = any ($26::int[]) then 'waiting' else 'counts' end)::muster.start as start
   from numbered
 ),
 queued as (
