@@ -232,6 +232,29 @@ test('if the process of a call dies, none of its sets is charged, and each runs 
   );
 });
 
+test('a renewal does not record the start of sets that share a call', async ({ db }) => {
+  const gate = Promise.withResolvers<void>();
+  const { definition, calls } = batched(() => gate.promise, { size: 3, wait: WAIT });
+  const engine = await start(db, [definition], { LEASE_SECONDS: '2' });
+  await complete(engine, keys(3));
+  await until(() => calls.length === 1);
+  const leaseOf = async () =>
+    (await db.query<{ until: string }>('select lease_until::text as until from muster.worker'))[0]!
+      .until;
+  for (let renewals = 0, last = await leaseOf(); renewals < 2;) {
+    await sleep(50);
+    const now = await leaseOf();
+    if (now !== last) renewals++;
+    last = now;
+  }
+  expect(await db.query('select unnest(starts)::text as start from muster.lease')).toEqual(
+    keys(3).map(() => ({ start: 'waiting' })),
+  );
+  gate.resolve();
+  await until(ended(db, 3));
+  await engine.stop();
+});
+
 test('sets that run alone are left to other processes if this one has no slot for them', async ({
   db,
 }) => {
@@ -263,14 +286,16 @@ test('while calls occupy all slots, the process waits without looking for furthe
   const engine = await start(db, [definition], { CONCURRENCY: '2' });
   await complete(engine, keys(100)); // calls count as fast
   await until(ended(db, 100));
-  await complete(engine, ['slow 1', 'slow 2', 'slow 3', 'slow 4']);
+  const slow = Array.from({ length: 600 }, (_, i) => `slow ${i}`); // more than are leased ahead
+  await complete(engine, slow);
   await until(() => calls.length === 102);
   await sleep(200);
+  expect((await db.query('select from muster.queue')).length).toBeGreaterThan(0);
   const before = performance.eventLoopUtilization();
   await sleep(500);
   expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.7);
   gate.resolve();
-  await until(ended(db, 104));
+  await until(ended(db, 700), 15_000);
   await engine.stop();
 });
 

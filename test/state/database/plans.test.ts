@@ -1,8 +1,9 @@
 import { readdirSync } from 'node:fs';
 import type pg from 'pg';
 import { expect } from 'vitest';
-import { PIN_PLANS } from '../../../src/state/runs/runs.ts';
+import { finishing, PIN_PLANS } from '../../../src/state/runs/runs.ts';
 import { sql } from '../../../src/state/sql.ts';
+import { leaseOf } from '../../support/leases.ts';
 import { pairOf } from '../../support/pair.ts';
 import { workerOn } from '../../support/worker.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
@@ -61,6 +62,27 @@ for (const tables of ['empty tables', 'tables without statistics', 'analyzed tab
     expect(found).toEqual([]);
   }, 60_000);
 }
+
+test('plans are pinned for the statement that marks several sets of a handler done, and only for that', async ({
+  db,
+}) => {
+  const { database } = await workerOn(db, [pairOf()]);
+  const client = await database.handlers.connect();
+  const modes = async () =>
+    (
+      await client.query(
+        `select current_setting('plan_cache_mode') as mode, current_setting('enable_seqscan') as scan`,
+      )
+    ).rows[0];
+  await client.query('begin');
+  await client.query(PIN_PLANS);
+  expect(await modes()).toEqual({ mode: 'force_generic_plan', scan: 'off' });
+  await client.query('commit');
+  expect(await modes()).toEqual({ mode: 'auto', scan: 'on' });
+  client.release();
+  const run = { lease: leaseOf('x'), events: [] };
+  expect(finishing([run, run])[0]).toBe(PIN_PLANS);
+});
 
 /** Creates 20,000 sets of two rows: a tenth waits, a tenth is due, the rest is done. */
 async function load(db: TestDatabase, analyzed: boolean): Promise<void> {
