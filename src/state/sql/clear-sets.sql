@@ -19,6 +19,10 @@ with marked as (
 overdue as (
   delete from muster.overdue where function = $1 and key_hash = any ($2::uuid[])
 )
-delete from muster.outbox o
-where o.function = $1 and o.sent_at is not null
-  and o.key = any (array(select s.key from muster.sets s where s.function = $1 and s.key_hash = any ($2::uuid[])));
+delete from muster.outbox
+where ctid = any (array(
+  select o.row from muster.sets s, lateral (
+    select o.ctid as row from muster.outbox o where o.function = $1 and o.key = s.key and o.sent_at is not null
+    offset 0
+  ) o
+  where s.function = $1 and s.key_hash = any ($2::uuid[])));
