@@ -27,13 +27,12 @@ import type { AttemptFailure, AttemptResult } from './attempt-result.ts';
 import { callHandler, type LoadedAttempt } from './call-handler.ts';
 import { Coalescer } from './coalescer.ts';
 import { Faults, WatchedTx } from './faults.ts';
-import { type FunctionHandler, toFunctionHandler } from './function-handler.ts';
+import { batchFor, type FunctionHandler, toFunctionHandler } from './function-handler.ts';
 import { withFields } from './handler-log.ts';
 import { isLargeSet, loadSet } from './load-set.ts';
 import { LoopWatch } from './loop-watch.ts';
 import { runIdOf } from './run-id.ts';
 import type { LeasedRun, QueuedRun } from './run-queue.ts';
-import { mayShareCall } from './suspects.ts';
 import { untilAnswered } from './until-answered.ts';
 
 export interface ExecutorOptions {
@@ -117,8 +116,7 @@ export class Executor {
       if (members === null) return false;
       const { lease, abort } = leased[i]!;
       // If the process dies, none of the sets that share a call is charged for it; each runs alone after that.
-      leased[i]!.isUnrecorded =
-        queued[i]!.members !== null && (handler.batch === null || !mayShareCall(lease));
+      leased[i]!.isUnrecorded = queued[i]!.members !== null && batchFor(handler, lease) === null;
       const span = runSpan(name, lease, members instanceof Error ? [] : members);
       attempts.push({ lease, abort, members, span, trace: contextOf(span), startedAt });
     }

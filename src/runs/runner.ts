@@ -7,7 +7,7 @@ import type { Capacity, Lease } from '../state/lease.ts';
 import { Backlog } from './backlog.ts';
 import { LeaseLost, ShutDown } from './attempt-errors.ts';
 import { Executor, type ExecutorOptions } from './executor.ts';
-import type { FunctionHandler } from './function-handler.ts';
+import { batchFor, type FunctionHandler } from './function-handler.ts';
 import { Heartbeat, now } from './heartbeat.ts';
 import { LeasedRuns, nameOf } from './leased-runs.ts';
 import { LOAD_BYTES, Loader, unloaded } from './loader.ts';
@@ -74,9 +74,7 @@ export class Runner implements Slots {
       slots: options.slots,
       maxBytes: LOAD_BYTES,
       batchOf: ({ lease, members }) =>
-        members !== null && mayShareCall(lease)
-          ? this.#executor.handlers.get(lease.function)!.batch
-          : null,
+        members === null ? null : batchFor(this.#executor.handlers.get(lease.function)!, lease),
       start: (runs) => void this.#run(runs),
     });
     this.#loader = new Loader({
@@ -294,9 +292,8 @@ export class Runner implements Slots {
       this.#claims.add(lease);
     }
     const loadsLater = (lease: Lease) => {
-      const { backoff, batch } = this.#executor.handlers.get(lease.function)!;
-      const isShared = batch !== null && mayShareCall(lease);
-      return !isShared && mustRecordStart(lease, backoff.attempts);
+      const handler = this.#executor.handlers.get(lease.function)!;
+      return batchFor(handler, lease) === null && mustRecordStart(lease, handler.backoff.attempts);
     };
     this.#loader.add(fresh.filter((lease) => !loadsLater(lease)));
     this.#enqueue(fresh.filter(loadsLater).map(unloaded));

@@ -8,10 +8,7 @@ export function mustRecordStart(lease: Lease, maxAttempts: number): boolean {
   return lease.lost > 0 || lease.attempt >= maxAttempts;
 }
 
-/**
- * Whether this run may share a call with others. One whose attempt has failed, or ended otherwise, runs alone from
- * then on: in a batch, it might fail the others again.
- */
+/** Whether this run may share a call with others, if its function has batches; see `batchFor`. */
 export function mayShareCall(lease: Lease): boolean {
   return lease.attempt === 1 && lease.lost === 0;
 }

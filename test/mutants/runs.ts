@@ -516,8 +516,8 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   {
     name: 'batches: a lost process charges all sets of its calls',
     file: EXECUTOR,
-    find: ' && (handler.batch === null || !mayShareCall(lease))',
-    replace: ' && mayShareCall(lease)',
+    find: ' && batchFor(handler, lease) === null;',
+    replace: ' && handler !== null;',
     tests: BATCH,
   },
   {
