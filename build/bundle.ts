@@ -125,8 +125,8 @@ const functionsByLauncher: Plugin = {
   name: 'functions by launcher',
   setup(made) {
     made.onLoad({ filter: /\/src\/definitions\/import-function\.ts$/ }, () => ({
-      contents: `export const importFunction = (file) =>
-        importModule(new URL('../functions/' + file, urlOfFile).href);`,
+      contents: `import { functionsFolder } from './function-files.ts';
+        export const importFunction = (file) => importModule(new URL(file, functionsFolder()).href);`,
       loader: 'js',
     }));
   },

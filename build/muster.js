@@ -11,6 +11,9 @@ const { createRequire } = process.getBuiltinModule('node:module');
 const { join } = process.getBuiltinModule('node:path');
 const { Script } = process.getBuiltinModule('node:vm');
 
+// The functions are beside this file, wherever it is started.
+process.env['FUNCTIONS_FOLDER'] ??= join(import.meta.dirname, 'functions');
+
 const isServe = process.argv[2] === 'serve' && process.argv.length === 3;
 if (isServe) serve();
 else await import('./src/muster.js');

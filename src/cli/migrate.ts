@@ -1,4 +1,4 @@
-import { readConfig } from '../config/config.ts';
+import { readConfig, requireFunctions } from '../config/config.ts';
 import { isSetFunction, isProjection, loadFunctions } from '../definitions/load-functions.ts';
 import { announce } from '../state/registration/announce.ts';
 import { specify } from '../definitions/specification.ts';
@@ -13,6 +13,7 @@ import { printResult, type JsonOption } from './json-option.ts';
 
 export async function run(options: JsonOption): Promise<void> {
   const config = readConfig(process.env);
+  requireFunctions(config);
   const definitions = await loadFunctions(config.FUNCTIONS);
   const specifications = definitions.filter(isSetFunction).map(specify);
   const projections = definitions.filter(isProjection);

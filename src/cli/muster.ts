@@ -16,9 +16,14 @@ import { addSourceCommands } from './source-commands.ts';
 const program = new Command('muster')
   .description('Runs your function once the whole set has arrived.')
   .version(VERSION, '-V, --version', 'print the version')
+  .option('--functions <folder>', 'folder with the functions (default: ./functions)')
+  .hook('preAction', (command) => {
+    const { functions } = command.opts<{ functions?: string }>();
+    if (functions !== undefined) process.env['FUNCTIONS_FOLDER'] = functions;
+  })
   .addHelpText(
     'after',
-    '\nMuster is configured by environment variables, listed in the README. Every command except send and tail needs DATABASE_URL.',
+    '\nMuster is configured by environment variables, listed in docs/configuration.md. Every command except send and tail needs DATABASE_URL.',
   );
 
 program

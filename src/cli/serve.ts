@@ -1,11 +1,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { readConfig } from '../config/config.ts';
+import { readConfig, requireFunctions } from '../config/config.ts';
 import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { openWarmConnection } from '../process/warm-connection.ts';
 import { stopRequested } from '../lib/stop.ts';
 
 export async function run(): Promise<void> {
   const config = readConfig(process.env);
+  requireFunctions(config);
   // first of all, because as PID 1 a process ignores signals without a handler
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const definitions = await loadFunctions(config.FUNCTIONS);

@@ -1,5 +1,6 @@
 import { closestMatch } from 'leven';
-import { knownFunctions } from '../definitions/function-files.ts';
+import { fileURLToPath } from 'node:url';
+import { functionsFolder, inFunctions, knownFunctions } from '../definitions/function-files.ts';
 import { otlpFileProblems } from './otlp-files.ts';
 import { InvalidValue, type Setting } from './setting.ts';
 import { SETTINGS, type SettingName } from './settings.ts';
@@ -77,10 +78,18 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   if (unknown.length > 0) {
     problems.set(
       'FUNCTIONS',
-      `FUNCTIONS names '${unknown.join("', '")}', which is not in functions/ (${known.join(', ')})`,
+      `FUNCTIONS names '${unknown.join("', '")}', which is not in ${inFunctions('')} (${known.join(', ') || 'there is no function'})`,
     );
   }
   return freeze<Config>(values, [...problems.values(), ...otlpFileProblems(env)]);
+}
+
+/** Throws {@link ConfigError} if there is no function at all: the folder is likely to be the wrong one. */
+export function requireFunctions({ FUNCTIONS }: Config): void {
+  if (FUNCTIONS.length > 0) return;
+  throw new ConfigError(
+    `there is no function in ${fileURLToPath(functionsFolder())}: start in the folder above your functions, or name theirs with --functions`,
+  );
 }
 
 /** Reads only the settings of Kafka, for commands that use no database. Throws {@link ConfigError}. */

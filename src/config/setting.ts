@@ -1,4 +1,4 @@
-/** One environment variable. The README's table is checked against these properties. */
+/** One environment variable. docs/configuration.md is checked against these properties. */
 export interface Setting {
   readonly description: string;
   /** Default, as it would be written in the environment; null if there is none. */

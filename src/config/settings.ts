@@ -13,6 +13,11 @@ export const SETTINGS = {
     fallback: null,
     read: listOf('names of functions', /^[a-z][a-z0-9-]*$/),
   },
+  FUNCTIONS_FOLDER: {
+    description: 'folder with the functions, as the option `--functions` of every command',
+    fallback: 'functions',
+    read: text,
+  },
   HOST: { description: 'address to listen on', fallback: '0.0.0.0', read: text },
   PORT: { description: 'port to listen on', fallback: '8080', read: count(0, 65_535) },
   LOG_LEVEL: {

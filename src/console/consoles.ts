@@ -7,6 +7,7 @@ import {
   required,
   textField,
 } from '../definitions/fields.ts';
+import { functionsFolder, inFunctions } from '../definitions/function-files.ts';
 import type { ConsoleDefinition } from './plugin.ts';
 
 const CONSOLE = {
@@ -23,19 +24,18 @@ export interface FunctionConsole extends ConsoleDefinition {
   readonly page: URL | null;
 }
 
-/** Loads `functions/<name>/console/plugin` of each function that has one. */
+/** Loads `functions/<name>/console/plugin.ts` (or `.js`) of each function that has one. */
 export async function loadConsoles(names: readonly string[]): Promise<FunctionConsole[]> {
   return (await Promise.all(names.map(load))).flat();
 }
 
 async function load(name: string): Promise<FunctionConsole[]> {
-  const folder = new URL(`../../functions/${name}/console/`, import.meta.url);
-  const file = import.meta.url.endsWith('.ts')
-    ? new URL('plugin.ts', folder)
-    : new URL(`../../consoles/${name}.js`, import.meta.url);
-  if (!existsSync(file)) return [];
+  const folder = new URL(`${name}/console/`, functionsFolder());
+  const files = ['plugin.ts', 'plugin.js', `../../../consoles/${name}.js`]; // the last in a bundle
+  const file = files.map((each) => new URL(each, folder)).find((each) => existsSync(each));
+  if (file === undefined) return [];
   const { default: definition } = (await import(file.href)) as { default?: unknown };
-  checkConsole(`functions/${name}/console/plugin.ts`, definition);
+  checkConsole(inFunctions(`${name}/console/plugin`), definition);
   const page = new URL('page/', folder);
   return [{ ...definition, name, page: existsSync(new URL('index.html', page)) ? page : null }];
 }

@@ -1,8 +1,6 @@
-import { relative } from 'node:path';
+import { relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-const FUNCTIONS = new URL('../../functions/', import.meta.url).href;
+import { functionsFolder, inFunctions } from './function-files.ts';
 
 /** Describes an error thrown by an import, with its source location if known: `functions/pair.ts:3: …`. */
 export function loadFailure(error: unknown): string {
@@ -14,12 +12,17 @@ export function loadFailure(error: unknown): string {
 
 /**
  * Finds the source location of an error. The stack of a syntax error begins with it; for other errors it is
- * the first frame within `functions/`.
+ * the first frame within the folder of the functions.
  */
 function placeOf(stack: string): string | null {
+  const folder = functionsFolder();
   const frames = [...stack.matchAll(/^ +at .*?(file:\/\/[^)]*?):(\d+):\d+\)?$/gm)];
   const [, file, line] =
-    /^(\S.*?):(\d+)\n/.exec(stack) ?? frames.find(([, each]) => each!.startsWith(FUNCTIONS)) ?? [];
+    /^(\S.*?):(\d+)\n/.exec(stack) ??
+    frames.find(([, each]) => each!.startsWith(folder.href)) ??
+    [];
   if (file === undefined) return null;
-  return `${relative(ROOT, file.startsWith('file:') ? fileURLToPath(file) : file)}:${line}`;
+  const path = file.startsWith('file:') ? fileURLToPath(file) : file;
+  const within = relative(fileURLToPath(folder), path);
+  return `${within.startsWith(`..${sep}`) ? relative(process.cwd(), path) : inFunctions(within)}:${line}`;
 }

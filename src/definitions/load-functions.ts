@@ -1,6 +1,6 @@
 import { checkProjection } from './check-definition.ts';
 import { DefinitionError, didYouMean } from './fields.ts';
-import { functionFiles, knownFunctions } from './function-files.ts';
+import { functionFiles, inFunctions, knownFunctions } from './function-files.ts';
 import { importFunction } from './import-function.ts';
 import { loadFailure } from './load-failure.ts';
 import type { Definition, FunctionDefinition, ProjectionDefinition } from '../function.ts';
@@ -32,12 +32,12 @@ export function isSetFunction(definition: Definition): definition is FunctionDef
 
 async function load(name: string, file: string | undefined): Promise<Definition> {
   if (file === undefined) {
-    throw new DefinitionError('functions/', [
+    throw new DefinitionError(inFunctions(''), [
       `there is no ${name}.ts and no ${name}/index.ts${didYouMean(name, knownFunctions())}`,
     ]);
   }
   const { default: definition } = await importFunction(file).catch((error: unknown) => {
-    throw new DefinitionError(`functions/${file}`, [loadFailure(error)]);
+    throw new DefinitionError(inFunctions(file), [loadFailure(error)]);
   });
   return checkDefinition(name, file, definition);
 }
@@ -49,7 +49,7 @@ export function checkDefinition(name: string, file: string, definition: unknown)
   if (typeof own === 'string' && own !== name) {
     problems.push(`name is '${own}', but the file's name is '${name}': they must be equal`);
   }
-  if (problems.length > 0) throw new DefinitionError(`functions/${file}`, problems);
+  if (problems.length > 0) throw new DefinitionError(inFunctions(file), problems);
   return definition as Definition;
 }
 

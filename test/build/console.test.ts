@@ -13,7 +13,7 @@ test('the bundle contains the console, its built pages, and the documentation', 
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   await bundle(folder);
   const port = String(await freePort());
-  const child = spawn(process.execPath, [join(folder, 'src/muster.js'), 'console'], {
+  const child = spawn(process.execPath, [join(folder, 'muster.js'), 'console'], {
     env: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', HOST: '127.0.0.1', PORT: port },
     cwd: '/',
     stdio: ['ignore', 'inherit', 'pipe'],

@@ -46,6 +46,7 @@ const VALUES: {
     ],
     bad: ['Recordings', 'recordings,', 'recordings;other', '../recordings', 'a b'],
   },
+  FUNCTIONS_FOLDER: { good: [['lib/handlers', 'lib/handlers']], bad: [] },
   HOST: {
     good: [
       ['127.0.0.1', '127.0.0.1'],
@@ -342,9 +343,9 @@ test('a password in the URL of a sink is rejected and not repeated', () => {
   }
 });
 
-test("the README's table of settings equals the code", () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
-  const rows = [...readme.matchAll(/^\| `([A-Z_]+)` +\| (.*?) +\| (.*?) +\|$/gm)];
+test('the documented table of settings equals the code', () => {
+  const documented = readFileSync('docs/configuration.md', 'utf8');
+  const rows = [...documented.matchAll(/^\| `([A-Z_]+)` +\| (.*?) +\| (.*?) +\|$/gm)];
   expect(rows.map(([, name, fallback, description]) => ({ name, fallback, description }))).toEqual(
     Object.entries(SETTINGS).map(([name, { fallback, description }]) => ({
       name,

@@ -1,16 +1,14 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { MUSTER } from '../cli/command.ts';
 import { TestProcess } from '../support/process.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'muster-load-test-'));
 
 beforeAll(() => {
-  cpSync('src', join(home, 'src'), { recursive: true });
-  for (const each of ['package.json', 'node_modules']) {
-    symlinkSync(resolve(each), join(home, each));
-  }
+  symlinkSync(resolve('src'), join(home, 'src'));
   mkdirSync(join(home, 'functions/folder'), { recursive: true });
 });
 afterAll(() => rmSync(home, { recursive: true, force: true }));
@@ -57,7 +55,8 @@ test.for([
       writeFileSync(join(home, 'functions', name), text);
     }
     for (const command of ['serve', 'migrate']) {
-      const child = new TestProcess(join(home, 'src/cli/muster.ts'), [command], {
+      const child = new TestProcess(MUSTER, [command], {
+        FUNCTIONS_FOLDER: join(home, 'functions'),
         DATABASE_URL: 'postgres://muster@127.0.0.1:1/state',
       });
       const { code } = await child.exited;

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { functionsFolder } from '../../definitions/function-files.ts';
 
 /** The oldest server that the tests of the state run on. */
 export const OLDEST_SERVER = 160_000;
@@ -19,7 +20,7 @@ export interface MigrationFolder {
 export function migrationsOf(functions: readonly string[]): MigrationFolder[] {
   const own = { folder: new URL('migrations/', import.meta.url), table: 'migration', owner: null };
   const others = functions.map((name) => ({
-    folder: new URL(`../../../functions/${name}/migrations/`, import.meta.url),
+    folder: new URL(`${name}/migrations/`, functionsFolder()),
     table: `migration_${name.replaceAll('-', '_')}`,
     owner: name,
   }));

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { openMigrator } from './migrate.ts';
-import { MIGRATION_LOCK } from './migrations.ts';
+import { MIGRATION_LOCK, migrationsOf } from './migrations.ts';
 
 export const ROLES = ['muster_intake', 'muster_run', 'muster_read', 'muster_keda'] as const;
 
@@ -51,7 +51,7 @@ async function ensureRole(client: pg.Client, role: string): Promise<boolean> {
  * there.
  */
 async function grantTables(client: pg.Client, fn: string): Promise<void> {
-  if (!existsSync(new URL(`../../../functions/${fn}/migrations/`, import.meta.url))) return;
+  if (!migrationsOf([fn]).some(({ owner }) => owner === fn)) return;
   const schema = fn.replaceAll('-', '_');
   const { rowCount } = await client.query(
     `select from pg_namespace where nspname = $1
