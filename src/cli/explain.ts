@@ -1,10 +1,7 @@
 import { plural } from '../doctor/plural.ts';
-import {
-  explain,
-  type ExplainedPart,
-  type ExplainedRow,
-  type Explanation,
-} from '../state/queries/explain.ts';
+import { queriesOf } from '../state/database/database.ts';
+import { explain } from '../state/queries/explain.ts';
+import type { ExplainedPart, ExplainedRow, Explanation } from '../state/queries/explanation.ts';
 import { functionId, keyColumns, keyText, keyValues, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { obstaclesTo } from './obstacles.ts';
@@ -15,7 +12,7 @@ export async function run(fn: string, key: string, options: JsonOption): Promise
     const id = await functionId(database, fn);
     const form = await keyColumns(database, id);
     requireKey(fn, key, form);
-    const found = (await explain(database, fn, keyText(key)))!;
+    const found = (await explain(queriesOf(database.control), fn, keyText(key)))!;
     const obstacles = await obstaclesTo(database, found);
     return [{ ...found, obstacles }, form] as const;
   });

@@ -1,4 +1,5 @@
 import { listSets, type MissingPart, type SetStatus } from '../state/queries/list-sets.ts';
+import { queriesOf, transaction } from '../state/database/database.ts';
 import { functionId, withDatabase } from './database.ts';
 import type { JsonOption } from './json-option.ts';
 import { noteLimit, wholeNumber } from './number.ts';
@@ -16,7 +17,9 @@ export async function run(fn: string | undefined, options: SetsOptions): Promise
   const status = options.failed ? 'failed' : options.waiting ? 'waiting' : null;
   const sets = await withDatabase(async (database) => {
     if (fn !== undefined) await functionId(database, fn);
-    return listSets(database, { function: fn ?? null, status, overdue }, limit);
+    return transaction(database.control, (client) =>
+      listSets(queriesOf(client), { function: fn ?? null, status, overdue }, limit),
+    );
   });
   for (const set of sets) {
     process.stdout.write(`${options.json ? JSON.stringify(set) : toLine(set)}\n`);

@@ -3,7 +3,7 @@
  * and the check of every body that is sent are derived from the declaration. The start page is compiled against
  * the types.
  */
-import { Type, type Static } from 'typebox';
+import { Type, type Static, type TSchema } from 'typebox';
 
 const closed = { additionalProperties: false };
 
@@ -41,6 +41,135 @@ export const FunctionsAnswer = Type.Object(
     functions: Type.Array(FunctionAnswer),
     parked: count('Number of parked events.'),
     countedTo: count('Largest count that is reported; it means this many or more.'),
+  },
+  closed,
+);
+
+const nullable = <T extends TSchema>(schema: T, description: string) =>
+  Type.Union([schema, Type.Null()], { description });
+const at = (description: string) => nullable(Type.String({ format: 'date-time' }), description);
+
+export type SetsAnswer = Static<typeof SetsAnswer>;
+/** The body of `GET /api/functions/{name}/sets`. */
+export const SetsAnswer = Type.Object(
+  {
+    sets: Type.Array(
+      Type.Object(
+        {
+          key: Type.String(),
+          status: Type.Enum(['waiting', 'complete', 'running', 'done', 'failed']),
+          overdue: Type.Boolean(),
+          since: at('When it entered this status; of a waiting set, when its first row arrived.'),
+          missing: Type.Array(
+            Type.Object(
+              { part: Type.String(), have: count('Rows it has.'), need: count('Rows it needs.') },
+              closed,
+            ),
+            { description: 'Parts of which a waiting set has too few rows.' },
+          ),
+          attempt: nullable(Type.Integer(), 'Attempts of its run so far.'),
+          error: nullable(Type.String(), 'Why its last attempt failed.'),
+        },
+        closed,
+      ),
+    ),
+    limit: count('Maximum number of sets in an answer.'),
+  },
+  closed,
+);
+
+export type ExplanationAnswer = Static<typeof ExplanationAnswer>;
+/** The body of `GET /api/functions/{name}/set`. */
+export const ExplanationAnswer = Type.Object(
+  {
+    function: Type.String(),
+    key: Type.String(),
+    status: Type.Enum(['unknown', 'waiting', 'complete', 'running', 'done', 'failed']),
+    missing: Type.Array(Type.String(), { description: 'Parts of which it has too few rows.' }),
+    paused: Type.Boolean(),
+    generation: count('Number of the newest definition of the function.'),
+    workers: Type.Object(
+      {
+        current: count('Workers that serve the newest definition.'),
+        outdated: count('Workers that serve an older one; they start no runs.'),
+      },
+      closed,
+    ),
+    parts: Type.Array(
+      Type.Object(
+        {
+          part: Type.String(),
+          have: count('Rows it has.'),
+          need: count('Rows it needs.'),
+          unsyncedSince: at('Rows that did not change since then are unknown or lack columns.'),
+          rows: Type.Array(
+            Type.Object(
+              {
+                id: Type.String(),
+                state: Type.Enum(['present', 'refused']),
+                since: Type.String({ format: 'date-time' }),
+                lsn: nullable(
+                  Type.String(),
+                  "Position in the source's log; null if a snapshot read the row.",
+                ),
+                at: Type.String({
+                  format: 'date-time',
+                  description: 'Commit or read time at the source.',
+                }),
+                refusedBy: Type.Optional(
+                  Type.Object(
+                    { column: Type.String(), wanted: Type.Unknown(), got: Type.Unknown() },
+                    { ...closed, description: 'The filter that excludes a refused row.' },
+                  ),
+                ),
+                unavailable: Type.Optional(
+                  Type.Array(Type.String(), {
+                    description: 'Columns whose value no change has carried yet.',
+                  }),
+                ),
+              },
+              closed,
+            ),
+          ),
+        },
+        closed,
+      ),
+    ),
+    overdue: nullable(
+      Type.Object({ at: Type.String({ format: 'date-time' }), reported: Type.Boolean() }, closed),
+      'Deadline of an incomplete set, and whether it was reported.',
+    ),
+    run: nullable(
+      Type.Object(
+        {
+          revision: Type.Integer(),
+          state: Type.String(),
+          attempts: Type.Integer(),
+          createdAt: at('When the set became complete.'),
+          startedAt: at('Start of the last attempt.'),
+          finishedAt: at('When the run ended.'),
+          dueAt: at('When it is to be started.'),
+          leaseUntil: at('Until when its worker has leased it.'),
+          lateChanges: count('Changes of its rows since the run began.'),
+          lastError: nullable(Type.String(), 'Why the last attempt failed.'),
+        },
+        closed,
+      ),
+      'Its run; null if it has never been complete.',
+    ),
+    events: Type.Array(
+      Type.Object(
+        {
+          id: Type.String(),
+          type: Type.String(),
+          sentAt: at('When it was sent.'),
+          failedAt: at('When the sink refused it for good.'),
+          attempts: Type.Integer(),
+          error: nullable(Type.String(), 'Why it could not be sent.'),
+        },
+        closed,
+      ),
+    ),
   },
   closed,
 );

@@ -10,6 +10,7 @@ import { answerError } from './errors.ts';
 import { addSecurityHeaders } from './headers.ts';
 import { addMetrics } from './metrics.ts';
 import { addOverview } from './overview.ts';
+import { addSets } from './sets.ts';
 import { servePage } from './page.ts';
 import { checkAnswers } from './serializer.ts';
 
@@ -74,6 +75,7 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
 
   await addDocumentation(app, consoles);
   addOverview(app, db, consoles);
+  addSets(app, db);
   for (const { name, page, ...definition } of consoles) {
     await app.register(
       async (scope) => {

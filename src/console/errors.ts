@@ -54,7 +54,8 @@ function toFailure(error: FastifyError | BadField): { status: number; failure: F
   }
   const { statusCode = 500, message } = error;
   if (statusCode >= 400 && statusCode < 500) {
-    return { status: statusCode, failure: { error: message, reason: 'refused' } };
+    const reason = statusCode === 404 ? 'not-found' : 'refused';
+    return { status: statusCode, failure: { error: message, reason } };
   }
   if (statusCode === 503) return { status: 503, failure: { error: message, reason: 'busy' } };
   return { status: 500, failure: { error: 'unexpected error, see the log', reason: 'internal' } };

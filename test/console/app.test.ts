@@ -159,6 +159,8 @@ test('the documentation describes every route of the API, and is self-contained'
   expect(document.info.description).toContain('half-open');
   expect(Object.keys(document.paths)).toEqual([
     '/api/functions',
+    '/api/functions/{name}/sets',
+    '/api/functions/{name}/set',
     '/api/travelers/metrics',
     '/api/travelers/live',
     '/api/travelers/sensors',

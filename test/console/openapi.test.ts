@@ -50,6 +50,9 @@ test('real answers are as the OpenAPI document declares them', async ({ db }) =>
   const document = await documentOf(url);
   const asked: (readonly [status: number, path: string, query: string, accept?: string])[] = [
     [200, '/api/functions', ''],
+    [200, '/api/functions/{name}/sets', ''],
+    [200, '/api/functions/{name}/set', '?key=1'],
+    [400, '/api/functions/{name}/set', ''],
     [200, '/api/travelers/metrics', `?${RANGE}&group=sensor,type`],
     [200, '/api/travelers/metrics', '?from=2026-11-21&to=2026-11-22&step=1h'],
     [200, '/api/travelers/metrics', `?${RANGE}`, 'text/csv'],
@@ -59,12 +62,14 @@ test('real answers are as the OpenAPI document declares them', async ({ db }) =>
     [200, '/api/travelers/sensors', ''],
   ];
   for (const [status, path, query, accept = '*/*'] of asked) {
-    const response = await fetch(url + path + query, { headers: { accept } });
+    const response = await fetch(url + path.replace('{name}', 'pair') + query, {
+      headers: { accept },
+    });
     expect([path, query, response.status]).toEqual([path, query, status]);
     expect(await problemsOf(document, path + query, path, response)).toEqual([]);
   }
   for (const path of Object.keys(document.paths)) {
-    const response = await fetch(away.url + path);
+    const response = await fetch(`${away.url}${path}?${path.endsWith('/set') ? 'key=1' : ''}`);
     expect([path, response.status]).toEqual([path, 503]);
     expect(await problemsOf(document, path, path, response)).toEqual([]);
   }

@@ -1,5 +1,8 @@
-import type { FunctionAnswer, FunctionsAnswer } from '../api-answers.ts';
-import { byId, element } from './element.ts';
+import type { ExplanationAnswer, FunctionsAnswer, SetsAnswer } from '../api-answers.ts';
+import { byId } from '../browser/element.ts';
+import { showOverview } from './overview.ts';
+import { showSet } from './set.ts';
+import { showSets } from './sets.ts';
 
 const EVERY_MS = 5_000;
 const status = byId('status');
@@ -9,12 +12,34 @@ let shown = '';
 /** An error that the console reports in its response. */
 class HttpError extends Error {}
 
+/** The view that the fragment of the address names: `#/orders`, `#/orders/4711`, or all functions. */
+function view(): readonly [path: string, show: (answer: never) => void] {
+  const [, name, key] = location.hash.split('/').map((each) => decodeURIComponent(each));
+  if (name === undefined || name === '') {
+    return ['api/functions', (answer: FunctionsAnswer) => showOverview(answer)];
+  }
+  const path = `api/functions/${encodeURIComponent(name)}`;
+  if (key === undefined) return [`${path}/sets`, (answer: SetsAnswer) => showSets(name, answer)];
+  return [
+    `${path}/set?key=${encodeURIComponent(key)}`,
+    (answer: ExplanationAnswer) => showSet(answer),
+  ];
+}
+
 async function load(): Promise<void> {
+  const [path, show] = view();
+  const isOverview = path === 'api/functions';
+  byId('overview').hidden = !isOverview;
+  byId('detail').hidden = isOverview;
   try {
-    const response = await fetch('api/functions');
-    const answer = (await response.json()) as FunctionsAnswer | { error: string };
-    if ('error' in answer) throw new HttpError(answer.error);
-    show(answer);
+    const response = await fetch(path);
+    const answer = (await response.json()) as object;
+    if (path !== view()[0]) return; // the view has changed
+    if ('error' in answer) throw new HttpError(String(answer.error));
+    // Unchanged content is not set again: it would lose the focus and the selection.
+    const text = `${path} ${JSON.stringify(answer)}`;
+    if (text !== shown) show(answer as never);
+    shown = text;
     setStatus('live', 'Live', '');
   } catch (error) {
     const what =
@@ -34,72 +59,10 @@ function setStatus(state: 'live' | 'disconnected', label: string, text: string):
   message.hidden = text === '';
 }
 
-function show(answer: FunctionsAnswer): void {
-  const text = JSON.stringify(answer);
-  if (text === shown) return;
-  shown = text;
-  const { functions, parked, countedTo } = answer;
-  const number = (count: number) => `${count}${count >= countedTo ? '+' : ''}`;
-  byId('functions').replaceChildren(...functions.map((each) => card(each, number)));
-  byId('parked').replaceChildren(
-    ...(parked === 0
-      ? ['Nothing is parked: every event was understood.']
-      : [
-          parked === 1 ? '1 event is parked: ' : `${number(parked)} events are parked: `,
-          element('code', {}, 'muster parked'),
-          ' shows why.',
-        ]),
-  );
-  if (functions.length === 0) {
-    byId('parked').replaceChildren(
-      'No function is registered yet: ',
-      element('code', {}, 'muster migrate'),
-      '.',
-    );
-  }
-}
-
-function card(of: FunctionAnswer, number: (count: number) => string): HTMLElement {
-  const { name, page, topic, paused, generation } = of;
-  const what =
-    topic === null
-      ? `Runs for each complete set (definition ${generation})`
-      : `Consumes the topic ${topic}`;
-  const made = element(
-    'section',
-    { class: 'function', 'aria-labelledby': `function-${name}` },
-    element(
-      'header',
-      {},
-      element('h2', { id: `function-${name}` }, name),
-      ...(page === null ? [] : [element('a', { href: page.path }, `Open ${page.title}`)]),
-    ),
-    element('p', { class: 'what' }, paused ? `${what}, paused` : what),
-  );
-  if (topic !== null) return made;
-  made.append(
-    element(
-      'dl',
-      {},
-      pair('Running', number(of.running)),
-      pair('Ready to run', number(of.due)),
-      pair('Failed', number(of.failed), of.failed > 0),
-      pair('Overdue', number(of.overdue), of.overdue > 0),
-      pair('Unsent events', number(of.unsent)),
-    ),
-  );
-  for (const state of ['failed', 'overdue'] as const) {
-    if (of[state] === 0) continue;
-    const command = element('code', {}, `muster sets ${name} --${state}`);
-    made.append(element('p', { class: 'how' }, command, ' lists them.'));
-  }
-  return made;
-}
-
-function pair(term: string, value: string, isWrong = false): HTMLElement {
-  const attributes: Record<string, string> = isWrong ? { class: 'wrong' } : {};
-  return element('div', attributes, element('dt', {}, term), element('dd', {}, value));
-}
-
+window.addEventListener('hashchange', () => {
+  byId('detail').replaceChildren();
+  shown = '';
+  void load();
+});
 void load();
 setInterval(() => void load(), EVERY_MS);

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import type { Tx } from '../../function.ts';
 import { errorText } from '../../lib/error-text.ts';
 import type { RetrySchedule } from '../../lib/retry.ts';
 import { Unavailable } from '../outcome.ts';
@@ -231,6 +232,16 @@ export function unavailable(error: unknown): Unavailable {
   const state = sqlState(error);
   const message = state === null ? errorText(error) : `${errorText(error)} (SQLSTATE ${state})`;
   return new Unavailable('database', message, { cause: error });
+}
+
+/** The statements of a pool or a connection, as those of a transaction. */
+export function queriesOf(client: Pick<pg.Pool, 'query'>): Tx {
+  return {
+    query: async <R extends object>(text: string, values: readonly unknown[] = []) => {
+      const { rows, rowCount } = await client.query<R>(text, [...values]);
+      return { rows, rowCount };
+    },
+  };
 }
 
 /** Runs `work` in a transaction; any error rolls it back, or drops the connection if that fails too. */

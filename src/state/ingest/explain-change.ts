@@ -1,6 +1,7 @@
 import type { Change, Row, RowChange } from '../change.ts';
-import type { Database } from '../database/database.ts';
-import { explain, type Explanation } from '../queries/explain.ts';
+import { queriesOf, type Database } from '../database/database.ts';
+import { explain } from '../queries/explain.ts';
+import type { Explanation } from '../queries/explanation.ts';
 import { MissingColumn, toMemberRows, type MemberRow } from './member.ts';
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 import { keyHash } from '../key-hash.ts';
@@ -38,7 +39,11 @@ export async function explainChange(
   const sets: Explanation[] = [];
   for (const served of functions) {
     for (const key of await keysOf(database, change, source, served)) {
-      const explanation = await explain(database, served.specification.name, key);
+      const explanation = await explain(
+        queriesOf(database.control),
+        served.specification.name,
+        key,
+      );
       if (explanation !== null) sets.push(explanation);
     }
   }

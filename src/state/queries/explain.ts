@@ -1,72 +1,12 @@
-import type { Database } from '../database/database.ts';
+import type { Tx } from '../../function.ts';
 import type { PartSpecification, Specification } from '../../definitions/specification.ts';
 import { metFilters, refusedBy } from '../filters.ts';
 import { LSN_BITS } from '../version.ts';
 import { keyHash } from '../key-hash.ts';
 import { sql } from '../sql.ts';
+import type { ExplainedPart, ExplainedRow, Explanation } from './explanation.ts';
 
 const EXPLAIN_SET = sql('explain-set');
-
-/** A source row with its state in a set. */
-export interface ExplainedRow {
-  readonly id: string;
-  /** `refused`: a filter excludes the row, so that it does not count. */
-  readonly state: 'present' | 'refused';
-  readonly since: string;
-  /** Position in the source's log; null for a row that a snapshot read. */
-  readonly lsn: string | null;
-  /** Commit or read time at the source. */
-  readonly at: string;
-  readonly refusedBy?: { readonly column: string; readonly wanted: unknown; readonly got: unknown };
-  /** Columns for which no change has carried a value yet (TOASTed, and unchanged since). */
-  readonly unavailable?: readonly string[];
-}
-
-export interface ExplainedPart {
-  readonly part: string;
-  readonly have: number;
-  readonly need: number;
-  /** Rows of its table that did not change since then are unknown or lack columns; null if all are known. */
-  readonly unsyncedSince: string | null;
-  readonly rows: readonly ExplainedRow[];
-}
-
-/** The state of a set, and why it did or did not run. */
-export interface Explanation {
-  readonly function: string;
-  readonly key: string;
-  readonly status: 'unknown' | 'waiting' | 'complete' | 'running' | 'done' | 'failed';
-  readonly missing: readonly string[];
-  /** Whether the function is paused: none of its runs starts until it is resumed. */
-  readonly paused: boolean;
-  /** Newest registered generation of the function. */
-  readonly generation: number;
-  /** Number of workers with this definition, and with an older one; the latter start no runs. */
-  readonly workers: { readonly current: number; readonly outdated: number };
-  readonly parts: readonly ExplainedPart[];
-  readonly overdue: { readonly at: string; readonly reported: boolean } | null;
-  readonly run: {
-    readonly revision: number;
-    readonly state: string;
-    readonly attempts: number;
-    readonly createdAt: string;
-    readonly startedAt: string | null;
-    readonly finishedAt: string | null;
-    readonly dueAt: string;
-    /** Until when its worker has leased it; after that, another worker takes over. Null if it is not running. */
-    readonly leaseUntil: string | null;
-    readonly lateChanges: number;
-    readonly lastError: string | null;
-  } | null;
-  readonly events: readonly {
-    readonly id: string;
-    readonly type: string;
-    readonly sentAt: string | null;
-    readonly failedAt: string | null;
-    readonly attempts: number;
-    readonly error: string | null;
-  }[];
-}
 
 interface StoredRun {
   revision: number;
@@ -114,14 +54,11 @@ interface Row {
 
 /** Explains one set; returns null if no function of that name is registered. */
 export async function explain(
-  database: Database,
+  tx: Pick<Tx, 'query'>,
   fn: string,
   key: string,
 ): Promise<Explanation | null> {
-  const { rows } = await database.control.query<Row>({
-    ...EXPLAIN_SET,
-    values: [fn, keyHash(key)],
-  });
+  const { rows } = await tx.query<Row>(EXPLAIN_SET.text, [fn, keyHash(key)]);
   const [row] = rows;
   if (row === undefined) return null;
   const specificationOf = new Map(

@@ -1,4 +1,4 @@
-import { transaction, type Database } from '../database/database.ts';
+import type { Tx } from '../../function.ts';
 import { sql } from '../sql.ts';
 
 const LIST_SETS = sql('list-sets');
@@ -28,20 +28,17 @@ export interface SetStatus {
 export interface SetFilter {
   /** By name; null = all. */
   readonly function: string | null;
-  readonly status: 'waiting' | 'failed' | null;
+  readonly status: SetStatus['status'] | null;
   readonly overdue: boolean;
 }
 
 /** Lists sets, those longest in their status first; sets that are done come last. */
 export async function listSets(
-  database: Database,
+  tx: Tx,
   { function: fn, status, overdue }: SetFilter,
   limit: number,
 ): Promise<SetStatus[]> {
-  return transaction(database.control, async (client) => {
-    // It reads all sets and joins the leased ones: a nested loop would compare each set with each lease.
-    await client.query('set local enable_hashjoin = on');
-    const values = [fn, status, overdue, limit];
-    return (await client.query<SetStatus>({ ...LIST_SETS, values })).rows;
-  });
+  // It reads all sets and joins the leased ones: a nested loop would compare each set with each lease.
+  await tx.query('set local enable_hashjoin = on');
+  return (await tx.query<SetStatus>(LIST_SETS.text, [fn, status, overdue, limit])).rows;
 }

@@ -1,5 +1,6 @@
 /** An old and a new release side by side, in a rollout and a rollback. */
 import { expect } from 'vitest';
+import { queriesOf } from '../../../src/state/database/database.ts';
 import { explain } from '../../../src/state/queries/explain.ts';
 import { clearParts, markResynced, unsyncedParts } from '../../../src/state/registration/parts.ts';
 import { partsOf } from '../../../src/definitions/registered-function.ts';
@@ -226,7 +227,7 @@ test('a part that is added again has no earlier rows, and is unsynced until its 
   expect(await unsyncedParts(back.database)).toMatchObject([
     { function: 'pair', part: 'b', table: 'public.item' },
   ]);
-  const explained = await explain(back.database, 'pair', 'stays');
+  const explained = await explain(queriesOf(back.database.control), 'pair', 'stays');
   expect(
     explained?.parts.map(({ part: name, have, unsyncedSince }) => [
       name,

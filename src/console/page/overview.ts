@@ -1,0 +1,68 @@
+import type { FunctionAnswer, FunctionsAnswer } from '../api-answers.ts';
+import { byId, element } from '../browser/element.ts';
+
+/** Shows the state of all functions. */
+export function showOverview(answer: FunctionsAnswer): void {
+  const { functions, parked, countedTo } = answer;
+  const number = (count: number) => `${count}${count >= countedTo ? '+' : ''}`;
+  byId('functions').replaceChildren(...functions.map((each) => card(each, number)));
+  byId('parked').replaceChildren(
+    ...(parked === 0
+      ? ['Nothing is parked: every event was understood.']
+      : [
+          parked === 1 ? '1 event is parked: ' : `${number(parked)} events are parked: `,
+          element('code', {}, 'muster parked'),
+          ' shows why.',
+        ]),
+  );
+  if (functions.length === 0) {
+    byId('parked').replaceChildren(
+      'No function is registered yet: ',
+      element('code', {}, 'muster migrate'),
+      '.',
+    );
+  }
+}
+
+function card(of: FunctionAnswer, number: (count: number) => string): HTMLElement {
+  const { name, page, topic, paused, generation } = of;
+  const what =
+    topic === null
+      ? `Runs for each complete set (definition ${generation})`
+      : `Consumes the topic ${topic}`;
+  const made = element(
+    'section',
+    { class: 'function', 'aria-labelledby': `function-${name}` },
+    element(
+      'header',
+      {},
+      element('h2', { id: `function-${name}` }, name),
+      ...(page === null ? [] : [element('a', { href: page.path }, `Open ${page.title}`)]),
+    ),
+    element('p', { class: 'what' }, paused ? `${what}, paused` : what),
+  );
+  if (topic !== null) return made;
+  made.append(
+    element(
+      'dl',
+      {},
+      pair('Running', number(of.running)),
+      pair('Ready to run', number(of.due)),
+      pair('Failed', number(of.failed), of.failed > 0),
+      pair('Overdue', number(of.overdue), of.overdue > 0),
+      pair('Unsent events', number(of.unsent)),
+    ),
+    element('p', { class: 'how' }, element('a', { href: `#/${name}` }, `Sets of ${name}`)),
+  );
+  for (const state of ['failed', 'overdue'] as const) {
+    if (of[state] === 0) continue;
+    const command = element('code', {}, `muster sets ${name} --${state}`);
+    made.append(element('p', { class: 'how' }, command, ' lists them.'));
+  }
+  return made;
+}
+
+function pair(term: string, value: string, isWrong = false): HTMLElement {
+  const attributes: Record<string, string> = isWrong ? { class: 'wrong' } : {};
+  return element('div', attributes, element('dt', {}, term), element('dd', {}, value));
+}
