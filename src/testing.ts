@@ -8,11 +8,15 @@ import { readConfig } from './config/config.ts';
 import { startEngine } from './process/engine.ts';
 import type { FunctionDefinition, Log } from './function.ts';
 import { createMetrics } from './process/metrics.ts';
+import { createTestDatabase, type TestDatabase } from './local/test-database.ts';
 import type { RowChange } from './state/change.ts';
-import { openDatabase, type Database } from './state/database/database.ts';
+import { openDatabase, queriesOf, type Database } from './state/database/database.ts';
 import { specify, type Specification } from './definitions/specification.ts';
-import { explain, type Explanation } from './state/queries/explain.ts';
+import { explain } from './state/queries/explain.ts';
+import type { Explanation } from './state/queries/explanation.ts';
 import { migrate } from './state/schema/migrate.ts';
+
+export { createTestDatabase, type TestDatabase };
 
 /** A change of one row, as Muster receives it. */
 export interface ArrivingRow {
@@ -54,8 +58,11 @@ export interface RunResult<P extends string, K extends string> {
 }
 
 export interface RunFunctionOptions {
-  /** URL of a PostgreSQL database (16 or newer), which is also the one that `tx` reads and writes. */
-  readonly databaseUrl: string;
+  /**
+   * URL of a PostgreSQL database (16 or newer), which is also the one that `tx` reads and writes. Default: a new
+   * database for this call; see {@link createTestDatabase}.
+   */
+  readonly databaseUrl?: string;
 }
 
 /**
@@ -70,7 +77,17 @@ export interface RunFunctionOptions {
 export async function runFunction<P extends string, K extends string>(
   fn: FunctionDefinition<P, K>,
   rows: readonly ArrivingRow[],
-  { databaseUrl }: RunFunctionOptions,
+  { databaseUrl }: RunFunctionOptions = {},
+): Promise<RunResult<P, K>> {
+  if (databaseUrl !== undefined) return runOn(databaseUrl, fn, rows);
+  await using db = await createTestDatabase();
+  return await runOn(db.url, fn, rows);
+}
+
+async function runOn<P extends string, K extends string>(
+  databaseUrl: string,
+  fn: FunctionDefinition<P, K>,
+  rows: readonly ArrivingRow[],
 ): Promise<RunResult<P, K>> {
   const definition = fn as unknown as FunctionDefinition;
   await migrate(databaseUrl, [fn.name]);
@@ -202,7 +219,9 @@ async function explainAll(database: Database, fn: string): Promise<Explanation[]
      where f.name = $1 order by s.key`,
     [fn],
   );
-  return Promise.all(rows.map(async ({ key }) => (await explain(database, fn, key))!));
+  return Promise.all(
+    rows.map(async ({ key }) => (await explain(queriesOf(database.control), fn, key))!),
+  );
 }
 
 /** Key columns as a handler receives them; parts may name the columns of one key differently. */

@@ -1,5 +1,5 @@
 import { Forwarder, type KafkaRecord } from './forward.ts';
-import type { Deliver } from '../embedded-debezium/snapshot.ts';
+import type { Message } from '../../src/local/debezium/envelope.ts';
 
 /** The KafkaSource that the demo simulates. */
 export const KAFKA_SOURCE = { namespace: 'demo', name: 'signals' };
@@ -26,7 +26,7 @@ export class Courier {
   }
 
   /** Offsets start at 0 again in each demo run: Muster does not depend on them. */
-  readonly deliver: Deliver = async (message) => {
+  readonly deliver = async (message: Message) => {
     await this.#forwarder.room();
     const place = { topic: TOPIC, partition: 0, offset: this.#offset++ };
     return { delivered: this.#post({ ...place, timestamp: Date.now(), ...message }) };

@@ -10,7 +10,7 @@ import { type DemoParts, startParts } from './parts.ts';
 import { Watch } from './watch.ts';
 import { conclusion, introduction } from './printed-text.ts';
 import { endsWrongUse, newSeed, port as portNumber, positive, whole } from '../lib/flags.ts';
-import { requireFreePort } from '../lib/port.ts';
+import { requireFreePort } from '../../src/local/port.ts';
 import { Screen } from './screen.ts';
 import { StopRequest } from './stop-request.ts';
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { requireFreePort } from '../lib/port.ts';
-import { Readiness } from './ready.ts';
-import { watchOver } from '../lib/watcher.ts';
+import { requireFreePort } from '../../src/local/port.ts';
+import { Readiness } from '../../src/local/readiness.ts';
+import { watchOver } from '../../src/local/watcher.ts';
 
 export interface FunctionOptions {
   /** The state database, which the handlers also read. */

@@ -5,13 +5,13 @@ import { Courier } from './courier.ts';
 import { ensureDatastore } from './datastore.ts';
 import { shortenDeadline } from './overdue.ts';
 import { DemoTravelers } from './travelers.ts';
-import { freePort } from '../lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { FunctionProcess, logIn, publishedIn } from './function-process.ts';
 import { Headband } from '../headband/headband.ts';
-import { startPostgres } from '../postgres/postgres.ts';
+import { startPostgres } from '../../src/local/postgres/postgres.ts';
 import type { KafkaPipelineOptions } from '../stack/pipeline.ts';
 import { timed } from '../lib/timed.ts';
-import { type WalSource, startWal } from '../embedded-debezium/wal.ts';
+import { type WalSource, startWal } from '../../src/local/debezium/wal.ts';
 
 export interface DemoOptions {
   /** Signals per second. */
@@ -171,7 +171,7 @@ async function startKafka(options: KafkaPipelineOptions) {
 async function startEmbedded(url: string, fn: FunctionProcess, say: (line: string) => void) {
   const courier = new Courier(fn, say);
   const { deliver } = courier;
-  const options = { url, table: 'datastore.signal', slot: 'muster_demo', deliver, say };
+  const options = { url, tables: ['datastore.signal'], slot: 'muster_demo', deliver, say };
   try {
     const wal = await timed(say, 'replication', startWal(options));
     return { courier, wal, broker: undefined };

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
-import { freePort } from '../lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { FunctionProcess } from './function-process.ts';
 import { toKafka, type Destination } from '../sensors/destination.ts';
 import { simulate } from '../sensors/simulation.ts';

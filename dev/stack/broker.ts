@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
-import { freePort } from '../lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import type { Installation } from './install.ts';
 import { Jvm } from './jvm.ts';
 import { brokerSettings, toProperties } from './settings.ts';

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import type { Connector } from './connector.ts';
 import type { Installation } from './install.ts';
 import { Jvm } from './jvm.ts';

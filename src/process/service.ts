@@ -3,6 +3,7 @@ import { misspeltSettings, type Config } from '../config/config.ts';
 import { isProjection, isSetFunction } from '../definitions/load-functions.ts';
 import type { Definition, FunctionDefinition } from '../function.ts';
 import type { Count } from '../intake/http-error.ts';
+import { CleanUp } from '../lib/clean-up.ts';
 import { catchStrayErrors } from '../runs/stray-errors.ts';
 import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { Unavailable } from '../state/outcome.ts';
@@ -38,7 +39,7 @@ export class Service {
   readonly #log: Logger;
   readonly #metrics: Metrics;
   readonly #relief: Relief;
-  readonly #parts = new AsyncDisposableStack();
+  readonly #parts = new CleanUp();
   /** Resolves when {@link stop} is called. */
   readonly #stopping = Promise.withResolvers<string>();
   #kafka: KafkaIntakes | null = null;
@@ -104,7 +105,7 @@ export class Service {
     this.#drainMs = drainMs;
     this.#stopping.resolve('this process is stopping');
     this.#relief.refuse(new Unavailable('draining', 'this process is stopping'));
-    await this.#parts.disposeAsync();
+    await this.#parts[Symbol.asyncDispose]();
   }
 
   #afterStart(): void {

@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test as base, vi } from 'vitest';
-import { freePort } from '../../dev/lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { processes } from './support/processes.ts';
 import { until } from './support/source.ts';
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { expect } from 'vitest';
-import type { Message } from '../../dev/embedded-debezium/envelope.ts';
-import { type WalSource, startWal } from '../../dev/embedded-debezium/wal.ts';
+import type { Message } from '../../src/local/debezium/envelope.ts';
+import { type WalSource, startWal } from '../../src/local/debezium/wal.ts';
 import { type Inbox, test, until } from './support/source.ts';
 
 type Row = Record<string, unknown>;
@@ -151,7 +151,7 @@ test('every kind of change produces the same bytes as the real connector', async
   for (const file of snapshot) await insert(client, file);
   const wal = await startWal({
     url,
-    table: 'datastore.signal',
+    tables: ['datastore.signal'],
     slot: 'bytes',
     deliver: inbox.deliver,
   });
@@ -183,7 +183,7 @@ test('a change contains the position of its record and the time of its commit', 
 }) => {
   const wal = await startWal({
     url,
-    table: 'datastore.signal',
+    tables: ['datastore.signal'],
     slot: 'position',
     deliver: inbox.deliver,
   });

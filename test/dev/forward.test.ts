@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { expect, test as base } from 'vitest';
-import { freePort } from '../../dev/lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { Forwarder, type KafkaRecord } from '../../dev/demo/forward.ts';
 import { until } from './support/source.ts';
 

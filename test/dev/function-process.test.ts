@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { Courier } from '../../dev/demo/courier.ts';
 import { FunctionProcess } from '../../dev/demo/function-process.ts';
-import { freePort } from '../../dev/lib/port.ts';
-import { Readiness } from '../../dev/demo/ready.ts';
+import { freePort } from '../../src/local/port.ts';
+import { Readiness } from '../../src/local/readiness.ts';
 import { test as base } from '../support/test.ts';
 
 interface Stranger {

@@ -1,10 +1,10 @@
 import pg from 'pg';
 import { expect } from 'vitest';
-import { parseLsn } from '../../dev/embedded-debezium/lsn.ts';
-import { startWal } from '../../dev/embedded-debezium/wal.ts';
+import { parseLsn } from '../../src/local/debezium/lsn.ts';
+import { startWal } from '../../src/local/debezium/wal.ts';
 import { Inbox, test, until } from './support/source.ts';
 
-const SOURCE = { table: 'datastore.signal', slot: 'acknowledged' };
+const SOURCE = { tables: ['datastore.signal'], slot: 'acknowledged' };
 const ROW = `insert into datastore.signal (recording, span, sensor_label)
              values (gen_random_uuid(), '[0,60)', $1)`;
 

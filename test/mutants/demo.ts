@@ -6,7 +6,7 @@ const FUNCTION_PROCESS = ['test/dev/function-process.test.ts'];
 export const DEMO_MUTANTS: readonly Mutant[] = [
   {
     name: 'demo: any process that answers on the port passes for the started one',
-    file: 'dev/demo/ready.ts',
+    file: 'src/local/readiness.ts',
     find: "if (answer.headers.get('muster-instance') === this.#instance) return",
     replace: 'return',
     tests: FUNCTION_PROCESS,
@@ -34,16 +34,16 @@ export const DEMO_MUTANTS: readonly Mutant[] = [
   },
   {
     name: "demo: a server's command line is split at spaces",
-    file: 'dev/postgres/process.ts',
+    file: 'src/local/postgres/process.ts',
     find: "readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\\0');",
     replace: "readFileSync(`/proc/${pid}/cmdline`, 'utf8').split(/[ \\0]/);",
-    tests: ['test/dev/postgres.test.ts'],
+    tests: ['test/local/postgres.test.ts'],
   },
   {
     name: 'demo: a PostgreSQL server with other data passes for the started one',
-    file: 'dev/postgres/postgres.ts',
+    file: 'src/local/postgres/postgres.ts',
     find: "      await requireData(client, join(home.folder, 'data'));\n",
     replace: '',
-    tests: ['test/dev/postgres.test.ts'],
+    tests: ['test/local/postgres.test.ts'],
   },
 ];

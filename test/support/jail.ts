@@ -1,7 +1,7 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { layersOf, START } from '../../build/image.ts';
+import { layersOf, START } from '../../src/build/image.ts';
 
 /** Why commands can't be run in a separate root on this machine; null if they can. */
 export function jailProblem(): string | null {

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { freePort } from '../../dev/lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { test as base, type TestDatabase } from './test.ts';
 import { until } from './until.ts';
 

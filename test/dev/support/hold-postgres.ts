@@ -1,5 +1,5 @@
 /** Starts PostgreSQL on the given folder, prints its URL, and keeps running: for tests that kill this process. */
-import { startPostgres } from '../../../dev/postgres/postgres.ts';
+import { startPostgres } from '../../../src/local/postgres/postgres.ts';
 import { THROWAWAY } from './throwaway.ts';
 
 const [folder = '', ...native] = process.argv.slice(2);

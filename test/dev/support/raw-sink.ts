@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net';
-import { freePort } from '../../../dev/lib/port.ts';
+import { freePort } from '../../../src/local/port.ts';
 
 /** An answer: a status, with headers and a body; or none, in which case the connection is cut. */
 export type RawAnswer =

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { test as base } from 'vitest';
-import type { Message } from '../../../dev/embedded-debezium/envelope.ts';
-import { startPostgres } from '../../../dev/postgres/postgres.ts';
-import type { Deliver } from '../../../dev/embedded-debezium/snapshot.ts';
+import type { Message } from '../../../src/local/debezium/envelope.ts';
+import { startPostgres } from '../../../src/local/postgres/postgres.ts';
+import type { Deliver } from '../../../src/local/debezium/snapshot.ts';
 import { THROWAWAY } from './throwaway.ts';
 
 /** Creates a folder that the server's user can enter, unlike those of mkdtemp. */

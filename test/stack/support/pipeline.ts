@@ -4,7 +4,7 @@ import { Kafka, logLevel } from 'kafkajs';
 import pg from 'pg';
 import { ensureDatastore } from '../../../dev/demo/datastore.ts';
 import { countSets, summarise, type Summary } from '../../../dev/demo/numbers.ts';
-import { freePort } from '../../../dev/lib/port.ts';
+import { freePort } from '../../../src/local/port.ts';
 import { KafkaSource, type KafkaSourceOptions } from '../../../dev/kafka-source/kafka-source.ts';
 import { Random } from '../../../dev/lib/random.ts';
 import { insertSignal, type Sensor, type Signal } from '../../../dev/headband/signal.ts';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '../../../dev/lib/port.ts';
+import { freePort } from '../../../src/local/port.ts';
 import { brokerReady } from '../../../dev/stack/broker.ts';
 import type { Installation } from '../../../dev/stack/install.ts';
 import { Jvm } from '../../../dev/stack/jvm.ts';

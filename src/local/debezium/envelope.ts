@@ -3,8 +3,8 @@
  * `include.unknown.datatypes=true`, no transaction metadata), so that Muster receives the same bytes as
  * from a real connector. test/dev/envelope.test.ts compares it with recorded messages.
  */
-import pg from 'pg';
-import type { Column, SourceTable } from './source-table.ts';
+import { toJson } from './column-values.ts';
+import type { SourceTable } from './source-table.ts';
 
 /** A row in PostgreSQL's text format; undefined for an unchanged TOASTed value that was not sent. */
 export type Tuple = Readonly<Record<string, string | null | undefined>>;
@@ -39,7 +39,6 @@ export interface Message {
   readonly value: string | null;
 }
 
-const UNAVAILABLE = '__debezium_unavailable_value';
 /** Returns Debezium's messages for one change: a delete adds a tombstone, a changed key makes three. */
 export function toMessages(event: RowEvent, table: SourceTable, at: LogPosition): Message[] {
   const write = (op: string, before: Json | null, after: Json | null) =>
@@ -89,41 +88,6 @@ function keyRow({ columns }: SourceTable, tuple: Tuple): Json {
       return [column.name, column.primaryKey ? toJson(column, tuple[column.name]) : unknown];
     }),
   );
-}
-
-function toJson({ kind, hasDefault }: Column, text: string | null | undefined): unknown {
-  if (text !== null) return WRITERS[kind](text);
-  // Debezium can't evaluate the default now(): it becomes 1970, and stands in for null.
-  return kind === 'timestamptz' && hasDefault ? '1970-01-01T00:00:00.000000Z' : null;
-}
-
-/** Converts PostgreSQL's text to JSON; undefined is an unchanged TOASTed value. */
-const WRITERS: Record<Column['kind'], (text: string | undefined) => unknown> = {
-  text: (text = UNAVAILABLE) => text,
-  'text[]': (text) => (text === undefined ? [UNAVAILABLE] : parseTextArray(text)),
-  bytea: (text) =>
-    (text === undefined ? Buffer.from(UNAVAILABLE) : Buffer.from(text.slice(2), 'hex')).toString(
-      'base64',
-    ),
-  // A type unknown to the connector: the bytes of its text.
-  range: (text = UNAVAILABLE) => Buffer.from(text).toString('base64'),
-  double: (text = '') => toDouble(Number(text), text),
-  timestamptz: (text = UNAVAILABLE) => toZonedTimestamp(text),
-};
-
-// pg has no name for text[]
-const parseTextArray: (text: string) => unknown = pg.types.getTypeParser(1009 as number, 'text');
-
-/** Formats a number as Java does: 250.0; NaN and infinities as text. */
-function toDouble(value: number, text: string): unknown {
-  if (!Number.isFinite(value)) return text;
-  return Number.isInteger(value) && Math.abs(value) < 1e7 ? JSON.rawJSON(value.toFixed(1)) : value;
-}
-
-/** Converts `2026-11-21 08:50:13.22+00` (session in UTC) to `2026-11-21T08:50:13.220000Z`. */
-function toZonedTimestamp(text: string): string {
-  const [, day, time, fraction = ''] = /^(\S+) ([\d:]+)(?:\.(\d+))?\+00$/.exec(text) ?? [];
-  return day ? `${day}T${time}.${fraction.padEnd(6, '0')}Z` : text;
 }
 
 function source({ database, schema, name }: SourceTable, at: LogPosition): Json {

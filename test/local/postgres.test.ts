@@ -15,11 +15,15 @@ import { createInterface } from 'node:readline';
 import { dirname, join, resolve } from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished, test as base } from 'vitest';
-import { type Postgres, type PostgresOptions, startPostgres } from '../../dev/postgres/postgres.ts';
-import { isServerOf } from '../../dev/postgres/process.ts';
-import { processes } from './support/processes.ts';
-import { newFolder, until } from './support/source.ts';
-import { THROWAWAY } from './support/throwaway.ts';
+import {
+  type Postgres,
+  type PostgresOptions,
+  startPostgres,
+} from '../../src/local/postgres/postgres.ts';
+import { isServerOf } from '../../src/local/postgres/process.ts';
+import { processes } from '../dev/support/processes.ts';
+import { newFolder, until } from '../dev/support/source.ts';
+import { THROWAWAY } from '../dev/support/throwaway.ts';
 
 const isRoot = process.getuid?.() === 0;
 

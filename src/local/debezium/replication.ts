@@ -3,7 +3,7 @@ import { LogicalReplicationService, type Pgoutput, PgoutputPlugin } from 'pg-log
 import { type RowEvent, toMessages } from './envelope.ts';
 import { formatLsn, parseLsn } from './lsn.ts';
 import { type Deliver, SESSION } from './snapshot.ts';
-import type { SourceTable } from './source-table.ts';
+import { readTableAt, type SourceTable, type SourceTables } from './source-table.ts';
 import { type Transaction, Watermark } from './watermark.ts';
 
 /** The interval at which delivered positions are acknowledged to the slot, in milliseconds. */
@@ -16,7 +16,8 @@ export class Malformed extends Error {
 
 /** One replication connection; after it is lost, a new one starts at the slot's position. */
 export class Replication {
-  readonly #table: SourceTable;
+  readonly #tables: Map<string, SourceTable>;
+  readonly #url: string;
   readonly #slot: string;
   readonly #deliver: Deliver;
   readonly #plugin: CountingPlugin;
@@ -32,11 +33,12 @@ export class Replication {
   /** `position`: everything below it is known to be delivered. */
   constructor(
     options: { url: string; slot: string; deliver: Deliver },
-    table: SourceTable,
+    tables: SourceTables,
     position: bigint,
   ) {
     this.#watermark = new Watermark(position);
-    this.#table = table;
+    this.#tables = new Map(tables);
+    this.#url = options.url;
     this.#slot = options.slot;
     this.#deliver = options.deliver;
     this.#plugin = new CountingPlugin(options.slot);
@@ -111,8 +113,11 @@ export class Replication {
         this.#lastCommit = parseLsn(message.commitEndLsn!);
         this.#watermark.commit(this.#transaction!, this.#lastCommit);
       } else {
+        if (message.tag === 'relation') await this.#refresh(message);
         const event = toEvent(message);
-        if (event) await this.#send(event, parseLsn(lsn));
+        for (const name of event === undefined ? [] : tablesOf(message)) {
+          await this.#send(event!, this.#tables.get(name)!, parseLsn(lsn));
+        }
       }
       this.#handled += 1;
     } catch (cause) {
@@ -120,7 +125,15 @@ export class Replication {
     }
   }
 
-  async #send(event: RowEvent, lsn: bigint): Promise<void> {
+  /** Reads a table again whose columns have changed since the start. */
+  async #refresh({ schema, name, columns }: Pgoutput.MessageRelation): Promise<void> {
+    const known = this.#tables.get(`${schema}.${name}`);
+    const names = columns.map((column) => column.name).join();
+    if (known?.columns.map((column) => column.name).join() === names) return;
+    this.#tables.set(`${schema}.${name}`, await readTableAt(this.#url, `${schema}.${name}`));
+  }
+
+  async #send(event: RowEvent, table: SourceTable, lsn: bigint): Promise<void> {
     const transaction = this.#transaction!;
     const at = {
       lsn,
@@ -129,13 +142,22 @@ export class Replication {
       at: this.#begin!.commitTime.valueOf(),
       snapshot: 'false' as const,
     };
-    for (const message of toMessages(event, this.#table, at)) {
+    for (const message of toMessages(event, table, at)) {
       transaction.undelivered += 1;
-      const { delivered } = await this.#deliver(message);
+      const { delivered } = await this.#deliver(message, table);
       // A rejection means that delivery was stopped: the message is sent again after the next start.
       delivered.then(() => this.#watermark.delivered(transaction)).catch(() => {});
     }
   }
+}
+
+/** Names of the tables that a change concerns: a truncate may concern several. */
+function tablesOf(message: Pgoutput.Message): string[] {
+  const relations = [
+    ...('relations' in message ? message.relations : []),
+    ...('relation' in message ? [message.relation] : []),
+  ];
+  return relations.map(({ schema, name }) => `${schema}.${name}`);
 }
 
 function toEvent(message: Pgoutput.Message): RowEvent | undefined {

@@ -1,35 +1,39 @@
 import pg from 'pg';
 import { type LogPosition, type Message, type Tuple, toMessages } from './envelope.ts';
 import { parseLsn } from './lsn.ts';
-import { type SourceTable, readTable } from './source-table.ts';
+import { quoted, readTable, type SourceTable, type SourceTables } from './source-table.ts';
 
 /** Session settings that make the server format values as {@link Tuple} requires. */
 export const SESSION =
   '-c timezone=UTC -c datestyle=ISO -c bytea_output=hex -c extra_float_digits=1';
 
 /** Sends messages. The outer promise resolves when there is room for more, the inner one on delivery. */
-export type Deliver = (message: Message) => Promise<{ readonly delivered: Promise<void> }>;
+export type Deliver = (
+  message: Message,
+  table: SourceTable,
+) => Promise<{ readonly delivered: Promise<void> }>;
 
 /**
- * Creates the replication slot unless it exists, and delivers the rows in the table at that point as
+ * Creates the replication slot unless it exists, and delivers the rows in the tables at that point as
  * reads (`op` r). The permanent slot is copied from a temporary one once all rows are delivered: after a
  * crash in between there is no slot, and the next start repeats the snapshot.
  */
 export async function ensureSlot(
   url: string,
-  tableName: string,
+  names: readonly string[],
   slot: string,
   deliver: Deliver,
-): Promise<{ table: SourceTable; position: bigint }> {
+): Promise<{ tables: SourceTables; position: bigint }> {
   const client = new pg.Client({ connectionString: url, options: SESSION });
   await client.connect();
   try {
-    const table = await readTable(client, tableName);
+    const tables = new Map<string, SourceTable>();
+    for (const name of names) tables.set(name, await readTable(client, name));
     if ((await readPosition(client, slot)) === undefined) {
-      await ensurePublication(client, tableName, slot);
-      await takeSnapshot(client, url, table, slot, deliver);
+      await ensurePublication(client, names, slot);
+      await takeSnapshot(client, url, tables, slot, deliver);
     }
-    return { table, position: parseLsn((await readPosition(client, slot))!) };
+    return { tables, position: parseLsn((await readPosition(client, slot))!) };
   } finally {
     await client.end();
   }
@@ -44,15 +48,20 @@ async function readPosition(client: pg.Client, slot: string): Promise<string | u
   return rows[0]?.position;
 }
 
-async function ensurePublication(client: pg.Client, table: string, name: string): Promise<void> {
+async function ensurePublication(
+  client: pg.Client,
+  tables: readonly string[],
+  name: string,
+): Promise<void> {
   const { rowCount } = await client.query('select from pg_publication where pubname = $1', [name]);
-  if (rowCount === 0) await client.query(`create publication ${name} for table ${table}`);
+  if (rowCount !== 0) return;
+  await client.query(`create publication ${name} for table ${tables.map(quoted).join(', ')}`);
 }
 
 async function takeSnapshot(
   client: pg.Client,
   url: string,
-  table: SourceTable,
+  tables: SourceTables,
   slot: string,
   deliver: Deliver,
 ): Promise<void> {
@@ -70,7 +79,7 @@ async function takeSnapshot(
     const { consistent_point: lsn, snapshot_name: snapshot } = created.rows[0];
     await client.query('begin isolation level repeatable read read only');
     await client.query(`set transaction snapshot '${snapshot}'`);
-    await deliverRows(client, table, parseLsn(lsn), deliver);
+    for (const table of tables.values()) await deliverRows(client, table, parseLsn(lsn), deliver);
     await client.query('commit');
     await client.query('select pg_copy_logical_replication_slot($1, $2, false)', [temporary, slot]);
   } finally {
@@ -91,7 +100,7 @@ async function deliverRows(
   const underWay: Promise<void>[] = [];
   const send = async (after: Tuple, snapshot: LogPosition['snapshot']) => {
     for (const message of toMessages({ op: 'r', after }, table, { ...read, snapshot })) {
-      const { delivered } = await deliver(message);
+      const { delivered } = await deliver(message, table);
       delivered.catch(() => {}); // reported below, unless the next one is refused before that
       underWay.push(delivered);
     }
@@ -108,11 +117,14 @@ async function deliverRows(
 }
 
 async function* readRows(client: pg.Client, { schema, name }: SourceTable): AsyncGenerator<Tuple> {
-  await client.query(`declare signals no scroll cursor for select * from ${schema}.${name}`);
+  await client.query(
+    `declare captured no scroll cursor for select * from ${quoted(`${schema}.${name}`)}`,
+  );
   const types = { getTypeParser: () => (text: string) => text };
   for (;;) {
-    const { rows } = await client.query({ text: 'fetch 200 from signals', types });
-    if (rows.length === 0) return;
+    const { rows } = await client.query({ text: 'fetch 200 from captured', types });
+    if (rows.length === 0) break;
     yield* rows;
   }
+  await client.query('close captured');
 }

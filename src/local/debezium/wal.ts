@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Malformed, Replication } from './replication.ts';
 import { type Deliver, ensureSlot } from './snapshot.ts';
-import type { SourceTable } from './source-table.ts';
+import type { SourceTables } from './source-table.ts';
 
 export interface WalOptions {
   readonly url: string;
-  /** `schema.table` */
-  readonly table: string;
+  /** Each as `schema.table`. */
+  readonly tables: readonly string[];
   /** The name of the replication slot and of the publication. */
   readonly slot: string;
   readonly deliver: Deliver;
@@ -16,13 +16,13 @@ export interface WalOptions {
 
 /**
  * The change source without Kafka: turns PostgreSQL's logical replication (pgoutput) into the messages
- * that Debezium would write to the table's topic. Delivers the rows of the table (the first time), then
+ * that Debezium would write to the tables' topics. Delivers the rows of the tables (the first time), then
  * every change. The slot is acknowledged only up to the position below which everything is delivered, so
  * a kill of any process loses nothing, and some messages are sent twice.
  */
 export async function startWal(options: WalOptions): Promise<WalSource> {
-  const start = await ensureSlot(options.url, options.table, options.slot, options.deliver);
-  return new WalSource(options, start.table, start.position);
+  const start = await ensureSlot(options.url, options.tables, options.slot, options.deliver);
+  return new WalSource(options, start.tables, start.position);
 }
 
 export class WalSource {
@@ -30,18 +30,18 @@ export class WalSource {
   readonly failed: Promise<Error>;
   readonly #fail: (error: Error) => void;
   readonly #options: WalOptions;
-  readonly #table: SourceTable;
+  readonly #tables: SourceTables;
   readonly #following: Promise<void>;
   #replication: Replication;
   #stopping = false;
 
-  constructor(options: WalOptions, table: SourceTable, position: bigint) {
+  constructor(options: WalOptions, tables: SourceTables, position: bigint) {
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.failed = promise;
     this.#fail = resolve;
     this.#options = options;
-    this.#table = table;
-    this.#replication = new Replication(options, table, position);
+    this.#tables = tables;
+    this.#replication = new Replication(options, tables, position);
     this.#following = this.#follow();
   }
 
@@ -77,7 +77,7 @@ export class WalSource {
       this.#options.say?.(`the replication connection was lost (${lost?.message}); reconnecting`);
       await sleep(500);
       if (this.#stopping) return;
-      this.#replication = new Replication(this.#options, this.#table, this.position);
+      this.#replication = new Replication(this.#options, this.#tables, this.position);
     }
   }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { taken } from '../lib/port.ts';
+import { taken } from './port.ts';
 
 /** Checks whether the process that has `env` in its environment serves at an address and is ready. */
 export class Readiness {

@@ -3,11 +3,11 @@ import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { freePort } from '../lib/port.ts';
+import { freePort } from '../port.ts';
 import { checkVersion, initialise, urlOf } from './data.ts';
 import { type Home, findHome } from './home.ts';
 import { type Running, disownPidFile, findRunning, stopServer } from './process.ts';
-import { watchOver } from '../lib/watcher.ts';
+import { watchOver } from '../watcher.ts';
 
 export interface PostgresOptions {
   /** The preferred folder for data, password and log; another one if the server's user can't access it. */
@@ -35,6 +35,8 @@ export interface Postgres {
   readonly folder: string;
   /** Resolves when the server has exited, requested or not. */
   readonly ended: Promise<void>;
+  /** Lets this process exit while the server runs, which stops it. */
+  unref(): void;
   stop(): Promise<void>;
 }
 
@@ -86,6 +88,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
     pid,
     folder: home.folder,
     ended: new Promise((resolve) => owner.once('end', resolve)),
+    unref: () => (owner as pg.Client & { unref(): void }).unref(), // its types lack the method
     stop: () => (stopping ??= stop()),
   };
 }

@@ -1,0 +1,41 @@
+/** The JSON log lines of Muster's processes, as a person reads them. */
+
+const LEVELS: Readonly<Record<number, string>> = {
+  30: '',
+  40: 'warning: ',
+  50: 'error: ',
+  60: 'error: ',
+};
+/** Fields that are the same in all lines, or shown otherwise. */
+const HIDDEN = new Set(['level', 'time', 'pid', 'hostname', 'msg']);
+
+/** Messages that say nothing to somebody who has started `muster dev`. */
+const USUAL =
+  /^(?:serving|stopping|stopped|this process is stopping|Server listening at .*|anybody who reaches .*)$/;
+
+/** Returns `12:30:01 warning: the message  function=orders`, a line that is no log line as it is, null for a usual one. */
+export function readable(line: string): string | null {
+  const fields = parsed(line);
+  if (fields === null) return line;
+  if (USUAL.test(String(fields['msg']))) return null;
+  const { level, time, msg } = fields;
+  const rest = Object.entries(fields).flatMap(([name, value]) =>
+    HIDDEN.has(name)
+      ? []
+      : [`${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`],
+  );
+  const at = new Date(Number(time)).toTimeString().slice(0, 8);
+  return [
+    `${at} ${LEVELS[Number(level)] ?? ''}${typeof msg === 'string' ? msg : ''}`,
+    ...rest,
+  ].join('  ');
+}
+
+function parsed(line: string): Record<string, unknown> | null {
+  if (!line.startsWith('{"level":')) return null;
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,87 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Readiness } from '../readiness.ts';
+import { readable } from './log-lines.ts';
+
+const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+/** Node 22 warns that it strips types. */
+const FLAGS = ['--disable-warning=ExperimentalWarning'];
+const MUSTER = fileURLToPath(new URL(`../../cli/muster.${EXTENSION}`, import.meta.url));
+
+/** What a command printed; `problem` is what it says if it failed, and null otherwise. */
+export interface Outcome {
+  readonly stdout: string;
+  readonly problem: string | null;
+}
+
+/** Runs a command of Muster to its end. */
+export async function outcomeOf(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Outcome> {
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [...FLAGS, MUSTER, ...args], {
+      env,
+    });
+    return { stdout, problem: null };
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr: string };
+    return { stdout: '', problem: (stderr || message).trimEnd() };
+  }
+}
+
+/** `muster serve` or `muster console` in a process of its own, which ends with this one. */
+export class MusterProcess {
+  readonly #child: ChildProcess;
+  readonly #readiness = new Readiness();
+  readonly #address: string;
+  readonly #said: string[] = [];
+
+  constructor(
+    command: 'serve' | 'console',
+    port: number,
+    env: NodeJS.ProcessEnv,
+    say: (line: string) => void,
+  ) {
+    this.#address = `http://127.0.0.1:${port}/`;
+    this.#child = spawn(process.execPath, [...FLAGS, MUSTER, command], {
+      env: { ...env, ...this.#readiness.env, PORT: String(port), EXIT_WITH_STDIN: '1' },
+      // of its own group, so that Ctrl-C reaches it through this process, in order
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const { stdout, stderr } = this.#child;
+    createInterface({ input: stdout! }).on('line', (line) => say(`event  ${line}`));
+    createInterface({ input: stderr! }).on('line', (line) => {
+      const text = readable(line);
+      if (text === null) return;
+      this.#said.push(text);
+      this.#said.splice(0, this.#said.length - 5);
+      say(text);
+    });
+  }
+
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** Resolves once it is ready; rejects with its last words if it ends before. */
+  async ready(): Promise<void> {
+    for (; !(await this.#readiness.at(this.#address)); await sleep(20)) {
+      if (this.hasEnded) throw new Error(this.#said.join('\n'));
+    }
+  }
+
+  /** Resolves when it has ended, whatever the reason. */
+  async ended(): Promise<void> {
+    if (!this.hasEnded) await once(this.#child, 'exit');
+  }
+
+  /** Lets running handlers finish. */
+  async stop(): Promise<void> {
+    if (this.hasEnded) return;
+    this.#child.kill('SIGTERM');
+    await this.ended();
+  }
+}

