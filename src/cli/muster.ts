@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { VERSION } from '../lib/version.ts';
+import { addDeploymentCommands } from './deployment-commands.ts';
 import { addDiscardCommands } from './discard-commands.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addEventCommands } from './event-commands.ts';
@@ -8,6 +9,7 @@ import { addIntakeCommands } from './intake-commands.ts';
 import { addHelpCommand } from './help-command.ts';
 import { jsonOption, type JsonOption } from './json-option.ts';
 import { reportMistakes } from './mistakes.ts';
+import { addProjectCommands } from './project-commands.ts';
 import { addProjectionCommands } from './projection-commands.ts';
 import { runCommand } from './run-command.ts';
 import { addSetCommands } from './set-commands.ts';
@@ -46,6 +48,8 @@ program
   .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… muster migrate')
   .action(async (options: JsonOption) => (await import('./migrate.ts')).run(options));
 
+addProjectCommands(program);
+addDeploymentCommands(program);
 addSetCommands(program);
 addProjectionCommands(program);
 addIntakeCommands(program);

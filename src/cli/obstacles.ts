@@ -3,7 +3,7 @@ import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { plural } from '../doctor/plural.ts';
 import type { Database } from '../state/database/database.ts';
 import { specify } from '../definitions/specification.ts';
-import type { Explanation } from '../state/queries/explain.ts';
+import type { Explanation } from '../state/queries/explanation.ts';
 import { releaseOf } from '../state/registration/release.ts';
 
 /** Returns what keeps a set from being run, apart from what is missing in it: one sentence each. */

@@ -1,4 +1,4 @@
-/** `muster serve` without the other commands: the entry point of the bundle, started by build/muster.js. */
+/** `muster serve` without the other commands: the entry point of the bundle, started by build/launcher.js. */
 import { runCommand } from './run-command.ts';
 import { run } from './serve.ts';
 

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { startPostgres, type Postgres } from '../../dev/postgres/postgres.ts';
+import { startPostgres, type Postgres } from '../../src/local/postgres/postgres.ts';
 import { fillSets } from './filled.ts';
 import type { GrowthOrder, GrowthStart } from './growth-worker.ts';
 import type { JobsAnswer, JobsOrder, JobsStart } from './jobs-worker.ts';

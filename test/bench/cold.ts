@@ -8,8 +8,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { bundle } from '../../build/bundle.ts';
-import { warmUp } from '../../build/warm-up.ts';
+import { bundleAll } from '../../build/bundle.ts';
+import { warmUp } from '../../src/build/warm-up.ts';
 import {
   atMost,
   createDatabase,
@@ -107,7 +107,7 @@ export async function measureColdStart(context: SectionContext): Promise<Section
 /** All with their own compile cache, written by an earlier run, except the sources without one. */
 async function makeVariants(folder: string, muster: string, bare: string): Promise<Variant[]> {
   const dist = join(folder, 'cold-dist');
-  await bundle(dist);
+  await bundleAll(dist);
   await warmUp(dist, join(dist, 'cache'));
   const least = join(folder, 'cold-bare');
   mkdirSync(least, { recursive: true });

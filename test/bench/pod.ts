@@ -5,8 +5,8 @@ import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '../../dev/lib/port.ts';
-import { Readiness } from '../../dev/demo/ready.ts';
+import { freePort } from '../../src/local/port.ts';
+import { Readiness } from '../../src/local/readiness.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Kafka, logLevel } from 'kafkajs';
-import { freePort } from '../../dev/lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { Broker } from '../../dev/stack/broker.ts';
 import { install } from '../../dev/stack/install.ts';
 import { missingTools } from '../../dev/stack/tools.ts';

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import pg from 'pg';
-import type { Postgres } from '../../dev/postgres/postgres.ts';
+import type { Postgres } from '../../src/local/postgres/postgres.ts';
 import type { Cell, Measured } from './arena.ts';
 import type { Contender } from './contender.ts';
 

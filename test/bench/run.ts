@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startPostgres } from '../../dev/postgres/postgres.ts';
+import { startPostgres } from '../../src/local/postgres/postgres.ts';
 import { Fighter, type Cell, type Measured } from './arena.ts';
 import type { Contender } from './contender.ts';
 import { aims, describeMachine, fastest, table } from './report.ts';

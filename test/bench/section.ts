@@ -3,7 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
-import type { Postgres } from '../../dev/postgres/postgres.ts';
+import type { Postgres } from '../../src/local/postgres/postgres.ts';
 import { migrate } from '../../src/state/schema/migrate.ts';
 
 export interface SectionContext {

@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startPostgres } from '../../dev/postgres/postgres.ts';
+import { startPostgres } from '../../src/local/postgres/postgres.ts';
 import { describeMachine } from './report.ts';
 import {
   verdictLine,

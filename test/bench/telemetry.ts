@@ -7,8 +7,8 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundle } from '../../build/bundle.ts';
-import { warmUp } from '../../build/warm-up.ts';
+import { bundleAll } from '../../build/bundle.ts';
+import { warmUp } from '../../src/build/warm-up.ts';
 import { Fighter, type Cell, type Measured } from './arena.ts';
 import type { Contender } from './contender.ts';
 import { ratio, table } from './report.ts';
@@ -105,7 +105,7 @@ async function measureStarting(context: SectionContext, env: Env): Promise<Part>
   const rounds = quick ? 1 : 9;
   const database = await createDatabase(postgres, 'cold_telemetry');
   const dist = join(folder, 'telemetry-dist');
-  await bundle(dist);
+  await bundleAll(dist);
   await warmUp(dist, join(dist, 'cache'));
   const command = [join(dist, 'muster.js'), 'serve'];
   const serve = {

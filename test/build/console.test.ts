@@ -4,14 +4,14 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { bundle } from '../../build/bundle.ts';
-import { freePort } from '../../dev/lib/port.ts';
+import { bundleAll } from '../../build/bundle.ts';
+import { freePort } from '../../src/local/port.ts';
 import { until } from '../support/until.ts';
 
 test('the bundle contains the console, its built pages, and the documentation', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'muster-console-bundle-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  await bundle(folder);
+  await bundleAll(folder);
   const port = String(await freePort());
   const child = spawn(process.execPath, [join(folder, 'muster.js'), 'console'], {
     env: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', HOST: '127.0.0.1', PORT: port },

@@ -7,11 +7,12 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { afterAll, beforeAll, expect } from 'vitest';
 import { parse } from 'yaml';
-import { writeArchive } from '../../build/archive.ts';
-import { USER } from '../../build/base.ts';
-import { layersOf, START, writeImage } from '../../build/image.ts';
-import { freePort } from '../../dev/lib/port.ts';
-import { Readiness } from '../../dev/demo/ready.ts';
+import { writeArchive } from '../../src/build/archive.ts';
+import { USER } from '../../src/build/base.ts';
+import { bundleAll } from '../../build/bundle.ts';
+import { layersOf, START, writeImage } from '../../src/build/image.ts';
+import { freePort } from '../../src/local/port.ts';
+import { Readiness } from '../../src/local/readiness.ts';
 import { freshDatabase } from '../support/fresh-database.ts';
 import { ended, firstOf, jailProblem, startIn } from '../support/jail.ts';
 import { test } from '../support/test.ts';
@@ -22,7 +23,7 @@ const home = mkdtempSync(join(tmpdir(), 'muster-image-test-'));
 const image = join(home, 'image');
 const linux = process.platform === 'linux';
 
-beforeAll(() => (linux ? writeImage(image) : undefined), 120_000);
+beforeAll(() => (linux ? writeImage(image, bundleAll) : undefined), 120_000);
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 test.skipIf(!linux)('the image contains Node, its libraries and the bundle, and no shell', () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { freePort } from '../../dev/lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { announce } from '../../src/state/registration/announce.ts';
 import { specify } from '../../src/definitions/specification.ts';
 import { databaseOn } from '../support/worker.ts';

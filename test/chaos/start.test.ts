@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
-import { freePort } from '../../dev/lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { mayPass } from '../../src/state/database/database.ts';
 import { migrate } from '../../src/state/schema/migrate.ts';
 import { startProxy } from '../support/proxy.ts';

@@ -1,8 +1,8 @@
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { freePort } from '../../dev/lib/port.ts';
-import { startPostgres, type Postgres } from '../../dev/postgres/postgres.ts';
+import { freePort } from '../../src/local/port.ts';
+import { startPostgres, type Postgres } from '../../src/local/postgres/postgres.ts';
 
 /** A PostgreSQL server that pods can reach, too, and that can be stopped and restarted. */
 export class Database {

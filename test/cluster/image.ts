@@ -2,10 +2,10 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { writeArchive } from '../../build/archive.ts';
-import { writeBase } from '../../build/base.ts';
-import { bundle } from '../../build/bundle.ts';
-import { fillCache, layersOf, START } from '../../build/image.ts';
+import { writeArchive } from '../../src/build/archive.ts';
+import { writeBase } from '../../src/build/base.ts';
+import { bundleAll } from '../../build/bundle.ts';
+import { fillCache, layersOf, START } from '../../src/build/image.ts';
 import { say } from './say.ts';
 import type { Settings } from './settings.ts';
 
@@ -34,7 +34,7 @@ export async function imageOf(image: Settings['image']): Promise<string> {
 async function writeTrialImage(name: string, folder: string, file: string): Promise<void> {
   const app = join(folder, 'app');
   writeBase(join(folder, 'base'));
-  await bundle(app, {
+  await bundleAll(app, {
     'functions/recordings': 'test/cluster/functions/recordings.ts',
     'dev/kafka-source': 'dev/kafka-source/main.ts',
   });

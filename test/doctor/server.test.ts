@@ -6,7 +6,7 @@ import pg from 'pg';
 import { expect, test } from 'vitest';
 import { version } from '../../src/doctor/database/server.ts';
 import { commits, standbys } from '../../src/doctor/database/durability.ts';
-import { freePort } from '../../dev/lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { roles } from '../../src/doctor/database/login.ts';
 import { slot, walLevel } from '../../src/doctor/source/wal.ts';
 import { openInspector } from '../../src/state/database/inspector.ts';

@@ -1,7 +1,7 @@
 /** How pods are started, run and stopped. */
 import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { START } from '../../build/image.ts';
+import { START } from '../../src/build/image.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
 import { knownFunctions } from '../../src/definitions/function-files.ts';

@@ -57,7 +57,7 @@ export async function readCluster(
       throw new Error('there is no kubeconfig and no service account here');
     }
     const { openCluster } = await import('./read.ts');
-    const cluster = openCluster();
+    const cluster = await openCluster();
     const there = namespace ?? cluster.namespace ?? DEFAULT_NAMESPACE;
     const objects = await cluster.read(there);
     return viewOf(cluster.server, { namespace: there, objects, functions, specifications });

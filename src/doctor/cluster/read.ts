@@ -1,6 +1,6 @@
 import { request, type RequestOptions } from 'node:https';
 import { request as plainRequest } from 'node:http';
-import { KubeConfig } from '@kubernetes/client-node';
+import type { KubeConfig } from '@kubernetes/client-node';
 import type { ClusterObjects, Listed } from './objects.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -14,8 +14,8 @@ export interface Cluster {
 }
 
 /** Reads the kubeconfig without connecting yet. */
-export function openCluster(): Cluster {
-  const config = new KubeConfig();
+export async function openCluster(): Promise<Cluster> {
+  const config = await emptyConfig();
   config.loadFromDefault();
   const server = config.getCurrentCluster()?.server;
   if (server === undefined) {
@@ -43,6 +43,18 @@ export function openCluster(): Cluster {
       return Object.fromEntries(await Promise.all(lists)) as ClusterObjects;
     },
   };
+}
+
+/** Loads the client, which a project installs only if its doctor is to examine a cluster. */
+async function emptyConfig(): Promise<KubeConfig> {
+  try {
+    const { KubeConfig } = await import('@kubernetes/client-node');
+    return new KubeConfig();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    const what = 'examining a cluster needs its client: npm install @kubernetes/client-node';
+    throw new Error(what, { cause: error });
+  }
 }
 
 async function listOf<T>(config: KubeConfig, server: string, path: string): Promise<Listed<T>> {

@@ -6,12 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { knownFunctions } from '../src/definitions/function-files.ts';
-import { freePort } from '../dev/lib/port.ts';
-import { startPostgres } from '../dev/postgres/postgres.ts';
-import { Readiness } from '../dev/demo/ready.ts';
-import type { FunctionDefinition } from '../src/function.ts';
-import { isSetFunction, loadFunctions } from '../src/definitions/load-functions.ts';
+import { knownFunctions } from '../definitions/function-files.ts';
+import { freePort } from '../local/port.ts';
+import { startPostgres } from '../local/postgres/postgres.ts';
+import { Readiness } from '../local/readiness.ts';
+import type { FunctionDefinition } from '../function.ts';
+import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 
 type Columns = Readonly<Record<string, unknown>>;
 
@@ -21,6 +21,8 @@ export interface Runtime {
   readonly columns?: Columns;
   readonly node?: string;
   readonly user?: { readonly uid: number; readonly gid: number };
+  /** Whether the functions are paused, so that no handler runs: it may have effects elsewhere. */
+  readonly isPaused?: boolean;
 }
 
 /**
@@ -32,7 +34,7 @@ export interface Runtime {
  * Node keeps a separate cache for each version and user, and reads no other.
  */
 export async function warmUp(folder: string, cache: string, runtime: Runtime = {}): Promise<void> {
-  const { node = process.execPath, user, columns = {} } = runtime;
+  const { node = process.execPath, user, columns = {}, isPaused = false } = runtime;
   const home = mkdtempSync(join(tmpdir(), 'muster-bundle-'));
   const postgres = await startPostgres({ folder: home });
   const port = await freePort();
@@ -56,14 +58,15 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
   };
   const muster = join(folder, 'muster.js');
+  const run = (...args: string[]) =>
+    execFileSync(node, [muster, ...args], { env, stdio: ['ignore', 'ignore', 'inherit'], ...user });
   try {
-    execFileSync(node, [muster, 'migrate'], {
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-      ...user,
-    });
+    run('migrate');
+    const definitions = await loadFunctions(knownFunctions());
+    const functions = definitions.filter(isSetFunction);
+    if (isPaused) for (const { name } of functions) run('pause', name);
     for (const [command, exercise] of [
-      ['serve', (each: string) => exerciseIntake(each, columns)],
+      ['serve', (each: string) => exerciseIntake(each, functions, columns)],
       ['console', exerciseConsole],
     ] as const) {
       const child = spawn(node, [muster, command], {
@@ -100,9 +103,12 @@ async function ready(isReady: () => Promise<boolean>, child: ChildProcess): Prom
   }
 }
 
-async function exerciseIntake(url: string, columns: Columns): Promise<void> {
-  const ofSets = (await loadFunctions(knownFunctions())).filter(isSetFunction);
-  for (const change of ofSets.flatMap((each) => changesOf(each, columns))) {
+async function exerciseIntake(
+  url: string,
+  functions: readonly FunctionDefinition[],
+  columns: Columns,
+): Promise<void> {
+  for (const change of functions.flatMap((each) => changesOf(each, columns))) {
     const { status } = await fetch(url, { method: 'POST', ...change });
     if (status !== 204) throw new Error(`the bundle answered ${status} to a change`);
   }
@@ -124,6 +130,7 @@ function changesOf(
   return Object.values(definition.parts).map((part, i) => {
     const [schema, table] = part.table.split('.');
     const row: Record<string, unknown> = {};
+    for (const column of part.columns ?? []) row[column] = 'MQ=='; // also valid where base64 is decoded
     for (const column of [part.id ?? 'id'].flat()) row[column] = `warm-up ${i}`;
     for (const column of [part.key].flat()) row[column] = 'warm-up';
     Object.assign(row, part.where, columns);

@@ -1,0 +1,70 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readConfig, requireFunctions } from '../config/config.ts';
+import { functionsFolder } from '../definitions/function-files.ts';
+import { loadFunctions } from '../definitions/load-functions.ts';
+import { WrongUse } from './wrong-use.ts';
+
+export interface BuildCommandOptions {
+  readonly cache: boolean;
+  readonly image?: string;
+}
+
+/** Writes the functions and Muster as one bundle, or as an image for the platform that this runs on. */
+export async function run(folder: string, { cache, image }: BuildCommandOptions): Promise<void> {
+  const config = readConfig({ ...process.env, DATABASE_URL: 'postgres://unnamed' });
+  requireFunctions(config);
+  await loadFunctions(config.FUNCTIONS); // reports what is wrong with them
+  const target = resolve(folder);
+  if (image === undefined) requireReplaceable(folder);
+  const { bundle } = await withEsbuild(() => import('../build/bundle.ts'));
+  if (image === undefined) {
+    await bundle(target);
+    if (cache) {
+      const { warmUp } = await import('../build/warm-up.ts');
+      await warmUp(target, join(target, 'cache'), { isPaused: true });
+    }
+    process.stdout.write(`built ${folder}: node ${join(folder, 'muster.js')} serve\n`);
+    return;
+  }
+  const { layersOf, START, writeImage } = await import('../build/image.ts');
+  const { writeArchive } = await import('../build/archive.ts');
+  const content = mkdtempSync(join(tmpdir(), 'muster-image-'));
+  await writeImage(content, (app) => bundle(app), { isPaused: true });
+  const name = nameOfProject();
+  const start = { ...START, Labels: { 'org.opencontainers.image.title': name } };
+  const digest = writeArchive({ name, layers: layersOf(content), start, file: resolve(image) });
+  rmSync(content, { recursive: true, force: true });
+  process.stdout.write(`built ${image}: ${name}, ${digest}\n`);
+}
+
+/** Throws for a folder with anything else than an earlier build, because a build replaces it. */
+function requireReplaceable(folder: string): void {
+  if (!existsSync(folder)) return;
+  const names = readdirSync(folder);
+  if (names.length === 0 || names.includes('muster.js')) return;
+  throw new WrongUse(
+    `${folder} has other files than those of a build, which would be deleted: name another folder`,
+  );
+}
+
+/** Explains that esbuild is missing, which only this command needs. */
+async function withEsbuild<T>(load: () => Promise<T>): Promise<T> {
+  return load().catch((error: Error) => {
+    if (!error.message.includes("'esbuild'")) throw error;
+    throw new Error('muster build needs esbuild: npm install --save-dev esbuild', { cause: error });
+  });
+}
+
+/** The name in package.json beside the functions, without a scope. */
+function nameOfProject(): string {
+  const file = join(dirname(fileURLToPath(functionsFolder())), 'package.json');
+  try {
+    const { name } = JSON.parse(readFileSync(file, 'utf8')) as { name?: string };
+    return name?.replace(/^@.*\//, '') || 'functions';
+  } catch {
+    return 'functions';
+  }
+}

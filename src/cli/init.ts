@@ -1,0 +1,84 @@
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { fileURLToPath } from 'node:url';
+import { VERSION } from '../lib/version.ts';
+
+const TEMPLATE = fileURLToPath(new URL('../local/template/', import.meta.url));
+
+/** Files of the template under other names: npm leaves out a `.gitignore`, and tools would take others for their own. */
+const NAMES: Readonly<Record<string, string>> = {
+  '_package.json': 'package.json',
+  '_tsconfig.json': 'tsconfig.json',
+  '_README.md': 'README.md',
+  _Dockerfile: 'Dockerfile',
+  _dockerignore: '.dockerignore',
+  _gitignore: '.gitignore',
+};
+
+export interface InitOptions {
+  readonly yes?: true;
+  /** Version range or file of the package on which the project depends. */
+  readonly package?: string;
+}
+
+/** Writes a new project into a folder, by default the working directory. Existing files are kept. */
+export async function run(
+  folder = '.',
+  { yes, package: source = `^${VERSION}` }: InitOptions = {},
+): Promise<void> {
+  const target = resolve(folder);
+  if (existsSync(target) && !statSync(target).isDirectory()) {
+    throw new Error(`${folder} is a file: name a folder`);
+  }
+  const isUsed = existsSync(target) && readdirSync(target).some((name) => name !== '.git');
+  if (isUsed && yes !== true && process.stdin.isTTY && !(await isAgreed(target))) return;
+
+  const files = readdirSync(TEMPLATE, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    statSync(join(TEMPLATE, file)).isFile(),
+  );
+  for (const file of files.toSorted()) {
+    const name = NAMES[file] ?? file;
+    const path = join(target, name);
+    if (existsSync(path)) {
+      process.stdout.write(`kept     ${name}, which exists\n`);
+      continue;
+    }
+    mkdirSync(dirname(path), { recursive: true });
+    if (file in NAMES) {
+      writeFileSync(path, filledIn(readFileSync(join(TEMPLATE, file), 'utf8'), target, source));
+    } else {
+      cpSync(join(TEMPLATE, file), path);
+    }
+    process.stdout.write(`created  ${name}\n`);
+  }
+  const place = relative(process.cwd(), target);
+  const enter = place === '' ? '' : `cd ${/^[\w./-]+$/.test(place) ? place : `'${place}'`} && `;
+  process.stdout.write(`\nNext: ${enter}npm install && npm test && npm run dev\n`);
+}
+
+async function isAgreed(target: string): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await terminal.question(
+    `${target} is not empty. Its files are kept. Create the missing ones? (Y/n) `,
+  );
+  terminal.close();
+  return !/^n/i.test(answer.trim());
+}
+
+/** Fills in the name of the project, which npm restricts, and the source of the package. */
+function filledIn(text: string, target: string, source: string): string {
+  const name = basename(target)
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9._-]+/g, '-')
+    .replace(/^[._-]+/, '');
+  return text.replaceAll('NAME', name || 'functions').replaceAll('SOURCE', source);
+}
