@@ -1,4 +1,4 @@
-import { all, defineFunction, TerminalError, type Tx } from '../src/function.ts';
+import { all, defineFunction, TerminalError, type Tx } from 'musterjs';
 
 /** The fields that both parts share. Rows with the same recording and span form a set. */
 const TABLE = {

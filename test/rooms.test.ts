@@ -37,11 +37,15 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
       'src/telemetry',
     ],
   ],
-  ['src/testing.ts', ['src/config', 'src/definitions', 'src/process', 'src/state']],
+  ['src/local', ['src/definitions', 'src/lib']],
+  ['src/testing.ts', ['src/config', 'src/definitions', 'src/local', 'src/process', 'src/state']],
+  ['src/manifests', ['src/definitions', 'src/lib']],
+  ['src/build', ['src/definitions', 'src/lib', 'src/local']],
   ['src/doctor', ['src/config', 'src/definitions', 'src/kafka', 'src/lib', 'src/state']],
   [
     'src/cli',
     [
+      'src/build',
       'src/config',
       'src/console',
       'src/definitions',
@@ -49,11 +53,24 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
       'src/intake',
       'src/kafka',
       'src/lib',
+      'src/local',
+      'src/manifests',
       'src/process',
       'src/state',
     ],
   ],
-  ['dev', ['src/cli', 'src/config', 'src/definitions', 'src/lib', 'src/process', 'src/state']],
+  [
+    'dev',
+    [
+      'src/cli',
+      'src/config',
+      'src/definitions',
+      'src/lib',
+      'src/local',
+      'src/process',
+      'src/state',
+    ],
+  ],
 ];
 
 /** The same within `src/state`, whose own files, such as `change.ts`, are below all of its rooms except `purge`. */
@@ -67,6 +84,17 @@ const STATE: readonly (readonly [room: string, imports: readonly string[]])[] = 
   ['projections', ['database', 'ingest']],
 ];
 
+const { exports: entries } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  exports: Record<string, string>;
+};
+/** Sources of the package's entry points, by the name under which functions import them. */
+const OWN = new Map(
+  Object.entries(entries).map(([entry, source]) => [
+    entry.replace('.', 'musterjs'),
+    normalize(source),
+  ]),
+);
+
 interface Import {
   readonly from: string;
   readonly to: string;
@@ -75,11 +103,11 @@ interface Import {
 const imports = ['src', 'dev', 'functions'].flatMap((folder) =>
   readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((file) => join(folder, file))
-    .filter((file) => file.endsWith('.ts') && !file.includes('/page/'))
+    .filter((file) => file.endsWith('.ts') && !/\/(?:page|template)\//.test(file))
     .flatMap((from): Import[] =>
-      [...readFileSync(from, 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+)'/g)].map(
-        ([, path]) => ({ from, to: normalize(join(dirname(from), path!)) }),
-      ),
+      [
+        ...readFileSync(from, 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+|musterjs[^']*)'/g),
+      ].map(([, path]) => ({ from, to: OWN.get(path!) ?? normalize(join(dirname(from), path!)) })),
     ),
 );
 

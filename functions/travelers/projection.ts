@@ -1,4 +1,4 @@
-import { defineProjection, type ProjectionDefinition } from '../../src/function.ts';
+import { defineProjection, type ProjectionDefinition } from 'musterjs';
 import type { Options } from './options.ts';
 import { readSample, type Sample } from './ingest/sample.ts';
 import { settle } from './fold/settle.ts';

@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { FunctionConsole } from './consoles.ts';
@@ -46,9 +47,10 @@ export async function addDocumentation(
 
 const LOGO = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>');
 
-/** Returns the folder with the static files of @fastify/swagger-ui; the bundle contains a copy of it. */
+/** Returns the folder with the static files of @fastify/swagger-ui; a bundle contains a copy of it. */
 function assets(): URL {
-  if (!import.meta.url.endsWith('.ts')) return new URL('swagger-ui/', import.meta.url);
+  const copy = new URL('swagger-ui/', import.meta.url);
+  if (existsSync(copy)) return copy;
   const entry = createRequire(import.meta.url).resolve('@fastify/swagger-ui');
   return new URL('static/', `file://${entry}`);
 }

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { createLog } from '../telemetry/log.ts';
 import { waitUntilReady } from '../state/wait-until-ready.ts';
 import { openReader, type Reader } from '../state/database/reader.ts';
+import { CleanUp } from '../lib/clean-up.ts';
 import { stopRequested } from '../lib/stop.ts';
 import { createConsole } from './app.ts';
 import { loadConsoles } from './consoles.ts';
@@ -19,7 +20,7 @@ const STOP_MS = 5_000;
 export async function serveConsole(config: Config): Promise<void> {
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
-  await using parts = new AsyncDisposableStack();
+  await using parts = new CleanUp();
   const reader = openReader({
     url: config.DATABASE_URL,
     connections: CONNECTIONS,
@@ -43,7 +44,7 @@ export async function serveConsole(config: Config): Promise<void> {
   // A client that does not read its response to the end must not delay the stop.
   setTimeout(() => app.server.closeAllConnections(), STOP_MS).unref();
   setTimeout(() => process.exit(1), 2 * STOP_MS).unref();
-  await parts.disposeAsync();
+  await parts[Symbol.asyncDispose]();
   log.info({}, 'stopped');
 }
 

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -37,16 +37,20 @@ export async function servePage(app: FastifyInstance, prefix: string, folder: UR
   }
 }
 
-/** Reads the built files from the bundle; when run from the sources, builds them. */
+/** Reads the files of a page that is built, as in a package or a bundle; builds one from its sources. */
 async function filesOf(folder: URL): Promise<Map<string, Buffer>> {
   const path = fileURLToPath(folder);
-  if (import.meta.url.endsWith('.ts')) {
-    // The specifier is computed, so that the bundle does not include the builder.
-    const builder = new URL('../../build/page.ts', import.meta.url).href;
-    const { buildPage } = (await import(builder)) as {
-      buildPage: (folder: string) => Promise<{ files: Map<string, Buffer> }>;
-    };
-    return (await buildPage(path)).files;
+  if (!existsSync(new URL('page.ts', folder))) {
+    return new Map(readdirSync(path).map((name) => [name, readFileSync(new URL(name, folder))]));
   }
-  return new Map(readdirSync(path).map((name) => [name, readFileSync(new URL(name, folder))]));
+  // The specifier is computed, so that a bundle does not include the builder.
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const builder = new URL(`../build/page.${extension}`, import.meta.url).href;
+  const { buildPage } = (await import(builder).catch((error: Error) => {
+    if (!error.message.includes("'esbuild'")) throw error;
+    throw new Error(`${path} is built with esbuild: npm install --save-dev esbuild`, {
+      cause: error,
+    });
+  })) as { buildPage: (folder: string) => Promise<{ files: Map<string, Buffer> }> };
+  return (await buildPage(path)).files;
 }

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { freePort } from '../../dev/lib/port.ts';
+import { freePort } from '../../src/local/port.ts';
 import { test as base } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { muster, musterServe, type Result } from './command.ts';

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
-import { BadField } from '../../../src/console/plugin.ts';
-import type { Log } from '../../../src/function.ts';
+import { BadField } from 'musterjs/console';
+import type { Log } from 'musterjs';
 import type { Newest } from '../query/state.ts';
 import { keyOf } from './cache.ts';
 import { Channel, type Numbers } from './channel.ts';

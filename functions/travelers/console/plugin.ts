@@ -1,4 +1,4 @@
-import { defineConsole } from '../../../src/console/plugin.ts';
+import { defineConsole } from 'musterjs/console';
 import { toMetrics } from './build-answers.ts';
 import { WindowCache } from './cache.ts';
 import { addLive } from './live-route.ts';

@@ -1,4 +1,4 @@
-import { BadField } from '../../../src/console/plugin.ts';
+import { BadField } from 'musterjs/console';
 import { TYPES, type TravelerType } from '../ingest/sample.ts';
 import { Zone } from './zone.ts';
 

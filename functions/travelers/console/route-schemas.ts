@@ -1,4 +1,4 @@
-import { Failure, json } from '../../../src/console/plugin.ts';
+import { Failure, json } from 'musterjs/console';
 import { TYPES } from '../ingest/sample.ts';
 import { MetricsAnswer, SensorsAnswer } from './api-answers.ts';
 

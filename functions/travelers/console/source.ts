@@ -1,4 +1,4 @@
-import { BadField, type Reader } from '../../../src/console/plugin.ts';
+import { BadField, type Reader } from 'musterjs/console';
 import { metrics } from '../query/metrics.ts';
 import { type MetricsQuery, type Step } from '../query/types.ts';
 import { QueryError } from '../query/refuse.ts';

@@ -1,4 +1,4 @@
-import type { Tx } from '../../../src/function.ts';
+import type { Tx } from 'musterjs';
 
 /** The progress of the fold, in microseconds since 1970 UTC; the migration describes each field. */
 export interface Progress {

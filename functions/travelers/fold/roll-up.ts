@@ -1,4 +1,4 @@
-import type { Tx } from '../../../src/function.ts';
+import type { Tx } from 'musterjs';
 import { appendRow, BUCKET_COLUMNS, write, type Bucket, type BucketRow } from './buckets.ts';
 import { floorTo, HOUR, MINUTE, SECOND } from './length.ts';
 import type { Options } from '../options.ts';

@@ -1,4 +1,4 @@
-import type { SettleContext, Tx } from '../../../src/function.ts';
+import type { SettleContext, Tx } from 'musterjs';
 import { addStored, write, type Bucket } from './buckets.ts';
 import { fold } from './fold.ts';
 import { SECOND } from './length.ts';

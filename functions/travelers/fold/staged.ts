@@ -1,4 +1,4 @@
-import type { Tx } from '../../../src/function.ts';
+import type { Tx } from 'musterjs';
 import { Samples } from './samples.ts';
 
 /**

@@ -1,4 +1,4 @@
-import type { Position, SettleContext, Tx } from '../../../src/function.ts';
+import type { Position, SettleContext, Tx } from 'musterjs';
 import type { Options } from '../options.ts';
 import { STAGING_LOCK } from '../ingest/stage.ts';
 

@@ -1,4 +1,4 @@
-import type { Chunk, Tx } from '../../../src/function.ts';
+import type { Chunk, Tx } from 'musterjs';
 import { Hearing, type Heard } from './heard.ts';
 import { MINUTE } from '../fold/length.ts';
 import type { Options } from '../options.ts';

@@ -1,4 +1,4 @@
-import type { Tx } from '../../../src/function.ts';
+import type { Tx } from 'musterjs';
 import { appendRow, BUCKET_COLUMNS, type BucketRow } from '../fold/buckets.ts';
 import { HOUR, MINUTE, SECOND } from '../fold/length.ts';
 import type { Progress } from '../fold/progress.ts';

@@ -1,5 +1,5 @@
 import { type MetricsQuery, type Metrics } from './types.ts';
-import type { Tx } from '../../../src/function.ts';
+import type { Tx } from 'musterjs';
 import { addStored } from './history.ts';
 import { readProgress } from '../fold/progress.ts';
 import { addStaged } from './provisional.ts';

@@ -1,4 +1,4 @@
-import type { Tx } from '../../../src/function.ts';
+import type { Tx } from 'musterjs';
 import { fold } from '../fold/fold.ts';
 import { SECOND } from '../fold/length.ts';
 import type { Progress } from '../fold/progress.ts';

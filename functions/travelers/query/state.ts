@@ -1,4 +1,4 @@
-import type { Tx } from '../../../src/function.ts';
+import type { Tx } from 'musterjs';
 import { floorTo, MINUTE, SECOND } from '../fold/length.ts';
 import type { MetricsQuery } from './types.ts';
 

@@ -1,6 +1,6 @@
 // Must precede uPlot, which creates number formats for the browser's language when it is loaded.
 // oxlint-disable-next-line import/no-unassigned-import
-import '../../../../src/console/page/locale.ts';
+import 'musterjs/page';
 import uPlot from 'uplot';
 import { timeText } from './format.ts';
 import { ZONE } from './view.ts';

@@ -1,5 +1,5 @@
 import type { Sensor } from '../api-answers.ts';
-import { byId, element } from '../../../../src/console/page/element.ts';
+import { byId, element } from 'musterjs/page';
 import { defaultsOf, type View } from './view.ts';
 
 const FIELDS = ['sensor', 'type', 'last', 'from', 'to', 'step', 'window'] as const;

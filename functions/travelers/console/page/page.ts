@@ -1,6 +1,6 @@
 import { fetchMetrics, fetchSensors, liveUrl, metricsUrl, ApiError } from './api.ts';
 import { Charts } from './charts.ts';
-import { byId } from '../../../../src/console/page/element.ts';
+import { byId } from 'musterjs/page';
 import { Form } from './form.ts';
 import { follow } from './live.ts';
 import { Status } from './status.ts';

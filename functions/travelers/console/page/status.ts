@@ -1,4 +1,4 @@
-import { byId } from '../../../../src/console/page/element.ts';
+import { byId } from 'musterjs/page';
 
 type State = 'loading' | 'live' | 'ready' | 'empty' | 'failed' | 'disconnected';
 

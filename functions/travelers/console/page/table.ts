@@ -1,4 +1,4 @@
-import { byId, element } from '../../../../src/console/page/element.ts';
+import { byId, element } from 'musterjs/page';
 import type { View } from './view.ts';
 import type { Window } from './windows.ts';
 import { countText, speedText, timeText, typeName } from './format.ts';

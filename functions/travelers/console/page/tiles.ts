@@ -1,5 +1,5 @@
 import { DASHES } from './charts.ts';
-import { element } from '../../../../src/console/page/element.ts';
+import { element } from 'musterjs/page';
 import type { View } from './view.ts';
 import { wasHeard, type Point, type Window } from './windows.ts';
 import { countText, durationText, speedText, timeText, typeName } from './format.ts';
