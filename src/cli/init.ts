@@ -11,6 +11,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { VERSION } from '../lib/version.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 
 const TEMPLATE = fileURLToPath(new URL('../local/template/', import.meta.url));
 
@@ -24,17 +25,15 @@ const NAMES: Readonly<Record<string, string>> = {
   _gitignore: '.gitignore',
 };
 
-export interface InitOptions {
+export interface InitOptions extends JsonOption {
   readonly yes?: true;
   /** Version range or file of the package on which the project depends. */
   readonly package?: string;
 }
 
 /** Writes a new project into a folder, by default the working directory. Existing files are kept. */
-export async function run(
-  folder = '.',
-  { yes, package: source = `^${VERSION}` }: InitOptions = {},
-): Promise<void> {
+export async function run(folder = '.', options: InitOptions = {}): Promise<void> {
+  const { yes, package: source = `^${VERSION}` } = options;
   const target = resolve(folder);
   if (existsSync(target) && !statSync(target).isDirectory()) {
     throw new Error(`${folder} is a file: name a folder`);
@@ -49,7 +48,7 @@ export async function run(
     const name = NAMES[file] ?? file;
     const path = join(target, name);
     if (existsSync(path)) {
-      process.stdout.write(`kept     ${name}, which exists\n`);
+      printResult(options, { file: name, created: false }, `kept     ${name}, which exists`);
       continue;
     }
     mkdirSync(dirname(path), { recursive: true });
@@ -58,10 +57,11 @@ export async function run(
     } else {
       cpSync(join(TEMPLATE, file), path);
     }
-    process.stdout.write(`created  ${name}\n`);
+    printResult(options, { file: name, created: true }, `created  ${name}`);
   }
   const place = relative(process.cwd(), target);
   const enter = place === '' ? '' : `cd ${/^[\w./-]+$/.test(place) ? place : `'${place}'`} && `;
+  if (options.json === true) return;
   process.stdout.write(`\nNext: ${enter}npm install && npm test && npm run dev\n`);
 }
 

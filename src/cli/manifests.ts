@@ -3,9 +3,10 @@ import { dirname, join } from 'node:path';
 import { readConfig, requireFunctions } from '../config/config.ts';
 import { loadFunctions } from '../definitions/load-functions.ts';
 import { manifestsOf, OWN } from '../manifests/manifests.ts';
+import { printResult, type JsonOption } from './json-option.ts';
 import { WrongUse } from './wrong-use.ts';
 
-export interface ManifestCommandOptions {
+export interface ManifestCommandOptions extends JsonOption {
   readonly out: string;
   readonly namespace: string;
   readonly image: string;
@@ -37,11 +38,11 @@ export async function run(
   for (const [file, text] of files) {
     const path = join(out, file);
     const before = existsSync(path) ? readFileSync(path, 'utf8') : null;
-    const verb = before === null ? 'created' : before === text ? 'same' : 'changed';
-    if (verb !== 'same') {
+    const state = before === null ? 'created' : before === text ? 'same' : 'changed';
+    if (state !== 'same') {
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, text);
     }
-    process.stdout.write(`${verb.padEnd(8)} ${path}\n`);
+    printResult(options, { file: path, state }, `${state.padEnd(8)} ${path}`);
   }
 }

@@ -25,7 +25,7 @@ const program = new Command('muster')
   })
   .addHelpText(
     'after',
-    '\nMuster is configured by environment variables, listed in docs/configuration.md. Every command except send and tail needs DATABASE_URL.',
+    '\nMuster is configured by environment variables, listed in docs/configuration.md. Every command except those for a project (init, dev, check, build, manifests), send and tail needs DATABASE_URL.',
   );
 
 program

@@ -10,6 +10,7 @@ export function addProjectCommands(program: Command): void {
     .description('create a project with a function, its test and an image; existing files are kept')
     .argument('[folder]', 'folder of the project', '.')
     .option('--yes', 'ask nothing')
+    .addOption(jsonOption())
     .option('--package <source>', 'version or file of musterjs; by default this version')
     .addHelpText(
       'after',
