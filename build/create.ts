@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { run } from '../src/cli/init.ts';
 
 const { values, positionals } = parseArgs({
+  strict: true,
   options: { yes: { type: 'boolean' }, package: { type: 'string' } },
   allowPositionals: true,
 });

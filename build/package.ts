@@ -121,11 +121,16 @@ function manifest(): object {
     dependencies: Object.fromEntries(
       Object.entries(own.dependencies)
         .filter(([name]) => ![...OPTIONAL, ...BUNDLED].includes(name))
-        .map(([name, exact]) => [name, `^${exact}`]),
+        .map(([name, exact]) => [name, rangeOf(name, exact)]),
     ),
     peerDependencies: Object.fromEntries(OPTIONAL.map((name) => [name, `^${versions[name]}`])),
     peerDependenciesMeta: Object.fromEntries(OPTIONAL.map((name) => [name, { optional: true }])),
   };
+}
+
+/** OpenTelemetry's packages name the minor version of its API that they need at most. */
+function rangeOf(name: string, version: string): string {
+  return `${name.startsWith('@opentelemetry/') ? '~' : '^'}${version}`;
 }
 
 function readManifest(): Manifest {

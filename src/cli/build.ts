@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { readConfig, requireFunctions } from '../config/config.ts';
 import { functionsFolder } from '../definitions/function-files.ts';
 import { loadFunctions } from '../definitions/load-functions.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 import { WrongUse } from './wrong-use.ts';
 
 export interface BuildCommandOptions extends JsonOption {
@@ -33,12 +33,20 @@ export async function run(folder: string, options: BuildCommandOptions): Promise
   }
   const { layersOf, START, writeImage } = await import('../build/image.ts');
   const { writeArchive } = await import('../build/archive.ts');
+  if (process.platform !== 'linux') {
+    throw new Error('--image writes images for Linux, and on Linux only: use the Dockerfile');
+  }
+  if (!cache) throw new WrongUse('--no-cache does not go with --image');
   const content = mkdtempSync(join(tmpdir(), 'muster-image-'));
-  await writeImage(content, (app) => bundle(app), { isPaused: true });
   const name = nameOfProject();
   const start = { ...START, Labels: { 'org.opencontainers.image.title': name } };
-  const digest = writeArchive({ name, layers: layersOf(content), start, file: resolve(image) });
-  rmSync(content, { recursive: true, force: true });
+  let digest: string;
+  try {
+    await writeImage(content, (app) => bundle(app), { isPaused: true });
+    digest = writeArchive({ name, layers: layersOf(content), start, file: resolve(image) });
+  } finally {
+    rmSync(content, { recursive: true, force: true });
+  }
   printResult(options, { image, name, digest }, `built ${image}: ${name}, ${digest}`);
 }
 
@@ -46,7 +54,9 @@ export async function run(folder: string, options: BuildCommandOptions): Promise
 function requireReplaceable(folder: string): void {
   if (!existsSync(folder)) return;
   const names = readdirSync(folder);
-  if (names.length === 0 || names.includes('muster.js')) return;
+  const isBuild = ['muster.js', 'NOTICES.txt', 'src'].every((name) => names.includes(name));
+  const isAbove = fileURLToPath(functionsFolder()).startsWith(`${resolve(folder)}/`);
+  if (names.length === 0 || (isBuild && !isAbove)) return;
   throw new WrongUse(
     `${folder} has other files than those of a build, which would be deleted: name another folder`,
   );

@@ -1,7 +1,7 @@
 import { readConfig, requireFunctions } from '../config/config.ts';
 import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { specify, type Specification } from '../definitions/specification.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 
 /** Placeholder: this command needs no database. */
 const UNNAMED = 'postgres://unnamed';

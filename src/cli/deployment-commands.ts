@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { BuildCommandOptions } from './build.ts';
+import { endSoon } from './end.ts';
 import { jsonOption } from './json-option.ts';
 import type { ManifestCommandOptions } from './manifests.ts';
 
@@ -18,9 +19,10 @@ export function addDeploymentCommands(program: Command): void {
       'after',
       '\nExamples:\n  muster build\n  muster build --image orders.tar && docker load --input orders.tar',
     )
-    .action(async (folder: string, options: BuildCommandOptions) =>
-      (await import('./build.ts')).run(folder, options),
-    );
+    .action(async (folder: string, options: BuildCommandOptions) => {
+      await (await import('./build.ts')).run(folder, options);
+      endSoon();
+    });
 
   program
     .command('manifests')
@@ -47,7 +49,8 @@ export function addDeploymentCommands(program: Command): void {
       'after',
       '\nExample:\n  muster manifests --image registry.example.com/orders:1.2 --brokers kafka:9092',
     )
-    .action(async (names: readonly string[], options: ManifestCommandOptions) =>
-      (await import('./manifests.ts')).run(names, options),
-    );
+    .action(async (names: readonly string[], options: ManifestCommandOptions) => {
+      await (await import('./manifests.ts')).run(names, options);
+      endSoon();
+    });
 }

@@ -28,6 +28,8 @@ export async function run(given: DevCommandOptions): Promise<void> {
     consolePort: wholeNumber('--console-port', consolePort),
     say: (line: string) => void process.stdout.write(`${line}\n`),
   };
-  await Dev.run(options, stopRequested(process.env['EXIT_WITH_STDIN'] === '1'));
+  const closed = new Promise((resolve) => process.once('SIGHUP', resolve)); // of its terminal
+  const stopped = stopRequested(process.env['EXIT_WITH_STDIN'] === '1');
+  await Dev.run(options, Promise.race([stopped, closed]));
   process.exit(0);
 }

@@ -1,8 +1,9 @@
 import { plural } from '../doctor/plural.ts';
 import { unpark } from '../state/ingest/parked.ts';
 import { discardRuns } from '../state/runs/retry-sets.ts';
-import { functionId, keyText, withDatabase } from './database.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { keyText } from '../state/key-text.ts';
+import { functionId, withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 import { wholeNumber } from './number.ts';
 import { requireKeyOrAll, WrongUse } from './wrong-use.ts';
 

@@ -2,7 +2,7 @@ import { readConfig } from '../config/config.ts';
 import { examine, type Whereabouts } from '../doctor/examine.ts';
 import { isClusterConfigured } from '../doctor/cluster/examine.ts';
 import { countOf, toJson, toText } from '../doctor/report.ts';
-import type { JsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 import { wholeNumber } from './number.ts';
 import { kafkaConfigAt } from './kafka.ts';
 import { WrongUse } from './wrong-use.ts';

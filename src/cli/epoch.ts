@@ -1,6 +1,6 @@
 import { bumpEpoch } from '../state/ingest/epochs.ts';
 import { withDatabase } from './database.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 import { WrongUse } from './wrong-use.ts';
 
 export interface EpochOptions extends JsonOption {

@@ -8,8 +8,9 @@ import {
   type EventName,
   type UnsentEvent,
 } from '../state/runs/outbox.ts';
-import { functionId, keyText, withDatabase } from './database.ts';
-import type { JsonOption } from './json-option.ts';
+import { keyText } from '../state/key-text.ts';
+import { functionId, withDatabase } from './database.ts';
+import type { JsonOption } from './print-result.ts';
 import { noteLimit, wholeNumber } from './number.ts';
 import { requireKeyOrAll, WrongUse } from './wrong-use.ts';
 

@@ -2,8 +2,9 @@ import { plural } from '../doctor/plural.ts';
 import { queriesOf } from '../state/database/database.ts';
 import { explain } from '../state/queries/explain.ts';
 import type { ExplainedPart, ExplainedRow, Explanation } from '../state/queries/explanation.ts';
-import { functionId, keyColumns, keyText, keyValues, withDatabase } from './database.ts';
-import type { JsonOption } from './json-option.ts';
+import { keyText, keyValues } from '../state/key-text.ts';
+import { functionId, keyColumns, withDatabase } from './database.ts';
+import type { JsonOption } from './print-result.ts';
 import { obstaclesTo } from './obstacles.ts';
 import { WrongUse } from './wrong-use.ts';
 

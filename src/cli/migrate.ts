@@ -9,7 +9,7 @@ import { register } from '../state/registration/register.ts';
 import { grantRoles } from '../state/schema/roles.ts';
 import { registerProjection } from '../state/registration/register-projection.ts';
 import { withDatabase } from './database.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 
 export async function run(options: JsonOption): Promise<void> {
   const config = readConfig(process.env);

@@ -4,10 +4,12 @@ import { VERSION } from '../lib/version.ts';
 import { addDeploymentCommands } from './deployment-commands.ts';
 import { addDiscardCommands } from './discard-commands.ts';
 import { addDoctorCommand } from './doctor-command.ts';
+import { endSoon } from './end.ts';
 import { addEventCommands } from './event-commands.ts';
 import { addIntakeCommands } from './intake-commands.ts';
 import { addHelpCommand } from './help-command.ts';
-import { jsonOption, type JsonOption } from './json-option.ts';
+import { jsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 import { reportMistakes } from './mistakes.ts';
 import { addProjectCommands } from './project-commands.ts';
 import { addProjectionCommands } from './projection-commands.ts';
@@ -46,7 +48,10 @@ program
   )
   .addOption(jsonOption())
   .addHelpText('after', '\nExample:\n  DATABASE_URL=postgres://… muster migrate')
-  .action(async (options: JsonOption) => (await import('./migrate.ts')).run(options));
+  .action(async (options: JsonOption) => {
+    await (await import('./migrate.ts')).run(options);
+    endSoon();
+  });
 
 addProjectCommands(program);
 addDeploymentCommands(program);

@@ -1,6 +1,6 @@
 import { listParked, type ParkedEvent } from '../state/ingest/parked.ts';
 import { withDatabase } from './database.ts';
-import type { JsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 import { noteLimit, wholeNumber } from './number.ts';
 
 export interface ParkedOptions extends JsonOption {

@@ -1,4 +1,4 @@
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 import { functionOf, withDatabase } from './database.ts';
 
 export async function run(fn: string, paused: boolean, options: JsonOption): Promise<void> {

@@ -1,5 +1,5 @@
 import { projectionOf, withDatabase } from './database.ts';
-import type { JsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 
 interface PositionRow {
   function: string;

@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import type { InitOptions } from './init.ts';
-import { jsonOption, type JsonOption } from './json-option.ts';
+import { jsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
+import { endSoon } from './end.ts';
 import type { DevCommandOptions } from './dev.ts';
 
 /** Adds the commands for one's own repository. */
@@ -39,5 +41,8 @@ export function addProjectCommands(program: Command): void {
     .description('load the functions, and report every problem of their definitions')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  muster check --functions lib/functions')
-    .action(async (options: JsonOption) => (await import('./check.ts')).run(options));
+    .action(async (options: JsonOption) => {
+      await (await import('./check.ts')).run(options);
+      endSoon();
+    });
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
-import { jsonOption, type JsonOption } from './json-option.ts';
+import { jsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 
 /** Adds the commands for projections. */
 export function addProjectionCommands(program: Command): void {

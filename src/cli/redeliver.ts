@@ -2,7 +2,7 @@ import type { Database } from '../state/database/database.ts';
 import { listParked, unpark, type ParkedEvent, type ParkedFilter } from '../state/ingest/parked.ts';
 import { plural } from '../doctor/plural.ts';
 import { withDatabase } from './database.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 import { wholeNumber } from './number.ts';
 import {
   checkDestination,

@@ -1,6 +1,6 @@
 import { markResynced } from '../state/registration/parts.ts';
 import { functionId, withDatabase } from './database.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 
 /** Records that the source has sent the rows of a function's new or changed parts again. */
 export async function run(

@@ -1,6 +1,7 @@
 import { retryFailed, retryNow } from '../state/runs/retry-sets.ts';
-import { functionId, keyText, withDatabase } from './database.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { keyText } from '../state/key-text.ts';
+import { functionId, withDatabase } from './database.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 import { requireKeyOrAll } from './wrong-use.ts';
 
 export interface RetryOptions extends JsonOption {

@@ -1,5 +1,5 @@
 import { projectionOf, withDatabase } from './database.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 import { wholeNumber } from './number.ts';
 
 const MAX_PARTITION = 2_147_483_647;

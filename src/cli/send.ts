@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { plural } from '../doctor/plural.ts';
-import type { JsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 import { checkDestination, parsed, post, requireReadable, type Destination } from './post.ts';
 import { WrongUse } from './wrong-use.ts';
 

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
-import { jsonOption, type JsonOption } from './json-option.ts';
+import { jsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 import type { RetryOptions } from './retry.ts';
 import type { SetsOptions } from './sets.ts';
 

@@ -1,7 +1,7 @@
 import { listSets, type MissingPart, type SetStatus } from '../state/queries/list-sets.ts';
 import { queriesOf, transaction } from '../state/database/database.ts';
 import { functionId, withDatabase } from './database.ts';
-import type { JsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 import { noteLimit, wholeNumber } from './number.ts';
 
 export interface SetsOptions extends JsonOption {

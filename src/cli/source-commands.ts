@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { EpochOptions } from './epoch.ts';
-import { jsonOption, type JsonOption } from './json-option.ts';
+import { jsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 
 /** Adds the commands for the connectors that rows come from. */
 export function addSourceCommands(program: Command): void {

@@ -1,7 +1,7 @@
 import { forgetSource, listSources, replaceSource } from '../state/ingest/sources.ts';
 import { plural } from '../doctor/plural.ts';
 import { withDatabase } from './database.ts';
-import { printResult, type JsonOption } from './json-option.ts';
+import { printResult, type JsonOption } from './print-result.ts';
 
 export async function list(options: JsonOption): Promise<void> {
   const sources = await withDatabase(listSources);

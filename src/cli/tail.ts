@@ -2,7 +2,7 @@ import { readChange } from '../intake/debezium/read-change.ts';
 import { readRecord } from '../intake/cloudevents/kafka-record.ts';
 import { lastHeaders } from '../kafka/headers.ts';
 import { readTopic, type KafkaRecord } from '../kafka/read-topic.ts';
-import type { JsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 import { kafkaAt } from './kafka.ts';
 
 export interface TailOptions extends JsonOption {

@@ -8,7 +8,8 @@ const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
 };
-/** Applies to all files but `index.html`: their names contain a hash of their content. */
+/** Applies to files whose names contain a hash of their content. */
+const HASHED = /-[A-Z0-9]{8}\.(?:js|css)$/;
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 
 /**
@@ -31,7 +32,7 @@ export async function servePage(app: FastifyInstance, prefix: string, folder: UR
     app.get(path, { schema: { hide: true } }, (_request, reply) =>
       reply
         .type(TYPES[extname(name)] ?? 'application/octet-stream')
-        .header('cache-control', name === 'index.html' ? 'no-cache' : IMMUTABLE)
+        .header('cache-control', HASHED.test(name) ? IMMUTABLE : 'no-cache')
         .send(body),
     );
   }

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { isTimeout } from '../state/database/database.ts';
 import { explain } from '../state/queries/explain.ts';
 import { listSets, type SetStatus } from '../state/queries/list-sets.ts';
+import { keyText } from '../state/key-text.ts';
 import type { Reader } from '../state/database/reader.ts';
 import { ExplanationAnswer, Failure, SetsAnswer } from './api-answers.ts';
 import { json } from './plugin.ts';
@@ -91,7 +92,7 @@ export function addSets(app: FastifyInstance, db: Reader): void {
       const { name } = request.params;
       const { key } = request.query;
       void reply.header('cache-control', 'no-cache');
-      const found = await db.read((tx) => explain(tx, name, key));
+      const found = await db.read((tx) => explain(tx, name, keyText(key)));
       if (found === null) throw failure(404, `there is no function ${name}`);
       return found as ExplanationAnswer;
     },

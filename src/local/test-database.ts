@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -17,7 +17,7 @@ export interface TestDatabase extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Temporary folders of embedded servers: this, and the id of the process that started the server. */
+/** Temporary folders of embedded servers: this, the id of the process that started the server, and a random text. */
 const FOLDER = 'muster-test-postgres-';
 
 let server: Promise<string> | undefined;
@@ -57,10 +57,10 @@ async function once(url: string, text: string): Promise<void> {
 /** Starts the embedded server of this process, and removes what earlier ones could not remove. */
 async function start(): Promise<string> {
   for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(FOLDER))) {
-    if (!isAlive(Number(name.slice(FOLDER.length)))) remove(join(tmpdir(), name));
+    if (!isAlive(Number.parseInt(name.slice(FOLDER.length), 10))) remove(join(tmpdir(), name));
   }
-  const folder = join(tmpdir(), `${FOLDER}${process.pid}`);
-  mkdirSync(folder, { recursive: true });
+  const folder = mkdtempSync(join(tmpdir(), `${FOLDER}${process.pid}-`));
+  chmodSync(folder, 0o755);
   const postgres = await startPostgres({ folder, fresh: true, settings: { fsync: 'off' } });
   postgres.unref();
   process.once('exit', () => {

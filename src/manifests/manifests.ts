@@ -34,6 +34,8 @@ export const OWN: ManifestOptions = {
 /** Handlers that a pod runs at a time; KEDA divides due work by it. */
 const CONCURRENCY = 16;
 const MAX_PODS = 8;
+/** Maximum of DRAIN_SECONDS; a handler that takes longer is stopped, and its run starts again elsewhere. */
+const MAX_DRAIN_SECONDS = 3_600;
 /** Time that a pod has beyond DRAIN_SECONDS: preStop, the forced exit, and a reserve. */
 const BEYOND_DRAIN_SECONDS = 30;
 
@@ -47,7 +49,10 @@ export function manifestsOf(definitions: readonly Definition[], options: Manifes
     for (const [file, text] of Object.entries(own)) files.set(`${definition.name}/${file}`, text);
   }
   const shared = {
-    'namespace.yaml': template('knative/base/shared/namespace.yaml'),
+    // somebody else's namespace keeps its labels
+    ...(options.namespace === OWN.namespace && {
+      'namespace.yaml': template('knative/base/shared/namespace.yaml'),
+    }),
     'service-account.yaml': template('knative/base/shared/service-account.yaml'),
     'migrate.yaml': template('knative/base/shared/migrate.yaml'),
     'database-authentication.yaml': template('keda/database.yaml'),
@@ -55,7 +60,7 @@ export function manifestsOf(definitions: readonly Definition[], options: Manifes
   for (const [file, text] of Object.entries(shared)) {
     files.set(
       `shared/${file}`,
-      file === 'namespace.yaml' ? named(text, 'muster', options.namespace) : text,
+      text.replaceAll('kubectl -n muster', `kubectl -n ${options.namespace}`),
     );
   }
   files.set('kustomization.yaml', kustomization([...files.keys()], options));
@@ -68,8 +73,10 @@ function ofSets(
 ): Record<string, string> {
   const { name, concurrency, timeout } = definition;
   const tables = [...new Set(specify(definition).parts.map(({ table }) => table))];
-  const topics = tables.map((table) => `${topicPrefix}.${table}`);
-  const drain = Math.ceil((timeout === undefined ? 300_000 : milliseconds(timeout)) / 1000);
+  // as Debezium names them
+  const topics = tables.map((table) => `${topicPrefix}.${table}`.replaceAll(/[^\w.-]/g, '_'));
+  const seconds = Math.ceil((timeout === undefined ? 300_000 : milliseconds(timeout)) / 1000);
+  const drain = Math.min(seconds, MAX_DRAIN_SECONDS);
   const pods = Math.min(MAX_PODS, Math.ceil((concurrency ?? Infinity) / CONCURRENCY));
   const from = (path: string) => replaced(template(path).replaceAll('recordings', name), brokers);
   const deployment = from('knative/base/recordings/deployment.yaml')
@@ -110,7 +117,12 @@ function ofProjection(
   { brokers }: ManifestOptions,
 ): Record<string, string> {
   const from = (path: string) =>
-    replaced(template(path).replaceAll('travelers', name).replaceAll('movements', topic), brokers);
+    replaced(
+      template(path).replaceAll(/travelers|movements/g, (word) =>
+        word === 'travelers' ? name : topic,
+      ),
+      brokers,
+    );
   return {
     'deployment.yaml': from('knative/base/travelers/deployment.yaml'),
     'pod-disruption-budget.yaml': from('knative/base/travelers/pod-disruption-budget.yaml'),
@@ -140,22 +152,22 @@ function pulling(text: string, name: string, topics: readonly string[]): string 
 }
 
 function replaced(text: string, brokers: readonly string[]): string {
-  const [own] = OWN.brokers as [string];
-  return text.replaceAll(`[${own}]`, `[${brokers.join(', ')}]`).replaceAll(own, brokers.join(','));
-}
-
-function named(text: string, from: string, to: string): string {
-  return text.replaceAll(`name: ${from}\n`, `name: ${to}\n`);
+  return text.replaceAll(/(\[?)kafka-kafka-bootstrap\.kafka\.svc:9092(\]?)/g, (_all, open, close) =>
+    open === '' ? brokers.join(',') + String(close) : `[${brokers.join(', ')}]`,
+  );
 }
 
 function kustomization(
   files: readonly string[],
   { namespace, image, brokers }: ManifestOptions,
 ): string {
-  const [, name, tag] = /^(.*?)(?::([\w.-]+))?$/.exec(image)!;
+  const [, name, tag, digest] = /^(.*?)(?::([\w.-]+))?(?:@(sha256:\w+))?$/.exec(image)!;
+  const tagLine = tag === undefined ? '' : `    newTag: '${tag}'\n`;
+  const version = digest === undefined ? tagLine : `    digest: ${digest}\n`;
   return `# Apply: kubectl apply -k .
-# The Secrets are created elsewhere: muster-database-migrate, muster-database-serve and muster-database-keda each have a
-# key \`url\`, whose role has only the privileges for that purpose.
+# To be created elsewhere: the Secrets muster-database-migrate, muster-database-serve and muster-database-keda, each with
+# a key \`url\`, whose role has only the privileges for that purpose; a topic <function>-dead for dead letters; and a
+# sink for the events of handlers (a SinkBinding sets K_SINK, or SINK_TOPIC names a topic), without which they wait.
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: ${namespace}
@@ -163,7 +175,7 @@ resources:
 ${files.map((file) => `  - ${file}\n`).join('')}images:
   - name: muster
     newName: ${name}
-${tag === undefined ? '' : `    newTag: '${tag}'\n`}configMapGenerator:
+${version}configMapGenerator:
   # Environment variables of every process. The name ends in a hash of the content, so that a change rolls the pods.
   - name: muster
     literals:

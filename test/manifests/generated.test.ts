@@ -103,6 +103,21 @@ test('names, topics, brokers and limits follow from the definition and the optio
   }
 });
 
+test("limits are kept: of the time to drain, of topics, of a namespace that is somebody else's", () => {
+  const slow = { ...orders, timeout: '2 hours' } as Definition;
+  const parts = { paid: { table: 'shop.pay$ment', key: 'id' } };
+  const odd = { ...orders, parts, name: 'odd' } as unknown as Definition;
+  const image = 'registry.example.com/orders@sha256:abc';
+  const files = manifestsOf([slow, odd], { ...OPTIONS, image });
+  expect(files.get('orders/deployment.yaml')).toContain("value: '3600'");
+  expect(files.get('odd/kafka-source.yaml')).toContain('topics: [erp.shop.pay_ment]');
+  expect([...files.keys()]).not.toContain('shared/namespace.yaml');
+  expect(files.get('shared/migrate.yaml')).toContain('kubectl -n shop delete job migrate');
+  expect(parse(files.get('kustomization.yaml')!)).toMatchObject({
+    images: [{ newName: 'registry.example.com/orders', digest: 'sha256:abc' }],
+  });
+});
+
 test.each(['http', 'kafka'] as const)(
   'every object is valid for its kind, with intake %s',
   (intake) => {

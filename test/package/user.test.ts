@@ -1,7 +1,7 @@
 /** The steps of a new user, in a project outside of this repository, with the packed tarball. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
@@ -70,6 +70,22 @@ test.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
   },
 );
 
+test(
+  'the project works with pnpm, which hides what a package does not depend on',
+  { timeout: 180_000 },
+  async () => {
+    const folder = emptyFolder();
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    for (const file of ['package.json', 'tsconfig.json', 'functions', 'test']) {
+      cpSync(join(project, file), join(folder, file), { recursive: true });
+    }
+    const pnpm = (...args: string[]) => command(folder, ['npx', '--yes', 'pnpm@10', ...args]);
+    expect(await pnpm('install', '--prefer-offline')).toMatchObject({ code: 0 });
+    expect((await pnpm('test')).stdout).toContain('pass 2');
+    expect(await pnpm('exec', 'muster', 'build')).toMatchObject({ code: 0, stderr: '' });
+  },
+);
+
 test('init keeps existing files', async () => {
   const before = readFileSync(join(project, 'package.json'), 'utf8');
   const again = await command(project, ['npx', 'muster', 'init', '--yes']);
@@ -122,7 +138,7 @@ test(
   async () => {
     const dev = new Dev(await freePort(), await freePort());
     const introduction = await dev.says('Ctrl-C ends.');
-    await dev.says('following shop.payment, shop.parcel');
+    await dev.says('following shop.parcel, shop.payment');
     const commands = introduction.split('\n').filter((line) => line.startsWith('  curl '));
     expect(commands).toHaveLength(2);
     const post = async (line: string) =>

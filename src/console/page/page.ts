@@ -26,15 +26,25 @@ function view(): readonly [path: string, show: (answer: never) => void] {
   ];
 }
 
+/** A fragment that is no encoded text names all functions. */
+function viewOrOverview(): ReturnType<typeof view> {
+  try {
+    return view();
+  } catch {
+    location.hash = '';
+    return view();
+  }
+}
+
 async function load(): Promise<void> {
-  const [path, show] = view();
+  const [path, show] = viewOrOverview();
   const isOverview = path === 'api/functions';
   byId('overview').hidden = !isOverview;
   byId('detail').hidden = isOverview;
   try {
     const response = await fetch(path);
     const answer = (await response.json()) as object;
-    if (path !== view()[0]) return; // the view has changed
+    if (path !== viewOrOverview()[0]) return; // the view has changed
     if ('error' in answer) throw new HttpError(String(answer.error));
     // Unchanged content is not set again: it would lose the focus and the selection.
     const text = `${path} ${JSON.stringify(answer)}`;

@@ -55,6 +55,7 @@ export async function readTable(client: pg.Client, name: string): Promise<Source
        from pg_type d join base on d.typbasetype = base.oid where d.typtype = 'd'
      )
      select current_database() as database, n.nspname as schema, c.relname as name,
+       c.relreplident = 'n' or (c.relreplident = 'd' and i.indrelid is null) as anonymous,
        json_agg(json_build_object(
          'name', a.attname,
          'base', e.typname,
@@ -74,9 +75,16 @@ export async function readTable(client: pg.Client, name: string): Promise<Source
      join pg_type e on e.oid = case when t.typcategory = 'A' then t.typelem else t.oid end
      left join pg_index i on i.indrelid = c.oid and i.indisprimary
      where c.oid = to_regclass($1)
-     group by n.nspname, c.relname`,
+     group by n.nspname, c.relname, c.relreplident, i.indrelid`,
     [quoted(name)],
   );
   if (rows[0] === undefined) throw new NoTable(`${name} does not exist in the source`);
-  return rows[0];
+  const { anonymous, ...table } = rows[0] as SourceTable & { anonymous: boolean };
+  // Once such a table is published, its application can no longer update and delete its rows.
+  if (anonymous) {
+    throw new Error(
+      `${name} has no primary key, by which changes name its rows: add one, or run 'alter table ${quoted(name)} replica identity full'`,
+    );
+  }
+  return table;
 }

@@ -10,11 +10,12 @@ import pg from 'pg';
 import { functionsFolder } from '../../definitions/function-files.ts';
 import type { Specification } from '../../definitions/specification.ts';
 import { CleanUp } from '../../lib/clean-up.ts';
+import { errorText } from '../../lib/error-text.ts';
 import { requireFreePort } from '../port.ts';
 import { startPostgres } from '../postgres/postgres.ts';
 import { exampleCommands } from './example-event.ts';
 import { MusterProcess, outcomeOf } from './muster-process.ts';
-import { SourceFollower } from './source-follower.ts';
+import type { SourceFollower } from './source-follower.ts';
 import { typeErrors } from './type-errors.ts';
 
 export interface DevOptions {
@@ -43,10 +44,11 @@ export class Dev {
   readonly #env: NodeJS.ProcessEnv;
   readonly #folder = fileURLToPath(functionsFolder());
   readonly #sourceUrl: string | null;
+  readonly #stopping = new AbortController();
   #follower: SourceFollower | null = null;
   #served: MusterProcess | null = null;
   #console: MusterProcess | null = null;
-  #isStopping = false;
+  #isIntroduced = false;
 
   private constructor(options: DevOptions, url: string) {
     this.#options = options;
@@ -60,30 +62,36 @@ export class Dev {
     };
   }
 
-  /** Runs until `stopped` resolves. Rejects if the database or a port can't be had. */
+  /** Runs until `stopped` resolves. Rejects if the database, a port or the folder of the functions can't be had. */
   static async run(options: DevOptions, stopped: Promise<unknown>): Promise<void> {
     await using parts = new CleanUp();
     for (const port of [options.port, options.consolePort]) await requireFreePort(port);
     const url = options.databaseUrl ?? (await embedded(options, parts));
     const dev = new Dev(options, url);
-    parts.defer(() => dev.#stop());
+    parts.defer(() => dev.#end());
     options.say(`database   ${url}`);
-    await dev.#reload();
-    const changes = new AbortController();
-    parts.defer(() => changes.abort());
-    await Promise.race([stopped, dev.#followFiles(changes.signal)]);
+    await Promise.race([stopped, dev.#work()]);
     options.say('stopping');
   }
 
-  /** Reloads once files have settled after a change, as long as `signal` is not aborted. */
-  async #followFiles(signal: AbortSignal): Promise<void> {
+  /** Loads the functions, and again once files have settled after a change, until the end. */
+  async #work(): Promise<void> {
     const { say } = this.#options;
+    const { signal } = this.#stopping;
     const changed = new Set<string>();
-    watch(this.#folder, { recursive: true, signal }, (_event, name) => {
+    const watcher = watch(this.#folder, { recursive: true, signal }, (_event, name) => {
       if (name !== null && !name.endsWith('~')) changed.add(name);
     });
+    watcher.on('error', (error) => say(`saved files are no longer noticed: ${error.message}`));
+    await this.#reload();
     while (!signal.aborted) {
       await sleep(SETTLED_MS);
+      if (this.#served?.hasEnded === true) {
+        say('the functions have ended unexpectedly; starting them again');
+        await sleep(RESTART_MS);
+        await this.#stopProcesses();
+        await this.#start().catch((error: Error) => say(error.message));
+      }
       if (changed.size === 0) continue;
       for (let size = 0; size !== changed.size; await sleep(SETTLED_MS)) size = changed.size;
       const paths = [...changed].map((name) => relative('.', join(this.#folder, name)));
@@ -94,69 +102,88 @@ export class Dev {
     }
   }
 
+  /** Checks the functions, and replaces those that run unless there is a problem. Never rejects. */
   async #reload(): Promise<void> {
-    const { say } = this.#options;
+    try {
+      const functions = await this.#replace();
+      if (functions === null) return;
+      if (!this.#isIntroduced) this.#introduce(functions);
+      else this.#options.say(`reloaded: ${functions.map((each) => each.function).join(', ')}`);
+      this.#isIntroduced = true;
+      await this.#follow(functions);
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) this.#options.say(errorText(error));
+    }
+  }
+
+  /** Returns the functions that run now; null if there is a problem, which it says. */
+  async #replace(): Promise<readonly Checked[] | null> {
     const [checked, types] = await Promise.all([
-      outcomeOf(['check', '--json'], this.#env),
+      this.#outcome('check', '--json'),
       typeErrors(this.#folder),
     ]);
-    const problem = checked.problem ?? types ?? (await outcomeOf(['migrate'], this.#env)).problem;
+    const problem = checked.problem ?? types ?? (await this.#outcome('migrate')).problem;
     if (problem !== null) {
-      say(
-        `${problem}\n${this.#served === null ? 'Save a better version to go on.' : 'The last good version goes on.'}`,
-      );
-      return;
+      if (this.#stopping.signal.aborted) return null;
+      const isRunning = this.#served !== null;
+      const what = isRunning ? 'The last good version goes on.' : 'Save a better version to go on.';
+      this.#options.say(`${problem}\n${what}`);
+      return null;
     }
     const isFirst = this.#served === null;
-    await this.#stop();
+    await this.#stopProcesses();
     // without a worker, a definition that was announced above is registered at once
-    if (!isFirst) await outcomeOf(['migrate'], this.#env);
-    const functions = checked.stdout
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Checked);
+    if (!isFirst) await this.#outcome('migrate');
     await this.#start();
-    if (isFirst) this.#introduce(functions);
-    this.#follow(functions);
-    if (!isFirst) say(`reloaded: ${functions.map((each) => each.function).join(', ')}`);
+    // a function may print, too, when it is loaded
+    return checked.stdout
+      .split('\n')
+      .filter((line) => line.startsWith('{"function":'))
+      .map((line) => JSON.parse(line) as Checked);
+  }
+
+  #outcome(...args: string[]) {
+    return outcomeOf(args, this.#env, this.#stopping.signal);
   }
 
   async #start(): Promise<void> {
     const { port, consolePort, say } = this.#options;
-    const served = (this.#served = new MusterProcess('serve', port, this.#env, say));
+    this.#served = new MusterProcess('serve', port, this.#env, say);
     this.#console = new MusterProcess('console', consolePort, this.#env, say);
-    await Promise.all([served.ready(), this.#console.ready()]);
-    void served.ended().then(() => this.#restart(served));
+    try {
+      await Promise.all([this.#served.ready(), this.#console.ready()]);
+    } catch (error) {
+      await this.#stopProcesses();
+      throw error;
+    }
   }
 
-  /** Starts the functions again if they have ended by themselves. */
-  async #restart(ended: MusterProcess): Promise<void> {
-    if (this.#isStopping || this.#served !== ended) return;
-    this.#options.say('the functions have ended unexpectedly; starting them again');
-    await sleep(RESTART_MS);
-    if (this.#isStopping || this.#served !== ended) return;
-    await this.#console?.stop();
-    await this.#start().catch((error: Error) => this.#options.say(error.message));
-  }
-
-  /** Follows the tables of the functions, if there is a source. */
-  #follow(functions: readonly Checked[]): void {
-    const { sourceUrl, port, say } = this.#options;
-    const parts = functions.flatMap((each) => ('topic' in each ? [] : each.parts));
-    const tables = [...new Set(parts.map(({ table }) => table))];
-    if (this.#sourceUrl === null || tables.length === 0) return;
-    const sink = `http://127.0.0.1:${port}/`;
-    const keepsSlot = sourceUrl === null;
-    this.#follower = new SourceFollower({ url: this.#sourceUrl, tables, sink, keepsSlot, say });
-  }
-
-  async #stop(): Promise<void> {
-    await this.#follower?.stop();
-    this.#follower = null;
+  async #stopProcesses(): Promise<void> {
     const [served, pages] = [this.#served, this.#console];
     this.#served = null;
     this.#console = null;
     await Promise.all([served?.stop(), pages?.stop()]);
+  }
+
+  /** Follows the tables of the functions, if there is a source; across reloads, unless the tables change. */
+  async #follow(functions: readonly Checked[]): Promise<void> {
+    const { sourceUrl, port, say } = this.#options;
+    const parts = functions.flatMap((each) => ('topic' in each ? [] : each.parts));
+    const tables = [...new Set(parts.map(({ table }) => table))].toSorted();
+    if (this.#sourceUrl === null || this.#follower?.tables.join() === tables.join()) return;
+    await this.#follower?.stop(true);
+    this.#follower = null;
+    if (tables.length === 0) return;
+    const { SourceFollower: Follower } = await loadFollower();
+    const sink = `http://127.0.0.1:${port}/`;
+    const keepsSlot = sourceUrl === null;
+    this.#follower = new Follower({ url: this.#sourceUrl, tables, sink, keepsSlot, say });
+  }
+
+  async #end(): Promise<void> {
+    this.#stopping.abort();
+    await this.#follower?.stop();
+    await this.#stopProcesses();
   }
 
   #introduce(functions: readonly Checked[]): void {
@@ -176,6 +203,15 @@ export class Dev {
   }
 }
 
+/** Loads what follows a source, which needs a package that only developers have. */
+async function loadFollower(): Promise<typeof import('./source-follower.ts')> {
+  return import('./source-follower.ts').catch((error: Error) => {
+    if (!error.message.includes("'pg-logical-replication'")) throw error;
+    const what = 'following tables needs: npm install --save-dev pg-logical-replication';
+    throw new Error(what, { cause: error });
+  });
+}
+
 async function embedded({ say, sql }: DevOptions, parts: CleanUp): Promise<string> {
   const folder = join(process.cwd(), '.muster/dev');
   const text = sql === null ? null : readFileSync(sql, 'utf8');
@@ -183,18 +219,28 @@ async function embedded({ say, sql }: DevOptions, parts: CleanUp): Promise<strin
   parts.defer(() => postgres.stop());
   if (text === null) return postgres.url;
   await runOnce(postgres.url, text).catch((error: Error) => {
-    throw new Error(`${sql}: ${error.message}`, { cause: error });
+    throw new Error(`${sql}: ${error.message}; delete .muster/dev to begin again`, {
+      cause: error,
+    });
   });
   return postgres.url;
 }
 
-/** Runs SQL in one transaction, unless the database has been used by Muster. */
+/** Marks a database in which the SQL has run. */
+const MARK = 'muster dev: its tables are created';
+
+/** Runs SQL in one transaction, once per database. */
 async function runOnce(url: string, text: string): Promise<void> {
   const client = new pg.Client(url);
   await client.connect();
   try {
-    const { rowCount } = await client.query("select from pg_namespace where nspname = 'muster'");
-    if (rowCount === 0) await client.query(text);
+    const { rows } = await client.query<{ mark: string | null; name: string }>(
+      `select shobj_description(oid, 'pg_database') as mark, datname as name
+       from pg_database where datname = current_database()`,
+    );
+    if (rows[0]!.mark === MARK) return;
+    const name = pg.escapeIdentifier(rows[0]!.name);
+    await client.query(`begin; ${text}; comment on database ${name} is '${MARK}'; commit`);
   } finally {
     await client.end();
   }

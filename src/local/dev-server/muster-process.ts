@@ -18,15 +18,22 @@ export interface Outcome {
   readonly problem: string | null;
 }
 
-/** Runs a command of Muster to its end. */
-export async function outcomeOf(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Outcome> {
+/** Runs a command of Muster to its end, or until the signal aborts. A file that it loads may leave something open. */
+export async function outcomeOf(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<Outcome> {
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [...FLAGS, MUSTER, ...args], {
-      env,
-    });
+    const options = { env, signal, maxBuffer: 1 << 24 };
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [...FLAGS, MUSTER, ...args],
+      options,
+    );
     return { stdout, problem: null };
   } catch (error) {
-    const { stderr, message } = error as Error & { stderr: string };
+    const { stderr = '', message } = error as Error & { stderr?: string };
     return { stdout: '', problem: (stderr || message).trimEnd() };
   }
 }

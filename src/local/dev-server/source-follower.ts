@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { errorText } from '../../lib/error-text.ts';
 import type { Message } from '../debezium/envelope.ts';
 import { NoTable, type SourceTable } from '../debezium/source-table.ts';
-import { dropSlot, slotTables } from '../debezium/slot.ts';
+import { dropSlot, leftSlots, slotTables } from '../debezium/slot.ts';
 import { startWal, type WalSource } from '../debezium/wal.ts';
 
 export interface FollowOptions {
@@ -13,7 +13,10 @@ export interface FollowOptions {
   readonly tables: readonly string[];
   /** URL that events are posted to. */
   readonly sink: string;
-  /** Whether the replication slot stays for the next start; otherwise all rows are read again then. */
+  /**
+   * Whether the replication slot stays for the next start. In somebody else's database it is one of this process,
+   * and is dropped at the end, because a slot that nobody reads keeps the server's log for ever.
+   */
   readonly keepsSlot: boolean;
   readonly say: (line: string) => void;
 }
@@ -22,13 +25,17 @@ export interface FollowOptions {
 const SLOT = 'muster_dev';
 const IN_FLIGHT = 16;
 const RETRY_MS = 500;
+/** How long the server may hold a slot after its reader has gone. */
+const DROP_TRIES = 10;
 /** Statuses of 400 and above with which a KafkaSource retries. */
 const RETRIED = new Set([404, 408, 409, 429]);
 
 /** Posts every change of some tables, read by logical replication, as Debezium and a KafkaSource would. */
 export class SourceFollower {
   readonly #options: FollowOptions;
+  readonly #slot: string;
   readonly #stopping = new AbortController();
+  readonly #stopped: Promise<void>;
   readonly #running: Promise<void>;
   #wal: WalSource | null = null;
   #inFlight = 0;
@@ -36,37 +43,72 @@ export class SourceFollower {
 
   constructor(options: FollowOptions) {
     this.#options = options;
+    this.#slot = options.keepsSlot ? SLOT : `${SLOT}_${process.pid}`;
+    const { signal } = this.#stopping;
+    this.#stopped = new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
     this.#running = this.#run().catch((error: unknown) => {
-      if (!this.#stopping.signal.aborted) options.say(`the source: ${errorText(error)}`);
+      if (!signal.aborted) options.say(`the source: ${errorText(explained(error))}`);
     });
   }
 
-  async stop(): Promise<void> {
+  /** Tables that it follows. */
+  get tables(): readonly string[] {
+    return this.#options.tables;
+  }
+
+  /** Stops reading. With `forGood`, or in somebody else's database, the slot is dropped. */
+  async stop(forGood = false): Promise<void> {
+    const { url, keepsSlot, say } = this.#options;
     this.#stopping.abort();
-    await this.#running;
+    // The start of the replication waits for open transactions of the source: it is not waited for.
+    await Promise.race([this.#running, sleep(RETRY_MS)]);
     await this.#wal?.stop();
-    if (!this.#options.keepsSlot) await dropSlot(this.#options.url, SLOT).catch(() => {});
+    if (keepsSlot && !forGood) return;
+    const isDropped = await this.#drop().catch(() => false);
+    if (isDropped || keepsSlot) return;
+    say(
+      `a replication slot is left in ${new URL(url).host}, and keeps its log until you run there:\n  select pg_drop_replication_slot('${this.#slot}'); drop publication ${this.#slot};`,
+    );
+  }
+
+  async #drop(): Promise<boolean> {
+    for (let left = DROP_TRIES; left > 0; left -= 1) {
+      if (await dropSlot(this.#options.url, this.#slot)) return true;
+      await sleep(RETRY_MS / 5);
+    }
+    return false;
   }
 
   async #run(): Promise<void> {
-    const { url, tables, say } = this.#options;
-    const known = await slotTables(url, SLOT);
-    if (known !== null && known.join() !== tables.toSorted().join()) await dropSlot(url, SLOT);
+    const { url, tables, keepsSlot, say } = this.#options;
+    if (!keepsSlot) {
+      for (const left of await leftSlots(url, SLOT)) {
+        say(
+          `${left} in the source is left of an earlier run, and keeps its log: select pg_drop_replication_slot('${left}')`,
+        );
+      }
+    }
+    const known = await slotTables(url, this.#slot);
+    if (known !== null && known.join() !== tables.toSorted().join()) await this.#drop();
     let waitsFor = '';
-    for (;;) {
+    while (!this.#stopping.signal.aborted && this.#wal === null) {
       try {
-        this.#wal = await startWal({ url, tables, slot: SLOT, deliver: this.#deliver, say });
-        break;
+        const options = { url, tables, slot: this.#slot, deliver: this.#deliver, say };
+        this.#wal = await startWal(options);
       } catch (error) {
-        if (!(error instanceof NoTable)) throw explained(error);
+        if (!(error instanceof NoTable)) throw error;
         if (waitsFor !== error.message) say(`${error.message} yet; waiting for it`);
         waitsFor = error.message;
         await sleep(RETRY_MS, undefined, { signal: this.#stopping.signal });
       }
     }
+    if (this.#stopping.signal.aborted || this.#wal === null) {
+      await this.#wal?.stop();
+      return;
+    }
     say(`following ${tables.join(', ')}`);
-    const failure = await Promise.race([this.#wal.failed, aborted(this.#stopping.signal)]);
-    if (failure !== null) throw failure;
+    const failure = await Promise.race([this.#wal.failed, this.#stopped]);
+    if (failure !== undefined) throw failure;
   }
 
   readonly #deliver = async (message: Message, table: SourceTable) => {
@@ -110,10 +152,6 @@ export class SourceFollower {
       this.#inFlight -= 1;
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<null> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(null)));
 }
 
 /** Adds what to do to errors of a source that is not prepared. */

@@ -40,7 +40,7 @@ export function checkVersion({ native, folder }: Home): void {
   });
   if (!version.includes(` ${made}.`)) {
     throw new Error(
-      `${folder} was created by PostgreSQL ${made}, this is ${version.trim()}; start with --fresh or move it`,
+      `${folder} was created by PostgreSQL ${made}, this is ${version.trim()}; delete or move it, or start with --fresh where there is that option`,
     );
   }
 }

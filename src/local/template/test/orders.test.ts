@@ -6,8 +6,9 @@ import orders from '../functions/orders.ts';
 const payment = { table: 'shop.payment', row: { id: 1, order_id: 4711, status: 'captured' } };
 const parcel = { table: 'shop.parcel', row: { id: 9, order_id: 4711, weight: 300 } };
 
-void test('an order ships once it is paid and packed, in either order, and only once', async () => {
+void test('an order ships once it is paid and packed, in either order, and only once', async (t) => {
   const db = await createTestDatabase();
+  t.after(() => db.close());
   const { events, errors } = await runFunction(orders, [parcel, payment, payment, parcel], {
     databaseUrl: db.url,
   });
@@ -16,7 +17,6 @@ void test('an order ships once it is paid and packed, in either order, and only 
   assert.deepEqual(await db.query('select order_id, weight from orders.shipment'), [
     { order_id: '4711', weight: 300 },
   ]);
-  await db.close();
 });
 
 void test('an order whose payment is not captured waits', async () => {
