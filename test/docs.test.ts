@@ -29,9 +29,11 @@ test(
     expect(files.length).toBeGreaterThanOrEqual(2);
     const config = { extends: '../../tsconfig.json', include: ['*.ts'], exclude: [] };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
-    await promisify(execFile)('node_modules/.bin/tsc', ['-p', folder]).catch(
-      ({ stdout }: { stdout: string }) => expect(stdout).toBe(''),
+    const errors = await promisify(execFile)('node_modules/.bin/tsc', ['-p', folder]).then(
+      () => '',
+      ({ stdout }: { stdout: string }) => stdout,
     );
+    expect(errors).toBe('');
     for (const file of files) {
       const { default: definition } = (await import(file)) as { default: FunctionDefinition };
       expect(specify(definition).name).toBe(definition.name);
@@ -47,7 +49,7 @@ test('the guides name commands, options, variables and metrics that exist', asyn
       expect([name, used, isKnown]).toEqual([name, used, true]);
     }
     for (const [, used] of text.matchAll(/`([A-Z]+_[A-Z_]+)`/g)) {
-      const isKnown = used! in SETTINGS || used === 'TEST_DATABASE_URL';
+      const isKnown = Object.hasOwn(SETTINGS, used!) || used === 'TEST_DATABASE_URL';
       expect([name, used, isKnown]).toEqual([name, used, true]);
     }
   }

@@ -151,6 +151,7 @@ test(
 
     const [url] = /postgres:\/\/\S+/.exec(introduction)!;
     const shop = new pg.Client(url);
+    shop.on('error', () => {}); // its server stops first
     await shop.connect();
     onTestFinished(() => shop.end());
     await shop.query(`insert into shop.parcel (order_id, weight) values (4711, 300)`);

@@ -204,7 +204,7 @@ export class Dev {
 }
 
 /** Loads what follows a source, which needs a package that only developers have. */
-async function loadFollower(): Promise<typeof import('./source-follower.ts')> {
+async function loadFollower(): Promise<{ SourceFollower: typeof SourceFollower }> {
   return import('./source-follower.ts').catch((error: Error) => {
     if (!error.message.includes("'pg-logical-replication'")) throw error;
     const what = 'following tables needs: npm install --save-dev pg-logical-replication';
