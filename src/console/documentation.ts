@@ -3,7 +3,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { FunctionConsole } from './consoles.ts';
 import { DOCUMENTATION_POLICY } from './headers.ts';
 
@@ -52,5 +52,5 @@ function assets(): URL {
   const copy = new URL('swagger-ui/', import.meta.url);
   if (existsSync(copy)) return copy;
   const entry = createRequire(import.meta.url).resolve('@fastify/swagger-ui');
-  return new URL('static/', `file://${entry}`);
+  return new URL('static/', pathToFileURL(entry));
 }

@@ -56,6 +56,10 @@ export function manifestsOf(definitions: readonly Definition[], options: Manifes
     'service-account.yaml': template('knative/base/shared/service-account.yaml'),
     'migrate.yaml': template('knative/base/shared/migrate.yaml'),
     'database-authentication.yaml': template('keda/database.yaml'),
+    // the policies of functions admit their source only
+    ...(options.intake === 'http' && {
+      'metrics.yaml': template('knative/base/shared/network/metrics.yaml'),
+    }),
   };
   for (const [file, text] of Object.entries(shared)) {
     files.set(
@@ -82,20 +86,21 @@ function ofSets(
   const deployment = from('knative/base/recordings/deployment.yaml')
     .replace("value: '300'", `value: '${drain}'`)
     .replace(/(terminationGracePeriodSeconds:) \d+/, `$1 ${drain + BEYOND_DRAIN_SECONDS}`);
-  const scaled = withTopics(from('keda/recordings.yaml'), topics).replace(
-    /(maxReplicaCount:) \d+/,
-    `$1 ${pods}`,
-  );
+  const scaled = withTopics(from('keda/recordings.yaml'), topics)
+    .replace(/(maxReplicaCount:) \d+/, `$1 ${pods}`)
+    .replace('so 8 pods need 184', `so ${pods} pods need ${23 * pods}`);
   const budget = from('knative/base/recordings/pod-disruption-budget.yaml');
   if (intake === 'kafka') {
     return {
       'deployment.yaml': pulling(deployment, name, topics),
       'pod-disruption-budget.yaml': budget,
       // The pods are the consumers of the group: more of them than partitions would be idle.
-      'scaled-object.yaml': scaled.replace(
-        / +# Pods are not consumers.*\n.*allowIdleConsumers.*\n/g,
-        '',
-      ),
+      'scaled-object.yaml': scaled
+        .replaceAll(
+          "Same as the KafkaSource's initialOffset.",
+          'Same as the function, which begins at the oldest offset.',
+        )
+        .replace(/ +# Pods are not consumers.*\n.*allowIdleConsumers.*\n/g, ''),
     };
   }
   const source = from('knative/base/recordings/source/kafka-source.yaml')

@@ -2,11 +2,12 @@ import type { ExplanationAnswer, FunctionsAnswer, SetsAnswer } from '../api-answ
 import { byId } from '../browser/element.ts';
 import { showOverview } from './overview.ts';
 import { showSet } from './set.ts';
-import { showSets } from './sets.ts';
+import { showSets, showSetsFrame } from './sets.ts';
 
 const EVERY_MS = 5_000;
 const status = byId('status');
 const message = byId('message');
+let viewed = '';
 let shown = '';
 
 /** An error that the console reports in its response. */
@@ -36,11 +37,20 @@ function viewOrOverview(): ReturnType<typeof view> {
   }
 }
 
+/** Empties the view, except for what can be shown without an answer. */
+function frame(path: string): void {
+  byId('detail').replaceChildren();
+  const [, name] = /^api\/functions\/([^/]+)\/sets$/.exec(path) ?? [];
+  if (name !== undefined) showSetsFrame(decodeURIComponent(name));
+}
+
 async function load(): Promise<void> {
   const [path, show] = viewOrOverview();
   const isOverview = path === 'api/functions';
   byId('overview').hidden = !isOverview;
   byId('detail').hidden = isOverview;
+  if (path !== viewed) frame(path);
+  viewed = path;
   try {
     const response = await fetch(path);
     const answer = (await response.json()) as object;
@@ -70,7 +80,6 @@ function setStatus(state: 'live' | 'disconnected', label: string, text: string):
 }
 
 window.addEventListener('hashchange', () => {
-  byId('detail').replaceChildren();
   shown = '';
   void load();
 });

@@ -2,12 +2,19 @@ import type { SetsAnswer } from '../api-answers.ts';
 import { byId, element } from '../browser/element.ts';
 import { since, statusOf } from './texts.ts';
 
-/** Shows the sets of a function, and a form to look one up. */
-export function showSets(name: string, { sets, limit }: SetsAnswer): void {
+/** Shows what does not depend on the sets: where one is, and a form to look a set up. */
+export function showSetsFrame(name: string): void {
   byId('detail').replaceChildren(
     element('nav', { 'aria-label': 'Breadcrumb' }, element('a', { href: '#' }, 'All functions')),
     element('h2', {}, name),
     lookUp(name),
+    element('div', { id: 'sets' }),
+  );
+}
+
+/** Shows the sets of a function. The form stays as it is: somebody may be typing in it. */
+export function showSets(name: string, { sets, limit }: SetsAnswer): void {
+  byId('sets').replaceChildren(
     sets.length === 0
       ? element('p', { class: 'how' }, 'There is no set yet: none of its rows has arrived.')
       : table(name, sets),

@@ -11,10 +11,10 @@ const INTEGERS = new Set(['int2', 'int4', 'int8', 'oid']);
 /** Built-in types that the connector has no converter for. */
 const UNKNOWN = /^(tsquery|pg_lsn|xid|xid8|cid|tid|pg_snapshot|jsonpath|reg[a-z]+)$/;
 // pg has no name for text[]
-const parseArray: (text: string) => (string | null)[] = pg.types.getTypeParser(
-  1009 as number,
-  'text',
-);
+const parseArray: (text: string) => Elements = pg.types.getTypeParser(1009 as number, 'text');
+
+/** Texts of the elements of an array, which may have several dimensions. */
+type Elements = readonly (string | null | Elements)[];
 
 /** Converts PostgreSQL's text (undefined: an unchanged TOASTed value, which was not sent) to JSON. */
 export function toJson(column: Column, text: string | null | undefined): unknown {
@@ -25,7 +25,14 @@ export function toJson(column: Column, text: string | null | undefined): unknown
   }
   if (!column.isArray) return text === undefined ? unavailable(column) : write(column, text);
   if (text === undefined) return [UNAVAILABLE];
-  return parseArray(text).map((each) => (each === null ? null : write(column, each)));
+  return elements(column, parseArray(text));
+}
+
+function elements(column: Column, texts: Elements): unknown[] {
+  return texts.map((each) => {
+    if (each === null) return null;
+    return typeof each === 'string' ? write(column, each) : elements(column, each);
+  });
 }
 
 function unavailable(column: Column): string {

@@ -1,10 +1,13 @@
 import type { PartSpecification, Specification } from '../../definitions/specification.ts';
 
-/** Returns, for each part, a command that posts a row which fills it: all of them complete one set. */
+/** Returns commands that post the rows of one set: for each part as many as it needs. */
 export function exampleCommands({ parts }: Specification, url: string): string[] {
-  return parts.map((part, i) => {
+  const now = Date.now();
+  const rows = parts.flatMap((part) => Array.from({ length: part.count }, () => part));
+  return rows.map((part, i) => {
     const [schema, table] = part.table.split('.');
-    const source = { name: 'dev', schema, table, lsn: i + 1, ts_ms: Date.UTC(2026, 0, 1) };
+    // A later start prints later positions, so that rows can be posted again with other values.
+    const source = { name: 'dev', schema, table, lsn: now + i, ts_ms: now };
     const body = JSON.stringify({ op: 'c', before: null, after: rowOf(part, i), source });
     return [
       `curl ${url} -H 'ce-specversion: 1.0' -H 'ce-type: dev.knative.kafka.event' -H 'ce-source: /me'`,
