@@ -128,9 +128,13 @@ function manifest(): object {
   };
 }
 
-/** OpenTelemetry's packages name the minor version of its API that they need at most. */
+/**
+ * Versions that a project may have. OpenTelemetry's packages name each other's exact versions, so that any other one
+ * would be installed a second time (16 MB), and the minor version of its API that they need at most.
+ */
 function rangeOf(name: string, version: string): string {
-  return `${name.startsWith('@opentelemetry/') ? '~' : '^'}${version}`;
+  if (!name.startsWith('@opentelemetry/')) return `^${version}`;
+  return name === '@opentelemetry/api' ? `~${version}` : version;
 }
 
 function readManifest(): Manifest {

@@ -8,6 +8,7 @@ type Row = Part['rows'][number];
 /** Shows everything that is stored about one set. */
 export function showSet(set: ExplanationAnswer): void {
   const { function: name, key, status, run } = set;
+  const said = summary(set);
   byId('detail').replaceChildren(
     element(
       'nav',
@@ -17,7 +18,7 @@ export function showSet(set: ExplanationAnswer): void {
       element('a', { href: `#/${encodeURIComponent(name)}` }, name),
     ),
     element('h2', {}, key, ' ', statusOf(status)),
-    element('p', { class: 'what' }, ...summary(set)),
+    ...(said.length === 0 ? [] : [element('p', { class: 'what' }, ...said)]),
     ...set.parts.map(part),
     ...(run === null ? [] : [runOf(run)]),
     ...(set.events.length === 0 ? [] : [eventsOf(set.events)]),
