@@ -13,6 +13,7 @@ import { DEMO_MUTANTS } from './demo.ts';
 import { EDGE_MUTANTS } from './edge.ts';
 import { INTAKE_MUTANTS } from './intake.ts';
 import { DEFINITION_MUTANTS } from './definition.ts';
+import { LOCAL_MUTANTS } from './local.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { OUTGOING_MUTANTS } from './outgoing.ts';
@@ -31,6 +32,8 @@ const COPIED = [
   'dev',
   'build',
   'functions',
+  'keda',
+  'knative',
   'test',
   'package.json',
   'vitest.config.ts',
@@ -75,6 +78,7 @@ function main(words: readonly string[], shard: Shard): void {
     ...SESSION_MUTANTS,
     ...TRAVELERS_MUTANTS,
     ...DEMO_MUTANTS,
+    ...LOCAL_MUTANTS,
   ]
     .filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)))
     .filter((_, position) => position % shard.count === shard.index);

@@ -1,7 +1,7 @@
 /** The steps of a new user, in a project outside of this repository, with the packed tarball. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
@@ -103,7 +103,12 @@ class Dev {
     const args = ['run', 'dev', '--', '--port', `${port}`, '--console-port', `${consolePort}`];
     this.#child = spawn('npm', args, {
       cwd: project,
-      env: { ...userEnvironment(), EXIT_WITH_STDIN: '1' },
+      // of production, perhaps: it must not be touched
+      env: {
+        ...userEnvironment(),
+        EXIT_WITH_STDIN: '1',
+        DATABASE_URL: 'postgres://nobody@127.0.0.1:1/production',
+      },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     this.#child.stdout!.on('data', (text) => (this.said += text));
@@ -197,6 +202,22 @@ test(
     const refused = await command(project, ['npx', 'muster', 'build', 'functions']);
     expect(refused).toMatchObject({ code: 2 });
     expect(refused.stderr).toContain('functions has other files than those of a build');
+    const traces = join(project, 'a handler has run');
+    const noisy = join(project, 'functions/noisy.ts');
+    writeFileSync(
+      noisy,
+      `import { writeFileSync } from 'node:fs';
+      import { defineFunction } from 'musterjs';
+      setInterval(() => {}, 1_000);
+      export default defineFunction({
+        name: 'noisy',
+        parts: { a: { table: 'shop.payment', key: 'order_id' } },
+        handle: () => writeFileSync(${JSON.stringify(traces)}, ''),
+      });`,
+    );
+    expect(await command(project, ['npm', 'run', 'build'])).toMatchObject({ code: 0, stderr: '' });
+    expect(existsSync(traces)).toBe(false);
+    rmSync(noisy);
     expect(await command(project, ['npm', 'run', 'build'])).toMatchObject({ code: 0, stderr: '' });
 
     const { url } = await freshDatabase();
