@@ -273,6 +273,16 @@ test.for([
   });
 });
 
+test('muster dev reports a database that does not answer at once', async () => {
+  const url = 'postgres://muster:canary-password@127.0.0.1:1/state';
+  const args = ['dev', '--port', '1234', '--console-port', '1235', '--database-url', url];
+  const { code, stderr } = await muster({}, args);
+  expect([code, stderr]).toEqual([
+    1,
+    "muster: the database of --database-url can't be used: connect ECONNREFUSED 127.0.0.1:1\n",
+  ]);
+});
+
 test('muster help prints the help of a command', async () => {
   const { code, stdout } = await muster({}, ['help', 'discard', 'runs']);
   expect([code, stdout.split('\n')[0]]).toEqual([

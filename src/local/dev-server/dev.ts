@@ -66,6 +66,7 @@ export class Dev {
   static async run(options: DevOptions, stopped: Promise<unknown>): Promise<void> {
     await using parts = new CleanUp();
     for (const port of [options.port, options.consolePort]) await requireFreePort(port);
+    if (options.databaseUrl !== null) await requireAnswer(options.databaseUrl);
     const url = options.databaseUrl ?? (await embedded(options, parts));
     const dev = new Dev(options, url);
     parts.defer(() => dev.#end());
@@ -224,6 +225,21 @@ async function embedded({ say, sql }: DevOptions, parts: CleanUp): Promise<strin
     });
   });
   return postgres.url;
+}
+
+/** Throws if a database can't be used: waiting for it, as a pod does, would only seem to hang. */
+async function requireAnswer(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+  } catch (error) {
+    throw new Error(`the database of --database-url can't be used: ${errorText(error)}`, {
+      cause: error,
+    });
+  } finally {
+    await client.end().catch(() => {});
+  }
 }
 
 /** Marks a database in which the SQL has run. */
