@@ -43,7 +43,7 @@ const READ = [
 ];
 /** Templates of `muster manifests`, relative to the root. */
 const MANIFESTS = ['knative/base', 'keda'];
-const DOCUMENTS = ['README.md', 'CHANGELOG.md', 'LICENSE', 'SECURITY.md'];
+const DOCUMENTS = ['README.md', 'CHANGELOG.md', 'LICENSE', 'SECURITY.md', 'docs'];
 
 /** Writes the content of the package into a folder, which it replaces. */
 export async function writePackage(folder: string): Promise<void> {
@@ -59,8 +59,9 @@ export async function writePackage(folder: string): Promise<void> {
   for (const [name, content] of (await buildPage(join(root, 'src/console/page'))).files) {
     writeFileSync(join(folder, 'console/page', name), content);
   }
-  for (const path of MANIFESTS) cpSync(join(root, path), join(folder, path), { recursive: true });
-  for (const file of DOCUMENTS) cpSync(join(root, file), join(folder, file));
+  for (const path of [...MANIFESTS, ...DOCUMENTS]) {
+    cpSync(join(root, path), join(folder, path), { recursive: true });
+  }
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(manifest(), null, 2)}\n`);
 }
 
