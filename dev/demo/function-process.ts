@@ -29,6 +29,7 @@ const RESTART_AFTER = 500;
 const GIVE_UP_AFTER = 5_000;
 
 const MUSTER = fileURLToPath(new URL('../../src/cli/muster.ts', import.meta.url));
+const FOLDER = fileURLToPath(new URL('../../functions', import.meta.url));
 
 /**
  * Runs a function as a pod would: `muster serve` in a separate process. If it exits unexpectedly it is
@@ -184,6 +185,7 @@ function environment({ url, name, port, env }: FunctionOptions): NodeJS.ProcessE
     // into the file `publishedIn`
     ...(!hasSink && { SINK: 'stdout' }),
     DATABASE_URL: url,
+    FUNCTIONS_FOLDER: FOLDER,
     FUNCTIONS: name,
     HOST: '127.0.0.1',
     PORT: String(port),

@@ -58,6 +58,7 @@ export async function startPod(
     env: {
       PATH: process.env['PATH'],
       DATABASE_URL: url,
+      FUNCTIONS_FOLDER: join(home, 'functions'),
       HOST: '127.0.0.1',
       PORT: String(port),
       LOG_LEVEL: 'error',
