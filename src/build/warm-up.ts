@@ -11,7 +11,9 @@ import { freePort } from '../local/port.ts';
 import { startPostgres } from '../local/postgres/postgres.ts';
 import { Readiness } from '../local/readiness.ts';
 import type { FunctionDefinition } from '../function.ts';
+import { exampleRow } from '../definitions/example-row.ts';
 import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
+import { specify } from '../definitions/specification.ts';
 
 type Columns = Readonly<Record<string, unknown>>;
 
@@ -111,7 +113,7 @@ async function exerciseIntake(
   functions: readonly FunctionDefinition[],
   columns: Columns,
 ): Promise<void> {
-  for (const change of functions.flatMap((each) => changesOf(each, columns))) {
+  for (const change of changesOf(functions, columns)) {
     const { status } = await fetch(url, { method: 'POST', ...change });
     if (status !== 204) throw new Error(`the bundle answered ${status} to a change`);
   }
@@ -125,18 +127,15 @@ async function exerciseConsole(url: string): Promise<void> {
   }
 }
 
-/** Returns a row for every part, all in one set, as a KafkaSource would post them. */
+/** Returns a row for every part, all in one set of each function, as a KafkaSource would post them. */
 function changesOf(
-  definition: FunctionDefinition,
+  functions: readonly FunctionDefinition[],
   columns: Columns,
 ): { headers: Record<string, string>; body: string }[] {
-  return Object.values(definition.parts).map((part, i) => {
+  const parts = functions.flatMap((each) => specify(each).parts);
+  return parts.map((part, i) => {
     const [schema, table] = part.table.split('.');
-    const row: Record<string, unknown> = {};
-    for (const column of part.columns ?? []) row[column] = 'MQ=='; // also valid where base64 is decoded
-    for (const column of [part.id ?? 'id'].flat()) row[column] = `warm-up ${i}`;
-    for (const column of [part.key].flat()) row[column] = 'warm-up';
-    Object.assign(row, part.where, columns);
+    const row = exampleRow(part, parts, { id: `warm-up ${i}`, key: 'warm-up' });
     const source = { name: 'warm-up', schema, table, lsn: i + 1, ts_ms: Date.now() };
     return {
       headers: {
@@ -145,7 +144,12 @@ function changesOf(
         'ce-source': '/muster/build',
         'ce-type': 'dev.knative.kafka.event',
       },
-      body: JSON.stringify({ op: 'c', before: null, after: row, source }),
+      body: JSON.stringify({
+        op: 'c',
+        before: null,
+        after: Object.assign(row, columns),
+        source,
+      }),
     };
   });
 }

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { functionsFolder } from '../../definitions/function-files.ts';
-import type { Specification } from '../../definitions/specification.ts';
+import type { PartSpecification, Specification } from '../../definitions/specification.ts';
 import { CleanUp } from '../../lib/clean-up.ts';
 import { errorText } from '../../lib/error-text.ts';
 import { requireFreePort } from '../port.ts';
@@ -169,8 +169,7 @@ export class Dev {
   /** Follows the tables of the functions, if there is a source; across reloads, unless the tables change. */
   async #follow(functions: readonly Checked[]): Promise<void> {
     const { sourceUrl, port, say } = this.#options;
-    const parts = functions.flatMap((each) => ('topic' in each ? [] : each.parts));
-    const tables = [...new Set(parts.map(({ table }) => table))].toSorted();
+    const tables = [...new Set(partsOf(functions).map(({ table }) => table))].toSorted();
     if (this.#sourceUrl === null || this.#follower?.tables.join() === tables.join()) return;
     await this.#follower?.stop(true);
     this.#follower = null;
@@ -198,10 +197,14 @@ export class Dev {
         continue;
       }
       say(`function   ${each.function}. The rows of a set, one by one:\n`);
-      for (const line of exampleCommands(each, url)) say(`  ${line}\n`);
+      for (const line of exampleCommands(each, partsOf(functions), url)) say(`  ${line}\n`);
     }
     say(`Save a file in ${relative('.', this.#folder)}/ to reload it. Ctrl-C ends.`);
   }
+}
+
+function partsOf(functions: readonly Checked[]): PartSpecification[] {
+  return functions.flatMap((each) => ('topic' in each ? [] : each.parts));
 }
 
 /** Loads what follows a source, which needs a package that only developers have. */
