@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { exampleRow } from '../../src/definitions/example-row.ts';
 import { specify } from '../../src/definitions/specification.ts';
-import { defineFunction, type FunctionDefinition } from '../../src/function.ts';
+import { defineFunction } from '../../src/function.ts';
 
 test('an example fills its part, and has the columns that other parts on its table need', () => {
   const { parts } = specify(
@@ -13,7 +13,7 @@ test('an example fills its part, and has the columns that other parts on its tab
         other: { table: 'shop.parcel', key: 'customer', columns: ['weight'] },
       },
       handle() {},
-    }) as unknown as FunctionDefinition,
+    }),
   );
   expect(exampleRow(parts[0]!, parts, { id: 7, key: 'k' })).toEqual({
     no: 7,
