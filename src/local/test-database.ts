@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { startPostgres } from './postgres/postgres.ts';
+import { withClient } from './with-client.ts';
 
 /** A new, empty database for one test. */
 export interface TestDatabase extends AsyncDisposable {
@@ -31,13 +32,15 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   const url = new URL(process.env['TEST_DATABASE_URL']?.trim() || (await (server ??= start())));
   const admin = url.href;
   const name = `test_${randomUUID().replaceAll('-', '')}`;
-  await once(admin, `create database ${name}`);
+  await withClient(admin, (client) => client.query(`create database ${name}`));
   url.pathname = `/${name}`;
   const pool = new pg.Pool({ connectionString: url.href, max: 2, allowExitOnIdle: true });
   pool.on('error', () => {}); // the next query reports it
   const close = async () => {
     if (!pool.ending) await pool.end();
-    await once(admin, `drop database if exists ${name} with (force)`);
+    await withClient(admin, (client) =>
+      client.query(`drop database if exists ${name} with (force)`),
+    );
   };
   return {
     url: url.href,
@@ -46,12 +49,6 @@ export async function createTestDatabase(): Promise<TestDatabase> {
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-async function once(url: string, text: string): Promise<void> {
-  const client = new pg.Client(url);
-  await client.connect();
-  await client.query(text).finally(() => client.end());
 }
 
 /** Starts the embedded server of this process, and removes what earlier ones could not remove. */

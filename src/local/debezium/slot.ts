@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { withClient } from '../with-client.ts';
 
 /** Tables of the publication of a slot, sorted, each as `schema.table`; null if there is no slot. */
 export async function slotTables(url: string, slot: string): Promise<string[] | null> {
@@ -37,10 +38,4 @@ export async function dropSlot(url: string, slot: string): Promise<boolean> {
     await client.query(`drop publication if exists ${pg.escapeIdentifier(slot)}`);
     return true;
   });
-}
-
-async function withClient<T>(url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
-  await client.connect();
-  return work(client).finally(() => client.end());
 }

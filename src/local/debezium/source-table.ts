@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { withClient } from '../with-client.ts';
 
 /** The properties of a column that are needed to format its values as Debezium does. */
 export interface Column {
@@ -40,9 +41,7 @@ export class NoTable extends Error {
 
 /** Reads a table from the catalog of a database, in a session of its own. */
 export async function readTableAt(url: string, name: string): Promise<SourceTable> {
-  const client = new pg.Client(url);
-  await client.connect();
-  return readTable(client, name).finally(() => client.end());
+  return withClient(url, (client) => readTable(client, name));
 }
 
 /** Reads a table from the catalog. */

@@ -13,6 +13,7 @@ import { CleanUp } from '../../lib/clean-up.ts';
 import { errorText } from '../../lib/error-text.ts';
 import { requireFreePort } from '../port.ts';
 import { startPostgres } from '../postgres/postgres.ts';
+import { withClient } from '../with-client.ts';
 import { exampleCommands } from './example-event.ts';
 import { MusterProcess, outcomeOf } from './muster-process.ts';
 import type { SourceFollower } from './source-follower.ts';
@@ -232,17 +233,11 @@ async function embedded({ say, sql }: DevOptions, parts: CleanUp): Promise<strin
 
 /** Throws if a database can't be used: waiting for it, as a pod does, would only seem to hang. */
 async function requireAnswer(url: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
-  client.on('error', () => {});
-  try {
-    await client.connect();
-  } catch (error) {
+  await withClient(url, async () => {}).catch((error: unknown) => {
     throw new Error(`the database of --database-url can't be used: ${errorText(error)}`, {
       cause: error,
     });
-  } finally {
-    await client.end().catch(() => {});
-  }
+  });
 }
 
 /** Marks a database in which the SQL has run. */
@@ -250,9 +245,7 @@ const MARK = 'muster dev: its tables are created';
 
 /** Runs SQL in one transaction, once per database. */
 async function runOnce(url: string, text: string): Promise<void> {
-  const client = new pg.Client(url);
-  await client.connect();
-  try {
+  await withClient(url, async (client) => {
     const { rows } = await client.query<{ mark: string | null; name: string }>(
       `select shobj_description(oid, 'pg_database') as mark, datname as name
        from pg_database where datname = current_database()`,
@@ -260,7 +253,5 @@ async function runOnce(url: string, text: string): Promise<void> {
     if (rows[0]!.mark === MARK) return;
     const name = pg.escapeIdentifier(rows[0]!.name);
     await client.query(`begin; ${text}; comment on database ${name} is '${MARK}'; commit`);
-  } finally {
-    await client.end();
-  }
+  });
 }
