@@ -118,7 +118,7 @@ export class Dev {
     }
   }
 
-  /** Returns the functions that run now; null if there is a problem, which it says. */
+  /** Returns the functions that run now; prints the problem and returns null if there is one. */
   async #replace(): Promise<readonly Checked[] | null> {
     const [checked, types] = await Promise.all([
       this.#outcome('check', '--json'),

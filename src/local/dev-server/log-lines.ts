@@ -9,7 +9,7 @@ const LEVELS: Readonly<Record<number, string>> = {
 /** Fields that are the same in all lines, or shown otherwise. */
 const HIDDEN = new Set(['level', 'time', 'pid', 'hostname', 'msg']);
 
-/** Messages that say nothing to somebody who has started `muster dev`. */
+/** Messages that do not concern somebody who has started `muster dev`. */
 const USUAL =
   /^(?:serving|stopping|stopped|this process is stopping|Server listening at .*|anybody who reaches .*)$/;
 

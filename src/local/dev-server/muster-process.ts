@@ -12,7 +12,7 @@ const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 const FLAGS = ['--disable-warning=ExperimentalWarning'];
 const MUSTER = fileURLToPath(new URL(`../../cli/muster.${EXTENSION}`, import.meta.url));
 
-/** What a command printed; `problem` is what it says if it failed, and null otherwise. */
+/** Output of a command; `problem` is its error output if it failed, and null otherwise. */
 export interface Outcome {
   readonly stdout: string;
   readonly problem: string | null;

@@ -15,7 +15,7 @@ export interface FollowOptions {
   readonly sink: string;
   /**
    * Whether the replication slot stays for the next start. In somebody else's database it is one of this process,
-   * and is dropped at the end, because a slot that nobody reads keeps the server's log for ever.
+   * and is dropped at the end, because the server retains its log for a slot that nobody reads.
    */
   readonly keepsSlot: boolean;
   readonly say: (line: string) => void;
