@@ -255,6 +255,20 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ['test/runs/large-set.test.ts'],
   },
   {
+    name: 'keys that follow each other are far apart',
+    file: 'src/state/key-hash.ts',
+    find: "key.replace(LAST_CHARACTERS, '')",
+    replace: 'key',
+    tests: ['test/state/ingest/collision.test.ts'],
+  },
+  {
+    name: 'the database computes another hash of a key',
+    file: FUNCTIONS,
+    find: "'[0-9A-Za-z]{1,2}(?![0-9A-Za-z])', '', 'g'",
+    replace: "'[0-9A-Za-z]{1,2}(?![0-9A-Za-z])', ''",
+    tests: ['test/state/ingest/collision.test.ts'],
+  },
+  {
     name: 'keys with the same hash are one set',
     file: FUNCTIONS,
     find: '  if s.key <> d.key then',

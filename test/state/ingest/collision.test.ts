@@ -6,10 +6,29 @@ import { test } from '../../support/test.ts';
 import { workerOn } from '../../support/worker.ts';
 
 test('the database and the process compute the same hash of a key', async ({ db }) => {
-  for (const key of ['', 'x', '["a","ä€😀"]', '\u0001'.repeat(1024)]) {
+  const keys = [
+    '',
+    'x',
+    '12',
+    '1234567',
+    '["a1b2c3","ä€😀","é12"]',
+    '[4711,"ab_cd-ef"]',
+    '\u0001'.repeat(1024),
+  ];
+  for (const key of keys) {
     const [row] = await db.query<{ hash: string }>('select muster.key_hash($1) as hash', [key]);
     expect([key, row!.hash.replaceAll('-', '')]).toEqual([key, keyHash(key)]);
   }
+});
+
+test('keys that follow each other are next to each other by their hashes', () => {
+  const neighbourhoodsOf = (keyOf: (n: string) => string) => {
+    const numbers = Array.from({ length: 1_000 }, (_, i) => String(123_000 + i));
+    return new Set(numbers.map((n) => keyHash(keyOf(n)).slice(0, 8))).size;
+  };
+  expect(neighbourhoodsOf((n) => n)).toBe(10);
+  expect(neighbourhoodsOf((n) => `["order-${n}","NO"]`)).toBe(10);
+  expect(neighbourhoodsOf((n) => `["NO","0193b000-0000-7000-8000-000000${n}"]`)).toBe(10);
 });
 
 test('an event whose key has the hash of another key is parked, and the other set is not changed', async ({

@@ -151,7 +151,7 @@ create type muster.run_state as enum ('pending', 'resting', 'done', 'failed');
 -- byte (with the revision before the key, 40 bytes more per event).
 create table muster.sets (
   function       int not null,
-  key_hash       uuid not null,            -- first 16 bytes of the SHA-256 of the key; see muster.key_hash
+  key_hash       uuid not null,            -- see muster.key_hash
   key            text collate "C",         -- never null; a row proposed for insertion has null if its set must exist
   counts         int[] not null,           -- rows in the set per part index
   fresh          int not null,             -- rows in the set that are not history

@@ -29,11 +29,16 @@ return case
   else a_at > b_at
 end;
 
--- Returns the hash by which a set is named everywhere but in its own row. Workers compute it themselves
--- (key-hash.ts); this is for people: select * from muster.member where key_hash = muster.key_hash('42').
+-- Returns the hash by which a set is named everywhere but in its own row. It begins with a hash of the key
+-- without the last characters of each word, so that keys that follow each other share pages of the indexes.
+-- Workers compute it themselves (key-hash.ts); this is for people:
+-- select * from muster.member where key_hash = muster.key_hash('42').
 create function muster.key_hash(key text) returns uuid
 language sql immutable strict parallel safe
-return encode(substring(sha256(convert_to(key, 'UTF8')) for 16), 'hex')::uuid;
+return encode(
+  substring(sha256(convert_to(regexp_replace(key, '[0-9A-Za-z]{1,2}(?![0-9A-Za-z])', '', 'g'), 'UTF8')) for 4) ||
+    substring(sha256(convert_to(key, 'UTF8')) for 12),
+  'hex')::uuid;
 
 -- Returns whether a row counts as new in its set. It does not if the initial snapshot already found it there:
 -- such a row is history, even if it has changed since.
