@@ -158,7 +158,7 @@ export interface RetryPolicy {
 /** A function: the parts of its sets, the rule that completes one, and the handler to run then. */
 export interface FunctionDefinition<P extends string = string, K extends string = string> {
   /**
-   * Up to 63 lower-case letters, digits and dashes, starting with a letter. Equals the name of the file or
+   * Up to 63 lower-case letters, digits and dashes: a letter first, no dash last. Equals the name of the file or
    * folder in `functions/`.
    */
   readonly name: string;

@@ -54,7 +54,7 @@ export interface SettleContext {
 /** A projection: how to read the records of a topic, and how to apply them to the function's tables. */
 export interface ProjectionDefinition<R = unknown> {
   /**
-   * Up to 63 lower-case letters, digits and dashes, starting with a letter. Equals the name of the file or
+   * Up to 63 lower-case letters, digits and dashes: a letter first, no dash last. Equals the name of the file or
    * folder in `functions/`.
    */
   readonly name: string;

@@ -54,9 +54,16 @@ export const count = field(
   (value) => Number.isInteger(value) && (value as number) > 0 && (value as number) <= MAX_INT,
 );
 
+/** Words that YAML 1.1, in which Kubernetes objects are written, reads as a boolean or null. */
+const YAML_VALUES = new Set(['y', 'n', 'yes', 'no', 'on', 'off', 'true', 'false', 'null']);
+
+/** Also the name of Kubernetes objects. */
 export const definitionName = field(
-  'at most 63 lower-case letters, digits and dashes, a letter first',
-  (value) => typeof value === 'string' && /^[a-z][a-z0-9-]{0,62}$/.test(value),
+  'at most 63 lower-case letters, digits and dashes, a letter first and no dash last, and no value of YAML such as on',
+  (value) =>
+    typeof value === 'string' &&
+    /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(value) &&
+    !YAML_VALUES.has(value),
 );
 
 /** A duration that Postgres measures. */

@@ -25,7 +25,8 @@ const endless = { atLeast: 1, of: ['a'] as unknown[] };
 endless.of.push(endless);
 const nested = (depth: number): Rule => (depth === 0 ? all('a') : all('a', nested(depth - 1)));
 
-const NAME = 'must be at most 63 lower-case letters, digits and dashes, a letter first';
+const NAME =
+  'must be at most 63 lower-case letters, digits and dashes, a letter first and no dash last, and no value of YAML such as on';
 const COUNT = 'must be a whole number from 1 to 2,147,483,647';
 const UNITS =
   "write a number and a unit, as in '15 minutes' (milliseconds, seconds, minutes, hours or days)";
@@ -35,6 +36,8 @@ const table: [definition: FunctionDefinition, ...problems: string[]][] = [
   [wrong({ name: 'Fine' }), `name ${NAME}, not 'Fine'`],
   [wrong({ name: '' }), `name ${NAME}, not ''`],
   [wrong({ name: 'a/b' }), `name ${NAME}, not 'a/b'`],
+  [wrong({ name: 'a-' }), `name ${NAME}, not 'a-'`],
+  [wrong({ name: 'on' }), `name ${NAME}, not 'on'`],
   [wrong({ handle: 'later' }), "handle must be a function, not 'later'"],
   [
     wrong({ overdueafter: '1 minute' }),
