@@ -1,10 +1,11 @@
-import type { BatchedSet, HandlerContext } from '../function.ts';
+import { type BatchedSet, type HandlerContext, TerminalError } from '../function.ts';
 import { failpoint } from '../lib/failpoint.ts';
+import { isBadValue } from '../state/database/database.ts';
 import type { StoredMember } from '../state/runs/load-members.ts';
 import type { OutboxEvent } from '../state/runs/runs.ts';
 import { toTraceparent } from '../telemetry/trace.ts';
 import type { Attempt, HandlerCall } from './attempt.ts';
-import { TimedOut } from './attempt-errors.ts';
+import { SetTooLarge, TimedOut } from './attempt-errors.ts';
 import { toCompleteSet } from './complete-set.ts';
 import { handlerLog } from './handler-log.ts';
 import { toBatchEvents, toOutboxEvents } from './outbox-events.ts';
@@ -12,7 +13,7 @@ import { runIdOf } from './run-id.ts';
 import { ownedBy } from './stray-errors.ts';
 
 /** An attempt whose rows are loaded. */
-export interface LoadedAttempt extends Attempt {
+interface LoadedAttempt extends Attempt {
   readonly members: readonly StoredMember[];
 }
 
@@ -21,14 +22,16 @@ interface LoadedCall extends HandlerCall {
 }
 
 /**
- * Calls the handler with its timeout. Resolves with the events that it returned, by attempt, and rejects with the
- * error it throws or with the reason of `abort`. `onReturn` gets the milliseconds for which the call blocked the
+ * Calls the handler with its timeout. Resolves with the events that it returned, by attempt. Rejects with the error
+ * it throws, with that of a failed load, or with the reason of `abort`. `onReturn` gets the milliseconds for which the call blocked the
  * event loop.
  */
 export async function callHandler(
-  call: LoadedCall,
+  unchecked: HandlerCall,
   onReturn: (ms: number) => void,
 ): Promise<OutboxEvent[][]> {
+  requireStartable(unchecked);
+  const call: LoadedCall = { ...unchecked, attempts: requireLoaded(unchecked) };
   const { attempts, handler, abort } = call;
   const { definition, timeoutMs, batch } = handler;
   const leases = attempts.map(({ lease }) => lease);
@@ -101,4 +104,27 @@ function aborted(signal: AbortSignal): Promise<never> {
     if (signal.aborted) fail();
     else signal.addEventListener('abort', fail, { once: true });
   });
+}
+
+/** Throws if the call was aborted, or if its run exceeds the function's maximum number of attempts. */
+function requireStartable({ attempts, handler: { backoff }, abort }: HandlerCall): void {
+  abort.signal.throwIfAborted();
+  if (attempts[0]!.lease.attempt > backoff.attempts) {
+    throw new TerminalError(
+      `given up after ${backoff.attempts} attempts that ended with their process`,
+    );
+  }
+}
+
+/**
+ * Throws the error of a failed load. It is a fault of the database, which the handler did not cause, unless the
+ * rows can never be loaded: then the attempt counts.
+ */
+function requireLoaded({ attempts, watchedTx }: HandlerCall): readonly LoadedAttempt[] {
+  for (const { members } of attempts) {
+    if (!(members instanceof Error)) continue;
+    if (!(members instanceof SetTooLarge || isBadValue(members))) watchedTx.blame(members);
+    throw members;
+  }
+  return attempts as readonly LoadedAttempt[];
 }

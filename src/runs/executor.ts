@@ -3,14 +3,14 @@ import {
   type PartOf,
   type RegisteredFunction,
 } from '../definitions/registered-function.ts';
-import { type FunctionDefinition, type Log, TerminalError } from '../function.ts';
+import type { FunctionDefinition, Log } from '../function.ts';
 import { redactedErrorText } from '../lib/error-text.ts';
 import { failpoint } from '../lib/failpoint.ts';
 import { waitAfter } from '../lib/retry.ts';
-import { isBadValue, type Database } from '../state/database/database.ts';
+import type { Database } from '../state/database/database.ts';
 import { HandlerTx } from '../state/database/handler-tx.ts';
 import type { Lease } from '../state/lease.ts';
-import { finishing, type FinishedRun, type OutboxEvent, type Runs } from '../state/runs/runs.ts';
+import { type OutboxEvent, type Runs } from '../state/runs/runs.ts';
 import { contextOf, endFailed, runSpan, within } from '../telemetry/spans.ts';
 import { abortOf, type Attempt, type HandlerCall } from './attempt.ts';
 import {
@@ -19,13 +19,13 @@ import {
   isFinal,
   isInterrupted,
   LeaseLost,
-  SetTooLarge,
   ShutDown,
   TimedOut,
 } from './attempt-errors.ts';
 import type { AttemptFailure, AttemptResult } from './attempt-result.ts';
-import { callHandler, type LoadedAttempt } from './call-handler.ts';
+import { callHandler } from './call-handler.ts';
 import { Coalescer } from './coalescer.ts';
+import { Committer } from './committer.ts';
 import { Faults, WatchedTx } from './faults.ts';
 import { batchFor, type FunctionHandler, toFunctionHandler } from './function-handler.ts';
 import { withFields } from './handler-log.ts';
@@ -68,7 +68,7 @@ export class Executor {
   readonly handlers: ReadonlyMap<number, FunctionHandler>;
   readonly partOf: PartOf;
   readonly #options: ExecutorOptions;
-  readonly #completer: Coalescer<FinishedRun>;
+  readonly #committer: Committer;
   readonly #starts: Coalescer<Lease>;
   readonly #faults = new Faults();
   readonly #watch: LoopWatch;
@@ -87,7 +87,7 @@ export class Executor {
     const timeouts = new Map(
       [...this.handlers.values()].map((each) => [each.definition.name, each.timeoutMs]),
     );
-    this.#completer = new Coalescer((finished) => runs.finish(finished));
+    this.#committer = new Committer(runs);
     this.#starts = new Coalescer((leases) => runs.recordStarts(leases));
     this.#watch = new LoopWatch({
       onBeat: (names) => onBeat(Math.max(0, ...names.map((name) => timeouts.get(name)!))),
@@ -149,7 +149,8 @@ export class Executor {
     return within(attempts[0]!.span, async () => {
       const call = this.#callOf(handler, attempts, leaveSlot);
       try {
-        const events = await this.#call(call);
+        const { name } = handler.definition;
+        const events = await callHandler(call, (ms) => this.#watch.called(name, ms));
         failpoint('before-done');
         await this.#commit(call, events);
       } catch (error) {
@@ -176,24 +177,9 @@ export class Executor {
     return { attempts, handler, abort, leaveSlot, log, tx, watchedTx: new WatchedTx(tx) };
   }
 
-  /** Calls the handler with its timeout; resolves with the events that it returned, by attempt. */
-  #call(call: HandlerCall): Promise<OutboxEvent[][]> {
-    requireStartable(call);
-    const { name } = call.handler.definition;
-    const attempts = requireLoaded(call);
-    return callHandler({ ...call, attempts }, (ms) => this.#watch.called(name, ms));
-  }
-
   /** Commits the handler's writes, its events and the marker that the runs are done, together. */
   async #commit(call: HandlerCall, events: readonly OutboxEvent[][]): Promise<void> {
-    const finished = call.attempts.map(({ lease, trace }, i) => ({
-      lease,
-      trace,
-      events: events[i]!,
-    }));
-    const held = call.tx.isOpen
-      ? await this.#commitTx(call, finished)
-      : await this.#commitWithoutTx(call, finished);
+    const held = await this.#committer.commit(call, events);
     for (const [i, attempt] of call.attempts.entries()) {
       const isHeld = held[i]!;
       if (isHeld instanceof Error) {
@@ -207,57 +193,6 @@ export class Executor {
         this.#end(call, attempt, FENCED);
       }
     }
-  }
-
-  /**
-   * Commits the handler's transaction, in which the runs are marked done. Throws {@link LeaseLost} if one of several
-   * leases was lost; returns whether the single one was held.
-   */
-  async #commitTx(
-    { attempts, log, tx, watchedTx }: HandlerCall,
-    finished: readonly FinishedRun[],
-  ): Promise<boolean[]> {
-    const { runs } = this.#options;
-    try {
-      const isHeld = await tx.commit(finishing(finished));
-      if (!isHeld && attempts.length > 1) throw new LeaseLost('the lease of a run was lost');
-      return attempts.map(() => isHeld);
-    } catch (error) {
-      if (error instanceof LeaseLost) throw error;
-      // only the answer to COMMIT may have been lost
-      const isDone = await untilAnswered(() => runs.isDone(firstLocked(attempts)), log);
-      if (isDone) return attempts.map(() => true);
-      watchedTx.note(error);
-      throw error;
-    }
-  }
-
-  /**
-   * Marks runs done whose handler wrote nothing, each by itself; returns which of their leases were held, or the
-   * error of one whose events can't be stored.
-   */
-  async #commitWithoutTx(
-    { log, tx, leaveSlot }: HandlerCall,
-    finished: readonly FinishedRun[],
-  ): Promise<(boolean | Error)[]> {
-    await tx.abandon(); // a query that the handler did not await must not begin the transaction now
-    leaveSlot();
-    return Promise.all(
-      finished.map((each) => this.#finish(each, log).catch((error: Error) => error)),
-    );
-  }
-
-  #finish(finished: FinishedRun, log: Log): Promise<boolean> {
-    let isInDoubt = false;
-    return untilAnswered(async () => {
-      try {
-        if (await this.#completer.add(finished)) return true;
-        return isInDoubt && (await this.#options.runs.isDone(finished.lease));
-      } catch (error) {
-        isInDoubt = true;
-        throw error;
-      }
-    }, log);
   }
 
   /**
@@ -361,34 +296,4 @@ export class Executor {
     const seconds = (performance.now() - startedAt) / 1000;
     this.#options.onResult(handler.definition.name, result, seconds);
   }
-}
-
-/** Returns the lease whose set the statement that marks runs done locks first; see finish-runs.sql. */
-function firstLocked(attempts: readonly Attempt[]): Lease {
-  return attempts
-    .map(({ lease }) => lease)
-    .reduce((first, lease) => (lease.keyHash < first.keyHash ? lease : first));
-}
-
-/** Throws if the call was aborted, or if its run exceeds the function's maximum number of attempts. */
-function requireStartable({ attempts, handler: { backoff }, abort }: HandlerCall): void {
-  abort.signal.throwIfAborted();
-  if (attempts[0]!.lease.attempt > backoff.attempts) {
-    throw new TerminalError(
-      `given up after ${backoff.attempts} attempts that ended with their process`,
-    );
-  }
-}
-
-/**
- * Throws the error of a failed load. It is a fault of the database, which the handler did not cause, unless the
- * rows can never be loaded: then the attempt counts.
- */
-function requireLoaded({ attempts, watchedTx }: HandlerCall): readonly LoadedAttempt[] {
-  for (const { members } of attempts) {
-    if (!(members instanceof Error)) continue;
-    if (!(members instanceof SetTooLarge || isBadValue(members))) watchedTx.blame(members);
-    throw members;
-  }
-  return attempts as readonly LoadedAttempt[];
 }

@@ -1,13 +1,12 @@
 import type { Mutant } from './mutants.ts';
 
 const RUNNER = 'src/runs/runner.ts';
-const EXECUTOR = 'src/runs/executor.ts';
 
 /** Guards against failures of processes and connections; most tests kill real ones. */
 export const PROCESS_MUTANTS: readonly Mutant[] = [
   {
     name: "the done-mark is written outside the handler's transaction",
-    file: EXECUTOR,
+    file: 'src/runs/committer.ts',
     find: 'tx.commit(finishing(finished))',
     replace: "runs.finish([finished]).then(() => tx.commit([{ text: 'select' }]))",
     tests: ['test/chaos/lost-answer.test.ts'],
@@ -22,7 +21,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a COMMIT whose answer was lost counts as failed',
-    file: EXECUTOR,
+    file: 'src/runs/committer.ts',
     find: 'if (isDone) return attempts.map(() => true);',
     replace: '',
     tests: ['test/chaos/lost-answer.test.ts'],
@@ -64,7 +63,7 @@ export const PROCESS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a run whose handler kills its process never fails',
-    file: EXECUTOR,
+    file: 'src/runs/call-handler.ts',
     find: 'if (attempts[0]!.lease.attempt > backoff.attempts) {',
     replace: 'if (attempts[0]!.lease.attempt > 1000 * backoff.attempts) {',
     tests: ['test/chaos/crash-loop.test.ts'],

@@ -104,7 +104,7 @@ test('a process holds at most one run that was lost more than once', async ({ db
   }
   await due(db, 'd');
   const first = await worker.runs.claim(1, worker.id, 4, CLAIM);
-  expect(first.map(({ key }) => key).toSorted()).toEqual(['a', 'd']);
+  expect(first.map(({ key }) => key).toSorted()).toEqual([expect.stringMatching(/^[abc]$/), 'd']);
   expect(await worker.runs.claim(1, worker.id, 4, { ...CLAIM, suspect: false })).toEqual([]);
   const other = await workerOn(db, [pairOf()]);
   expect((await other.runs.claim(1, other.id, 4, CLAIM)).map(({ key }) => key)).toHaveLength(1);
