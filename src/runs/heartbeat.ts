@@ -38,11 +38,11 @@ export class Heartbeat {
   readonly #log: Log;
   readonly #clock = new BigInt64Array(new SharedArrayBuffer(24));
   #thread: Worker | null = null;
-  #worker: string;
+  /** Empty until the process has registered; the thread starts after that. */
+  #worker = '';
 
-  constructor(options: HeartbeatOptions, worker: string, log: Log) {
+  constructor(options: HeartbeatOptions, log: Log) {
     this.#options = options;
-    this.#worker = worker;
     this.#log = log;
     this.beat(0);
   }

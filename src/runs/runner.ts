@@ -1,17 +1,16 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failpoint } from '../lib/failpoint.ts';
 import type { Slots } from '../state/ingest/batcher.ts';
 import type { Capacity, Lease } from '../state/lease.ts';
 import { Backlog } from './backlog.ts';
-import { LeaseLost, ShutDown } from './attempt-errors.ts';
+import { ShutDown } from './attempt-errors.ts';
 import { Executor, type ExecutorOptions } from './executor.ts';
 import { batchFor, type FunctionHandler } from './function-handler.ts';
-import { Heartbeat, now } from './heartbeat.ts';
-import { LeasedRuns, nameOf } from './leased-runs.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { LeasedRuns } from './leased-runs.ts';
 import { LOAD_BYTES, Loader, unloaded } from './loader.ts';
 import { OpenClaims } from './open-claims.ts';
+import { ProcessLease } from './process-lease.ts';
 import { type QueuedRun, RunQueue } from './run-queue.ts';
 import { isSuspect, mayShareCall, mustRecordStart } from './suspects.ts';
 
@@ -42,10 +41,9 @@ export class Runner implements Slots {
   readonly #queue: RunQueue;
   readonly #loader: Loader;
   readonly #heartbeat: Heartbeat;
+  readonly #lease: ProcessLease;
   readonly #leased: LeasedRuns;
   readonly #claims: OpenClaims;
-  /** Runs that the last renewal returned and that are not in `#leased`. */
-  #unknown = new Set<string>();
   /** Ids of the functions with batches. */
   readonly #batched: readonly number[];
   /** Functions with batches of whose runs the last claim got some that run alone. */
@@ -53,7 +51,6 @@ export class Runner implements Slots {
   /** Slots that are reserved for the runs of a batch or claim in progress. */
   #reserved = 0;
   #draining = false;
-  #worker = randomUUID() as string;
 
   constructor(options: RunnerOptions) {
     const { url, leaseSeconds, log } = options;
@@ -84,12 +81,13 @@ export class Runner implements Slots {
       onLoaded: (runs) => this.#enqueue(runs),
     });
     const functions = options.functions.map(({ definition }) => definition.name);
-    this.#heartbeat = new Heartbeat({ url, leaseSeconds, functions }, this.#worker, log);
+    this.#heartbeat = new Heartbeat({ url, leaseSeconds, functions }, log);
+    this.#lease = new ProcessLease(options.runs, leaseSeconds, this.#leased, this.#heartbeat);
   }
 
   /** Id under which this process holds leases. */
   get worker(): string {
-    return this.#worker;
+    return this.#lease.worker;
   }
 
   /** Number of running handlers. */
@@ -103,10 +101,8 @@ export class Runner implements Slots {
     return Math.max(0, this.#options.slots + prefetch - this.#leased.slots - this.#reserved);
   }
 
-  async register(): Promise<void> {
-    const sentAt = now();
-    await this.#options.runs.register(this.#worker, hostname(), this.#options.leaseSeconds);
-    this.#heartbeat.renewed(this.#worker, sentAt);
+  register(): Promise<void> {
+    return this.#lease.register();
   }
 
   /** Runs are created leased ahead of a free slot as far as claims would prefetch them: that spares the queue. */
@@ -199,34 +195,11 @@ export class Runner implements Slots {
 
   /**
    * Renews the leases of this process and reaps those of dead ones. A run that is no longer leased to this process
-   * is aborted. A run that is leased but unknown here (the response with its lease was lost) is started if that
-   * is still the case at the next renewal.
+   * is aborted; one that is leased but unknown here is started.
    */
   async renew(): Promise<void> {
-    const before = [...this.#leased.values()];
-    const sentAt = now();
-    this.#heartbeat.beat();
-    let held: Lease[] | null;
-    try {
-      held = await this.#options.runs.renew(this.#worker, this.#options.leaseSeconds);
-    } catch (error) {
-      if (now() - this.#heartbeat.renewedAt > this.#options.leaseSeconds * 1000) this.#abortAll();
-      throw error;
-    }
-    if (held === null) {
-      this.#abortAll();
-      this.#worker = randomUUID();
-      await this.register();
-      return;
-    }
-    this.#heartbeat.renewed(this.#worker, sentAt);
-    const names = new Set(held.map(nameOf));
-    for (const { lease, abort } of before) {
-      if (!names.has(nameOf(lease))) abort.abort(new LeaseLost('the lease of this run was lost'));
-    }
-    const unknown = held.filter((lease) => !this.#leased.has(lease));
-    const orphans = unknown.filter((lease) => this.#unknown.has(nameOf(lease)));
-    this.#unknown = new Set(unknown.map(nameOf));
+    const orphans = await this.#lease.renew();
+    if (orphans === null) return;
     if (orphans.length > 0) this.#begin(orphans);
     await this.#release([...leasesOf(this.#queue.takeLate()), ...this.#loader.takeLate()]);
     await this.#recordStarts();
@@ -251,21 +224,14 @@ export class Runner implements Slots {
   }
 
   /** Ends the lease of this process. Call it when the process no longer renews the lease or sends events. */
-  async deregister(): Promise<void> {
-    await this.#heartbeat.stop();
-    await this.#options.runs.deregister(this.#worker).catch(() => {}); // the lease expires
+  deregister(): Promise<void> {
+    return this.#lease.end();
   }
 
   /** Waits until no run is left, for at most `ms`. */
   async #untilIdle(ms: number): Promise<void> {
     const until = performance.now() + ms;
     while (this.#leased.size > 0 && performance.now() < until) await sleep(10);
-  }
-
-  #abortAll(): void {
-    for (const { abort } of this.#leased.values()) {
-      abort.abort(new LeaseLost('the leases of this process could not be renewed in time'));
-    }
   }
 
   async #claimFor(handler: FunctionHandler, count: number, slots: number): Promise<Lease[]> {
@@ -275,8 +241,8 @@ export class Runner implements Slots {
     const suspect = ![...this.#leased.values()].some(({ lease }) => isSuspect(lease));
     const claim = { slots, attempts: backoff.attempts, suspect };
     return concurrency === null
-      ? runs.claim(served.id, this.#worker, count, claim)
-      : runs.claimLimited(served.id, this.#worker, count, concurrency, claim);
+      ? runs.claim(served.id, this.#lease.worker, count, claim)
+      : runs.claimLimited(served.id, this.#lease.worker, count, concurrency, claim);
   }
 
   #reserve(slots: number): number {

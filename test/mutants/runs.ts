@@ -1,6 +1,7 @@
 import type { Mutant } from './mutants.ts';
 
 const RUNNER = 'src/runs/runner.ts';
+const PROCESS_LEASE = 'src/runs/process-lease.ts';
 const EXECUTOR = 'src/runs/executor.ts';
 const CLAIM = 'src/state/sql/claim-runs.sql';
 const REAP = 'src/state/sql/reap-workers.sql';
@@ -46,21 +47,21 @@ export const RUN_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a handler continues after its lease is lost',
-    file: RUNNER,
+    file: PROCESS_LEASE,
     find: "if (!names.has(nameOf(lease))) abort.abort(new LeaseLost('the lease of this run was lost'));",
     replace: 'void names; void lease; void abort;',
     tests: GUARDS,
   },
   {
     name: 'handlers continue although the lease could not be renewed',
-    file: RUNNER,
-    find: 'if (now() - this.#heartbeat.renewedAt > this.#options.leaseSeconds * 1000) this.#abortAll();',
+    file: PROCESS_LEASE,
+    find: 'if (now() - this.#heartbeat.renewedAt > this.#seconds * 1000) this.#abortAll();',
     replace: '',
     tests: GUARDS,
   },
   {
     name: 'a worker whose row was deleted keeps its id',
-    file: RUNNER,
+    file: PROCESS_LEASE,
     find: '      this.#worker = randomUUID();\n',
     replace: '',
     tests: GUARDS,
