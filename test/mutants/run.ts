@@ -5,7 +5,15 @@
  * several runs can share the work.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +39,7 @@ const COPIED = [
   'src',
   'dev',
   'build',
+  'docs',
   'functions',
   'keda',
   'knative',
@@ -84,6 +93,7 @@ function main(words: readonly string[], shard: Shard): void {
     .filter((_, position) => position % shard.count === shard.index);
   for (const mutant of mutants) requireText(mutant);
   const copy = mkdtempSync(join(tmpdir(), 'muster-mutants-'));
+  chmodSync(copy, 0o755); // a test runs as another user
   try {
     for (const name of COPIED) cpSync(join(HERE, name), join(copy, name), { recursive: true });
     symlinkSync(join(HERE, 'node_modules'), join(copy, 'node_modules'));
