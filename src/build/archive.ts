@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { architecture } from './base.ts';
 
 /** The configuration with which containers of the image start. */
 export interface Start {
@@ -44,7 +45,7 @@ export function writeArchive({ name, layers, start, file }: ArchiveOptions): str
     mkdirSync(join(folder, 'blobs/sha256'), { recursive: true });
     const packed = layers.map((layer) => packLayer(folder, layer));
     const config = addBlob(folder, 'application/vnd.oci.image.config.v1+json', {
-      architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+      architecture: architecture(),
       os: 'linux',
       config: start,
       // Not compressed, so that the digest of the archive is that of its content.

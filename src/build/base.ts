@@ -6,6 +6,24 @@ import { rootCertificates } from 'node:tls';
 /** The image's default user: an id that no system uses. */
 export const USER = 65_532;
 
+/** This machine's architecture, in the terms of images. */
+export function architecture(): string {
+  return process.arch === 'x64' ? 'amd64' : process.arch;
+}
+
+/**
+ * Throws if no image for this platform can be written here: its Node and C libraries are copied from this machine,
+ * and its compile cache is written by running the bundle.
+ */
+export function requirePlatform(platform: string): void {
+  const own = `${process.platform}/${architecture()}`;
+  if (platform === own) return;
+  const what = 'contains the Node and the C libraries of the machine that writes it';
+  throw new Error(
+    `an image ${what}, which is ${own}: to get one for ${platform}, run this command on such a machine, or use the Dockerfile: docker buildx build --platform ${platform} .`,
+  );
+}
+
 /**
  * Writes the root file system underneath `/app` into a folder, which it replaces. Its entire content:
  *

@@ -11,11 +11,17 @@ import { WrongUse } from './wrong-use.ts';
 export interface BuildCommandOptions extends JsonOption {
   readonly cache: boolean;
   readonly image?: string;
+  readonly platform?: string;
 }
 
 /** Writes the functions and Muster as one bundle, or as an image for the platform that this runs on. */
 export async function run(folder: string, options: BuildCommandOptions): Promise<void> {
-  const { cache, image } = options;
+  const { cache, image, platform } = options;
+  if (image === undefined && platform !== undefined) {
+    throw new WrongUse('--platform goes with --image: the bundle is the same for every platform');
+  }
+  if (image !== undefined) await requireImagePlatform(platform);
+  requirePackageFolders();
   const config = readConfig({ ...process.env, DATABASE_URL: 'postgres://unnamed' });
   requireFunctions(config);
   await loadFunctions(config.FUNCTIONS); // reports what is wrong with them
@@ -33,9 +39,6 @@ export async function run(folder: string, options: BuildCommandOptions): Promise
   }
   const { layersOf, START, writeImage } = await import('../build/image.ts');
   const { writeArchive } = await import('../build/archive.ts');
-  if (process.platform !== 'linux') {
-    throw new Error('--image writes images for Linux, and on Linux only: use the Dockerfile');
-  }
   if (!cache) throw new WrongUse('--no-cache does not go with --image');
   const content = mkdtempSync(join(tmpdir(), 'muster-image-'));
   const name = nameOfProject();
@@ -48,6 +51,22 @@ export async function run(folder: string, options: BuildCommandOptions): Promise
     rmSync(content, { recursive: true, force: true });
   }
   printResult(options, { image, name, digest }, `built ${image}: ${name}, ${digest}`);
+}
+
+/** Throws if packages are no folders. */
+function requirePackageFolders(): void {
+  if (process.versions['pnp'] === undefined) return;
+  throw new Error(
+    "muster build copies files out of packages, which Yarn's Plug'n'Play keeps in archives: set nodeLinker: node-modules in .yarnrc.yml, and run yarn install",
+  );
+}
+
+/** Throws if no image for the platform can be written here, before anything is built. */
+async function requireImagePlatform(platform: string | undefined): Promise<void> {
+  if (process.platform !== 'linux') {
+    throw new Error('--image writes images for Linux, and on Linux only: use the Dockerfile');
+  }
+  if (platform !== undefined) (await import('../build/base.ts')).requirePlatform(platform);
 }
 
 /** Throws for a folder with anything else than an earlier build, because a build replaces it. */

