@@ -56,10 +56,8 @@ export function manifestsOf(definitions: readonly Definition[], options: Manifes
     'service-account.yaml': template('knative/base/shared/service-account.yaml'),
     'migrate.yaml': template('knative/base/shared/migrate.yaml'),
     'database-authentication.yaml': template('keda/database.yaml'),
-    // the policies of functions admit their source only
-    ...(options.intake === 'http' && {
-      'metrics.yaml': template('knative/base/shared/network/metrics.yaml'),
-    }),
+    // the policies of functions admit nobody else
+    'metrics.yaml': template('knative/base/shared/network/metrics.yaml'),
   };
   for (const [file, text] of Object.entries(shared)) {
     files.set(
@@ -90,9 +88,13 @@ function ofSets(
     .replace(/(maxReplicaCount:) \d+/, `$1 ${pods}`)
     .replace('so 8 pods need 184', `so ${pods} pods need ${23 * pods}`);
   const budget = from('knative/base/recordings/pod-disruption-budget.yaml');
+  const policy = from('knative/base/recordings/network-policy.yaml');
   if (intake === 'kafka') {
     return {
       'deployment.yaml': pulling(deployment, name, topics),
+      'network-policy.yaml': policy
+        .replace(/^# Only .*\n/, '# Nobody may post events: the pods read them from Kafka.\n')
+        .replace(/ {2}ingress:\n[^]*$/, '  ingress: []\n'),
       'pod-disruption-budget.yaml': budget,
       // The pods are the consumers of the group: more of them than partitions would be idle.
       'scaled-object.yaml': scaled
@@ -109,7 +111,7 @@ function ofSets(
   return {
     'deployment.yaml': deployment,
     'service.yaml': from('knative/base/recordings/service.yaml'),
-    'network-policy.yaml': from('knative/base/recordings/network-policy.yaml'),
+    'network-policy.yaml': policy,
     'pod-disruption-budget.yaml': budget,
     'kafka-source.yaml': source,
     'dead-letters.yaml': from('knative/base/recordings/source/dead-letters.yaml'),

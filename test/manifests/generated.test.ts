@@ -128,13 +128,18 @@ test.each(['http', 'kafka'] as const)(
   },
 );
 
-test('pods that read the topics themselves need no source, Service or policy', () => {
+test('pods that read the topics themselves need no source and no Service, and nobody may post to them', () => {
   const files = manifestsOf([orders], { ...OPTIONS, intake: 'kafka' });
   expect([...files.keys()].filter((file) => file.startsWith('orders/'))).toEqual([
     'orders/deployment.yaml',
+    'orders/network-policy.yaml',
     'orders/pod-disruption-budget.yaml',
     'orders/scaled-object.yaml',
   ]);
+  expect(parse(files.get('orders/network-policy.yaml')!)).toMatchObject({
+    spec: { policyTypes: ['Ingress'], ingress: [] },
+  });
+  expect(files.get('orders/network-policy.yaml')).not.toContain('dispatcher');
   expect(files.get('orders/deployment.yaml')).toContain(
     `            - name: TOPIC\n              value: erp.shop.payment,erp.shop.parcel\n`,
   );
