@@ -11,7 +11,7 @@
 with marked as (
   update muster.sets s
   set complete = s.complete and muster.complete(s.counts, f.need, f.gate_need, f.gate_of),
-      error = case when not s.complete or muster.complete(s.counts, f.need, f.gate_need, f.gate_of) then s.error end,
+      error = case when muster.complete(s.counts, f.need, f.gate_need, f.gate_of) then s.error end,
       purged = s.key_hash = any ($3::uuid[])
   from muster.function f
   where f.id = $1 and s.function = $1 and s.key_hash = any ($2::uuid[])

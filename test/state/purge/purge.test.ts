@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import type { FunctionDefinition } from '../../../src/function.ts';
+import { discardRuns } from '../../../src/state/runs/retry-sets.ts';
 import { purge } from '../../../src/state/purge.ts';
 import { fireDeadlines } from '../../../src/state/runs/deadlines.ts';
 import { blocked, hold } from '../../support/blocked.ts';
@@ -7,7 +8,7 @@ import { UNAVAILABLE } from '../../../src/state/change.ts';
 import { partsOf } from '../../../src/definitions/registered-function.ts';
 import { loadMembers } from '../../../src/state/runs/load-members.ts';
 import { change } from '../../support/changes.ts';
-import { pairOf } from '../../support/pair.ts';
+import { pairOf, partA, partB } from '../../support/pair.ts';
 import { workerOn, type TestWorker } from '../../support/worker.ts';
 import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test, type TestDatabase } from '../../support/test.ts';
@@ -79,6 +80,25 @@ test('done sets lose members, counts and sent events after keepFor, and keep the
     { key: 'y', complete: false, ...done },
   ]);
   expect(await purgeOf(worker)).toEqual({ sets: 0, members: 0 });
+});
+
+test('the error of a discarded set is deleted with its rows, even if these had been deleted at the source', async ({
+  db,
+}) => {
+  const worker = await workerOn(db, [definition], { slots: 2 });
+  for (const key of ['whole', 'gone']) {
+    await worker.ingestor.ingest(partA(key));
+    await worker.ingestor.ingest(partB(key));
+  }
+  for (const lease of worker.leases) await worker.runs.fail(lease, 'invalid: Ada', null);
+  expect(await discardRuns(worker.database, worker.served[0]!.id, null)).toBe(2);
+  await worker.ingestor.ingest(partA('gone', 'd'));
+  await later(db);
+  await purgeOf(worker);
+  expect(await db.query('select key, state, error from muster.run order by key')).toEqual([
+    { key: 'gone', state: 'done', error: null },
+    { key: 'whole', state: 'done', error: null },
+  ]);
 });
 
 test('a purged row for which an older change may still arrive stays, and is in no set', async ({
