@@ -33,7 +33,7 @@ grant insert on muster.deadline to muster_intake;
 -- for a response that explains a set: whether a worker would run it
 grant select (id, serves, lease_until) on muster.worker to muster_intake;
 grant select, delete on muster.overdue to muster_intake;
-grant select (id, digest, seen, functions, parked_at), insert, update (seen, functions), delete on muster.parked to muster_intake;
+grant select (id, digest, reason, seen, functions, parked_at), insert, update (seen, functions), delete on muster.parked to muster_intake;
 -- for a response that explains a set: its events, but not their data
 grant select (id, function, key, event_id, type, sent_at, failed_at, attempts, error) on muster.outbox to muster_intake;
 

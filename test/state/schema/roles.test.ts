@@ -288,4 +288,7 @@ test('operators read with muster_read, and make changes with the roles of a work
   expect(await run(operator, repairs)).toEqual(repairs.map((each) => [each, 0]));
   const unparked = await tryAs(operator.DATABASE_URL);
   expect(await unparked('delete from muster.parked where id = 1')).toBeNull();
+  const served = { DATABASE_URL: await loginOf(db, 'muster_intake', 'muster_run') };
+  const discards = ['discard parked 1'];
+  expect(await run(served, discards)).toEqual(discards.map((each) => [each, 0]));
 });
