@@ -45,7 +45,7 @@ export const version: Check<StateContext> = {
       return [
         problem(
           'this is a standby, which is read-only',
-          'set DATABASE_URL to the primary; with several hosts, add target_session_attrs=read-write',
+          'set DATABASE_URL to the primary, or to a name that follows it: a URL names one host',
         ),
       ];
     }
