@@ -1,10 +1,13 @@
+import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { expect } from 'vitest';
 import recordings from '../functions/recordings.ts';
 import { SETTINGS } from '../src/config/settings.ts';
 import { MAX_PARTS, MAX_RULES } from '../src/definitions/specification.ts';
 import { MAX_ELEMENTS } from '../src/intake/cloudevents/batch.ts';
 import { MAX_TEXT_BYTES } from '../src/state/ingest/member.ts';
+import { blockOf } from './support/blocks.ts';
 import { serverOn } from './support/engine.ts';
 import { test } from './support/test.ts';
 
@@ -40,18 +43,14 @@ test('the function in the README is the one in functions/', () => {
 
 test('the event in the README is ingested, and the answer explains its set', async ({ db }) => {
   const server = await serverOn(db, [recordings]);
-  const curl = /curl http:\/\/localhost:8080 [^]*?```/.exec(readme)![0];
-  const headers = [...curl.matchAll(/-H '([\w-]+): ([^']*)'/g)].map(
-    ([, name, value]): [string, string] => [name!, value!],
-  );
-  const body = /-d '([^']*)'/.exec(curl)![1]!;
+  const curl = blockOf("README.md: curl http://localhost:8080 -H 'Prefer: return=representation");
+  const line = curl.replace('http://localhost:8080', `${server.url} --silent --fail`);
+  const { stdout } = await promisify(execFile)('sh', ['-e', '-c', line]);
 
-  const answer = await fetch(server.url, { method: 'POST', headers, body });
-  expect(answer.status).toBe(200);
   const shown = /```\n(\{"outcome"[^]*?)\n```/.exec(readme)![1]!;
   expect(shown).toContain(', …');
   const shortened = JSON.parse(timeless(shown.replaceAll(', …', ''))) as object;
-  expect(JSON.parse(timeless(await answer.text()))).toMatchObject(shortened);
+  expect(JSON.parse(timeless(stdout))).toMatchObject(shortened);
   await server.stop();
 });
 
