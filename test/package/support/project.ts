@@ -45,14 +45,22 @@ export function userEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !added.test(name)));
 }
 
+/** A user of this machine that is not the one of the test. */
+export interface User {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Runs a command in a folder, as a user would. */
 export async function command(
   folder: string,
   line: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  user?: User,
 ): Promise<Result> {
   const [program, ...args] = line;
-  const options = { cwd: folder, env: { ...userEnvironment(), ...env }, maxBuffer: 1 << 24 };
+  const all = { ...userEnvironment(), ...env };
+  const options = { cwd: folder, env: all, maxBuffer: 1 << 24, ...user };
   try {
     const running = run(program!, args, options);
     running.child.stdin?.end(); // npm reads it
