@@ -55,6 +55,20 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
     tests: GENERATED,
   },
   {
+    name: 'local: everybody may post to pods that read the topics themselves',
+    file: 'src/manifests/manifests.ts',
+    find: "'  ingress: []\\n'",
+    replace: "'  ingress: [{}]\\n'",
+    tests: GENERATED,
+  },
+  {
+    name: 'local: an image is written as if it were for another platform',
+    file: 'src/build/base.ts',
+    find: 'if (platform === own) return;',
+    replace: 'return;',
+    tests: ['test/build/platform.test.ts'],
+  },
+  {
     name: 'local: pods are to drain for longer than they may',
     file: 'src/manifests/manifests.ts',
     find: 'Math.min(seconds, MAX_DRAIN_SECONDS)',

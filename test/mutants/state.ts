@@ -342,6 +342,13 @@ export const STATE_MUTANTS: readonly Mutant[] = [
     tests: RACES,
   },
   {
+    name: 'the error of a discarded set stays if its rows were deleted before',
+    file: 'src/state/sql/clear-sets.sql',
+    find: 'error = case when muster.complete(',
+    replace: 'error = case when not s.complete or muster.complete(',
+    tests: PURGES,
+  },
+  {
     name: 'unsent events are purged',
     file: 'src/state/sql/clear-sets.sql',
     find: ' and o.sent_at is not null\n',
