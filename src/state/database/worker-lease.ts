@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { openSession, OWN_PATH, SESSION } from './session.ts';
+import { openSession, OWN_PATH, SESSION, timeoutSetting } from './session.ts';
 
 /** WorkerLease renews the lease of a process on a separate connection, which it opens when needed. */
 export class WorkerLease {
@@ -42,6 +42,8 @@ export class WorkerLease {
       query_timeout: halfMs,
       keepAlive: true,
     };
-    return openSession(config, { ...SESSION, ...OWN_PATH });
+    // Without the server's own timeout, each renewal that waits for the row would leave a session behind.
+    const settings = { ...SESSION, ...OWN_PATH, statement_timeout: timeoutSetting(halfMs) };
+    return openSession(config, settings);
   }
 }
