@@ -133,9 +133,16 @@ export const SETTINGS = {
     read: oneOf('http', 'kafka'),
   },
   KAFKA_GROUP: {
-    description: 'name of that consumer group. Default: `muster-<function>`',
+    description:
+      'name of that consumer group, for a process with one function. Default: `<KAFKA_GROUP_PREFIX><function>`',
     fallback: null,
     read: matching('a name of a consumer group', /^[\w.-]{1,249}$/),
+  },
+  KAFKA_GROUP_PREFIX: {
+    description:
+      'prefix of the names of consumer groups. Processes with another state database need another one, because each group reads a record once',
+    fallback: 'muster-',
+    read: matching('the beginning of a name of a consumer group', /^[\w.-]{1,180}$/),
   },
   TOPIC: {
     description:

@@ -139,7 +139,7 @@ async function atKafka(
   return kafkaGroup({
     ...context,
     brokers: brokers.join(','),
-    groupOf: (fn) => group ?? cluster?.groupOf(fn) ?? `muster-${fn}`,
+    groupOf: (fn) => group ?? cluster?.groupOf(fn) ?? `${context.config.KAFKA_GROUP_PREFIX}${fn}`,
     deadLetters: deadLetters?.split(',') ?? cluster?.deadLetters ?? [],
   });
 }

@@ -47,7 +47,7 @@ export function startKafkaIntakes(options: KafkaIntakeOptions): KafkaIntakes {
       new KafkaIntake({
         connect,
         handler: handlerOf(subscription, options),
-        group: config.KAFKA_GROUP ?? `muster-${subscription.name}`,
+        group: config.KAFKA_GROUP ?? `${config.KAFKA_GROUP_PREFIX}${subscription.name}`,
         queueBytes: (config.QUEUE_MIB * 1024 * 1024) / subscriptions.length,
         sessionTimeoutMs: config.LEASE_SECONDS * 1000,
         drainMs: Math.min(config.DRAIN_SECONDS * 1000, MAX_DRAIN_MS),

@@ -1,6 +1,7 @@
 import { ConfigError, type Config } from '../config/config.ts';
 import type { Definition, FunctionDefinition, Log } from '../function.ts';
 import { isProjection } from '../definitions/load-functions.ts';
+import { expandTopics } from '../definitions/topics.ts';
 
 /** The topics that a function reads. */
 export interface Subscription {
@@ -46,7 +47,5 @@ function topicsOf({ name, parts }: FunctionDefinition, { TOPIC }: Config): strin
       `TOPIC is not set: name the topics with the changes of ${name}, for example TOPIC=<prefix>.${tables[0]}, or <prefix>.* for ${tables.join(', ')}`,
     );
   }
-  return TOPIC.flatMap((topic) =>
-    topic.endsWith('.*') ? tables.map((table) => `${topic.slice(0, -1)}${table}`) : [topic],
-  );
+  return expandTopics(TOPIC, tables);
 }

@@ -129,6 +129,7 @@ const VALUES: {
     beside: { KAFKA_BROKERS: 'kafka:9092' },
   },
   KAFKA_GROUP: { good: [['muster.recordings-2', 'muster.recordings-2']], bad: ['a b', 'a,b', 'ä'] },
+  KAFKA_GROUP_PREFIX: { good: [['staging-', 'staging-']], bad: ['a b', 'a,b', 'ä'] },
   TOPIC: {
     good: [
       ['postgres.datastore.signal', ['postgres.datastore.signal']],
@@ -305,6 +306,7 @@ test('an extension that would make every event invalid is rejected at the start'
 test('the settings of Kafka are read without a database', () => {
   expect(readKafkaConfig({ KAFKA_BROKERS: 'kafka:9092', PORT: 'x' })).toEqual({
     KAFKA_GROUP: null,
+    KAFKA_GROUP_PREFIX: 'muster-',
     KAFKA_BROKERS: ['kafka:9092'],
     KAFKA_TLS: '0',
     KAFKA_CA_FILE: null,

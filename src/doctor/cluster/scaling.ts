@@ -187,7 +187,8 @@ interface Reading {
 
 function readingsOf({ fn, workload, isPull, sources }: Deployed): Reading[] {
   if (isPull) {
-    const group = envOf(workload, 'KAFKA_GROUP') ?? `muster-${fn}`;
+    const prefix = envOf(workload, 'KAFKA_GROUP_PREFIX') ?? SETTINGS.KAFKA_GROUP_PREFIX.fallback;
+    const group = envOf(workload, 'KAFKA_GROUP') ?? `${prefix}${fn}`;
     const by = `deployment/${workload.metadata.name}`;
     return [{ by, group, topics: null, offset: 'earliest', isUnordered: false }];
   }
