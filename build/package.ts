@@ -41,6 +41,8 @@ const READ = [
   'state/schema/migrations',
   'state/sql',
 ];
+/** Pages, which the package contains in built form, relative to `src`. */
+const PAGES = ['console/page', 'console/send/page'];
 /** Templates of `muster manifests`, relative to the root. */
 const MANIFESTS = ['knative/base', 'keda'];
 const DOCUMENTS = ['README.md', 'CHANGELOG.md', 'LICENSE', 'SECURITY.md', 'docs'];
@@ -55,9 +57,11 @@ export async function writePackage(folder: string): Promise<void> {
     if (!file.endsWith('.css')) continue;
     cpSync(join(root, 'src/console/browser', file), join(folder, 'console/browser', file));
   }
-  mkdirSync(join(folder, 'console/page'));
-  for (const [name, content] of (await buildPage(join(root, 'src/console/page'))).files) {
-    writeFileSync(join(folder, 'console/page', name), content);
+  for (const page of PAGES) {
+    mkdirSync(join(folder, page), { recursive: true });
+    for (const [name, content] of (await buildPage(join(root, 'src', page))).files) {
+      writeFileSync(join(folder, page, name), content);
+    }
   }
   for (const path of [...MANIFESTS, ...DOCUMENTS]) {
     cpSync(join(root, path), join(folder, path), { recursive: true });

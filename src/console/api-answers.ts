@@ -41,6 +41,10 @@ export const FunctionsAnswer = Type.Object(
     functions: Type.Array(FunctionAnswer),
     parked: count('Number of parked events.'),
     countedTo: count('Largest count that is reported; it means this many or more.'),
+    sendPage: Type.Union([Type.String(), Type.Null()], {
+      description:
+        'Path of the page that sends events, relative to the console; null except in `muster dev`.',
+    }),
   },
   closed,
 );

@@ -5,6 +5,7 @@ import { pathOf, watchMethods } from '../lib/allowed-methods.ts';
 import type { Reader } from '../state/database/reader.ts';
 import { addConditionalAnswers } from './conditional.ts';
 import type { FunctionConsole } from './consoles.ts';
+import type { DevelopmentPage } from './development-page.ts';
 import { addDocumentation } from './documentation.ts';
 import { answerError } from './errors.ts';
 import { addSecurityHeaders } from './headers.ts';
@@ -17,6 +18,8 @@ import { checkAnswers } from './serializer.ts';
 export interface ConsoleOptions {
   readonly db: Reader;
   readonly consoles: readonly FunctionConsole[];
+  /** The page that sends events; none by default. */
+  readonly sendPage?: DevelopmentPage | null;
   readonly logger?: FastifyBaseLogger;
   /** Identifies this process in readiness responses to the program that started it; none by default. */
   readonly instance?: string | null;
@@ -25,11 +28,11 @@ export interface ConsoleOptions {
 }
 
 /**
- * Creates the console: a read-only API and its pages. The console is stateless, so any number of them may run,
+ * Creates the console: a read-only API and its pages, and for `muster dev` one that sends events. The console is stateless, so any number of them may run,
  * and nothing else depends on one.
  */
 export async function createConsole(options: ConsoleOptions): Promise<FastifyInstance> {
-  const { db, consoles, instance = null, requestTimeoutMs = 60_000 } = options;
+  const { db, consoles, sendPage = null, instance = null, requestTimeoutMs = 60_000 } = options;
   const app: FastifyInstance = Fastify({
     ...(options.logger === undefined ? {} : { loggerInstance: options.logger }),
     logController: new LogController({ disableRequestLogging: true }),
@@ -74,8 +77,9 @@ export async function createConsole(options: ConsoleOptions): Promise<FastifyIns
   });
 
   await addDocumentation(app, consoles);
-  addOverview(app, db, consoles);
+  addOverview(app, db, consoles, sendPage);
   addSets(app, db);
+  await sendPage?.add(app);
   for (const { name, page, ...definition } of consoles) {
     await app.register(
       async (scope) => {

@@ -7,6 +7,7 @@ import { CleanUp } from '../lib/clean-up.ts';
 import { stopRequested } from '../lib/stop.ts';
 import { createConsole } from './app.ts';
 import { loadConsoles } from './consoles.ts';
+import type { DevelopmentPage } from './development-page.ts';
 
 /** Number of database connections; a few suffice, because identical concurrent queries are executed once. */
 const CONNECTIONS = 4;
@@ -16,8 +17,13 @@ const STOP_MS = 5_000;
 /**
  * Serves the console until SIGTERM or SIGINT. The console starts even if the database does not answer; it then
  * logs what it is waiting for, and is not ready until the database answers.
+ *
+ * @param sendPage creates the page that sends events, which only `muster dev` has
  */
-export async function serveConsole(config: Config): Promise<void> {
+export async function serveConsole(
+  config: Config,
+  sendPage: (db: Reader) => DevelopmentPage | null = () => null,
+): Promise<void> {
   const stopped = stopRequested(config.EXIT_WITH_STDIN === '1');
   const log = createLog(config.LOG_LEVEL, pino.destination({ dest: 2, sync: true }));
   await using parts = new CleanUp();
@@ -32,6 +38,7 @@ export async function serveConsole(config: Config): Promise<void> {
   const app = await createConsole({
     db: reader,
     consoles,
+    sendPage: sendPage(reader),
     logger: log,
     instance: config.INSTANCE_ID,
     requestTimeoutMs: config.REQUEST_TIMEOUT_SECONDS * 1000,

@@ -3,6 +3,7 @@ import { json } from './plugin.ts';
 import { COUNT_LIMIT, overview } from '../state/queries/overview.ts';
 import type { Reader } from '../state/database/reader.ts';
 import type { FunctionConsole } from './consoles.ts';
+import type { DevelopmentPage } from './development-page.ts';
 import { Failure, FunctionsAnswer } from './api-answers.ts';
 
 /** Adds `GET /api/functions`, the state of all registered functions. */
@@ -10,6 +11,7 @@ export function addOverview(
   app: FastifyInstance,
   db: Reader,
   consoles: readonly FunctionConsole[],
+  sendPage: DevelopmentPage | null,
 ): void {
   app.get(
     '/api/functions',
@@ -34,6 +36,7 @@ export function addOverview(
         functions: functions.map((each) => ({ ...each, page: pageOf(each.name) })),
         parked,
         countedTo: COUNT_LIMIT,
+        sendPage: sendPage === null ? null : sendPage.path.slice(1),
       };
     },
   );

@@ -48,6 +48,7 @@ test('the API returns the state of each function, and the parked events', async 
     ],
     parked: 1,
     countedTo: 1000,
+    sendPage: null,
   });
 });
 

@@ -1,6 +1,7 @@
 import { onTestFinished } from 'vitest';
 import { createConsole } from '../../src/console/app.ts';
 import { loadConsoles } from '../../src/console/consoles.ts';
+import { sendPage } from '../../src/console/send/send-page.ts';
 import { openReader, type Reader } from '../../src/state/database/reader.ts';
 import type { TestDatabase } from './test.ts';
 
@@ -12,10 +13,18 @@ export interface TestConsole {
   stop(): Promise<void>;
 }
 
-/** Starts the console on the test's database, on a free port by default. */
+interface TestConsoleOptions {
+  readonly functions?: readonly string[];
+  /** A free one by default. */
+  readonly port?: number;
+  /** The page that sends events: names of the functions, and the port to which it sends. */
+  readonly send?: { readonly functions: readonly string[]; readonly port: number };
+}
+
+/** Starts the console on the test's database. */
 export async function consoleOn(
   db: Pick<TestDatabase, 'url'>,
-  { functions = ['travelers'], port = 0 } = {},
+  { functions = ['travelers'], port = 0, send }: TestConsoleOptions = {},
 ): Promise<TestConsole> {
   const reader = openReader({
     url: db.url,
@@ -35,7 +44,11 @@ export async function consoleOn(
         }),
       ),
   };
-  const app = await createConsole({ db: counting, consoles: await loadConsoles(functions) });
+  const app = await createConsole({
+    db: counting,
+    consoles: await loadConsoles(functions),
+    sendPage: send === undefined ? null : sendPage({ db: counting, ...send }),
+  });
   const url = await app.listen({ host: '127.0.0.1', port });
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= app.close().then(() => reader.close()));

@@ -3,7 +3,7 @@ import { byId, element } from '../browser/element.ts';
 
 /** Shows the state of all functions. */
 export function showOverview(answer: FunctionsAnswer): void {
-  const { functions, parked, countedTo } = answer;
+  const { functions, parked, countedTo, sendPage } = answer;
   const number = (count: number) => `${count}${count >= countedTo ? '+' : ''}`;
   byId('functions').replaceChildren(...functions.map((each) => card(each, number)));
   byId('parked').replaceChildren(
@@ -14,6 +14,9 @@ export function showOverview(answer: FunctionsAnswer): void {
           element('code', {}, 'muster parked'),
           ' shows why.',
         ]),
+  );
+  byId('send').replaceChildren(
+    ...(sendPage === null ? [] : [element('a', { href: sendPage }, 'Send an event')]),
   );
   if (functions.length === 0) {
     byId('parked').replaceChildren(

@@ -3,10 +3,9 @@ import { byId } from '../browser/element.ts';
 import { showOverview } from './overview.ts';
 import { showSet } from './set.ts';
 import { showSets, showSetsFrame } from './sets.ts';
+import { setStatus } from './status.ts';
 
 const EVERY_MS = 5_000;
-const status = byId('status');
-const message = byId('message');
 let viewed = '';
 let shown = '';
 
@@ -68,15 +67,6 @@ async function load(): Promise<void> {
         : 'The console does not answer';
     setStatus('disconnected', 'Disconnected', `${what}. Retrying…`);
   }
-}
-
-/** Shows the status and the message. Unchanged texts are not set again, because screen readers would repeat them. */
-function setStatus(state: 'live' | 'disconnected', label: string, text: string): void {
-  document.documentElement.dataset['state'] = state;
-  status.dataset['state'] = state;
-  if (status.textContent !== label) status.textContent = label;
-  if (message.textContent !== text) message.textContent = text;
-  message.hidden = text === '';
 }
 
 window.addEventListener('hashchange', () => {

@@ -1,6 +1,6 @@
 import type { SetsAnswer } from '../api-answers.ts';
 import { byId, element } from '../browser/element.ts';
-import { since, statusOf } from './texts.ts';
+import { linkTo, since, statusOf } from './texts.ts';
 
 /** Shows what does not depend on the sets: where one is, and a form to look a set up. */
 export function showSetsFrame(name: string): void {
@@ -68,8 +68,4 @@ function row(name: string, set: SetsAnswer['sets'][number]): HTMLElement {
     element('td', {}, since(set.since)),
     element('td', {}, missing.length > 0 ? missing.join(', ') : (set.error ?? '')),
   );
-}
-
-function linkTo(name: string, key: string): string {
-  return `#/${encodeURIComponent(name)}/${encodeURIComponent(key)}`;
 }

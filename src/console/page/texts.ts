@@ -11,3 +11,8 @@ export function since(time: string | null): Node | string {
 export function statusOf(status: string): HTMLElement {
   return element('span', { class: 'label', 'data-status': status }, status);
 }
+
+/** Fragment of the address at which a set is explained. */
+export function linkTo(name: string, key: string): string {
+  return `#/${encodeURIComponent(name)}/${encodeURIComponent(key)}`;
+}
