@@ -30,10 +30,21 @@ export function addProjectCommands(program: Command): void {
       '--source <url>',
       'database whose tables are followed, by logical replication; by default the embedded one',
     )
+    .option(
+      '--kafka <brokers>',
+      'Kafka whose topics are read instead, as host:port, separated by commas',
+    )
+    .option(
+      '--topic-prefix <prefix>',
+      'the topics of --kafka are <prefix>.<schema>.<table>; by default those of TOPIC',
+    )
     .option('--sql <file>', 'SQL that creates tables in the embedded database when that is new')
     .option('--port <port>', 'port that receives events', '8080')
     .option('--console-port <port>', 'port of the console', '8081')
-    .addHelpText('after', '\nExample:\n  muster dev --port 8090')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  muster dev --port 8090\n  muster dev --kafka localhost:9092 --topic-prefix shop',
+    )
     .action(async (options: DevCommandOptions) => (await import('./dev.ts')).run(options));
 
   program

@@ -118,6 +118,23 @@ test.for([
     "file can't be read: ENOENT: no such file or directory, access '/nowhere/change.json'",
   ],
   ['send /dev/null', 'there is no event in /dev/null'],
+  [
+    'dev --kafka kafka:9092 --source postgres://db/app',
+    'choose --kafka or --source: a row that comes from both would be two rows of its set. With either, events can also be posted over HTTP',
+  ],
+  [
+    'dev --topic-prefix shop',
+    '--topic-prefix is for the topics of --kafka <brokers>, which is missing',
+  ],
+  [
+    'dev --kafka kafka:9092 --topic-prefix shop.*',
+    "--topic-prefix must be the beginning of a topic's name, not 'shop.*'",
+  ],
+  ['dev --kafka nonsense', "--kafka must be host:port, separated by commas, not 'nonsense'"],
+  [
+    'dev --sql shop.sql --database-url postgres://db/app',
+    '--sql is for the embedded database, not for that of --database-url',
+  ],
   ['doctor --pods some', "--pods must be a whole number of 1 or more, not 'some'"],
   [
     'doctor --source mysql://db/app',

@@ -209,7 +209,8 @@ test(
   'dev runs a set, reloads a changed rule, and goes on after a mistake',
   { timeout: 120_000 },
   async () => {
-    const dev = new Dev(project, await freePort(), await freePort());
+    const consolePort = await freePort();
+    const dev = new Dev(project, await freePort(), consolePort);
     const introduction = await dev.says('Ctrl-C ends.');
     await dev.says('following shop.parcel, shop.payment');
     const commands = introduction.split('\n').filter((line) => line.startsWith('  curl '));
@@ -221,6 +222,19 @@ test(
     });
     expect(JSON.parse(await post(commands[1]!))).toMatchObject({ outcome: 'ingested' });
     expect(await dev.says('order.shipped')).toContain('event  ');
+
+    const form = `http://localhost:${consolePort}/_send/`;
+    expect(await (await fetch(form)).text()).toMatch(/src="page-\w+\.js"/);
+    const examples = await (await fetch(`${form}examples`)).json();
+    expect(examples).toMatchObject({
+      functions: [{ name: 'orders', examples: [{ part: 'paid' }, { part: 'packed' }] }],
+    });
+    const sent = await fetch(`${form}events`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ message: '{' }),
+    });
+    expect(await sent.json()).toMatchObject({ status: 202, outcome: 'parked' });
 
     const [url] = /postgres:\/\/\S+/.exec(introduction)!;
     const shop = new pg.Client(url);

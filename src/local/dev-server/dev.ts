@@ -2,43 +2,41 @@
  * `muster dev`: a PostgreSQL, the functions and the console beside one's own code. A saved file is checked, and
  * replaces the functions only if it has no problem: until then the last good version goes on.
  */
-import { existsSync, readFileSync, watch } from 'node:fs';
+import { existsSync, watch } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
 import { functionsFolder } from '../../definitions/function-files.ts';
-import type { PartSpecification, Specification } from '../../definitions/specification.ts';
 import { CleanUp } from '../../lib/clean-up.ts';
 import { errorText } from '../../lib/error-text.ts';
 import { requireFreePort } from '../port.ts';
-import { startPostgres } from '../postgres/postgres.ts';
-import { withClient } from '../with-client.ts';
-import { exampleCommands } from './example-event.ts';
+import { type Checked, readChecked, tablesOf } from './checked.ts';
+import { databaseId, type DatabaseOptions, openDatabase } from './database.ts';
+import { environmentOf, groupPrefixOf } from './environment.ts';
+import { introduction } from './introduction.ts';
+import {
+  type KafkaTopics,
+  requireBrokers,
+  sayMissing,
+  topicsOf,
+  UnnamedTopics,
+} from './kafka-topics.ts';
 import { MusterProcess, outcomeOf } from './muster-process.ts';
 import type { SourceFollower } from './source-follower.ts';
 import { typeErrors } from './type-errors.ts';
 
-export interface DevOptions {
-  /** Null: an embedded PostgreSQL, which keeps its data in `.muster/dev`. */
-  readonly databaseUrl: string | null;
+export interface DevOptions extends DatabaseOptions {
   /** Database with the tables of the functions' parts. Null: the embedded one, if it is used. */
   readonly sourceUrl: string | null;
-  /** SQL file that creates tables in the embedded database when that is new. */
-  readonly sql: string | null;
+  /** Topics to read instead of following tables. */
+  readonly kafka: KafkaTopics | null;
   readonly port: number;
   readonly consolePort: number;
-  readonly say: (line: string) => void;
 }
 
 /** Editors write a file in several steps. */
 const SETTLED_MS = 150;
 const RESTART_MS = 1_000;
-
-/** What `muster check --json` prints about a function. */
-type Checked =
-  | ({ readonly function: string } & Specification)
-  | { readonly function: string; readonly topic: string };
 
 export class Dev {
   readonly #options: DevOptions;
@@ -51,29 +49,31 @@ export class Dev {
   #console: MusterProcess | null = null;
   #isIntroduced = false;
 
-  private constructor(options: DevOptions, url: string) {
+  private constructor(options: DevOptions, url: string, groupPrefix: string) {
+    const { databaseUrl, sourceUrl, kafka } = options;
     this.#options = options;
-    this.#sourceUrl = options.sourceUrl ?? (options.databaseUrl === null ? url : null);
-    this.#env = {
-      SINK: 'stdout',
-      DEADLINE_GRACE_SECONDS: '1',
-      ...process.env,
-      DATABASE_URL: url,
-      HOST: '127.0.0.1',
-    };
+    // the changes of Kafka's topics and those of tables would be rows of two sources
+    const ownUrl = databaseUrl === null && kafka === null ? url : null;
+    this.#sourceUrl = sourceUrl ?? ownUrl;
+    this.#env = environmentOf(process.env, { databaseUrl: url, kafka, groupPrefix });
   }
 
   /** Runs until `stopped` resolves. Rejects if the database, a port or the folder of the functions can't be had. */
   static async run(options: DevOptions, stopped: Promise<unknown>): Promise<void> {
     await using parts = new CleanUp();
     for (const port of [options.port, options.consolePort]) await requireFreePort(port);
-    if (options.databaseUrl !== null) await requireAnswer(options.databaseUrl);
-    const url = options.databaseUrl ?? (await embedded(options, parts));
-    const dev = new Dev(options, url);
+    const { kafka, say } = options;
+    if (kafka !== null) await requireBrokers(kafka);
+    const url = await openDatabase(options, parts);
+    const groupPrefix = kafka === null ? '' : groupPrefixOf(await databaseId(url));
+    const dev = new Dev(options, url, groupPrefix);
     parts.defer(() => dev.#end());
-    options.say(`database   ${url}`);
+    say(`database   ${url}`);
+    if (kafka !== null) {
+      say(`kafka      ${kafka.brokers}, read by the consumer groups ${groupPrefix}<function>`);
+    }
     await Promise.race([stopped, dev.#work()]);
-    options.say('stopping');
+    say('stopping');
   }
 
   /** Loads the functions, and again once files have settled after a change, until the end. */
@@ -104,17 +104,22 @@ export class Dev {
     }
   }
 
-  /** Checks the functions, and replaces those that run unless there is a problem. Never rejects. */
+  /**
+   * Checks the functions, and replaces those that run unless there is a problem. Rejects only if the first ones can't be
+   * served with these options.
+   */
   async #reload(): Promise<void> {
+    const { kafka, say } = this.#options;
     try {
       const functions = await this.#replace();
       if (functions === null) return;
-      if (!this.#isIntroduced) this.#introduce(functions);
-      else this.#options.say(`reloaded: ${functions.map((each) => each.function).join(', ')}`);
-      this.#isIntroduced = true;
+      if (this.#isIntroduced) say(`reloaded: ${functions.map((each) => each.function).join(', ')}`);
+      else this.#introduce(functions);
+      if (kafka !== null) await sayMissing(topicsOf(functions, kafka), kafka, say);
       await this.#follow(functions);
     } catch (error) {
-      if (!this.#stopping.signal.aborted) this.#options.say(errorText(error));
+      if (error instanceof UnnamedTopics && !this.#isIntroduced) throw error;
+      if (!this.#stopping.signal.aborted) say(errorText(error));
     }
   }
 
@@ -132,16 +137,14 @@ export class Dev {
       this.#options.say(`${problem}\n${what}`);
       return null;
     }
+    const functions = readChecked(checked.stdout);
+    if (this.#options.kafka !== null) topicsOf(functions, this.#options.kafka); // all are named
     const isFirst = this.#served === null;
     await this.#stopProcesses();
     // without a worker, a definition that was announced above is registered at once
     if (!isFirst) await this.#outcome('migrate');
     await this.#start();
-    // a function may print, too, when it is loaded
-    return checked.stdout
-      .split('\n')
-      .filter((line) => line.startsWith('{"function":'))
-      .map((line) => JSON.parse(line) as Checked);
+    return functions;
   }
 
   #outcome(...args: string[]) {
@@ -149,11 +152,13 @@ export class Dev {
   }
 
   async #start(): Promise<void> {
-    const { port, consolePort, say } = this.#options;
-    this.#served = new MusterProcess('serve', port, this.#env, say);
-    this.#console = new MusterProcess('console', consolePort, this.#env, say);
+    const { port, consolePort, kafka, say } = this.#options;
+    this.#served = MusterProcess.serve(port, this.#env, say);
+    this.#console = MusterProcess.console(consolePort, port, this.#env, say);
     try {
-      await Promise.all([this.#served.ready(), this.#console.ready()]);
+      // With Kafka it is not ready while a topic does not exist, but must go on, for the next reload.
+      const served = kafka === null ? this.#served.ready() : this.#served.listening();
+      await Promise.all([served, this.#console.ready()]);
     } catch (error) {
       await this.#stopProcesses();
       throw error;
@@ -170,7 +175,7 @@ export class Dev {
   /** Follows the tables of the functions, if there is a source; across reloads, unless the tables change. */
   async #follow(functions: readonly Checked[]): Promise<void> {
     const { sourceUrl, port, say } = this.#options;
-    const tables = [...new Set(partsOf(functions).map(({ table }) => table))].toSorted();
+    const tables = tablesOf(functions);
     if (this.#sourceUrl === null || this.#follower?.tables.join() === tables.join()) return;
     await this.#follower?.stop(true);
     this.#follower = null;
@@ -188,24 +193,12 @@ export class Dev {
   }
 
   #introduce(functions: readonly Checked[]): void {
-    const { port, consolePort, say } = this.#options;
-    const url = `http://localhost:${port}`;
-    say(`events     ${url}`);
-    say(`console    http://localhost:${consolePort}`);
-    for (const each of functions) {
-      if ('topic' in each) {
-        say(`function   ${each.function}, of the topic ${each.topic}`);
-        continue;
-      }
-      say(`function   ${each.function}. The rows of a set, one by one:\n`);
-      for (const line of exampleCommands(each, partsOf(functions), url)) say(`  ${line}\n`);
-    }
-    say(`Save a file in ${relative('.', this.#folder)}/ to reload it. Ctrl-C ends.`);
+    const { port, consolePort, kafka, say } = this.#options;
+    const folder = relative('.', this.#folder);
+    const options = { port, consolePort, readsKafka: kafka !== null, folder };
+    for (const line of introduction(functions, options)) say(line);
+    this.#isIntroduced = true;
   }
-}
-
-function partsOf(functions: readonly Checked[]): PartSpecification[] {
-  return functions.flatMap((each) => ('topic' in each ? [] : each.parts));
 }
 
 /** Loads what follows a source, which needs a package that only developers have. */
@@ -214,44 +207,5 @@ async function loadFollower(): Promise<{ SourceFollower: typeof SourceFollower }
     if (!error.message.includes("'pg-logical-replication'")) throw error;
     const what = 'following tables needs: npm install --save-dev pg-logical-replication';
     throw new Error(what, { cause: error });
-  });
-}
-
-async function embedded({ say, sql }: DevOptions, parts: CleanUp): Promise<string> {
-  const folder = join(process.cwd(), '.muster/dev');
-  const text = sql === null ? null : readFileSync(sql, 'utf8');
-  const postgres = await startPostgres({ folder, say });
-  parts.defer(() => postgres.stop());
-  if (text === null) return postgres.url;
-  await runOnce(postgres.url, text).catch((error: Error) => {
-    throw new Error(`${sql}: ${error.message}; delete .muster/dev to begin again`, {
-      cause: error,
-    });
-  });
-  return postgres.url;
-}
-
-/** Throws if a database can't be used: waiting for it, as a pod does, would only seem to hang. */
-async function requireAnswer(url: string): Promise<void> {
-  await withClient(url, async () => {}).catch((error: unknown) => {
-    throw new Error(`the database of --database-url can't be used: ${errorText(error)}`, {
-      cause: error,
-    });
-  });
-}
-
-/** Marks a database in which the SQL has run. */
-const MARK = 'muster dev: its tables are created';
-
-/** Runs SQL in one transaction, once per database. */
-async function runOnce(url: string, text: string): Promise<void> {
-  await withClient(url, async (client) => {
-    const { rows } = await client.query<{ mark: string | null; name: string }>(
-      `select shobj_description(oid, 'pg_database') as mark, datname as name
-       from pg_database where datname = current_database()`,
-    );
-    if (rows[0]!.mark === MARK) return;
-    const name = pg.escapeIdentifier(rows[0]!.name);
-    await client.query(`begin; ${text}; comment on database ${name} is '${MARK}'; commit`);
   });
 }

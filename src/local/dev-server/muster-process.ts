@@ -10,7 +10,10 @@ import { readable } from './log-lines.ts';
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
 /** Node 22 warns that it strips types. */
 const FLAGS = ['--disable-warning=ExperimentalWarning'];
-const MUSTER = fileURLToPath(new URL(`../../cli/muster.${EXTENSION}`, import.meta.url));
+const program = (name: string) =>
+  fileURLToPath(new URL(`../../cli/${name}.${EXTENSION}`, import.meta.url));
+const MUSTER = program('muster');
+const CONSOLE = program('dev-console');
 
 /** Output of a command; `problem` is its error output if it failed, and null otherwise. */
 export interface Outcome {
@@ -38,21 +41,28 @@ export async function outcomeOf(
   }
 }
 
-/** `muster serve` or `muster console` in a process of its own, which ends with this one. */
+type Say = (line: string) => void;
+
+/** The functions or the console in a process of its own, which ends with this one. */
 export class MusterProcess {
   readonly #child: ChildProcess;
   readonly #readiness = new Readiness();
   readonly #address: string;
   readonly #said: string[] = [];
 
-  constructor(
-    command: 'serve' | 'console',
-    port: number,
-    env: NodeJS.ProcessEnv,
-    say: (line: string) => void,
-  ) {
+  /** Starts the functions. */
+  static serve(port: number, env: NodeJS.ProcessEnv, say: Say): MusterProcess {
+    return new MusterProcess([MUSTER, 'serve'], port, env, say);
+  }
+
+  /** Starts the console, with the page that sends events to a port. */
+  static console(port: number, sendTo: number, env: NodeJS.ProcessEnv, say: Say): MusterProcess {
+    return new MusterProcess([CONSOLE, String(sendTo)], port, env, say);
+  }
+
+  private constructor(args: readonly string[], port: number, env: NodeJS.ProcessEnv, say: Say) {
     this.#address = `http://127.0.0.1:${port}/`;
-    this.#child = spawn(process.execPath, [...FLAGS, MUSTER, command], {
+    this.#child = spawn(process.execPath, [...FLAGS, ...args], {
       env: { ...env, ...this.#readiness.env, PORT: String(port), EXIT_WITH_STDIN: '1' },
       // of its own group, so that Ctrl-C reaches it through this process, in order
       detached: true,
@@ -75,7 +85,16 @@ export class MusterProcess {
 
   /** Resolves once it is ready; rejects with its last words if it ends before. */
   async ready(): Promise<void> {
-    for (; !(await this.#readiness.at(this.#address)); await sleep(20)) {
+    await this.#until(() => this.#readiness.at(this.#address));
+  }
+
+  /** Resolves once it answers, even that it is not ready; rejects as `ready` does. */
+  async listening(): Promise<void> {
+    await this.#until(() => this.#readiness.isListening(this.#address));
+  }
+
+  async #until(condition: () => Promise<boolean>): Promise<void> {
+    for (; !(await condition()); await sleep(20)) {
       if (this.hasEnded) throw new Error(this.#said.join('\n'));
     }
   }
