@@ -2,6 +2,9 @@ import type { Mutant } from './mutants.ts';
 
 const FOLLOWER = ['test/local/source-follower.test.ts'];
 const GENERATED = ['test/manifests/generated.test.ts'];
+const ENVIRONMENT = ['test/local/environment.test.ts'];
+const SEND = ['test/console/send.test.ts'];
+const USAGE = ['test/cli/usage.test.ts'];
 
 /** Guards of what runs on a developer's machine, and of what it writes for a cluster. */
 export const LOCAL_MUTANTS: readonly Mutant[] = [
@@ -39,6 +42,70 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
     find: 'await Promise.race([this.#running, sleep(RETRY_MS)]);',
     replace: 'await this.#running;',
     tests: FOLLOWER,
+  },
+  {
+    name: 'local: dev reads the topics that the shell names for production',
+    file: 'src/local/dev-server/environment.ts',
+    find: "INTAKE: kafka === null ? 'http' : 'kafka',",
+    replace: "...(kafka !== null && { INTAKE: 'kafka' }),",
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'local: dev joins the consumer group that the shell names',
+    file: 'src/local/dev-server/environment.ts',
+    find: "    KAFKA_GROUP: '',\n",
+    replace: '',
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'local: dev joins the consumer groups of production',
+    file: 'src/local/dev-server/environment.ts',
+    find: '    KAFKA_GROUP_PREFIX: groupPrefix,\n',
+    replace: '',
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'local: all databases of a server have the same consumer groups',
+    file: 'src/local/dev-server/database.ts',
+    find: "concat_ws('/', system_identifier, oid)",
+    replace: "concat_ws('/', system_identifier)",
+    tests: ENVIRONMENT,
+  },
+  {
+    name: 'local: a row may come from Kafka and from its table',
+    file: 'src/cli/dev.ts',
+    find: 'kafka !== undefined && source !== undefined',
+    replace: 'kafka !== undefined && source === ""',
+    tests: USAGE,
+  },
+  {
+    name: 'local: a page of another site can send an event',
+    file: 'src/console/send/send-page.ts',
+    find: '          body: SendRequest,\n',
+    replace: '',
+    tests: SEND,
+  },
+  {
+    name: 'local: a message that is no JSON is lost from the form',
+    file: 'src/console/send/page/page.ts',
+    find: "if (body.outcome === 'ingested' && raiseLsn(text)) edited();",
+    replace:
+      "if (body.outcome === 'ingested' ? raiseLsn(text) : (text.value = '') === '') edited();",
+    tests: SEND,
+  },
+  {
+    name: 'local: another choice loses the edited message',
+    file: 'src/console/send/page/page.ts',
+    find: '  drafts.set(chosen, text.value);\n',
+    replace: '',
+    tests: SEND,
+  },
+  {
+    name: 'local: the next message of the form is no later change',
+    file: 'src/console/send/page/raise-lsn.ts',
+    find: 'text.setRangeText(String(lsn + 1), start',
+    replace: 'text.setRangeText(String(lsn), start',
+    tests: SEND,
   },
   {
     name: 'local: a tag and a digest of an image are confused',
