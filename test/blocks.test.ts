@@ -28,6 +28,9 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
     'docs/your-repository.md: npx muster migrate',
     'docs/your-repository.md: npx muster build',
   ],
+  'test/stack/dev.test.ts': [
+    'docs/your-repository.md: npm run dev -- --kafka localhost:9092 --topic-prefix shop',
+  ],
 };
 
 /** Blocks whose commands are only checked, by the reason why they can't be run here. */

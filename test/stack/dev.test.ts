@@ -5,6 +5,7 @@ import { expect, onTestFinished } from 'vitest';
 import { databaseId } from '../../src/local/dev-server/database.ts';
 import { freePort } from '../../src/local/port.ts';
 import { MUSTER } from '../cli/command.ts';
+import { blockOf } from '../support/blocks.ts';
 import { TestProcess } from '../support/process.ts';
 import { envelope } from '../support/sender.ts';
 import type { TestDatabase } from '../support/test.ts';
@@ -14,6 +15,9 @@ import { test } from './support/test.ts';
 import { lagOf } from './support/topic.ts';
 
 const WAIT_MS = 60_000;
+const KAFKA = blockOf(
+  'docs/your-repository.md: npm run dev -- --kafka localhost:9092 --topic-prefix shop',
+);
 
 /** A function whose sets are complete with a row of each kind; its handler returns an event. */
 const pair = (kinds: readonly string[]) => `export default {
@@ -155,7 +159,8 @@ test(
     await pull.start(2);
     const { address } = await pull.stack.broker();
     const prefix = pull.topic;
-    const args = ['--kafka', address, '--topic-prefix', prefix];
+    const line = KAFKA.trim().replace('localhost:9092', address).replace(/shop$/, prefix);
+    const args = line.slice(line.indexOf('--kafka')).split(' ');
     const dev = new DevProcess(pull.db, [await freePort(), await freePort()], args);
     await dev.says(`there is no topic ${prefix}.public.item at ${address} yet; waiting for it`);
     await pull.admin.createTopics({
