@@ -66,21 +66,56 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
   });
 
   test('a source posts to port 80 of a Service with listening pods, or to a Knative Service', () => {
-    for (const { spec } of [...sources, ...byName(objects, 'PingSource').values()]) {
-      const { kind, name, apiVersion } = spec.sink.ref;
-      const sink = objects.find(
+    expect(sources.length).toBeGreaterThan(0);
+    for (const { metadata, spec } of sources) {
+      const { ref } = spec.sink;
+      expect(ref).toEqual({
+        apiVersion: of === 'knative/kn' ? 'serving.knative.dev/v1' : 'v1',
+        kind: 'Service',
+        name: expect.any(String),
+      });
+      const sinks = objects.filter(
         (each) =>
-          each.kind === kind && each.metadata.name === name && each.apiVersion === apiVersion,
+          each.apiVersion === ref.apiVersion &&
+          each.kind === 'Service' &&
+          each.metadata.name === ref.name &&
+          each.metadata.namespace === metadata.namespace,
       );
-      expect(sink).toBeDefined();
-      if (apiVersion !== 'v1') continue;
-      const { selector, ports } = sink!['spec'];
-      expect(ports[0].port).toBe(80);
-      const behind = workloads.filter(({ labels }) => selects({ matchLabels: selector }, labels));
+      expect(sinks).toHaveLength(1);
+      const { selector, ports } = sinks[0]!['spec'];
+      const behind =
+        of === 'knative/kn'
+          ? workloads.filter(({ object }) => object === sinks[0])
+          : workloads.filter(({ labels }) => selects({ matchLabels: selector }, labels));
       expect(behind).toHaveLength(1);
-      expect(behind[0]!.container.ports).toContainEqual({ name: 'http', containerPort: 8080 });
-      expect(ports[0].targetPort).toBe('http');
+      const [{ container }] = behind as [Workload];
+      expect(container.args).toEqual(['serve']);
+      expect(environmentOf(behind[0]!, objects)['FUNCTIONS']).toBe(ref.name);
+      // Knative's gateway listens on port 80, and sends to the only port of the container
+      const isKnative = of === 'knative/kn';
+      const http = { name: 'http', port: 80, targetPort: 'http' };
+      expect(ports).toEqual(isKnative ? undefined : [http]);
+      const port = { ...(!isKnative && { name: 'http' }), containerPort: 8080 };
+      expect(container.ports).toEqual([port]);
     }
+  });
+
+  test('a Knative Service is reachable in the cluster only, and woken every minute if it serves a function', () => {
+    const pings = [...byName(objects, 'PingSource').values()];
+    const services = workloads.filter(({ object }) => object.apiVersion.startsWith('serving.'));
+    expect(services.length).toBe(of === 'knative/kn' ? 2 : 0);
+    for (const { object } of services) {
+      expect(object.metadata.labels).toMatchObject({
+        'networking.knative.dev/visibility': 'cluster-local',
+      });
+    }
+    const served = services.filter(({ container }) => container.args[0] === 'serve');
+    expect(pings.map(({ metadata, spec }) => [metadata.namespace, spec])).toEqual(
+      served.map(({ object: { apiVersion, kind, metadata } }) => [
+        metadata.namespace,
+        { schedule: '* * * * *', sink: { ref: { apiVersion, kind, name: metadata.name } } },
+      ]),
+    );
   });
 
   test('the lag of every source wakes the Deployment that it posts to, with matching settings', () => {

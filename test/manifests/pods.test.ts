@@ -104,7 +104,7 @@ describe.skipIf(problem !== null).each(VARIANTS)('in %s', (of) => {
       // 10 s later the process exits anyway (src/process/serve.ts).
       const grace = pod.terminationGracePeriodSeconds ?? pod.timeoutSeconds - KNATIVE_QUIET_SECONDS;
       expect(grace).toBeGreaterThan((container.lifecycle?.preStop.sleep.seconds ?? 0) + drain + 10);
-      if (INTAKE === 'kafka' || of === 'knative/kn') continue;
+      if (INTAKE === 'kafka') continue;
       for (const definition of (await loadFunctions(FUNCTIONS!.split(','))).filter(isSetFunction)) {
         expect(drain * 1000).toBeGreaterThanOrEqual(timeoutMs(definition));
       }
