@@ -44,7 +44,11 @@ const READ = [
 /** Pages, which the package contains in built form, relative to `src`. */
 const PAGES = ['console/page', 'console/send/page'];
 /** Templates of `muster manifests`, relative to the root. */
-const MANIFESTS = ['knative/base', 'keda'];
+const MANIFESTS = [
+  'knative/base',
+  ...['network-policy', 'ping-source', 'recordings'].map((name) => `knative/kn/${name}.yaml`),
+  'keda',
+];
 const DOCUMENTS = ['README.md', 'CHANGELOG.md', 'LICENSE', 'SECURITY.md', 'docs'];
 
 /** Writes the content of the package into a folder, which it replaces. */

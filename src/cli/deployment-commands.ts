@@ -33,7 +33,7 @@ export function addDeploymentCommands(program: Command): void {
   program
     .command('manifests')
     .description(
-      'write the Kubernetes objects of functions: Knative source, Deployment, KEDA, migration',
+      'write the Kubernetes objects of functions: Knative source, Deployment or Knative Service, KEDA, migration',
     )
     .argument('[function...]', 'names of functions; by default all')
     .addOption(jsonOption())
@@ -51,9 +51,14 @@ export function addDeploymentCommands(program: Command): void {
       'http: a KafkaSource posts events; kafka: the pods read the topics',
       'http',
     )
+    .option(
+      '--workload <kind>',
+      'deployment: KEDA scales by lag and due work; knative-service: Knative scales by requests',
+      'deployment',
+    )
     .addHelpText(
       'after',
-      '\nExample:\n  muster manifests --image registry.example.com/orders:1.2 --brokers kafka:9092',
+      '\nExamples:\n  muster manifests --image registry.example.com/orders:1.2 --brokers kafka:9092\n  muster manifests --workload knative-service --image registry.example.com/orders:1.2',
     )
     .action(async (names: readonly string[], options: ManifestCommandOptions) => {
       await (await import('./manifests.ts')).run(names, options);

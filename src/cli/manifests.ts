@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { readConfig, requireFunctions } from '../config/config.ts';
 import { loadFunctions } from '../definitions/load-functions.ts';
-import { manifestsOf, OWN } from '../manifests/manifests.ts';
+import { manifestsOf, obstacle, OWN } from '../manifests/manifests.ts';
 import { printResult, type JsonOption } from './print-result.ts';
 import { WrongUse } from './wrong-use.ts';
 
@@ -13,6 +13,7 @@ export interface ManifestCommandOptions extends JsonOption {
   readonly brokers: string;
   readonly topicPrefix: string;
   readonly intake: string;
+  readonly workload: string;
 }
 
 /** Writes the manifests of functions, by default of all; files of the same content are left as they are. */
@@ -20,21 +21,23 @@ export async function run(
   names: readonly string[],
   options: ManifestCommandOptions,
 ): Promise<void> {
-  const { out, namespace, image, topicPrefix, intake } = options;
+  const { out, namespace, image, topicPrefix, intake, workload } = options;
   if (intake !== 'http' && intake !== 'kafka') {
     throw new WrongUse(`--intake must be http or kafka, not '${intake}'`);
+  }
+  if (workload !== 'deployment' && workload !== 'knative-service') {
+    throw new WrongUse(`--workload must be deployment or knative-service, not '${workload}'`);
   }
   const functions = names.length === 0 ? undefined : names.join(',');
   const env = { ...process.env, DATABASE_URL: 'postgres://unnamed', FUNCTIONS: functions };
   const config = readConfig({ ...env, KAFKA_BROKERS: options.brokers });
   requireFunctions(config);
-  const files = manifestsOf(await loadFunctions(config.FUNCTIONS), {
-    namespace,
-    image,
-    brokers: config.KAFKA_BROKERS ?? OWN.brokers,
-    topicPrefix,
-    intake,
-  });
+  const brokers = config.KAFKA_BROKERS ?? OWN.brokers;
+  const wanted = { namespace, image, brokers, topicPrefix, intake, workload } as const;
+  const definitions = await loadFunctions(config.FUNCTIONS);
+  const wrong = obstacle(definitions, wanted);
+  if (wrong !== null) throw new WrongUse(wrong);
+  const files = manifestsOf(definitions, wanted);
   for (const [file, text] of files) {
     const path = join(out, file);
     // of some functions only: the list of all of them stays

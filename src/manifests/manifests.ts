@@ -18,9 +18,11 @@ export interface ManifestOptions {
   readonly topicPrefix: string;
   /** How events arrive: a KafkaSource posts them, or the pods read the topics themselves. */
   readonly intake: 'http' | 'kafka';
+  /** What runs a set function: a Deployment that KEDA scales, or a Knative Service, which scales by requests. */
+  readonly workload: 'deployment' | 'knative-service';
 }
 
-/** Texts by path; each file has one object. */
+/** Texts by path. */
 export type Files = ReadonlyMap<string, string>;
 
 /** What the manifests of this repository have, and the options replace. */
@@ -30,7 +32,10 @@ export const OWN: ManifestOptions = {
   brokers: ['kafka-kafka-bootstrap.kafka.svc:9092'],
   topicPrefix: 'postgres',
   intake: 'http',
+  workload: 'deployment',
 };
+const KUSTOMIZATION = 'kustomization.yaml';
+const NAME_REFERENCES = 'shared/name-references.yaml';
 /** Handlers that a pod runs at a time; KEDA divides due work by it. */
 const CONCURRENCY = 16;
 const MAX_PODS = 8;
@@ -38,9 +43,52 @@ const MAX_PODS = 8;
 const MAX_DRAIN_SECONDS = 3_600;
 /** Time that a pod has beyond DRAIN_SECONDS: preStop, the forced exit, and a reserve. */
 const BEYOND_DRAIN_SECONDS = 30;
+/** The same for a Knative Service, whose queue proxy waits 30 s for the last request, instead of preStop. */
+const BEYOND_DRAIN_SECONDS_IN_KNATIVE = 50;
+/** Longest `timeoutSeconds` of a Knative Service that its webhook accepts by default. */
+const MAX_KNATIVE_TIMEOUT_SECONDS = 600;
+/** Names of objects that functions share, and of their folder. */
+const SHARED_NAMES: readonly string[] = ['knative', 'metrics', 'migrate', 'muster', 'shared'];
 
-/** Returns the manifests of some functions, and what they share. */
-export function manifestsOf(definitions: readonly Definition[], options: ManifestOptions): Files {
+/** Returns why no manifests can be made of some functions, with what to change; null if they can. */
+export function obstacle(
+  definitions: readonly Definition[],
+  { namespace, intake, workload }: ManifestOptions,
+): string | null {
+  if (!isLabel(namespace)) {
+    return `'${namespace}' is no namespace: at most 63 lower-case letters, digits and dashes, no dash at an end`;
+  }
+  for (const { name } of definitions) {
+    if (SHARED_NAMES.includes(name)) {
+      return `function ${name}: objects that all functions share have this name in a cluster: rename the function`;
+    }
+    if (!isLabel(name)) {
+      return `function ${name}: names of Kubernetes objects don't end in a dash: rename the function`;
+    }
+  }
+  if (workload === 'deployment') return null;
+  const instead = 'a Knative Service is scaled by requests; use --workload deployment';
+  if (intake === 'kafka') {
+    return `--intake kafka does not go with --workload knative-service: pods that read the topics get no requests, and ${instead}`;
+  }
+  if (definitions.length > 0 && definitions.every(isProjection)) {
+    const names = definitions.map(({ name }) => name).join(', ');
+    return `--workload knative-service: projections (${names}) read their topic without requests, and ${instead}`;
+  }
+  return null;
+}
+
+/** Whether a text can be the name of a namespace, and of a Service. */
+function isLabel(text: string): boolean {
+  return /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
+}
+
+/** Returns the manifests of some functions, and what they share; `others` are files for the kustomization, too. */
+export function manifestsOf(
+  definitions: readonly Definition[],
+  options: ManifestOptions,
+  others: readonly string[] = [],
+): Files {
   const files = new Map<string, string>();
   for (const definition of definitions) {
     const own = isProjection(definition)
@@ -48,39 +96,66 @@ export function manifestsOf(definitions: readonly Definition[], options: Manifes
       : ofSets(definition, options);
     for (const [file, text] of Object.entries(own)) files.set(`${definition.name}/${file}`, text);
   }
-  const shared = {
-    // somebody else's namespace keeps its labels
-    ...(options.namespace === OWN.namespace && {
-      'namespace.yaml': template('knative/base/shared/namespace.yaml'),
-    }),
-    'service-account.yaml': template('knative/base/shared/service-account.yaml'),
-    'migrate.yaml': template('knative/base/shared/migrate.yaml'),
-    'database-authentication.yaml': template('keda/database.yaml'),
-    // the policies of functions admit nobody else
-    'metrics.yaml': template('knative/base/shared/network/metrics.yaml'),
-  };
-  for (const [file, text] of Object.entries(shared)) {
+  for (const [file, text] of Object.entries(shared(definitions, options))) {
     files.set(
       `shared/${file}`,
       text.replaceAll('kubectl -n muster', `kubectl -n ${options.namespace}`),
     );
   }
-  files.set('kustomization.yaml', kustomization([...files.keys()], options));
+  const listed = [...new Set([...files.keys(), ...others])].toSorted();
+  files.set(KUSTOMIZATION, kustomization(listed, options));
   return files;
+}
+
+function shared(
+  definitions: readonly Definition[],
+  { namespace, workload }: ManifestOptions,
+): Record<string, string> {
+  const hasSets = !definitions.every(isProjection);
+  return {
+    // somebody else's namespace keeps its labels
+    ...(namespace === OWN.namespace && {
+      'namespace.yaml': template('knative/base/shared/namespace.yaml'),
+    }),
+    'service-account.yaml': template('knative/base/shared/service-account.yaml'),
+    'migrate.yaml': template('knative/base/shared/migrate.yaml'),
+    ...(hasSets &&
+      workload === 'deployment' && {
+        'database-authentication.yaml': template('keda/database.yaml'),
+      }),
+    ...(workload === 'knative-service' && {
+      'knative.yaml': template('knative/kn/network-policy.yaml'),
+      'name-references.yaml': NAME_REFERENCES_OF_KNATIVE,
+    }),
+    // the policies of functions admit nobody else
+    'metrics.yaml': template('knative/base/shared/network/metrics.yaml'),
+  };
 }
 
 function ofSets(
   definition: FunctionDefinition,
-  { brokers, topicPrefix, intake }: ManifestOptions,
+  { brokers, topicPrefix, intake, workload }: ManifestOptions,
 ): Record<string, string> {
   const { name, concurrency, timeout } = definition;
   const tables = [...new Set(specify(definition).parts.map(({ table }) => table))];
   // as Debezium names them
   const topics = tables.map((table) => `${topicPrefix}.${table}`.replaceAll(/[^\w.-]/g, '_'));
   const seconds = Math.ceil((timeout === undefined ? 300_000 : milliseconds(timeout)) / 1000);
-  const drain = Math.min(seconds, MAX_DRAIN_SECONDS);
   const pods = Math.min(MAX_PODS, Math.ceil((concurrency ?? Infinity) / CONCURRENCY));
   const from = (path: string) => replaced(template(path).replaceAll('recordings', name), brokers);
+  const source = from('knative/base/recordings/source/kafka-source.yaml')
+    .replace('datastore.signal', tables.join(' and '))
+    .replace('[postgres.datastore.signal]', `[${topics.join(', ')}]`);
+  const deadLetters = from('knative/base/recordings/source/dead-letters.yaml');
+  if (workload === 'knative-service') {
+    return {
+      'knative-service.yaml': knativeService(from('knative/kn/recordings.yaml'), seconds, pods),
+      'ping-source.yaml': from('knative/kn/ping-source.yaml'),
+      'kafka-source.yaml': toKnativeService(source),
+      'dead-letters.yaml': deadLetters,
+    };
+  }
+  const drain = Math.min(seconds, MAX_DRAIN_SECONDS);
   const deployment = from('knative/base/recordings/deployment.yaml')
     .replace("value: '300'", `value: '${drain}'`)
     .replace(/(terminationGracePeriodSeconds:) \d+/, `$1 ${drain + BEYOND_DRAIN_SECONDS}`);
@@ -96,27 +171,49 @@ function ofSets(
         .replace(/^# Only .*\n/, '# Nobody may post events: the pods read them from Kafka.\n')
         .replace(/ {2}ingress:\n[^]*$/, '  ingress: []\n'),
       'pod-disruption-budget.yaml': budget,
-      // The pods are the consumers of the group: more of them than partitions would be idle.
-      'scaled-object.yaml': scaled
-        .replaceAll(
-          "Same as the KafkaSource's initialOffset.",
-          'Same as the function, which begins at the oldest offset.',
-        )
-        .replace(/ +# Pods are not consumers.*\n.*allowIdleConsumers.*\n/g, ''),
+      'scaled-object.yaml': forConsumers(scaled),
     };
   }
-  const source = from('knative/base/recordings/source/kafka-source.yaml')
-    .replace('datastore.signal', tables.join(' and '))
-    .replace('[postgres.datastore.signal]', `[${topics.join(', ')}]`);
   return {
     'deployment.yaml': deployment,
     'service.yaml': from('knative/base/recordings/service.yaml'),
     'network-policy.yaml': policy,
     'pod-disruption-budget.yaml': budget,
     'kafka-source.yaml': source,
-    'dead-letters.yaml': from('knative/base/recordings/source/dead-letters.yaml'),
+    'dead-letters.yaml': deadLetters,
     'scaled-object.yaml': scaled,
   };
+}
+
+/** Sets the limits of a Knative Service, and the image that the kustomization replaces. */
+function knativeService(text: string, seconds: number, pods: number): string {
+  const drain = Math.min(seconds, MAX_KNATIVE_TIMEOUT_SECONDS - BEYOND_DRAIN_SECONDS_IN_KNATIVE);
+  return text
+    .replace(/(image:) \S+/, '$1 muster')
+    .replace(/(max-scale:) '\d+'/, `$1 '${pods}'`)
+    .replace(/(timeoutSeconds:) \d+/, `$1 ${drain + BEYOND_DRAIN_SECONDS_IN_KNATIVE}`)
+    .replace("value: '300'", `value: '${drain}'`);
+}
+
+/** Makes a source post to a Knative Service, which KEDA does not scale. */
+function toKnativeService(text: string): string {
+  return text
+    .replace('Set because KEDA reads the lag of this group; the', 'The')
+    .replace(
+      / {2}# Must equal the ScaledObject's[^]*?(?= {2}initialOffset)/,
+      '  # The default, `latest`, skips what is in a partition that the source has not read yet.\n',
+    )
+    .replace(/(\n {2}sink:\n {4}ref:\n {6}apiVersion:) v1\n/, '$1 serving.knative.dev/v1\n');
+}
+
+/** The pods are the consumers of the group: more of them than partitions would be idle. */
+function forConsumers(scaled: string): string {
+  return scaled
+    .replaceAll(
+      "Same as the KafkaSource's initialOffset.",
+      'Same as the function, which begins at the oldest offset.',
+    )
+    .replace(/ +# Pods are not consumers.*\n.*allowIdleConsumers.*\n/g, '');
 }
 
 function ofProjection(
@@ -164,22 +261,33 @@ function replaced(text: string, brokers: readonly string[]): string {
   );
 }
 
+/** Kustomize knows the ConfigMap's name in the environment of Kubernetes' own workloads only. */
+const NAME_REFERENCES_OF_KNATIVE = `# Where a Knative Service names the ConfigMap, whose name ends in a hash of its content: a change of the ConfigMap makes
+# a new revision.
+nameReference:
+  - kind: ConfigMap
+    fieldSpecs:
+      - group: serving.knative.dev
+        kind: Service
+        path: spec/template/spec/containers/envFrom/configMapRef/name
+`;
+
 function kustomization(
   files: readonly string[],
   { namespace, image, brokers }: ManifestOptions,
 ): string {
   const [, name, tag, digest] = /^(.*?)(?::([\w.-]+))?(?:@(sha256:\w+))?$/.exec(image)!;
   const tagLine = tag === undefined ? '' : `    newTag: '${tag}'\n`;
+  const resources = files.filter((file) => file !== NAME_REFERENCES);
+  const configurations = files.includes(NAME_REFERENCES)
+    ? `configurations:\n  - ${NAME_REFERENCES}\n`
+    : '';
   const version = digest === undefined ? tagLine : `    digest: ${digest}\n`;
-  return `# Apply: kubectl apply -k .
-# To be created elsewhere: the Secrets muster-database-migrate, muster-database-serve and muster-database-keda, each with
-# a key \`url\`, whose role has only the privileges for that purpose; a topic <function>-dead for dead letters; and a
-# sink for the events of handlers (a SinkBinding sets K_SINK, or SINK_TOPIC names a topic), without which they wait.
-apiVersion: kustomize.config.k8s.io/v1beta1
+  return `${introduction(files)}apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: ${namespace}
 resources:
-${files.map((file) => `  - ${file}\n`).join('')}images:
+${resources.map((file) => `  - ${file}\n`).join('')}${configurations}images:
   - name: muster
     newName: ${name}
 ${version}configMapGenerator:
@@ -189,6 +297,26 @@ ${version}configMapGenerator:
       - KAFKA_BROKERS=${brokers.join(',')}
       - LOG_LEVEL=info
 `;
+}
+
+/** What to know before the files are applied, as a comment. */
+function introduction(files: readonly string[]): string {
+  const has = (name: string) => files.some((file) => file.endsWith(`/${name}`));
+  const users = ['migrate', 'serve', ...(has('database-authentication.yaml') ? ['keda'] : [])];
+  const secrets = users.map((user) => `muster-database-${user}`);
+  const lines = [
+    'Apply: kubectl apply -k .',
+    'Changes belong in a kustomization of your own with this folder as a resource, because `muster manifests` writes',
+    'these files again.',
+    'To be created elsewhere:',
+    `- the Secrets ${secrets.slice(0, -1).join(', ')} and ${secrets.at(-1)}, each with a key \`url\`,`,
+    '  whose role has only the privileges for that purpose',
+    ...(has('dead-letters.yaml')
+      ? ['- for each function a topic <function>-dead, for dead letters']
+      : []),
+    '- a sink for the events of handlers, without which they wait: a SinkBinding sets K_SINK, or SINK_TOPIC names a topic',
+  ];
+  return lines.map((line) => `# ${line}\n`).join('');
 }
 
 /** Reads a manifest: of the repository, or as it is copied into the package. */

@@ -3,18 +3,17 @@ import { expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { defineFunction, type Definition } from '../../src/function.ts';
 import { loadFunctions } from '../../src/definitions/load-functions.ts';
-import { manifestsOf, OWN } from '../../src/manifests/manifests.ts';
-import type { KubernetesObject } from './render.ts';
-import { problemsWith } from './schema.ts';
+import { manifestsOf, OWN, type ManifestOptions } from '../../src/manifests/manifests.ts';
 
 const read = (path: string) => readFileSync(path, 'utf8');
-const OPTIONS = {
+const OPTIONS: ManifestOptions = {
   namespace: 'shop',
   image: 'registry.example.com:5000/orders:1.2',
   brokers: ['a:9092', 'b:9092'],
   topicPrefix: 'erp',
   intake: 'http',
-} as const;
+  workload: 'deployment',
+};
 
 const orders = defineFunction({
   name: 'orders',
@@ -47,6 +46,94 @@ test('the manifests of this repository are those that are generated for its func
       expect([file, files.get(file)]).toEqual([file, read(place.replace('NAME', name))]);
     }
   }
+});
+
+test('those of Knative Services are generated, too', async () => {
+  const definitions = await loadFunctions(['recordings', 'travelers']);
+  const files = manifestsOf(definitions, { ...OWN, workload: 'knative-service' });
+  const own = [...files.keys()].filter((file) => file.startsWith('recordings/'));
+  expect(own.toSorted()).toEqual([
+    'recordings/dead-letters.yaml',
+    'recordings/kafka-source.yaml',
+    'recordings/knative-service.yaml',
+    'recordings/ping-source.yaml',
+  ]);
+  // `kn service apply` reads this file alone, so it names an image
+  const image = 'image: kind.local/muster:quickstart';
+  const service = read('knative/kn/recordings.yaml');
+  expect(service.split(image)).toHaveLength(2);
+  expect(files.get('recordings/knative-service.yaml')).toBe(
+    service.replace(image, 'image: muster'),
+  );
+  expect(files.get('recordings/ping-source.yaml')).toBe(read('knative/kn/ping-source.yaml'));
+  expect(files.get('shared/knative.yaml')).toBe(read('knative/kn/network-policy.yaml'));
+  const letters = read('knative/base/recordings/source/dead-letters.yaml');
+  expect(files.get('recordings/dead-letters.yaml')).toBe(letters);
+  // a projection has no requests, so it stays as it is
+  const deployed = manifestsOf(definitions, OWN);
+  for (const [file, text] of deployed) {
+    if (!file.startsWith('travelers/')) continue;
+    expect([file, files.get(file)]).toEqual([file, text]);
+  }
+  // of the source, only the sink differs, and comments about KEDA
+  const path = 'recordings/kafka-source.yaml';
+  const source = parse(deployed.get(path)!) as { spec: { sink: { ref: object } } };
+  const { ref } = source.spec.sink;
+  source.spec.sink.ref = { ...ref, apiVersion: 'serving.knative.dev/v1' };
+  expect(parse(files.get(path)!)).toEqual(source);
+  expect(files.get(path)).not.toMatch(/KEDA|ScaledObject/);
+});
+
+test.each([
+  ['90 seconds', 20, { drain: '90', timeoutSeconds: 140, pods: '2' }],
+  ['9 minutes', 1_000, { drain: '540', timeoutSeconds: 590, pods: '8' }],
+  ['2 hours', undefined, { drain: '550', timeoutSeconds: 600, pods: '8' }],
+])(
+  'a Knative Service has the limits of its function: a timeout of %s, concurrency %s',
+  (timeout, concurrency, { drain, timeoutSeconds, pods }) => {
+    const definition = { ...orders, timeout, concurrency } as Definition;
+    const files = manifestsOf([definition], { ...OPTIONS, workload: 'knative-service' });
+    expect(parse(files.get('orders/knative-service.yaml')!)).toMatchObject({
+      metadata: { name: 'orders' },
+      spec: {
+        template: {
+          metadata: { annotations: { 'autoscaling.knative.dev/max-scale': pods } },
+          spec: {
+            timeoutSeconds,
+            containers: [
+              {
+                image: 'muster',
+                env: expect.arrayContaining([
+                  { name: 'FUNCTIONS', value: 'orders' },
+                  { name: 'DRAIN_SECONDS', value: drain },
+                ]),
+              },
+            ],
+          },
+        },
+      },
+    });
+    for (const [file, text] of files) {
+      expect([file, parseAllDocuments(text).length]).toEqual([file, 1]);
+      expect([file, /recordings|travelers|datastore|kind\.local/.test(text)]).toEqual([
+        file,
+        false,
+      ]);
+    }
+  },
+);
+
+/** The Secrets and topics that the comment for users lists. */
+function needs(options: Partial<ManifestOptions>): string[] {
+  const text = manifestsOf([orders], { ...OPTIONS, ...options }).get('kustomization.yaml')!;
+  return [...new Set(text.match(/muster-database-\w+|<function>-dead/g))];
+}
+
+test('what has to be created elsewhere is what the objects need', () => {
+  const secrets = ['muster-database-migrate', 'muster-database-serve'];
+  expect(needs({})).toEqual([...secrets, 'muster-database-keda', '<function>-dead']);
+  expect(needs({ intake: 'kafka' })).toEqual([...secrets, 'muster-database-keda']);
+  expect(needs({ workload: 'knative-service' })).toEqual([...secrets, '<function>-dead']);
 });
 
 test('names, topics, brokers and limits follow from the definition and the options', () => {
@@ -92,7 +179,8 @@ test('names, topics, brokers and limits follow from the definition and the optio
   const { resources, ...kustomization } = parse(files.get('kustomization.yaml')!) as {
     resources: string[];
   };
-  expect(resources).toEqual([...files.keys()].filter((file) => file !== 'kustomization.yaml'));
+  const others = [...files.keys()].filter((file) => file !== 'kustomization.yaml');
+  expect(resources).toEqual(others.toSorted());
   expect(kustomization).toMatchObject({
     namespace: 'shop',
     images: [{ name: 'muster', newName: 'registry.example.com:5000/orders', newTag: '1.2' }],
@@ -117,16 +205,6 @@ test("limits are kept: of the time to drain, of topics, of a namespace that is s
     images: [{ newName: 'registry.example.com/orders', digest: 'sha256:abc' }],
   });
 });
-
-test.each(['http', 'kafka'] as const)(
-  'every object is valid for its kind, with intake %s',
-  (intake) => {
-    for (const [file, text] of manifestsOf([orders], { ...OPTIONS, intake })) {
-      if (file === 'kustomization.yaml') continue;
-      expect([file, problemsWith(parse(text) as KubernetesObject)]).toEqual([file, []]);
-    }
-  },
-);
 
 test('pods that read the topics themselves need no source and no Service, and nobody may post to them', () => {
   const files = manifestsOf([orders], { ...OPTIONS, intake: 'kafka' });

@@ -77,6 +77,11 @@ test('the package contains what it needs, and no tool of development', () => {
   expect(files.filter((file) => /(?<!\.d)\.ts$/.test(file) && !file.includes('template'))).toEqual(
     [],
   );
+  const templates = [
+    ...read('manifests/manifests.js').matchAll(/'((?:knative|keda)\/.*?\.yaml)'/g),
+  ];
+  expect(templates.length).toBeGreaterThan(10);
+  expect(templates.map(([, path]) => path!).filter((path) => !files.includes(path))).toEqual([]);
   expect(statSync(packed.tarball).size).toBeLessThan(2 << 20);
 });
 
