@@ -56,6 +56,9 @@ export function addDeploymentCommands(program: Command): void {
       'deployment: KEDA scales by lag and due work; knative-service: Knative scales by requests',
       'deployment',
     )
+    .option('--check', 'write nothing: print the differences, and fail if there are any')
+    .option('--force', 'overwrite files that have been edited')
+    .option('--prune', 'delete files that are no longer generated')
     .addHelpText(
       'after',
       '\nExamples:\n  muster manifests --image registry.example.com/orders:1.2 --brokers kafka:9092\n  muster manifests --workload knative-service --image registry.example.com/orders:1.2',

@@ -55,15 +55,12 @@ export function obstacle(
   definitions: readonly Definition[],
   { namespace, intake, workload }: ManifestOptions,
 ): string | null {
-  if (!isLabel(namespace)) {
+  if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
     return `'${namespace}' is no namespace: at most 63 lower-case letters, digits and dashes, no dash at an end`;
   }
   for (const { name } of definitions) {
     if (SHARED_NAMES.includes(name)) {
       return `function ${name}: objects that all functions share have this name in a cluster: rename the function`;
-    }
-    if (!isLabel(name)) {
-      return `function ${name}: names of Kubernetes objects don't end in a dash: rename the function`;
     }
   }
   if (workload === 'deployment') return null;
@@ -76,11 +73,6 @@ export function obstacle(
     return `--workload knative-service: projections (${names}) read their topic without requests, and ${instead}`;
   }
   return null;
-}
-
-/** Whether a text can be the name of a namespace, and of a Service. */
-function isLabel(text: string): boolean {
-  return /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
 }
 
 /** Returns the manifests of some functions, and what they share; `others` are files for the kustomization, too. */

@@ -5,6 +5,7 @@ const GENERATED = ['test/manifests/generated.test.ts'];
 const ENVIRONMENT = ['test/local/environment.test.ts'];
 const SEND = ['test/console/send.test.ts'];
 const USAGE = ['test/cli/usage.test.ts'];
+const COMMAND = ['test/manifests/command.test.ts'];
 
 /** Guards of what runs on a developer's machine, and of what it writes for a cluster. */
 export const LOCAL_MUTANTS: readonly Mutant[] = [
@@ -117,8 +118,8 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
   {
     name: "local: manifests change the labels of somebody else's namespace",
     file: 'src/manifests/manifests.ts',
-    find: '...(options.namespace === OWN.namespace && {',
-    replace: '...(options.namespace !== "" && {',
+    find: '...(namespace === OWN.namespace && {',
+    replace: '...(namespace !== "" && {',
     tests: GENERATED,
   },
   {
@@ -134,6 +135,76 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
     find: 'if (platform === own) return;',
     replace: 'return;',
     tests: ['test/build/platform.test.ts'],
+  },
+  {
+    name: 'local: manifests that have been edited are overwritten',
+    file: 'src/manifests/folder.ts',
+    find: "? 'kept' : 'conflict';",
+    replace: "? 'kept' : 'changed';",
+    tests: COMMAND,
+  },
+  {
+    name: 'local: manifests are overwritten to what they were before an edit',
+    file: 'src/manifests/folder.ts',
+    find: "? 'kept' : 'conflict';",
+    replace: "? 'changed' : 'conflict';",
+    tests: COMMAND,
+  },
+  {
+    name: 'local: some manifests are written although others are in conflict',
+    file: 'src/cli/manifests.ts',
+    find: 'if (conflicts.length === 0 && check !== true) folder',
+    replace: 'if (check !== true) folder',
+    tests: COMMAND,
+  },
+  {
+    name: 'local: a check of manifests writes them',
+    file: 'src/cli/manifests.ts',
+    find: 'if (conflicts.length === 0 && check !== true) folder',
+    replace: 'if (conflicts.length === 0) folder',
+    tests: COMMAND,
+  },
+  {
+    name: 'local: obsolete manifests are deleted although they have been edited',
+    file: 'src/manifests/folder.ts',
+    find: 'prune && (force || hashOf(before) === hash)',
+    replace: 'prune',
+    tests: COMMAND,
+  },
+  {
+    name: 'local: the record of manifests names files elsewhere, which are deleted',
+    file: 'src/manifests/folder.ts',
+    find: '((?:[a-z0-9-]+\\/)?[a-z-]+\\.yaml)$',
+    replace: '(.+)$',
+    tests: COMMAND,
+  },
+  {
+    name: 'local: manifests of some functions leave out those of the others',
+    file: 'src/manifests/folder.ts',
+    find: '!isObsolete && file',
+    replace: 'isObsolete && file',
+    tests: COMMAND,
+  },
+  {
+    name: 'local: a Knative Service does not know the name of its ConfigMap',
+    file: 'src/manifests/manifests.ts',
+    find: "      'name-references.yaml': NAME_REFERENCES_OF_KNATIVE,\n",
+    replace: '',
+    tests: ['test/manifests/rendered.test.ts'],
+  },
+  {
+    name: 'local: a Knative Service gets a longer timeout than Knative accepts',
+    file: 'src/manifests/manifests.ts',
+    find: 'Math.min(seconds, MAX_KNATIVE_TIMEOUT_SECONDS - BEYOND_DRAIN_SECONDS_IN_KNATIVE)',
+    replace: 'seconds',
+    tests: GENERATED,
+  },
+  {
+    name: 'local: pods of a Knative Service are to read topics',
+    file: 'src/manifests/manifests.ts',
+    find: "if (intake === 'kafka') {\n    return `",
+    replace: "if (intake === 'kafka' && namespace === '') {\n    return `",
+    tests: COMMAND,
   },
   {
     name: 'local: pods are to drain for longer than they may',

@@ -43,6 +43,7 @@ const COPIED = [
   'functions',
   'keda',
   'knative',
+  'docs',
   'test',
   'package.json',
   'vitest.config.ts',
