@@ -41,7 +41,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   }
   const missing = missingTools();
   if (missing !== null) problems.push(missing);
-  problems.push(...missingInCluster());
+  problems.push(...missingInCluster(DEFINITIONS));
   if (problems.length > 0) throw new Error(`${problems.join('\n')}\n\n${HELP}`);
   return { host, image: load === '' ? { reference } : { load } };
 }
@@ -51,13 +51,17 @@ function addresses(): string[] {
   return all.filter(({ family }) => family === 'IPv4').map(({ address }) => address);
 }
 
-const DEFINITIONS = [
+/** Names of CRDs, and whose they are. */
+type Definitions = readonly (readonly [name: string, whose: string])[];
+
+const DEFINITIONS: Definitions = [
   ['scaledobjects.keda.sh', 'KEDA'],
   ['kafkasources.sources.knative.dev', "Knative's KafkaSource"],
   ['kafkasinks.eventing.knative.dev', "Knative's KafkaSink"],
-] as const;
+];
 
-function missingInCluster(): string[] {
+/** Returns why the objects of these kinds can't be applied to the cluster of kubectl's current context. */
+export function missingInCluster(definitions: Definitions): string[] {
   try {
     execFileSync('kubectl', ['version', '--output=json'], { stdio: 'pipe' });
   } catch (error) {
@@ -66,7 +70,7 @@ function missingInCluster(): string[] {
     return [`kubectl can't reach the cluster: ${stderr?.toString().trim()}`];
   }
   const there = execFileSync('kubectl', ['get', 'crd', '--output=name'], { encoding: 'utf8' });
-  return DEFINITIONS.filter(([name]) => !there.includes(`/${name}\n`)).map(
-    ([name, whose]) => `the cluster lacks ${whose} (CRD ${name})`,
-  );
+  return definitions
+    .filter(([name]) => !there.includes(`/${name}\n`))
+    .map(([name, whose]) => `the cluster lacks ${whose} (CRD ${name})`);
 }

@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ['*.scene.ts'],
+    // times in one file are part of its scenes
+    fileParallelism: false,
     testTimeout: 900_000,
     reporters: [['default', { summary: false }]],
     disableConsoleIntercept: true,
