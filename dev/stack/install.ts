@@ -19,20 +19,12 @@ export interface Installation {
 }
 
 const POM = fileURLToPath(new URL('pom.xml', import.meta.url));
+const MYSQL_POM = fileURLToPath(new URL('mysql-pom.xml', import.meta.url));
 const CACHE = fileURLToPath(new URL('../../../.muster/stack/', import.meta.url));
 
 /** Fetches the dependencies in pom.xml once (80 MB, 15 s); throws with one line if Java or Maven is missing. */
 export async function install(say: (line: string) => void): Promise<Installation> {
-  const missing = missingTools();
-  if (missing) throw new Error(missing);
-  const name = createHash('sha256').update(readFileSync(POM)).digest('hex').slice(0, 12);
-  const folder = join(CACHE, name);
-  if (!existsSync(folder)) {
-    mkdirSync(CACHE, { recursive: true });
-    await alone(`${folder}.lock`, say, async () => {
-      if (!existsSync(folder)) await fetchInto(folder, say);
-    });
-  }
+  const folder = await fetched(POM, 'Kafka and Debezium (about 80 MB, once)', say, format);
   return {
     classpath: join(folder, 'lib', '*'),
     plugins: join(folder, 'plugins'),
@@ -40,17 +32,39 @@ export async function install(say: (line: string) => void): Promise<Installation
   };
 }
 
-async function fetchInto(folder: string, say: (line: string) => void): Promise<void> {
-  const parts = `${folder}.${process.pid}`;
-  rmSync(parts, { recursive: true, force: true });
-  say('fetching Kafka and Debezium with Maven (about 80 MB, once)');
-  await maven(parts, say);
-  await format(parts);
-  renameSync(parts, folder);
+/** Fetches Debezium's connector for MySQL once (31 MB); returns a folder for Connect's `plugin.path`. */
+export async function installMySqlConnector(say: (line: string) => void): Promise<string> {
+  const what = "Debezium's connector for MySQL (31 MB, once)";
+  return join(await fetched(MYSQL_POM, what, say), 'plugins');
 }
 
-async function maven(into: string, say: (line: string) => void): Promise<void> {
-  const child = spawn('mvn', ['-B', '-f', POM, `-Dinto=${into}`, 'package'], {
+/** Returns the folder with what a pom.xml lists; `prepare` completes it before others see it. */
+async function fetched(
+  pom: string,
+  what: string,
+  say: (line: string) => void,
+  prepare: (folder: string) => Promise<void> = () => Promise.resolve(),
+): Promise<string> {
+  const missing = missingTools();
+  if (missing) throw new Error(missing);
+  const name = createHash('sha256').update(readFileSync(pom)).digest('hex').slice(0, 12);
+  const folder = join(CACHE, name);
+  if (existsSync(folder)) return folder;
+  mkdirSync(CACHE, { recursive: true });
+  await alone(`${folder}.lock`, say, async () => {
+    if (existsSync(folder)) return;
+    const parts = `${folder}.${process.pid}`;
+    rmSync(parts, { recursive: true, force: true });
+    say(`fetching ${what} with Maven`);
+    await maven(pom, parts, say);
+    await prepare(parts);
+    renameSync(parts, folder);
+  });
+  return folder;
+}
+
+async function maven(pom: string, into: string, say: (line: string) => void): Promise<void> {
+  const child = spawn('mvn', ['-B', '-f', pom, `-Dinto=${into}`, 'package'], {
     env: javaEnvironment(),
     stdio: ['ignore', 'pipe', 'ignore'],
   });

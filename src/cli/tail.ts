@@ -1,3 +1,4 @@
+import { describePosition } from '../state/binlog-position.ts';
 import { readChange } from '../intake/debezium/read-change.ts';
 import { readRecord } from '../intake/cloudevents/kafka-record.ts';
 import { lastHeaders } from '../kafka/headers.ts';
@@ -66,10 +67,13 @@ function change(record: KafkaRecord): Shown {
   const lsn = reading.lsn === null ? null : String(reading.lsn);
   const time = new Date(reading.at).toISOString();
   if (reading.kind === 'truncate') {
-    return { json: { op, table, lsn, at: time }, columns: [op, table, `LSN ${lsn}`, time] };
+    return {
+      json: { op, table, lsn, at: time },
+      columns: [op, table, describePosition(reading), time],
+    };
   }
   const { row, snapshot } = reading;
-  const place = lsn === null ? String(snapshot) : `LSN ${lsn}`;
+  const place = lsn === null ? String(snapshot) : describePosition(reading);
   return {
     json: { op, table, lsn, snapshot, at: time, row },
     columns: [op, table, place, time, JSON.stringify(row)],

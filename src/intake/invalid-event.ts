@@ -11,6 +11,11 @@ export class InvalidEvent extends Error {
   }
 }
 
+/** An error for a field whose value is missing or of another kind. */
+export function incomplete(name: string, value: unknown, expected: string): InvalidEvent {
+  return new InvalidEvent('incomplete-change', `${name} is ${show(value)}: ${expected}`);
+}
+
 /** Formats a field's value for a message: at most a line, and nothing of an object's content. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 60));

@@ -30,13 +30,15 @@ export interface RowChange {
   readonly op: 'c' | 'u' | 'd' | 'r';
   /** Name of the connector (`source.name`): LSNs compare within one source. */
   readonly source: string;
-  /** `schema.table` */
+  /** `schema.table`; `database.table` of MySQL and MariaDB, which have no schemas */
   readonly table: string;
   /**
    * Position in the source's log. For a snapshot read, the position up to which it can be compared with changes:
    * the log's end for an initial snapshot, the connector's position for an incremental one; null if unknown.
    */
   readonly lsn: bigint | null;
+  /** Kind of log that the position is in, if it is not PostgreSQL's; see binlog-position.ts. */
+  readonly log?: 'binlog';
   /** `source.ts_ms`: commit time of a streamed change, read time of a snapshot, in epoch milliseconds. */
   readonly at: number;
   /** When the connector handled it, in epoch milliseconds; `at` if the message does not specify it. */
@@ -55,6 +57,7 @@ export interface TruncateChange {
   readonly source: string;
   readonly table: string;
   readonly lsn: bigint;
+  readonly log?: 'binlog';
   readonly at: number;
   readonly handledAt: number;
   readonly lastCommit: bigint | null;

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 const root = new URL('../fixtures/', import.meta.url);
 
-/** A Kafka record that a real Debezium 3.7 wrote; see test/fixtures/debezium/README.md. */
+/** A Kafka record that a real Debezium wrote; see test/fixtures/debezium/README.md. */
 export interface DebeziumMessage {
   /** `folder/number-step.kind.json` */
   readonly name: string;
@@ -16,7 +16,7 @@ export interface DebeziumMessage {
   readonly body: Buffer;
 }
 
-export const debeziumMessages: readonly DebeziumMessage[] = readdirSync(new URL('debezium/', root))
+const allMessages: readonly DebeziumMessage[] = readdirSync(new URL('debezium/', root))
   .filter((folder) => !folder.includes('.'))
   .flatMap((folder) =>
     readdirSync(new URL(`debezium/${folder}/`, root))
@@ -37,6 +37,12 @@ export const debeziumMessages: readonly DebeziumMessage[] = readdirSync(new URL(
         };
       }),
   );
+
+/** Messages of the connector for PostgreSQL. */
+export const debeziumMessages = allMessages.filter(({ folder }) => !folder.startsWith('mysql-'));
+
+/** Messages of the connector for MySQL. */
+export const mysqlMessages = allMessages.filter(({ folder }) => folder.startsWith('mysql-'));
 
 /** A request that a real KafkaSource made; see test/fixtures/knative/README.md. */
 export interface KnativeRequest {

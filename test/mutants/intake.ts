@@ -3,7 +3,6 @@ import type { Mutant } from './mutants.ts';
 const ATTRIBUTES = 'src/intake/cloudevents/attributes.ts';
 const BATCH = 'src/intake/cloudevents/batch.ts';
 const READ = 'src/intake/debezium/read-change.ts';
-const VALIDATE = 'src/intake/debezium/validate-change.ts';
 const PARKING = 'src/state/ingest/parking-queue.ts';
 
 /** Guards of reading a message before it is ingested. */
@@ -17,15 +16,15 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'changes of any database are read',
-    file: 'src/intake/debezium/message-forms.ts',
-    find: "if (typeof connector === 'string' && SUPPORTED.has(connector)) return;",
-    replace: 'return;',
+    file: 'src/intake/debezium/databases.ts',
+    find: 'if (supported !== undefined) return supported.log;',
+    replace: "return supported?.log ?? 'wal';",
     tests: ['test/intake/debezium/sources.test.ts'],
   },
   {
     name: 'a read without a position may be of any database',
-    file: VALIDATE,
-    find: 'if (isIncremental && raw.connector == null) {',
+    file: 'src/intake/debezium/log-position.ts',
+    find: 'if (raw.connector == null) {',
     replace: 'if (false) {',
     tests: ['test/intake/debezium/sources.test.ts'],
   },
@@ -102,7 +101,7 @@ export const INTAKE_MUTANTS: readonly Mutant[] = [
   {
     name: 'column names take precedence over __op',
     file: 'src/intake/debezium/message-forms.ts',
-    find: "if ('__op' in body || '__lsn' in body || '__table' in body) return",
+    find: 'if (ADDED.some((field) => field in body)) return',
     replace: "if (!('op' in body) && '__op' in body) return",
     tests: ['test/intake/debezium/flattened.test.ts'],
   },

@@ -20,6 +20,7 @@ import { fileURLToPath } from 'node:url';
 import { DEMO_MUTANTS } from './demo.ts';
 import { EDGE_MUTANTS } from './edge.ts';
 import { INTAKE_MUTANTS } from './intake.ts';
+import { BINLOG_MUTANTS } from './binlog.ts';
 import { DEFINITION_MUTANTS } from './definition.ts';
 import { LOCAL_MUTANTS } from './local.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
@@ -86,6 +87,7 @@ function main(words: readonly string[], shard: Shard): void {
     ...OUTGOING_MUTANTS,
     ...PROCESS_MUTANTS,
     ...SOURCE_MUTANTS,
+    ...BINLOG_MUTANTS,
     ...EDGE_MUTANTS,
     ...PULLING_MUTANTS,
     ...ROLLOUT_MUTANTS,

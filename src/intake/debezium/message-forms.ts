@@ -1,5 +1,6 @@
 import { isObject } from '../../lib/exact-json.ts';
-import { InvalidEvent, show } from '../invalid-event.ts';
+import { InvalidEvent } from '../invalid-event.ts';
+import { logOf, type LogKind } from './databases.ts';
 
 /**
  * RawChange holds the fields of a change as they came, whatever form the message has. `names` are the names
@@ -9,9 +10,19 @@ export interface RawChange {
   readonly op: unknown;
   readonly connector: unknown;
   readonly name: unknown;
+  /** Kind of the connector's log; null if it names no connector. */
+  readonly log: LogKind | null;
+  /** Of PostgreSQL. */
   readonly schema: unknown;
+  /** Of MySQL and MariaDB, which have no schemas. */
+  readonly db: unknown;
   readonly table: unknown;
+  /** Of PostgreSQL. */
   readonly lsn: unknown;
+  /** Of MySQL and MariaDB, as are `pos` and `row`. */
+  readonly file: unknown;
+  readonly pos: unknown;
+  readonly row: unknown;
   readonly at: unknown;
   readonly snapshot: unknown;
   readonly sequence: unknown;
@@ -21,58 +32,50 @@ export interface RawChange {
   readonly names: Names;
 }
 
-type Names = Readonly<Record<Exclude<keyof RawChange, 'names'>, string>>;
+type Names = Readonly<Record<Exclude<keyof RawChange, 'names' | 'log'>, string>>;
 
-const ENVELOPE: Names = {
+/** Returns names of which those of `source` are made by `of`. */
+function namesOf(
+  of: (field: string) => string,
+  around: Pick<Names, 'op' | 'handledAt' | 'before' | 'after'>,
+): Names {
+  return {
+    ...around,
+    connector: of('connector'),
+    name: of('name'),
+    schema: of('schema'),
+    db: of('db'),
+    table: of('table'),
+    lsn: of('lsn'),
+    file: of('file'),
+    pos: of('pos'),
+    row: of('row'),
+    at: of('ts_ms'),
+    snapshot: of('snapshot'),
+    sequence: of('sequence'),
+  };
+}
+
+const ENVELOPE = namesOf((field) => `source.${field}`, {
   op: 'op',
-  connector: 'source.connector',
-  name: 'source.name',
-  schema: 'source.schema',
-  table: 'source.table',
-  lsn: 'source.lsn',
-  at: 'source.ts_ms',
-  snapshot: 'source.snapshot',
-  sequence: 'source.sequence',
   handledAt: 'ts_ms',
   before: 'before',
   after: 'after',
-};
+});
 
-const CONVERTED: Names = {
+const CONVERTED = namesOf((field) => `iodebezium${field.replace('_', '')}`, {
   op: 'iodebeziumop',
-  connector: 'iodebeziumconnector',
-  name: 'iodebeziumname',
-  schema: 'iodebeziumschema',
-  table: 'iodebeziumtable',
-  lsn: 'iodebeziumlsn',
-  at: 'iodebeziumtsms',
-  snapshot: 'iodebeziumsnapshot',
-  sequence: 'iodebeziumsequence',
   handledAt: 'ts_ms',
   before: 'data.before',
   after: 'data.after',
-};
+});
 
-const FLATTENED: Names = {
+const FLATTENED = namesOf((field) => (field === 'ts_ms' ? '__source_ts_ms' : `__${field}`), {
   op: '__op',
-  connector: '__connector',
-  name: '__name',
-  schema: '__schema',
-  table: '__table',
-  lsn: '__lsn',
-  at: '__source_ts_ms',
-  snapshot: '__snapshot',
-  sequence: '__sequence',
   handledAt: '__ts_ms',
   before: 'the row',
   after: 'the row',
-};
-
-/**
- * Debezium's connectors that are supported, by `source.connector`. Messages of other connectors look alike,
- * above all their snapshot reads, but hold no position that could be compared.
- */
-const SUPPORTED: ReadonlyMap<string, string> = new Map([['postgresql', 'PostgreSQL']]);
+});
 
 /**
  * Parses a change in any of Debezium's three forms: an envelope, a row of CloudEventsConverter or a flattened
@@ -84,28 +87,32 @@ export function parseEnvelope(
   attributes: Readonly<Record<string, unknown>>,
 ): RawChange {
   const raw = parseForm(body, attributes);
-  requireSupported(raw.connector, raw.names.connector);
-  return raw;
+  return { ...raw, log: logOf(raw.connector, raw.names.connector) };
 }
+
+type Fields = Omit<RawChange, 'log'>;
+
+/** Fields of which a flattened row has at least one. */
+const ADDED = ['__op', '__lsn', '__file', '__table'];
 
 function parseForm(
   body: Record<string, unknown>,
   attributes: Readonly<Record<string, unknown>>,
-): RawChange {
+): Fields {
   // A row may have columns of any name, so the fields that only a flattened row has are looked for first.
-  if ('__op' in body || '__lsn' in body || '__table' in body) return fromFlattened(body);
+  if (ADDED.some((field) => field in body)) return fromFlattened(body);
   if (attributes['iodebeziumop'] !== undefined) return fromConverted(body, attributes);
   if ('__deleted' in body) {
     throw new InvalidEvent(
       'incomplete-change',
-      '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,connector,snapshot,source.ts_ms',
+      '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,connector,snapshot,source.ts_ms, for MySQL and MariaDB op,table,db,file,pos,row,name,connector,snapshot,source.ts_ms',
     );
   }
   if ('op' in body && ('source' in body || 'before' in body || 'after' in body)) {
     return fromEnvelope(body);
   }
   // Such as a schema change, which only connectors of other databases send.
-  if (isObject(body['source'])) requireSupported(body['source']['connector'], 'source.connector');
+  if (isObject(body['source'])) logOf(body['source']['connector'], 'source.connector');
   if ('before' in body || 'after' in body) {
     throw new InvalidEvent(
       'incomplete-change',
@@ -114,19 +121,23 @@ function parseForm(
   }
   throw new InvalidEvent(
     'not-a-change',
-    'neither an envelope (op, source, before, after) nor a flattened row (__op, __table, __lsn)',
+    'neither an envelope (op, source, before, after) nor a flattened row (__op, __table, __lsn or __file)',
   );
 }
 
-function fromEnvelope(body: Record<string, unknown>): RawChange {
+function fromEnvelope(body: Record<string, unknown>): Fields {
   const source = isObject(body['source']) ? body['source'] : {};
   return {
     op: body['op'],
     connector: source['connector'],
     name: source['name'],
     schema: source['schema'],
+    db: source['db'],
     table: source['table'],
     lsn: source['lsn'],
+    file: source['file'],
+    pos: source['pos'],
+    row: source['row'],
     at: source['ts_ms'],
     snapshot: source['snapshot'],
     sequence: source['sequence'],
@@ -144,7 +155,7 @@ function fromEnvelope(body: Record<string, unknown>): RawChange {
 function fromConverted(
   body: Record<string, unknown>,
   attributes: Readonly<Record<string, unknown>>,
-): RawChange {
+): Fields {
   const images =
     Object.keys(body).length === 2 && isImage(body['before']) && isImage(body['after']);
   return {
@@ -152,8 +163,12 @@ function fromConverted(
     connector: attributes['iodebeziumconnector'],
     name: attributes['iodebeziumname'],
     schema: attributes['iodebeziumschema'],
+    db: attributes['iodebeziumdb'],
     table: attributes['iodebeziumtable'],
     lsn: attributes['iodebeziumlsn'],
+    file: attributes['iodebeziumfile'],
+    pos: attributes['iodebeziumpos'],
+    row: attributes['iodebeziumrow'],
     at: attributes['iodebeziumtsms'],
     snapshot: attributes['iodebeziumsnapshot'],
     sequence: attributes['iodebeziumsequence'],
@@ -175,14 +190,18 @@ function isImage(value: unknown): boolean {
  * which the connector handled the change, not the commit time. These fields stay in the row, of which only
  * declared columns are kept.
  */
-function fromFlattened(body: Record<string, unknown>): RawChange {
+function fromFlattened(body: Record<string, unknown>): Fields {
   return {
     op: body['__op'],
     connector: body['__connector'] ?? body['__source_connector'],
     name: body['__name'] ?? body['__source_name'],
     schema: body['__schema'] ?? body['__source_schema'],
+    db: body['__db'] ?? body['__source_db'],
     table: body['__table'] ?? body['__source_table'],
     lsn: body['__lsn'] ?? body['__source_lsn'],
+    file: body['__file'] ?? body['__source_file'],
+    pos: body['__pos'] ?? body['__source_pos'],
+    row: body['__row'] ?? body['__source_row'],
     at: body['__source_ts_ms'],
     snapshot: body['__snapshot'] ?? body['__source_snapshot'],
     sequence: body['__sequence'] ?? body['__source_sequence'],
@@ -191,17 +210,4 @@ function fromFlattened(body: Record<string, unknown>): RawChange {
     after: body,
     names: FLATTENED,
   };
-}
-
-/** Throws {@link InvalidEvent} for a change of another database. A message made by hand need not name a connector. */
-function requireSupported(connector: unknown, name: string): void {
-  if (connector === undefined || connector === null) return;
-  if (typeof connector === 'string' && SUPPORTED.has(connector)) return;
-  const supported = [...SUPPORTED]
-    .map(([each, database]) => `${database} (connector ${each})`)
-    .join(', ');
-  throw new InvalidEvent(
-    'unsupported-source',
-    `${name} is ${show(connector)}: only changes of ${supported} are read`,
-  );
 }

@@ -1,15 +1,13 @@
 import { isObject, isRounded } from '../../lib/exact-json.ts';
 import { UNAVAILABLE, type Change, type Origin } from '../../state/change.ts';
-import { InvalidEvent, kindOf, show } from '../invalid-event.ts';
+import { incomplete, InvalidEvent, kindOf, show } from '../invalid-event.ts';
+import { readLogPlace } from './log-position.ts';
 import type { RawChange } from './message-forms.ts';
 
-/** No log is that long (32 PiB): a larger value is not a position. */
-const LSN_LIMIT = 1n << 55n;
 /** The year 10000: a larger value is in microseconds or nanoseconds instead of milliseconds. */
 const TIME_LIMIT = 253_402_300_800_000;
 
-/** `source.sequence` is the text `["<position of the last commit>","<position>"]`; the first may be null. */
-const SEQUENCE = /^\[(?:null|"(\d{1,20})"),"(\d{1,20})"\]$/;
+const BINLOG = { log: 'binlog' } as const;
 
 /** Debezium sends this for a value that it does not have (default of `unavailable.value.placeholder`). */
 const PLACEHOLDER = '__debezium_unavailable_value';
@@ -36,42 +34,24 @@ export function validateChange(raw: RawChange, origin: Origin, exact: boolean): 
     throw incomplete(names.op, op, 'c, u, d, r, t or m is expected');
   }
   if (!exact && typeof raw.lsn === 'number' && isRounded(raw.lsn)) return null;
-  const schema = requireName(raw.schema, names.schema);
+  const log = raw.log ?? (raw.lsn == null && raw.file != null ? 'binlog' : 'wal');
+  const schema =
+    log === 'binlog' ? requireName(raw.db, names.db) : requireName(raw.schema, names.schema);
   const table = `${schema}.${requireName(raw.table, names.table)}`;
   // A flattened row may lack the name of its connector.
   const source = raw.name == null ? '' : requireName(raw.name, names.name);
   const at = readTime(raw.at, names.at);
-  const isIncremental = op === 'r' && raw.lsn == null;
-  if (isIncremental && raw.connector == null) {
-    throw incomplete(
-      names.connector,
-      raw.connector,
-      'postgresql is expected on a read without a position',
-    );
-  }
-  const lsn = isIncremental ? positionOf(raw.sequence) : readLsn(raw.lsn, names.lsn);
+  const { lsn, lastCommit, isIncremental } = readLogPlace(raw, log);
   const handledAt = isTime(raw.handledAt) ? raw.handledAt : at;
-  const lastCommit = lastCommitOf(raw.sequence);
+  const of = { source, table, at, handledAt, lastCommit, origin, ...(log === 'binlog' && BINLOG) };
   if (op === 't') {
-    return { kind: 'truncate', source, table, lsn: lsn!, at, handledAt, lastCommit, origin };
+    return { kind: 'truncate', lsn: lsn!, ...of };
   }
   const row =
     op === 'd' ? readRow(raw.before, names.before, exact) : readRow(raw.after, names.after, exact);
   if (row === null) return null;
   const snapshot = op === 'r' ? readSnapshot(raw.snapshot, isIncremental, names.snapshot) : null;
-  return {
-    kind: 'row',
-    op,
-    source,
-    table,
-    lsn,
-    at,
-    handledAt,
-    lastCommit,
-    snapshot,
-    row,
-    origin,
-  };
+  return { kind: 'row', op, lsn, snapshot, row, ...of };
 }
 
 /**
@@ -94,46 +74,6 @@ function readTime(value: unknown, name: string): number {
 
 function isTime(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < TIME_LIMIT;
-}
-
-function lastCommitOf(sequence: unknown): bigint | null {
-  return sequencesOf(sequence)[0];
-}
-
-/**
- * Returns the connector's position in the log when it emitted an incremental read. The connector compares its
- * reads with the changes up to that position.
- */
-function positionOf(sequence: unknown): bigint | null {
-  const [lastCommit, lsn] = sequencesOf(sequence);
-  return lastCommit !== null && lsn !== null && lastCommit > lsn ? lastCommit : (lsn ?? lastCommit);
-}
-
-function sequencesOf(sequence: unknown): [lastCommit: bigint | null, lsn: bigint | null] {
-  const found = typeof sequence === 'string' ? SEQUENCE.exec(sequence) : null;
-  return [toLsn(found?.[1]), toLsn(found?.[2])];
-}
-
-function toLsn(digits: string | undefined): bigint | null {
-  const lsn = digits === undefined ? 0n : BigInt(digits);
-  return lsn > 0n && lsn < LSN_LIMIT ? lsn : null;
-}
-
-/** Reads a position that is a number, the object of `JSON.rawJSON` beyond 2^53, or text in attributes of a CloudEvent. */
-function readLsn(value: unknown, name: string): bigint {
-  const digits = JSON.isRawJSON(value) ? value.rawJSON : value;
-  if (
-    (typeof digits !== 'string' && typeof digits !== 'number') ||
-    !/^-?\d{1,40}$/.test(`${digits}`)
-  ) {
-    throw incomplete(name, value, 'a position in the log is expected');
-  }
-  const lsn = BigInt(digits);
-  if (lsn > 0n && lsn < LSN_LIMIT) return lsn;
-  throw new InvalidEvent(
-    'position-ahead',
-    `${name} is ${digits}, absurd: no log has that position`,
-  );
 }
 
 /**
@@ -163,10 +103,6 @@ function readSnapshot(
     default:
       throw incomplete(name, marker, 'a snapshot marker of Debezium is expected');
   }
-}
-
-function incomplete(name: string, value: unknown, expected: string): InvalidEvent {
-  return new InvalidEvent('incomplete-change', `${name} is ${show(value)}: ${expected}`);
 }
 
 /**

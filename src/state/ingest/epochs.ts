@@ -1,4 +1,5 @@
 import type { RowChange, TruncateChange } from '../change.ts';
+import { describePosition } from '../binlog-position.ts';
 import type { Database } from '../database/database.ts';
 
 /** Boundary between two epochs of a source's log: the database was restored or recreated. */
@@ -40,10 +41,11 @@ export function epochOf(
 /** Explains why {@link epochOf} returned null. */
 export function describeUndecided(
   epochs: EpochsOfSource,
-  { source, at, lsn }: RowChange | TruncateChange,
+  change: RowChange | TruncateChange,
 ): string {
+  const { source, at } = change;
   const boundary = epochs.boundaries.find(({ endedAt, beganAt }) => endedAt < at && at < beganAt)!;
-  return `LSN ${lsn} of source '${source}' was committed at ${time(at)}, after ${time(boundary.endedAt)}, the newest change seen before the source was restored or recreated, and before ${time(boundary.beganAt)}, the first change after that: it can't be determined from which of the two logs it is. To read the row as it is now, run an incremental snapshot of the table`;
+  return `${describePosition(change)} of source '${source}' was committed at ${time(at)}, after ${time(boundary.endedAt)}, the newest change seen before the source was restored or recreated, and before ${time(boundary.beganAt)}, the first change after that: it can't be determined from which of the two logs it is. To read the row as it is now, run an incremental snapshot of the table`;
 }
 
 function time(ms: number): string {
@@ -64,7 +66,7 @@ export async function bumpEpoch(
      set epochs = epochs || jsonb_build_array(jsonb_build_object(
            'beganAt', greatest(coalesce($2::bigint, restarted_at, (extract(epoch from clock_timestamp()) * 1000)::bigint), at + 1),
            'endedAt', at, 'endedLsn', lsn::text)),
-         lsn = 0, at = 0, restarted_at = null, updated_at = now()
+         lsn = 0, at = 0, handled_at = 0, restarted_at = null, updated_at = now()
      where name = $1 and ($2::bigint is null or $2 > at)
      returning epoch, epochs -> -1 ->> 'beganAt' as "beganAt"`,
     [source, since],

@@ -2,18 +2,23 @@ import { describeUndecided, epochOf, type EpochsOfSource } from './epochs.ts';
 import type { RowChange, TruncateChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
 import type { SourceEpoch } from '../version.ts';
+import {
+  describeRestart,
+  handlingTimeOf,
+  hasStartedOver,
+  whyAhead,
+  type NewestPosition,
+} from './position-jump.ts';
 
-const JUMP_BACK_MS = 5 * 60_000;
-/** How far a position may be ahead of the newest one, plus the same again per second between their commits. */
-const AHEAD_BYTES = 1n << 30n;
 /** A commit time further ahead of this process' clock comes from a wrong clock, and is capped. */
 const CLOCK_AHEAD_MS = 60_000;
 
 /** The newest position seen of one source. */
-interface LogPosition extends EpochsOfSource {
+interface LogPosition extends EpochsOfSource, NewestPosition {
   id: number;
   lsn: bigint;
   at: number;
+  handledAt: number;
   /** When the connector handled the first streamed change; null = none yet. */
   streamedAt: number | null;
   /** Lowest position of a streamed change; null = none yet. */
@@ -85,13 +90,13 @@ export class LogPositions {
   /**
    * Compares the position of a change with the newest one of its source, which must be registered.
    *
-   * Restarted: the change is below the newest position, was committed more than 5 minutes after it, and no
-   * commit at or above the newest position precedes it. A redelivery or replay goes back but is not later; a
-   * long transaction goes back and is later, but reports the commits that precede it. The position of an
-   * initial snapshot is the log's end, so the log has restarted if that is below the newest position and later.
+   * Restarted: the change is below the newest position, and its log has started over; see position-jump.ts. The
+   * position of an initial snapshot is the log's end, so the log has restarted if that is below the newest
+   * position and later.
    *
-   * Ahead: the change is more than 1 GiB ahead, plus 1 GiB for each second between the two commits, which is
-   * more than any server writes. A quiet table in a busy database jumps ahead by the log of the other tables.
+   * Ahead: the change is more than 1 GiB (of a binlog, 100 files) ahead, plus as much for each second between
+   * the two commits, which is more than any server writes. A quiet table in a busy database jumps ahead by the
+   * log of the other tables.
    */
   check(change: RowChange | TruncateChange): PositionCheck {
     const newest = this.#positions.get(change.source)!;
@@ -107,21 +112,16 @@ export class LogPositions {
     const at = Math.min(change.at, Date.now() + CLOCK_AHEAD_MS);
     const isRead = change.kind === 'row' && change.op === 'r';
     if (isRead && change.snapshot !== 'initial') return fine;
-    if (change.lsn < newest.lsn) {
-      const outlived = change.lastCommit !== null && change.lastCommit >= newest.lsn;
-      if (!outlived && at > newest.at + JUMP_BACK_MS) return this.#restarted(newest, change, at);
+    if (change.lsn < newest.lsn && hasStartedOver(newest, change, at)) {
+      return this.#restarted(newest, change, at);
     }
     if (isRead) return fine;
     if (change.lsn >= newest.lsn) {
-      const seconds = BigInt(Math.max(0, Math.floor((at - newest.at) / 1000)));
-      if (newest.lsn > 0n && change.lsn - newest.lsn > AHEAD_BYTES * (1n + seconds)) {
-        return {
-          kind: 'ahead',
-          detail: `LSN ${change.lsn} of source '${change.source}' is ${change.lsn - newest.lsn} bytes ahead of ${newest.lsn}, the newest seen, and only ${seconds} s later`,
-        };
-      }
+      const detail = whyAhead(newest, change, at);
+      if (detail !== null) return { kind: 'ahead', detail };
       newest.lsn = change.lsn;
       newest.at = Math.max(newest.at, at);
+      newest.handledAt = Math.max(newest.handledAt, handlingTimeOf(change) ?? 0);
       newest.dirty = true;
     }
     this.#noteStreaming(newest, change, isFirst);
@@ -134,11 +134,7 @@ export class LogPositions {
       newest.dirty = true;
       this.#isUnsaved = true;
     }
-    const later = Math.round((at - newest.at) / 1000);
-    return {
-      kind: 'restarted',
-      detail: `LSN ${change.lsn} of source '${change.source}' is below ${newest.lsn}, the newest seen, but was committed ${later} s later: was the source restored or recreated? If so, run: muster epoch bump ${change.source}`,
-    };
+    return { kind: 'restarted', detail: describeRestart(newest, change, at) };
   }
 
   #noteStreaming(newest: LogPosition, change: RowChange | TruncateChange, isFirst: boolean): void {
@@ -191,13 +187,13 @@ export class LogPositions {
   async #write(dirty: readonly [string, LogPosition][]): Promise<void> {
     await this.#database.control.query(
       `with mine as materialized (
-         select s.name as source, m.* from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-                   as m (name, epoch, lsn, at, streamed_at, streamed_lsn, restarted_at)
+         select s.name as source, m.* from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+                   as m (name, epoch, lsn, at, handled_at, streamed_at, streamed_lsn, restarted_at)
          join muster.source s on s.name = m.name and s.epoch = m.epoch
          order by s.name for update of s
        )
        update muster.source s
-       set lsn = greatest(s.lsn, m.lsn), at = case when s.lsn < m.lsn then m.at else s.at end,
+       set lsn = greatest(s.lsn, m.lsn), at = greatest(s.at, m.at), handled_at = greatest(s.handled_at, m.handled_at),
            streamed_at = least(s.streamed_at, m.streamed_at), streamed_lsn = least(s.streamed_lsn, m.streamed_lsn),
            restarted_at = least(s.restarted_at, m.restarted_at), updated_at = now()
        from mine m where s.name = m.source`,
@@ -206,6 +202,7 @@ export class LogPositions {
         dirty.map(([, position]) => position.firstEpoch + position.boundaries.length),
         dirty.map(([, position]) => position.lsn),
         dirty.map(([, position]) => position.at),
+        dirty.map(([, position]) => position.handledAt),
         dirty.map(([, position]) => position.streamedAt),
         dirty.map(([, position]) => position.streamedLsn),
         dirty.map(([, position]) => position.restartedAt),
@@ -215,7 +212,7 @@ export class LogPositions {
 
   async #read(): Promise<void> {
     const { rows } = await this.#database.control.query<StoredSource>(
-      `select name, id, first_epoch as "firstEpoch", epochs, lsn, at, streamed_at as "streamedAt",
+      `select name, id, first_epoch as "firstEpoch", epochs, lsn, at, handled_at as "handledAt", streamed_at as "streamedAt",
               streamed_lsn as "streamedLsn", restarted_at as "restartedAt" from muster.source`,
     );
     const known = new Set(rows.map(({ name }) => name));
@@ -232,7 +229,9 @@ export class LogPositions {
         this.#positions.set(row.name, stored);
         continue;
       }
-      if (mine.lsn < stored.lsn) Object.assign(mine, { lsn: stored.lsn, at: stored.at });
+      if (mine.lsn < stored.lsn) mine.lsn = stored.lsn;
+      mine.at = Math.max(mine.at, stored.at);
+      mine.handledAt = Math.max(mine.handledAt, stored.handledAt);
       mine.streamedAt = least(mine.streamedAt, stored.streamedAt);
       mine.streamedLsn = least(mine.streamedLsn, stored.streamedLsn);
       mine.restartedAt = least(mine.restartedAt, stored.restartedAt);
@@ -257,6 +256,7 @@ interface StoredSource {
   epochs: { beganAt: number; endedAt: number; endedLsn: string }[];
   lsn: string;
   at: string;
+  handledAt: string;
   streamedAt: string | null;
   streamedLsn: string | null;
   restartedAt: string | null;
@@ -272,6 +272,7 @@ function fromRow(row: StoredSource): LogPosition {
     })),
     lsn: BigInt(row.lsn),
     at: Number(row.at),
+    handledAt: Number(row.handledAt),
     streamedAt: row.streamedAt === null ? null : Number(row.streamedAt),
     streamedLsn: row.streamedLsn === null ? null : BigInt(row.streamedLsn),
     restartedAt: row.restartedAt === null ? null : Number(row.restartedAt),

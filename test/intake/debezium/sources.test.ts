@@ -6,44 +6,55 @@ import { post } from '../../support/sender.ts';
 import { test } from '../../support/test.ts';
 import { flattened, insert, kafkaEvent, source } from '../messages.ts';
 
-const detailOf = (name: string, connector: string) =>
-  `${name} is ${connector}: only changes of PostgreSQL (connector postgresql) are read`;
+const detailOf = (database: string, name: string, connector: string) =>
+  `not supported yet: ${database}: ${name} is ${connector}, and only changes of PostgreSQL (connector postgresql), MySQL (connector mysql), MariaDB (connector mariadb) are read`;
 
 /** As those connectors write `source`, without a position that PostgreSQL has. */
 const others = {
-  mysql: { db: 'shop', table: 'orders', file: 'bin.000003', pos: 154, gtid: null, row: 0 },
-  mariadb: { db: 'shop', table: 'orders', file: 'bin.000003', pos: 154, row: 0 },
   sqlserver: { db: 'shop', schema: 'dbo', table: 'orders', change_lsn: null, commit_lsn: '0:0:1' },
   oracle: { db: 'ORCL', schema: 'SHOP', table: 'ORDERS', scn: '2868546', commit_scn: null },
   db2: { db: 'shop', schema: 'SHOP', table: 'ORDERS', change_lsn: null, commit_lsn: '0:0:1' },
   informix: { db: 'shop', schema: 'informix', table: 'orders', change_lsn: null },
   mongodb: { db: 'shop', collection: 'orders', ord: 1 },
 };
+const names: Record<keyof typeof others, string> = {
+  sqlserver: 'SQL Server',
+  oracle: 'Oracle',
+  db2: 'Db2',
+  informix: 'Informix',
+  mongodb: 'MongoDB',
+};
 const ops = ['c', 'u', 'd', 'r', 't', 'm', 'x'];
 
 test.for(
-  Object.entries(others).flatMap(([name, more]) => ops.map((op) => [name, op, more] as const)),
-)('a change of %s with op %s names its connector and is not read', ([connector, op, more]) => {
+  Object.entries(others).flatMap(([name, more]) =>
+    ops.map((op) => [name as keyof typeof others, op, more] as const),
+  ),
+)('a change of %s with op %s names its database and is not read', ([connector, op, more]) => {
   const { lsn: _, schema: __, ...common } = source;
   const before = { id: 1 };
   const message = { ...insert, op, before, source: { ...common, ...more, connector } };
   expect(readChange(kafkaEvent(message))).toEqual({
     kind: 'invalid',
     reason: 'unsupported-source',
-    detail: detailOf('source.connector', `"${connector}"`),
+    detail: detailOf(names[connector], 'source.connector', `"${connector}"`),
   });
 });
 
 test.for([
-  ['flattened', { ...flattened, __connector: 'mysql' }, '__connector'],
-  ['flattened, with the longer name', { ...flattened, __source_connector: 'mysql' }, '__connector'],
+  ['flattened', { ...flattened, __connector: 'oracle' }, '__connector'],
+  [
+    'flattened, with the longer name',
+    { ...flattened, __source_connector: 'oracle' },
+    '__connector',
+  ],
   [
     'made a CloudEvent',
     {
       specversion: '1.0',
-      type: 'io.debezium.connector.mysql.DataChangeEvent',
+      type: 'io.debezium.connector.oracle.DataChangeEvent',
       iodebeziumop: 'c',
-      iodebeziumconnector: 'mysql',
+      iodebeziumconnector: 'oracle',
       data: { before: null, after: {} },
     },
     'iodebeziumconnector',
@@ -51,7 +62,7 @@ test.for([
   [
     'of its schema',
     {
-      source: { ...others.mysql, connector: 'mysql' },
+      source: { ...others.oracle, connector: 'oracle' },
       ts_ms: 1,
       ddl: 'create table …',
       tableChanges: [],
@@ -62,13 +73,16 @@ test.for([
   expect(readChange(kafkaEvent(message))).toEqual({
     kind: 'invalid',
     reason: 'unsupported-source',
-    detail: detailOf(name, '"mysql"'),
+    detail: detailOf('Oracle', name, '"oracle"'),
   });
 });
 
 test.for([7, {}, '', 'postgres', 'PostgreSQL'])('connector %j is not supported', (connector) => {
   const message = { ...insert, source: { ...source, connector } };
-  expect(readChange(kafkaEvent(message))).toMatchObject({ reason: 'unsupported-source' });
+  expect(readChange(kafkaEvent(message))).toMatchObject({
+    reason: 'unsupported-source',
+    detail: expect.stringMatching(/^not supported yet: this connector: source.connector is /),
+  });
 });
 
 test.for([undefined, null])(

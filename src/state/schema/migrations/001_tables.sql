@@ -91,7 +91,8 @@ create table muster.source (
   epochs       jsonb not null default '[]',  -- epochs after the first: {beganAt, endedAt, endedLsn}; see epochs.ts
   epoch        int not null generated always as (first_epoch + jsonb_array_length(epochs)) stored,
   lsn          bigint not null default 0,    -- newest position seen in the epoch; 0 = none yet
-  at           bigint not null default 0,    -- its commit time, epoch ms
+  at           bigint not null default 0,    -- latest commit time seen in the epoch, epoch ms
+  handled_at   bigint not null default 0,    -- when the connector last handled a change, epoch ms; 0 = unknown; binlogs only
   streamed_at  bigint,                       -- when the connector handled the first streamed change, epoch ms; null = none yet
   streamed_lsn bigint,                       -- lowest position of a streamed change in epoch 0
   restarted_at bigint,                       -- earliest commit of the changes parked because the log seems to have started over

@@ -1,0 +1,72 @@
+import { binlogPosition, describePosition, formatPosition } from '../binlog-position.ts';
+import type { RowChange, TruncateChange } from '../change.ts';
+
+const JUMP_BACK_MS = 5 * 60_000;
+/** How far a position may be ahead of the newest one, plus the same again per second between their commits. */
+const AHEAD_BYTES = 1n << 30n;
+/** The same for a binlog, whose files have any size: a server restart begins a new one, too. */
+const AHEAD_FILES = 100n;
+
+/** The newest position seen of a source. */
+export interface NewestPosition {
+  readonly lsn: bigint;
+  /** Latest commit time seen, epoch ms. */
+  readonly at: number;
+  /** When the connector last handled a change that specifies it, epoch ms; 0 = none did. Binlogs only. */
+  readonly handledAt: number;
+}
+
+type Change = RowChange | TruncateChange;
+
+/**
+ * Returns whether a change below the newest position belongs to a log that started over. `at` is its commit time,
+ * capped by this process' clock. A redelivery or replay goes back but is not later.
+ *
+ * A log position of PostgreSQL: it was committed more than 5 minutes after the newest one, and no commit at or
+ * above the newest position precedes it. A long transaction goes back and is later, but reports the commits that
+ * precede it.
+ *
+ * A binlog is in the order of commits, and the connector handles it in that order. So a change below the newest
+ * one that is both committed and handled later is in another binlog, however short the time in between: a
+ * failover takes seconds, and in five minutes many changes would be lost. Messages that lack the time of
+ * handling (CloudEventsConverter sends none) are decided by the 5 minutes, because a commit time of a binlog
+ * may be that of the beginning of its statement.
+ */
+export function hasStartedOver(newest: NewestPosition, change: Change, at: number): boolean {
+  if (change.log === 'binlog' && newest.handledAt > 0) {
+    const handledAt = handlingTimeOf(change);
+    if (handledAt !== null) return handledAt > newest.handledAt && at > newest.at;
+  }
+  const outlived = change.lastCommit !== null && change.lastCommit >= newest.lsn;
+  return !outlived && at > newest.at + JUMP_BACK_MS;
+}
+
+/** Returns when the connector handled a change of a binlog; null if its message does not specify it. */
+export function handlingTimeOf(change: Change): number | null {
+  if (change.log !== 'binlog') return null;
+  const isRead = change.kind === 'row' && change.op === 'r';
+  return isRead || change.handledAt !== change.at ? change.handledAt : null;
+}
+
+export function describeRestart(newest: NewestPosition, change: Change, at: number): string {
+  const later = Math.round((at - newest.at) / 1000);
+  const cause =
+    change.log === 'binlog'
+      ? 'did the binlog start over, or does the connector read another server'
+      : 'was the source restored or recreated';
+  return `${describePosition(change)} of source '${change.source}' is below ${formatPosition(change, newest.lsn)}, the newest seen, but was committed ${later} s later: ${cause}? If so, run: muster epoch bump ${change.source}`;
+}
+
+/** Returns why a position can't have been reached; null if it can. */
+export function whyAhead(newest: NewestPosition, change: Change, at: number): string | null {
+  const seconds = BigInt(Math.max(0, Math.floor((at - newest.at) / 1000)));
+  const isBinlog = change.log === 'binlog';
+  const unit = isBinlog ? binlogPosition(AHEAD_FILES, 0n) : AHEAD_BYTES;
+  const ahead = change.lsn! - newest.lsn;
+  if (newest.lsn === 0n || ahead <= unit * (1n + seconds)) return null;
+  const distance = isBinlog ? `${ahead / binlogPosition(1n, 0n)} files` : `${ahead} bytes`;
+  const advice = isBinlog
+    ? `: does the connector read another server? If so, run: muster epoch bump ${change.source}`
+    : '';
+  return `${describePosition(change)} of source '${change.source}' is ${distance} ahead of ${formatPosition(change, newest.lsn)}, the newest seen, and only ${seconds} s later${advice}`;
+}
