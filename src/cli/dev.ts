@@ -2,6 +2,7 @@ import { stopRequested } from '../lib/stop.ts';
 import { Dev, type DevOptions } from '../local/dev-server/dev.ts';
 import { kafkaAt } from './kafka.ts';
 import { wholeNumber } from './number.ts';
+import { checkSourceUrl } from './source-url.ts';
 import { WrongUse } from './wrong-use.ts';
 
 export interface DevCommandOptions {
@@ -21,6 +22,7 @@ export interface DevCommandOptions {
 export async function run(given: DevCommandOptions): Promise<void> {
   requireOneSource(given);
   const { databaseUrl, source, sql, port, consolePort } = given;
+  checkSourceUrl(source, 'its write-ahead log');
   const options = {
     databaseUrl: databaseUrl ?? null,
     sourceUrl: source ?? null,

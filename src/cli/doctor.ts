@@ -5,7 +5,7 @@ import { countOf, toJson, toText } from '../doctor/report.ts';
 import type { JsonOption } from './print-result.ts';
 import { wholeNumber } from './number.ts';
 import { kafkaConfigAt } from './kafka.ts';
-import { WrongUse } from './wrong-use.ts';
+import { checkSourceUrl } from './source-url.ts';
 
 export interface DoctorOptions extends JsonOption {
   readonly source?: string;
@@ -43,9 +43,7 @@ export async function run(options: DoctorOptions): Promise<void> {
 
 function whereabouts(options: DoctorOptions): Omit<Whereabouts, 'databaseUrl'> {
   const { source, cluster, namespace, topicPrefix, group, deadLetters, pods } = options;
-  if (source !== undefined && !/^postgres(ql)?:$/.test(URL.parse(source)?.protocol ?? '')) {
-    throw new WrongUse('--source must be a URL that begins with postgres:// or postgresql://');
-  }
+  checkSourceUrl(source, 'its catalog, publication and replication slot');
   return {
     sourceUrl: source ?? null,
     cluster:

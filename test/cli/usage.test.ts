@@ -138,6 +138,14 @@ test.for([
   ['doctor --pods some', "--pods must be a whole number of 1 or more, not 'some'"],
   [
     'doctor --source mysql://db/app',
+    '--source is of MySQL, but only works with PostgreSQL: it reads its catalog, publication and replication slot. Changes of MySQL come from Debezium',
+  ],
+  [
+    'dev --source jdbc:mariadb://db/app',
+    '--source is of MariaDB, but only works with PostgreSQL: it reads its write-ahead log. Changes of MariaDB come from Debezium',
+  ],
+  [
+    'doctor --source db/app',
     '--source must be a URL that begins with postgres:// or postgresql://',
   ],
   [

@@ -99,6 +99,32 @@ test.for(['rewrite', 'rewrite-with-tombstone'])(
   },
 );
 
+/** Makes the connector one for MySQL, with the settings that one needs. */
+function toMySql(objects: Objects, settings: Record<string, string> = {}): void {
+  const { spec } = objects.connectors[0];
+  spec.class = 'io.debezium.connector.mysql.MySqlConnector';
+  spec.config = {
+    'topic.prefix': 'postgres',
+    'table.include.list': 'datastore.signal',
+    'skipped.operations': 'none',
+    'snapshot.mode': 'when_needed',
+    ...settings,
+  };
+}
+
+test.for(['mysql.MySqlConnector', 'mariadb.MariaDbConnector'])(
+  'a %s needs no settings of PostgreSQL',
+  async (name) => {
+    const context = contextOf((o) => {
+      toMySql(o);
+      o.connectors[0].spec.class = `io.debezium.connector.${name}`;
+    });
+    expect(await reportOf(connectors, context)).toEqual([
+      '✓ kafkaconnector/muster in kafka is running',
+    ]);
+  },
+);
+
 const HPA = {
   metadata: { name: 'keda-hpa-recordings' },
   spec: { scaleTargetRef: { name: 'recordings' } },
@@ -410,7 +436,22 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
     'a source that reads the topics of another database',
     connectors,
     (o) => (o.connectors[0].spec.class = 'io.debezium.connector.sqlserver.SqlServerConnector'),
-    '✗ kafkasource/recordings reads topics of kafkaconnector/muster, a SqlServerConnector: only changes of PostgreSQL are supported, so these are parked as unsupported-source',
+    '✗ kafkasource/recordings reads topics of kafkaconnector/muster, a SqlServerConnector: only changes of PostgreSQL, MySQL and MariaDB are supported, so these are parked as unsupported-source',
+  ],
+  [
+    'a connector for MySQL that takes no second snapshot',
+    connectors,
+    (o) => toMySql(o, { 'snapshot.mode': 'initial' }),
+    '✗ snapshot.mode of kafkaconnector/muster is initial: once the binlog at its position is purged, it takes no snapshot and fails permanently',
+  ],
+  [
+    'a connector for MySQL that flattens rows without their positions',
+    connectors,
+    (o) => {
+      toMySql(o);
+      flatten(o, { 'add.fields': ADDED, 'delete.tombstone.handling.mode': 'rewrite' });
+    },
+    `✗ transforms.unwrap.add.fields of kafkaconnector/muster is ${ADDED}: rows without db, file, pos, row are parked`,
   ],
   [
     'a connector that omits unknown types',

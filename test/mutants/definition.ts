@@ -133,7 +133,7 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a connector that takes no second snapshot is accepted',
-    file: 'src/doctor/cluster/connectors.ts',
+    file: 'src/doctor/cluster/connector-settings.ts',
     find: "(value) => value === 'when_needed' || value === 'always',",
     replace: '() => true,',
     tests: ['test/doctor/cluster.test.ts'],

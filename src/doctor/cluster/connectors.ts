@@ -1,63 +1,11 @@
 import { deployed, type ClusterContext } from './workloads.ts';
 import type { Decimals } from '../source/column-forms.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
+import { KINDS } from './connector-settings.ts';
 import { conditionOf, type KafkaConnector, listed, reasonOf } from './objects.ts';
 import { tablesOf } from '../source/publication.ts';
 
-const DEBEZIUM = 'io.debezium.connector.postgresql.PostgresConnector';
-const CONVERTERS = [
-  'org.apache.kafka.connect.json.JsonConverter',
-  'io.debezium.converters.CloudEventsConverter',
-];
-
-/** Settings that Muster's guarantees depend on, and what goes wrong without them. */
-const SETTINGS: readonly [
-  name: string,
-  isFine: (value: string | undefined) => boolean,
-  set: string,
-  why: string,
-][] = [
-  [
-    'plugin.name',
-    (value) => value === 'pgoutput',
-    'pgoutput',
-    'the default plugin is not part of PostgreSQL',
-  ],
-  [
-    'skipped.operations',
-    (value) => value === 'none',
-    'none',
-    'truncates are not sent: rows of emptied tables stay in their sets',
-  ],
-  [
-    'snapshot.mode',
-    (value) => value === 'when_needed' || value === 'always',
-    'when_needed',
-    'once its slot is lost or dropped, it takes no snapshot and fails permanently',
-  ],
-  [
-    'publication.autocreate.mode',
-    (value) => value === 'filtered' || value === 'disabled',
-    'filtered',
-    'a publication for all tables includes those of Muster',
-  ],
-  [
-    'heartbeat.interval.ms',
-    (value) => Number(value ?? 0) > 0,
-    '10000',
-    'quiet tables make a busy database retain its log',
-  ],
-  [
-    'value.converter',
-    (value) => value === undefined || CONVERTERS.includes(value),
-    CONVERTERS[0]!,
-    'its messages are not JSON and are parked',
-  ],
-];
-
 const FLATTENING = 'io.debezium.transforms.ExtractNewRecordState';
-/** Fields that a flattened row must carry in addition to its columns. */
-const ADDED = ['op', 'table', 'lsn', 'schema', 'name', 'connector', 'snapshot', 'source.ts_ms'];
 
 export const connectors: Check<ClusterContext> = {
   id: 'cluster.connectors',
@@ -83,11 +31,11 @@ export const connectors: Check<ClusterContext> = {
   },
 };
 
-/** Returns problems with Debezium connectors of other databases whose topics these functions' sources read. */
+/** Returns problems with Debezium connectors of unsupported databases whose topics these functions' sources read. */
 function foreign(context: ClusterContext, all: readonly KafkaConnector[]): Finding[] {
   const sources = deployed(context).flatMap((each) => each.sources);
   return all
-    .filter(({ spec }) => spec.class?.startsWith('io.debezium.') && spec.class !== DEBEZIUM)
+    .filter(({ spec }) => spec.class?.startsWith('io.debezium.') && !KINDS.has(spec.class))
     .flatMap((connector) => {
       const prefix = setting(connector, 'topic.prefix');
       const source = sources.find(({ spec }) =>
@@ -97,7 +45,7 @@ function foreign(context: ClusterContext, all: readonly KafkaConnector[]): Findi
       const { name, namespace = 'default' } = source.metadata;
       return [
         problem(
-          `kafkasource/${name} reads topics of kafkaconnector/${connector.metadata.name}, a ${connector.spec.class!.split('.').at(-1)}: only changes of PostgreSQL are supported, so these are parked as unsupported-source`,
+          `kafkasource/${name} reads topics of kafkaconnector/${connector.metadata.name}, a ${connector.spec.class!.split('.').at(-1)}: only changes of ${databases()} are supported, so these are parked as unsupported-source`,
           `kubectl -n ${namespace} edit kafkasource ${name}   # remove the topics ${prefix}.* from spec.topics`,
         ),
       ];
@@ -108,14 +56,22 @@ function foreign(context: ClusterContext, all: readonly KafkaConnector[]): Findi
 function readers({ objects, specifications }: ClusterContext): KafkaConnector[] {
   const tables = tablesOf(specifications);
   return listed(objects.connectors).filter(
-    (each) => each.spec.class === DEBEZIUM && reads(each, tables),
+    (each) => KINDS.has(each.spec.class ?? '') && reads(each, tables),
   );
 }
 
-/** Returns how these connectors send decimals; null if there is no connector. */
+/** Such as "PostgreSQL, MySQL and MariaDB". */
+function databases(): string {
+  const names = [...KINDS.values()].map(({ database }) => database);
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+}
+
+/** Returns how the connector for PostgreSQL sends decimals; null if there is none. */
 export function decimalsOf(context: ClusterContext): Decimals | null {
   if ('why' in context.objects.connectors) return null;
-  const [connector] = readers(context);
+  const connector = readers(context).find(
+    ({ spec }) => KINDS.get(spec.class!)!.database === 'PostgreSQL',
+  );
   if (connector === undefined) return null;
   return (setting(connector, 'decimal.handling.mode') as Decimals | undefined) ?? 'precise';
 }
@@ -163,17 +119,19 @@ function checkConnector(connector: KafkaConnector, needsUnknownTypes: boolean): 
       );
     }
   }
-  const wrong = SETTINGS.filter(([what, isFine]) => !isFine(setting(connector, what))).map(
-    ([what, , value, why]) => [what, value, why] as const,
-  );
-  if (needsUnknownTypes && setting(connector, 'include.unknown.datatypes') !== 'true') {
+  const kind = KINDS.get(connector.spec.class!)!;
+  const wrong = kind.settings
+    .filter(([what, isFine]) => !isFine(setting(connector, what)))
+    .map(([what, , value, why]) => [what, value, why] as const);
+  const sendsUnknown = kind.database !== 'PostgreSQL' || !needsUnknownTypes;
+  if (!sendsUnknown && setting(connector, 'include.unknown.datatypes') !== 'true') {
     wrong.push([
       'include.unknown.datatypes',
       'true',
       'columns that a function lists in base64 are missing',
     ]);
   }
-  wrong.push(...flattening(connector));
+  wrong.push(...flattening(connector, kind.added));
   for (const [what, value, why] of wrong) {
     findings.push(
       problem(
@@ -186,7 +144,10 @@ function checkConnector(connector: KafkaConnector, needsUnknownTypes: boolean): 
 }
 
 /** Returns problems with the settings of transforms that flatten the envelope to the row. */
-function flattening(connector: KafkaConnector): [what: string, value: string, why: string][] {
+function flattening(
+  connector: KafkaConnector,
+  required: readonly string[],
+): [what: string, value: string, why: string][] {
   const aliases = setting(connector, 'transforms')?.split(',') ?? [];
   return aliases.flatMap((alias) => {
     const prefix = `transforms.${alias.trim()}.`;
@@ -202,12 +163,12 @@ function flattening(connector: KafkaConnector): [what: string, value: string, wh
     const added = (setting(connector, `${prefix}add.fields`) ?? '')
       .split(',')
       .map((field) => field.trim());
-    const missing = ADDED.filter(
+    const missing = required.filter(
       (field) => !added.includes(field) && !added.includes(`source.${field}`),
     );
     if (missing.length > 0) {
       const why = `rows without ${missing.join(', ')} are parked`;
-      wrong.push([`${prefix}add.fields`, ADDED.join(','), why]);
+      wrong.push([`${prefix}add.fields`, required.join(','), why]);
     }
     return wrong;
   });

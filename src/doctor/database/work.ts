@@ -50,9 +50,11 @@ export const parked: Check<StateContext> = {
 /** Returns what to do before the events can be ingested. */
 function remedyFor({ reason, detail }: Parked): string {
   const redeliver = `muster redeliver --reason ${reason}`;
+  const bump = /muster epoch bump \S+/.exec(detail)?.[0];
+  if (reason === 'position-ahead' && bump !== undefined) return `${bump} && ${redeliver}`;
   switch (reason) {
     case 'position-restarted':
-      return `${/muster epoch bump \S+/.exec(detail)?.[0] ?? 'muster epoch bump <source>'} && ${redeliver}`;
+      return `${bump ?? 'muster epoch bump <source>'} && ${redeliver}`;
     case 'unavailable-column':
       return `muster doctor --source <url>   # lists the statements under "replica identity"; then have the rows sent again, and: ${redeliver}`;
     case 'unsupported-source':
