@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Broker } from '../../../dev/stack/broker.ts';
 import { Connect } from '../../../dev/stack/connect.ts';
 import type { Connector } from '../../../dev/stack/connector.ts';
-import { type Installation, install } from '../../../dev/stack/install.ts';
+import { type Installation, install, installMySqlConnector } from '../../../dev/stack/install.ts';
 
 /** Kafka and Kafka Connect for all tests of a worker, started on first use. */
 export class Stack {
@@ -27,9 +27,23 @@ export class Stack {
 
   /** Starts a Connect worker that a test may kill. */
   async ownConnect(connectors: Connector[], offsetFlushInterval?: number): Promise<Connect> {
+    return this.#startConnect(await this.install(), connectors, offsetFlushInterval);
+  }
+
+  /** Starts a Connect worker that also has Debezium's connector for MySQL. */
+  async connectWithMySql(connectors: Connector[]): Promise<Connect> {
+    const [installation, plugins] = await Promise.all([this.install(), installMySqlConnector(log)]);
+    const both = { ...installation, plugins: `${installation.plugins},${plugins}` };
+    return this.#startConnect(both, connectors);
+  }
+
+  async #startConnect(
+    installation: Installation,
+    connectors: Connector[],
+    offsetFlushInterval?: number,
+  ): Promise<Connect> {
     const folder = join(this.#folder, `connect-${this.#connects.length}`);
     const broker = (await this.broker()).address;
-    const installation = await this.install();
     const connect = await Connect.start({
       installation,
       folder,
@@ -54,6 +68,10 @@ export class Stack {
 
   /** Fetches everything on the first call. */
   install(): Promise<Installation> {
-    return (this.#installation ??= install((line) => process.stdout.write(`stack: ${line}\n`)));
+    return (this.#installation ??= install(log));
   }
+}
+
+function log(line: string): void {
+  process.stdout.write(`stack: ${line}\n`);
 }

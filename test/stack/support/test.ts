@@ -1,6 +1,8 @@
 import { missingTools } from '../../../dev/stack/tools.ts';
 import { test as base } from '../../support/test.ts';
 import { PullPipeline } from './pull-pipeline.ts';
+import { missingMariaDb } from './mariadb.ts';
+import { MySqlPipeline } from './mysql-pipeline.ts';
 import { Pipeline } from './pipeline.ts';
 import { Stack } from './stack.ts';
 
@@ -19,6 +21,14 @@ export const test = base
     const pipeline = new Pipeline(stack, db);
     onCleanup(() => pipeline.close());
     return pipeline;
+  })
+  .extend('mysql', async ({ stack, skip }, { onCleanup }) => {
+    const lacking = missing ?? missingMariaDb();
+    if (lacking !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(lacking);
+    if (lacking !== null) skip(lacking);
+    const mysql = await MySqlPipeline.start(stack);
+    onCleanup(() => mysql.close());
+    return mysql;
   })
   .extend('pull', ({ stack, db, skip }, { onCleanup }) => {
     if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);

@@ -1,0 +1,97 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { defineFunction } from '../../src/function.ts';
+import { muster } from '../cli/command.ts';
+import { serverOn } from '../support/engine.ts';
+import type { TestDatabase } from '../support/test.ts';
+import { until } from '../support/until.ts';
+import type { MySqlPipeline } from './support/mysql-pipeline.ts';
+import { test } from './support/test.ts';
+
+const pair = defineFunction({
+  name: 'pair',
+  parts: {
+    a: { table: 'shop.item', key: 'k', where: { kind: 'a' } },
+    b: { table: 'shop.item', key: 'k', where: { kind: 'b' } },
+  },
+  handle: ({ key }) => [{ type: 'pair', data: { k: key.k } }],
+});
+
+/** Resolves when the rows in sets are those of the table. */
+async function inStep(db: TestDatabase, mysql: MySqlPipeline): Promise<void> {
+  const table = async () =>
+    mysql.db.query(`select concat(k, ' ', kind, ' ', id) from shop.item order by 1`);
+  const held = async () => {
+    const rows = await db.query<{ row: string }>(
+      `select s.key || ' ' || case m.part_index when 1 then 'a' else 'b' end || ' ' || m.id as row
+       from muster.member m join muster.sets s using (function, key_hash)
+       where m.in_set order by 1 collate "C"`,
+    );
+    return rows.map(({ row }) => row);
+  };
+  await until(async () => (await held()).join() === (await table()).join(), 30_000).catch(() => {});
+  expect(await held()).toEqual(await table());
+}
+
+const runs = async (db: TestDatabase) =>
+  (
+    await db.query<{ key: string }>(
+      `select key from muster.run where state = 'done' and revision > 0 order by key`,
+    )
+  ).map(({ key }) => key);
+
+test(
+  'changes of MariaDB arrive in order through the connector for MySQL, also after its crash and after RESET MASTER',
+  { timeout: 180_000 },
+  async ({ mysql, db }) => {
+    const server = await serverOn(db, [pair]);
+    const query = (sql: string) => mysql.db.query(sql);
+    await query(`insert into shop.item values (1, 'old', 'a'), (2, 'old', 'b'), (3, 'half', 'a')`);
+    await mysql.startSource(server.url);
+    const connect = await mysql.startConnect();
+    await inStep(db, mysql);
+    await query(`insert into shop.item values (4, 'half', 'b'), (5, 'x', 'a'), (6, 'y', 'a')`);
+    await query(
+      `begin; update shop.item set k = 'z' where id = 5; update shop.item set k = 'x2' where id = 5; commit;
+       insert into shop.item values (6, '', 'a'), (6, '', 'b') on duplicate key update k = concat(k, '!'), kind = values(kind);
+       update shop.item set id = id + 1 where id in (5, 6) order by id desc;
+       delete from shop.item where id = 3;
+       flush logs;
+       insert into shop.item values (8, 'x2', 'b'), (9, 'gone', 'a')`,
+    );
+    await inStep(db, mysql);
+    expect(await runs(db)).toEqual(['half', 'x2']);
+
+    await connect.kill();
+    await query(
+      `update shop.item set k = 'x3' where id in (6, 8); delete from shop.item where id = 9`,
+    );
+    await connect.restart();
+    await inStep(db, mysql);
+    expect(await db.query('select reason, detail from muster.parked')).toEqual([]);
+
+    await connect.kill();
+    await sleep(1_100); // times in a binlog are in seconds
+    await query(`reset master; update shop.item set k = 'x4' where id in (6, 8)`);
+    await connect.restart();
+    await until(async () => (await db.query('select from muster.parked')).length > 0, 30_000);
+    expect(await db.query('select distinct reason from muster.parked')).toEqual([
+      { reason: 'position-restarted' },
+    ]);
+    const env = { DATABASE_URL: db.url };
+    expect(await muster(env, ['epoch', 'bump', mysql.name])).toMatchObject({ code: 0 });
+    const redeliver = ['redeliver', '--reason', 'position-restarted', '--to', server.url];
+    expect(await muster(env, redeliver)).toMatchObject({ code: 0 });
+    await query(
+      `update shop.item set k = 'x5' where id = 6; insert into shop.item values (10, 'x5', 'b')`,
+    );
+    await inStep(db, mysql);
+    await mysql.snapshot();
+    await inStep(db, mysql);
+
+    await query('truncate shop.item');
+    await inStep(db, mysql);
+    await server.stop();
+    expect(await runs(db)).toContain('x5');
+  },
+);
