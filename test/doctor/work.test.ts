@@ -50,6 +50,20 @@ test('reports a partition that is stopped and one that is unread', async ({ db }
   expect(await reportOf(due, context)).toEqual(['✓ none; 0 workers running']);
 });
 
+test('a position of another server has a new epoch as its remedy', async ({ db }) => {
+  const server = await serverOn(db, [pair]);
+  for (const file of ['mysql-bin.000003', 'mysql-bin.000900']) {
+    const body = JSON.parse(envelope('u', 1, { id: 1, k: 'x', kind: 'a' })) as { source: object };
+    const place = { connector: 'mysql', name: 'shop', db: 'public', file, pos: 4, row: 0 };
+    const message = { ...body, source: { ...body.source, ...place, lsn: undefined } };
+    await post(server.url, JSON.stringify(message));
+  }
+  await server.stop();
+  expect((await parked.run(await stateOf(db))).map(({ remedy }) => remedy)).toEqual([
+    'muster epoch bump shop && muster redeliver --reason position-ahead',
+  ]);
+});
+
 test('reports parked events by reason, each with a remedy for its cause', async ({ db }) => {
   const context = await stateOf(db);
   expect(await reportOf(parked, context)).toEqual(['✓ none']);

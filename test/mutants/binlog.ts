@@ -77,4 +77,11 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
     replace: 'at = case when s.lsn < m.lsn then m.at else s.at end',
     tests: POSITIONS,
   },
+  {
+    name: 'a position that is ahead has no remedy',
+    file: 'src/doctor/database/work.ts',
+    find: "if (reason === 'position-ahead' && bump !== undefined) return",
+    replace: "if (reason === 'position-ahead' && bump === 'none') return",
+    tests: ['test/doctor/work.test.ts'],
+  },
 ];

@@ -1,7 +1,5 @@
-/**
- * Settings of Debezium's connectors that Muster's guarantees depend on, by connector class.
- */
-export type Setting = readonly [
+/** A setting of a connector that Muster's guarantees depend on, and what goes wrong without it. */
+type Setting = readonly [
   name: string,
   isFine: (value: string | undefined) => boolean,
   set: string,

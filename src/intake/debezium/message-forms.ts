@@ -77,6 +77,9 @@ const FLATTENED = namesOf((field) => (field === 'ts_ms' ? '__source_ts_ms' : `__
   after: 'the row',
 });
 
+/** Fields of which a flattened row has at least one. */
+const ADDED = ['__op', '__lsn', '__file', '__table'];
+
 /**
  * Parses a change in any of Debezium's three forms: an envelope, a row of CloudEventsConverter or a flattened
  * row. `attributes` are those of the CloudEvent whose data `body` is. Throws {@link InvalidEvent} if the body
@@ -86,19 +89,6 @@ export function parseEnvelope(
   body: Record<string, unknown>,
   attributes: Readonly<Record<string, unknown>>,
 ): RawChange {
-  const raw = parseForm(body, attributes);
-  return { ...raw, log: logOf(raw.connector, raw.names.connector) };
-}
-
-type Fields = Omit<RawChange, 'log'>;
-
-/** Fields of which a flattened row has at least one. */
-const ADDED = ['__op', '__lsn', '__file', '__table'];
-
-function parseForm(
-  body: Record<string, unknown>,
-  attributes: Readonly<Record<string, unknown>>,
-): Fields {
   // A row may have columns of any name, so the fields that only a flattened row has are looked for first.
   if (ADDED.some((field) => field in body)) return fromFlattened(body);
   if (attributes['iodebeziumop'] !== undefined) return fromConverted(body, attributes);
@@ -111,8 +101,14 @@ function parseForm(
   if ('op' in body && ('source' in body || 'before' in body || 'after' in body)) {
     return fromEnvelope(body);
   }
-  // Such as a schema change, which only connectors of other databases send.
-  if (isObject(body['source'])) logOf(body['source']['connector'], 'source.connector');
+  // Such as a schema change, which the connector for PostgreSQL does not send.
+  if (isObject(body['source'])) logOf(body['source']['connector'], ENVELOPE.connector);
+  if ('ddl' in body && 'tableChanges' in body) {
+    throw new InvalidEvent(
+      'not-a-change',
+      'a schema change, which the connector writes to the topic that is named like its topic.prefix: no function reads that topic',
+    );
+  }
   if ('before' in body || 'after' in body) {
     throw new InvalidEvent(
       'incomplete-change',
@@ -125,11 +121,12 @@ function parseForm(
   );
 }
 
-function fromEnvelope(body: Record<string, unknown>): Fields {
+function fromEnvelope(body: Record<string, unknown>): RawChange {
   const source = isObject(body['source']) ? body['source'] : {};
   return {
     op: body['op'],
     connector: source['connector'],
+    log: logOf(source['connector'], ENVELOPE.connector),
     name: source['name'],
     schema: source['schema'],
     db: source['db'],
@@ -155,12 +152,13 @@ function fromEnvelope(body: Record<string, unknown>): Fields {
 function fromConverted(
   body: Record<string, unknown>,
   attributes: Readonly<Record<string, unknown>>,
-): Fields {
+): RawChange {
   const images =
     Object.keys(body).length === 2 && isImage(body['before']) && isImage(body['after']);
   return {
     op: attributes['iodebeziumop'],
     connector: attributes['iodebeziumconnector'],
+    log: logOf(attributes['iodebeziumconnector'], CONVERTED.connector),
     name: attributes['iodebeziumname'],
     schema: attributes['iodebeziumschema'],
     db: attributes['iodebeziumdb'],
@@ -190,10 +188,12 @@ function isImage(value: unknown): boolean {
  * which the connector handled the change, not the commit time. These fields stay in the row, of which only
  * declared columns are kept.
  */
-function fromFlattened(body: Record<string, unknown>): Fields {
+function fromFlattened(body: Record<string, unknown>): RawChange {
+  const connector = body['__connector'] ?? body['__source_connector'];
   return {
     op: body['__op'],
-    connector: body['__connector'] ?? body['__source_connector'],
+    connector,
+    log: logOf(connector, FLATTENED.connector),
     name: body['__name'] ?? body['__source_name'],
     schema: body['__schema'] ?? body['__source_schema'],
     db: body['__db'] ?? body['__source_db'],

@@ -123,6 +123,14 @@ test.for([
   });
 });
 
+test('a schema change is parked as what it is', () => {
+  const message = { source, ts_ms: 1, databaseName: 'shop', ddl: 'drop table x', tableChanges: [] };
+  expect(readChange(kafkaEvent(message))).toMatchObject({
+    reason: 'not-a-change',
+    detail: expect.stringMatching(/^a schema change, which the connector writes to the topic/),
+  });
+});
+
 /** By what the file's name says, and by the text of the message. */
 function expected({ step, kind, value, body, folder }: DebeziumMessage): object {
   if (value === null) return { kind: 'ignored', why: 'tombstone' };
