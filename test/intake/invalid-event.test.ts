@@ -72,7 +72,7 @@ const incomplete: Case[] = [
   [
     'a flattened row without added fields',
     { id: 42, __deleted: 'false' },
-    '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,connector,snapshot,source.ts_ms',
+    '__op is missing: ExtractNewRecordState needs add.fields=op,table,lsn,schema,name,connector,snapshot,source.ts_ms, for MySQL and MariaDB op,table,db,file,pos,row,name,connector,snapshot,source.ts_ms',
   ],
   [
     'a flattened row without its time of commit',
@@ -110,7 +110,7 @@ const badValues: Case[] = [
 ];
 
 const nothing =
-  'neither an envelope (op, source, before, after) nor a flattened row (__op, __table, __lsn)';
+  'neither an envelope (op, source, before, after) nor a flattened row (__op, __table, __lsn or __file)';
 const notChanges: Case[] = [
   ['invalid UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), 'the body is not text in UTF-8'],
   ['no JSON', 'hello', 'the body is not JSON'],

@@ -43,7 +43,7 @@ test('a batch with elements that can’t be read parks and names those, and inge
   const reasons = [
     'attribute id is empty',
     'the event is not a JSON object',
-    'neither an envelope (op, source, before, after) nor a flattened row (__op, __table, __lsn)',
+    'neither an envelope (op, source, before, after) nor a flattened row (__op, __table, __lsn or __file)',
   ];
   const names = [
     { index: 1, id: '' },

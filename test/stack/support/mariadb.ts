@@ -1,5 +1,6 @@
 import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -45,14 +46,13 @@ export class MariaDb {
   /** Creates a server in the folder; resolves when it accepts queries (2-3 s). */
   static async start(folder: string, serverId = 1): Promise<MariaDb> {
     mkdirSync(folder, { recursive: true });
-    chmodSync(folder, 0o755);
     await promisify(execFile)('mariadb-install-db', [
       `--datadir=${join(folder, 'data')}`,
       '--no-defaults',
       '--auth-root-authentication-method=normal',
       '--skip-test-db',
       '--skip-log-bin',
-      `--user=${process.env['USER'] ?? 'root'}`,
+      `--user=${userInfo().username}`,
     ]);
     const server = new MariaDb(folder, await freePort());
     await server.#spawn(serverId);
@@ -82,13 +82,15 @@ export class MariaDb {
         '--innodb-flush-log-at-trx-commit=0',
         '--skip-name-resolve',
         `--version=${REPORTED_VERSION}`,
-        '--user=root',
+        `--user=${userInfo().username}`,
       ],
       {
         env: { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` },
         stdio: ['ignore', log, log],
       },
     );
+    const server = this.#server;
+    process.once('exit', () => server.kill('SIGKILL'));
     while (!(await this.#answers())) await sleep(50);
   }
 
