@@ -5,40 +5,12 @@
  */
 import type { Duration, Log, Tx } from './author/common.ts';
 import type { KeyColumn, Only, OnlyEvents } from './author/exact-types.ts';
+import type { Part, PartLike } from './author/parts.ts';
 import type { ProjectionDefinition } from './author/projection.ts';
 
 export * from './author/common.ts';
+export * from './author/parts.ts';
 export * from './author/projection.ts';
-
-/** A value that a filter compares with, in the form in which Debezium sends it. */
-export type Scalar = string | number | boolean | null;
-
-/** One requirement of a set: rows of a table that pass `where`, correlated with other parts by `key`. */
-export interface Part {
-  /** Table in the source database, as `schema.table`. */
-  readonly table: string;
-  /**
-   * Column or columns whose values identify the set. All parts of a function have the same number of key
-   * columns. A row with a null in one of them joins no set.
-   */
-  readonly key: string | readonly string[];
-  /** Equality filters by column name. A row must match all of them to fill this part. Default: none. */
-  readonly where?: Readonly<Record<string, Scalar>>;
-  /** Primary key column or columns of the table. Default: `'id'`. */
-  readonly id?: string | readonly string[];
-  /**
-   * Additional columns to keep for the handler. Key, filter and primary key columns are always kept.
-   * Default: none.
-   */
-  readonly columns?: readonly string[];
-  /**
-   * Kept columns that arrive as the base64 encoding of their text, as Debezium sends types it does not know
-   * (`include.unknown.datatypes`). Default: none.
-   */
-  readonly base64?: readonly string[];
-  /** Number of rows this part needs. Default: 1. */
-  readonly count?: number;
-}
 
 /** Holds when at least `atLeast` of its parts and inner rules hold. Made by {@link all}, {@link any} and {@link atLeast}. */
 export interface Rule<P extends string = string> {
@@ -61,13 +33,16 @@ export function atLeast<const P extends string>(count: number, ...of: (P | Rule<
   return { atLeast: count, of };
 }
 
-/** One source row of a complete set. */
+/** One source row, event or record of a complete set. */
 export interface Member {
-  /** Primary key as canonical text; a composite key is a JSON array of its values. */
+  /** Primary key or id as canonical text; if it is composite, a JSON array of its values. */
   readonly id: string;
-  /** Kept columns by name, with values as Debezium sent them. Integers beyond 2^53 are `bigint`. */
+  /** Kept columns by name, with values as they were sent. Integers beyond 2^53 are `bigint`. */
   readonly row: Readonly<Record<string, unknown>>;
-  /** Position in the source's log of the row's latest change; null if the row was read by a snapshot. */
+  /**
+   * Position in the source's log of the row's latest change; null if the row was read by a snapshot, and for events
+   * and records.
+   */
   readonly lsn: string | null;
   /** When the row joined the set, by the clock of the state database. */
   readonly since: Date;
@@ -254,7 +229,7 @@ export function defineFunction<
   R extends Result | BatchResult,
 >(
   definition: {
-    readonly parts: Q & { readonly [N in keyof Q]: Q[N] & Only<Q[N], Part> };
+    readonly parts: Q & { readonly [N in keyof Q]: Q[N] & Only<Q[N], PartLike<Q[N]>> };
   } & Handlers<keyof Q & string, KeyColumn<Q>, R> &
     Omit<
       FunctionDefinition<keyof Q & string, KeyColumn<Q>>,

@@ -7,9 +7,10 @@ import { HTTP, type CloudEvent } from 'cloudevents';
 import { readConfig } from './config/config.ts';
 import { startEngine } from './process/engine.ts';
 import type { FunctionDefinition, Log } from './function.ts';
+import type { Arrival } from './author/arrivals.ts';
+import { streamOfArrival, toChange } from './process/arrivals.ts';
 import { createMetrics } from './process/metrics.ts';
 import { createTestDatabase, type TestDatabase } from './local/test-database.ts';
-import type { RowChange } from './state/change.ts';
 import { openDatabase, queriesOf, type Database } from './state/database/database.ts';
 import { specify, type Specification } from './definitions/specification.ts';
 import { explain } from './state/queries/explain.ts';
@@ -17,23 +18,9 @@ import type { Explanation } from './state/queries/explanation.ts';
 import { migrate } from './state/schema/migrate.ts';
 
 export { createTestDatabase, type TestDatabase };
+export type * from './author/arrivals.ts';
 
-/** A change of one row, as Muster receives it. */
-export interface ArrivingRow {
-  /** `schema.table` of the source database. */
-  readonly table: string;
-  /** Columns with values as Debezium sends them. For a delete the primary key is enough. */
-  readonly row: Readonly<Record<string, unknown>>;
-  /** Create (`c`, the default), update (`u`), delete (`d`), or read by the initial snapshot (`r`). */
-  readonly op?: 'c' | 'u' | 'd' | 'r';
-  /**
-   * Position in the source's log, if changes arrive in another order than that in which they happened.
-   * Default: the row's position in the list, from 1.
-   */
-  readonly lsn?: number;
-}
-
-/** The state of a function after it has run on rows. */
+/** The state of a function after it has run on rows, events and records. */
 export interface RunResult<P extends string, K extends string> {
   /** Every set of the function, sorted by key. */
   readonly sets: readonly {
@@ -52,7 +39,7 @@ export interface RunResult<P extends string, K extends string> {
   }[];
   /**
    * Last error of each handler whose set is not done, then of each event that could not be published, then of
-   * each row that could not be ingested.
+   * each row, event or record that could not be ingested.
    */
   readonly errors: readonly string[];
 }
@@ -66,8 +53,8 @@ export interface RunFunctionOptions {
 }
 
 /**
- * Runs a function on rows, for its author's tests. It uses the whole engine on a real database, without Kafka
- * and HTTP: it migrates the database, ingests the rows one after the other, waits until no run is due or
+ * Runs a function on rows, events and records, for its author's tests. It uses the whole engine on a real database, without Kafka
+ * and HTTP: it migrates the database, ingests everything one after the other, waits until no run is due or
  * running, and returns the result. A run that waits for its next attempt is not waited for; its set is
  * `complete`, with the error of the last attempt.
  *
@@ -76,7 +63,7 @@ export interface RunFunctionOptions {
  */
 export async function runFunction<P extends string, K extends string>(
   fn: FunctionDefinition<P, K>,
-  rows: readonly ArrivingRow[],
+  rows: readonly Arrival[],
   { databaseUrl }: RunFunctionOptions = {},
 ): Promise<RunResult<P, K>> {
   if (databaseUrl !== undefined) return runOn(databaseUrl, fn, rows);
@@ -87,7 +74,7 @@ export async function runFunction<P extends string, K extends string>(
 async function runOn<P extends string, K extends string>(
   databaseUrl: string,
   fn: FunctionDefinition<P, K>,
-  rows: readonly ArrivingRow[],
+  rows: readonly Arrival[],
 ): Promise<RunResult<P, K>> {
   const definition = fn as unknown as FunctionDefinition;
   await migrate(databaseUrl, [fn.name]);
@@ -111,10 +98,12 @@ async function runOn<P extends string, K extends string>(
     const engine = await startEngine(config, [definition], SILENT, createMetrics());
     try {
       for (const [i, row] of rows.entries()) {
-        const outcome = await engine.ingestor.ingest(toChange(row, i + 1));
+        const change = toChange(row, i + 1);
+        if (change === null) continue;
+        const outcome = await engine.ingestor.ingest(change);
         if (outcome.kind === 'parked') notIngested.push(`row ${i + 1}: ${outcome.detail}`);
         if (outcome.kind === 'unwanted') {
-          notIngested.push(`row ${i + 1}: no part of ${fn.name} is on ${row.table}`);
+          notIngested.push(`row ${i + 1}: no part of ${fn.name} is on ${streamOfArrival(row)}`);
         }
       }
       while (await isBusy(database, fn.name)) await sleep(10);
@@ -144,30 +133,6 @@ async function runOn<P extends string, K extends string>(
 }
 
 const SILENT: Log = { info() {}, warn() {}, error() {} };
-/** All positions are in one log, whose time advances by a millisecond per position. */
-const LOG_START = Date.UTC(2026, 0, 1);
-
-function toChange({ table, row, op = 'c', lsn }: ArrivingRow, index: number): RowChange {
-  const position = lsn ?? index;
-  return {
-    kind: 'row',
-    op,
-    source: 'rows',
-    table,
-    lsn: BigInt(position),
-    at: LOG_START + position,
-    handledAt: LOG_START + position,
-    lastCommit: null,
-    snapshot: op === 'r' ? 'initial' : null,
-    row,
-    origin: {
-      attributes: { source: '/rows', id: String(index) },
-      contentType: 'application/json',
-      body: Buffer.from(JSON.stringify(row)),
-    },
-  };
-}
-
 /** Starts a sink that accepts every event and collects those of handlers. */
 async function startSink(
   events: { type: string; subject: string; data: unknown }[],

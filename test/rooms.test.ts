@@ -20,12 +20,13 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
     'src/outbox',
     ['src/config', 'src/definitions', 'src/kafka', 'src/lib', 'src/state', 'src/telemetry'],
   ],
-  ['src/intake', ['src/kafka', 'src/lib', 'src/state', 'src/telemetry']],
+  ['src/intake', ['src/definitions', 'src/kafka', 'src/lib', 'src/state', 'src/telemetry']],
   ['src/console', ['src/config', 'src/definitions', 'src/lib', 'src/state', 'src/telemetry']],
   ['functions', ['src/console']],
   [
     'src/process',
     [
+      'src/author',
       'src/config',
       'src/definitions',
       'src/intake',
@@ -38,7 +39,10 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
     ],
   ],
   ['src/local', ['src/definitions', 'src/lib']],
-  ['src/testing.ts', ['src/config', 'src/definitions', 'src/local', 'src/process', 'src/state']],
+  [
+    'src/testing.ts',
+    ['src/author', 'src/config', 'src/definitions', 'src/local', 'src/process', 'src/state'],
+  ],
   ['src/manifests', ['src/definitions', 'src/lib']],
   ['src/build', ['src/definitions', 'src/lib', 'src/local']],
   ['src/doctor', ['src/config', 'src/definitions', 'src/kafka', 'src/lib', 'src/state']],

@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { defineFunction } from '../src/function.ts';
 import { runFunction } from '../src/testing.ts';
 import { pairOf } from './support/pair.ts';
 import { test } from './support/test.ts';
@@ -52,4 +53,42 @@ test('an event whose subject is not text fails the run', async ({ db }) => {
   expect(errors).toEqual([
     'TerminalError: the handler of pair returned invalid events: event 0: subject must be text without U+0000, not 42',
   ]);
+});
+
+test('a function runs on rows, events and records, and reports what could not be ingested', async ({
+  db,
+}) => {
+  const mixed = defineFunction({
+    name: 'mixed',
+    parts: {
+      row: { table: 'public.item', key: 'k' },
+      event: { event: 'com.shop.paid', key: 'subject', columns: ['data.amount'] },
+      record: { topic: 'labels', key: 'order.id' },
+    },
+    // the names of all keys are types
+    handle: ({ key, parts }) => [
+      {
+        type: 'ready',
+        data: [key.k, key.subject, key['order.id'], parts.event[0]!.row['data.amount']],
+      },
+    ],
+  });
+  const event = 'com.shop.paid';
+  const arrivals = [
+    { table: 'public.item', row: { id: 1, k: 'x' } },
+    { event, id: '1', source: '/shop', attributes: { subject: 'x' }, data: { amount: 3 } },
+    { event, id: '1', source: '/shop', attributes: { subject: 'x' }, data: { amount: 4 } },
+    { topic: 'labels', value: { order: { id: 'x' } }, offset: 4 },
+    { topic: 'labels', value: null },
+    { event },
+    { event: 'com.shop.other' },
+  ];
+  expect(await runFunction(mixed, arrivals, { databaseUrl: db.url })).toEqual({
+    sets: [{ key: { k: 'x', subject: 'x', 'order.id': 'x' }, status: 'done', missing: [] }],
+    events: [{ type: 'ready', subject: 'x', data: ['x', 'x', 'x', 3] }],
+    errors: [
+      'row 6: subject is not in the event com.shop.paid; part event of mixed names it',
+      'row 7: no part of mixed is on event com.shop.other',
+    ],
+  });
 });

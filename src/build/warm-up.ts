@@ -11,9 +11,11 @@ import { freePort } from '../local/port.ts';
 import { startPostgres } from '../local/postgres/postgres.ts';
 import { Readiness } from '../local/readiness.ts';
 import type { FunctionDefinition } from '../function.ts';
+import { exampleEvent } from '../definitions/example-event.ts';
 import { exampleRow } from '../definitions/example-row.ts';
 import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { specify } from '../definitions/specification.ts';
+import { isMessagePart, isTablePart } from '../definitions/streams.ts';
 
 type Columns = Readonly<Record<string, unknown>>;
 
@@ -133,9 +135,17 @@ function changesOf(
   columns: Columns,
 ): { headers: Record<string, string>; body: string }[] {
   const parts = functions.flatMap((each) => specify(each).parts);
+  const otherParts = parts.filter(isMessagePart);
   return parts.map((part, i) => {
+    if (!isTablePart(part)) {
+      const event = exampleEvent(part, otherParts, { n: i, key: 'warm-up', at: Date.now() });
+      return {
+        headers: { 'content-type': 'application/cloudevents+json' },
+        body: JSON.stringify(event),
+      };
+    }
     const [schema, table] = part.table.split('.');
-    const row = exampleRow(part, parts, { id: `warm-up ${i}`, key: 'warm-up' });
+    const row = exampleRow(part, parts.filter(isTablePart), { id: `warm-up ${i}`, key: 'warm-up' });
     const source = { name: 'warm-up', schema, table, lsn: i + 1, ts_ms: Date.now() };
     return {
       headers: {

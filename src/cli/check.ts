@@ -2,6 +2,7 @@ import { loadConsoles } from '../console/consoles.ts';
 import { readConfig, requireFunctions } from '../config/config.ts';
 import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { specify, type Specification } from '../definitions/specification.ts';
+import { streamOf } from '../definitions/streams.ts';
 import { printResult, type JsonOption } from './print-result.ts';
 
 /** Placeholder: this command needs no database. */
@@ -29,5 +30,5 @@ export async function run(options: JsonOption): Promise<void> {
 }
 
 function describe({ name, parts }: Specification): string {
-  return `${name}: ${parts.map((part) => `${part.name} (${part.table} by ${part.key.join(', ')})`).join(', ')}`;
+  return `${name}: ${parts.map((part) => `${part.name} (${streamOf(part)} by ${part.key.join(', ')})`).join(', ')}`;
 }

@@ -37,7 +37,7 @@ export async function redeliverDeadLetters(
     }
     if (outcome === 'unwanted' && to.skipUnwanted !== true) {
       throw new Error(
-        `${placeOf(record)} is of a table that no function there uses; ${accepted} before it were redelivered. Is --to a worker of the function that the topic belongs to? If so, skip such events with --skip-unwanted`,
+        `${placeOf(record)} is of a table, or a type, that no function there uses; ${accepted} before it were redelivered. Is --to a worker of the function that the topic belongs to? If so, skip such events with --skip-unwanted`,
       );
     }
     if (status === 202) process.stdout.write(`${placeOf(record)}\t${status}\t${text}\n`);

@@ -51,6 +51,7 @@ export function addDeploymentCommands(program: Command): void {
       'http: a KafkaSource posts events; kafka: the pods read the topics',
       'http',
     )
+    .option('--broker <name>', 'Broker whose Triggers post the events that are parts', 'default')
     .option(
       '--workload <kind>',
       'deployment: KEDA scales by lag and due work; knative-service: Knative scales by requests',

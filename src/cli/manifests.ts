@@ -15,6 +15,7 @@ export interface ManifestCommandOptions extends JsonOption {
   readonly brokers: string;
   readonly topicPrefix: string;
   readonly intake: string;
+  readonly broker: string;
   readonly workload: string;
   readonly check?: true;
   readonly force?: true;
@@ -62,7 +63,7 @@ export async function run(
 }
 
 function checked(
-  { namespace, image, topicPrefix, intake, workload }: ManifestCommandOptions,
+  { namespace, image, topicPrefix, intake, workload, broker }: ManifestCommandOptions,
   brokers: readonly string[],
 ): ManifestOptions {
   if (intake !== 'http' && intake !== 'kafka') {
@@ -71,7 +72,7 @@ function checked(
   if (workload !== 'deployment' && workload !== 'knative-service') {
     throw new WrongUse(`--workload must be deployment or knative-service, not '${workload}'`);
   }
-  return { namespace, image, brokers, topicPrefix, intake, workload };
+  return { namespace, image, brokers, topicPrefix, intake, workload, broker };
 }
 
 function print(

@@ -1,4 +1,5 @@
 import { describePosition } from '../state/binlog-position.ts';
+import { isChangeType } from '../intake/cloudevents/attributes.ts';
 import { readChange } from '../intake/debezium/read-change.ts';
 import { readRecord } from '../intake/cloudevents/kafka-record.ts';
 import { lastHeaders } from '../kafka/headers.ts';
@@ -59,11 +60,12 @@ function change(record: KafkaRecord): Shown {
   const content = readRecord({ topic, partition, offset, value, headers });
   if (content.kind === 'batch') return nothing('a batch of events');
   if (content.kind === 'bad') return nothing('no event', content.element.why);
+  if (!isChangeType(content.event.type)) return nothing('event', content.event.type);
   const reading = readChange(content.event);
   if (reading.kind === 'ignored') return nothing('ignored', reading.why);
   if (reading.kind === 'invalid') return nothing('invalid', reading.reason, reading.detail);
-  const { table } = reading;
-  const op = reading.kind === 'truncate' ? 't' : reading.op;
+  const [op, table] =
+    reading.kind === 'truncate' ? ['t', reading.table] : [reading.op, reading.stream];
   const lsn = reading.lsn === null ? null : String(reading.lsn);
   const time = new Date(reading.at).toISOString();
   if (reading.kind === 'truncate') {

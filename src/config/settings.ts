@@ -146,7 +146,7 @@ export const SETTINGS = {
   },
   TOPIC: {
     description:
-      "topics with the change events of the function's tables, separated by commas. `<prefix>.*` stands for `<prefix>.<schema>.<table>` of every table",
+      "topics with the change events of the function's tables, or with its CloudEvents, separated by commas. `<prefix>.*` stands for `<prefix>.<schema>.<table>` of every table",
     fallback: null,
     read: listOf('names of topics', /^[\w.-]{1,249}(?:\.\*)?$/),
   },

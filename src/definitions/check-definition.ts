@@ -20,6 +20,8 @@ import {
   positiveDuration,
   timerDuration,
 } from './fields.ts';
+import { checkPart } from './check-parts.ts';
+import { topic } from './fields.ts';
 import type {
   Batch,
   FunctionDefinition,
@@ -29,61 +31,6 @@ import type {
   RetryPolicy,
   Rule,
 } from '../function.ts';
-
-const columns: Field = {
-  problem(value) {
-    const list = typeof value === 'string' ? [value] : value;
-    if (!Array.isArray(list) || !list.every(isName)) {
-      return `must be the name of a column, or several, not ${show(value)}`;
-    }
-    if (list.length === 0) return 'must name a column';
-    const twice = list.find((each, i) => list.indexOf(each) !== i);
-    return twice === undefined ? null : `names '${twice}' twice`;
-  },
-};
-
-const columnList: Field = {
-  problem: (value) =>
-    Array.isArray(value)
-      ? value.length === 0
-        ? null
-        : columns.problem(value)
-      : `must be an array of names of columns, not ${show(value)}`,
-};
-
-/** Filters compare with `===`, so NaN or an object would silently match no row. */
-const filters: Field = {
-  problem(value) {
-    const problems: string[] = [];
-    const where = checkObject('', value, (problem) => problems.push(problem));
-    for (const [column, expected] of Object.entries(where ?? {})) {
-      if (!isName(column)) problems.push(`${show(column)} can't be the name of a column`);
-      const found = scalarProblem(expected);
-      if (found !== null) problems.push(`${column} ${found}`);
-    }
-    return problems.length === 0 ? null : problems.join(', and ');
-  },
-};
-
-function scalarProblem(value: unknown): string | null {
-  if (value === null || typeof value === 'boolean') return null;
-  if (typeof value === 'string' && isStorable(value)) return null;
-  if (typeof value === 'number' && Number.isFinite(value)) {
-    const isRounded = Number.isInteger(value) && !Number.isSafeInteger(value);
-    return isRounded ? `is beyond 2^53, where numbers are rounded: write it as text` : null;
-  }
-  return `must be text, a finite number, true, false or null, not ${show(value)}`;
-}
-
-const PART = {
-  table: required(field('schema.table', (value) => isText(value) && /^[^.]+\.[^.]+$/.test(value))),
-  key: required(columns),
-  where: filters,
-  id: columns,
-  columns: columnList,
-  base64: columnList,
-  count,
-} satisfies Fields<Part>;
 
 const RETRY = { attempts: count, first: duration, max: duration } satisfies Fields<RetryPolicy>;
 
@@ -125,12 +72,7 @@ const BATCH = {
 
 const PROJECTION = {
   name: required(definitionName),
-  topic: required(
-    field(
-      'the name of a topic (at most 249 letters, digits, dots, dashes and underscores)',
-      (value) => typeof value === 'string' && /^[a-zA-Z0-9._-]{1,249}$/.test(value),
-    ),
-  ),
+  topic: required(topic),
   chunkRecords: count,
   linger: pause,
   read: required(functionField),
@@ -159,7 +101,7 @@ export function checkFunction(definition: unknown, report: Report): ReadonlyMap<
   if (given.parts === undefined) return parts;
   for (const [name, part] of Object.entries(checkObject('parts', given.parts, report) ?? {})) {
     if (!isName(name)) report(`parts: ${show(name)} can't be the name of a part`);
-    const checked = checkFields<Part>(`part ${name}`, part, PART, report);
+    const checked = checkPart(`part ${name}`, part, report);
     if (checked !== null) parts.set(name, checked);
   }
   return parts;

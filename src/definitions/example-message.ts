@@ -1,7 +1,10 @@
 import { exampleRow } from './example-row.ts';
-import type { PartSpecification, Specification } from './specification.ts';
+import { exampleEvent } from './example-event.ts';
+import type { PartSpecification } from './part-specification.ts';
+import type { Specification } from './specification.ts';
+import { isMessagePart, isTablePart } from './streams.ts';
 
-/** A message that adds a row to a part, in the form in which Debezium sends it. */
+/** A message that adds a row to a part: as Debezium sends it, or a CloudEvent in structured mode. */
 export interface ExampleMessage {
   readonly part: string;
   /** Number of the row among those that the part needs, counted from 1. */
@@ -19,11 +22,16 @@ export function exampleMessages(
   const rows = parts.flatMap((part) =>
     Array.from({ length: part.count }, (_, i) => ({ part, row: i + 1 })),
   );
+  const [ofTables, others] = [all.filter(isTablePart), all.filter(isMessagePart)];
   return rows.map(({ part, row }, i) => {
+    if (!isTablePart(part)) {
+      const message = exampleEvent(part, others, { n: i + 1, key: 'example', at: now });
+      return { part: part.name, row, of: part.count, message };
+    }
     const [schema, table] = part.table.split('.');
     // A later call returns later positions, so that rows can be sent again with other values.
     const source = { name: 'dev', schema, table, lsn: now + i, ts_ms: now };
-    const after = exampleRow(part, all, { id: i + 1, key: 'example' });
+    const after = exampleRow(part, ofTables, { id: i + 1, key: 'example' });
     const message = { op: 'c', before: null, after, source };
     return { part: part.name, row, of: part.count, message };
   });

@@ -1,9 +1,9 @@
-import type { PartSpecification } from './specification.ts';
+import type { TablePartSpecification } from './part-specification.ts';
 
 /** A row that fills a part, with all columns that the parts on its table need: one without them would be parked. */
 export function exampleRow(
-  part: PartSpecification,
-  all: readonly PartSpecification[],
+  part: TablePartSpecification,
+  all: readonly TablePartSpecification[],
   { id, key }: { readonly id: unknown; readonly key: string },
 ): Record<string, unknown> {
   const row: Record<string, unknown> = {};

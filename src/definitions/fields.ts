@@ -66,6 +66,11 @@ export const definitionName = field(
     !YAML_VALUES.has(value),
 );
 
+export const topic = field(
+  'the name of a topic (at most 249 letters, digits, dots, dashes and underscores)',
+  (value) => typeof value === 'string' && /^[a-zA-Z0-9._-]{1,249}$/.test(value),
+);
+
 /** A duration that Postgres measures. */
 export const duration = durationField((days) => days <= LONGEST_DAYS, '365,000 days');
 /** A duration above zero that Postgres measures. */

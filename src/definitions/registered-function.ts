@@ -1,4 +1,5 @@
-import type { PartSpecification, Specification } from './specification.ts';
+import type { PartSpecification } from './part-specification.ts';
+import type { Specification } from './specification.ts';
 
 /** A function with the ids that its registration assigned. */
 export interface RegisteredFunction {

@@ -1,31 +1,16 @@
 import { createHash } from 'node:crypto';
 import { milliseconds } from '../lib/duration.ts';
 import { checkFunction, RULE } from './check-definition.ts';
+import { checkStreams, DEFAULT_ID, kindOf } from './check-parts.ts';
 import { checkFields, DefinitionError, didYouMean, type Report } from './fields.ts';
-import type { FunctionDefinition, Part, Rule, Scalar } from '../function.ts';
+import type { PartSpecification } from './part-specification.ts';
+import { streamOf } from './streams.ts';
+import type { FunctionDefinition, Part, Rule } from '../function.ts';
 
 /** Maximum number of parts of a function: the slots of `muster.sets.counts`. */
 export const MAX_PARTS = 16;
 /** Maximum number of rules of a function: the bits of a bigint that the parts leave. */
 export const MAX_RULES = 46;
-
-/** A part with every default filled in. */
-export interface PartSpecification {
-  readonly name: string;
-  readonly table: string;
-  readonly key: readonly string[];
-  readonly where: Readonly<Record<string, Scalar>>;
-  readonly id: readonly string[];
-  /** Columns that the member row stores. */
-  readonly columns: readonly string[];
-  /**
-   * Whether they include a column that does not determine membership (key, filter, primary key), or one that
-   * another part on the same table does not store.
-   */
-  readonly keepsMore: boolean;
-  readonly base64: readonly string[];
-  readonly count: number;
-}
 
 /** The part of a definition that determines sets. It is registered in Postgres, and equal in all processes that ingest. */
 export interface Specification {
@@ -67,19 +52,19 @@ export function checkSets(definition: FunctionDefinition, report: Report): PartS
 function withDefaults(given: ReadonlyMap<string, Part>): PartSpecification[] {
   const listed = [...given].map(([name, part]) => {
     const key = list(part.key);
-    const id = list(part.id ?? 'id');
+    const id = list(part.id ?? DEFAULT_ID[kindOf(part)]);
     const where = part.where ?? {};
     const deciding = new Set([...id, ...key, ...Object.keys(where)]);
     const columns = [...new Set([...deciding, ...(part.columns ?? [])])];
     return {
       name,
-      table: part.table,
+      ...readBy(part),
       key,
       where,
       id,
       columns,
       keepsMore: columns.length > deciding.size,
-      base64: list(part.base64 ?? []),
+      base64: list(('base64' in part ? part.base64 : undefined) ?? []),
       count: part.count ?? 1,
     };
   });
@@ -88,13 +73,25 @@ function withDefaults(given: ReadonlyMap<string, Part>): PartSpecification[] {
     keepsMore:
       part.keepsMore ||
       listed.some(
-        ({ table, columns }) =>
-          table === part.table && part.columns.some((column) => !columns.includes(column)),
+        (other) =>
+          streamOf(other) === streamOf(part) &&
+          part.columns.some((column) => !other.columns.includes(column)),
       ),
   }));
 }
 
-/** Reports problems that concern several parts, or several properties of a part. */
+/** Returns the properties that parts of one kind have. Those of a table stay as they are: they are hashed. */
+function readBy(part: Part) {
+  if ('event' in part) {
+    const { event, version = null, deletedBy = null } = part;
+    return { event, version, deletedBy };
+  }
+  return 'topic' in part
+    ? { topic: part.topic, version: part.version ?? null }
+    : { table: part.table };
+}
+
+/** Reports problems that concern several parts, or a part and the columns that it keeps. */
 function checkParts(parts: readonly PartSpecification[], total: number, report: Report): void {
   if (total === 0) report('parts: there must be at least one');
   if (total > MAX_PARTS) report(`parts: at most ${MAX_PARTS}, not ${total}`);
@@ -103,6 +100,7 @@ function checkParts(parts: readonly PartSpecification[], total: number, report: 
       'parts: all keys must have the same number of columns, or rows of different parts never match',
     );
   }
+  checkStreams(parts, report);
   for (const { name, base64, columns } of parts) {
     for (const column of base64.filter((each) => !columns.includes(each))) {
       report(

@@ -1,17 +1,21 @@
 import type { Span } from '@opentelemetry/api';
 import { endFailed, intakeSpan, type TraceHeaders } from '../telemetry/spans.ts';
-import type { Change, Origin } from '../state/change.ts';
+import type { Change, EventChange, Origin } from '../state/change.ts';
 import { Unavailable, type Outcome, type ParkReason } from '../state/outcome.ts';
+import { isChangeType } from './cloudevents/attributes.ts';
 import { readBatch } from './cloudevents/batch.ts';
 import type { BadElement, Batch, CloudEvent } from './cloudevents/incoming.ts';
 import type { RecordContent } from './cloudevents/kafka-record.ts';
-import { readChange, type Ignored } from './debezium/read-change.ts';
+import { toEventChange, toRecordChange } from './cloudevents/event-change.ts';
+import { readChange, type Ignored, type Reading } from './debezium/read-change.ts';
 import type { Count } from './http-error.ts';
 
 /** What intake needs of state. */
 export interface Intake {
   /** Names of the functions that this process serves, for events that are addressed to certain functions. */
   readonly functions?: readonly string[];
+  /** Topics whose records are parts by themselves, and not changes of tables. */
+  readonly recordTopics?: ReadonlySet<string>;
   /** Resolves once the change is committed; throws Unavailable. */
   ingest(change: Change): Promise<Outcome>;
   /** Resolves once the event is parked. */
@@ -40,15 +44,16 @@ export interface ElementResult {
 /** Elements of a batch that are ingested at a time: the maximum of one statement. */
 const CHUNK = 256;
 
+const NO_TOPICS: ReadonlySet<string> = new Set();
 const INGESTED = { outcome: 'ingested' };
 const UNWANTED = { outcome: 'unwanted' };
 
 /** EventIngestor hands the changes of events from HTTP and Kafka to state, and counts the results. */
 export class EventIngestor {
-  readonly #intake: Pick<Intake, 'ingest' | 'park'>;
+  readonly #intake: Pick<Intake, 'ingest' | 'park' | 'recordTopics'>;
   readonly #count: Count;
 
-  constructor(intake: Pick<Intake, 'ingest' | 'park'>, count: Count) {
+  constructor(intake: Pick<Intake, 'ingest' | 'park' | 'recordTopics'>, count: Count) {
     this.#intake = intake;
     this.#count = count;
   }
@@ -118,7 +123,7 @@ export class EventIngestor {
   }
 
   async #ingest(event: CloudEvent): Promise<EventResult> {
-    const reading = readChange(event);
+    const reading = this.#read(event);
     if (reading.kind === 'ignored') {
       this.#count('ignored', { why: reading.why });
       return reading;
@@ -130,7 +135,20 @@ export class EventIngestor {
       return outcome;
     }
     this.#count('events', outcome.kind === 'ingested' ? INGESTED : UNWANTED);
+    if (outcome.kind === 'unwanted' && reading.kind === 'event') {
+      this.#count('unwantedTypes', { type: event.type });
+    }
     return { kind: outcome.kind, change: reading };
+  }
+
+  /** A record of a topic that a part names is that part's, whatever it looks like; other records are changes. */
+  #read(event: CloudEvent): Reading | EventChange {
+    const record = toRecordChange(event, this.#intake.recordTopics ?? NO_TOPICS);
+    if (record !== null) {
+      const isTombstone = event.body.length === 0 && event.data === undefined;
+      return isTombstone ? { kind: 'ignored', why: 'tombstone' } : record;
+    }
+    return isChangeType(event.type) ? readChange(event) : toEventChange(event);
   }
 
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<EventResult> {

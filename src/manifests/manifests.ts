@@ -3,10 +3,12 @@
  * the templates, comments included, so that there is one truth; a test holds that they are reproduced.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { isProjection } from '../definitions/load-functions.ts';
+import { isProjection, isSetFunction } from '../definitions/load-functions.ts';
 import { specify } from '../definitions/specification.ts';
+import { eventTypesOf, recordTopicsOf, tablesOf } from '../definitions/streams.ts';
 import type { Definition, FunctionDefinition, ProjectionDefinition } from '../function.ts';
 import { milliseconds } from '../lib/duration.ts';
+import { admittingBrokers, keptUp, triggersOf } from './triggers.ts';
 
 export interface ManifestOptions {
   readonly namespace: string;
@@ -18,6 +20,8 @@ export interface ManifestOptions {
   readonly topicPrefix: string;
   /** How events arrive: a KafkaSource posts them, or the pods read the topics themselves. */
   readonly intake: 'http' | 'kafka';
+  /** Broker that has the events of parts. */
+  readonly broker: string;
   /** What runs a set function: a Deployment that KEDA scales, or a Knative Service, which scales by requests. */
   readonly workload: 'deployment' | 'knative-service';
 }
@@ -32,6 +36,7 @@ export const OWN: ManifestOptions = {
   brokers: ['kafka-kafka-bootstrap.kafka.svc:9092'],
   topicPrefix: 'postgres',
   intake: 'http',
+  broker: 'default',
   workload: 'deployment',
 };
 const KUSTOMIZATION = 'kustomization.yaml';
@@ -57,6 +62,11 @@ export function obstacle(
 ): string | null {
   if (!/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(namespace)) {
     return `'${namespace}' is no namespace: at most 63 lower-case letters, digits and dashes, no dash at an end`;
+  }
+  const sets = definitions.filter(isSetFunction).map(specify);
+  const ofEvents = sets.find((each) => eventTypesOf([each]).length > 0);
+  if (intake === 'kafka' && ofEvents !== undefined) {
+    return `function ${ofEvents.name}: parts of it are events (${eventTypesOf([ofEvents]).join(', ')}), which a Broker posts: use --intake http`;
   }
   for (const { name } of definitions) {
     if (SHARED_NAMES.includes(name)) {
@@ -126,24 +136,30 @@ function shared(
 
 function ofSets(
   definition: FunctionDefinition,
-  { brokers, topicPrefix, intake, workload }: ManifestOptions,
+  { brokers, topicPrefix, intake, workload, broker }: ManifestOptions,
 ): Record<string, string> {
   const { name, concurrency, timeout } = definition;
-  const tables = [...new Set(specify(definition).parts.map(({ table }) => table))];
+  const specification = specify(definition);
+  const tables = tablesOf([specification]);
+  const records = recordTopicsOf([specification]);
   // as Debezium names them
-  const topics = tables.map((table) => `${topicPrefix}.${table}`.replaceAll(/[^\w.-]/g, '_'));
+  const ofTables = tables.map((table) => `${topicPrefix}.${table}`.replaceAll(/[^\w.-]/g, '_'));
+  const topics = [...ofTables, ...records];
+  const types = eventTypesOf([specification]);
   const seconds = Math.ceil((timeout === undefined ? 300_000 : milliseconds(timeout)) / 1000);
   const pods = Math.min(MAX_PODS, Math.ceil((concurrency ?? Infinity) / CONCURRENCY));
   const from = (path: string) => replaced(template(path).replaceAll('recordings', name), brokers);
-  const source = from('knative/base/recordings/source/kafka-source.yaml')
-    .replace('datastore.signal', tables.join(' and '))
+  const kafkaSource = from('knative/base/recordings/source/kafka-source.yaml');
+  const source = kafkaSource
+    .replace('datastore.signal', [...tables, ...records].join(' and '))
     .replace('[postgres.datastore.signal]', `[${topics.join(', ')}]`);
   const deadLetters = from('knative/base/recordings/source/dead-letters.yaml');
   if (workload === 'knative-service') {
     return {
       'knative-service.yaml': knativeService(from('knative/kn/recordings.yaml'), seconds, pods),
       'ping-source.yaml': from('knative/kn/ping-source.yaml'),
-      'kafka-source.yaml': toKnativeService(source),
+      ...(topics.length > 0 && { 'kafka-source.yaml': toKnativeService(source) }),
+      ...triggersOf(name, types, broker, kafkaSource, 'serving.knative.dev/v1'),
       'dead-letters.yaml': deadLetters,
     };
   }
@@ -169,11 +185,12 @@ function ofSets(
   return {
     'deployment.yaml': deployment,
     'service.yaml': from('knative/base/recordings/service.yaml'),
-    'network-policy.yaml': policy,
+    'network-policy.yaml': types.length > 0 ? admittingBrokers(policy) : policy,
     'pod-disruption-budget.yaml': budget,
-    'kafka-source.yaml': source,
+    ...(topics.length > 0 && { 'kafka-source.yaml': source }),
+    ...triggersOf(name, types, broker, kafkaSource),
     'dead-letters.yaml': deadLetters,
-    'scaled-object.yaml': scaled,
+    'scaled-object.yaml': types.length > 0 ? keptUp(scaled, topics.length > 0) : scaled,
   };
 }
 
@@ -228,6 +245,7 @@ function ofProjection(
 
 /** One trigger for the lag of each topic. */
 function withTopics(text: string, topics: readonly string[]): string {
+  if (topics.length === 0) return text;
   const trigger = / {4}- type: kafka\n[^]*?(?=\n {4}- type:)/.exec(text)![0];
   const all = topics.map((topic, i) =>
     trigger

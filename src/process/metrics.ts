@@ -3,12 +3,14 @@ import type { Ignored } from '../intake/debezium/read-change.ts';
 import { REFUSAL_REASONS } from '../intake/http-error.ts';
 import type { AttemptOutcome } from '../runs/attempt-result.ts';
 import type { ParkReason } from '../state/outcome.ts';
+import { TypeCounter } from './type-counter.ts';
 
 /** The metrics of `/metrics`. Counters count from the start of the process. */
 export interface Metrics {
   readonly registry: Registry;
   readonly events: Counter<'outcome'>;
   readonly ignored: Counter<'why'>;
+  readonly unwantedTypes: TypeCounter;
   readonly parked: Counter<'reason'>;
   readonly parkedPurged: Counter;
   readonly refused: Counter<'reason'>;
@@ -45,6 +47,7 @@ const PARKED: Readonly<Record<ParkReason, null>> = {
   'incomplete-change': null,
   'unavailable-column': null,
   'bad-key': null,
+  'bad-event': null,
   'position-ahead': null,
   'position-restarted': null,
   'bad-value': null,
@@ -52,7 +55,6 @@ const PARKED: Readonly<Record<ParkReason, null>> = {
   refused: null,
 };
 const IGNORED: Readonly<Record<Ignored['why'] | 'ping', null>> = {
-  'other-type': null,
   tombstone: null,
   heartbeat: null,
   transaction: null,
@@ -123,8 +125,16 @@ function intakeMetrics(registry: Registry) {
     ignored: counter(
       registry,
       'muster_events_ignored_total',
-      'Events without a change to ingest, by kind.',
+      'Events that change nothing, by kind.',
       ['why'],
+    ),
+    unwantedTypes: new TypeCounter(
+      counter(
+        registry,
+        'muster_events_unwanted_type_total',
+        'Events of types that no function names; the first 50 types by name, the others together.',
+        ['type'],
+      ),
     ),
     parked: counter(registry, 'muster_events_parked_total', 'Events parked, by reason.', [
       'reason',

@@ -1,4 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { specify } from '../definitions/specification.ts';
+import { recordTopicsOf } from '../definitions/streams.ts';
+import type { FunctionDefinition } from '../function.ts';
 import type { Engine } from './engine.ts';
 import type { Intake } from '../intake/ingest.ts';
 import { Unavailable } from '../state/outcome.ts';
@@ -15,6 +18,7 @@ const HOLD_MS = 10_000;
  */
 export class Relief implements Intake {
   readonly functions: readonly string[];
+  readonly recordTopics: ReadonlySet<string>;
   readonly #knownAfterMs: number;
   readonly #holdMs: number;
   #arrived = Promise.withResolvers<void>();
@@ -22,8 +26,13 @@ export class Relief implements Intake {
   #engine: Engine | null = null;
   #refusal: Unavailable | null = null;
 
-  constructor(functions: readonly string[], knownAfterMs = KNOWN_AFTER_MS, holdMs = HOLD_MS) {
-    this.functions = functions;
+  constructor(
+    functions: readonly FunctionDefinition[],
+    knownAfterMs = KNOWN_AFTER_MS,
+    holdMs = HOLD_MS,
+  ) {
+    this.functions = functions.map(({ name }) => name);
+    this.recordTopics = new Set(recordTopicsOf(functions.map(specify)));
     this.#knownAfterMs = knownAfterMs;
     this.#holdMs = holdMs;
   }

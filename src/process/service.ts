@@ -58,7 +58,7 @@ export class Service {
       sets: names,
       pulled: (this.#subscriptions ?? []).map(({ name }) => name),
     });
-    this.#relief = new Relief(names);
+    this.#relief = new Relief(this.#functions);
   }
 
   /** Resolves when the process serves. */
@@ -113,8 +113,16 @@ export class Service {
     for (const warning of misspeltSettings(process.env)) this.#log.warn({}, warning);
   }
 
-  readonly #count: Count = (name, labels) =>
+  readonly #count: Count = (name, labels) => {
+    const isNew = name === 'unwantedTypes' && this.#metrics.unwantedTypes.isNew(labels['type']!);
+    if (isNew) {
+      this.#log.warn(
+        { type: labels['type'] },
+        'events of this type are ignored: no function that is served here names it',
+      );
+    }
     (this.#metrics[name] as { inc(labels: object): void }).inc(labels);
+  };
 
   #catchStrayErrors(): void {
     catchStrayErrors({

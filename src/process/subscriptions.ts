@@ -1,6 +1,8 @@
 import { ConfigError, type Config } from '../config/config.ts';
-import type { Definition, FunctionDefinition, Log } from '../function.ts';
+import type { Definition, Log } from '../function.ts';
 import { isProjection } from '../definitions/load-functions.ts';
+import { specify, type Specification } from '../definitions/specification.ts';
+import { eventTypesOf, recordTopicsOf, tablesOf } from '../definitions/streams.ts';
 import { expandTopics } from '../definitions/topics.ts';
 
 /** The topics that a function reads. */
@@ -35,17 +37,28 @@ export function subscriptionsOf(
   }
   return definitions.map((each) => ({
     name: each.name,
-    topics: isProjection(each) ? [each.topic] : topicsOf(each, config),
+    topics: isProjection(each) ? [each.topic] : topicsOf(specify(each), config),
   }));
 }
 
-/** Topics that carry the changes of a function's tables. */
-function topicsOf({ name, parts }: FunctionDefinition, { TOPIC }: Config): string[] {
-  const tables = [...new Set(Object.values(parts).map((part) => part.table))];
-  if (TOPIC === null) {
+/** Topics whose records are parts of a function, and those that carry the changes of its tables, or its events. */
+function topicsOf(specification: Specification, { TOPIC }: Config): string[] {
+  const { name } = specification;
+  const tables = tablesOf([specification]);
+  const records = recordTopicsOf([specification]);
+  if (TOPIC !== null) {
+    return [...new Set([...records, ...expandTopics(TOPIC, tables)])];
+  }
+  if (tables.length > 0) {
     throw new ConfigError(
       `TOPIC is not set: name the topics with the changes of ${name}, for example TOPIC=<prefix>.${tables[0]}, or <prefix>.* for ${tables.join(', ')}`,
     );
   }
-  return expandTopics(TOPIC, tables);
+  const types = eventTypesOf([specification]);
+  if (types.length > 0) {
+    throw new ConfigError(
+      `TOPIC is not set: name the topics with the CloudEvents of ${name} (${types.join(', ')})`,
+    );
+  }
+  return records;
 }

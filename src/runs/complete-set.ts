@@ -1,5 +1,6 @@
 import type { CompleteSet, Member } from '../function.ts';
 import type { RegisteredFunction } from '../definitions/registered-function.ts';
+import { isTablePart } from '../definitions/streams.ts';
 import type { Lease } from '../state/lease.ts';
 import type { StoredMember } from '../state/runs/load-members.ts';
 import { LSN_BITS } from '../state/version.ts';
@@ -21,13 +22,18 @@ export function toCompleteSet(
       part.key.length === 1 ? [lease.key] : (composite ??= JSON.parse(lease.key) as string[]);
     part.key.forEach((column, i) => (key[column] = values[i]!));
     const partIndex = partIndexOf.get(part.name);
-    parts[part.name] = members.filter((member) => member.partIndex === partIndex).map(toMember);
+    parts[part.name] = members
+      .filter((member) => member.partIndex === partIndex)
+      .map((member) => toMember(member, isTablePart(part)));
   }
   return { function: specification.name, key, keyText: lease.key, revision: lease.revision, parts };
 }
 
-function toMember({ id, columns, version, since, unavailable }: StoredMember): Member {
-  return { id, row: columns, lsn: lsnOf(version), since, unavailable };
+function toMember(
+  { id, columns, version, since, unavailable }: StoredMember,
+  hasLog: boolean,
+): Member {
+  return { id, row: columns, lsn: hasLog ? lsnOf(version) : null, since, unavailable };
 }
 
 /** Returns null for a row that a snapshot read. */

@@ -20,6 +20,8 @@ export interface Origin {
   /** `Content-Encoding` of the body, if that could not be decoded. */
   readonly contentEncoding?: string;
   readonly body: Uint8Array;
+  /** Attributes that parts name: if the event is parked, they are stored whole. */
+  readonly named?: readonly string[];
   /** Span of its intake, if that is traced. */
   readonly span?: Span;
 }
@@ -30,11 +32,14 @@ export interface RowChange {
   readonly op: 'c' | 'u' | 'd' | 'r';
   /** Name of the connector (`source.name`): LSNs compare within one source. */
   readonly source: string;
-  /** `schema.table`; `database.table` of MySQL and MariaDB, which have no schemas */
-  readonly table: string;
   /**
-   * Position in the source's log. For a snapshot read, the position up to which it can be compared with changes:
-   * the log's end for an initial snapshot, the connector's position for an incremental one; null if unknown.
+   * What parts read it by (definitions/streams.ts): for a row of a table, `schema.table`, or `database.table` of MySQL and
+   * MariaDB, which have no schemas.
+   */
+  readonly stream: string;
+  /**
+   * Position in the source's log; of an event, its version (ingest/event-version.ts). For a snapshot read, the
+   * position up to which it can be compared with changes: the log's end for an initial snapshot, the connector's position for an incremental one; null if unknown.
    */
   readonly lsn: bigint | null;
   /** Kind of log that the position is in, if it is not PostgreSQL's; see binlog-position.ts. */
@@ -55,6 +60,7 @@ export interface RowChange {
 export interface TruncateChange {
   readonly kind: 'truncate';
   readonly source: string;
+  /** `schema.table` */
   readonly table: string;
   readonly lsn: bigint;
   readonly log?: 'binlog';
@@ -64,4 +70,29 @@ export interface TruncateChange {
   readonly origin: Origin;
 }
 
-export type Change = RowChange | TruncateChange;
+/** An event, or a record of a topic, that is a part by itself. */
+export interface EventChange {
+  readonly kind: 'event';
+  /** The stream of its type or topic (definitions/streams.ts). */
+  readonly stream: string;
+  /** Where a record is; null for an event. */
+  readonly position: RecordPosition | null;
+  /** Attributes and extensions, without the encoding of headers. */
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Parses the data. Numbers of it may be rounded unless `exact` is true. */
+  readonly data: (exact: boolean) => EventData;
+  /** Its time in epoch milliseconds, or that of its arrival. */
+  readonly at: number;
+  readonly origin: Origin;
+}
+
+/** Partition and offset of a record, as text. */
+export interface RecordPosition {
+  readonly partition: string;
+  readonly offset: string;
+}
+
+/** A JSON value, undefined if the event has no data; or why the data is none. */
+export type EventData = { readonly json: unknown } | { readonly problem: string };
+
+export type Change = RowChange | TruncateChange | EventChange;

@@ -2,7 +2,7 @@
  * The columns of a row that follow from its primary key, its set's key and its part's filters are not stored: they
  * were a quarter of the bytes of a row. What does not follow is whether a value is text or a JSON literal.
  */
-import type { PartSpecification } from '../definitions/specification.ts';
+import type { PartSpecification } from '../definitions/part-specification.ts';
 import { parseExact } from '../lib/exact-integers.ts';
 import type { Row } from './change.ts';
 

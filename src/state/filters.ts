@@ -1,4 +1,4 @@
-import type { PartSpecification } from '../definitions/specification.ts';
+import type { PartSpecification } from '../definitions/part-specification.ts';
 import type { Scalar } from '../function.ts';
 import { UNAVAILABLE, type Row } from './change.ts';
 

@@ -10,6 +10,8 @@ export type ParkReason =
   | 'unavailable-column'
   /** a key or primary key that is not a scalar, or too long for an index entry */
   | 'bad-key'
+  /** an event or record that lacks a key, id or version that a part names, or whose data can't be read */
+  | 'bad-event'
   /** a position that no log can have, or too far ahead of the newest one seen */
   | 'position-ahead'
   /** the source's log started over: the database was restored or recreated */
@@ -24,7 +26,7 @@ export type ParkReason =
 /** The outcome of an event, which is committed. */
 export type Outcome =
   | { readonly kind: 'ingested' }
-  /** no part of a served function is on this table */
+  /** no part of a served function reads this table or this type of event */
   | { readonly kind: 'unwanted' }
   | { readonly kind: 'parked'; readonly reason: ParkReason; readonly detail: string };
 

@@ -48,7 +48,7 @@ function changeOf(n: number): RowChange {
     kind: 'row',
     op: 'c',
     source: 'bench',
-    table: 'datastore.signal',
+    stream: 'datastore.signal',
     lsn: BigInt(8 * (n + 1)),
     at: Date.now(),
     handledAt: Date.now(),

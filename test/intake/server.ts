@@ -33,7 +33,8 @@ export class Recorder implements Intake {
   readonly ingested: Change[] = [];
   readonly parked: string[] = [];
   readonly origins: Origin[] = [];
-  answer: (change: Change) => Promise<Outcome> = () => Promise.resolve({ kind: 'ingested' });
+  answer: (change: Change) => Promise<Outcome> = ({ kind }) =>
+    Promise.resolve({ kind: kind === 'event' ? 'unwanted' : 'ingested' });
 
   ingest(each: Change): Promise<Outcome> {
     this.ingested.push(each);
@@ -47,7 +48,7 @@ export class Recorder implements Intake {
   }
 
   explain(each: Change): ReturnType<Intake['explain']> {
-    return Promise.resolve({ sets: [`of ${each.table}`] });
+    return Promise.resolve({ sets: [`of ${'stream' in each ? each.stream : each.table}`] });
   }
 }
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { defineFunction, type Definition } from '../../src/function.ts';
 import { loadFunctions } from '../../src/definitions/load-functions.ts';
-import { manifestsOf, OWN, type ManifestOptions } from '../../src/manifests/manifests.ts';
+import { manifestsOf, obstacle, OWN, type ManifestOptions } from '../../src/manifests/manifests.ts';
 
 const read = (path: string) => readFileSync(path, 'utf8');
 const OPTIONS: ManifestOptions = {
@@ -12,6 +12,7 @@ const OPTIONS: ManifestOptions = {
   brokers: ['a:9092', 'b:9092'],
   topicPrefix: 'erp',
   intake: 'http',
+  broker: 'shop',
   workload: 'deployment',
 };
 
@@ -222,4 +223,51 @@ test('pods that read the topics themselves need no source and no Service, and no
     `            - name: TOPIC\n              value: erp.shop.payment,erp.shop.parcel\n`,
   );
   expect(files.get('orders/scaled-object.yaml')).not.toContain('allowIdleConsumers');
+});
+
+test('a function whose parts are events and records has Triggers, and a pod that is always up', () => {
+  const mixed = defineFunction({
+    name: 'mixed',
+    parts: {
+      paid: {
+        event: 'com.shop.Paid',
+        key: 'subject',
+        id: 'data.id',
+        version: 'time',
+        deletedBy: `com.shop.${'x'.repeat(60)}`,
+      },
+      label: { topic: 'labels', key: 'order' },
+    },
+    handle() {},
+  }) as unknown as Definition;
+  const files = manifestsOf([mixed], OPTIONS);
+  const object = (file: string) => parse(files.get(`mixed/${file}`)!) as object;
+  for (const [file, type] of [
+    ['trigger-com-shop-paid.yaml', 'com.shop.Paid'],
+    ['trigger-event-2.yaml', `com.shop.${'x'.repeat(60)}`],
+  ] as const) {
+    expect(object(file)).toMatchObject({
+      kind: 'Trigger',
+      spec: {
+        broker: 'shop',
+        filter: { attributes: { type } },
+        delivery: { retry: 600, deadLetterSink: { ref: { name: 'mixed-dead' } } },
+        subscriber: { ref: { kind: 'Service', name: 'mixed' } },
+      },
+    });
+  }
+  expect(object('kafka-source.yaml')).toMatchObject({ spec: { topics: ['labels'] } });
+  expect(object('scaled-object.yaml')).toMatchObject({
+    spec: { minReplicaCount: 1, triggers: [{ metadata: { topic: 'labels' } }, {}] },
+  });
+  expect(files.get('mixed/network-policy.yaml')).not.toContain('kafka-source-dispatcher');
+  const { label: _, ...parts } = (mixed as { parts: Record<string, unknown> }).parts;
+  const only = manifestsOf([{ ...mixed, parts } as unknown as Definition], OPTIONS);
+  expect([...only.keys()]).not.toContain('mixed/kafka-source.yaml');
+  expect(only.get('mixed/scaled-object.yaml')).not.toContain('type: kafka');
+  expect(obstacle([mixed], { ...OPTIONS, intake: 'kafka' })).toContain('use --intake http');
+  const knative = manifestsOf([mixed], { ...OPTIONS, workload: 'knative-service' });
+  expect(parse(knative.get('mixed/trigger-com-shop-paid.yaml')!)).toMatchObject({
+    spec: { subscriber: { ref: { apiVersion: 'serving.knative.dev/v1', name: 'mixed' } } },
+  });
 });

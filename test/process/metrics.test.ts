@@ -14,7 +14,7 @@ test('counters whose labels are known exist before their first increment', async
   const text = await metricsOf(url);
   for (const line of [
     'muster_events_total{outcome="ingested"} 0',
-    'muster_events_ignored_total{why="other-type"} 0',
+    'muster_events_ignored_total{why="tombstone"} 0',
     'muster_events_parked_total{reason="bad-key"} 0',
     'muster_events_refused_total{reason="overload"} 0',
     'muster_events_refused_total{reason="bad-token"} 0',

@@ -47,6 +47,22 @@ test('a projection subscribes to its topic, a set function to those of TOPIC', (
   );
 });
 
+test('topics whose records are parts need no TOPIC, those with events do', () => {
+  const label = { topic: 'labels', key: 'k' };
+  const records = pairOf({ name: 'records', parts: { a: label } });
+  const events = pairOf({
+    name: 'events',
+    parts: { a: label, b: { event: 'x.y', key: 'subject' } },
+  });
+  expect(subscribed([records], KAFKA)).toEqual([{ name: 'records', topics: ['labels'] }]);
+  expect(subscribed([events], { ...KAFKA, TOPIC: 'all,labels' })).toEqual([
+    { name: 'events', topics: ['labels', 'all'] },
+  ]);
+  expect(() => subscribed([events], KAFKA)).toThrow(
+    'TOPIC is not set: name the topics with the CloudEvents of events (x.y)',
+  );
+});
+
 test('KAFKA_GROUP is refused for several functions', () => {
   const env = { ...KAFKA, TOPIC: 't', KAFKA_GROUP: 'g' };
   expect(subscribed([numbers()], env)).toHaveLength(1);

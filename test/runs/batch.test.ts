@@ -380,7 +380,7 @@ test('a batch takes one slot: other functions run beside it, and it fills up in 
   await complete(engine, keys(40));
   await until(() => calls.length === 1);
   expect(calls[0]!.length).toBe(40);
-  await engine.ingestor.ingest(change('c', 1e6, { id: 1, k: 'x' }, { table: 'public.other' }));
+  await engine.ingestor.ingest(change('c', 1e6, { id: 1, k: 'x' }, { stream: 'public.other' }));
   await until(ended(db, 1));
   gate.resolve();
   await until(ended(db, 41));

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import fc from 'fast-check';
-import type { PartSpecification } from '../../src/definitions/specification.ts';
+import type { PartSpecification } from '../../src/definitions/part-specification.ts';
 import { parseExact } from '../../src/lib/exact-integers.ts';
 import { deriveColumns, literalsOf } from '../../src/state/derived-columns.ts';
 

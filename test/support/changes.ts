@@ -18,7 +18,7 @@ export function change(
     kind: 'row',
     op,
     source: 'test',
-    table: 'public.item',
+    stream: 'public.item',
     lsn: BigInt(lsn),
     at: now + lsn,
     handledAt: more.at ?? now + lsn,

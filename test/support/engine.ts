@@ -3,6 +3,7 @@ import { startEngine, type Engine } from '../../src/process/engine.ts';
 import type { FunctionDefinition, Log } from '../../src/function.ts';
 import { createApp } from '../../src/intake/http/app.ts';
 import { registerIntake } from '../../src/intake/http/routes.ts';
+import type { Count } from '../../src/intake/http-error.ts';
 import { registerPing } from '../../src/intake/http/ping.ts';
 import { createMetrics, type Metrics } from '../../src/process/metrics.ts';
 import type { TestDatabase } from './test.ts';
@@ -50,7 +51,7 @@ export async function serverOn(
   settings: Record<string, string> = {},
 ): Promise<TestEngine & { readonly url: string }> {
   const engine = await engineOn(db, definitions, settings);
-  const count = (name: 'events' | 'ignored' | 'parked' | 'refused', labels: object) =>
+  const count = (name: Parameters<Count>[0], labels: object) =>
     (engine.metrics[name] as { inc(labels: object): void }).inc(labels);
   const app = createApp({
     count,

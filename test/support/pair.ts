@@ -1,5 +1,5 @@
 import { defineFunction, type FunctionDefinition } from '../../src/function.ts';
-import type { Change } from '../../src/state/change.ts';
+import type { RowChange } from '../../src/state/change.ts';
 import { change } from './changes.ts';
 
 /** Two parts on one table: a set is complete with a row of kind `a` and one of kind `b`. */
@@ -18,11 +18,19 @@ export function pairOf(more: Partial<FunctionDefinition> = {}): FunctionDefiniti
 let lsn = 0;
 
 /** Row 1 of kind `a` in set `k`, at the next position. */
-export function partA(k = 'x', op: 'c' | 'u' | 'd' = 'u', id: string | number = `${k}-a`): Change {
+export function partA(
+  k = 'x',
+  op: 'c' | 'u' | 'd' = 'u',
+  id: string | number = `${k}-a`,
+): RowChange {
   return change(op, ++lsn, { id, k, kind: 'a' });
 }
 
 /** Row 2 of kind `b` in set `k`, at the next position. */
-export function partB(k = 'x', op: 'c' | 'u' | 'd' = 'u', id: string | number = `${k}-b`): Change {
+export function partB(
+  k = 'x',
+  op: 'c' | 'u' | 'd' = 'u',
+  id: string | number = `${k}-b`,
+): RowChange {
   return change(op, ++lsn, { id, k, kind: 'b' });
 }

@@ -18,7 +18,9 @@ export const ExamplesAnswer = Type.Object(
                 part: Type.String(),
                 row: Type.Integer({ description: 'Number of the row, counted from 1.' }),
                 of: Type.Integer({ description: 'Rows that the part needs.' }),
-                message: Type.String({ description: 'A Debezium message, as JSON.' }),
+                message: Type.String({
+                  description: 'A Debezium message or a CloudEvent, as JSON.',
+                }),
               },
               closed,
             ),

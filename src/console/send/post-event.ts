@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isCloudEvent } from '../../lib/curl-line.ts';
 import { errorText } from '../../lib/error-text.ts';
 import type { SendAnswer } from './answers.ts';
 
@@ -14,16 +15,23 @@ interface IntakeAnswer {
   readonly error?: string;
 }
 
-/** Posts a message as a KafkaSource would, and returns the answer. Throws a 503 if there is none. */
+/**
+ * Posts a message, as a KafkaSource would unless it is a CloudEvent, and returns the answer. Throws a 503 if there is
+ * none.
+ */
 export async function postEvent(url: string, message: string): Promise<SendAnswer> {
   try {
     const answer = await fetch(url, {
       method: 'POST',
       headers: {
-        'ce-specversion': '1.0',
-        'ce-type': 'dev.knative.kafka.event',
-        'ce-source': '/muster/console',
-        'ce-id': randomUUID(),
+        ...(isCloudEvent(message)
+          ? { 'content-type': 'application/cloudevents+json' }
+          : {
+              'ce-specversion': '1.0',
+              'ce-type': 'dev.knative.kafka.event',
+              'ce-source': '/muster/console',
+              'ce-id': randomUUID(),
+            }),
         prefer: 'return=representation',
       },
       body: message,

@@ -3,7 +3,7 @@ import type { Decimals } from '../source/column-forms.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { KINDS } from './connector-settings.ts';
 import { conditionOf, type KafkaConnector, listed, reasonOf } from './objects.ts';
-import { tablesOf } from '../source/publication.ts';
+import { tablesOf } from '../../definitions/streams.ts';
 
 const FLATTENING = 'io.debezium.transforms.ExtractNewRecordState';
 
@@ -54,7 +54,7 @@ function foreign(context: ClusterContext, all: readonly KafkaConnector[]): Findi
 
 /** Returns the Debezium connectors that read a table of these functions. */
 function readers({ objects, specifications }: ClusterContext): KafkaConnector[] {
-  const tables = tablesOf(specifications);
+  const tables = tablesOf(specifications).toSorted();
   return listed(objects.connectors).filter(
     (each) => KINDS.has(each.spec.class ?? '') && reads(each, tables),
   );

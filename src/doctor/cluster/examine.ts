@@ -11,7 +11,7 @@ import type { Wanted } from '../database/server.ts';
 import { fine, type Group, problem, runChecks, toResult, unchecked } from '../finding.ts';
 import { decimalsOf } from './connectors.ts';
 import type { Decimals } from '../source/column-forms.ts';
-import { tablesOf } from '../source/publication.ts';
+import { tablesOf } from '../../definitions/streams.ts';
 
 const CHECKS = [workloads, services, sources, delivery, scaling, triggers, connectors];
 const REACHABLE = { id: 'cluster.reachable', title: 'reachable' };
@@ -69,7 +69,7 @@ export async function readCluster(
 export function viewOf(server: string, context: ClusterContext): ClusterView {
   const all = deployed(context);
   const read = all.flatMap(({ fn, sources: mine }) => {
-    const tables = tablesOf(context.specifications.filter(({ name }) => name === fn));
+    const tables = tablesOf(context.specifications.filter(({ name }) => name === fn)).toSorted();
     return mine.flatMap(({ spec }) =>
       spec.topics.flatMap((topic) => {
         const table = tables.find((each) => topic.endsWith(`.${each}`));

@@ -1,7 +1,7 @@
 import { type ClusterContext, deployed, type Deployed, kubectl } from './workloads.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { conditionOf, type KafkaSource, known, listed, reasonOf } from './objects.ts';
-import { tablesOf } from '../source/publication.ts';
+import { recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
 
 export const sources: Check<ClusterContext> = {
   id: 'cluster.sources',
@@ -16,12 +16,17 @@ export const sources: Check<ClusterContext> = {
 
 function checkSources(context: ClusterContext, each: Deployed): Finding[] {
   const { fn } = each;
+  const mine = context.specifications.filter(({ name }) => name === fn);
+  const tables = tablesOf(mine).toSorted();
+  const records = recordTopicsOf(mine);
+  if (mine.length > 0 && tables.length === 0 && records.length === 0) {
+    return [unchecked(`${fn} reads events only: its Triggers are not checked`)];
+  }
   if (each.sources.length === 0) {
     return [
       problem(`no KafkaSource has ${fn} as its sink`, `kubectl apply -k knative/base/${fn}/source`),
     ];
   }
-  const tables = tablesOf(context.specifications.filter(({ name }) => name === fn));
   const dead = known(context.objects.kafkaSinks).map(({ spec }) => spec.topic);
   const topics = each.sources.flatMap(({ spec }) => spec.topics);
   const missing = tables.filter((table) => !topics.some((topic) => isOf(topic, table)));
@@ -34,9 +39,21 @@ function checkSources(context: ClusterContext, each: Deployed): Finding[] {
       ),
     );
   }
+  const unread = records.filter((topic) => !topics.includes(topic));
+  if (unread.length > 0) {
+    findings.push(
+      problem(
+        `no KafkaSource of ${fn} reads ${unread.join(', ')}`,
+        `add ${unread.join(', ')} to spec.topics of kafkasource/${each.sources[0]!.metadata.name}`,
+      ),
+    );
+  }
   for (const { metadata, spec } of each.sources) {
     const unused = spec.topics.filter(
-      (topic) => !dead.includes(topic) && !tables.some((table) => isOf(topic, table)),
+      (topic) =>
+        !dead.includes(topic) &&
+        !records.includes(topic) &&
+        !tables.some((table) => isOf(topic, table)),
     );
     if (unused.length === 0) continue;
     findings.push(

@@ -52,7 +52,13 @@ function checkRelease(name: string, registered: Release | undefined): Finding {
 }
 
 /** A part that was added, changed or restored by a rollback lacks the rows from before. */
-function unsynced({ function: fn, part, table, since }: UnsyncedPart): Finding {
+function unsynced({ function: fn, part, table, stream, since }: UnsyncedPart): Finding {
+  if (table === null) {
+    return problem(
+      `${fn}: part ${part} is new or changed, and has only what arrived of ${stream} since ${since.toISOString()}; there is nothing here to compare it with`,
+      `muster resynced ${fn} ${part}   # once its sender has sent earlier ones again, or if they do not matter`,
+    );
+  }
   return problem(
     `${fn}: part ${part} is new or changed, and has only the rows of ${table} that changed since ${since.toISOString()}`,
     `muster resynced ${fn} ${part}   # once the connector has read the table again: ${resendRows([table])}`,

@@ -31,7 +31,7 @@ export const rowSources: Check<StateContext> = {
                 select from muster.member m
                 where m.function = p.function and m.part_index = p.part_index and m.source = s.id and m.in_set)
             ) s
-       where f.need[p.part_index] > 0 order by 1, 2`,
+       where f.need[p.part_index] > 0 and p.specification ? 'table' order by 1, 2`,
     );
     const several = parts.filter(({ sources }) => (sources?.length ?? 0) > 1);
     if (several.length === 0) return [fine('the rows of each part come from one connector')];

@@ -1,7 +1,7 @@
 import type { Admin } from 'kafkajs';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { type KafkaContext, topicOf } from './topics.ts';
-import { tablesOf } from '../source/publication.ts';
+import { recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
 import { plural } from '../plural.ts';
 
 export const groups: Check<KafkaContext> = {
@@ -11,8 +11,13 @@ export const groups: Check<KafkaContext> = {
     const there = await context.admin.listTopics();
     const findings: Finding[] = [];
     for (const specification of context.specifications) {
-      const tables = tablesOf([specification]);
-      const topics = tables.map((table) => topicOf(context, table));
+      const tables = tablesOf([specification]).toSorted();
+      const topics = [
+        ...tables.map((table) => topicOf(context, table)),
+        ...recordTopicsOf([specification]),
+      ];
+      // Events come from a Broker, or in topics that only TOPIC names.
+      if (topics.length === 0) continue;
       const fn = specification.name;
       findings.push(...(await checkGroup(context, { fn, tables, topics }, there)));
     }

@@ -4,7 +4,7 @@ import type { Log } from '../../function.ts';
 import { connectKafka } from '../../kafka/client.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { type KafkaContext, topicOf } from './topics.ts';
-import { tablesOf } from '../source/publication.ts';
+import { tablesOf } from '../../definitions/streams.ts';
 import { bytes } from '../plural.ts';
 
 /** Number of newest records of each partition whose keys are measured. */
@@ -24,6 +24,7 @@ export const keySizes: Check<KafkaContext> = {
     if (context.config.INTAKE === 'kafka') return [fine('INTAKE=kafka reads keys of any size')];
     const there = await context.admin.listTopics();
     const topics = tablesOf(context.specifications)
+      .toSorted()
       .map((table) => topicOf(context, table))
       .filter((topic) => there.includes(topic));
     if (topics.length === 0) return [unchecked('there is no topic to check')];

@@ -2,7 +2,7 @@ import type { Admin, ConfigResourceTypes } from 'kafkajs';
 import type { Config } from '../../config/config.ts';
 import type { Specification } from '../../definitions/specification.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
-import { tablesOf } from '../source/publication.ts';
+import { recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
 import { bytes, duration, plural } from '../plural.ts';
 
 /** A function that reads a topic of its own instead of the changes of tables. */
@@ -45,11 +45,13 @@ export const topics: Check<KafkaContext> = {
   async run(context) {
     const { admin, specifications, streams, prefix, brokers } = context;
     const there = (await admin.listTopics()).toSorted();
-    const wanted = tablesOf(specifications).map((table) => topicOf(context, table));
+    const wanted = tablesOf(specifications)
+      .toSorted()
+      .map((table) => topicOf(context, table));
     const create = (topic: string) =>
       `kafka-topics.sh --bootstrap-server ${brokers} --create --topic ${topic} --partitions 12`;
     const findings: Finding[] = [];
-    for (const { fn, topic } of streams) {
+    for (const { fn, topic } of [...streams, ...recordsOf(specifications)]) {
       findings.push(
         there.includes(topic)
           ? await replication(admin, topic)
@@ -74,6 +76,13 @@ export const topics: Check<KafkaContext> = {
     return findings;
   },
 };
+
+/** Returns the topics whose records are parts. */
+function recordsOf(specifications: readonly Specification[]): Stream[] {
+  return specifications.flatMap((each) =>
+    recordTopicsOf([each]).map((topic) => ({ fn: each.name, topic })),
+  );
+}
 
 async function replication(admin: Admin, topic: string): Promise<Finding> {
   const [metadata] = (await admin.fetchTopicMetadata({ topics: [topic] })).topics;
@@ -105,7 +114,7 @@ export const retention: Check<KafkaContext> = {
   async run(context) {
     const there = await context.admin.listTopics();
     const findings: Finding[] = [];
-    for (const table of tablesOf(context.specifications)) {
+    for (const table of tablesOf(context.specifications).toSorted()) {
       const topic = topicOf(context, table);
       if (!there.includes(topic)) findings.push(unchecked(`there is no topic ${topic}`));
       else findings.push(...(await checkSettings(context, topic)));

@@ -1,5 +1,7 @@
 /** Checks what the types of a function's columns mean for its keys and filters. */
-import type { PartSpecification, Specification } from '../../definitions/specification.ts';
+import type { TablePartSpecification } from '../../definitions/part-specification.ts';
+import type { Specification } from '../../definitions/specification.ts';
+import { isTablePart } from '../../definitions/streams.ts';
 import type { Inspector } from '../../state/database/inspector.ts';
 import type { SourceColumn, SourceTable } from './catalog.ts';
 import { neverEqual } from './column-filters.ts';
@@ -13,7 +15,7 @@ export async function checkTypes(
   name: string,
   table: SourceTable,
   fn: string,
-  part: PartSpecification,
+  part: TablePartSpecification,
 ): Promise<Finding[]> {
   const columnOf = (column: string) => table.columns.find((each) => each.name === column);
   const file = `functions/${fn}.ts`;
@@ -86,12 +88,14 @@ interface KeyColumn {
 
 /** Checks that the keys of a function's parts arrive in the same form: if not, no set gets rows of both. */
 export function keyForms(
-  { name, parts }: Specification,
+  { name, parts: all }: Specification,
   tables: ReadonlyMap<string, SourceTable>,
   decimals: Decimals,
 ): Finding[] {
+  const parts = all.filter(isTablePart);
+  if (parts.length === 0) return [];
   const findings: Finding[] = [];
-  const columnOf = (part: PartSpecification, place: number) =>
+  const columnOf = (part: TablePartSpecification, place: number) =>
     tables.get(part.table)?.columns.find((each) => each.name === part.key[place]);
   if (parts.some((part) => part.key.some((_, place) => columnOf(part, place) === undefined))) {
     return [unchecked(`not every key column of ${name} exists`)];

@@ -1,4 +1,5 @@
 import type { Specification } from '../../definitions/specification.ts';
+import { isTablePart, tablesOf } from '../../definitions/streams.ts';
 import { canArrive, readTables, type SourceTable } from './catalog.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 import type { SourceContext } from './wal.ts';
@@ -25,7 +26,7 @@ export const publication: Check<SourceContext> = {
   id: 'source.publication',
   title: 'publication',
   async run({ inspector, publication: name, specifications }) {
-    const tables = tablesOf(specifications);
+    const tables = tablesOf(specifications).toSorted();
     const known = await readTables(inspector, tables);
     const [found] = await inspector.query<Publication>(
       `select puballtables as all, pubviaroot as root,
@@ -56,14 +57,10 @@ export const publication: Check<SourceContext> = {
   },
 };
 
-/** Returns the tables of all parts of these functions. */
-export function tablesOf(specifications: readonly Specification[]): string[] {
-  const tables = specifications.flatMap(({ parts }) => parts.map(({ table }) => table));
-  return [...new Set(tables)].toSorted();
-}
-
 function columnsOf(specifications: readonly Specification[], table: string): string[] {
-  const parts = specifications.flatMap((each) => each.parts).filter((each) => each.table === table);
+  const parts = specifications
+    .flatMap((each) => each.parts)
+    .filter((part) => isTablePart(part) && part.table === table);
   return [...new Set(parts.flatMap(({ columns }) => columns))];
 }
 

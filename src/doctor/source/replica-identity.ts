@@ -1,4 +1,4 @@
-import type { PartSpecification } from '../../definitions/specification.ts';
+import type { PartSpecification } from '../../definitions/part-specification.ts';
 import type { Inspector } from '../../state/database/inspector.ts';
 import type { SourceContext } from './wal.ts';
 import { fine, problem, unchecked, type Finding } from '../finding.ts';

@@ -1,4 +1,5 @@
-import type { PartSpecification } from '../../definitions/specification.ts';
+import type { TablePartSpecification } from '../../definitions/part-specification.ts';
+import type { Specification } from '../../definitions/specification.ts';
 import { checkTypes, keyForms } from './column-types.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import {
@@ -8,7 +9,7 @@ import {
   type SourceColumn,
   type SourceTable,
 } from './catalog.ts';
-import { tablesOf } from './publication.ts';
+import { isMessagePart, isTablePart, streamOf, tablesOf } from '../../definitions/streams.ts';
 import { checkIdentity } from './replica-identity.ts';
 import type { SourceContext } from './wal.ts';
 import { tableName } from '../plural.ts';
@@ -16,7 +17,7 @@ import { tableName } from '../plural.ts';
 /** A part and the name of its function. */
 interface NamedPart {
   readonly fn: string;
-  readonly part: PartSpecification;
+  readonly part: TablePartSpecification;
 }
 
 export const tables: Check<SourceContext> = {
@@ -25,24 +26,38 @@ export const tables: Check<SourceContext> = {
   async run(context) {
     const { inspector, specifications } = context;
     const findings: Finding[] = [];
-    for (const name of tablesOf(specifications)) {
+    for (const name of tablesOf(specifications).toSorted()) {
       const table = await readTable(inspector, name);
       const parts = specifications.flatMap((each) =>
-        each.parts.filter((part) => part.table === name).map((part) => ({ fn: each.name, part })),
+        each.parts
+          .filter(isTablePart)
+          .filter((part) => part.table === name)
+          .map((part) => ({ fn: each.name, part })),
       );
       const found =
         table === null ? [missing(name)] : await checkTable(context, name, table, parts);
       findings.push(...(found.length > 0 ? found : [fine(`${name} has what its functions use`)]));
     }
-    return findings;
+    return [...findings, ...otherParts(specifications)];
   },
 };
+
+/** Names the parts of which a database knows nothing. */
+function otherParts(specifications: readonly Specification[]): Finding[] {
+  return specifications.flatMap(({ name: fn, parts }) =>
+    parts
+      .filter(isMessagePart)
+      .map((part) =>
+        unchecked(`part ${part.name} of ${fn} reads the ${streamOf(part)}, which no table holds`),
+      ),
+  );
+}
 
 export const keys: Check<SourceContext> = {
   id: 'source.keys',
   title: 'keys',
   async run({ inspector, specifications, decimals }) {
-    const found = await readTables(inspector, tablesOf(specifications));
+    const found = await readTables(inspector, tablesOf(specifications).toSorted());
     return specifications.flatMap((each) => keyForms(each, found, decimals));
   },
 };
@@ -52,7 +67,7 @@ export const identity: Check<SourceContext> = {
   title: 'replica identity',
   async run({ inspector, specifications, state }) {
     const findings: Finding[] = [];
-    for (const name of tablesOf(specifications)) {
+    for (const name of tablesOf(specifications).toSorted()) {
       const table = await readTable(inspector, name);
       if (table === null) {
         findings.push(unchecked(`there is no table ${name}`));
@@ -60,6 +75,7 @@ export const identity: Check<SourceContext> = {
       }
       const parts = specifications
         .flatMap((each) => each.parts)
+        .filter(isTablePart)
         .filter((each) => each.table === name);
       findings.push(...(await checkIdentity({ inspector, state }, name, table, parts)));
     }
@@ -123,7 +139,7 @@ function checkGenerated(
   name: string,
   { server, columns }: SourceTable,
   fn: string,
-  part: PartSpecification,
+  part: TablePartSpecification,
 ): Finding[] {
   const why = (column: SourceColumn) =>
     column.generated === 'virtual'
@@ -140,7 +156,12 @@ function checkGenerated(
 }
 
 /** To Muster, two rows with the same `id` are one row; a delete contains only the replica identity. */
-function checkId(name: string, table: SourceTable, fn: string, part: PartSpecification): Finding[] {
+function checkId(
+  name: string,
+  table: SourceTable,
+  fn: string,
+  part: TablePartSpecification,
+): Finding[] {
   const same = (columns: readonly string[]) =>
     columns.length === part.id.length && part.id.every((column) => columns.includes(column));
   if (same(table.primaryKey) || table.unique.some(same)) return [];

@@ -49,6 +49,11 @@ export function problemWith(attributes: Attributes): string | null {
   return null;
 }
 
+/** Whether data of this content type is a JSON value, even if it is a string (JSON format 1.0.2, section 3.1). */
+export function isJsonType(contentType: string): boolean {
+  return /[/+]json\s*(?:;|$)/i.test(contentType);
+}
+
 /** Section 3: lower-case letters and digits; the name `data` is reserved. */
 export function isName(name: string): boolean {
   return /^[a-z\d]+$/.test(name) && name !== 'data';

@@ -41,10 +41,43 @@ export function readEvents(origin: Origin & { readonly attributes: Attributes })
       : EXAMPLE;
     return unread(origin, `${problem} in the ce- headers (${hint})`);
   }
+  const type = attributes['type']!;
+  const decoded = isChangeType(type) ? null : decodedAttributes(attributes);
   return {
     kind: 'event',
-    event: { type: attributes['type']!, attributes, contentType, body, data: undefined },
+    event: {
+      type,
+      attributes,
+      contentType,
+      body,
+      data: undefined,
+      ...(decoded !== null && { decoded }),
+    },
   };
+}
+
+/** Attributes that are URIs: the encoding in them is their own. */
+const URIS: ReadonlySet<string> = new Set(['source', 'dataschema']);
+/** Characters that a sender who encodes headers does not leave as they are (3.1.3.2). */
+const NOT_ENCODED = /[^\x21-\x7e]|"/;
+
+/**
+ * Returns the attributes without the percent-encoding of headers; null if nothing is encoded. Knative's dispatchers,
+ * which add the offset, do not encode, and neither does a sender of a value with spaces: its % is a %.
+ */
+function decodedAttributes(attributes: Attributes): Attributes | null {
+  if (attributes['knativekafkaoffset'] !== undefined) return null;
+  let decoded: Attributes | null = null;
+  for (const name in attributes) {
+    const value = attributes[name]!;
+    if (!value.includes('%') || URIS.has(name) || NOT_ENCODED.test(value)) continue;
+    try {
+      (decoded ??= { ...attributes })[name] = decodeURIComponent(value);
+    } catch {
+      // not encoded: a % without two digits, or bytes that are not UTF-8
+    }
+  }
+  return decoded;
 }
 
 /** Node joins headers of the same name, which would make an unknown type, and the event would be ignored. */
@@ -65,9 +98,9 @@ export function exactData({ body }: CloudEvent): unknown {
 }
 
 /**
- * Returns the attributes in the ce- headers. Their values are not percent-decoded, although the binding requires
- * it: KafkaSource does not encode them (a key may contain a bare %), and no decision depends on attributes
- * that would need it.
+ * Returns the attributes in the ce- headers, as they are sent and stored. Only events that are parts by themselves
+ * are percent-decoded: KafkaSource does not encode (a key may contain a bare %), and of a change nothing depends on
+ * attributes that would need it.
  */
 export function sentAttributes(headers: IncomingHttpHeaders): Attributes {
   const attributes: Attributes = {};

@@ -1,5 +1,5 @@
 import type { Origin } from '../../state/change.ts';
-import { bringsChange } from './attributes.ts';
+import { bringsChange, type Attributes } from './attributes.ts';
 
 /** A message in batched mode whose elements have not been read. */
 export interface Batch {
@@ -17,6 +17,10 @@ export interface CloudEvent extends Origin {
    * in binary mode, and for data that is not JSON.
    */
   readonly data: unknown;
+  /** Why the data of structured or batched mode can't be read. */
+  readonly dataProblem?: string;
+  /** Attributes without the percent-encoding of headers; {@link attributes} if absent. */
+  readonly decoded?: Attributes;
 }
 
 /** An event that can't be read as a CloudEvent and has to be parked. */

@@ -1,6 +1,7 @@
 import {
   bringsChange,
   isChangeType,
+  isJsonType,
   isName,
   isText,
   problemWith,
@@ -15,9 +16,6 @@ import { isObject, isRounded, NotJson, parse, textOf, TooLarge } from '../../lib
 import { show } from '../invalid-event.ts';
 
 const STRUCTURED = 'application/cloudevents+json';
-/** Media types whose data is a JSON value even if it is a string (JSON format 1.0.2, section 3.1). */
-const JSON_TYPE = /[/+]json\s*(?:;|$)/i;
-
 /**
  * Reads structured or batched mode in JSON; the spec's other formats (Avro, protobuf, XML) are not supported.
  * `sent` are attributes that the transport added.
@@ -77,14 +75,17 @@ function readElement(
   if (why !== null) return bad(why);
   const type = own['type']!;
   const data = readData(value, own['datacontenttype']);
-  // An event of another type is ignored even if its data is invalid, as in binary mode.
-  if (typeof data === 'string' && isChangeType(type)) return bad(data);
+  if (typeof data === 'string') {
+    // An event of a type that no function names is ignored even if its data is invalid, as in binary mode.
+    return isChangeType(type)
+      ? bad(data)
+      : { type, attributes, contentType, body, data: undefined, dataProblem: data };
+  }
   if (Buffer.isBuffer(data)) {
     const dataType = own['datacontenttype'] ?? null;
     return { type, attributes, contentType: dataType, body: data, data: undefined };
   }
-  const json = typeof data === 'string' ? null : data.json;
-  return { type, attributes, contentType, body, data: json };
+  return { type, attributes, contentType, body, data: data.json };
 }
 
 /** Returns the data as a JSON value or as its bytes; a string names the problem. */
@@ -97,7 +98,7 @@ function readData(
     if (data !== undefined && data !== null) return 'data and data_base64 are both present';
     return fromBase64(encoded) ?? 'data_base64 is not base64 (RFC 4648, padded with =)';
   }
-  const isJson = dataType === undefined || JSON_TYPE.test(dataType);
+  const isJson = dataType === undefined || isJsonType(dataType);
   return typeof data === 'string' && !isJson ? Buffer.from(data) : { json: data ?? null };
 }
 

@@ -2,7 +2,7 @@
  * Reads a change from a Debezium message (3.7; test/fixtures/debezium holds real ones) in three steps: unwrap
  * the message (here), parse its form (message-forms.ts), validate its fields (validate-change.ts).
  */
-import type { Change } from '../../state/change.ts';
+import type { RowChange, TruncateChange } from '../../state/change.ts';
 import type { ParkReason } from '../../state/outcome.ts';
 import { isChangeType } from '../cloudevents/attributes.ts';
 import { fromBase64 } from '../cloudevents/base64.ts';
@@ -17,7 +17,7 @@ import { kindOf, show, InvalidEvent } from '../invalid-event.ts';
 /** A message that changes no row. */
 export interface Ignored {
   readonly kind: 'ignored';
-  readonly why: 'other-type' | 'tombstone' | 'heartbeat' | 'transaction' | 'message';
+  readonly why: 'tombstone' | 'heartbeat' | 'transaction' | 'message';
 }
 
 /** A message that should be a change; `detail` names the invalid field and its value. */
@@ -27,17 +27,16 @@ interface Invalid {
   readonly detail: string;
 }
 
-export type Reading = Change | Ignored | Invalid;
+export type Reading = RowChange | TruncateChange | Ignored | Invalid;
 
 /**
  * Reads the change that an event carries: a Debezium envelope, `{schema, payload}` around one, a CloudEvent of
  * Debezium's converter (this event, or the body of a KafkaSource's event), or a flattened row with op, table
- * and lsn. Never throws for anything in the event.
+ * and lsn. The event is of a type that carries changes. Never throws for anything in the event.
  *
  * A message is parsed quickly first, and a second time without loss if a number of the change was rounded.
  */
 export function readChange(event: CloudEvent): Reading {
-  if (!isChangeType(event.type)) return { kind: 'ignored', why: 'other-type' };
   try {
     if (event.data !== undefined) {
       return read(event.data, event, false) ?? read(exactData(event), event, true)!;

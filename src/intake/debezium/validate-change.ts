@@ -1,5 +1,12 @@
 import { isObject, isRounded } from '../../lib/exact-json.ts';
-import { UNAVAILABLE, type Change, type Origin } from '../../state/change.ts';
+import { flawOf, ROUNDED } from '../../lib/storable-json.ts';
+import { EVENTS } from '../../state/ingest/event-version.ts';
+import {
+  UNAVAILABLE,
+  type Origin,
+  type RowChange,
+  type TruncateChange,
+} from '../../state/change.ts';
 import { incomplete, InvalidEvent, kindOf, show } from '../invalid-event.ts';
 import { readLogPlace } from './log-position.ts';
 import type { RawChange } from './message-forms.ts';
@@ -19,16 +26,14 @@ const PLACEHOLDER_UUID = 'b68a35a7-17ad-35b3-af2a-ae46edb4545a';
 const PLACEHOLDER_BYTES = [...Buffer.from(PLACEHOLDER)];
 
 /**
- * Maximum nesting of a column's value, so that code that walks a row later (JSON.stringify, say) needs no bound
- * of its own. Debezium's types need four levels.
- */
-const MAX_DEPTH = 64;
-
-/**
  * Validates the fields of a change and its row. Returns null if `JSON.parse` has rounded a number of it, unless
  * the message was parsed by `parseExact` (`exact`). Throws {@link InvalidEvent}, which names the field and its value.
  */
-export function validateChange(raw: RawChange, origin: Origin, exact: boolean): Change | null {
+export function validateChange(
+  raw: RawChange,
+  origin: Origin,
+  exact: boolean,
+): RowChange | TruncateChange | null {
   const { op, names } = raw;
   if (op !== 'c' && op !== 'u' && op !== 'd' && op !== 'r' && op !== 't') {
     throw incomplete(names.op, op, 'c, u, d, r, t or m is expected');
@@ -40,18 +45,21 @@ export function validateChange(raw: RawChange, origin: Origin, exact: boolean): 
   const table = `${schema}.${requireName(raw.table, names.table)}`;
   // A flattened row may lack the name of its connector.
   const source = raw.name == null ? '' : requireName(raw.name, names.name);
+  if (source === EVENTS) {
+    throw incomplete(names.name, source, 'the name of a connector is expected');
+  }
   const at = readTime(raw.at, names.at);
   const { lsn, lastCommit, isIncremental } = readLogPlace(raw, log);
   const handledAt = isTime(raw.handledAt) ? raw.handledAt : at;
-  const of = { source, table, at, handledAt, lastCommit, origin, ...(log === 'binlog' && BINLOG) };
+  const of = { source, at, handledAt, lastCommit, origin, ...(log === 'binlog' && BINLOG) };
   if (op === 't') {
-    return { kind: 'truncate', lsn: lsn!, ...of };
+    return { kind: 'truncate', lsn: lsn!, table, ...of };
   }
   const row =
     op === 'd' ? readRow(raw.before, names.before, exact) : readRow(raw.after, names.after, exact);
   if (row === null) return null;
   const snapshot = op === 'r' ? readSnapshot(raw.snapshot, isIncremental, names.snapshot) : null;
-  return { kind: 'row', op, lsn, snapshot, row, ...of };
+  return { kind: 'row', op, lsn, snapshot, row, stream: table, ...of };
 }
 
 /**
@@ -121,8 +129,13 @@ function readRow(value: unknown, name: string, exact: boolean): Record<string, u
   const row = value;
   for (const column in row) {
     const held = row[column];
-    if (isPlaceholder(held)) row[column] = UNAVAILABLE;
-    else if (!fits(held, column, exact, 0)) return null;
+    if (isPlaceholder(held)) {
+      row[column] = UNAVAILABLE;
+      continue;
+    }
+    const flaw = flawOf(held, exact);
+    if (flaw === ROUNDED) return null;
+    if (flaw !== null) throw new InvalidEvent('bad-value', `column ${show(column)} ${flaw}`);
   }
   if (Object.hasOwn(row, '__proto__')) delete row['__proto__'];
   return row;
@@ -137,37 +150,4 @@ function isPlaceholder(value: unknown): boolean {
     ? value[0] === PLACEHOLDER_UUID || (typeof value[0] === 'string' && isPlaceholder(value[0]))
     : value.length === PLACEHOLDER_BYTES.length &&
         value.every((byte, index) => byte === PLACEHOLDER_BYTES[index]);
-}
-
-/** Returns false if a number was rounded, so that the text must be parsed exactly. */
-function fits(value: unknown, column: string, exact: boolean, depth: number): boolean {
-  if (typeof value === 'string') return requireText(value, column);
-  if (typeof value === 'number') return exact || !isRounded(value);
-  if (typeof value !== 'object' || value === null || JSON.isRawJSON(value)) return true;
-  if (depth === MAX_DEPTH) {
-    throw new InvalidEvent(
-      'bad-value',
-      `column ${show(column)} nests deeper than ${MAX_DEPTH} levels`,
-    );
-  }
-  if (Array.isArray(value)) return value.every((item) => fits(item, column, exact, depth + 1));
-  if (!isObject(value)) return true;
-  if (Object.hasOwn(value, '__proto__')) delete value['__proto__'];
-  for (const key in value) if (!fits(value[key], column, exact, depth + 1)) return false;
-  return true;
-}
-
-/**
- * Requires text that PostgreSQL can store, which excludes NUL and half a surrogate pair. PostgreSQL would refuse
- * the whole batch, which would then be written again in halves. Half a pair in a parameter even becomes U+FFFD,
- * which would make two different keys equal.
- */
-function requireText(value: string, column: string): true {
-  if (value.includes('\0')) {
-    throw new InvalidEvent('bad-value', `column ${show(column)} holds U+0000`);
-  }
-  if (!value.isWellFormed()) {
-    throw new InvalidEvent('bad-value', `column ${show(column)} holds half a surrogate pair`);
-  }
-  return true;
 }

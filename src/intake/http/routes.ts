@@ -19,7 +19,7 @@ export interface IntakeOptions {
   readonly maxBytes?: number;
 }
 
-const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a Debezium message.
+const WHAT = `Muster takes events here: POST a CloudEvent of a type that a function names, or one whose data is a Debezium message.
 
   curl -X POST -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /me' \\
     -H 'ce-type: dev.knative.kafka.event' -H 'Prefer: return=representation' \\
@@ -29,8 +29,11 @@ const WHAT = `Muster takes change events here: POST a CloudEvent whose data is a
 /**
  * Adds `POST /`, which ingests CloudEvents and answers when their effect is committed: 204 if they are ingested or
  * change nothing; 200 with an explanation if the request has `Prefer: return=representation` (KafkaSource sends
- * `Prefer: reply`); 202 with the reason if they are parked; 503 if the sender should retry; 400 and 413 if the request
+ * `Prefer: reply`); 202 if they are parked; 503 if the sender should retry; 400 and 413 if the request
  * is not a CloudEvent or too large. `GET /` explains this.
+ *
+ * An answer 2xx has no body unless the sender prefers one: a Broker takes a body that is not a CloudEvent for a
+ * failure, and sends the event again.
  */
 export function registerIntake(
   app: FastifyInstance,
@@ -66,29 +69,32 @@ export function registerIntake(
     const onFailed = (span: Span) => {
       request.log = request.log.child(logFields(span.spanContext())); // for the log line of the refusal
     };
+    const meantFor = headers['muster-functions'];
+    const asks = wantsExplanation(headers['prefer']) || meantFor !== undefined;
     if (incoming.kind === 'batch') {
       const batch = await ingestor.ingestBatch(incoming.batch, headers, onFailed);
       return batch.kind === 'whole'
-        ? answerOne(reply, batch.result)
-        : answerBatch(reply, batch.elements);
+        ? answerOne(reply, batch.result, asks)
+        : answerBatch(reply, batch.elements, asks);
     }
     const event = incoming.kind === 'bad' ? incoming.element : incoming.event;
-    const meantFor = headers['muster-functions'];
     if (meantFor !== undefined) requireServed(String(meantFor), intake.functions ?? []);
     const result = await ingestor.ingest(event, headers, onFailed);
     if (meantFor !== undefined) void reply.header('muster-outcome', result.kind);
     return wantsExplanation(headers['prefer'])
       ? answerExplained(reply, result)
-      : answerOne(reply, result);
+      : answerOne(reply, result, asks);
   }
 
   async function answerExplained(reply: FastifyReply, result: EventResult): Promise<FastifyReply> {
-    if (result.kind === 'parked') return answerOne(reply, result);
+    if (result.kind === 'parked') return answerOne(reply, result, true);
     if (result.kind === 'ignored') {
       const detail = ignoredBecause(result.why);
       return reply.send({ outcome: result.kind, why: result.why, ...detail, sets: [] });
     }
-    return reply.send({ outcome: result.kind, ...(await intake.explain(result.change)) });
+    const explained = await intake.explain(result.change);
+    const isOther = result.kind === 'unwanted' && result.change.kind === 'event';
+    return reply.send({ outcome: result.kind, ...explained, ...(isOther && OTHER_TYPE) });
   }
 }
 
@@ -106,11 +112,13 @@ async function read(headers: IncomingHttpHeaders, body: Buffer, limit: number): 
   }
 }
 
+const OTHER_TYPE = {
+  detail: `changes of tables come in events of type ${KAFKA_EVENT} or io.debezium.*`,
+};
+
 /** Explains why an event changes nothing if that may surprise. */
 function ignoredBecause(why: string): { readonly detail: string } | null {
   switch (why) {
-    case 'other-type':
-      return { detail: `changes come in events of type ${KAFKA_EVENT} or io.debezium.*` };
     case 'tombstone':
       return {
         detail:
@@ -136,17 +144,23 @@ function requireServed(names: string, served: readonly string[]): void {
   );
 }
 
-function answerOne(reply: FastifyReply, result: EventResult): FastifyReply {
-  return result.kind === 'parked'
-    ? reply.code(202).send({ parked: result.reason, detail: result.detail })
-    : reply.code(204).send();
+/** Answers without an explanation; `asks`: why an event was parked belongs into the answer. */
+function answerOne(reply: FastifyReply, result: EventResult, asks: boolean): FastifyReply {
+  if (result.kind !== 'parked') return reply.code(204).send();
+  void reply.code(202);
+  return asks ? reply.send({ parked: result.reason, detail: result.detail }) : reply.send();
 }
 
-function answerBatch(reply: FastifyReply, elements: readonly ElementResult[]): FastifyReply {
+function answerBatch(
+  reply: FastifyReply,
+  elements: readonly ElementResult[],
+  asks: boolean,
+): FastifyReply {
   const parked = elements.flatMap(({ id, result }, index) =>
     result.kind === 'parked' ? [{ index, id, parked: result.reason, detail: result.detail }] : [],
   );
-  return parked.length === 0 ? reply.code(204).send() : reply.code(202).send({ parked });
+  if (parked.length === 0) return reply.code(204).send();
+  return asks ? reply.code(202).send({ parked }) : reply.code(202).send();
 }
 
 /** RFC 7240. */

@@ -1,4 +1,6 @@
-import type { PartSpecification, Specification } from '../../definitions/specification.ts';
+import type { PartSpecification } from '../../definitions/part-specification.ts';
+import type { Specification } from '../../definitions/specification.ts';
+import { recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
 
 /** What `muster check --json` prints about a function. */
 export type Checked =
@@ -19,6 +21,11 @@ export function partsOf(functions: readonly Checked[]): PartSpecification[] {
 }
 
 /** Returns the tables of all parts, each once. */
-export function tablesOf(functions: readonly Checked[]): string[] {
-  return [...new Set(partsOf(functions).map(({ table }) => table))].toSorted();
+export function tablesOfAll(functions: readonly Checked[]): string[] {
+  return tablesOf([{ parts: partsOf(functions) }]).toSorted();
+}
+
+/** Returns the topics that projections and parts read. */
+export function topicsReadBy(functions: readonly Checked[]): string[] {
+  return functions.flatMap((each) => ('topic' in each ? [each.topic] : recordTopicsOf([each])));
 }

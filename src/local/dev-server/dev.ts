@@ -10,7 +10,7 @@ import { functionsFolder } from '../../definitions/function-files.ts';
 import { CleanUp } from '../../lib/clean-up.ts';
 import { errorText } from '../../lib/error-text.ts';
 import { requireFreePort } from '../port.ts';
-import { type Checked, readChecked, tablesOf } from './checked.ts';
+import { type Checked, readChecked, tablesOfAll } from './checked.ts';
 import { databaseId, type DatabaseOptions, openDatabase } from './database.ts';
 import { environmentOf, groupPrefixOf } from './environment.ts';
 import { introduction } from './introduction.ts';
@@ -175,7 +175,7 @@ export class Dev {
   /** Follows the tables of the functions, if there is a source; across reloads, unless the tables change. */
   async #follow(functions: readonly Checked[]): Promise<void> {
     const { sourceUrl, port, say } = this.#options;
-    const tables = tablesOf(functions);
+    const tables = tablesOfAll(functions);
     if (this.#sourceUrl === null || this.#follower?.tables.join() === tables.join()) return;
     await this.#follower?.stop(true);
     this.#follower = null;

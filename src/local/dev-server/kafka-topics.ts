@@ -1,6 +1,6 @@
 import { expandTopics } from '../../definitions/topics.ts';
 import { errorText } from '../../lib/error-text.ts';
-import { type Checked, tablesOf } from './checked.ts';
+import { type Checked, tablesOfAll, topicsReadBy } from './checked.ts';
 
 /** A Kafka whose topics are read. */
 export interface KafkaTopics {
@@ -25,15 +25,14 @@ export async function requireBrokers({ list }: KafkaTopics): Promise<void> {
 
 /** Returns the topics that the functions read; throws {@link UnnamedTopics} if those of a table are not named. */
 export function topicsOf(functions: readonly Checked[], { topics }: KafkaTopics): string[] {
-  const streams = functions.flatMap((each) => ('topic' in each ? [each.topic] : []));
-  const tables = tablesOf(functions);
+  const tables = tablesOfAll(functions);
   if (tables.length > 0 && topics === null) {
     throw new UnnamedTopics(
       `the topics of ${tables.join(', ')} are not named. Start again with --topic-prefix <prefix> if they are <prefix>.${tables[0]} and so on; otherwise set TOPIC`,
     );
   }
   const named = topics?.split(',').map((each) => each.trim()) ?? [];
-  return [...new Set([...streams, ...expandTopics(named, tables)])];
+  return [...new Set([...topicsReadBy(functions), ...expandTopics(named, tables)])];
 }
 
 /** Names the topics that do not exist: until they do, their functions read nothing. */

@@ -1,17 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Batcher } from './batcher.ts';
-import { type Change, type Origin, type RowChange, type TruncateChange } from '../change.ts';
+import type { Batcher, Unresolved } from './batcher.ts';
+import type { Change, EventChange, Origin, RowChange, TruncateChange } from '../change.ts';
 import { CurrentCheck } from '../registration/current.ts';
 import { isBadValue, unavailable } from '../database/database.ts';
-import { explainChange, type ExplainedChange } from './explain-change.ts';
+import { EventStreams } from './event-streams.ts';
+import { EVENTS, placeOfEvents } from './event-version.ts';
+import { explainRows, unwantedTable, type ExplainedChange } from './explain-change.ts';
 import type { PositionCheck, LogPositions } from './log-positions.ts';
 import { MissingColumn, toMemberRows, type MappedChange, type Problem } from './member.ts';
 import { versionsOf, type SourceEpoch } from '../version.ts';
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
+import { recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
 import type { Outcome, ParkReason, Unavailable } from '../outcome.ts';
 import { resolveRows, type KnownMember } from './missing-columns.ts';
 import type { Store } from './store.ts';
-import { deletesBelow, raiseTruncateVersion, type Truncation } from './truncate.ts';
+import { truncate } from './truncate.ts';
 import type { Database } from '../database/database.ts';
 
 /**
@@ -25,8 +28,11 @@ export class ChangeIngestor {
   readonly #positions: LogPositions;
   readonly #current: CurrentCheck;
   readonly #onTable = new Map<string, RegisteredFunction[]>();
+  readonly #events: EventStreams;
   /** Names of the functions whose changes are ingested here. */
   readonly functions: readonly string[];
+  /** Topics whose records are parts of these functions. */
+  readonly recordTopics: ReadonlySet<string>;
   #closed: Unavailable | null = null;
   /** When the last event arrived, in ms of `performance.now()`. */
   lastEventAt = 0;
@@ -44,8 +50,10 @@ export class ChangeIngestor {
     this.#positions = positions;
     this.#current = new CurrentCheck(database, served);
     this.functions = served.map((each) => each.specification.name);
+    this.recordTopics = new Set(recordTopicsOf(served.map((each) => each.specification)));
+    this.#events = new EventStreams(served);
     for (const each of served) {
-      for (const table of new Set(each.specification.parts.map((part) => part.table))) {
+      for (const table of tablesOf([each.specification])) {
         this.#onTable.set(table, [...(this.#onTable.get(table) ?? []), each]);
       }
     }
@@ -69,7 +77,8 @@ export class ChangeIngestor {
   async ingest(change: Change): Promise<Outcome> {
     if (this.#closed !== null) throw this.#closed;
     this.lastEventAt = performance.now();
-    const functions = this.#onTable.get(change.table);
+    if (change.kind === 'event') return this.#ingestEvent(change);
+    const functions = this.#onTable.get(tableOf(change));
     if (functions === undefined) return this.#unwanted();
     const check = await this.#checkPosition(change);
     switch (check.kind) {
@@ -86,9 +95,27 @@ export class ChangeIngestor {
     }
   }
 
-  async #checkPosition(change: Change): Promise<PositionCheck> {
+  async #ingestEvent(event: EventChange): Promise<Outcome> {
+    if (!this.#events.has(event.stream)) return this.#unwanted();
+    const source = await this.#positions.register(EVENTS).catch((error: unknown) => {
+      throw unavailable(error);
+    });
+    const mapped = this.#events
+      .rowsOf(event)
+      .map(({ change, served, parts, problems }): MappedChange => {
+        if (change === null) return { rows: [], problems };
+        const place = placeOfEvents(source);
+        const { rows, problems: more } = toMemberRows(change, place, served, undefined, parts);
+        return { rows, problems: [...problems, ...more] };
+      });
+    const outcome = await this.#ingestRows(merge(mapped), this.#events.originOf(event));
+    if (outcome.kind === 'unresolved') throw new Error('an event has every column');
+    return outcome;
+  }
+
+  async #checkPosition(change: RowChange | TruncateChange): Promise<PositionCheck> {
     try {
-      if (!this.#positions.knows(change.source)) await this.#positions.register(change.source);
+      await this.#positions.register(change.source);
       let check = this.#positions.check(change);
       if (check.kind === 'restarted') {
         // an operator may have begun a new epoch a moment ago
@@ -109,14 +136,35 @@ export class ChangeIngestor {
   }
 
   /** Explains, in human-readable form, to which sets a change's row belongs now. */
-  explain(change: Change): Promise<ExplainedChange> {
-    const functions = this.#onTable.get(change.table) ?? [];
+  async explain(change: Change): Promise<ExplainedChange> {
+    if (change.kind === 'event') {
+      const why = this.#events.whyUnwanted(change.stream);
+      if (why !== null) return { sets: [], why };
+      const rows = this.#events
+        .rowsOf(change)
+        .flatMap((row) =>
+          row.change === null ? [] : [{ served: row.served, change: row.change }],
+        );
+      return explainRows(this.#database, rows, this.#positions.idOf(EVENTS));
+    }
+    const table = tableOf(change);
+    const functions = this.#onTable.get(table);
+    if (functions === undefined) {
+      return { sets: [], why: unwantedTable(table, [...this.#onTable.keys()]) };
+    }
+    if (change.kind === 'truncate') {
+      return { sets: [], why: 'a truncate retracts every row of its table' };
+    }
     const source = this.#positions.idOf(change.source);
-    return explainChange(this.#database, change, source, functions, [...this.#onTable.keys()]);
+    return explainRows(
+      this.#database,
+      functions.map((served) => ({ served, change })),
+      source,
+    );
   }
 
   /**
-   * Refuses the event if a newer definition is registered, which may have a part on the table: a worker with
+   * Refuses the event if a newer definition is registered, which may have a part that reads it: a worker with
    * an older definition must not accept it, because an accepted event is not redelivered.
    */
   async #unwanted(): Promise<Outcome> {
@@ -150,13 +198,23 @@ export class ChangeIngestor {
       if (error instanceof MissingColumn) return this.#ingestUnresolved(change, place, functions);
       throw error;
     }
-    const { rows, problems } = mapped;
+    const outcome = await this.#ingestRows(mapped, change.origin);
+    return outcome.kind === 'unresolved'
+      ? this.#ingestUnresolved(change, place, functions)
+      : outcome;
+  }
+
+  /** Hands the rows to the batcher, and parks the event for the parts with problems, unless it is unresolved. */
+  async #ingestRows(
+    { rows, problems }: MappedChange,
+    origin: Origin,
+  ): Promise<Outcome | Unresolved> {
     const outcome =
       rows.length === 0
         ? ({ kind: 'ingested' } as const)
-        : await this.#batcher.ingest(rows, change.origin);
-    if (outcome.kind === 'unresolved') return this.#ingestUnresolved(change, place, functions);
-    return problems.length === 0 ? outcome : this.#parkFor(problems, change);
+        : await this.#batcher.ingest(rows, origin);
+    const isDone = problems.length === 0 || outcome.kind === 'unresolved';
+    return isDone ? outcome : this.#parkFor(problems, origin);
   }
 
   /**
@@ -190,37 +248,33 @@ export class ChangeIngestor {
       }
       throw unavailable(error);
     }
-    return problems.length === 0 ? { kind: 'ingested' } : this.#parkFor(problems, change);
+    return problems.length === 0 ? { kind: 'ingested' } : this.#parkFor(problems, change.origin);
   }
 
   /** Parks a change for the parts with problems; the other parts have ingested it. */
-  #parkFor(problems: readonly Problem[], change: RowChange): Promise<Outcome> {
+  #parkFor(problems: readonly Problem[], origin: Origin): Promise<Outcome> {
     const details = new Set(problems.map(({ detail }) => detail));
-    return this.#park(change.origin, problems[0]!.reason, [...details].join('; '));
+    return this.#park(origin, problems[0]!.reason, [...details].join('; '));
   }
 
   async #truncate(
     change: TruncateChange,
-    place: SourceEpoch,
+    { source, epoch }: SourceEpoch,
     functions: readonly RegisteredFunction[],
   ): Promise<Outcome> {
-    const { table } = change;
-    const truncation: Truncation = {
-      table,
-      ...versionsOf(change, place),
-      source: place.source,
-      functions,
-    };
+    const versions = versionsOf(change, { source, epoch });
+    const truncation = { table: change.table, ...versions, source, functions };
     try {
-      await raiseTruncateVersion(this.#database, truncation);
-      for await (const rows of deletesBelow(this.#database, truncation)) {
-        await this.#store.ingest(rows);
-      }
+      await truncate(this.#database, this.#store, truncation);
       return { kind: 'ingested' };
     } catch (error) {
       throw unavailable(error);
     }
   }
+}
+
+function tableOf(change: RowChange | TruncateChange): string {
+  return change.kind === 'truncate' ? change.table : change.stream;
 }
 
 function merge(mapped: readonly MappedChange[]): MappedChange {

@@ -1,6 +1,7 @@
 import type { RowChange, TruncateChange } from '../change.ts';
 import { describePosition } from '../binlog-position.ts';
 import type { Database } from '../database/database.ts';
+import { refuseEvents } from './event-version.ts';
 
 /** Boundary between two epochs of a source's log: the database was restored or recreated. */
 interface Boundary {
@@ -61,6 +62,7 @@ export async function bumpEpoch(
   source: string,
   since: number | null = null,
 ): Promise<{ readonly epoch: number; readonly beganAt: number }> {
+  refuseEvents(source);
   const { rows } = await database.control.query<{ epoch: number; beganAt: string }>(
     `update muster.source
      set epochs = epochs || jsonb_build_array(jsonb_build_object(

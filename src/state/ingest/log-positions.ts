@@ -59,23 +59,22 @@ export class LogPositions {
     this.#database = database;
   }
 
-  knows(source: string): boolean {
-    return this.#positions.has(source);
-  }
-
   /** Returns null if nothing has arrived from the source. */
   idOf(source: string): number | null {
     return this.#positions.get(source)?.id ?? null;
   }
 
-  /** Assigns an id to a source from which nothing has arrived before. */
-  register(source: string): Promise<void> {
-    let registering = this.#registering.get(source);
-    if (registering === undefined) {
-      registering = this.#register(source).finally(() => this.#registering.delete(source));
-      this.#registering.set(source, registering);
+  /** Returns the id of a source, which it gets when the first change or event arrives from it. */
+  async register(source: string): Promise<number> {
+    for (let id = this.idOf(source); ; id = this.idOf(source)) {
+      if (id !== null) return id;
+      let registering = this.#registering.get(source);
+      if (registering === undefined) {
+        registering = this.#register(source).finally(() => this.#registering.delete(source));
+        this.#registering.set(source, registering);
+      }
+      await registering;
     }
-    return registering;
   }
 
   async #register(source: string): Promise<void> {
@@ -84,7 +83,7 @@ export class LogPositions {
        where not exists (select from muster.source where name = $1) on conflict (name) do nothing`,
       [source],
     );
-    while (!this.knows(source)) await this.exchange();
+    while (!this.#positions.has(source)) await this.exchange();
   }
 
   /**

@@ -1,9 +1,11 @@
 import { metFilters, refusedBy } from '../filters.ts';
 import { literalsOf } from '../derived-columns.ts';
 import { versionsOf, type SourceEpoch, type Versioned } from '../version.ts';
+import { AbsentColumn, pick } from './pick-columns.ts';
 import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 import { UNAVAILABLE, type Row, type RowChange } from '../change.ts';
-import type { PartSpecification } from '../../definitions/specification.ts';
+import type { PartSpecification } from '../../definitions/part-specification.ts';
+import { streamOf } from '../../definitions/streams.ts';
 import { contextOf } from '../../telemetry/spans.ts';
 import { toBytea } from '../../telemetry/trace.ts';
 
@@ -38,16 +40,19 @@ export const MAX_TEXT_BYTES = 1024;
 class BadKey extends Error {}
 /** A deciding column (key or filter) was not sent, but may be known from stored versions of the row. */
 export class MissingColumn extends Error {}
-/** A column that a part refers to is not in the message at all, which differs from null. */
-class AbsentColumn extends Error {}
 
 /** Why a change can't be stored for one part. */
 export interface Problem {
-  readonly reason: 'bad-key' | 'incomplete-change' | 'unavailable-column';
+  readonly reason:
+    | 'bad-event'
+    | 'bad-key'
+    | 'bad-value'
+    | 'incomplete-change'
+    | 'unavailable-column';
   readonly detail: string;
 }
 
-/** The member rows of a change, for the parts on its table. */
+/** The member rows of a change, for the parts on its stream. */
 export interface MappedChange {
   readonly rows: readonly MemberRow[];
   /** One for each part for which the change can't be stored; the event is parked for them. */
@@ -64,7 +69,7 @@ export const REMOVED = {
 } as const;
 
 /**
- * Maps a change to one row for each part on its table. There are exceptions for creates: one that some part
+ * Maps a change to one row for each part on its stream, or for some of them. There are exceptions for creates: one that some part
  * accepts produces no rows for the parts that reject it, and one that every part rejects produces a single
  * rejected row, for the part that it comes closest to, so that `explain` can name the filter. Every other
  * operation produces a row for each part; otherwise an older create that arrives later would add a phantom.
@@ -81,9 +86,9 @@ export function toMemberRows(
   place: SourceEpoch,
   served: RegisteredFunction,
   toRow: typeof toMemberRow = toMemberRow,
+  parts: readonly PartSpecification[] = partsOn(served, change.stream),
 ): MappedChange {
   const { specification } = served;
-  const parts = specification.parts.filter((part) => part.table === change.table);
   const versions = versionsOf(change, place);
   const isHistory = change.snapshot === 'initial' && specification.history === 'skip';
   const context = contextOf(change.origin.span);
@@ -124,7 +129,7 @@ export function toMemberRows(
     } catch (error) {
       // a `toRow` of the caller has already looked at everything that is stored
       if (error instanceof MissingColumn && toRow === toMemberRow) throw error;
-      problems.push(toProblem(error, change.table, part, specification.name));
+      problems.push(toProblem(error, change.stream, part, specification.name));
     }
   };
   for (const part of parts) tryToAdd(part, change.op === 'c' && !part.keepsMore);
@@ -134,21 +139,29 @@ export function toMemberRows(
   return { rows, problems };
 }
 
+/** Returns the parts of a function that read a stream. */
+export function partsOn(
+  { specification }: RegisteredFunction,
+  stream: string,
+): readonly PartSpecification[] {
+  return specification.parts.filter((part) => streamOf(part) === stream);
+}
+
 /** The fields of a row that do not depend on its columns. */
 type Facts = Omit<MemberRow, keyof typeof REMOVED>;
 
-function toProblem(error: unknown, table: string, part: PartSpecification, fn: string): Problem {
+function toProblem(error: unknown, stream: string, part: PartSpecification, fn: string): Problem {
   if (error instanceof BadKey) return { reason: 'bad-key', detail: error.message };
   if (error instanceof AbsentColumn) {
     return {
       reason: 'incomplete-change',
-      detail: `column ${error.message} of ${table} is not in the message; part ${part.name} of ${fn} names it`,
+      detail: `column ${error.message} of ${stream} is not in the message; part ${part.name} of ${fn} names it`,
     };
   }
   if (error instanceof MissingColumn) {
     return {
       reason: 'unavailable-column',
-      detail: `column '${error.message}' of ${table} was not sent, and nothing is known of the row: its table needs REPLICA IDENTITY FULL, for which 'muster doctor --source <url>' lists the statements`,
+      detail: `column '${error.message}' of ${stream} was not sent, and nothing is known of the row: its table needs REPLICA IDENTITY FULL, for which 'muster doctor --source <url>' lists the statements`,
     };
   }
   throw error;
@@ -266,26 +279,4 @@ function fillerOf(
 
 function toJson(position: bigint): unknown {
   return JSON.rawJSON(String(position));
-}
-
-/**
- * Returns the columns of a row that a part stores, with base64 decoded to text. Throws {@link AbsentColumn} if
- * one is not in the message: Debezium sends every column that the table has and the connector captures, so a
- * column that is not there was renamed, dropped, excluded or generated, and its value is unknown.
- */
-function pick(row: Row, { columns, base64 }: PartSpecification): Row {
-  const picked: Record<string, unknown> = {};
-  for (const column of columns) {
-    if (!Object.hasOwn(row, column)) throw new AbsentColumn(column);
-    const value = row[column];
-    picked[column] = typeof value === 'string' && base64.includes(column) ? decode(value) : value;
-  }
-  return picked;
-}
-
-/** Decodes base64; a value that is not base64-encoded text is returned unchanged. */
-function decode(value: string): string {
-  const bytes = Buffer.from(value, 'base64');
-  const text = bytes.toString();
-  return bytes.toString('base64') === value && Buffer.from(text).equals(bytes) ? text : value;
 }

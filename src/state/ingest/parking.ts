@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Origin } from '../change.ts';
 
-/** Longest attribute that is stored whole; a KafkaSource sends a record's key as two attributes. */
+/** Longest attribute that is stored whole if a part names it: the length of a key, and of an id of two attributes. */
+const MAX_NAMED = 1024;
+/** Longest attribute that is stored whole otherwise; a KafkaSource sends a record's key as two attributes. */
 const MAX_VALUE = 512;
 /**
  * Maximum total size of names and values. A KafkaSink accepts 8 KiB of headers, and a KafkaSource adds 2 KiB to
@@ -10,6 +12,8 @@ const MAX_VALUE = 512;
 const MAX_ATTRIBUTES = 4096;
 /** Attributes that are stored first: without them, it is not a CloudEvent, or not the same one. */
 const FIRST = ['specversion', 'id', 'source', 'type', 'time', 'subject', 'datacontenttype'];
+/** Attributes that tell which record of which topic it was. */
+const POSITION = ['kafkatopic', 'knativekafkapartition', 'knativekafkaoffset'];
 
 /** An event to park, in the form of the statements' parameters. */
 export interface Parking {
@@ -33,7 +37,7 @@ export function toParking(origin: Origin, reason: string, detail: string): Parki
     digest,
     reason,
     detail: storable(detail).slice(0, 2000),
-    attributes: JSON.stringify(shortened(origin.attributes), (_, value: unknown) =>
+    attributes: JSON.stringify(shortened(origin.attributes, origin.named), (_, value: unknown) =>
       typeof value === 'string' ? storable(value) : value,
     ),
     contentType: origin.contentType === null ? null : cut(origin.contentType),
@@ -45,15 +49,19 @@ export function toParking(origin: Origin, reason: string, detail: string): Parki
 /**
  * Returns the attributes as they are stored, and sent when the event is redelivered: long values are cut, and
  * attributes beyond the limit are omitted and counted in `musteromitted`. The meaning of the event does not
- * depend on any of them.
+ * depend on any of them: those that parts name come first, and are not cut up to the length of a key.
  */
-function shortened(attributes: Readonly<Record<string, string>>): Record<string, string> {
+function shortened(
+  attributes: Readonly<Record<string, string>>,
+  named: readonly string[] = [],
+): Record<string, string> {
   const kept: Record<string, string> = {};
   let bytes = 0;
   let omitted = 0;
-  for (const name of new Set([...FIRST, ...Object.keys(attributes)])) {
+  const order = [...named, ...FIRST, ...POSITION, ...Object.keys(attributes)];
+  for (const name of new Set(order)) {
     if (attributes[name] === undefined) continue;
-    const value = cut(attributes[name]);
+    const value = cut(attributes[name], named.includes(name) ? MAX_NAMED : MAX_VALUE);
     const size = name.length + Buffer.byteLength(value);
     if (bytes + size > MAX_ATTRIBUTES) {
       omitted++;
@@ -69,9 +77,9 @@ function shortened(attributes: Readonly<Record<string, string>>): Record<string,
  * Cuts a long value and appends its original length. The suffix is valid in a URI, and no encoded character is
  * cut in half.
  */
-function cut(value: string): string {
+function cut(value: string, max = MAX_VALUE): string {
   const bytes = Buffer.byteLength(value);
-  if (bytes <= MAX_VALUE) return value;
+  if (bytes <= max) return value;
   const start = value.slice(0, MAX_VALUE / 2).replace(/[\ud800-\udbff]$|%[\da-f]?$/i, '');
   return `${start}...(${bytes}-bytes)`;
 }

@@ -1,6 +1,7 @@
 import { transaction, type Database } from '../database/database.ts';
 import { MAX_PARTS } from '../../definitions/specification.ts';
 import { REMOVED, type MemberRow } from './member.ts';
+import { refuseEvents } from './event-version.ts';
 import { NO_WORKER, Store } from './store.ts';
 
 /** A connector that rows came from. */
@@ -36,6 +37,7 @@ export async function replaceSource(
   name: string,
   successor: string,
 ): Promise<{ readonly epoch: number; readonly forgotten: number }> {
+  refuseEvents(name, successor);
   const old = await sourceOf(database, name);
   if (name === successor) throw new Error(`'${name}' can't replace itself`);
   const other = (await listSources(database)).find((each) => each.name === successor);

@@ -1,17 +1,29 @@
 import { refuseOutdated } from '../registration/current.ts';
 import { transaction, type Database } from '../database/database.ts';
 import { REMOVED, type MemberRow } from './member.ts';
+import type { Store } from './store.ts';
 import { type Versioned } from '../version.ts';
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
+import { isTablePart } from '../../definitions/streams.ts';
 
 /** A truncate of a table at its source, with its version. */
-export interface Truncation extends Versioned {
+interface Truncation extends Versioned {
   readonly table: string;
   readonly source: number;
   readonly functions: readonly RegisteredFunction[];
 }
 
 const PAGE = 256;
+
+/** Deletes the rows that a table had before a truncate. Throws {@link Unavailable}, and errors from Postgres. */
+export async function truncate(
+  database: Database,
+  store: Store,
+  truncation: Truncation,
+): Promise<void> {
+  await raiseTruncateVersion(database, truncation);
+  for await (const rows of deletesBelow(database, truncation)) await store.ingest(rows);
+}
 
 /**
  * Sets the truncate version of the table: older changes count as deletes. The lock is a short barrier: it waits
@@ -22,10 +34,7 @@ const PAGE = 256;
  * worker that has it: part indexes of an older definition may belong to other tables by now, whose rows would be
  * removed, and the truncate would be lost for those of the newer definition.
  */
-export async function raiseTruncateVersion(
-  database: Database,
-  truncation: Truncation,
-): Promise<void> {
+async function raiseTruncateVersion(database: Database, truncation: Truncation): Promise<void> {
   const isCurrent = await transaction(database.control, async (client) => {
     // The locks are held until the end: a registration, which locks the same rows, commits before or after this.
     const { rowCount } = await client.query(
@@ -55,7 +64,7 @@ export async function raiseTruncateVersion(
 }
 
 /** Returns the members below the truncate version, page by page, as deletes with that version. */
-export async function* deletesBelow(
+async function* deletesBelow(
   database: Database,
   truncation: Truncation,
 ): AsyncGenerator<MemberRow[]> {
@@ -94,7 +103,7 @@ function valuesOf({ source, version, at, commits }: Truncation) {
 function partIndexesOf({ table, functions }: Truncation): [number[], number[]] {
   const pairs = functions.flatMap((served) =>
     served.specification.parts
-      .filter((part) => part.table === table)
+      .filter((part) => isTablePart(part) && part.table === table)
       .map((part) => [served.id, served.partIndexOf.get(part.name)!] as const),
   );
   return [pairs.map(([fn]) => fn), pairs.map(([, partIndex]) => partIndex)];

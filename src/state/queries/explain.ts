@@ -1,5 +1,7 @@
 import type { Tx } from '../../function.ts';
-import type { PartSpecification, Specification } from '../../definitions/specification.ts';
+import type { PartSpecification } from '../../definitions/part-specification.ts';
+import type { Specification } from '../../definitions/specification.ts';
+import { isTablePart, streamOf } from '../../definitions/streams.ts';
 import { metFilters, refusedBy } from '../filters.ts';
 import { LSN_BITS } from '../version.ts';
 import { keyHash } from '../key-hash.ts';
@@ -96,18 +98,18 @@ export async function explain(
 }
 
 /**
- * Removes duplicates of a source row, which is stored for each part on its table. A row that is in the set for
+ * Removes duplicates of a source row, which is stored for each part on its stream. A row that is in the set for
  * some part is shown there; a row that all parts reject is shown for the part whose filters it matches best.
  */
 function withoutRepetitions(
   members: readonly StoredRow[],
   specificationOf: SpecificationOf,
 ): readonly StoredRow[] {
-  const bySource = Map.groupBy(
-    members,
-    ({ partIndex, source, id }) =>
-      `${specificationOf.get(partIndex)?.table ?? partIndex}/${source}/${id}`,
-  );
+  const bySource = Map.groupBy(members, ({ partIndex, source, id }) => {
+    const specification = specificationOf.get(partIndex);
+    const stream = specification === undefined ? partIndex : streamOf(specification);
+    return `${stream}/${source}/${id}`;
+  });
   const met = ({ partIndex, columns }: StoredRow) => {
     const specification = specificationOf.get(partIndex);
     return specification === undefined ? 0 : metFilters(columns ?? {}, specification);
@@ -126,7 +128,7 @@ function toRow(member: StoredRow, specification: PartSpecification | undefined):
     id: member.id,
     state: member.inSet ? 'present' : 'refused',
     since: member.since,
-    lsn: lsnOf(member.version),
+    lsn: specification === undefined || isTablePart(specification) ? lsnOf(member.version) : null,
     at: new Date(member.at).toISOString(),
     ...(refused !== null && {
       refusedBy: {

@@ -4,9 +4,9 @@ export interface ExplainedRow {
   /** `refused`: a filter excludes the row, so that it does not count. */
   readonly state: 'present' | 'refused';
   readonly since: string;
-  /** Position in the source's log; null for a row that a snapshot read. */
+  /** Position in the source's log; null for a row that a snapshot read, and for an event. */
   readonly lsn: string | null;
-  /** Commit or read time at the source. */
+  /** Commit or read time at the source, time of an event. */
   readonly at: string;
   readonly refusedBy?: { readonly column: string; readonly wanted: unknown; readonly got: unknown };
   /** Columns for which no change has carried a value yet (TOASTed, and unchanged since). */
@@ -17,7 +17,7 @@ export interface ExplainedPart {
   readonly part: string;
   readonly have: number;
   readonly need: number;
-  /** Rows of its table that did not change since then are unknown or lack columns; null if all are known. */
+  /** Rows that did not change, and events that arrived, before then are unknown or lack columns; null if all are known. */
   readonly unsyncedSince: string | null;
   readonly rows: readonly ExplainedRow[];
 }

@@ -1,10 +1,8 @@
 import type pg from 'pg';
 import { transaction, type Database } from '../database/database.ts';
-import {
-  MAX_PARTS,
-  type PartSpecification,
-  type Specification,
-} from '../../definitions/specification.ts';
+import type { PartSpecification } from '../../definitions/part-specification.ts';
+import { MAX_PARTS, type Specification } from '../../definitions/specification.ts';
+import { isTablePart } from '../../definitions/streams.ts';
 import { sql } from '../sql.ts';
 
 const CLEAR_PARTS = sql('clear-parts');
@@ -14,15 +12,22 @@ const PAGE = 500;
 export interface UnsyncedPart {
   readonly function: string;
   readonly part: string;
-  readonly table: string;
+  /** The table that it reads; null if it reads events or records. */
+  readonly table: string | null;
+  /** What it reads (definitions/streams.ts). */
+  readonly stream: string;
   /** Rows that did not change since then are unknown, or lack some of the stored columns. */
   readonly since: Date;
 }
 
 /** Returns the text that identifies the rows of a part: `count` and `columns` may change without a new index. */
 export function partSpecificationOf(part: PartSpecification): string {
-  const { table, key, where, id, base64 } = part;
-  return JSON.stringify({ table, key, where, id, base64 });
+  const { key, where, id, base64 } = part;
+  if (isTablePart(part)) return JSON.stringify({ table: part.table, key, where, id, base64 });
+  const { version } = part;
+  return 'event' in part
+    ? JSON.stringify({ event: part.event, key, where, id, version, deletedBy: part.deletedBy })
+    : JSON.stringify({ topic: part.topic, key, where, id, version });
 }
 
 /**
@@ -90,7 +95,7 @@ async function addPart(
      from muster.truncation t join muster.part p on p.function = t.function and p.part_index = t.part_index
      where t.function = $1 and p.specification ->> 'table' = $3
      order by t.source, abs(t.version) desc`,
-    [id, partIndex, part.table],
+    [id, partIndex, isTablePart(part) ? part.table : null],
   );
   await client.query('delete from muster.part where function = $1 and part_index = $2', [
     id,
@@ -138,7 +143,10 @@ export async function unsyncedParts(
 
 /** $1 names of functions, null = all */
 export const UNSYNCED_PARTS = `
-  select f.name as function, p.name as part, p.specification ->> 'table' as table, p.unsynced_since as since
+  select f.name as function, p.name as part, p.specification ->> 'table' as table,
+         coalesce(p.specification ->> 'table', 'event ' || (p.specification ->> 'event'),
+                  'topic ' || (p.specification ->> 'topic')) as stream,
+         p.unsynced_since as since
   from muster.part p join muster.function f on f.id = p.function
   where p.in_use and p.unsynced_since is not null and ($1::text[] is null or f.name = any ($1))
   order by f.name, p.part_index`;
@@ -179,6 +187,9 @@ export async function clearParts(
 }
 
 /** Describes what a part lacks, and how to resynchronize it. */
-export function describeUnread({ function: fn, part, table, since }: UnsyncedPart): string {
-  return `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${since.toISOString()}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
+export function describeUnread({ function: fn, part, table, stream, since }: UnsyncedPart): string {
+  const time = since.toISOString();
+  return table === null
+    ? `${fn}: part ${part} is new or changed and knows only what arrived of ${stream} since ${time}: send earlier ones again if they matter, then 'muster resynced ${fn} ${part}'`
+    : `${fn}: part ${part} is new or changed and knows only rows of ${table} that changed since ${time}: have the connector read the table again (an incremental snapshot), then 'muster resynced ${fn} ${part}'`;
 }

@@ -50,7 +50,7 @@ test('a batch with elements that can’t be read parks and names those, and inge
     { index: 2, id: null },
     { index: 3, id: 'x' },
   ];
-  expect(await server.post(body, batch)).toEqual({
+  expect(await server.post(body, { ...batch, prefer: 'return=representation' })).toEqual({
     status: 202,
     reason: null,
     body: {
@@ -103,7 +103,7 @@ test.for<[what: string, body: () => string, detail: string]>([
 ])('a batch with %s is parked whole', async ([, body, detail], { serve }) => {
   const intake = new Recorder();
   const server = await serve(intake);
-  expect(await server.post(body(), batch)).toEqual({
+  expect(await server.post(body(), { ...batch, prefer: 'return=representation' })).toEqual({
     status: 202,
     reason: null,
     body: { parked: 'not-a-change', detail },

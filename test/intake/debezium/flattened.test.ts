@@ -70,12 +70,12 @@ test('a flattened row of an audit table without added fields is parked with what
 test('events may be nested in the body', () => {
   const inner = { specversion: '1.0', type: 'dev.knative.kafka.event' };
   const twice = { ...inner, data: { ...inner, data: flattened } };
-  expect(readChange(kafkaEvent(twice))).toMatchObject({ op: 'u', table: 'public.orders' });
+  expect(readChange(kafkaEvent(twice))).toMatchObject({ op: 'u', stream: 'public.orders' });
 });
 
 test('a schema beside its payload is removed, even with other fields', () => {
   const wrapped = { schema: { type: 'struct' }, payload: insert, schemaId: 7 };
-  expect(readChange(kafkaEvent(wrapped))).toMatchObject({ op: 'c', table: 'public.orders' });
+  expect(readChange(kafkaEvent(wrapped))).toMatchObject({ op: 'c', stream: 'public.orders' });
 });
 
 test('a KafkaSource event of its own type in the body is read like the event itself', () => {
@@ -87,7 +87,7 @@ test('a KafkaSource event of its own type in the body is read like the event its
     { ...inner, data: flattened },
     { ...inner, data_base64: encoded.toString('base64') },
   ]) {
-    expect(readChange(kafkaEvent(nested))).toMatchObject({ op: 'u', table: 'public.orders' });
+    expect(readChange(kafkaEvent(nested))).toMatchObject({ op: 'u', stream: 'public.orders' });
   }
   const reading = readChange(kafkaEvent({ ...inner, data_base64: encoded.toString('base64') }));
   expect(JSON.stringify(reading.kind === 'row' && reading.row['n'])).toBe('9007199254740993');

@@ -79,7 +79,7 @@ test('a body in chunks of one byte arrives complete', async ({ serve }) => {
     .join('');
   const answer = await speak(port, `${last}transfer-encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`);
   expect(answer).toMatch(/^HTTP\/1.1 204 /);
-  expect(intake.ingested).toMatchObject([{ table: 'public.orders' }]);
+  expect(intake.ingested).toMatchObject([{ stream: 'public.orders' }]);
 });
 
 test.for(['announced', 'in chunks'])(

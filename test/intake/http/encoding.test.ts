@@ -23,7 +23,7 @@ test.for<[encoding: string, sent: Buffer]>([
   const server = await serve(intake);
   expect(await server.post(sent, { 'content-encoding': encoding })).toMatchObject({ status: 204 });
   expect(intake.ingested).toMatchObject([
-    { table: 'public.orders', origin: { body: Buffer.from(body) } },
+    { stream: 'public.orders', origin: { body: Buffer.from(body) } },
   ]);
 });
 
@@ -63,7 +63,8 @@ test.for<[encoding: string, sent: Buffer | string, why: string]>([
   'a body that does not match its encoding %s is parked unchanged',
   async ([encoding, sent, detail], { serve }) => {
     const server = await serve(new Recorder(), { bodyLimit: 1024 });
-    expect(await server.post(sent, { 'content-encoding': encoding })).toEqual({
+    const prefer = 'return=representation';
+    expect(await server.post(sent, { prefer, 'content-encoding': encoding })).toEqual({
       status: 202,
       reason: null,
       body: { parked: 'not-a-change', detail },

@@ -78,8 +78,8 @@ test('records that the topic no longer holds are recorded, by the owner only', a
 test('a chunk with a record that could not be ingested is not skipped', async () => {
   const intake = new Recorder();
   let tries = 0;
-  intake.answer = ({ lsn }) =>
-    lsn === 2n && ++tries === 1
+  intake.answer = (change) =>
+    'lsn' in change && change.lsn === 2n && ++tries === 1
       ? Promise.reject(new Error('the database is away'))
       : Promise.resolve({ kind: 'ingested' });
   const { handler } = destinationOn(intake);

@@ -128,11 +128,12 @@ function happen(table: string, { steps }: History) {
     at += pause;
     const { id } = written;
     const lsn = 1000 + 8 * i;
-    const more = { table, source: table, at };
+    const common = { source: table, at };
+    const more = { ...common, stream: table };
     const before = rows.get(id);
     if (op === 'truncate') {
       rows.clear();
-      messages.push(truncate(lsn, more));
+      messages.push(truncate(lsn, { ...common, table }));
     } else if (op === 'write') {
       const kept = before && Object.fromEntries(keep.map((column) => [column, before[column]]));
       const after = { ...written, ...kept };

@@ -83,7 +83,7 @@ test('runs that a bisected batch creates are leased or found by the next claim',
     change('c', 10 + i, { id: `${k}a`, k, kind: 'a' }),
     change('c', 20 + i, { id: `${k}b`, k, kind: 'b' }),
   ]);
-  changes.splice(2, 0, change('c', 30, { id: 1, k: 'x', note: '\0' }, { table: 'public.other' }));
+  changes.splice(2, 0, change('c', 30, { id: 1, k: 'x', note: '\0' }, { stream: 'public.other' }));
   await Promise.all(changes.map((each) => worker.ingestor.ingest(each)));
   const leases = [
     ...worker.leases,

@@ -20,7 +20,7 @@ test('a truncate removes every row of the table, in pages, and withdraws the run
   await Promise.all(
     keys.flatMap((key) => [partA(key), partB(key)]).map((each) => worker.ingestor.ingest(each)),
   );
-  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'k1' }, { table: 'public.another' }));
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'k1' }, { stream: 'public.another' }));
   expect(await worker.ingestor.ingest(truncate(FAR))).toEqual({ kind: 'ingested' });
   expect((await setsOf(db, 1)).filter(({ fresh }) => fresh > 0)).toEqual([
     { key: 'k1', counts: [1], fresh: 1 },

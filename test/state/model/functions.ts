@@ -19,7 +19,7 @@ export interface PlannedFunction {
 }
 
 const part: fc.Arbitrary<PlannedPart> = fc.record({
-  table: fc.constantFrom('t1', 't2'),
+  table: fc.constantFrom('t1', 't1', 't2', 't2', 'events', 'records'),
   kind: fc.constantFrom('a', 'a', 'b', 'b', null),
   count: fc.constantFrom(1, 1, 1, 1, 2, 3),
   note: fc.boolean(),
@@ -61,11 +61,12 @@ export function define(
 ): FunctionDefinition {
   const parts: Record<string, Part> = {};
   plan.parts.forEach((each, i) => {
+    const named = (column: string) => nameIn(each.table, column);
     parts[names[i]!] = {
-      table: source.name(each.table),
-      key: plan.composite ? ['k1', 'k2'] : 'k1',
-      ...(each.kind !== null && { where: { kind: each.kind } }),
-      ...(each.note && { columns: ['note'] }),
+      ...readBy(each.table, source),
+      key: plan.composite ? [named('k1'), named('k2')] : named('k1'),
+      ...(each.kind !== null && { where: { [named('kind')]: each.kind } }),
+      ...(each.note && { columns: [named('note')] }),
       count: each.count,
     };
   });
@@ -78,6 +79,19 @@ export function define(
     ...(plan.overdue && { overdueAfter: '1 hour' as const }),
     handle() {},
   };
+}
+
+function readBy(table: Table, source: Source) {
+  const name = source.name(table);
+  if (table === 'records') return { topic: name };
+  return table === 'events'
+    ? { event: name, id: 'data.id', version: 'data.revision', deletedBy: `${name}.gone` }
+    : { table: name };
+}
+
+/** Values of an event are in its data. */
+function nameIn(table: Table, column: string): string {
+  return table === 'events' ? `data.${column}` : column;
 }
 
 /** A row in a set, in a form that the model and the state have in common. */
@@ -95,7 +109,7 @@ export function membersOf(plan: PlannedFunction, source: Source): ModelMember[] 
       .filter((row) => row.k1 !== null && (each.kind === null || row.kind === each.kind))
       .map((row) => ({
         part: names[i]!,
-        id: String(row.id),
+        id: each.table === 'records' ? JSON.stringify(['0', String(row.id)]) : String(row.id),
         key: plan.composite ? JSON.stringify([row.k1, String(row.k2)]) : row.k1!,
         columns: kept(plan, each, row),
       })),
@@ -103,13 +117,16 @@ export function membersOf(plan: PlannedFunction, source: Source): ModelMember[] 
 }
 
 function kept(plan: PlannedFunction, each: PlannedPart, row: SourceRow): Record<string, unknown> {
-  return {
-    id: row.id,
+  const columns = {
+    ...(each.table === 'records' ? { partition: '0', offset: String(row.id) } : { id: row.id }),
     k1: row.k1,
     ...(plan.composite && { k2: row.k2 }),
     ...(each.kind !== null && { kind: row.kind }),
     ...(each.note && { note: row.note }),
   };
+  return Object.fromEntries(
+    Object.entries(columns).map(([column, value]) => [nameIn(each.table, column), value]),
+  );
 }
 
 /** Keys of the sets that are complete with these members. */

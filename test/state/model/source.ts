@@ -1,12 +1,15 @@
 /**
  * A source database as a connector sees it: the final contents of its tables, and every message about
- * the changes that led to them.
+ * the changes that led to them. Two of its tables are none: events with versions, and records that never change.
  */
 import fc from 'fast-check';
 import { UNAVAILABLE, type Change, type Row } from '../../../src/state/change.ts';
+import { event, record } from '../../support/events.ts';
 
 export const TABLES = ['t1', 't2'] as const;
-export type Table = (typeof TABLES)[number];
+/** Events that are about a row, and that other events take back; records of a topic. */
+const STREAMS = [...TABLES, 'events', 'records'] as const;
+export type Table = (typeof STREAMS)[number];
 
 /** A row of either table; `note` is the column that may be stored out of line. */
 export interface SourceRow {
@@ -37,7 +40,7 @@ export interface PlannedStep {
   readonly pause: number;
 }
 
-const table = fc.constantFrom(...TABLES);
+const table = fc.constantFrom(...STREAMS);
 const id = fc.integer({ min: 1, max: 8 });
 export const sourceRow: fc.Arbitrary<SourceRow> = fc.record({
   id,
@@ -83,9 +86,10 @@ export const life = (maxLength: number) =>
 export class Source {
   readonly #prefix: string;
   readonly #tables = new Map<Table, Map<number, SourceRow>>(
-    TABLES.map((name) => [name, new Map()]),
+    STREAMS.map((name) => [name, new Map()]),
   );
   #lsn = 1000;
+  #revision = 0;
   #at = 1_800_000_000_000;
   readonly messages: Change[] = [];
 
@@ -119,6 +123,8 @@ export class Source {
   }
 
   #take(each: Step): void {
+    if (each.table === 'events') return this.#takeEvent(each);
+    if (each.table === 'records') return this.#takeRecord(each);
     const rows = this.#rows(each.table);
     switch (each.do) {
       case 'write': {
@@ -170,13 +176,54 @@ export class Source {
     }
   }
 
+  #takeEvent(each: Step): void {
+    const rows = this.#rows('events');
+    switch (each.do) {
+      case 'write':
+        rows.set(each.row.id, each.row);
+        return this.#tell(each.row, 'events');
+      case 'delete':
+        if (rows.delete(each.id)) this.#tell({ id: each.id }, 'gone');
+        return;
+      case 'rename': {
+        const row = rows.get(each.id);
+        if (row === undefined || rows.has(each.to)) return;
+        rows.delete(each.id);
+        rows.set(each.to, { ...row, id: each.to });
+        this.#tell({ id: each.id }, 'gone');
+        return this.#tell({ ...row, id: each.to }, 'events');
+      }
+      case 'truncate':
+        for (const known of rows.keys()) this.#tell({ id: known }, 'gone');
+        return rows.clear();
+      case 'read':
+    }
+  }
+
+  /** An event that takes another one back may have its version. */
+  #tell(data: object, kind: 'events' | 'gone'): void {
+    if (kind === 'events') this.#revision++;
+    const name = this.name('events');
+    const type = kind === 'events' ? name : `${name}.gone`;
+    this.messages.push(event(type, { ...data, revision: this.#revision }));
+  }
+
+  /** A record is written once, under the next offset, and never changes. */
+  #takeRecord(each: Step): void {
+    if (each.do !== 'write') return;
+    const rows = this.#rows('records');
+    const offset = rows.size;
+    rows.set(offset, { ...each.row, id: offset });
+    this.messages.push(record(this.name('records'), offset, each.row));
+  }
+
   #say(name: Table, op: 'c' | 'u' | 'd', row: Row): void {
     this.#lsn += 8;
     this.messages.push({
       kind: 'row',
       op,
       source: this.#prefix,
-      table: this.name(name),
+      stream: this.name(name),
       lsn: BigInt(this.#lsn),
       at: this.#at,
       handledAt: this.#at,
@@ -197,7 +244,7 @@ export class Source {
       kind: 'row',
       op: 'r',
       source: this.#prefix,
-      table: this.name(name),
+      stream: this.name(name),
       lsn,
       at: this.#at,
       handledAt: this.#at,

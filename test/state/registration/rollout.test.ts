@@ -30,7 +30,7 @@ const elsewhere = pairOf({ parts: { a: part('a'), b: { table: 'public.other', ke
 const superseded = { name: 'Unavailable', reason: 'superseded' };
 
 /** A row of another table. */
-const ofOther = (lsn: number) => change('c', lsn, { id: lsn, k: 'x' }, { table: 'public.other' });
+const ofOther = (lsn: number) => change('c', lsn, { id: lsn, k: 'x' }, { stream: 'public.other' });
 
 /** A worker of the old release, while its successor registers. */
 async function outdated(
@@ -117,7 +117,7 @@ test('an older worker does not acknowledge an event of a table that only the new
   db,
 }) => {
   const { old, young } = await outdated(db, elsewhere);
-  const event = change('c', 5, { id: 5, k: 'x' }, { table: 'public.other' });
+  const event = change('c', 5, { id: 5, k: 'x' }, { stream: 'public.other' });
   await expect(old.ingestor.ingest(event)).rejects.toMatchObject(superseded);
   expect(old.ingestor.closed).toMatchObject(superseded);
   expect(await young.ingestor.ingest(event)).toEqual({ kind: 'ingested' });
@@ -181,7 +181,7 @@ test('a worker whose functions are no longer registered ingests, claims and purg
     message: expect.stringContaining('function pair is not registered in this state database'),
   });
   await expect(worker.ingestor.ingest(truncate(1_000_000))).rejects.toMatchObject(superseded);
-  const unwanted = change('c', 5, { id: 5 }, { table: 'public.other' });
+  const unwanted = change('c', 5, { id: 5 }, { stream: 'public.other' });
   await expect(worker.ingestor.ingest(unwanted)).rejects.toMatchObject(superseded);
   await expect(requireCurrent(worker.database, worker.served)).rejects.toMatchObject(superseded);
   expect(await worker.runs.claim(1, worker.id, 10)).toEqual([]);
