@@ -35,14 +35,14 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a filter may be NaN',
-    file: 'src/definitions/check-definition.ts',
+    file: 'src/definitions/check-parts.ts',
     find: "typeof value === 'number' && Number.isFinite(value)",
     replace: "typeof value === 'number'",
     tests: SPECIFY,
   },
   {
     name: 'a key may name a column twice',
-    file: 'src/definitions/check-definition.ts',
+    file: 'src/definitions/check-parts.ts',
     find: "return twice === undefined ? null : `names '${twice}' twice`;",
     replace: 'return null;',
     tests: SPECIFY,

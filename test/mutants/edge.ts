@@ -125,7 +125,7 @@ export const EDGE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a parked event keeps attributes that no dead letter can carry',
     file: 'src/state/ingest/parking.ts',
-    find: '  if (bytes <= MAX_VALUE) return value;\n',
+    find: '  if (bytes <= max) return value;\n',
     replace: '  if (bytes > 0) return value;\n',
     tests: ['test/state/ingest/parking.test.ts'],
   },

@@ -44,8 +44,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a key that was not sent ignores an older change that arrives later',
     file: 'src/state/ingest/change-ingestor.ts',
-    find: "if (outcome.kind === 'unresolved') return this.#ingestUnresolved(change, place, functions);",
-    replace: "if (outcome.kind === 'unresolved') return { kind: 'ingested' };",
+    find: '      ? this.#ingestUnresolved(change, place, functions)\n',
+    replace: "      ? { kind: 'ingested' }\n",
     tests: ['test/state/ingest/resolve.test.ts'],
   },
   {

@@ -19,6 +19,7 @@ import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DEMO_MUTANTS } from './demo.ts';
 import { EDGE_MUTANTS } from './edge.ts';
+import { EVENT_MUTANTS } from './events.ts';
 import { INTAKE_MUTANTS } from './intake.ts';
 import { BINLOG_MUTANTS } from './binlog.ts';
 import { DEFINITION_MUTANTS } from './definition.ts';
@@ -89,6 +90,7 @@ function main(words: readonly string[], shard: Shard): void {
     ...SOURCE_MUTANTS,
     ...BINLOG_MUTANTS,
     ...EDGE_MUTANTS,
+    ...EVENT_MUTANTS,
     ...PULLING_MUTANTS,
     ...ROLLOUT_MUTANTS,
     ...RUN_MUTANTS,

@@ -113,7 +113,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'an absent column counts as null',
-    file: MEMBER,
+    file: 'src/state/ingest/pick-columns.ts',
     find: '    if (!Object.hasOwn(row, column)) throw new AbsentColumn(column);',
     replace: '    if (!Object.hasOwn(row, column)) { picked[column] = null; continue; }',
     tests: ABSENT,

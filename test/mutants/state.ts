@@ -148,8 +148,8 @@ export const STATE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a part with a different base64 setting keeps its index',
     file: LANES,
-    find: 'JSON.stringify({ table, key, where, id, base64 })',
-    replace: 'JSON.stringify({ table, key, where, id })',
+    find: 'JSON.stringify({ table: part.table, key, where, id, base64 })',
+    replace: 'JSON.stringify({ table: part.table, key, where, id })',
     tests: ROLLOUT,
   },
   {
