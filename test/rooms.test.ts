@@ -11,6 +11,7 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
   ['src/function.ts', ['src/author']],
   ['src/lib', []],
   ['src/telemetry', ['src/lib']],
+  ['src/schemas', ['src/lib']],
   ['src/definitions', ['src/lib']],
   ['src/config', ['src/definitions']],
   ['src/kafka', ['src/config', 'src/lib']],
@@ -20,7 +21,10 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
     'src/outbox',
     ['src/config', 'src/definitions', 'src/kafka', 'src/lib', 'src/state', 'src/telemetry'],
   ],
-  ['src/intake', ['src/definitions', 'src/kafka', 'src/lib', 'src/state', 'src/telemetry']],
+  [
+    'src/intake',
+    ['src/definitions', 'src/kafka', 'src/lib', 'src/schemas', 'src/state', 'src/telemetry'],
+  ],
   ['src/console', ['src/config', 'src/definitions', 'src/lib', 'src/state', 'src/telemetry']],
   ['functions', ['src/console']],
   [
@@ -34,6 +38,7 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
       'src/lib',
       'src/outbox',
       'src/runs',
+      'src/schemas',
       'src/state',
       'src/telemetry',
     ],
@@ -45,7 +50,10 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
   ],
   ['src/manifests', ['src/definitions', 'src/lib']],
   ['src/build', ['src/definitions', 'src/lib', 'src/local']],
-  ['src/doctor', ['src/config', 'src/definitions', 'src/kafka', 'src/lib', 'src/state']],
+  [
+    'src/doctor',
+    ['src/config', 'src/definitions', 'src/kafka', 'src/lib', 'src/schemas', 'src/state'],
+  ],
   [
     'src/cli',
     [

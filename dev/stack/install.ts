@@ -39,7 +39,7 @@ export async function installMySqlConnector(say: (line: string) => void): Promis
 }
 
 /** Returns the folder with what a pom.xml lists; `prepare` completes it before others see it. */
-async function fetched(
+export async function fetched(
   pom: string,
   what: string,
   say: (line: string) => void,

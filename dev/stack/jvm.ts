@@ -9,6 +9,8 @@ export interface JvmOptions {
   readonly classpath: string;
   readonly mainClass: string;
   readonly args: readonly string[];
+  /** System properties. */
+  readonly properties?: Readonly<Record<string, string>>;
   /** `-Xmx` */
   readonly heap: string;
   /** The file to which its output is appended. */
@@ -55,7 +57,7 @@ export class Jvm {
   }
 
   static async start(options: JvmOptions): Promise<Jvm> {
-    const { classpath, mainClass, args, heap, log } = options;
+    const { classpath, mainClass, args, properties = {}, heap, log } = options;
     const output = openSync(log, 'a');
     const flags = [
       `-Xmx${heap}`,
@@ -65,6 +67,7 @@ export class Jvm {
       '-XX:-UsePerfData',
       '-Djava.awt.headless=true',
       `-Dlog4j2.configurationFile=${LOGGING}`,
+      ...Object.entries(properties).map(([name, value]) => `-D${name}=${value}`),
     ];
     const command = [javaCommand(), ...flags, '-cp', classpath, mainClass, ...args];
     const shell = spawn('sh', ['-c', TETHER, 'sh', ...command], {

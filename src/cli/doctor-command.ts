@@ -34,7 +34,7 @@ export function addDoctorCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-Checks the state database (DATABASE_URL), and the source, Kafka and the cluster if they are given; reports what
+Checks the state database (DATABASE_URL), and the source, Kafka, the schema registry and the cluster if they are given; reports what
 it does not check. Changes nothing; a login with the role muster_read suffices. Exit code 1 if there is a problem, 2 for misuse.
 
 As JSON, one object: {status, fine, problems, unchecked, findings: [{group, at, check, title, state, message, remedy}]};

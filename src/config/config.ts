@@ -29,6 +29,11 @@ const REQUIRES: readonly (readonly [SettingName, SettingName])[] = [
   ['KAFKA_SASL_MECHANISM', 'KAFKA_USERNAME'],
   ['KAFKA_USERNAME', 'KAFKA_PASSWORD'],
   ['KAFKA_PASSWORD', 'KAFKA_SASL_MECHANISM'],
+  ['SCHEMA_REGISTRY_USERNAME', 'SCHEMA_REGISTRY_PASSWORD'],
+  ['SCHEMA_REGISTRY_PASSWORD', 'SCHEMA_REGISTRY_USERNAME'],
+  ['SCHEMA_REGISTRY_USERNAME', 'SCHEMA_REGISTRY_URL'],
+  ['SCHEMA_REGISTRY_TOKEN_FILE', 'SCHEMA_REGISTRY_URL'],
+  ['SCHEMA_REGISTRY_CA_FILE', 'SCHEMA_REGISTRY_URL'],
   ['OIDC_ISSUER', 'OIDC_AUDIENCE'],
   ['OIDC_AUDIENCE', 'OIDC_ISSUER'],
   ['OIDC_SUBJECTS', 'OIDC_ISSUER'],
@@ -68,6 +73,15 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const sinks = ['SINK_TOPIC', 'K_SINK', 'SINK'].filter((name) => values[name] !== null);
   if (sinks.length > 1) {
     problems.set('SINK', `${sinks.join(' and ')} are both set: events can go to only one of them`);
+  }
+  if (
+    values['SCHEMA_REGISTRY_USERNAME'] !== null &&
+    values['SCHEMA_REGISTRY_TOKEN_FILE'] !== null
+  ) {
+    problems.set(
+      'SCHEMA_REGISTRY_TOKEN_FILE',
+      'SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_TOKEN_FILE are both set: a request has only one login',
+    );
   }
   if (values['INTAKE'] === 'kafka' && values['KAFKA_BROKERS'] === null) {
     problems.set('INTAKE', 'INTAKE is kafka, so KAFKA_BROKERS must be set');

@@ -188,6 +188,34 @@ export const SETTINGS = {
     secret: true,
     read: text,
   },
+  SCHEMA_REGISTRY_URL: {
+    description:
+      "URL of the schema registry by which changes in Avro, Protobuf and JSON Schema are decoded. That of Apicurio's ends with `/apis/ccompat/v7`",
+    fallback: null,
+    read: url('http:', 'https:'),
+  },
+  SCHEMA_REGISTRY_USERNAME: {
+    description: 'user name for the registry. Default: no login',
+    fallback: null,
+    read: text,
+  },
+  SCHEMA_REGISTRY_PASSWORD: {
+    description: 'password for the registry',
+    fallback: null,
+    secret: true,
+    read: text,
+  },
+  SCHEMA_REGISTRY_TOKEN_FILE: {
+    description: 'file with a bearer token for the registry, instead of a user name and password',
+    fallback: null,
+    read: text,
+  },
+  SCHEMA_REGISTRY_CA_FILE: {
+    description:
+      'file with the CA certificates (PEM) that the registry is verified with. Default: those of the system',
+    fallback: null,
+    read: text,
+  },
   OIDC_ISSUER: {
     description:
       'URL of the issuer whose tokens senders must present. Default: anybody may post events',

@@ -100,8 +100,9 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
     await source.inspector?.close();
 
     const kafka = await atKafka(where, cluster, { config, specifications, streams, prefix });
+    const registry = await atRegistry(config);
     const inCluster = await clusterGroup(seen, where.cluster === 'requested');
-    return [functions, database.group, source.group, kafka, inCluster];
+    return [functions, database.group, source.group, kafka, ...registry, inCluster];
   } finally {
     await database.inspector?.close();
   }
@@ -142,6 +143,14 @@ async function atKafka(
     groupOf: (fn) => group ?? cluster?.groupOf(fn) ?? `${context.config.KAFKA_GROUP_PREFIX}${fn}`,
     deadLetters: deadLetters?.split(',') ?? cluster?.deadLetters ?? [],
   });
+}
+
+/** Without a registry there is nothing to report: few use one. */
+async function atRegistry(config: Config): Promise<Group[]> {
+  const url = config.SCHEMA_REGISTRY_URL;
+  if (url === null) return [];
+  const { registryGroup } = await import('./registry.ts');
+  return [await registryGroup(config, url)];
 }
 
 const POSTGRES = {

@@ -25,7 +25,7 @@ export interface Result extends Finding {
 
 /** The results for one of the examined systems. */
 export interface Group {
-  readonly group: 'functions' | 'database' | 'source' | 'kafka' | 'cluster';
+  readonly group: 'functions' | 'database' | 'source' | 'kafka' | 'registry' | 'cluster';
   /** Human-readable address of the system, without secrets. */
   readonly at: string;
   readonly results: readonly Result[];

@@ -6,6 +6,7 @@ const TITLES: Readonly<Record<Group['group'], string>> = {
   database: 'State database',
   source: 'Source',
   kafka: 'Kafka',
+  registry: 'Schema registry',
   cluster: 'Cluster',
 };
 const MARKS = { fine: ['✓', 'green'], problem: ['✗', 'red'], unchecked: ['–', 'dim'] } as const;

@@ -22,6 +22,7 @@ export const REFUSAL_REASONS = [
   'not-a-cloudevent',
   'not-found',
   'overload',
+  'schema-registry',
   'superseded',
   'timeout',
   'token-not-yet-valid',

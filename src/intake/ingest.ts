@@ -8,6 +8,7 @@ import type { BadElement, Batch, CloudEvent } from './cloudevents/incoming.ts';
 import type { RecordContent } from './cloudevents/kafka-record.ts';
 import { toEventChange, toRecordChange } from './cloudevents/event-change.ts';
 import { readChange, type Ignored, type Reading } from './debezium/read-change.ts';
+import { hasSchemaId, decodeFramed, type SchemaDecoder } from './debezium/decode-framed.ts';
 import type { Count } from './http-error.ts';
 
 /** What intake needs of state. */
@@ -52,10 +53,17 @@ const UNWANTED = { outcome: 'unwanted' };
 export class EventIngestor {
   readonly #intake: Pick<Intake, 'ingest' | 'park' | 'recordTopics'>;
   readonly #count: Count;
+  readonly #decoder: SchemaDecoder | null;
 
-  constructor(intake: Pick<Intake, 'ingest' | 'park' | 'recordTopics'>, count: Count) {
+  /** `decoder` decodes what begins with the id of its schema; null without a schema registry. */
+  constructor(
+    intake: Pick<Intake, 'ingest' | 'park' | 'recordTopics'>,
+    count: Count,
+    decoder: SchemaDecoder | null = null,
+  ) {
     this.#intake = intake;
     this.#count = count;
+    this.#decoder = decoder;
   }
 
   /**
@@ -123,7 +131,11 @@ export class EventIngestor {
   }
 
   async #ingest(event: CloudEvent): Promise<EventResult> {
-    const reading = this.#read(event);
+    const decoded =
+      this.#decoder !== null && hasSchemaId(event)
+        ? await decodeFramed(event, this.#decoder)
+        : event;
+    const reading = 'kind' in decoded ? decoded : this.#read(decoded);
     if (reading.kind === 'ignored') {
       this.#count('ignored', { why: reading.why });
       return reading;

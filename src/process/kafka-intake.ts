@@ -8,6 +8,7 @@ import type { Count } from '../intake/http-error.ts';
 import { EventIngestor } from '../intake/ingest.ts';
 import { connectKafka } from '../kafka/client.ts';
 import type { Metrics } from './metrics.ts';
+import type { Schemas } from '../schemas/schemas.ts';
 import type { Subscription } from './subscriptions.ts';
 import type { Projections } from './projections.ts';
 import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
@@ -32,6 +33,7 @@ export interface KafkaIntakeOptions {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly count: Count;
+  readonly schemas: Schemas | null;
 }
 
 /**
@@ -74,7 +76,7 @@ export function startKafkaIntakes(options: KafkaIntakeOptions): KafkaIntakes {
 }
 
 function handlerOf(subscription: Subscription, options: KafkaIntakeOptions): RecordHandler {
-  const { config, ingestor, projections, log, metrics, count } = options;
+  const { config, projections, log, metrics } = options;
   const onLost = (records: number) =>
     metrics.recordsLost.inc({ function: subscription.name }, records);
   const projection = projections.served.find(
@@ -82,7 +84,8 @@ function handlerOf(subscription: Subscription, options: KafkaIntakeOptions): Rec
   );
   if (projection === undefined) {
     const lost = new LostRecords(projections.database);
-    return new ChangeHandler(subscription, new EventIngestor(ingestor, count), lost, log, onLost);
+    const ingestor = new EventIngestor(options.ingestor, options.count, options.schemas);
+    return new ChangeHandler(subscription, ingestor, lost, log, onLost);
   }
   return new ProjectionHandler(projections.database, config.WRITERS, projection, log, {
     onLost,

@@ -5,6 +5,7 @@ import type { Registry } from 'prom-client';
 import type { Config } from '../config/config.ts';
 import type { Count } from '../intake/http-error.ts';
 import type { Tokens } from '../intake/http/token.ts';
+import type { Schemas } from '../schemas/schemas.ts';
 import type { Telemetry } from '../telemetry/otel-sdk.ts';
 import { signalsOf } from '../telemetry/trace.ts';
 import type { Metrics } from './metrics.ts';
@@ -36,6 +37,27 @@ export async function loadTelemetry(
   if (!traces && !metrics) return null;
   const { startTelemetry } = await import('../telemetry/otel-sdk.ts');
   return startTelemetry(process.env, config.OTEL_SERVICE_NAME, registry, log);
+}
+
+/** Loads the decoder for data with a schema of a registry; returns null if none is configured. */
+export async function loadSchemas(config: Config, log: Logger): Promise<Schemas | null> {
+  const url = config.SCHEMA_REGISTRY_URL;
+  if (url === null) return null;
+  const [{ Registry }, { Schemas }] = await Promise.all([
+    import('../schemas/registry.ts'),
+    import('../schemas/schemas.ts'),
+  ]);
+  const registry = new Registry({
+    url,
+    username: config.SCHEMA_REGISTRY_USERNAME,
+    password: config.SCHEMA_REGISTRY_PASSWORD,
+    tokenFile: config.SCHEMA_REGISTRY_TOKEN_FILE,
+    caFile: config.SCHEMA_REGISTRY_CA_FILE,
+  });
+  return new Schemas(registry, {
+    onTrouble: ({ message }) =>
+      log.warn({ error: message }, "the schema registry can't be used, events wait for it"),
+  });
 }
 
 /** Loads the verification of senders as configured; returns undefined if anybody may post events. */

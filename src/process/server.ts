@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import { createApp } from '../intake/http/app.ts';
 import { registerIntake } from '../intake/http/routes.ts';
 import { registerPing } from '../intake/http/ping.ts';
+import type { SchemaDecoder } from '../intake/debezium/decode-framed.ts';
 import type { Intake } from '../intake/ingest.ts';
 import type { Count } from '../intake/http-error.ts';
 import type { Tokens } from '../intake/http/token.ts';
@@ -19,14 +20,16 @@ export interface Services {
   readonly instance: string | null;
   /** Why this process must get no events; null if it may. */
   readonly unready: () => string | null;
-  /** Why outgoing events wait until an operator acts; null if they do not. */
-  readonly sinkTrouble: () => string | null;
+  /** Why outgoing events, or those that come with a schema, wait until an operator acts; null if none do. */
+  readonly trouble: () => string | null;
   /** Resolves when no due work is left, or after `withinMs`. */
   readonly untilIdle: (withinMs: number) => Promise<void>;
   /** Receives events; null if none may be posted. */
   readonly intake: Intake | null;
   /** Verifies senders; undefined if anybody may post. */
   readonly tokens: Tokens | undefined;
+  /** Decodes data with a schema of a registry; null without one. */
+  readonly schemas: SchemaDecoder | null;
   /** Memory for requests in flight, in bytes. */
   readonly maxBytes: number;
 }
@@ -44,22 +47,22 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
 
 /** Adds the routes of `muster serve`: events at `/`, health checks and metrics. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
-  const { metrics, instance, unready, sinkTrouble, untilIdle, intake, tokens, maxBytes } = services;
+  const { metrics, instance, unready, trouble, untilIdle, intake } = services;
   registerPing(app, { count, whenIdle: untilIdle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
     if (instance !== null) void reply.header('muster-instance', instance);
     const why = unready();
     if (why !== null) return reply.code(503).send(why);
-    // The process is ready nevertheless: its outgoing events are safe in the outbox, while a source without a
-    // ready pod gives up in the end and loses events.
-    const trouble = sinkTrouble();
-    return trouble === null ? 'ready' : `ready, but ${trouble}`;
+    // The process is ready nevertheless: its outgoing events are safe in the outbox, and events that need no schema
+    // are ingested, while a source without a ready pod gives up in the end and loses events.
+    const but = trouble();
+    return but === null ? 'ready' : `ready, but ${but}`;
   });
   app.get('/metrics', async (_request, reply) => {
     const registries = [metrics.registry, await services.processMetrics()];
     const texts = await Promise.all(registries.map((registry) => registry.metrics()));
     return reply.type(metrics.registry.contentType).send(texts.join(''));
   });
-  if (intake !== null) registerIntake(app, intake, { count, tokens, maxBytes });
+  if (intake !== null) registerIntake(app, intake, { count, ...services });
 }

@@ -4,6 +4,7 @@ import { isProjection, isSetFunction } from '../definitions/load-functions.ts';
 import type { Definition, FunctionDefinition } from '../function.ts';
 import type { Count } from '../intake/http-error.ts';
 import { CleanUp } from '../lib/clean-up.ts';
+import type { Schemas } from '../schemas/schemas.ts';
 import { catchStrayErrors } from '../runs/stray-errors.ts';
 import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
 import { Unavailable } from '../state/outcome.ts';
@@ -11,7 +12,13 @@ import { Superseded } from '../state/registration/register.ts';
 import { waitUntilReady } from '../state/wait-until-ready.ts';
 import { startEngine, type Engine } from './engine.ts';
 import type { KafkaIntakes } from './kafka-intake.ts';
-import { loadProcessMetrics, loadServer, loadTelemetry, loadTokens } from './load-parts.ts';
+import {
+  loadProcessMetrics,
+  loadSchemas,
+  loadServer,
+  loadTelemetry,
+  loadTokens,
+} from './load-parts.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { startProjections, type Projections } from './projections.ts';
 import { Relief } from './relief.ts';
@@ -43,6 +50,7 @@ export class Service {
   /** Resolves when {@link stop} is called. */
   readonly #stopping = Promise.withResolvers<string>();
   #kafka: KafkaIntakes | null = null;
+  #schemas: Schemas | null = null;
   #drainMs = 0;
   #isStopping = false;
 
@@ -70,6 +78,7 @@ export class Service {
     const untilReady = <T>(start: () => Promise<T>) =>
       waitUntilReady(start, (fields, why) => log.warn(fields, why), stop);
 
+    this.#schemas = await loadSchemas(config, log);
     // These start concurrently: while the database answers, the others load.
     const telemetry = this.#own(
       () => loadTelemetry(config, this.#metrics, log),
@@ -170,6 +179,7 @@ export class Service {
           log: this.#log,
           metrics: this.#metrics,
           count: this.#count,
+          schemas: this.#schemas,
         });
       },
       (each) => each.stop(),
@@ -204,7 +214,8 @@ export class Service {
         this.#isStopping
           ? 'this process is stopping'
           : (relief.unready() ?? this.#kafka?.trouble() ?? null),
-      sinkTrouble: () => relief.sinkTrouble(),
+      trouble: () => relief.sinkTrouble() ?? this.#schemas?.trouble ?? null,
+      schemas: this.#schemas,
       untilIdle: (withinMs) => relief.untilIdle(withinMs),
       intake: this.#functions.length > 0 ? relief : null,
       maxBytes: this.#config.QUEUE_MIB * 1024 * 1024,

@@ -33,7 +33,7 @@ export type Outcome =
 /** The caller must retry: nothing was committed, or it is unknown whether it was. Answered with status 503. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable';
-  readonly reason: 'database' | 'draining' | 'overload' | 'superseded';
+  readonly reason: 'database' | 'draining' | 'overload' | 'schema-registry' | 'superseded';
 
   constructor(reason: Unavailable['reason'], message: string, options?: ErrorOptions) {
     super(message, options);

@@ -19,6 +19,11 @@ const LOGIN = {
   KAFKA_USERNAME: 'muster',
   KAFKA_PASSWORD: 'pa55word',
 };
+const REGISTRY = {
+  SCHEMA_REGISTRY_URL: 'http://registry',
+  SCHEMA_REGISTRY_USERNAME: 'muster',
+  SCHEMA_REGISTRY_PASSWORD: 'pa55word',
+};
 const ISSUER = 'https://kubernetes.default.svc';
 const OIDC = { OIDC_ISSUER: ISSUER, OIDC_AUDIENCE: 'muster' };
 
@@ -172,6 +177,18 @@ const VALUES: {
   },
   KAFKA_USERNAME: { good: [['muster', 'muster']], bad: [], beside: LOGIN },
   KAFKA_PASSWORD: { good: [['pa55word', 'pa55word']], bad: [], beside: LOGIN },
+  SCHEMA_REGISTRY_URL: {
+    good: [['https://registry/apis/ccompat/v7', 'https://registry/apis/ccompat/v7']],
+    bad: ['registry:8081', 'ftp://registry', '//registry'],
+  },
+  SCHEMA_REGISTRY_USERNAME: { good: [['muster', 'muster']], bad: [], beside: REGISTRY },
+  SCHEMA_REGISTRY_PASSWORD: { good: [['pa55word', 'pa55word']], bad: [], beside: REGISTRY },
+  SCHEMA_REGISTRY_TOKEN_FILE: {
+    good: [['/token', '/token']],
+    bad: [],
+    beside: { SCHEMA_REGISTRY_URL: 'http://registry' },
+  },
+  SCHEMA_REGISTRY_CA_FILE: { good: [['/tls/ca.crt', '/tls/ca.crt']], bad: [], beside: REGISTRY },
   OIDC_ISSUER: {
     good: [[ISSUER, ISSUER]],
     bad: ['http://kubernetes.default.svc', 'kubernetes.default.svc'],
@@ -275,6 +292,18 @@ test.each([
   ],
   [{ KAFKA_PASSWORD: 'p' }, 'KAFKA_PASSWORD is set, so KAFKA_SASL_MECHANISM must be too'],
   [{ OIDC_ISSUER: ISSUER }, 'OIDC_ISSUER is set, so OIDC_AUDIENCE must be too'],
+  [
+    { SCHEMA_REGISTRY_TOKEN_FILE: '/token' },
+    'SCHEMA_REGISTRY_TOKEN_FILE is set, so SCHEMA_REGISTRY_URL must be too',
+  ],
+  [
+    { SCHEMA_REGISTRY_URL: 'http://registry', SCHEMA_REGISTRY_USERNAME: 'm' },
+    'SCHEMA_REGISTRY_USERNAME is set, so SCHEMA_REGISTRY_PASSWORD must be too',
+  ],
+  [
+    { ...REGISTRY, SCHEMA_REGISTRY_TOKEN_FILE: '/token' },
+    'SCHEMA_REGISTRY_USERNAME and SCHEMA_REGISTRY_TOKEN_FILE are both set: a request has only one login',
+  ],
   [{ OIDC_SUBJECTS: 'a' }, 'OIDC_SUBJECTS is set, so OIDC_ISSUER must be too'],
 ])('a setting without the one it requires is reported: %o', (env, problem) => {
   expect(problemsOf({ DATABASE_URL, ...env })).toEqual([problem]);

@@ -52,14 +52,14 @@ export class Recorder implements Intake {
   }
 }
 
-type Options = Partial<AppOptions> & Pick<IntakeOptions, 'tokens' | 'maxBytes'>;
+type Options = Partial<AppOptions> & Pick<IntakeOptions, 'tokens' | 'maxBytes' | 'schemas'>;
 type Serve = (intake: Intake, options?: Options) => Promise<TestServer>;
 
 /** `serve` starts a server that is closed at the test's end. */
 export const test = base.extend<{ serve: Serve }>({
   serve: async ({}, use) => {
     const apps: FastifyInstance[] = [];
-    await use(async (intake, { tokens, maxBytes, ...options } = {}) => {
+    await use(async (intake, { tokens, maxBytes, schemas, ...options } = {}) => {
       const counted: string[] = [];
       const logged: Record<string, unknown>[] = [];
       const logger = pino(
@@ -71,7 +71,8 @@ export const test = base.extend<{ serve: Serve }>({
       const app = createApp({ logger, count, ...options });
       apps.push(app);
       app.get('/health/liveness', () => 'alive');
-      registerIntake(app, intake, { count, tokens, ...(maxBytes !== undefined && { maxBytes }) });
+      const limit = maxBytes === undefined ? {} : { maxBytes };
+      registerIntake(app, intake, { count, tokens, schemas: schemas ?? null, ...limit });
       const url = await app.listen({ host: '127.0.0.1', port: 0 });
       logged.length = 0;
       const port = Number(new URL(url).port);

@@ -27,6 +27,7 @@ import { LOCAL_MUTANTS } from './local.ts';
 import { MUTANTS, type Mutant } from './mutants.ts';
 import { NEIGHBOUR_MUTANTS } from './neighbours.ts';
 import { OUTGOING_MUTANTS } from './outgoing.ts';
+import { SCHEMA_MUTANTS } from './schemas.ts';
 import { PROCESS_MUTANTS } from './process.ts';
 import { SOURCE_MUTANTS } from './sources.ts';
 import { PULLING_MUTANTS } from './pulling.ts';
@@ -83,6 +84,7 @@ function main(words: readonly string[], shard: Shard): void {
   const mutants = [
     ...MUTANTS,
     ...INTAKE_MUTANTS,
+    ...SCHEMA_MUTANTS,
     ...DEFINITION_MUTANTS,
     ...NEIGHBOUR_MUTANTS,
     ...OUTGOING_MUTANTS,

@@ -71,10 +71,10 @@ function dataReader(event: CloudEvent): (exact: boolean) => EventData {
 }
 
 function readData(event: CloudEvent, exact: boolean): EventData {
-  const { data, dataProblem, contentType, body } = event;
+  const { data, isExact, dataProblem, contentType, body } = event;
   if (dataProblem !== undefined) return { problem: dataProblem };
   try {
-    if (data !== undefined) return { json: exact ? exactData(event) : data };
+    if (data !== undefined) return { json: exact && !isExact ? exactData(event) : data };
     if (body.length === 0) return { json: undefined };
     if (contentType !== null && !isJsonType(contentType) && event.type !== KAFKA_EVENT) {
       return { problem: `the data is ${contentType}, not JSON` };

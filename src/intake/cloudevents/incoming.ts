@@ -21,6 +21,8 @@ export interface CloudEvent extends Origin {
   readonly dataProblem?: string;
   /** Attributes without the percent-encoding of headers; {@link attributes} if absent. */
   readonly decoded?: Attributes;
+  /** No number in `data` is rounded. */
+  readonly isExact?: boolean;
 }
 
 /** An event that can't be read as a CloudEvent and has to be parked. */

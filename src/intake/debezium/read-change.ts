@@ -8,7 +8,7 @@ import { isChangeType } from '../cloudevents/attributes.ts';
 import { fromBase64 } from '../cloudevents/base64.ts';
 import { exactData } from '../cloudevents/cloudevent.ts';
 import { type CloudEvent } from '../cloudevents/incoming.ts';
-import { whyNotJson } from '../diagnosis.ts';
+import { schemaInHeader, whyNotJson } from '../diagnosis.ts';
 import { isObject, NotJson, parse, parseExact, textOf } from '../../lib/exact-json.ts';
 import { parseEnvelope } from './message-forms.ts';
 import { validateChange } from './validate-change.ts';
@@ -21,7 +21,7 @@ export interface Ignored {
 }
 
 /** A message that should be a change; `detail` names the invalid field and its value. */
-interface Invalid {
+export interface Invalid {
   readonly kind: 'invalid';
   readonly reason: ParkReason;
   readonly detail: string;
@@ -39,14 +39,16 @@ export type Reading = RowChange | TruncateChange | Ignored | Invalid;
 export function readChange(event: CloudEvent): Reading {
   try {
     if (event.data !== undefined) {
-      return read(event.data, event, false) ?? read(exactData(event), event, true)!;
+      const isExact = event.isExact === true;
+      return read(event.data, event, isExact) ?? read(exactData(event), event, true)!;
     }
     if (event.body.length === 0) return { kind: 'ignored', why: 'tombstone' };
     const text = textOf(event.body);
     return read(parse(text), event, false) ?? read(parseExact(text), event, true)!;
   } catch (error) {
     if (error instanceof NotJson) {
-      const detail = whyNotJson('the body', error, event.body);
+      const hint = schemaInHeader(event.attributes);
+      const detail = `${whyNotJson('the body', error, event.body)}${hint}`;
       return { kind: 'invalid', reason: 'not-a-change', detail };
     }
     if (!(error instanceof InvalidEvent)) throw error;
@@ -124,6 +126,9 @@ function whyNotObject(body: unknown): string {
   const first: unknown = Array.isArray(body) ? body[0] : null;
   if (isObject(first) && 'specversion' in first) {
     return 'the body is a batch of CloudEvents: its content type is application/cloudevents-batch+json';
+  }
+  if (isObject(first)) {
+    return 'the body is an array: send each of its changes as an event of its own, or all as CloudEvents with the content type application/cloudevents-batch+json';
   }
   return `the body is ${kindOf(body)}, not an object`;
 }

@@ -7,6 +7,7 @@ import { Bodies } from './body.ts';
 import { readCloudEvents, sentAttributes } from '../cloudevents/cloudevent.ts';
 import { unread, type Incoming } from '../cloudevents/incoming.ts';
 import { decoded, NotDecoded } from './encoding.ts';
+import type { SchemaDecoder } from '../debezium/decode-framed.ts';
 import { HttpError, type Count } from '../http-error.ts';
 import { EventIngestor, type Intake, type EventResult, type ElementResult } from '../ingest.ts';
 import type { Tokens } from './token.ts';
@@ -15,6 +16,8 @@ export interface IntakeOptions {
   readonly count: Count;
   /** Verifies senders; anybody may post unless given. */
   readonly tokens?: Tokens | undefined;
+  /** Decodes data with a schema of a registry; there is none unless given. */
+  readonly schemas?: SchemaDecoder | null;
   /** Maximum size of concurrent requests in bytes; 64 MiB unless given. */
   readonly maxBytes?: number;
 }
@@ -38,9 +41,9 @@ const WHAT = `Muster takes events here: POST a CloudEvent of a type that a funct
 export function registerIntake(
   app: FastifyInstance,
   intake: Intake,
-  { count, tokens, maxBytes = 64 * 1024 * 1024 }: IntakeOptions,
+  { count, tokens, schemas, maxBytes = 64 * 1024 * 1024 }: IntakeOptions,
 ): void {
-  const ingestor = new EventIngestor(intake, count);
+  const ingestor = new EventIngestor(intake, count, schemas);
   const bodies = new Bodies({ body: app.initialConfig.bodyLimit!, total: maxBytes });
   app.register((scope, _options, done) => {
     if (tokens !== undefined) {

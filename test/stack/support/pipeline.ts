@@ -44,6 +44,8 @@ export class Pipeline {
   readonly #random = new Random(1);
   readonly #ends: (() => unknown)[] = [];
   readonly sources: KafkaSource[] = [];
+  /** Settings of the function beside the usual ones. */
+  env: Readonly<Record<string, string>> = {};
   #client: pg.Client | undefined;
   #fn: TestProcess | undefined;
   #port = 0;
@@ -107,6 +109,7 @@ export class Pipeline {
       LEASE_SECONDS: '2',
       DEADLINE_GRACE_SECONDS: '0',
       SINK: 'stdout',
+      ...this.env,
     });
     this.#fn = fn;
     this.#ends.push(async () => {

@@ -5,6 +5,8 @@ import { until } from '../../support/until.ts';
 export interface TopicRecord {
   readonly key: string | null;
   readonly value: string | null;
+  /** The bytes of the value. */
+  readonly bytes: Buffer | null;
 }
 
 /** Returns the number of records in the topic that the group has not committed. */
@@ -39,7 +41,11 @@ export async function recordsOf(kafka: Kafka, topic: string): Promise<TopicRecor
   await consumer.run({
     eachMessage: ({ partition, message }) => {
       const { key, value, offset } = message;
-      records.push({ key: key?.toString() ?? null, value: value?.toString() ?? null });
+      records.push({
+        key: key?.toString() ?? null,
+        value: value?.toString() ?? null,
+        bytes: value,
+      });
       if (BigInt(offset) + 1n >= (open.get(partition) ?? 0n)) open.delete(partition);
       return Promise.resolve();
     },
