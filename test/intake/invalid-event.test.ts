@@ -116,7 +116,7 @@ const notChanges: Case[] = [
   ['no JSON', 'hello', 'the body is not JSON'],
   ['JSON cut short', '{"before":null,', 'the body is not JSON at position 15'],
   ['a space', ' ', 'the body is not JSON'],
-  ['an array', [insert], 'the body is an array, not an object'],
+  ['an array', [1], 'the body is an array, not an object'],
   ['a text', '"insert"', 'the body is a string, not an object'],
   ['a number', '42', 'the body is a scalar, not an object'],
   ['an empty object', {}, nothing],
