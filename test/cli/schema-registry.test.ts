@@ -1,7 +1,10 @@
 import { expect, onTestFinished } from 'vitest';
+import { Schemas } from '../../src/schemas/schemas.ts';
 import { framed } from '../schemas/bytes.ts';
 import { avroChange, CHANGE_SCHEMA } from '../schemas/change.ts';
-import { startRegistry } from '../schemas/server.ts';
+import { registryAt, startRegistry } from '../schemas/server.ts';
+import { serverOn } from '../support/engine.ts';
+import { pairOf } from '../support/pair.ts';
 import { test } from '../support/test.ts';
 import { muster, musterServe } from './command.ts';
 
@@ -58,4 +61,25 @@ test('events wait for the registry, readiness names it, and redeliver reads park
     .poll(() => muster(env, ['redeliver', '--to', serving.url]), { timeout: 15_000, interval: 500 })
     .toMatchObject({ stdout: expect.stringContaining('no function there uses it') });
   expect(serving.stderr).not.toContain('pa55word');
+  const doctor = await muster({ ...env, SCHEMA_REGISTRY_URL: registry.url }, ['doctor', '--json']);
+  expect(JSON.parse(doctor.stdout).findings).toContainEqual(
+    expect.objectContaining({ check: 'registry.reachable', state: 'fine' }),
+  );
 }, 40_000);
+
+test('an event that was parked for its schema is redelivered once the registry has it', async ({
+  db,
+}) => {
+  const registry = await startRegistry();
+  const schemas = new Schemas(registryAt(registry), { unknownMs: 50 });
+  const items = { ...pairOf(), parts: { item: { table: 'public.item', key: 'k' } } };
+  const server = await serverOn(db, [items], {}, schemas);
+  onTestFinished(() => server.stop());
+  const body = framed(7, avroChange(2n ** 53n + 1n));
+  expect((await fetch(server.url, { method: 'POST', headers: HEADERS, body })).status).toBe(202);
+  const redeliver = () => muster({ DATABASE_URL: db.url }, ['redeliver', '--to', server.url]);
+  expect(await redeliver()).toMatchObject({ code: 1 });
+  registry.schemas.set('/schemas/ids/7', CHANGE_SCHEMA);
+  expect(await redeliver()).toMatchObject({ code: 0, stdout: '1 redelivered, 0 left\n' });
+  expect(await db.query('select id from muster.member')).toEqual([{ id: '9007199254740993' }]);
+});

@@ -1,6 +1,7 @@
 import { readConfig, type Config } from '../../src/config/config.ts';
 import { startEngine, type Engine } from '../../src/process/engine.ts';
 import type { FunctionDefinition, Log } from '../../src/function.ts';
+import type { SchemaDecoder } from '../../src/intake/debezium/read-framed.ts';
 import { createApp } from '../../src/intake/http/app.ts';
 import { registerIntake } from '../../src/intake/http/routes.ts';
 import type { Count } from '../../src/intake/http-error.ts';
@@ -49,6 +50,7 @@ export async function serverOn(
   db: TestDatabase,
   definitions: Parameters<typeof engineOn>[1],
   settings: Record<string, string> = {},
+  schemas: SchemaDecoder | null = null,
 ): Promise<TestEngine & { readonly url: string }> {
   const engine = await engineOn(db, definitions, settings);
   const count = (name: Parameters<Count>[0], labels: object) =>
@@ -60,6 +62,7 @@ export async function serverOn(
   registerPing(app, { count, whenIdle: (withinMs) => engine.untilIdle(withinMs) });
   registerIntake(app, engine.ingestor, {
     count,
+    schemas,
     maxBytes: Number(settings['QUEUE_MIB'] ?? 64) * 1024 * 1024,
   });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
