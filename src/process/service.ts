@@ -211,15 +211,21 @@ export class Service {
       processMetrics: loadProcessMetrics,
       instance: this.#config.INSTANCE_ID,
       unready: () =>
-        this.#isStopping
-          ? 'this process is stopping'
-          : (relief.unready() ?? this.#kafka?.trouble() ?? null),
-      trouble: () => relief.sinkTrouble() ?? this.#schemas?.trouble ?? null,
+        this.#isStopping ? 'this process is stopping' : (relief.unready() ?? this.#pullTrouble()),
+      trouble: () =>
+        [relief.sinkTrouble(), this.#schemas?.trouble].filter(Boolean).join('; ') || null,
       schemas: this.#schemas,
       untilIdle: (withinMs) => relief.untilIdle(withinMs),
       intake: this.#functions.length > 0 ? relief : null,
       maxBytes: this.#config.QUEUE_MIB * 1024 * 1024,
     };
+  }
+
+  /** Why records are not read; named with the schema registry if they wait for it. */
+  #pullTrouble(): string | null {
+    const why = this.#kafka?.trouble() ?? null;
+    const cause = this.#schemas?.trouble ?? null;
+    return why === null || cause === null ? why : `${why}: ${cause}`;
   }
 
   /** Starts a part that `stop` ends, even if it finishes starting only after `stop` was called. */

@@ -1,11 +1,19 @@
+import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { parseExact } from '../../src/lib/exact-json.ts';
 import { Registry } from '../../src/schemas/registry.ts';
 import { Schemas } from '../../src/schemas/schemas.ts';
+import { TRACES } from '../chaos/functions.ts';
+import { framed } from '../schemas/bytes.ts';
+import { avroChange, CHANGE_SCHEMA } from '../schemas/change.ts';
+import { startRegistry } from '../schemas/server.ts';
 import { until } from '../support/until.ts';
+import { lagOf } from './support/topic.ts';
 import { test } from './support/avro.ts';
 import type { Pipeline } from './support/pipeline.ts';
 import { withoutTimes } from '../schemas/recorded.ts';
+
+const SERVE = fileURLToPath(new URL('../chaos/serve.ts', import.meta.url));
 
 const FLATTENED = {
   transforms: 'unwrap',
@@ -73,6 +81,29 @@ test('changes in Avro are pulled from Kafka', { timeout: 120_000 }, async ({ pip
   await pipeline.addConnector(connect, registry.avro);
   await complete(pipeline);
 });
+
+test(
+  'records wait for the registry, and readiness names it',
+  { timeout: 60_000 },
+  async ({ pull }) => {
+    const registry = await startRegistry({ '/schemas/ids/7': CHANGE_SCHEMA });
+    registry.answer = { status: 503, body: '' };
+    await pull.start(1);
+    await pull.db.query(TRACES);
+    await pull.send([{ value: framed(7, avroChange(1n)) }]);
+    const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '' };
+    const serving = await pull.serve({ ...env, SCHEMA_REGISTRY_URL: registry.url }, SERVE);
+    const waiting = `partition 0 of ${pull.topic} can't be handled: the schema registry ${registry.url} answered 503`;
+    await until(async () => {
+      const { status, text } = await pull.health(serving);
+      return status === 503 && text.startsWith(waiting);
+    }, 20_000);
+    expect(await lagOf(pull.kafka, pull.topic, 'muster-pair')).toBe(1n);
+    registry.answer = undefined;
+    await until(async () => (await lagOf(pull.kafka, pull.topic, 'muster-pair')) === 0n, 20_000);
+    await until(async () => (await pull.health(serving)).status === 200, 10_000);
+  },
+);
 
 /** Changes rows in every way, and compares the processed sets with the table. */
 async function complete(pipeline: Pipeline): Promise<void> {
