@@ -67,7 +67,7 @@ test.for(['mysql', 'mariadb', undefined])(
     expect(read({ connector })).toMatchObject({
       kind: 'row',
       source: 'shop',
-      table: 'shop.orders',
+      stream: 'shop.orders',
       lsn: 3n * FILE + 1453n,
       log: 'binlog',
       lastCommit: null,
@@ -141,7 +141,7 @@ function expected({ step, kind, value, body, folder }: DebeziumMessage): object 
   const file = BigInt(field('file').split('.')[1]!);
   const common = {
     source: folder.replace('-', '_'),
-    table: 'shop.orders',
+    [kind === 't' ? 'table' : 'stream']: 'shop.orders',
     lsn: file * FILE + BigInt(field('pos')) + row,
     log: 'binlog',
     lastCommit: null,
