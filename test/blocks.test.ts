@@ -1,6 +1,7 @@
 /** Every code block of the pages is run by a test, or its commands are checked; a block that is in no list fails. */
 import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { KINDS } from '../src/doctor/cluster/connector-settings.ts';
 import { blocksOf, PAGES } from './support/blocks.ts';
 import { commandsOf, namedCommand, problemsOf, problemsOfOwn } from './support/shell.ts';
 
@@ -64,9 +65,21 @@ const runnable = blocks.filter(({ language }) => language === 'sh' || language =
 test('every block of a page is run by a test, or is listed with the reason why it is only checked', () => {
   const listed = [...Object.values(RUN), ...Object.values(CHECKED)].flat();
   expect(runnable.map(({ name }) => name).toSorted()).toEqual(listed.toSorted());
-  // those of TypeScript are run by docs.test.ts and readme.test.ts; those without a language are output or drawings
+  // those of TypeScript are run by docs.test.ts and readme.test.ts, those of YAML by test/manifests/rendered.test.ts,
+  // those of JSON below; those without a language are output or drawings
   const others = new Set(blocks.map(({ language }) => language));
-  expect([...others].toSorted()).toEqual(['', 'sh', 'sql', 'ts']);
+  expect([...others].toSorted()).toEqual(['', 'json', 'sh', 'sql', 'ts', 'yaml']);
+});
+
+test('the settings of connectors are those that the doctor asks for', () => {
+  const own = blocks.filter(({ language }) => language === 'json');
+  expect(own.map(({ page }) => page)).toEqual(['docs/databases.md']);
+  const given = JSON.parse(own[0]!.text) as Record<string, string>;
+  for (const database of ['MySql', 'MariaDb']) {
+    const of = `io.debezium.connector.${database.toLowerCase()}.${database}Connector`;
+    const wrong = KINDS.get(of)!.settings.filter(([name, isFine]) => !isFine(given[name]));
+    expect([database, wrong]).toEqual([database, []]);
+  }
 });
 
 test.each(Object.entries(RUN))('%s runs its blocks', (file, names) => {

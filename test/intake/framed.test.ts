@@ -19,7 +19,7 @@ test('a change in Avro is ingested, with an exact key, and keeps its bytes', asy
   const body = framed(7, avroChange(ID));
   expect((await server.post(body)).status).toBe(204);
   const [change] = intake.ingested;
-  expect(change).toMatchObject({ table: 'public.item', op: 'c', lsn: 24023128n });
+  expect(change).toMatchObject({ stream: 'public.item', op: 'c', lsn: 24023128n });
   expect(JSON.stringify(change!.kind === 'row' && change!.row)).toBe(`{"id":${ID},"k":"x"}`);
   expect(change!.origin.body).toEqual(body);
 });
@@ -94,4 +94,18 @@ test('a record in Avro is pulled, and retried while the registry does not answer
   registry.answer = undefined;
   await ingestor.ingestRecord(record, {});
   expect(intake.ingested).toHaveLength(1);
+});
+
+test('a record in Avro of a topic that a part names is decoded for that part, exactly', async () => {
+  const registry = await startRegistry({ [PATH]: CHANGE_SCHEMA });
+  const intake = Object.assign(new Recorder(), { recordTopics: new Set(['items']) });
+  const ingestor = new EventIngestor(intake, () => {}, schemasOf(registry));
+  const place = { topic: 'items', partition: 0, offset: 1, headers: {} };
+  await ingestor.ingestRecord(readRecord({ ...place, value: framed(7, avroChange(ID)) }), {});
+  const [change] = intake.ingested;
+  expect(change).toMatchObject({ kind: 'event', stream: 'topic items' });
+  for (const isExact of [false, true]) {
+    const data = change!.kind === 'event' ? change!.data(isExact) : null;
+    expect(JSON.stringify(data)).toContain(`"after":{"id":${ID},"k":"x"}`);
+  }
 });

@@ -1,7 +1,7 @@
 import { readConfig, type Config } from '../../src/config/config.ts';
 import { startEngine, type Engine } from '../../src/process/engine.ts';
 import type { FunctionDefinition, Log } from '../../src/function.ts';
-import type { SchemaDecoder } from '../../src/intake/debezium/read-framed.ts';
+import type { SchemaDecoder } from '../../src/intake/debezium/decode-framed.ts';
 import { createApp } from '../../src/intake/http/app.ts';
 import { registerIntake } from '../../src/intake/http/routes.ts';
 import type { Count } from '../../src/intake/http-error.ts';
