@@ -60,7 +60,7 @@ export interface RowChange {
 export interface TruncateChange {
   readonly kind: 'truncate';
   readonly source: string;
-  /** `schema.table` */
+  /** `schema.table`; of MySQL and MariaDB `database.table` */
   readonly table: string;
   readonly lsn: bigint;
   readonly log?: 'binlog';

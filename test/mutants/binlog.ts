@@ -8,6 +8,13 @@ const POSITIONS = ['test/state/ingest/binlog-positions.test.ts'];
 
 export const BINLOG_MUTANTS: readonly Mutant[] = [
   {
+    name: 'changes of a binlog that started over are ingested once they pass the old positions',
+    file: JUMP,
+    find: "return change.log === 'binlog' && restartedAt !== null && change.at >= restartedAt;",
+    replace: 'return false;',
+    tests: POSITIONS,
+  },
+  {
     name: 'two rows of one event have the same position',
     file: READ,
     find: 'return binlogPosition(file, pos + row);',

@@ -4,10 +4,12 @@ import type { Database } from '../database/database.ts';
 import type { SourceEpoch } from '../version.ts';
 import {
   describeRestart,
+  describeWait,
   handlingTimeOf,
   hasStartedOver,
-  whyAhead,
   type NewestPosition,
+  waitsForEpoch,
+  whyAhead,
 } from './position-jump.ts';
 
 /** A commit time further ahead of this process' clock comes from a wrong clock, and is capped. */
@@ -44,7 +46,8 @@ export type PositionCheck =
  * log can have reached (every later change of its row would be rejected).
  *
  * The positions are kept in memory and written from time to time, because an upsert of one hot row per batch
- * would make all workers queue. A position that lags is harmless: the checks are in minutes and gibibytes.
+ * would make all workers queue. A position that lags is harmless for a log of PostgreSQL, whose checks are in
+ * minutes and gibibytes. A worker that lags, for a third of a lease, may not notice that a binlog started over.
  */
 export class LogPositions {
   readonly #database: Database;
@@ -91,7 +94,7 @@ export class LogPositions {
    *
    * Restarted: the change is below the newest position, and its log has started over; see position-jump.ts. The
    * position of an initial snapshot is the log's end, so the log has restarted if that is below the newest
-   * position and later.
+   * position and later. Of a binlog, everything that was committed since waits for the new epoch with it.
    *
    * Ahead: the change is more than 1 GiB (of a binlog, 100 files) ahead, plus as much for each second between
    * the two commits, which is more than any server writes. A quiet table in a busy database jumps ahead by the
@@ -113,6 +116,9 @@ export class LogPositions {
     if (isRead && change.snapshot !== 'initial') return fine;
     if (change.lsn < newest.lsn && hasStartedOver(newest, change, at)) {
       return this.#restarted(newest, change, at);
+    }
+    if (waitsForEpoch(newest, change)) {
+      return { kind: 'restarted', detail: describeWait(newest, change) };
     }
     if (isRead) return fine;
     if (change.lsn >= newest.lsn) {

@@ -57,6 +57,24 @@ export function describeRestart(newest: NewestPosition, change: Change, at: numb
   return `${describePosition(change)} of source '${change.source}' is below ${formatPosition(change, newest.lsn)}, the newest seen, but was committed ${later} s later: ${cause}? If so, run: muster epoch bump ${change.source}`;
 }
 
+/**
+ * Returns whether a change waits until a new epoch begins, because the binlog has started over and it was committed
+ * since. The positions of the new binlog pass those of the old one at some time: if such changes were ingested, the
+ * new epoch could begin only after them, and the changes that are parked would be of the old one, and stale.
+ */
+export function waitsForEpoch(
+  newest: { readonly restartedAt: number | null },
+  change: Change,
+): boolean {
+  const { restartedAt } = newest;
+  return change.log === 'binlog' && restartedAt !== null && change.at >= restartedAt;
+}
+
+export function describeWait(newest: { readonly restartedAt: number | null }, change: Change) {
+  const since = new Date(newest.restartedAt!).toISOString();
+  return `${describePosition(change)} of source '${change.source}' was committed after ${since}, when its binlog started over, or the connector began to read another server. To begin a new epoch with the first change after that, run: muster epoch bump ${change.source}`;
+}
+
 /** Returns why a position can't have been reached; null if it can. */
 export function whyAhead(newest: NewestPosition, change: Change, at: number): string | null {
   const seconds = BigInt(Math.max(0, Math.floor((at - newest.at) / 1000)));

@@ -113,6 +113,32 @@ test('after a failover, changes are parked with a remedy, which ingests them in 
   ).toEqual([{ key: '7:500' }]);
 });
 
+test('once a binlog has started over, changes that pass the old positions wait for the epoch, too', async ({
+  db,
+}) => {
+  const worker = await podOf(db);
+  await worker.ingestor.ingest(at(42, 4_500, 0));
+  await worker.ingestor.ingest(at(42, 5_000, 20 * SECOND));
+  const moved = [at(42, 800, 61 * SECOND), at(42, 5_001, 70 * SECOND), at(43, 4, 80 * SECOND)];
+  for (const each of moved) {
+    expect(await worker.ingestor.ingest(each)).toMatchObject({ reason: 'position-restarted' });
+  }
+  // a redelivery of the old binlog is none of them
+  expect(await worker.ingestor.ingest(at(42, 4_900, 19 * SECOND))).toEqual({ kind: 'ingested' });
+  // nor is anything ingested before the epoch has begun
+  expect(await worker.ingestor.ingest(moved[0]!)).toMatchObject({ kind: 'parked' });
+  expect(await bumpEpoch(worker.database, 'test')).toEqual({ epoch: 1, beganAt: T + 61 * SECOND });
+  await worker.positions.exchange();
+  for (const each of [moved[1]!, moved[0]!]) {
+    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+  }
+  expect(
+    await db.query(
+      'select key from muster.member join muster.sets using (function, key_hash) where in_set',
+    ),
+  ).toEqual([{ key: '42:5001' }]);
+});
+
 test('after a failover to a server that is files ahead, the remedy is the same', async ({ db }) => {
   const worker = await podOf(db);
   await worker.ingestor.ingest(at(2, 1_000, 0));
