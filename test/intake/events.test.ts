@@ -149,12 +149,54 @@ test('an attribute in a header is decoded, except that of a dispatcher, which do
   await send('2', '50%25', { 'ce-knativekafkaoffset': '1' });
   await send('3', '100% %41');
   await send('4', '100%');
+  await send('%34', 'another id');
   expect((await setsOf(db, 1)).map(({ key }) => key).toSorted()).toEqual([
     '100%',
     '100% %41',
     '50%25',
+    'another id',
     'café %',
   ]);
+});
+
+test('a record that was a dead letter is the record that it was before', async ({ db }) => {
+  const { url } = await served(db);
+  const post = (id: string, offset: string) =>
+    fetch(url, {
+      method: 'POST',
+      headers: {
+        'ce-specversion': '1.0',
+        'ce-type': 'dev.knative.kafka.event',
+        'ce-source': '/apis/v1/namespaces/shop/kafkasources/all#labels',
+        'ce-id': id,
+        // the place of the dead letter
+        'ce-knativekafkapartition': '0',
+        'ce-knativekafkaoffset': offset,
+      },
+      body: '{"order": "x"}',
+    });
+  await post('partition:0/offset:5', '5');
+  await post('partition:2/offset:77', '5');
+  expect((await membersOf(db)).map(({ id }) => id)).toEqual(['["0","5"]', '["2","77"]']);
+});
+
+test('an event whose type is encoded in its header is of that type', async ({ db }) => {
+  const cafe = defineFunction({
+    name: 'cafe',
+    parts: { paid: { event: 'com.café.paid', key: 'subject' } },
+    handle() {},
+  });
+  const server = await serverOn(db, [cafe]);
+  onTestFinished(() => server.stop());
+  const headers = {
+    'ce-specversion': '1.0',
+    'ce-id': '1',
+    'ce-source': '/me',
+    'ce-type': 'com.caf%C3%A9.paid',
+    'ce-subject': 'x',
+  };
+  await fetch(server.url, { method: 'POST', headers });
+  expect(await membersOf(db)).toMatchObject([{ id: '["/me","1"]' }]);
 });
 
 test('records of a topic are parts over a KafkaSource and from Kafka, and the same ones', async ({

@@ -12,6 +12,27 @@ const DEFINITIONS = ['test/definitions/message-parts.test.ts'];
 /** Guards of events and records that are parts by themselves. */
 export const EVENT_MUTANTS: readonly Mutant[] = [
   {
+    name: 'a dead letter is another record than before',
+    file: CHANGE,
+    find: "ofIdOffset ?? attributes['knativekafkaoffset']",
+    replace: "attributes['knativekafkaoffset'] ?? ofIdOffset",
+    tests: INTAKE,
+  },
+  {
+    name: 'the id of an event is decoded',
+    file: 'src/intake/cloudevents/cloudevent.ts',
+    find: "'dataschema', 'id']",
+    replace: "'dataschema']",
+    tests: INTAKE,
+  },
+  {
+    name: 'an event without rows is answered by an older definition',
+    file: 'src/state/ingest/change-ingestor.ts',
+    find: 'if (rows.length === 0 && problems.length === 0) await',
+    replace: 'if (false) await',
+    tests: STATE,
+  },
+  {
     name: 'an event with versions is a create, so a part that rejects it keeps no row',
     file: ROWS,
     find: "version === null ? 'c' : 'u'",

@@ -56,8 +56,11 @@ export function readEvents(origin: Origin & { readonly attributes: Attributes })
   };
 }
 
-/** Attributes that are URIs: the encoding in them is their own. */
-const URIS: ReadonlySet<string> = new Set(['source', 'dataschema']);
+/**
+ * Attributes that are not decoded: URIs, whose encoding is their own, and the id, because most SDKs do not encode, and
+ * of two events with the ids `x%41` and `xA` the second would be taken for the first.
+ */
+const NEVER_DECODED: ReadonlySet<string> = new Set(['source', 'dataschema', 'id']);
 /** Characters that a sender who encodes headers does not leave as they are (3.1.3.2). */
 const NOT_ENCODED = /[^\x21-\x7e]|"/;
 
@@ -70,7 +73,7 @@ function decodedAttributes(attributes: Attributes): Attributes | null {
   let decoded: Attributes | null = null;
   for (const name in attributes) {
     const value = attributes[name]!;
-    if (!value.includes('%') || URIS.has(name) || NOT_ENCODED.test(value)) continue;
+    if (!value.includes('%') || NEVER_DECODED.has(name) || NOT_ENCODED.test(value)) continue;
     try {
       (decoded ??= { ...attributes })[name] = decodeURIComponent(value);
     } catch {

@@ -15,7 +15,7 @@ interface RecordName extends RecordPosition {
 export function toEventChange(event: CloudEvent): EventChange {
   return {
     kind: 'event',
-    stream: eventStream(event.type),
+    stream: eventStream((event.decoded ?? event.attributes)['type']!),
     position: null,
     attributes: event.decoded ?? event.attributes,
     data: dataReader(event),
@@ -44,14 +44,17 @@ export function toRecordChange(event: CloudEvent, topics: ReadonlySet<string>): 
   };
 }
 
-/** A KafkaSource names the topic at the end of `source`, and partition and offset in `id` and, since 1.13, extensions. */
+/**
+ * A KafkaSource names the topic at the end of `source`, partition and offset in `id` and, since 1.13, in extensions.
+ * Of a record that went through a topic of dead letters, the extensions are those of the dead letter.
+ */
 function recordName({ attributes }: CloudEvent): RecordName | null {
-  const { source = '', id = '', kafkatopic } = attributes;
+  const { source = '', id = '', kafkatopic = '' } = attributes;
   const hash = source.lastIndexOf('#');
-  const topic = kafkatopic ?? (hash === -1 ? '' : source.slice(hash + 1));
+  const topic = hash === -1 ? kafkatopic : source.slice(hash + 1);
   const [, ofIdPartition, ofIdOffset] = /^partition:(\d+)\/offset:(\d+)$/.exec(id) ?? [];
-  const partition = attributes['knativekafkapartition'] ?? ofIdPartition;
-  const offset = attributes['knativekafkaoffset'] ?? ofIdOffset;
+  const partition = ofIdPartition ?? attributes['knativekafkapartition'];
+  const offset = ofIdOffset ?? attributes['knativekafkaoffset'];
   return topic === '' || partition === undefined || offset === undefined
     ? null
     : { topic, partition, offset };

@@ -163,14 +163,18 @@ export class ChangeIngestor {
     );
   }
 
+  async #unwanted(): Promise<Outcome> {
+    await this.#requireCurrent();
+    return { kind: 'unwanted' };
+  }
+
   /**
    * Refuses the event if a newer definition is registered, which may have a part that reads it: a worker with
    * an older definition must not accept it, because an accepted event is not redelivered.
    */
-  async #unwanted(): Promise<Outcome> {
+  async #requireCurrent(): Promise<void> {
     try {
       await this.#current.check();
-      return { kind: 'unwanted' };
     } catch (error) {
       if ((error as Unavailable).reason === 'superseded') this.close(error as Unavailable);
       throw error;
@@ -209,6 +213,8 @@ export class ChangeIngestor {
     { rows, problems }: MappedChange,
     origin: Origin,
   ): Promise<Outcome | Unresolved> {
+    // an event that every part rejects, and that has no id: a newer definition may want it
+    if (rows.length === 0 && problems.length === 0) await this.#requireCurrent();
     const outcome =
       rows.length === 0
         ? ({ kind: 'ingested' } as const)

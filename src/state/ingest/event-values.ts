@@ -71,7 +71,8 @@ export class EventValues {
         data ??= this.#event.data(exact);
         value = 'problem' in data ? undefined : this.#valueAt(data.json, name);
       } else {
-        value = this.#event.attributes[name];
+        const { attributes } = this.#event;
+        value = Object.hasOwn(attributes, name) ? attributes[name] : undefined;
       }
       const flaw = flawOf(value, exact);
       if (flaw === ROUNDED) return this.#read(names, byPosition, true);

@@ -49,7 +49,8 @@ export function toParking(origin: Origin, reason: string, detail: string): Parki
 /**
  * Returns the attributes as they are stored, and sent when the event is redelivered: long values are cut, and
  * attributes beyond the limit are omitted and counted in `musteromitted`. The meaning of the event does not
- * depend on any of them: those that parts name come first, and are not cut up to the length of a key.
+ * depend on any of them: those that every event has come first, then those that parts name, which are not cut up to
+ * the length of a key.
  */
 function shortened(
   attributes: Readonly<Record<string, string>>,
@@ -58,10 +59,10 @@ function shortened(
   const kept: Record<string, string> = {};
   let bytes = 0;
   let omitted = 0;
-  const order = [...named, ...FIRST, ...POSITION, ...Object.keys(attributes)];
+  const order = [...FIRST, ...named, ...POSITION, ...Object.keys(attributes)];
   for (const name of new Set(order)) {
-    if (attributes[name] === undefined) continue;
-    const value = cut(attributes[name], named.includes(name) ? MAX_NAMED : MAX_VALUE);
+    if (!Object.hasOwn(attributes, name)) continue;
+    const value = cut(attributes[name]!, named.includes(name) ? MAX_NAMED : MAX_VALUE);
     const size = name.length + Buffer.byteLength(value);
     if (bytes + size > MAX_ATTRIBUTES) {
       omitted++;

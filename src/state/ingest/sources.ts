@@ -56,6 +56,7 @@ export async function replaceSource(
  * arrive later from a connector of that name belong to a new source. Returns the number of rows removed from sets.
  */
 export async function forgetSource(database: Database, name: string): Promise<number> {
+  refuseEvents(name);
   const { id } = await sourceOf(database, name);
   const isShared = await transaction(database.control, async (client) => {
     // waits for the batches in progress; later ones find that the source does not exist

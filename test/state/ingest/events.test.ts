@@ -4,7 +4,7 @@ import type { EventChange } from '../../../src/state/change.ts';
 import { explain } from '../../../src/state/queries/explain.ts';
 import { queriesOf } from '../../../src/state/database/database.ts';
 import { bumpEpoch } from '../../../src/state/ingest/epochs.ts';
-import { replaceSource } from '../../../src/state/ingest/sources.ts';
+import { forgetSource, replaceSource } from '../../../src/state/ingest/sources.ts';
 import { change } from '../../support/changes.ts';
 import { event, record } from '../../support/events.ts';
 import { miscounted, setsOf } from '../../support/state.ts';
@@ -321,12 +321,41 @@ test('an older worker does not acknowledge an event of a type that only the newe
   expect(await young.ingestor.ingest(cancelled(1))).toEqual({ kind: 'ingested' });
 });
 
+test('an event that an older definition rejects without an id of it is left to the newer one', async ({
+  db,
+}) => {
+  const part = { event: 'com.shop.order', key: 'data.customer', id: 'data.id' };
+  const of = (state: string, version: string) => ({
+    ...orders,
+    parts: { order: { ...part, version, where: { 'data.state': state } } },
+  });
+  const old = await workerOn(db, [of('open', 'data.rev')]);
+  const young = await workerOn(db, [of('paid', 'data.version')]);
+  const shipped = event('com.shop.order', { customer: 'ann', id: 1, state: 'paid', version: 3 });
+  await expect(old.ingestor.ingest(shipped)).rejects.toMatchObject({ reason: 'superseded' });
+  expect(await young.ingestor.ingest(shipped)).toEqual({ kind: 'ingested' });
+});
+
+test('an attribute may have the name of what every object has', async ({ db }) => {
+  const part = { event: 'com.shop.paid', key: 'constructor', where: { valueof: null } };
+  const worker = await workerOn(db, [
+    defineFunction({ name: 'odd', parts: { part }, handle() {} }),
+  ]);
+  expect(await worker.ingestor.ingest(event('com.shop.paid', {}))).toMatchObject({
+    kind: 'parked',
+    detail: expect.stringContaining('constructor'),
+  });
+  await worker.ingestor.ingest(event('com.shop.paid', {}, { constructor: 'x' }));
+  expect((await setsOf(db, 1)).map(({ key }) => key)).toEqual(['x']);
+});
+
 test('the events have no epochs, and no connector replaces them', async ({ db }) => {
   const worker = await workerOn(db, [orders]);
   await worker.ingestor.ingest(order(1));
   const refusal = '(events) are all events that are parts by themselves, not a connector';
   await expect(bumpEpoch(worker.database, '(events)')).rejects.toThrow(refusal);
   await expect(replaceSource(worker.database, '(events)', 'pg')).rejects.toThrow(refusal);
+  await expect(forgetSource(worker.database, '(events)')).rejects.toThrow(refusal);
   expect(await db.query('select name, epoch, lsn from muster.source')).toEqual([
     { name: '(events)', epoch: 0, lsn: '0' },
   ]);
