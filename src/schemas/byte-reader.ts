@@ -5,14 +5,30 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** Maximum number of elements of all arrays and maps, as in JSON: two million keep the process busy for 0.2 s. */
 const MAX_ELEMENTS = 2_000_000;
 
+/** What is left of the elements of arrays and maps, and of the fields of messages. */
+interface Budget {
+  elements: number;
+  fields: number;
+}
+
 /** ByteReader reads values of Avro and Protobuf, and never reads beyond the end of the bytes. */
 export class ByteReader {
   readonly #bytes: Buffer;
+  /** Shared with the readers of parts of these bytes. */
+  readonly #budget: Budget;
   #at = 0;
-  #elements = 0;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, budget?: Budget) {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#budget = budget ?? {
+      elements: Math.min(bytes.length, MAX_ELEMENTS),
+      fields: MAX_ELEMENTS,
+    };
+  }
+
+  /** Returns a reader of the next bytes. */
+  part(length: number): ByteReader {
+    return new ByteReader(this.take(length), this.#budget);
   }
 
   get remaining(): number {
@@ -82,8 +98,17 @@ export class ByteReader {
    * than there are bytes: a few broken bytes would otherwise announce billions.
    */
   reserve(count: number): void {
-    this.#elements += count;
-    const limit = Math.min(this.#bytes.length, MAX_ELEMENTS);
-    if (this.#elements > limit) throw new Undecodable(`it announces more than ${limit} elements`);
+    this.#budget.elements -= count;
+    if (this.#budget.elements < 0) {
+      throw new Undecodable(
+        `it announces more elements than it has bytes, or than ${MAX_ELEMENTS}`,
+      );
+    }
+  }
+
+  /** Reserves fields of a message, which exist even if they have no bytes. */
+  reserveFields(count: number): void {
+    this.#budget.fields -= count;
+    if (this.#budget.fields < 0) throw new Undecodable(`it has more than ${MAX_ELEMENTS} fields`);
   }
 }

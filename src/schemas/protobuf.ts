@@ -1,5 +1,5 @@
 import type { Field, Type } from 'protobufjs';
-import { ByteReader } from './byte-reader.ts';
+import type { ByteReader } from './byte-reader.ts';
 import { double, float, integer, object } from './json-values.ts';
 import {
   isMessage,
@@ -145,6 +145,7 @@ function readMessage(
   fields: ReadonlyMap<number, readonly [Field, Codec]>,
 ): Record<string, unknown> {
   const values = new Map<string, unknown>();
+  from.reserveFields(type.fieldsArray.length);
   while (from.remaining > 0) {
     const tag = from.varint();
     const wire = Number(tag & 7n);
@@ -174,10 +175,14 @@ function readMessage(
 function readElements(from: ByteReader, wire: number, codec: Codec, into: unknown[]): void {
   if (wire === LENGTH && codec.wire !== LENGTH) {
     const packed = nested(from);
-    while (packed.remaining > 0) into.push(codec.read(packed));
+    while (packed.remaining > 0) {
+      packed.reserve(1);
+      into.push(codec.read(packed));
+    }
     return;
   }
   requireWire('of an array', wire, codec);
+  from.reserve(1);
   into.push(codec.read(from));
 }
 
@@ -205,7 +210,7 @@ function skip(from: ByteReader, wire: number): void {
 }
 
 function nested(from: ByteReader): ByteReader {
-  return new ByteReader(from.take(sizeOf(from)));
+  return from.part(sizeOf(from));
 }
 
 function sizeOf(from: ByteReader): number {

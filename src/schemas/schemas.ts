@@ -22,6 +22,8 @@ const APICURIO =
   "Apicurio's converter needs value.converter.apicurio.registry.as-confluent=true, .use-id=contentId and .headers.enabled=false";
 /** Schemas that are kept, the most recently used. A connector has two for each table and version of it. */
 const MAX_SCHEMAS = 1_000;
+/** Ids are 32-bit integers with a sign. */
+const MAX_ID = 0x7f_ff_ff_ff;
 /** Minimum time between a failed request and the next. */
 const REST_MS = 1_000;
 /** Time for which it is remembered that an id is unknown: the schema may be restored. */
@@ -71,6 +73,8 @@ export class Schemas {
       );
     }
     const { id, data } = frame;
+    // a registry can't even read such an id, and its answer would look like a failure that may pass
+    if (id > MAX_ID) throw new Undecodable(`no registry has a schema ${id}: ids end at ${MAX_ID}`);
     const entry = this.#used(id) ?? (await this.#fetch(id));
     if ('why' in entry) throw new Undecodable(entry.why);
     try {

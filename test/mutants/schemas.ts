@@ -43,9 +43,30 @@ export const SCHEMA_MUTANTS: readonly Mutant[] = [
   {
     name: 'the announced number of elements is believed',
     file: READER,
-    find: 'if (this.#elements > limit) throw',
-    replace: 'if (count > limit) throw',
+    find: 'if (this.#budget.elements < 0) {',
+    replace: 'if (count > MAX_ELEMENTS) {',
     tests: AVRO_TEST,
+  },
+  {
+    name: 'messages with many fields fill the memory',
+    file: READER,
+    find: 'if (this.#budget.fields < 0) throw',
+    replace: 'if (false) throw',
+    tests: ['test/schemas/protobuf.test.ts'],
+  },
+  {
+    name: 'a part of the bytes has elements of its own',
+    file: READER,
+    find: 'new ByteReader(this.take(length), this.#budget)',
+    replace: 'new ByteReader(this.take(length))',
+    tests: ['test/schemas/protobuf.test.ts'],
+  },
+  {
+    name: 'an id that no registry can read is asked for again and again',
+    file: SCHEMAS,
+    find: 'if (id > MAX_ID) throw',
+    replace: 'if (false) throw',
+    tests: SCHEMAS_TEST,
   },
   {
     name: 'a negative size is believed',

@@ -95,14 +95,18 @@ test.for([
   'a few bytes that announce billions of elements of %s are rejected at once',
   ([what, schema]) => {
     const count = what === 'an array in blocks' ? [long(-(2 ** 40)), long(1)] : [long(2 ** 40)];
-    expect(() => read(schema, ...count, varint(0))).toThrow(/announces more than \d+ elements/);
+    expect(() => read(schema, ...count, varint(0))).toThrow(
+      'announces more elements than it has bytes',
+    );
   },
 );
 
 test('many blocks of elements without bytes are rejected', () => {
   const block = long(50);
   const data = Buffer.concat(Array.from({ length: 100 }, () => block));
-  expect(() => read({ type: 'array', items: 'null' }, data)).toThrow('announces more than 100');
+  expect(() => read({ type: 'array', items: 'null' }, data)).toThrow(
+    'announces more elements than it has bytes',
+  );
 });
 
 test.for<[unknown, string]>([

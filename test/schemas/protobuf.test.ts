@@ -136,6 +136,13 @@ test('a schema in which nothing can be null is rejected, because a null would be
   );
 });
 
+test('a few bytes that stand for millions of fields are rejected', () => {
+  const fields = Array.from({ length: 1_000 }, (_, i) => `optional int32 f${i} = ${i + 1};`);
+  const schema = `message E { repeated V all = 1; message V { ${fields.join(' ')} } }`;
+  const data = Buffer.concat(Array.from({ length: 3_000 }, () => field(1, Buffer.alloc(0))));
+  expect(() => read(schema, [data])).toThrow('it has more than 2000000 fields');
+});
+
 test.for<[string, Uint8Array[], string]>([
   ['ends early', [Buffer.of(0x1a, 2, 0x63)], 'ends within a value'],
   ['has a field of another type', [field(3, 7)], 'the field op is of another type'],

@@ -78,6 +78,14 @@ test.for([
   await expect(failure).rejects.toThrow(why);
 });
 
+test('an id that no registry can have is rejected without a request', async () => {
+  const registry = await startRegistry();
+  const schemas = new Schemas(registryAt(registry));
+  const decoded = schemas.decode(framed(2 ** 31, long(1)));
+  await expect(decoded).rejects.toThrow('no registry has a schema 2147483648');
+  expect(registry.asked).toEqual([]);
+});
+
 test('an unknown id is reported with what to check, and asked for again later', async () => {
   const registry = await startRegistry();
   const schemas = new Schemas(registryAt(registry), { unknownMs: 50 });
