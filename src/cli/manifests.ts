@@ -45,12 +45,12 @@ export async function run(
 
   const folder = new ManifestFolder(out);
   // the kustomization lists the files of all functions, also when it is written for some
-  const beside = names.length === 0 ? [] : folder.filesBeside(names);
-  const plan = folder.plan(
-    manifestsOf(definitions, wanted, beside),
-    names.length === 0 ? 'all' : names,
-    { force: force === true, prune: prune === true },
-  );
+  const chosen = names.length === 0 ? null : definitions.map(({ name }) => name);
+  const beside = chosen === null ? [] : folder.filesBeside(chosen);
+  const plan = folder.plan(manifestsOf(definitions, wanted, beside), chosen ?? 'all', {
+    force: force === true,
+    prune: prune === true,
+  });
   const conflicts = plan.filter(({ state }) => state === 'conflict');
   if (conflicts.length === 0 && check !== true) folder.apply(plan);
   for (const each of plan) print(options, each, check === true || each.state === 'conflict');

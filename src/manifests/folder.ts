@@ -62,7 +62,8 @@ export class ManifestFolder {
   /** The files that are neither shared nor of these functions. */
   filesBeside(functions: readonly string[]): string[] {
     const beside = [...this.#recorded].filter(
-      ([file, { isObsolete }]) => !isObsolete && file.includes('/') && !isOf(functions, file),
+      ([file, { isObsolete }]) =>
+        !isObsolete && file.includes('/') && !isOf(functions, file) && this.#read(file) !== null,
     );
     return beside.map(([file]) => file);
   }
@@ -138,7 +139,7 @@ function hashOf(text: string): string {
 /** Reads lines of `sha256sum`. A path that leads elsewhere is ignored, since a file of a record may be deleted. */
 function parseRecord(text: string): Map<string, Recorded> {
   const lines = text.matchAll(
-    /^(#obsolete )?([0-9a-f]{64}) {2}((?:[a-z0-9-]+\/)?[a-z-]+\.yaml)$/gm,
+    /^(#obsolete )?([0-9a-f]{64}) {2}((?:[a-z0-9-]+\/)?[a-z0-9-]+\.yaml)$/gm,
   );
   return new Map(
     [...lines].map(([, mark, hash, file]) => [

@@ -27,7 +27,8 @@ export function triggersOf(
         .replaceAll(/^-|-$/g, '');
       const own = `${name}-${slug}`;
       const isFine = slug !== '' && own.length <= MAX_NAME && !names.has(own);
-      const trigger = isFine ? own : `${name}-event-${i + 1}`;
+      let trigger = isFine ? own : `${name}-event-${i + 1}`;
+      for (let n = i + 2; names.has(trigger); n++) trigger = `${name}-event-${n}`;
       names.add(trigger);
       const text = `# Posts each event of the type ${JSON.stringify(type)} to the function.
 apiVersion: eventing.knative.dev/v1

@@ -58,6 +58,21 @@ test('files that nobody has edited follow the options; --check prints the differ
   expect(project.read('manifests/kustomization.yaml')).toBe(before.replace("'1'", "'2'"));
 });
 
+test('a Trigger of a type with digits stays in the kustomization of a run for another function', async () => {
+  const text = `defineFunction({
+    name: 'versioned',
+    parts: { paid: { event: 'com.shop.order.v1', key: 'subject' } },
+    handle() {},
+  })`;
+  using project = new Project({ orders: FUNCTIONS['orders']!, versioned: text });
+  expect(await project.manifests()).toMatchObject({ code: 0, stderr: '' });
+  expect(changesIn((await project.manifests('orders')).stdout)).toEqual([]);
+  expect(project.read('manifests/kustomization.yaml')).toContain(
+    'versioned/trigger-com-shop-order-v1.yaml',
+  );
+  expect(changesIn((await project.manifests()).stdout)).toEqual([]);
+});
+
 test('an edited file is kept while what is generated for it stays the same', async () => {
   using project = new Project({ orders: FUNCTIONS['orders']! });
   await project.manifests();

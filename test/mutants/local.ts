@@ -174,7 +174,7 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
   {
     name: 'local: the record of manifests names files elsewhere, which are deleted',
     file: 'src/manifests/folder.ts',
-    find: '((?:[a-z0-9-]+\\/)?[a-z-]+\\.yaml)$',
+    find: '((?:[a-z0-9-]+\\/)?[a-z0-9-]+\\.yaml)$',
     replace: '(.+)$',
     tests: COMMAND,
   },
