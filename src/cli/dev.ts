@@ -23,6 +23,10 @@ export async function run(given: DevCommandOptions): Promise<void> {
   requireOneSource(given);
   const { databaseUrl, source, sql, port, consolePort } = given;
   checkSourceUrl(source, 'its write-ahead log');
+  // The script of a project names --sql, so that it is there with every other option, too.
+  if (sql !== undefined && databaseUrl !== undefined) {
+    say(`${sql} is not run: --sql is for the embedded database, not for that of --database-url`);
+  }
   const options = {
     databaseUrl: databaseUrl ?? null,
     sourceUrl: source ?? null,
@@ -30,7 +34,7 @@ export async function run(given: DevCommandOptions): Promise<void> {
     sql: sql ?? null,
     port: wholeNumber('--port', port),
     consolePort: wholeNumber('--console-port', consolePort),
-    say: (line: string) => void process.stdout.write(`${line}\n`),
+    say,
   };
   const closed = new Promise((resolve) => process.once('SIGHUP', resolve)); // of its terminal
   const stopped = stopRequested(process.env['EXIT_WITH_STDIN'] === '1');
@@ -38,10 +42,11 @@ export async function run(given: DevCommandOptions): Promise<void> {
   process.exit(0);
 }
 
-function requireOneSource({ databaseUrl, source, kafka, topicPrefix, sql }: DevCommandOptions) {
-  if (sql !== undefined && databaseUrl !== undefined) {
-    throw new WrongUse('--sql is for the embedded database, not for that of --database-url');
-  }
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function requireOneSource({ source, kafka, topicPrefix }: DevCommandOptions) {
   if (kafka !== undefined && source !== undefined) {
     throw new WrongUse(
       'choose --kafka or --source: a row that comes from both would be two rows of its set. With either, events can also be posted over HTTP',

@@ -131,10 +131,6 @@ test.for([
     "--topic-prefix must be the beginning of a topic's name, not 'shop.*'",
   ],
   ['dev --kafka nonsense', "--kafka must be host:port, separated by commas, not 'nonsense'"],
-  [
-    'dev --sql shop.sql --database-url postgres://db/app',
-    '--sql is for the embedded database, not for that of --database-url',
-  ],
   ['doctor --pods some', "--pods must be a whole number of 1 or more, not 'some'"],
   [
     'doctor --source mysql://db/app',

@@ -16,6 +16,11 @@ const SHELL = {
   KAFKA_PASSWORD: 'secret',
   KAFKA_SASL_MECHANISM: 'plain',
   TOPIC: 'production.*',
+  K_SINK: 'https://production/sink',
+  SINK_TOPIC: 'production.events',
+  OIDC_ISSUER: 'https://production/issuer',
+  OIDC_AUDIENCE: 'production',
+  OIDC_SUBJECTS: 'production',
 };
 const databaseUrl = 'postgres://127.0.0.1/dev';
 
@@ -25,6 +30,10 @@ test('without --kafka no topic is read, whatever the shell has set', () => {
     DATABASE_URL: databaseUrl,
     HOST: '127.0.0.1',
     INTAKE: 'http',
+    SINK: 'stdout',
+    K_SINK: null,
+    SINK_TOPIC: null,
+    OIDC_ISSUER: null,
   });
 });
 

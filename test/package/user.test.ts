@@ -260,7 +260,9 @@ test(
     await dev.says('order.shipped');
 
     writeFileSync(file, good.replace("all('paid', 'packed')", "all('payd', 'packed')"));
-    expect(await dev.says('The last good version goes on.')).toContain("there is no part 'payd'");
+    const wrong = await dev.says('The last good version goes on.');
+    expect(wrong).toContain("there is no part 'payd'");
+    expect(wrong).toMatch(/functions\/orders\.ts:\d+: /);
     writeFileSync(file, good.replace('const weight =', 'const weight: string ='));
     expect(await dev.says('The last good version goes on.')).toMatch(
       /functions\/orders\.ts:\d+: Type 'unknown' is not assignable to type 'string'\./,

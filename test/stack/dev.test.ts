@@ -48,6 +48,8 @@ class DevProcess {
       `${ports[0]}`,
       '--console-port',
       `${ports[1]}`,
+      '--sql',
+      'tables.sql',
     ];
     const options = ['--functions', join(folder, 'functions'), 'dev', ...own];
     this.child = new TestProcess(MUSTER, [...options, ...args], { LEASE_SECONDS: '6', ...env });
@@ -112,6 +114,7 @@ test(
     const env = { TOPIC: pull.topic, KAFKA_GROUP: group, KAFKA_BROKERS: 'nowhere:1' };
     const dev = new DevProcess(pull.db, [port, consolePort], ['--kafka', address], env);
     await dev.says('Ctrl-C ends.');
+    await dev.says('tables.sql is not run: --sql is for the embedded database');
     await dev.says(done('before'));
 
     // The console explains what came from Kafka, and events can be posted, too.

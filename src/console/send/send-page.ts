@@ -12,6 +12,8 @@ import { postEvent } from './post-event.ts';
 /** Not the path of a function's page: names of functions begin with a letter. */
 const PATH = '/_send/';
 const BODY_LIMIT = 1024 * 1024;
+/** Names of this machine. A page of another site can make its own name point here, but must send that name. */
+const LOCAL: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 export interface SendPageOptions {
   readonly db: Reader;
@@ -62,7 +64,10 @@ export function sendPage({ db, functions, port }: SendPageOptions): DevelopmentP
           response: { 200: json(SendAnswer), ...failures },
         },
       },
-      ({ body }, reply) => {
+      ({ body, hostname }, reply) => {
+        if (!LOCAL.has(hostname)) {
+          return reply.code(403).send({ error: `the console is at localhost, not ${hostname}` });
+        }
         void reply.header('cache-control', 'no-store');
         return postEvent(`http://127.0.0.1:${port}/`, body.message);
       },

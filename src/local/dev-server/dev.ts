@@ -92,7 +92,9 @@ export class Dev {
         say('the functions have ended unexpectedly; starting them again');
         await sleep(RESTART_MS);
         await this.#stopProcesses();
-        await this.#start().catch((error: Error) => say(error.message));
+        await this.#start().catch((error: Error) => {
+          say(`${error.message}\nSave a file of the functions to try again.`);
+        });
       }
       if (changed.size === 0) continue;
       for (let size = 0; size !== changed.size; await sleep(SETTLED_MS)) size = changed.size;
@@ -129,7 +131,9 @@ export class Dev {
       this.#outcome('check', '--json'),
       typeErrors(this.#folder),
     ]);
-    const problem = checked.problem ?? types ?? (await this.#outcome('migrate')).problem;
+    // A wrong name in a definition is a type error, too, which has its line.
+    const found = [checked.problem, types].filter((each) => each !== null).join('\n');
+    const problem = found || (await this.#outcome('migrate')).problem;
     if (problem !== null) {
       if (this.#stopping.signal.aborted) return null;
       const isRunning = this.#served !== null;

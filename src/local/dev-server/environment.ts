@@ -9,7 +9,7 @@ export interface EnvironmentOptions {
 
 /**
  * Returns the environment of the functions and the console: that of the shell, in which the settings of production may
- * be set, without what would read or write there. Kafka is read only with `--kafka`, and never as a member of a group
+ * be set, without what would read or write there, or refuse the events of this machine. Kafka is read only with `--kafka`, and never as a member of a group
  * that the shell names, because the other members would not get the partitions that this process gets.
  */
 export function environmentOf(
@@ -17,9 +17,14 @@ export function environmentOf(
   { databaseUrl, kafka, groupPrefix }: EnvironmentOptions,
 ): NodeJS.ProcessEnv {
   return {
-    SINK: 'stdout',
     DEADLINE_GRACE_SECONDS: '1',
     ...shell,
+    SINK: shell['SINK'] || 'stdout',
+    K_SINK: '',
+    SINK_TOPIC: '',
+    OIDC_ISSUER: '',
+    OIDC_AUDIENCE: '',
+    OIDC_SUBJECTS: '',
     DATABASE_URL: databaseUrl,
     HOST: '127.0.0.1',
     INTAKE: kafka === null ? 'http' : 'kafka',
