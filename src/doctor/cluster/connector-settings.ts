@@ -9,6 +9,11 @@ type Setting = readonly [
 const CONVERTERS = [
   'org.apache.kafka.connect.json.JsonConverter',
   'io.debezium.converters.CloudEventsConverter',
+  // with SCHEMA_REGISTRY_URL
+  'io.confluent.connect.avro.AvroConverter',
+  'io.confluent.connect.json.JsonSchemaConverter',
+  'io.confluent.connect.protobuf.ProtobufConverter',
+  'io.apicurio.registry.utils.converter.AvroConverter',
 ];
 
 const COMMON: readonly Setting[] = [
@@ -22,7 +27,7 @@ const COMMON: readonly Setting[] = [
     'value.converter',
     (value) => value === undefined || CONVERTERS.includes(value),
     CONVERTERS[0]!,
-    'its messages are not JSON and are parked',
+    'its messages are in no format that is read, and are parked',
   ],
 ];
 

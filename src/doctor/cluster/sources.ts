@@ -1,7 +1,7 @@
 import { type ClusterContext, deployed, type Deployed, kubectl } from './workloads.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { conditionOf, type KafkaSource, known, listed, reasonOf } from './objects.ts';
-import { recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
+import { eventTypesOf, recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
 
 export const sources: Check<ClusterContext> = {
   id: 'cluster.sources',
@@ -55,7 +55,8 @@ function checkSources(context: ClusterContext, each: Deployed): Finding[] {
         !records.includes(topic) &&
         !tables.some((table) => isOf(topic, table)),
     );
-    if (unused.length === 0) continue;
+    // CloudEvents, which are of a type, may come from any topic
+    if (unused.length === 0 || eventTypesOf(mine).length > 0) continue;
     findings.push(
       problem(
         `kafkasource/${metadata.name} reads topics of tables that ${fn} does not use; their events are ignored: ${unused.join(', ')}`,

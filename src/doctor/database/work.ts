@@ -54,7 +54,9 @@ function remedyFor({ reason, detail }: Parked): string {
   if (reason === 'position-ahead' && bump !== undefined) return `${bump} && ${redeliver}`;
   switch (reason) {
     case 'position-restarted':
-      return `${bump ?? 'muster epoch bump <source>'} && ${redeliver}`;
+      return bump === undefined
+        ? 'muster parked   # to see them; run an incremental snapshot of their tables, then: muster discard parked <id>'
+        : `${bump} && ${redeliver}`;
     case 'unavailable-column':
       return `muster doctor --source <url>   # lists the statements under "replica identity"; then have the rows sent again, and: ${redeliver}`;
     case 'unsupported-source':
