@@ -123,6 +123,11 @@ test('integers beyond 2^53 are exact in each mode, and data may be base64', asyn
   await post('application/cloudevents+json', structured('2', `"data_base64":"${base64}"`));
   const broken = await post('application/cloudevents+json', structured('3', `"data_base64":"-"`));
   expect(broken.status).toBe(202);
+  expect(await db.query('select detail from muster.parked')).toEqual([
+    {
+      detail: expect.stringMatching(/^data_base64 is not base64 .* part paid of orders names it$/),
+    },
+  ]);
   expect((await setsOf(db, 1)).map(({ key }) => key)).toEqual([
     '9007199254740993',
     '9007199254740995',

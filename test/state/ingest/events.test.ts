@@ -24,17 +24,19 @@ const paid = defineFunction({
   handle() {},
 });
 
+const ORDER = {
+  event: 'com.shop.order',
+  key: 'data.customer',
+  id: 'data.id',
+  version: 'data.revision',
+  deletedBy: 'com.shop.cancelled',
+} as const;
+
 const orders = defineFunction({
   name: 'orders',
   parts: {
-    order: {
-      event: 'com.shop.order',
-      key: 'data.customer',
-      id: 'data.id',
-      version: 'data.revision',
-      deletedBy: 'com.shop.cancelled',
-      where: { 'data.state': 'open' },
-    },
+    order: { ...ORDER, where: { 'data.state': 'open' } },
+    draft: { ...ORDER, where: { 'data.state': 'draft' } },
   },
   handle() {},
 });
@@ -51,7 +53,7 @@ const mixed = defineFunction({
 
 const proto = defineFunction({
   name: 'proto',
-  parts: { a: { event: 'com.shop.proto', key: 'data.constructor.name' } },
+  parts: { a: { event: 'com.shop.proto', key: 'data.toString' } },
   handle() {},
 });
 
@@ -170,13 +172,13 @@ const parked: [what: string, given: EventChange, reason: string, detail: string]
     'a key that only its prototype has',
     event('com.shop.proto', {}),
     'bad-event',
-    'data.constructor.name is not in the event com.shop.proto; part a of proto names it',
+    'data.toString is not in the event com.shop.proto; part a of proto names it',
   ],
   [
     'an absent version of an event that takes another back',
     cancelled(undefined),
     'bad-event',
-    'data.revision is not in the event com.shop.cancelled; part order of orders names it',
+    'data.revision is not in the event com.shop.cancelled; part order of orders names it; data.revision is not in the event com.shop.cancelled; part draft of orders names it',
   ],
   [
     'a null id',
