@@ -1,4 +1,5 @@
 import type { Config } from '../config/config.ts';
+import { registryOptionsOf } from '../config/schema-registry.ts';
 import type { Definition } from '../function.ts';
 import { isSetFunction, loadFunctions } from '../definitions/load-functions.ts';
 import { specify, type Specification } from '../definitions/specification.ts';
@@ -147,10 +148,10 @@ async function atKafka(
 
 /** Without a registry there is nothing to report: few use one. */
 async function atRegistry(config: Config): Promise<Group[]> {
-  const url = config.SCHEMA_REGISTRY_URL;
-  if (url === null) return [];
+  const options = registryOptionsOf(config);
+  if (options === null) return [];
   const { registryGroup } = await import('./registry.ts');
-  return [await registryGroup(config, url)];
+  return [await registryGroup(options)];
 }
 
 const POSTGRES = {

@@ -1,19 +1,16 @@
-import type { Config } from '../config/config.ts';
-import { Registry, RegistryUnavailable } from '../schemas/registry.ts';
+import { Registry, type RegistryOptions, RegistryUnavailable } from '../schemas/registry.ts';
 import { fine, problem, toResult, type Finding, type Group } from './finding.ts';
 
 const REACHABLE = { id: 'registry.reachable', title: 'reachable' };
 
 /** Asks the schema registry which types of schemas it stores. */
-export async function registryGroup(config: Config, url: string): Promise<Group> {
-  const registry = new Registry({
-    url,
-    username: config.SCHEMA_REGISTRY_USERNAME,
-    password: config.SCHEMA_REGISTRY_PASSWORD,
-    tokenFile: config.SCHEMA_REGISTRY_TOKEN_FILE,
-    caFile: config.SCHEMA_REGISTRY_CA_FILE,
-  });
-  return { group: 'registry', at: url, results: [toResult(REACHABLE, await reach(registry))] };
+export async function registryGroup(options: RegistryOptions): Promise<Group> {
+  const registry = new Registry(options);
+  return {
+    group: 'registry',
+    at: options.url,
+    results: [toResult(REACHABLE, await reach(registry))],
+  };
 }
 
 async function reach(registry: Registry): Promise<Finding> {

@@ -3,6 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { Config } from '../config/config.ts';
+import { registryOptionsOf } from '../config/schema-registry.ts';
 import type { Count } from '../intake/http-error.ts';
 import type { Tokens } from '../intake/http/token.ts';
 import type { Schemas } from '../schemas/schemas.ts';
@@ -41,20 +42,13 @@ export async function loadTelemetry(
 
 /** Loads the decoder for data with a schema of a registry; returns null if none is configured. */
 export async function loadSchemas(config: Config, log: Logger): Promise<Schemas | null> {
-  const url = config.SCHEMA_REGISTRY_URL;
-  if (url === null) return null;
+  const options = registryOptionsOf(config);
+  if (options === null) return null;
   const [{ Registry }, { Schemas }] = await Promise.all([
     import('../schemas/registry.ts'),
     import('../schemas/schemas.ts'),
   ]);
-  const registry = new Registry({
-    url,
-    username: config.SCHEMA_REGISTRY_USERNAME,
-    password: config.SCHEMA_REGISTRY_PASSWORD,
-    tokenFile: config.SCHEMA_REGISTRY_TOKEN_FILE,
-    caFile: config.SCHEMA_REGISTRY_CA_FILE,
-  });
-  return new Schemas(registry, {
+  return new Schemas(new Registry(options), {
     onTrouble: ({ message }) =>
       log.warn({ error: message }, "the schema registry can't be used, events wait for it"),
   });

@@ -1,13 +1,16 @@
 import { expect, test } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
+import { registryOptionsOf } from '../../src/config/schema-registry.ts';
 import { registryGroup } from '../../src/doctor/registry.ts';
 import { startRegistry } from '../schemas/server.ts';
 
-const CONFIG = readConfig({ DATABASE_URL: 'postgres://unnamed' });
-
 test('the doctor checks that the schema registry answers, and suggests what to set', async () => {
   const registry = await startRegistry();
-  const results = async () => (await registryGroup(CONFIG, registry.url)).results;
+  const config = readConfig({
+    DATABASE_URL: 'postgres://unnamed',
+    SCHEMA_REGISTRY_URL: registry.url,
+  });
+  const results = async () => (await registryGroup(registryOptionsOf(config)!)).results;
   expect(await results()).toEqual([
     {
       check: 'registry.reachable',
