@@ -8,14 +8,14 @@ import { specify } from '../definitions/specification.ts';
 import { eventTypesOf, recordTopicsOf, tablesOf } from '../definitions/streams.ts';
 import type { Definition, FunctionDefinition, ProjectionDefinition } from '../function.ts';
 import { milliseconds } from '../lib/duration.ts';
+import {
+  kustomization,
+  type KustomizationOptions,
+  NAME_REFERENCES_OF_KNATIVE,
+} from './kustomization.ts';
 import { admittingBrokers, keptUp, triggersOf } from './triggers.ts';
 
-export interface ManifestOptions {
-  readonly namespace: string;
-  /** Image with the functions. */
-  readonly image: string;
-  /** Kafka bootstrap servers, each as `host:port`. */
-  readonly brokers: readonly string[];
+export interface ManifestOptions extends KustomizationOptions {
   /** `topic.prefix` of the Debezium connector. */
   readonly topicPrefix: string;
   /** How events arrive: a KafkaSource posts them, or the pods read the topics themselves. */
@@ -39,8 +39,6 @@ export const OWN: ManifestOptions = {
   broker: 'default',
   workload: 'deployment',
 };
-const KUSTOMIZATION = 'kustomization.yaml';
-const NAME_REFERENCES = 'shared/name-references.yaml';
 /** Handlers that a pod runs at a time; KEDA divides due work by it. */
 const CONCURRENCY = 16;
 const MAX_PODS = 8;
@@ -105,7 +103,7 @@ export function manifestsOf(
     );
   }
   const listed = [...new Set([...files.keys(), ...others])].toSorted();
-  files.set(KUSTOMIZATION, kustomization(listed, options));
+  files.set('kustomization.yaml', kustomization(listed, options));
   return files;
 }
 
@@ -269,64 +267,6 @@ function replaced(text: string, brokers: readonly string[]): string {
   return text.replaceAll(/(\[?)kafka-kafka-bootstrap\.kafka\.svc:9092(\]?)/g, (_all, open, close) =>
     open === '' ? brokers.join(',') + String(close) : `[${brokers.join(', ')}]`,
   );
-}
-
-/** Kustomize knows the ConfigMap's name in the environment of Kubernetes' own workloads only. */
-const NAME_REFERENCES_OF_KNATIVE = `# Where a Knative Service names the ConfigMap, whose name ends in a hash of its content: a change of the ConfigMap makes
-# a new revision.
-nameReference:
-  - kind: ConfigMap
-    fieldSpecs:
-      - group: serving.knative.dev
-        kind: Service
-        path: spec/template/spec/containers/envFrom/configMapRef/name
-`;
-
-function kustomization(
-  files: readonly string[],
-  { namespace, image, brokers }: ManifestOptions,
-): string {
-  const [, name, tag, digest] = /^(.*?)(?::([\w.-]+))?(?:@(sha256:\w+))?$/.exec(image)!;
-  const tagLine = tag === undefined ? '' : `    newTag: '${tag}'\n`;
-  const resources = files.filter((file) => file !== NAME_REFERENCES);
-  const configurations = files.includes(NAME_REFERENCES)
-    ? `configurations:\n  - ${NAME_REFERENCES}\n`
-    : '';
-  const version = digest === undefined ? tagLine : `    digest: ${digest}\n`;
-  return `${introduction(files)}apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-namespace: ${namespace}
-resources:
-${resources.map((file) => `  - ${file}\n`).join('')}${configurations}images:
-  - name: muster
-    newName: ${name}
-${version}configMapGenerator:
-  # Environment variables of every process. The name ends in a hash of the content, so that a change rolls the pods.
-  - name: muster
-    literals:
-      - KAFKA_BROKERS=${brokers.join(',')}
-      - LOG_LEVEL=info
-`;
-}
-
-/** What to know before the files are applied, as a comment. */
-function introduction(files: readonly string[]): string {
-  const has = (name: string) => files.some((file) => file.endsWith(`/${name}`));
-  const users = ['migrate', 'serve', ...(has('database-authentication.yaml') ? ['keda'] : [])];
-  const secrets = users.map((user) => `muster-database-${user}`);
-  const lines = [
-    'Apply: kubectl apply -k .',
-    'Changes belong in a kustomization of your own with this folder as a resource, because `muster manifests` writes',
-    'these files again.',
-    'To be created elsewhere:',
-    `- the Secrets ${secrets.slice(0, -1).join(', ')} and ${secrets.at(-1)}, each with a key \`url\`,`,
-    '  whose role has only the privileges for that purpose',
-    ...(has('dead-letters.yaml')
-      ? ['- for each function a topic <function>-dead, for dead letters']
-      : []),
-    '- a sink for the events of handlers, without which they wait: a SinkBinding sets K_SINK, or SINK_TOPIC names a topic',
-  ];
-  return lines.map((line) => `# ${line}\n`).join('');
 }
 
 /** Reads a manifest: of the repository, or as it is copied into the package. */

@@ -110,7 +110,7 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'local: a tag and a digest of an image are confused',
-    file: 'src/manifests/manifests.ts',
+    file: 'src/manifests/kustomization.ts',
     find: '(?:@(sha256:\\w+))?$/',
     replace: '(?:@(sha512:\\w+))?$/',
     tests: GENERATED,
