@@ -107,15 +107,21 @@ test.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
   },
 );
 
+/** A copy of the project for another package manager, without what npm has installed. */
+function projectToInstall(): string {
+  const folder = emptyFolder();
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  for (const file of ['package.json', 'tsconfig.json', 'functions', 'test']) {
+    cpSync(join(project, file), join(folder, file), { recursive: true });
+  }
+  return folder;
+}
+
 test(
   'the project works with pnpm, which hides what a package does not depend on',
   { timeout: 180_000 },
   async () => {
-    const folder = emptyFolder();
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    for (const file of ['package.json', 'tsconfig.json', 'functions', 'test']) {
-      cpSync(join(project, file), join(folder, file), { recursive: true });
-    }
+    const folder = projectToInstall();
     const pnpm = (...args: string[]) => command(folder, ['npx', '--yes', 'pnpm@10', ...args]);
     expect(await pnpm('install', '--prefer-offline')).toMatchObject({ code: 0 });
     expect((await pnpm('test')).stdout).toContain('pass 2');
@@ -127,11 +133,7 @@ test(
   "the project works with Yarn; Plug'n'Play, which has no folder of packages, is refused by build",
   { timeout: 180_000 },
   async () => {
-    const folder = emptyFolder();
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    for (const file of ['package.json', 'tsconfig.json', 'functions', 'test']) {
-      cpSync(join(project, file), join(folder, file), { recursive: true });
-    }
+    const folder = projectToInstall();
     const { stdout: registry } = await command(folder, ['npm', 'config', 'get', 'registry']);
     const env = { YARN_NPM_REGISTRY_SERVER: registry.trim(), YARN_ENABLE_TELEMETRY: '0' };
     const program = ['npx', '--yes', '--package', '@yarnpkg/cli-dist@4.18.1', 'yarn'];
