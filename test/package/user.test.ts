@@ -135,7 +135,11 @@ test(
   async () => {
     const folder = projectToInstall();
     const { stdout: registry } = await command(folder, ['npm', 'config', 'get', 'registry']);
-    const env = { YARN_NPM_REGISTRY_SERVER: registry.trim(), YARN_ENABLE_TELEMETRY: '0' };
+    const env = {
+      YARN_NPM_REGISTRY_SERVER: registry.trim(),
+      YARN_ENABLE_TELEMETRY: '0',
+      YARN_ENABLE_IMMUTABLE_INSTALLS: '0', // the default where CI is set, but there is no lockfile yet
+    };
     const program = ['npx', '--yes', '--package', '@yarnpkg/cli-dist@4.18.1', 'yarn'];
     const yarn = (...args: string[]) => command(folder, [...program, ...args], env);
     write(folder, { 'yarn.lock': '', '.yarnrc.yml': 'nodeLinker: node-modules\n' });
