@@ -41,7 +41,7 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
   }
   const missing = missingTools();
   if (missing !== null) problems.push(missing);
-  problems.push(...missingInCluster(DEFINITIONS));
+  problems.push(...missingInCluster());
   if (problems.length > 0) throw new Error(`${problems.join('\n')}\n\n${HELP}`);
   return { host, image: load === '' ? { reference } : { load } };
 }
@@ -52,16 +52,14 @@ function addresses(): string[] {
 }
 
 /** Names of CRDs, and whose they are. */
-type Definitions = readonly (readonly [name: string, whose: string])[];
-
-const DEFINITIONS: Definitions = [
+const DEFINITIONS: readonly (readonly [name: string, whose: string])[] = [
   ['scaledobjects.keda.sh', 'KEDA'],
   ['kafkasources.sources.knative.dev', "Knative's KafkaSource"],
   ['kafkasinks.eventing.knative.dev', "Knative's KafkaSink"],
 ];
 
 /** Returns why the objects of these kinds can't be applied to the cluster of kubectl's current context. */
-export function missingInCluster(definitions: Definitions): string[] {
+function missingInCluster(): string[] {
   try {
     execFileSync('kubectl', ['version', '--output=json'], { stdio: 'pipe' });
   } catch (error) {
@@ -70,7 +68,7 @@ export function missingInCluster(definitions: Definitions): string[] {
     return [`kubectl can't reach the cluster: ${stderr?.toString().trim()}`];
   }
   const there = execFileSync('kubectl', ['get', 'crd', '--output=name'], { encoding: 'utf8' });
-  return definitions
-    .filter(([name]) => !there.includes(`/${name}\n`))
-    .map(([name, whose]) => `the cluster lacks ${whose} (CRD ${name})`);
+  return DEFINITIONS.filter(([name]) => !there.includes(`/${name}\n`)).map(
+    ([name, whose]) => `the cluster lacks ${whose} (CRD ${name})`,
+  );
 }

@@ -22,6 +22,8 @@ import { bundleAll } from '../../build/bundle.ts';
 import { warmUp } from '../../src/build/warm-up.ts';
 import { freePort } from '../../src/local/port.ts';
 import { cached, median, start, variant } from '../bench/start.ts';
+import { ApiServer, obstacle } from '../manifests/api-server/api-server.ts';
+import { accepted, dryRun } from '../manifests/api-server/dry-run.ts';
 import { problem, render } from '../manifests/render.ts';
 import { blockOf } from '../support/blocks.ts';
 import { freshDatabase } from '../support/fresh-database.ts';
@@ -326,6 +328,14 @@ test.skipIf(problem !== null)(
     );
   },
 );
+
+test('an API server accepts them', { timeout: 120_000 }, async ({ skip }) => {
+  const missing = obstacle();
+  if (missing !== null) skip(missing);
+  await using server = await ApiServer.start();
+  const objects = render('manifests', project);
+  expect(dryRun(server, objects)).toEqual(accepted(objects));
+});
 
 test(
   'migrate and serve run the functions of the project as they are',

@@ -30,8 +30,8 @@ const DEFAULTS = {
   TimeZone: `'Asia/Kathmandu'`,
   enable_indexscan: 'on',
   plan_cache_mode: `'force_custom_plan'`,
-  statement_timeout: '10',
-  idle_in_transaction_session_timeout: '10',
+  statement_timeout: '100',
+  idle_in_transaction_session_timeout: '100',
 };
 
 async function defaultsOf(url: string, defaults: Readonly<Record<string, string>>) {
