@@ -33,6 +33,8 @@ const structured = (id: string, rest: string) =>
   `{"specversion":"1.0","id":"${id}","source":"/s","type":"com.shop.paid",${rest}}`;
 const pulled = (offset: number, value: Buffer | null) =>
   readRecord({ topic: 'labels', partition: 3, offset, value, headers: {} });
+/** The text as Node writes and reads a header whose bytes are UTF-8. */
+const utf8 = (text: string) => Buffer.from(text).toString('latin1');
 const membersOf = (db: TestDatabase) =>
   db.query<{ id: string; columns: object }>('select id, columns from muster.member order by id');
 
@@ -162,6 +164,36 @@ test('an attribute in a header is decoded, except that of a dispatcher, which do
     'another id',
     'café %',
   ]);
+});
+
+test('an attribute that is UTF-8 in a header is read as that, and otherwise as Latin-1', async ({
+  db,
+}) => {
+  const { url } = await served(db);
+  const send = (id: string, subject: string, more: Record<string, string> = {}) =>
+    fetch(url, {
+      method: 'POST',
+      headers: {
+        'ce-specversion': '1.0',
+        'ce-id': id,
+        'ce-source': '/me',
+        'ce-type': 'com.shop.sent',
+        'ce-subject': subject,
+        ...more,
+      },
+    });
+  await send('1', utf8('café 50%25'));
+  await send(utf8('zwölf'), utf8('日本'));
+  await send('3', '\xe9t\xe9');
+  // a dispatcher of Kafka sends Latin-1
+  await send('4', utf8('dispatched é'), { 'ce-knativekafkaoffset': '1' });
+  expect((await setsOf(db, 1)).map(({ key }) => key).toSorted()).toEqual([
+    'café 50%25',
+    utf8('dispatched é'),
+    'été',
+    '日本',
+  ]);
+  expect((await membersOf(db)).map(({ id }) => id)).toContain('["/me","zwölf"]');
 });
 
 test('a record that was a dead letter is the record that it was before', async ({ db }) => {

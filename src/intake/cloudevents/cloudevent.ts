@@ -64,15 +64,23 @@ const NEVER_DECODED: ReadonlySet<string> = new Set(['source', 'dataschema', 'id'
 /** Characters that a sender who encodes headers does not leave as they are (3.1.3.2). */
 const NOT_ENCODED = /[^\x21-\x7e]|"/;
 
+const BEYOND_ASCII = /[\x80-\xff]/;
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /**
- * Returns the attributes without the percent-encoding of headers; null if nothing is encoded. Knative's dispatchers,
- * which add the offset, do not encode, and neither does a sender of a value with spaces: its % is a %.
+ * Returns the attributes without the percent-encoding of headers; null if nothing is encoded. Knative's dispatchers of
+ * Kafka, which add the offset, do not encode, and neither does a sender of a value with spaces: its % is a %. The SDKs
+ * of Go and Java, and so the Brokers that are written in Go, send UTF-8 as it is, which Node reads as Latin-1.
  */
 function decodedAttributes(attributes: Attributes): Attributes | null {
   if (attributes['knativekafkaoffset'] !== undefined) return null;
   let decoded: Attributes | null = null;
   for (const name in attributes) {
     const value = attributes[name]!;
+    if (BEYOND_ASCII.test(value)) {
+      (decoded ??= { ...attributes })[name] = utf8Of(value) ?? value;
+      continue;
+    }
     if (!value.includes('%') || NEVER_DECODED.has(name) || NOT_ENCODED.test(value)) continue;
     try {
       (decoded ??= { ...attributes })[name] = decodeURIComponent(value);
@@ -81,6 +89,15 @@ function decodedAttributes(attributes: Attributes): Attributes | null {
     }
   }
   return decoded;
+}
+
+/** Returns the text whose bytes in UTF-8 are these characters of Latin-1; null if they are not UTF-8. */
+function utf8Of(latin1: string): string | null {
+  try {
+    return UTF8.decode(Buffer.from(latin1, 'latin1'));
+  } catch {
+    return null;
+  }
 }
 
 /** Node joins headers of the same name, which would make an unknown type, and the event would be ignored. */
