@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import type { DiscardParkedOptions, DiscardRunsOptions } from './discard.ts';
 import { jsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 
-/** Adds `muster discard parked` and `muster discard runs`. */
+/** Adds `muster discard parked`, `muster discard ignored` and `muster discard runs`. */
 export function addDiscardCommands(discard: Command): void {
   discard
     .command('parked')
@@ -13,6 +14,16 @@ export function addDiscardCommands(discard: Command): void {
     .addHelpText('after', '\nExample:\n  muster discard parked 17 18')
     .action(async (ids: string[], options: DiscardParkedOptions) =>
       (await import('./discard.ts')).parked(ids, options),
+    );
+
+  discard
+    .command('ignored')
+    .description('forget how many events were ignored: of one type or table, or all')
+    .argument('[name]', 'only this type or table')
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  muster discard ignored com.shop.order.payed')
+    .action(async (name: string | undefined, options: JsonOption) =>
+      (await import('./discard.ts')).ignored(name, options),
     );
 
   discard

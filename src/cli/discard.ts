@@ -1,4 +1,5 @@
 import { plural } from '../doctor/plural.ts';
+import { forgetIgnored } from '../state/ingest/ignored-streams.ts';
 import { unpark } from '../state/ingest/parked.ts';
 import { discardRuns } from '../state/runs/retry-sets.ts';
 import { keyText } from '../state/key-text.ts';
@@ -27,6 +28,15 @@ export async function parked(
   const why = reason === undefined ? '' : ` for the reason ${reason}`;
   if (missing.length > 0) throw new Error(`no such parked event${why}: ${missing.join(', ')}`);
   if (discarded.length === 0) throw new Error(`no event is parked${why}`);
+}
+
+/** Forgets how many events were ignored, which are not stored themselves. */
+export async function ignored(name: string | undefined, options: JsonOption): Promise<void> {
+  const discarded = await withDatabase((database) => forgetIgnored(database, name ?? null));
+  if (discarded.length === 0 && name !== undefined) {
+    throw new Error(`nothing named ${name} was ignored; see: muster ignored`);
+  }
+  printResult(options, { discarded }, `${plural(discarded.length, 'count')} discarded`);
 }
 
 export interface DiscardRunsOptions extends JsonOption {

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { brokersOption } from './brokers-option.ts';
 import { jsonOption } from './json-option.ts';
+import type { JsonOption } from './print-result.ts';
 import type { ParkedOptions } from './parked.ts';
 import type { RedeliverOptions } from './redeliver.ts';
 import type { SendOptions } from './send.ts';
@@ -18,6 +19,8 @@ export function addIntakeCommands(program: Command): void {
     .action(async (id: string | undefined, options: ParkedOptions) =>
       (await import('./parked.ts')).run(id, options),
     );
+
+  addIgnoredCommand(program);
 
   toWorker(program.command('redeliver'))
     .description(
@@ -75,6 +78,29 @@ Example:
     .action(async (file: string, options: SendOptions) =>
       (await import('./send.ts')).run(file, options),
     );
+}
+
+function addIgnoredCommand(program: Command): void {
+  program
+    .command('ignored')
+    .description(
+      'list the types of events, and the tables, that arrive although no function names them',
+    )
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+They are answered as if they were ingested, and change nothing. Workers add their counts every five seconds; what has
+not arrived for a week is dropped from the list. Forget the counts with: muster discard ignored
+
+As JSON: {kind, name, count, firstAt, lastAt, source, namedBy, meant: {kind, name, functions, hasArrived}}; kind is event,
+table, or other for all names beyond the first 200; source is that of one of the latest; meant is a name that a function
+names and that is similar.
+
+Example:
+  muster ignored --json | jq 'select(.meant != null)'`,
+    )
+    .action(async (options: JsonOption) => (await import('./ignored.ts')).run(options));
 }
 
 function toWorker(command: Command): Command {

@@ -40,7 +40,9 @@ export function createProgram(): Command {
   /** Parent of one subcommand for each kind of thing that waits for an operator. */
   const discard = program
     .command('discard')
-    .description('permanently discard parked events, failed runs or outgoing events');
+    .description(
+      'permanently discard parked events, counts of ignored ones, failed runs or outgoing events',
+    );
   addDiscardCommands(discard);
   addEventCommands(program, discard);
 

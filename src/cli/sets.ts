@@ -15,16 +15,21 @@ export async function run(fn: string | undefined, options: SetsOptions): Promise
   const limit = wholeNumber('--limit', options.limit);
   const { overdue = false } = options;
   const status = options.failed ? 'failed' : options.waiting ? 'waiting' : null;
-  const sets = await withDatabase(async (database) => {
+  const { sets, isIgnoring } = await withDatabase(async (database) => {
     if (fn !== undefined) await functionId(database, fn);
-    return transaction(database.control, (client) =>
+    const found = await transaction(database.control, (client) =>
       listSets(queriesOf(client), { function: fn ?? null, status, overdue }, limit),
     );
+    const { rowCount } = await database.control.query('select from muster.ignored limit 1');
+    return { sets: found, isIgnoring: rowCount === 1 };
   });
   for (const set of sets) {
     process.stdout.write(`${options.json ? JSON.stringify(set) : toLine(set)}\n`);
   }
-  if (sets.length === 0 && !options.json) process.stderr.write('no such set\n');
+  if (sets.length === 0 && !options.json) {
+    const hint = isIgnoring ? '; events arrive that no function names: muster ignored' : '';
+    process.stderr.write(`no such set${hint}\n`);
+  }
   noteLimit(sets.length, limit);
 }
 

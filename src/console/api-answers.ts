@@ -34,12 +34,36 @@ export const FunctionAnswer = Type.Object(
   closed,
 );
 
+export type IgnoredAnswer = Static<typeof IgnoredAnswer>;
+/** What arrives although no function names it. */
+export const IgnoredAnswer = Type.Object(
+  {
+    kind: Type.Enum(['event', 'table', 'other'], {
+      description:
+        'Events of a type, changes of a table, or all beyond the number counted by name.',
+    }),
+    name: Type.String({ description: 'The type or the table.' }),
+    count: count('How many have arrived.'),
+    lastAt: Type.String({ format: 'date-time', description: 'When one was last counted.' }),
+    source: Type.Union([Type.String(), Type.Null()], {
+      description: 'CloudEvents attribute `source` of one of the latest.',
+    }),
+    note: Type.String({
+      description: 'What was probably meant, or which functions name it by now; may be empty.',
+    }),
+  },
+  closed,
+);
+
 export type FunctionsAnswer = Static<typeof FunctionsAnswer>;
 /** The body of `GET /api/functions`. */
 export const FunctionsAnswer = Type.Object(
   {
     functions: Type.Array(FunctionAnswer),
     parked: count('Number of parked events.'),
+    ignored: Type.Array(IgnoredAnswer, {
+      description: 'What arrives although no function names it; at most 20 types and tables.',
+    }),
     countedTo: count('Largest count that is reported; it means this many or more.'),
     sendPage: Type.Union([Type.String(), Type.Null()], {
       description:
@@ -103,6 +127,12 @@ export const ExplanationAnswer = Type.Object(
       Type.Object(
         {
           part: Type.String(),
+          stream: Type.Optional(
+            Type.String({
+              description:
+                'What it reads if that is no table: `event <type>` or `topic <name>`; rows are events or records then.',
+            }),
+          ),
           have: count('Rows it has.'),
           need: count('Rows it needs.'),
           unsyncedSince: at('Rows that did not change since then are unknown or lack columns.'),

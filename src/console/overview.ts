@@ -4,7 +4,11 @@ import { COUNT_LIMIT, overview } from '../state/queries/overview.ts';
 import type { Reader } from '../state/database/reader.ts';
 import type { FunctionConsole } from './consoles.ts';
 import type { DevelopmentPage } from './development-page.ts';
-import { Failure, FunctionsAnswer } from './api-answers.ts';
+import { listIgnored, noteOn, type IgnoredStream } from '../state/queries/ignored.ts';
+import { Failure, FunctionsAnswer, type IgnoredAnswer } from './api-answers.ts';
+
+/** Maximum number of ignored types and tables in an answer. */
+const MAX_IGNORED = 20;
 
 /** Adds `GET /api/functions`, the state of all registered functions. */
 export function addOverview(
@@ -30,11 +34,15 @@ export function addOverview(
       },
     },
     async (_request, reply): Promise<FunctionsAnswer> => {
-      const { functions, parked } = await db.read(overview);
+      const { functions, parked, ignored } = await db.read(async (tx) => ({
+        ...(await overview(tx)),
+        ignored: await listIgnored(tx),
+      }));
       void reply.header('cache-control', 'no-cache');
       return {
         functions: functions.map((each) => ({ ...each, page: pageOf(each.name) })),
         parked,
+        ignored: ignored.slice(0, MAX_IGNORED).map(toIgnored),
         countedTo: COUNT_LIMIT,
         sendPage: sendPage === null ? null : sendPage.path.slice(1),
       };
@@ -45,4 +53,9 @@ export function addOverview(
     const found = consoles.find((each) => each.name === name && each.page !== null);
     return found === undefined ? null : { title: found.title, path: `${name}/` };
   }
+}
+
+function toIgnored(stream: IgnoredStream): IgnoredAnswer {
+  const { kind, name, count, lastAt, source } = stream;
+  return { kind, name, count, lastAt: lastAt.toISOString(), source, note: noteOn(stream) };
 }

@@ -7,6 +7,7 @@ import type { Inspector } from '../state/database/inspector.ts';
 import type { Decimals } from './source/column-forms.ts';
 import { clock, connections, connectionsPerPod, migrations, version } from './database/server.ts';
 import { definitions, orphans } from './database/definitions.ts';
+import { ignored } from './database/ignored.ts';
 import { rowSources } from './database/row-sources.ts';
 import { commits, standbys } from './database/durability.ts';
 import { session } from './database/session.ts';
@@ -47,7 +48,7 @@ export interface Whereabouts {
   readonly pods: number | null;
 }
 
-const WORK = [definitions, orphans, rowSources, paused, parked, failed, outbox, due];
+const WORK = [definitions, orphans, rowSources, ignored, paused, parked, failed, outbox, due];
 const DATABASE = [
   version,
   migrations,

@@ -1,6 +1,6 @@
 /** Counts a result of intake; labels have low cardinality, as a metric needs, except types, which the metric bounds. */
 export type Count = (
-  name: 'events' | 'ignored' | 'parked' | 'refused' | 'unwantedTypes',
+  name: 'events' | 'ignored' | 'parked' | 'refused' | 'unwantedTypes' | 'unwantedTables',
   labels: Readonly<Record<string, string>>,
 ) => void;
 

@@ -147,10 +147,14 @@ export class EventIngestor {
       return outcome;
     }
     this.#count('events', outcome.kind === 'ingested' ? INGESTED : UNWANTED);
-    if (outcome.kind === 'unwanted' && reading.kind === 'event') {
-      this.#count('unwantedTypes', { type: event.type });
-    }
+    if (outcome.kind === 'unwanted') this.#countUnwanted(reading, event.type);
     return { kind: outcome.kind, change: reading };
+  }
+
+  #countUnwanted(change: Change, type: string): void {
+    if (change.kind === 'event') return this.#count('unwantedTypes', { type });
+    const table = change.kind === 'row' ? change.stream : change.table;
+    this.#count('unwantedTables', { table });
   }
 
   /** A record of a topic that a part names is that part's, whatever it looks like; other records are changes. */

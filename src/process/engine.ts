@@ -10,6 +10,7 @@ import { countDue } from '../state/queries/due.ts';
 import { pruneAll } from '../state/runs/deadlines.ts';
 import { startClaiming } from './loops/claim.ts';
 import { startDeadlines } from './loops/deadlines.ts';
+import { startCountingIgnored } from './loops/ignored.ts';
 import { startPurging } from './loops/purge.ts';
 import { startReEvaluating } from './loops/re-evaluate.ts';
 import { startRenewing } from './loops/renew.ts';
@@ -24,7 +25,13 @@ const PRUNE_MS = 1_000;
  * Delay of each loop's first turn. They start one after the other so that they share a connection: if all of
  * them opened one at once, that would hold up the event or the run that the process was started for.
  */
-const FIRST_MS = { publishing: 50, deadlines: 100, reEvaluating: 200, purging: 250 } as const;
+const FIRST_MS = {
+  publishing: 50,
+  deadlines: 100,
+  reEvaluating: 200,
+  purging: 250,
+  ignored: 1_000,
+} as const;
 /** Interval at which {@link Engine.untilIdle} checks whether work is left, while a ping waits for the answer. */
 const IDLE_CHECK_MS = 250;
 
@@ -122,6 +129,7 @@ function startLoops(parts: Parts, sink: Sink | null) {
     deadlines: startDeadlines(parts, renewing.servingSince, FIRST_MS.deadlines),
     reEvaluating: startReEvaluating(parts, FIRST_MS.reEvaluating),
     purging: startPurging(parts, FIRST_MS.purging),
+    ignored: startCountingIgnored(parts, FIRST_MS.ignored),
   };
 }
 
@@ -157,16 +165,20 @@ async function untilIdle(
 
 async function stop(parts: Parts, loops: Loops, drainMs: number): Promise<void> {
   const { database, served, ingestor, runner, positions, close, onError } = parts;
-  const { deadlines, reEvaluating, purging, claiming, renewing, publishing } = loops;
+  const { deadlines, reEvaluating, purging, claiming, renewing, publishing, ignored } = loops;
   close(new Unavailable('draining', 'this process is stopping'));
-  await Promise.all([deadlines, reEvaluating, purging, claiming].map((loop) => loop.stop()));
+  await Promise.all(
+    [deadlines, reEvaluating, purging, claiming, ignored].map((loop) => loop.stop()),
+  );
   await ingestor.whenIdle();
   await runner.drain(drainMs);
+  const counted = ingestor.ignored.write(database).catch(onError('counting ignored events'));
   await renewing.stop();
   await publishing.stop();
   const ids = served.map((each) => each.id);
   const pruned = pruneAll(database, ids, PRUNE_MS).catch(onError('pruning deadlines'));
-  await Promise.race([pruned, sleep(2 * PRUNE_MS)]); // an unreachable database does not delay the stop
+  // an unreachable database does not delay the stop
+  await Promise.race([Promise.all([pruned, counted]), sleep(2 * PRUNE_MS)]);
   await runner.deregister();
   await positions.exchange().catch(onError('writing log positions'));
   await database.close();

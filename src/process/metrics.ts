@@ -3,14 +3,15 @@ import type { Ignored } from '../intake/debezium/read-change.ts';
 import { REFUSAL_REASONS } from '../intake/http-error.ts';
 import type { AttemptOutcome } from '../runs/attempt-result.ts';
 import type { ParkReason } from '../state/outcome.ts';
-import { TypeCounter } from './type-counter.ts';
+import { NameCounter } from './name-counter.ts';
 
 /** The metrics of `/metrics`. Counters count from the start of the process. */
 export interface Metrics {
   readonly registry: Registry;
   readonly events: Counter<'outcome'>;
   readonly ignored: Counter<'why'>;
-  readonly unwantedTypes: TypeCounter;
+  readonly unwantedTypes: NameCounter<'type'>;
+  readonly unwantedTables: NameCounter<'table'>;
   readonly parked: Counter<'reason'>;
   readonly parkedPurged: Counter;
   readonly refused: Counter<'reason'>;
@@ -128,13 +129,23 @@ function intakeMetrics(registry: Registry) {
       'Events that change nothing, by kind.',
       ['why'],
     ),
-    unwantedTypes: new TypeCounter(
+    unwantedTypes: new NameCounter(
       counter(
         registry,
         'muster_events_unwanted_type_total',
         'Events of types that no function names; the first 50 types by name, the others together.',
         ['type'],
       ),
+      'type',
+    ),
+    unwantedTables: new NameCounter(
+      counter(
+        registry,
+        'muster_events_unwanted_table_total',
+        'Changes of tables that no function names; the first 50 tables by name, the others together.',
+        ['table'],
+      ),
+      'table',
     ),
     parked: counter(registry, 'muster_events_parked_total', 'Events parked, by reason.', [
       'reason',

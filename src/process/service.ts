@@ -1,9 +1,12 @@
 import type { Logger } from 'pino';
 import { misspeltSettings, type Config } from '../config/config.ts';
 import { isProjection, isSetFunction } from '../definitions/load-functions.ts';
+import { specify } from '../definitions/specification.ts';
+import { eventTypesOf, tablesOf } from '../definitions/streams.ts';
 import type { Definition, FunctionDefinition } from '../function.ts';
 import type { Count } from '../intake/http-error.ts';
 import { CleanUp } from '../lib/clean-up.ts';
+import { didYouMean } from '../lib/similar-name.ts';
 import type { Schemas } from '../schemas/schemas.ts';
 import { catchStrayErrors } from '../runs/stray-errors.ts';
 import type { ChangeIngestor } from '../state/ingest/change-ingestor.ts';
@@ -28,6 +31,8 @@ import type { WarmConnection } from './warm-connection.ts';
 
 /** Delay of work that the event which woke this process must not wait for. */
 const AFTER_START_MS = 1_000;
+
+type Labels = Parameters<Count>[1];
 
 /** The HTTP side of a service. */
 interface Endpoint {
@@ -123,15 +128,23 @@ export class Service {
   }
 
   readonly #count: Count = (name, labels) => {
-    const isNew = name === 'unwantedTypes' && this.#metrics.unwantedTypes.isNew(labels['type']!);
-    if (isNew) {
-      this.#log.warn(
-        { type: labels['type'] },
-        'events of this type are ignored: no function that is served here names it',
-      );
-    }
+    this.#reportIgnored(name, labels);
     (this.#metrics[name] as { inc(labels: object): void }).inc(labels);
   };
+
+  /** Logs the first event of a type, and the first change of a table, that no function names. */
+  #reportIgnored(name: Parameters<Count>[0], { type = '', table = '' }: Labels): void {
+    const why = 'are ignored: no function that is served here names it';
+    const specifications = () => this.#functions.map(specify);
+    if (name === 'unwantedTypes' && this.#metrics.unwantedTypes.isNew(type)) {
+      const meant = didYouMean(type, eventTypesOf(specifications()));
+      this.#log.warn({ type }, `events of this type ${why}${meant}`);
+    }
+    if (name === 'unwantedTables' && this.#metrics.unwantedTables.isNew(table)) {
+      const meant = didYouMean(table, tablesOf(specifications()));
+      this.#log.warn({ table }, `changes of this table ${why}${meant}`);
+    }
+  }
 
   #catchStrayErrors(): void {
     catchStrayErrors({

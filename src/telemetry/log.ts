@@ -9,7 +9,7 @@ import { logFields, tracer } from './trace.ts';
  */
 const FIELDS = new Set(
   [
-    'id source partition offset event', // an event
+    'id source partition offset event type table', // an event, or a change
     'function functions key missing runId attempt attempts waitMs seconds', // a set and its run
     'handler', // fields of a handler's own lines
     'error err reason status code since sets members', // reasons, times and counts

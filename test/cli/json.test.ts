@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { change } from '../support/changes.ts';
+import { event } from '../support/events.ts';
 import { numbers } from '../support/numbers.ts';
 import { test } from '../support/numbers-test.ts';
 import { feedOn } from '../support/feed.ts';
@@ -12,6 +13,7 @@ const LISTS = {
   sets: ['function', 'key', 'status'],
   events: ['function', 'key', 'eventId'],
   parked: ['id', 'reason', 'attributes', 'body'],
+  ignored: ['kind', 'name', 'count', 'lastAt'],
   positions: ['function', 'topic', 'partition', 'next'],
   'source list': ['source', 'epoch', 'lsn', 'at'],
 } as const;
@@ -34,6 +36,8 @@ test('every list supports --json: one object per line, and no output if the list
       'not-a-change',
       'why',
     );
+    await worker.ingestor.ingest(event(`type.${key}`, {}));
+    await worker.ingestor.ignored.write(worker.database);
     await db.query(
       `insert into muster.outbox (function, key, event_id, type, subject) values (1, $1, $1, 't', 's')`,
       [key],

@@ -15,6 +15,7 @@ const COMMANDS = {
   pause: ['recordings'],
   resume: ['recordings'],
   parked: [],
+  ignored: [],
   redeliver: [],
   events: [],
   resend: ['recordings', '--all'],
@@ -256,31 +257,40 @@ test('commands report that an empty database needs muster migrate', async ({ db 
 /** Commands that print no result of their own. */
 const WITHOUT_JSON = new Set(['serve', 'console', 'dev']);
 
-test('every command supports --json, and reports an unknown option or excess arguments in one line', async () => {
-  const commands = await allCommands();
-  expect(commands.length).toBeGreaterThan(20);
-  for (const line of commands) {
-    const command = line.split(' ');
-    const { stdout } = await muster({}, [...command, '--help']);
-    expect([line, stdout.includes('--json ')]).toEqual([line, !WITHOUT_JSON.has(line)]);
-    const wrong = await muster({ KAFKA_BROKERS: 'kafka:9092' }, [...command, '--nonsense']);
-    expect([line, wrong]).toEqual([
-      line,
-      {
-        code: 2,
-        stdout: '',
-        stderr: `muster: unknown option '--nonsense' (see muster ${line} --help)\n`,
-      },
-    ]);
-    if (/^Usage: .*\.\.\.\]/.test(stdout)) continue;
-    const many = await muster({ DATABASE_URL, KAFKA_BROKERS: 'kafka:9092' }, [
-      ...command,
-      ...Array<string>(5).fill('x'),
-    ]);
-    expect([line, many.code, many.stderr.split('\n').length]).toEqual([line, 2, 2]);
-    expect(many.stderr).toMatch(/^muster: too many arguments/);
-  }
-});
+/** It starts over a hundred processes, one after the other. */
+const ALL_MS = 120_000;
+
+test(
+  'every command supports --json, and reports an unknown option or excess arguments in one line',
+  {
+    timeout: ALL_MS,
+  },
+  async () => {
+    const commands = await allCommands();
+    expect(commands.length).toBeGreaterThan(20);
+    for (const line of commands) {
+      const command = line.split(' ');
+      const { stdout } = await muster({}, [...command, '--help']);
+      expect([line, stdout.includes('--json ')]).toEqual([line, !WITHOUT_JSON.has(line)]);
+      const wrong = await muster({ KAFKA_BROKERS: 'kafka:9092' }, [...command, '--nonsense']);
+      expect([line, wrong]).toEqual([
+        line,
+        {
+          code: 2,
+          stdout: '',
+          stderr: `muster: unknown option '--nonsense' (see muster ${line} --help)\n`,
+        },
+      ]);
+      if (/^Usage: .*\.\.\.\]/.test(stdout)) continue;
+      const many = await muster({ DATABASE_URL, KAFKA_BROKERS: 'kafka:9092' }, [
+        ...command,
+        ...Array<string>(5).fill('x'),
+      ]);
+      expect([line, many.code, many.stderr.split('\n').length]).toEqual([line, 2, 2]);
+      expect(many.stderr).toMatch(/^muster: too many arguments/);
+    }
+  },
+);
 
 test.for([
   ['help nothing', "unknown command 'nothing' (see muster --help)"],

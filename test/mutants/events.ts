@@ -5,6 +5,7 @@ const VALUES = 'src/state/ingest/event-values.ts';
 const VERSION = 'src/state/ingest/event-version.ts';
 const CHECK = 'src/definitions/check-parts.ts';
 const CHANGE = 'src/intake/cloudevents/event-change.ts';
+const IGNORED = 'src/state/ingest/ignored-streams.ts';
 const STATE = ['test/state/ingest/events.test.ts'];
 const INTAKE = ['test/intake/events.test.ts'];
 const DEFINITIONS = ['test/definitions/message-parts.test.ts'];
@@ -112,7 +113,7 @@ export const EVENT_MUTANTS: readonly Mutant[] = [
   {
     name: 'an older worker acknowledges an event of a type that it does not know',
     file: 'src/state/ingest/change-ingestor.ts',
-    find: 'if (!this.#events.has(event.stream)) return this.#unwanted();',
+    find: 'if (!this.#events.has(event.stream)) return this.#unwanted(event);',
     replace: "if (!this.#events.has(event.stream)) return { kind: 'unwanted' };",
     tests: STATE,
   },
@@ -145,6 +146,13 @@ export const EVENT_MUTANTS: readonly Mutant[] = [
     tests: INTAKE,
   },
   {
+    name: 'UTF-8 in a header is read as Latin-1',
+    file: 'src/intake/cloudevents/cloudevent.ts',
+    find: 'utf8Of(value) ?? value',
+    replace: 'value',
+    tests: INTAKE,
+  },
+  {
     name: 'an answer that an event is parked always has a body',
     file: 'src/intake/http/routes.ts',
     find: 'return asks ? reply.send({ parked: result.reason, detail: result.detail }) : reply.send();',
@@ -153,10 +161,45 @@ export const EVENT_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'every type of event is a label',
-    file: 'src/process/type-counter.ts',
-    find: 'this.#types.size < MAX_TYPES && ',
+    file: 'src/process/name-counter.ts',
+    find: 'this.#names.size < MAX_NAMES && ',
     replace: '',
     tests: INTAKE,
+  },
+  {
+    name: 'a worker counts every ignored type in memory',
+    file: IGNORED,
+    find: '(this.#counts.size < MAX_COUNTED && isCounted(ignored))',
+    replace: 'isCounted(ignored)',
+    tests: ['test/state/ingest/ignored.test.ts'],
+  },
+  {
+    name: 'every ignored type gets a row',
+    file: 'src/state/sql/add-ignored.sql',
+    find: 'where is_known or place <= room.names\n',
+    replace: 'where true\n',
+    tests: ['test/state/ingest/ignored.test.ts'],
+  },
+  {
+    name: 'workers pass the bound of ignored types together',
+    file: IGNORED,
+    find: "        await client.query('select pg_advisory_xact_lock($1)', [LOCK]);\n",
+    replace: '',
+    tests: ['test/state/ingest/ignored.test.ts'],
+  },
+  {
+    name: 'an ignored type that can not be stored is never written, nor is any other',
+    file: IGNORED,
+    find: 'name.length <= MAX_LENGTH && storable(name) !== null',
+    replace: 'name.length <= MAX_LENGTH',
+    tests: ['test/state/ingest/ignored.test.ts'],
+  },
+  {
+    name: 'counts of ignored events that could not be written are lost',
+    file: IGNORED,
+    find: '      for (const each of counts) this.#add(each);\n',
+    replace: '',
+    tests: ['test/state/ingest/ignored.test.ts'],
   },
   {
     name: 'parts on one stream may identify its events in different ways',

@@ -1,9 +1,18 @@
-import type { FunctionAnswer, FunctionsAnswer } from '../api-answers.ts';
+import type { FunctionAnswer, FunctionsAnswer, IgnoredAnswer } from '../api-answers.ts';
 import { byId, element } from '../browser/element.ts';
+import { since } from './texts.ts';
+
+/** Number of ignored types and tables that are shown. */
+const MAX_IGNORED = 5;
+const KINDS: Readonly<Record<IgnoredAnswer['kind'], string>> = {
+  event: 'events of the type',
+  table: 'changes of the table',
+  other: 'others, beyond the number that is counted by name',
+};
 
 /** Shows the state of all functions. */
 export function showOverview(answer: FunctionsAnswer): void {
-  const { functions, parked, countedTo, sendPage } = answer;
+  const { functions, parked, ignored, countedTo, sendPage } = answer;
   const number = (count: number) => `${count}${count >= countedTo ? '+' : ''}`;
   byId('functions').replaceChildren(...functions.map((each) => card(each, number)));
   byId('parked').replaceChildren(
@@ -15,6 +24,7 @@ export function showOverview(answer: FunctionsAnswer): void {
           ' shows why.',
         ]),
   );
+  byId('ignored').replaceChildren(...ignoredList(ignored));
   byId('send').replaceChildren(
     ...(sendPage === null ? [] : [element('a', { href: sendPage }, 'Send an event')]),
   );
@@ -25,6 +35,29 @@ export function showOverview(answer: FunctionsAnswer): void {
       '.',
     );
   }
+}
+
+/** What arrives although no function names it: the first thing to look at when a function gets nothing. */
+function ignoredList(ignored: readonly IgnoredAnswer[]): Node[] {
+  if (ignored.length === 0) return [];
+  const items = ignored
+    .slice(0, MAX_IGNORED)
+    .map(({ kind, name, count, lastAt, source, note }) =>
+      element(
+        'li',
+        {},
+        `${count.toLocaleString()} ${KINDS[kind]} `,
+        ...(name === '' ? [] : [element('code', {}, name)]),
+        `${source === null ? '' : ` from ${source}`}, the last `,
+        since(lastAt),
+        note === '' ? '' : `: ${note}`,
+      ),
+    );
+  const command = element('code', {}, 'muster ignored');
+  return [
+    element('p', {}, 'Ignored, because no function names it (', command, '):'),
+    element('ul', {}, ...items),
+  ];
 }
 
 function card(of: FunctionAnswer, number: (count: number) => string): HTMLElement {

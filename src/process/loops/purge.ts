@@ -1,4 +1,5 @@
 import { Loop } from '../../lib/loop.ts';
+import { purgeIgnored } from '../../state/ingest/ignored-streams.ts';
 import { purgeParked } from '../../state/purge-parked.ts';
 import { purge } from '../../state/purge.ts';
 import type { Parts } from '../parts.ts';
@@ -8,6 +9,8 @@ const PURGE_EVERY_SECONDS = 3600;
 /** One process purges at a time; each checks this often whether a purge is due. */
 const CHECK_EVERY_MS = 60_000;
 const DAY_SECONDS = 86_400;
+/** Age at which the counts of ignored events are deleted, counted from the last of these. */
+const IGNORED_DAYS = 7;
 
 /** Deletes what is kept for a limited time: done sets, old versions of rows, parked events. */
 export function startPurging(parts: Parts, firstMs: number): Loop {
@@ -23,6 +26,7 @@ export function startPurging(parts: Parts, firstMs: number): Loop {
       if (purged.sets + purged.members > 0) log.info(purged, 'purged');
       const events = await purgeParked(database, config.PARKED_DAYS * DAY_SECONDS, isClosed);
       metrics.parkedPurged.inc(events);
+      await purgeIgnored(database, IGNORED_DAYS * DAY_SECONDS);
       if (events > 0) {
         const fields = { events, days: config.PARKED_DAYS };
         log.warn(fields, 'deleted events that were parked longer ago than PARKED_DAYS');

@@ -6,6 +6,7 @@ import { isBadValue, unavailable } from '../database/database.ts';
 import { EventStreams } from './event-streams.ts';
 import { EVENTS, placeOfEvents } from './event-version.ts';
 import { explainRows, unwantedTable, type ExplainedChange } from './explain-change.ts';
+import { IgnoredStreams } from './ignored-streams.ts';
 import type { PositionCheck, LogPositions } from './log-positions.ts';
 import { MissingColumn, toMemberRows, type MappedChange, type Problem } from './member.ts';
 import { versionsOf, type SourceEpoch } from '../version.ts';
@@ -33,6 +34,8 @@ export class ChangeIngestor {
   readonly functions: readonly string[];
   /** Topics whose records are parts of these functions. */
   readonly recordTopics: ReadonlySet<string>;
+  /** What is ignored because none of these functions names it. */
+  readonly ignored: IgnoredStreams;
   #closed: Unavailable | null = null;
   /** When the last event arrived, in ms of `performance.now()`. */
   lastEventAt = 0;
@@ -50,6 +53,7 @@ export class ChangeIngestor {
     this.#positions = positions;
     this.#current = new CurrentCheck(database, served);
     this.functions = served.map((each) => each.specification.name);
+    this.ignored = new IgnoredStreams(this.functions);
     this.recordTopics = new Set(recordTopicsOf(served.map((each) => each.specification)));
     this.#events = new EventStreams(served);
     for (const each of served) {
@@ -79,7 +83,7 @@ export class ChangeIngestor {
     this.lastEventAt = performance.now();
     if (change.kind === 'event') return this.#ingestEvent(change);
     const functions = this.#onTable.get(tableOf(change));
-    if (functions === undefined) return this.#unwanted();
+    if (functions === undefined) return this.#unwanted(change);
     const check = await this.#checkPosition(change);
     switch (check.kind) {
       case 'ahead':
@@ -96,7 +100,7 @@ export class ChangeIngestor {
   }
 
   async #ingestEvent(event: EventChange): Promise<Outcome> {
-    if (!this.#events.has(event.stream)) return this.#unwanted();
+    if (!this.#events.has(event.stream)) return this.#unwanted(event);
     const source = await this.#positions.register(EVENTS).catch((error: unknown) => {
       throw unavailable(error);
     });
@@ -163,8 +167,9 @@ export class ChangeIngestor {
     );
   }
 
-  async #unwanted(): Promise<Outcome> {
+  async #unwanted(change: Change): Promise<Outcome> {
     await this.#requireCurrent();
+    this.ignored.add(change);
     return { kind: 'unwanted' };
   }
 

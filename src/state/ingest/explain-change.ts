@@ -6,6 +6,7 @@ import { MissingColumn, partsOn, toMemberRows, type MemberRow } from './member.t
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
 import { keyHash } from '../key-hash.ts';
 import { sql } from '../sql.ts';
+import { didYouMean } from '../../lib/similar-name.ts';
 
 const KEYS_OF_ROW = sql('keys-of-row');
 /** For mapping a change whose version does not matter. */
@@ -116,13 +117,13 @@ export function unwantedTable(table: string, tables: readonly string[]): string 
     parent === undefined
       ? ''
       : `; if it is a partition of ${parent}: alter publication <name> set (publish_via_partition_root = true)`;
-  return `no function that is served here names the table ${table}, only ${listed(tables)}${partition}`;
+  return `no function that is served here names the table ${table}, only ${listed(tables)}${partition || didYouMean(table, tables)}`;
 }
 
 /** Explains that no part reads a type of events, or a topic, given the streams of both that parts read. */
 export function unwantedEvent(stream: string, streams: readonly string[]): string {
   const only = streams.length === 0 ? 'and no other one' : `only ${listed(streams)}`;
-  return `no function that is served here names the ${stream}, ${only}`;
+  return `no function that is served here names the ${stream}, ${only}${didYouMean(stream, streams)}`;
 }
 
 function listed(names: readonly string[]): string {

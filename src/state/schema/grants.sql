@@ -37,6 +37,8 @@ grant select (id, digest, reason, seen, functions, parked_at), insert, update (s
 -- for a response that explains a set: its events, but not their data
 grant select (id, function, key, event_id, type, sent_at, failed_at, attempts, error) on muster.outbox to muster_intake;
 
+grant select, insert, update on muster.ignored to muster_intake;
+
 grant select, insert, update, delete on muster.position to muster_intake;
 grant select, insert, update on muster.lost_records to muster_intake;
 
@@ -52,6 +54,7 @@ grant select, insert, update, delete on muster.worker to muster_run;
 grant select, insert, update, delete on muster.deadline to muster_run;
 grant select, insert, delete on muster.overdue to muster_run;
 grant select, insert, update, delete on muster.outbox to muster_run;
+grant select (last_at), delete on muster.ignored to muster_run;
 
 grant select on all tables in schema muster to muster_read;
 

@@ -25,7 +25,7 @@ describe('an event', () => {
     intake.answer = () => Promise.resolve({ kind: 'unwanted' });
     const server = await serve(intake);
     expect(await server.post(change)).toEqual({ status: 204, reason: null, body: null });
-    expect(server.counted).toEqual(['events unwanted']);
+    expect(server.counted).toEqual(['events unwanted', 'unwantedTables public.orders']);
   });
 
   test('is not answered before it is committed', async ({ serve }) => {

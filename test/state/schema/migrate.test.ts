@@ -46,6 +46,7 @@ test('of twenty concurrent migrations, one does the work, and a later one does n
     'muster.deadline',
     'muster.definition',
     'muster.function',
+    'muster.ignored',
     'muster.lease',
     'muster.lost_records',
     'muster.member',

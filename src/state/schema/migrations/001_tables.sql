@@ -18,6 +18,7 @@
 --   overdue     Sets that were reported as overdue, until they become complete.
 --   outbox      Events of handlers, written in the transaction that marks the run done.
 --   parked      Events that could not be ingested, with the reason.
+--   ignored     How many events arrived of types, and changes of tables, that no function names.
 --   position, lost_records   The progress of projections in their topics, and the records that were lost.
 --
 -- The text of a key is stored once, in its set. Everything else refers to the set by the key's hash: 16 bytes,
@@ -283,6 +284,19 @@ create table muster.parked (
   body             bytea not null,
   seen             int not null default 1,
   parked_at        timestamptz not null default now()
+);
+
+-- Workers count in memory, and add what they have counted every few seconds. Senders choose the names, so there is a
+-- bound to the rows; names beyond it are counted together, in the row of kind 'other' (add-ignored.sql).
+create table muster.ignored (
+  kind      text not null check (kind in ('event', 'table', 'other')),
+  name      text collate "C" not null,     -- type of the events, or table; empty for 'other'
+  count     bigint not null,
+  first_at  timestamptz not null default now(),
+  last_at   timestamptz not null default now(),
+  source    text,                          -- CloudEvents attribute `source` of one of the latest
+  functions text[] not null,               -- functions of the workers that ignored them
+  primary key (kind, name)
 );
 
 -- A projection's progress in a partition: everything below `next` is applied. The worker that applies a chunk
