@@ -83,17 +83,23 @@ function partLines(part: ExplainedPart): string[] {
   const status = part.have < part.need ? 'missing' : 'present';
   const numbers = part.need === 1 && part.have <= 1 ? '' : ` (${part.have} of ${part.need})`;
   return [
-    `  ${part.part}: ${status}${numbers}`,
+    `  ${part.part}${part.stream === undefined ? '' : ` (${part.stream})`}: ${status}${numbers}`,
     ...(part.unsyncedSince === null
       ? []
       : [
           `    the part is new or changed: rows unchanged since ${part.unsyncedSince} are missing until they are read again`,
         ]),
-    ...present.map((row) => `    row ${row.id} ${positionOf(row)}, since ${row.since}`),
+    ...present.map((row) => `    ${nameOf(part, row)}, since ${row.since}`),
     ...part.rows
       .filter((row) => row.state === 'refused')
-      .map((row) => `    row ${row.id} ${positionOf(row)} refused: ${refusalOf(row)}`),
+      .map((row) => `    ${nameOf(part, row)} refused: ${refusalOf(row)}`),
   ];
+}
+
+/** Names a row with its position, or an event or a record with its time. */
+function nameOf({ stream }: ExplainedPart, row: ExplainedRow): string {
+  if (stream === undefined) return `row ${row.id} ${positionOf(row)}`;
+  return `${stream.startsWith('topic ') ? 'record' : 'event'} ${row.id} of ${row.at}`;
 }
 
 function positionOf(row: ExplainedRow): string {

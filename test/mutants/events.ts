@@ -167,6 +167,27 @@ export const EVENT_MUTANTS: readonly Mutant[] = [
     tests: INTAKE,
   },
   {
+    name: 'a Trigger without retry is fine',
+    file: 'src/doctor/cluster/brokers.ts',
+    find: 'if (retry === 0) {',
+    replace: 'if (false) {',
+    tests: ['test/doctor/brokers.test.ts'],
+  },
+  {
+    name: 'a Knative Service is the plain one of its name',
+    file: 'src/doctor/cluster/workloads.ts',
+    find: 'return names.includes(ref.name) && isOfKnative === isKnative;',
+    replace: 'return names.includes(ref.name);',
+    tests: ['test/doctor/brokers.test.ts'],
+  },
+  {
+    name: 'an event is shown as a row that a snapshot read',
+    file: 'src/cli/explain.ts',
+    find: '  if (stream === undefined) return `row ${row.id} ${positionOf(row)}`;\n',
+    replace: '  if (true) return `row ${row.id} ${positionOf(row)}`;\n',
+    tests: ['test/intake/event-sets.test.ts'],
+  },
+  {
     name: 'a worker counts every ignored type in memory',
     file: IGNORED,
     find: '(this.#counts.size < MAX_COUNTED && isCounted(ignored))',

@@ -1,7 +1,7 @@
 import type { Tx } from '../../function.ts';
 import type { PartSpecification } from '../../definitions/part-specification.ts';
 import type { Specification } from '../../definitions/specification.ts';
-import { isTablePart, streamOf } from '../../definitions/streams.ts';
+import { isMessagePart, isTablePart, streamOf } from '../../definitions/streams.ts';
 import { metFilters, refusedBy } from '../filters.ts';
 import { LSN_BITS } from '../version.ts';
 import { keyHash } from '../key-hash.ts';
@@ -72,8 +72,10 @@ export async function explain(
   const members = withoutRepetitions(row.members, specificationOf);
   const parts = row.parts.map(({ part, partIndex, need, unsyncedSince }): ExplainedPart => {
     const specification = specificationOf.get(partIndex);
+    const isMessage = specification !== undefined && isMessagePart(specification);
     return {
       part,
+      ...(isMessage && { stream: streamOf(specification) }),
       have: row.counts?.[partIndex - 1] ?? 0,
       need,
       unsyncedSince,

@@ -15,6 +15,8 @@ export interface ExplainedRow {
 
 export interface ExplainedPart {
   readonly part: string;
+  /** What a part reads that is not a table: `event <type>` or `topic <name>`; then its rows are events or records. */
+  readonly stream?: string;
   readonly have: number;
   readonly need: number;
   /** Rows that did not change, and events that arrived, before then are unknown or lack columns; null if all are known. */
