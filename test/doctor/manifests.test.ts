@@ -24,6 +24,8 @@ test.skipIf(missing.length > 0)(
       kafkaSources: of('KafkaSource'),
       kafkaSinks: of('KafkaSink'),
       pingSources: [],
+      brokers: [],
+      triggers: [],
       scaledObjects: of('ScaledObject'),
       autoscalers: [],
       events: [],

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { errorText } from '../../lib/error-text.ts';
 import type { Specification } from '../../definitions/specification.ts';
 import { type ClusterContext, deployed, services, workloads } from './workloads.ts';
+import { brokers } from './brokers.ts';
 import { connectors } from './connectors.ts';
 import { maxPods, scaling, triggers } from './scaling.ts';
 import { deadLetterTopics, delivery, sources } from './sources.ts';
@@ -13,7 +14,7 @@ import { decimalsOf } from './connectors.ts';
 import type { Decimals } from '../source/column-forms.ts';
 import { tablesOf } from '../../definitions/streams.ts';
 
-const CHECKS = [workloads, services, sources, delivery, scaling, triggers, connectors];
+const CHECKS = [workloads, services, sources, delivery, brokers, scaling, triggers, connectors];
 const REACHABLE = { id: 'cluster.reachable', title: 'reachable' };
 const DEFAULT_NAMESPACE = 'muster';
 

@@ -45,9 +45,36 @@ export interface Service extends KubeObject {
   };
 }
 
-interface Reference {
+export interface Reference {
   readonly ref?: { readonly apiVersion?: string; readonly kind?: string; readonly name?: string };
   readonly uri?: string;
+}
+
+interface Delivery {
+  readonly retry?: number;
+  readonly backoffPolicy?: string;
+  readonly backoffDelay?: string;
+  readonly deadLetterSink?: Reference;
+}
+
+export interface Broker extends KubeObject {
+  readonly spec?: { readonly delivery?: Delivery };
+}
+
+export interface Trigger extends KubeObject {
+  readonly spec: {
+    readonly broker?: string;
+    readonly filter?: { readonly attributes?: Readonly<Record<string, string>> };
+    /** Filters of more kinds, which replace `filter`. */
+    readonly filters?: readonly TriggerFilter[];
+    readonly delivery?: Delivery;
+    readonly subscriber: Reference;
+  };
+}
+
+/** Of the kinds of filters, those that the checks read. */
+interface TriggerFilter {
+  readonly exact?: Readonly<Record<string, string>>;
 }
 
 export interface KafkaSource extends KubeObject {
@@ -56,12 +83,7 @@ export interface KafkaSource extends KubeObject {
     readonly consumerGroup?: string;
     readonly initialOffset?: string;
     readonly ordering?: string;
-    readonly delivery?: {
-      readonly retry?: number;
-      readonly backoffPolicy?: string;
-      readonly backoffDelay?: string;
-      readonly deadLetterSink?: Reference;
-    };
+    readonly delivery?: Delivery;
     readonly sink: Reference;
   };
 }
@@ -130,6 +152,8 @@ export interface ClusterObjects {
   readonly kafkaSources: Listed<KafkaSource>;
   readonly kafkaSinks: Listed<KafkaSink>;
   readonly pingSources: Listed<PingSource>;
+  readonly brokers: Listed<Broker>;
+  readonly triggers: Listed<Trigger>;
   readonly scaledObjects: Listed<ScaledObject>;
   readonly autoscalers: Listed<Autoscaler>;
   readonly events: Listed<KubeEvent>;

@@ -34,6 +34,8 @@ export async function openCluster(): Promise<Cluster> {
         kafkaSources: at('/apis/sources.knative.dev/v1', 'kafkasources'),
         kafkaSinks: at('/apis/eventing.knative.dev/v1alpha1', 'kafkasinks'),
         pingSources: at('/apis/sources.knative.dev/v1', 'pingsources'),
+        brokers: at('/apis/eventing.knative.dev/v1', 'brokers'),
+        triggers: at('/apis/eventing.knative.dev/v1', 'triggers'),
         scaledObjects: at('/apis/keda.sh/v1alpha1', 'scaledobjects'),
         autoscalers: at('/apis/autoscaling/v2', 'horizontalpodautoscalers'),
         events: at('/apis/events.k8s.io/v1', 'events'),

@@ -20,7 +20,7 @@ function checkSources(context: ClusterContext, each: Deployed): Finding[] {
   const tables = tablesOf(mine).toSorted();
   const records = recordTopicsOf(mine);
   if (mine.length > 0 && tables.length === 0 && records.length === 0) {
-    return [unchecked(`${fn} reads events only: its Triggers are not checked`)];
+    return [unchecked(`${fn} reads events only, which Triggers send`)];
   }
   if (each.sources.length === 0) {
     return [

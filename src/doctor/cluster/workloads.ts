@@ -7,7 +7,9 @@ import {
   known,
   listed,
   reasonOf,
+  type Reference,
   type Service,
+  type Trigger,
   type Workload,
 } from './objects.ts';
 
@@ -33,6 +35,8 @@ export interface Deployed {
   readonly isPull: boolean;
   readonly services: readonly Service[];
   readonly sources: readonly KafkaSource[];
+  /** Those whose subscriber it is. */
+  readonly triggers: readonly Trigger[];
 }
 
 export function deployed({ objects, functions }: ClusterContext): Deployed[] {
@@ -48,16 +52,28 @@ export function deployed({ objects, functions }: ClusterContext): Deployed[] {
       const sinks = isKnative
         ? [workload.metadata.name]
         : services.map((each) => each.metadata.name);
-      const sources = known(objects.kafkaSources).filter(({ spec: { sink } }) => {
-        const isOfKnative = sink.ref?.apiVersion?.startsWith('serving.knative.dev/') ?? false;
-        return (
-          sink.ref?.name !== undefined && sinks.includes(sink.ref.name) && isOfKnative === isKnative
-        );
-      });
-      const isPull = envOf(workload, 'INTAKE') === 'kafka';
-      return { fn, workload, isKnative, isPull, services, sources };
+      const isMine = (to: Reference) => pointsTo(to, sinks, isKnative);
+      return {
+        fn,
+        workload,
+        isKnative,
+        isPull: envOf(workload, 'INTAKE') === 'kafka',
+        services,
+        sources: known(objects.kafkaSources).filter(({ spec }) => isMine(spec.sink)),
+        triggers: known(objects.triggers).filter(({ spec }) => isMine(spec.subscriber)),
+      };
     }),
   );
+}
+
+/** Whether a sink or subscriber is one of these Services, by reference or by its URL in the cluster. */
+function pointsTo({ ref, uri }: Reference, names: readonly string[], isKnative: boolean): boolean {
+  if (ref?.name !== undefined) {
+    const isOfKnative = ref.apiVersion?.startsWith('serving.knative.dev/') ?? false;
+    return names.includes(ref.name) && isOfKnative === isKnative;
+  }
+  const [name] = URL.parse(uri ?? '')?.hostname.split('.') ?? [];
+  return name !== undefined && names.includes(name);
 }
 
 /** Returns the functions that a workload serves: those of FUNCTIONS, or all if it is not set. */
