@@ -56,3 +56,16 @@ test('the guides name variables and metrics that exist', () => {
     }
   }
 });
+
+test('every rule of Knative names existing tests', () => {
+  const [, rules] = readFileSync('docs/ways-in.md', 'utf8').split('## The rules of Knative');
+  const rows = rules!.split('\n').filter((line) => /^\| [^-]/.test(line));
+  expect(rows.length).toBeGreaterThan(8);
+  for (const row of rows.slice(1)) {
+    const tests = [...row.matchAll(/(test\/\S+\.test\.ts): "([^"]+)"/g)];
+    expect([row, tests.length > 0]).toEqual([row, true]);
+    for (const [, file, title] of tests) {
+      expect([title, readFileSync(file!, 'utf8').includes(title!)]).toEqual([title, true]);
+    }
+  }
+});
