@@ -55,6 +55,29 @@ describe.skipIf(problem !== null).each(Object.entries(GENERATED))('%s', (_name, 
     expect(workloads.filter(({ container }) => container.args[0] === 'migrate')).toHaveLength(1);
   });
 
+  test('a finished migration does not block the next one, with kubectl, Argo CD or Flux', () => {
+    const [job, ...more] = of('Job', 'batch');
+    expect(more).toEqual([]);
+    // a name with a hash would leave the previous Job to the tools, as one that is no longer theirs
+    expect(job!.metadata).toMatchObject({ name: 'migrate' });
+    expect(job!.metadata.annotations).toEqual({
+      'argocd.argoproj.io/hook': 'Sync',
+      'argocd.argoproj.io/hook-delete-policy': 'BeforeHookCreation',
+      'kustomize.toolkit.fluxcd.io/force': 'enabled',
+    });
+    expect(job!.spec.ttlSecondsAfterFinished).toBe(300); // the five minutes of docs/your-repository.md
+    // Argo CD would delete other hooks before each sync, too; and the Job needs them in its own
+    const others = objects.filter((each) => each !== job);
+    for (const { kind, metadata } of others) {
+      const keys = Object.keys(metadata.annotations ?? {});
+      expect([kind, metadata.name, keys.filter((key) => /argocd|fluxcd/.test(key))]).toEqual([
+        kind,
+        metadata.name,
+        [],
+      ]);
+    }
+  });
+
   test('each function is served by one workload with one autoscaler', () => {
     const isKnative = args.includes('--workload=knative-service');
     const known =
