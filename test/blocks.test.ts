@@ -22,13 +22,15 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
     'docs/operating.md: npx muster epoch bump postgres',
   ],
   'test/package/user.test.ts': [
-    'docs/your-repository.md: npx --yes --package "$MUSTERJS" muster init my-orders --pack',
-    'docs/your-repository.md: npm test',
-    'docs/your-repository.md: npm run dev',
     'docs/your-repository.md: insert into shop.parcel (order_id, weight) values (4711, 300',
     'docs/your-repository.md: npx muster migrate',
-    'docs/your-repository.md: npx muster build',
   ],
+  'test/package/support/use-project.ts': [
+    'docs/your-repository.md: npx --yes --package "$MUSTERJS" muster init my-orders --pack',
+    'docs/your-repository.md: npm test',
+  ],
+  'test/package/support/dev.ts': ['docs/your-repository.md: npm run dev'],
+  'test/package/build.test.ts': ['docs/your-repository.md: npx muster build'],
   'test/stack/dev.test.ts': [
     'docs/your-repository.md: npm run dev -- --kafka localhost:9092 --topic-prefix shop',
   ],
@@ -45,18 +47,19 @@ const CHECKED: Readonly<Record<string, readonly string[]>> = {
   "embedded PostgreSQL has no pg_dump, and another version's refuses": [
     'docs/operating.md: pg_dump --format custom --file orders.dump "$DATABASE_URL"',
   ],
-  'it needs Docker or a cluster; test/manifests renders and validates the manifests': [
-    'README.md: docker build --tag muster:quickstart . && docker build --tag',
-    'docs/operating.md: kubectl -n muster delete kafkasource recordings',
-    'docs/security.md: kubectl -n muster rollout restart deployment/recordings',
-    'knative/README.md: kind create cluster',
-    'knative/README.md: docker build --tag muster:quickstart . && docker build --tag',
-    'knative/README.md: kubectl -n muster port-forward service/console 8081:80',
-    'knative/README.md: kubectl -n muster delete job migrate --ignore-not-found',
-    'knative/kn/README.md: for part in crds core; do',
-    'knative/kn/README.md: docker build --tag kind.local/muster:quickstart . && kind lo',
-    'knative/kn/README.md: kubectl apply -k knative/kn',
-  ],
+  'it needs Docker or a cluster; test/manifests renders and validates the manifests, and test/package/dockerfiles.test.ts builds the image':
+    [
+      'README.md: docker build --tag muster:quickstart . && docker build --tag',
+      'docs/operating.md: kubectl -n muster delete kafkasource recordings',
+      'docs/security.md: kubectl -n muster rollout restart deployment/recordings',
+      'knative/README.md: kind create cluster',
+      'knative/README.md: docker build --tag muster:quickstart . && docker build --tag',
+      'knative/README.md: kubectl -n muster port-forward service/console 8081:80',
+      'knative/README.md: kubectl -n muster delete job migrate --ignore-not-found',
+      'knative/kn/README.md: for part in crds core; do',
+      'knative/kn/README.md: docker build --tag kind.local/muster:quickstart . && kind lo',
+      'knative/kn/README.md: kubectl apply -k knative/kn',
+    ],
 };
 
 const blocks = PAGES.flatMap(blocksOf);

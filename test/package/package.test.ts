@@ -4,16 +4,15 @@ import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { writeCreator } from '../../build/package.ts';
-import { command, emptyFolder, pack, write } from './support/project.ts';
+import { command, emptyFolder, pack, type Packed, write } from './support/project.ts';
 
-let packed: Awaited<ReturnType<typeof pack>>;
+let packed: Packed;
 
 beforeAll(async () => {
   packed = await pack();
 }, 120_000);
-afterAll(() => rmSync(dirname(packed.content), { recursive: true, force: true }));
 
 const read = (file: string) => readFileSync(join(packed.content, file), 'utf8');
 

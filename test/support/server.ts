@@ -11,6 +11,8 @@ import { migrate } from '../../src/state/schema/migrate.ts';
 declare module 'vitest' {
   interface ProvidedContext {
     serverUrl: string;
+    /** Folder for what several files share; removed after the run. */
+    runFolder: string;
   }
 }
 
@@ -34,9 +36,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await template.end();
   await admin.end();
   project.provide('serverUrl', url);
+  const runFolder = await mkdtemp(join(tmpdir(), 'muster-run-'));
+  project.provide('runFolder', runFolder);
   return async () => {
     await server.stop();
     await remove();
+    await rm(runFolder, { recursive: true, force: true });
   };
 }
 

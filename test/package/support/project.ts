@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { writePackage } from '../../../build/package.ts';
+import { oncePerRun } from '../../support/once-per-run.ts';
 
 const run = promisify(execFile);
 
@@ -15,9 +16,19 @@ export interface Result {
   readonly stderr: string;
 }
 
-/** Packs the package; returns the folder of its content and the tarball. */
-export async function pack(): Promise<{ readonly content: string; readonly tarball: string }> {
-  const folder = mkdtempSync(join(tmpdir(), 'muster-package-'));
+/** The packed package. */
+export interface Packed {
+  /** Folder with its content. */
+  readonly content: string;
+  readonly tarball: string;
+}
+
+/** Packs the package, once per test run. */
+export async function pack(): Promise<Packed> {
+  return oncePerRun('package', packInto);
+}
+
+async function packInto(folder: string): Promise<Packed> {
   const content = join(folder, 'package');
   await writePackage(content);
   await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: content });
