@@ -4,7 +4,8 @@
 # `npm run image` writes the same image without Docker.
 FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /build
-RUN chown 65532:65532 .
+# PostgreSQL, on which the bundle is run below, does not start for a user without a name.
+RUN groupadd --gid 65532 muster && useradd --uid 65532 --gid 65532 muster && chown muster:muster .
 USER 65532:65532
 ENV HOME=/tmp
 COPY --chown=65532:65532 package.json package-lock.json ./

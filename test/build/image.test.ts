@@ -181,7 +181,11 @@ test('the Dockerfile builds the same image from the same sources', () => {
   );
   expect(sources.filter((source) => !existsSync(join(root, source)))).toEqual([]);
   expect(['*', ...sources.map((source) => `!${source}`)].toSorted()).toEqual(ignore.toSorted());
-  expect(of('RUN', 0)).toEqual(['chown 65532:65532 .', 'npm ci', 'npm run image']);
+  expect(of('RUN', 0)).toEqual([
+    'groupadd --gid 65532 muster && useradd --uid 65532 --gid 65532 muster && chown muster:muster .',
+    'npm ci',
+    'npm run image',
+  ]);
   expect(scripts['image']).toBe('node build/image.ts');
 
   // The script's default folders, placed like the layers of the archive.

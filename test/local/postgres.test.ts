@@ -20,6 +20,8 @@ import {
   type PostgresOptions,
   startPostgres,
 } from '../../src/local/postgres/postgres.ts';
+import { initialise } from '../../src/local/postgres/data.ts';
+import { findHome } from '../../src/local/postgres/home.ts';
 import { isServerOf } from '../../src/local/postgres/process.ts';
 import { processes } from '../dev/support/processes.ts';
 import { newFolder, until } from '../dev/support/source.ts';
@@ -93,6 +95,18 @@ test('data survive a restart, and `fresh` deletes them', async ({ folder }) => {
   const third = await start(folder, { fresh: true });
   expect(await query(third.url, kept)).toEqual([{ kept: null, wal_level: 'logical' }]);
 });
+
+test.skipIf(!isRoot)(
+  'a user without a name, as in a container, is told to get one',
+  ({ folder }) => {
+    const { native } = findHome(folder, () => {});
+    const user = { uid: 65_532, gid: 65_532 };
+    chownSync(folder, user.uid, user.gid);
+    expect(() => initialise({ native, folder, user })).toThrow(
+      'give user 65532 one (useradd --uid 65532 muster)',
+    );
+  },
+);
 
 test('the server stops when its parent is killed', async ({ folder }) => {
   const held = await hold([folder]);

@@ -17,18 +17,25 @@ export function initialise({ native, folder, user }: Home): void {
     '--locale-provider=builtin',
     '--builtin-locale=C.UTF-8',
   ];
-  execFileSync(
-    join(native, 'bin', 'initdb'),
-    [
-      `--pgdata=${half}`,
-      '--username=postgres',
-      '--auth=scram-sha-256',
-      `--pwfile=${password}`,
-      '--no-sync',
-      ...flags,
-    ],
-    { cwd: '/', env: { PATH: process.env['PATH'], LC_ALL: 'C' }, stdio: 'pipe', ...user },
-  );
+  const args = [
+    `--pgdata=${half}`,
+    '--username=postgres',
+    '--auth=scram-sha-256',
+    `--pwfile=${password}`,
+    '--no-sync',
+    ...flags,
+  ];
+  const env = { PATH: process.env['PATH'], LC_ALL: 'C' };
+  try {
+    execFileSync(join(native, 'bin', 'initdb'), args, { cwd: '/', env, stdio: 'pipe', ...user });
+  } catch (error) {
+    const [, id] = /could not look up effective user ID (\d+)/.exec(String(error)) ?? [];
+    if (id === undefined) throw error;
+    throw new Error(
+      `PostgreSQL does not start for a user without a name, which is usual in containers: give user ${id} one (useradd --uid ${id} muster), or give the URL of a database where there is that option`,
+      { cause: error },
+    );
+  }
   renameSync(half, join(folder, 'data'));
 }
 
