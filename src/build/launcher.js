@@ -14,7 +14,9 @@ const { Script } = process.getBuiltinModule('node:vm');
 // The functions are beside this file, wherever it is started.
 process.env['FUNCTIONS_FOLDER'] ??= join(import.meta.dirname, 'functions');
 
-const isServe = process.argv[2] === 'serve' && process.argv.length === 3;
+// Node maps the lines of modules only, not those of a script that is compiled here.
+const isServe =
+  process.argv[2] === 'serve' && process.argv.length === 3 && !process.sourceMapsEnabled;
 if (isServe) serve();
 else await import('./src/muster.js');
 

@@ -28,6 +28,19 @@ export function redactedErrorText(error: unknown): string {
   });
 }
 
+/** Returns the frames of an error's stack, without its message; undefined if it has no stack. Never throws. */
+export function framesOf(error: unknown): string[] | undefined {
+  try {
+    if (!(error instanceof Error) || typeof error.stack !== 'string') return undefined;
+    const { stack, message } = error;
+    const begin = stack.indexOf(message); // a message may have lines that look like frames
+    const frames = begin < 0 ? stack : stack.slice(begin + message.length);
+    return frames.split('\n').flatMap((line) => (/^\s+at /.test(line) ? [line.trim()] : []));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Returns the text, or a substitute if the value's own properties or conversions throw. */
 function orNoText(value: unknown, toText: () => string): string {
   try {

@@ -4,7 +4,7 @@ import {
   type RegisteredFunction,
 } from '../definitions/registered-function.ts';
 import type { FunctionDefinition, Log } from '../function.ts';
-import { redactedErrorText } from '../lib/error-text.ts';
+import { framesOf, redactedErrorText } from '../lib/error-text.ts';
 import { failpoint } from '../lib/failpoint.ts';
 import { waitAfter } from '../lib/retry.ts';
 import type { Database } from '../state/database/database.ts';
@@ -263,9 +263,9 @@ export class Executor {
       case 'again': {
         const { outcome, waitMs } = failure;
         const { lease, trace } = attempt;
-        const fields = { attempt: lease.attempt, waitMs, error: redactedErrorText(error) };
+        const what = { error: redactedErrorText(error), at: framesOf(error) };
         log.warn(
-          fields,
+          { attempt: lease.attempt, waitMs, ...what },
           outcome === 'failed' ? 'the run failed permanently' : 'the attempt failed',
         );
         const fail = () => this.#options.runs.fail(lease, describeError(error), waitMs, trace);

@@ -1,5 +1,5 @@
 import { pino, type DestinationStream, type Logger } from 'pino';
-import { redactedErrorText } from '../lib/error-text.ts';
+import { framesOf, redactedErrorText } from '../lib/error-text.ts';
 import { logFields, tracer } from './trace.ts';
 
 /**
@@ -12,7 +12,7 @@ const FIELDS = new Set(
     'id source partition offset event type table', // an event, or a change
     'function functions key missing runId attempt attempts waitMs seconds', // a set and its run
     'handler', // fields of a handler's own lines
-    'error err reason status code since sets members', // reasons, times and counts
+    'error err at reason status code since sets members', // reasons, times and counts
     'label broker groupId topic retryCount assignment from to next records position end problem partitions group', // Kafka
     'url trace_id span_id',
   ].flatMap((names) => names.split(' ')),
@@ -64,6 +64,5 @@ export function scalarsOf(fields: object): Record<string, unknown> {
 /** Replaces pino's serializer, which copies every property, such as `detail` of a Postgres error with the row. */
 function serializeError(error: unknown): object {
   if (!(error instanceof Error)) return { message: redactedErrorText(error) };
-  const at = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
-  return { message: redactedErrorText(error), at: at?.map((line) => line.trim()) };
+  return { message: redactedErrorText(error), at: framesOf(error) };
 }

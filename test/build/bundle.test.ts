@@ -241,6 +241,28 @@ test("the server's script contains neither the doctor nor its clients", () => {
   expect(inputs.filter((input) => /@kubernetes|undici|src\/doctor/.test(input))).toEqual([]);
 });
 
+test('source maps name sources by their paths in the project, and none is of other packages alone', () => {
+  const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter(
+    (file) => !file.startsWith('src/console/swagger-ui/'), // copied
+  );
+  const maps = files.filter((file) => file.endsWith('.js.map'));
+  const read = (file: string) => readFileSync(join(dist, file), 'utf8');
+  const sources = maps.map((file) =>
+    (JSON.parse(read(file)) as { sources: string[] }).sources.map((each) => join(file, '..', each)),
+  );
+  expect(sources[maps.indexOf('functions/recordings.js.map')]).toEqual(['functions/recordings.ts']);
+  expect(sources.flat()).toContain('src/runs/executor.ts');
+  const own = /^(?:src|functions|dev)\//;
+  expect(sources.filter((each) => !each.some((source) => own.test(source)))).toEqual([]);
+  expect(
+    sources.flat().filter((each) => !/^(?:src|functions|dev|node_modules)\//.test(each)),
+  ).toEqual([]);
+  const named = files.filter(
+    (file) => file.endsWith('.js') && read(file).includes('\n//# sourceMappingURL='),
+  );
+  expect(named.map((file) => `${file}.map`).toSorted()).toEqual(maps.toSorted());
+});
+
 test('the bundle names the licence of every package in it', () => {
   const notices = readFileSync(join(dist, 'NOTICES.txt'), 'utf8');
   for (const name of [

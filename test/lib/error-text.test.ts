@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { errorText, redactedErrorText } from '../../src/lib/error-text.ts';
+import { errorText, framesOf, redactedErrorText } from '../../src/lib/error-text.ts';
 
 test('an error without a message is named by its code', () => {
   const error = Object.assign(new AggregateError([], ''), { code: 'ECONNREFUSED' });
@@ -20,4 +20,12 @@ test('a redacted text does not quote an invalid value', () => {
   expect(redactedErrorText(invalid)).toBe('Error: SQLSTATE 22P02');
   expect(redactedErrorText(new SyntaxError('"secret" is not JSON'))).not.toContain('secret');
   expect(redactedErrorText(new TypeError('no function'))).toBe('TypeError: no function');
+});
+
+test('the frames of an error are those of its stack, not lines of its message', () => {
+  const frames = framesOf(new SyntaxError('not JSON:\n    at secret (file.ts:1:1)'))!;
+  expect(frames[0]).toContain('error-text.test.ts');
+  expect(frames.join('\n')).not.toContain('secret');
+  expect(framesOf('thrown')).toBeUndefined();
+  expect(framesOf(Object.defineProperty(new Error(), 'stack', { value: 1 }))).toBeUndefined();
 });

@@ -37,6 +37,8 @@ test('no row, payload or token appears in logs, traces or metrics, even if somet
   expect(lines.filter((line) => line === 'handling').length).toBeGreaterThanOrEqual(5);
   expect(lines).toContain('the attempt failed');
   expect(lines).toContain('the run failed permanently');
+  const failure = pod.log.find(({ msg }) => msg === 'the attempt failed');
+  expect(failure!['at']).toContainEqual(expect.stringContaining('test/telemetry/serve.ts:17:'));
   expect(lines).toContain('refused');
   expect(collector.spans.length).toBeGreaterThan(20);
   expect(collector.metrics.length).toBeGreaterThan(5);

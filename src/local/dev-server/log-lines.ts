@@ -7,7 +7,7 @@ const LEVELS: Readonly<Record<number, string>> = {
   60: 'error: ',
 };
 /** Fields that are the same in all lines, or shown otherwise. */
-const HIDDEN = new Set(['level', 'time', 'pid', 'hostname', 'msg']);
+const HIDDEN = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'at']);
 
 /** Messages that do not concern somebody who has started `muster dev`. */
 const USUAL =
@@ -25,10 +25,19 @@ export function readable(line: string): string | null {
       : [`${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`],
   );
   const at = new Date(Number(time)).toTimeString().slice(0, 8);
-  return [
+  const first = [
     `${at} ${LEVELS[Number(level)] ?? ''}${typeof msg === 'string' ? msg : ''}`,
     ...rest,
   ].join('  ');
+  return [first, ...ownFrames(fields['at'])].join('\n    ');
+}
+
+/** Returns the frames of an error in the user's own files. */
+function ownFrames(at: unknown): string[] {
+  const frames = Array.isArray(at) ? at.map(String) : [];
+  return frames.filter(
+    (frame) => /[/\\]/.test(frame) && !/[/\\]node_modules[/\\]|\bnode:/.test(frame),
+  );
 }
 
 function parsed(line: string): Record<string, unknown> | null {
