@@ -31,6 +31,11 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
   ],
   'test/package/support/dev.ts': ['docs/your-repository.md: npm run dev'],
   'test/package/build.test.ts': ['docs/your-repository.md: npx muster build'],
+  'test/manifests/applied.test.ts': [
+    'docs/operating.md: kubectl -n muster delete kafkasource recordings',
+    'docs/security.md: kubectl -n muster rollout restart deployment/recordings',
+    'knative/README.md: kubectl -n muster delete job migrate --ignore-not-found',
+  ],
   'test/stack/dev.test.ts': [
     'docs/your-repository.md: npm run dev -- --kafka localhost:9092 --topic-prefix shop',
   ],
@@ -50,12 +55,9 @@ const CHECKED: Readonly<Record<string, readonly string[]>> = {
   'it needs Docker or a cluster; test/manifests renders and validates the manifests, and test/package/dockerfiles.test.ts builds the image':
     [
       'README.md: docker build --tag muster:quickstart . && docker build --tag',
-      'docs/operating.md: kubectl -n muster delete kafkasource recordings',
-      'docs/security.md: kubectl -n muster rollout restart deployment/recordings',
       'knative/README.md: kind create cluster',
       'knative/README.md: docker build --tag muster:quickstart . && docker build --tag',
       'knative/README.md: kubectl -n muster port-forward service/console 8081:80',
-      'knative/README.md: kubectl -n muster delete job migrate --ignore-not-found',
       'knative/kn/README.md: for part in crds core; do',
       'knative/kn/README.md: docker build --tag kind.local/muster:quickstart . && kind lo',
       'knative/kn/README.md: kubectl apply -k knative/kn',
