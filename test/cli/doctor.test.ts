@@ -45,6 +45,7 @@ State database ${host}${pathname}
   ✓ definitions: recordings: generation 1
   ✓ orphaned functions: none
   ✓ sources: the rows of each part come from one connector
+  ✓ ignored events: none
   ✓ paused functions: none
   ✓ parked events: none
   ✓ failed runs: none
@@ -60,7 +61,7 @@ Kafka
 Cluster
   – reachable: not checked: no cluster requested: use --cluster
 
-18 fine, 0 problems, 3 not checked
+19 fine, 0 problems, 3 not checked
 `.replaceAll(/\b\d+(\.\d+)*\b/g, 'N'),
   );
 });
@@ -76,7 +77,7 @@ test('a problem comes with a remedy: exit code 1, no password', async () => {
 State database 127.0.0.1:1/state
   ✗ reachable: nothing is listening: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, roles, login, session, commits, standbys, connections, clock, updates in place, dead rows, snapshots, write-ahead log, definitions, orphaned functions, sources, paused functions, parked events, failed runs, outgoing events, due work: not checked: not reachable
+  – version, migrations, roles, login, session, commits, standbys, connections, clock, updates in place, dead rows, snapshots, write-ahead log, definitions, orphaned functions, sources, ignored events, paused functions, parked events, failed runs, outgoing events, due work: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1
@@ -105,7 +106,7 @@ test('a login with muster_read can check everything except standbys and snapshot
   expect(stdout).toContain(
     `  – standbys: not checked: this login can't see standbys: grant pg_monitor to ${login}\n`,
   );
-  expect(stdout).toContain('21 fine, 0 problems, 5 not checked\n');
+  expect(stdout).toContain('22 fine, 0 problems, 5 not checked\n');
 });
 
 test('every finding has the same fields as JSON', async ({ db }) => {
