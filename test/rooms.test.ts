@@ -43,7 +43,7 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
       'src/telemetry',
     ],
   ],
-  ['src/local', ['src/definitions', 'src/lib']],
+  ['src/local', ['src/definitions', 'src/intake', 'src/lib']],
   [
     'src/testing.ts',
     ['src/author', 'src/config', 'src/definitions', 'src/local', 'src/process', 'src/state'],
@@ -77,6 +77,7 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
       'src/cli',
       'src/config',
       'src/definitions',
+      'src/intake',
       'src/lib',
       'src/local',
       'src/process',

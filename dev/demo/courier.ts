@@ -1,5 +1,5 @@
 import { Forwarder, type KafkaRecord } from './forward.ts';
-import type { Message } from '../../src/local/debezium/envelope.ts';
+import type { Message } from '../../src/intake/wal/envelope.ts';
 
 /** The KafkaSource that the demo simulates. */
 export const KAFKA_SOURCE = { namespace: 'demo', name: 'signals' };

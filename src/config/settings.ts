@@ -128,9 +128,25 @@ export const SETTINGS = {
   },
   INTAKE: {
     description:
-      '`http` receives events as requests, `kafka` reads them as a member of a consumer group',
+      "`http` receives events as requests, `kafka` reads them as a member of a consumer group, `wal` reads the changes of tables from PostgreSQL's own log",
     fallback: 'http',
-    read: oneOf('http', 'kafka'),
+    read: oneOf('http', 'kafka', 'wal'),
+  },
+  SOURCE_DATABASE_URL: {
+    description:
+      'URL of the database whose changes `INTAKE=wal` reads: its server itself, because a pooler can not replicate',
+    fallback: null,
+    secret: true,
+    read: url('postgres:', 'postgresql:'),
+  },
+  WAL_SLOT: {
+    description:
+      'name of the replication slot and of the publication that `INTAKE=wal` creates there. Processes with another state database or other functions need another one, because a slot sends a change once',
+    fallback: 'muster',
+    read: matching(
+      'of at most 50 lower-case letters, digits and underscores, and begin with a letter',
+      /^[a-z][a-z0-9_]{0,49}$/,
+    ),
   },
   KAFKA_GROUP: {
     description:

@@ -1,6 +1,6 @@
 import type { Span } from '@opentelemetry/api';
-import { endFailed, intakeSpan, type TraceHeaders } from '../telemetry/spans.ts';
-import type { Change, EventChange, Origin } from '../state/change.ts';
+import { changeSpan, endFailed, intakeSpan, type TraceHeaders } from '../telemetry/spans.ts';
+import type { Change, EventChange, Origin, RowChange, TruncateChange } from '../state/change.ts';
 import { Unavailable, type Outcome, type ParkReason } from '../state/outcome.ts';
 import { isChangeType } from './cloudevents/attributes.ts';
 import { readBatch } from './cloudevents/batch.ts';
@@ -49,7 +49,7 @@ const NO_TOPICS: ReadonlySet<string> = new Set();
 const INGESTED = { outcome: 'ingested' };
 const UNWANTED = { outcome: 'unwanted' };
 
-/** EventIngestor hands the changes of events from HTTP and Kafka to state, and counts the results. */
+/** EventIngestor hands the changes of events from HTTP, Kafka and a source's log to state, and counts the results. */
 export class EventIngestor {
   readonly #intake: Pick<Intake, 'ingest' | 'park' | 'recordTopics'>;
   readonly #count: Count;
@@ -114,13 +114,29 @@ export class EventIngestor {
     else await this.ingest(content.kind === 'bad' ? content.element : content.event, headers);
   }
 
-  async #ingestTraced(
+  /** Ingests a change that was read from the source's log; resolves and throws as {@link ingest} does. */
+  ingestChange(change: RowChange | TruncateChange): Promise<EventResult> {
+    const span = changeSpan(change.origin);
+    if (span === null) return this.#hand(change);
+    Object.assign(change.origin, { span });
+    return this.#trace(span, () => this.#hand(change));
+  }
+
+  #ingestTraced(
     event: CloudEvent,
     span: Span,
     onFailed: (span: Span) => void,
   ): Promise<EventResult> {
+    return this.#trace(span, () => this.#ingest({ ...event, span }), onFailed);
+  }
+
+  async #trace(
+    span: Span,
+    work: () => Promise<EventResult>,
+    onFailed: (span: Span) => void = () => {},
+  ): Promise<EventResult> {
     try {
-      const result = await this.#ingest({ ...event, span });
+      const result = await work();
       span.setAttributes({ 'muster.outcome': result.kind }).end();
       return result;
     } catch (error) {
@@ -141,14 +157,20 @@ export class EventIngestor {
       return reading;
     }
     if (reading.kind === 'invalid') return this.park(event, reading.reason, reading.detail);
-    const outcome = await this.#intake.ingest(reading);
+    const result = await this.#hand(reading);
+    if (result.kind === 'unwanted') this.#countUnwanted(reading, event.type);
+    return result;
+  }
+
+  /** Hands a change to state. */
+  async #hand(change: Change): Promise<EventResult> {
+    const outcome = await this.#intake.ingest(change);
     if (outcome.kind === 'parked') {
       this.#count('parked', { reason: outcome.reason });
       return outcome;
     }
     this.#count('events', outcome.kind === 'ingested' ? INGESTED : UNWANTED);
-    if (outcome.kind === 'unwanted') this.#countUnwanted(reading, event.type);
-    return { kind: outcome.kind, change: reading };
+    return { kind: outcome.kind, change };
   }
 
   #countUnwanted(change: Change, type: string): void {

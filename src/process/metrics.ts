@@ -31,6 +31,11 @@ export interface Metrics {
   readonly chunkRecords: Histogram<'function'>;
   readonly chunkSeconds: Histogram<'function'>;
   readonly lag: Gauge<'function' | 'topic' | 'partition'>;
+  readonly walChanges: Counter<'kind'>;
+  readonly walReading: Gauge;
+  readonly walBehind: Gauge;
+  readonly walRetained: Gauge;
+  readonly walSlotsLost: Counter;
 }
 
 /** Functions whose counters exist from the start. */
@@ -114,6 +119,7 @@ function defineMetrics(): Metrics {
     ...runMetrics(registry),
     ...outgoingMetrics(registry),
     ...kafkaMetrics(registry),
+    ...walMetrics(registry),
   };
 }
 
@@ -262,6 +268,39 @@ function kafkaMetrics(registry: Registry) {
       labelNames: ['function', 'topic', 'partition'],
       registers,
     }),
+  };
+}
+
+function walMetrics(registry: Registry) {
+  const registers = [registry];
+  return {
+    walChanges: counter(
+      registry,
+      'muster_wal_changes_total',
+      "Changes from the source's log, and reads of rows by snapshots, that were ingested or parked.",
+      ['kind'],
+    ),
+    walReading: new Gauge({
+      name: 'muster_wal_reading',
+      help: '1 in the process that reads the replication slot.',
+      registers,
+    }),
+    walBehind: new Gauge({
+      name: 'muster_wal_behind_seconds',
+      help: 'Age of the oldest transaction received from the slot and not ingested; 0 in a process that does not read it.',
+      registers,
+    }),
+    walRetained: new Gauge({
+      name: 'muster_wal_retained_bytes',
+      help: 'Log that the source retains for the slot; 0 in a process that does not read it.',
+      registers,
+    }),
+    walSlotsLost: counter(
+      registry,
+      'muster_wal_slots_lost_total',
+      'Times that a slot was lost or dropped, so that all rows were read again.',
+      [],
+    ),
   };
 }
 

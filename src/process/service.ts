@@ -14,7 +14,7 @@ import { Unavailable } from '../state/outcome.ts';
 import { Superseded } from '../state/registration/register.ts';
 import { waitUntilReady } from '../state/wait-until-ready.ts';
 import { startEngine, type Engine } from './engine.ts';
-import type { KafkaIntakes } from './kafka-intake.ts';
+import type { Pull } from './wal-intake.ts';
 import {
   loadProcessMetrics,
   loadSchemas,
@@ -54,7 +54,7 @@ export class Service {
   readonly #parts = new CleanUp();
   /** Resolves when {@link stop} is called. */
   readonly #stopping = Promise.withResolvers<string>();
-  #kafka: KafkaIntakes | null = null;
+  #pull: Pull | null = null;
   #schemas: Schemas | null = null;
   #drainMs = 0;
   #isStopping = false;
@@ -107,6 +107,7 @@ export class Service {
       (each) => each.stop(),
     );
     await this.#startKafka(ingestor, projections);
+    await this.#startWal(ingestor);
     await Promise.all([endpoint.prepare(), warm]);
     const url = await endpoint.listen();
     log.info({ url, functions: this.#definitions.map((each) => each.name) }, 'serving');
@@ -180,7 +181,7 @@ export class Service {
   async #startKafka(ingestor: ChangeIngestor, projections: Projections): Promise<void> {
     const subscriptions = this.#subscriptions;
     if (subscriptions === null) return;
-    this.#kafka = await this.#own(
+    this.#pull = await this.#own(
       async () => {
         const { startKafkaIntakes } = await import('./kafka-intake.ts');
         this.#requireStarting();
@@ -193,6 +194,26 @@ export class Service {
           metrics: this.#metrics,
           count: this.#count,
           schemas: this.#schemas,
+        });
+      },
+      (each) => each.stop(),
+    );
+  }
+
+  /** Starts to read the log of the source if so configured. */
+  async #startWal(ingestor: ChangeIngestor): Promise<void> {
+    if (this.#config.INTAKE !== 'wal') return;
+    this.#pull = await this.#own(
+      async () => {
+        const { startWalIntake } = await import('./wal-intake.ts');
+        this.#requireStarting();
+        return startWalIntake({
+          config: this.#config,
+          functions: this.#functions,
+          ingestor,
+          log: this.#log,
+          metrics: this.#metrics,
+          count: this.#count,
         });
       },
       (each) => each.stop(),
@@ -236,7 +257,7 @@ export class Service {
 
   /** Why records are not read; named with the schema registry if they wait for it. */
   #pullTrouble(): string | null {
-    const why = this.#kafka?.trouble() ?? null;
+    const why = this.#pull?.trouble() ?? null;
     const cause = this.#schemas?.trouble ?? null;
     return why === null || cause === null ? why : `${why}: ${cause}`;
   }

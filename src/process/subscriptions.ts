@@ -12,9 +12,8 @@ export interface Subscription {
 }
 
 /**
- * Returns the subscription of each function with `INTAKE=kafka`, and null with `INTAKE=http`. Throws
- * {@link ConfigError} if the topics or the consumer group are not determined, or if `INTAKE=http` serves
- * only projections.
+ * Returns the subscription of each function with `INTAKE=kafka`, and null otherwise. Throws {@link ConfigError} if
+ * the topics or the consumer group are not determined, or if only projections are served without Kafka.
  */
 export function subscriptionsOf(
   config: Config,
@@ -22,9 +21,10 @@ export function subscriptionsOf(
   log: Log,
 ): readonly Subscription[] | null {
   const projections = definitions.filter(isProjection).map(({ name }) => name);
-  if (config.INTAKE === 'http') {
+  if (config.INTAKE !== 'kafka') {
     if (projections.length === 0) return null;
-    const need = `${projections.join(', ')} can't receive events over HTTP: a projection reads its records from Kafka, with INTAKE=kafka`;
+    const how = config.INTAKE === 'http' ? 'over HTTP' : 'from the log of a database';
+    const need = `${projections.join(', ')} can't receive events ${how}: a projection reads its records from Kafka, with INTAKE=kafka`;
     if (projections.length === definitions.length) throw new ConfigError(need);
     log.warn({}, need);
     return null;

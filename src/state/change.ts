@@ -20,6 +20,8 @@ export interface Origin {
   /** `Content-Encoding` of the body, if that could not be decoded. */
   readonly contentEncoding?: string;
   readonly body: Uint8Array;
+  /** Memory that it takes in bytes, if the body is made only when it is read. */
+  readonly size?: number;
   /** Attributes that parts name: if the event is parked, they are stored whole. */
   readonly named?: readonly string[];
   /** Span of its intake, if that is traced. */

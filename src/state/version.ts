@@ -35,7 +35,7 @@ export function versionsOf(change: RowChange | TruncateChange, place: SourceEpoc
 const POSITION = (1n << LSN_BITS) - 1n;
 
 /** By how much the time of a snapshot read must exceed that of a commit for the read to be newer. */
-const CLOCK_MARGIN_MS = 60_000;
+export const CLOCK_MARGIN_MS = 60_000;
 
 /** Returns whether `a` is newer than `b`. Same as `muster.newer` in 002_functions.sql, where the rules are explained. */
 export function isNewer(a: Versioned, b: Versioned): boolean {

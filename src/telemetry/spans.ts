@@ -57,6 +57,27 @@ export function intakeSpan(attributes: Texts, headers: TraceHeaders): Span | nul
   );
 }
 
+/** Span of one change that was read from a source's log, until its commit. */
+export function changeSpan({ attributes }: { readonly attributes: Texts }): Span | null {
+  if (tracer === null) return null;
+  const { id, source, type } = attributes;
+  return tracer.start(
+    'process',
+    {
+      kind: CONSUMER,
+      attributes: {
+        'messaging.system.name': 'postgresql',
+        'messaging.operation.name': 'process',
+        'messaging.operation.type': 'process',
+        'cloudevents.event_type': type,
+        'cloudevents.event_id': id,
+        'cloudevents.event_source': source,
+      },
+    },
+    null,
+  );
+}
+
 /**
  * Chooses the parent of an event's span. It is the event's own context (CloudEvents' distributed tracing
  * extension, or a Kafka header that KafkaSource passes on), unless there is none or the request continues the

@@ -133,6 +133,14 @@ const VALUES: {
     bad: ['HTTP', 'kafka,http', 'pull'],
     beside: { KAFKA_BROKERS: 'kafka:9092' },
   },
+  SOURCE_DATABASE_URL: {
+    good: [['postgres://source/shop', 'postgres://source/shop']],
+    bad: ['mysql://source/shop', 'source:5432'],
+  },
+  WAL_SLOT: {
+    good: [['shop_2', 'shop_2']],
+    bad: ['Shop', '2shop', 'shop-2', 'x'.repeat(51)],
+  },
   KAFKA_GROUP: { good: [['muster.recordings-2', 'muster.recordings-2']], bad: ['a b', 'a,b', 'ä'] },
   KAFKA_GROUP_PREFIX: { good: [['staging-', 'staging-']], bad: ['a b', 'a,b', 'ä'] },
   TOPIC: {
@@ -228,7 +236,7 @@ const BAD = Object.entries(VALUES).flatMap(([name, { bad, beside }]) =>
     name,
     text,
     beside,
-    echo: name === 'DATABASE_URL' ? '' : `, not '${text}'`,
+    echo: name.endsWith('DATABASE_URL') ? '' : `, not '${text}'`,
   })),
 );
 
@@ -312,6 +320,16 @@ test.each([
 test('INTAKE=kafka requires brokers', () => {
   expect(problemsOf({ DATABASE_URL, INTAKE: 'kafka' })).toEqual([
     'INTAKE is kafka, so KAFKA_BROKERS must be set',
+  ]);
+});
+
+test('INTAKE=wal requires a source', () => {
+  expect(problemsOf({ DATABASE_URL, INTAKE: 'wal' })).toEqual([
+    'INTAKE is wal, so SOURCE_DATABASE_URL must be set',
+  ]);
+  const env = { DATABASE_URL, INTAKE: 'wal', SOURCE_DATABASE_URL: 'mysql://shop:pa55word@db/shop' };
+  expect(problemsOf(env)).toEqual([
+    'SOURCE_DATABASE_URL must be a URL that begins with postgres:// or postgresql://',
   ]);
 });
 

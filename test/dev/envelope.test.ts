@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type pg from 'pg';
 import { expect } from 'vitest';
-import type { Message } from '../../src/local/debezium/envelope.ts';
+import type { Message } from '../../src/intake/wal/envelope.ts';
 import { type WalSource, startWal } from '../../src/local/debezium/wal.ts';
 import { type Inbox, test, until } from './support/source.ts';
 

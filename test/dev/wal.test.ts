@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { expect } from 'vitest';
-import { parseLsn } from '../../src/local/debezium/lsn.ts';
+import { parseLsn } from '../../src/intake/wal/lsn.ts';
 import { startWal } from '../../src/local/debezium/wal.ts';
 import { Inbox, test, until } from './support/source.ts';
 

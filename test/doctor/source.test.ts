@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replication';
 import { expect, inject, onTestFinished } from 'vitest';
 import recordings from '../../functions/recordings.ts';
 import { publication } from '../../src/doctor/source/publication.ts';
 import { position, slot, walLevel, type SourceContext } from '../../src/doctor/source/wal.ts';
+import { Replication } from '../../src/intake/wal/connection.ts';
 import { ensureDatastore } from '../../dev/demo/datastore.ts';
 import { pairOf } from '../support/pair.ts';
 import { test as base, type TestDatabase } from '../support/test.ts';
@@ -123,17 +123,12 @@ test('a slot is fine while it is being read', async ({ db, context }) => {
     ),
   ]);
   await db.query('create publication muster for table datastore.signal');
-  const service = new LogicalReplicationService({ connectionString: db.url });
-  service.on('error', () => {});
-  void service.subscribe(
-    new PgoutputPlugin({ protoVersion: 1, publicationNames: ['muster'] }),
-    name,
-  );
+  const reader = await Replication.start(db.url, name, 0n, { message() {}, keepalive() {} });
   await until(async () => (await reportOf(slot, context))[0]!.startsWith('✓'));
   expect(await reportOf(slot, context)).toEqual([
     expect.stringMatching(/^✓ s\w+ is read, \S+ \w+ of log retained, no limit/),
   ]);
-  await service.stop();
+  await reader.close(0n);
 });
 
 test('a slot that is missing although the source has streamed was dropped', async ({

@@ -36,6 +36,7 @@ import { RUN_MUTANTS } from './runs.ts';
 import { STATE_MUTANTS } from './state.ts';
 import { SESSION_MUTANTS } from './sessions.ts';
 import { TRAVELERS_MUTANTS } from './travelers.ts';
+import { WAL_MUTANTS } from './wal.ts';
 
 const HERE = fileURLToPath(new URL('../../', import.meta.url));
 const COPIED = [
@@ -101,6 +102,7 @@ function main(words: readonly string[], shard: Shard): void {
     ...TRAVELERS_MUTANTS,
     ...DEMO_MUTANTS,
     ...LOCAL_MUTANTS,
+    ...WAL_MUTANTS,
   ]
     .filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)))
     .filter((_, position) => position % shard.count === shard.index);

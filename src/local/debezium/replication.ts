@@ -1,10 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { LogicalReplicationService, type Pgoutput, PgoutputPlugin } from 'pg-logical-replication';
-import { type RowEvent, toMessages } from './envelope.ts';
-import { formatLsn, parseLsn } from './lsn.ts';
-import { type Deliver, SESSION } from './snapshot.ts';
-import { readTableAt, type SourceTable, type SourceTables } from './source-table.ts';
-import { type Transaction, Watermark } from './watermark.ts';
+import { capture, type CapturedTable } from '../../intake/wal/captured-table.ts';
+import { Replication as Connection } from '../../intake/wal/connection.ts';
+import { type RowEvent, toMessages } from '../../intake/wal/envelope.ts';
+import { type BeginMessage, parseMessage, type Relation } from '../../intake/wal/pgoutput.ts';
+import { eventOf } from '../../intake/wal/row-changes.ts';
+import { describeRelation, type SourceTables } from '../../intake/wal/source-table.ts';
+import { type Transaction, Watermark } from '../../intake/wal/watermark.ts';
+import { withClient } from '../with-client.ts';
+import type { Deliver } from './snapshot.ts';
 
 /** The interval at which delivered positions are acknowledged to the slot, in milliseconds. */
 const STATUS_INTERVAL = 200;
@@ -14,19 +16,26 @@ export class Malformed extends Error {
   override readonly name = 'Malformed';
 }
 
+/** A message that waits to be handled; null is a keepalive. */
+interface Queued {
+  readonly position: bigint;
+  readonly bytes: Buffer | null;
+}
+
 /** One replication connection; after it is lost, a new one starts at the slot's position. */
 export class Replication {
-  readonly #tables: Map<string, SourceTable>;
+  readonly #names: ReadonlySet<string>;
   readonly #url: string;
   readonly #slot: string;
   readonly #deliver: Deliver;
-  readonly #plugin: CountingPlugin;
-  readonly #service: LogicalReplicationService;
   readonly #watermark: Watermark;
-  readonly #ended = Promise.withResolvers<Error | undefined>();
+  readonly #ended = Promise.withResolvers<Error | null>();
+  readonly #relations = new Map<number, CapturedTable | null>();
+  #connection: Connection | null = null;
+  #queue: Queued[] = [];
+  #isHandling = false;
   #over = false;
-  #handled = 0;
-  #begin: Pgoutput.MessageBegin | undefined;
+  #begin: BeginMessage | undefined;
   #transaction: Transaction | undefined;
   #lastCommit: bigint | null = null;
 
@@ -37,20 +46,14 @@ export class Replication {
     position: bigint,
   ) {
     this.#watermark = new Watermark(position);
-    this.#tables = new Map(tables);
+    this.#names = new Set(tables.keys());
     this.#url = options.url;
     this.#slot = options.slot;
     this.#deliver = options.deliver;
-    this.#plugin = new CountingPlugin(options.slot);
-    this.#service = new LogicalReplicationService(
-      { connectionString: options.url, options: SESSION },
-      // With a timeout the library acknowledges what it has received, delivered or not.
-      { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: true } },
-    );
   }
 
   get lag(): number {
-    return this.#watermark.undelivered + this.#plugin.parsed - this.#handled;
+    return this.#watermark.undelivered + this.#queue.length;
   }
 
   get position(): bigint {
@@ -58,132 +61,109 @@ export class Replication {
   }
 
   /** Resolves when the connection has closed, with the reason unless it was stopped. */
-  async run(): Promise<Error | undefined> {
-    const service = this.#service;
-    service.on('data', (lsn: string, message: Pgoutput.Message) => this.#take(lsn, message));
-    service.on('heartbeat', (lsn: string) => this.#heartbeat(parseLsn(lsn)));
-    service.on('error', (error: Error) => this.#end(error));
-    service.subscribe(this.#plugin, this.#slot).then(
-      () => this.#end(),
-      (error: Error) => this.#end(error),
-    );
-    const status = setInterval(() => void this.report(), STATUS_INTERVAL);
-    const reason = await this.#ended.promise;
-    clearInterval(status);
-    await service.destroy().catch(() => {});
-    return reason;
-  }
-
-  /** Acknowledges the delivered position and closes. The reply to a ping proves the server has read it. */
-  async stop(): Promise<void> {
-    if (!this.#service.isStop()) {
-      const answered = new Promise((resolve) => this.#service.once('heartbeat', resolve));
-      await this.report(true);
-      await Promise.race([answered, sleep(500)]);
+  async run(): Promise<Error | null> {
+    let status: NodeJS.Timeout | undefined;
+    try {
+      this.#connection = await Connection.start(this.#url, this.#slot, this.position, {
+        message: (position, bytes) => this.#receive({ position, bytes: Buffer.from(bytes) }),
+        keepalive: (position) => this.#receive({ position, bytes: null }),
+      });
+      status = setInterval(() => this.report(), STATUS_INTERVAL);
+      if (this.#over) return null;
+      return await Promise.race([this.#connection.ended, this.#ended.promise]);
+    } catch (error) {
+      return error as Error;
+    } finally {
+      clearInterval(status);
+      this.#end(null);
+      await this.#connection?.close(this.position);
     }
-    this.#end();
   }
 
-  /**
-   * Acknowledges the delivered position to the slot; `ping` requests a reply. The library adds 1 to its
-   * argument, and one byte too far skips a transaction whose commit record starts there.
-   */
-  async report(ping = false): Promise<void> {
-    await this.#service.acknowledge(formatLsn(this.#watermark.position - 1n), ping);
+  /** Acknowledges the delivered position and closes. */
+  async stop(): Promise<void> {
+    this.#end(null);
+    await this.#connection?.close(this.position);
   }
 
-  #end(reason?: Error): void {
+  /** Acknowledges the delivered position to the slot; `ping` requests a reply. */
+  report(ping = false): void {
+    this.#connection?.acknowledge(this.position, ping);
+  }
+
+  #end(reason: Error | null): void {
     this.#over = true;
     this.#ended.resolve(reason);
   }
 
-  /** Handles a keepalive: the server has read the log up to here. It overtakes messages not yet handled. */
-  #heartbeat(position: bigint): void {
-    if (this.#plugin.parsed === this.#handled) this.#watermark.nothingBelow(position);
+  #receive(message: Queued): void {
+    this.#queue.push(message);
+    if (!this.#isHandling) void this.#handleAll();
   }
 
-  /** Rejects messages after the end: a commit must not count without the messages before it. */
-  async #take(lsn: string, message: Pgoutput.Message): Promise<void> {
-    if (this.#over) return;
-    try {
-      if (message.tag === 'begin') {
+  /** Handles messages one after the other; meanwhile, no more are read. */
+  async #handleAll(): Promise<void> {
+    this.#isHandling = true;
+    this.#connection?.pause(true);
+    for (let next = this.#queue[0]; next !== undefined && !this.#over; next = this.#queue[0]) {
+      try {
+        await this.#handle(next);
+      } catch (cause) {
+        const what = `the change at ${next.position} could not be delivered`;
+        this.#end(new Malformed(what, { cause }));
+      }
+      this.#queue.shift();
+    }
+    this.#isHandling = false;
+    this.#connection?.pause(false);
+  }
+
+  async #handle({ position, bytes }: Queued): Promise<void> {
+    if (bytes === null) return this.#watermark.nothingBelow(position);
+    const message = parseMessage(bytes);
+    switch (message.kind) {
+      case 'begin':
         this.#begin = message;
         this.#transaction = this.#watermark.begin();
-      } else if (message.tag === 'commit') {
-        this.#lastCommit = parseLsn(message.commitEndLsn!);
-        this.#watermark.commit(this.#transaction!, this.#lastCommit);
-      } else {
-        if (message.tag === 'relation') await this.#refresh(message);
-        const event = toEvent(message);
-        for (const name of event === undefined ? [] : tablesOf(message)) {
-          await this.#send(event!, this.#tables.get(name)!, parseLsn(lsn));
-        }
+        return;
+      case 'commit':
+        this.#lastCommit = message.end;
+        return this.#watermark.commit(this.#transaction!, message.end);
+      case 'relation':
+        return this.#describe(message.relation);
+      case 'row': {
+        const table = this.#relations.get(message.relation);
+        if (table != null) await this.#send(eventOf(message, table), table, position);
+        return;
       }
-      this.#handled += 1;
-    } catch (cause) {
-      this.#end(new Malformed(`the change at ${lsn} could not be delivered`, { cause }));
+      case 'truncate':
+        for (const oid of message.relations) {
+          const table = this.#relations.get(oid);
+          if (table != null) await this.#send({ op: 't' }, table, position);
+        }
+        return;
+      case 'other':
     }
   }
 
-  /** Reads a table again whose columns have changed since the start. */
-  async #refresh({ schema, name, columns }: Pgoutput.MessageRelation): Promise<void> {
-    const known = this.#tables.get(`${schema}.${name}`);
-    const names = columns.map((column) => column.name).join();
-    if (known?.columns.map((column) => column.name).join() === names) return;
-    this.#tables.set(`${schema}.${name}`, await readTableAt(this.#url, `${schema}.${name}`));
+  async #describe(relation: Relation): Promise<void> {
+    if (!this.#names.has(`${relation.schema}.${relation.name}`)) {
+      this.#relations.set(relation.oid, null);
+      return;
+    }
+    const table = await withClient(this.#url, (client) => describeRelation(client, relation));
+    this.#relations.set(relation.oid, capture(table, new Set()));
   }
 
-  async #send(event: RowEvent, table: SourceTable, lsn: bigint): Promise<void> {
+  async #send(event: RowEvent, { table }: CapturedTable, lsn: bigint): Promise<void> {
     const transaction = this.#transaction!;
-    const at = {
-      lsn,
-      lastCommit: this.#lastCommit,
-      txId: this.#begin!.xid,
-      at: this.#begin!.commitTime.valueOf(),
-      snapshot: 'false' as const,
-    };
-    for (const message of toMessages(event, table, at)) {
+    const { xid, at } = this.#begin!;
+    const place = { lsn, lastCommit: this.#lastCommit, txId: xid, at, snapshot: 'false' as const };
+    for (const message of toMessages(event, table, place)) {
       transaction.undelivered += 1;
       const { delivered } = await this.#deliver(message, table);
       // A rejection means that delivery was stopped: the message is sent again after the next start.
       delivered.then(() => this.#watermark.delivered(transaction)).catch(() => {});
     }
-  }
-}
-
-/** Names of the tables that a change concerns: a truncate may concern several. */
-function tablesOf(message: Pgoutput.Message): string[] {
-  const relations = [
-    ...('relations' in message ? message.relations : []),
-    ...('relation' in message ? [message.relation] : []),
-  ];
-  return relations.map(({ schema, name }) => `${schema}.${name}`);
-}
-
-function toEvent(message: Pgoutput.Message): RowEvent | undefined {
-  if (message.tag === 'insert') return { op: 'c', after: message.new };
-  if (message.tag === 'truncate') return { op: 't' };
-  if (message.tag !== 'update' && message.tag !== 'delete') return undefined;
-
-  const full = message.old !== null;
-  const before = message.old ?? message.key;
-  return message.tag === 'update'
-    ? { op: 'u', before, full, after: message.new }
-    : { op: 'd', before: before ?? {}, full };
-}
-
-/** Keeps values in the server's text format (a Date would lose the microseconds), and counts messages. */
-class CountingPlugin extends PgoutputPlugin {
-  parsed = 0;
-
-  constructor(publication: string) {
-    super({ protoVersion: 1, publicationNames: [publication] });
-  }
-
-  override parse(buffer: Buffer): Pgoutput.Message {
-    this.parsed += 1;
-    const message = super.parse(buffer);
-    if (message.tag === 'relation') for (const column of message.columns) column.parser = String;
-    return message;
   }
 }

@@ -1,11 +1,20 @@
 import pg from 'pg';
-import { type LogPosition, type Message, type Tuple, toMessages } from './envelope.ts';
-import { parseLsn } from './lsn.ts';
-import { quoted, readTable, type SourceTable, type SourceTables } from './source-table.ts';
+import {
+  type LogPosition,
+  type Message,
+  type Tuple,
+  toMessages,
+} from '../../intake/wal/envelope.ts';
+import { parseLsn } from '../../intake/wal/lsn.ts';
+import {
+  quoted,
+  readTable,
+  type SourceTable,
+  type SourceTables,
+} from '../../intake/wal/source-table.ts';
 
 /** Session settings that make the server format values as {@link Tuple} requires. */
-export const SESSION =
-  '-c timezone=UTC -c datestyle=ISO -c bytea_output=hex -c extra_float_digits=1';
+const SESSION = '-c timezone=UTC -c datestyle=ISO -c bytea_output=hex -c extra_float_digits=1';
 
 /** Sends messages. The outer promise resolves when there is room for more, the inner one on delivery. */
 export type Deliver = (

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Malformed, Replication } from './replication.ts';
 import { type Deliver, ensureSlot } from './snapshot.ts';
-import type { SourceTables } from './source-table.ts';
+import type { SourceTables } from '../../intake/wal/source-table.ts';
 
 export interface WalOptions {
   readonly url: string;
@@ -58,7 +58,7 @@ export class WalSource {
   /** Resolves when everything below this position is delivered. */
   async caughtUp(position: bigint): Promise<void> {
     while (!this.#stopping && this.position < position) {
-      await this.#replication.report(true);
+      this.#replication.report(true);
       await sleep(20);
     }
   }

@@ -22,7 +22,7 @@ import {
   UnnamedTopics,
 } from './kafka-topics.ts';
 import { MusterProcess, outcomeOf } from './muster-process.ts';
-import type { SourceFollower } from './source-follower.ts';
+import { SourceFollower } from './source-follower.ts';
 import { typeErrors } from './type-errors.ts';
 
 export interface DevOptions extends DatabaseOptions {
@@ -184,10 +184,9 @@ export class Dev {
     await this.#follower?.stop(true);
     this.#follower = null;
     if (tables.length === 0) return;
-    const { SourceFollower: Follower } = await loadFollower();
     const sink = `http://127.0.0.1:${port}/`;
     const keepsSlot = sourceUrl === null;
-    this.#follower = new Follower({ url: this.#sourceUrl, tables, sink, keepsSlot, say });
+    this.#follower = new SourceFollower({ url: this.#sourceUrl, tables, sink, keepsSlot, say });
   }
 
   async #end(): Promise<void> {
@@ -203,13 +202,4 @@ export class Dev {
     for (const line of introduction(functions, options)) say(line);
     this.#isIntroduced = true;
   }
-}
-
-/** Loads what follows a source, which needs a package that only developers have. */
-async function loadFollower(): Promise<{ SourceFollower: typeof SourceFollower }> {
-  return import('./source-follower.ts').catch((error: Error) => {
-    if (!error.message.includes("'pg-logical-replication'")) throw error;
-    const what = 'following tables needs: npm install --save-dev pg-logical-replication';
-    throw new Error(what, { cause: error });
-  });
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { errorText } from '../../lib/error-text.ts';
-import type { Message } from '../debezium/envelope.ts';
-import { NoTable, type SourceTable } from '../debezium/source-table.ts';
+import type { Message } from '../../intake/wal/envelope.ts';
+import { NoTable, type SourceTable } from '../../intake/wal/source-table.ts';
 import { dropSlot, leftSlots, slotTables } from '../debezium/slot.ts';
 import { startWal, type WalSource } from '../debezium/wal.ts';
 

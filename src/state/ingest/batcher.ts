@@ -79,7 +79,7 @@ export class Batcher {
   /** Resolves when the rows are committed; throws {@link Unavailable}. */
   ingest(rows: readonly MemberRow[], origin: Origin): Promise<Outcome | Unresolved> {
     const bytes = sizeOf(rows);
-    const held = bytes + origin.body.byteLength;
+    const held = bytes + (origin.size ?? origin.body.byteLength);
     if (this.#bytes + held > this.#options.maxBytes && this.#bytes > 0) {
       throw new Unavailable(
         'overload',

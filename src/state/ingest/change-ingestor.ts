@@ -133,6 +133,27 @@ export class ChangeIngestor {
     }
   }
 
+  /**
+   * Returns the newest position of a source that was ingested in its epoch; 0 if none was, and null if the source is
+   * unknown. Throws {@link Unavailable}.
+   */
+  async ingestedUpTo(source: string): Promise<bigint | null> {
+    try {
+      return await this.#positions.newestOf(source);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
+  /** Makes a source known before anything arrives from it. Throws {@link Unavailable}. */
+  async registerSource(source: string): Promise<void> {
+    try {
+      await this.#positions.register(source);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
   /** Resolves once the event is parked; throws {@link Unavailable}. */
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
     if (this.#closed !== null) throw this.#closed;

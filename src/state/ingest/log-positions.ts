@@ -67,6 +67,15 @@ export class LogPositions {
     return this.#positions.get(source)?.id ?? null;
   }
 
+  /**
+   * Returns the newest position of a source in its epoch, as all workers know it; 0 if there is none, and null if the
+   * source is unknown.
+   */
+  async newestOf(source: string): Promise<bigint | null> {
+    await this.exchange();
+    return this.#positions.get(source)?.lsn ?? null;
+  }
+
   /** Returns the id of a source, which it gets when the first change or event arrives from it. */
   async register(source: string): Promise<number> {
     for (let id = this.idOf(source); ; id = this.idOf(source)) {

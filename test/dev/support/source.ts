@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { test as base } from 'vitest';
-import type { Message } from '../../../src/local/debezium/envelope.ts';
+import type { Message } from '../../../src/intake/wal/envelope.ts';
 import { startPostgres } from '../../../src/local/postgres/postgres.ts';
 import type { Deliver } from '../../../src/local/debezium/snapshot.ts';
 import { THROWAWAY } from './throwaway.ts';

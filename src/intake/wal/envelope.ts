@@ -30,7 +30,15 @@ export interface LogPosition {
   readonly txId: number;
   /** Commit time, or read time of a snapshot, in microseconds since 1970. */
   readonly at: bigint;
-  readonly snapshot: 'first' | 'true' | 'last' | 'false';
+  readonly snapshot: 'first' | 'true' | 'last' | 'false' | 'incremental';
+}
+
+/** What a connector adds to its messages. */
+export interface Connector {
+  /** `source.name` */
+  readonly name: string;
+  /** When it handles a change, in epoch milliseconds. */
+  readonly now: () => number;
 }
 
 /** Key and value of a Kafka record; a null value is a tombstone. */
@@ -40,9 +48,15 @@ export interface Message {
 }
 
 /** Returns Debezium's messages for one change: a delete adds a tombstone, a changed key makes three. */
-export function toMessages(event: RowEvent, table: SourceTable, at: LogPosition): Message[] {
+export function toMessages(
+  event: RowEvent,
+  table: SourceTable,
+  at: LogPosition,
+  connector: Connector = { name: 'postgres', now: Date.now },
+): Message[] {
+  const of = source(table, at, connector.name);
   const write = (op: string, before: Json | null, after: Json | null) =>
-    JSON.stringify({ before, after, source: source(table, at), transaction: null, op, ...clock() });
+    JSON.stringify({ before, after, source: of, transaction: null, op, ...clock(connector.now()) });
   if (event.op === 't') return [{ key: null, value: write('t', null, null) }];
   if (event.op === 'd') return remove(event.before, event.full);
 
@@ -90,12 +104,12 @@ function keyRow({ columns }: SourceTable, tuple: Tuple): Json {
   );
 }
 
-function source({ database, schema, name }: SourceTable, at: LogPosition): Json {
+function source({ database, schema, name }: SourceTable, at: LogPosition, connector: string): Json {
   const lastCommit = at.lastCommit === null ? null : String(at.lastCommit);
   return {
     version: '3.7.0.Final',
     connector: 'postgresql',
-    name: 'postgres',
+    name: connector,
     ts_ms: Number(at.at / 1000n),
     snapshot: at.snapshot,
     db: database,
@@ -105,7 +119,7 @@ function source({ database, schema, name }: SourceTable, at: LogPosition): Json 
     schema,
     table: name,
     txId: at.txId,
-    lsn: Number(at.lsn),
+    lsn: at.snapshot === 'incremental' ? null : Number(at.lsn),
     xmin: null,
     origin: null,
     origin_lsn: null,
@@ -113,7 +127,6 @@ function source({ database, schema, name }: SourceTable, at: LogPosition): Json 
 }
 
 /** When the connector handled the change. It is informational: `source.ts_ms` is the time that counts. */
-function clock(): Json {
-  const now = Date.now();
+function clock(now: number): Json {
   return { ts_ms: now, ts_us: now * 1000, ts_ns: JSON.rawJSON(`${now}000000`) };
 }

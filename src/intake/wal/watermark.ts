@@ -1,5 +1,7 @@
 /** A transaction in flight: the number of its undelivered messages, and where it ends. */
 export interface Transaction {
+  /** Commit time, epoch milliseconds. */
+  readonly at: number;
   undelivered: number;
   end: bigint | undefined;
 }
@@ -7,7 +9,7 @@ export interface Transaction {
 /**
  * Tracks the position in the log below which everything is delivered. Messages are delivered in any
  * order; the position moves past a transaction only when its messages and those of all transactions
- * before it have been answered 2xx.
+ * before it are delivered.
  */
 export class Watermark {
   readonly #open: Transaction[] = [];
@@ -27,8 +29,13 @@ export class Watermark {
     return this.#open.reduce((sum, { undelivered }) => sum + undelivered, 0);
   }
 
-  begin(): Transaction {
-    const transaction = { undelivered: 0, end: undefined };
+  /** Commit time of the oldest transaction that is not delivered; null if there is none. */
+  get oldestAt(): number | null {
+    return this.#open[0]?.at ?? null;
+  }
+
+  begin(at = 0): Transaction {
+    const transaction = { at, undelivered: 0, end: undefined };
     this.#open.push(transaction);
     return transaction;
   }
@@ -43,17 +50,23 @@ export class Watermark {
     this.#advance();
   }
 
-  /** Called when the source has no more messages below this position. */
+  /** Called when the source has no more messages below this position than those that have begun. */
   nothingBelow(position: bigint): void {
-    if (this.#open.length === 0 && position > this.#position) this.#position = position;
+    const last = this.#open.at(-1);
+    if (last === undefined) this.#raise(position);
+    else if (last.end !== undefined && last.end < position) last.end = position;
   }
 
   #advance(): void {
     for (;;) {
       const [first] = this.#open;
       if (first?.end === undefined || first.undelivered > 0) return;
-      this.#position = first.end;
+      this.#raise(first.end);
       this.#open.shift();
     }
+  }
+
+  #raise(position: bigint): void {
+    if (position > this.#position) this.#position = position;
   }
 }

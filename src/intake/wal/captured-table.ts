@@ -1,0 +1,33 @@
+import type { Column, SourceTable } from './source-table.ts';
+
+/** A table with the columns that functions need of it. */
+export interface CapturedTable {
+  readonly table: SourceTable;
+  /** `schema.table` */
+  readonly stream: string;
+  /** Whether a column is read, by its number. */
+  readonly wanted: readonly boolean[];
+  /** The columns that are read, and those of the primary key. */
+  readonly columns: readonly NumberedColumn[];
+  readonly key: readonly NumberedColumn[];
+}
+
+interface NumberedColumn extends Column {
+  readonly number: number;
+}
+
+/** Chooses the columns that functions need, and the primary key; the others are not even decoded. */
+export function capture(table: SourceTable, needed: ReadonlySet<string>): CapturedTable {
+  const numbered = table.columns.map((column, number) => ({ ...column, number }));
+  const key = numbered.filter(({ primaryKey }) => primaryKey);
+  // An object has no own property of this name.
+  const isRead = ({ name, primaryKey }: Column) =>
+    (primaryKey || needed.has(name)) && name !== '__proto__';
+  return {
+    table,
+    stream: `${table.schema}.${table.name}`,
+    wanted: numbered.map(isRead),
+    columns: numbered.filter(isRead),
+    key,
+  };
+}

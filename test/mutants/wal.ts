@@ -1,0 +1,101 @@
+import type { Mutant } from './mutants.ts';
+
+const FAILURES = ['test/intake/wal/failures.test.ts'];
+const SESSION = 'src/intake/wal/session.ts';
+const CHECKS = 'src/intake/wal/source-checks.ts';
+
+/** Guards of reading the source's own log. */
+export const WAL_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'wal: a change is acknowledged before it is ingested',
+    file: 'src/intake/wal/stream.ts',
+    find: 'this.#options.delivery.push(change, bytes, () => this.#watermark.delivered(transaction));',
+    replace:
+      'this.#options.delivery.push(change, bytes, () => {});\n    this.#watermark.delivered(transaction);',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: the slot is created before the rows are ingested',
+    file: 'src/intake/wal/snapshot.ts',
+    find: '    await delivery.drained();\n',
+    replace: '',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a read does not replace what changed within a minute before it',
+    file: 'src/intake/wal/snapshot.ts',
+    find: 'BigInt(CLOCK_MARGIN_MS + 1) * 1000n',
+    replace: 'BigInt(CLOCK_MARGIN_MS * 0) * 1000n',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a new table is not noted as unread',
+    file: 'src/intake/wal/publication.ts',
+    find: 'noteOf(id, { functions, unread })].join',
+    replace: 'noteOf(id, { functions, unread: [] })].join',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a process waits behind one with other functions',
+    file: CHECKS,
+    find: '  if (isPart || isWhole) return;\n',
+    replace: '  if (isPart || isWhole || functions.length > 0) return;\n',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a slot is read from which this state knows nothing',
+    file: SESSION,
+    find: 'if (ingested === null && slot !== null) throw foreignSlot(name);',
+    replace: 'if (ingested === null && slot !== null && name === "") throw foreignSlot(name);',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a log that ends before what was ingested is read',
+    file: CHECKS,
+    find: '  if (ingested <= end) return;\n',
+    replace: '  if (ingested <= end || end > 0n) return;\n',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: the loss of a slot is not reported',
+    file: CHECKS,
+    find: "return ingested > 0n ? 'the slot was dropped' : null",
+    replace: "return ingested < 0n ? 'the slot was dropped' : null",
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a slot whose publication was dropped is read on',
+    file: CHECKS,
+    find: "return isNewPublication ? 'the publication was dropped' : null;",
+    replace: "return isNewPublication && ingested < 0n ? 'the publication was dropped' : null;",
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: two processes read the rows at once',
+    file: SESSION,
+    find: '    if (!rows[0]!.isMine) return null;\n',
+    replace: '',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a superseded process keeps the slot',
+    file: 'src/intake/wal/intake.ts',
+    find: "if (closed() !== null) return 'ended';",
+    replace: "if (closed() === '') return 'ended';",
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a table that the publication lost is not noticed',
+    file: SESSION,
+    find: 'if (!(await publishes(client, name, [...tables.keys()]))) {',
+    replace: 'if (!(await publishes(client, name, [...tables.keys()].slice(tables.size)))) {',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a change that can not be read ends the stream',
+    file: 'src/intake/wal/row-changes.ts',
+    find: "    return [{ kind: 'bad', origin: originOf(message.op), detail: detailOf(error) }];\n",
+    replace: '    throw error;\n',
+    tests: ['test/intake/wal/parked.test.ts'],
+  },
+];
