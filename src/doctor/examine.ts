@@ -28,7 +28,8 @@ import type { KafkaContext, Stream } from './kafka/topics.ts';
 import { login, roles } from './database/login.ts';
 import { publication } from './source/publication.ts';
 import { placeOf, reach } from './reach.ts';
-import { position, slot, sourceClock, walLevel } from './source/wal.ts';
+import { position, slot, sourceClock, type SourceContext, walLevel } from './source/wal.ts';
+import { failover, rights } from './source/self-read.ts';
 import { identity, keys, tables } from './source/source-tables.ts';
 import { due, failed, outbox, parked, paused } from './database/work.ts';
 
@@ -67,6 +68,7 @@ const DATABASE = [
 ];
 /** The checks of tables come first: publishing a table without a replica identity breaks its application. */
 const SOURCE = [walLevel, tables, keys, identity, publication, slot, position, sourceClock];
+const SELF_READ = [walLevel, rights, ...SOURCE.slice(1, 6), failover, position, sourceClock];
 
 /** Examines everything that can be reached from here, without changing anything. Never throws for what it finds. */
 export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {
@@ -90,15 +92,12 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
     wanted,
   }));
   try {
-    const source = await atPostgres('source', where.sourceUrl, SOURCE, (inspector) => ({
-      inspector,
+    const source = await atSource(config, where, {
       specifications,
-      publication: where.publication,
-      slot: where.slot,
-      name: prefix,
-      decimals: where.decimals ?? cluster?.decimals ?? 'precise',
+      prefix,
+      decimals: cluster?.decimals ?? 'precise',
       state: database.inspector,
-    }));
+    });
     await source.inspector?.close();
 
     const kafka = await atKafka(where, cluster, { config, specifications, streams, prefix });
@@ -108,6 +107,33 @@ export async function examine(config: Config, where: Whereabouts): Promise<Group
   } finally {
     await database.inspector?.close();
   }
+}
+
+/** Examines the source of connectors, or with INTAKE=wal that of the process itself. */
+function atSource(
+  config: Config,
+  where: Whereabouts,
+  of: Pick<SourceContext, 'specifications' | 'decimals' | 'state'> & { readonly prefix: string },
+) {
+  const { specifications, state, prefix, decimals } = of;
+  const isSelf = config.INTAKE === 'wal';
+  const { WAL_SLOT: own } = config;
+  const names = isSelf
+    ? ({ publication: own, slot: own, name: `wal:${own}`, reader: 'muster' } as const)
+    : ({
+        publication: where.publication,
+        slot: where.slot,
+        name: prefix,
+        reader: 'connector',
+      } as const);
+  const url = where.sourceUrl ?? (isSelf ? config.SOURCE_DATABASE_URL : null);
+  return atPostgres('source', url, isSelf ? SELF_READ : SOURCE, (inspector) => ({
+    inspector,
+    specifications,
+    ...names,
+    decimals: isSelf ? 'precise' : (where.decimals ?? decimals),
+    state,
+  }));
 }
 
 /** A function that can't be loaded does not prevent the rest from being examined. */

@@ -41,6 +41,7 @@ export async function sourceOf(
     publication: 'muster',
     slot: 'muster',
     name: 'postgres',
+    reader: 'connector',
     decimals: 'precise',
     state: null,
     ...names,

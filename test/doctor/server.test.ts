@@ -30,6 +30,7 @@ test(
       publication: 'muster',
       name: 'postgres',
       state: null,
+      reader: 'connector' as const,
       decimals: 'precise' as const,
     };
 

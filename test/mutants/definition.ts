@@ -127,8 +127,8 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
   {
     name: 'a dropped slot is reported as never created',
     file: 'src/doctor/source/wal.ts',
-    find: 'if (found === undefined && (await hasStreamed(state, source))) {',
-    replace: 'if (found === undefined && !(await hasStreamed(state, source)) && false) {',
+    find: 'const isDropped = await hasStreamed(state, source);',
+    replace: 'const isDropped = !(await hasStreamed(state, source)) && false;',
     tests: ['test/doctor/source.test.ts'],
   },
   {

@@ -4,6 +4,7 @@ import { canArrive, readTables, type SourceTable } from './catalog.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 import type { SourceContext } from './wal.ts';
 import { identifier, plural, tableName } from '../plural.ts';
+import { ADVICE } from './reader.ts';
 
 /** The connector's own tables, for signals and heartbeats. */
 const OF_CONNECTOR = /^debezium\.|\.(dbz|debezium)_/;
@@ -25,7 +26,7 @@ interface Published {
 export const publication: Check<SourceContext> = {
   id: 'source.publication',
   title: 'publication',
-  async run({ inspector, publication: name, specifications }) {
+  async run({ inspector, publication: name, specifications, reader }) {
     const tables = tablesOf(specifications).toSorted();
     const known = await readTables(inspector, tables);
     const [found] = await inspector.query<Publication>(
@@ -37,7 +38,9 @@ export const publication: Check<SourceContext> = {
       [name],
     );
     if (found === undefined) {
-      return [problem(`there is no publication ${name}`, create(name, tables, known))];
+      const [, remedy] = ADVICE.muster.absent;
+      const byHand = create(name, tables, known);
+      return [problem(`there is no publication ${name}`, reader === 'muster' ? remedy : byHand)];
     }
     const published = await inspector.query<Published>(
       `select schemaname || '.' || tablename as table, attnames::text[] as columns, rowfilter as filter

@@ -4,12 +4,14 @@ import type { Decimals } from './column-forms.ts';
 import { compareClocks } from '../database/server.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
 import { bytes } from '../plural.ts';
+import { ADVICE, type SourceReader } from './reader.ts';
 
 /** Input of the checks of the source database. */
 export interface SourceContext {
   readonly inspector: Inspector;
   readonly specifications: readonly Specification[];
-  /** Names in the connector's configuration. */
+  readonly reader: SourceReader;
+  /** Names in the configuration of the reader. */
   readonly publication: string;
   readonly slot: string;
   /** Name of the source in Muster's state: the connector's `topic.prefix`. */
@@ -41,12 +43,6 @@ export const walLevel: Check<SourceContext> = {
   },
 };
 
-/** With `initial`, Debezium takes no second snapshot, and fails once it has a new slot. */
-const WHEN_NEEDED = 'snapshot.mode=when_needed for the connector, if it has another mode';
-/** A snapshot read within a minute of a row's last change counts as the older of the two. */
-const AGAIN =
-  'once a minute has passed since its last event: the connector creates a new slot and reads every row again; a row deleted in between stays in its set';
-
 interface Slot {
   readonly plugin: string;
   readonly type: string;
@@ -61,7 +57,8 @@ interface Slot {
 export const slot: Check<SourceContext> = {
   id: 'source.slot',
   title: 'replication slot',
-  async run({ inspector, slot: name, state, name: source }) {
+  async run({ inspector, slot: name, state, name: source, reader }) {
+    const advice = ADVICE[reader];
     const [found] = await inspector.query<Slot>(
       `select plugin, slot_type as type, database, current_database() as here, active, wal_status as status,
               pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
@@ -70,23 +67,12 @@ export const slot: Check<SourceContext> = {
        from pg_replication_slots where slot_name = $1`,
       [name],
     );
-    if (found === undefined && (await hasStreamed(state, source))) {
-      return [
-        problem(
-          `there is no slot ${name}, although ${source} has streamed: changes since it was dropped were not sent`,
-          `${WHEN_NEEDED}\nkubectl annotate kafkaconnector <name> strimzi.io/restart=true; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"   # ${AGAIN}`,
-        ),
-      ];
-    }
     if (found === undefined) {
-      return [
-        problem(
-          `there is no slot ${name}: the connector, which creates it, has not run`,
-          'kubectl get kafkaconnector; or: curl <connect>:8083/connectors/<name>/status',
-        ),
-      ];
+      const isDropped = await hasStreamed(state, source);
+      const [why, remedy] = isDropped ? advice.dropped(source) : advice.absent;
+      return [problem(`there is no slot ${name}${isDropped ? ',' : ':'} ${why}`, remedy)];
     }
-    return [checkSlot(name, found)];
+    return [checkSlot(name, found, advice)];
   },
 };
 
@@ -97,25 +83,25 @@ async function hasStreamed(state: Inspector | null, source: string): Promise<boo
   return rows.length > 0;
 }
 
-function checkSlot(name: string, found: Slot): Finding {
+function checkSlot(name: string, found: Slot, advice: (typeof ADVICE)[SourceReader]): Finding {
   const { plugin, type, database, here, active, status, limit } = found;
   const held = `${bytes(found.held ?? 0)} of log retained`;
   if (type !== 'logical' || plugin !== 'pgoutput' || database !== here) {
     return problem(
       `${name} is a ${type} slot of ${plugin ?? 'no plugin'} in database ${database ?? '(none)'}, expected pgoutput in ${here}`,
-      'set slot.name and plugin.name=pgoutput for the connector; or: muster doctor --slot <name>',
+      advice.foreign,
     );
   }
   if (status === 'lost') {
     return problem(
       `${name} is lost: the log it needs was removed, and changes with it`,
-      `${WHEN_NEEDED}\nselect pg_drop_replication_slot('${name}');   -- ${AGAIN}`,
+      advice.lost(name),
     );
   }
   if (status === 'unreserved') {
     return problem(
       `${name} is about to be lost: ${held}, beyond max_slot_wal_keep_size (${limit})`,
-      `alter system set max_slot_wal_keep_size = '${moreThan(found.held)}'; select pg_reload_conf();   -- and start the connector`,
+      `alter system set max_slot_wal_keep_size = '${moreThan(found.held)}'; select pg_reload_conf();   -- ${advice.start}`,
     );
   }
   const unlimited = limit === '-1';
@@ -123,14 +109,12 @@ function checkSlot(name: string, found: Slot): Finding {
   if (!active) {
     return problem(
       `nothing reads ${name}: ${held}, ${bound}${unlimited ? ', until the disk is full' : ''}`,
-      'kubectl get kafkaconnector; or: curl -X POST "<connect>:8083/connectors/<name>/restart?includeTasks=true"',
+      advice.unread,
     );
   }
   if ((found.held ?? 0) > MUCH_WAL) {
-    return problem(
-      `${name}: ${held}, ${bound}: the connector does not keep up, or acknowledges nothing while its tables are quiet`,
-      'set heartbeat.interval.ms and heartbeat.action.query of the connector',
-    );
+    const [why, remedy] = advice.slow;
+    return problem(`${name}: ${held}, ${bound}: ${why}`, remedy);
   }
   return fine(`${name} is read, ${held}, ${bound}`);
 }
