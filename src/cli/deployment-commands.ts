@@ -48,7 +48,7 @@ export function addDeploymentCommands(program: Command): void {
     .option('--topic-prefix <prefix>', "topic.prefix of Debezium's connector", 'postgres')
     .option(
       '--intake <way>',
-      'http: a KafkaSource posts events; kafka: the pods read the topics',
+      "http: a KafkaSource posts events; kafka: the pods read the topics; wal: the pods read PostgreSQL's own log",
       'http',
     )
     .option('--broker <name>', 'Broker whose Triggers post the events that are parts', 'default')

@@ -66,8 +66,8 @@ function checked(
   { namespace, image, topicPrefix, intake, workload, broker }: ManifestCommandOptions,
   brokers: readonly string[],
 ): ManifestOptions {
-  if (intake !== 'http' && intake !== 'kafka') {
-    throw new WrongUse(`--intake must be http or kafka, not '${intake}'`);
+  if (intake !== 'http' && intake !== 'kafka' && intake !== 'wal') {
+    throw new WrongUse(`--intake must be http, kafka or wal, not '${intake}'`);
   }
   if (workload !== 'deployment' && workload !== 'knative-service') {
     throw new WrongUse(`--workload must be deployment or knative-service, not '${workload}'`);

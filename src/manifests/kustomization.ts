@@ -6,6 +6,8 @@ export interface KustomizationOptions {
   readonly image: string;
   /** Kafka bootstrap servers, each as `host:port`. */
   readonly brokers: readonly string[];
+  /** How events arrive: a KafkaSource posts them, or the pods read the topics, or the source's log, themselves. */
+  readonly intake: 'http' | 'kafka' | 'wal';
 }
 
 const NAME_REFERENCES = 'shared/name-references.yaml';
@@ -24,7 +26,7 @@ nameReference:
 /** Returns the kustomization of these files. */
 export function kustomization(
   files: readonly string[],
-  { namespace, image, brokers }: KustomizationOptions,
+  { namespace, image, brokers, intake }: KustomizationOptions,
 ): string {
   const [, name, tag, digest] = /^(.*?)(?::([\w.-]+))?(?:@(sha256:\w+))?$/.exec(image)!;
   const tagLine = tag === undefined ? '' : `    newTag: '${tag}'\n`;
@@ -33,7 +35,7 @@ export function kustomization(
     ? `configurations:\n  - ${NAME_REFERENCES}\n`
     : '';
   const version = digest === undefined ? tagLine : `    digest: ${digest}\n`;
-  return `${introduction(files)}apiVersion: kustomize.config.k8s.io/v1beta1
+  return `${introduction(files, intake)}apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: ${namespace}
 resources:
@@ -50,7 +52,7 @@ ${version}configMapGenerator:
 }
 
 /** What to know before the files are applied, as a comment. */
-function introduction(files: readonly string[]): string {
+function introduction(files: readonly string[], intake: KustomizationOptions['intake']): string {
   const has = (name: string) => files.some((file) => file.endsWith(`/${name}`));
   const users = ['migrate', 'serve', ...(has('database-authentication.yaml') ? ['keda'] : [])];
   const secrets = users.map((user) => `muster-database-${user}`);
@@ -61,6 +63,11 @@ function introduction(files: readonly string[]): string {
     'To be created elsewhere:',
     `- the Secrets ${secrets.slice(0, -1).join(', ')} and ${secrets.at(-1)}, each with a key \`url\`,`,
     '  whose role has only the privileges for that purpose',
+    ...(intake === 'wal'
+      ? [
+          '- the Secret muster-source, with a key `url`: the database whose log is read, with a login that may replicate',
+        ]
+      : []),
     ...(has('dead-letters.yaml')
       ? ['- for each function a topic <function>-dead, for dead letters']
       : []),

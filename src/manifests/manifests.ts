@@ -13,13 +13,12 @@ import {
   type KustomizationOptions,
   NAME_REFERENCES_OF_KNATIVE,
 } from './kustomization.ts';
+import { forConsumers, forReaders, pulling, reading } from './pulling.ts';
 import { admittingBrokers, keptUp, triggersOf } from './triggers.ts';
 
 export interface ManifestOptions extends KustomizationOptions {
   /** `topic.prefix` of the Debezium connector. */
   readonly topicPrefix: string;
-  /** How events arrive: a KafkaSource posts them, or the pods read the topics themselves. */
-  readonly intake: 'http' | 'kafka';
   /** Broker that has the events of parts. */
   readonly broker: string;
   /** What runs a set function: a Deployment that KEDA scales, or a Knative Service, which scales by requests. */
@@ -63,8 +62,12 @@ export function obstacle(
   }
   const sets = definitions.filter(isSetFunction).map(specify);
   const ofEvents = sets.find((each) => eventTypesOf([each]).length > 0);
-  if (intake === 'kafka' && ofEvents !== undefined) {
+  if (intake !== 'http' && ofEvents !== undefined) {
     return `function ${ofEvents.name}: parts of it are events (${eventTypesOf([ofEvents]).join(', ')}), which a Broker posts: use --intake http`;
+  }
+  const ofRecords = sets.find((each) => recordTopicsOf([each]).length > 0);
+  if (intake === 'wal' && ofRecords !== undefined) {
+    return `function ${ofRecords.name}: parts of it are records of topics (${recordTopicsOf([ofRecords]).join(', ')}), which are not in the log of a database: use --intake http or kafka`;
   }
   for (const { name } of definitions) {
     if (SHARED_NAMES.includes(name)) {
@@ -73,8 +76,9 @@ export function obstacle(
   }
   if (workload === 'deployment') return null;
   const instead = 'a Knative Service is scaled by requests; use --workload deployment';
-  if (intake === 'kafka') {
-    return `--intake kafka does not go with --workload knative-service: pods that read the topics get no requests, and ${instead}`;
+  if (intake !== 'http') {
+    const what = intake === 'kafka' ? 'the topics' : 'the log of the source';
+    return `--intake ${intake} does not go with --workload knative-service: pods that read ${what} get no requests, and ${instead}`;
   }
   if (definitions.length > 0 && definitions.every(isProjection)) {
     const names = definitions.map(({ name }) => name).join(', ');
@@ -170,14 +174,16 @@ function ofSets(
     .replace('so 8 pods need 184', `so ${pods} pods need ${23 * pods}`);
   const budget = from('knative/base/recordings/pod-disruption-budget.yaml');
   const policy = from('knative/base/recordings/network-policy.yaml');
-  if (intake === 'kafka') {
+  if (intake !== 'http') {
+    const where = intake === 'kafka' ? 'Kafka' : 'the log of their source';
     return {
-      'deployment.yaml': pulling(deployment, name, topics),
+      'deployment.yaml':
+        intake === 'kafka' ? pulling(deployment, name, topics) : reading(deployment, name),
       'network-policy.yaml': policy
-        .replace(/^# Only .*\n/, '# Nobody may post events: the pods read them from Kafka.\n')
+        .replace(/^# Only .*\n/, `# Nobody may post events: the pods read them from ${where}.\n`)
         .replace(/ {2}ingress:\n[^]*$/, '  ingress: []\n'),
       'pod-disruption-budget.yaml': budget,
-      'scaled-object.yaml': forConsumers(scaled),
+      'scaled-object.yaml': intake === 'kafka' ? forConsumers(scaled) : forReaders(scaled),
     };
   }
   return {
@@ -213,16 +219,6 @@ function toKnativeService(text: string): string {
     .replace(/(\n {2}sink:\n {4}ref:\n {6}apiVersion:) v1\n/, '$1 serving.knative.dev/v1\n');
 }
 
-/** The pods are the consumers of the group: more of them than partitions would be idle. */
-function forConsumers(scaled: string): string {
-  return scaled
-    .replaceAll(
-      "Same as the KafkaSource's initialOffset.",
-      'Same as the function, which begins at the oldest offset.',
-    )
-    .replace(/ +# Pods are not consumers.*\n.*allowIdleConsumers.*\n/g, '');
-}
-
 function ofProjection(
   { name, topic }: ProjectionDefinition,
   { brokers }: ManifestOptions,
@@ -251,16 +247,6 @@ function withTopics(text: string, topics: readonly string[]): string {
       .replace('postgres.datastore.signal', topic),
   );
   return text.replace(trigger, () => all.join('\n'));
-}
-
-/** Makes a deployment read the topics itself. */
-function pulling(text: string, name: string, topics: readonly string[]): string {
-  const variables = [
-    ['INTAKE', 'kafka'],
-    ['TOPIC', topics.join(',')],
-    ['KAFKA_GROUP', `muster-${name}`],
-  ].map(([key, value]) => `            - name: ${key}\n              value: ${value}\n`);
-  return text.replace(/( {12}# Concurrent handlers)/, `${variables.join('')}$1`);
 }
 
 function replaced(text: string, brokers: readonly string[]): string {

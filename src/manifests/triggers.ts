@@ -61,14 +61,14 @@ export function admittingBrokers(networkPolicy: string): string {
     .replace(/^ {10}podSelector:\n {12}matchLabels:\n {14}app: kafka-source-dispatcher\n/m, '');
 }
 
+const OF_BROKERS =
+  'A Broker finds no pod at zero, and KEDA does not see the events that wait in it.';
+
 /**
  * Keeps a pod up: a Broker delivers to a Service without pods only by retries, and KEDA sees nothing of what waits in
  * it. Without topics there is no lag either.
  */
-export function keptUp(scaledObject: string, hasTopics: boolean): string {
-  const kept = scaledObject.replace(
-    '  minReplicaCount: 0\n',
-    '  # A Broker finds no pod at zero, and KEDA does not see the events that wait in it.\n  minReplicaCount: 1\n',
-  );
+export function keptUp(scaledObject: string, hasTopics: boolean, why = OF_BROKERS): string {
+  const kept = scaledObject.replace('  minReplicaCount: 0\n', `  # ${why}\n  minReplicaCount: 1\n`);
   return hasTopics ? kept : kept.replace(/ {4}- type: kafka\n[^]*?(?= {4}- type:)/, '');
 }

@@ -331,7 +331,7 @@ test.each([
     '--workload knative-service: projections (positions) read their topic without requests, and a Knative Service is scaled by requests; use --workload deployment',
   ],
   [['--workload', 'pod'], "--workload must be deployment or knative-service, not 'pod'"],
-  [['--intake', 'amqp'], "--intake must be http or kafka, not 'amqp'"],
+  [['--intake', 'amqp'], "--intake must be http, kafka or wal, not 'amqp'"],
   [['--check', '--prune'], '--check writes nothing: it goes neither with --force nor with --prune'],
   [['--check', '--force'], '--check writes nothing: it goes neither with --force nor with --prune'],
   [

@@ -225,6 +225,43 @@ test('pods that read the topics themselves need no source and no Service, and no
   expect(files.get('orders/scaled-object.yaml')).not.toContain('allowIdleConsumers');
 });
 
+test('pods that read the log of a source have a slot for each function, and one is always up', () => {
+  const files = manifestsOf([orders], { ...OPTIONS, intake: 'wal' });
+  expect([...files.keys()].filter((file) => file.startsWith('orders/'))).toEqual([
+    'orders/deployment.yaml',
+    'orders/network-policy.yaml',
+    'orders/pod-disruption-budget.yaml',
+    'orders/scaled-object.yaml',
+  ]);
+  expect(parse(files.get('orders/deployment.yaml')!)).toMatchObject({
+    spec: {
+      template: {
+        spec: {
+          containers: [
+            {
+              env: expect.arrayContaining([
+                { name: 'INTAKE', value: 'wal' },
+                { name: 'WAL_SLOT', value: 'muster_orders' },
+                {
+                  name: 'SOURCE_DATABASE_URL',
+                  valueFrom: { secretKeyRef: { name: 'muster-source', key: 'url' } },
+                },
+              ]),
+            },
+          ],
+        },
+      },
+    },
+  });
+  const scaled = parse(files.get('orders/scaled-object.yaml')!) as {
+    spec: { minReplicaCount: number; triggers: { type: string }[] };
+  };
+  expect(scaled.spec.minReplicaCount).toBe(1);
+  expect(scaled.spec.triggers.map(({ type }) => type)).not.toContain('kafka');
+  expect(files.get('orders/scaled-object.yaml')).not.toContain('Broker');
+  expect(files.get('kustomization.yaml')).toContain('the Secret muster-source');
+});
+
 test('a function whose parts are events and records has Triggers, and a pod that is always up', () => {
   const mixed = defineFunction({
     name: 'mixed',

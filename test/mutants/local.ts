@@ -11,7 +11,7 @@ const COMMAND = ['test/manifests/command.test.ts'];
 export const LOCAL_MUTANTS: readonly Mutant[] = [
   {
     name: 'local: a table is published whose application can not update it any more',
-    file: 'src/local/debezium/source-table.ts',
+    file: 'src/intake/wal/source-table.ts',
     find: '  if (anonymous) {\n',
     replace: '  if (anonymous && name === "") {\n',
     tests: FOLLOWER,
@@ -202,8 +202,8 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
   {
     name: 'local: pods of a Knative Service are to read topics',
     file: 'src/manifests/manifests.ts',
-    find: "if (intake === 'kafka') {\n    return `",
-    replace: "if (intake === 'kafka' && namespace === '') {\n    return `",
+    find: "if (intake !== 'http') {\n    const what",
+    replace: "if (intake !== 'http' && namespace === '') {\n    const what",
     tests: COMMAND,
   },
   {
