@@ -45,6 +45,8 @@ export function startWalIntake({
   const intake = new WalIntake({
     url: config.SOURCE_DATABASE_URL!,
     slot: config.WAL_SLOT,
+    // A connector has another name: its topic.prefix has no colon.
+    source: `wal:${config.WAL_SLOT}`,
     functions: functions.map(({ name }) => name),
     tables,
     ingestor: new EventIngestor(ingestor, count),

@@ -29,6 +29,13 @@ export const WAL_MUTANTS: readonly Mutant[] = [
     tests: FAILURES,
   },
   {
+    name: 'wal: a snapshot lacks the rows that a policy hides',
+    file: 'src/intake/wal/connection.ts',
+    find: "row_security: 'off',",
+    replace: "row_security: 'on',",
+    tests: FAILURES,
+  },
+  {
     name: 'wal: a new table is not noted as unread',
     file: 'src/intake/wal/publication.ts',
     find: 'noteOf(id, { functions, unread })].join',

@@ -71,10 +71,25 @@ test('an unavailable database is retried, and no password is logged', async ({ d
   expectAbsent(served.stderr, CANARY);
 });
 
+test('a wrong password of the source is reported, and not shown', async ({ db }) => {
+  const source = { INTAKE: 'wal', SOURCE_DATABASE_URL: withPassword(db) };
+  const served = await serve({ DATABASE_URL: db.url, ...source }).serving();
+  const msg = 'reading from the source ended, trying again';
+  await until(() => served.log.some((line) => line['msg'] === msg));
+  const response = await fetch(new URL('health/readiness', served.url));
+  const text = await response.text();
+  expect([response.status, text]).toEqual([
+    503,
+    expect.stringMatching(/^the source: password authentication failed/),
+  ]);
+  expectAbsent(served.stderr + text, CANARY);
+});
+
 test('no secret of an invalid configuration is printed', async () => {
   const { code, stderr } = await muster(
     {
       DATABASE_URL: `postgres//me:${CANARY}@db`,
+      SOURCE_DATABASE_URL: `postgres//me:${CANARY}@source`,
       KAFKA_PASSWORD: CANARY,
       KAFKA_USERNAME: 'me',
       K_SINK: `https://me:${CANARY}@sink.example`,
@@ -83,7 +98,9 @@ test('no secret of an invalid configuration is printed', async () => {
     ['serve'],
   );
   expect(code).toBe(2);
-  expect(stderr).toMatch(/DATABASE_URL must [^]*K_SINK must [^]*KAFKA_PASSWORD is set, so/);
+  expect(stderr).toMatch(
+    /DATABASE_URL must [^]*K_SINK must [^]*SOURCE_DATABASE_URL must [^]*KAFKA_PASSWORD is set, so/,
+  );
   expectAbsent(stderr, CANARY);
 });
 

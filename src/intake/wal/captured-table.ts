@@ -16,13 +16,13 @@ interface NumberedColumn extends Column {
   readonly number: number;
 }
 
-/** Chooses the columns that functions need, and the primary key; the others are not even decoded. */
-export function capture(table: SourceTable, needed: ReadonlySet<string>): CapturedTable {
+/** Chooses the columns that functions need (null: all), and the primary key; the others are not even decoded. */
+export function capture(table: SourceTable, needed: ReadonlySet<string> | null): CapturedTable {
   const numbered = table.columns.map((column, number) => ({ ...column, number }));
   const key = numbered.filter(({ primaryKey }) => primaryKey);
   // An object has no own property of this name.
   const isRead = ({ name, primaryKey }: Column) =>
-    (primaryKey || needed.has(name)) && name !== '__proto__';
+    (primaryKey || needed === null || needed.has(name)) && name !== '__proto__';
   return {
     table,
     stream: `${table.schema}.${table.name}`,

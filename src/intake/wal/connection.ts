@@ -3,9 +3,13 @@ import pg from 'pg';
 /**
  * Settings of the sessions in the source. They make the server format values as column-values.ts expects, whatever the
  * defaults of the role, and let a snapshot of a large table take its time. While Muster's database is away, a snapshot
- * waits, and its transaction must not stay open for ever.
+ * waits, and its transaction must not stay open for ever. A row that a policy hides is an error: the log has it, and a
+ * snapshot would silently lack it.
  */
 const SETTINGS = {
+  search_path: 'pg_catalog, pg_temp',
+  row_security: 'off',
+  default_transaction_read_only: 'off',
   TimeZone: 'UTC',
   DateStyle: 'ISO',
   IntervalStyle: 'postgres',

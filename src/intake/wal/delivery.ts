@@ -14,8 +14,15 @@ const MAX_WAITING = 4_096;
 const OVERHEAD = 400;
 const BACKOFF = { attempts: Infinity, firstMs: 100, maxMs: 5_000 };
 
+/** Where changes are delivered: a promise resolves once one is committed. */
+export type Ingestor = {
+  readonly [Method in 'ingestChange' | 'park']: (
+    ...args: Parameters<EventIngestor[Method]>
+  ) => Promise<unknown>;
+};
+
 export interface DeliveryOptions {
-  readonly ingestor: EventIngestor;
+  readonly ingestor: Ingestor;
   /** Limit for the bytes that wait or are in progress. */
   readonly maxBytes: number;
   /** How long changes that could not be ingested are retried before the delivery fails. */

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { SourceError } from './source-error.ts';
 import { quoted } from './source-table.ts';
 
 /** What is noted as the comment on a publication that Muster made. */
@@ -55,7 +56,7 @@ export async function preparePublication(
   const lacking = tables.filter((table) => !found.tables.includes(table));
   const add = `alter publication ${id} add table ${lacking.map(quoted).join(', ')}`;
   if (lacking.length > 0 && !found.isOwned) {
-    throw new Error(
+    throw new SourceError(
       `the publication ${name} lacks ${lacking.join(', ')}, and belongs to somebody else: run '${add}', and drop the replication slot ${name} to have their rows read`,
     );
   }

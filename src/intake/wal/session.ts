@@ -2,10 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Log } from '../../function.ts';
 import { errorText } from '../../lib/error-text.ts';
-import type { EventIngestor } from '../ingest.ts';
 import { capture, type CapturedTable } from './captured-table.ts';
 import { connect } from './connection.ts';
-import { Delivery } from './delivery.ts';
+import { Delivery, type Ingestor } from './delivery.ts';
 import { noteAllRead, preparePublication, publishes } from './publication.ts';
 import { dropSlot, enableFailover, readSlot, type Slot } from './slot.ts';
 import { takeSnapshot } from './snapshot.ts';
@@ -46,11 +45,13 @@ export interface SessionOptions {
   readonly url: string;
   /** Name of the slot and of the publication. */
   readonly slot: string;
+  /** `source.name` of the changes. */
+  readonly source: string;
   /** Names of the functions that the changes are read for. */
   readonly functions: readonly string[];
-  /** Columns that they need, by table. */
-  readonly tables: ReadonlyMap<string, ReadonlySet<string>>;
-  readonly ingestor: EventIngestor;
+  /** Columns that they need, by table; null for all. */
+  readonly tables: ReadonlyMap<string, ReadonlySet<string> | null>;
+  readonly ingestor: Ingestor;
   readonly state: SourceState;
   /** Memory for changes that wait, in bytes. */
   readonly queueBytes: number;
@@ -58,11 +59,6 @@ export interface SessionOptions {
   readonly onDelivered: (kind: 'change' | 'read', count: number) => void;
   readonly onProgress: (progress: WalProgress) => void;
   readonly onSlotLost: () => void;
-}
-
-/** Returns the name of the source of a slot. A connector has another one: its topic.prefix has no colon. */
-function sourceOf(slot: string): string {
-  return `wal:${slot}`;
 }
 
 /** WalSession reads the source once: it prepares the slot, reads rows if needed, and streams until something fails. */
@@ -76,7 +72,7 @@ export class WalSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#source = sourceOf(options.slot);
+    this.#source = options.source;
   }
 
   /**
@@ -157,7 +153,7 @@ export class WalSession {
     const tables = new Map<string, CapturedTable>();
     for (const [name, needed] of this.#options.tables) {
       const table = await readTable(client, name);
-      const lacking = [...needed].filter(
+      const lacking = [...(needed ?? [])].filter(
         (column) => !table.columns.some((each) => each.name === column),
       );
       if (lacking.length > 0) {

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import { parseLsn } from './lsn.ts';
+import { SourceError } from './source-error.ts';
 
 /** A replication slot in the source. */
 export interface Slot {
@@ -42,7 +43,7 @@ export async function readSlot(client: pg.Client, name: string): Promise<Slot | 
   if (slot === undefined) return null;
   const { slot_type: type, plugin, database, here } = slot;
   if (type !== 'logical' || plugin !== 'pgoutput' || database !== here) {
-    throw new Error(
+    throw new SourceError(
       `${name} is a ${type} slot of ${plugin ?? 'no plugin'} in the database ${database ?? '(none)'}, and not one of pgoutput in ${here}: set WAL_SLOT to another name`,
     );
   }

@@ -1,8 +1,9 @@
 import { errorText } from '../../lib/error-text.ts';
+import { Unavailable } from '../../state/outcome.ts';
 
 /** Why the source can't be read, with what to do about it. */
 export class SourceError extends Error {
-  override readonly name = 'SourceError';
+  override readonly name: string = 'SourceError';
 }
 
 /** Whether a slot is taken: another process reads it, or the server has not noticed yet that its reader is gone. */
@@ -10,8 +11,16 @@ export function isTaken(error: unknown): boolean {
   return codeOf(error) === '55006';
 }
 
-/** Returns a sentence for an error of the source, with its remedy if it has a known one. */
+/** Returns a sentence for why reading ended, with the remedy if there is a known one. */
 export function explainSourceError(error: unknown): string {
+  if (error instanceof SourceError) return error.message;
+  if (error instanceof Unavailable) {
+    return error.reason === 'database' ? `the state database: ${error.message}` : error.message;
+  }
+  return `the source: ${withRemedy(error)}`;
+}
+
+function withRemedy(error: unknown): string {
   const message = errorText(error);
   switch (codeOf(error)) {
     case '55000':

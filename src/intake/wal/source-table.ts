@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { Relation, RelationColumn } from './pgoutput.ts';
+import { SourceError } from './source-error.ts';
 
 /** The properties of a column that are needed to format its values as Debezium does. */
 export interface Column {
@@ -35,7 +36,7 @@ export function quoted(name: string): string {
 }
 
 /** Thrown for a table that does not exist. */
-export class NoTable extends Error {
+export class NoTable extends SourceError {
   override readonly name = 'NoTable';
 }
 
@@ -70,7 +71,7 @@ export async function readTable(client: pg.Client, name: string): Promise<Source
   const { database, schema, oid, anonymous, columns } = found;
   // Once such a table is published, its application can no longer update and delete its rows.
   if (anonymous) {
-    throw new Error(
+    throw new SourceError(
       `${name} has no primary key, by which changes name its rows: add one, or run 'alter table ${quoted(name)} replica identity full'`,
     );
   }

@@ -19,8 +19,8 @@ export interface StreamOptions {
   readonly slot: string;
   /** `source.name` of the changes. */
   readonly source: string;
-  /** Columns that functions need, by table. */
-  readonly tables: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Columns that functions need, by table; null for all. */
+  readonly tables: ReadonlyMap<string, ReadonlySet<string> | null>;
   readonly delivery: Delivery;
 }
 

@@ -81,6 +81,7 @@ test('a change that the state refuses is parked and the stream goes on; it can b
   await db.query(`insert into item values ('2', 'x', 'a'), ('3', 'x', 'b')`);
   const done = `select from muster.run where state = 'done'`;
   await until(async () => (await db.query(done)).length === 1);
+  await until(async () => (await db.query('select from muster.parked')).length === 1);
   const parked = await db.query<{ reason: string; body: string }>(
     `select reason, convert_from(body, 'utf8') as body from muster.parked`,
   );
