@@ -3,7 +3,7 @@ import { Unavailable } from '../../state/outcome.ts';
 
 /** Why the source can't be read, with what to do about it. */
 export class SourceError extends Error {
-  override readonly name: string = 'SourceError';
+  override readonly name = 'SourceError';
 }
 
 /** Whether a slot is taken: another process reads it, or the server has not noticed yet that its reader is gone. */

@@ -35,11 +35,6 @@ export function quoted(name: string): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table.join('.'))}`;
 }
 
-/** Thrown for a table that does not exist. */
-export class NoTable extends SourceError {
-  override readonly name = 'NoTable';
-}
-
 type Found = Pick<SourceTable, 'database' | 'schema' | 'name'> & {
   readonly oid: number;
   /** Whether changes name its rows by nothing. */
@@ -67,7 +62,7 @@ export async function readTable(client: pg.Client, name: string): Promise<Source
     [quoted(name)],
   );
   const [found] = rows;
-  if (found === undefined) throw new NoTable(`${name} does not exist in the source`);
+  if (found === undefined) throw new SourceError(`${name} does not exist in the source`);
   const { database, schema, oid, anonymous, columns } = found;
   // Once such a table is published, its application can no longer update and delete its rows.
   if (anonymous) {

@@ -1,19 +1,6 @@
 import pg from 'pg';
 import { withClient } from '../with-client.ts';
 
-/** Tables of the publication of a slot, sorted, each as `schema.table`; null if there is no slot. */
-export async function slotTables(url: string, slot: string): Promise<string[] | null> {
-  return withClient(url, async (client) => {
-    const { rows } = await client.query<{ tables: string[] }>(
-      `select array(select schemaname || '.' || tablename from pg_publication_tables
-                    where pubname = $1 order by 1) as tables
-       from pg_replication_slots where slot_name = $1`,
-      [slot],
-    );
-    return rows[0]?.tables ?? null;
-  });
-}
-
 /** Slots whose names begin with a prefix and that nobody reads. */
 export async function leftSlots(url: string, prefix: string): Promise<string[]> {
   return withClient(url, async (client) => {

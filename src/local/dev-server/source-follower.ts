@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type pg from 'pg';
+import { WalIntake } from '../../intake/wal/intake.ts';
 import { errorText } from '../../lib/error-text.ts';
-import type { Message } from '../../intake/wal/envelope.ts';
-import { NoTable, type SourceTable } from '../../intake/wal/source-table.ts';
-import { dropSlot, leftSlots, slotTables } from '../debezium/slot.ts';
-import { startWal, type WalSource } from '../debezium/wal.ts';
+import { Semaphore } from '../../lib/semaphore.ts';
+import type { Ingestor } from '../../intake/wal/delivery.ts';
+import { dropSlot, leftSlots } from '../debezium/slot.ts';
 
 export interface FollowOptions {
   /** URL of the database with the tables. */
@@ -23,6 +22,9 @@ export interface FollowOptions {
 
 /** Name of the replication slot and of the publication. */
 const SLOT = 'muster_dev';
+/** Name of the source of the rows: the same in every run, whatever the slot is called. */
+const SOURCE = 'wal:muster_dev';
+const QUEUE_BYTES = 4 * 1024 * 1024;
 const IN_FLIGHT = 16;
 const RETRY_MS = 500;
 /** How long the server may hold a slot after its reader has gone. */
@@ -35,19 +37,18 @@ export class SourceFollower {
   readonly #options: FollowOptions;
   readonly #slot: string;
   readonly #stopping = new AbortController();
-  readonly #stopped: Promise<void>;
-  readonly #running: Promise<void>;
-  #wal: WalSource | null = null;
-  #inFlight = 0;
+  readonly #started: Promise<void>;
+  readonly #room = new Semaphore(IN_FLIGHT);
+  #intake: WalIntake | null = null;
+  #hasFollowed = false;
+  #said = '';
   #sent = 0;
 
   constructor(options: FollowOptions) {
     this.#options = options;
     this.#slot = options.keepsSlot ? SLOT : `${SLOT}_${process.pid}`;
-    const { signal } = this.#stopping;
-    this.#stopped = new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
-    this.#running = this.#run().catch((error: unknown) => {
-      if (!signal.aborted) options.say(`the source: ${errorText(explained(error))}`);
+    this.#started = this.#start().catch((error: unknown) => {
+      if (!this.#stopping.signal.aborted) options.say(`the source: ${errorText(error)}`);
     });
   }
 
@@ -60,9 +61,8 @@ export class SourceFollower {
   async stop(forGood = false): Promise<void> {
     const { url, keepsSlot, say } = this.#options;
     this.#stopping.abort();
-    // The start of the replication waits for open transactions of the source: it is not waited for.
-    await Promise.race([this.#running, sleep(RETRY_MS)]);
-    await this.#wal?.stop();
+    await this.#started;
+    await this.#intake?.stop();
     if (keepsSlot && !forGood) return;
     const isDropped = await this.#drop().catch(() => false);
     if (isDropped || keepsSlot) return;
@@ -79,7 +79,7 @@ export class SourceFollower {
     return false;
   }
 
-  async #run(): Promise<void> {
+  async #start(): Promise<void> {
     const { url, tables, keepsSlot, say } = this.#options;
     if (!keepsSlot) {
       for (const left of await leftSlots(url, SLOT)) {
@@ -88,49 +88,61 @@ export class SourceFollower {
         );
       }
     }
-    const known = await slotTables(url, this.#slot);
-    if (known !== null && known.join() !== tables.toSorted().join()) await this.#drop();
-    let waitsFor = '';
-    while (!this.#stopping.signal.aborted && this.#wal === null) {
-      try {
-        const options = { url, tables, slot: this.#slot, deliver: this.#deliver, say };
-        this.#wal = await startWal(options);
-      } catch (error) {
-        if (!(error instanceof NoTable)) throw error;
-        if (waitsFor !== error.message) say(`${error.message} yet; waiting for it`);
-        waitsFor = error.message;
-        await sleep(RETRY_MS, undefined, { signal: this.#stopping.signal });
-      }
-    }
-    if (this.#stopping.signal.aborted || this.#wal === null) {
-      await this.#wal?.stop();
-      return;
-    }
-    say(`following ${tables.join(', ')}`);
-    const failure = await Promise.race([this.#wal.failed, this.#stopped]);
-    if (failure !== undefined) throw failure;
+    if (this.#stopping.signal.aborted) return;
+    this.#intake = new WalIntake({
+      url,
+      slot: this.#slot,
+      source: SOURCE,
+      functions: [],
+      tables: new Map(tables.map((table) => [table, null])),
+      ingestor: {
+        ingestChange: (change) => this.#post(change),
+        park: (_origin, _reason, detail) => Promise.resolve(say(detail)),
+      },
+      // What the functions know of the source is theirs; here, a slot continues where it was.
+      state: { ingestedUpTo: () => Promise.resolve(0n), registerSource: () => Promise.resolve() },
+      queueBytes: QUEUE_BYTES,
+      drainMs: RETRY_MS,
+      closed: () => null,
+      log: {
+        info() {},
+        warn: (fields) => this.#report(fields),
+        error: (fields) => this.#report(fields),
+      },
+      onReading: (isReading) => {
+        if (!isReading) return;
+        if (!this.#hasFollowed) say(`following ${tables.join(', ')}`);
+        this.#hasFollowed = true;
+      },
+      onDelivered() {},
+      onProgress() {},
+      onSlotLost() {},
+    });
   }
 
-  readonly #deliver = async (message: Message, table: SourceTable) => {
-    while (this.#inFlight >= IN_FLIGHT) {
-      await sleep(5, undefined, { signal: this.#stopping.signal });
-    }
-    // a tombstone, which follows a delete
-    if (message.value === null) return { delivered: Promise.resolve() };
-    return { delivered: this.#post(message.value, table) };
-  };
+  /** Prints why nothing is read. Only a table that is missing, or a source that was read before, is waited for. */
+  #report({ error }: { readonly error?: unknown }): void {
+    if (typeof error !== 'string' || error === this.#said || this.#stopping.signal.aborted) return;
+    this.#said = error;
+    const { say } = this.#options;
+    if (error.endsWith(' does not exist in the source')) return say(`${error} yet; waiting for it`);
+    say(error.startsWith('the source: ') ? error : `the source: ${error}`);
+    if (!this.#hasFollowed) void this.#intake?.stop();
+  }
 
   /** Resolves once the event is accepted, or refused for good; rejects after a stop. */
-  async #post(body: string, { schema, name }: SourceTable): Promise<void> {
+  async #post(change: Parameters<Ingestor['ingestChange']>[0]): Promise<void> {
     const { sink, say } = this.#options;
     const { signal } = this.#stopping;
+    const table = change.kind === 'row' ? change.stream : change.table;
     const headers = {
       'ce-specversion': '1.0',
       'ce-type': 'dev.knative.kafka.event',
-      'ce-source': `/muster/dev/${schema}.${name}`,
+      'ce-source': `/muster/dev/${table}`,
       'ce-id': String((this.#sent += 1)),
     };
-    this.#inFlight += 1;
+    const body = new Uint8Array(change.origin.body);
+    await this.#room.enter();
     try {
       for (;;) {
         const answer = await fetch(sink, { method: 'POST', headers, body, signal }).catch(
@@ -139,33 +151,14 @@ export class SourceFollower {
         const status = answer?.status ?? 0;
         const text = (await answer?.text().catch(() => '')) ?? '';
         if (status >= 400 && status < 500 && !RETRIED.has(status)) {
-          say(`a change of ${schema}.${name} was refused: ${status} ${text}`);
-          return;
+          return say(`a change of ${table} was refused: ${status} ${text}`);
         }
-        if (status === 202) {
-          say(`a change of ${schema}.${name} was parked: 'muster parked' shows why`);
-        }
+        if (status === 202) say(`a change of ${table} was parked: 'muster parked' shows why`);
         if (status >= 200 && status < 300) return;
         await sleep(RETRY_MS, undefined, { signal });
       }
     } finally {
-      this.#inFlight -= 1;
+      this.#room.leave();
     }
   }
-}
-
-/** Adds what to do to errors of a source that is not prepared. */
-function explained(error: unknown): unknown {
-  const { code, message } = error as pg.DatabaseError;
-  if (code === '55000' && message.includes('wal_level')) {
-    return new Error(
-      `${message}: run 'alter system set wal_level = logical', and restart its server`,
-    );
-  }
-  if (code === '42501') {
-    return new Error(
-      `${message}: its user needs the attribute replication, and must own the tables`,
-    );
-  }
-  return error;
 }
