@@ -169,7 +169,7 @@ function ofSets(
   const deployment = from('knative/base/recordings/deployment.yaml')
     .replace("value: '300'", `value: '${drain}'`)
     .replace(/(terminationGracePeriodSeconds:) \d+/, `$1 ${drain + BEYOND_DRAIN_SECONDS}`);
-  const scaled = withTopics(from('keda/recordings.yaml'), topics)
+  const scaled = withTopics(from('keda/recordings.yaml'), intake === 'wal' ? [] : topics)
     .replace(/(maxReplicaCount:) \d+/, `$1 ${pods}`)
     .replace('so 8 pods need 184', `so ${pods} pods need ${23 * pods}`);
   const budget = from('knative/base/recordings/pod-disruption-budget.yaml');
