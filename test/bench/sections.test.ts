@@ -19,6 +19,7 @@ const SECTIONS = [
   'held',
   'stress',
   'travelers',
+  'wal',
 ];
 
 test('the sections of the bench run, and their checks pass', { timeout: 300_000 }, async () => {

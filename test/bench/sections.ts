@@ -30,6 +30,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   telemetry: async () => (await import('./telemetry.ts')).measureTelemetry,
   travelers: async () => (await import('./travelers.ts')).measureTravelers,
   pull: async () => (await import('./pull.ts')).measurePull,
+  wal: async () => (await import('./wal.ts')).measureWal,
   road: async () => (await import('./pipeline.ts')).measurePipeline,
 };
 
