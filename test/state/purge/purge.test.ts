@@ -140,6 +140,12 @@ test('a row that was briefly in another set is kept as long as one that moved to
     change('u', 30, { id: 'xa', k: 'left', kind: 'a' }, { at: Date.now() }),
   );
   expect(await setsOf(db)).toEqual([]);
+  // `gone_on` is a day: the hour is that of the newest version, too
+  expect(
+    await db.query(
+      `select since > now() - interval '1 hour' as recent from muster.member where id = 'xa' and part_index = 1`,
+    ),
+  ).toEqual([{ recent: true }]);
   // a second pass, because the first one reduces the row to its version
   await purgeOf(worker);
   await worker.ingestor.ingest(
