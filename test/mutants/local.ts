@@ -38,13 +38,6 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
     tests: FOLLOWER,
   },
   {
-    name: 'local: a stop waits for the other transactions of the source',
-    file: 'src/intake/wal/snapshot.ts',
-    find: "client.once('end', () => void holder.end().catch(() => {}));",
-    replace: '',
-    tests: FOLLOWER,
-  },
-  {
     name: 'local: dev reads the topics that the shell names for production',
     file: 'src/local/dev-server/environment.ts',
     find: "INTAKE: kafka === null ? 'http' : 'kafka',",

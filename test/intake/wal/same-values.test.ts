@@ -113,7 +113,7 @@ test('a row that a snapshot reads equals that in a message of Debezium', async (
   const names = table.columns.map(({ name }) => `"${name}"`).join();
   const types = { getTypeParser: () => (text: string) => text };
   const { rows } = await client.query<(string | null)[]>({
-    text: `select ${names} from item`,
+    text: `select ${names} from public.item`,
     rowMode: 'array',
     types,
   } as never);
