@@ -308,7 +308,7 @@ test('an event of a type that no function names is explained with the types that
   expect(await worker.ingestor.ingest(other)).toEqual({ kind: 'unwanted' });
   expect(await worker.ingestor.explain(other)).toEqual({
     sets: [],
-    why: 'no function that is served here names the event com.shop.other, only event com.shop.order, event com.shop.cancelled, event com.shop.sent, topic labels',
+    why: 'no function that is served here names the event com.shop.other, only event com.shop.order, event com.shop.cancelled, event com.shop.sent, topic labels; did you mean event com.shop.order?',
   });
 });
 
