@@ -41,8 +41,12 @@ export class IgnoredStreams {
     const { attributes } = change.origin;
     const source = storable(attributes['source'] ?? '')?.slice(0, MAX_LENGTH) || null;
     switch (change.kind) {
-      case 'event':
-        return this.#add({ kind: 'event', name: change.attributes['type']!, source, count: 1 });
+      case 'event': {
+        const { type } = change.attributes;
+        // A record has none: it is only read if a function names its topic.
+        if (type !== undefined) this.#add({ kind: 'event', name: type, source, count: 1 });
+        return;
+      }
       case 'row':
         return this.#add({ kind: 'table', name: change.stream, source, count: 1 });
       case 'truncate':
