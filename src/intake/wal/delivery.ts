@@ -159,8 +159,9 @@ export class Delivery {
   }
 }
 
-/** Whether this process ingests nothing any more. */
+/** Whether this process ingests nothing any more: then a slot must not stay in use for retries. */
 function isFinal(error: unknown): boolean {
+  if (error instanceof Error && error.name === 'AbortError') return true;
   const reason = error instanceof Unavailable ? error.reason : null;
   return reason === 'draining' || reason === 'superseded';
 }
