@@ -68,6 +68,18 @@ test('rows and changes are posted until they are accepted, and nothing is left i
   expect(await left(db)).toEqual([]);
 });
 
+test('a stop while events are refused leaves nothing in the source', async ({ db }) => {
+  await db.query('create table "Order" (id int primary key)');
+  const { url, answer } = await sink();
+  const { follower, said } = follow(db, url, ['public.Order']);
+  await until(() => said.includes('following public.Order'));
+  answer.status = 503;
+  await db.query('insert into "Order" values (1)');
+  await until(() => answer.refused > 0);
+  await follower.stop();
+  expect(await left(db)).toEqual([]);
+});
+
 test('a table whose rows can not be named is refused, and its application goes on', async ({
   db,
 }) => {

@@ -105,4 +105,11 @@ export const WAL_MUTANTS: readonly Mutant[] = [
     replace: '    throw error;\n',
     tests: ['test/intake/wal/parked.test.ts'],
   },
+  {
+    name: 'wal: deliveries that were aborted are tried again',
+    file: 'src/intake/wal/delivery.ts',
+    find: "  if (error instanceof Error && error.name === 'AbortError') return true;\n",
+    replace: '',
+    tests: ['test/local/source-follower.test.ts'],
+  },
 ];
