@@ -10,6 +10,7 @@ import {
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
+import { quoteForShell } from '../lib/quote-for-shell.ts';
 import { VERSION } from '../lib/version.ts';
 import { printResult, type JsonOption } from './print-result.ts';
 
@@ -63,9 +64,7 @@ export async function run(folder = '.', options: InitOptions = {}): Promise<void
   }
   const place = relative(process.cwd(), target);
   const enter =
-    place === ''
-      ? ''
-      : `cd ${/^[\w./-]+$/.test(place) ? place : `'${place.replaceAll("'", "'\\''")}'`} && `;
+    place === '' ? '' : `cd ${/^[\w./-]+$/.test(place) ? place : quoteForShell(place)} && `;
   if (options.json === true) return;
   if (!created.has('package.json')) {
     process.stdout.write(

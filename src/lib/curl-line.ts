@@ -1,3 +1,5 @@
+import { quoteForShell } from './quote-for-shell.ts';
+
 /** Whether a text is a CloudEvent in structured mode; any other message is what a KafkaSource makes an event of. */
 export function isCloudEvent(message: string): boolean {
   if (!message.includes('"specversion"')) return false;
@@ -16,5 +18,5 @@ export function curlLine(url: string, id: string, message: string): string {
   const headers = isCloudEvent(message)
     ? "-H 'content-type: application/cloudevents+json'"
     : `-H 'ce-specversion: 1.0' -H 'ce-type: dev.knative.kafka.event' -H 'ce-source: /me' -H 'ce-id: ${id}'`;
-  return `curl ${url} ${headers} -H 'Prefer: return=representation' -d '${body.replaceAll("'", `'\\''`)}'`;
+  return `curl ${url} ${headers} -H 'Prefer: return=representation' -d ${quoteForShell(body)}`;
 }

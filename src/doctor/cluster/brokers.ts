@@ -1,6 +1,7 @@
 import { eventTypesOf, recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
 import { didYouMean } from '../../lib/similar-name.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
+import { DEAD_LETTERS, LONG_RETRY, patchDelivery } from './deliveries.ts';
 import { conditionOf, known, listed, reasonOf, type Trigger } from './objects.ts';
 import { type ClusterContext, deployed, type Deployed, kubectl } from './workloads.ts';
 
@@ -109,28 +110,19 @@ function checkDelivery(context: ClusterContext, trigger: Trigger, what: string):
     ({ metadata }) => metadata.name === trigger.spec.broker,
   );
   const [own, general] = [trigger.spec.delivery, broker?.spec?.delivery];
-  const patch = (fields: object) =>
-    `${kubectl(context)} patch trigger ${name} --type merge -p '${JSON.stringify({ spec: { delivery: fields } })}'`;
+  const patch = (fields: object) => patchDelivery(context, `trigger ${name}`, fields);
   const retry = own?.retry || general?.retry || 0;
   if (retry === 0) {
     return problem(
       `neither trigger/${name} nor its Broker has a delivery with retry: an event that is not accepted at once is given up`,
-      patch({ retry: 600, backoffPolicy: 'linear', backoffDelay: 'PT1S' }),
+      patch(LONG_RETRY),
     );
   }
   const sink = own?.deadLetterSink ?? general?.deadLetterSink;
   if (sink === undefined) {
     return problem(
       `neither trigger/${name} nor its Broker has a deadLetterSink: events that are not accepted after ${retry} retries are lost`,
-      patch({
-        deadLetterSink: {
-          ref: {
-            apiVersion: 'eventing.knative.dev/v1alpha1',
-            kind: 'KafkaSink',
-            name: '<a KafkaSink>',
-          },
-        },
-      }),
+      patch(DEAD_LETTERS),
     );
   }
   return fine(`${what}, ${retry} retries; then ${sink.ref?.name ?? sink.uri}`);

@@ -1,4 +1,5 @@
 import { type ClusterContext, deployed, type Deployed, kubectl } from './workloads.ts';
+import { DEAD_LETTERS, LONG_RETRY, patchDelivery } from './deliveries.ts';
 import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
 import { conditionOf, type KafkaSource, known, listed, reasonOf } from './objects.ts';
 import { eventTypesOf, recordTopicsOf, tablesOf } from '../../definitions/streams.ts';
@@ -99,44 +100,25 @@ function checkDelivery(
   context: ClusterContext,
   { metadata: { name }, spec }: KafkaSource,
 ): Finding {
-  const patch = (fields: object) =>
-    `${kubectl(context)} patch kafkasource ${name} --type merge -p '${JSON.stringify({ spec: { delivery: fields } })}'`;
-  const long = { retry: 600, backoffPolicy: 'linear', backoffDelay: 'PT1S' };
+  const patch = (fields: object) => patchDelivery(context, `kafkasource ${name}`, fields);
   const given = spec.delivery;
   if (given === undefined) {
     return problem(
       `kafkasource/${name} has no delivery: it gives up on an event after ten minutes, and the event is lost`,
-      patch({
-        ...long,
-        deadLetterSink: {
-          ref: {
-            apiVersion: 'eventing.knative.dev/v1alpha1',
-            kind: 'KafkaSink',
-            name: '<a KafkaSink>',
-          },
-        },
-      }),
+      patch({ ...LONG_RETRY, ...DEAD_LETTERS }),
     );
   }
   if (!given.retry) {
     return problem(
       `delivery of kafkasource/${name} has no retry: while no pod is running, each event is given up immediately`,
-      patch(long),
+      patch(LONG_RETRY),
     );
   }
   const ref = given.deadLetterSink?.ref;
   if (given.deadLetterSink === undefined) {
     return problem(
       `delivery of kafkasource/${name} has no deadLetterSink: undelivered events are lost`,
-      patch({
-        deadLetterSink: {
-          ref: {
-            apiVersion: 'eventing.knative.dev/v1alpha1',
-            kind: 'KafkaSink',
-            name: '<a KafkaSink>',
-          },
-        },
-      }),
+      patch(DEAD_LETTERS),
     );
   }
   if (ref?.kind === 'KafkaSink') {

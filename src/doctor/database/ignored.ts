@@ -1,3 +1,4 @@
+import { quoteForShell } from '../../lib/quote-for-shell.ts';
 import { listIgnored, noteOn, type IgnoredStream } from '../../state/queries/ignored.ts';
 import type { StateContext } from './server.ts';
 import { type Check, fine, problem, type Finding } from '../finding.ts';
@@ -52,5 +53,5 @@ function describe({ kind, name, count, lastAt, source }: IgnoredStream): string 
 }
 
 function shellWord(name: string): string {
-  return /^[\w./:-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+  return /^[\w./:-]+$/.test(name) ? name : quoteForShell(name);
 }

@@ -118,8 +118,7 @@ export class Delivery {
 
   #pump(): void {
     while (this.#running < CHUNKS && this.#waiting.length > 0) {
-      const chunk = this.#waiting.slice(0, CHUNK);
-      this.#waiting = this.#waiting.slice(CHUNK);
+      const chunk = this.#waiting.splice(0, CHUNK);
       this.#running += 1;
       void this.#deliver(chunk).finally(() => {
         this.#running -= 1;

@@ -16,19 +16,23 @@ const members = (db: TestDatabase) =>
      where m.in_set order by m.id`,
   );
 
-test('a set completes from inserts, and its handler runs', async ({ db }) => {
-  await db.query(ITEM);
-  const seen: unknown[] = [];
-  const pair = defineFunction({
+/** Collects the note of the first row of each set. */
+const pairWithNote = (notes: unknown[]) =>
+  defineFunction({
     name: 'pair',
     parts: {
       a: { table: 'public.item', key: 'k', where: { kind: 'a' }, columns: ['note'] },
       b: { table: 'public.item', key: 'k', where: { kind: 'b' } },
     },
     handle({ parts }) {
-      seen.push(parts.a[0]!.row['note']);
+      notes.push(parts.a[0]!.row['note']);
     },
   });
+
+test('a set completes from inserts, and its handler runs', async ({ db }) => {
+  await db.query(ITEM);
+  const seen: unknown[] = [];
+  const pair = pairWithNote(seen);
   const reader = await readerOn(db, [pair]);
   await reader.reading();
   await db.query(`insert into item values (1, 'x', 'a', 'first'), (2, 'x', 'b', null)`);
@@ -64,16 +68,7 @@ test('a value that was not sent, because it is large and unchanged, is kept', as
   await db.query(ITEM);
   await db.query('alter table item alter column note set storage external');
   const notes: unknown[] = [];
-  const pair = defineFunction({
-    name: 'pair',
-    parts: {
-      a: { table: 'public.item', key: 'k', where: { kind: 'a' }, columns: ['note'] },
-      b: { table: 'public.item', key: 'k', where: { kind: 'b' } },
-    },
-    handle({ parts }) {
-      notes.push(parts.a[0]!.row['note']);
-    },
-  });
+  const pair = pairWithNote(notes);
   const reader = await readerOn(db, [pair]);
   await reader.reading();
   const note = 'large '.repeat(2_000);

@@ -1,0 +1,4 @@
+/** Returns a text as one word of a shell, in single quotes. */
+export function quoteForShell(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
