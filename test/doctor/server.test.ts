@@ -38,6 +38,14 @@ test(
       '✗ missing: muster_intake, muster_run, muster_read, muster_keda; without them each process needs a login with all privileges',
     ]);
 
+    const others = [await replication(url, 'database'), await replication(url, 'true')];
+    expect(await walSenders(primary)).toEqual(['startup', 'startup']);
+    expect(await reportOf(standbys, context)).toEqual(['✓ none']);
+    others[1]!.query(`BASE_BACKUP (checkpoint 'spread')`).catch(() => undefined);
+    await until(async () => (await walSenders(primary)).includes('backup'));
+    expect(await reportOf(standbys, context)).toEqual(['✓ none']);
+    await Promise.all(others.map((other) => other.end()));
+
     const standby = await standbyOf(primary, 'replica');
     expect(await reportOf(version, { ...context, inspector: standby.inspector })).toEqual([
       '✗ this is a standby, which is read-only',
@@ -106,6 +114,23 @@ async function fillLog(primary: TestDatabase, name: string): Promise<void> {
     await primary.query(`select pg_logical_emit_message(false, 'test', repeat('x', 1000000))`);
     await primary.query('select pg_switch_wal()');
   }
+}
+
+/** Connects as a logical reader does before it names its slot (`database`), or as a standby or a backup does (`true`). */
+async function replication(url: string, mode: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: `${url}/postgres`,
+    replication: mode,
+  } as object);
+  client.on('error', () => undefined);
+  await client.connect();
+  return client;
+}
+
+/** Returns the states of all connections that read the server's log or files. */
+async function walSenders(primary: TestDatabase): Promise<readonly string[]> {
+  const rows = await primary.query<{ state: string }>('select state from pg_stat_replication');
+  return rows.map(({ state }) => state);
 }
 
 async function databaseAt(url: string): Promise<TestDatabase> {

@@ -132,6 +132,20 @@ export const DEFINITION_MUTANTS: readonly Mutant[] = [
     tests: ['test/doctor/source.test.ts'],
   },
   {
+    name: 'a logical reader counts as a standby',
+    file: 'src/doctor/database/durability.ts',
+    find: 'a.datid is null and r.state',
+    replace: 'r.state',
+    tests: ['test/doctor/server.test.ts'],
+  },
+  {
+    name: 'a backup counts as a standby',
+    file: 'src/doctor/database/durability.ts',
+    find: " and r.state not in ('startup', 'backup')",
+    replace: '',
+    tests: ['test/doctor/server.test.ts'],
+  },
+  {
     name: 'a connector that takes no second snapshot is accepted',
     file: 'src/doctor/cluster/connector-settings.ts',
     find: "(value) => value === 'when_needed' || value === 'always',",

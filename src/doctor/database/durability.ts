@@ -48,11 +48,11 @@ export const standbys: Check<StateContext> = {
     );
     const { names, login, sees } = setting!;
     if (!sees) return [unchecked(`this login can't see standbys: grant pg_monitor to ${login}`)];
+    // a connection to a database is of a logical reader, which may not have named its slot yet
     const all = await inspector.query<Standby>(
-      `select r.application_name as name, r.sync_state as sync from pg_stat_replication r
-       where not exists (select from pg_replication_slots s
-                         where s.slot_type = 'logical' and s.active_pid = r.pid)
-       order by 1`,
+      `select r.application_name as name, r.sync_state as sync
+       from pg_stat_replication r join pg_stat_activity a using (pid)
+       where a.datid is null and r.state not in ('startup', 'backup') order by 1`,
     );
     const synchronous = all.filter(({ sync }) => sync === 'sync' || sync === 'quorum');
     if (names !== '' && synchronous.length === 0) {
