@@ -32,10 +32,11 @@ function toFailure(error: FastifyError | BadField): { status: number; failure: F
         : additionalProperty === undefined
           ? message
           : 'is not a known parameter';
-    return {
-      status: 400,
-      failure: { error: `${field} ${what}`, reason: 'bad-request', field },
-    };
+    const reason = 'bad-request';
+    // the body as a whole has no name
+    return field === ''
+      ? { status: 400, failure: { error: `the body ${what}`, reason } }
+      : { status: 400, failure: { error: `${field} ${what}`, reason, field } };
   }
   if (isUnmigrated(error)) {
     const what = "migrate the state database to this release first, with 'muster migrate'";

@@ -176,8 +176,17 @@ test('only a request that a page of another site can not make is passed on', asy
   const { functions } = (await (await fetch(`${url}/_send/examples`)).json()) as ExamplesAnswer;
   expect(functions.map(({ name }) => name)).toEqual(['pair', 'trio']);
   const body = JSON.stringify({ message: functions[0]!.examples[0]!.message });
-  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data']) {
-    expect(await post(type, body)).toMatchObject({ body: { error: expect.any(String) } });
+  const unsupported = {
+    error: expect.stringContaining('Unsupported Media Type'),
+    reason: 'refused',
+  };
+  const refusals = [
+    ['text/plain', 400, { error: 'the body must be object', reason: 'bad-request' }],
+    ['application/x-www-form-urlencoded', 415, unsupported],
+    ['multipart/form-data', 415, unsupported],
+  ] as const;
+  for (const [type, status, refusal] of refusals) {
+    expect(await post(type, body)).toEqual({ status, body: refusal });
   }
   expect(await db.query('select from muster.member')).toEqual([]);
   const { status, body: answer } = await post('application/json', body);
