@@ -20,15 +20,18 @@ export function literalsOf(
   id: string,
 ): number | null {
   if (part.columns.length > MAX_COLUMNS) return null;
-  const textOf = texts(part, key, id);
+  const places = placesOf(part);
+  const texts = textsOf(part, key, id);
   let literals = 0;
-  for (const [i, column] of part.columns.entries()) {
+  for (let i = 0; i < places.length; i++) {
+    const column = part.columns[i]!;
+    const place = places[i]!;
     const value = row[column];
-    if (Object.hasOwn(part.where, column)) {
+    if (place === FILTER) {
       if (value !== part.where[column]) return null;
       continue;
     }
-    const text = textOf(column);
+    const text = texts[place];
     if (value === text) continue;
     if (literalText(value) !== text) return null;
     literals |= 1 << i;
@@ -44,12 +47,13 @@ export function deriveColumns(
   literals: number,
   toUnsafe: (text: string) => unknown,
 ): Record<string, unknown> {
-  const textOf = texts(part, key, id);
+  const texts = textsOf(part, key, id);
   const columns: Record<string, unknown> = {};
-  for (const [i, column] of part.columns.entries()) {
-    if (Object.hasOwn(part.where, column)) columns[column] = part.where[column];
+  for (const [i, place] of placesOf(part).entries()) {
+    const column = part.columns[i]!;
+    if (place === FILTER) columns[column] = part.where[column];
     else {
-      const text = textOf(column);
+      const text = texts[place];
       if (text === undefined) continue; // stored only since a later definition
       columns[column] = (literals >> i) & 1 ? parseExact(text, toUnsafe) : text;
     }
@@ -57,12 +61,33 @@ export function deriveColumns(
   return columns;
 }
 
-/** Returns the text of a column of the key or primary key; undefined for others. */
-function texts(part: PartSpecification, key: string, id: string) {
-  const ofKey = valuesOf(key, part.key);
-  const ofId = valuesOf(id, part.id);
-  return (column: string): string | undefined =>
-    ofKey[part.key.indexOf(column)] ?? ofId[part.id.indexOf(column)];
+/** The place of a column that a filter gives. */
+const FILTER = -1;
+/** The place of a column that nothing gives. */
+const NOWHERE = -2;
+
+const PLACES = new WeakMap<PartSpecification, readonly number[]>();
+
+/** Returns where the value of each column comes from: a filter, or an index into {@link textsOf}. */
+function placesOf(part: PartSpecification): readonly number[] {
+  let places = PLACES.get(part);
+  if (places === undefined) {
+    places = part.columns.map((column) => placeOf(column, part));
+    PLACES.set(part, places);
+  }
+  return places;
+}
+
+function placeOf(column: string, { where, key, id }: PartSpecification): number {
+  if (Object.hasOwn(where, column)) return FILTER;
+  const place = [...key, ...id].indexOf(column);
+  return place === -1 ? NOWHERE : place;
+}
+
+/** Returns the texts of the columns of the key, then those of the primary key. */
+function textsOf(part: PartSpecification, key: string, id: string): readonly string[] {
+  const isPlain = part.key.length === 1 && part.id.length === 1;
+  return isPlain ? [key, id] : [...valuesOf(key, part.key), ...valuesOf(id, part.id)];
 }
 
 /** A text of several columns is a JSON array. */

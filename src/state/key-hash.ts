@@ -3,6 +3,15 @@ import { hash } from 'node:crypto';
 /** Less than every hash: where paging along hashes begins. */
 export const FIRST_HASH = '00000000-0000-0000-0000-000000000000';
 
+/** Two keys have the same hash, so that their sets could not be told apart. */
+export class KeyCollision extends Error {
+  override readonly name = 'KeyCollision';
+
+  constructor(a: string, b: string) {
+    super(`the keys '${a}' and '${b}' have the same hash`);
+  }
+}
+
 /** The last two letters or digits of each run of them: where keys that follow each other differ. */
 const LAST_CHARACTERS = /[0-9A-Za-z]{1,2}(?![0-9A-Za-z])/g;
 
@@ -15,4 +24,28 @@ const LAST_CHARACTERS = /[0-9A-Za-z]{1,2}(?![0-9A-Za-z])/g;
 export function keyHash(key: string): string {
   const neighbourhood = key.replace(LAST_CHARACTERS, '');
   return hash('sha256', neighbourhood).slice(0, 8) + hash('sha256', key).slice(0, 24);
+}
+
+/** The hashes of the keys of one statement; each is computed once. */
+export class KeyHashes {
+  readonly #byKey = new Map<string, string>();
+  readonly #byHash = new Map<string, string>();
+
+  /** Throws {@link KeyCollision}: the database compares a key with the stored one only. */
+  of(key: string): string {
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    const name = keyHash(key);
+    const other = this.#byHash.get(name);
+    if (other !== undefined) throw new KeyCollision(other, key);
+    this.#byKey.set(key, name);
+    this.#byHash.set(name, key);
+    return name;
+  }
+
+  /** Returns the hashes in their order, and their keys. */
+  sorted(): { readonly hashes: readonly string[]; readonly keys: readonly string[] } {
+    const hashes = [...this.#byHash.keys()].toSorted();
+    return { hashes, keys: hashes.map((each) => this.#byHash.get(each)!) };
+  }
 }

@@ -256,6 +256,13 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ['test/runs/large-set.test.ts'],
   },
   {
+    name: 'two keys of a batch with the same hash are taken for one',
+    file: 'src/state/key-hash.ts',
+    find: 'if (other !== undefined) throw new KeyCollision(other, key);',
+    replace: '',
+    tests: ['test/state/ingest/collision-in-batch.test.ts'],
+  },
+  {
     name: 'keys that follow each other are far apart',
     file: 'src/state/key-hash.ts',
     find: "key.replace(LAST_CHARACTERS, '')",

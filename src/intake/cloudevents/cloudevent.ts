@@ -102,8 +102,9 @@ function utf8Of(latin1: string): string | null {
 
 /** Node joins headers of the same name, which would make an unknown type, and the event would be ignored. */
 function repeated(type: string): string | null {
+  if (!type.includes(',')) return null;
   const types = type.split(',').map((each) => each.trim());
-  return types.length > 1 && types.some(isChangeType) ? 'attribute type is there twice' : null;
+  return types.some(isChangeType) ? 'attribute type is there twice' : null;
 }
 
 /** Looks at the beginning of the body only, because this decides nothing but the hint for a missing header. */

@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { Tx } from '../../function.ts';
 import { errorText } from '../../lib/error-text.ts';
 import type { RetrySchedule } from '../../lib/retry.ts';
+import { KeyCollision } from '../key-hash.ts';
 import { Unavailable } from '../outcome.ts';
 import {
   OWN_PATH,
@@ -147,11 +148,11 @@ export function sqlState(error: unknown): string | null {
 
 /**
  * Whether these values can never be stored: classes 21 (cardinality), 22 (data), 23 (constraint) and 54 (a
- * limit, such as an index entry too long). Every other error is transient, even permission and syntax
+ * limit, such as an index entry too long), and keys with the same hash. Every other error is transient, even permission and syntax
  * errors: an operator fixes them, and no event is lost until then.
  */
 export function isBadValue(error: unknown): boolean {
-  return /^(21|22|23|54)/.test(sqlState(error) ?? '');
+  return error instanceof KeyCollision || /^(21|22|23|54)/.test(sqlState(error) ?? '');
 }
 
 /**

@@ -119,7 +119,9 @@ export class ChangeIngestor {
 
   async #checkPosition(change: RowChange | TruncateChange): Promise<PositionCheck> {
     try {
-      await this.#positions.register(change.source);
+      if (this.#positions.idOf(change.source) === null) {
+        await this.#positions.register(change.source);
+      }
       let check = this.#positions.check(change);
       if (check.kind === 'restarted') {
         // an operator may have begun a new epoch a moment ago

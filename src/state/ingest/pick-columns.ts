@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import type { PartSpecification } from '../../definitions/part-specification.ts';
 import type { Row } from '../change.ts';
 
@@ -22,6 +23,5 @@ export function pick(row: Row, { columns, base64 }: PartSpecification): Row {
 /** Decodes base64; a value that is not base64-encoded text is returned unchanged. */
 function decode(value: string): string {
   const bytes = Buffer.from(value, 'base64');
-  const text = bytes.toString();
-  return bytes.toString('base64') === value && Buffer.from(text).equals(bytes) ? text : value;
+  return isUtf8(bytes) && bytes.toString('base64') === value ? bytes.toString() : value;
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { retry } from '../../lib/retry.ts';
-import { keyHash } from '../key-hash.ts';
+import { KeyHashes, keyHash } from '../key-hash.ts';
 import { NO_CAPACITY, toLease, type Capacity, type Lease, type LeaseTuple } from '../lease.ts';
 import { LOST_RACE, type Database } from '../database/database.ts';
 import { refuseOutdated, type Registered } from '../registration/current.ts';
@@ -128,15 +128,10 @@ export class Store {
     again: readonly SetName[],
     isRemoval: boolean,
   ): unknown[] {
-    const keyByHash = new Map<string, string>();
-    const nameSet = (key: string) => {
-      const hash = keyHash(key);
-      keyByHash.set(hash, key);
-      return hash;
-    };
-    const keyHashes = rows.map((row) => (row.key === null ? null : nameSet(row.key)));
-    const againHashes = again.map((set) => nameSet(set.key));
-    const hashes = [...keyByHash.keys()].toSorted();
+    const named = new KeyHashes();
+    const keyHashes = rows.map((row) => (row.key === null ? null : named.of(row.key)));
+    const againHashes = again.map((set) => named.of(set.key));
+    const { hashes, keys } = named.sorted();
     return [
       this.#functions,
       this.#registrations,
@@ -159,7 +154,7 @@ export class Store {
       rows.map((row) => row.commits),
       isRemoval,
       hashes,
-      hashes.map((hash) => keyByHash.get(hash)),
+      keys,
       randomUUID(),
       rows.map((row) => row.literals),
       slots,
