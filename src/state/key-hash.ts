@@ -22,25 +22,46 @@ const LAST_CHARACTERS = /[0-9A-Za-z]{1,2}(?![0-9A-Za-z])/g;
  * Same as `muster.key_hash` in 002_functions.sql.
  */
 export function keyHash(key: string): string {
-  const neighbourhood = key.replace(LAST_CHARACTERS, '');
-  return hash('sha256', neighbourhood).slice(0, 8) + hash('sha256', key).slice(0, 24);
+  return hashOf(key, startOf(neighbourhoodOf(key)));
 }
 
-/** The hashes of the keys of one statement; each is computed once. */
+function neighbourhoodOf(key: string): string {
+  return key.replace(LAST_CHARACTERS, '');
+}
+
+function startOf(neighbourhood: string): string {
+  return hash('sha256', neighbourhood).slice(0, 8);
+}
+
+function hashOf(key: string, start: string): string {
+  return start + hash('sha256', key).slice(0, 24);
+}
+
+/** The hashes of the keys of one statement; each is computed once, as is the start that neighbours share. */
 export class KeyHashes {
   readonly #byKey = new Map<string, string>();
   readonly #byHash = new Map<string, string>();
+  readonly #starts = new Map<string, string>();
 
   /** Throws {@link KeyCollision}: the database compares a key with the stored one only. */
   of(key: string): string {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
-    const name = keyHash(key);
+    const name = hashOf(key, this.#startOf(neighbourhoodOf(key)));
     const other = this.#byHash.get(name);
     if (other !== undefined) throw new KeyCollision(other, key);
     this.#byKey.set(key, name);
     this.#byHash.set(name, key);
     return name;
+  }
+
+  #startOf(neighbourhood: string): string {
+    let start = this.#starts.get(neighbourhood);
+    if (start === undefined) {
+      start = startOf(neighbourhood);
+      this.#starts.set(neighbourhood, start);
+    }
+    return start;
   }
 
   /** Returns the hashes in their order, and their keys. */
