@@ -182,8 +182,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'an outage of the database parks the event',
     file: 'src/state/database/database.ts',
-    find: "return /^(21|22|23|54)/.test(sqlState(error) ?? '');",
-    replace: 'return error instanceof Error;',
+    find: "/^(21|22|23|54)/.test(sqlState(error) ?? '');",
+    replace: 'error instanceof Error;',
     tests: ['test/chaos/faults.test.ts'],
   },
   {
