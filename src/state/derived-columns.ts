@@ -61,10 +61,8 @@ export function deriveColumns(
   return columns;
 }
 
-/** The place of a column that a filter gives. */
-const FILTER = -1;
-/** The place of a column that nothing gives. */
-const NOWHERE = -2;
+/** The place of a column that a filter gives; that of a column which nothing gives is -1. */
+const FILTER = -2;
 
 const PLACES = new WeakMap<PartSpecification, readonly number[]>();
 
@@ -79,15 +77,12 @@ function placesOf(part: PartSpecification): readonly number[] {
 }
 
 function placeOf(column: string, { where, key, id }: PartSpecification): number {
-  if (Object.hasOwn(where, column)) return FILTER;
-  const place = [...key, ...id].indexOf(column);
-  return place === -1 ? NOWHERE : place;
+  return Object.hasOwn(where, column) ? FILTER : [...key, ...id].indexOf(column);
 }
 
 /** Returns the texts of the columns of the key, then those of the primary key. */
 function textsOf(part: PartSpecification, key: string, id: string): readonly string[] {
-  const isPlain = part.key.length === 1 && part.id.length === 1;
-  return isPlain ? [key, id] : [...valuesOf(key, part.key), ...valuesOf(id, part.id)];
+  return [...valuesOf(key, part.key), ...valuesOf(id, part.id)];
 }
 
 /** A text of several columns is a JSON array. */

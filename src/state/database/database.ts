@@ -148,8 +148,8 @@ export function sqlState(error: unknown): string | null {
 
 /**
  * Whether these values can never be stored: classes 21 (cardinality), 22 (data), 23 (constraint) and 54 (a
- * limit, such as an index entry too long), and keys with the same hash. Every other error is transient, even permission and syntax
- * errors: an operator fixes them, and no event is lost until then.
+ * limit, such as an index entry too long), and keys with the same hash. Every other error is transient, even
+ * permission and syntax errors: an operator fixes them, and no event is lost until then.
  */
 export function isBadValue(error: unknown): boolean {
   return error instanceof KeyCollision || /^(21|22|23|54)/.test(sqlState(error) ?? '');

@@ -119,9 +119,7 @@ export class ChangeIngestor {
 
   async #checkPosition(change: RowChange | TruncateChange): Promise<PositionCheck> {
     try {
-      if (this.#positions.idOf(change.source) === null) {
-        await this.#positions.register(change.source);
-      }
+      await this.#positions.register(change.source);
       let check = this.#positions.check(change);
       if (check.kind === 'restarted') {
         // an operator may have begun a new epoch a moment ago
