@@ -7,12 +7,20 @@ const MEMBER = 'src/state/ingest/member.ts';
 const MARKS = 'src/state/ingest/log-positions.ts';
 
 const SOURCES = ['test/state/ingest/sources.test.ts'];
+const RESOLVE = ['test/state/ingest/resolve.test.ts'];
 const ABSENT = ['test/state/ingest/absent.test.ts'];
 const HISTORY = ['test/state/ingest/history.test.ts'];
 const POSITIONS = ['test/state/ingest/log-positions.test.ts'];
 const NEWER = ['test/state/ingest/newer.test.ts'];
 
 export const SOURCE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'a row in no set forgets the filter columns that its change did not send',
+    file: MEMBER,
+    find: 'decides ? [null, null, null, true] : []',
+    replace: '[]',
+    tests: RESOLVE,
+  },
   {
     name: 'rows with the same id in different sources count as one',
     file: MEMBER,

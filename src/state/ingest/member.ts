@@ -25,8 +25,8 @@ export interface MemberRow extends Versioned {
   /** How the columns follow from key, id and filters (derived-columns.ts); null if they are stored, or none are. */
   readonly literals: number | null;
   /**
-   * JSON text: columns the source did not send, each with 0 (nothing fills it yet) or with `[version, at,
-   * commits]` of the version that fills it, followed by `true` if the column is a deciding one.
+   * JSON text: columns the source did not send, each with `[version, at, commits]` of the version that fills
+   * it, followed by `true` if the column is a deciding one. Without a version, nothing fills it yet.
    */
   readonly missingColumns: string | null;
   /** Trace context of its event, for `bytea`; null if it is not sampled. */
@@ -259,20 +259,17 @@ function known(row: Row, column: string): unknown {
 function missingColumnsOf(row: Row, part: PartSpecification, sources: Sources): string | null {
   let missingColumns: Record<string, unknown> | null = null;
   for (const column of part.columns) {
-    if (row[column] === UNAVAILABLE) (missingColumns ??= {})[column] = 0;
-    if (Object.hasOwn(sources, column)) {
-      (missingColumns ??= {})[column] = fillerOf(sources[column]!, part, column);
-    }
+    const source = Object.hasOwn(sources, column) ? sources[column]! : null;
+    if (source === null && row[column] !== UNAVAILABLE) continue;
+    (missingColumns ??= {})[column] = fillerOf(source, part, column);
   }
   return missingColumns && JSON.stringify(missingColumns);
 }
 
-function fillerOf(
-  { version, at, commits }: Versioned,
-  part: PartSpecification,
-  column: string,
-): unknown[] {
+function fillerOf(source: Versioned | null, part: PartSpecification, column: string): unknown[] {
   const decides = part.key.includes(column) || Object.hasOwn(part.where, column);
+  if (source === null) return decides ? [null, null, null, true] : [];
+  const { version, at, commits } = source;
   const after = commits === null ? null : toJson(commits);
   return [toJson(version), at, after, ...(decides ? [true] : [])];
 }

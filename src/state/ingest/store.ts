@@ -185,19 +185,26 @@ interface StoredMemberRow {
   missingColumns: string | null;
 }
 
+/** The version that fills a missing column; empty or nulls if none does. */
+type Filler = readonly [
+  version?: number | bigint | null,
+  at?: number | null,
+  commits?: number | bigint | null,
+];
+
 function toKnownMember(row: StoredMemberRow): KnownMember {
   const columns = row.columns === null ? null : (parseExact(row.columns, JSON.rawJSON) as Row);
   const missingColumns = Object.entries(
     (row.missingColumns === null ? {} : parseExact(row.missingColumns, BigInt)) as Record<
       string,
-      unknown
+      Filler
     >,
   ).map(([column, from]) => {
-    if (!Array.isArray(from)) return [column, null] as const;
-    const [version, at, commits] = from as [number | bigint, number, number | bigint | null];
+    const [version, at, commits] = from;
+    if (version == null) return [column, null] as const;
     return [
       column,
-      { version: BigInt(version), at, commits: commits === null ? null : BigInt(commits) },
+      { version: BigInt(version), at: at!, commits: commits == null ? null : BigInt(commits) },
     ] as const;
   });
   return {

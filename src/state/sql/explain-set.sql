@@ -20,7 +20,7 @@ select f.id, f.name, f.paused, f.generation, s.counts, f.need,
                  'partIndex', m.part_index, 'source', m.source, 'id', m.id, 'inSet', m.in_set, 'version', m.version::text, 'at', m.at,
                  'since', m.since, 'columns', m.columns, 'unavailable',
                  (select json_agg(missing.name order by missing.name)
-                  from jsonb_each(m.missing_columns) missing (name, filled) where missing.filled = '0')) order by m.part_index, m.since, m.id), '[]')
+                  from jsonb_each(m.missing_columns) missing (name, filled) where missing.filled ->> 0 is null)) order by m.part_index, m.since, m.id), '[]')
         from muster.member m where m.function = f.id and m.key_hash = $2 and not m.purged) as members,
        (select coalesce(jsonb_agg(jsonb_build_object(
                  'id', o.event_id, 'type', o.type, 'sentAt', o.sent_at, 'failedAt', o.failed_at,

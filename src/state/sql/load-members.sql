@@ -21,7 +21,7 @@ limited as (
 select n::int, part_index as "partIndex", id, version, since, encode(trace, 'hex') as trace,
        case when missing_columns is not null then
          (select array_agg(missing.name order by missing.name)
-          from jsonb_each(missing_columns) missing (name, filled) where missing.filled = '0') end as unavailable,
+          from jsonb_each(missing_columns) missing (name, filled) where missing.filled ->> 0 is null) end as unavailable,
        literals, fits, case when fits then columns::text end as columns
 from limited
 order by n, part_index, source, id;

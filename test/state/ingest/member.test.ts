@@ -50,7 +50,7 @@ test('a column that was not sent is stored as missing', () => {
     inSet: false,
     key: null,
     columns,
-    missingColumns: '{"state":0}',
+    missingColumns: '{"state":[null,null,null,true]}',
   });
 });
 

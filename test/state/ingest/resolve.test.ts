@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { defineFunction } from '../../../src/function.ts';
 import { UNAVAILABLE } from '../../../src/state/change.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
@@ -27,6 +28,34 @@ test('a filter column that was not sent is taken from the stored row', async ({ 
     ['x', [0, 0]],
     ['y', [1, 0]],
   ]);
+});
+
+test('a filter column that was not sent stays known while the row is in no set', async ({ db }) => {
+  const where = { kind: 'a', state: 's' };
+  const key = { table: 'public.item', key: 'k' };
+  const served = defineFunction({
+    name: 'held',
+    parts: { a: { ...key, where }, b: { ...key, where: { kind: 'b' } } },
+    handle() {},
+  });
+  const worker = await workerOn(db, [served]);
+  const away = [
+    { k: null, kind: missing, state: missing }, // a null in the key
+    { k: 'x', kind: missing, state: 't' }, // another filter rejects it
+  ];
+  for (const [i, left] of away.entries()) {
+    const id = i + 1;
+    const history = [
+      change('c', 1, { id, k: 'x', kind: 'a', state: 's' }),
+      change('u', 2, { id, ...left }),
+      change('u', 3, { id, k: 'x', kind: missing, state: 's' }),
+    ];
+    for (const each of history) {
+      expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+    }
+  }
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [2, 0], fresh: 2 }]);
+  expect(await miscounted(db)).toEqual([]);
 });
 
 test('a key beyond 2^53 that was not sent stays exact', async ({ db }) => {

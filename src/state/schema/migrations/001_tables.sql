@@ -125,8 +125,8 @@ create table muster.member (
   literals        smallint,                   -- null, or how the columns follow from key, id and filters; then they
                                               -- are not stored (derived-columns.ts)
   columns         jsonb,
-  -- Columns the source did not send: column -> [version, at, commits] of the version that fills it, or 0 if none
-  -- does; with true as a fourth element if the column is a deciding one (it is in the key or a filter).
+  -- Columns the source did not send: column -> [version, at, commits] of the version that fills it, without a
+  -- version if none does; with true as a fourth element if the column is a deciding one (in the key or a filter).
   missing_columns jsonb,
   trace           bytea,                      -- trace id and span id of the event, if it was sampled
   primary key (function, part_index, source, id)

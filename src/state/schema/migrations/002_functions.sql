@@ -55,7 +55,7 @@ return exists (
        lateral (select coalesce(b.missing_columns -> missing.name, jsonb_build_array(b.version, b.at, b.commits)) offset 0) as f (filler)
   -- a row whose columns follow from its key and filters carries all deciding ones
   where (b.columns ? missing.name or b.literals is not null and missing.filled ->> 3 is not null)
-    and (missing.filled = '0'
+    and (missing.filled ->> 0 is null
          or muster.newer((f.filler ->> 0)::bigint, (f.filler ->> 1)::bigint, (f.filler ->> 2)::bigint,
                          (missing.filled ->> 0)::bigint, (missing.filled ->> 1)::bigint, (missing.filled ->> 2)::bigint))
 );
@@ -80,7 +80,8 @@ begin
     winner := a;
     other := b;
   elsif b.missing_columns @? '$.*[3]' and muster.fills(b, a) then
-    -- `b` was built without knowing the stored row: its change is unresolved, and is built again
+    -- `b` was built without knowing the stored row, whose columns may follow from its key: the change of `b` is
+    -- unresolved, and is built again
     a.history := coalesce(a.history, b.history);
     return a;
   elsif a.in_set and b.in_set and a.key_hash = b.key_hash then
@@ -95,7 +96,7 @@ begin
     filler := coalesce(other.missing_columns -> missing, jsonb_build_array(other.version, other.at, other.commits));
     -- by version, not by time: the changes of one transaction have the same time
     if other.columns ? missing
-       and (filled = '0' or muster.newer((filler ->> 0)::bigint, (filler ->> 1)::bigint, (filler ->> 2)::bigint,
+       and (filled ->> 0 is null or muster.newer((filler ->> 0)::bigint, (filler ->> 1)::bigint, (filler ->> 2)::bigint,
                                          (filled ->> 0)::bigint, (filled ->> 1)::bigint, (filled ->> 2)::bigint)) then
       winner.columns := jsonb_set(winner.columns, array[missing], other.columns -> missing);
       winner.missing_columns := jsonb_set(winner.missing_columns, array[missing], filler);
