@@ -138,3 +138,24 @@ test('a slot that is kept continues where it was, and one of an earlier run is n
     "muster_dev in the source is left of an earlier run, and keeps its log: select pg_drop_replication_slot('muster_dev')",
   );
 });
+
+test('changes that were lost are named, and all rows are posted again', async ({ db }) => {
+  await db.query('create table item (id int primary key)');
+  await db.query('insert into item values (1)');
+  const { url, posted } = await sink();
+  const first = follow(db, url, ['public.item'], true);
+  await until(() => first.said.includes('following public.item'));
+  await first.follower.stop();
+  await db.query('drop publication muster_dev');
+  await db.query('insert into item values (2)');
+  const second = follow(db, url, ['public.item'], true);
+  await until(() => second.said.includes('following public.item'));
+  expect(second.said[0]).toMatch(
+    /^the publication was dropped: changes of the source were lost: all rows are read again/,
+  );
+  expect(posted.map(({ op, after }) => [op, after?.id])).toEqual([
+    ['r', 1],
+    ['r', 1],
+    ['r', 2],
+  ]);
+});

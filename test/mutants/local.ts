@@ -25,9 +25,16 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'local: the slot of an earlier run is not named',
-    file: 'src/local/debezium/slot.ts',
+    file: 'src/local/dev-server/slot.ts',
     find: 'return rows.map(({ name }) => name);',
     replace: 'return rows.slice(rows.length).map(({ name }) => name);',
+    tests: FOLLOWER,
+  },
+  {
+    name: 'local: muster dev does not report changes that were lost',
+    file: 'src/local/follow-tables.ts',
+    find: 'say(why ? `${why}: ${message}` : message),',
+    replace: '(why ?? message) === "" && say(message),',
     tests: FOLLOWER,
   },
   {

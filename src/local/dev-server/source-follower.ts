@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WalIntake } from '../../intake/wal/intake.ts';
+import type { WalIntake } from '../../intake/wal/intake.ts';
 import { errorText } from '../../lib/error-text.ts';
 import { Semaphore } from '../../lib/semaphore.ts';
-import type { Ingestor } from '../../intake/wal/delivery.ts';
-import { dropSlot, leftSlots } from '../debezium/slot.ts';
+import { type FollowedChange, followTables } from '../follow-tables.ts';
+import { dropSlot, leftSlots } from './slot.ts';
 
 export interface FollowOptions {
   /** URL of the database with the tables. */
@@ -24,7 +24,6 @@ export interface FollowOptions {
 const SLOT = 'muster_dev';
 /** Name of the source of the rows: the same in every run, whatever the slot is called. */
 const SOURCE = 'wal:muster_dev';
-const QUEUE_BYTES = 4 * 1024 * 1024;
 const IN_FLIGHT = 16;
 const RETRY_MS = 500;
 /** How long the server may hold a slot after its reader has gone. */
@@ -89,49 +88,33 @@ export class SourceFollower {
       }
     }
     if (this.#stopping.signal.aborted) return;
-    this.#intake = new WalIntake({
+    this.#intake = followTables({
       url,
       slot: this.#slot,
       source: SOURCE,
-      functions: [],
-      tables: new Map(tables.map((table) => [table, null])),
-      ingestor: {
-        ingestChange: (change) => this.#post(change),
-        park: (_origin, _reason, detail) => Promise.resolve(say(detail)),
-      },
-      // What the functions know of the source is theirs; here, a slot continues where it was.
-      state: { ingestedUpTo: () => Promise.resolve(0n), registerSource: () => Promise.resolve() },
-      queueBytes: QUEUE_BYTES,
-      drainMs: RETRY_MS,
-      closed: () => null,
-      log: {
-        info() {},
-        warn: (fields) => this.#report(fields),
-        error: (fields) => this.#report(fields),
-      },
-      onReading: (isReading) => {
-        if (!isReading) return;
+      tables,
+      deliver: (change) => this.#post(change),
+      say,
+      onTrouble: (why) => this.#report(why),
+      onReading: () => {
         if (!this.#hasFollowed) say(`following ${tables.join(', ')}`);
         this.#hasFollowed = true;
       },
-      onDelivered() {},
-      onProgress() {},
-      onSlotLost() {},
     });
   }
 
   /** Prints why nothing is read. Only a table that is missing, or a source that was read before, is waited for. */
-  #report({ error }: { readonly error?: unknown }): void {
-    if (typeof error !== 'string' || error === this.#said || this.#stopping.signal.aborted) return;
-    this.#said = error;
+  #report(why: string): void {
+    if (why === this.#said || this.#stopping.signal.aborted) return;
+    this.#said = why;
     const { say } = this.#options;
-    if (error.endsWith(' does not exist in the source')) return say(`${error} yet; waiting for it`);
-    say(error.startsWith('the source: ') ? error : `the source: ${error}`);
+    if (why.endsWith(' does not exist in the source')) return say(`${why} yet; waiting for it`);
+    say(why.startsWith('the source: ') ? why : `the source: ${why}`);
     if (!this.#hasFollowed) void this.#intake?.stop();
   }
 
   /** Resolves once the event is accepted, or refused for good; rejects after a stop. */
-  async #post(change: Parameters<Ingestor['ingestChange']>[0]): Promise<void> {
+  async #post(change: FollowedChange): Promise<void> {
     const { sink, say } = this.#options;
     const { signal } = this.#stopping;
     const table = change.kind === 'row' ? change.stream : change.table;
