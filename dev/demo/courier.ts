@@ -1,14 +1,15 @@
-import { Forwarder, type KafkaRecord } from './forward.ts';
-import type { Message } from '../../src/intake/wal/envelope.ts';
+import type { FollowedChange } from '../../src/local/follow-tables.ts';
+import { Forwarder } from './forward.ts';
 
 /** The KafkaSource that the demo simulates. */
 export const KAFKA_SOURCE = { namespace: 'demo', name: 'signals' };
 const TOPIC = 'postgres.datastore.signal';
 
-/** Delivers Debezium's messages to the function, as Kafka and a KafkaSource would. */
+/** Delivers changes of the headbands' table to the function, as Debezium, Kafka and a KafkaSource would. */
 export class Courier {
   readonly #forwarder: Forwarder;
   #offset = 0;
+  #underWay = 0;
   #delivered = 0;
 
   /** `fn`: the function's address and readiness. */
@@ -25,25 +26,36 @@ export class Courier {
     });
   }
 
-  /** Offsets start at 0 again in each demo run: Muster does not depend on them. */
-  readonly deliver = async (message: Message) => {
-    await this.#forwarder.room();
-    const place = { topic: TOPIC, partition: 0, offset: this.#offset++ };
-    return { delivered: this.#post({ ...place, timestamp: Date.now(), ...message }) };
-  };
+  /** Resolves once the change is answered for good. Offsets start at 0 in each run: Muster does not depend on them. */
+  async deliver(change: FollowedChange): Promise<void> {
+    this.#underWay += 1;
+    try {
+      await this.#forwarder.post({
+        topic: TOPIC,
+        partition: 0,
+        offset: this.#offset++,
+        timestamp: Date.now(),
+        key: change.kind === 'row' ? JSON.stringify({ id: change.row['id'] }) : null,
+        value: Buffer.from(change.origin.body).toString(),
+      });
+      this.#delivered += 1;
+    } finally {
+      this.#underWay -= 1;
+    }
+  }
 
-  /** The number of events that were answered 2xx. */
+  /** The number of changes that were answered for good. */
   get delivered(): number {
     return this.#delivered;
   }
 
-  /** Events that are not delivered are sent again after the next start. */
-  stop(): void {
-    this.#forwarder.stop();
+  /** The number of changes that are not answered yet. */
+  get lag(): number {
+    return this.#underWay;
   }
 
-  async #post(record: KafkaRecord): Promise<void> {
-    await this.#forwarder.post(record);
-    this.#delivered += 1;
+  /** Changes that are not delivered are sent again after the next start. */
+  stop(): void {
+    this.#forwarder.stop();
   }
 }

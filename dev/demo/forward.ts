@@ -5,6 +5,7 @@
  */
 import { Agent } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Semaphore } from '../../src/lib/semaphore.ts';
 import { toEvent } from '../kafka-source/event.ts';
 import { eventHeaders, post } from '../kafka-source/request.ts';
 
@@ -27,7 +28,7 @@ export interface ForwarderOptions {
   /** The KafkaSource to simulate. */
   readonly namespace: string;
   readonly name: string;
-  /** Maximum number of requests in flight; 50 by default. */
+  /** Maximum number of requests in flight, and of those that wait for a retry; 50 by default. */
   readonly inFlight?: number;
   /** Delay before the first retry, in milliseconds; the n-th is n times as long, up to 5 s. */
   readonly backoff?: number;
@@ -44,41 +45,33 @@ export class Forwarder {
   readonly #options: Required<Omit<ForwarderOptions, 'onRefusal'>> & ForwarderOptions;
   readonly #agent: Agent;
   readonly #stopping = new AbortController();
-  readonly #waiting: (() => void)[] = [];
-  #underWay = 0;
+  readonly #room: Semaphore;
 
   constructor(options: ForwarderOptions) {
     const defaults = { ready: async () => {}, inFlight: 50, backoff: 200, timeout: 30_000 };
     this.#options = { ...defaults, ...options };
-    this.#agent = new Agent({ keepAlive: true, maxSockets: this.#options.inFlight });
-  }
-
-  /** Resolves once one more request can be sent, which throttles the reader of the source. */
-  async room(): Promise<void> {
-    while (this.#underWay >= this.#options.inFlight) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    this.#stopping.signal.throwIfAborted();
+    this.#room = new Semaphore(this.#options.inFlight);
+    this.#agent = new Agent({ keepAlive: true });
   }
 
   /** Resolves once the record has been answered 2xx or with a final status; rejects after `stop`. */
   async post(record: KafkaRecord): Promise<void> {
-    this.#underWay += 1;
+    const { ready, backoff, onRefusal } = this.#options;
+    const { signal } = this.#stopping;
+    await this.#room.enter();
     try {
       for (let attempt = 1; ; attempt += 1) {
-        await this.#options.ready();
+        signal.throwIfAborted();
+        await unlessAborted(ready(), signal);
         const { status, body } = await this.#send(record).catch(noAnswer);
         if (status >= 200 && status < 300) return;
         if (status > 0 && status < 500 && !RETRIED.has(status)) {
-          this.#options.onRefusal?.(record, status, body);
-          return;
+          return onRefusal?.(record, status, body);
         }
-        const wait = Math.min(attempt * this.#options.backoff, 5_000);
-        await sleep(wait, undefined, { signal: this.#stopping.signal });
+        await sleep(Math.min(attempt * backoff, 5_000), undefined, { signal });
       }
     } finally {
-      this.#underWay -= 1;
-      this.#waiting.shift()?.();
+      this.#room.leave();
     }
   }
 
@@ -86,7 +79,6 @@ export class Forwarder {
   stop(): void {
     this.#stopping.abort();
     this.#agent.destroy();
-    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   async #send(record: KafkaRecord): Promise<Answer> {
@@ -103,6 +95,18 @@ interface Answer {
   /** 0 if there was no answer. */
   readonly status: number;
   readonly body: string;
+}
+
+/** Settles as `work` does, or rejects once the signal is aborted. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  try {
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }
 
 function noAnswer(error: Error): Answer {

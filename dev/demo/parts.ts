@@ -1,8 +1,8 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { Courier } from './courier.ts';
 import { ensureDatastore } from './datastore.ts';
+import { DirectPipeline, type DirectPipelineOptions } from './direct-pipeline.ts';
 import { shortenDeadline } from './overdue.ts';
 import { DemoTravelers } from './travelers.ts';
 import { freePort } from '../../src/local/port.ts';
@@ -11,7 +11,6 @@ import { Headband } from '../headband/headband.ts';
 import { startPostgres } from '../../src/local/postgres/postgres.ts';
 import type { KafkaPipelineOptions } from '../stack/pipeline.ts';
 import { timed } from '../lib/timed.ts';
-import { type WalSource, startWal } from '../../src/local/debezium/wal.ts';
 
 export interface DemoOptions {
   /** Signals per second. */
@@ -36,8 +35,8 @@ export interface DemoParts {
   readonly url: string;
   /** The folder that contains data and logs. */
   readonly folder: string;
-  readonly wal: Pick<WalSource, 'lag' | 'caughtUp'>;
-  readonly courier: Pick<Courier, 'delivered'>;
+  /** Brings the changes of the headbands' table to the function. */
+  readonly pipeline: Pick<DirectPipeline, 'delivered' | 'lag' | 'caughtUp'>;
   readonly headband: Headband;
   /** Undefined without sensors. */
   readonly travelers: DemoTravelers | undefined;
@@ -93,14 +92,10 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
     void fn.failed.then(broken.reject);
     await shortenDeadline(client);
 
-    const { courier, wal, broker } = installation
-      ? await startKafka({ installation, url, sink: fn.address, folder, say })
-      : await startEmbedded(url, fn, say);
-    ends.push(
-      () => courier.stop(),
-      () => wal.stop(),
-    );
-    void wal.failed.then(broken.reject);
+    const { pipeline, broker } = installation
+      ? await startKafka({ installation, url, sink: fn.address, folder, say }, broken.reject)
+      : await startDirect({ url, client, fn, say });
+    ends.push(() => pipeline.stop());
 
     const headband = await Headband.start({ url, rate, seed });
     ends.push(() => headband.stop());
@@ -120,7 +115,7 @@ export async function startParts(options: DemoOptions): Promise<DemoParts> {
       pages.kill();
     };
     const addresses = { url, pages: pages.address, events: fn.address };
-    const parts = { client, folder, wal, courier, headband, travelers };
+    const parts = { client, folder, pipeline, headband, travelers };
     return { ...parts, ...addresses, broken: broken.promise, end, kill };
   } catch (error) {
     await end();
@@ -162,21 +157,14 @@ async function startConsole(
   return timed(say, 'the console', starting);
 }
 
-async function startKafka(options: KafkaPipelineOptions) {
+async function startKafka(options: KafkaPipelineOptions, onFailure: (error: Error) => void) {
   const { KafkaPipeline } = await import('../stack/pipeline.ts');
   const pipeline = await KafkaPipeline.start(options);
-  return { courier: pipeline, wal: pipeline, broker: pipeline.broker };
+  void pipeline.failed.then(onFailure);
+  return { pipeline, broker: pipeline.broker };
 }
 
-async function startEmbedded(url: string, fn: FunctionProcess, say: (line: string) => void) {
-  const courier = new Courier(fn, say);
-  const { deliver } = courier;
-  const options = { url, tables: ['datastore.signal'], slot: 'muster_demo', deliver, say };
-  try {
-    const wal = await timed(say, 'replication', startWal(options));
-    return { courier, wal, broker: undefined };
-  } catch (error) {
-    courier.stop();
-    throw error;
-  }
+async function startDirect(options: DirectPipelineOptions) {
+  const pipeline = await timed(options.say, 'replication', DirectPipeline.start(options));
+  return { pipeline, broker: undefined };
 }

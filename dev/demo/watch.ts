@@ -44,7 +44,7 @@ export class Watch {
     this.#screen = screen;
     this.#stop = stop;
     this.#feeds = feeds;
-    this.#deliveredThen = parts.courier.delivered;
+    this.#deliveredThen = parts.pipeline.delivered;
   }
 
   static async start(parts: DemoParts, screen: Screen, stop: StopRequest): Promise<Watch> {
@@ -63,25 +63,27 @@ export class Watch {
 
   /** Stops the headbands, waits until no work is outstanding, and compares with the table. */
   async untilIdle(): Promise<{ summary: Summary; counts: SetCounts }> {
-    const { client, wal, headband, travelers, broken } = this.#parts;
+    const { client, pipeline, headband, travelers, broken } = this.#parts;
     await Promise.all([headband.stop(), travelers?.stop()]);
     this.#screen.line(
       '\nThe headbands and sensors have stopped. Waiting for outstanding events (Ctrl-C stops immediately).',
     );
     let delivered = false;
-    void wal.caughtUp(await logEnd(client)).then(() => (delivered = true));
+    const caughtUp = pipeline.caughtUp(await logEnd(client)).then(() => void (delivered = true));
+    caughtUp.catch(() => {}); // reported below
     for (const deadline = Date.now() + IDLE_LIMIT_MS; Date.now() < deadline;) {
       const mayBeLast = delivered;
       const { complete, running } = await this.#show(0);
       if (mayBeLast && complete + running === 0) break;
-      await Promise.race([sleep(100), this.#stop.forced, broken]);
+      const next = caughtUp.then(() => sleep(100));
+      await Promise.race([sleep(100), next, this.#stop.forced, broken]);
     }
     const counts = await this.#show(0);
     return { summary: await summarise(client), counts };
   }
 
   async #show(countInterval: number): Promise<SetCounts> {
-    const { client, wal, courier, travelers, folder, pages } = this.#parts;
+    const { client, pipeline, travelers, folder, pages } = this.#parts;
     for (const effect of await this.#feeds.processed.next()) {
       this.#processed += 1;
       this.#screen.line(processedLine(effect));
@@ -95,16 +97,16 @@ export class Watch {
     }
     this.#counts = await countSets(client);
     const rate = Math.round(
-      ((courier.delivered - this.#deliveredThen) * 1000) / Math.max(since, 1),
+      ((pipeline.delivered - this.#deliveredThen) * 1000) / Math.max(since, 1),
     );
     this.#countedAt = Date.now();
-    if (courier.delivered > this.#deliveredThen || wal.lag === 0) this.#movedAt = Date.now();
-    this.#deliveredThen = courier.delivered;
+    if (pipeline.delivered > this.#deliveredThen || pipeline.lag === 0) this.#movedAt = Date.now();
+    this.#deliveredThen = pipeline.delivered;
     const stuck =
       Date.now() - this.#movedAt > STUCK
         ? `no event delivered for ${STUCK / 1000} s, see ${logIn(folder)} | `
         : '';
-    const now = { pages, rate, lag: wal.lag, movements: travelers?.records };
+    const now = { pages, rate, lag: pipeline.lag, movements: travelers?.records };
     this.#screen.status(`${stuck}${statusLine(this.#counts, now)}`);
     return this.#counts;
   }

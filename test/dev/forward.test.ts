@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test as base } from 'vitest';
 import { freePort } from '../../src/local/port.ts';
 import { Forwarder, type KafkaRecord } from '../../dev/demo/forward.ts';
@@ -104,22 +105,35 @@ test.for([400, 401, 413, 415, 422])(
   },
 );
 
-test('at the maximum number of requests in flight, a new one waits until one is answered', async ({
+test('at the maximum number of requests in flight, the others wait until one is answered', async ({
   sink,
 }) => {
   const answer = Promise.withResolvers<number>();
   sink.answers.push(answer.promise);
   const forwarder = new Forwarder({ sink: sink.url, ...SOURCE, inFlight: 1 });
-  const order: string[] = [];
-
-  const posted = forwarder.post(fixture('change-event').record).then(() => order.push('answered'));
-  const room = forwarder.room().then(() => order.push('room'));
+  const { record } = fixture('change-event');
+  const posts = [0, 1, 2].map((offset) => forwarder.post({ ...record, offset }));
   await until(() => sink.requests.length === 1);
-  order.push('asked');
+  await sleep(100);
+  expect(sink.requests).toHaveLength(1);
   answer.resolve(204);
-  await Promise.all([posted, room]);
+  await Promise.all(posts);
   forwarder.stop();
+  expect(sink.requests).toHaveLength(3);
+});
 
-  expect(order.toSorted()).toEqual(['answered', 'asked', 'room']);
-  expect(order[0]).toBe('asked');
+test('a stop rejects what is in flight, what waits for the function, and what waits for its turn', async ({
+  sink,
+}) => {
+  const { record } = fixture('change-event');
+  for (const ready of [() => Promise.resolve(), () => new Promise<void>(() => {})]) {
+    sink.answers.push(new Promise<number>(() => {}));
+    const forwarder = new Forwarder({ sink: sink.url, ...SOURCE, inFlight: 1, ready });
+    const posts = Promise.allSettled([forwarder.post(record), forwarder.post(record)]);
+    await sleep(100);
+    forwarder.stop();
+    const stopped = { status: 'rejected', reason: expect.objectContaining({ name: 'AbortError' }) };
+    expect(await posts).toEqual([stopped, stopped]);
+  }
+  expect(sink.requests).toHaveLength(1);
 });

@@ -8,6 +8,7 @@ import { Courier } from '../../dev/demo/courier.ts';
 import { FunctionProcess } from '../../dev/demo/function-process.ts';
 import { freePort } from '../../src/local/port.ts';
 import { Readiness } from '../../src/local/readiness.ts';
+import { partA } from '../support/pair.ts';
 import { test as base } from '../support/test.ts';
 
 interface Stranger {
@@ -75,10 +76,7 @@ test('while a function restarts, no event goes to a process that took its port, 
   onTestFinished(() => fn.stop());
   const courier = new Courier(fn, () => {});
   onTestFinished(() => courier.stop());
-  const deliver = async () => {
-    const { delivered } = await courier.deliver({ key: null, value: null });
-    return delivered;
-  };
+  const deliver = () => courier.deliver(partA());
   await deliver();
 
   process.kill(fn.pid!, 'SIGKILL');

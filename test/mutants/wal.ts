@@ -1,6 +1,7 @@
 import type { Mutant } from './mutants.ts';
 
 const FAILURES = ['test/intake/wal/failures.test.ts'];
+const ACKNOWLEDGED = ['test/intake/wal/acknowledged.test.ts'];
 const SESSION = 'src/intake/wal/session.ts';
 const CHECKS = 'src/intake/wal/source-checks.ts';
 
@@ -13,6 +14,20 @@ export const WAL_MUTANTS: readonly Mutant[] = [
     replace:
       'this.#options.delivery.push(change, bytes, () => {});\n    this.#watermark.delivered(transaction);',
     tests: FAILURES,
+  },
+  {
+    name: 'wal: the slot is acknowledged past a change that is not delivered',
+    file: 'src/intake/wal/watermark.ts',
+    find: '      if (first?.end === undefined || first.undelivered > 0) return;\n',
+    replace: '      if (first?.end === undefined) return;\n',
+    tests: ACKNOWLEDGED,
+  },
+  {
+    name: 'wal: the slot is acknowledged past the end of a delivered transaction',
+    file: 'src/intake/wal/stream.ts',
+    find: 'this.#watermark.commit(this.#transaction!, message.end);',
+    replace: 'this.#watermark.commit(this.#transaction!, message.end + 65_536n);',
+    tests: ACKNOWLEDGED,
   },
   {
     name: 'wal: the slot is created before the rows are ingested',

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
-import { startWal } from '../../src/local/debezium/wal.ts';
 import { until } from '../support/until.ts';
+import { followerOn } from '../support/wal.ts';
 import { test } from './support/test.ts';
 
 /** Types, each with values as they would be typed by hand. */
@@ -65,16 +65,8 @@ test(
       'table.include.list': 'public.Every',
       'column.exclude.list': '',
     });
-    const messages: string[] = [];
-    const wal = await startWal({
-      url: pipeline.db.url,
-      tables: ['public.Every'],
-      slot: `every_${process.pid}`,
-      deliver: ({ value }) => {
-        if (value !== null) messages.push(value);
-        return Promise.resolve({ delivered: Promise.resolve() });
-      },
-    });
+    const follower = followerOn(pipeline.db, 'public.Every', `every_${process.pid}`);
+    await follower.reading();
     const rows = [0, 1].map((n) => VALUES.map(([type, ...values]) => of(type, values[n]!)));
     const places = names.map((_, i) => `$${i + 2}`).join(', ');
     for (const [i, row] of [...rows, VALUES.map(() => null)].entries()) {
@@ -85,12 +77,12 @@ test(
       async () => (await pipeline.records(topic)).filter(({ value }) => value).length === 4,
       40_000,
     );
-    await until(() => messages.length === 4);
-    await wal.stop();
+    await until(() => follower.changes.length === 4);
 
     const real = (await pipeline.records(topic)).flatMap(({ value }) => value ?? []);
     for (const [i, value] of real.entries()) {
-      expect(imagesOf(messages[i]!)).toEqual(imagesOf(value));
+      const message = Buffer.from(follower.changes[i]!.origin.body).toString();
+      expect(imagesOf(message)).toEqual(imagesOf(value));
     }
   },
 );

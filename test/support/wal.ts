@@ -3,6 +3,7 @@ import pg from 'pg';
 import { onTestFinished } from 'vitest';
 import type { FunctionDefinition } from '../../src/function.ts';
 import type { Count } from '../../src/intake/http-error.ts';
+import { type FollowedChange, followTables } from '../../src/local/follow-tables.ts';
 import { startWalIntake } from '../../src/process/wal-intake.ts';
 import { configOn, engineOn, type TestEngine } from './engine.ts';
 import type { TestDatabase } from './test.ts';
@@ -72,6 +73,69 @@ export interface ReaderOptions {
   readonly slot?: string;
   readonly source?: TestDatabase;
   readonly settings?: Record<string, string>;
+}
+
+/** The changes of a table, as the reader of the log hands them over. */
+export interface TestFollower {
+  readonly changes: readonly FollowedChange[];
+  /** What was reported: changes that can't be read, and reasons why nothing is read. */
+  readonly said: readonly string[];
+  /** Changes are delivered only when their number is passed to `release`, from now on. */
+  hold(): void;
+  release(index: number): void;
+  reading(): Promise<void>;
+  /** Gives up what is not delivered, acknowledges the rest, and leaves the slot. */
+  stop(): Promise<void>;
+}
+
+/** Follows a table of the test's database without a state. */
+export function followerOn(
+  db: TestDatabase,
+  table: string,
+  slot: string,
+  deliver: (change: FollowedChange) => void = () => {},
+): TestFollower {
+  const changes: FollowedChange[] = [];
+  const said: string[] = [];
+  const held = new Map<number, PromiseWithResolvers<void>>();
+  let isHolding = false;
+  let isReading = false;
+  const intake = followTables({
+    url: db.url,
+    slot,
+    source: 'postgres',
+    tables: [table],
+    async deliver(change) {
+      const index = changes.push(change) - 1;
+      deliver(change);
+      if (!isHolding) return;
+      held.set(index, Promise.withResolvers());
+      await held.get(index)!.promise;
+    },
+    say: (line) => said.push(line),
+    onTrouble: (why) => said.push(why),
+    onReading: () => (isReading = true),
+  });
+  let stopping: Promise<void> | undefined;
+  const stop = () => {
+    stopping ??= intake.stop();
+    for (const { reject } of held.values()) reject(new DOMException('stopped', 'AbortError'));
+    return stopping;
+  };
+  onTestFinished(async () => {
+    await stop();
+    await dropSlot(db, slot);
+  });
+  return {
+    changes,
+    said,
+    hold: () => void (isHolding = true),
+    release: (index) => held.get(index)!.resolve(),
+    async reading() {
+      await until(() => isReading, 25_000);
+    },
+    stop,
+  };
 }
 
 /** Ends the reader of a slot, if there is one, and drops the slot, if it exists. */

@@ -5,9 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { test as base } from 'vitest';
-import type { Message } from '../../../src/intake/wal/envelope.ts';
 import { startPostgres } from '../../../src/local/postgres/postgres.ts';
-import type { Deliver } from '../../../src/local/debezium/snapshot.ts';
 import { THROWAWAY } from './throwaway.ts';
 
 /** Creates a folder that the server's user can enter, unlike those of mkdtemp. */
@@ -22,23 +20,8 @@ export async function until(condition: () => unknown): Promise<void> {
   while (!(await condition())) await sleep(10);
 }
 
-/** Records every message; delivered immediately, or by `release` if `held`. */
-export class Inbox {
-  readonly messages: Message[] = [];
-  readonly waiting: (() => void)[] = [];
-  held = false;
-
-  readonly deliver: Deliver = (message) => {
-    this.messages.push(message);
-    const delivered = this.held
-      ? new Promise<void>((resolve) => this.waiting.push(resolve))
-      : Promise.resolve();
-    return Promise.resolve({ delivered });
-  };
-}
-
 /** A test with a server per file, and a database with the original table per test. */
-export const test = base.extend<{ server: string; url: string; client: pg.Client; inbox: Inbox }>({
+export const test = base.extend<{ server: string; url: string; client: pg.Client }>({
   server: [
     async ({}, use) => {
       const folder = await newFolder();
@@ -67,5 +50,4 @@ export const test = base.extend<{ server: string; url: string; client: pg.Client
     await use(client);
     await client.end();
   },
-  inbox: async ({}, use) => use(new Inbox()),
 });
