@@ -2,6 +2,7 @@ import type { Mutant } from './mutants.ts';
 
 const FAILURES = ['test/intake/wal/failures.test.ts'];
 const ACKNOWLEDGED = ['test/intake/wal/acknowledged.test.ts'];
+const MESSAGES = ['test/intake/wal/messages.test.ts'];
 const SESSION = 'src/intake/wal/session.ts';
 const CHECKS = 'src/intake/wal/source-checks.ts';
 
@@ -28,6 +29,27 @@ export const WAL_MUTANTS: readonly Mutant[] = [
     find: 'this.#watermark.commit(this.#transaction!, message.end);',
     replace: 'this.#watermark.commit(this.#transaction!, message.end + 65_536n);',
     tests: ACKNOWLEDGED,
+  },
+  {
+    name: 'wal: the message of a changed key is that of an update',
+    file: 'src/intake/wal/row-changes.ts',
+    find: 'event: () => eventOf(message, op),',
+    replace: 'event: () => eventOf(message, message.op),',
+    tests: MESSAGES,
+  },
+  {
+    name: 'wal: a key that the log does not have counts as another one',
+    file: 'src/intake/wal/row-changes.ts',
+    find: 'before[number] != null && before[number] !== after[number]',
+    replace: 'before[number] !== after[number]',
+    tests: MESSAGES,
+  },
+  {
+    name: 'wal: a message shows the key alone as the row before an update',
+    file: 'src/intake/wal/row-changes.ts',
+    find: 'before: isWhole ? before : null,',
+    replace: 'before,',
+    tests: MESSAGES,
   },
   {
     name: 'wal: the slot is created before the rows are ingested',

@@ -1,7 +1,7 @@
 /** Turns messages of the log into changes, without the detour over a message of Debezium. */
 import type { Change, Origin, Row, RowChange, TruncateChange } from '../../state/change.ts';
 import type { CapturedTable } from './captured-table.ts';
-import { type LogPosition, type RowEvent, toMessages, type Tuple } from './envelope.ts';
+import { type LogPosition, type RowEvent, toMessage } from './envelope.ts';
 import { readImages, type RowMessage, type Values } from './pgoutput.ts';
 import { toValue } from './row-values.ts';
 
@@ -26,7 +26,7 @@ export function toChanges(
       table,
       at,
       op,
-      event: () => eventOf(message, table),
+      event: () => eventOf(message, op),
       sent: () => message.bytes.toString('base64'),
     });
   const make = (op: 'c' | 'u' | 'd', row: () => Row) => toRead(op, row, at, originOf(op));
@@ -52,15 +52,18 @@ export function toReadChange(
   at: LogPosition,
   source: string,
 ): Read {
-  const tuple = () =>
-    Object.fromEntries(table.columns.map(({ name }, i) => [name, values[i] ?? null]));
+  const all = () => {
+    const after: Values = Array.from({ length: table.table.columns.length });
+    for (const [i, { number }] of table.columns.entries()) after[number] = values[i] ?? null;
+    return after;
+  };
   const origin = new WalOrigin({
     source,
     table,
     at,
     op: 'r',
-    event: () => ({ op: 'r', after: tuple() }),
-    sent: tuple,
+    event: () => ({ op: 'r', after: all() }),
+    sent: () => Object.fromEntries(table.columns.map(({ name }, i) => [name, values[i] ?? null])),
   });
   const row = () => {
     const read: Record<string, unknown> = {};
@@ -148,15 +151,13 @@ function hasOtherKey({ key }: CapturedTable, before: Values, after: Values): boo
   return key.some(({ number }) => before[number] != null && before[number] !== after[number]);
 }
 
-/** Returns all columns of a change, as Debezium's messages have them. */
-export function eventOf(message: RowMessage, { table }: CapturedTable): RowEvent {
+/** Returns all columns of a change, or of the delete or the new row that it is with another key. */
+function eventOf(message: RowMessage, op: 'c' | 'u' | 'd'): RowEvent {
   const { before, isWhole, after } = readImages(message, null);
-  const tuple = (values: Values): Tuple =>
-    Object.fromEntries(table.columns.map(({ name }, i) => [name, values[i]]));
-  if (after === null) return { op: 'd', before: tuple(before ?? []), full: isWhole };
-  if (message.op === 'c') return { op: 'c', after: tuple(after) };
-  const old = before === null ? null : tuple(before);
-  return { op: 'u', before: old, full: isWhole, after: tuple(after) };
+  if (op === 'd') return { op, before: before!, isWhole };
+  return op === 'c'
+    ? { op, after: after! }
+    : { op, before: isWhole ? before : null, after: after! };
 }
 
 interface Described {
@@ -200,12 +201,9 @@ class WalOrigin implements Origin {
   }
 
   #text(): string {
-    const { source, table, at, op, event, sent } = this.change;
-    // The time of the change, so that a change which is read twice is parked once.
-    const connector = { name: source, now: () => Number(at.at / 1000n) };
+    const { source, table, at, event, sent } = this.change;
     try {
-      const messages = toMessages(event(), table.table, at, connector);
-      return messages.find(({ value }) => value?.includes(`,"op":"${op}",`) === true)!.value!;
+      return toMessage(event(), table.table, at, source);
     } catch {
       return JSON.stringify({ table: table.stream, lsn: String(at.lsn), sent: sent() });
     }

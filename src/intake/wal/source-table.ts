@@ -26,9 +26,6 @@ export interface SourceTable {
   readonly columns: readonly Column[];
 }
 
-/** Tables by `schema.table`. */
-export type SourceTables = ReadonlyMap<string, SourceTable>;
-
 /** Returns `schema.table` as SQL names it. */
 export function quoted(name: string): string {
   const [schema = '', ...table] = name.split('.');

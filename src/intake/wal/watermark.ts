@@ -24,17 +24,12 @@ export class Watermark {
     return this.#position;
   }
 
-  /** The number of messages sent and not yet delivered. */
-  get undelivered(): number {
-    return this.#open.reduce((sum, { undelivered }) => sum + undelivered, 0);
-  }
-
   /** Commit time of the oldest transaction that is not delivered; null if there is none. */
   get oldestAt(): number | null {
     return this.#open[0]?.at ?? null;
   }
 
-  begin(at = 0): Transaction {
+  begin(at: number): Transaction {
     const transaction = { at, undelivered: 0, end: undefined };
     this.#open.push(transaction);
     return transaction;

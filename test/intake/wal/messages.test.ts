@@ -209,3 +209,23 @@ test('a change contains the position of its record and the time of its commit', 
   expect(commit).toBeGreaterThanOrEqual(between.lsn);
   expect(commit).toBeLessThan(after.lsn);
 });
+
+test('an update of a table whose rows are named by another index is one message', async ({
+  db,
+}) => {
+  await db.query(
+    `create table item (id int primary key, k text unique not null, note text);
+     alter table item replica identity using index item_k_key;
+     insert into item values (1, 'x', 'a')`,
+  );
+  const follower = followerOn(db, 'public.item', newSlot());
+  await follower.reading();
+  await db.query(`update item set k = 'y'`);
+  await until(() => follower.changes.length === 2);
+  const { op, before, after } = JSON.parse(bodies(follower)[1]!);
+  expect({ op, before, after }).toEqual({
+    op: 'u',
+    before: null,
+    after: { id: 1, k: 'y', note: 'a' },
+  });
+});
