@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, onTestFinished } from 'vitest';
 import type { Database } from '../../src/state/database/database.ts';
 import { databaseOn } from '../support/worker.ts';
-import { seedOf } from '../support/seeded.ts';
+import { seededRuns } from '../support/seeded.ts';
 import { test, type TestDatabase } from '../support/test.ts';
 import { nothingYet } from './model/chaos.ts';
 import { history, play } from './model/play.ts';
@@ -24,7 +24,7 @@ test('whatever the order, duplicates and cuts of the messages, members, counts, 
       const { expected, actual } = await compare(workers[0]!, plan.functions, source, known);
       expect(actual).toEqual(expected);
     }),
-    { seed: seedOf(), numRuns: RUNS },
+    seededRuns(RUNS),
   );
   console.info(`${n} histories: ${JSON.stringify(tally)}`);
   const { purged, mostBounded, ...counts } = tally;
@@ -45,7 +45,7 @@ test('with purges at any time, and everything resent at the end, no effect is re
       const { workers } = await play(databases, `h${++n}`, plan, tally, true);
       expect(await flaws(workers[0]!, db)).toEqual([]);
     }),
-    { seed: seedOf(), numRuns: PURGED_RUNS },
+    seededRuns(PURGED_RUNS),
   );
   console.info(`${n} histories: ${JSON.stringify(tally)}`);
   expect(tally.purged).toBeGreaterThan(PURGED_RUNS);

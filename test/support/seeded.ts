@@ -11,3 +11,8 @@ export function seedOf(): number {
 export function seeded(): Random {
   return new Random(seedOf());
 }
+
+/** Parameters of a property that is checked so many times. Its failure names the seed and what was wrong. */
+export function seededRuns(numRuns: number) {
+  return { seed: seedOf(), numRuns, includeErrorInReport: true };
+}

@@ -7,7 +7,7 @@ import { specify } from '../../../src/definitions/specification.ts';
 import { register } from '../../../src/state/registration/register.ts';
 import { change, read, truncate } from '../../support/changes.ts';
 import { databaseOn, workerWith, type TestWorker } from '../../support/worker.ts';
-import { seedOf } from '../../support/seeded.ts';
+import { seededRuns } from '../../support/seeded.ts';
 import { miscounted, misjudged } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
@@ -91,7 +91,7 @@ test('with changes that lack deciding columns, in any order, each row ends where
       expect(await miscounted(db, [served.id])).toEqual([]);
       expect(await misjudged(db, [served.id])).toEqual([]);
     }),
-    { seed: seedOf(), numRuns: RUNS },
+    seededRuns(RUNS),
   );
   console.info(JSON.stringify(tally));
   // the test proves nothing unless these things happened

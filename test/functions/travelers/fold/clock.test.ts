@@ -8,7 +8,7 @@ import { settle } from '../../../../functions/travelers/fold/settle.ts';
 import { clocksAhead, newest, sensors } from '../../../../functions/travelers/query/state.ts';
 import { blocked, hold } from '../../../support/blocked.ts';
 import { feedOn } from '../../../support/feed.ts';
-import { seedOf } from '../../../support/seeded.ts';
+import { seededRuns } from '../../../support/seeded.ts';
 import { test, type TestDatabase } from '../../../support/test.ts';
 import { ask } from '../compare.ts';
 import { OPTIONS, streamOn, toRecord } from '../stream.ts';
@@ -102,7 +102,7 @@ test('late samples and fast sensors do not depend on how a partition is split in
         expect(found).toEqual(expected);
       },
     ),
-    { seed: seedOf(), numRuns: 500 },
+    seededRuns(500),
   );
 });
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect } from 'vitest';
 import { StagedSamples } from '../../../../functions/travelers/fold/staged.ts';
 import type { Sample } from '../../../../functions/travelers/ingest/sample.ts';
-import { seedOf } from '../../../support/seeded.ts';
+import { seededRuns } from '../../../support/seeded.ts';
 import { test, type TestDatabase } from '../../../support/test.ts';
 import { expectTruth } from '../compare.ts';
 import { BASE_SECOND, PARTITIONS, plan, type Plan } from '../plan.ts';
@@ -22,7 +22,7 @@ test('whatever the order, batches, partitions and duplicates, every window equal
       await stream.settle(); // from then on the visit timeout is known
       await play(db, stream, drawn, seen);
     }),
-    { seed: seedOf(), numRuns: Number(process.env['MUSTER_MODEL_RUNS'] ?? 60) },
+    seededRuns(Number(process.env['MUSTER_MODEL_RUNS'] ?? 60)),
   );
   console.info(JSON.stringify(seen));
   expect(Object.values(seen).every((count) => count > 0)).toBe(true);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { binOf, Histogram } from '../../../../functions/travelers/fold/histogram.ts';
-import { seedOf } from '../../../support/seeded.ts';
+import { seededRuns } from '../../../support/seeded.ts';
 
 const speed = fc.oneof(
   fc.double({ min: 0, max: 100, noNaN: true }),
@@ -22,7 +22,7 @@ test("the middle of a speed's bin is off by at most 1/16 ft/s or 1/64 of the spe
       const middle = histogramOf([each]).percentiles([50])[0]!;
       expect(Math.abs(middle - each)).toBeLessThanOrEqual(Math.max(1 / 16, each / 64));
     }),
-    { seed: seedOf(), numRuns: 10_000 },
+    seededRuns(10_000),
   );
 });
 
@@ -31,7 +31,7 @@ test('bins rise with speeds', () => {
     fc.property(speed, speed, (a, b) => {
       expect(Math.sign(binOf(a) - binOf(b)) * Math.sign(a - b)).toBeGreaterThanOrEqual(0);
     }),
-    { seed: seedOf(), numRuns: 10_000 },
+    seededRuns(10_000),
   );
 });
 
@@ -50,7 +50,7 @@ test('packed, added and unpacked in any order, a histogram is identical to the b
       unpacked.merge(parts[0]!);
       expect(unpacked.pack()).toEqual(whole.pack());
     }),
-    { seed: seedOf(), numRuns: 1_000 },
+    seededRuns(1_000),
   );
 });
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect } from 'vitest';
 import { settle } from '../../../../functions/travelers/fold/settle.ts';
 import type { Tx } from '../../../../src/function.ts';
-import { seedOf } from '../../../support/seeded.ts';
+import { seededRuns } from '../../../support/seeded.ts';
 import { test, type TestDatabase } from '../../../support/test.ts';
 import { plan, PARTITIONS, BASE_SECOND, type Plan } from '../plan.ts';
 import { empty, OPTIONS, streamOn, type Stream } from '../stream.ts';
@@ -34,7 +34,7 @@ test('the stored state is identical to the last bit, wherever folds start, end a
         expect(await everything(db)).toEqual(stored);
       },
     ),
-    { seed: seedOf(), numRuns: RUNS },
+    seededRuns(RUNS),
   );
   expect(deaths).toBeGreaterThan(RUNS);
 }, 120_000);
