@@ -20,6 +20,7 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
     'docs/operating.md: npx muster doctor --no-cluster --pods 8',
     'docs/operating.md: npx muster migrate',
     'docs/operating.md: npx muster epoch bump postgres',
+    'docs/operating.md: npx muster reconcile orders --source "$SOURCE_URL"',
   ],
   'test/package/user.test.ts': [
     'docs/your-repository.md: insert into shop.parcel (order_id, weight) values (4711, 300',

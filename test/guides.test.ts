@@ -7,6 +7,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { muster, musterConsole, musterServe } from './cli/command.ts';
 import { blockOf } from './support/blocks.ts';
+import { commitsWait } from './support/commits-wait.ts';
 import type { TestProcess } from './support/process.ts';
 import { install } from './support/server.ts';
 import { sinkServer } from './support/sink.ts';
@@ -321,6 +322,33 @@ test(
   },
 );
 
+test(
+  'lost changes are found and corrected by the commands of the guide',
+  { timeout: 60_000 },
+  async () => {
+    const url = await newDatabase('lost');
+    await send(
+      url,
+      `create schema shop;
+     create table shop.payment (id int primary key, order_id int, status text);
+     create table shop.parcel (id int primary key, order_id int, weight int);
+     insert into shop.payment values (1, 1, 'captured'), (2, 2, 'captured');
+     insert into shop.parcel values (1, 1, 1), (2, 2, 1);`,
+    );
+    const served = await serve({ DATABASE_URL: url, SINK: 'stdout' });
+    await complete(served, 1);
+    await post(served, 'payment', { id: 2, order_id: 2, status: 'captured' });
+    const text = blockOf('docs/operating.md: npx muster reconcile orders --source "$SOURCE_URL"');
+    const [look, repair] = text.trim().split('\n') as [string, string];
+    const soon = (command: string) => command.replace('orders', 'orders --wait 0');
+    const env = { DATABASE_URL: url, SOURCE_URL: url };
+    const lost = 'packed 2: is not held in its set 2\n';
+    expect(await shell(`${soon(look)} || true`, env)).toContain(lost);
+    expect(await shell(soon(repair), env)).toContain('4 rows compared, 1 differs, 1 corrected');
+    await until(() => served.stdout.includes('"order":"2"'));
+  },
+);
+
 test('the query of a poller in the guide is valid, and finds complete recordings', async () => {
   await send(urlOf('postgres'), 'create database poller');
   const url = urlOf('poller');
@@ -357,6 +385,7 @@ test(
     await until(() => served.stdout.includes('"order":"1"'));
     await alter(`set synchronous_standby_names = 'nobody'`);
     try {
+      await commitsWait(urlOf('postgres'));
       const payment = { id: 2, order_id: 2, status: 'captured' };
       const begun = performance.now();
       expect(await post(served, 'payment', payment)).toBe(503);

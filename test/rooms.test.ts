@@ -25,6 +25,7 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
     'src/intake',
     ['src/definitions', 'src/kafka', 'src/lib', 'src/schemas', 'src/state', 'src/telemetry'],
   ],
+  ['src/reconcile', ['src/definitions', 'src/intake', 'src/state']],
   ['src/console', ['src/config', 'src/definitions', 'src/lib', 'src/state', 'src/telemetry']],
   ['functions', ['src/console']],
   [
@@ -68,6 +69,7 @@ const ROOMS: readonly (readonly [room: string, imports: readonly string[]])[] = 
       'src/local',
       'src/manifests',
       'src/process',
+      'src/reconcile',
       'src/state',
     ],
   ],

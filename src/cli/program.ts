@@ -12,6 +12,7 @@ import type { JsonOption } from './print-result.ts';
 import { reportMistakes } from './mistakes.ts';
 import { addProjectCommands } from './project-commands.ts';
 import { addProjectionCommands } from './projection-commands.ts';
+import { addReconcileCommand } from './reconcile-command.ts';
 import { addSetCommands } from './set-commands.ts';
 import { addSourceCommands } from './source-commands.ts';
 
@@ -47,6 +48,7 @@ export function createProgram(): Command {
   addEventCommands(program, discard);
 
   addDoctorCommand(program);
+  addReconcileCommand(program);
   addSourceCommands(program);
   addHelpCommand(program);
   reportMistakes(program);

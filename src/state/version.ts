@@ -23,12 +23,17 @@ export function versionsOf(change: RowChange | TruncateChange, place: SourceEpoc
   const at = (position: bigint) => (BigInt(place.epoch) << LSN_BITS) | position;
   const lsn = change.lsn ?? 0n;
   const { lastCommit } = change;
-  const isRead = change.kind === 'row' && change.op === 'r';
+  if (change.kind === 'row' && change.op === 'r') return versionOfRead(lsn, change.at, place);
   return {
-    version: isRead ? -at(lsn) : at(lsn),
+    version: at(lsn),
     at: change.at,
-    commits: !isRead && lastCommit !== null && lastCommit > lsn ? at(lastCommit) : null,
+    commits: lastCommit !== null && lastCommit > lsn ? at(lastCommit) : null,
   };
+}
+
+/** Returns the version of what a snapshot read at a position and a time, or found not to be there. */
+export function versionOfRead(lsn: bigint, at: number, { epoch }: SourceEpoch): Versioned {
+  return { version: -((BigInt(epoch) << LSN_BITS) | lsn), at, commits: null };
 }
 
 /** A position in a log, without its epoch. */

@@ -31,6 +31,7 @@ import { SCHEMA_MUTANTS } from './schemas.ts';
 import { PROCESS_MUTANTS } from './process.ts';
 import { SOURCE_MUTANTS } from './sources.ts';
 import { PULLING_MUTANTS } from './pulling.ts';
+import { RECONCILE_MUTANTS } from './reconcile.ts';
 import { ROLLOUT_MUTANTS } from './rollout.ts';
 import { RUN_MUTANTS } from './runs.ts';
 import { STATE_MUTANTS } from './state.ts';
@@ -95,6 +96,7 @@ function main(words: readonly string[], shard: Shard): void {
     ...EDGE_MUTANTS,
     ...EVENT_MUTANTS,
     ...PULLING_MUTANTS,
+    ...RECONCILE_MUTANTS,
     ...ROLLOUT_MUTANTS,
     ...RUN_MUTANTS,
     ...STATE_MUTANTS,

@@ -172,7 +172,7 @@ export class WalSession {
     onSlotLost();
     log.error(
       { slot: name, why },
-      'changes of the source were lost: all rows are read again. Rows that were deleted in the meantime stay in their sets: muster explain shows a set, and muster send can delete a row',
+      'changes of the source were lost: all rows are read again. Rows that were deleted in the meantime stay in their sets until you run: muster reconcile <function> --repair',
     );
     if (slot !== null) await dropSlot(client, name);
   }

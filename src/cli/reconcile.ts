@@ -1,0 +1,69 @@
+import { plural } from '../doctor/plural.ts';
+import type { Difference, Kind } from '../reconcile/difference.ts';
+import { reconcile, type Reconciliation } from '../reconcile/reconcile.ts';
+import { storedFunction } from '../state/registration/stored-function.ts';
+import { functionId, withDatabase } from './database.ts';
+import { wholeNumber } from './number.ts';
+import { printResult, type JsonOption } from './print-result.ts';
+import { checkSourceUrl } from './source-url.ts';
+import { WrongUse } from './wrong-use.ts';
+
+export interface ReconcileCommandOptions extends JsonOption {
+  readonly source?: string;
+  readonly connector?: string;
+  readonly wait: string;
+  readonly repair?: boolean;
+}
+
+/** Maximum number of differences listed as text. */
+const MAX_LINES = 50;
+
+export async function run(fn: string, options: ReconcileCommandOptions): Promise<void> {
+  const { source: url, connector = null, repair = false } = options;
+  if (url === undefined) throw new WrongUse('name the source database: --source <url>');
+  checkSourceUrl(url, 'its tables and the end of its log');
+  const waitMs = wholeNumber('--wait', options.wait, 0) * 1000;
+  const result = await withDatabase(async (database) => {
+    await functionId(database, fn); // explains a name that is none
+    const stored = (await storedFunction(database, fn))!;
+    return reconcile(database, stored, { url, connector, waitMs, repairs: repair, say });
+  });
+  printResult(options, { function: fn, ...result }, textOf(fn, result, repair));
+  const isEqual = result.repaired === result.differences.length && result.notRepaired.length === 0;
+  if (!isEqual) process.exitCode = 1;
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function textOf(fn: string, result: Reconciliation, repairs: boolean): string {
+  const { compared, notCompared, differences, repaired, notRepaired, resynced } = result;
+  const rows = Object.values(compared).reduce((sum, count) => sum + count, 0);
+  const more = differences.length - MAX_LINES;
+  const lines = [
+    ...differences.slice(0, MAX_LINES).map(lineOf),
+    ...(more > 0 ? [`and ${more} more: --json lists all`] : []),
+    ...Object.entries(notCompared).map(([part, why]) => `${part} was not compared: ${why}`),
+    ...notRepaired.map((why) => `not corrected: ${why}`),
+    ...(resynced.length > 0 ? [`all rows are present for ${resynced.join(', ')}`] : []),
+    `${fn}: ${plural(rows, 'row')} compared, ${differences.length} ${differences.length === 1 ? 'differs' : 'differ'}${outcomeOf(differences.length, repaired, repairs)}`,
+  ];
+  return lines.join('\n');
+}
+
+function outcomeOf(differing: number, repaired: number, repairs: boolean): string {
+  if (differing === 0) return '';
+  return repairs ? `, ${repaired} corrected` : '; to correct this: --repair';
+}
+
+const WORDS: Readonly<Record<Kind, (difference: Difference) => string>> = {
+  missing: ({ key }) => `is not held in its set ${key}`,
+  moved: ({ key, heldKey }) => `is held in the set ${heldKey}, but belongs to ${key}`,
+  left: ({ heldKey }) => `is held in the set ${heldKey}, but no longer in a set of this part`,
+  gone: ({ heldKey }) => `is held in the set ${heldKey}, but not in the table`,
+};
+
+function lineOf(difference: Difference): string {
+  return `${difference.part} ${difference.id}: ${WORDS[difference.kind](difference)}`;
+}
