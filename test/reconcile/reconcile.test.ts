@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { all, defineFunction } from '../../src/function.ts';
 import { reconcile, type ReconcileOptions } from '../../src/reconcile/reconcile.ts';
@@ -104,12 +105,12 @@ test('a change that arrives while it waits is no difference', async ({ db }) => 
   let arriving: Promise<unknown> | undefined;
   const say = (line: string) => {
     if (!line.includes('differ')) return;
-    arriving = Promise.all([
-      worker.ingestor.ingest(change('c', 2, { id: 1, k: 'x', kind: 'a' })),
-      worker.ingestor.ingest(change('d', 3, { id: 2 })),
-    ]);
+    arriving = sleep(200).then(async () => {
+      await worker.ingestor.ingest(change('c', 2, { id: 1, k: 'x', kind: 'a' }));
+      await worker.ingestor.ingest(change('d', 3, { id: 2 }));
+    });
   };
-  const found = await reconciled(db, worker, { repairs: true, waitMs: 500, say });
+  const found = await reconciled(db, worker, { repairs: true, waitMs: 2_500, say });
   await arriving;
   expect(found.differences).toEqual([]);
 });
