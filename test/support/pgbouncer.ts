@@ -39,6 +39,7 @@ export async function pgbouncer(
     auth_type: 'plain',
     auth_file: join(folder, 'users'),
     default_pool_size: '20',
+    server_login_retry: '1', // it holds up a client for this long once the server has refused a login; 15 by default
     ...settings,
   }).map(([name, value]) => `${name} = ${value}`);
   await writeFile(
