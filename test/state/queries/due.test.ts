@@ -80,7 +80,7 @@ test('a concurrency limit bounds the pods that are kept for its runs', async ({ 
 
 test('a backlog counts as 10,000 runs at most', async ({ db }) => {
   await registered(db);
-  await runs(db, 1, 'ready', 10_050);
+  await fillSets(db, 'ready', 10_050);
   await runs(db, 1, 'running', 10);
   expect(await due(db)).toEqual({ ...NOTHING, runs: 10_000, total: 10_000 });
 });
@@ -177,7 +177,7 @@ test.for(Object.keys(STATISTICS))(
 /** Creates 40,000 sets that are done, or that all wait for a worker. */
 async function fill(db: TestDatabase, state: 'done' | 'ready'): Promise<void> {
   const past = state === 'done' ? 'now()' : 'null';
-  await runs(db, 1, state, 40_000);
+  await fillSets(db, state, 40_000);
   await runs(db, 1, 'running', 20);
   await db.query(
     `insert into muster.deadline (function, keys, due_at)
@@ -189,6 +189,32 @@ async function fill(db: TestDatabase, state: 'done' | 'ready'): Promise<void> {
     `insert into muster.outbox (function, key, event_id, type, subject, sent_at)
      select 1, 'set' || i, i::text, 't', 's', ${past} from generate_series(1, 40000) i`,
   );
+}
+
+/**
+ * Writes runs as `runs` does, with three statements instead of a trigger per row, which takes ten times as long. A set is
+ * inserted and then updated there too, so the tables have the same dead rows.
+ */
+async function fillSets(db: TestDatabase, state: 'done' | 'ready', n: number): Promise<void> {
+  await db.query(
+    `insert into muster.sets (function, key_hash, key, counts, fresh, complete)
+     select 1, muster.key_hash(key), key, array_fill(0, array[16]), 0, false
+     from generate_series(1, $2::int) i, lateral (select $1 || i || clock_timestamp() as key) k`,
+    [state, n],
+  );
+  await db.query(
+    `update muster.sets
+     set revision = 1, complete = true, token = 1 + ($1 = 'ready')::int, attempt = 1, completed_at = now(),
+         state = case $1 when 'ready' then 'pending' else 'done' end::muster.run_state,
+         due_at = case when $1 = 'ready' then now() end`,
+    [state],
+  );
+  if (state === 'ready') {
+    await db.query(
+      `insert into muster.queue (function, due_at, token, key_hash, is_suspect)
+       select function, due_at, token, key_hash, false from muster.sets`,
+    );
+  }
 }
 
 interface Plan {
