@@ -17,11 +17,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Metafile } from 'esbuild';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { bundleAll } from '../../build/bundle.ts';
 import { warmUp, type Runtime } from '../../src/build/warm-up.ts';
 import { freePort } from '../../src/local/port.ts';
 import { Readiness } from '../../src/local/readiness.ts';
+import { durableServer } from '../support/durable.ts';
 import { freshDatabase } from '../support/fresh-database.ts';
 import { until } from '../support/until.ts';
 import { startCollector } from '../telemetry/collector.ts';
@@ -52,7 +53,8 @@ beforeAll(async () => {
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 test('a read-only copy of the bundle migrates, serves, runs handlers, explains, and stops at SIGTERM', async () => {
-  const { url } = await freshDatabase();
+  const { url, stop } = await durableServer();
+  onTestFinished(stop);
   const database = new pg.Client(url);
   await database.connect();
   const readiness = new Readiness();

@@ -8,13 +8,14 @@ import { expect, onTestFinished } from 'vitest';
 import recordings from '../../functions/recordings.ts';
 import { toText } from '../../src/doctor/report.ts';
 import { grantRoles } from '../../src/state/schema/roles.ts';
+import { durable } from '../support/durable.ts';
 import { workerOn } from '../support/worker.ts';
 import { test } from '../support/test.ts';
 import { muster } from './command.ts';
 
 const ENV = { FUNCTIONS: 'recordings' };
 
-test('a healthy state database is fine: exit code 0, one line per check', async ({ db }) => {
+durable('a healthy state database is fine: exit code 0, one line per check', async ({ db }) => {
   await workerOn(db, [recordings]);
   await grantRoles(db.url, ['recordings']);
   const { code, stdout, stderr } = await muster({ ...ENV, DATABASE_URL: db.url }, [
@@ -87,27 +88,28 @@ Kafka 127.0.0.1:1
 `);
 });
 
-test('a login with muster_read can check everything except standbys and snapshots', async ({
-  db,
-}) => {
-  await workerOn(db, [recordings]);
-  await grantRoles(db.url, ['recordings']);
-  const login = `reader_${randomUUID().slice(0, 8)}`;
-  await db.query(`create role ${login} login password 'secret' in role muster_read`);
-  const url = Object.assign(new URL(db.url), { username: login, password: 'secret' });
-  const { code, stdout } = await muster({ ...ENV, DATABASE_URL: url.href }, [
-    'doctor',
-    '--no-cluster',
-  ]);
-  expect(code).toBe(0);
-  expect(stdout).toContain(
-    `  ✓ login: ${login} may only read: enough for people and the doctor, not for serve\n`,
-  );
-  expect(stdout).toContain(
-    `  – standbys: not checked: this login can't see standbys: grant pg_monitor to ${login}\n`,
-  );
-  expect(stdout).toContain('22 fine, 0 problems, 5 not checked\n');
-});
+durable(
+  'a login with muster_read can check everything except standbys and snapshots',
+  async ({ db }) => {
+    await workerOn(db, [recordings]);
+    await grantRoles(db.url, ['recordings']);
+    const login = `reader_${randomUUID().slice(0, 8)}`;
+    await db.query(`create role ${login} login password 'secret' in role muster_read`);
+    const url = Object.assign(new URL(db.url), { username: login, password: 'secret' });
+    const { code, stdout } = await muster({ ...ENV, DATABASE_URL: url.href }, [
+      'doctor',
+      '--no-cluster',
+    ]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(
+      `  ✓ login: ${login} may only read: enough for people and the doctor, not for serve\n`,
+    );
+    expect(stdout).toContain(
+      `  – standbys: not checked: this login can't see standbys: grant pg_monitor to ${login}\n`,
+    );
+    expect(stdout).toContain('22 fine, 0 problems, 5 not checked\n');
+  },
+);
 
 test('every finding has the same fields as JSON', async ({ db }) => {
   const args = ['doctor', '--no-cluster', '--json'];

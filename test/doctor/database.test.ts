@@ -12,6 +12,7 @@ import { specify } from '../../src/definitions/specification.ts';
 import { register } from '../../src/state/registration/register.ts';
 import { grantRoles } from '../../src/state/schema/roles.ts';
 import { change } from '../support/changes.ts';
+import { durable } from '../support/durable.ts';
 import { pairOf } from '../support/pair.ts';
 import { databaseOn, workerOn } from '../support/worker.ts';
 import { test, type TestDatabase } from '../support/test.ts';
@@ -128,7 +129,7 @@ test('reports roles whose grants are older than the tables', async ({ db }) => {
   );
 });
 
-test('reports commits that would not survive a crash', async ({ db }) => {
+durable('reports commits that would not survive a crash', async ({ db }) => {
   const context = await stateOf(db);
   expect(await reportOf(commits, context)).toEqual(['✓ synchronous_commit on, fsync on']);
   // as behind a pooler that drops the options of a connection

@@ -3,6 +3,7 @@ import { cpSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/local/port.ts';
+import { durableServer } from '../support/durable.ts';
 import { freshDatabase } from '../support/fresh-database.ts';
 import { Dev } from './support/dev.ts';
 import { command, emptyFolder, write } from './support/project.ts';
@@ -44,7 +45,9 @@ test('a production install has no tool of development, and at most 100 MB', () =
 });
 
 test('commands that need no other package work', { timeout: 60_000 }, async () => {
-  const env = { DATABASE_URL: (await freshDatabase()).url };
+  const { url, stop } = await durableServer();
+  onTestFinished(stop);
+  const env = { DATABASE_URL: url };
   expect(await muster(['check'])).toMatchObject({ code: 0, stderr: '' });
   expect(await muster(['migrate'], env)).toMatchObject({ code: 0, stderr: '' });
   expect(await muster(['doctor', '--no-cluster'], env)).toMatchObject({

@@ -5,12 +5,14 @@ import { topics } from '../../src/doctor/kafka/topics.ts';
 import { groups } from '../../src/doctor/kafka/groups.ts';
 import { grantRoles } from '../../src/state/schema/roles.ts';
 import { reportOf } from '../doctor/examination.ts';
+import { durableDatabase } from '../support/durable.ts';
 import { configOn } from '../support/engine.ts';
 import { until } from '../support/until.ts';
 import type { Pipeline } from './support/pipeline.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
+const durable = test.extend('db', ({}, context) => durableDatabase({}, context));
 
 /** Runs `muster doctor` with the names of the pipeline's parts; returns the results of one group. */
 async function doctor(
@@ -37,7 +39,7 @@ async function doctor(
   return { code, of, problems: findings.filter(({ state }) => state === 'problem') };
 }
 
-test('a healthy pipeline has no problems', LIMIT, async ({ pipeline }) => {
+durable('a healthy pipeline has no problems', LIMIT, async ({ pipeline }) => {
   await grantRoles(pipeline.db.url, ['recordings']);
   await pipeline.start();
   await pipeline.insert(...pipeline.pair());

