@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { COMPILED } from '../support/process.ts';
 import type { Measured } from './arena.ts';
 
 const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
@@ -17,7 +18,8 @@ test(
     try {
       const json = join(folder, 'bench.json');
       const args = [RUN, '--quick', '--json', json];
-      const { stdout } = await promisify(execFile)(process.execPath, args);
+      const env = { ...process.env, ...COMPILED };
+      const { stdout } = await promisify(execFile)(process.execPath, args, { env });
 
       const { measured } = JSON.parse(readFileSync(json, 'utf8')) as {
         measured: Record<string, Measured[]>;

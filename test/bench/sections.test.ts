@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { COMPILED } from '../support/process.ts';
 import type { SectionResult } from './section.ts';
 
 const RUN = fileURLToPath(new URL('run.ts', import.meta.url));
@@ -27,7 +28,7 @@ test('the sections of the bench run, and their checks pass', { timeout: 300_000 
   try {
     const json = join(folder, 'bench.json');
     const args = [RUN, '--quick', '--only', SECTIONS.join(','), '--json', json];
-    await promisify(execFile)(process.execPath, args);
+    await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...COMPILED } });
 
     const { sections } = JSON.parse(readFileSync(json, 'utf8')) as {
       sections: Record<string, SectionResult>;

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished, test as base, vi } from 'vitest';
 import { freePort } from '../../src/local/port.ts';
+import { COMPILED } from '../support/process.ts';
 import { processes } from './support/processes.ts';
 import { until } from './support/source.ts';
 
@@ -38,6 +39,7 @@ function start(name: string, ...flags: string[]): Demo {
     process.execPath,
     ['dev/demo/demo.ts', '--name', name, '--seed', '7', ...flags],
     {
+      env: { ...process.env, ...COMPILED },
       stdio: ['ignore', 'pipe', 'pipe'],
     },
   );

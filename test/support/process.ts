@@ -9,8 +9,8 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
-/** Shared by all processes, so that a start takes 0.3 s instead of 0.7 s. */
-const COMPILED = join(tmpdir(), 'muster-test-compile-cache');
+/** Variables with which all processes share what Node has compiled, so that a start takes 0.3 s instead of 0.7 s. */
+export const COMPILED = { NODE_COMPILE_CACHE: join(tmpdir(), 'muster-test-compile-cache') };
 
 /** A process `node <script> <args>` of a test; it exits with the test run at the latest. */
 export class TestProcess {
@@ -24,7 +24,7 @@ export class TestProcess {
   constructor(script: string, args: readonly string[], env: Readonly<Record<string, string>>) {
     const { PATH } = process.env;
     this.#child = spawn(process.execPath, [script, ...args], {
-      env: { PATH, NODE_COMPILE_CACHE: COMPILED, EXIT_WITH_STDIN: '1', ...env },
+      env: { PATH, ...COMPILED, EXIT_WITH_STDIN: '1', ...env },
       stdio: 'pipe',
     });
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
