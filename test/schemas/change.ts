@@ -7,12 +7,12 @@ const record = (name: string, ...fields: [name: string, type: unknown][]) => ({
   fields: fields.map(([field, type]) => ({ name: field, type })),
 });
 
-/** Schema of a change of `public.item`, with the fields of Debezium's that are read. */
-export const CHANGE_SCHEMA: StoredSchema = {
+/** Schema of a change of `public.item` with these columns, with the fields of Debezium's that are read. */
+const changeOf = (...columns: [name: string, type: unknown][]): StoredSchema => ({
   schema: JSON.stringify(
     record(
       'Envelope',
-      ['before', ['null', record('Value', ['id', 'long'], ['k', 'string'])]],
+      ['before', ['null', record('Value', ...columns)]],
       ['after', ['null', 'Value']],
       [
         'source',
@@ -29,15 +29,19 @@ export const CHANGE_SCHEMA: StoredSchema = {
       ['op', 'string'],
     ),
   ),
-};
+});
 
-/** An insert of that schema, in Avro. */
-export function avroChange(id: bigint, k = 'x'): Buffer {
+export const CHANGE_SCHEMA = changeOf(['id', 'long'], ['k', 'string']);
+/** The same with a column `kind`, by which rows belong to parts. */
+export const KIND_SCHEMA = changeOf(['id', 'long'], ['k', 'string'], ['kind', 'string']);
+
+/** An insert in Avro: of the first schema, or with the further columns of another one. */
+export function avroChange(id: bigint, k = 'x', ...more: string[]): Buffer {
   return Buffer.concat([
     long(0),
     long(1),
     long(id),
-    text(k),
+    ...[k, ...more].map(text),
     ...['postgresql', 'shop', 'public', 'item'].map(text),
     long(1),
     long(24023128),

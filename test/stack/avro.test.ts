@@ -5,8 +5,9 @@ import { Registry } from '../../src/schemas/registry.ts';
 import { Schemas } from '../../src/schemas/schemas.ts';
 import { TRACES } from '../chaos/functions.ts';
 import { framed } from '../schemas/bytes.ts';
-import { avroChange, CHANGE_SCHEMA } from '../schemas/change.ts';
+import { avroChange, KIND_SCHEMA } from '../schemas/change.ts';
 import { startRegistry } from '../schemas/server.ts';
+import type { TestProcess } from '../support/process.ts';
 import { until } from '../support/until.ts';
 import { lagOf } from './support/topic.ts';
 import { test } from './support/avro.ts';
@@ -83,25 +84,35 @@ test('changes in Avro are pulled from Kafka', { timeout: 120_000 }, async ({ pip
 });
 
 test(
-  'records wait for the registry, and readiness names it',
+  'records wait for the registry although the process is killed, and readiness names it',
   { timeout: 60_000 },
   async ({ pull }) => {
-    const registry = await startRegistry({ '/schemas/ids/7': CHANGE_SCHEMA });
+    const registry = await startRegistry({ '/schemas/ids/7': KIND_SCHEMA });
     registry.answer = { status: 503, body: '' };
     await pull.start(1);
     await pull.db.query(TRACES);
-    await pull.send([{ value: framed(7, avroChange(1n)) }]);
-    const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '' };
-    const serving = await pull.serve({ ...env, SCHEMA_REGISTRY_URL: registry.url }, SERVE);
+    const values = ['a', 'b'].map((kind, i) => framed(7, avroChange(BigInt(i), 'x', kind)));
+    await pull.send(values.map((value) => ({ value })));
+    const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '', LEASE_SECONDS: '2' };
+    const start = () => pull.serve({ ...env, SCHEMA_REGISTRY_URL: registry.url }, SERVE);
     const waiting = `partition 0 of ${pull.topic} can't be handled: the schema registry ${registry.url} answered 503`;
-    await until(async () => {
-      const { status, text } = await pull.health(serving);
-      return status === 503 && text.startsWith(waiting);
-    }, 20_000);
-    expect(await lagOf(pull.kafka, pull.topic, 'muster-pair')).toBe(1n);
+    const waits = (serving: TestProcess) =>
+      until(async () => {
+        const { status, text } = await pull.health(serving);
+        return status === 503 && text.startsWith(waiting);
+      }, 20_000);
+    const doomed = await start();
+    await waits(doomed);
+    expect(await lagOf(pull.kafka, pull.topic, 'muster-pair')).toBe(2n);
+    doomed.kill('SIGKILL');
+    const serving = await start();
+    await waits(serving);
+    expect(await lagOf(pull.kafka, pull.topic, 'muster-pair')).toBe(2n);
     registry.answer = undefined;
     await until(async () => (await lagOf(pull.kafka, pull.topic, 'muster-pair')) === 0n, 20_000);
     await until(async () => (await pull.health(serving)).status === 200, 10_000);
+    await until(async () => (await pull.db.query('select from effect')).length > 0);
+    expect(await pull.db.query('select run from effect')).toEqual([{ run: 'pair/x/1' }]);
   },
 );
 

@@ -29,7 +29,7 @@ export interface Try {
 }
 
 /** Sends one POST as a KafkaSource does; `ms` is the timeout. */
-export async function post(url: string, body: string, ms = 5_000): Promise<Try> {
+export async function post(url: string, body: string | Buffer, ms = 5_000): Promise<Try> {
   try {
     const response = await fetch(url, {
       method: 'POST',
@@ -40,7 +40,7 @@ export async function post(url: string, body: string, ms = 5_000): Promise<Try> 
         'ce-type': 'dev.knative.kafka.event',
         prefer: 'reply',
       },
-      body,
+      body: Buffer.from(body as string),
       signal: AbortSignal.timeout(ms),
     });
     await response.arrayBuffer();
@@ -58,7 +58,7 @@ export async function post(url: string, body: string, ms = 5_000): Promise<Try> 
  */
 export async function deliver(
   url: () => string,
-  body: string,
+  body: string | Buffer,
   tries: Try[] = [],
 ): Promise<readonly Try[]> {
   const end = performance.now() + 30_000;
