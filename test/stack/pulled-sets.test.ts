@@ -5,6 +5,7 @@ import { TestProcess } from '../support/process.ts';
 import { seeded } from '../support/seeded.ts';
 import { envelope } from '../support/sender.ts';
 import { until } from '../support/until.ts';
+import type { PullPipeline } from './support/pull-pipeline.ts';
 import { lagOf } from './support/topic.ts';
 import { test } from './support/test.ts';
 
@@ -59,6 +60,77 @@ test(
     ]);
     second.kill('SIGTERM');
     expect(await second.exited).toEqual({ code: 0, signal: null });
+  },
+);
+
+/** Writes sets that have not been written yet, and compares those that ran with them. */
+function setsOf(pull: PullPipeline) {
+  let sets = 0;
+  const effects = () => pull.db.query<{ run: string }>('select run from effect');
+  return {
+    async write(count: number) {
+      const messages = Array.from({ length: 2 * count }, (_, i) => {
+        const n = 2 * sets + i;
+        const row = { id: n, k: `set ${n >> 1}`, kind: n % 2 === 0 ? 'a' : 'b' };
+        return { partition: 0, value: envelope('c', n + 1, row) };
+      });
+      await pull.send(messages);
+      sets += count;
+      return messages;
+    },
+    async ran() {
+      await until(async () => (await effects()).length >= sets, 60_000);
+      await until(async () => (await lagOf(pull.kafka, pull.topic, 'muster-pair')) === 0n, 30_000);
+      const runs = (await effects()).map(({ run }) => run);
+      expect({ runs: runs.length, twice: runs.length - new Set(runs).size }).toEqual({
+        runs: sets,
+        twice: 0,
+      });
+    },
+  };
+}
+
+test(
+  'sets run once each although the topic is recreated, while it is read and after a kill',
+  { timeout: 120_000 },
+  async ({ pull }) => {
+    await pull.start(1);
+    await pull.db.query(TRACES);
+    const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '', LEASE_SECONDS: '2' };
+    const first = await pull.serve(env, SERVE);
+    const sets = setsOf(pull);
+    const before = await sets.write(50);
+    await sets.ran();
+    await pull.remake(1);
+    await sets.write(100); // more than before: the position is in the middle of the new topic
+    await sets.ran();
+    first.kill('SIGKILL');
+    await pull.remake(1);
+    await sets.write(150);
+    await pull.send(before); // as a connector with a new snapshot would
+    await pull.serve(env, SERVE);
+    await sets.ran();
+  },
+);
+
+test(
+  'sets run once each although the broker and then the process are killed',
+  { timeout: 120_000 },
+  async ({ pull }) => {
+    await pull.start(1);
+    await pull.db.query(TRACES);
+    const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '', LEASE_SECONDS: '2' };
+    const first = await pull.serve(env, SERVE);
+    const sets = setsOf(pull);
+    await sets.write(50);
+    await until(async () => (await pull.db.query('select from effect')).length > 0, 30_000);
+    const broker = await pull.stack.broker();
+    await broker.kill();
+    first.kill('SIGKILL');
+    await broker.restart();
+    await sets.write(50);
+    await pull.serve(env, SERVE);
+    await sets.ran();
   },
 );
 
