@@ -149,4 +149,25 @@ export const WAL_MUTANTS: readonly Mutant[] = [
     replace: '',
     tests: ['test/local/source-follower.test.ts'],
   },
+  {
+    name: 'wal: a standby that the source waits for is not reported',
+    file: SESSION,
+    find: 'isHeldBack = performance.now() - sentAt > AWAITED_MS;',
+    replace: 'isHeldBack = performance.now() - sentAt > AWAITED_MS * 1_000;',
+    tests: ['test/chaos/failover.test.ts'],
+  },
+  {
+    name: 'doctor: a standby that the source waits for is not reported',
+    file: 'src/doctor/source/self-read.ts',
+    find: 'if (away.length > 0) {',
+    replace: 'if (away.length > 9) {',
+    tests: ['test/chaos/failover.test.ts'],
+  },
+  {
+    name: 'wal: the slot is not copied to standbys',
+    file: SESSION,
+    find: 'if (ready.hasFailover === false) await this.#enableFailover();',
+    replace: '',
+    tests: ['test/intake/wal/versions.test.ts'],
+  },
 ];

@@ -91,7 +91,8 @@ interface Failover {
   readonly failover: boolean | null;
   /** Names of slots of connected standbys. */
   readonly standbys: readonly string[];
-  readonly waitsFor: string | null;
+  /** Names of slots in synchronized_standby_slots. */
+  readonly waitsFor: readonly string[];
 }
 
 /** Whether the slot, and all that was read from it, survives a failover. */
@@ -103,7 +104,10 @@ export const failover: Check<SourceContext> = {
       `select current_setting('server_version_num')::int as version,
               (select (to_jsonb(s) ->> 'failover')::bool from pg_replication_slots s where slot_name = $1) as failover,
               array(select slot_name::text from pg_replication_slots where slot_type = 'physical' and active) as standbys,
-              current_setting('synchronized_standby_slots', true) as "waitsFor"`,
+              array(
+                select name
+                from regexp_split_to_table(current_setting('synchronized_standby_slots', true), '[ ,"]+') name
+                where name <> '') as "waitsFor"`,
       [slot],
     );
     const { version, failover: isCopied, standbys, waitsFor } = found!;
@@ -123,7 +127,17 @@ export const failover: Check<SourceContext> = {
         ),
       ];
     }
-    if (standbys.length > 0 && (waitsFor ?? '') === '') {
+    const away = waitsFor.filter((each) => !standbys.includes(each));
+    if (away.length > 0) {
+      const connected = waitsFor.filter((each) => standbys.includes(each));
+      return [
+        problem(
+          `no change is sent before the standby of the slot ${away.join(', ')} has it, and that is not connected`,
+          `alter system set synchronized_standby_slots = '${connected.join(', ')}'; select pg_reload_conf();   -- or start the standby`,
+        ),
+      ];
+    }
+    if (standbys.length > 0 && waitsFor.length === 0) {
       return [
         problem(
           'a standby may lack changes that are ingested: after a failover, other changes would have their positions',

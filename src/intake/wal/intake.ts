@@ -69,12 +69,20 @@ export class WalIntake {
     const session = new WalSession(this.#options);
     this.#session = session;
     try {
-      const outcome = await session.run(() => {
-        onStarted();
-        this.#trouble = null;
-        this.#isWaiting = false;
-        onReading(true);
-        log.info({ slot }, 'reading changes from the log of the source');
+      const outcome = await session.run({
+        started: () => {
+          onStarted();
+          this.#trouble = null;
+          this.#isWaiting = false;
+          onReading(true);
+          log.info({ slot }, 'reading changes from the log of the source');
+        },
+        heldBack: (why) => {
+          if (why !== null && this.#trouble !== why) {
+            log.warn({ slot, error: why }, 'the source sends no changes');
+          }
+          this.#trouble = why;
+        },
       });
       return outcome === 'taken' ? this.#wait() : 'ended';
     } catch (error) {

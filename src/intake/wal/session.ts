@@ -13,6 +13,7 @@ import {
   requireContinuation,
   requirePrimary,
   requireSameFunctions,
+  whyHeldBack,
   whyUseless,
 } from './source-checks.ts';
 import { SourceError } from './source-error.ts';
@@ -24,6 +25,8 @@ const STREAM_RETRY_MS = 5_000;
 /** The same for a snapshot, which would start again. */
 const SNAPSHOT_RETRY_MS = 600_000;
 const WATCH_MS = 1_000;
+/** How long a standby that the server waits for may be away, as it is during a restart, before that is reported. */
+const AWAITED_MS = 5_000;
 
 /** What a session needs of the state, beside ingesting changes. */
 interface SourceState {
@@ -61,6 +64,14 @@ export interface SessionOptions {
   readonly onSlotLost: () => void;
 }
 
+/** What a session reports. */
+interface SessionEvents {
+  /** Changes are streamed. */
+  started(): void;
+  /** The server holds changes back, for this reason; null once it sends them again. */
+  heldBack(why: string | null): void;
+}
+
 /** WalSession reads the source once: it prepares the slot, reads rows if needed, and streams until something fails. */
 export class WalSession {
   readonly #options: SessionOptions;
@@ -77,9 +88,9 @@ export class WalSession {
 
   /**
    * Resolves with `taken` if another process reads the slot, and after {@link stop}. Rejects with the reason if it
-   * ends before. `started` is called once changes are streamed.
+   * ends before.
    */
-  async run(started: () => void): Promise<'taken' | 'stopped'> {
+  async run(events: SessionEvents): Promise<'taken' | 'stopped'> {
     const { url, slot } = this.#options;
     const client = await connect(url, `muster ${slot}`);
     this.#client = client;
@@ -88,7 +99,7 @@ export class WalSession {
       const position = await this.#prepare(client);
       if (position === null) return 'taken';
       if (this.#isStopped) return 'stopped';
-      await this.#follow(client, position, started);
+      await this.#follow(client, position, events);
       return 'stopped';
     } finally {
       await client.end().catch(() => {});
@@ -219,16 +230,16 @@ export class WalSession {
     }
   }
 
-  async #follow(client: pg.Client, position: bigint, started: () => void): Promise<void> {
+  async #follow(client: pg.Client, position: bigint, events: SessionEvents): Promise<void> {
     const { url, slot, tables } = this.#options;
     const delivery = this.#deliver('change', STREAM_RETRY_MS);
     const options = { url, slot, source: this.#source, tables, delivery };
     const stream = new Stream(client, position, options);
     this.#stream = stream;
     const watching = new AbortController();
-    const watch = this.#watch(client, stream, watching.signal);
+    const watch = this.#watch(client, stream, events, watching.signal);
     try {
-      await Promise.race([stream.run(started), watch]);
+      await Promise.race([stream.run(() => events.started()), watch]);
     } finally {
       watching.abort();
       await watch.catch(() => {});
@@ -238,14 +249,26 @@ export class WalSession {
   }
 
   /** Measures the slot; rejects when it, or its publication, has been changed so that it must be prepared again. */
-  async #watch(client: pg.Client, stream: Stream, signal: AbortSignal): Promise<never> {
+  async #watch(
+    client: pg.Client,
+    stream: Stream,
+    events: SessionEvents,
+    signal: AbortSignal,
+  ): Promise<never> {
     const { slot: name, tables, onProgress } = this.#options;
+    let sentAt = performance.now();
+    let isHeldBack = false;
     for (;;) {
       await sleep(WATCH_MS, undefined, { signal });
       const slot = await readSlot(client, name);
       if (slot === null) throw new SourceError('the slot was dropped');
       onProgress({ retained: slot.retained, behindSeconds: stream.behindSeconds });
       if (slot.lost !== null) throw new SourceError(`the slot is lost: ${slot.lost}`);
+      if (slot.awaited.length === 0) sentAt = performance.now();
+      const wasHeldBack = isHeldBack;
+      isHeldBack = performance.now() - sentAt > AWAITED_MS;
+      if (isHeldBack) events.heldBack(whyHeldBack(slot.awaited));
+      else if (wasHeldBack) events.heldBack(null);
       if (!(await publishes(client, name, [...tables.keys()]))) {
         throw new SourceError(`the publication ${name} does not publish all tables any more`);
       }

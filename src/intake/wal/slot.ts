@@ -13,6 +13,11 @@ export interface Slot {
   readonly retained: number;
   /** Whether standbys get a copy of it; null on a server that can't do that (before PostgreSQL 17). */
   readonly hasFailover: boolean | null;
+  /**
+   * Slots in `synchronized_standby_slots` that no standby uses, or that don't exist: the server sends no change before
+   * their standbys have it.
+   */
+  readonly awaited: readonly string[];
 }
 
 /** Columns of `pg_replication_slots`, of which older servers have fewer. */
@@ -28,6 +33,7 @@ interface Row {
   readonly failover?: boolean;
   readonly here: string;
   readonly retained: number | null;
+  readonly awaited: readonly string[];
 }
 
 /** Returns null if there is no slot of this name. Throws if it is not a slot of this database for pgoutput. */
@@ -35,7 +41,11 @@ export async function readSlot(client: pg.Client, name: string): Promise<Slot | 
   const { rows } = await client.query<{ slot: Row }>(
     `select to_jsonb(s) || jsonb_build_object(
               'here', current_database(),
-              'retained', pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)) as slot
+              'retained', pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn),
+              'awaited', array(
+                select name
+                from regexp_split_to_table(current_setting('synchronized_standby_slots', true), '[ ,"]+') name
+                where name <> '' and name not in (select slot_name from pg_replication_slots where active))) as slot
      from pg_replication_slots s where s.slot_name = $1`,
     [name],
   );
@@ -53,6 +63,7 @@ export async function readSlot(client: pg.Client, name: string): Promise<Slot | 
     position: parseLsn(slot.confirmed_flush_lsn ?? '0/0'),
     retained: slot.retained ?? 0,
     hasFailover: slot.failover ?? null,
+    awaited: slot.failover === true ? slot.awaited : [],
   };
 }
 

@@ -69,3 +69,8 @@ export function whyUseless(
   if (slot.lost !== null) return `the slot is lost: ${slot.lost}`;
   return isNewPublication ? 'the publication was dropped' : null;
 }
+
+/** Why the server sends nothing although it has changes. */
+export function whyHeldBack(awaited: readonly string[]): string {
+  return `the source sends no change before the standby of the slot ${awaited.join(', ')} has it, and that is not connected: start it, or remove the slot from synchronized_standby_slots`;
+}
