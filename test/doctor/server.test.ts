@@ -4,10 +4,12 @@ import { version } from '../../src/doctor/database/server.ts';
 import { commits, standbys } from '../../src/doctor/database/durability.ts';
 import { roles } from '../../src/doctor/database/login.ts';
 import { slot, walLevel } from '../../src/doctor/source/wal.ts';
+import { Replication } from '../../src/intake/wal/connection.ts';
 import { openInspector } from '../../src/state/database/inspector.ts';
 import { install } from '../support/server.ts';
 import { standbyOf } from '../support/standby.ts';
 import { until } from '../support/until.ts';
+import { dropSlot } from '../support/wal.ts';
 import { applyRemedies, reportOf, stateOf } from './examination.ts';
 import type { TestDatabase } from '../support/test.ts';
 
@@ -41,6 +43,11 @@ test(
     await until(async () => (await walSenders(primary)).includes('backup'));
     expect(await reportOf(standbys, context)).toEqual(['✓ none']);
     await Promise.all(others.map((other) => other.end()));
+    const reader = await logicalReader(primary, 'reader');
+    await until(async () => (await walSenders(primary)).includes('streaming'));
+    expect(await reportOf(standbys, context)).toEqual(['✓ none']);
+    await reader.close(0n);
+    await dropSlot(primary, 'reader');
 
     const standby = await standbyOf(primary, {
       name: 'replica',
@@ -126,6 +133,13 @@ async function replication(url: string, mode: string): Promise<pg.Client> {
   client.on('error', () => undefined);
   await client.connect();
   return client;
+}
+
+/** Streams a new logical slot, as a connector does. */
+async function logicalReader(primary: TestDatabase, name: string): Promise<Replication> {
+  await primary.query(`create publication ${name}`);
+  await primary.query('select pg_create_logical_replication_slot($1, $2)', [name, 'pgoutput']);
+  return Replication.start(primary.url, name, 0n, { message() {}, keepalive() {} });
 }
 
 /** Returns the states of all connections that read the server's log or files. */
