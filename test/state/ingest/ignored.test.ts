@@ -7,6 +7,7 @@ import {
   purgeIgnored,
 } from '../../../src/state/ingest/ignored-streams.ts';
 import { listIgnored, noteOn } from '../../../src/state/queries/ignored.ts';
+import { blocked, hold } from '../../support/blocked.ts';
 import { change, truncate } from '../../support/changes.ts';
 import { event } from '../../support/events.ts';
 import { engineOn } from '../../support/engine.ts';
@@ -92,6 +93,31 @@ test('neither the memory of a worker nor the table grows with the number of type
   await workers[0]!.write(database);
   expect((await countsOf(db)).find((each) => each.name === name)).toMatchObject({ count: 2 });
   await database.close();
+});
+
+test('workers that write at once do not pass the bound of the table together', async ({ db }) => {
+  await db.query(
+    `insert into muster.ignored (kind, name, count, functions)
+     select 'event', 'type.' || n, 1, '{}' from generate_series(1, 199) n`,
+  );
+  const [one, two] = [await workerOn(db, [orders]), await workerOn(db, [orders])];
+  await one.ingestor.ingest(event('com.one', {}));
+  await two.ingestor.ingest(event('com.two', {}));
+  // The first has seen 199 names when it waits to insert its own.
+  const release = await hold(
+    db,
+    `insert into muster.ignored (kind, name, count, functions) values ('event', 'com.one', 1, '{}')`,
+  );
+  const first = one.ingestor.ignored.write(one.database);
+  await blocked(db);
+  const second = two.ingestor.ignored.write(two.database);
+  await Promise.race([second, blocked(db, 2)]);
+  await release('rollback');
+  await Promise.all([first, second]);
+  const counts = await countsOf(db);
+  expect(counts.filter(({ kind }) => kind === 'event')).toHaveLength(200);
+  expect(counts).toContainEqual({ kind: 'event', name: 'com.one', count: 1 });
+  expect(counts).toContainEqual({ kind: 'other', name: '', count: 1 });
 });
 
 test('a name that is too long, or that PostgreSQL can not store, is counted with the others', async ({
