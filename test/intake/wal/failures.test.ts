@@ -5,6 +5,7 @@ import { expect, onTestFinished } from 'vitest';
 import type { FunctionDefinition } from '../../../src/function.ts';
 import { Unavailable } from '../../../src/state/outcome.ts';
 import { muster } from '../../cli/command.ts';
+import { hold } from '../../support/blocked.ts';
 import { pairOf } from '../../support/pair.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { install } from '../../support/server.ts';
@@ -320,11 +321,18 @@ test('a process that another release supersedes leaves the slot to it', async ({
 test('two processes that start at once read the rows once', async ({ db }) => {
   await db.query(ITEM);
   await insertPairs(db, ['x', 'y']);
+  // A new slot waits for this transaction, so neither has read the rows before the other tries to.
+  const release = await hold(db, 'select pg_current_xact_id()');
   const slot = newSlot();
   const readers = await Promise.all([
     readerOn(db, [pairOf()], { slot }),
     readerOn(db, [pairOf()], { slot }),
   ]);
+  const decided = /^(?:reading the rows of tables|another process reads the slot)/;
+  await until(() =>
+    readers.every(({ lines }) => lines.some(({ message }) => decided.test(message))),
+  );
+  await release();
   await Promise.race(readers.map((each) => each.reading()));
   const snapshots = readers.flatMap(({ lines }) =>
     lines.filter(({ message }) => message === 'reading the rows of tables'),
