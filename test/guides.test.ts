@@ -322,6 +322,8 @@ test(
   },
 );
 
+const soon = (command: string) => command.replace('orders', 'orders --wait 0');
+
 test(
   'lost changes are found and corrected by the commands of the guide',
   { timeout: 60_000 },
@@ -340,7 +342,6 @@ test(
     await post(served, 'payment', { id: 2, order_id: 2, status: 'captured' });
     const text = blockOf('docs/operating.md: npx muster reconcile orders --source "$SOURCE_URL"');
     const [look, repair] = text.trim().split('\n') as [string, string];
-    const soon = (command: string) => command.replace('orders', 'orders --wait 0');
     const env = { DATABASE_URL: url, SOURCE_URL: url };
     const lost = 'packed 2: is not held in its set 2\n';
     expect(await shell(`${soon(look)} || true`, env)).toContain(lost);

@@ -14,13 +14,21 @@ export function addReconcileCommand(program: Command): void {
     )
     .option('--wait <seconds>', 'how long a row must differ, since changes may be under way', '60')
     .option('--repair', 'store the rows as the tables have them; sets that become complete run')
+    .option(
+      '--force',
+      'compare and correct a part also if none of its rows is held as its table has it',
+    )
+    .option(
+      '--rerun-forgotten',
+      'store rows, too, whose sets may be done and forgotten (forgetAfter): these run again',
+    )
     .addOption(jsonOption())
     .addHelpText(
       'after',
       `
-The source is only read. Exits with 1 if rows differ and are not corrected.
+The source is a PostgreSQL database, and is only read. Exits with 1 if rows differ and are not corrected, or nothing could be compared.
 
-As JSON: {function, compared, notCompared, differences: [{part, id, kind, key, heldKey}], repaired, notRepaired, resynced}; the kind
+As JSON: {function, compared, notCompared, differences: [{part, id, kind, key, heldKey}], forgotten, repaired, notRepaired}; the kind
 is missing (not held in its set), moved (held in another set), left (in no set of the part any more) or gone (not in the table).
 
 Examples:

@@ -13,8 +13,14 @@ export interface ReconcileCommandOptions extends JsonOption {
   readonly connector?: string;
   readonly wait: string;
   readonly repair?: boolean;
+  readonly force?: boolean;
+  readonly rerunForgotten?: boolean;
 }
 
+const FORGOTTEN =
+  'their sets may be done and forgotten (forgetAfter), and would run again with --rerun-forgotten';
+/** A day. */
+const MAX_WAIT = 86_400;
 /** Maximum number of differences listed as text. */
 const MAX_LINES = 50;
 
@@ -22,15 +28,24 @@ export async function run(fn: string, options: ReconcileCommandOptions): Promise
   const { source: url, connector = null, repair = false } = options;
   if (url === undefined) throw new WrongUse('name the source database: --source <url>');
   checkSourceUrl(url, 'its tables and the end of its log');
-  const waitMs = wholeNumber('--wait', options.wait, 0) * 1000;
+  const waitMs = wholeNumber('--wait', options.wait, 0, MAX_WAIT) * 1000;
   const result = await withDatabase(async (database) => {
     await functionId(database, fn); // explains a name that is none
     const stored = (await storedFunction(database, fn))!;
-    return reconcile(database, stored, { url, connector, waitMs, repairs: repair, say });
+    return reconcile(database, stored, {
+      url,
+      connector,
+      waitMs,
+      repairs: repair,
+      trusts: options.force === true,
+      rerunsForgotten: options.rerunForgotten === true,
+      say,
+    });
   });
   printResult(options, { function: fn, ...result }, textOf(fn, result, repair));
-  const isEqual = result.repaired === result.differences.length && result.notRepaired.length === 0;
-  if (!isEqual) process.exitCode = 1;
+  const { compared, differences, repaired, notRepaired } = result;
+  const isEqual = repaired === differences.length && notRepaired.length === 0;
+  if (!isEqual || Object.keys(compared).length === 0) process.exitCode = 1;
 }
 
 function say(line: string): void {
@@ -38,15 +53,15 @@ function say(line: string): void {
 }
 
 function textOf(fn: string, result: Reconciliation, repairs: boolean): string {
-  const { compared, notCompared, differences, repaired, notRepaired, resynced } = result;
+  const { compared, notCompared, differences, forgotten, repaired, notRepaired } = result;
   const rows = Object.values(compared).reduce((sum, count) => sum + count, 0);
   const more = differences.length - MAX_LINES;
   const lines = [
     ...differences.slice(0, MAX_LINES).map(lineOf),
     ...(more > 0 ? [`and ${more} more: --json lists all`] : []),
     ...Object.entries(notCompared).map(([part, why]) => `${part} was not compared: ${why}`),
-    ...notRepaired.map((why) => `not corrected: ${why}`),
-    ...(resynced.length > 0 ? [`all rows are present for ${resynced.join(', ')}`] : []),
+    ...notRepaired.map((why) => `${repairs ? 'not corrected' : 'to be considered'}: ${why}`),
+    ...(forgotten > 0 ? [`${plural(forgotten, 'row')} not held: ${FORGOTTEN}`] : []),
     `${fn}: ${plural(rows, 'row')} compared, ${differences.length} ${differences.length === 1 ? 'differs' : 'differ'}${outcomeOf(differences.length, repaired, repairs)}`,
   ];
   return lines.join('\n');

@@ -1,31 +1,44 @@
 import type { PartSpecification } from '../definitions/part-specification.ts';
-import type { Column, SourceTable } from '../intake/wal/source-table.ts';
+import type { CapturedTable } from '../intake/wal/captured-table.ts';
+import type { Column } from '../intake/wal/source-table.ts';
 
-/** Types whose values every Debezium connector sends in the same form, whatever its settings. */
-const PLAIN = new Set(
-  'int2 int4 int8 oid float4 float8 bool text varchar bpchar name uuid json jsonb timestamptz inet cidr macaddr'.split(
-    ' ',
-  ),
+/** Types whose values Muster holds as SQL writes them, so that a row can be found by its id. */
+const SAME_TEXT = new Set('int2 int4 int8 oid bool text varchar bpchar name uuid'.split(' '));
+/** Further types whose values every Debezium connector sends in the same form, whatever its settings. */
+const SAME_FORM = new Set(
+  'float4 float8 json jsonb timestamptz inet cidr macaddr'.split(' ').concat(...SAME_TEXT),
 );
 
 /**
  * Returns why the rows of a part can't be compared with what is held of them; null if they can. A connector sends
- * decimals, times and bytes in the form that its settings say, which are not known here; its own log reader has none.
+ * decimals, times and bytes in the form that its settings say, which are not known here; the own reader of the log
+ * has no such settings.
  */
 export function whyIncomparable(
   part: PartSpecification,
-  table: SourceTable,
+  { table, key }: CapturedTable,
   isOwnReader: boolean,
 ): string | null {
-  if (!table.columns.some(({ primaryKey }) => primaryKey)) {
-    return 'its table has no primary key';
+  if (key.length === 0) return 'its table has no primary key';
+  const names = table.columns.find(
+    (column) => (column.primaryKey || part.id.includes(column.name)) && !isOf(SAME_TEXT, column),
+  );
+  if (names !== undefined) {
+    return `its rows are named by column ${names.name} of type ${typeOf(names)}, whose values are not held as SQL writes them`;
   }
   if (isOwnReader) return null;
-  const column = table.columns.find((each) => part.columns.includes(each.name) && !isPlain(each));
-  if (column === undefined) return null;
-  return `column ${column.name} is of type ${column.base}${column.isArray ? '[]' : ''}, whose values a connector sends in the form that its settings say`;
+  const other = table.columns.find(
+    (column) => part.columns.includes(column.name) && !isOf(SAME_FORM, column),
+  );
+  return other === undefined
+    ? null
+    : `column ${other.name} is of type ${typeOf(other)}, whose values a connector sends in the form that its settings say`;
 }
 
-function isPlain({ base, kind, isArray }: Column): boolean {
-  return !isArray && (kind === 'e' || PLAIN.has(base));
+function isOf(types: ReadonlySet<string>, { base, kind, isBuiltIn, isArray }: Column): boolean {
+  return !isArray && (kind === 'e' || (isBuiltIn && types.has(base)));
+}
+
+function typeOf({ base, isArray }: Column): string {
+  return isArray ? `${base}[]` : base;
 }

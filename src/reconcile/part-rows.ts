@@ -1,25 +1,34 @@
 import type { PartSpecification } from '../definitions/part-specification.ts';
+import type { RegisteredFunction } from '../definitions/registered-function.ts';
 import type { CapturedTable } from '../intake/wal/captured-table.ts';
-import type { TableReader } from '../intake/wal/table-reader.ts';
+import type { LogPosition } from '../intake/wal/envelope.ts';
+import { isBadText, type TableReader } from '../intake/wal/table-reader.ts';
 import type { RowChange } from '../state/change.ts';
 import type { Database } from '../state/database/database.ts';
 import { REMOVED, toMemberRows, type MemberRow } from '../state/ingest/member.ts';
 import { heldIds, heldRows, type HeldRow } from '../state/queries/held-rows.ts';
-import type { StoredFunction } from '../state/registration/stored-function.ts';
 import { versionOfRead, type SourceEpoch } from '../state/version.ts';
 import { kindOf, type Difference } from './difference.ts';
 
 /** A row that differs, and the version of it that corrects what is held. */
 export interface Suspect extends Difference {
   readonly correction: MemberRow;
-  /** Whether the set of its key in the table is known. */
-  readonly hasSet: boolean;
+  /** Whether it may be missing because its set was done and forgotten. */
+  readonly mayBeForgotten: boolean;
 }
 
-/** What the table has of some rows of a part. */
-interface Looked {
-  readonly wanted: readonly MemberRow[];
-  readonly isThere: readonly boolean[];
+/** What differs of some rows. */
+export interface Sight {
+  readonly suspects: readonly Suspect[];
+  /** Why it must not be corrected; null if it may be. */
+  readonly whyUnreadable: string | null;
+}
+
+/** A row as it should be held. */
+interface Wanted {
+  readonly row: MemberRow;
+  /** Whether it is in the table. */
+  readonly isThere: boolean;
 }
 
 /** PartRows compares the rows of one part in their table with what is held of them. */
@@ -27,14 +36,14 @@ export class PartRows {
   readonly part: PartSpecification;
   readonly table: CapturedTable;
   readonly #database: Database;
-  readonly #fn: StoredFunction;
+  readonly #fn: RegisteredFunction;
   readonly #place: SourceEpoch;
   readonly #partIndex: number;
   #equal = 0;
 
   constructor(
     database: Database,
-    fn: StoredFunction,
+    fn: RegisteredFunction,
     place: SourceEpoch,
     part: PartSpecification,
     table: CapturedTable,
@@ -47,59 +56,61 @@ export class PartRows {
     this.#partIndex = fn.partIndexOf.get(part.name)!;
   }
 
-  /** Compares rows that were read, as far as they are in a set. One whose key can't be stored is in none. */
-  async compare(rows: readonly RowChange[]): Promise<Suspect[]> {
-    const wanted = rows.flatMap((row) => this.#memberOf(row) ?? []).filter(({ inSet }) => inSet);
-    return this.#differences({ wanted, isThere: wanted.map(() => true) });
-  }
-
   /** Number of rows that were compared, are in a set, and are held in it. */
   get equal(): number {
     return this.#equal;
   }
 
-  /** Returns the ids after `after` of rows that are held in a set, in order. */
-  held(after: string, limit: number): Promise<string[]> {
+  /** Compares rows that were read, as far as they are in a set. One whose key can't be stored is in none. */
+  compare(rows: readonly RowChange[]): Promise<Suspect[]> {
+    const members = rows.flatMap((row) => this.#memberOf(row) ?? []);
+    return this.#suspects(
+      members.filter(({ inSet }) => inSet).map((row) => ({ row, isThere: true })),
+    );
+  }
+
+  /** Returns the ids after `after` (null: the first ones) of rows that are held in a set, in order. */
+  idsAfter(after: string | null, limit: number): Promise<string[]> {
     const { id } = this.#fn;
     return heldIds(this.#database, id, this.#place.source, this.#partIndex, after, limit);
   }
 
-  /** Whether any row is held in a set. */
-  async holdsAny(): Promise<boolean> {
-    return (await this.held('', 1)).length > 0;
-  }
-
   /** Compares the rows with these ids, as the table has them now. */
-  async look(reader: TableReader, ids: readonly string[]): Promise<Suspect[]> {
-    const position = await reader.position();
+  async look(reader: TableReader, ids: readonly string[]): Promise<Sight> {
     const { id: columns } = this.part;
     const values = ids.map((id) => (columns.length === 1 ? [id] : textsOf(id)));
-    const rows = await reader.find(this.table, columns, values, position);
-    const found = new Map<string, MemberRow>();
+    const found = await reader.find(this.table, columns, values).catch((error: unknown) => {
+      if (isBadText(error)) return null;
+      throw error;
+    });
+    if (found === null && ids.length > 1) {
+      // one of them is no value of its column's type any more
+      const middle = ids.length >> 1;
+      const halves = [ids.slice(0, middle), ids.slice(middle)];
+      const [one, other] = [
+        await this.look(reader, halves[0]!),
+        await this.look(reader, halves[1]!),
+      ];
+      return {
+        suspects: [...one.suspects, ...other.suspects],
+        whyUnreadable: one.whyUnreadable ?? other.whyUnreadable,
+      };
+    }
+    const { rows, position, whyUnreadable } = found ?? (await reader.find(this.table, columns, []));
+    const members = new Map<string, MemberRow>();
     for (const row of rows) {
       const member = this.#memberOf(row);
-      if (member !== null) found.set(member.id, member);
+      if (member !== null) members.set(member.id, member);
     }
-    const at = Number(position.at / 1000n);
-    const version = versionOfRead(position.lsn, at, this.#place);
-    const gone = (id: string): MemberRow => ({
-      function: this.#fn.id,
-      partIndex: this.#partIndex,
-      source: this.#place.source,
-      id,
-      ...version,
-      ...REMOVED,
-      history: null,
-      trace: null,
+    const wanted = ids.map((id): Wanted => {
+      const row = members.get(id);
+      return { row: row ?? this.#gone(id, position), isThere: row !== undefined };
     });
-    return this.#differences({
-      wanted: ids.map((id) => found.get(id) ?? gone(id)),
-      isThere: ids.map((id) => found.has(id)),
-    });
+    return { suspects: await this.#suspects(wanted), whyUnreadable };
   }
 
   /** Returns what is held of rows, in their order. */
-  holds(rows: readonly MemberRow[]): Promise<HeldRow[]> {
+  held(rows: readonly MemberRow[]): Promise<HeldRow[]> {
     const wanted = rows.map(({ partIndex, id, inSet, key }) => ({
       partIndex,
       id,
@@ -108,23 +119,37 @@ export class PartRows {
     return heldRows(this.#database, this.#fn.id, this.#place.source, wanted);
   }
 
-  async #differences({ wanted, isThere }: Looked): Promise<Suspect[]> {
-    const held = await this.holds(wanted);
-    return wanted.flatMap((correction, i) => {
-      const { heldKey, hasSet } = held[i]!;
-      const kind = kindOf(isThere[i]! ? correction : null, held[i]!);
+  async #suspects(wanted: readonly Wanted[]): Promise<Suspect[]> {
+    const held = await this.held(wanted.map(({ row }) => row));
+    return wanted.flatMap(({ row, isThere }, i) => {
+      const { inSet, heldKey, mayBeForgotten } = held[i]!;
+      const kind = kindOf(isThere ? row : null, held[i]!);
       if (kind === null) {
-        if (held[i]!.inSet) this.#equal += 1;
+        if (inSet) this.#equal += 1;
         return [];
       }
-      const key = correction.inSet ? correction.key : null;
-      return [{ part: this.part.name, id: correction.id, kind, key, heldKey, correction, hasSet }];
+      const key = row.inSet ? row.key : null;
+      const { id } = row;
+      return [{ part: this.part.name, id, kind, key, heldKey, correction: row, mayBeForgotten }];
     });
   }
 
   #memberOf(row: RowChange): MemberRow | null {
     const mapped = toMemberRows(row, this.#place, this.#fn, undefined, [this.part]);
     return mapped.rows[0] ?? null;
+  }
+
+  #gone(id: string, { lsn, at }: LogPosition): MemberRow {
+    return {
+      function: this.#fn.id,
+      partIndex: this.#partIndex,
+      source: this.#place.source,
+      id,
+      ...versionOfRead(lsn, Number(at / 1000n), this.#place),
+      ...REMOVED,
+      history: null,
+      trace: null,
+    };
   }
 }
 

@@ -5,7 +5,11 @@ const RECONCILE = 'src/reconcile/reconcile.ts';
 const READER = 'src/intake/wal/table-reader.ts';
 const DIFFERENCE = 'src/reconcile/difference.ts';
 const COMPARABLE = 'src/reconcile/comparable.ts';
+const PARTS = 'src/reconcile/parts.ts';
+const HELD_ROWS = 'src/state/sql/held-rows.sql';
 const TESTS = ['test/reconcile/reconcile.test.ts'];
+const DONE = ['test/reconcile/done.test.ts'];
+const SOURCES = ['test/reconcile/sources.test.ts'];
 
 export const RECONCILE_MUTANTS: readonly Mutant[] = [
   {
@@ -27,20 +31,105 @@ export const RECONCILE_MUTANTS: readonly Mutant[] = [
     file: DIFFERENCE,
     find: "held.isPurged ? null : 'missing'",
     replace: "'missing'",
-    tests: TESTS,
+    tests: DONE,
   },
   {
     name: 'reconcile: rows of forgotten sets run again',
     file: RECONCILE,
-    find: 'hasForgotten && kind',
-    replace: 'kind !== kind && kind',
-    tests: TESTS,
+    find: "kind === 'missing' && mayBeForgotten",
+    replace: "kind === 'gone' && mayBeForgotten",
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: a forgotten set that has a row again counts as lost',
+    file: HELD_ROWS,
+    find: 'wanted.state is null as',
+    replace: 'wanted.purged is null as',
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: forgotten history runs',
+    file: 'src/state/sql/forgettable-runs.sql',
+    find: 'f.forgotten_token < greatest(max(token) filter (where old), 1)',
+    replace: 'f.forgotten_token < max(token) filter (where old)',
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: a purged row is never missing in another set',
+    file: HELD_ROWS,
+    find: "coalesce(wanted.state = 'done' and (wanted.purged or m.purged), false)",
+    replace:
+      "coalesce(m.purged, false) or coalesce(wanted.state = 'done' and wanted.purged, false)",
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: rows that a snapshot has not reached run',
+    file: RECONCILE,
+    find: '!hasStreamed && epoch === 0',
+    replace: '!hasStreamed && epoch < 0',
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: a predecessor of a connector is compared in its old epoch',
+    file: PARTS,
+    find: '  if (successor.name === name) return found;\n',
+    replace: '  if (successor !== null) return found;\n',
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: rows of another connector are missing',
+    file: PARTS,
+    find: '  if (connectors.length === 1) return null;\n',
+    replace: '  if (connectors.length > 0) return null;\n',
+    tests: SOURCES,
+  },
+  {
+    name: 'reconcile: a row is sought by a text that is not its id',
+    file: COMPARABLE,
+    find: '  if (names !== undefined) {\n',
+    replace: '  if (names !== undefined && !isOwnReader) {\n',
+    tests: SOURCES,
+  },
+  {
+    name: 'reconcile: rows that a publication leaves out are missing',
+    file: PARTS,
+    find: 'filtered.includes(part.table)',
+    replace: 'filtered.includes(part.name)',
+    tests: SOURCES,
+  },
+  {
+    name: 'reconcile: the database of an own reader is not verified',
+    file: PARTS,
+    find: '  if (exists) return filtered;\n',
+    replace: '  if (exists || filtered.length === 0) return filtered;\n',
+    tests: SOURCES,
+  },
+  {
+    name: 'reconcile: rows of tables that inherit are rows of their parent',
+    file: 'src/intake/wal/source-table.ts',
+    find: "isPartitioned ? '' : 'only '",
+    replace: "isPartitioned ? '' : ''",
+    tests: SOURCES,
+  },
+  {
+    name: 'reconcile: an id that can not be cast ends it',
+    file: 'src/intake/wal/table-reader.ts',
+    find: "String(error.cause).startsWith('22')",
+    replace: "String(error.cause).startsWith('no')",
+    tests: SOURCES,
+  },
+  {
+    name: 'reconcile: settings are left in a session that others share',
+    file: READER,
+    find: "'${value}', true) end`",
+    replace: "'${value}', false) end`",
+    tests: SOURCES,
   },
   {
     name: 'reconcile: the rows of another database are removed',
     file: RECONCILE,
-    find: 'const isOther = part.equal === 0',
-    replace: 'const isOther = part.equal < 0',
+    find: 'part.equal > 0 || differing',
+    replace: 'part.equal >= 0 || differing',
     tests: TESTS,
   },
   {
@@ -67,8 +156,8 @@ export const RECONCILE_MUTANTS: readonly Mutant[] = [
   {
     name: 'reconcile: decimals are compared in a form that they may not have',
     file: COMPARABLE,
-    find: "kind === 'e' || PLAIN.has(base)",
-    replace: "kind === 'e' || base !== ''",
+    find: '!isOf(SAME_FORM, column)',
+    replace: '!isOf(SAME_FORM, column) && isOwnReader',
     tests: TESTS,
   },
   {

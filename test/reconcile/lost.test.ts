@@ -58,7 +58,15 @@ test('whatever was lost, after a repair the sets are those of the table, and sta
       await worker.positions.exchange();
 
       const fn = (await storedFunction(database, name))!;
-      const options = { url: db.url, connector: name, waitMs: 0, repairs: true, say() {} };
+      const options = {
+        url: db.url,
+        connector: name,
+        waitMs: 0,
+        repairs: true,
+        trusts: true,
+        rerunsForgotten: false,
+        say() {},
+      };
       const found = await reconcile(database, fn, options);
       expect(found.repaired).toBe(found.differences.length);
       expect(await held(db, name)).toEqual(await inTable(db, name));
@@ -89,7 +97,8 @@ test('whatever was lost, after a repair the sets are those of the table, and sta
 
 function define(name: string): FunctionDefinition {
   const part = (kind: string) => ({ table: `public.${name}`, key: 'k', where: { kind } });
-  return defineFunction({ name, parts: { a: part('a'), b: part('b') }, handle() {} });
+  const parts = { a: part('a'), b: part('b') };
+  return defineFunction({ name, parts, history: 'run', handle() {} });
 }
 
 /** Executes the steps in the table, and returns the changes of those that changed something, at their positions. */

@@ -1,9 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { all, defineFunction } from '../../src/function.ts';
-import { reconcile, type ReconcileOptions } from '../../src/reconcile/reconcile.ts';
-import type { RowChange } from '../../src/state/change.ts';
-import { storedFunction } from '../../src/state/registration/stored-function.ts';
 import { change } from '../support/changes.ts';
 import { commitsWait } from '../support/commits-wait.ts';
 import { pairOf } from '../support/pair.ts';
@@ -12,28 +9,7 @@ import { miscounted, runsOf, setsOf } from '../support/state.ts';
 import { databaseAt, test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { workerOn, type TestWorker } from '../support/worker.ts';
-
-/** A streamed change that was committed two minutes ago, so that a read is newer. */
-function past(op: 'c' | 'u' | 'd', lsn: number, row: RowChange['row'], more = {}): RowChange {
-  return change(op, lsn, row, { at: Date.now() - 120_000 + lsn, ...more });
-}
-
-async function itemsOf(db: TestDatabase, rows: string): Promise<void> {
-  await db.query('create table item (id bigint primary key, k text, kind text, note text)');
-  await db.query(`insert into item values ${rows}`);
-}
-
-async function reconciled(
-  db: TestDatabase,
-  worker: TestWorker,
-  more: Partial<ReconcileOptions> = {},
-  name = 'pair',
-) {
-  await worker.positions.exchange();
-  const fn = (await storedFunction(worker.database, name))!;
-  const options = { url: db.url, connector: null, waitMs: 0, repairs: false, say() {} };
-  return reconcile(worker.database, fn, { ...options, ...more });
-}
+import { itemsOf, past, reconciled } from './reconciled.ts';
 
 /** A row of each kind of difference, and one that is equal. */
 async function differing(db: TestDatabase): Promise<TestWorker> {
@@ -67,9 +43,9 @@ test('each kind of difference is found, and nothing is changed', async ({ db }) 
     compared: { a: 4, b: 4 },
     notCompared: {},
     differences: DIFFERENCES,
+    forgotten: 0,
     repaired: 0,
     notRepaired: [],
-    resynced: [],
   });
   expect(await setsOf(db)).toEqual(before);
 });
@@ -103,12 +79,13 @@ test('a change that arrives while it waits is no difference', async ({ db }) => 
   const worker = await workerOn(db, [pairOf()]);
   await worker.ingestor.ingest(past('c', 1, { id: 2, k: 'x', kind: 'b' }));
   let arriving: Promise<unknown> | undefined;
+  const arrive = async () => {
+    await sleep(200);
+    await worker.ingestor.ingest(change('c', 2, { id: 1, k: 'x', kind: 'a' }));
+    await worker.ingestor.ingest(change('d', 3, { id: 2 }));
+  };
   const say = (line: string) => {
-    if (!line.includes('differ')) return;
-    arriving = sleep(200).then(async () => {
-      await worker.ingestor.ingest(change('c', 2, { id: 1, k: 'x', kind: 'a' }));
-      await worker.ingestor.ingest(change('d', 3, { id: 2 }));
-    });
+    if (line.includes('differ')) arriving = arrive();
   };
   const found = await reconciled(db, worker, { repairs: true, waitMs: 2_500, say });
   await arriving;
@@ -124,36 +101,10 @@ test('a change of the last minute is not undone', async ({ db }) => {
     differences: [{ id: '2', kind: 'gone' }],
     repaired: 0,
     notRepaired: [
-      'rows that changed within the last minute: their changes may be under way, so try again',
+      'changes of the last minute are newer than what was read, and others of their rows may be under way: try again',
     ],
   });
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 1], fresh: 2 }]);
-});
-
-test('rows of sets that are done and purged do not run again, nor those that may be forgotten', async ({
-  db,
-}) => {
-  await itemsOf(db, `(1, 'x', 'a', ''), (2, 'x', 'b', '')`);
-  const worker = await workerOn(db, [pairOf()]);
-  for (const id of [1, 2]) {
-    await worker.ingestor.ingest(past('c', id, { id, k: 'x', kind: id === 1 ? 'a' : 'b' }));
-  }
-  await db.query(`delete from muster.queue`);
-  await db.query(
-    `update muster.sets set state = 'done', purged = true, counts = '{0,0}', fresh = 0, complete = false`,
-  );
-  await db.query('delete from muster.member');
-  expect(await reconciled(db, worker, { repairs: true })).toMatchObject({ differences: [] });
-  await db.query('delete from muster.sets');
-  await db.query('update muster.function set forgotten_token = 1, forgotten_revision = 1');
-  expect(await reconciled(db, worker, { repairs: true })).toMatchObject({
-    differences: [{ kind: 'missing' }, { kind: 'missing' }],
-    repaired: 0,
-    notRepaired: [
-      'rows of sets that are not known: these may be done and forgotten (forgetAfter), and would run again',
-    ],
-  });
-  expect(await setsOf(db)).toEqual([]);
 });
 
 test('keys and ids of several columns, and beyond 2^53, are compared and corrected, page by page', async ({
@@ -169,11 +120,12 @@ test('keys and ids of several columns, and beyond 2^53, are compared and correct
       rows: { table: 'public.wide', id: ['a', 'b'], key: ['k1', 'k2'], columns: ['amount'] },
     },
     complete: all('rows'),
+    history: 'run',
     handle() {},
   });
   const worker = await workerOn(db, [wide]);
   await worker.positions.register('test');
-  expect(await reconciled(db, worker, { repairs: true }, 'wide')).toMatchObject({
+  expect(await reconciled(db, worker, { repairs: true })).toMatchObject({
     compared: { rows: 2500 },
     repaired: 2500,
     notRepaired: [],
@@ -183,51 +135,66 @@ test('keys and ids of several columns, and beyond 2^53, are compared and correct
   ]);
   await db.query('delete from wide where k2 = $1', ['é0']);
   await db.query(`update muster.member set at = at - 120000`);
-  expect(await reconciled(db, worker, { repairs: true }, 'wide')).toMatchObject({
+  expect(await reconciled(db, worker, { repairs: true })).toMatchObject({
     repaired: 357,
     notRepaired: [],
   });
-  expect(await reconciled(db, worker, {}, 'wide')).toMatchObject({ differences: [] });
+  expect(await reconciled(db, worker)).toMatchObject({ differences: [] });
 });
 
 test('parts that no table can prove are named with the reason', async ({ db }) => {
   await db.query(
-    `create table item (id bigint primary key, k numeric); create table log (k text, note text); alter table log replica identity full`,
+    `create table item (id bigint primary key, k numeric); create table log (k text, note text); alter table log replica identity full;
+     create table bare (id int, k text)`,
   );
   const mixed = defineFunction({
     name: 'mixed',
     parts: {
       decimal: { table: 'public.item', key: 'k' },
       keyless: { table: 'public.log', key: 'k', id: ['k', 'note'] },
+      bare: { table: 'public.bare', key: 'k' },
+      absent: { table: 'public.absent', key: 'k' },
       approval: { event: 'com.example.approved', key: 'subject' },
     },
     handle() {},
   });
   const worker = await workerOn(db, [mixed]);
   await worker.positions.register('test');
-  expect(await reconciled(db, worker, {}, 'mixed')).toMatchObject({
+  expect(await reconciled(db, worker)).toMatchObject({
     compared: {},
     notCompared: {
       decimal:
         'column k is of type numeric, whose values a connector sends in the form that its settings say',
       keyless: 'its table has no primary key',
+      bare: expect.stringContaining('public.bare has no primary key, by which') as string,
+      absent: 'public.absent does not exist in the source',
       approval: 'it reads the event com.example.approved, which no table holds',
     },
   });
 });
 
-test('another database is not believed', async ({ db }) => {
+test('a table of which nothing is held is believed only by force', async ({ db }) => {
   await itemsOf(db, `(1, 'x', 'a', '')`);
   const worker = await workerOn(db, [pairOf()]);
   for (let id = 100; id < 110; id++) {
     await worker.ingestor.ingest(past('c', id, { id, k: `k${id}`, kind: 'a' }));
   }
-  const found = await reconciled(db, worker, { repairs: true });
-  expect(found).toMatchObject({ repaired: 0 });
-  expect(found.notRepaired).toEqual([
-    'no row of part a is held as its table has it: does the connector change keys or values, or is this not the database that it reads?',
-  ]);
+  const reason =
+    'no row of part a is held as its table has it: does the connector change keys or values, or is this not the database that it reads? If all of it is lost, --force corrects it';
+  for (const repairs of [false, true]) {
+    expect(await reconciled(db, worker, { repairs })).toMatchObject({
+      repaired: 0,
+      notRepaired: [reason],
+    });
+  }
   expect((await setsOf(db)).length).toBe(10);
+  expect(await reconciled(db, worker, { repairs: true, trusts: true })).toMatchObject({
+    repaired: 11,
+    notRepaired: [],
+  });
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([
+    { key: 'x', counts: [1, 0], fresh: 1 },
+  ]);
 });
 
 test('a log that ends below what was ingested is refused, and so is a connector that is not clear', async ({

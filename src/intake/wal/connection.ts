@@ -6,7 +6,7 @@ import pg from 'pg';
  * waits, and its transaction must not stay open for ever. A row that a policy hides is an error: the log has it, and a
  * snapshot would silently lack it.
  */
-const SETTINGS = {
+export const SETTINGS = {
   search_path: 'pg_catalog, pg_temp',
   row_security: 'off',
   default_transaction_read_only: 'off',

@@ -8,7 +8,7 @@ import type { LogPosition } from './envelope.ts';
 import { parseLsn } from './lsn.ts';
 import type { Values } from './pgoutput.ts';
 import { toReadChange } from './row-changes.ts';
-import { quoted } from './source-table.ts';
+import { ownRowsOf } from './source-table.ts';
 
 const PAGE = 500;
 
@@ -63,7 +63,7 @@ async function readTable(
   const at = await placeOf(client, lsn, kind);
   const columns = table.columns.map(({ name }) => quotedName(name)).join(', ');
   await client.query(
-    `declare captured no scroll cursor for select ${columns} from ${quoted(table.stream)}`,
+    `declare captured no scroll cursor for select ${columns} from ${ownRowsOf(table.table)}`,
   );
   const types = { getTypeParser: () => (text: string) => text };
   for (;;) {

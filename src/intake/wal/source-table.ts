@@ -23,7 +23,14 @@ export interface SourceTable {
   readonly database: string;
   readonly schema: string;
   readonly name: string;
+  /** Whether its rows are those of its partitions. Those of tables that inherit from it are never its own. */
+  readonly isPartitioned: boolean;
   readonly columns: readonly Column[];
+}
+
+/** Returns the table as a query names it that reads its own rows. */
+export function ownRowsOf({ schema, name, isPartitioned }: SourceTable): string {
+  return `${isPartitioned ? '' : 'only '}${quoted(`${schema}.${name}`)}`;
 }
 
 /** Returns `schema.table` as SQL names it. */
@@ -32,7 +39,7 @@ export function quoted(name: string): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table.join('.'))}`;
 }
 
-type Found = Pick<SourceTable, 'database' | 'schema' | 'name'> & {
+type Found = Omit<SourceTable, 'columns'> & {
   readonly oid: number;
   /** Whether changes name its rows by nothing. */
   readonly anonymous: boolean;
@@ -45,7 +52,7 @@ type Found = Pick<SourceTable, 'database' | 'schema' | 'name'> & {
  */
 export async function readTable(client: pg.Client, name: string): Promise<SourceTable> {
   const { rows } = await client.query<Found>(
-    `select c.oid::int8::float8 as oid, current_database() as database, n.nspname as schema, c.relname as name,
+    `select c.oid::int8::float8 as oid, current_database() as database, n.nspname as schema, c.relname as name, c.relkind = 'p' as "isPartitioned",
             c.relreplident = 'n' or (c.relreplident = 'd' and not exists
               (select from pg_index i where i.indrelid = c.oid and i.indisprimary)) as anonymous,
             (select json_agg(json_build_object('name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod)
@@ -60,7 +67,7 @@ export async function readTable(client: pg.Client, name: string): Promise<Source
   );
   const [found] = rows;
   if (found === undefined) throw new SourceError(`${name} does not exist in the source`);
-  const { database, schema, oid, anonymous, columns } = found;
+  const { database, schema, isPartitioned, oid, anonymous, columns } = found;
   // Once such a table is published, its application can no longer update and delete its rows.
   if (anonymous) {
     throw new SourceError(
@@ -68,7 +75,7 @@ export async function readTable(client: pg.Client, name: string): Promise<Source
     );
   }
   const described = await describe(client, oid, columns ?? []);
-  return { database, schema, name: found.name, columns: described };
+  return { database, schema, name: found.name, isPartitioned, columns: described };
 }
 
 /**
@@ -89,7 +96,7 @@ export async function describeRelation(
   const own = isThere
     ? described
     : described.map((column, i) => ({ ...column, primaryKey: columns[i]!.isKey }));
-  return { database, schema, name, columns: own };
+  return { database, schema, name, isPartitioned: false, columns: own };
 }
 
 async function describe(

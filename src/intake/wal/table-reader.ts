@@ -1,28 +1,47 @@
 import pg from 'pg';
+import { errorText } from '../../lib/error-text.ts';
+import type { RowChange } from '../../state/change.ts';
+import { sqlState } from '../../state/database/database.ts';
 import { capture, type CapturedTable } from './captured-table.ts';
-import { connect } from './connection.ts';
+import { SETTINGS } from './connection.ts';
 import type { LogPosition } from './envelope.ts';
 import { parseLsn } from './lsn.ts';
 import type { Values } from './pgoutput.ts';
 import { toReadChange } from './row-changes.ts';
 import { SourceError } from './source-error.ts';
-import { quoted, readTable } from './source-table.ts';
-import type { RowChange } from '../../state/change.ts';
+import { ownRowsOf, readTable } from './source-table.ts';
 
-/** The rows of a page of a table, and where the next page begins; null after the last one. */
+/** The values of a table's primary key as text; null is before the first row. */
+type Key = readonly string[] | null;
+
+/** Rows of a table in the order of its primary key, and the last key; null at the end of the table. */
 interface TablePage {
   readonly rows: readonly RowChange[];
-  readonly next: readonly string[] | null;
+  readonly last: Key;
 }
 
-/** A place in a table: the values of its primary key as text. Null is before the first row. */
-type Place = readonly string[] | null;
+/** Rows that were looked up by an id, and when. */
+interface FoundRows {
+  readonly rows: readonly RowChange[];
+  readonly position: LogPosition;
+  /** Why rows that were committed long ago may not be readable; null if they are. */
+  readonly whyUnreadable: string | null;
+}
 
 const TEXT = { getTypeParser: () => (text: string) => text };
 
+/** The settings hold for one transaction: behind a pooler the session belongs to other clients, too. */
+const BEGIN = `begin isolation level read committed read only; select ${Object.entries(SETTINGS)
+  .filter(([name]) => name !== 'default_transaction_read_only')
+  .map(
+    ([name, value]) =>
+      `case when current_setting('${name}', true) is not null then set_config('${name}', '${value}', true) end`,
+  )
+  .join(', ')}`;
+
 /**
- * TableReader reads the rows of a source as reads of a snapshot, each page of them as it is at that moment: no
- * transaction stays open. It only reads.
+ * TableReader reads rows of tables as reads of a snapshot, a page in a transaction. It changes nothing in the source,
+ * not even settings of its session. It throws {@link SourceError}.
  */
 export class TableReader {
   readonly #client: pg.Client;
@@ -34,20 +53,24 @@ export class TableReader {
     this.#source = source;
   }
 
-  /** Throws {@link SourceError} if the server is a standby, and errors from Postgres. */
-  static async open(url: string, source: string): Promise<TableReader> {
-    const client = await connect(url, 'muster reconcile');
+  static async open(url: string, source: string, name: string): Promise<TableReader> {
+    const config = {
+      connectionString: url,
+      application_name: name,
+      connectionTimeoutMillis: 10_000,
+      keepAlive: true,
+    };
+    const client = new pg.Client(config);
+    client.on('error', () => {}); // the next query reports it
+    const reader = new TableReader(client, source);
     try {
-      await client.query('set default_transaction_read_only = on');
-      const { rows } = await client.query<{ isStandby: boolean }>(
-        'select pg_is_in_recovery() as "isStandby"',
-      );
-      if (rows[0]!.isStandby) {
-        throw new SourceError('the source is a standby, which may lag: name its primary');
-      }
-      return new TableReader(client, source);
+      await client.connect().catch((error: unknown) => {
+        throw new SourceError(`the source: ${errorText(error)}`);
+      });
+      await reader.#requirePrimary();
+      return reader;
     } catch (error) {
-      await client.end().catch(() => {});
+      void client.end().catch(() => {});
       throw error;
     }
   }
@@ -56,18 +79,102 @@ export class TableReader {
     await this.#client.end().catch(() => {});
   }
 
-  /** Reads a table from the catalog, with these columns. Throws {@link SourceError} if one does not exist. */
-  async table(name: string, columns: ReadonlySet<string>): Promise<CapturedTable> {
-    const table = await readTable(this.#client, name);
-    const lacking = [...columns].filter((each) => !table.columns.some((one) => one.name === each));
-    if (lacking.length > 0) {
+  /** Reads a table from the catalog, with these columns. */
+  table(name: string, columns: ReadonlySet<string>): Promise<CapturedTable> {
+    return this.#reading(async () => {
+      const table = await readTable(this.#client, name);
+      const isThere = (column: string) => table.columns.some((each) => each.name === column);
+      const lacking = [...columns].filter((each) => !isThere(each));
+      if (lacking.length === 0) return capture(table, columns);
       throw new SourceError(`${name} of the source has no column ${lacking.join(', ')}`);
-    }
-    return capture(table, columns);
+    });
   }
 
-  /** The end of the log and the time, by the source's clock. What is read afterwards is at least as new. */
-  async position(): Promise<LogPosition> {
+  /** The end of the log and the time, by the source's clock. */
+  position(): Promise<LogPosition> {
+    return this.#reading(() => this.#position());
+  }
+
+  /** Returns whether a publication exists, and the tables of which it publishes only some rows. */
+  publication(name: string): Promise<{ exists: boolean; filtered: readonly string[] }> {
+    return this.#reading(async () => {
+      const { rows } = await this.#client.query<{ exists: boolean; filtered: string[] }>(
+        `select exists (select from pg_publication where pubname = $1) as exists,
+                array(select format('%s.%s', schemaname, tablename) from pg_publication_tables
+                      where pubname = $1 and rowfilter is not null) as filtered`,
+        [name],
+      );
+      return rows[0]!;
+    });
+  }
+
+  /** Reads the rows of a table after a key, in the order of its primary key. */
+  page(table: CapturedTable, after: Key, limit: number): Promise<TablePage> {
+    return this.#reading(async () => {
+      const key = table.key.map(({ name }) => pg.escapeIdentifier(name)).join(', ');
+      const position = await this.#position();
+      const values = after ?? [];
+      const parameters = values.map((_, i) => `$${i + 1}`).join(', ');
+      const where = after === null ? '' : `where (${key}) > (${parameters})`;
+      const rows = await this.#read(table, `${where} order by ${key} limit ${limit}`, values);
+      const last = rows.length < limit ? undefined : rows.at(-1);
+      return {
+        rows: this.#changes(rows, table, position),
+        last: last ? table.key.map((column) => last[table.columns.indexOf(column)]!) : null,
+      };
+    });
+  }
+
+  /**
+   * Reads the rows with these values of these columns. The position is taken before anything is read: every change
+   * that is not in the rows is above it, or later.
+   */
+  find(
+    table: CapturedTable,
+    columns: readonly string[],
+    values: readonly (readonly string[])[],
+  ): Promise<FoundRows> {
+    return this.#reading(async () => {
+      const position = await this.#position();
+      const whyUnreadable = await this.#whyUnreadable();
+      const names = columns.map((name) => pg.escapeIdentifier(name)).join(', ');
+      const tuples = values.map(
+        (_, n) => `(${columns.map((__, i) => `$${n * columns.length + i + 1}`).join(', ')})`,
+      );
+      const where = `where (${names}) in (${tuples.join(', ')})`;
+      const rows = values.length === 0 ? [] : await this.#read(table, where, values.flat());
+      return { rows: this.#changes(rows, table, position), position, whyUnreadable };
+    });
+  }
+
+  async #requirePrimary(): Promise<void> {
+    const isStandby = await this.#reading(async () => {
+      const { rows } = await this.#client.query<{ isStandby: boolean }>(
+        'select pg_is_in_recovery() as "isStandby"',
+      );
+      return rows[0]!.isStandby;
+    });
+    if (isStandby) {
+      throw new SourceError('the source is a standby, which may lag: name its primary');
+    }
+  }
+
+  /** Runs queries in one transaction. */
+  async #reading<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      await this.#client.query(BEGIN);
+      const result = await work();
+      await this.#client.query('commit');
+      return result;
+    } catch (error) {
+      await this.#client.query('rollback').catch(() => {});
+      if (error instanceof SourceError) throw error;
+      const cause = { cause: sqlState(error) };
+      throw new SourceError(`the source: ${errorText(error)}`, cause);
+    }
+  }
+
+  async #position(): Promise<LogPosition> {
     const { rows } = await this.#client.query<{ lsn: string; at: string }>(
       `select pg_current_wal_insert_lsn() as lsn, (extract(epoch from clock_timestamp()) * 1000000)::bigint as at`,
     );
@@ -81,11 +188,8 @@ export class TableReader {
     };
   }
 
-  /**
-   * Returns why rows that were committed long ago may not be readable: a transaction that waits for a synchronous
-   * standby is in the log, and nobody sees its rows. Null if there is none.
-   */
-  async whyUnreadable(): Promise<string | null> {
+  /** A transaction that waits for a synchronous standby is in the log, and nobody sees its rows. */
+  async #whyUnreadable(): Promise<string | null> {
     const { rows } = await this.#client.query<{
       isSynchronous: boolean;
       sees: boolean;
@@ -103,45 +207,10 @@ export class TableReader {
       : null;
   }
 
-  /** Reads the rows of a table in the order of its primary key. */
-  async page(table: CapturedTable, after: Place, limit: number): Promise<TablePage> {
-    const key = table.key.map(({ name }) => pg.escapeIdentifier(name)).join(', ');
-    const position = await this.position();
-    const values = after ?? [];
-    const where =
-      after === null ? '' : `where (${key}) > (${values.map((_, i) => `$${i + 1}`).join(', ')})`;
-    const rows = await this.#read(table, `${where} order by ${key} limit ${limit}`, values);
-    const last = rows.length < limit ? null : rows.at(-1)!;
-    return {
-      rows: this.#changes(rows, table, position),
-      next: last && table.key.map((column) => last[table.columns.indexOf(column)]!),
-    };
-  }
-
-  /** Reads the rows with these values of these columns. */
-  async find(
-    table: CapturedTable,
-    columns: readonly string[],
-    values: readonly (readonly string[])[],
-    position: LogPosition,
-  ): Promise<RowChange[]> {
-    const names = columns.map((name) => pg.escapeIdentifier(name)).join(', ');
-    const width = columns.length;
-    const tuples = values.map(
-      (_, n) => `(${columns.map((__, i) => `$${n * width + i + 1}`).join(', ')})`,
-    );
-    const rows = await this.#read(
-      table,
-      `where (${names}) in (${tuples.join(', ')})`,
-      values.flat(),
-    );
-    return this.#changes(rows, table, position);
-  }
-
   async #read(table: CapturedTable, rest: string, values: readonly string[]): Promise<Values[]> {
     const columns = table.columns.map(({ name }) => pg.escapeIdentifier(name)).join(', ');
     const { rows } = await this.#client.query<Values>({
-      text: `select ${columns} from ${quoted(table.stream)} ${rest}`,
+      text: `select ${columns} from ${ownRowsOf(table.table)} ${rest}`,
       values: [...values],
       rowMode: 'array',
       types: TEXT,
@@ -156,4 +225,9 @@ export class TableReader {
       return read.change;
     });
   }
+}
+
+/** Whether a value could not be read as one of the type of its column. */
+export function isBadText(error: unknown): boolean {
+  return error instanceof SourceError && String(error.cause).startsWith('22');
 }

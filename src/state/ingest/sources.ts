@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import { transaction, type Database } from '../database/database.ts';
 import { MAX_PARTS } from '../../definitions/specification.ts';
 import { REMOVED, type MemberRow } from './member.ts';
@@ -13,6 +14,8 @@ export interface Source {
   readonly lsn: string | null;
   /** Commit time at that position. */
   readonly at: Date | null;
+  /** Whether a change was streamed; until then its first snapshot may be under way. */
+  readonly hasStreamed: boolean;
 }
 
 const PAGE = 256;
@@ -21,7 +24,8 @@ const BEYOND_ALL = (1n << 63n) - 1n;
 
 export async function listSources(database: Database): Promise<Source[]> {
   const { rows } = await database.control.query<Source>(
-    `select name, id, epoch, nullif(lsn, 0) as lsn, case when at > 0 then to_timestamp(at / 1000.0) end as at
+    `select name, id, epoch, nullif(lsn, 0) as lsn, case when at > 0 then to_timestamp(at / 1000.0) end as at,
+            streamed_at is not null as "hasStreamed"
      from muster.source order by name`,
   );
   return rows;
@@ -79,13 +83,14 @@ async function removeRows(database: Database, source: number): Promise<number> {
   let removed = 0;
   for (const fn of functions) {
     for (let partIndex = 1; partIndex <= MAX_PARTS; partIndex++) {
-      for (let after = ''; ;) {
-        const { rows } = await database.control.query<{ id: string; inSet: boolean }>(
-          `select id, in_set as "inSet" from muster.member
-           where function = $1 and part_index = $2 and source = $3 and id > $4 and version <> ${BEYOND_ALL}
+      for (let after: string | null = null; ;) {
+        const { rows }: pg.QueryResult<{ id: string; inSet: boolean }> =
+          await database.control.query(
+            `select id, in_set as "inSet" from muster.member
+           where function = $1 and part_index = $2 and source = $3 and id ${after === null ? '>=' : '>'} $4 and version <> ${BEYOND_ALL}
            order by id limit ${PAGE}`,
-          [fn.id, partIndex, source, after],
-        );
+            [fn.id, partIndex, source, after ?? ''],
+          );
         const last = rows.at(-1);
         if (last === undefined) break;
         await store.remove(rows.map(({ id }) => removal(fn.id, partIndex, source, id)));

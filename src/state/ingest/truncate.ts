@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import { refuseOutdated } from '../registration/current.ts';
 import { transaction, type Database } from '../database/database.ts';
 import { REMOVED, type MemberRow } from './member.ts';
@@ -70,13 +71,14 @@ async function* deletesBelow(
 ): AsyncGenerator<MemberRow[]> {
   const [functions, partIndexes] = partIndexesOf(truncation);
   for (const [i, fn] of functions.entries()) {
-    for (let after = ''; ;) {
-      const { rows } = await database.control.query<{ id: string }>(
+    for (let after: string | null = null; ;) {
+      const { rows }: pg.QueryResult<{ id: string }> = await database.control.query(
         `select id from muster.member
-         where function = $1 and part_index = $2 and source = $3 and id > $7 and key_hash is not null
+         where function = $1 and part_index = $2 and source = $3 and id ${after === null ? '>=' : '>'} $7
+           and (key_hash is not null or columns is not null)
            and muster.newer($4, $5, $6, version, at, commits)
          order by id limit ${PAGE}`,
-        [fn, partIndexes[i], ...valuesOf(truncation), after],
+        [fn, partIndexes[i], ...valuesOf(truncation), after ?? ''],
       );
       if (rows.length === 0) break;
       yield rows.map(({ id }) => ({

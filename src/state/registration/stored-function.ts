@@ -2,19 +2,16 @@ import type { Database } from '../database/database.ts';
 import type { RegisteredFunction } from '../../definitions/registered-function.ts';
 import type { Specification } from '../../definitions/specification.ts';
 
-/** A set function as it is registered, whatever the functions' files contain. */
-export interface StoredFunction extends RegisteredFunction {
-  /** Whether runs of it were ever forgotten: then a row of an unknown set may be that of a done one. */
-  readonly hasForgotten: boolean;
-}
-
-/** Returns the newest definition of a set function with its ids; null if none of that name is registered. */
+/**
+ * Returns a set function as it is registered, whatever the functions' files contain; null if none of that name is
+ * registered.
+ */
 export async function storedFunction(
   database: Database,
   name: string,
-): Promise<StoredFunction | null> {
+): Promise<RegisteredFunction | null> {
   const { rows } = await database.control.query<StoredRow>(
-    `select f.id, f.generation, f.registration, f.forgotten_token > 0 as "hasForgotten", d.definition as specification,
+    `select f.id, f.generation, f.registration, d.definition as specification,
             (select json_object_agg(p.name, p.part_index) from muster.part p where p.function = f.id and p.in_use) as "partIndexes"
      from muster.function f join muster.definition d on d.function = f.id and d.generation = f.generation
      where f.name = $1 and f.topic is null`,
@@ -26,7 +23,7 @@ export async function storedFunction(
   return { ...stored, partIndexOf: new Map(Object.entries(partIndexes)) };
 }
 
-interface StoredRow extends Omit<StoredFunction, 'partIndexOf'> {
+interface StoredRow extends Omit<RegisteredFunction, 'partIndexOf'> {
   readonly specification: Specification;
   readonly partIndexes: Readonly<Record<string, number>>;
 }

@@ -45,7 +45,7 @@ function insertOf(values: readonly (readonly [kind: string, text: string])[]): R
 test('a message that can not be read becomes an event to park, as the server sent it', () => {
   const columns = [column('id'), column('k')];
   const table = capture(
-    { database: 'app', schema: 'public', name: 'item', columns },
+    { database: 'app', schema: 'public', name: 'item', isPartitioned: false, columns },
     new Set(['id', 'k']),
   );
   const good = insertOf([
