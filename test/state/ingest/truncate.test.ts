@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import { UNAVAILABLE } from '../../../src/state/change.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change, truncate } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
@@ -7,6 +8,22 @@ import { misjudged, miscounted, runsOf, setsOf } from '../../support/state.ts';
 import { test } from '../../support/test.ts';
 
 const FAR = 1_000_000;
+
+test('a truncate removes a row with an empty id, and what is known of a row in no set', async ({
+  db,
+}) => {
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(change('c', 1, { id: '', k: 'x', kind: 'a' }));
+  await worker.ingestor.ingest(change('c', 2, { id: 'away', k: null, kind: 'a' }));
+  await worker.ingestor.ingest(truncate(FAR));
+  expect(await db.query('select from muster.member where in_set or columns is not null')).toEqual(
+    [],
+  );
+  // created again, and the create has not arrived
+  const touched = change('u', FAR + 2, { id: 'away', k: 'y', kind: UNAVAILABLE });
+  expect(await worker.ingestor.ingest(touched)).toMatchObject({ reason: 'unavailable-column' });
+  expect((await setsOf(db)).filter(({ fresh }) => fresh > 0)).toEqual([]);
+});
 
 test('a truncate removes every row of the table, in pages, and withdraws the runs of incomplete sets', async ({
   db,
