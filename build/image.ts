@@ -2,12 +2,18 @@
 import { resolve } from 'node:path';
 import { writeArchive } from '../src/build/archive.ts';
 import { layersOf, START, writeImage } from '../src/build/image.ts';
+import { ownArchitecture } from '../src/build/platform.ts';
 import { bundleAll } from './bundle.ts';
 
 const [folder = 'image', archive, name = 'muster'] = process.argv.slice(2);
 await writeImage(resolve(folder), bundleAll);
 if (archive !== undefined) {
   const file = resolve(archive);
-  const digest = writeArchive({ name, layers: layersOf(resolve(folder)), start: START, file });
+  const digest = writeArchive({
+    name,
+    images: [{ architecture: ownArchitecture(), layers: layersOf(resolve(folder)) }],
+    start: START,
+    file,
+  });
   process.stdout.write(`${digest}\n`);
 }

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { architecture } from './base.ts';
+import { ownArchitecture } from './platform.ts';
 
 /** The configuration with which containers of the image start. */
 export interface Start {
@@ -23,54 +23,85 @@ export interface Start {
   readonly Labels: Readonly<Record<string, string>>;
 }
 
+/** An image for one platform. */
+export interface Image {
+  readonly architecture: string;
+  /** Folders, each packed as a layer below its path. */
+  readonly layers: readonly { readonly folder: string; readonly at: string }[];
+}
+
 export interface ArchiveOptions {
   /** With or without a tag: `muster` is `docker.io/library/muster:latest`, as in Docker. */
   readonly name: string;
-  /** Folders, each packed as a layer below its path. */
-  readonly layers: readonly { readonly folder: string; readonly at: string }[];
+  /** One for each platform. */
+  readonly images: readonly Image[];
   readonly start: Start;
   /** The archive to write; an existing file is replaced. */
   readonly file: string;
 }
 
+const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+const INDEX = 'application/vnd.oci.image.index.v1+json';
+
 /**
  * Packs folders as an image, in the OCI image layout (image-spec 1.1) plus Docker's manifest.json, so that
  * `docker load`, `ctr images import`, `kind load image-archive` and `skopeo copy oci-archive:` accept it.
  * Equal folders make an equal image: all files are owned by root and dated 1970. Returns the digest of the
- * image, by which manifests pin it.
+ * image, by which manifests pin it. An image for several platforms is an index of one for each.
  */
-export function writeArchive({ name, layers, start, file }: ArchiveOptions): string {
+export function writeArchive({ name, images, start, file }: ArchiveOptions): string {
   const folder = mkdtempSync(`${file}-`);
   try {
     mkdirSync(join(folder, 'blobs/sha256'), { recursive: true });
-    const packed = layers.map((layer) => packLayer(folder, layer));
-    const config = addBlob(folder, 'application/vnd.oci.image.config.v1+json', {
-      architecture: architecture(),
-      os: 'linux',
-      config: start,
-      // Not compressed, so that the digest of the archive is that of its content.
-      rootfs: { type: 'layers', diff_ids: packed.map(({ digest }) => digest) },
-    });
-    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
-    const manifest = { schemaVersion: 2, mediaType, config, layers: packed };
+    const packed = images.map((image) => packImage(folder, image, start));
     const tagged = /:[\w.-]+$/.test(name) ? name : `${name}:latest`;
     const annotations = {
       'io.containerd.image.name': referenceOf(tagged),
       'org.opencontainers.image.ref.name': tagged.slice(tagged.lastIndexOf(':') + 1),
     };
-    const image = addBlob(folder, mediaType, manifest);
-    const manifests = [{ ...image, annotations }];
+    const image = packed.length === 1 ? packed[0]!.manifest : addIndex(folder, packed);
     const json = (path: string, value: unknown) =>
       writeFileSync(join(folder, path), JSON.stringify(value));
     json('oci-layout', { imageLayoutVersion: '1.0.0' });
-    json('index.json', { schemaVersion: 2, manifests });
+    json('index.json', { schemaVersion: 2, manifests: [{ ...image, annotations }] });
+    // Docker without containerd's store reads this file instead, which names one image.
+    const { config, layers } =
+      packed.find(({ architecture }) => architecture === ownArchitecture()) ?? packed[0]!;
     const blob = ({ digest }: Descriptor) => `blobs/${digest.replace(':', '/')}`;
-    json('manifest.json', [{ Config: blob(config), RepoTags: [tagged], Layers: packed.map(blob) }]);
+    json('manifest.json', [{ Config: blob(config), RepoTags: [tagged], Layers: layers.map(blob) }]);
     pack(folder, file);
     return image.digest;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+interface PackedImage {
+  readonly architecture: string;
+  readonly manifest: Descriptor;
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+}
+
+function packImage(folder: string, { architecture, layers }: Image, start: Start): PackedImage {
+  const packed = layers.map((layer) => packLayer(folder, layer));
+  const config = addBlob(folder, 'application/vnd.oci.image.config.v1+json', {
+    architecture,
+    os: 'linux',
+    config: start,
+    // Not compressed, so that the digest of the archive is that of its content.
+    rootfs: { type: 'layers', diff_ids: packed.map(({ digest }) => digest) },
+  });
+  const content = { schemaVersion: 2, mediaType: MANIFEST, config, layers: packed };
+  return { architecture, manifest: addBlob(folder, MANIFEST, content), config, layers: packed };
+}
+
+function addIndex(folder: string, images: readonly PackedImage[]): Descriptor {
+  const manifests = images.map(({ manifest, architecture }) => ({
+    ...manifest,
+    platform: { architecture, os: 'linux' },
+  }));
+  return addBlob(folder, INDEX, { schemaVersion: 2, mediaType: INDEX, manifests });
 }
 
 /** Expands a name as Docker does: the part before the first slash is a host if it looks like one. */

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { VERSION } from '../lib/version.ts';
 import type { Start } from './archive.ts';
-import { USER, writeBase } from './base.ts';
+import { ownFiles, USER, writeBase, type BaseFiles } from './base.ts';
 import { warmUp, type Runtime } from './warm-up.ts';
 
 /** Must equal the settings in the Dockerfile; a test compares the two. */
@@ -36,17 +36,32 @@ export function layersOf(folder: string): { readonly folder: string; readonly at
   ];
 }
 
+export interface ImageOptions {
+  /** What the base is made of: by default this machine's files. */
+  readonly files?: BaseFiles;
+  /** The command that runs programs of another architecture. */
+  readonly emulator?: readonly string[] | null;
+  /** How the bundle is run to fill its caches; null leaves them empty. */
+  readonly runtime?: Runtime | null;
+}
+
 /** Writes the content of the image into a folder: one layer that rarely changes, and one that often does. */
 export async function writeImage(
   folder: string,
   writeBundle: (folder: string) => Promise<unknown>,
-  runtime?: Runtime,
+  { files = ownFiles(), emulator = null, runtime = {} }: ImageOptions = {},
 ): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  writeBase(join(folder, 'base'));
+  const base = join(folder, 'base');
+  writeBase(base, files);
   const app = join(folder, 'app');
   await writeBundle(app);
-  await fillCache(app, runtime);
+  if (runtime === null) return;
+  const emulated = emulator !== null && {
+    node: join(base, 'usr/local/bin/node'),
+    emulator: { command: emulator, sysroot: base },
+  };
+  await fillCache(app, { ...runtime, ...emulated });
 }
 
 /**

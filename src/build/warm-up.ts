@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage } from 'node:http';
@@ -19,11 +19,21 @@ import { isMessagePart, isTablePart } from '../definitions/streams.ts';
 
 type Columns = Readonly<Record<string, unknown>>;
 
+/** QEMU, which translates the code of another architecture. */
+export interface Emulator {
+  /** The command that starts a program; empty if the kernel knows it. */
+  readonly command: readonly string[];
+  /** The root under which programs find their libraries. */
+  readonly sysroot: string;
+}
+
 /** How to run the bundle: the Node binary and the user. */
 export interface Runtime {
   /** Columns of the posted rows, in addition to ids, keys and filters. */
   readonly columns?: Columns;
   readonly node?: string;
+  /** Starts a Node of another architecture. */
+  readonly emulator?: Emulator;
   readonly user?: { readonly uid: number; readonly gid: number };
   /** Whether the functions are paused, so that no handler runs: it may have effects elsewhere. */
   readonly isPaused?: boolean;
@@ -38,7 +48,7 @@ export interface Runtime {
  * Node keeps a separate cache for each version and user, and reads no other.
  */
 export async function warmUp(folder: string, cache: string, runtime: Runtime = {}): Promise<void> {
-  const { node = process.execPath, user, columns = {}, isPaused = false } = runtime;
+  const { node = process.execPath, emulator, user, columns = {}, isPaused = false } = runtime;
   const home = mkdtempSync(join(tmpdir(), 'muster-bundle-'));
   const postgres = await startPostgres({ folder: home });
   const port = await freePort();
@@ -51,6 +61,7 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
   collector.on('request', ({ url }: IncomingMessage) => (traces += Number(url === '/v1/traces')));
   const env = {
     PATH: process.env['PATH'],
+    QEMU_LD_PREFIX: emulator?.sysroot,
     NODE_COMPILE_CACHE: cache,
     NODE_COMPILE_CACHE_PORTABLE: '1',
     CODE_CACHE: 'write',
@@ -61,9 +72,9 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
     ...readiness.env,
     OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}`,
   };
-  const muster = join(folder, 'muster.js');
-  const run = (...args: string[]) =>
-    execFileSync(node, [muster, ...args], { env, stdio: ['ignore', 'ignore', 'inherit'], ...user });
+  const [program, ...first] = [...(emulator?.command ?? []), node, join(folder, 'muster.js')];
+  const options = { env, stdio: ['ignore', 'ignore', 'inherit'], ...user } satisfies SpawnOptions;
+  const run = (...args: string[]) => execFileSync(program, [...first, ...args], options);
   try {
     run('migrate');
     const definitions = await loadFunctions(knownFunctions());
@@ -76,11 +87,7 @@ export async function warmUp(folder: string, cache: string, runtime: Runtime = {
       ['console', exerciseConsole],
     ] as const) {
       if (command === 'serve' && !isServed) continue;
-      const child = spawn(node, [muster, command], {
-        env,
-        stdio: ['ignore', 'ignore', 'inherit'],
-        ...user,
-      });
+      const child = spawn(program, [...first, command], options);
       const exit = once(child, 'exit');
       const url = `http://127.0.0.1:${port}`;
       await ready(() => readiness.at(url), child)

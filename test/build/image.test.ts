@@ -11,6 +11,7 @@ import { writeArchive } from '../../src/build/archive.ts';
 import { USER } from '../../src/build/base.ts';
 import { bundleAll } from '../../build/bundle.ts';
 import { layersOf, START, writeImage } from '../../src/build/image.ts';
+import { ownArchitecture } from '../../src/build/platform.ts';
 import { freePort } from '../../src/local/port.ts';
 import { Readiness } from '../../src/local/readiness.ts';
 import { freshDatabase } from '../support/fresh-database.ts';
@@ -117,7 +118,7 @@ test.skipIf(!linux)('the archive is an OCI image with correct digests, and repro
   const file = join(home, 'muster.tar');
   const written = writeArchive({
     name: 'muster:test',
-    layers: layersOf(image),
+    images: [{ architecture: ownArchitecture(), layers: layersOf(image) }],
     start: START,
     file,
   });
@@ -128,7 +129,12 @@ test.skipIf(!linux)('the archive is an OCI image with correct digests, and repro
     expect(sha256(blob(`sha256:${name}`))).toBe(name);
   }
   const index = readFileSync(join(unpacked, 'index.json'));
-  writeArchive({ name: 'muster:test', layers: layersOf(image), start: START, file });
+  writeArchive({
+    name: 'muster:test',
+    images: [{ architecture: ownArchitecture(), layers: layersOf(image) }],
+    start: START,
+    file,
+  });
   const again = spawnSync('tar', ['-xOf', file, './index.json']);
   expect(again.stdout.toString()).toBe(index.toString());
   const [entry] = json(index).manifests;

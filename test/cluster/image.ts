@@ -6,6 +6,7 @@ import { writeArchive } from '../../src/build/archive.ts';
 import { writeBase } from '../../src/build/base.ts';
 import { bundleAll } from '../../build/bundle.ts';
 import { fillCache, layersOf, START } from '../../src/build/image.ts';
+import { ownArchitecture } from '../../src/build/platform.ts';
 import { say } from './say.ts';
 import type { Settings } from './settings.ts';
 
@@ -42,7 +43,12 @@ async function writeTrialImage(name: string, folder: string, file: string): Prom
   rmSync(migrations, { recursive: true });
   cpSync(join(import.meta.dirname, 'functions/recordings'), migrations, { recursive: true });
   await fillCache(app, { columns: { sensor_label: 'warm-up' } });
-  writeArchive({ name, layers: layersOf(folder), start: START, file });
+  writeArchive({
+    name,
+    images: [{ architecture: ownArchitecture(), layers: layersOf(folder) }],
+    start: START,
+    file,
+  });
 }
 
 if (import.meta.main) {

@@ -16,19 +16,47 @@ export interface UnpackedImage {
   };
 }
 
-/** Unpacks an archive, as `docker load` reads it, into a folder. */
-export function unpackImage(archive: string, folder: string): UnpackedImage {
+interface Manifest {
+  readonly config: Blob;
+  readonly layers: readonly Blob[];
+}
+
+interface Blob {
+  readonly digest: string;
+}
+
+/**
+ * Unpacks an archive into a folder: the image that `docker load` reads from it, or that of an architecture in its index
+ * of several.
+ */
+export function unpackImage(archive: string, folder: string, architecture?: string): UnpackedImage {
   const content = join(folder, 'archive');
   unpack(archive, content);
-  const json = (path: string) => JSON.parse(readFileSync(join(content, path), 'utf8')) as never;
-  const [manifest] = json('manifest.json') as [{ Config: string; Layers: string[] }];
+  const json = <T>(path: string) => JSON.parse(readFileSync(join(content, path), 'utf8')) as T;
+  const inIndex = () => {
+    const { manifests } = json<{ manifests: [Blob] }>('index.json');
+    const images = json<{ manifests: (Blob & { platform: { architecture: string } })[] }>(
+      pathOf(manifests[0]),
+    ).manifests;
+    const one = images.find(({ platform }) => platform.architecture === architecture)!;
+    const { config, layers } = json<Manifest>(pathOf(one));
+    return { Config: pathOf(config), Layers: layers.map(pathOf) };
+  };
+  const { Config, Layers } =
+    architecture === undefined
+      ? json<[{ Config: string; Layers: string[] }]>('manifest.json')[0]
+      : inIndex();
   const root = join(folder, 'root');
-  const layers = manifest.Layers.map((layer, i) => {
+  const layers = Layers.map((layer, i) => {
     const own = join(folder, `layer-${i}`);
     for (const into of [own, root]) unpack(join(content, layer), into);
     return own;
   });
-  return { layers, root, config: json(manifest.Config) };
+  return { layers, root, config: json(Config) };
+}
+
+function pathOf({ digest }: Blob): string {
+  return join('blobs', digest.replace(':', '/'));
 }
 
 function unpack(file: string, into: string): void {
