@@ -16,7 +16,7 @@ export function addReconcileCommand(program: Command): void {
     .option('--repair', 'store the rows as the tables have them; sets that become complete run')
     .option(
       '--force',
-      'compare and correct a part also if none of its rows is held as its table has it',
+      'compare and correct a part in spite of doubts that its table is what should be held',
     )
     .option(
       '--rerun-forgotten',
@@ -26,9 +26,10 @@ export function addReconcileCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-The source is a PostgreSQL database, and is only read. Exits with 1 if rows differ and are not corrected, or nothing could be compared.
+The source is a PostgreSQL database, and is only read. Exits with 1 if rows differ and are not corrected, or a table
+is not compared.
 
-As JSON: {function, compared, notCompared, differences: [{part, id, kind, key, heldKey}], forgotten, repaired, notRepaired}; the kind
+As JSON: {function, compared, notCompared, withoutTable, differences: [{part, id, kind, key, heldKey}], forgotten, repaired, notRepaired}; the kind
 is missing (not held in its set), moved (held in another set), left (in no set of the part any more) or gone (not in the table).
 
 Examples:

@@ -43,9 +43,9 @@ export async function run(fn: string, options: ReconcileCommandOptions): Promise
     });
   });
   printResult(options, { function: fn, ...result }, textOf(fn, result, repair));
-  const { compared, differences, repaired, notRepaired } = result;
+  const { notCompared, differences, repaired, notRepaired } = result;
   const isEqual = repaired === differences.length && notRepaired.length === 0;
-  if (!isEqual || Object.keys(compared).length === 0) process.exitCode = 1;
+  if (!isEqual || Object.keys(notCompared).length > 0) process.exitCode = 1;
 }
 
 function say(line: string): void {
@@ -53,13 +53,16 @@ function say(line: string): void {
 }
 
 function textOf(fn: string, result: Reconciliation, repairs: boolean): string {
-  const { compared, notCompared, differences, forgotten, repaired, notRepaired } = result;
+  const { compared, notCompared, withoutTable, differences, forgotten, repaired, notRepaired } =
+    result;
   const rows = Object.values(compared).reduce((sum, count) => sum + count, 0);
   const more = differences.length - MAX_LINES;
   const lines = [
     ...differences.slice(0, MAX_LINES).map(lineOf),
     ...(more > 0 ? [`and ${more} more: --json lists all`] : []),
-    ...Object.entries(notCompared).map(([part, why]) => `${part} was not compared: ${why}`),
+    ...Object.entries({ ...notCompared, ...withoutTable }).map(
+      ([part, why]) => `${part} was not compared: ${why}`,
+    ),
     ...notRepaired.map((why) => `${repairs ? 'not corrected' : 'to be considered'}: ${why}`),
     ...(forgotten > 0 ? [`${plural(forgotten, 'row')} not held: ${FORGOTTEN}`] : []),
     `${fn}: ${plural(rows, 'row')} compared, ${differences.length} ${differences.length === 1 ? 'differs' : 'differ'}${outcomeOf(differences.length, repaired, repairs)}`,

@@ -4,7 +4,7 @@ import type { Column } from '../intake/wal/source-table.ts';
 
 /** Types whose values Muster holds as SQL writes them, so that a row can be found by its id. */
 const SAME_TEXT = new Set('int2 int4 int8 oid bool text varchar bpchar name uuid'.split(' '));
-/** Further types whose values every Debezium connector sends in the same form, whatever its settings. */
+/** Further types whose values, but for nulls, every Debezium connector sends in one form, whatever its settings. */
 const SAME_FORM = new Set(
   'float4 float8 json jsonb timestamptz inet cidr macaddr'.split(' ').concat(...SAME_TEXT),
 );
@@ -20,6 +20,10 @@ export function whyIncomparable(
   isOwnReader: boolean,
 ): string | null {
   if (key.length === 0) return 'its table has no primary key';
+  const isKey = key.length === part.id.length && key.every(({ name }) => part.id.includes(name));
+  if (!isKey) {
+    return `its rows are named by ${part.id.join(', ')}, which is not the primary key of its table`;
+  }
   const names = table.columns.find(
     (column) => (column.primaryKey || part.id.includes(column.name)) && !isOf(SAME_TEXT, column),
   );
@@ -27,6 +31,13 @@ export function whyIncomparable(
     return `its rows are named by column ${names.name} of type ${typeOf(names)}, whose values are not held as SQL writes them`;
   }
   if (isOwnReader) return null;
+  const decides = (name: string) => part.key.includes(name) || Object.hasOwn(part.where, name);
+  const defaulted = table.columns.find(
+    (each) => decides(each.name) && each.nullable && each.hasDefault,
+  );
+  if (defaulted !== undefined) {
+    return `column ${defaulted.name} may be null and has a default, which a connector may send instead`;
+  }
   const other = table.columns.find(
     (column) => part.columns.includes(column.name) && !isOf(SAME_FORM, column),
   );

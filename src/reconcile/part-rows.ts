@@ -6,7 +6,13 @@ import { isBadText, type TableReader } from '../intake/wal/table-reader.ts';
 import type { RowChange } from '../state/change.ts';
 import type { Database } from '../state/database/database.ts';
 import { REMOVED, toMemberRows, type MemberRow } from '../state/ingest/member.ts';
-import { heldIds, heldRows, type HeldRow } from '../state/queries/held-rows.ts';
+import {
+  heldPage,
+  heldRows,
+  isUnsynced,
+  type HeldPage,
+  type HeldRow,
+} from '../state/queries/held-rows.ts';
 import { versionOfRead, type SourceEpoch } from '../state/version.ts';
 import { kindOf, type Difference } from './difference.ts';
 
@@ -56,7 +62,7 @@ export class PartRows {
     this.#partIndex = fn.partIndexOf.get(part.name)!;
   }
 
-  /** Number of rows that were compared, are in a set, and are held in it. */
+  /** How often a row was compared that is in a set, and is held as the table has it, or whose set is done. */
   get equal(): number {
     return this.#equal;
   }
@@ -69,10 +75,15 @@ export class PartRows {
     );
   }
 
-  /** Returns the ids after `after` (null: the first ones) of rows that are held in a set, in order. */
-  idsAfter(after: string | null, limit: number): Promise<string[]> {
+  /** Returns a page of the rows that are known, after `after` (null: from the first one). */
+  page(after: string | null, limit: number): Promise<HeldPage> {
     const { id } = this.#fn;
-    return heldIds(this.#database, id, this.#place.source, this.#partIndex, after, limit);
+    return heldPage(this.#database, id, this.#place.source, this.#partIndex, after, limit);
+  }
+
+  /** Whether the part is new or changed, and its table was not read since. */
+  isUnsynced(): Promise<boolean> {
+    return isUnsynced(this.#database, this.#fn.id, this.#partIndex);
   }
 
   /** Compares the rows with these ids, as the table has them now. */
@@ -122,10 +133,10 @@ export class PartRows {
   async #suspects(wanted: readonly Wanted[]): Promise<Suspect[]> {
     const held = await this.held(wanted.map(({ row }) => row));
     return wanted.flatMap(({ row, isThere }, i) => {
-      const { inSet, heldKey, mayBeForgotten } = held[i]!;
+      const { inSet, heldKey, isPurged, mayBeForgotten } = held[i]!;
       const kind = kindOf(isThere ? row : null, held[i]!);
       if (kind === null) {
-        if (inSet) this.#equal += 1;
+        if (inSet || isPurged) this.#equal += 1;
         return [];
       }
       const key = row.inSet ? row.key : null;

@@ -47,10 +47,11 @@ function newestNames(sources: readonly Source[]): Source[] {
   );
 }
 
-/** Parts that can be compared, and why the others can't be. */
+/** The parts that can be compared, and why others can't be: those of tables, and those of events and records. */
 interface Parts {
   readonly parts: readonly PartRows[];
-  readonly others: Readonly<Record<string, string>>;
+  readonly notCompared: Readonly<Record<string, string>>;
+  readonly withoutTable: Readonly<Record<string, string>>;
 }
 
 /** Chooses the parts of a function whose rows can be compared with tables of a source. Throws {@link SourceError}. */
@@ -65,10 +66,11 @@ export async function comparableParts(
   const connectors = newestNames(await knownConnectors(database));
   const place = { source: source.id, epoch: source.epoch };
   const parts: PartRows[] = [];
-  const others: Record<string, string> = {};
+  const notCompared: Record<string, string> = {};
+  const withoutTable: Record<string, string> = {};
   for (const part of fn.specification.parts) {
     if (!isTablePart(part)) {
-      others[part.name] = `it reads the ${streamOf(part)}, which no table holds`;
+      withoutTable[part.name] = `it reads the ${streamOf(part)}, which no table holds`;
       continue;
     }
     const why =
@@ -79,13 +81,13 @@ export async function comparableParts(
       typeof table === 'string'
         ? table
         : whyIncomparable(part, table, source.name.startsWith(OWN_READER));
-    if (problem !== null) others[part.name] = problem;
+    if (problem !== null) notCompared[part.name] = problem;
     else parts.push(new PartRows(database, fn, place, part, table as CapturedTable));
   }
-  return { parts, others };
+  return { parts, notCompared, withoutTable };
 }
 
-/** Returns why the rows of a part come from another connector than this one; null if they may not. */
+/** Returns why the rows of a part come from another connector; null if they come from this one, or may. */
 async function whyElsewhere(
   database: Database,
   fn: RegisteredFunction,

@@ -23,12 +23,15 @@ import { NO_WORKER, Store } from '../state/ingest/store.ts';
 import { kindOf, type Difference } from './difference.ts';
 import { comparableParts, connectorOf } from './parts.ts';
 import type { PartRows, Suspect } from './part-rows.ts';
+import type { HeldPage } from '../state/queries/held-rows.ts';
 
-const PAGE = 2_000;
+const PAGE = 500;
 /** Rows that are looked up by their ids, and corrected, at once. */
 const CHUNK = 250;
-/** If this many rows are held otherwise, and none as the table has it, the table is probably that of another database. */
+/** If this many rows are held otherwise, and fewer as the table has them, it is probably that of another database. */
 const OTHER_DATABASE = 10;
+/** How long after a row of a first snapshot others of it may still arrive. */
+const SNAPSHOT_MS = 600_000;
 /** Rows that differ at first sight and are remembered, for all parts. */
 const MAX_SUSPECTS = 100_000;
 const REPORTED_ROWS = 1_000_000;
@@ -41,10 +44,12 @@ export interface ReconcileOptions {
   /** How long a row must differ. */
   readonly waitMs: number;
   readonly repairs: boolean;
-  /** Whether a part is corrected although none of its rows is held as its table has it, or none has arrived. */
+  /** Whether a part is compared and corrected in spite of doubts that its table is what should be held. */
   readonly trusts: boolean;
   /** Whether rows are stored whose sets may be done and forgotten, and then run again. */
   readonly rerunsForgotten: boolean;
+  /** As in {@link TableReader}'s options. */
+  readonly marginMs?: number;
   /** Called with lines about the progress. */
   readonly say: (line: string) => void;
 }
@@ -52,8 +57,10 @@ export interface ReconcileOptions {
 export interface Reconciliation {
   /** Number of rows of tables that were compared, by part. */
   readonly compared: Readonly<Record<string, number>>;
-  /** Parts that were not compared, each with the reason. */
+  /** Parts of tables that were not compared, each with the reason. */
   readonly notCompared: Readonly<Record<string, string>>;
+  /** Parts of events and records, which no table holds, each with what it reads. */
+  readonly withoutTable: Readonly<Record<string, string>>;
   readonly differences: readonly Difference[];
   /** Number of rows that are not held, perhaps because their sets were done and forgotten. */
   readonly forgotten: number;
@@ -70,8 +77,15 @@ export async function reconcile(
   options: ReconcileOptions,
 ): Promise<Reconciliation> {
   const source = await connectorOf(database, options.connector);
-  const reader = await TableReader.open(options.url, source.name, 'muster reconcile');
+  const { url, marginMs } = options;
+  const reader = new TableReader({
+    url,
+    source: source.name,
+    application: 'muster reconcile',
+    ...(marginMs !== undefined && { marginMs }),
+  });
   try {
+    await reader.open();
     await requireSameLog(reader, source);
     return await new Comparison(database, fn, source, reader, options).run();
   } finally {
@@ -87,6 +101,8 @@ class Comparison {
   readonly #options: ReconcileOptions;
   readonly #compared: Record<string, number> = {};
   readonly #reasons = new Set<string>();
+  /** When the newest row of a first snapshot arrived. */
+  #historyAt = new Date(0);
   #count = 0;
   #forgotten = 0;
   #repaired = 0;
@@ -107,7 +123,7 @@ class Comparison {
 
   async run(): Promise<Reconciliation> {
     const { waitMs, say, trusts } = this.#options;
-    const { parts, others } = await comparableParts(
+    const { parts, notCompared, withoutTable } = await comparableParts(
       this.#database,
       this.#fn,
       this.#source,
@@ -121,16 +137,19 @@ class Comparison {
       const rows = this.#count === 1 ? '1 row differs' : `${this.#count} rows differ`;
       say(`${rows}; looking again after ${waitMs / 1000} s, since changes may be under way`);
       await sleep(waitMs);
+      await this.#reader.open();
+      await requireSameLog(this.#reader, this.#source);
     }
-    const differences: Suspect[] = [];
+    const differences: Difference[] = [];
     for (const [part, ids] of suspects) differences.push(...(await this.#lookAgain(part, ids)));
     if (this.#count >= MAX_SUSPECTS) {
-      this.#reasons.add(`more than ${MAX_SUSPECTS} rows differ, and no more were looked at`);
+      this.#reasons.add(`${MAX_SUSPECTS} rows differ, and no more were looked at`);
     }
     return {
       compared: this.#compared,
-      notCompared: others,
-      differences: differences.map(toDifference),
+      notCompared,
+      withoutTable,
+      differences,
       forgotten: this.#forgotten,
       repaired: this.#repaired,
       notRepaired: [...this.#reasons],
@@ -157,11 +176,10 @@ class Comparison {
   /** Notes the rows that are held by a part, and that its table does not have. */
   async #scanHeld(part: PartRows, suspects: Set<string>): Promise<void> {
     for (let after: string | null = null; this.#count < MAX_SUSPECTS;) {
-      const ids: readonly string[] = await part.idsAfter(after, CHUNK);
-      const last = ids.at(-1);
-      if (last === undefined) return;
-      const { suspects: found } = await part.look(this.#reader, ids);
-      this.#note(found, suspects);
+      const { ids, last, historyAt }: HeldPage = await part.page(after, PAGE);
+      if (last === null) return;
+      if (ids.length > 0) this.#note((await part.look(this.#reader, ids)).suspects, suspects);
+      if (historyAt !== null && historyAt > this.#historyAt) this.#historyAt = historyAt;
       after = last;
     }
   }
@@ -180,30 +198,43 @@ class Comparison {
   }
 
   /** Compares rows of a part once more, and corrects those that still differ, if asked to. */
-  async #lookAgain(part: PartRows, ids: ReadonlySet<string>): Promise<Suspect[]> {
-    const why = await this.#whyDoubtful(part, ids.size);
-    const differences: Suspect[] = [];
+  async #lookAgain(part: PartRows, ids: ReadonlySet<string>): Promise<Difference[]> {
+    const why = this.#options.trusts ? null : await this.#whyDoubtful(part, ids.size);
+    const differences: Difference[] = [];
     for (const chunk of chunksOf([...ids])) {
-      const { suspects, whyUnreadable } = await part.look(this.#reader, chunk);
-      const found = suspects.filter((each) => !this.#isForgotten(each));
-      differences.push(...found);
-      const reason = why ?? whyUnreadable;
+      const differing = (await part.look(this.#reader, chunk)).suspects;
+      if (differing.length === 0) continue;
+      // A change that was ingested after the table was read, and before what is held, differs only once.
+      const twice = await part.look(
+        this.#reader,
+        differing.map(({ id }) => id),
+      );
+      const found = twice.suspects.filter((each) => !this.#isForgotten(each));
       if (found.length === 0) continue;
+      differences.push(...found.map(toDifference));
+      const reason = why ?? twice.whyUnreadable;
       if (reason !== null) this.#reasons.add(reason);
       else if (this.#options.repairs) await this.#repair(part, found);
     }
     return differences;
   }
 
-  /** Returns why the differences of a part may not be those of its table. */
+  /** Returns why the table may not be what should be held. */
   async #whyDoubtful(part: PartRows, differing: number): Promise<string | null> {
-    const { hasStreamed, epoch, name } = this.#source;
-    if (this.#fn.specification.history === 'skip' && !hasStreamed && epoch === 0) {
-      return `no change has arrived from ${name} yet, only rows of a snapshot: until it is complete, rows that it has not reached are missing`;
+    const { name } = part.part;
+    if (differing === 0) return null;
+    if (await part.isUnsynced()) {
+      return `part ${name} is new or changed: all rows of its table that are not held count as new, and sets that they complete run. If that is wanted, use --force`;
     }
-    if (part.equal > 0 || differing < OTHER_DATABASE || this.#options.trusts) return null;
-    if ((await part.idsAfter(null, 1)).length === 0) return null;
-    return `no row of part ${part.part.name} is held as its table has it: does the connector change keys or values, or is this not the database that it reads? If all of it is lost, --force corrects it`;
+    const isEmpty = (await part.page(null, 1)).last === null;
+    if (this.#fn.specification.history === 'skip' && this.#source.epoch === 0) {
+      const isUnderWay = Date.now() - this.#historyAt.getTime() < SNAPSHOT_MS;
+      if (isEmpty || isUnderWay || !this.#source.hasStreamed) {
+        return `the first snapshot of ${this.#source.name} may not have arrived whole: rows of part ${name} that it has not reached are missing, and are history. If it has, use --force`;
+      }
+    }
+    if (isEmpty || differing < OTHER_DATABASE || differing <= part.equal) return null;
+    return `few rows of part ${name} are held as its table has them: does the connector change keys or values, or is this not the database that it reads? If so much is lost, use --force`;
   }
 
   async #repair(part: PartRows, found: readonly Suspect[]): Promise<void> {

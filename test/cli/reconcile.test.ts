@@ -8,10 +8,11 @@ import { muster } from './command.ts';
 /** One row that was missed, and one whose delete was. */
 async function lostOn(db: TestDatabase): Promise<void> {
   await db.query('create table item (id int primary key, k text, kind text)');
-  await db.query(`insert into item values (1, 'x', 'a')`);
+  await db.query(`insert into item values (1, 'x', 'a'), (3, 'z', 'a')`);
   const worker = await workerOn(db, [pairOf()]);
   const at = Date.now() - 120_000;
   await worker.ingestor.ingest(change('c', 1, { id: 2, k: 'y', kind: 'b' }, { at }));
+  await worker.ingestor.ingest(change('c', 2, { id: 3, k: 'z', kind: 'a' }, { at }));
   await worker.positions.exchange();
 }
 
@@ -24,7 +25,7 @@ test('reconcile lists the rows that differ, and corrects them with --repair', as
   const [found, json] = [await run('--wait', '0'), await run('--wait', '0', '--json')];
   expect(found).toEqual({
     code: 1,
-    stdout: `${[...LINES, 'pair: 2 rows compared, 2 differ; to correct this: --repair'].join('\n')}\n`,
+    stdout: `${[...LINES, 'pair: 4 rows compared, 2 differ; to correct this: --repair'].join('\n')}\n`,
     stderr:
       'a: compared with public.item\nb: compared with public.item\n2 rows differ; looking again after 0 s, since changes may be under way\n',
   });
@@ -37,9 +38,9 @@ test('reconcile lists the rows that differ, and corrects them with --repair', as
   });
   expect(await run('--wait', '0', '--repair')).toMatchObject({
     code: 0,
-    stdout: `${[...LINES, 'pair: 2 rows compared, 2 differ, 2 corrected'].join('\n')}\n`,
+    stdout: `${[...LINES, 'pair: 4 rows compared, 2 differ, 2 corrected'].join('\n')}\n`,
   });
-  expect(await run()).toMatchObject({ code: 0, stdout: 'pair: 2 rows compared, 0 differ\n' });
+  expect(await run()).toMatchObject({ code: 0, stdout: 'pair: 4 rows compared, 0 differ\n' });
 });
 
 test('reconcile reports what is wrong with its arguments', async ({ db }) => {

@@ -43,8 +43,8 @@ export const RECONCILE_MUTANTS: readonly Mutant[] = [
   {
     name: 'reconcile: a forgotten set that has a row again counts as lost',
     file: HELD_ROWS,
-    find: 'wanted.state is null as',
-    replace: 'wanted.purged is null as',
+    find: 'f.forgotten_token > 0 and wanted.state is null',
+    replace: 'f.forgotten_token > 0 and wanted is null',
     tests: DONE,
   },
   {
@@ -57,16 +57,15 @@ export const RECONCILE_MUTANTS: readonly Mutant[] = [
   {
     name: 'reconcile: a purged row is never missing in another set',
     file: HELD_ROWS,
-    find: "coalesce(wanted.state = 'done' and (wanted.purged or m.purged), false)",
-    replace:
-      "coalesce(m.purged, false) or coalesce(wanted.state = 'done' and wanted.purged, false)",
+    find: "coalesce(wanted.state = 'done' and (m.id is null or m.purged and coalesce(m.key_hash = r.key_hash, true)), false)",
+    replace: "coalesce(m.purged or wanted.state = 'done' and m.id is null, false)",
     tests: DONE,
   },
   {
     name: 'reconcile: rows that a snapshot has not reached run',
     file: RECONCILE,
-    find: '!hasStreamed && epoch === 0',
-    replace: '!hasStreamed && epoch < 0',
+    find: 'isEmpty || isUnderWay || !this.#source.hasStreamed',
+    replace: 'isEmpty',
     tests: DONE,
   },
   {
@@ -114,8 +113,8 @@ export const RECONCILE_MUTANTS: readonly Mutant[] = [
   {
     name: 'reconcile: an id that can not be cast ends it',
     file: 'src/intake/wal/table-reader.ts',
-    find: "String(error.cause).startsWith('22')",
-    replace: "String(error.cause).startsWith('no')",
+    find: 'NO_VALUE.has(String(error.cause))',
+    replace: 'NO_VALUE.size === 0',
     tests: SOURCES,
   },
   {
@@ -128,8 +127,8 @@ export const RECONCILE_MUTANTS: readonly Mutant[] = [
   {
     name: 'reconcile: the rows of another database are removed',
     file: RECONCILE,
-    find: 'part.equal > 0 || differing',
-    replace: 'part.equal >= 0 || differing',
+    find: 'differing <= part.equal',
+    replace: 'differing >= part.equal',
     tests: TESTS,
   },
   {
@@ -159,6 +158,48 @@ export const RECONCILE_MUTANTS: readonly Mutant[] = [
     find: '!isOf(SAME_FORM, column)',
     replace: '!isOf(SAME_FORM, column) && isOwnReader',
     tests: TESTS,
+  },
+  {
+    name: 'reconcile: a snapshot of this table is complete once another one is streamed',
+    file: RECONCILE,
+    find: 'isEmpty || isUnderWay || !',
+    replace: 'isEmpty || !',
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: the rows of a new part run unasked',
+    file: RECONCILE,
+    find: '    if (await part.isUnsynced()) {\n',
+    replace: '    if (differing < 0) {\n',
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: a done set that got another row misses the purged ones',
+    file: HELD_ROWS,
+    find: "wanted.state = 'done' and (m.id is null or",
+    replace: "wanted.state = 'done' and (false or",
+    tests: DONE,
+  },
+  {
+    name: 'reconcile: rows are found by columns that need not be unique',
+    file: COMPARABLE,
+    find: '  if (!isKey) {\n',
+    replace: '  if (!isKey && part.id.length === 0) {\n',
+    tests: SOURCES,
+  },
+  {
+    name: 'reconcile: a null that a connector replaces differs',
+    file: COMPARABLE,
+    find: '  if (defaulted !== undefined) {\n',
+    replace: '  if (defaulted !== undefined && defaulted.isArray) {\n',
+    tests: SOURCES,
+  },
+  {
+    name: 'reconcile: a session that has ended during the wait ends it',
+    file: RECONCILE,
+    find: '      await this.#reader.open();\n',
+    replace: '',
+    tests: SOURCES,
   },
   {
     name: 'reconcile: a page begins with the last row of the one before',

@@ -58,7 +58,7 @@ test('rows of sets that may be done and forgotten run again only if asked to', a
   await worker.ingestor.ingest(past('u', 3, { id: 1, k: 'x', kind: 'a' }));
   expect(await reconciled(db, worker, repairs)).toMatchObject({ differences: [], forgotten: 1 });
   expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
-  const all = { repairs: true, rerunsForgotten: true };
+  const all = { repairs: true, rerunsForgotten: true, trusts: true };
   expect(await reconciled(db, worker, all)).toMatchObject({ repaired: 1, forgotten: 0 });
   expect(await runsOf(db)).toMatchObject([{ key: 'x', revision: 2, state: 'ready' }]);
 });
@@ -84,14 +84,51 @@ test('while only a snapshot has arrived nothing is corrected: its rows are histo
   await itemsOf(db, BOTH);
   const worker = await workerOn(db, [pairOf()]);
   await worker.ingestor.ingest(read(-120_000, { id: 1, k: 'x', kind: 'a' }));
+  await worker.ingestor.ingest(read(-120_000, { id: 3, k: 'y', kind: 'b' }));
+  await db.query(`insert into item values (3, 'y', 'b', '')`);
+  const snapshotOnly = await reconciled(db, worker, repairs);
+  // another table is already streamed, and this one's snapshot still arrives
+  await worker.ingestor.ingest(past('c', 1, { id: 4, k: 'z', kind: 'a' }));
+  await db.query(`insert into item values (4, 'z', 'a', '')`);
+  expect(await reconciled(db, worker, repairs)).toEqual({
+    ...snapshotOnly,
+    compared: { a: 4, b: 4 },
+  });
+  expect(snapshotOnly).toMatchObject({
+    differences: [{ id: '2', kind: 'missing' }],
+    repaired: 0,
+    notRepaired: [
+      'the first snapshot of test may not have arrived whole: rows of part b that it has not reached are missing, and are history. If it has, use --force',
+    ],
+  });
+  expect(await runsOf(db)).toEqual([]);
+  await db.query(`update muster.member set since = since - interval '1 hour'`);
+  expect(await reconciled(db, worker, repairs)).toMatchObject({ repaired: 1, notRepaired: [] });
+});
+
+test('rows of a done set that got another row after its purge are not missing', async ({ db }) => {
+  await itemsOf(db, BOTH);
+  const worker = await workerOn(db, [brief], { slots: 1 });
+  await runX(worker);
+  await purged(worker);
+  await worker.ingestor.ingest(past('u', 3, { id: 1, k: 'x', kind: 'a' }));
+  expect(await setsOf(db)).toEqual([{ key: 'x', counts: [1, 0], fresh: 1 }]);
+  expect(await reconciled(db, worker, repairs)).toMatchObject({ differences: [] });
+});
+
+test('a part that is new counts its rows as new only by force', async ({ db }) => {
+  await itemsOf(db, BOTH);
+  const worker = await workerOn(db, [pairOf({ history: 'run' })]);
+  await worker.ingestor.ingest(past('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  await db.query('update muster.part set unsynced_since = now() where name = $1', ['b']);
   expect(await reconciled(db, worker, repairs)).toMatchObject({
     differences: [{ id: '2', kind: 'missing' }],
     repaired: 0,
     notRepaired: [
-      'no change has arrived from test yet, only rows of a snapshot: until it is complete, rows that it has not reached are missing',
+      'part b is new or changed: all rows of its table that are not held count as new, and sets that they complete run. If that is wanted, use --force',
     ],
   });
-  expect(await runsOf(db)).toEqual([]);
+  expect(await reconciled(db, worker, { ...repairs, trusts: true })).toMatchObject({ repaired: 1 });
 });
 
 test('rows that a restore of the source took away are removed in its new epoch', async ({ db }) => {

@@ -1,4 +1,5 @@
 /** Which rows of which source are compared, and that nothing is left behind there. */
+import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { expect } from 'vitest';
 import { defineFunction } from '../../src/function.ts';
@@ -109,6 +110,46 @@ test('rows of partitions are those of their table, and rows of tables that inher
   });
 });
 
+test('a row is named by the primary key, and no column that decides may have a default for null', async ({
+  db,
+}) => {
+  await db.query(
+    `create table item (id int, tenant int, k text default 'none', kind text, primary key (tenant, id))`,
+  );
+  const parts = { a: { table: 'public.item', key: 'k', where: { kind: 'a' } } };
+  const worker = await workerOn(db, [pairOf({ parts })]);
+  await worker.ingestor.ingest(past('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  expect(await reconciled(db, worker, repairs)).toMatchObject({
+    notCompared: { a: 'its rows are named by id, which is not the primary key of its table' },
+  });
+  await db.query('alter table item drop column tenant; alter table item add primary key (id)');
+  expect(await reconciled(db, worker, repairs)).toMatchObject({
+    notCompared: {
+      a: 'column k may be null and has a default, which a connector may send instead',
+    },
+  });
+});
+
+test('a table that the login may not read is named, and the session may end during the wait', async ({
+  db,
+}) => {
+  await itemsOf(db, `(1, 'x', 'a', ''), (2, 'x', 'b', '')`);
+  await db.query('create table secret (id int primary key, k text)');
+  const login = `reader_${randomUUID().slice(0, 8)}`;
+  await db.query(`create role ${login} login password 'secret'`);
+  await db.query(`alter role ${login} set idle_session_timeout = '200ms'`);
+  await db.query(`grant select on item to ${login}`);
+  const parts = { ...pairOf().parts, c: { table: 'public.secret', key: 'k' } };
+  const worker = await workerOn(db, [pairOf({ parts, history: 'run' })]);
+  await worker.ingestor.ingest(past('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  const url = Object.assign(new URL(db.url), { username: login, password: 'secret' }).href;
+  expect(await reconciled({ url }, worker, { ...repairs, waitMs: 1_000 })).toMatchObject({
+    notCompared: { c: 'the source: permission denied for table secret' },
+    differences: [{ id: '2' }],
+    repaired: 1,
+  });
+});
+
 test('an unreachable source is named, not the state database', async ({ db }) => {
   await itemsOf(db, `(1, 'x', 'a', '')`);
   const worker = await workerOn(db, [pairOf()]);
@@ -125,7 +166,8 @@ pooledTest('behind a pooler that shares sessions no setting is left', async ({ d
   const worker = await workerOn(db, [pairOf()]);
   await worker.ingestor.ingest(past('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const url = await pgbouncer(db, { pool_mode: 'transaction', default_pool_size: '1' });
-  expect(await reconciled({ url }, worker, repairs)).toMatchObject({ repaired: 1 });
+  const found = await reconciled({ url }, worker, { ...repairs, trusts: true });
+  expect(found).toMatchObject({ repaired: 1 });
   const next = new pg.Client(url);
   await next.connect();
   const settings = ['search_path', 'row_security', 'TimeZone', 'default_transaction_read_only'];

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { errorText } from '../../lib/error-text.ts';
 import type { RowChange } from '../../state/change.ts';
+import { CLOCK_MARGIN_MS } from '../../state/version.ts';
 import { sqlState } from '../../state/database/database.ts';
 import { capture, type CapturedTable } from './captured-table.ts';
 import { SETTINGS } from './connection.ts';
@@ -10,6 +11,19 @@ import type { Values } from './pgoutput.ts';
 import { toReadChange } from './row-changes.ts';
 import { SourceError } from './source-error.ts';
 import { ownRowsOf, readTable } from './source-table.ts';
+
+export interface TableReaderOptions {
+  readonly url: string;
+  /** `source.name` of the changes. */
+  readonly source: string;
+  /** Name of the application in the source. */
+  readonly application: string;
+  /**
+   * How long a transaction must have waited for a synchronous standby for its rows to count as not readable; by default
+   * the time by which a read must be later than a change to be newer (`muster.newer`).
+   */
+  readonly marginMs?: number;
+}
 
 /** The values of a table's primary key as text; null is before the first row. */
 type Key = readonly string[] | null;
@@ -28,11 +42,15 @@ interface FoundRows {
   readonly whyUnreadable: string | null;
 }
 
+/** invalid_text_representation, numeric_value_out_of_range */
+const NO_VALUE = new Set(['22P02', '22003']);
 const TEXT = { getTypeParser: () => (text: string) => text };
 
+/** Settings that mean nothing within a transaction. */
+const OF_SESSIONS = ['default_transaction_read_only', 'idle_session_timeout'];
 /** The settings hold for one transaction: behind a pooler the session belongs to other clients, too. */
 const BEGIN = `begin isolation level read committed read only; select ${Object.entries(SETTINGS)
-  .filter(([name]) => name !== 'default_transaction_read_only')
+  .filter(([name]) => !OF_SESSIONS.includes(name))
   .map(
     ([name, value]) =>
       `case when current_setting('${name}', true) is not null then set_config('${name}', '${value}', true) end`,
@@ -44,49 +62,48 @@ const BEGIN = `begin isolation level read committed read only; select ${Object.e
  * not even settings of its session. It throws {@link SourceError}.
  */
 export class TableReader {
-  readonly #client: pg.Client;
-  /** `source.name` of the changes. */
-  readonly #source: string;
+  readonly #options: TableReaderOptions;
+  #client: pg.Client | null = null;
 
-  private constructor(client: pg.Client, source: string) {
-    this.#client = client;
-    this.#source = source;
+  constructor(options: TableReaderOptions) {
+    this.#options = options;
   }
 
-  static async open(url: string, source: string, name: string): Promise<TableReader> {
-    const config = {
+  /** Connects, again if need be: a session that was idle for long may have been ended. */
+  async open(): Promise<void> {
+    await this.close();
+    const { url, application } = this.#options;
+    const client = new pg.Client({
       connectionString: url,
-      application_name: name,
+      application_name: application,
       connectionTimeoutMillis: 10_000,
       keepAlive: true,
-    };
-    const client = new pg.Client(config);
+    });
     client.on('error', () => {}); // the next query reports it
-    const reader = new TableReader(client, source);
-    try {
-      await client.connect().catch((error: unknown) => {
-        throw new SourceError(`the source: ${errorText(error)}`);
-      });
-      await reader.#requirePrimary();
-      return reader;
-    } catch (error) {
-      void client.end().catch(() => {});
-      throw error;
-    }
+    this.#client = client;
+    await client.connect().catch((error: unknown) => {
+      throw new SourceError(`the source: ${errorText(error)}`);
+    });
+    await this.#requirePrimary();
   }
 
   async close(): Promise<void> {
-    await this.#client.end().catch(() => {});
+    await this.#client?.end().catch(() => {});
+    this.#client = null;
   }
 
   /** Reads a table from the catalog, with these columns. */
   table(name: string, columns: ReadonlySet<string>): Promise<CapturedTable> {
     return this.#reading(async () => {
-      const table = await readTable(this.#client, name);
+      const table = await readTable(this.#client!, name);
       const isThere = (column: string) => table.columns.some((each) => each.name === column);
       const lacking = [...columns].filter((each) => !isThere(each));
-      if (lacking.length === 0) return capture(table, columns);
-      throw new SourceError(`${name} of the source has no column ${lacking.join(', ')}`);
+      if (lacking.length > 0) {
+        throw new SourceError(`${name} of the source has no column ${lacking.join(', ')}`);
+      }
+      const captured = capture(table, columns);
+      await this.#read(captured, 'limit 0', []); // may not be permitted
+      return captured;
     });
   }
 
@@ -98,7 +115,7 @@ export class TableReader {
   /** Returns whether a publication exists, and the tables of which it publishes only some rows. */
   publication(name: string): Promise<{ exists: boolean; filtered: readonly string[] }> {
     return this.#reading(async () => {
-      const { rows } = await this.#client.query<{ exists: boolean; filtered: string[] }>(
+      const { rows } = await this.#client!.query<{ exists: boolean; filtered: string[] }>(
         `select exists (select from pg_publication where pubname = $1) as exists,
                 array(select format('%s.%s', schemaname, tablename) from pg_publication_tables
                       where pubname = $1 and rowfilter is not null) as filtered`,
@@ -149,7 +166,7 @@ export class TableReader {
 
   async #requirePrimary(): Promise<void> {
     const isStandby = await this.#reading(async () => {
-      const { rows } = await this.#client.query<{ isStandby: boolean }>(
+      const { rows } = await this.#client!.query<{ isStandby: boolean }>(
         'select pg_is_in_recovery() as "isStandby"',
       );
       return rows[0]!.isStandby;
@@ -162,12 +179,12 @@ export class TableReader {
   /** Runs queries in one transaction. */
   async #reading<T>(work: () => Promise<T>): Promise<T> {
     try {
-      await this.#client.query(BEGIN);
+      await this.#client!.query(BEGIN);
       const result = await work();
-      await this.#client.query('commit');
+      await this.#client!.query('commit');
       return result;
     } catch (error) {
-      await this.#client.query('rollback').catch(() => {});
+      await this.#client!.query('rollback').catch(() => {});
       if (error instanceof SourceError) throw error;
       const cause = { cause: sqlState(error) };
       throw new SourceError(`the source: ${errorText(error)}`, cause);
@@ -175,8 +192,8 @@ export class TableReader {
   }
 
   async #position(): Promise<LogPosition> {
-    const { rows } = await this.#client.query<{ lsn: string; at: string }>(
-      `select pg_current_wal_insert_lsn() as lsn, (extract(epoch from clock_timestamp()) * 1000000)::bigint as at`,
+    const { rows } = await this.#client!.query<{ lsn: string; at: string }>(
+      `select pg_current_wal_flush_lsn() as lsn, (extract(epoch from clock_timestamp()) * 1000000)::bigint as at`,
     );
     const { lsn, at } = rows[0]!;
     return {
@@ -188,15 +205,21 @@ export class TableReader {
     };
   }
 
-  /** A transaction that waits for a synchronous standby is in the log, and nobody sees its rows. */
+  /**
+   * A transaction that waits for a synchronous standby is in the log, and nobody sees its rows. One that has waited for
+   * less than the margin was committed later than a read may count for, whatever is read.
+   */
   async #whyUnreadable(): Promise<string | null> {
-    const { rows } = await this.#client.query<{
+    const { rows } = await this.#client!.query<{
       isSynchronous: boolean;
       sees: boolean;
       waits: boolean;
     }>(
       `select current_setting('synchronous_standby_names') <> '' as "isSynchronous", pg_has_role('pg_read_all_stats', 'usage') as sees,
-              exists (select from pg_stat_activity where wait_event = 'SyncRep') as waits`,
+              exists (select from pg_stat_activity
+                      where wait_event = 'SyncRep'
+                        and coalesce(query_start, backend_start) <= clock_timestamp() - make_interval(secs => $1::float8 / 1000)) as waits`,
+      [this.#options.marginMs ?? CLOCK_MARGIN_MS],
     );
     const { isSynchronous, sees, waits } = rows[0]!;
     if (waits) {
@@ -209,7 +232,7 @@ export class TableReader {
 
   async #read(table: CapturedTable, rest: string, values: readonly string[]): Promise<Values[]> {
     const columns = table.columns.map(({ name }) => pg.escapeIdentifier(name)).join(', ');
-    const { rows } = await this.#client.query<Values>({
+    const { rows } = await this.#client!.query<Values>({
       text: `select ${columns} from ${ownRowsOf(table.table)} ${rest}`,
       values: [...values],
       rowMode: 'array',
@@ -220,7 +243,7 @@ export class TableReader {
 
   #changes(rows: readonly Values[], table: CapturedTable, position: LogPosition): RowChange[] {
     return rows.map((values) => {
-      const read = toReadChange(values, table, position, this.#source);
+      const read = toReadChange(values, table, position, this.#options.source);
       if (read.kind === 'bad') throw new SourceError(read.detail);
       return read.change;
     });
@@ -229,5 +252,5 @@ export class TableReader {
 
 /** Whether a value could not be read as one of the type of its column. */
 export function isBadText(error: unknown): boolean {
-  return error instanceof SourceError && String(error.cause).startsWith('22');
+  return error instanceof SourceError && NO_VALUE.has(String(error.cause));
 }

@@ -20,7 +20,7 @@ export interface HeldRow {
   readonly hasKey: boolean;
   /** Key of the set that it counts in. */
   readonly heldKey: string | null;
-  /** Whether it is not held because the set of its key was done and purged. */
+  /** Whether it is not held, and the set of its key is done: that set was purged, or nothing depends on the row. */
   readonly isPurged: boolean;
   /** Whether sets were forgotten, and that of its key may be one: it has never been complete since. */
   readonly mayBeForgotten: boolean;
@@ -46,22 +46,54 @@ export async function heldRows(
   return rows;
 }
 
-/** Returns the ids of the rows after `after` (null: the first ones) that count in sets by a part, in order. */
-export async function heldIds(
+/** Rows of a part by id. */
+export interface HeldPage {
+  /** Ids of those that count in sets. */
+  readonly ids: readonly string[];
+  /** The last id of the page, of a row that may count in no set; null at the end. */
+  readonly last: string | null;
+  /** When the newest row that is history entered its set; null if none is. */
+  readonly historyAt: Date | null;
+}
+
+/** Returns a page of the rows that are known by a part, after `after` (null: from the first one). */
+export async function heldPage(
   database: Database,
   fn: number,
   source: number,
   partIndex: number,
   after: string | null,
   limit: number,
-): Promise<string[]> {
-  const { rows } = await database.control.query<{ id: string }>(
-    `select id from muster.member
-     where function = $1 and part_index = $2 and source = $3 and id ${after === null ? '>=' : '>'} $4 and in_set
+): Promise<HeldPage> {
+  const { rows } = await database.control.query<{
+    id: string;
+    inSet: boolean;
+    historyAt: Date | null;
+  }>(
+    `select id, in_set as "inSet", case when history is not null then since end as "historyAt" from muster.member
+     where function = $1 and part_index = $2 and source = $3 and id ${after === null ? '>=' : '>'} $4
      order by id limit $5`,
     [fn, partIndex, source, after ?? '', limit],
   );
-  return rows.map(({ id }) => id);
+  const times = rows.flatMap(({ historyAt }) => (historyAt === null ? [] : [historyAt.getTime()]));
+  return {
+    ids: rows.filter(({ inSet }) => inSet).map(({ id }) => id),
+    last: rows.at(-1)?.id ?? null,
+    historyAt: times.length === 0 ? null : new Date(times.reduce((a, b) => Math.max(a, b))),
+  };
+}
+
+/** Whether a part is new or changed, and its table was not read since. */
+export async function isUnsynced(
+  database: Database,
+  fn: number,
+  partIndex: number,
+): Promise<boolean> {
+  const { rowCount } = await database.control.query(
+    'select from muster.part where function = $1 and part_index = $2 and unsynced_since is not null',
+    [fn, partIndex],
+  );
+  return rowCount !== 0;
 }
 
 /** Returns the ids of the sources from which a part has rows. */
