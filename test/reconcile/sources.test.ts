@@ -137,13 +137,13 @@ test('a table that the login may not read is named, and the session may end duri
   await db.query('create table secret (id int primary key, k text)');
   const login = `reader_${randomUUID().slice(0, 8)}`;
   await db.query(`create role ${login} login password 'secret'`);
-  await db.query(`alter role ${login} set idle_session_timeout = '200ms'`);
+  await db.query(`alter role ${login} set idle_session_timeout = '2s'`);
   await db.query(`grant select on item to ${login}`);
   const parts = { ...pairOf().parts, c: { table: 'public.secret', key: 'k' } };
   const worker = await workerOn(db, [pairOf({ parts, history: 'run' })]);
   await worker.ingestor.ingest(past('c', 1, { id: 1, k: 'x', kind: 'a' }));
   const url = Object.assign(new URL(db.url), { username: login, password: 'secret' }).href;
-  expect(await reconciled({ url }, worker, { ...repairs, waitMs: 1_000 })).toMatchObject({
+  expect(await reconciled({ url }, worker, { ...repairs, waitMs: 4_000 })).toMatchObject({
     notCompared: { c: 'the source: permission denied for table secret' },
     differences: [{ id: '2' }],
     repaired: 1,
