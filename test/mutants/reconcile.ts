@@ -44,7 +44,8 @@ export const RECONCILE_MUTANTS: readonly Mutant[] = [
     name: 'reconcile: a forgotten set that has a row again counts as lost',
     file: HELD_ROWS,
     find: 'f.forgotten_token > 0 and wanted.state is null',
-    replace: 'f.forgotten_token > 0 and wanted is null',
+    replace:
+      'f.forgotten_token > 0 and not exists (select from muster.sets s where s.function = $1 and s.key_hash = r.key_hash)',
     tests: DONE,
   },
   {
