@@ -5,7 +5,7 @@ import type { LogPosition } from '../intake/wal/envelope.ts';
 import { isBadText, type TableReader } from '../intake/wal/table-reader.ts';
 import type { RowChange } from '../state/change.ts';
 import type { Database } from '../state/database/database.ts';
-import { REMOVED, toMemberRows, type MemberRow } from '../state/ingest/member.ts';
+import { removedRow, toMemberRows, type MemberRow } from '../state/ingest/member.ts';
 import {
   heldPage,
   heldRows,
@@ -75,10 +75,10 @@ export class PartRows {
     );
   }
 
-  /** Returns a page of the rows that are known, after `after` (null: from the first one). */
-  page(after: string | null, limit: number): Promise<HeldPage> {
+  /** Returns a page of the rows that are known, whose ids are `from` or above. */
+  page(from: string, limit: number): Promise<HeldPage> {
     const { id } = this.#fn;
-    return heldPage(this.#database, id, this.#place.source, this.#partIndex, after, limit);
+    return heldPage(this.#database, id, this.#place.source, this.#partIndex, from, limit);
   }
 
   /** Whether the part is new or changed, and its table was not read since. */
@@ -151,16 +151,10 @@ export class PartRows {
   }
 
   #gone(id: string, { lsn, at }: LogPosition): MemberRow {
-    return {
-      function: this.#fn.id,
-      partIndex: this.#partIndex,
-      source: this.#place.source,
-      id,
-      ...versionOfRead(lsn, Number(at / 1000n), this.#place),
-      ...REMOVED,
-      history: null,
-      trace: null,
-    };
+    return removedRow(
+      { function: this.#fn.id, partIndex: this.#partIndex, source: this.#place.source, id },
+      versionOfRead(lsn, Number(at / 1000n), this.#place),
+    );
   }
 }
 

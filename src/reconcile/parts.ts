@@ -68,6 +68,7 @@ export async function comparableParts(
   const parts: PartRows[] = [];
   const notCompared: Record<string, string> = {};
   const withoutTable: Record<string, string> = {};
+  const tables = new Map<string, CapturedTable | string>();
   for (const part of fn.specification.parts) {
     if (!isTablePart(part)) {
       withoutTable[part.name] = `it reads the ${streamOf(part)}, which no table holds`;
@@ -76,7 +77,8 @@ export async function comparableParts(
     const why =
       (await whyElsewhere(database, fn, part, source, connectors, trusts)) ??
       (filtered.includes(part.table) ? 'the publication has a filter for rows of its table' : null);
-    const table = why ?? (await tableOf(fn, part, reader));
+    const table = why ?? tables.get(part.table) ?? (await tableOf(fn, part, reader));
+    if (why === null) tables.set(part.table, table);
     const problem =
       typeof table === 'string'
         ? table

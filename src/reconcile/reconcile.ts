@@ -15,6 +15,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RegisteredFunction } from '../definitions/registered-function.ts';
 import { formatLsn } from '../intake/wal/lsn.ts';
+import type { CapturedTable } from '../intake/wal/captured-table.ts';
 import { SourceError } from '../intake/wal/source-error.ts';
 import { TableReader } from '../intake/wal/table-reader.ts';
 import type { Database } from '../state/database/database.ts';
@@ -23,7 +24,6 @@ import { NO_WORKER, Store } from '../state/ingest/store.ts';
 import { kindOf, type Difference } from './difference.ts';
 import { comparableParts, connectorOf } from './parts.ts';
 import type { PartRows, Suspect } from './part-rows.ts';
-import type { HeldPage } from '../state/queries/held-rows.ts';
 
 const PAGE = 500;
 /** Rows that are looked up by their ids, and corrected, at once. */
@@ -131,7 +131,9 @@ class Comparison {
       trusts,
     );
     const suspects = new Map<PartRows, Set<string>>(parts.map((each) => [each, new Set()]));
-    for (const part of parts) await this.#scanTable(part, suspects.get(part)!);
+    for (const [table, its] of Map.groupBy(parts, (each) => each.table)) {
+      await this.#scanTable(table, its, suspects);
+    }
     for (const part of parts) await this.#scanHeld(part, suspects.get(part)!);
     if (this.#count > 0) {
       const rows = this.#count === 1 ? '1 row differs' : `${this.#count} rows differ`;
@@ -156,31 +158,36 @@ class Comparison {
     };
   }
 
-  /** Notes the rows of a part's table that differ. */
-  async #scanTable(part: PartRows, suspects: Set<string>): Promise<void> {
+  /** Notes the rows of a table that differ by any of its parts. */
+  async #scanTable(
+    table: CapturedTable,
+    parts: readonly PartRows[],
+    suspects: ReadonlyMap<PartRows, Set<string>>,
+  ): Promise<void> {
     const { say } = this.#options;
-    const { name } = part.part;
     let compared = 0;
     for (let after: readonly string[] | null = null; ;) {
-      const { rows, last } = await this.#reader.page(part.table, after, PAGE);
+      const { rows, last } = await this.#reader.page(table, after, PAGE);
       compared += rows.length;
-      this.#note(await part.compare(rows), suspects);
+      for (const part of parts) this.#note(await part.compare(rows), suspects.get(part)!);
       if (last === null || this.#count >= MAX_SUSPECTS) break;
       after = last;
-      if (compared % REPORTED_ROWS === 0) say(`${name}: ${compared} rows compared`);
+      if (compared % REPORTED_ROWS === 0) say(`${table.stream}: ${compared} rows compared`);
     }
-    this.#compared[name] = compared;
-    say(`${name}: compared with ${part.table.stream}`);
+    for (const { part } of parts) {
+      this.#compared[part.name] = compared;
+      say(`${part.name}: compared with ${table.stream}`);
+    }
   }
 
   /** Notes the rows that are held by a part, and that its table does not have. */
   async #scanHeld(part: PartRows, suspects: Set<string>): Promise<void> {
-    for (let after: string | null = null; this.#count < MAX_SUSPECTS;) {
-      const { ids, last, historyAt }: HeldPage = await part.page(after, PAGE);
-      if (last === null) return;
+    for (let from = ''; this.#count < MAX_SUSPECTS;) {
+      const { ids, next, historyAt } = await part.page(from, PAGE);
+      if (next === null) return;
       if (ids.length > 0) this.#note((await part.look(this.#reader, ids)).suspects, suspects);
       if (historyAt !== null && historyAt > this.#historyAt) this.#historyAt = historyAt;
-      after = last;
+      from = next;
     }
   }
 
@@ -226,7 +233,7 @@ class Comparison {
     if (await part.isUnsynced()) {
       return `part ${name} is new or changed: all rows of its table that are not held count as new, and sets that they complete run. If that is wanted, use --force`;
     }
-    const isEmpty = (await part.page(null, 1)).last === null;
+    const isEmpty = (await part.page('', 1)).next === null;
     if (this.#fn.specification.history === 'skip' && this.#source.epoch === 0) {
       const isUnderWay = Date.now() - this.#historyAt.getTime() < SNAPSHOT_MS;
       if (isEmpty || isUnderWay || !this.#source.hasStreamed) {

@@ -90,15 +90,20 @@ function setsOf(pull: PullPipeline) {
   };
 }
 
+/** Starts a process that reads a new topic. */
+async function servedOn(pull: PullPipeline) {
+  await pull.start(1);
+  await pull.db.query(TRACES);
+  const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '', LEASE_SECONDS: '2' };
+  const first = await pull.serve(env, SERVE);
+  return { env, first, sets: setsOf(pull) };
+}
+
 test(
   'sets run once each although the topic is recreated, while it is read and after a kill',
   { timeout: 120_000 },
   async ({ pull }) => {
-    await pull.start(1);
-    await pull.db.query(TRACES);
-    const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '', LEASE_SECONDS: '2' };
-    const first = await pull.serve(env, SERVE);
-    const sets = setsOf(pull);
+    const { env, first, sets } = await servedOn(pull);
     const before = await sets.write(50);
     await sets.ran();
     await pull.remake(1);
@@ -117,11 +122,7 @@ test(
   'sets run once each although the broker and then the process are killed',
   { timeout: 120_000 },
   async ({ pull }) => {
-    await pull.start(1);
-    await pull.db.query(TRACES);
-    const env = { TOPIC: pull.topic, FUNCTIONS: '', KAFKA_GROUP: '', LEASE_SECONDS: '2' };
-    const first = await pull.serve(env, SERVE);
-    const sets = setsOf(pull);
+    const { env, first, sets } = await servedOn(pull);
     await sets.write(50);
     await until(async () => (await pull.db.query('select from effect')).length > 0, 30_000);
     const broker = await pull.stack.broker();

@@ -1,4 +1,5 @@
-import type { Column, SourceTable } from './source-table.ts';
+import pg from 'pg';
+import { ownRowsOf, type Column, type SourceTable } from './source-table.ts';
 
 /** A table with the columns that functions need of it. */
 export interface CapturedTable {
@@ -30,4 +31,10 @@ export function capture(table: SourceTable, needed: ReadonlySet<string> | null):
     columns: numbered.filter(isRead),
     key,
   };
+}
+
+/** Returns the query for the columns that are read, of all rows of the table. */
+export function selectOf({ table, columns }: CapturedTable): string {
+  const names = columns.map(({ name }) => pg.escapeIdentifier(name)).join(', ');
+  return `select ${names} from ${ownRowsOf(table)}`;
 }

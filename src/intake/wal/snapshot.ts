@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import { CLOCK_MARGIN_MS } from '../../state/version.ts';
-import type { CapturedTable } from './captured-table.ts';
+import { selectOf, type CapturedTable } from './captured-table.ts';
 import { connect } from './connection.ts';
 import type { Delivery } from './delivery.ts';
 import type { LogPosition } from './envelope.ts';
 import { parseLsn } from './lsn.ts';
 import type { Values } from './pgoutput.ts';
 import { toReadChange } from './row-changes.ts';
-import { ownRowsOf } from './source-table.ts';
 
 const PAGE = 500;
 
@@ -61,10 +60,7 @@ async function readTable(
   { source, kind, delivery }: SnapshotOptions,
 ): Promise<void> {
   const at = await placeOf(client, lsn, kind);
-  const columns = table.columns.map(({ name }) => quotedName(name)).join(', ');
-  await client.query(
-    `declare captured no scroll cursor for select ${columns} from ${ownRowsOf(table.table)}`,
-  );
+  await client.query(`declare captured no scroll cursor for ${selectOf(table)}`);
   const types = { getTypeParser: () => (text: string) => text };
   for (;;) {
     await delivery.room();
@@ -99,8 +95,4 @@ async function placeOf(client: pg.Client, lsn: bigint, kind: string): Promise<Lo
     at: BigInt(at) + BigInt(CLOCK_MARGIN_MS + 1) * 1000n,
     snapshot: kind === 'initial' ? 'true' : 'incremental',
   };
-}
-
-function quotedName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }

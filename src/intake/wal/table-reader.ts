@@ -3,14 +3,14 @@ import { errorText } from '../../lib/error-text.ts';
 import type { RowChange } from '../../state/change.ts';
 import { CLOCK_MARGIN_MS } from '../../state/version.ts';
 import { sqlState } from '../../state/database/database.ts';
-import { capture, type CapturedTable } from './captured-table.ts';
+import { capture, selectOf, type CapturedTable } from './captured-table.ts';
 import { SETTINGS } from './connection.ts';
 import type { LogPosition } from './envelope.ts';
 import { parseLsn } from './lsn.ts';
 import type { Values } from './pgoutput.ts';
 import { toReadChange } from './row-changes.ts';
 import { SourceError } from './source-error.ts';
-import { ownRowsOf, readTable } from './source-table.ts';
+import { readTable } from './source-table.ts';
 
 export interface TableReaderOptions {
   readonly url: string;
@@ -231,9 +231,8 @@ export class TableReader {
   }
 
   async #read(table: CapturedTable, rest: string, values: readonly string[]): Promise<Values[]> {
-    const columns = table.columns.map(({ name }) => pg.escapeIdentifier(name)).join(', ');
     const { rows } = await this.#client!.query<Values>({
-      text: `select ${columns} from ${ownRowsOf(table.table)} ${rest}`,
+      text: `${selectOf(table)} ${rest}`,
       values: [...values],
       rowMode: 'array',
       types: TEXT,

@@ -68,6 +68,14 @@ export const REMOVED = {
   missingColumns: null,
 } as const;
 
+/** Returns the version of a row that is gone. */
+export function removedRow(
+  name: Pick<MemberRow, 'function' | 'partIndex' | 'source' | 'id'>,
+  { version, at, commits }: Versioned,
+): MemberRow {
+  return { ...name, version, at, commits, ...REMOVED, history: null, trace: null };
+}
+
 /**
  * Maps a change to one row for each part on its stream, or for some of them. There are exceptions for creates: one that some part
  * accepts produces no rows for the parts that reject it, and one that every part rejects produces a single

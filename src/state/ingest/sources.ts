@@ -1,7 +1,7 @@
-import type pg from 'pg';
+import { textAfter } from '../../lib/text-after.ts';
 import { transaction, type Database } from '../database/database.ts';
 import { MAX_PARTS } from '../../definitions/specification.ts';
-import { REMOVED, type MemberRow } from './member.ts';
+import { removedRow, type MemberRow } from './member.ts';
 import { refuseEvents } from './event-version.ts';
 import { NO_WORKER, Store } from './store.ts';
 
@@ -83,19 +83,18 @@ async function removeRows(database: Database, source: number): Promise<number> {
   let removed = 0;
   for (const fn of functions) {
     for (let partIndex = 1; partIndex <= MAX_PARTS; partIndex++) {
-      for (let after: string | null = null; ;) {
-        const { rows }: pg.QueryResult<{ id: string; inSet: boolean }> =
-          await database.control.query(
-            `select id, in_set as "inSet" from muster.member
-           where function = $1 and part_index = $2 and source = $3 and id ${after === null ? '>=' : '>'} $4 and version <> ${BEYOND_ALL}
+      for (let from = ''; ;) {
+        const { rows } = await database.control.query<{ id: string; inSet: boolean }>(
+          `select id, in_set as "inSet" from muster.member
+           where function = $1 and part_index = $2 and source = $3 and id >= $4 and version <> ${BEYOND_ALL}
            order by id limit ${PAGE}`,
-            [fn.id, partIndex, source, after ?? ''],
-          );
+          [fn.id, partIndex, source, from],
+        );
         const last = rows.at(-1);
         if (last === undefined) break;
         await store.remove(rows.map(({ id }) => removal(fn.id, partIndex, source, id)));
         removed += rows.filter(({ inSet }) => inSet).length;
-        after = last.id;
+        from = textAfter(last.id);
       }
     }
   }
@@ -104,16 +103,7 @@ async function removeRows(database: Database, source: number): Promise<number> {
 
 function removal(fn: number, partIndex: number, source: number, id: string): MemberRow {
   const version = { version: BEYOND_ALL, at: Date.now(), commits: null };
-  return {
-    function: fn,
-    partIndex,
-    source,
-    id,
-    ...version,
-    ...REMOVED,
-    history: null,
-    trace: null,
-  };
+  return removedRow({ function: fn, partIndex, source, id }, version);
 }
 
 async function sourceOf(database: Database, name: string): Promise<Source> {

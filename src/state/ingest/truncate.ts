@@ -1,7 +1,7 @@
-import type pg from 'pg';
+import { textAfter } from '../../lib/text-after.ts';
 import { refuseOutdated } from '../registration/current.ts';
 import { transaction, type Database } from '../database/database.ts';
-import { REMOVED, type MemberRow } from './member.ts';
+import { removedRow, type MemberRow } from './member.ts';
 import type { Store } from './store.ts';
 import { type Versioned } from '../version.ts';
 import { type RegisteredFunction } from '../../definitions/registered-function.ts';
@@ -71,29 +71,19 @@ async function* deletesBelow(
 ): AsyncGenerator<MemberRow[]> {
   const [functions, partIndexes] = partIndexesOf(truncation);
   for (const [i, fn] of functions.entries()) {
-    for (let after: string | null = null; ;) {
-      const { rows }: pg.QueryResult<{ id: string }> = await database.control.query(
+    for (let from = ''; ;) {
+      const { rows } = await database.control.query<{ id: string }>(
         `select id from muster.member
-         where function = $1 and part_index = $2 and source = $3 and id ${after === null ? '>=' : '>'} $7
+         where function = $1 and part_index = $2 and source = $3 and id >= $7
            and (key_hash is not null or columns is not null)
            and muster.newer($4, $5, $6, version, at, commits)
          order by id limit ${PAGE}`,
-        [fn, partIndexes[i], ...valuesOf(truncation), after ?? ''],
+        [fn, partIndexes[i], ...valuesOf(truncation), from],
       );
       if (rows.length === 0) break;
-      yield rows.map(({ id }) => ({
-        function: fn,
-        partIndex: partIndexes[i]!,
-        source: truncation.source,
-        id,
-        version: truncation.version,
-        at: truncation.at,
-        commits: truncation.commits,
-        ...REMOVED,
-        history: null,
-        trace: null,
-      }));
-      after = rows.at(-1)!.id;
+      const place = { function: fn, partIndex: partIndexes[i]!, source: truncation.source };
+      yield rows.map(({ id }) => removedRow({ ...place, id }, truncation));
+      from = textAfter(rows.at(-1)!.id);
     }
   }
 }

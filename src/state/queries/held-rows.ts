@@ -1,4 +1,5 @@
 import type { Database } from '../database/database.ts';
+import { textAfter } from '../../lib/text-after.ts';
 import { keyHash } from '../key-hash.ts';
 import { sql } from '../sql.ts';
 
@@ -50,19 +51,19 @@ export async function heldRows(
 export interface HeldPage {
   /** Ids of those that count in sets. */
   readonly ids: readonly string[];
-  /** The last id of the page, of a row that may count in no set; null at the end. */
-  readonly last: string | null;
+  /** Where the next page begins; null at the end. */
+  readonly next: string | null;
   /** When the newest row that is history entered its set; null if none is. */
   readonly historyAt: Date | null;
 }
 
-/** Returns a page of the rows that are known by a part, after `after` (null: from the first one). */
+/** Returns a page of the rows that are known by a part, whose ids are `from` or above. */
 export async function heldPage(
   database: Database,
   fn: number,
   source: number,
   partIndex: number,
-  after: string | null,
+  from: string,
   limit: number,
 ): Promise<HeldPage> {
   const { rows } = await database.control.query<{
@@ -71,14 +72,15 @@ export async function heldPage(
     historyAt: Date | null;
   }>(
     `select id, in_set as "inSet", case when history is not null then since end as "historyAt" from muster.member
-     where function = $1 and part_index = $2 and source = $3 and id ${after === null ? '>=' : '>'} $4
+     where function = $1 and part_index = $2 and source = $3 and id >= $4
      order by id limit $5`,
-    [fn, partIndex, source, after ?? '', limit],
+    [fn, partIndex, source, from, limit],
   );
+  const last = rows.at(-1);
   const times = rows.flatMap(({ historyAt }) => (historyAt === null ? [] : [historyAt.getTime()]));
   return {
     ids: rows.filter(({ inSet }) => inSet).map(({ id }) => id),
-    last: rows.at(-1)?.id ?? null,
+    next: last === undefined ? null : textAfter(last.id),
     historyAt: times.length === 0 ? null : new Date(times.reduce((a, b) => Math.max(a, b))),
   };
 }

@@ -24,7 +24,8 @@ async function acknowledged(db: TestDatabase, slot: string): Promise<bigint> {
 
 const follow = (db: TestDatabase, slot: string) => followerOn(db, 'public.item', slot);
 
-test('the slot is not acknowledged past an undelivered change', async ({ db }) => {
+/** A follower that has read three changes, none of which is delivered. */
+async function followedThree(db: TestDatabase) {
   await db.query(ITEM);
   const slot = newSlot();
   const follower = follow(db, slot);
@@ -32,6 +33,11 @@ test('the slot is not acknowledged past an undelivered change', async ({ db }) =
   follower.hold();
   for (const label of ['a', 'b', 'c']) await db.query(ROW, [label]);
   await until(() => follower.changes.length === 3);
+  return { slot, follower };
+}
+
+test('the slot is not acknowledged past an undelivered change', async ({ db }) => {
+  const { slot, follower } = await followedThree(db);
   follower.release(1);
   follower.release(2);
   await follower.stop(); // acknowledges everything it can
@@ -45,13 +51,7 @@ test('the slot is not acknowledged past an undelivered change', async ({ db }) =
 test('once all changes are delivered the slot is acknowledged, and nothing is sent again', async ({
   db,
 }) => {
-  await db.query(ITEM);
-  const slot = newSlot();
-  const follower = follow(db, slot);
-  await follower.reading();
-  follower.hold();
-  for (const label of ['a', 'b', 'c']) await db.query(ROW, [label]);
-  await until(() => follower.changes.length === 3);
+  const { slot, follower } = await followedThree(db);
   for (const index of [2, 1, 0]) follower.release(index);
   const last = follower.changes[2]!.lsn!;
   await until(async () => (await acknowledged(db, slot)) > last);
