@@ -5,6 +5,7 @@ import pg from 'pg';
 import { freePort } from '../../src/local/port.ts';
 import type { Postgres } from '../../src/local/postgres/postgres.ts';
 import { migrate } from '../../src/state/schema/migrate.ts';
+import { until } from '../support/until.ts';
 import { createBaselineSchema } from './baselines.ts';
 import type { Answer, Contender, Order, Start } from './contender.ts';
 import { cpuOf, cpuOfPostgres } from './cpu.ts';
@@ -127,12 +128,12 @@ export class Fighter {
   /** Waits for Muster's handlers, which continue after the last event is answered. */
   async #settle(): Promise<void> {
     if (this.contender.store !== 'muster') return;
-    for (let busy = true; busy;) {
-      const { rows } = await this.#database.query<{ busy: boolean }>(
-        `select exists (select from muster.sets where state = 'pending') as busy`,
+    await until(async () => {
+      const { rows } = await this.#database.query(
+        `select from muster.sets where state = 'pending' limit 1`,
       );
-      busy = rows[0]!.busy;
-    }
+      return rows.length === 0;
+    }, 60_000);
   }
 
   async #check(answered: number): Promise<void> {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import { startPostgres, type Postgres } from '../../src/local/postgres/postgres.ts';
+import { until } from '../support/until.ts';
 import { fillSets } from './filled.ts';
 import type { GrowthOrder, GrowthStart } from './growth-worker.ts';
 import type { JobsAnswer, JobsOrder, JobsStart } from './jobs-worker.ts';
@@ -26,6 +27,8 @@ import type { Workload } from './workload.ts';
 
 const PAIRS: Workload = { rowsPerSet: 2, deadlines: true, completes: true };
 const IN_FLIGHT = 256;
+/** Only the events of the second half complete sets. */
+const ENOUGH = 2_048;
 
 interface Figures {
   readonly what: string;
@@ -96,7 +99,11 @@ async function ingest(
     await worker.ask({ inFlight: 1, seconds: 0.1, from: 1_000_000 });
     await allDone(db.client, isPaused);
     const before = await stateOf(db);
-    const { answered } = await worker.ask({ inFlight: IN_FLIGHT, seconds, from: 0 });
+    let answered = 0;
+    // A slow machine needs longer until rows complete sets.
+    while (answered < ENOUGH) {
+      answered += (await worker.ask({ inFlight: IN_FLIGHT, seconds, from: answered })).answered;
+    }
     await allDone(db.client, isPaused);
     const after = await stateOf(db);
     await worker.end();
@@ -164,12 +171,11 @@ const SETTINGS = {
 } as const;
 
 async function allDone(client: pg.Client, isPaused: boolean): Promise<void> {
-  for (let busy = !isPaused; busy;) {
-    const { rows } = await client.query<{ busy: boolean }>(
-      `select exists (select from muster.sets where state = 'pending') as busy`,
-    );
-    busy = rows[0]!.busy;
-  }
+  if (isPaused) return;
+  await until(async () => {
+    const { rows } = await client.query(`select from muster.sets where state = 'pending' limit 1`);
+    return rows.length === 0;
+  }, 60_000);
 }
 
 async function stateOf({ client }: BenchDatabase): Promise<{ wal: number; disk: number }> {
@@ -184,7 +190,8 @@ async function stateOf({ client }: BenchDatabase): Promise<{ wal: number; disk: 
 
 /** Sessions send their statistics once a second, and later on a busy machine. */
 async function hotShares(client: pg.Client): Promise<Record<string, number>> {
-  for (let before = ''; ;) {
+  let before = '';
+  return until(async () => {
     await sleep(1_500);
     const { rows } = await client.query<{ name: string; share: number; updates: string }>(
       `select relname as name, n_tup_upd as updates, n_tup_hot_upd / greatest(n_tup_upd, 1)::float8 as share
@@ -195,7 +202,8 @@ async function hotShares(client: pg.Client): Promise<Record<string, number>> {
       return Object.fromEntries(rows.map(({ name, share }) => [name, share]));
     }
     before = now;
-  }
+    return null;
+  }, 60_000);
 }
 
 function percent(share: number | undefined): string {

@@ -28,7 +28,13 @@ test('the sections of the bench run, and their checks pass', { timeout: 300_000 
   try {
     const json = join(folder, 'bench.json');
     const args = [RUN, '--quick', '--only', SECTIONS.join(','), '--json', json];
-    await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...COMPILED } });
+    const environment = { env: { ...process.env, ...COMPILED } };
+    // Ends before the test does, to say how far it came.
+    await promisify(execFile)(process.execPath, args, { ...environment, timeout: 280_000 }).catch(
+      (error: Error & { stdout: string }) => {
+        throw new Error(`${error.message}\n${error.stdout.slice(-1_500)}`);
+      },
+    );
 
     const { sections } = JSON.parse(readFileSync(json, 'utf8')) as {
       sections: Record<string, SectionResult>;

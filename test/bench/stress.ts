@@ -4,6 +4,7 @@
  * in the queue or two, if processes deadlock, or if dead rows accumulate.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../support/until.ts';
 import { misjudgedIn, misplacedIn, miscountedIn } from '../support/state.ts';
 import {
   atMost,
@@ -44,13 +45,12 @@ export async function stress({ postgres, quick, say }: SectionContext): Promise<
     const changed = await all({ kind: 'change', seconds });
     const windows = Math.ceil((Date.now() - start) / 50);
     await all({ kind: 'complete', windows });
-    for (let pending = true; pending;) {
+    await until(async () => {
       const { rows } = await client.query(
         `select from muster.sets where state is distinct from 'done' limit 1`,
       );
-      pending = rows.length > 0;
-      await sleep(100);
-    }
+      return rows.length === 0;
+    }, 120_000);
     await untilEmpty(client);
     over.abort();
     await watching;
