@@ -32,9 +32,9 @@ export async function install(say: (line: string) => void): Promise<Installation
   };
 }
 
-/** Fetches Debezium's connector for MySQL once (31 MB); returns a folder for Connect's `plugin.path`. */
-export async function installMySqlConnector(say: (line: string) => void): Promise<string> {
-  const what = "Debezium's connector for MySQL (31 MB, once)";
+/** Fetches Debezium's connectors for MySQL and MariaDB once (62 MB); returns a folder for Connect's `plugin.path`. */
+export async function installMySqlConnectors(say: (line: string) => void): Promise<string> {
+  const what = "Debezium's connectors for MySQL and MariaDB (62 MB, once)";
   return join(await fetched(MYSQL_POM, what, say), 'plugins');
 }
 

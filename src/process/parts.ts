@@ -54,7 +54,9 @@ export function createParts(
   const wakeups = new EventEmitter<Wakeups>();
   const runner = createRunner(database, functions, config, log, metrics, wakeups);
   const store = new Store(database, served, () => runner.worker);
-  const positions = new LogPositions(database);
+  const positions = new LogPositions(database, (source, epoch) =>
+    log.warn({ source, epoch }, 'the connector reads another server: a failover'),
+  );
   const nameOf = new Map(served.map(({ id, specification }) => [id, specification.name]));
   const batcher = new Batcher(store, runner, {
     writers: config.WRITERS,

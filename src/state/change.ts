@@ -28,6 +28,15 @@ export interface Origin {
   readonly span?: Span;
 }
 
+/** The transaction of a change in MySQL or MariaDB; every server that has it gives it the same GTID. */
+export interface Gtid {
+  /** In which transactions are numbered: of MySQL, the UUID of a server, with the tag if there is one; of MariaDB, a domain. */
+  readonly domain: string;
+  /** The server that committed it first: of MySQL, its UUID; of MariaDB, its `server_id`. */
+  readonly server: string;
+  readonly number: bigint;
+}
+
 export interface RowChange {
   readonly kind: 'row';
   /** create, update, delete, read (snapshot) */
@@ -46,10 +55,12 @@ export interface RowChange {
   readonly lsn: bigint | null;
   /** Kind of log that the position is in, if it is not PostgreSQL's; see binlog-position.ts. */
   readonly log?: 'binlog';
+  /** Of a streamed change in a binlog with GTIDs. */
+  readonly gtid?: Gtid;
   /** `source.ts_ms`: commit time of a streamed change, read time of a snapshot, in epoch milliseconds. */
   readonly at: number;
-  /** When the connector handled it, in epoch milliseconds; `at` if the message does not specify it. */
-  readonly handledAt: number;
+  /** When the connector handled it, in epoch milliseconds; null if the message does not specify it. */
+  readonly handledAt: number | null;
   /** Position of the last commit that the connector had passed (`source.sequence`); null if unknown. */
   readonly lastCommit: bigint | null;
   /** Kind of the snapshot that a read belongs to; null for streamed changes. */
@@ -66,8 +77,9 @@ export interface TruncateChange {
   readonly table: string;
   readonly lsn: bigint;
   readonly log?: 'binlog';
+  readonly gtid?: Gtid;
   readonly at: number;
-  readonly handledAt: number;
+  readonly handledAt: number | null;
   readonly lastCommit: bigint | null;
   readonly origin: Origin;
 }

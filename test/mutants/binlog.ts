@@ -4,6 +4,7 @@ import type { Mutant } from './mutants.ts';
 const READ = 'src/intake/debezium/log-position.ts';
 const JUMP = 'src/state/ingest/position-jump.ts';
 const BINLOG = ['test/intake/debezium/binlog.test.ts'];
+const FAILOVER = ['test/state/ingest/failover.test.ts'];
 const POSITIONS = ['test/state/ingest/binlog-positions.test.ts'];
 
 export const BINLOG_MUTANTS: readonly Mutant[] = [
@@ -90,5 +91,109 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
     find: "if (reason === 'position-ahead' && bump !== undefined) return",
     replace: "if (reason === 'position-ahead' && bump === 'none') return",
     tests: ['test/doctor/work.test.ts'],
+  },
+  {
+    name: 'a failover in the same second loses changes',
+    file: 'src/state/ingest/log-positions.ts',
+    find: "    if (epoch < MAX_EPOCH && hasMoved(newest, change, at)) return { kind: 'moved' };\n",
+    replace: '',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a transaction that is read again begins an epoch',
+    file: JUMP,
+    find: '  if (isNewTransaction(newest.gtids, gtid)) {\n',
+    replace: '  {\n',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a late transaction begins an epoch',
+    file: JUMP,
+    find: 'newest.handledAt === 0 || handledAt <= newest.handledAt) return false;',
+    replace: 'newest.handledAt === 0) return false;',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a server that never committed before is told apart only by its position',
+    file: JUMP,
+    find: ' || isOfNewServer(newest.gtids, gtid)) return true;',
+    replace: ') return true;',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a server that is many files ahead waits for a person, despite GTIDs',
+    file: JUMP,
+    find: '  return whyAhead(newest, change, at) !== null;\n',
+    replace: '  return false;\n',
+    tests: FAILOVER,
+  },
+  {
+    name: 'an epoch begins before a person has decided about a log that started over',
+    file: JUMP,
+    find: ' || newest.restartedAt !== null) return false;',
+    replace: ') return false;',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a new epoch of a person keeps the numbers of the old transactions',
+    file: 'src/state/ingest/epochs.ts',
+    find: "restarted_at = null, gtids = '{}',",
+    replace: 'restarted_at = null,',
+    tests: FAILOVER,
+  },
+  {
+    name: 'the epochs of a failover are told apart by the times of the commits',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'const handledAt = failover === undefined ? null : handlingTimeOf(change);',
+    replace: 'const handledAt = failover === undefined ? null : change.at;',
+    tests: FAILOVER,
+  },
+  {
+    name: 'between two servers, what is read again belongs to the new one',
+    file: 'src/state/ingest/epochs.ts',
+    find: '(isNewTransaction(boundary.failover.gtids, gtid) ? 1 : 0)',
+    replace: '1',
+    tests: FAILOVER,
+  },
+  {
+    name: 'between two servers, what is new belongs to the old one',
+    file: 'src/state/ingest/epochs.ts',
+    find: '(isNewTransaction(boundary.failover.gtids, gtid) ? 1 : 0)',
+    replace: '0',
+    tests: FAILOVER,
+  },
+  {
+    name: 'two workers begin two epochs',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'where name = $1 and epoch = $2 and handled_at < $4',
+    replace: 'where name = $1 and epoch >= $2 and handled_at < $4',
+    tests: FAILOVER,
+  },
+  {
+    name: 'the epoch to end is looked up after another worker has ended it',
+    file: 'src/state/ingest/log-positions.ts',
+    find: `    const { firstEpoch, boundaries } = this.#positions.get(change.source)!;
+    const epoch = firstEpoch + boundaries.length;
+    await this.exchange(); // what was seen before belongs to the epoch that ends
+`,
+    replace: `    await this.exchange();
+    const { firstEpoch, boundaries } = this.#positions.get(change.source)!;
+    const epoch = firstEpoch + boundaries.length;
+`,
+    tests: FAILOVER,
+  },
+  {
+    name: 'a GTID of another domain counts',
+    file: 'src/state/ingest/gtids.ts',
+    find: 'key.startsWith(`${gtid.domain}/`)',
+    replace: 'key !== gtid.domain',
+    tests: FAILOVER,
+  },
+  {
+    name: "a read of a snapshot has its transaction's place",
+    file: READ,
+    find: " || raw.op === 'r') return null;",
+    replace: ') return null;',
+    tests: BINLOG,
   },
 ];

@@ -1,7 +1,6 @@
 /** Events that CloudEvents' SDKs of other languages send complete sets. */
-import { execFile, execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -17,52 +16,26 @@ import { expect, onTestFinished } from 'vitest';
 import { fetched } from '../../dev/stack/install.ts';
 import { missingTools } from '../../dev/stack/tools.ts';
 import { all, defineFunction } from '../../src/function.ts';
+import { built, FIRST_MS } from '../support/built.ts';
 import { serverOn } from '../support/engine.ts';
+import { commandProblem, pythonPackages } from '../support/python.ts';
 import { test as base, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 
 const CLIENTS = fileURLToPath(new URL('clients/', import.meta.url));
-const CACHE = join('.muster', 'stack');
-/** Fetching and compiling the SDKs, once: Go takes 100 s on a busy machine. */
-const FIRST_MS = 400_000;
 const PAID = 'com.shop.paid';
 
 const test = base.extend('need', ({ skip }) => (command: string, ...args: readonly string[]) => {
-  const missing = command === 'java' ? missingTools() : missingCommand(command, args);
+  const missing = command === 'java' ? missingTools() : commandProblem(command, ...args);
   if (missing === null) return;
   if (process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
   skip(missing);
 });
 
-function missingCommand(command: string, args: readonly string[]): string | null {
-  try {
-    execFileSync(command, [...args], { stdio: 'ignore' });
-    return null;
-  } catch {
-    return `${command} ${args.join(' ')} does not work here`;
-  }
-}
+const read = (file: string) => readFileSync(file, 'utf8');
 
 const run = (command: string, args: readonly string[], cwd = CLIENTS) =>
   promisify(execFile)(command, [...args], { cwd, timeout: FIRST_MS });
-
-/** Returns the folder that `build` has filled once for these files. */
-async function built(
-  name: string,
-  files: readonly string[],
-  build: (folder: string) => Promise<unknown>,
-): Promise<string> {
-  const hash = createHash('sha256');
-  for (const file of files) hash.update(readFileSync(join(CLIENTS, name, file)));
-  const folder = join(process.cwd(), CACHE, `${name}-${hash.digest('hex').slice(0, 12)}`);
-  if (existsSync(folder)) return folder;
-  const parts = `${folder}.${process.pid}`;
-  rmSync(parts, { recursive: true, force: true });
-  mkdirSync(parts, { recursive: true });
-  await build(parts);
-  renameSync(parts, folder);
-  return folder;
-}
 
 interface Sent {
   readonly headers: IncomingHttpHeaders;
@@ -116,8 +89,8 @@ const SUBJECT = 'café 50%';
 
 test('Go: binary, structured and batched', { timeout: FIRST_MS }, async ({ db, need }) => {
   need('go', 'version');
-  const files = ['main.go', 'go.mod', 'go.sum'];
-  const folder = await built('go', files, (into) =>
+  const files = ['main.go', 'go.mod', 'go.sum'].map((name) => join(CLIENTS, 'go', name));
+  const folder = await built('go', files.map(read), (into) =>
     run('go', ['build', '-o', join(into, 'client'), '.'], join(CLIENTS, 'go')),
   );
   const { url, sent, subjects, done, parked } = await served(db);
@@ -158,17 +131,12 @@ test('Java: binary and structured', { timeout: FIRST_MS }, async ({ db, need }) 
 
 test('Python: binary and structured', { timeout: FIRST_MS }, async ({ db, need }) => {
   need('python3', '-m', 'ensurepip', '--version');
-  const folder = await built('python', ['requirements.txt'], async (into) => {
-    const requirements = join(CLIENTS, 'python', 'requirements.txt');
-    await run('python3', ['-m', 'venv', join(into, 'venv')]);
-    const pip = ['-m', 'pip', 'install', '--quiet', '--target', join(into, 'lib')];
-    await run(join(into, 'venv', 'bin', 'python'), [...pip, '--requirement', requirements]);
-    rmSync(join(into, 'venv'), { recursive: true });
-  });
+  const requirements = read(join(CLIENTS, 'python', 'requirements.txt'));
+  const folder = await pythonPackages('python', requirements.trim().split('\n'));
   const { url, sent, subjects, done, parked } = await served(db);
   const program = join(CLIENTS, 'python', 'client.py');
   await promisify(execFile)('python3', [program, url, 'python'], {
-    env: { PATH: process.env['PATH'], PYTHONPATH: join(folder, 'lib') },
+    env: { PATH: process.env['PATH'], PYTHONPATH: folder },
   });
   expect(await done(1)).toEqual(['python']);
   expect(sent.map(({ headers }) => headers['content-type'])).toEqual([

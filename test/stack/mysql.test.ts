@@ -1,50 +1,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect } from 'vitest';
-import { defineFunction } from '../../src/function.ts';
+import { expect, onTestFinished } from 'vitest';
 import { muster } from '../cli/command.ts';
 import { serverOn } from '../support/engine.ts';
-import type { TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
-import type { MySqlPipeline } from './support/mysql-pipeline.ts';
+import { hasRun, inStep, pair } from './support/items.ts';
 import { test } from './support/test.ts';
-
-const pair = defineFunction({
-  name: 'pair',
-  parts: {
-    a: { table: 'shop.item', key: 'k', where: { kind: 'a' } },
-    b: { table: 'shop.item', key: 'k', where: { kind: 'b' } },
-  },
-  handle: ({ key }) => [{ type: 'pair', data: { k: key.k } }],
-});
-
-/** Resolves when the rows in sets are those of the table. */
-async function inStep(db: TestDatabase, mysql: MySqlPipeline): Promise<void> {
-  const table = await mysql.db.query(`select concat(k, ' ', kind, ' ', id) from shop.item`);
-  const held = async () => {
-    const rows = await db.query<{ row: string }>(
-      `select s.key || ' ' || case m.part_index when 1 then 'a' else 'b' end || ' ' || m.id as row
-       from muster.member m join muster.sets s using (function, key_hash) where m.in_set`,
-    );
-    return rows.map(({ row }) => row).toSorted();
-  };
-  await until(async () => (await held()).join() === table.toSorted().join(), 30_000).catch(
-    () => {},
-  );
-  expect(await held()).toEqual(table.toSorted());
-}
-
-/** Resolves when the set has run. */
-async function hasRun(db: TestDatabase, key: string): Promise<void> {
-  const query = `select from muster.run where state = 'done' and revision > 0 and key = $1`;
-  await until(async () => (await db.query(query, [key])).length > 0, 30_000);
-}
 
 test(
   'changes of MariaDB arrive in order through the connector for MySQL, also after its crash and after RESET MASTER',
   { timeout: 180_000 },
   async ({ mysql, db }) => {
     const server = await serverOn(db, [pair]);
+    onTestFinished(() => server.stop());
     const query = (sql: string) => mysql.db.query(sql);
     await query(`insert into shop.item values (1, 'old', 'a'), (2, 'old', 'b'), (3, 'half', 'a')`);
     await mysql.startSource(server.url);
@@ -105,6 +73,5 @@ test(
     expect(await db.query('select reason, detail from muster.parked')).toEqual([]);
     const old = await db.query(`select key from muster.run where revision = 0`);
     expect(old).toEqual([{ key: 'old' }]);
-    await server.stop();
   },
 );

@@ -1,4 +1,5 @@
 import { binlogPosition, MAX_BINLOG_FILE, MAX_BINLOG_OFFSET } from '../../state/binlog-position.ts';
+import type { Gtid } from '../../state/change.ts';
 import { incomplete, InvalidEvent, show } from '../invalid-event.ts';
 import type { LogKind } from './databases.ts';
 import type { RawChange } from './message-forms.ts';
@@ -11,6 +12,12 @@ const SEQUENCE = /^\[(?:null|"(\d{1,20})"),"(\d{1,20})"\]$/;
 
 /** A binlog's name ends with its number: mysql-bin.000003. */
 const BINLOG_FILE = /\.(\d{1,20})$/;
+
+/** MariaDB's GTIDs are domain-server-number; MySQL's server:number or, from 8.3 on, server:tag:number. */
+const GTIDS = [
+  /^(?<domain>\d{1,10})-(?<server>\d{1,10})-(?<number>\d{1,20})$/,
+  /^(?<domain>(?<server>[\da-f-]{36})(?::[a-z_]\w{0,31})?):(?<number>\d{1,19})$/,
+];
 
 /** Where a change is in the log of its source. */
 export interface LogPlace {
@@ -94,6 +101,16 @@ function readBinlogPosition(raw: RawChange): bigint {
     'position-ahead',
     `${names.file} is ${show(raw.file)}, ${names.pos} ${pos} and ${names.row} ${row}, absurd: no binlog has that position`,
   );
+}
+
+/** Returns the GTID of a streamed change; null if there is none, or it has another form. */
+export function readGtid(raw: RawChange): Gtid | null {
+  if (typeof raw.gtid !== 'string' || raw.op === 'r') return null;
+  const text = raw.gtid.toLowerCase();
+  const found = GTIDS.map((form) => form.exec(text)?.groups).find((groups) => groups !== undefined);
+  if (found === undefined) return null;
+  const { domain, server, number } = found;
+  return { domain: domain!, server: server!, number: BigInt(number!) };
 }
 
 /** Reads an integer that is a number, the object of `JSON.rawJSON` beyond 2^53, or text in attributes of a CloudEvent. */

@@ -23,6 +23,8 @@ export interface RawChange {
   readonly file: unknown;
   readonly pos: unknown;
   readonly row: unknown;
+  /** Of MySQL and MariaDB. */
+  readonly gtid: unknown;
   readonly at: unknown;
   readonly snapshot: unknown;
   readonly sequence: unknown;
@@ -50,6 +52,7 @@ function namesOf(
     file: of('file'),
     pos: of('pos'),
     row: of('row'),
+    gtid: of('gtid'),
     at: of('ts_ms'),
     snapshot: of('snapshot'),
     sequence: of('sequence'),
@@ -135,6 +138,7 @@ function fromEnvelope(body: Record<string, unknown>): RawChange {
     file: source['file'],
     pos: source['pos'],
     row: source['row'],
+    gtid: source['gtid'],
     at: source['ts_ms'],
     snapshot: source['snapshot'],
     sequence: source['sequence'],
@@ -167,6 +171,7 @@ function fromConverted(
     file: attributes['iodebeziumfile'],
     pos: attributes['iodebeziumpos'],
     row: attributes['iodebeziumrow'],
+    gtid: attributes['iodebeziumgtid'],
     at: attributes['iodebeziumtsms'],
     snapshot: attributes['iodebeziumsnapshot'],
     sequence: attributes['iodebeziumsequence'],
@@ -202,6 +207,7 @@ function fromFlattened(body: Record<string, unknown>): RawChange {
     file: body['__file'] ?? body['__source_file'],
     pos: body['__pos'] ?? body['__source_pos'],
     row: body['__row'] ?? body['__source_row'],
+    gtid: body['__gtid'] ?? body['__source_gtid'],
     at: body['__source_ts_ms'],
     snapshot: body['__snapshot'] ?? body['__source_snapshot'],
     sequence: body['__sequence'] ?? body['__source_sequence'],

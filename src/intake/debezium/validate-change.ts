@@ -8,13 +8,11 @@ import {
   type TruncateChange,
 } from '../../state/change.ts';
 import { incomplete, InvalidEvent, kindOf, show } from '../invalid-event.ts';
-import { readLogPlace } from './log-position.ts';
+import { readGtid, readLogPlace } from './log-position.ts';
 import type { RawChange } from './message-forms.ts';
 
 /** The year 10000: a larger value is in microseconds or nanoseconds instead of milliseconds. */
 const TIME_LIMIT = 253_402_300_800_000;
-
-const BINLOG = { log: 'binlog' } as const;
 
 /** Debezium sends this for a value that it does not have (default of `unavailable.value.placeholder`). */
 const PLACEHOLDER = '__debezium_unavailable_value';
@@ -50,8 +48,10 @@ export function validateChange(
   }
   const at = readTime(raw.at, names.at);
   const { lsn, lastCommit, isIncremental } = readLogPlace(raw, log);
-  const handledAt = isTime(raw.handledAt) ? raw.handledAt : at;
-  const of = { source, at, handledAt, lastCommit, origin, ...(log === 'binlog' && BINLOG) };
+  const handledAt = isTime(raw.handledAt) ? raw.handledAt : null;
+  const gtid = log === 'binlog' ? readGtid(raw) : null;
+  const binlog = log === 'binlog' && { log, ...(gtid !== null && { gtid }) };
+  const of = { source, at, handledAt, lastCommit, origin, ...binlog };
   if (op === 't') {
     return { kind: 'truncate', lsn: lsn!, table, ...of };
   }

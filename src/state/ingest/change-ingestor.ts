@@ -117,13 +117,19 @@ export class ChangeIngestor {
     return outcome;
   }
 
-  async #checkPosition(change: RowChange | TruncateChange): Promise<PositionCheck> {
+  async #checkPosition(
+    change: RowChange | TruncateChange,
+  ): Promise<Exclude<PositionCheck, { kind: 'moved' }>> {
     try {
       await this.#positions.register(change.source);
       let check = this.#positions.check(change);
       if (check.kind === 'restarted') {
         // an operator may have begun a new epoch a moment ago
         await this.#positions.exchange();
+        check = this.#positions.check(change);
+      }
+      while (check.kind === 'moved') {
+        await this.#positions.beginEpoch(change);
         check = this.#positions.check(change);
       }
       if (this.#positions.isUnsaved) await this.#positions.save();

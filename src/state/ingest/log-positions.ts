@@ -1,11 +1,13 @@
-import { describeUndecided, epochOf, type EpochsOfSource } from './epochs.ts';
+import { beginEpoch, describeUndecided, epochOf, type EpochsOfSource } from './epochs.ts';
+import { gtidsOf, noteTransaction, storedGtids, type StoredGtids } from './gtids.ts';
 import type { RowChange, TruncateChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
-import type { SourceEpoch } from '../version.ts';
+import { MAX_EPOCH, type SourceEpoch } from '../version.ts';
 import {
   describeRestart,
   describeWait,
   handlingTimeOf,
+  hasMoved,
   hasStartedOver,
   type NewestPosition,
   waitsForEpoch,
@@ -14,6 +16,13 @@ import {
 
 /** A commit time further ahead of this process' clock comes from a wrong clock, and is capped. */
 const CLOCK_AHEAD_MS = 60_000;
+
+/** Of each server, the highest number that is stored or was seen here. */
+const NEWEST_GTIDS = `(
+  select coalesce(jsonb_object_agg(server, number), '{}') from (
+    select server, max(number::numeric)::text as number
+    from (select * from jsonb_each_text(s.gtids) union all select * from jsonb_each_text(m.gtids)) each (server, number)
+    group by server) newest)`;
 
 /** The newest position seen of one source. */
 interface LogPosition extends EpochsOfSource, NewestPosition {
@@ -25,7 +34,7 @@ interface LogPosition extends EpochsOfSource, NewestPosition {
   streamedAt: number | null;
   /** Lowest position of a streamed change; null = none yet. */
   streamedLsn: bigint | null;
-  /** Earliest commit of the changes whose log seems to have started over. */
+  gtids: Map<string, bigint>;
   restartedAt: number | null;
   dirty: boolean;
 }
@@ -38,7 +47,9 @@ export type PositionCheck =
       /** Whether the source had begun to stream before this change. */
       readonly streaming: boolean;
     }
-  | { readonly kind: 'ahead' | 'restarted'; readonly detail: string };
+  | { readonly kind: 'ahead' | 'restarted'; readonly detail: string }
+  /** It is in another server's log, and a new epoch must begin before it is checked again. */
+  | { readonly kind: 'moved' };
 
 /**
  * LogPositions keeps the newest position seen of each source. It detects a log that started over (the
@@ -51,6 +62,7 @@ export type PositionCheck =
  */
 export class LogPositions {
   readonly #database: Database;
+  readonly #onFailover: (source: string, epoch: number) => void;
   readonly #positions = new Map<string, LogPosition>();
   #isUnsaved = false;
   /** Whether unsaved changes are being written. */
@@ -58,8 +70,10 @@ export class LogPositions {
   #exchanging: Promise<void> | null = null;
   #registering = new Map<string, Promise<void>>();
 
-  constructor(database: Database) {
+  /** `onFailover` is called when this process has begun a new epoch. */
+  constructor(database: Database, onFailover: (source: string, epoch: number) => void = () => {}) {
     this.#database = database;
+    this.#onFailover = onFailover;
   }
 
   /** Returns null if nothing has arrived from the source. */
@@ -108,6 +122,8 @@ export class LogPositions {
    * Ahead: the change is more than 1 GiB (of a binlog, 100 files) ahead, plus as much for each second between
    * the two commits, which is more than any server writes. A quiet table in a busy database jumps ahead by the
    * log of the other tables.
+   *
+   * Moved: GTIDs prove that the connector reads another server.
    */
   check(change: RowChange | TruncateChange): PositionCheck {
     const newest = this.#positions.get(change.source)!;
@@ -123,6 +139,7 @@ export class LogPositions {
     const at = Math.min(change.at, Date.now() + CLOCK_AHEAD_MS);
     const isRead = change.kind === 'row' && change.op === 'r';
     if (isRead && change.snapshot !== 'initial') return fine;
+    if (epoch < MAX_EPOCH && hasMoved(newest, change, at)) return { kind: 'moved' };
     if (change.lsn < newest.lsn && hasStartedOver(newest, change, at)) {
       return this.#restarted(newest, change, at);
     }
@@ -136,6 +153,9 @@ export class LogPositions {
       newest.lsn = change.lsn;
       newest.at = Math.max(newest.at, at);
       newest.handledAt = Math.max(newest.handledAt, handlingTimeOf(change) ?? 0);
+      newest.dirty = true;
+    }
+    if (change.gtid !== undefined && noteTransaction(newest.gtids, change.gtid)) {
       newest.dirty = true;
     }
     this.#noteStreaming(newest, change, isFirst);
@@ -152,7 +172,8 @@ export class LogPositions {
   }
 
   #noteStreaming(newest: LogPosition, change: RowChange | TruncateChange, isFirst: boolean): void {
-    const { handledAt, lsn } = change;
+    const { lsn } = change;
+    const handledAt = change.handledAt ?? change.at;
     if (newest.streamedAt === null) this.#isUnsaved = true;
     if (newest.streamedAt === null || handledAt < newest.streamedAt) {
       newest.streamedAt = handledAt;
@@ -162,6 +183,15 @@ export class LogPositions {
       newest.streamedLsn = lsn;
       newest.dirty = true;
     }
+  }
+
+  /** Begins a new epoch with a change that has moved, unless another process has just done so. */
+  async beginEpoch(change: RowChange | TruncateChange): Promise<void> {
+    const { firstEpoch, boundaries } = this.#positions.get(change.source)!;
+    const epoch = firstEpoch + boundaries.length;
+    await this.exchange(); // what was seen before belongs to the epoch that ends
+    if (await beginEpoch(this.#database, change, epoch)) this.#onFailover(change.source, epoch + 1);
+    await this.exchange();
   }
 
   /** Whether something must be saved for other processes before the change that caused it is ingested or parked. */
@@ -201,15 +231,15 @@ export class LogPositions {
   async #write(dirty: readonly [string, LogPosition][]): Promise<void> {
     await this.#database.control.query(
       `with mine as materialized (
-         select s.name as source, m.* from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-                   as m (name, epoch, lsn, at, handled_at, streamed_at, streamed_lsn, restarted_at)
+         select s.name as source, m.* from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::jsonb[])
+                   as m (name, epoch, lsn, at, handled_at, streamed_at, streamed_lsn, restarted_at, gtids)
          join muster.source s on s.name = m.name and s.epoch = m.epoch
          order by s.name for update of s
        )
        update muster.source s
        set lsn = greatest(s.lsn, m.lsn), at = greatest(s.at, m.at), handled_at = greatest(s.handled_at, m.handled_at),
            streamed_at = least(s.streamed_at, m.streamed_at), streamed_lsn = least(s.streamed_lsn, m.streamed_lsn),
-           restarted_at = least(s.restarted_at, m.restarted_at), updated_at = now()
+           restarted_at = least(s.restarted_at, m.restarted_at), gtids = ${NEWEST_GTIDS}, updated_at = now()
        from mine m where s.name = m.source`,
       [
         dirty.map(([name]) => name),
@@ -220,6 +250,7 @@ export class LogPositions {
         dirty.map(([, position]) => position.streamedAt),
         dirty.map(([, position]) => position.streamedLsn),
         dirty.map(([, position]) => position.restartedAt),
+        dirty.map(([, position]) => JSON.stringify(storedGtids(position.gtids))),
       ],
     );
   }
@@ -227,7 +258,7 @@ export class LogPositions {
   async #read(): Promise<void> {
     const { rows } = await this.#database.control.query<StoredSource>(
       `select name, id, first_epoch as "firstEpoch", epochs, lsn, at, handled_at as "handledAt", streamed_at as "streamedAt",
-              streamed_lsn as "streamedLsn", restarted_at as "restartedAt" from muster.source`,
+              streamed_lsn as "streamedLsn", restarted_at as "restartedAt", gtids from muster.source`,
     );
     const known = new Set(rows.map(({ name }) => name));
     for (const name of this.#positions.keys()) if (!known.has(name)) this.#positions.delete(name); // forgotten
@@ -249,6 +280,9 @@ export class LogPositions {
       mine.streamedAt = least(mine.streamedAt, stored.streamedAt);
       mine.streamedLsn = least(mine.streamedLsn, stored.streamedLsn);
       mine.restartedAt = least(mine.restartedAt, stored.restartedAt);
+      for (const [key, number] of stored.gtids) {
+        if (number > (mine.gtids.get(key) ?? -1n)) mine.gtids.set(key, number);
+      }
     }
   }
 }
@@ -267,22 +301,29 @@ interface StoredSource {
   name: string;
   id: number;
   firstEpoch: number;
-  epochs: { beganAt: number; endedAt: number; endedLsn: string }[];
+  epochs: {
+    beganAt: number;
+    endedAt: number;
+    endedLsn: string;
+    failover?: { beganAt: number; endedAt: number; gtids: StoredGtids };
+  }[];
   lsn: string;
   at: string;
   handledAt: string;
   streamedAt: string | null;
   streamedLsn: string | null;
   restartedAt: string | null;
+  gtids: StoredGtids;
 }
 
 function fromRow(row: StoredSource): LogPosition {
   return {
     id: row.id,
     firstEpoch: row.firstEpoch,
-    boundaries: row.epochs.map(({ endedLsn, ...times }) => ({
+    boundaries: row.epochs.map(({ endedLsn, failover, ...times }) => ({
       ...times,
       endedLsn: BigInt(endedLsn),
+      ...(failover && { failover: { ...failover, gtids: gtidsOf(failover.gtids) } }),
     })),
     lsn: BigInt(row.lsn),
     at: Number(row.at),
@@ -290,6 +331,7 @@ function fromRow(row: StoredSource): LogPosition {
     streamedAt: row.streamedAt === null ? null : Number(row.streamedAt),
     streamedLsn: row.streamedLsn === null ? null : BigInt(row.streamedLsn),
     restartedAt: row.restartedAt === null ? null : Number(row.restartedAt),
+    gtids: gtidsOf(row.gtids),
     dirty: false,
   };
 }

@@ -1,5 +1,6 @@
 import { binlogPosition, describePosition, formatPosition } from '../binlog-position.ts';
 import type { RowChange, TruncateChange } from '../change.ts';
+import { isNewTransaction, isOfNewServer, type Gtids } from './gtids.ts';
 
 const JUMP_BACK_MS = 5 * 60_000;
 /** How far a position may be ahead of the newest one, plus the same again per second between their commits. */
@@ -14,6 +15,10 @@ export interface NewestPosition {
   readonly at: number;
   /** When the connector last handled a change that specifies it, epoch ms; 0 = none did. Binlogs only. */
   readonly handledAt: number;
+  /** The transactions seen, of a binlog with GTIDs. */
+  readonly gtids: Gtids;
+  /** Earliest commit of the changes whose log seems to have started over; null = it does not. */
+  readonly restartedAt: number | null;
 }
 
 type Change = RowChange | TruncateChange;
@@ -41,11 +46,37 @@ export function hasStartedOver(newest: NewestPosition, change: Change, at: numbe
   return !outlived && at > newest.at + JUMP_BACK_MS;
 }
 
+/**
+ * Returns whether the connector reads another server, as GTIDs tell: a failover. Debezium continues only at a server
+ * that has all transactions it has read, so nothing is missing.
+ *
+ * The connector handles a binlog in its order. So a transaction that is handled later and is new, but at a lower
+ * position, is in another binlog, whatever the times of the commits say: they may be equal, because those of MariaDB are
+ * whole seconds. A position that is too far ahead for one log has the same explanation, also of a transaction that is
+ * read again. And what a server commits that never did so before is in another binlog most likely, at any position:
+ * so it does not matter whether this process knows the newest one of the old log.
+ *
+ * If this is wrong (several servers may commit what is in one log), nothing is lost: the new epoch contains what the
+ * connector handles from then on, in its order.
+ *
+ * A log whose numbers start over (`RESET MASTER`, a restored server) has no new transactions: a person decides.
+ */
+export function hasMoved(newest: NewestPosition, change: Change, at: number): boolean {
+  const { gtid, lsn } = change;
+  if (gtid === undefined || newest.gtids.size === 0 || newest.restartedAt !== null) return false;
+  const handledAt = handlingTimeOf(change);
+  if (handledAt === null || newest.handledAt === 0 || handledAt <= newest.handledAt) return false;
+  if (isNewTransaction(newest.gtids, gtid)) {
+    if (lsn! < newest.lsn || isOfNewServer(newest.gtids, gtid)) return true;
+  }
+  return whyAhead(newest, change, at) !== null;
+}
+
 /** Returns when the connector handled a change of a binlog; null if its message does not specify it. */
 export function handlingTimeOf(change: Change): number | null {
   if (change.log !== 'binlog') return null;
   const isRead = change.kind === 'row' && change.op === 'r';
-  return isRead || change.handledAt !== change.at ? change.handledAt : null;
+  return change.handledAt ?? (isRead ? change.at : null);
 }
 
 export function describeRestart(newest: NewestPosition, change: Change, at: number): string {
@@ -62,15 +93,11 @@ export function describeRestart(newest: NewestPosition, change: Change, at: numb
  * since. The positions of the new binlog pass those of the old one at some time: if such changes were ingested, the
  * new epoch could begin only after them, and the changes that are parked would be of the old one, and stale.
  */
-export function waitsForEpoch(
-  newest: { readonly restartedAt: number | null },
-  change: Change,
-): boolean {
-  const { restartedAt } = newest;
+export function waitsForEpoch({ restartedAt }: NewestPosition, change: Change): boolean {
   return change.log === 'binlog' && restartedAt !== null && change.at >= restartedAt;
 }
 
-export function describeWait(newest: { readonly restartedAt: number | null }, change: Change) {
+export function describeWait(newest: NewestPosition, change: Change): string {
   const since = new Date(newest.restartedAt!).toISOString();
   return `${describePosition(change)} of source '${change.source}' was committed after ${since}, when its binlog started over, or the connector began to read another server. To begin a new epoch with the first change after that, run: muster epoch bump ${change.source}`;
 }

@@ -76,6 +76,56 @@ test.for(['mysql', 'mariadb', undefined])(
   },
 );
 
+const UUID = '24bc7850-2c16-11e6-a073-0242ac110002';
+
+test.for([
+  ['0-1-15', { domain: '0', server: '1', number: 15n }],
+  [
+    '4294967295-2-18446744073709551615',
+    { domain: '4294967295', server: '2', number: 2n ** 64n - 1n },
+  ],
+  [`${UUID}:77`, { domain: UUID, server: UUID, number: 77n }],
+  [`${UUID.toUpperCase()}:77`, { domain: UUID, server: UUID, number: 77n }],
+  [`${UUID}:nightly:3`, { domain: `${UUID}:nightly`, server: UUID, number: 3n }],
+  [null, undefined],
+  ['', undefined],
+  [`${UUID}:1-77`, undefined],
+  ['0-1-15,1-1-3', undefined],
+  [15, undefined],
+] as const)('the GTID %s is read', ([gtid, expectedGtid]) => {
+  const forms = [
+    read({ gtid }),
+    read({ gtid }, { op: 't' }),
+    readChange(
+      kafkaEvent({
+        id: 1,
+        __op: 'u',
+        __db: 'shop',
+        __table: 'orders',
+        __name: 'shop',
+        __connector: 'mysql',
+        __file: source.file,
+        __pos: 1451,
+        __row: 0,
+        __source_ts_ms: source.ts_ms,
+        __gtid: gtid,
+      }),
+    ),
+  ];
+  expect(forms.map((change) => ('gtid' in change ? change.gtid : undefined))).toEqual([
+    expectedGtid,
+    expectedGtid,
+    expectedGtid,
+  ]);
+});
+
+test('a read of a snapshot, and a change of PostgreSQL, have none', () => {
+  expect(read({ gtid: '0-1-15', snapshot: 'true' }, { op: 'r' })).not.toHaveProperty('gtid');
+  const wal = { connector: 'postgresql', schema: 'shop', lsn: 15, gtid: '0-1-15' };
+  expect(read(wal)).toMatchObject({ kind: 'row', lsn: 15n });
+  expect(read(wal)).not.toHaveProperty('gtid');
+});
+
 test('a later file is later, whatever the positions', () => {
   const { lsn } = read({ file: 'other.000004', pos: 4, row: 0 }) as { lsn: bigint };
   expect(lsn).toBe(4n * FILE + 4n);

@@ -59,7 +59,7 @@ test('a flattened row is read by its added fields', () => {
     stream: 'public.orders',
     lsn: BigInt(source.lsn),
     at: 1767323045000,
-    handledAt: 1767323045000,
+    handledAt: null,
     lastCommit: null,
     snapshot: null,
     row: flattened,
@@ -128,7 +128,7 @@ function expected(
   const common = {
     source: 'postgres',
     at,
-    handledAt: handled === undefined ? at : Number(handled),
+    handledAt: handled === undefined ? null : Number(handled),
     lastCommit: lastCommit === undefined ? null : BigInt(lastCommit),
     origin: event,
   };

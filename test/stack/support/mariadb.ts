@@ -32,6 +32,13 @@ function isInstalled(name: string): boolean {
   }
 }
 
+interface Options {
+  /** By default 1. */
+  readonly serverId?: number;
+  /** Whether Debezium's connector for MySQL reads it, or the one for MariaDB. */
+  readonly reader: 'mysql' | 'mariadb';
+}
+
 /** A MariaDB server with a binlog in row format. */
 export class MariaDb {
   readonly port: number;
@@ -44,7 +51,7 @@ export class MariaDb {
   }
 
   /** Creates a server in the folder; resolves when it accepts queries (2-3 s). */
-  static async start(folder: string, serverId = 1): Promise<MariaDb> {
+  static async start(folder: string, options: Options): Promise<MariaDb> {
     mkdirSync(folder, { recursive: true });
     await promisify(execFile)('mariadb-install-db', [
       `--datadir=${join(folder, 'data')}`,
@@ -55,14 +62,14 @@ export class MariaDb {
       `--user=${userInfo().username}`,
     ]);
     const server = new MariaDb(folder, await freePort());
-    await server.#spawn(serverId);
+    await server.#spawn(options);
     await server.query(
       `create user '${LOGIN.user}'@'%' identified by '${LOGIN.password}'; grant all on *.* to '${LOGIN.user}'@'%'; reset master`,
     );
     return server;
   }
 
-  async #spawn(serverId: number): Promise<void> {
+  async #spawn({ serverId = 1, reader }: Options): Promise<void> {
     const log = openSync(join(this.#folder, 'mariadb.log'), 'a');
     this.#server = spawn(
       'mariadbd',
@@ -75,13 +82,15 @@ export class MariaDb {
         '--bind-address=127.0.0.1',
         `--server-id=${serverId}`,
         '--log-bin=mysql-bin',
+        '--log-slave-updates',
+        '--gtid-strict-mode=on',
         '--binlog-format=row',
         '--binlog-row-image=full',
         '--innodb-buffer-pool-size=16M',
         '--innodb-log-file-size=8M',
         '--innodb-flush-log-at-trx-commit=0',
         '--skip-name-resolve',
-        `--version=${REPORTED_VERSION}`,
+        ...(reader === 'mysql' ? [`--version=${REPORTED_VERSION}`] : []),
         `--user=${userInfo().username}`,
       ],
       {
@@ -123,9 +132,28 @@ export class MariaDb {
     return stdout.split('\n').filter((line) => line !== '');
   }
 
+  /** Replicates another server from its beginning; resolves when it has all of it. */
+  async follow(primary: MariaDb): Promise<void> {
+    await this.query(
+      `reset master; set global gtid_slave_pos = '';
+       change master to master_host = '127.0.0.1', master_port = ${primary.port}, master_user = '${LOGIN.user}',
+         master_password = '${LOGIN.password}', master_use_gtid = slave_pos;
+       start slave`,
+    );
+    await this.catchUp(primary);
+  }
+
+  /** Resolves when it has all transactions of the other server. */
+  async catchUp(primary: MariaDb): Promise<void> {
+    const [position] = await primary.query('select @@gtid_binlog_pos');
+    const [timedOut] = await this.query(`select master_gtid_wait('${position}', 30)`);
+    if (timedOut !== '0') throw new Error(`it has not reached ${position}`);
+  }
+
+  /** Kills the server. */
   async stop(): Promise<void> {
     const server = this.#server;
-    if (server === undefined || server.exitCode !== null) return;
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
     const exited = new Promise((resolve) => server.once('exit', resolve));
     server.kill('SIGKILL');
     await exited;

@@ -4,30 +4,30 @@ import { createServer, connect, type AddressInfo, type Socket } from 'node:net';
 export class Proxy {
   readonly port: number;
   readonly #sockets: Set<Socket>;
-  readonly #switch: { isCut: boolean };
+  readonly #switch: { isCut: boolean; target: number };
   readonly close: () => void;
 
   private constructor(
     port: number,
     sockets: Set<Socket>,
-    isCut: { isCut: boolean },
+    state: { isCut: boolean; target: number },
     close: () => void,
   ) {
     this.port = port;
     this.#sockets = sockets;
-    this.#switch = isCut;
+    this.#switch = state;
     this.close = close;
   }
 
   static async to(port: number): Promise<Proxy> {
     const sockets = new Set<Socket>();
-    const state = { isCut: false };
+    const state = { isCut: false, target: port };
     const server = createServer((near) => {
       if (state.isCut) {
         near.destroy();
         return;
       }
-      const far = connect(port, '127.0.0.1');
+      const far = connect(state.target, '127.0.0.1');
       for (const [one, other] of [
         [near, far],
         [far, near],
@@ -57,5 +57,12 @@ export class Proxy {
 
   repair(): void {
     this.#switch.isCut = false;
+  }
+
+  /** Breaks all connections, and leads new ones to another server. */
+  leadTo(port: number): void {
+    this.cut();
+    this.#switch.target = port;
+    this.repair();
   }
 }

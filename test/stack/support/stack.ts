@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Broker } from '../../../dev/stack/broker.ts';
 import { Connect } from '../../../dev/stack/connect.ts';
 import type { Connector } from '../../../dev/stack/connector.ts';
-import { type Installation, install, installMySqlConnector } from '../../../dev/stack/install.ts';
+import { type Installation, install, installMySqlConnectors } from '../../../dev/stack/install.ts';
 
 /** Kafka and Kafka Connect for all tests of a worker, started on first use. */
 export class Stack {
@@ -30,9 +30,12 @@ export class Stack {
     return this.#startConnect(await this.install(), connectors, offsetFlushInterval);
   }
 
-  /** Starts a Connect worker that also has Debezium's connector for MySQL. */
+  /** Starts a Connect worker that also has Debezium's connectors for MySQL and MariaDB. */
   async connectWithMySql(connectors: Connector[]): Promise<Connect> {
-    const [installation, plugins] = await Promise.all([this.install(), installMySqlConnector(log)]);
+    const [installation, plugins] = await Promise.all([
+      this.install(),
+      installMySqlConnectors(log),
+    ]);
     const both = { ...installation, plugins: `${installation.plugins},${plugins}` };
     return this.#startConnect(both, connectors);
   }

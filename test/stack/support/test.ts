@@ -30,6 +30,14 @@ export const test = base
     onCleanup(() => mysql.close());
     return mysql;
   })
+  .extend('mariadb', async ({ stack, skip }, { onCleanup }) => {
+    const lacking = missing ?? missingMariaDb();
+    if (lacking !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(lacking);
+    if (lacking !== null) skip(lacking);
+    const mariadb = await MySqlPipeline.start(stack, 'mariadb');
+    onCleanup(() => mariadb.close());
+    return mariadb;
+  })
   .extend('pull', ({ stack, db, skip }, { onCleanup }) => {
     if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
     if (missing !== null) skip(missing);

@@ -1,0 +1,407 @@
+/** Failovers of MySQL and MariaDB with GTIDs: the connector goes on at a server whose binlog has other positions. */
+import fc from 'fast-check';
+import { expect, onTestFinished } from 'vitest';
+import { Random } from '../../../dev/lib/random.ts';
+import { specify } from '../../../src/definitions/specification.ts';
+import { binlogPosition } from '../../../src/state/binlog-position.ts';
+import type { Gtid, RowChange } from '../../../src/state/change.ts';
+import { bumpEpoch } from '../../../src/state/ingest/epochs.ts';
+import {
+  isNewTransaction,
+  isOfNewServer,
+  noteTransaction,
+} from '../../../src/state/ingest/gtids.ts';
+import { register } from '../../../src/state/registration/register.ts';
+import { change as changeOf } from '../../support/changes.ts';
+import { pairOf } from '../../support/pair.ts';
+import { seededRuns } from '../../support/seeded.ts';
+import { test, type TestDatabase } from '../../support/test.ts';
+import { databaseOn, workerOn, workerWith, type TestWorker } from '../../support/worker.ts';
+
+/** Number of histories; `MUSTER_SEED` repeats the same ones. */
+const RUNS = Number(process.env['MUSTER_FAILOVER_RUNS'] ?? 60);
+/** A whole second in the past, so that no commit time below is ahead of the clock. */
+const T = Math.floor(Date.now() / 1_000) * 1_000 - 24 * 3_600_000;
+const SECOND = 1_000;
+
+interface Place {
+  readonly file: number;
+  readonly offset: number;
+  /** Milliseconds after T at which the connector handled it; it was committed in the second before. */
+  readonly handled: number;
+  readonly gtid: string;
+}
+
+/** An update of row 1, of which `k` is the position, or a given one. */
+const at = ({ file, offset, handled, gtid }: Place, k = `${file}:${offset}`, id = 1): RowChange =>
+  changeOf(
+    'u',
+    1,
+    { id, k, kind: 'a' },
+    {
+      lsn: binlogPosition(BigInt(file), BigInt(offset)),
+      log: 'binlog',
+      gtid: gtidOf(gtid),
+      at: T + Math.floor(handled / SECOND) * SECOND,
+      handledAt: T + handled,
+    },
+  );
+
+/** Such as `0-1-5`, number 5 in domain 0 of MariaDB, by server 1; or `a:5` of MySQL. */
+function gtidOf(text: string): Gtid {
+  const [server, domain, number] = text.includes(':')
+    ? [text.split(':')[0]!, ...text.split(':')]
+    : [text.split('-')[1]!, text.split('-')[0]!, text.split('-')[2]!];
+  return { domain: domain!, server, number: BigInt(number!) };
+}
+
+async function podOf(db: TestDatabase): Promise<TestWorker> {
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.positions.register('test');
+  return worker;
+}
+
+async function held(db: TestDatabase): Promise<string[]> {
+  const rows = await db.query<{ key: string }>(
+    'select key from muster.member join muster.sets using (function, key_hash) where in_set',
+  );
+  return rows.map(({ key }) => key);
+}
+
+const epochs = (db: TestDatabase) => db.query('select epoch from muster.source');
+
+test('a transaction that is new, and handled later, at a lower position begins an epoch, even in the same second', async ({
+  db,
+}) => {
+  const worker = await podOf(db);
+  const before = at({ file: 42, offset: 1_000, handled: 10_200, gtid: '0-1-7' });
+  const after = at({ file: 7, offset: 300, handled: 10_900, gtid: '0-1-8' });
+  expect(before.at).toBe(after.at);
+  expect(await worker.ingestor.ingest(before)).toEqual({ kind: 'ingested' });
+  expect(await worker.ingestor.ingest(after)).toEqual({ kind: 'ingested' });
+  expect(await epochs(db)).toEqual([{ epoch: 1 }]);
+  expect(await held(db)).toEqual(['7:300']);
+  // delivered again
+  expect(await worker.ingestor.ingest(before)).toEqual({ kind: 'ingested' });
+  expect(await worker.ingestor.ingest(after)).toEqual({ kind: 'ingested' });
+  expect(await held(db)).toEqual(['7:300']);
+  expect(await epochs(db)).toEqual([{ epoch: 1 }]);
+});
+
+test('a new server whose binlog is many files ahead begins an epoch, too', async ({ db }) => {
+  const worker = await podOf(db);
+  const steps = [
+    at({ file: 2, offset: 900, handled: 0, gtid: 'a:7' }),
+    at({ file: 900, offset: 300, handled: 700, gtid: 'b:1' }),
+    at({ file: 3, offset: 4, handled: 1_400, gtid: 'c:1' }),
+  ];
+  for (const each of steps) {
+    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+  }
+  expect(await epochs(db)).toEqual([{ epoch: 2 }]);
+  expect(await held(db)).toEqual(['3:4']);
+});
+
+test.for([
+  ['was seen before', { file: 7, offset: 300, handled: 10_900, gtid: '0-1-7' }],
+  ['is late', { file: 42, offset: 900, handled: 10_100, gtid: '1-1-1' }],
+] as const)('a transaction that %s begins none', async ([, place], { db }) => {
+  const worker = await podOf(db);
+  await worker.ingestor.ingest(at({ file: 42, offset: 1_000, handled: 10_200, gtid: '0-1-7' }));
+  expect(await worker.ingestor.ingest(at(place))).toEqual({ kind: 'ingested' });
+  expect(await epochs(db)).toEqual([{ epoch: 0 }]);
+  expect(await held(db)).toEqual(['42:1000']);
+});
+
+test('a log whose numbers start over waits for a person, also once it has passed them', async ({
+  db,
+}) => {
+  const worker = await podOf(db);
+  await worker.ingestor.ingest(at({ file: 42, offset: 1_000, handled: 10_200, gtid: '0-1-2' }));
+  const later = [1, 2, 3].map((n) =>
+    at({ file: 1, offset: n * 100, handled: 20_000 + n, gtid: `0-1-${n}` }),
+  );
+  for (const each of later) {
+    expect(await worker.ingestor.ingest(each)).toMatchObject({ reason: 'position-restarted' });
+  }
+  expect(await bumpEpoch(worker.database, 'test')).toMatchObject({ epoch: 1 });
+  await worker.positions.exchange();
+  for (const each of later.toReversed()) {
+    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+  }
+  expect(await held(db)).toEqual(['1:300']);
+});
+
+test('after a person has begun an epoch, the numbers of transactions count from the beginning', async ({
+  db,
+}) => {
+  const worker = await podOf(db);
+  await worker.ingestor.ingest(at({ file: 42, offset: 1_000, handled: 10_200, gtid: '0-1-50' }));
+  const first = at({ file: 1, offset: 100, handled: 20_001, gtid: '0-1-1' });
+  expect(await worker.ingestor.ingest(first)).toMatchObject({ reason: 'position-restarted' });
+  await bumpEpoch(worker.database, 'test');
+  await worker.positions.exchange();
+  await worker.ingestor.ingest(first);
+  await worker.ingestor.ingest(at({ file: 1, offset: 50, handled: 20_900, gtid: '0-1-2' }));
+  expect(await epochs(db)).toEqual([{ epoch: 2 }]);
+  expect(await held(db)).toEqual(['1:50']);
+});
+
+test('what was handled between the two servers belongs to the one whose transactions have it', async ({
+  db,
+}) => {
+  const worker = await podOf(db);
+  const ingest = async (place: Place, k: string) => {
+    expect(await worker.ingestor.ingest(at(place, k, 1))).toEqual({ kind: 'ingested' });
+    return held(db);
+  };
+  await ingest({ file: 42, offset: 1_000, handled: 10_000, gtid: '0-1-5' }, 'old');
+  await ingest({ file: 7, offset: 900, handled: 20_000, gtid: '0-1-9' }, 'first of the new one');
+  const versions = await db.query('select version >> 55 as epoch from muster.member where in_set');
+  expect(versions).toEqual([{ epoch: '1' }]);
+  // of the new one, before the first that arrived
+  expect(await ingest({ file: 7, offset: 800, handled: 19_000, gtid: '0-1-8' }, 'earlier')).toEqual(
+    ['first of the new one'],
+  );
+  const late = at({ file: 7, offset: 700, handled: 18_000, gtid: '0-1-7' }, 'other row', 2);
+  await worker.ingestor.ingest(late);
+  // of the old one, after the last that arrived, then read again, from either
+  for (const [file, gtid] of [
+    [43, '0-1-6'],
+    [42, '0-1-4'],
+    [7, '0-1-5'],
+  ] as const) {
+    const behind = at({ file, offset: 950, handled: 12_000, gtid }, 'older', 2);
+    expect(await worker.ingestor.ingest(behind)).toEqual({ kind: 'ingested' });
+  }
+  expect(await held(db)).toEqual(['first of the new one', 'other row']);
+  expect(await db.query('select from muster.parked')).toEqual([]);
+});
+
+test('several workers begin one epoch, and know the transactions of each other', async ({ db }) => {
+  const workers = [await podOf(db), await podOf(db), await podOf(db)];
+  await workers[0]!.ingestor.ingest(at({ file: 42, offset: 900, handled: 900, gtid: '0-1-5' }));
+  await workers[1]!.ingestor.ingest(at({ file: 42, offset: 950, handled: 950, gtid: '1-1-1' }));
+  for (const each of [...workers, ...workers]) await each.positions.exchange();
+  for (let round = 1; round <= 10; round++) {
+    const moved = workers.map((_, i) => {
+      const n = 3 * round + i;
+      const handled = 5_000 * round + i;
+      return at({ file: 42 - round, offset: 100 + i, handled, gtid: `0-1-${5 + n}` });
+    });
+    await Promise.all(workers.map((worker, i) => worker.ingestor.ingest(moved[i]!)));
+    expect(await epochs(db)).toEqual([{ epoch: round }]);
+    expect(await held(db)).toEqual([`${42 - round}:102`]);
+    for (const each of [...workers, ...workers]) await each.positions.exchange();
+  }
+  expect(await db.query('select gtids from muster.source')).toEqual([
+    { gtids: { '0/1': '37', '1/1': '1' } },
+  ]);
+});
+
+test('numbers of transactions are compared as numbers, and beyond 64 servers there are no new ones', () => {
+  const gtids = new Map<string, bigint>();
+  expect(noteTransaction(gtids, gtidOf('0-1-9'))).toBe(true);
+  expect(noteTransaction(gtids, gtidOf('0-1-10'))).toBe(true);
+  expect(noteTransaction(gtids, gtidOf('0-1-10'))).toBe(false);
+  expect(isNewTransaction(gtids, gtidOf('0-2-10'))).toBe(false);
+  expect(isNewTransaction(gtids, gtidOf('0-2-9007199254740993'))).toBe(true);
+  for (let n = 1; n < 64; n++) noteTransaction(gtids, gtidOf(`${n}-1-1`));
+  expect(isNewTransaction(gtids, gtidOf('64-1-1'))).toBe(false);
+  expect(isOfNewServer(gtids, gtidOf('63-2-2'))).toBe(false);
+  expect(noteTransaction(gtids, gtidOf('64-1-1'))).toBe(false);
+  expect(isNewTransaction(gtids, gtidOf('63-2-2'))).toBe(true);
+});
+
+test('the first transaction of another server begins an epoch, at any position; a second server of the same log, one', async ({
+  db,
+}) => {
+  const worker = await podOf(db);
+  const steps = [
+    at({ file: 42, offset: 1_000, handled: 1_500, gtid: '0-1-5' }),
+    at({ file: 42, offset: 1_200, handled: 9_500, gtid: '0-2-6' }),
+    at({ file: 42, offset: 1_400, handled: 9_600, gtid: '0-1-7' }),
+    at({ file: 42, offset: 1_600, handled: 9_700, gtid: '0-2-8' }),
+  ];
+  for (const each of steps) await worker.ingestor.ingest(each);
+  // the old server's log went further than this process knew
+  const last = at({ file: 42, offset: 1_900, handled: 2_000, gtid: '0-1-6' });
+  expect(await worker.ingestor.ingest(last)).toEqual({ kind: 'ingested' });
+  expect(await epochs(db)).toEqual([{ epoch: 1 }]);
+  expect(await held(db)).toEqual(['42:1600']);
+});
+
+const history = fc.record({
+  /** What happens, with 1 to 3 changed rows in each transaction. */
+  steps: fc.array(
+    fc.oneof(
+      {
+        weight: 8,
+        arbitrary: fc.record({ rows: fc.array(fc.nat(2), { minLength: 1, maxLength: 3 }) }),
+      },
+      { weight: 2, arbitrary: fc.constant('read' as const) },
+      { weight: 1, arbitrary: fc.constant('connector restarts' as const) },
+      { weight: 2, arbitrary: fc.constant('failover' as const) },
+    ),
+    { minLength: 3, maxLength: 25 },
+  ),
+  /** Whether each server numbers its own transactions, as those of MySQL do. */
+  mysql: fc.boolean(),
+  /** How many messages of a partition may be under way at once. Those of one server are done when another is read. */
+  window: fc.constantFrom(1, 1, 3),
+  schedule: fc.nat(),
+});
+type History = typeof history extends fc.Arbitrary<infer H> ? H : never;
+
+interface Message extends Place {
+  readonly server: number;
+  readonly row: number;
+  readonly k: string;
+  /** Milliseconds after T. */
+  readonly committed: number;
+}
+
+/** Plays a history; returns the messages in the order in which the connector emitted them, and the final rows. */
+function happen({ steps, mysql }: History, random: Random) {
+  const log: { gtid: string; commit: number; changes: { row: number; k: string }[] }[] = [];
+  const truth = new Map<number, string>();
+  const messages: Message[] = [];
+  const files = Array.from({ length: 40 }, (_, i) => 20 * (i + 1));
+  let clock = 0;
+  let values = 0;
+  let server = newServer(0);
+  let [read, flushed] = [0, 0];
+  change([0]);
+  emit();
+
+  /** Where a server has each transaction, in the order of the log: in files that no other server has. */
+  function newServer(number: number) {
+    const file = files.splice(random.between(0, files.length - 1), 1)[0]!;
+    return { number, file, offset: random.between(4, 50), places: [] as [number, number][] };
+  }
+  function placesOn(of: typeof server): void {
+    while (of.places.length < log.length) {
+      if (random.chance(0.1)) [of.file, of.offset] = [of.file + 1, 4];
+      of.places.push([of.file, of.offset]);
+      of.offset += 10;
+    }
+  }
+  function emit(): void {
+    placesOn(server);
+    for (; read < log.length; read++) {
+      clock += random.between(1, 300);
+      const { gtid, changes, commit: committed } = log[read]!;
+      const [file, offset] = server.places[read]!;
+      for (const [i, each] of changes.entries()) {
+        const place = { file, offset: offset + i, handled: clock, committed, gtid };
+        messages.push({ ...each, ...place, server: server.number });
+      }
+      if (random.chance(0.3)) flushed = read + 1;
+    }
+  }
+  for (const step of steps) {
+    clock += random.between(1, 400);
+    if (step === 'read') emit();
+    else if (step === 'connector restarts') read = flushed;
+    else if (step === 'failover') {
+      read = flushed;
+      const next = newServer(server.number + 1);
+      placesOn(next);
+      server = next;
+    } else change(step.rows);
+  }
+  emit();
+  return { messages, truth };
+
+  function change(rows: readonly number[]): void {
+    const changes = rows.map((row) => ({ row, k: `v${++values}` }));
+    for (const { row, k } of changes) truth.set(row, k);
+    const own = `server-${server.number}:`;
+    const gtid = mysql
+      ? `${own}${log.filter((each) => each.gtid.startsWith(own)).length + 1}`
+      : `0-${server.number}-${log.length + 1}`;
+    log.push({ gtid, commit: clock, changes });
+  }
+}
+
+/**
+ * Whether no partition lags so far that two failovers have happened meanwhile: what was read from the server before the
+ * last one has arrived, and something that the last one committed.
+ */
+function mayArrive(
+  { server }: Message,
+  left: readonly Message[],
+  all: readonly Message[],
+): boolean {
+  const own = all.filter(
+    (each) => each.server === server - 1 && gtidOf(each.gtid).server.endsWith(`${server - 1}`),
+  );
+  return (
+    left.every((each) => each.server >= server - 1) &&
+    (own.length === 0 || own.some((each) => !left.includes(each)))
+  );
+}
+
+test(
+  'after any failovers and restarts of the connector, each row ends where its source has it',
+  { timeout: RUNS * 2_000 },
+  async ({ db }) => {
+    const databases = [databaseOn(db, 1), databaseOn(db, 1)];
+    onTestFinished(async () => void (await Promise.all(databases.map((each) => each.close()))));
+    const tally = { histories: 0, epochs: 0 };
+    await fc.assert(
+      fc.asyncProperty(history, async (plan) => {
+        const random = new Random(plan.schedule);
+        const pick = <T>(of: readonly T[]) => of[random.between(0, of.length - 1)]!;
+        const source = `f${++tally.histories}`;
+        const table = `public.${source}`;
+        const { messages, truth } = happen(plan, random);
+        const part = { table, key: 'k', where: { kind: 'a' } } as const;
+        const definition = pairOf({
+          name: source,
+          parts: { a: part, b: { ...part, where: { kind: 'b' } } },
+        });
+        const served = await register(databases[0]!, specify(definition));
+        const workers = await Promise.all(databases.map((each) => workerWith(each, [served])));
+
+        const partitions = [0, 1, 2].map((row) => messages.filter((each) => each.row === row));
+        const deliver = async (message: Message) => {
+          const worker = pick(workers);
+          const { row, k } = message;
+          const seconds = Math.floor(message.committed / SECOND);
+          const sent = { ...at(message, k, row), at: T + seconds * SECOND, source, stream: table };
+          expect(await worker.ingestor.ingest(sent)).toEqual({ kind: 'ingested' });
+          for (const each of [worker, ...workers]) await each.positions.exchange();
+        };
+        // something is known of the first server before there is another one
+        await deliver(partitions[0]!.shift()!);
+        for (let left = partitions; (left = left.filter((each) => each.length > 0)).length > 0;) {
+          const allowed = left.filter(([head]) => mayArrive(head!, left.flat(), messages));
+          const partition = pick(allowed);
+          const underWay = partition
+            .slice(0, plan.window)
+            .filter(({ server }) => server === partition[0]!.server);
+          const [message] = partition.splice(random.between(0, underWay.length - 1), 1);
+          await deliver(message!);
+        }
+        const rows = await db.query<{ id: string; key: string }>(
+          `select m.id, s.key from muster.member m join muster.sets s using (function, key_hash)
+         join muster.function f on f.id = m.function where m.in_set and f.name = $1`,
+          [source],
+        );
+        const stored = rows.map(({ id, key }) => [Number(id), key] as const);
+        expect(new Map(stored.toSorted(([a], [b]) => a - b))).toEqual(
+          new Map([...truth].toSorted(([a], [b]) => a - b)),
+        );
+        const [{ epoch } = { epoch: 0 }] = await db.query<{ epoch: number }>(
+          'select epoch from muster.source where name = $1',
+          [source],
+        );
+        tally.epochs += epoch;
+      }),
+      seededRuns(RUNS),
+    );
+    console.info(tally);
+    expect(tally.epochs).toBeGreaterThan(RUNS / 6);
+  },
+);
