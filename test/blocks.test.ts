@@ -7,6 +7,7 @@ import { commandsOf, namedCommand, problemsOf, problemsOfOwn } from './support/s
 
 /** Blocks that a test runs, by the file of the test. */
 const RUN: Readonly<Record<string, readonly string[]>> = {
+  'test/dev/quickstart.test.ts': ['README.md: npm ci && npm run demo'],
   'test/readme.test.ts': [
     "README.md: curl http://localhost:8080 -H 'Prefer: return=representation",
   ],
@@ -22,6 +23,10 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
     'docs/operating.md: npx muster epoch bump postgres',
     'docs/operating.md: npx muster reconcile orders --source "$SOURCE_URL"',
   ],
+  'test/backup.test.ts': [
+    'docs/operating.md: pg_dump --format custom --file orders.dump "$DATABASE_URL"',
+    'docs/operating.md: pg_restore --exit-on-error --no-owner --no-privileges --dbna',
+  ],
   'test/package/user.test.ts': [
     'docs/your-repository.md: insert into shop.parcel (order_id, weight) values (4711, 300',
     'docs/your-repository.md: npx muster migrate',
@@ -31,6 +36,10 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
     'docs/your-repository.md: npm test',
   ],
   'test/package/support/dev.ts': ['docs/your-repository.md: npm run dev'],
+  'test/package/dockerfiles.test.ts': [
+    'README.md: docker build --tag muster:quickstart . && docker build --tag',
+    'knative/README.md: docker build --tag muster:quickstart . && docker build --tag',
+  ],
   'test/package/build.test.ts': ['docs/your-repository.md: npx muster build'],
   'test/manifests/applied.test.ts': [
     'docs/operating.md: kubectl -n muster delete kafkasource recordings',
@@ -44,20 +53,13 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
 
 /** Blocks whose commands are only checked, by the reason why they can't be run here. */
 const CHECKED: Readonly<Record<string, readonly string[]>> = {
-  'it replaces node_modules, and runs all tests, this one too; test/dev/demo.test.ts runs the demo':
-    ['README.md: npm ci && npm run demo'],
   'it runs tests': ['CONTRIBUTING.md: npx vitest run test/state/ingest/races.test.ts'],
   'it is an outline, with a function that does not exist': [
     'CONTRIBUTING.md: export DATABASE_URL=postgres://… FUNCTIONS=orders',
   ],
-  "embedded PostgreSQL has no pg_dump, and another version's refuses": [
-    'docs/operating.md: pg_dump --format custom --file orders.dump "$DATABASE_URL"',
-  ],
-  'it needs Docker or a cluster; test/manifests renders and validates the manifests, and test/package/dockerfiles.test.ts builds the image':
+  'it needs a cluster; test/manifests validates the manifests, and test/package/dockerfiles.test.ts builds the image':
     [
-      'README.md: docker build --tag muster:quickstart . && docker build --tag',
       'knative/README.md: kind create cluster',
-      'knative/README.md: docker build --tag muster:quickstart . && docker build --tag',
       'knative/README.md: kubectl -n muster port-forward service/console 8081:80',
       'knative/kn/README.md: for part in crds core; do',
       'knative/kn/README.md: docker build --tag kind.local/muster:quickstart . && kind lo',

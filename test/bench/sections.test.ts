@@ -29,7 +29,7 @@ test('the sections of the bench run, and their checks pass', { timeout: 300_000 
     const json = join(folder, 'bench.json');
     const args = [RUN, '--quick', '--only', SECTIONS.join(','), '--json', json];
     const environment = { env: { ...process.env, ...COMPILED } };
-    // Ends before the test does, to say how far it came.
+    // Ends before the test does, to report how far it came.
     await promisify(execFile)(process.execPath, args, { ...environment, timeout: 280_000 }).catch(
       (error: Error & { stdout: string }) => {
         throw new Error(`${error.message}\n${error.stdout.slice(-1_500)}`);

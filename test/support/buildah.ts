@@ -21,22 +21,25 @@ export function buildahProblem(): string | null {
 
 const run = promisify(execFile);
 
-/**
- * Builds the Dockerfile of a folder, in which npm uses a registry, and unpacks the image into another folder. The
- * images that it may begin with are `node` with these tags.
- */
+/** What Dockerfiles find when they are built. */
+interface Surroundings {
+  /** The registry that npm uses. */
+  readonly registry: string;
+  /** A folder for files of the build. */
+  readonly folder: string;
+  /** Tags of the images `node` that they may begin with. */
+  readonly tags: readonly string[];
+}
+
+/** Builds the Dockerfile of a folder, and unpacks the image into another folder. */
 export async function buildImage(
   context: string,
-  { registry, folder, tags }: { registry: string; folder: string; tags: readonly string[] },
+  surroundings: Surroundings,
 ): Promise<UnpackedImage> {
-  const store = await oncePerRun('buildah', makeStore);
-  for (const tag of tags) await buildah(store, 'tag', BASE, `docker.io/library/node:${tag}`);
-  mkdirSync(folder, { recursive: true });
-  const npmrc = join(folder, 'npmrc');
-  writeFileSync(npmrc, `registry=${registry}\nupdate-notifier=false\n`);
+  const { folder } = surroundings;
+  const { store, build } = await prepare(surroundings);
   const image = `localhost/built-${randomUUID()}`;
-  const settings = ['--volume', `${npmrc}:/usr/local/etc/npmrc:ro`, '--tag', image];
-  await buildah(store, 'bud', '--pull=false', '--layers=false', ...settings, context);
+  await buildah(store, ...build, '--tag', image, context);
   const archive = join(folder, 'image.tar');
   await buildah(store, 'push', '--quiet', image, `docker-archive:${archive}`);
   const unpacked = unpackImage(archive, join(folder, 'unpacked'));
@@ -44,16 +47,71 @@ export async function buildImage(
   return unpacked;
 }
 
+/** The commands `docker build` and `kind load docker-image`, as the guides use them. */
+export interface DockerAndKind {
+  /** A folder for the PATH. */
+  readonly programs: string;
+  /** The archive of an image that `kind` has loaded. */
+  readonly archiveOf: (image: string) => string;
+}
+
+/**
+ * Returns the commands of the guides, which buildah executes. `standIns` are further images that Dockerfiles may begin
+ * with, by name, with a folder of their files.
+ */
+export async function dockerAndKind(
+  surroundings: Surroundings,
+  standIns: Readonly<Record<string, string>>,
+): Promise<DockerAndKind> {
+  const { store, build } = await prepare(surroundings);
+  for (const [image, files] of Object.entries(standIns)) {
+    const container = await buildah(store, 'from', 'scratch');
+    await buildah(store, 'copy', '--quiet', container, files, '/');
+    await buildah(store, 'commit', '--quiet', '--rm', container, image);
+  }
+  const { folder } = surroundings;
+  const programs = join(folder, 'bin');
+  mkdirSync(programs);
+  const write = (name: string, script: string) =>
+    writeFileSync(join(programs, name), `#!/bin/sh -e\n${script}\n`, { mode: 0o755 });
+  const program = `BUILDAH_ISOLATION=chroot buildah ${quoted(storage(store))}`;
+  write(
+    'docker',
+    `if [ "$1" != build ]; then exit 64; fi; shift; ${program} ${quoted(build)} "$@"`,
+  );
+  const archive = `docker-archive:${join(folder, '$name.tar')}`;
+  const load = `name=$(echo "$image" | tr : -); ${program} push --quiet "$image" "${archive}"`;
+  write(
+    'kind',
+    `if [ "$1 $2" != 'load docker-image' ]; then exit 64; fi; shift 2; for image; do ${load}; done`,
+  );
+  return { programs, archiveOf: (image) => join(folder, `${image.replace(':', '-')}.tar`) };
+}
+
+const quoted = (words: readonly string[]) => words.map((word) => `'${word}'`).join(' ');
+
+/** Returns the folder of buildah's images, with those that Dockerfiles begin with, and the arguments of a build. */
+async function prepare({
+  registry,
+  folder,
+  tags,
+}: Surroundings): Promise<{ readonly store: string; readonly build: readonly string[] }> {
+  const store = await oncePerRun('buildah', makeStore);
+  for (const tag of tags) await buildah(store, 'tag', BASE, `docker.io/library/node:${tag}`);
+  mkdirSync(folder, { recursive: true });
+  const npmrc = join(folder, 'npmrc');
+  writeFileSync(npmrc, `registry=${registry}\nupdate-notifier=false\n`);
+  const mounted = `${npmrc}:/usr/local/etc/npmrc:ro`;
+  return { store, build: ['bud', '--pull=false', '--layers=false', '--volume', mounted] };
+}
+
 const BASE = 'localhost/base';
 
 /** Runs buildah on images that it keeps in a folder. */
 async function buildah(folder: string, ...args: readonly string[]): Promise<string> {
-  // other drivers leave mounts behind when a build fails
-  const store = ['--storage-driver', 'vfs', '--root', join(folder, 'images')];
-  const options = ['--runroot', join(folder, 'state')];
   const env = { ...process.env, BUILDAH_ISOLATION: 'chroot' };
   try {
-    const { stdout } = await run('buildah', [...store, ...options, ...args], {
+    const { stdout } = await run('buildah', [...storage(folder), ...args], {
       env,
       maxBuffer: 1 << 24,
     });
@@ -62,6 +120,12 @@ async function buildah(folder: string, ...args: readonly string[]): Promise<stri
     const { stdout, stderr } = error as { stdout: string; stderr: string };
     throw new Error(`buildah ${args[0]} failed:\n${stdout}${stderr}`, { cause: error });
   }
+}
+
+/** The arguments that name the folder. Other drivers leave mounts behind when a build fails. */
+function storage(folder: string): readonly string[] {
+  const images = ['--storage-driver', 'vfs', '--root', join(folder, 'images')];
+  return [...images, '--runroot', join(folder, 'state')];
 }
 
 async function makeStore(folder: string): Promise<string> {

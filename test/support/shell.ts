@@ -82,6 +82,7 @@ function problemsOfCommand(words: Words, scripts: ReadonlySet<string>, built: Se
     case 'cd':
     case 'curl':
     case 'pg_dump':
+    case 'pg_restore':
       return [];
     case 'npm':
       if (verb === 'ci' || verb === 'install') return [];

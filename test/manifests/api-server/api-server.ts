@@ -46,11 +46,35 @@ export class ApiServer implements AsyncDisposable {
     }
   }
 
+  /** Variables with which kubectl talks to this server. */
+  get env(): { HOME: string; KUBECONFIG: string } {
+    return { HOME: this.#folder, KUBECONFIG: this.#path('config') };
+  }
+
   /** Runs kubectl; returns what it prints. */
   kubectl(args: readonly string[], input = ''): { stdout: string; stderr: string } {
-    const env = { PATH: process.env['PATH'], HOME: this.#folder, KUBECONFIG: this.#path('config') };
+    const env = { PATH: process.env['PATH'], ...this.env };
     const { stdout, stderr } = spawnSync('kubectl', args, { input, env, encoding: 'utf8' });
     return { stdout, stderr };
+  }
+
+  /** Defines kinds whose objects may have any content. */
+  defineUnchecked(group: string, version: string, kinds: readonly string[]): void {
+    const schema = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+    const definitions = kinds.map((kind) => {
+      const [singular, plural] = [kind.toLowerCase(), `${kind.toLowerCase()}s`];
+      const versions = [
+        { name: version, served: true, storage: true, schema: { openAPIV3Schema: schema } },
+      ];
+      return {
+        apiVersion: 'apiextensions.k8s.io/v1',
+        kind: 'CustomResourceDefinition',
+        metadata: { name: `${plural}.${group}` },
+        spec: { group, versions, scope: 'Namespaced', names: { kind, singular, plural } },
+      };
+    });
+    const list = { apiVersion: 'v1', kind: 'List', items: definitions };
+    this.#established(this.kubectl(['apply', '--filename=-'], JSON.stringify(list)).stderr);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -125,15 +149,14 @@ export class ApiServer implements AsyncDisposable {
       '--patch',
       JSON.stringify(patch),
     ]);
-    const established = this.kubectl([
-      'wait',
-      '--for=condition=Established',
-      'crd',
-      '--all',
-      '--timeout=60s',
-    ]);
-    const errors = applied.stderr + patched.stderr + established.stderr;
-    if (errors !== '') throw new Error(errors);
+    this.#established(applied.stderr + patched.stderr);
+  }
+
+  /** Waits until all definitions count; throws if there were errors. */
+  #established(errors: string): void {
+    const wait = ['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s'];
+    const { stderr } = this.kubectl(wait);
+    if (errors + stderr !== '') throw new Error(errors + stderr);
   }
 
   #path(name: string): string {
