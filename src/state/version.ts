@@ -2,8 +2,8 @@ import type { RowChange, TruncateChange } from './change.ts';
 
 /** Positions within an epoch: 2^55 bytes of log are 32 PiB. */
 export const LSN_BITS = 55n;
-/** A version is an int8, of which the sign marks a read: eight bits are left for the epoch. */
-export const MAX_EPOCH = 255;
+/** A version is an int8, of which the sign marks a read, so eight bits are left for the epoch. 255 is that of rows of a forgotten source. */
+export const MAX_EPOCH = 254;
 
 /** The id of a change's source and the epoch in which it was committed. */
 export interface SourceEpoch {

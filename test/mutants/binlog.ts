@@ -66,10 +66,10 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a commit time counts as the time of handling',
-    file: JUMP,
-    find: 'return isRead || change.handledAt !== change.at ? change.handledAt : null;',
-    replace: 'return isRead || change.handledAt > 0 ? change.handledAt : null;',
-    tests: POSITIONS,
+    file: 'src/intake/debezium/validate-change.ts',
+    find: 'isTime(raw.handledAt) ? raw.handledAt : null;',
+    replace: 'isTime(raw.handledAt) ? raw.handledAt : at;',
+    tests: ['test/intake/debezium/read-change.test.ts'],
   },
   {
     name: 'a new binlog file counts as four GiB of log',
@@ -144,22 +144,22 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
   {
     name: 'the epochs of a failover are told apart by the times of the commits',
     file: 'src/state/ingest/epochs.ts',
-    find: 'const handledAt = failover === undefined ? null : handlingTimeOf(change);',
-    replace: 'const handledAt = failover === undefined ? null : change.at;',
+    find: '[change.at, committed] : [handledAt, failover!];\n  if',
+    replace: '[change.at, committed] : [change.at, failover!];\n  if',
     tests: FAILOVER,
   },
   {
     name: 'between two servers, what is read again belongs to the new one',
     file: 'src/state/ingest/epochs.ts',
-    find: '(isNewTransaction(boundary.failover.gtids, gtid) ? 1 : 0)',
-    replace: '1',
+    find: '  if (!isNewTransaction(failover.gtids, gtid)) return false;\n',
+    replace: '',
     tests: FAILOVER,
   },
   {
     name: 'between two servers, what is new belongs to the old one',
     file: 'src/state/ingest/epochs.ts',
-    find: '(isNewTransaction(boundary.failover.gtids, gtid) ? 1 : 0)',
-    replace: '0',
+    find: '  if (mayBeNew !== isBehindEnd) return mayBeNew;\n',
+    replace: '  if (mayBeNew !== isBehindEnd) return false;\n',
     tests: FAILOVER,
   },
   {
@@ -174,9 +174,12 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
     file: 'src/state/ingest/log-positions.ts',
     find: `    const { firstEpoch, boundaries } = this.#positions.get(change.source)!;
     const epoch = firstEpoch + boundaries.length;
-    await this.exchange(); // what was seen before belongs to the epoch that ends
+    // What was seen before belongs to the epoch that ends; an exchange under way may have begun without it.
+    await this.#exchanging;
+    await this.exchange();
 `,
-    replace: `    await this.exchange();
+    replace: `    await this.#exchanging;
+    await this.exchange();
     const { firstEpoch, boundaries } = this.#positions.get(change.source)!;
     const epoch = firstEpoch + boundaries.length;
 `,
@@ -185,8 +188,8 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
   {
     name: 'a GTID of another domain counts',
     file: 'src/state/ingest/gtids.ts',
-    find: 'key.startsWith(`${gtid.domain}/`)',
-    replace: 'key !== gtid.domain',
+    find: 'key.startsWith(`${domain}/`) && number <= seen',
+    replace: 'number <= seen',
     tests: FAILOVER,
   },
   {
@@ -195,5 +198,68 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
     find: " || raw.op === 'r') return null;",
     replace: ') return null;',
     tests: BINLOG,
+  },
+  {
+    name: 'what the new server committed belongs to the old log, at a position behind its end',
+    file: 'src/state/ingest/epochs.ts',
+    find: '  if (mayBeNew && gtid.server === failover.server) return true;\n',
+    replace: '  if (mayBeNew && gtid.server === failover.server) return !isBehindEnd;\n',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a server that has come and gone meanwhile counts as known',
+    file: 'src/state/ingest/epochs.ts',
+    find: '  if (isOfNewServer(failover.gtids, gtid)) return null;\n',
+    replace: '',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a change that may be in either log counts as one of the old one',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'return mayBeNew && isFarAhead ? false : null;',
+    replace: 'return mayBeNew ? false : null;',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a change that can be in neither log counts as one of the old one',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'return mayBeNew && isFarAhead ? false : null;',
+    replace: 'return isFarAhead || !mayBeNew ? false : null;',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a log that is far ahead parks what lags',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'return mayBeNew && isFarAhead ? false : null;',
+    replace: 'return null;',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a new epoch has no newest position',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'lsn = $5, at = $3, handled_at = $4, updated_at',
+    replace: 'lsn = 0 * $5::bigint, at = 0, handled_at = 0, updated_at',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a failover overflows the epoch',
+    file: 'src/state/ingest/log-positions.ts',
+    find: 'if (epoch < MAX_EPOCH && hasMoved',
+    replace: 'if (hasMoved',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a successor overflows the epoch',
+    file: 'src/state/ingest/sources.ts',
+    find: '  if (old.epoch >= MAX_EPOCH) throw new Error(describeLastEpoch(name));\n',
+    replace: '',
+    tests: FAILOVER,
+  },
+  {
+    name: 'what is read again from a new server is the end of the old log',
+    file: 'src/state/ingest/log-positions.ts',
+    find: 'if (change.gtid === undefined || !wasSeen(newest.gtids, change.gtid)) {',
+    replace: '{',
+    tests: FAILOVER,
   },
 ];

@@ -73,15 +73,15 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a change gets the epoch in which it arrives',
     file: 'src/state/ingest/epochs.ts',
-    find: '    if (at >= boundary.beganAt) return epochs.firstEpoch + i + 1;',
-    replace: '    return epochs.firstEpoch + i + 1;',
+    find: "    if (side === 'after') return firstEpoch + i + 1;",
+    replace: '    return firstEpoch + i + 1;',
     tests: POSITIONS,
   },
   {
     name: 'a change between two epochs gets the old one',
     file: 'src/state/ingest/epochs.ts',
-    find: 'lsn > boundary.endedLsn ? epochs.firstEpoch + i : null',
-    replace: 'true ? epochs.firstEpoch + i : null',
+    find: 'if (failover === undefined || gtid === undefined) return isBehindEnd ? false : null;',
+    replace: 'if (failover === undefined || gtid === undefined) return false;',
     tests: POSITIONS,
   },
   {
@@ -115,7 +115,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'a new epoch is not checked for before a change is ingested',
     file: 'src/state/ingest/change-ingestor.ts',
-    find: '        check = this.#positions.check(change);\n',
+    find: '        await this.#positions.exchange();\n        check = this.#positions.check(change);\n',
     replace: '',
     tests: POSITIONS,
   },
@@ -178,8 +178,8 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: 'an old change gets an epoch without changes',
     file: 'src/state/ingest/epochs.ts',
-    find: 'if (before !== undefined && at < before.beganAt) continue;',
-    replace: '',
+    find: "if (side === 'before' || isOlder) continue;",
+    replace: "if (side === 'before') continue;",
     tests: POSITIONS,
   },
 ];

@@ -1,9 +1,9 @@
 import type { RowChange, TruncateChange } from '../change.ts';
-import { describePosition } from '../binlog-position.ts';
+import { binlogPosition, describePosition } from '../binlog-position.ts';
 import type { Database } from '../database/database.ts';
 import { refuseEvents } from './event-version.ts';
-import { isNewTransaction, type Gtids } from './gtids.ts';
-import { handlingTimeOf } from './position-jump.ts';
+import { isNewTransaction, isOfNewServer, type Gtids } from './gtids.ts';
+import { CLOCK_AHEAD_MS, handlingTimeOf } from './position-jump.ts';
 import { MAX_EPOCH } from '../version.ts';
 
 /**
@@ -23,6 +23,9 @@ interface Boundary {
     readonly endedAt: number;
     /** The transactions seen before it. */
     readonly gtids: Gtids;
+    /** The position of the first change of the new epoch, and the server that committed it. */
+    readonly beganLsn: bigint;
+    readonly server: string;
   };
 }
 
@@ -45,13 +48,15 @@ function sideOf({ failover, ...committed }: Boundary, change: Change) {
 /**
  * Returns the epoch of a change, regardless of when it arrives: the one in which it was committed or, after a failover,
  * the one whose log the connector was reading. Returns null if that is undecidable: between the newest change seen of
- * one epoch and the first one of the next, at a position that both logs contain.
- *
- * After a failover its transaction decides. What was seen before may be read again from either server, and is old. What
- * is new is behind everything seen in the old log: at another position it is in the new one.
+ * one epoch and the first one of the next, at a position that both logs may contain.
  */
 export function epochOf(epochs: EpochsOfSource, change: Change): number | null {
-  const { firstEpoch, boundaries } = epochs;
+  const found = find(epochs, change);
+  return typeof found === 'number' ? found : null;
+}
+
+/** Returns the epoch of a change, or the boundary that leaves it undecided. */
+function find({ firstEpoch, boundaries }: EpochsOfSource, change: Change): number | Boundary {
   for (let i = boundaries.length - 1; i >= 0; i--) {
     const boundary = boundaries[i]!;
     const side = sideOf(boundary, change);
@@ -60,19 +65,42 @@ export function epochOf(epochs: EpochsOfSource, change: Change): number | null {
     const before = boundaries[i - 1];
     const isOlder = before !== undefined && sideOf(before, change) !== 'after';
     if (side === 'before' || isOlder) continue;
-    if (change.lsn !== null && change.lsn > boundary.endedLsn) return firstEpoch + i;
-    const { gtid } = change;
-    if (boundary.failover === undefined || gtid === undefined) return null;
-    return firstEpoch + i + (isNewTransaction(boundary.failover.gtids, gtid) ? 1 : 0);
+    const isNew = isInNewLog(boundary, change);
+    return isNew === null ? boundary : firstEpoch + i + (isNew ? 1 : 0);
   }
   return firstEpoch;
 }
 
+/**
+ * Returns whether a change between two epochs is in the new log; null if that is undecidable. It was handled after
+ * everything seen of the old log, so in that it is behind the end. And it was handled before the first change of the new
+ * log, so in that it is not behind the beginning.
+ *
+ * After a failover its transaction helps to decide. What was seen before may be read again from either server, and is
+ * old. What the new server committed is new. A server of which nothing was seen, neither before nor at the border, has
+ * come and gone meanwhile.
+ */
+function isInNewLog({ endedLsn, failover }: Boundary, change: Change): boolean | null {
+  const isBehindEnd = change.lsn !== null && change.lsn > endedLsn;
+  const { gtid } = change;
+  if (failover === undefined || gtid === undefined) return isBehindEnd ? false : null;
+  if (!isNewTransaction(failover.gtids, gtid)) return false;
+  const mayBeNew = change.lsn! <= failover.beganLsn;
+  if (mayBeNew && gtid.server === failover.server) return true;
+  if (isOfNewServer(failover.gtids, gtid)) return null;
+  if (mayBeNew !== isBehindEnd) return mayBeNew;
+  // Far ahead of the old log, a position of the new one is above all of the old one, also in its epoch.
+  const isFarAhead = failover.beganLsn - endedLsn > binlogPosition(1n, 0n);
+  return mayBeNew && isFarAhead ? false : null;
+}
+
 /** Explains why {@link epochOf} returned null. */
 export function describeUndecided(epochs: EpochsOfSource, change: Change): string {
-  const { source, at } = change;
-  const boundary = epochs.boundaries.find((each) => sideOf(each, change) === 'between')!;
-  return `${describePosition(change)} of source '${source}' was committed at ${time(at)}, after ${time(boundary.endedAt)}, the newest change seen before the source was restored or recreated, and before ${time(boundary.beganAt)}, the first change after that: it can't be determined from which of the two logs it is. To read the row as it is now, run an incremental snapshot of the table`;
+  const { failover, ...committed } = find(epochs, change) as Boundary;
+  const handledAt = failover === undefined ? null : handlingTimeOf(change);
+  const [what, when, border] =
+    handledAt === null ? ['committed', change.at, committed] : ['handled', handledAt, failover!];
+  return `${describePosition(change)} of source '${change.source}' was ${what} at ${time(when)}, after ${time(border.endedAt)}, the newest change seen before the source failed over, or was restored or recreated, and before ${time(border.beganAt)}, the first change after that: it can't be determined from which of the two logs it is. To read the row as it is now, run an incremental snapshot of the table`;
 }
 
 function time(ms: number): string {
@@ -88,16 +116,23 @@ export async function beginEpoch(
   change: Change,
   epoch: number,
 ): Promise<boolean> {
+  const at = Math.min(change.at, Date.now() + CLOCK_AHEAD_MS);
   const { rowCount } = await database.control.query(
     `update muster.source
      set epochs = epochs || jsonb_build_array(jsonb_build_object(
            'beganAt', greatest($3::bigint, at + 1), 'endedAt', at, 'endedLsn', lsn::text,
-           'failover', jsonb_build_object('beganAt', $4::bigint, 'endedAt', handled_at, 'gtids', gtids))),
-         lsn = 0, at = 0, handled_at = 0, updated_at = now()
+           'failover', jsonb_build_object(
+             'beganAt', $4::bigint, 'endedAt', handled_at, 'beganLsn', ($5::bigint)::text, 'gtids', gtids, 'server', $6::text))),
+         lsn = $5, at = $3, handled_at = $4, updated_at = now()
      where name = $1 and epoch = $2 and handled_at < $4 and restarted_at is null`,
-    [change.source, epoch, change.at, change.handledAt],
+    [change.source, epoch, at, change.handledAt, change.lsn, change.gtid!.server],
   );
   return rowCount! > 0;
+}
+
+/** Explains why a source can't begin another epoch. */
+export function describeLastEpoch(source: string): string {
+  return `the source '${source}' is in its last epoch, ${MAX_EPOCH}. To count from 0 again, run: muster source forget ${source}; then make the connector read its tables again (an incremental snapshot)`;
 }
 
 /**
@@ -129,7 +164,7 @@ export async function bumpEpoch(
     throw new Error(`no event of the source '${source}' has arrived yet`);
   }
   if (known.rows[0].epoch >= MAX_EPOCH) {
-    throw new Error(`the source '${source}' is in its last epoch, ${MAX_EPOCH}`);
+    throw new Error(describeLastEpoch(source));
   }
   const newest = new Date(Number(known.rows[0].at)).toISOString();
   throw new Error(

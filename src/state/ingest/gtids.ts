@@ -8,16 +8,20 @@ const MAX_KEYS = 64;
 
 const keyOf = ({ domain, server }: Gtid): string => `${domain}/${server}`;
 
-/** Returns whether a transaction is behind all those seen of its domain. */
-export function isNewTransaction(gtids: Gtids, gtid: Gtid): boolean {
-  const ofDomain = [...gtids].filter(([key]) => key.startsWith(`${gtid.domain}/`));
-  if (ofDomain.length === 0) return gtids.size < MAX_KEYS;
-  return ofDomain.every(([, number]) => gtid.number > number);
+/** Returns whether a transaction, or a later one of its domain, was seen. */
+export function wasSeen(gtids: Gtids, { domain, number }: Gtid): boolean {
+  return [...gtids].some(([key, seen]) => key.startsWith(`${domain}/`) && number <= seen);
 }
 
-/** Returns whether a transaction is the first one of its server. */
-export function isOfNewServer(gtids: Gtids, gtid: Gtid): boolean {
-  return gtids.size < MAX_KEYS && !gtids.has(keyOf(gtid));
+/** Returns whether a transaction is behind all those seen of its domain. */
+export function isNewTransaction(gtids: Gtids, gtid: Gtid): boolean {
+  // what can't be noted would be new each time
+  return (gtids.size < MAX_KEYS || gtids.has(keyOf(gtid))) && !wasSeen(gtids, gtid);
+}
+
+/** Returns whether none of those seen was committed by the same server. */
+export function isOfNewServer(gtids: Gtids, { server }: Gtid): boolean {
+  return ![...gtids.keys()].some((key) => key.endsWith(`/${server}`));
 }
 
 /** Notes that a transaction has been seen. Returns whether that changed anything. */

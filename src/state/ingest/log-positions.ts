@@ -1,9 +1,17 @@
 import { beginEpoch, describeUndecided, epochOf, type EpochsOfSource } from './epochs.ts';
-import { gtidsOf, noteTransaction, storedGtids, type StoredGtids } from './gtids.ts';
+import {
+  gtidsOf,
+  noteTransaction,
+  storedGtids,
+  wasSeen,
+  type Gtids,
+  type StoredGtids,
+} from './gtids.ts';
 import type { RowChange, TruncateChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
 import { MAX_EPOCH, type SourceEpoch } from '../version.ts';
 import {
+  CLOCK_AHEAD_MS,
   describeRestart,
   describeWait,
   handlingTimeOf,
@@ -13,9 +21,6 @@ import {
   waitsForEpoch,
   whyAhead,
 } from './position-jump.ts';
-
-/** A commit time further ahead of this process' clock comes from a wrong clock, and is capped. */
-const CLOCK_AHEAD_MS = 60_000;
 
 /** Of each server, the highest number that is stored or was seen here. */
 const NEWEST_GTIDS = `(
@@ -150,10 +155,13 @@ export class LogPositions {
     if (change.lsn >= newest.lsn) {
       const detail = whyAhead(newest, change, at);
       if (detail !== null) return { kind: 'ahead', detail };
-      newest.lsn = change.lsn;
-      newest.at = Math.max(newest.at, at);
-      newest.handledAt = Math.max(newest.handledAt, handlingTimeOf(change) ?? 0);
-      newest.dirty = true;
+      // Another server may have what was seen before at a higher position: that is none of this log.
+      if (change.gtid === undefined || !wasSeen(newest.gtids, change.gtid)) {
+        newest.lsn = change.lsn;
+        newest.at = Math.max(newest.at, at);
+        newest.handledAt = Math.max(newest.handledAt, handlingTimeOf(change) ?? 0);
+        newest.dirty = true;
+      }
     }
     if (change.gtid !== undefined && noteTransaction(newest.gtids, change.gtid)) {
       newest.dirty = true;
@@ -189,7 +197,9 @@ export class LogPositions {
   async beginEpoch(change: RowChange | TruncateChange): Promise<void> {
     const { firstEpoch, boundaries } = this.#positions.get(change.source)!;
     const epoch = firstEpoch + boundaries.length;
-    await this.exchange(); // what was seen before belongs to the epoch that ends
+    // What was seen before belongs to the epoch that ends; an exchange under way may have begun without it.
+    await this.#exchanging;
+    await this.exchange();
     if (await beginEpoch(this.#database, change, epoch)) this.#onFailover(change.source, epoch + 1);
     await this.exchange();
   }
@@ -271,6 +281,7 @@ export class LogPositions {
         mine.firstEpoch !== stored.firstEpoch ||
         mine.boundaries.length !== stored.boundaries.length;
       if (isOther) {
+        if (mine !== undefined && hasFailedOver(mine, stored)) keepGtids(mine, stored);
         this.#positions.set(row.name, stored);
         continue;
       }
@@ -280,11 +291,32 @@ export class LogPositions {
       mine.streamedAt = least(mine.streamedAt, stored.streamedAt);
       mine.streamedLsn = least(mine.streamedLsn, stored.streamedLsn);
       mine.restartedAt = least(mine.restartedAt, stored.restartedAt);
-      for (const [key, number] of stored.gtids) {
-        if (number > (mine.gtids.get(key) ?? -1n)) mine.gtids.set(key, number);
-      }
+      raiseGtids(mine.gtids, stored.gtids);
     }
   }
+}
+
+/** Whether a source has failed over since `mine` was read, and its transactions are numbered as before. */
+function hasFailedOver(mine: LogPosition, stored: LogPosition): boolean {
+  const since = stored.boundaries.slice(mine.boundaries.length);
+  return (
+    mine.id === stored.id &&
+    mine.firstEpoch === stored.firstEpoch &&
+    since.length > 0 &&
+    since.every(({ failover }) => failover !== undefined)
+  );
+}
+
+/** Keeps the transactions that this process has seen and not yet written. */
+function keepGtids(mine: LogPosition, stored: LogPosition): void {
+  stored.dirty = raiseGtids(stored.gtids, mine.gtids);
+}
+
+/** Returns whether a number is higher than before. */
+function raiseGtids(gtids: Map<string, bigint>, others: Gtids): boolean {
+  const higher = [...others].filter(([key, number]) => number > (gtids.get(key) ?? -1n));
+  for (const [key, number] of higher) gtids.set(key, number);
+  return higher.length > 0;
 }
 
 /**
@@ -305,7 +337,13 @@ interface StoredSource {
     beganAt: number;
     endedAt: number;
     endedLsn: string;
-    failover?: { beganAt: number; endedAt: number; gtids: StoredGtids };
+    failover?: {
+      beganAt: number;
+      endedAt: number;
+      beganLsn: string;
+      gtids: StoredGtids;
+      server: string;
+    };
   }[];
   lsn: string;
   at: string;
@@ -323,7 +361,13 @@ function fromRow(row: StoredSource): LogPosition {
     boundaries: row.epochs.map(({ endedLsn, failover, ...times }) => ({
       ...times,
       endedLsn: BigInt(endedLsn),
-      ...(failover && { failover: { ...failover, gtids: gtidsOf(failover.gtids) } }),
+      ...(failover && {
+        failover: {
+          ...failover,
+          beganLsn: BigInt(failover.beganLsn),
+          gtids: gtidsOf(failover.gtids),
+        },
+      }),
     })),
     lsn: BigInt(row.lsn),
     at: Number(row.at),

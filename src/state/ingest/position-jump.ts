@@ -2,6 +2,8 @@ import { binlogPosition, describePosition, formatPosition } from '../binlog-posi
 import type { RowChange, TruncateChange } from '../change.ts';
 import { isNewTransaction, isOfNewServer, type Gtids } from './gtids.ts';
 
+/** A commit time further ahead of this process' clock comes from a wrong clock, and is capped. */
+export const CLOCK_AHEAD_MS = 60_000;
 const JUMP_BACK_MS = 5 * 60_000;
 /** How far a position may be ahead of the newest one, plus the same again per second between their commits. */
 const AHEAD_BYTES = 1n << 30n;
@@ -48,7 +50,7 @@ export function hasStartedOver(newest: NewestPosition, change: Change, at: numbe
 
 /**
  * Returns whether the connector reads another server, as GTIDs tell: a failover. Debezium continues only at a server
- * that has all transactions it has read, so nothing is missing.
+ * that has all transactions of the offset it continues from.
  *
  * The connector handles a binlog in its order. So a transaction that is handled later and is new, but at a lower
  * position, is in another binlog, whatever the times of the commits say: they may be equal, because those of MariaDB are
@@ -56,10 +58,11 @@ export function hasStartedOver(newest: NewestPosition, change: Change, at: numbe
  * read again. And what a server commits that never did so before is in another binlog most likely, at any position:
  * so it does not matter whether this process knows the newest one of the old log.
  *
- * If this is wrong (several servers may commit what is in one log), nothing is lost: the new epoch contains what the
- * connector handles from then on, in its order.
+ * If this is wrong (several servers may commit what is in one log), the new epoch contains what the connector handles
+ * from then on, in its order, and at worst a change of a partition that lags is parked. A row that is read again shows
+ * an old value until its newest change has been read again, too.
  *
- * A log whose numbers start over (`RESET MASTER`, a restored server) has no new transactions: a person decides.
+ * A log whose numbers start over (`RESET MASTER`, a restored server) usually has no new transactions: a person decides.
  */
 export function hasMoved(newest: NewestPosition, change: Change, at: number): boolean {
   const { gtid, lsn } = change;

@@ -1,9 +1,11 @@
 import { textAfter } from '../../lib/text-after.ts';
+import { describeLastEpoch } from './epochs.ts';
 import { transaction, type Database } from '../database/database.ts';
 import { MAX_PARTS } from '../../definitions/specification.ts';
 import { removedRow, type MemberRow } from './member.ts';
 import { refuseEvents } from './event-version.ts';
 import { NO_WORKER, Store } from './store.ts';
+import { MAX_EPOCH } from '../version.ts';
 
 /** A connector that rows came from. */
 export interface Source {
@@ -44,6 +46,7 @@ export async function replaceSource(
   refuseEvents(name, successor);
   const old = await sourceOf(database, name);
   if (name === successor) throw new Error(`'${name}' can't replace itself`);
+  if (old.epoch >= MAX_EPOCH) throw new Error(describeLastEpoch(name));
   const other = (await listSources(database)).find((each) => each.name === successor);
   if (other?.id === old.id) return { epoch: other.epoch, forgotten: 0 };
   const forgotten = other === undefined ? 0 : await forgetSource(database, successor);
