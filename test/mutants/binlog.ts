@@ -237,8 +237,8 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
   {
     name: 'a new epoch has no newest position',
     file: 'src/state/ingest/epochs.ts',
-    find: 'lsn = $5, at = $3, handled_at = $4, updated_at',
-    replace: 'lsn = 0 * $5::bigint, at = 0, handled_at = 0, updated_at',
+    find: 'lsn = $5, at = $3, handled_at = $4, gtids',
+    replace: 'lsn = 0 * $5::bigint, at = 0, handled_at = 0, gtids',
     tests: FAILOVER,
   },
   {
@@ -260,6 +260,13 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
     file: 'src/state/ingest/log-positions.ts',
     find: 'if (change.gtid === undefined || !wasSeen(newest.gtids, change.gtid)) {',
     replace: '{',
+    tests: FAILOVER,
+  },
+  {
+    name: 'each worker begins an epoch with what a new server commits',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'gtids = gtids || $7,',
+    replace: "gtids = gtids || ($7::jsonb - '0/2'),",
     tests: FAILOVER,
   },
 ];

@@ -2,7 +2,13 @@ import type { RowChange, TruncateChange } from '../change.ts';
 import { binlogPosition, describePosition } from '../binlog-position.ts';
 import type { Database } from '../database/database.ts';
 import { refuseEvents } from './event-version.ts';
-import { isNewTransaction, isOfNewServer, type Gtids } from './gtids.ts';
+import {
+  isNewTransaction,
+  isOfNewServer,
+  noteTransaction,
+  storedGtids,
+  type Gtids,
+} from './gtids.ts';
 import { CLOCK_AHEAD_MS, handlingTimeOf } from './position-jump.ts';
 import { MAX_EPOCH } from '../version.ts';
 
@@ -117,15 +123,18 @@ export async function beginEpoch(
   epoch: number,
 ): Promise<boolean> {
   const at = Math.min(change.at, Date.now() + CLOCK_AHEAD_MS);
+  const gtid = change.gtid!;
+  const own = new Map<string, bigint>();
+  noteTransaction(own, gtid);
   const { rowCount } = await database.control.query(
     `update muster.source
      set epochs = epochs || jsonb_build_array(jsonb_build_object(
            'beganAt', greatest($3::bigint, at + 1), 'endedAt', at, 'endedLsn', lsn::text,
            'failover', jsonb_build_object(
              'beganAt', $4::bigint, 'endedAt', handled_at, 'beganLsn', ($5::bigint)::text, 'gtids', gtids, 'server', $6::text))),
-         lsn = $5, at = $3, handled_at = $4, updated_at = now()
+         lsn = $5, at = $3, handled_at = $4, gtids = gtids || $7, updated_at = now()
      where name = $1 and epoch = $2 and handled_at < $4 and restarted_at is null`,
-    [change.source, epoch, at, change.handledAt, change.lsn, change.gtid!.server],
+    [change.source, epoch, at, change.handledAt, change.lsn, gtid.server, storedGtids(own)],
   );
   return rowCount! > 0;
 }

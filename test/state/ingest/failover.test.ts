@@ -103,6 +103,23 @@ test('a new server whose binlog is many files ahead begins an epoch, too', async
   expect(await held(db)).toEqual(['3:4']);
 });
 
+test('so does one that was the primary before, also with a transaction that is read again', async ({
+  db,
+}) => {
+  const worker = await podOf(db);
+  const steps = [
+    at({ file: 2, offset: 900, handled: 0, gtid: 'a:7' }),
+    at({ file: 3, offset: 4, handled: 700, gtid: 'b:1' }),
+    at({ file: 900, offset: 300, handled: 1_400, gtid: 'a:8' }),
+    at({ file: 2_000, offset: 200, handled: 2_100, gtid: 'a:8' }),
+  ];
+  for (const each of steps) {
+    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+  }
+  expect(await epochs(db)).toEqual([{ epoch: 3 }]);
+  expect(await held(db)).toEqual(['2000:200']);
+});
+
 test.for([
   ['was seen before', { file: 7, offset: 300, handled: 10_900, gtid: '0-1-7' }],
   ['is late', { file: 42, offset: 900, handled: 10_100, gtid: '1-1-1' }],
@@ -157,7 +174,7 @@ test('what was handled between the two servers belongs to the one whose transact
     return held(db);
   };
   await ingest({ file: 42, offset: 1_000, handled: 10_000, gtid: '0-1-5' }, 'old');
-  await ingest({ file: 7, offset: 900, handled: 20_000, gtid: '0-1-9' }, 'first of the new one');
+  await ingest({ file: 7, offset: 900, handled: 20_000, gtid: '0-2-9' }, 'first of the new one');
   const versions = await db.query('select version >> 55 as epoch from muster.member where in_set');
   expect(versions).toEqual([{ epoch: '1' }]);
   // of the new one, before the first that arrived
@@ -230,6 +247,9 @@ test('a server that has come and gone while a partition lagged is undecidable, a
     reason: 'position-restarted',
     detail: `binlog position 000035:100 of source 'test' was handled at ${new Date(T + 5_000).toISOString()}, after ${new Date(T + 1_500).toISOString()}, the newest change seen before the source failed over, or was restored or recreated, and before ${new Date(T + 9_000).toISOString()}, the first change after that: it can't be determined from which of the two logs it is. To read the row as it is now, run an incremental snapshot of the table`,
   });
+  expect(
+    await ingest({ file: 25, offset: 100, handled: 5_100, gtid: '0-2-6' }, 'two', 1),
+  ).toMatchObject({ reason: 'position-restarted' });
   await ingest({ file: 30, offset: 90, handled: 8_900, gtid: '0-3-7' }, 'last', 1);
   expect(await held(db)).toEqual(['last', 'three']);
 });
@@ -267,6 +287,31 @@ test('what the old server committed is parked if both logs may have it at nearly
   const nine = at({ file: 50, offset: 400, handled: 19_000, gtid: '0-2-9' }, 'nine', 1);
   expect(await worker.ingestor.ingest(nine)).toEqual({ kind: 'ingested' });
   expect(await held(db)).toEqual(['nine', 'ten']);
+});
+
+test('what a new server reads again is not the end of the old log', async ({ db }) => {
+  const worker = await podOf(db);
+  const steps = [
+    at({ file: 300, offset: 100, handled: 1_000, gtid: '0-1-1' }, 'one'),
+    at({ file: 310, offset: 25, handled: 5_129, gtid: '0-1-1' }, 'one'),
+    at({ file: 310, offset: 45, handled: 5_542, gtid: '0-2-3' }, 'three', 2),
+    // from a partition that lags
+    at({ file: 310, offset: 35, handled: 5_371, gtid: '0-1-2' }, 'two'),
+  ];
+  for (const each of steps) {
+    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+  }
+  expect(await held(db)).toEqual(['three', 'two']);
+});
+
+test('a worker that has not heard of a new epoch begins no other one', async ({ db }) => {
+  const [one, two] = [await podOf(db), await podOf(db)];
+  await one.ingestor.ingest(at({ file: 42, offset: 900, handled: 900, gtid: '0-1-5' }));
+  for (const each of [one, two]) await each.positions.exchange();
+  await one.ingestor.ingest(at({ file: 7, offset: 100, handled: 5_000, gtid: '0-2-6' }));
+  await two.ingestor.ingest(at({ file: 7, offset: 200, handled: 5_001, gtid: '0-2-7' }));
+  expect(await epochs(db)).toEqual([{ epoch: 1 }]);
+  expect(await held(db)).toEqual(['7:200']);
 });
 
 test('between two servers, a position that neither log can have is parked', async ({ db }) => {
