@@ -80,7 +80,7 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a long transaction sets the stored time of a source back',
-    file: 'src/state/ingest/log-positions.ts',
+    file: 'src/state/ingest/stored-positions.ts',
     find: 'at = greatest(s.at, m.at)',
     replace: 'at = case when s.lsn < m.lsn then m.at else s.at end',
     tests: POSITIONS,

@@ -1,12 +1,5 @@
-import { beginEpoch, describeUndecided, epochOf, type EpochsOfSource } from './epochs.ts';
-import {
-  gtidsOf,
-  noteTransaction,
-  storedGtids,
-  wasSeen,
-  type Gtids,
-  type StoredGtids,
-} from './gtids.ts';
+import { beginEpoch, describeUndecided, epochOf } from './epochs.ts';
+import { noteTransaction, wasSeen } from './gtids.ts';
 import type { RowChange, TruncateChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
 import { MAX_EPOCH, type SourceEpoch } from '../version.ts';
@@ -17,32 +10,10 @@ import {
   handlingTimeOf,
   hasMoved,
   hasStartedOver,
-  type NewestPosition,
   waitsForEpoch,
   whyAhead,
 } from './position-jump.ts';
-
-/** Of each server, the highest number that is stored or was seen here. */
-const NEWEST_GTIDS = `(
-  select coalesce(jsonb_object_agg(server, number), '{}') from (
-    select server, max(number::numeric)::text as number
-    from (select * from jsonb_each_text(s.gtids) union all select * from jsonb_each_text(m.gtids)) each (server, number)
-    group by server) newest)`;
-
-/** The newest position seen of one source. */
-interface LogPosition extends EpochsOfSource, NewestPosition {
-  id: number;
-  lsn: bigint;
-  at: number;
-  handledAt: number;
-  /** When the connector handled the first streamed change; null = none yet. */
-  streamedAt: number | null;
-  /** Lowest position of a streamed change; null = none yet. */
-  streamedLsn: bigint | null;
-  gtids: Map<string, bigint>;
-  restartedAt: number | null;
-  dirty: boolean;
-}
+import { merged, readPositions, writePositions, type LogPosition } from './stored-positions.ts';
 
 /** Result of comparing a change's position with its source's log. */
 export type PositionCheck =
@@ -227,7 +198,7 @@ export class LogPositions {
     this.#isSaving = wasUnsaved;
     this.#isUnsaved = false;
     try {
-      if (dirty.length > 0) await this.#write(dirty);
+      if (dirty.length > 0) await writePositions(this.#database, dirty);
       await this.#read();
     } catch (error) {
       for (const [, position] of dirty) position.dirty = true;
@@ -238,85 +209,14 @@ export class LogPositions {
     }
   }
 
-  async #write(dirty: readonly [string, LogPosition][]): Promise<void> {
-    await this.#database.control.query(
-      `with mine as materialized (
-         select s.name as source, m.* from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::jsonb[])
-                   as m (name, epoch, lsn, at, handled_at, streamed_at, streamed_lsn, restarted_at, gtids)
-         join muster.source s on s.name = m.name and s.epoch = m.epoch
-         order by s.name for update of s
-       )
-       update muster.source s
-       set lsn = greatest(s.lsn, m.lsn), at = greatest(s.at, m.at), handled_at = greatest(s.handled_at, m.handled_at),
-           streamed_at = least(s.streamed_at, m.streamed_at), streamed_lsn = least(s.streamed_lsn, m.streamed_lsn),
-           restarted_at = least(s.restarted_at, m.restarted_at), gtids = ${NEWEST_GTIDS}, updated_at = now()
-       from mine m where s.name = m.source`,
-      [
-        dirty.map(([name]) => name),
-        dirty.map(([, position]) => position.firstEpoch + position.boundaries.length),
-        dirty.map(([, position]) => position.lsn),
-        dirty.map(([, position]) => position.at),
-        dirty.map(([, position]) => position.handledAt),
-        dirty.map(([, position]) => position.streamedAt),
-        dirty.map(([, position]) => position.streamedLsn),
-        dirty.map(([, position]) => position.restartedAt),
-        dirty.map(([, position]) => JSON.stringify(storedGtids(position.gtids))),
-      ],
-    );
-  }
-
   async #read(): Promise<void> {
-    const { rows } = await this.#database.control.query<StoredSource>(
-      `select name, id, first_epoch as "firstEpoch", epochs, lsn, at, handled_at as "handledAt", streamed_at as "streamedAt",
-              streamed_lsn as "streamedLsn", restarted_at as "restartedAt", gtids from muster.source`,
-    );
-    const known = new Set(rows.map(({ name }) => name));
-    for (const name of this.#positions.keys()) if (!known.has(name)) this.#positions.delete(name); // forgotten
-    for (const row of rows) {
-      const stored = fromRow(row);
-      const mine = this.#positions.get(row.name);
-      const isOther =
-        mine === undefined ||
-        mine.id !== stored.id ||
-        mine.firstEpoch !== stored.firstEpoch ||
-        mine.boundaries.length !== stored.boundaries.length;
-      if (isOther) {
-        if (mine !== undefined && hasFailedOver(mine, stored)) keepGtids(mine, stored);
-        this.#positions.set(row.name, stored);
-        continue;
-      }
-      if (mine.lsn < stored.lsn) mine.lsn = stored.lsn;
-      mine.at = Math.max(mine.at, stored.at);
-      mine.handledAt = Math.max(mine.handledAt, stored.handledAt);
-      mine.streamedAt = least(mine.streamedAt, stored.streamedAt);
-      mine.streamedLsn = least(mine.streamedLsn, stored.streamedLsn);
-      mine.restartedAt = least(mine.restartedAt, stored.restartedAt);
-      raiseGtids(mine.gtids, stored.gtids);
+    const stored = await readPositions(this.#database);
+    // forgotten
+    for (const name of this.#positions.keys()) if (!stored.has(name)) this.#positions.delete(name);
+    for (const [name, position] of stored) {
+      this.#positions.set(name, merged(this.#positions.get(name), position));
     }
   }
-}
-
-/** Whether a source has failed over since `mine` was read, and its transactions are numbered as before. */
-function hasFailedOver(mine: LogPosition, stored: LogPosition): boolean {
-  const since = stored.boundaries.slice(mine.boundaries.length);
-  return (
-    mine.id === stored.id &&
-    mine.firstEpoch === stored.firstEpoch &&
-    since.length > 0 &&
-    since.every(({ failover }) => failover !== undefined)
-  );
-}
-
-/** Keeps the transactions that this process has seen and not yet written. */
-function keepGtids(mine: LogPosition, stored: LogPosition): void {
-  stored.dirty = raiseGtids(stored.gtids, mine.gtids);
-}
-
-/** Returns whether a number is higher than before. */
-function raiseGtids(gtids: Map<string, bigint>, others: Gtids): boolean {
-  const higher = [...others].filter(([key, number]) => number > (gtids.get(key) ?? -1n));
-  for (const [key, number] of higher) gtids.set(key, number);
-  return higher.length > 0;
 }
 
 /**
@@ -327,60 +227,4 @@ function raiseGtids(gtids: Map<string, bigint>, others: Gtids): boolean {
 function hadBegunToStream(newest: LogPosition, { at, lsn }: RowChange | TruncateChange): boolean {
   if (newest.streamedAt === null || newest.streamedAt >= at) return false;
   return lsn === null || newest.streamedLsn === null || newest.streamedLsn < lsn;
-}
-
-interface StoredSource {
-  name: string;
-  id: number;
-  firstEpoch: number;
-  epochs: {
-    beganAt: number;
-    endedAt: number;
-    endedLsn: string;
-    failover?: {
-      beganAt: number;
-      endedAt: number;
-      beganLsn: string;
-      gtids: StoredGtids;
-      server: string;
-    };
-  }[];
-  lsn: string;
-  at: string;
-  handledAt: string;
-  streamedAt: string | null;
-  streamedLsn: string | null;
-  restartedAt: string | null;
-  gtids: StoredGtids;
-}
-
-function fromRow(row: StoredSource): LogPosition {
-  return {
-    id: row.id,
-    firstEpoch: row.firstEpoch,
-    boundaries: row.epochs.map(({ endedLsn, failover, ...times }) => ({
-      ...times,
-      endedLsn: BigInt(endedLsn),
-      ...(failover && {
-        failover: {
-          ...failover,
-          beganLsn: BigInt(failover.beganLsn),
-          gtids: gtidsOf(failover.gtids),
-        },
-      }),
-    })),
-    lsn: BigInt(row.lsn),
-    at: Number(row.at),
-    handledAt: Number(row.handledAt),
-    streamedAt: row.streamedAt === null ? null : Number(row.streamedAt),
-    streamedLsn: row.streamedLsn === null ? null : BigInt(row.streamedLsn),
-    restartedAt: row.restartedAt === null ? null : Number(row.restartedAt),
-    gtids: gtidsOf(row.gtids),
-    dirty: false,
-  };
-}
-
-function least<T extends number | bigint>(a: T | null, b: T | null): T | null {
-  if (a === null || b === null) return a ?? b;
-  return a < b ? a : b;
 }
