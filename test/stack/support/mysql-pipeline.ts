@@ -135,7 +135,10 @@ export class MySqlPipeline {
   }
 
   /** Starts a KafkaSource that posts the changes to this URL. */
-  async startSource(sink: string): Promise<KafkaSource> {
+  async startSource(
+    sink: string,
+    ordering: 'ordered' | 'unordered' = 'unordered',
+  ): Promise<KafkaSource> {
     const source = await KafkaSource.start({
       brokers: [(await this.stack.broker()).address],
       topics: [this.topic],
@@ -143,7 +146,7 @@ export class MySqlPipeline {
       namespace: 'default',
       name: 'items',
       sink,
-      ordering: 'unordered',
+      ordering,
       initialOffset: 'earliest',
       delivery: { retry: 1_000, backoffPolicy: 'linear', backoffDelay: 5, timeout: 10_000 },
     });
