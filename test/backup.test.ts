@@ -33,6 +33,7 @@ const test = base.extend<{ programs: string }>({
       if (process.env['REQUIRE_STACK'] === '1') throw new Error(problem);
       skip(problem);
     }
+    // it exists for Python 3.9 to 3.12
     const packages = await pythonPackages('pg-dump', ['--no-deps', 'pgserver==0.1.4']);
     await use(join(packages, 'pgserver', 'pginstall', 'bin'));
   },
@@ -115,8 +116,10 @@ test(
     await post(again, 'parcel', packed(1));
     await post(again, 'parcel', packed(2));
     await until(() => sink.ids.length === 2);
-    expect(sink.ids[1]).toContain('2');
-    expect(sink.ids[1]).not.toBe(sink.ids[0]);
+    expect(sink.bodies.map((body) => (JSON.parse(body) as { order: string }).order)).toEqual([
+      '1',
+      '2',
+    ]);
     const shipped = await query(restored, 'select order_id from orders.shipment order by 1');
     expect(shipped).toEqual([{ order_id: '1' }, { order_id: '2' }]);
   },

@@ -17,7 +17,7 @@ export class StopRequest {
     let since = 0;
     const request = (reason: string) => {
       // Ctrl-C reaches the whole process group, and npm forwards its signal: together they are one request.
-      if (this.isRequested && Date.now() - since > 500) forced.resolve();
+      if (this.isRequested && Date.now() - since > 1_000) forced.resolve();
       if (!this.isRequested) since = Date.now();
       this.isRequested = true;
       requested.resolve(reason);

@@ -15,6 +15,10 @@ export function binlogPosition(file: bigint, offset: bigint): bigint {
   return (file << OFFSET_BITS) | offset;
 }
 
+export function isInAnotherFile(a: bigint, b: bigint): boolean {
+  return a >> OFFSET_BITS !== b >> OFFSET_BITS;
+}
+
 type OfLog = Pick<RowChange | TruncateChange, 'log' | 'lsn'>;
 
 /** Describes the position of a change in the terms of its log. */

@@ -151,7 +151,7 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
   {
     name: 'between two servers, what is read again belongs to the new one',
     file: 'src/state/ingest/epochs.ts',
-    find: '  if (!isNewTransaction(failover.gtids, gtid)) return false;\n',
+    find: '  if (isOvertaken(failover.gtids, gtid)) return false;\n',
     replace: '',
     tests: FAILOVER,
   },
@@ -267,6 +267,28 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
     file: 'src/state/ingest/epochs.ts',
     find: 'gtids = gtids || $7,',
     replace: "gtids = gtids || ($7::jsonb - '0/2'),",
+    tests: FAILOVER,
+  },
+  {
+    name: 'the rest of a transaction that a failover cut off is of the old log',
+    file: JUMP,
+    find: '  return isCut && ',
+    replace: '  return false && isCut && ',
+    tests: FAILOVER,
+  },
+  {
+    name: 'between two servers, the newest transaction seen is of the old log whole',
+    file: 'src/state/ingest/epochs.ts',
+    find: 'if (isOvertaken(failover.gtids, gtid)) return false;',
+    replace:
+      'if (isOvertaken(failover.gtids, { ...gtid, number: gtid.number - 1n })) return false;',
+    tests: FAILOVER,
+  },
+  {
+    name: 'a transaction that is read again in its own file begins an epoch',
+    file: JUMP,
+    find: 'lsn! < newest.lsn && isInAnotherFile(lsn!, newest.lsn);',
+    replace: 'lsn! < newest.lsn;',
     tests: FAILOVER,
   },
 ];

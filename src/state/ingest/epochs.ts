@@ -2,13 +2,7 @@ import type { RowChange, TruncateChange } from '../change.ts';
 import { binlogPosition, describePosition } from '../binlog-position.ts';
 import type { Database } from '../database/database.ts';
 import { refuseEvents } from './event-version.ts';
-import {
-  isNewTransaction,
-  isOfNewServer,
-  noteTransaction,
-  storedGtids,
-  type Gtids,
-} from './gtids.ts';
+import { isOfNewServer, isOvertaken, noteTransaction, storedGtids, type Gtids } from './gtids.ts';
 import { CLOCK_AHEAD_MS, handlingTimeOf } from './position-jump.ts';
 import { MAX_EPOCH } from '../version.ts';
 
@@ -80,23 +74,23 @@ function find({ firstEpoch, boundaries }: EpochsOfSource, change: Change): numbe
 /**
  * Returns whether a change between two epochs is in the new log; null if that is undecidable. It was handled after
  * everything seen of the old log, so in that it is behind the end. And it was handled before the first change of the new
- * log, so in that it is not behind the beginning.
+ * log that arrived, so in that it is not behind the beginning, unless the connector has read a part of it again.
  *
- * After a failover its transaction helps to decide. What was seen before may be read again from either server, and is
- * old. What the new server committed is new. A server of which nothing was seen, neither before nor at the border, has
+ * After a failover its transaction helps to decide. What was seen whole before may be read again from either server, and
+ * is old. What the new server committed is new. A server of which nothing was seen, neither before nor at the border, has
  * come and gone meanwhile.
  */
 function isInNewLog({ endedLsn, failover }: Boundary, change: Change): boolean | null {
   const isBehindEnd = change.lsn !== null && change.lsn > endedLsn;
   const { gtid } = change;
   if (failover === undefined || gtid === undefined) return isBehindEnd ? false : null;
-  if (!isNewTransaction(failover.gtids, gtid)) return false;
+  if (isOvertaken(failover.gtids, gtid)) return false;
   const mayBeNew = change.lsn! <= failover.beganLsn;
   if (mayBeNew && gtid.server === failover.server) return true;
   if (isOfNewServer(failover.gtids, gtid)) return null;
   if (mayBeNew !== isBehindEnd) return mayBeNew;
-  // Far ahead of the old log, a position of the new one is above all of the old one, also in its epoch.
-  const isFarAhead = failover.beganLsn - endedLsn > binlogPosition(1n, 0n);
+  // Files ahead of the old log, a position of the new one is above all of the old one, also in its epoch.
+  const isFarAhead = change.lsn! - endedLsn > binlogPosition(1n, 0n);
   return mayBeNew && isFarAhead ? false : null;
 }
 

@@ -6,11 +6,16 @@ export type Gtids = ReadonlyMap<string, bigint>;
 /** A source has a few servers, but a tag of MySQL's may be any word. */
 const MAX_KEYS = 64;
 
-const keyOf = ({ domain, server }: Gtid): string => `${domain}/${server}`;
+export const keyOf = ({ domain, server }: Gtid): string => `${domain}/${server}`;
 
 /** Returns whether a transaction, or a later one of its domain, was seen. */
-export function wasSeen(gtids: Gtids, { domain, number }: Gtid): boolean {
+export function wasSeen(gtids: Gtids, { domain, number }: Omit<Gtid, 'server'>): boolean {
   return [...gtids].some(([key, seen]) => key.startsWith(`${domain}/`) && number <= seen);
+}
+
+/** Returns whether a later transaction of the same domain was seen. */
+export function isOvertaken(gtids: Gtids, { domain, number }: Gtid): boolean {
+  return wasSeen(gtids, { domain, number: number + 1n });
 }
 
 /** Returns whether a transaction is behind all those seen of its domain. */

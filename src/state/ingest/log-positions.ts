@@ -126,12 +126,12 @@ export class LogPositions {
     if (change.lsn >= newest.lsn) {
       const detail = whyAhead(newest, change, at);
       if (detail !== null) return { kind: 'ahead', detail };
+      newest.at = Math.max(newest.at, at);
+      newest.dirty = true;
       // Another server may have what was seen before at a higher position: that is none of this log.
       if (change.gtid === undefined || !wasSeen(newest.gtids, change.gtid)) {
         newest.lsn = change.lsn;
-        newest.at = Math.max(newest.at, at);
         newest.handledAt = Math.max(newest.handledAt, handlingTimeOf(change) ?? 0);
-        newest.dirty = true;
       }
     }
     if (change.gtid !== undefined && noteTransaction(newest.gtids, change.gtid)) {

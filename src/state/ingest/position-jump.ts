@@ -1,6 +1,11 @@
-import { binlogPosition, describePosition, formatPosition } from '../binlog-position.ts';
+import {
+  binlogPosition,
+  describePosition,
+  formatPosition,
+  isInAnotherFile,
+} from '../binlog-position.ts';
 import type { RowChange, TruncateChange } from '../change.ts';
-import { isNewTransaction, isOfNewServer, type Gtids } from './gtids.ts';
+import { isNewTransaction, isOfNewServer, isOvertaken, keyOf, type Gtids } from './gtids.ts';
 
 /** A commit time further ahead of this process' clock comes from a wrong clock, and is capped. */
 export const CLOCK_AHEAD_MS = 60_000;
@@ -72,7 +77,10 @@ export function hasMoved(newest: NewestPosition, change: Change, at: number): bo
   if (isNewTransaction(newest.gtids, gtid)) {
     if (lsn! < newest.lsn || isOfNewServer(newest.gtids, gtid)) return true;
   }
-  return whyAhead(newest, change, at) !== null;
+  if (whyAhead(newest, change, at) !== null) return true;
+  // No file has a part of a transaction: the connector was reading the newest one when it lost the old server.
+  const isCut = lsn! < newest.lsn && isInAnotherFile(lsn!, newest.lsn);
+  return isCut && !isOvertaken(newest.gtids, gtid) && newest.gtids.has(keyOf(gtid));
 }
 
 /** Returns when the connector handled a change of a binlog; null if its message does not specify it. */

@@ -121,7 +121,8 @@ test('so does one that was the primary before, also with a transaction that is r
 });
 
 test.for([
-  ['was seen before', { file: 7, offset: 300, handled: 10_900, gtid: '0-1-7' }],
+  ['was overtaken', { file: 7, offset: 300, handled: 10_900, gtid: '0-1-6' }],
+  ['is read again', { file: 42, offset: 900, handled: 10_900, gtid: '0-1-7' }],
   ['is late', { file: 42, offset: 900, handled: 10_100, gtid: '1-1-1' }],
 ] as const)('a transaction that %s begins none', async ([, place], { db }) => {
   const worker = await podOf(db);
@@ -187,7 +188,7 @@ test('what was handled between the two servers belongs to the one whose transact
   for (const [file, gtid] of [
     [43, '0-1-6'],
     [42, '0-1-4'],
-    [7, '0-1-5'],
+    [7, '0-1-3'],
   ] as const) {
     const behind = at({ file, offset: 950, handled: 12_000, gtid }, 'older', 2);
     expect(await worker.ingestor.ingest(behind)).toEqual({ kind: 'ingested' });
@@ -287,6 +288,43 @@ test('what the old server committed is parked if both logs may have it at nearly
   const nine = at({ file: 50, offset: 400, handled: 19_000, gtid: '0-2-9' }, 'nine', 1);
   expect(await worker.ingestor.ingest(nine)).toEqual({ kind: 'ingested' });
   expect(await held(db)).toEqual(['nine', 'ten']);
+});
+
+test('a transaction that was cut off by the failover goes on in the new epoch', async ({ db }) => {
+  const worker = await podOf(db);
+  const ingest = async (place: Place, k: string, id: number) =>
+    expect(await worker.ingestor.ingest(at(place, k, id))).toEqual({ kind: 'ingested' });
+  await ingest({ file: 42, offset: 900, handled: 1_000, gtid: '0-1-4' }, 'four', 2);
+  await ingest({ file: 42, offset: 1_000, handled: 1_500, gtid: '0-1-5' }, 'five', 1);
+  // the second row of the same transaction, which the connector has not read from the old server
+  await ingest({ file: 7, offset: 800, handled: 9_000, gtid: '0-1-5' }, 'five too', 2);
+  expect(await epochs(db)).toEqual([{ epoch: 1 }]);
+  expect(await held(db)).toEqual(['five', 'five too']);
+});
+
+test('of a transaction that was cut off, each part belongs to its log', async ({ db }) => {
+  const worker = await podOf(db);
+  const ingest = async (place: Place, k: string, id: number) =>
+    expect(await worker.ingestor.ingest(at(place, k, id))).toEqual({ kind: 'ingested' });
+  await ingest({ file: 42, offset: 900, handled: 1_000, gtid: '0-1-4' }, 'four', 2);
+  await ingest({ file: 42, offset: 1_000, handled: 1_500, gtid: '0-1-5' }, 'five', 1);
+  await ingest({ file: 7, offset: 900, handled: 9_500, gtid: '0-2-6' }, 'six', 3);
+  // from partitions that lag
+  await ingest({ file: 7, offset: 801, handled: 9_000, gtid: '0-1-5' }, 'five too', 2);
+  await ingest({ file: 42, offset: 1_001, handled: 1_501, gtid: '0-1-5' }, 'old', 2);
+  expect(await held(db)).toEqual(['five', 'five too', 'six']);
+});
+
+test('a transaction with statements of different times, read again, is not a log that starts over', async ({
+  db,
+}) => {
+  const worker = await podOf(db);
+  const place = { file: 42, gtid: '0-1-5' };
+  await worker.ingestor.ingest(at({ ...place, offset: 1_000, handled: 13_500 }, 'x', 1));
+  const second = at({ ...place, offset: 1_010, handled: 13_501 }, 'y', 2);
+  await worker.ingestor.ingest({ ...second, at: T + 16_000 });
+  const again = at({ ...place, offset: 990, handled: 30_000 }, 'y', 2);
+  expect(await worker.ingestor.ingest({ ...again, at: T + 16_000 })).toEqual({ kind: 'ingested' });
 });
 
 test('what a new server reads again is not the end of the old log', async ({ db }) => {
@@ -444,6 +482,16 @@ function happen({ steps, mysql }: History, random: Random) {
       if (random.chance(0.3)) flushed = read + 1;
     }
   }
+  /** The connector loses the server in the middle of a transaction. */
+  function emitPart(): void {
+    placesOn(server);
+    if (read === log.length) return;
+    clock += random.between(1, 300);
+    const { gtid, changes, commit: committed } = log[read]!;
+    const [file, offset] = server.places[read]!;
+    const place = { file, offset, handled: clock, committed, gtid };
+    messages.push({ ...changes[0]!, ...place, server: server.number });
+  }
   for (const step of steps) {
     clock += random.between(1, 400);
     if (step === 'read') emit();
@@ -461,6 +509,7 @@ function happen({ steps, mysql }: History, random: Random) {
       };
       server.places.push(...log.map((): [number, number] => [0, 0]));
     } else if (step === 'failover') {
+      if (random.chance(0.3)) emitPart();
       read = flushed;
       const next = newServer(server.number + 1);
       placesOn(next);
@@ -499,7 +548,7 @@ function mayArrive(message: Message, left: readonly Message[], all: readonly Mes
 
 test(
   'after any failovers and restarts of the connector, each row ends where its source has it',
-  { timeout: RUNS * 2_000 },
+  { timeout: 300_000 + RUNS * 1_000 },
   async ({ db }) => {
     const databases = [databaseOn(db, 1), databaseOn(db, 1)];
     onTestFinished(async () => void (await Promise.all(databases.map((each) => each.close()))));
@@ -563,6 +612,6 @@ test(
     );
     console.info(tally);
     expect(tally.epochs).toBeGreaterThan(RUNS / 6);
-    expect(tally.parked / tally.rows).toBeLessThan(0.2);
+    expect(tally.parked / tally.rows).toBeLessThan(0.4);
   },
 );
