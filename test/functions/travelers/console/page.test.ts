@@ -37,6 +37,12 @@ async function given(db: TestDatabase, port = 0) {
 }
 
 const status = (page: Page) => page.locator('#status').textContent();
+/** Opens the table, which is filled a moment later. */
+async function openNumbers(page: Page): Promise<void> {
+  await page.getByText('Show all numbers').click();
+  await until(async () => (await page.locator('tbody tr').count()) > 0);
+}
+
 const figure = (page: Page, type: string) =>
   page.locator(`[data-type=${type}] .figure`).textContent();
 
@@ -73,8 +79,7 @@ test('the form leads to charts, live updates and CSV', async ({ db, open }) => {
   await again.goBack();
 
   // The table and the file contain the same windows.
-  await page.getByText('Show all numbers').click();
-  await until(async () => (await page.locator('tbody tr').count()) > 0);
+  await openNumbers(page);
   const download = page.waitForEvent('download');
   await page.getByRole('link', { name: 'Download CSV' }).click();
   const file = await readFile(await (await download).path(), 'utf8');
@@ -94,7 +99,7 @@ test("a range shows the API's numbers, and marks no final window as provisional"
   const [from, to] = [now - 90 * SECOND, now - 30 * SECOND];
   const page = await open(`${url}?from=${local(from)}&to=${local(to)}&step=10s`);
   await until(async () => (await status(page)) === '6 windows');
-  await page.getByText('Show all numbers').click();
+  await openNumbers(page);
   const rows = await page.locator('tbody tr').allTextContents();
   expect(rows).toHaveLength(18);
   expect(rows.every((row) => row.endsWith('final'))).toBe(true);
@@ -118,7 +123,7 @@ test('a gap in the samples is shown as a gap, and a range without samples is rep
   expect(await page.locator('#message').textContent()).toBe(
     'Nothing was heard from these sensors in this period.',
   );
-  await page.getByText('Show all numbers').click();
+  await openNumbers(page);
   expect((await page.locator('tbody tr').allTextContents())[0]).toMatch(/–.*not heard$/);
 });
 
@@ -148,8 +153,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
     const phone = await open(few, { colorScheme, viewport: { width: 360, height: 740 } });
     for (const page of [desk, phone]) {
       await until(async () => (await status(page)) === 'Live', PATIENCE);
-      await page.getByText('Show all numbers').click();
-      await until(async () => (await page.locator('tbody tr').count()) > 0);
+      await openNumbers(page);
       await settled(page);
       expect(await violations(page)).toEqual([]);
     }
@@ -170,7 +174,7 @@ test('a phone of 360 px shows everything without scrolling sideways', async ({ d
   ]) {
     await page.goto(url + search);
     await until(async () => ['Live', 'Empty'].includes((await status(page)) ?? ''));
-    await page.getByText('Show all numbers').click();
+    await openNumbers(page);
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(360);
   }
 });
