@@ -12,6 +12,7 @@ import { muster, musterServe } from './cli/command.ts';
 import { postRow } from './package/support/serve-set.ts';
 import { blockOf } from './support/blocks.ts';
 import { FIRST_MS } from './support/built.ts';
+import { need } from './support/need.ts';
 import type { TestProcess } from './support/process.ts';
 import { pythonPackages, pythonProblem } from './support/python.ts';
 import { install } from './support/server.ts';
@@ -28,11 +29,7 @@ const RESTORE = blockOf(
 /** The folder with `pg_dump` and `pg_restore` of PostgreSQL 16. */
 const test = base.extend<{ programs: string }>({
   programs: async ({ skip }, use) => {
-    const problem = pythonProblem();
-    if (problem !== null) {
-      if (process.env['REQUIRE_STACK'] === '1') throw new Error(problem);
-      skip(problem);
-    }
+    need(pythonProblem(), skip);
     // it exists for Python 3.9 to 3.12
     const packages = await pythonPackages('pg-dump', ['--no-deps', 'pgserver==0.1.4']);
     await use(join(packages, 'pgserver', 'pginstall', 'bin'));

@@ -5,11 +5,11 @@ import pg from 'pg';
 import { freePort } from '../../src/local/port.ts';
 import type { Postgres } from '../../src/local/postgres/postgres.ts';
 import { migrate } from '../../src/state/schema/migrate.ts';
-import { until } from '../support/until.ts';
 import { createBaselineSchema } from './baselines.ts';
 import type { Answer, Contender, Order, Start } from './contender.ts';
 import { cpuOf, cpuOfPostgres } from './cpu.ts';
 import { posters, type Seen } from './load.ts';
+import { allHandled } from './section.ts';
 import { UNVERSIONED_SCHEMA } from './unversioned.ts';
 import { expected, requestOf } from './workload.ts';
 
@@ -128,12 +128,7 @@ export class Fighter {
   /** Waits for Muster's handlers, which continue after the last event is answered. */
   async #settle(): Promise<void> {
     if (this.contender.store !== 'muster') return;
-    await until(async () => {
-      const { rows } = await this.#database.query(
-        `select from muster.sets where state = 'pending' limit 1`,
-      );
-      return rows.length === 0;
-    }, 60_000);
+    await allHandled(this.#database);
   }
 
   async #check(answered: number): Promise<void> {

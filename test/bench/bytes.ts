@@ -13,6 +13,7 @@ import type { GrowthOrder, GrowthStart } from './growth-worker.ts';
 import type { JobsAnswer, JobsOrder, JobsStart } from './jobs-worker.ts';
 import type { Seen } from './load.ts';
 import {
+  allHandled,
   atLeast,
   atMost,
   createDatabase,
@@ -97,14 +98,14 @@ async function ingest(
     const worker = await Worker.start<GrowthOrder, Seen>('growth-worker.ts', start);
     await db.client.query('update muster.function set paused = $1', [isPaused]);
     await worker.ask({ inFlight: 1, seconds: 0.1, from: 1_000_000 });
-    await allDone(db.client, isPaused);
+    if (!isPaused) await allHandled(db.client);
     const before = await stateOf(db);
     let answered = 0;
     // A slow machine needs longer until rows complete sets.
     while (answered < ENOUGH) {
       answered += (await worker.ask({ inFlight: IN_FLIGHT, seconds, from: answered })).answered;
     }
-    await allDone(db.client, isPaused);
+    if (!isPaused) await allHandled(db.client);
     const after = await stateOf(db);
     await worker.end();
     return {
@@ -169,14 +170,6 @@ const SETTINGS = {
     localConcurrency: 2,
   },
 } as const;
-
-async function allDone(client: pg.Client, isPaused: boolean): Promise<void> {
-  if (isPaused) return;
-  await until(async () => {
-    const { rows } = await client.query(`select from muster.sets where state = 'pending' limit 1`);
-    return rows.length === 0;
-  }, 60_000);
-}
 
 async function stateOf({ client }: BenchDatabase): Promise<{ wal: number; disk: number }> {
   const { rows } = await client.query<{ wal: number; disk: number }>(

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import type { Postgres } from '../../src/local/postgres/postgres.ts';
 import { migrate } from '../../src/state/schema/migrate.ts';
+import { until } from '../support/until.ts';
 
 export interface SectionContext {
   readonly postgres: Postgres;
@@ -142,6 +143,14 @@ export function obey<Order>(work: (order: Order) => Promise<unknown>): void {
   });
   process.once('disconnect', () => process.exit(0));
   process.send!({});
+}
+
+/** Waits for Muster's handlers, which continue after the last event is answered. */
+export async function allHandled(client: pg.Client): Promise<void> {
+  await until(async () => {
+    const { rows } = await client.query(`select from muster.sets where state = 'pending' limit 1`);
+    return rows.length === 0;
+  }, 60_000);
 }
 
 /** Lower median. */

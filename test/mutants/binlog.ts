@@ -144,8 +144,8 @@ export const BINLOG_MUTANTS: readonly Mutant[] = [
   {
     name: 'the epochs of a failover are told apart by the times of the commits',
     file: 'src/state/ingest/epochs.ts',
-    find: '[change.at, committed] : [handledAt, failover!];\n  if',
-    replace: '[change.at, committed] : [change.at, failover!];\n  if',
+    find: "{ what: 'handled', at: handledAt, border: failover! }",
+    replace: "{ what: 'handled', at: change.at, border: failover! }",
     tests: FAILOVER,
   },
   {

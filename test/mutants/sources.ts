@@ -86,7 +86,7 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the last known time follows a clock that is ahead',
-    file: MARKS,
+    file: 'src/state/ingest/position-jump.ts',
     find: 'Math.min(change.at, Date.now() + CLOCK_AHEAD_MS)',
     replace: 'change.at',
     tests: POSITIONS,

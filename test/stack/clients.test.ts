@@ -18,6 +18,7 @@ import { missingTools } from '../../dev/stack/tools.ts';
 import { all, defineFunction } from '../../src/function.ts';
 import { built, FIRST_MS } from '../support/built.ts';
 import { serverOn } from '../support/engine.ts';
+import { need as requires } from '../support/need.ts';
 import { commandProblem, pythonPackages } from '../support/python.ts';
 import { test as base, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
@@ -26,10 +27,7 @@ const CLIENTS = fileURLToPath(new URL('clients/', import.meta.url));
 const PAID = 'com.shop.paid';
 
 const test = base.extend('need', ({ skip }) => (command: string, ...args: readonly string[]) => {
-  const missing = command === 'java' ? missingTools() : commandProblem(command, ...args);
-  if (missing === null) return;
-  if (process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
-  skip(missing);
+  requires(command === 'java' ? missingTools() : commandProblem(command, ...args), skip);
 });
 
 const read = (file: string) => readFileSync(file, 'utf8');

@@ -2,8 +2,8 @@ import type { RowChange, TruncateChange } from '../change.ts';
 import { binlogPosition, describePosition } from '../binlog-position.ts';
 import type { Database } from '../database/database.ts';
 import { refuseEvents } from './event-version.ts';
-import { isOfNewServer, isOvertaken, noteTransaction, storedGtids, type Gtids } from './gtids.ts';
-import { CLOCK_AHEAD_MS, handlingTimeOf } from './position-jump.ts';
+import { isOfNewServer, isOvertaken, keyOf, storedGtids, type Gtids } from './gtids.ts';
+import { commitTimeOf, handlingTimeOf } from './position-jump.ts';
 import { MAX_EPOCH } from '../version.ts';
 
 /**
@@ -37,12 +37,19 @@ export interface EpochsOfSource {
 
 type Change = RowChange | TruncateChange;
 
-/** Where a change is relative to a boundary, by the times of both. */
-function sideOf({ failover, ...committed }: Boundary, change: Change) {
+/** Returns the times by which a change is compared with a boundary: of handling, if both have it, or of the commit. */
+function timesOf({ failover, ...committed }: Boundary, change: Change) {
   const handledAt = failover === undefined ? null : handlingTimeOf(change);
-  const [at, boundary] = handledAt === null ? [change.at, committed] : [handledAt, failover!];
-  if (at >= boundary.beganAt) return 'after';
-  return at <= boundary.endedAt ? 'before' : 'between';
+  return handledAt === null
+    ? { what: 'committed', at: change.at, border: committed }
+    : { what: 'handled', at: handledAt, border: failover! };
+}
+
+/** Where a change is relative to a boundary. */
+function sideOf(boundary: Boundary, change: Change) {
+  const { at, border } = timesOf(boundary, change);
+  if (at >= border.beganAt) return 'after';
+  return at <= border.endedAt ? 'before' : 'between';
 }
 
 /**
@@ -96,11 +103,8 @@ function isInNewLog({ endedLsn, failover }: Boundary, change: Change): boolean |
 
 /** Explains why {@link epochOf} returned null. */
 export function describeUndecided(epochs: EpochsOfSource, change: Change): string {
-  const { failover, ...committed } = find(epochs, change) as Boundary;
-  const handledAt = failover === undefined ? null : handlingTimeOf(change);
-  const [what, when, border] =
-    handledAt === null ? ['committed', change.at, committed] : ['handled', handledAt, failover!];
-  return `${describePosition(change)} of source '${change.source}' was ${what} at ${time(when)}, after ${time(border.endedAt)}, the newest change seen before the source failed over, or was restored or recreated, and before ${time(border.beganAt)}, the first change after that: it can't be determined from which of the two logs it is. To read the row as it is now, run an incremental snapshot of the table`;
+  const { what, at, border } = timesOf(find(epochs, change) as Boundary, change);
+  return `${describePosition(change)} of source '${change.source}' was ${what} at ${time(at)}, after ${time(border.endedAt)}, the newest change seen before the source failed over, or was restored or recreated, and before ${time(border.beganAt)}, the first change after that: it can't be determined from which of the two logs it is. To read the row as it is now, run an incremental snapshot of the table`;
 }
 
 function time(ms: number): string {
@@ -116,10 +120,8 @@ export async function beginEpoch(
   change: Change,
   epoch: number,
 ): Promise<boolean> {
-  const at = Math.min(change.at, Date.now() + CLOCK_AHEAD_MS);
   const gtid = change.gtid!;
-  const own = new Map<string, bigint>();
-  noteTransaction(own, gtid);
+  const own = new Map([[keyOf(gtid), gtid.number]]);
   const { rowCount } = await database.control.query(
     `update muster.source
      set epochs = epochs || jsonb_build_array(jsonb_build_object(
@@ -128,7 +130,15 @@ export async function beginEpoch(
              'beganAt', $4::bigint, 'endedAt', handled_at, 'beganLsn', ($5::bigint)::text, 'gtids', gtids, 'server', $6::text))),
          lsn = $5, at = $3, handled_at = $4, gtids = gtids || $7, updated_at = now()
      where name = $1 and epoch = $2 and handled_at < $4 and restarted_at is null`,
-    [change.source, epoch, at, change.handledAt, change.lsn, gtid.server, storedGtids(own)],
+    [
+      change.source,
+      epoch,
+      commitTimeOf(change),
+      change.handledAt,
+      change.lsn,
+      gtid.server,
+      storedGtids(own),
+    ],
   );
   return rowCount! > 0;
 }

@@ -4,7 +4,7 @@ import type { RowChange, TruncateChange } from '../change.ts';
 import type { Database } from '../database/database.ts';
 import { MAX_EPOCH, type SourceEpoch } from '../version.ts';
 import {
-  CLOCK_AHEAD_MS,
+  commitTimeOf,
   describeRestart,
   describeWait,
   handlingTimeOf,
@@ -112,7 +112,7 @@ export class LogPositions {
       streaming: !isFirst || hadBegunToStream(newest, change),
     } as const;
     if (epoch < newest.firstEpoch + newest.boundaries.length || change.lsn === null) return fine;
-    const at = Math.min(change.at, Date.now() + CLOCK_AHEAD_MS);
+    const at = commitTimeOf(change);
     const isRead = change.kind === 'row' && change.op === 'r';
     if (isRead && change.snapshot !== 'initial') return fine;
     if (epoch < MAX_EPOCH && hasMoved(newest, change, at)) return { kind: 'moved' };

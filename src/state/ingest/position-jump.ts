@@ -8,7 +8,7 @@ import type { RowChange, TruncateChange } from '../change.ts';
 import { isNewTransaction, isOfNewServer, isOvertaken, keyOf, type Gtids } from './gtids.ts';
 
 /** A commit time further ahead of this process' clock comes from a wrong clock, and is capped. */
-export const CLOCK_AHEAD_MS = 60_000;
+const CLOCK_AHEAD_MS = 60_000;
 const JUMP_BACK_MS = 5 * 60_000;
 /** How far a position may be ahead of the newest one, plus the same again per second between their commits. */
 const AHEAD_BYTES = 1n << 30n;
@@ -81,6 +81,11 @@ export function hasMoved(newest: NewestPosition, change: Change, at: number): bo
   // No file has a part of a transaction: the connector was reading the newest one when it lost the old server.
   const isCut = lsn! < newest.lsn && isInAnotherFile(lsn!, newest.lsn);
   return isCut && !isOvertaken(newest.gtids, gtid) && newest.gtids.has(keyOf(gtid));
+}
+
+/** Returns when a change was committed, capped by this process' clock. */
+export function commitTimeOf(change: Change): number {
+  return Math.min(change.at, Date.now() + CLOCK_AHEAD_MS);
 }
 
 /** Returns when the connector handled a change of a binlog; null if its message does not specify it. */

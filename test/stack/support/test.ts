@@ -1,4 +1,5 @@
 import { missingTools } from '../../../dev/stack/tools.ts';
+import { need } from '../../support/need.ts';
 import { test as base } from '../../support/test.ts';
 import { PullPipeline } from './pull-pipeline.ts';
 import { missingMariaDb } from './mariadb.ts';
@@ -16,31 +17,25 @@ export const test = base
     return stack;
   })
   .extend('pipeline', ({ stack, db, skip }, { onCleanup }) => {
-    if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
-    if (missing !== null) skip(missing);
+    need(missing, skip);
     const pipeline = new Pipeline(stack, db);
     onCleanup(() => pipeline.close());
     return pipeline;
   })
   .extend('mysql', async ({ stack, skip }, { onCleanup }) => {
-    const lacking = missing ?? missingMariaDb();
-    if (lacking !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(lacking);
-    if (lacking !== null) skip(lacking);
+    need(missing ?? missingMariaDb(), skip);
     const mysql = await MySqlPipeline.start(stack);
     onCleanup(() => mysql.close());
     return mysql;
   })
   .extend('mariadb', async ({ stack, skip }, { onCleanup }) => {
-    const lacking = missing ?? missingMariaDb();
-    if (lacking !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(lacking);
-    if (lacking !== null) skip(lacking);
+    need(missing ?? missingMariaDb(), skip);
     const mariadb = await MySqlPipeline.start(stack, 'mariadb');
     onCleanup(() => mariadb.close());
     return mariadb;
   })
   .extend('pull', ({ stack, db, skip }, { onCleanup }) => {
-    if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
-    if (missing !== null) skip(missing);
+    need(missing, skip);
     const pull = new PullPipeline(stack, db);
     onCleanup(() => pull.close());
     return pull;

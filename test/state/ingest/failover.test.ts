@@ -62,6 +62,12 @@ async function podOf(db: TestDatabase): Promise<TestWorker> {
   return worker;
 }
 
+async function ingestAll(worker: TestWorker, changes: readonly RowChange[]): Promise<void> {
+  for (const each of changes) {
+    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
+  }
+}
+
 async function held(db: TestDatabase): Promise<string[]> {
   const rows = await db.query<{ key: string }>(
     'select key from muster.member join muster.sets using (function, key_hash) where in_set order by key',
@@ -96,9 +102,7 @@ test('a new server whose binlog is many files ahead begins an epoch, too', async
     at({ file: 900, offset: 300, handled: 700, gtid: 'b:1' }),
     at({ file: 3, offset: 4, handled: 1_400, gtid: 'c:1' }),
   ];
-  for (const each of steps) {
-    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
-  }
+  await ingestAll(worker, steps);
   expect(await epochs(db)).toEqual([{ epoch: 2 }]);
   expect(await held(db)).toEqual(['3:4']);
 });
@@ -113,9 +117,7 @@ test('so does one that was the primary before, also with a transaction that is r
     at({ file: 900, offset: 300, handled: 1_400, gtid: 'a:8' }),
     at({ file: 2_000, offset: 200, handled: 2_100, gtid: 'a:8' }),
   ];
-  for (const each of steps) {
-    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
-  }
+  await ingestAll(worker, steps);
   expect(await epochs(db)).toEqual([{ epoch: 3 }]);
   expect(await held(db)).toEqual(['2000:200']);
 });
@@ -229,9 +231,7 @@ test('what the new server committed belongs to its epoch, also at a position beh
     at({ file: 42, offset: 1_900, handled: 2_000, gtid: '0-1-6' }, 'old'),
     at({ file: 42, offset: 1_100, handled: 9_400, gtid: '0-2-7' }, 'new'),
   ];
-  for (const each of steps) {
-    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
-  }
+  await ingestAll(worker, steps);
   expect(await epochs(db)).toEqual([{ epoch: 1 }]);
   expect(await held(db)).toEqual(['another', 'new', 'other']);
 });
@@ -336,9 +336,7 @@ test('what a new server reads again is not the end of the old log', async ({ db 
     // from a partition that lags
     at({ file: 310, offset: 35, handled: 5_371, gtid: '0-1-2' }, 'two'),
   ];
-  for (const each of steps) {
-    expect(await worker.ingestor.ingest(each)).toEqual({ kind: 'ingested' });
-  }
+  await ingestAll(worker, steps);
   expect(await held(db)).toEqual(['three', 'two']);
 });
 
