@@ -46,6 +46,8 @@ export class Runner implements Slots {
   readonly #claims: OpenClaims;
   /** Ids of the functions with batches. */
   readonly #batched: readonly number[];
+  /** The function whose last claim is the longest ago first, so that a backlog of one does not take every free slot. */
+  #claimOrder: readonly FunctionHandler[];
   /** Functions with batches of whose runs the last claim got some that run alone. */
   readonly #alone = new Set<number>();
   /** Slots that are reserved for the runs of a batch or claim in progress. */
@@ -57,6 +59,7 @@ export class Runner implements Slots {
     this.#options = options;
     this.#executor = new Executor(options, (longestMs) => this.#heartbeat.beat(longestMs));
     const handlers = [...this.#executor.handlers];
+    this.#claimOrder = handlers.map(([, handler]) => handler);
     this.#leased = new LeasedRuns(
       handlers.flatMap(([id, { batch }]) => (batch === null ? [] : [[id, batch] as const])),
     );
@@ -132,14 +135,17 @@ export class Runner implements Slots {
   /** Claims due runs for free slots. */
   async claim(): Promise<void> {
     this.#backlog.clear();
-    for (const handler of this.#executor.handlers.values()) {
+    for (const handler of this.#claimOrder) {
       const { id, specification } = handler.served;
       const isLimited = specification.concurrency !== null;
       const { runs, startable, slots } = this.#wanted(handler);
       this.#reserve(slots);
       let leases: readonly Lease[] = [];
       try {
-        if (runs > 0) leases = await this.#claimFor(handler, runs, startable);
+        if (runs > 0) {
+          this.#claimOrder = [...this.#claimOrder.filter((each) => each !== handler), handler];
+          leases = await this.#claimFor(handler, runs, startable);
+        }
       } finally {
         if (leases.length > 0) failpoint('after-claim');
         this.start(handler.batch === null ? leases : this.#startable(handler, leases, slots), {

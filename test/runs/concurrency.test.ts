@@ -127,6 +127,34 @@ test('a run does not wait for the runs of another function', async ({ db }) => {
   await engine.stop();
 });
 
+test('functions share the slots of a process, however long the backlog of one is', async ({
+  db,
+}) => {
+  const { waiting, handle } = counted();
+  const started: string[] = [];
+  const named = (name: string) =>
+    pairOf({
+      name,
+      handle: () => {
+        started.push(name);
+        return handle();
+      },
+    });
+  const definitions = [named('long'), named('short'), named('third')];
+  const engine = await engineOn(db, definitions, { CONCURRENCY: '1', CLAIM_SECONDS: '60' });
+  await Promise.all(
+    keys.flatMap((key) => [partA(key), partB(key)]).map((each) => engine.ingestor.ingest(each)),
+  );
+  for (let ended = 0; ended < 6; ended++) {
+    await until(() => waiting.length > 0);
+    waiting.shift()!();
+  }
+  const each = Object.groupBy(started.slice(0, 6), (name) => name);
+  expect(Object.keys(each).toSorted()).toEqual(['long', 'short', 'third']);
+  for (const release of waiting) release();
+  await engine.stop();
+});
+
 test('a slot below the limit is filled at once, even after a claim that found the function at its limit', async ({
   db,
 }) => {
