@@ -228,6 +228,20 @@ export const RUN_MUTANTS: readonly Mutant[] = [
     tests: ['test/runs/concurrency.test.ts'],
   },
   {
+    name: 'a backlog of one function takes every free slot of the process',
+    file: RUNNER,
+    find: '          this.#claimOrder = [...this.#claimOrder.filter((each) => each !== handler), handler];\n',
+    replace: '',
+    tests: ['test/runs/concurrency.test.ts'],
+  },
+  {
+    name: 'starts are recorded in another order than that of the leases',
+    file: 'src/state/sql/record-starts.sql',
+    find: '  order by l.claim, l.chunk\n',
+    replace: '  order by l.claim desc, l.chunk\n',
+    tests: ['test/state/database/lock-order.test.ts'],
+  },
+  {
     name: 'a stray error ends the process',
     file: 'src/runs/stray-errors.ts',
     find: 'const owner = owners.getStore() ?? null;',

@@ -6,6 +6,7 @@ import { clearParts } from '../../../src/state/registration/parts.ts';
 import { purge } from '../../../src/state/purge.ts';
 import { discardRuns, retryFailed, retryNow } from '../../../src/state/runs/retry-sets.ts';
 import type { Change } from '../../../src/state/change.ts';
+import type { Lease } from '../../../src/state/lease.ts';
 import { blocked, hold } from '../../support/blocked.ts';
 import { change } from '../../support/changes.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
@@ -73,6 +74,27 @@ test('deadlines that wait behind an ingest lock sets in its order', async ({ db 
     () => batch(other, [partB('q'), partB('p')]),
     () => fireDeadlines(worker.database, [1]),
   );
+});
+
+test('starts are recorded in the order of their leases', async ({ db }) => {
+  const worker = await workerOn(db, [pairOf()]);
+  const keys = Array.from({ length: 8 }, (_, n) => `k${n}`);
+  await batch(
+    worker,
+    keys.flatMap((key) => [partA(key), partB(key)]),
+  );
+  const leases: Lease[] = [];
+  while (leases.length < keys.length) leases.push(...(await worker.runs.claim(1, worker.id, 1)));
+  const byClaim = leases.toSorted((a, b) => (a.claim < b.claim ? -1 : 1));
+  const release = await hold(
+    db,
+    `select from muster.lease where claim = '${byClaim[0]!.claim}' for update`,
+  );
+  const recorded = worker.runs.recordStarts(byClaim.toReversed());
+  await blocked(db, 1);
+  expect(await db.query('select from muster.lease for update skip locked')).toHaveLength(7);
+  await release();
+  expect((await recorded).size).toBe(8);
 });
 
 /** Failed runs of the sets p and q; that of q failed first. */
