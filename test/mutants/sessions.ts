@@ -51,6 +51,27 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
     tests: END,
   },
   {
+    name: 'session: it is not verified that a setting takes effect',
+    file: 'src/state/database/session.ts',
+    find: '  if (!isApplied) throw',
+    replace: '  if (after === null) throw',
+    tests: SETTINGS,
+  },
+  {
+    name: 'session: a changed default of the server makes commits of handlers lose their durability',
+    file: 'src/state/database/session.ts',
+    find: " || row.name === 'synchronous_commit'",
+    replace: '',
+    tests: SETTINGS,
+  },
+  {
+    name: 'session: a busy pooler in transaction mode is taken for one in session mode',
+    file: 'src/state/database/session.ts',
+    find: '    if ((await markOf(client)) !== mark) throw sharedSession();\n  } finally',
+    replace: '  } finally',
+    tests: POOLER,
+  },
+  {
     name: "session: an author's prepared statements are kept",
     file: AUTHOR,
     find: 'isClean = hasOnlyOwnStatements(client, results.at(-1)!.rows);',

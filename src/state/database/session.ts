@@ -105,7 +105,11 @@ export async function prepareSession(
   const changed: Setting[] = [];
   for (const row of rows) {
     if (row.name === MARK) requireUnmarked(row.before);
-    else if (row.after !== null && requireApplied(row, settings[row.name]!)) changed.push(row);
+    else if (row.after !== null) {
+      const isChanged = requireApplied(row, settings[row.name]!);
+      // the server's default may be changed while the session lives
+      if (isChanged || row.name === 'synchronous_commit') changed.push(row);
+    }
   }
   // A pooler invents the process id that it answers with.
   if (rows[0]!.pid !== (client as unknown as { processID: number }).processID) {
@@ -174,17 +178,19 @@ async function requireOwnSession(
       if ((await markOf(client)) !== mark) throw sharedSession();
     }
   } catch (error) {
-    // As above: this session keeps its server process, and the pooler has none for another.
     if (!(error instanceof Error && error.message === 'Query read timeout')) throw error;
+    // As above, the pooler has no server process for the other session: if this one kept its own, it answers at once.
+    if ((await markOf(client)) !== mark) throw sharedSession();
   } finally {
     other.connection.stream.destroy();
   }
 }
 
 async function markOf(client: pg.ClientBase): Promise<string | null> {
-  const { rows } = await client.query<{ mark: string | null }>(
-    `select pg_catalog.current_setting('${MARK}', true) as mark`,
-  );
+  const { rows } = await client.query<{ mark: string | null }>({
+    text: `select pg_catalog.current_setting('${MARK}', true) as mark`,
+    query_timeout: PREPARE_MS,
+  } as pg.QueryConfig);
   return rows[0]!.mark;
 }
 

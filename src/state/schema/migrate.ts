@@ -42,12 +42,17 @@ export function openMigrator(url: string): Promise<pg.Client> {
 }
 
 async function requireServer(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ number: string; version: string }>(
-    `select current_setting('server_version_num') as number, current_setting('server_version') as version`,
+  const { rows } = await client.query<Record<'number' | 'version' | 'encoding' | 'name', string>>(
+    `select current_setting('server_version_num') as number, current_setting('server_version') as version,
+            current_setting('server_encoding') as encoding, current_database() as name`,
   );
-  if (Number(rows[0]!.number) < OLDEST_SERVER) {
+  const { number, version, encoding, name } = rows[0]!;
+  if (Number(number) < OLDEST_SERVER) {
+    throw new Error(`PostgreSQL ${version} is too old for Muster's state: 16 or newer is needed`);
+  }
+  if (encoding !== 'UTF8') {
     throw new Error(
-      `PostgreSQL ${rows[0]!.version} is too old for Muster's state: 16 or newer is needed`,
+      `the encoding of the database ${name} is ${encoding}, which can't store every text: create one with encoding 'UTF8' template template0`,
     );
   }
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
 import { reach } from '../../../src/doctor/reach.ts';
@@ -74,6 +75,25 @@ test('transaction mode is detected even while others use the pooler', async ({ d
   for (const other of others) await other.query('commit');
   for (let i = 0; i < 3; i++) await expect(openInspector(url)).rejects.toThrow(SHARES);
 });
+
+test('transaction mode is not taken for another while all server processes are busy', async ({
+  db,
+}) => {
+  const url = await pgbouncer(db, { pool_mode: 'transaction', default_pool_size: '1' });
+  const [first, next] = [new pg.Client(url), new pg.Client(url)];
+  for (const each of [first, next]) {
+    onTestFinished(() => each.end());
+    await each.connect();
+  }
+  await first.query('begin');
+  const opening = openInspector(url);
+  opening.catch(() => {});
+  await sleep(500); // the settings wait for the only process, which nothing shows
+  const took = next.query('begin');
+  await first.query('commit');
+  await took; // now the check of the settings' session waits for it
+  await expect(opening).rejects.toThrow('Query read timeout');
+}, 30_000);
 
 test('a session that the pooler does not reset is refused', async ({ db }) => {
   const url = await pgbouncer(db, { pool_mode: 'session', server_reset_query: '' });

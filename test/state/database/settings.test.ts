@@ -5,7 +5,14 @@ import { openDatabase } from '../../../src/state/database/database.ts';
 import { migrate } from '../../../src/state/schema/migrate.ts';
 import { openReader } from '../../../src/state/database/reader.ts';
 import { openInspector } from '../../../src/state/database/inspector.ts';
-import { SESSION, timeoutSetting } from '../../../src/state/database/session.ts';
+import {
+  openSession,
+  prepareSession,
+  SESSION,
+  settingsAfterReset,
+  timeoutSetting,
+} from '../../../src/state/database/session.ts';
+import { durableServer } from '../../support/durable.ts';
 import { engineOn } from '../../support/engine.ts';
 import { databaseOn } from '../../support/worker.ts';
 import { pairOf, partA, partB } from '../../support/pair.ts';
@@ -165,6 +172,51 @@ test('timeouts are written as the server shows them', async ({ db }) => {
     ]);
     expect(row).toEqual({ shown: timeoutSetting(ms) });
   }
+});
+
+/** A connection on which this setting keeps its value, as behind a proxy that answers for the server. */
+function unchanging(setting: string): pg.ClientBase {
+  const query = ({ values: [names, wanted] }: { values: [string[], string[]] }) => ({
+    rows: names.map((name, i) => ({
+      name,
+      pid: 7,
+      before: name === 'muster.session' ? null : 'off',
+      after: name === setting ? 'off' : wanted[i]!,
+    })),
+  });
+  return { processID: 7, query } as unknown as pg.ClientBase;
+}
+
+test.for(['synchronous_commit', 'default_transaction_isolation', 'plan_cache_mode'])(
+  'a connection on which %s does not take effect is refused, with its value',
+  async (name) => {
+    const settings = { ...SESSION, plan_cache_mode: 'force_generic_plan' };
+    await expect(prepareSession(unchanging(name), {}, settings)).rejects.toThrow(
+      `${name} is off on this connection, not `,
+    );
+    await prepareSession(unchanging('another'), {}, settings);
+  },
+);
+
+test("commits stay durable although the server's default changes while a session lives", async () => {
+  const { url, stop } = await durableServer();
+  onTestFinished(stop);
+  const server = await openSession({ connectionString: url }, SESSION);
+  const session = await openSession({ connectionString: url }, SESSION);
+  onTestFinished(async () => void (await Promise.all([server.end(), session.end()])));
+  await server.query('alter system set synchronous_commit = off');
+  await server.query('select pg_reload_conf()');
+  // as after a handler's transaction
+  await until(async () => {
+    await session.query('reset all');
+    const { rows } = await session.query<{ commit: string }>(
+      `select current_setting('synchronous_commit') as commit`,
+    );
+    return rows[0]!.commit === 'off';
+  });
+  await session.query(settingsAfterReset(session));
+  const { rows } = await session.query('show synchronous_commit');
+  expect(rows).toEqual([{ synchronous_commit: 'on' }]);
 });
 
 test('a connection whose settings are refused is not used, and the reason is reported', async ({

@@ -14,11 +14,11 @@ const STATE = readdirSync(new URL('../../../src/state/schema/migrations/', impor
   .toSorted();
 
 /** An empty database: not even a schema. */
-async function emptyDatabase(): Promise<string> {
+async function emptyDatabase(options = ''): Promise<string> {
   const name = `empty_${randomUUID().replaceAll('-', '')}`;
   const admin = new pg.Client(`${inject('serverUrl')}/postgres`);
   await admin.connect();
-  await admin.query(`create database ${name} template template0`);
+  await admin.query(`create database ${name} template template0 ${options}`);
   await admin.end();
   return `${inject('serverUrl')}/${name}`;
 }
@@ -33,6 +33,14 @@ async function tablesOf(url: string): Promise<string[]> {
   await client.end();
   return rows.map((row) => row.name);
 }
+
+test('a database whose encoding lacks characters is refused, with what creates another', async () => {
+  const url = await emptyDatabase(`encoding 'LATIN1' locale 'C'`);
+  await expect(migrate(url, [])).rejects.toThrow(
+    /^the encoding of the database empty_\w+ is LATIN1, which can't store every text: create one with encoding 'UTF8' template template0$/,
+  );
+  expect(await tablesOf(url)).toEqual([]);
+});
 
 test('of twenty concurrent migrations, one does the work, and a later one does nothing', async () => {
   const url = await emptyDatabase();
