@@ -146,7 +146,7 @@ export class PartRows {
   }
 
   #memberOf(row: RowChange): MemberRow | null {
-    const mapped = toMemberRows(row, this.#place, this.#fn, undefined, [this.part]);
+    const mapped = toMemberRows(row, this.#place, this.#fn, { parts: [this.part] });
     return mapped.rows[0] ?? null;
   }
 

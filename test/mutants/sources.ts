@@ -129,15 +129,22 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
   {
     name: "a row whose new key can't be stored stays in its old set",
     file: MEMBER,
-    find: '      if (error instanceof BadKey) rows.push({ ...facts, ...REMOVED });',
+    find: '      if (error instanceof BadKey && facts !== null) rows.push({ ...facts, ...REMOVED });',
     replace: '      void REMOVED;',
     tests: ABSENT,
   },
   {
     name: 'a row whose new values are refused stays in its old set',
     file: 'src/state/ingest/batcher.ts',
-    find: '        await this.#withdraw(first.rows);\n',
-    replace: '        void this.#withdraw;\n',
+    find: '        await withdraw(this.#store, first.rows);\n',
+    replace: '',
+    tests: ABSENT,
+  },
+  {
+    name: 'a row whose new values are refused, and that lacks a column, stays in its old set',
+    file: 'src/state/ingest/change-ingestor.ts',
+    find: 'await withdraw(this.#store, mapped.rows).catch',
+    replace: 'await Promise.resolve(withdraw).catch',
     tests: ABSENT,
   },
   {

@@ -1,6 +1,7 @@
 import type { Origin } from '../change.ts';
 import { isBadValue, sqlState, unavailable } from '../database/database.ts';
-import { REMOVED, type MemberRow } from './member.ts';
+import type { MemberRow } from './member.ts';
+import { withdraw } from './withdraw.ts';
 import { isNewer } from '../version.ts';
 import { Unavailable, type Outcome } from '../outcome.ts';
 import type { IngestedBatch, Store } from './store.ts';
@@ -181,20 +182,11 @@ export class Batcher {
     } else if (first !== undefined) {
       try {
         await this.#store.park(first.origin, 'bad-value', error.message);
-        await this.#withdraw(first.rows);
+        await withdraw(this.#store, first.rows);
         first.resolve({ kind: 'parked', reason: 'bad-value', detail: error.message });
       } catch (cause) {
         first.reject(unavailable(cause));
       }
-    }
-  }
-
-  /** Removes a row whose new values can't be stored from its old set, which it has left nevertheless. */
-  async #withdraw(rows: readonly MemberRow[]): Promise<void> {
-    try {
-      await this.#store.ingest(rows.map((row) => ({ ...row, ...REMOVED, history: null })));
-    } catch (error) {
-      if (!isBadValue(error)) throw error; // its id can't be stored either
     }
   }
 }

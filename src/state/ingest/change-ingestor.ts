@@ -16,6 +16,7 @@ import type { Outcome, ParkReason, Unavailable } from '../outcome.ts';
 import { resolveRows, type KnownMember } from './missing-columns.ts';
 import type { Store } from './store.ts';
 import { truncate } from './truncate.ts';
+import { withdraw } from './withdraw.ts';
 import type { Database } from '../database/database.ts';
 
 /**
@@ -109,7 +110,7 @@ export class ChangeIngestor {
       .map(({ change, served, parts, problems }): MappedChange => {
         if (change === null) return { rows: [], problems };
         const place = placeOfEvents(source);
-        const { rows, problems: more } = toMemberRows(change, place, served, undefined, parts);
+        const { rows, problems: more } = toMemberRows(change, place, served, { parts });
         return { rows, problems: [...problems, ...more] };
       });
     const outcome = await this.#ingestRows(merge(mapped), this.#events.originOf(event));
@@ -264,10 +265,9 @@ export class ChangeIngestor {
     place: SourceEpoch,
     functions: readonly RegisteredFunction[],
   ): Promise<Outcome> {
-    let problems: readonly Problem[] = [];
+    let mapped: MappedChange = { rows: [], problems: [] };
     const toRows = (known: readonly KnownMember[]) => {
-      const mapped = merge(functions.map((served) => resolveRows(change, place, served, known)));
-      problems = mapped.problems;
+      mapped = merge(functions.map((served) => resolveRows(change, place, served, known)));
       return mapped.rows;
     };
     // mapped as a delete, because that yields the row's id in every part
@@ -281,11 +281,14 @@ export class ChangeIngestor {
         toRows,
       );
     } catch (error) {
-      if (isBadValue(error)) {
-        return this.#park(change.origin, 'bad-value', (error as Error).message);
-      }
-      throw unavailable(error);
+      if (!isBadValue(error)) throw unavailable(error);
+      const outcome = await this.#park(change.origin, 'bad-value', (error as Error).message);
+      await withdraw(this.#store, mapped.rows).catch((cause: unknown) => {
+        throw unavailable(cause);
+      });
+      return outcome;
     }
+    const { problems } = mapped;
     return problems.length === 0 ? { kind: 'ingested' } : this.#parkFor(problems, change.origin);
   }
 

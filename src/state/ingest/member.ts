@@ -76,25 +76,31 @@ export function removedRow(
   return { ...name, version, at, commits, ...REMOVED, history: null, trace: null };
 }
 
+export interface MappingOptions {
+  /** The parts to map the change to; by default all on its stream. */
+  readonly parts?: readonly PartSpecification[];
+  /** Maps the row for one part with all that is stored, so that a deciding column which it lacks is a problem. */
+  readonly toRow?: typeof toMemberRow;
+}
+
 /**
- * Maps a change to one row for each part on its stream, or for some of them. There are exceptions for creates: one that some part
- * accepts produces no rows for the parts that reject it, and one that every part rejects produces a single
- * rejected row, for the part that it comes closest to, so that `explain` can name the filter. Every other
- * operation produces a row for each part; otherwise an older create that arrives later would add a phantom.
- * A part that stores further columns gets rejected creates as well, because the update that brings the row
- * into it may not send these columns again.
+ * Maps a change to one row for each of its parts. There are exceptions for creates: one that some part accepts
+ * produces no rows for the parts that reject it, and one that every part rejects produces a single rejected row,
+ * for the part that it comes closest to, so that `explain` can name the filter. Every other operation produces a
+ * row for each part; otherwise an older create that arrives later would add a phantom. A part that stores further
+ * columns gets rejected creates as well, because the update that brings the row into it may not send these columns
+ * again.
  *
  * A part for which the change can't be interpreted is reported as a {@link Problem}; the other parts are not
  * affected. If the new key can't be stored, the row has left its old set nevertheless, and is removed.
  *
- * Throws {@link MissingColumn} if a deciding column is missing, unless `toRow` is given and finds it elsewhere.
+ * Throws {@link MissingColumn} if a deciding column is missing, unless `toRow` is given.
  */
 export function toMemberRows(
   change: RowChange,
   place: SourceEpoch,
   served: RegisteredFunction,
-  toRow: typeof toMemberRow = toMemberRow,
-  parts: readonly PartSpecification[] = partsOn(served, change.stream),
+  { parts = partsOn(served, change.stream), toRow }: MappingOptions = {},
 ): MappedChange {
   const { specification } = served;
   const versions = versionsOf(change, place);
@@ -107,42 +113,34 @@ export function toMemberRows(
     function: served.id,
     partIndex: served.partIndexOf.get(part.name)!,
     source: place.source,
-    id: textOf(change.row, part.id, 'primary key')!,
+    id: idOf(change.row, part),
     ...versions,
     history: null,
     trace,
   });
   const add = (part: PartSpecification, omitsRejected: boolean): void => {
-    const facts = factsOf(part);
-    if (change.op === 'd') {
-      rows.push({ ...facts, ...REMOVED });
-      return;
-    }
-    const row = pick(change.row, part);
-    if (omitsRejected && refusedBy(row, part) !== null) return; // usually accepted by another part
+    let facts: Facts | null = null;
     try {
-      const mapped = toRow(row, part, facts);
-      const { inSet, key } = mapped;
-      if (!omitsRejected || inSet) {
-        rows.push(isHistory && inSet ? { ...mapped, history: key } : mapped);
+      facts = factsOf(part);
+      if (change.op === 'd') {
+        rows.push({ ...facts, ...REMOVED });
+        return;
       }
+      const row = pick(change.row, part);
+      if (omitsRejected && refusedBy(row, part) !== null) return; // usually accepted by another part
+      const mapped = (toRow ?? toMemberRow)(row, part, facts);
+      const { inSet, key } = mapped;
+      if (omitsRejected && !inSet) return;
+      rows.push(isHistory && inSet ? { ...mapped, history: key } : mapped);
     } catch (error) {
-      if (error instanceof BadKey) rows.push({ ...facts, ...REMOVED });
-      throw error;
-    }
-  };
-  const tryToAdd = (part: PartSpecification, omitsRejected: boolean): void => {
-    try {
-      add(part, omitsRejected);
-    } catch (error) {
-      // a `toRow` of the caller has already looked at everything that is stored
-      if (error instanceof MissingColumn && toRow === toMemberRow) throw error;
+      if (error instanceof MissingColumn && toRow === undefined) throw error;
+      if (error instanceof BadKey && facts !== null) rows.push({ ...facts, ...REMOVED });
       problems.push(toProblem(error, change.stream, part, specification.name));
     }
   };
-  for (const part of parts) tryToAdd(part, change.op === 'c' && !part.keepsMore);
+  for (const part of parts) add(part, change.op === 'c' && !part.keepsMore);
   if (rows.length === 0 && problems.length === 0 && parts.length > 0) {
-    tryToAdd(closest(parts, change.row), false);
+    add(closest(parts, change.row), false);
   }
   return { rows, problems };
 }
@@ -193,7 +191,7 @@ export function toMemberRow(
   if (!refused && !part.key.some((column) => row[column] === null)) {
     for (const column in part.where) known(row, column);
   }
-  const key = refused ? keyOfRefused(row, part, sources) : textOf(row, part.key, 'key');
+  const key = refused ? keyOfRefused(row, part, sources) : keyOf(row, part);
   const missingColumns = missingColumnsOf(row, part, sources ?? {});
   const isWhole = !refused && key !== null && sources === null && missingColumns === null;
   const literals = isWhole ? literalsOf(row, part, key, facts.id) : null;
@@ -210,7 +208,7 @@ export function toMemberRow(
 /** Returns the key of the set that a rejected row would be in. It is only informative. */
 function keyOfRefused(row: Row, part: PartSpecification, sources: Sources | null): string | null {
   try {
-    return textOf(row, part.key, 'key');
+    return keyOf(row, part);
   } catch (error) {
     // if `sources` are given, the stored versions do not have the column either
     if (error instanceof BadKey || (error instanceof MissingColumn && sources !== null)) {
@@ -226,20 +224,25 @@ function closest(parts: readonly PartSpecification[], row: Row): PartSpecificati
   return parts[met.indexOf(Math.max(...met))]!;
 }
 
-/**
- * Returns the canonical text of the columns of a key or primary key: the value itself, or a JSON array of the
- * values. Returns null if a key column is null or absent: such a row belongs to no set.
- */
-function textOf(row: Row, columns: readonly string[], what: string): string | null {
-  const texts: string[] = [];
-  for (const column of columns) {
-    const value = known(row, column);
-    if (value === undefined || value === null) {
-      if (what === 'key') return null;
-      throw new BadKey(`primary key column '${column}' is ${value === null ? 'null' : 'absent'}`);
-    }
-    texts.push(scalarText(value, column));
+/** Returns the key of the row's set; null if a key column is null or absent: such a row belongs to no set. */
+function keyOf(row: Row, { key }: PartSpecification): string | null {
+  const isNull = key.some((column) => (known(row, column) ?? null) === null);
+  return isNull ? null : textOf(row, key, 'key');
+}
+
+function idOf(row: Row, { id }: PartSpecification): string {
+  for (const column of id) {
+    const value = known(row, column) ?? null;
+    if (value !== null) continue;
+    const what = Object.hasOwn(row, column) ? 'null' : 'absent';
+    throw new BadKey(`primary key column '${column}' is ${what}`);
   }
+  return textOf(row, id, 'primary key');
+}
+
+/** Returns the canonical text of columns: the value itself, or a JSON array of the values. */
+function textOf(row: Row, columns: readonly string[], what: string): string {
+  const texts = columns.map((column) => scalarText(row[column], column));
   const text = texts.length === 1 ? texts[0]! : JSON.stringify(texts);
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_TEXT_BYTES) {

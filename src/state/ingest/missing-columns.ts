@@ -59,7 +59,7 @@ export function resolveRows(
   // A create is mapped to a row for every part here, too: a part that rejects it may still store the row from
   // before it was deleted and created again.
   const op = change.op === 'c' ? 'u' : change.op;
-  return toMemberRows({ ...change, op }, place, served, (row, part, facts) => {
+  const toRow: typeof toMemberRow = (row, part, facts) => {
     const stored = members.find(({ partIndex }) => partIndex === facts.partIndex);
     // deleted or purged at this version or later: the change is stale, regardless of its columns
     if (members.some((each) => (each.purged || each.columns === null) && !isNewer(facts, each))) {
@@ -81,7 +81,8 @@ export function resolveRows(
     if (newest === null) return toMemberRow(filled, part, facts, sources);
     const { version, at, commits } = newest;
     return toMemberRow(filled, part, { ...facts, version, at, commits }, sources);
-  });
+  };
+  return toMemberRows({ ...change, op }, place, served, { toRow });
 }
 
 /** Returns a stored row with its columns, if they follow from its key. */

@@ -108,6 +108,20 @@ test('a row whose new values PostgreSQL refuses is parked, and leaves its old se
   expect(await miscounted(db)).toEqual([]);
 });
 
+test('so does one that also lacks a deciding column', async ({ db }) => {
+  const worker = await workerOn(db, [pairOf()]);
+  await worker.ingestor.ingest(change('c', 1, { id: 1, k: 'x', kind: 'a' }));
+  const refused = change('u', 2, { id: 1, k: 'y\0', kind: UNAVAILABLE });
+  expect(await worker.ingestor.ingest(refused)).toMatchObject({
+    kind: 'parked',
+    reason: 'bad-value',
+  });
+  expect(await db.query('select from muster.member where in_set')).toEqual([]);
+  expect(await miscounted(db)).toEqual([]);
+  await worker.ingestor.ingest(change('u', 3, { id: 1, k: 'x', kind: 'a' }));
+  expect(await db.query('select from muster.member where in_set')).toHaveLength(1);
+});
+
 test('a row that no part accepts is not parked because of its key', async ({ db }) => {
   const worker = await workerOn(db, [pairOf()]);
   for (const op of ['c', 'u'] as const) {
