@@ -11,7 +11,7 @@ import { ignored } from './database/ignored.ts';
 import { rowSources } from './database/row-sources.ts';
 import { commits, standbys } from './database/durability.ts';
 import { session } from './database/session.ts';
-import { deadRows, snapshots, updates, walSettings } from './database/storage.ts';
+import { bloat, deadRows, snapshots, updates, walSettings } from './database/storage.ts';
 import { clusterGroup, type ClusterView, readCluster } from './cluster/examine.ts';
 import {
   type Check,
@@ -29,7 +29,8 @@ import { login, roles } from './database/login.ts';
 import { publication } from './source/publication.ts';
 import { placeOf, reach } from './reach.ts';
 import { position, slot, sourceClock, type SourceContext, walLevel } from './source/wal.ts';
-import { failover, rights } from './source/self-read.ts';
+import { failover } from './source/failover.ts';
+import { rights } from './source/self-read.ts';
 import { identity, keys, tables } from './source/source-tables.ts';
 import { due, failed, outbox, parked, paused } from './database/work.ts';
 
@@ -62,13 +63,15 @@ const DATABASE = [
   clock,
   updates,
   deadRows,
+  bloat,
   snapshots,
   walSettings,
   ...WORK,
 ];
 /** The checks of tables come first: publishing a table without a replica identity breaks its application. */
-const SOURCE = [walLevel, tables, keys, identity, publication, slot, position, sourceClock];
-const SELF_READ = [walLevel, rights, ...SOURCE.slice(1, 6), failover, position, sourceClock];
+const OF_TABLES = [tables, keys, identity, publication, slot, failover, position, sourceClock];
+const SOURCE = [walLevel, ...OF_TABLES];
+const SELF_READ = [walLevel, rights, ...OF_TABLES];
 
 /** Examines everything that can be reached from here, without changing anything. Never throws for what it finds. */
 export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {

@@ -1,88 +1,17 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { expect, onTestFinished } from 'vitest';
-import { failover } from '../../src/doctor/source/self-read.ts';
+import { expect } from 'vitest';
+import { failover } from '../../src/doctor/source/failover.ts';
 import {
   applyRemedies,
   remedies,
   reportOf,
   sourceOf as examinedSource,
 } from '../doctor/examination.ts';
-import { startProxy } from '../support/proxy.ts';
 import type { TestProcess } from '../support/process.ts';
-import { install } from '../support/server.ts';
-import { standbyOf } from '../support/standby.ts';
-import { databaseAt, type TestDatabase } from '../support/test.ts';
+import { copied, replicatedSource } from '../support/replicated-source.ts';
 import { until } from '../support/until.ts';
 import { caughtUp } from '../support/wal.ts';
 import { compare, hasLogged, load, READING, sourceOf, WAITING } from './reading.ts';
 import { test } from './test.ts';
-
-/** A database that outlives its server: its pool ignores lost connections. */
-function openDatabase(url: string): TestDatabase {
-  const { db, close } = databaseAt(url);
-  db.pool.on('connect', (client) => client.on('error', () => {}));
-  onTestFinished(close);
-  return db;
-}
-
-/** A primary whose commits wait for its standby, which copies slots, behind an address that follows the primary. */
-async function replicatedSource() {
-  const { server, url, data, remove } = await install();
-  let killed: Promise<void> | undefined;
-  const kill = () => {
-    const [pid] = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n');
-    process.kill(Number(pid), 'SIGKILL');
-    return server.stop(); // waits for its end
-  };
-  onTestFinished(async () => {
-    await (killed ??= kill());
-    await remove();
-  });
-  await server.start();
-  const primary = openDatabase(`${url}/postgres`);
-  await primary.query(`select pg_create_physical_replication_slot('standby')`);
-  const settings = ['sync_replication_slots=on', 'hot_standby_feedback=on'];
-  const flags = [...settings, 'primary_slot_name=standby'].flatMap((each) => ['-c', each]);
-  const standby = await standbyOf(primary, { name: 'standby', flags });
-  onTestFinished(() => standby.stop());
-  const survivor = openDatabase(standby.url);
-  await survivor.query(`select pg_create_physical_replication_slot('standby')`);
-  await primary.query(`alter system set synchronous_standby_names = 'standby'`);
-  await primary.query('select pg_reload_conf()');
-  let proxy = await startProxy(primary.url);
-  onTestFinished(() => proxy.close());
-  return {
-    primary,
-    survivor,
-    address: openDatabase(proxy.url),
-    /** Ends the primary without a warning, and nothing listens at the address. */
-    async kill() {
-      await (killed ??= kill());
-      await proxy.close();
-    },
-    /** Promotes the standby, and has the address follow. */
-    async promote() {
-      await survivor.query('select pg_promote()');
-      proxy = await startProxy(standby.url, Number(new URL(proxy.url).port));
-    },
-  };
-}
-
-type Replicated = Awaited<ReturnType<typeof replicatedSource>>;
-
-/** Resolves when the standby would keep its copy of the slot at a promotion. */
-async function copied({ primary, survivor }: Replicated, slot: string): Promise<void> {
-  await until(async () => {
-    await primary.query('select pg_log_standby_snapshot()'); // which happens every 15 s
-    await survivor.query('select pg_reload_conf()'); // wakes the copying, which sleeps for up to 30 s
-    const rows = await survivor.query(
-      'select from pg_replication_slots where slot_name = $1 and synced and not temporary',
-      [slot],
-    );
-    return rows.length > 0;
-  }, 30_000);
-}
 
 /** Resolves when more sets are written. */
 async function more(writing: { readonly sets: number }): Promise<void> {

@@ -41,6 +41,7 @@ State database ${host}${pathname}
   ✓ clock: 1 s from this machine's
   ✓ updates in place: too few updates to tell
   ✓ dead rows: no table has more dead than live rows
+  ✓ empty pages: none to speak of
   ✓ snapshots: none is older than 1 min
   ✓ write-ahead log: worth a try: wal_compression = lz4 halves the images of pages that follow a checkpoint; max_wal_size = 4GB makes checkpoints rarer under load (it is 1 MB)
   ✓ definitions: recordings: generation 1
@@ -62,7 +63,7 @@ Kafka
 Cluster
   – reachable: not checked: no cluster requested: use --cluster
 
-19 fine, 0 problems, 3 not checked
+20 fine, 0 problems, 3 not checked
 `.replaceAll(/\b\d+(\.\d+)*\b/g, 'N'),
   );
 });
@@ -78,7 +79,7 @@ test('a problem comes with a remedy: exit code 1, no password', async () => {
 State database 127.0.0.1:1/state
   ✗ reachable: nothing is listening: connect ECONNREFUSED 127.0.0.1:1
       pg_isready -h 127.0.0.1 -p 1
-  – version, migrations, roles, login, session, commits, standbys, connections, clock, updates in place, dead rows, snapshots, write-ahead log, definitions, orphaned functions, sources, ignored events, paused functions, parked events, failed runs, outgoing events, due work: not checked: not reachable
+  – version, migrations, roles, login, session, commits, standbys, connections, clock, updates in place, dead rows, empty pages, snapshots, write-ahead log, definitions, orphaned functions, sources, ignored events, paused functions, parked events, failed runs, outgoing events, due work: not checked: not reachable
 `);
   expect(stdout).toContain(`
 Kafka 127.0.0.1:1
@@ -107,7 +108,7 @@ durable(
     expect(stdout).toContain(
       `  – standbys: not checked: this login can't see standbys: grant pg_monitor to ${login}\n`,
     );
-    expect(stdout).toContain('22 fine, 0 problems, 5 not checked\n');
+    expect(stdout).toContain('23 fine, 0 problems, 5 not checked\n');
   },
 );
 

@@ -125,6 +125,13 @@ test.for(['mysql.MySqlConnector', 'mariadb.MariaDbConnector'])(
   },
 );
 
+/** Makes the pods of recordings read their changes themselves. */
+function pull(objects: Objects, intake = 'kafka'): void {
+  const [container] = named(objects.deployments).spec.template.spec.containers;
+  container.env = [...(container.env ?? []), { name: 'INTAKE', value: intake }];
+  objects.kafkaSources = [];
+}
+
 const HPA = {
   metadata: { name: 'keda-hpa-recordings' },
   spec: { scaleTargetRef: { name: 'recordings' } },
@@ -306,6 +313,21 @@ test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
       ];
     },
     '✗ a trigger of scaledobject/recordings fails although its conditions do not show it: KEDAScalerFailed at 3',
+  ],
+  [
+    'pods that read Kafka without a trigger on due work',
+    triggers,
+    (o) => {
+      pull(o);
+      o.scaledObjects[0].spec.triggers.pop();
+    },
+    '✗ scaledobject/recordings has no postgresql trigger: at lag 0, handlers are stopped and no retry or deadline wakes a pod',
+  ],
+  [
+    'pods that read the log of the source, scaled to zero',
+    triggers,
+    (o) => pull(o, 'wal'),
+    '✗ scaledobject/recordings may scale recordings to zero, but nothing wakes a pod when the source has changes',
   ],
   [
     'a trigger on another group',

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { expect } from 'vitest';
 import { publication } from '../../src/doctor/source/publication.ts';
-import { failover, rights } from '../../src/doctor/source/self-read.ts';
+import { failover } from '../../src/doctor/source/failover.ts';
+import { rights } from '../../src/doctor/source/self-read.ts';
 import { slot, type SourceContext } from '../../src/doctor/source/wal.ts';
 import { pairOf } from '../support/pair.ts';
 import { test, type TestDatabase } from '../support/test.ts';

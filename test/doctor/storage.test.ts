@@ -1,9 +1,16 @@
 import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
-import { deadRows, snapshots, updates, walSettings } from '../../src/doctor/database/storage.ts';
+import {
+  bloat,
+  deadRows,
+  snapshots,
+  updates,
+  walSettings,
+} from '../../src/doctor/database/storage.ts';
 import { session } from '../../src/doctor/database/session.ts';
 import type { StateContext } from '../../src/doctor/database/server.ts';
-import { test } from '../support/test.ts';
+import { freshDatabase } from '../support/fresh-database.ts';
+import { test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { inspectorOf, reportOf, stateOf } from './examination.ts';
 
@@ -11,6 +18,21 @@ import { inspectorOf, reportOf, stateOf } from './examination.ts';
 async function withStatistics(context: StateContext, rows: object[]): Promise<StateContext> {
   const inspector = { ...context.inspector, query: async <R>() => rows as R[] };
   return { ...context, inspector };
+}
+
+/** As if every open transaction had begun an hour ago. */
+async function later(db: TestDatabase) {
+  const inspector = await inspectorOf(db);
+  return {
+    ...inspector,
+    query: <R extends object>(text: string, values: readonly unknown[] = []) =>
+      inspector.query<R>(
+        text
+          .replaceAll('now() - make_interval', `now() + interval '1 hour' - make_interval`)
+          .replaceAll('now() - xact_start', `now() + interval '1 hour' - xact_start`),
+        values,
+      ),
+  };
 }
 
 test('reports the share of updates in place, which is a problem if it is low', async ({ db }) => {
@@ -55,6 +77,57 @@ test('reports tables with more dead rows than live ones', async ({ db }) => {
   await until(async () => (await reportOf(deadRows, context))[0]!.startsWith('✓'));
 });
 
+test('reports tables and indexes that are almost empty, and its remedies shrink them', async ({
+  db,
+}) => {
+  const context = await stateOf(db);
+  expect(await reportOf(bloat, context)).toEqual(['✓ none to speak of']);
+  await db.query('alter table muster.parked set (autovacuum_enabled = false)');
+  await db.query(
+    `insert into muster.parked (digest, reason, detail, attributes, body)
+     select (select string_agg(sha512((i || '/' || n)::bytea), null) from generate_series(1, 7) n), '', '', '{}', ''
+     from generate_series(1, 125000) i`,
+  );
+  await db.query('delete from muster.parked where id < (select max(id) from muster.parked)');
+  const report = await until(async () => {
+    const lines = await reportOf(bloat, context);
+    return lines[0]!.startsWith('✗') && lines;
+  });
+  expect(report).toEqual([
+    expect.stringMatching(
+      /^✗ muster\.parked takes \d+ MiB for 1 row: most of its pages are empty$/,
+    ),
+    expect.stringMatching(/^✗ muster\.parked_digest_key takes \d+ MiB for 1 row: /),
+  ]);
+  const findings = await bloat.run(context);
+  for (const { remedy } of findings.toReversed()) await db.query(remedy!.split(';')[0]!);
+  expect(await reportOf(bloat, context)).toEqual(['✓ none to speak of']);
+  expect(await db.query('select from muster.parked')).toHaveLength(1);
+});
+
+test('names transactions of other databases and prepared ones, and does not offer to end those of others', async ({
+  db,
+}) => {
+  const other = new pg.Client((await freshDatabase()).url);
+  onTestFinished(() => other.end());
+  await other.connect();
+  await other.query('begin');
+  await other.query('create table written (id int)');
+  const { rows } = await other.query<{ pid: number; name: string }>(
+    'select pg_backend_pid() as pid, current_database() as name',
+  );
+  const [{ pid, name }] = rows as [{ pid: number; name: string }];
+  const found = (
+    await snapshots.run({ ...(await stateOf(db)), inspector: await later(db) })
+  ).filter(({ message }) => message.includes(`process ${pid},`));
+  expect(found).toEqual([
+    expect.objectContaining({
+      message: expect.stringContaining(`open for 60 min in database ${name}: `),
+      remedy: expect.stringMatching(/^select \* from pg_stat_activity where pid = \d+;/),
+    }),
+  ]);
+});
+
 test('reports a session that holds a snapshot, and its remedy ends that session alone', async ({
   db,
 }) => {
@@ -70,21 +143,10 @@ test('reports a session that holds a snapshot, and its remedy ends that session 
   const { rows } = await holder.query<{ pid: number }>(
     'select pg_backend_pid() as pid from muster.sets right join (select 1) one on true limit 1',
   );
-  // as if it had begun long ago
-  const inspector = await inspectorOf(db);
-  const later = {
-    ...inspector,
-    query: <R extends object>(text: string, values: readonly unknown[] = []) =>
-      inspector.query<R>(
-        text.replaceAll('now() - make_interval', `now() + interval '1 hour' - make_interval`),
-        values,
-      ),
-  };
-  const [finding] = await snapshots.run({ ...context, inspector: later });
-  expect(finding).toMatchObject({
-    state: 'problem',
-    message: expect.stringContaining(`a report (process ${rows[0]!.pid}, idle in transaction)`),
-  });
+  const findings = await snapshots.run({ ...context, inspector: await later(db) });
+  const who = `a report (process ${rows[0]!.pid}, idle in transaction)`;
+  const finding = findings.find(({ message }) => message.startsWith(who));
+  expect(finding).toMatchObject({ state: 'problem' });
   await db.query(finding!.remedy!.split(';')[0]!);
   await ended;
   expect(await reportOf(snapshots, context)).toEqual(['✓ none is older than 10 min']);

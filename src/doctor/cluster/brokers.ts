@@ -10,7 +10,7 @@ export const brokers: Check<ClusterContext> = {
   id: 'cluster.brokers',
   title: 'Triggers of Brokers',
   run(context) {
-    const pushed = deployed(context).filter(({ isPull }) => !isPull);
+    const pushed = deployed(context).filter(({ intake }) => intake === 'http');
     const named = new Map(pushed.map((each) => [each, typesOf(context, each)]));
     const isConcerned = (each: Deployed) => named.get(each)!.length > 0 || each.triggers.length > 0;
     if (!pushed.some(isConcerned)) return []; // few use Brokers

@@ -37,11 +37,17 @@ export function maxPods(context: ClusterContext): Wanted | null {
 }
 
 /** Returns the connections of a pod, by the settings in the Deployment and otherwise the defaults. */
-function connectionsOf({ specifications }: ClusterContext, { fn, workload }: Deployed): number {
+function connectionsOf(context: ClusterContext, each: Deployed): number {
+  const { workload } = each;
   const numberOf = (name: 'WRITERS' | 'CONCURRENCY') =>
     Number(envOf(workload, name) ?? SETTINGS[name].fallback);
-  const isSetFunction = specifications.some(({ name }) => name === fn);
-  return connectionsPerPod(numberOf('WRITERS'), isSetFunction ? numberOf('CONCURRENCY') : 1);
+  const handlers = isSetFunction(context, each) ? numberOf('CONCURRENCY') : 1;
+  return connectionsPerPod(numberOf('WRITERS'), handlers);
+}
+
+/** Whether it has runs and deadlines; a projection has neither. */
+function isSetFunction({ specifications }: ClusterContext, { fn }: Deployed): boolean {
+  return specifications.some(({ name }) => name === fn);
 }
 
 export const scaling: Check<ClusterContext> = {
@@ -171,7 +177,7 @@ export const triggers: Check<ClusterContext> = {
     const all = deployed(context).filter((each) => !each.isKnative);
     if (all.length === 0) return [unchecked('no function is scaled by KEDA here')];
     return all.flatMap((each) =>
-      scalersOf(context, each).flatMap((scaler) => checkTriggers(each, scaler)),
+      scalersOf(context, each).flatMap((scaler) => checkTriggers(context, each, scaler)),
     );
   },
 };
@@ -185,8 +191,9 @@ interface Reading {
   readonly isUnordered: boolean;
 }
 
-function readingsOf({ fn, workload, isPull, sources }: Deployed): Reading[] {
-  if (isPull) {
+function readingsOf({ fn, workload, intake, sources }: Deployed): Reading[] {
+  if (intake === 'wal') return [];
+  if (intake === 'kafka') {
     const prefix = envOf(workload, 'KAFKA_GROUP_PREFIX') ?? SETTINGS.KAFKA_GROUP_PREFIX.fallback;
     const group = envOf(workload, 'KAFKA_GROUP') ?? `${prefix}${fn}`;
     const by = `deployment/${workload.metadata.name}`;
@@ -201,7 +208,11 @@ function readingsOf({ fn, workload, isPull, sources }: Deployed): Reading[] {
   }));
 }
 
-function checkTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObject): Finding[] {
+function checkTriggers(
+  context: ClusterContext,
+  each: Deployed,
+  { metadata: { name }, spec }: ScaledObject,
+): Finding[] {
   const kafka = spec.triggers
     .filter(({ type }) => type === 'kafka')
     .map((trigger) => trigger.metadata);
@@ -227,11 +238,20 @@ function checkTriggers(each: Deployed, { metadata: { name }, spec }: ScaledObjec
     }
   }
   const isPolled = spec.triggers.some(({ type }) => type === 'postgresql');
-  if (!each.isPull && !isPolled) {
+  const mayHaveDueWork = each.intake !== 'kafka' || isSetFunction(context, each);
+  if (mayHaveDueWork && !isPolled) {
     findings.push(
       problem(
         `scaledobject/${name} has no postgresql trigger: at lag 0, handlers are stopped and no retry or deadline wakes a pod`,
         `add one with: select coalesce(max(total), 0) from muster.due where function = '${each.fn}'`,
+      ),
+    );
+  }
+  if (each.intake === 'wal' && (spec.minReplicaCount ?? 0) === 0) {
+    findings.push(
+      problem(
+        `scaledobject/${name} may scale ${each.fn} to zero, but nothing wakes a pod when the source has changes`,
+        edit('minReplicaCount: 1'),
       ),
     );
   }

@@ -9,7 +9,7 @@ export const sources: Check<ClusterContext> = {
   title: 'sources',
   run(context) {
     listed(context.objects.kafkaSources);
-    const pushed = deployed(context).filter((each) => !each.isPull);
+    const pushed = deployed(context).filter(({ intake }) => intake === 'http');
     if (pushed.length === 0) return [unchecked('no function receives events by HTTP here')];
     return pushed.flatMap((each) => checkSources(context, each));
   },

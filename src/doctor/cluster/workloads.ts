@@ -31,8 +31,8 @@ export interface Deployed {
   readonly fn: string;
   readonly workload: Workload;
   readonly isKnative: boolean;
-  /** Whether it reads Kafka itself, without a Service and a KafkaSource. */
-  readonly isPull: boolean;
+  /** Only events by HTTP need a Service and a KafkaSource. */
+  readonly intake: 'http' | 'kafka' | 'wal';
   readonly services: readonly Service[];
   readonly sources: readonly KafkaSource[];
   /** Those whose subscriber it is. */
@@ -57,7 +57,7 @@ export function deployed({ objects, functions }: ClusterContext): Deployed[] {
         fn,
         workload,
         isKnative,
-        isPull: envOf(workload, 'INTAKE') === 'kafka',
+        intake: (envOf(workload, 'INTAKE') ?? 'http') as Deployed['intake'],
         services,
         sources: known(objects.kafkaSources).filter(({ spec }) => isMine(spec.sink)),
         triggers: known(objects.triggers).filter(({ spec }) => isMine(spec.subscriber)),
@@ -160,7 +160,9 @@ export const services: Check<ClusterContext> = {
   title: 'services',
   run(context) {
     listed(context.objects.services);
-    const all = deployed(context).filter((each) => !each.isPull && !each.isKnative);
+    const all = deployed(context).filter(
+      ({ intake, isKnative }) => intake === 'http' && !isKnative,
+    );
     if (all.length === 0) return [unchecked('no function is behind a plain Service here')];
     return all.flatMap((each) => checkServices(context, each));
   },

@@ -8,6 +8,10 @@ interface Advice {
   readonly dropped: (source: string) => readonly [why: string, remedy: string];
   readonly foreign: string;
   readonly lost: (name: string) => string;
+  /** What happens after a failover to a standby without the slot. */
+  readonly again: string;
+  /** How the slot comes to be copied to standbys. */
+  readonly copied: (name: string) => string;
   readonly start: string;
   readonly unread: string;
   readonly slow: readonly [why: string, remedy: string];
@@ -34,6 +38,9 @@ export const ADVICE: Readonly<Record<SourceReader, Advice>> = {
     foreign:
       'set slot.name and plugin.name=pgoutput for the connector; or: muster doctor --slot <name>',
     lost: (name) => `${WHEN_NEEDED}\nselect pg_drop_replication_slot('${name}');   -- ${AGAIN}`,
+    again: 'it reads every row again, and rows deleted in between stay in their sets',
+    copied: (name) =>
+      `psql "<source url>?replication=database" --command 'ALTER_REPLICATION_SLOT ${name} (FAILOVER true)'   # while the connector is stopped; and set slot.failover=true for it`,
     start: 'and start the connector',
     unread: `kubectl get kafkaconnector; or: ${RESTART}`,
     slow: [
@@ -53,6 +60,8 @@ export const ADVICE: Readonly<Record<SourceReader, Advice>> = {
     foreign: 'set WAL_SLOT to another name',
     lost: () =>
       `${SERVE} it drops the slot and reads all rows again; a row deleted in between stays in its set`,
+    again: 'all rows are read again',
+    copied: () => `${SERVE} it marks the slot when it begins to read`,
     start: 'and start muster serve',
     unread: `kubectl -n muster get pods; or: ${SERVE} its readiness and its log state why it does not read`,
     slow: [

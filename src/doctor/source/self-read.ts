@@ -1,6 +1,6 @@
 /** Checks of a source whose log Muster reads itself (INTAKE=wal). */
 import { tablesOf } from '../../definitions/streams.ts';
-import { type Check, fine, problem, unchecked, type Finding } from '../finding.ts';
+import { type Check, fine, problem, type Finding } from '../finding.ts';
 import { identifier, tableName } from '../plural.ts';
 import type { SourceContext } from './wal.ts';
 
@@ -85,66 +85,3 @@ function rightsOn(
         ),
       ];
 }
-
-interface Failover {
-  readonly version: number;
-  readonly failover: boolean | null;
-  /** Names of slots of connected standbys. */
-  readonly standbys: readonly string[];
-  /** Names of slots in synchronized_standby_slots. */
-  readonly waitsFor: readonly string[];
-}
-
-/** Whether the slot, and all that was read from it, survives a failover. */
-export const failover: Check<SourceContext> = {
-  id: 'source.failover',
-  title: 'failover',
-  async run({ inspector, slot }) {
-    const [found] = await inspector.query<Failover>(
-      `select current_setting('server_version_num')::int as version,
-              (select (to_jsonb(s) ->> 'failover')::bool from pg_replication_slots s where slot_name = $1) as failover,
-              array(select slot_name::text from pg_replication_slots where slot_type = 'physical' and active) as standbys,
-              array(
-                select name
-                from regexp_split_to_table(current_setting('synchronized_standby_slots', true), '[ ,"]+') name
-                where name <> '') as "waitsFor"`,
-      [slot],
-    );
-    const { version, failover: isCopied, standbys, waitsFor } = found!;
-    if (version < 170_000) {
-      return [
-        fine(
-          'slots are not copied to standbys before PostgreSQL 17: after a failover all rows are read again',
-        ),
-      ];
-    }
-    if (isCopied === null) return [unchecked(`there is no slot ${slot}`)];
-    if (!isCopied) {
-      return [
-        problem(
-          `${slot} is not copied to standbys: after a failover all rows are read again`,
-          `muster serve   # with INTAKE=wal: it marks the slot when it begins to read`,
-        ),
-      ];
-    }
-    const away = waitsFor.filter((each) => !standbys.includes(each));
-    if (away.length > 0) {
-      const connected = waitsFor.filter((each) => standbys.includes(each));
-      return [
-        problem(
-          `no change is sent before the standby of the slot ${away.join(', ')} has it, and that is not connected`,
-          `alter system set synchronized_standby_slots = '${connected.join(', ')}'; select pg_reload_conf();   -- or start the standby`,
-        ),
-      ];
-    }
-    if (standbys.length > 0 && waitsFor.length === 0) {
-      return [
-        problem(
-          'a standby may lack changes that are ingested: after a failover, other changes would have their positions',
-          `alter system set synchronized_standby_slots = '${standbys.join(', ')}'; select pg_reload_conf();   -- the slots of the standbys that may be promoted`,
-        ),
-      ];
-    }
-    return [fine(`${slot} is copied to standbys that have sync_replication_slots`)];
-  },
-};

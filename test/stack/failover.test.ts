@@ -1,0 +1,108 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, onTestFinished } from 'vitest';
+import { KafkaSource } from '../../dev/kafka-source/kafka-source.ts';
+import { connection, CONNECTOR, SIGNAL_TABLE, SINGLE_NODE } from '../../dev/stack/connector.ts';
+import { failover } from '../../src/doctor/source/failover.ts';
+import { TRACES } from '../chaos/functions.ts';
+import { compare, load, sourceOf } from '../chaos/reading.ts';
+import { applyRemedies, remedies, reportOf, sourceOf as examined } from '../doctor/examination.ts';
+import { TestProcess } from '../support/process.ts';
+import { copied, replicatedSource } from '../support/replicated-source.ts';
+import { until } from '../support/until.ts';
+import { test } from './support/test.ts';
+
+const SERVE = fileURLToPath(new URL('../chaos/serve.ts', import.meta.url));
+
+test(
+  'PostgreSQL fails over under load, and a connector with slot.failover goes on: nothing is lost, nothing runs twice',
+  { timeout: 240_000 },
+  async ({ pipeline, db }) => {
+    const { name, stack } = pipeline;
+    const source = await replicatedSource();
+    const { primary, survivor, address } = source;
+    await sourceOf(primary);
+    await primary.query(SIGNAL_TABLE);
+    await db.query(TRACES);
+    const fn = new TestProcess(SERVE, [], {
+      DATABASE_URL: db.url,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      SINK: 'stdout',
+    });
+    onTestFinished(async () => {
+      fn.kill('SIGKILL');
+      await fn.exited;
+    });
+    const { url } = await fn.serving();
+    const topic = `${name}.public.item`;
+    const broker = await stack.broker();
+    await broker.createTopic(topic, 3);
+    const events = await KafkaSource.start({
+      brokers: [broker.address],
+      topics: [topic],
+      consumerGroup: name,
+      namespace: 'default',
+      name: 'items',
+      sink: url,
+      ordering: 'unordered',
+      initialOffset: 'earliest',
+      delivery: { retry: 1_000, backoffPolicy: 'linear', backoffDelay: 5, timeout: 10_000 },
+    });
+    onTestFinished(() => events.stop());
+    const connector = (more: Readonly<Record<string, string>> = {}) => ({
+      name,
+      config: {
+        ...CONNECTOR,
+        ...SINGLE_NODE,
+        ...connection(address.url),
+        'topic.prefix': name,
+        'slot.name': name,
+        'publication.name': name,
+        'table.include.list': 'public.item',
+        'column.exclude.list': '',
+        'retriable.restart.connector.wait.ms': '500',
+        ...more,
+      },
+    });
+    const connect = await stack.ownConnect([connector()]);
+    onTestFinished(() => connect.kill());
+    const before = await examined(primary, [], { slot: name });
+    const [uncopied] = await failover.run(before);
+    expect(uncopied!.message).toBe(
+      `${name} is not copied to standbys: after a failover it reads every row again, and rows deleted in between stay in their sets`,
+    );
+    const [command] = uncopied!.remedy!.split('   # ');
+    await connect.kill();
+    execFileSync('sh', ['-c', command!.replace('<source url>', primary.url)], { stdio: 'pipe' });
+    connect.configure(connector({ 'slot.failover': 'true' }));
+    await connect.restart();
+    expect(await reportOf(failover, before)).toEqual([
+      '✗ a standby may lack changes that are ingested: after a failover, other changes would have their positions',
+    ]);
+    for (const statement of await remedies(failover, before)) {
+      await primary.query(statement);
+      await survivor.query(statement);
+    }
+    await until(async () => (await reportOf(failover, before))[0]!.startsWith('✓'));
+    await copied(source, name);
+
+    const writing = load(address);
+    await until(async () => (await compare(primary, db)).done > 50, 30_000);
+    await source.kill();
+    await until(() => writing.lost > 0);
+    await source.promote();
+    // the new primary waits for a standby, too, and has none yet
+    const after = await examined(survivor, [], { slot: name, reader: 'muster' });
+    await applyRemedies(failover, after, survivor);
+    const goal = writing.sets + 100;
+    await until(() => writing.sets > goal, 30_000);
+    const sets = await writing.stop();
+
+    await until(async () => (await compare(survivor, db)).lost === 0, 60_000);
+    const { done, ...faults } = await compare(survivor, db);
+    expect(faults).toEqual({ lost: 0, twice: 0 });
+    expect(done).toBeGreaterThanOrEqual(sets);
+    expect(await db.query('select reason, detail from muster.parked')).toEqual([]);
+  },
+);
