@@ -13,6 +13,7 @@ import {
   type KustomizationOptions,
   NAME_REFERENCES_OF_KNATIVE,
 } from './kustomization.ts';
+import { edit } from './edit.ts';
 import { forConsumers, forReaders, pulling, reading } from './pulling.ts';
 import { admittingBrokers, keptUp, triggersOf } from './triggers.ts';
 
@@ -152,9 +153,11 @@ function ofSets(
   const pods = Math.min(MAX_PODS, Math.ceil((concurrency ?? Infinity) / CONCURRENCY));
   const from = (path: string) => replaced(template(path).replaceAll('recordings', name), brokers);
   const kafkaSource = from('knative/base/recordings/source/kafka-source.yaml');
-  const source = kafkaSource
-    .replace('datastore.signal', [...tables, ...records].join(' and '))
-    .replace('[postgres.datastore.signal]', `[${topics.join(', ')}]`);
+  const source = edit(
+    kafkaSource,
+    ['datastore.signal', [...tables, ...records].join(' and ')],
+    ['[postgres.datastore.signal]', `[${topics.join(', ')}]`],
+  );
   const deadLetters = from('knative/base/recordings/source/dead-letters.yaml');
   if (workload === 'knative-service') {
     return {
@@ -166,12 +169,16 @@ function ofSets(
     };
   }
   const drain = Math.min(seconds, MAX_DRAIN_SECONDS);
-  const deployment = from('knative/base/recordings/deployment.yaml')
-    .replace("value: '300'", `value: '${drain}'`)
-    .replace(/(terminationGracePeriodSeconds:) \d+/, `$1 ${drain + BEYOND_DRAIN_SECONDS}`);
-  const scaled = withTopics(from('keda/recordings.yaml'), intake === 'wal' ? [] : topics)
-    .replace(/(maxReplicaCount:) \d+/, `$1 ${pods}`)
-    .replace('so 8 pods need 184', `so ${pods} pods need ${23 * pods}`);
+  const deployment = edit(
+    from('knative/base/recordings/deployment.yaml'),
+    ["value: '300'", `value: '${drain}'`],
+    [/(terminationGracePeriodSeconds:) \d+/, `$1 ${drain + BEYOND_DRAIN_SECONDS}`],
+  );
+  const scaled = edit(
+    withTopics(from('keda/recordings.yaml'), intake === 'wal' ? [] : topics),
+    [/(maxReplicaCount:) \d+/, `$1 ${pods}`],
+    ['so 8 pods need 184', `so ${pods} pods need ${23 * pods}`],
+  );
   const budget = from('knative/base/recordings/pod-disruption-budget.yaml');
   const policy = from('knative/base/recordings/network-policy.yaml');
   if (intake !== 'http') {
@@ -179,9 +186,11 @@ function ofSets(
     return {
       'deployment.yaml':
         intake === 'kafka' ? pulling(deployment, name, topics) : reading(deployment, name),
-      'network-policy.yaml': policy
-        .replace(/^# Only .*\n/, `# Nobody may post events: the pods read them from ${where}.\n`)
-        .replace(/ {2}ingress:\n[^]*$/, '  ingress: []\n'),
+      'network-policy.yaml': edit(
+        policy,
+        [/^# Only .*\n/, `# Nobody may post events: the pods read them from ${where}.\n`],
+        [/ {2}ingress:\n[^]*$/, '  ingress: []\n'],
+      ),
       'pod-disruption-budget.yaml': budget,
       'scaled-object.yaml': intake === 'kafka' ? forConsumers(scaled) : forReaders(scaled),
     };
@@ -201,22 +210,26 @@ function ofSets(
 /** Sets the limits of a Knative Service, and the image that the kustomization replaces. */
 function knativeService(text: string, seconds: number, pods: number): string {
   const drain = Math.min(seconds, MAX_KNATIVE_TIMEOUT_SECONDS - BEYOND_DRAIN_SECONDS_IN_KNATIVE);
-  return text
-    .replace(/(image:) \S+/, '$1 muster')
-    .replace(/(max-scale:) '\d+'/, `$1 '${pods}'`)
-    .replace(/(timeoutSeconds:) \d+/, `$1 ${drain + BEYOND_DRAIN_SECONDS_IN_KNATIVE}`)
-    .replace("value: '300'", `value: '${drain}'`);
+  return edit(
+    text,
+    [/(image:) \S+/, '$1 muster'],
+    [/(max-scale:) '\d+'/, `$1 '${pods}'`],
+    [/(timeoutSeconds:) \d+/, `$1 ${drain + BEYOND_DRAIN_SECONDS_IN_KNATIVE}`],
+    ["value: '300'", `value: '${drain}'`],
+  );
 }
 
 /** Makes a source post to a Knative Service, which KEDA does not scale. */
 function toKnativeService(text: string): string {
-  return text
-    .replace('Set because KEDA reads the lag of this group; the', 'The')
-    .replace(
+  return edit(
+    text,
+    ['Set because KEDA reads the lag of this group; the', 'The'],
+    [
       / {2}# Must equal the ScaledObject's[^]*?(?= {2}initialOffset)/,
       '  # The default, `latest`, skips what is in a partition that the source has not read yet.\n',
-    )
-    .replace(/(\n {2}sink:\n {4}ref:\n {6}apiVersion:) v1\n/, '$1 serving.knative.dev/v1\n');
+    ],
+    [/(\n {2}sink:\n {4}ref:\n {6}apiVersion:) v1\n/, '$1 serving.knative.dev/v1\n'],
+  );
 }
 
 function ofProjection(
@@ -242,11 +255,13 @@ function withTopics(text: string, topics: readonly string[]): string {
   if (topics.length === 0) return text;
   const trigger = / {4}- type: kafka\n[^]*?(?=\n {4}- type:)/.exec(text)![0];
   const all = topics.map((topic, i) =>
-    trigger
-      .replace('name: lag', i === 0 ? 'name: lag' : `name: lag-${i + 1}`)
-      .replace('postgres.datastore.signal', topic),
+    edit(
+      trigger,
+      ['name: lag', i === 0 ? 'name: lag' : `name: lag-${i + 1}`],
+      ['postgres.datastore.signal', topic],
+    ),
   );
-  return text.replace(trigger, () => all.join('\n'));
+  return edit(text, [trigger, all.join('\n')]);
 }
 
 function replaced(text: string, brokers: readonly string[]): string {

@@ -1,26 +1,34 @@
 /** What differs for pods that read the topics, or the log of the source, themselves. */
+import { edit } from './edit.ts';
 import { keptUp } from './triggers.ts';
+
+/** The comment on the first variable of a function, before which its intake is set. */
+const HANDLERS = '            # Concurrent handlers';
 
 /** The pods are the consumers of the group: more of them than partitions would be idle. */
 export function forConsumers(scaled: string): string {
-  return scaled
-    .replaceAll(
-      "Same as the KafkaSource's initialOffset.",
+  return edit(
+    scaled,
+    [
+      /Same as the KafkaSource's initialOffset\./g,
       'Same as the function, which begins at the oldest offset.',
-    )
-    .replace(/ +# Pods are not consumers.*\n.*allowIdleConsumers.*\n/g, '');
+    ],
+    [/ +# Pods are not consumers.*\n.*allowIdleConsumers.*\n/g, ''],
+  );
 }
 
 /** One pod reads the log of the source; KEDA sees nothing of what waits in it. */
 export function forReaders(scaled: string): string {
   const why =
     'The source retains its log while no pod reads it, and KEDA does not see what waits in it.';
-  return keptUp(scaled, false, why)
-    .replace('by the lag of its source and by its due work', 'by its due work')
-    .replace(
+  return edit(
+    keptUp(scaled, false, why),
+    ['by the lag of its source and by its due work', 'by its due work'],
+    [
       / {2}# The first event waits for the next poll[^]*?(?= {2}pollingInterval)/,
       '  # Each poll costs one query that takes less than a millisecond.\n',
-    );
+    ],
+  );
 }
 
 /** Makes a deployment read the topics itself. */
@@ -30,7 +38,7 @@ export function pulling(text: string, name: string, topics: readonly string[]): 
     ['TOPIC', topics.join(',')],
     ['KAFKA_GROUP', `muster-${name}`],
   ].map(([key, value]) => `            - name: ${key}\n              value: ${value}\n`);
-  return text.replace(/( {12}# Concurrent handlers)/, `${variables.join('')}$1`);
+  return edit(text, [HANDLERS, `${variables.join('')}${HANDLERS}`]);
 }
 
 /** Makes a deployment read the log of the source, through a slot of its own. */
@@ -46,5 +54,5 @@ export function reading(text: string, name: string): string {
                   name: muster-source
                   key: url
 `;
-  return text.replace(/( {12}# Concurrent handlers)/, `${variables}$1`);
+  return edit(text, [HANDLERS, `${variables}${HANDLERS}`]);
 }

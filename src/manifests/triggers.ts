@@ -1,5 +1,7 @@
 /** What a function needs whose parts are events: a Trigger for each type, and pods that are there to receive them. */
 
+import { edit } from './edit.ts';
+
 /** Longest name of an object. */
 const MAX_NAME = 63;
 
@@ -53,12 +55,14 @@ ${delivery}  subscriber:
 
 /** Admits the dispatchers of Brokers, whose pods have other labels in each class of them. */
 export function admittingBrokers(networkPolicy: string): string {
-  return networkPolicy
-    .replace(
+  return edit(
+    networkPolicy,
+    [
       'Only the dispatcher of the KafkaSource may post events.',
       'Only the dispatchers of sources and Brokers may post events.',
-    )
-    .replace(/^ {10}podSelector:\n {12}matchLabels:\n {14}app: kafka-source-dispatcher\n/m, '');
+    ],
+    [/^ {10}podSelector:\n {12}matchLabels:\n {14}app: kafka-source-dispatcher\n/m, ''],
+  );
 }
 
 const OF_BROKERS =
@@ -69,6 +73,6 @@ const OF_BROKERS =
  * it. Without topics there is no lag either.
  */
 export function keptUp(scaledObject: string, hasTopics: boolean, why = OF_BROKERS): string {
-  const kept = scaledObject.replace('  minReplicaCount: 0\n', `  # ${why}\n  minReplicaCount: 1\n`);
-  return hasTopics ? kept : kept.replace(/ {4}- type: kafka\n[^]*?(?= {4}- type:)/, '');
+  const kept = edit(scaledObject, ['  minReplicaCount: 0\n', `  # ${why}\n  minReplicaCount: 1\n`]);
+  return hasTopics ? kept : edit(kept, [/ {4}- type: kafka\n[^]*?(?= {4}- type:)/, '']);
 }

@@ -35,6 +35,7 @@ const OTHERS = [
 export const GENERATED: Readonly<Record<string, readonly string[]>> = {
   Deployments: [],
   'Deployments that read Kafka': ['--intake=kafka'],
+  'Deployments that read the log of a source': ['--intake=wal'],
   'Knative Services': ['--workload=knative-service'],
   'one Deployment': ['orders'],
   'one Knative Service': ['orders', '--workload=knative-service'],
