@@ -27,9 +27,9 @@ const RUN: Readonly<Record<string, readonly string[]>> = {
     'docs/operating.md: pg_dump --format custom --file orders.dump "$DATABASE_URL"',
     'docs/operating.md: pg_restore --exit-on-error --no-owner --no-privileges --dbna',
   ],
-  'test/package/user.test.ts': [
+  'test/package/user.test.ts': ['docs/your-repository.md: npx muster migrate'],
+  'test/package/support/use.ts': [
     'docs/your-repository.md: insert into shop.parcel (order_id, weight) values (4711, 300',
-    'docs/your-repository.md: npx muster migrate',
   ],
   'test/package/support/use-project.ts': [
     'docs/your-repository.md: npx --yes --package "$MUSTERJS" muster init my-orders --pack',

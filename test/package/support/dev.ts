@@ -11,6 +11,7 @@ const DEVELOP = blockOf('docs/your-repository.md: npm run dev');
 
 export interface DevOptions {
   readonly user?: User;
+  readonly env?: Readonly<Record<string, string>>;
   /** The command, without the options of ports. */
   readonly line?: string;
 }
@@ -23,7 +24,7 @@ export class Dev {
     folder: string,
     port: number,
     consolePort: number,
-    { user, line = `${DEVELOP.trim()} --` }: DevOptions = {},
+    { user, env, line = `${DEVELOP.trim()} --` }: DevOptions = {},
   ) {
     const options = `--port ${port} --console-port ${consolePort}`;
     this.#child = spawn('sh', ['-c', `exec ${line} ${options}`], {
@@ -34,6 +35,7 @@ export class Dev {
       env: {
         ...userEnvironment(),
         ...(user !== undefined && { HOME: dirname(folder) }),
+        ...env,
         EXIT_WITH_STDIN: '1',
         DATABASE_URL: 'postgres://nobody@127.0.0.1:1/production',
       },

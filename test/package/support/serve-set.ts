@@ -5,7 +5,7 @@ import { expect, onTestFinished } from 'vitest';
 import { freePort } from '../../../src/local/port.ts';
 import { freshDatabase } from '../../support/fresh-database.ts';
 import { until } from '../../support/until.ts';
-import { userEnvironment } from './project.ts';
+import { userEnvironment, type User } from './project.ts';
 
 /** Variables with which the functions serve on a new database and a free port. */
 export async function servingEnvironment(): Promise<Record<string, string>> {
@@ -25,11 +25,13 @@ export async function serveSet(
   folder: string,
   commands: string,
   more: Readonly<Record<string, string>> = {},
+  user?: User,
 ): Promise<string> {
   const env = { ...(await servingEnvironment()), EXIT_WITH_STDIN: '1', ...more };
   const served = spawn('sh', ['-e', '-c', commands], {
     cwd: folder,
     env: { ...userEnvironment(), ...env },
+    ...user,
   });
   onTestFinished(() => void served.kill('SIGKILL'));
   const said = await shipOrder(served, env);
