@@ -30,7 +30,12 @@ function summary(set: ExplanationAnswer): (Node | string)[] {
   const said: (Node | string)[] = [];
   if (status === 'unknown') said.push('No row with this key has arrived. ');
   if (missing.length > 0 && status === 'waiting') {
-    said.push(`It waits for ${missing.join(' and ')}. `);
+    const first = firstRowAt(set);
+    said.push(
+      `It waits for ${missing.join(' and ')}`,
+      ...(first ? [' since ', since(first)] : []),
+      '. ',
+    );
   }
   if (overdue !== null) {
     const verb = overdue.reported
@@ -41,6 +46,12 @@ function summary(set: ExplanationAnswer): (Node | string)[] {
   if (paused) said.push('The function is paused: no run starts. ');
   if (status === 'complete' && workers.current === 0) said.push('No worker serves the function. ');
   return said;
+}
+
+/** When the first of the rows that count arrived; undefined if none does. */
+function firstRowAt({ parts }: ExplanationAnswer): string | undefined {
+  const counted = parts.flatMap(({ rows }) => rows.filter(({ state }) => state === 'present'));
+  return counted.map((row) => row.since).toSorted()[0];
 }
 
 function part({ part: name, have, need, rows, unsyncedSince }: Part): HTMLElement {
