@@ -1,6 +1,7 @@
 /**
  * One contender of jobs.ts in a separate process: processes a backlog with handlers that do nothing, or
- * with handlers that insert one row. All start from scratch with each order, with compiled code.
+ * with handlers that insert one row; or jobs that arrive while it works. All start from scratch with each
+ * order, with compiled code.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger, run } from 'graphile-worker';
@@ -11,7 +12,7 @@ import { startEngine } from '../../src/process/engine.ts';
 import type { Log } from '../../src/function.ts';
 import { createMetrics } from '../../src/process/metrics.ts';
 import { obey } from './section.ts';
-import { definitionOf } from './workload.ts';
+import { changeOf, definitionOf, secondRow, type Workload } from './workload.ts';
 
 export type JobsStart =
   | {
@@ -42,33 +43,49 @@ export type JobsStart =
     };
 
 export interface JobsOrder {
-  /** Fills or processes the queue. */
-  readonly kind: 'fill' | 'work';
+  /** Fills the queue, processes it, or processes jobs while it adds them one by one. */
+  readonly kind: 'fill' | 'work' | 'arrive';
   readonly jobs: number;
 }
 
 export interface JobsAnswer {
-  /** From the start of the first handler to the last completion. */
+  /** From the start of the first handler, or the arrival of the first job, to the last completion. */
   readonly seconds: number;
   /** The number of handler calls. */
   readonly handled: number;
 }
 
+const PAIRS: Workload = { rowsPerSet: 2, deadlines: true, completes: true };
+
 /** The same insert for all: one row per job. */
 const INSERT = 'insert into effect (job) values ($1)';
 
 const start = JSON.parse(process.argv[2]!) as JobsStart;
-let first = 0;
+/** How many callers add jobs: the events that Muster's bench has in flight in a process. */
+const ADDING = 256;
+let first: number | null = null;
 let handled = 0;
 const begin = () => {
-  if (handled++ === 0) first = performance.now();
+  first ??= performance.now();
+  handled++;
 };
 const work = await open(start);
 obey<JobsOrder>(async (order) => {
+  first = null;
   handled = 0;
   const last = await work(order);
-  return { seconds: (last - first) / 1000, handled } satisfies JobsAnswer;
+  return { seconds: (last - (first ?? last)) / 1000, handled } satisfies JobsAnswer;
 });
+
+/** Adds jobs 0 to `jobs` − 1 with as many callers as there are events in flight. */
+async function arrive(jobs: number, add: (n: number) => Promise<unknown>): Promise<void> {
+  first = performance.now();
+  let next = 0;
+  const caller = async () => {
+    while (next < jobs) await add(next++);
+  };
+  await Promise.all(Array.from({ length: ADDING }, caller));
+}
 
 /** Resolves with the time of the last completion. */
 type Work = (order: JobsOrder) => Promise<number>;
@@ -93,7 +110,7 @@ async function openMuster({
 }: JobsStart & { kind: 'muster' }): Promise<Work> {
   const config = readConfig({ DATABASE_URL: url, CONCURRENCY: String(slots) });
   const log: Log = { info() {}, warn() {}, error: (fields, text) => console.error(text, fields) };
-  const definition = definitionOf({ rowsPerSet: 2, deadlines: true, completes: true });
+  const definition = definitionOf(PAIRS);
   const handle: NonNullable<typeof definition.handle> = insert
     ? async (set, { tx }) => {
         begin();
@@ -119,7 +136,7 @@ async function openMuster({
   const rest = { name, parts, overdueAfter: overdueAfter! };
   const served: typeof definition =
     batch === null ? { ...rest, handle } : { ...rest, handleAll, batch: { size: batch } };
-  const engine = async (jobs: number) => {
+  const engine = async (jobs: number, isArriving: boolean) => {
     const { promise, resolve } = Promise.withResolvers<number>();
     const metrics = createMetrics();
     let done = 0;
@@ -129,12 +146,15 @@ async function openMuster({
       if (++done === jobs) resolve(performance.now());
     }) as typeof metrics.runs.inc;
     const started = await startEngine(config, [served], log, metrics);
+    if (isArriving) {
+      await arrive(jobs, (n) => started.ingestor.ingest(changeOf(secondRow(n), PAIRS)));
+    }
     const last = jobs === 0 ? 0 : await promise;
     await started.stop();
     return last;
   };
-  await engine(0); // registers the function
-  return ({ jobs }) => engine(jobs);
+  await engine(0, false); // registers the function
+  return ({ kind, jobs }) => engine(jobs, kind === 'arrive');
 }
 
 async function openGraphile(options: JobsStart & { kind: 'graphile-worker' }): Promise<Work> {
@@ -181,6 +201,7 @@ async function openGraphile(options: JobsStart & { kind: 'graphile-worker' }): P
         if (insert) await helpers.query(INSERT, [(payload as { key: number }).key]);
       },
     });
+    if (kind === 'arrive') await arrive(jobs, (key) => runner.addJob('noop', { key }));
     await allHandled(jobs);
     const left = 'select exists (select from graphile_worker._private_jobs) as some';
     while ((await pool.query<{ some: boolean }>(left)).rows[0]!.some);
@@ -235,6 +256,7 @@ async function openBoss(options: JobsStart & { kind: 'pg-boss' }): Promise<Work>
     };
     if (transactional) await boss.work('noop', { ...every, transactional }, handle);
     else await boss.work('noop', every, (batch: { data: { key: number } }[]) => handle(batch));
+    if (kind === 'arrive') await arrive(jobs, (key) => boss.send('noop', { key }));
     await promise;
     const left = `select exists (select from pgboss.job where name = 'noop' and state < 'completed') as some`;
     while ((await pool.query<{ some: boolean }>(left)).rows[0]!.some);

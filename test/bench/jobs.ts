@@ -3,6 +3,8 @@
  * database, in turn. Muster loads the rows of each set for its handler; the queues pass a small payload.
  * With an insert: Muster commits it with the done-mark and therefore once; pg-boss does so if configured to;
  * graphile-worker can't, and may repeat it.
+ * Arriving: the second row of each set is ingested, and its run is created leased; a job is added to each
+ * queue. One by one, by as many callers, while the handlers run.
  */
 import { cpuOf, cpuOfPostgres } from './cpu.ts';
 import { fillSets } from './filled.ts';
@@ -29,21 +31,33 @@ interface Entry {
   readonly settings: Settings;
 }
 
+type Work = 'noop' | 'insert' | 'arriving';
+
+const TITLES: Readonly<Record<Work, string>> = {
+  noop: 'Backlog, handlers that do nothing',
+  insert: 'Backlog, handlers that insert one row',
+  arriving: 'Sets and jobs that arrive one by one, handlers that do nothing',
+};
+
 /**
  * graphile-worker's settings were the best without inserts in an earlier measurement on two cores; the
  * other numbers are a first choice, not the result of a search.
  */
-const entries = (insert: boolean): Entry[] => [
+const entries = (work: Work, insert = work === 'insert'): Entry[] => [
   {
     name: 'Muster',
     once: true,
     settings: { kind: 'muster', insert, slots: insert ? 32 : 512, batch: null },
   },
-  {
-    name: 'Muster, batches of 500',
-    once: true,
-    settings: { kind: 'muster', insert, slots: 4, batch: 500 },
-  },
+  ...(work === 'arriving'
+    ? []
+    : [
+        {
+          name: 'Muster, batches of 500',
+          once: true,
+          settings: { kind: 'muster', insert, slots: 4, batch: 500 },
+        } satisfies Entry,
+      ]),
   {
     name: 'graphile-worker',
     once: false,
@@ -84,48 +98,71 @@ const entries = (insert: boolean): Entry[] => [
     : []),
 ];
 
+/** A multiple of 1,024 as well. */
+const WARM_UP = 10_240;
+
 interface Cell {
   readonly seconds: number;
   readonly nodeUs: number;
   readonly postgresUs: number;
+  /** The share of runs that were created leased, and so never queued; null for the others and out of a backlog. */
+  readonly leased: number | null;
 }
 
 class Contender {
   readonly entry: Entry;
   readonly cells: Cell[] = [];
+  readonly #work: Work;
   readonly #db: BenchDatabase;
   readonly #worker: Worker<JobsOrder, JobsAnswer>;
 
-  private constructor(entry: Entry, db: BenchDatabase, worker: Worker<JobsOrder, JobsAnswer>) {
+  private constructor(
+    work: Work,
+    entry: Entry,
+    db: BenchDatabase,
+    worker: Worker<JobsOrder, JobsAnswer>,
+  ) {
+    this.#work = work;
     this.entry = entry;
     this.#db = db;
     this.#worker = worker;
   }
 
-  static async enter(entry: Entry, postgres: SectionContext['postgres']): Promise<Contender> {
+  static async enter(
+    work: Work,
+    entry: Entry,
+    postgres: SectionContext['postgres'],
+  ): Promise<Contender> {
     const { kind } = entry.settings;
-    const name = `jobs ${entry.name} ${entry.settings.insert ? 'insert' : 'noop'}`;
+    const name = `jobs ${entry.name} ${work}`;
     const content = kind === 'muster' ? 'schema' : 'empty';
     const db = await createDatabase(postgres, name.replaceAll(/\W+/g, '_'), content);
     await db.client.query('create table effect (job text not null)');
     const start = { ...entry.settings, url: db.url };
-    return new Contender(entry, db, await Worker.start('jobs-worker.ts', start));
+    return new Contender(work, entry, db, await Worker.start('jobs-worker.ts', start));
   }
 
   async measure(jobs: number, postgresPid: number): Promise<Cell> {
     const { client } = this.#db;
+    const isArriving = this.#work === 'arriving';
     if (this.entry.settings.kind === 'muster') {
-      await fillSets(client, { from: 0, sets: jobs, rowsPerSet: 2, state: 'ready' });
-    } else await this.#worker.ask({ kind: 'fill', jobs });
+      const state = isArriving ? 'waiting' : 'ready';
+      await fillSets(client, { from: 0, sets: jobs, rowsPerSet: 2, state });
+    } else if (!isArriving) await this.#worker.ask({ kind: 'fill', jobs });
     await client.query('vacuum analyze');
     await client.query('checkpoint');
+    const queued = await this.#queued();
     const cpu = () => [cpuOf(this.#worker.pid), cpuOfPostgres(postgresPid)] as const;
     const before = cpu();
-    const { seconds, handled } = await this.#worker.ask({ kind: 'work', jobs });
+    const kind = isArriving ? 'arrive' : 'work';
+    const { seconds, handled } = await this.#worker.ask({ kind, jobs });
     const after = cpu();
+    const leased =
+      isArriving && queued !== null ? 1 - ((await this.#queued())! - queued) / jobs : null;
     await this.#check(jobs, handled);
     return {
       seconds,
+      leased,
       nodeUs: (after[0] - before[0]) / jobs,
       postgresUs: (after[1] - before[1]) / jobs,
     };
@@ -134,6 +171,15 @@ class Contender {
   async leave(): Promise<void> {
     await this.#worker.end();
     await this.#db.drop();
+  }
+
+  /** How many runs were ever queued; null for the other queues. */
+  async #queued(): Promise<number | null> {
+    if (this.entry.settings.kind !== 'muster') return null;
+    const { rows } = await this.#db.client.query<{ queued: number }>(
+      `select n_tup_ins::int as queued from pg_stat_user_tables where relname = 'queue' and schemaname = 'muster'`,
+    );
+    return rows[0]!.queued;
   }
 
   async #check(jobs: number, handled: number): Promise<void> {
@@ -157,17 +203,19 @@ const DONE = {
   'pg-boss': `select count(*)::int from pgboss.job where state = 'completed'`,
 } as const;
 const EMPTY = {
-  muster: ', muster.member, muster.sets, muster.queue, muster.lease',
+  muster: ', muster.member, muster.sets, muster.queue, muster.lease, muster.deadline',
   'graphile-worker': '',
   'pg-boss': ', pgboss.job',
 } as const;
 
 export async function measureJobs(context: SectionContext): Promise<SectionResult> {
-  const count = context.quick ? 300 : 20_000;
+  // Sets arrive in groups of 1,024.
+  const count = context.quick ? 1_024 : 20_480;
   const rounds = context.quick ? 1 : 3;
   const measured = {
-    noop: await compete(false, count, rounds, context),
-    insert: await compete(true, count, rounds, context),
+    noop: await compete('noop', count, rounds, context),
+    insert: await compete('insert', count, rounds, context),
+    arriving: await compete('arriving', count, rounds, context),
   };
   const rate = (of: Contender) => count / medianOf(of.cells.map(({ seconds }) => seconds));
   const named = (of: readonly Contender[], name: string) =>
@@ -177,12 +225,12 @@ export async function measureJobs(context: SectionContext): Promise<SectionResul
     'Muster, batches of 500',
     'pg-boss, transactional',
   ].map((name) => named(measured.insert, name)) as [Contender, Contender, Contender];
-  const noop = ['Muster', 'graphile-worker'].map((name) => rate(named(measured.noop, name))) as [
-    number,
-    number,
-  ];
+  const ratio = (of: readonly Contender[]) =>
+    rate(named(of, 'Muster')) / rate(named(of, 'graphile-worker'));
   const verdicts = [
-    atLeast('no-op runs of a backlog, × graphile-worker', noop[0] / noop[1], 1),
+    atLeast('no-op runs of a backlog, × graphile-worker', ratio(measured.noop), 1),
+    atLeast('no-op runs as sets arrive, × graphile-worker', ratio(measured.arriving), 1.5),
+    atLeast('share of them created leased', leasedOf(named(measured.arriving, 'Muster'))!, 0.95),
     atLeast('runs/s of a backlog with one insert', rate(muster), 10_000),
     atLeast(
       'the same in batches of 500, × pg-boss, transactional',
@@ -190,22 +238,27 @@ export async function measureJobs(context: SectionContext): Promise<SectionResul
       1.2,
     ),
   ];
-  const data = Object.values(measured)
-    .flat()
-    .map(({ entry, cells }) => ({ ...entry, jobs: count, cells }));
+  const data = Object.entries(measured).flatMap(([work, of]) =>
+    of.map(({ entry, cells }) => ({ ...entry, work, jobs: count, cells })),
+  );
   return { data, verdicts };
 }
 
+const leasedOf = ({ cells }: Contender): number | null =>
+  cells[0]!.leased === null ? null : medianOf(cells.map(({ leased }) => leased!));
+
 async function compete(
-  insert: boolean,
+  work: Work,
   count: number,
   rounds: number,
   { postgres, say, quick }: SectionContext,
 ): Promise<Contender[]> {
   const contenders: Contender[] = [];
   try {
-    for (const entry of entries(insert)) contenders.push(await Contender.enter(entry, postgres));
-    if (!quick) for (const each of contenders) await each.measure(count >> 1, postgres.pid); // compiles
+    for (const entry of entries(work)) {
+      contenders.push(await Contender.enter(work, entry, postgres));
+    }
+    if (!quick) for (const each of contenders) await each.measure(WARM_UP, postgres.pid); // compiles
     for (let round = 0; round < rounds; round++) {
       for (const each of contenders) each.cells.push(await each.measure(count, postgres.pid));
     }
@@ -222,10 +275,9 @@ async function compete(
     (rate(contenders[0]!) / rate(each)).toFixed(2),
     each.entry.once ? 'yes' : 'no',
   ]);
-  const what = insert ? 'handlers that insert one row' : 'handlers that do nothing';
   say(
     grid(
-      `Backlog of ${whole(count)}, ${what}; medians of ${rounds} rounds`,
+      `${TITLES[work]}: ${whole(count)}; medians of ${rounds} rounds`,
       [
         'runner',
         'runs/s',

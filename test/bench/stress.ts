@@ -70,15 +70,17 @@ export async function stress({ postgres, quick, say }: SectionContext): Promise<
     ];
     same('sets whose counts, rule or queue are wrong', wrong, []);
     const sent = changed.reduce((sum, each) => sum + each.sent, 0);
-    const half = sizes.slice(sizes.length >> 1);
+    const middle = sizes.length >> 1;
+    const mostDead = (table: string, some: readonly Size[]) =>
+      Math.max(0, ...some.map((size) => size[table]?.dead ?? 0));
+    const halves = [sizes.slice(0, middle), sizes.slice(middle)] as const;
     say(
       grid(
         `Stress: ${PROCESSES} processes on the same sets for ${seconds} s, ${whole(sent)} changes of ${whole(outcome.sets)} sets`,
         ['dead rows, at most', 'first half', 'second half'],
         (['sets', 'queue', 'lease', 'member'] as const).map((table) => [
           table,
-          whole(Math.max(0, ...sizes.slice(0, sizes.length >> 1).map((size) => size[table] ?? 0))),
-          whole(Math.max(0, ...half.map((size) => size[table] ?? 0))),
+          ...halves.map((half) => whole(mostDead(table, half))),
         ]),
       ),
     );
@@ -86,7 +88,24 @@ export async function stress({ postgres, quick, say }: SectionContext): Promise<
       (what) => atMost(`stress, ${what}`, outcome[what], 0),
     );
     for (const { what, reached } of verdicts) same(what, reached, 0);
-    return { data: { seconds, sent, outcome, sizes }, verdicts };
+    // Queue and leases are emptied all the time; sets and members grow, and autovacuum begins at a fifth of them.
+    const emptied = (['queue', 'lease'] as const).map((table) => {
+      const [first, second] = halves.map((half) => Math.max(1_000, mostDead(table, half)));
+      return atMost(`stress, dead rows of ${table}, second half × first`, second! / first!, 2);
+    });
+    const last = sizes.at(-1)!;
+    const kept = (['sets', 'member'] as const).map((table) => {
+      const { dead, live } = last[table] ?? { dead: 0, live: 0 };
+      return atMost(
+        `stress, dead rows of ${table} at the end, × live`,
+        dead / Math.max(1, live),
+        0.5,
+      );
+    });
+    return {
+      data: { seconds, sent, outcome, sizes },
+      verdicts: [...verdicts, ...emptied, ...kept],
+    };
   } finally {
     for (const worker of workers) await worker.end();
     await db.drop();
@@ -103,15 +122,16 @@ interface Outcome {
   readonly deadlocks: number;
 }
 
-type Size = Partial<Record<string, number>>;
+type Size = Partial<Record<string, { readonly dead: number; readonly live: number }>>;
 type Client = Parameters<typeof miscountedIn>[0];
 
-/** Dead rows by table. */
+/** Rows by table, as the statistics have them. */
 async function sizeOf(client: Client): Promise<Size> {
-  const { rows } = await client.query<{ name: string; dead: number }>(
-    `select relname as name, n_dead_tup::float8 as dead from pg_stat_user_tables where schemaname = 'muster'`,
+  const { rows } = await client.query<{ name: string; dead: number; live: number }>(
+    `select relname as name, n_dead_tup::float8 as dead, n_live_tup::float8 as live
+     from pg_stat_user_tables where schemaname = 'muster'`,
   );
-  return Object.fromEntries(rows.map(({ name, dead }) => [name, dead]));
+  return Object.fromEntries(rows.map(({ name, ...size }) => [name, size]));
 }
 
 /** Processes delete the leases of ended runs a moment later, and those that they could not with a renewal. */

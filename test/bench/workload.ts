@@ -46,6 +46,11 @@ function placeOf(n: number, { rowsPerSet }: Workload): { set: number; part: numb
   return { set, part: turn < rowsPerSet / 2 ? 0 : 1 };
 }
 
+/** Returns the number of the event that is the second row of the `n`th pair. 1,024 of them, from a multiple, are 1,024 sets. */
+export function secondRow(n: number): number {
+  return Math.floor(n / SETS) * SETS * 2 + SETS + (n % SETS);
+}
+
 function uuid(kind: string, n: number): string {
   return `0193b00${kind}-0000-7000-8000-${n.toString(16).padStart(12, '0')}`;
 }
