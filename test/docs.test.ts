@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
@@ -8,9 +8,8 @@ import { specify } from '../src/definitions/specification.ts';
 import type { FunctionDefinition } from '../src/function.ts';
 import { ROLES } from '../src/state/schema/roles.ts';
 
-const guides = readdirSync('docs').map(
-  (name) => [name, readFileSync(join('docs', name), 'utf8')] as const,
-);
+const read = (file: string) => readFileSync(file, 'utf8');
+const guides = readdirSync('docs').map((name) => [name, read(join('docs', name))] as const);
 
 test(
   'the functions in the guides compile, and their definitions are valid',
@@ -27,19 +26,52 @@ test(
       }),
     );
     expect(files.length).toBeGreaterThanOrEqual(2);
-    const config = { extends: '../../tsconfig.json', include: ['*.ts'], exclude: [] };
-    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
-    const errors = await promisify(execFile)('node_modules/.bin/tsc', ['-p', folder]).then(
-      () => '',
-      ({ stdout }: { stdout: string }) => stdout,
-    );
-    expect(errors).toBe('');
+    expect(await compile(folder)).toBe('');
     for (const file of files) {
       const { default: definition } = (await import(file)) as { default: FunctionDefinition };
       expect(specify(definition).name).toBe(definition.name);
     }
   },
 );
+
+const ORDERS = `import { defineFunction } from '../../../src/function.ts';
+export default defineFunction({
+  name: 'orders',
+  parts: {
+    placed: { table: 'shop.order', key: 'order', id: 'id' },
+    paid: { table: 'shop.payment', key: 'order', id: 'id' },
+  },
+  handle: ({ key }) => [{ type: 'order.shipped', subject: key.order, data: { order: key.order } }],
+});`;
+
+test('the test that CONTRIBUTING.md shows compiles', { timeout: 60_000 }, async () => {
+  const folder = join('.muster', `contributing-${process.pid}`);
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const [, block] = /```ts\n([^]*?)```/.exec(read('CONTRIBUTING.md'))!;
+  mkdirSync(join(folder, 'functions'), { recursive: true });
+  mkdirSync(join(folder, 'test/functions'), { recursive: true });
+  writeFileSync(join(folder, 'functions/orders.ts'), ORDERS);
+  writeFileSync(join(folder, 'test/functions/orders.test.ts'), block!);
+  symlinkSync(join(process.cwd(), 'src'), join(folder, 'src'));
+  symlinkSync(join(process.cwd(), 'test/support'), join(folder, 'test/support'));
+  expect(
+    await compile(folder, [
+      'test/functions/*.ts',
+      '../../src/**/*.d.ts',
+      '../../test/support/server.ts',
+    ]),
+  ).toBe('');
+});
+
+/** Compiles the files of a folder below `.muster`; returns the errors. */
+async function compile(folder: string, include = ['*.ts']): Promise<string> {
+  const config = { extends: '../../tsconfig.json', include, exclude: [] };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config));
+  return promisify(execFile)('node_modules/.bin/tsc', ['-p', folder]).then(
+    () => '',
+    ({ stdout }: { stdout: string }) => stdout,
+  );
+}
 
 test('the guides name variables and metrics that exist', () => {
   const metrics = readFileSync('src/process/metrics.ts', 'utf8');
@@ -55,6 +87,14 @@ test('the guides name variables and metrics that exist', () => {
       expect([name, used, isKnown]).toEqual([name, used, true]);
     }
   }
+});
+
+test('the figures of the ways in are those of the README', () => {
+  const table = read('docs/ways-in.md').split('\n## ')[0]!.split('The figures are those')[0]!;
+  const figures = [...table.matchAll(/[\d.]+ (?:µs|ms|×)/g)].map(([figure]) => figure);
+  const [, measured] = read('README.md').split('## Measured');
+  expect(figures.length).toBeGreaterThan(4);
+  expect(figures.filter((figure) => !measured!.split('\n## ')[0]!.includes(figure))).toEqual([]);
 });
 
 test.for([

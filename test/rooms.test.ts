@@ -112,6 +112,8 @@ const OWN = new Map(
 
 interface Import {
   readonly from: string;
+  /** As it is written. */
+  readonly path: string;
   readonly to: string;
 }
 
@@ -122,7 +124,11 @@ const imports = ['src', 'dev', 'functions'].flatMap((folder) =>
     .flatMap((from): Import[] =>
       [
         ...readFileSync(from, 'utf8').matchAll(/(?:from|import\()\s*'(\.[^']+|musterjs[^']*)'/g),
-      ].map(([, path]) => ({ from, to: OWN.get(path!) ?? normalize(join(dirname(from), path!)) })),
+      ].map(([, path]) => ({
+        from,
+        path: path!,
+        to: OWN.get(path!) ?? normalize(join(dirname(from), path!)),
+      })),
     ),
 );
 
@@ -150,6 +156,14 @@ test('rooms import only rooms below them', () => {
     const lower = names.slice(0, names.indexOf(room));
     expect([room, below.filter((name) => !lower.includes(name))]).toEqual([room, []]);
   }
+});
+
+test('functions import the package by its name, as those of other projects do', () => {
+  const own = imports.filter(({ from }) => from.startsWith('functions/'));
+  expect(own.filter(({ path }) => path.startsWith('musterjs')).length).toBeGreaterThan(5);
+  expect(
+    own.filter(({ path, to }) => path.startsWith('.') && !to.startsWith('functions/')),
+  ).toEqual([]);
 });
 
 test('the rooms of state import each other in one direction', () => {
