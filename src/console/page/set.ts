@@ -31,11 +31,9 @@ function summary(set: ExplanationAnswer): (Node | string)[] {
   if (status === 'unknown') said.push('No row with this key has arrived. ');
   if (missing.length > 0 && status === 'waiting') {
     const first = firstRowAt(set);
-    said.push(
-      `It waits for ${missing.join(' and ')}`,
-      ...(first ? [' since ', since(first)] : []),
-      '. ',
-    );
+    const names = missing.join(' and ');
+    if (first === undefined) said.push(`It waits for ${names}. `);
+    else said.push(`It has waited for ${names} since `, since(first), '. ');
   }
   if (overdue !== null) {
     const verb = overdue.reported
