@@ -53,7 +53,7 @@ export async function run(folder = '.', options: InitOptions = {}): Promise<void
     place === '' ? '' : `cd ${/^[\w./-]+$/.test(place) ? place : quoteForShell(place)} && `;
   if (options.json === true) return;
   if (!created.has('package.json')) {
-    process.stdout.write(needed(source));
+    process.stdout.write(needed(target, source, enter));
     return;
   }
   process.stdout.write(`\nNext: ${enter}npm install && npm test && npm run dev\n`);
@@ -71,23 +71,38 @@ function isCreated(path: string, text: string): boolean {
   }
 }
 
-/** What a package.json that was kept may lack, as commands. */
-function needed(source: string): string {
-  const { scripts, devDependencies } = JSON.parse(
-    readFileSync(join(TEMPLATE, '_package.json'), 'utf8'),
-  ) as Record<'scripts' | 'devDependencies', Record<string, string>>;
-  const tools = Object.entries(devDependencies).map(([name, range]) =>
-    quoteForShell(`${name}@${range}`),
-  );
-  const own = Object.entries(scripts).map(([name, script]) =>
-    quoteForShell(`scripts.${name}=${script}`),
-  );
-  return `
-package.json is kept. Add what it lacks:
-  npm install ${quoteForShell(`musterjs@${source}`)}
-  npm install --save-dev ${tools.join(' ')}
-  npm pkg set type=module ${own.join(' ')}
-`;
+interface Manifest {
+  readonly type?: string;
+  readonly scripts?: Readonly<Record<string, string>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+}
+
+function readManifest(path: string): Manifest {
+  return JSON.parse(readFileSync(path, 'utf8')) as Manifest;
+}
+
+/** What a package.json that was kept lacks, as commands that keep what it has. */
+function needed(target: string, source: string, enter: string): string {
+  const own = readManifest(join(target, 'package.json'));
+  const ours = readManifest(join(TEMPLATE, '_package.json'));
+  const has = { ...own.dependencies, ...own.devDependencies };
+  const tools = Object.entries(ours.devDependencies!).filter(([name]) => !(name in has));
+  const scripts = Object.entries(ours.scripts!).filter(([name]) => !(name in (own.scripts ?? {})));
+  const fields = scripts.map(([name, script]) => quoteForShell(`scripts.${name}=${script}`));
+  const packages = tools.map(([name, range]) => quoteForShell(`${name}@${range}`));
+  const commands = [
+    ...('musterjs' in has ? [] : [`npm install ${quoteForShell(`musterjs@${source}`)}`]),
+    ...(packages.length === 0 ? [] : [`npm install --save-dev ${packages.join(' ')}`]),
+    ...(fields.length === 0 ? [] : [`npm pkg set ${fields.join(' ')}`]),
+    ...(own.type === 'module'
+      ? []
+      : [
+          `npm pkg set type=module   # functions are ES modules; so are all its other .js files then`,
+        ]),
+  ];
+  if (commands.length === 0) return '\npackage.json is kept, and lacks nothing.\n';
+  return `\npackage.json is kept. Add what it lacks:\n${commands.map((line) => `  ${enter}${line}\n`).join('')}`;
 }
 
 async function isAgreed(target: string): Promise<boolean> {

@@ -68,10 +68,13 @@ const DATABASE = [
   walSettings,
   ...WORK,
 ];
-/** The checks of tables come first: publishing a table without a replica identity breaks its application. */
-const OF_TABLES = [tables, keys, identity, publication, slot, failover, position, sourceClock];
-const SOURCE = [walLevel, ...OF_TABLES];
-const SELF_READ = [walLevel, rights, ...OF_TABLES];
+/**
+ * What every reader of a source needs. The checks of tables come first: publishing a table without a replica identity
+ * breaks its application.
+ */
+const READABLE = [tables, keys, identity, publication, slot, failover, position, sourceClock];
+const SOURCE = [walLevel, ...READABLE];
+const SELF_READ = [walLevel, rights, ...READABLE];
 
 /** Examines everything that can be reached from here, without changing anything. Never throws for what it finds. */
 export async function examine(config: Config, where: Whereabouts): Promise<Group[]> {

@@ -19,6 +19,7 @@ interface Cluster {
   findBroker(node: unknown): Promise<Broker>;
   findControllerBroker(): Promise<Broker>;
   refreshMetadataIfNecessary(): Promise<void>;
+  refreshMetadata(): Promise<void>;
 }
 
 type CreateCluster = (options: object) => Cluster;
@@ -63,6 +64,11 @@ function readCommitted(cluster: Cluster): Cluster {
     return broker;
   };
   return cluster;
+}
+
+/** Has the client ask for the partitions of its topics, which it does by itself every five minutes. */
+export async function refresh(admin: Admin): Promise<void> {
+  await clusters.get(admin)?.refreshMetadata();
 }
 
 /** A topic as a broker currently describes it. */

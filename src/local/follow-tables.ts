@@ -41,7 +41,11 @@ export function followTables(options: FollowTablesOptions): WalIntake {
       ingestChange: deliver,
       park: (_origin, _reason, detail) => Promise.resolve(say(detail)),
     },
-    state: { ingestedUpTo: () => Promise.resolve(0n), registerSource: () => Promise.resolve() },
+    state: {
+      ingestedUpTo: () => Promise.resolve(0n),
+      registerSource: () => Promise.resolve(),
+      noteSnapshot: () => Promise.resolve(),
+    },
     queueBytes: QUEUE_BYTES,
     drainMs: DRAIN_MS,
     closed: () => null,

@@ -1,6 +1,6 @@
 /**
- * Replaces what a template says: a text the first time, a pattern as its flags say. Throws if it does not say it: the
- * manifest would be that of the template's function in this place.
+ * Replaces texts of a template, each where it first occurs, or where a pattern matches. Throws if a text does not
+ * occur: a manifest that silently keeps what the template says would be wrong.
  */
 export function edit(
   template: string,

@@ -24,6 +24,8 @@ export interface Services {
   readonly trouble: () => string | null;
   /** Resolves when no due work is left, or after `withinMs`. */
   readonly untilIdle: (withinMs: number) => Promise<void>;
+  /** Whether a part of a function names the pings of a PingSource. */
+  readonly pingsArePart: boolean;
   /** Receives events; null if none may be posted. */
   readonly intake: Intake | null;
   /** Verifies senders; undefined if anybody may post. */
@@ -48,7 +50,7 @@ export function createServer(config: Config, logger: Logger, count: Count): Fast
 /** Adds the routes of `muster serve`: events at `/`, health checks and metrics. */
 export function addRoutes(app: FastifyInstance, count: Count, services: Services): void {
   const { metrics, instance, unready, trouble, untilIdle, intake } = services;
-  registerPing(app, { count, whenIdle: untilIdle });
+  registerPing(app, { count, arePart: services.pingsArePart, whenIdle: untilIdle });
   app.get('/health/liveness', () => 'alive');
   app.get('/health/readiness', (_request, reply) => {
     if (instance !== null) void reply.header('muster-instance', instance);

@@ -1,3 +1,4 @@
+import { pingsArePart } from '../intake/http/ping.ts';
 import type { Logger } from 'pino';
 import { misspeltSettings, type Config } from '../config/config.ts';
 import { isProjection, isSetFunction } from '../definitions/load-functions.ts';
@@ -250,6 +251,7 @@ export class Service {
         [relief.sinkTrouble(), this.#schemas?.trouble].filter(Boolean).join('; ') || null,
       schemas: this.#schemas,
       untilIdle: (withinMs) => relief.untilIdle(withinMs),
+      pingsArePart: pingsArePart(this.#functions),
       intake: this.#functions.length > 0 ? relief : null,
       maxBytes: this.#config.QUEUE_MIB * 1024 * 1024,
     };

@@ -66,7 +66,7 @@ export function compileProtobuf(schema: string, references: readonly Reference[]
   const codecs = new Codecs();
   return (from) => {
     const type = proto.typeAt(readIndexes(from));
-    requireNulls(type);
+    if (isEnvelope(type)) requireNulls(type);
     return codecs.of(type)(from);
   };
 }
@@ -77,6 +77,11 @@ function readIndexes(from: ByteReader): number[] {
   if (count === 0) return [0];
   from.reserve(count);
   return Array.from({ length: count }, () => Number(from.zigzag()));
+}
+
+/** Whether a message is one of Debezium. Others mean what they say: 0 and an empty text are values. */
+function isEnvelope({ fields }: Type): boolean {
+  return ['op', 'source'].every((name) => name in fields) || '__op' in fields;
 }
 
 /**

@@ -122,6 +122,10 @@ export class Schemas {
     }
     this.#failure = null;
     this.#entries.set(id, entry);
+    // It, or one that it refers to, may be registered or restored.
+    if ('why' in entry) {
+      setTimeout(() => this.#entries.delete(id), this.#options.unknownMs ?? UNKNOWN_MS).unref();
+    }
     if (this.#entries.size > (this.#options.maxSchemas ?? MAX_SCHEMAS)) {
       this.#entries.delete(this.#entries.keys().next().value!);
     }
@@ -131,7 +135,6 @@ export class Schemas {
   async #entryOf(id: number): Promise<Entry> {
     const stored = await this.#registry.schema(id);
     if (stored === null) {
-      setTimeout(() => this.#entries.delete(id), this.#options.unknownMs ?? UNKNOWN_MS).unref();
       return {
         why: `its schema ${id} is not in the registry: check that SCHEMA_REGISTRY_URL is the registry of the connector. ${APICURIO}`,
       };

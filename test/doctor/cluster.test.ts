@@ -159,6 +159,18 @@ test('a trigger that has recovered from a failure is fine', async () => {
   );
 });
 
+test('pods that read the log of the source need no scaling', async () => {
+  const context = contextOf((o) => {
+    pull(o, 'wal');
+    o.scaledObjects = o.scaledObjects.filter(
+      (each: Objects) => each.metadata.name !== 'recordings',
+    );
+  });
+  expect((await reportOf(scaling, context))[0]).toBe(
+    '✓ recordings: not scaled; its pods read the log of the source',
+  );
+});
+
 test.for<[string, Check<ClusterContext>, (objects: Objects) => void, string]>([
   [
     'no workload',

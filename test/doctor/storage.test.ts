@@ -10,7 +10,8 @@ import {
 import { session } from '../../src/doctor/database/session.ts';
 import type { StateContext } from '../../src/doctor/database/server.ts';
 import { freshDatabase } from '../support/fresh-database.ts';
-import { test, type TestDatabase } from '../support/test.ts';
+import { install } from '../support/server.ts';
+import { databaseAt, test, type TestDatabase } from '../support/test.ts';
 import { until } from '../support/until.ts';
 import { inspectorOf, reportOf, stateOf } from './examination.ts';
 
@@ -29,7 +30,8 @@ async function later(db: TestDatabase) {
       inspector.query<R>(
         text
           .replaceAll('now() - make_interval', `now() + interval '1 hour' - make_interval`)
-          .replaceAll('now() - xact_start', `now() + interval '1 hour' - xact_start`),
+          .replaceAll('now() - xact_start', `now() + interval '1 hour' - xact_start`)
+          .replaceAll('now() - prepared', `now() + interval '1 hour' - prepared`),
         values,
       ),
   };
@@ -83,12 +85,18 @@ test('reports tables and indexes that are almost empty, and its remedies shrink 
   const context = await stateOf(db);
   expect(await reportOf(bloat, context)).toEqual(['✓ none to speak of']);
   await db.query('alter table muster.parked set (autovacuum_enabled = false)');
+  await db.query('alter table muster.parked alter column digest set storage plain');
   await db.query(
     `insert into muster.parked (digest, reason, detail, attributes, body)
-     select (select string_agg(sha512((i || '/' || n)::bytea), null) from generate_series(1, 7) n), '', '', '{}', ''
-     from generate_series(1, 125000) i`,
+     select (select string_agg(sha512((i || '/' || n)::bytea), null) from generate_series(1, 16) n), '', '', '{}', ''
+     from generate_series(1, 64000) i`,
   );
+  // a full table is fine, even after a crash has taken its statistics
+  await db.query('analyze muster.parked');
+  await db.query('select pg_stat_reset()');
+  expect(await reportOf(bloat, context)).toEqual(['✓ none to speak of']);
   await db.query('delete from muster.parked where id < (select max(id) from muster.parked)');
+  await db.query('analyze muster.parked');
   const report = await until(async () => {
     const lines = await reportOf(bloat, context);
     return lines[0]!.startsWith('✗') && lines;
@@ -105,9 +113,39 @@ test('reports tables and indexes that are almost empty, and its remedies shrink 
   expect(await db.query('select from muster.parked')).toHaveLength(1);
 });
 
-test('names transactions of other databases and prepared ones, and does not offer to end those of others', async ({
-  db,
-}) => {
+test('names prepared transactions, and offers to roll back those of its own database', async () => {
+  const { server, url, remove } = await install(['-c', 'max_prepared_transactions=2']);
+  await server.start();
+  const [own, other] = ['postgres', 'other'].map((name) => databaseAt(`${url}/${name}`)) as [
+    ReturnType<typeof databaseAt>,
+    ReturnType<typeof databaseAt>,
+  ];
+  onTestFinished(async () => {
+    await Promise.all([own.close(), other.close()]);
+    await server.stop();
+    await remove();
+  });
+  await own.db.query('create database other');
+  for (const [{ db }, gid] of [
+    [own, "it's"],
+    [other, 'theirs'],
+  ] as const) {
+    const name = gid.replaceAll("'", "''");
+    await db.query(`begin; create table written (id int); prepare transaction '${name}'`);
+  }
+  const context = { ...(await stateOf(own.db)), inspector: await later(own.db) };
+  const findings = (await snapshots.run(context)).filter(({ message }) =>
+    message.startsWith('a prepared'),
+  );
+  expect(findings.map(({ message }) => message)).toEqual([
+    "a prepared transaction of database postgres has been open for 60 min: dead rows can't be removed",
+    "a prepared transaction of database other has been open for 60 min: dead rows can't be removed",
+  ]);
+  for (const { remedy } of findings) await own.db.query(remedy!.split(';')[0]!);
+  expect(await own.db.query('select gid from pg_prepared_xacts')).toEqual([{ gid: 'theirs' }]);
+});
+
+test('names transactions of other databases, and does not offer to end them', async ({ db }) => {
   const other = new pg.Client((await freshDatabase()).url);
   onTestFinished(() => other.end());
   await other.connect();

@@ -12,7 +12,9 @@ test.for([
   ['23.11.0', false],
 ] as const)('Node %s: %s', ([version, isSupported]) => {
   expect(nodeProblem(version)).toBe(
-    isSupported ? null : `Node ${version} is not supported: install Node 24, or 22.18 or newer`,
+    isSupported
+      ? null
+      : `Node ${version} is not supported: install Node 24 or newer, or 22.18 or a later 22`,
   );
 });
 

@@ -8,6 +8,20 @@ const PARKING = 'src/state/ingest/parking-queue.ts';
 /** Guards of reading a message before it is ingested. */
 export const INTAKE_MUTANTS: readonly Mutant[] = [
   {
+    name: 'a ping that a part names is answered instead of ingested',
+    file: 'src/intake/http/ping.ts',
+    find: '  if (arePart) return;\n',
+    replace: '',
+    tests: ['test/runs/ping.test.ts'],
+  },
+  {
+    name: 'what a body decodes to is not counted',
+    file: 'src/intake/http/routes.ts',
+    find: '    growTo(body.length + bytes.length);\n',
+    replace: '',
+    tests: ['test/intake/http/bodies.test.ts'],
+  },
+  {
     name: 'base64 is decoded leniently',
     file: 'src/intake/cloudevents/base64.ts',
     find: "return bytes.toString('base64') === text ? bytes : null;",

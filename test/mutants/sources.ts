@@ -127,6 +127,20 @@ export const SOURCE_MUTANTS: readonly Mutant[] = [
     tests: ABSENT,
   },
   {
+    name: 'a row whose id was not sent is taken for one that lacks a column',
+    file: MEMBER,
+    find: ' && value !== UNAVAILABLE) continue;',
+    replace: ') continue;',
+    tests: ABSENT,
+  },
+  {
+    name: 'an event whose attributes have names with U+0000 can not be parked',
+    file: 'src/state/ingest/parking.ts',
+    find: 'pair.map(storable)',
+    replace: 'pair',
+    tests: ['test/state/ingest/parking.test.ts'],
+  },
+  {
     name: "a row whose new key can't be stored stays in its old set",
     file: MEMBER,
     find: '      if (error instanceof BadKey && facts !== null) rows.push({ ...facts, ...REMOVED });',

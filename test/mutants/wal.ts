@@ -9,6 +9,27 @@ const CHECKS = 'src/intake/wal/source-checks.ts';
 /** Guards of reading the source's own log. */
 export const WAL_MUTANTS: readonly Mutant[] = [
   {
+    name: 'wal: rows that arrive while the slot is lost are history if nothing was streamed before',
+    file: SESSION,
+    find: '      await state.noteSnapshot(this.#source, at);\n',
+    replace: '      void at;\n',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a source that vanishes without a word is waited for',
+    file: SESSION,
+    find: 'await withTimeout(readSlot(client, name), ANSWER_MS)',
+    replace: 'await readSlot(client, name)',
+    tests: FAILURES,
+  },
+  {
+    name: 'wal: a large key that did not change is unknown',
+    file: 'src/intake/wal/pgoutput.ts',
+    find: '(isWhole || before[i] !== null)',
+    replace: 'isWhole',
+    tests: ['test/intake/wal/changes.test.ts'],
+  },
+  {
     name: 'wal: a change is acknowledged before it is ingested',
     file: 'src/intake/wal/stream.ts',
     find: 'this.#options.delivery.push(change, bytes, () => this.#watermark.delivered(transaction));',
@@ -158,7 +179,7 @@ export const WAL_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'doctor: a standby that the source waits for is not reported',
-    file: 'src/doctor/source/self-read.ts',
+    file: 'src/doctor/source/failover.ts',
     find: 'if (away.length > 0) {',
     replace: 'if (away.length > 9) {',
     tests: ['test/chaos/failover.test.ts'],

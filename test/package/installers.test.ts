@@ -54,7 +54,8 @@ test.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
     expect(await command(project.folder, [node, muster, 'dev'])).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'muster: Node 20.19.5 is not supported: install Node 24, or 22.18 or newer\n',
+      stderr:
+        'muster: Node 20.19.5 is not supported: install Node 24 or newer, or 22.18 or a later 22\n',
     });
   },
 );

@@ -19,7 +19,7 @@ import { freePort } from '../../src/local/port.ts';
 import { blockOf } from '../support/blocks.ts';
 import { need } from '../support/need.ts';
 import { Dev } from './support/dev.ts';
-import { command, emptyFolder, type Result, type User } from './support/project.ts';
+import { command, emptyFolder, type Result, type User, write } from './support/project.ts';
 import { serveSet } from './support/serve-set.ts';
 import { insertRows, useAll } from './support/use.ts';
 import { CREATE, NPM, shell, TEST, useProject } from './support/use-project.ts';
@@ -69,24 +69,24 @@ test(
   async () => {
     const folder = emptyFolder();
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    writeFileSync(
-      join(folder, 'package.json'),
-      '{ "private": true, "scripts": { "lint": "true" } }',
-    );
-    const init = ['init', '--yes', '--package', `file:${project.packed.tarball}`];
+    const theirs = join(folder, 'theirs');
+    const before = { private: true, scripts: { lint: 'true', dev: 'echo mine' } };
+    write(theirs, { 'package.json': JSON.stringify(before) });
+    const init = ['init', 'theirs', '--yes', '--package', `file:${project.packed.tarball}`];
     const { stdout } = await command(folder, [
       join(project.folder, 'node_modules/.bin/muster'),
       ...init,
     ]);
     const lines = stdout.split('package.json is kept. Add what it lacks:')[1]!;
+    // npm finds most of it there, and need not unpack it
+    execFileSync('cp', ['-al', join(project.folder, 'node_modules'), theirs]);
     expect(await command(folder, shell(lines), NPM)).toMatchObject({ code: 0 });
-    const { scripts, ...manifest } = JSON.parse(
-      readFileSync(join(folder, 'package.json'), 'utf8'),
-    ) as Record<string, object>;
-    expect(manifest).toMatchObject({ type: 'module', private: true });
-    expect(scripts).toMatchObject({ lint: 'true', dev: 'muster dev --sql shop.sql' });
-    expect((await command(folder, shell(TEST))).stdout).toContain('pass 2');
-    expect(await command(folder, ['npm', 'run', 'types'])).toMatchObject({ code: 0 });
+    const manifest = JSON.parse(readFileSync(join(theirs, 'package.json'), 'utf8')) as object;
+    expect(manifest).toMatchObject({ ...before, type: 'module' });
+    expect((await command(theirs, shell(TEST))).stdout).toContain('pass 2');
+    expect(await command(theirs, ['npm', 'run', 'types'])).toMatchObject({ code: 0 });
+    const again = await command(folder, [join(theirs, 'node_modules/.bin/muster'), ...init]);
+    expect(again.stdout).toContain('package.json is kept, and lacks nothing.');
   },
 );
 

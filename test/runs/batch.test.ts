@@ -429,7 +429,7 @@ test('runFunction calls handleAll', async ({ db }) => {
   const pair = batchable();
   const definition: FunctionDefinition = {
     ...pair,
-    batch: { size: 10, wait: WAIT },
+    batch: { size: 2, wait: '30 seconds' }, // it is full with both sets, however long their rows take
     handleAll: (sets) =>
       sets.map(({ runId, attempt }) => [{ type: 'x', data: { runId, attempt, of: sets.length } }]),
   };

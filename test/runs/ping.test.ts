@@ -69,6 +69,16 @@ test('a ping starts work that became due while no process was up', async ({ db }
   await server.stop();
 });
 
+test('a ping that a part names is an event like any other', async ({ db }) => {
+  const nightly = { event: 'dev.knative.sources.ping', key: 'subject' } as const;
+  const server = await serverOn(db, [
+    defineFunction({ name: 'one', parts: { nightly }, handle() {} }),
+  ]);
+  expect(await ping(server.url, { 'ce-subject': 'tonight' })).toBe(204);
+  expect(await db.query('select key from muster.sets')).toEqual([{ key: 'tonight' }]);
+  await server.stop();
+});
+
 test('runs of a paused function do not delay a ping', async ({ db }) => {
   const one = defineFunction({ name: 'one', parts, handle() {} });
   const server = await serverOn(db, [one], ASLEEP);
@@ -107,7 +117,7 @@ test('a process that stops answers that the ping must be retried', async ({ db }
 });
 
 /** Sends a ping as Knative's adapter does; returns the status of the answer. */
-async function ping(url: string): Promise<number> {
+async function ping(url: string, headers: Record<string, string> = {}): Promise<number> {
   const { status } = await fetch(url, {
     method: 'POST',
     headers: {
@@ -116,6 +126,7 @@ async function ping(url: string): Promise<number> {
       'ce-source': '/apis/v1/namespaces/muster/pingsources/recordings',
       'ce-type': 'dev.knative.sources.ping',
       'ce-time': '2026-11-21T08:00:00Z',
+      ...headers,
     },
   });
   return status;

@@ -130,10 +130,16 @@ test('dates and times of Kafka Connect are numbers', () => {
 });
 
 test('a schema in which nothing can be null is rejected, because a null would be a 0', () => {
-  const schema = 'message E { string op = 1; V after = 2; message V { int64 id = 1; } }';
+  const schema =
+    'message E { string op = 1; V after = 2; S source = 3; message V { int64 id = 1; } message S { int64 lsn = 1; } }';
   expect(() => read(schema, [field(1, 'c')])).toThrow(
     'a null looks like 0 or an empty text: set value.converter.optional.for.nullables=true',
   );
+});
+
+test('a message that is none of Debezium means its zeros', () => {
+  const schema = 'syntax = "proto3"; message Order { string id = 1; int64 amount = 2; }';
+  expect(read(schema, [field(1, 'a')])).toEqual({ id: 'a', amount: 0 });
 });
 
 test('a few bytes that stand for millions of fields are rejected', () => {

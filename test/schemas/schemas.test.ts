@@ -98,6 +98,18 @@ test('an unknown id is reported with what to check, and asked for again later', 
   expect(await until(() => unknown().catch(() => null))).toBe(1);
 });
 
+test('a schema that refers to a missing one is asked for again later', async () => {
+  const references = [{ name: 'n.R', subject: 'r', version: 1 }];
+  const record =
+    '{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":"long"}]}';
+  const registry = await startRegistry({ [PATH]: { schema: '"n.R"', references } });
+  const schemas = new Schemas(registryAt(registry), { unknownMs: 50 });
+  const decode = () => schemas.decode(framed(7, long(1)));
+  await expect(decode()).rejects.toThrow('it refers to r, version 1, which is missing');
+  registry.schemas.set('/subjects/r/versions/1', { schema: record });
+  expect(await until(() => decode().catch(() => null))).toEqual({ a: 1 });
+});
+
 test.for([
   [{ schema: '"nothing"' }, `its schema 7 can't be used: its type "nothing" is not defined`],
   [{ schema: '{"type":"record","name":"r","fields":[null]}' }, `its schema 7 can't be used: `],

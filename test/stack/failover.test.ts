@@ -93,7 +93,7 @@ test(
     await until(() => writing.lost > 0);
     await source.promote();
     // the new primary waits for a standby, too, and has none yet
-    const after = await examined(survivor, [], { slot: name, reader: 'muster' });
+    const after = await examined(survivor, [], { slot: name });
     await applyRemedies(failover, after, survivor);
     const goal = writing.sets + 100;
     await until(() => writing.sets > goal, 30_000);

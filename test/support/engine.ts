@@ -5,7 +5,7 @@ import type { SchemaDecoder } from '../../src/intake/debezium/decode-framed.ts';
 import { createApp } from '../../src/intake/http/app.ts';
 import { registerIntake } from '../../src/intake/http/routes.ts';
 import type { Count } from '../../src/intake/http-error.ts';
-import { registerPing } from '../../src/intake/http/ping.ts';
+import { pingsArePart, registerPing } from '../../src/intake/http/ping.ts';
 import { createMetrics, type Metrics } from '../../src/process/metrics.ts';
 import type { TestDatabase } from './test.ts';
 
@@ -59,7 +59,11 @@ export async function serverOn(
     count,
     requestTimeoutMs: Number(settings['REQUEST_TIMEOUT_SECONDS'] ?? 60) * 1000,
   });
-  registerPing(app, { count, whenIdle: (withinMs) => engine.untilIdle(withinMs) });
+  registerPing(app, {
+    count,
+    arePart: pingsArePart(definitions as readonly FunctionDefinition[]),
+    whenIdle: (withinMs) => engine.untilIdle(withinMs),
+  });
   registerIntake(app, engine.ingestor, {
     count,
     schemas,

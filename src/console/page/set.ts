@@ -30,7 +30,8 @@ function summary(set: ExplanationAnswer): (Node | string)[] {
   const said: (Node | string)[] = [];
   if (status === 'unknown') said.push('No row with this key has arrived. ');
   if (missing.length > 0 && status === 'waiting') {
-    const first = firstRowAt(set);
+    // a set that lost a row was complete in between
+    const first = set.run === null ? firstRowAt(set) : undefined;
     const names = missing.join(' and ');
     if (first === undefined) said.push(`It waits for ${names}. `);
     else said.push(`It has waited for ${names} since `, since(first), '. ');

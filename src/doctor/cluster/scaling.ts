@@ -65,6 +65,9 @@ export const scaling: Check<ClusterContext> = {
 function checkKeda(context: ClusterContext, each: Deployed): Finding {
   const { name } = each.workload.metadata;
   const [scaler, second] = scalersOf(context, each);
+  if (scaler === undefined && each.intake === 'wal') {
+    return fine(`${each.fn}: not scaled; its pods read the log of the source`);
+  }
   if (scaler === undefined) {
     return problem(`no ScaledObject scales deployment/${name}`, 'kubectl apply -k keda');
   }
@@ -238,8 +241,9 @@ function checkTriggers(
     }
   }
   const isPolled = spec.triggers.some(({ type }) => type === 'postgresql');
+  const isKeptUp = (spec.minReplicaCount ?? 0) > 0;
   const mayHaveDueWork = each.intake !== 'kafka' || isSetFunction(context, each);
-  if (mayHaveDueWork && !isPolled) {
+  if (mayHaveDueWork && !isPolled && !(each.intake === 'wal' && isKeptUp)) {
     findings.push(
       problem(
         `scaledobject/${name} has no postgresql trigger: at lag 0, handlers are stopped and no retry or deadline wakes a pod`,
@@ -247,7 +251,7 @@ function checkTriggers(
       ),
     );
   }
-  if (each.intake === 'wal' && (spec.minReplicaCount ?? 0) === 0) {
+  if (each.intake === 'wal' && !isKeptUp) {
     findings.push(
       problem(
         `scaledobject/${name} may scale ${each.fn} to zero, but nothing wakes a pod when the source has changes`,

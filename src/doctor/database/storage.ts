@@ -64,7 +64,7 @@ export const deadRows: Check<StateContext> = {
 const OLD_SECONDS = 600;
 
 /** A slot that holds back this many transactions is one of a standby that is away, or of a query there. */
-const OLD_TRANSACTIONS = 1_000_000;
+const OLD_TRANSACTIONS = 10_000_000;
 
 interface Holder {
   readonly pid: number;
@@ -78,13 +78,12 @@ interface Holder {
 interface Prepared {
   readonly gid: string;
   readonly database: string;
+  /** Whether it is of this database. */
+  readonly isOwn: boolean;
   readonly seconds: number;
 }
 
-/**
- * In another database of the server, a transaction counts if it has written: the snapshots that are taken here see it.
- */
-
+/** In another database of the server, a transaction counts if it has written: the snapshots taken here see it. */
 export const snapshots: Check<StateContext> = {
   id: 'database.snapshots',
   title: 'snapshots',
@@ -106,8 +105,8 @@ export const snapshots: Check<StateContext> = {
       [OLD_SECONDS],
     );
     const prepared = await inspector.query<Prepared>(
-      `select gid, database, extract(epoch from now() - prepared)::float8 as seconds from pg_prepared_xacts
-       where prepared < now() - make_interval(secs => $1)`,
+      `select gid, database, database = current_database() as "isOwn", extract(epoch from now() - prepared)::float8 as seconds from pg_prepared_xacts
+       where prepared < now() - make_interval(secs => $1) order by prepared`,
       [OLD_SECONDS],
     );
     const slots = await inspector.query<{ slot: string; transactions: number }>(
@@ -117,10 +116,12 @@ export const snapshots: Check<StateContext> = {
     );
     const found: Finding[] = [
       ...sessions.map(heldBySession),
-      ...prepared.map(({ gid, database, seconds }) =>
+      ...prepared.map(({ gid, database, isOwn, seconds }) =>
         problem(
           `a prepared transaction of database ${database} has been open for ${duration(seconds)}: ${UNREMOVED}`,
-          `rollback prepared '${gid.replaceAll("'", "''")}';   -- in ${database}; or commit prepared, as its coordinator decided`,
+          isOwn
+            ? `rollback prepared '${gid.replaceAll("'", "''")}';   -- or commit prepared, as its coordinator decided`
+            : `select * from pg_prepared_xacts where database = '${database.replaceAll("'", "''")}';   -- somebody else's, perhaps: ask its owner to end it`,
         ),
       ),
       ...slots.map(({ slot, transactions }) =>
@@ -150,8 +151,8 @@ function heldBySession({ pid, who, state, seconds, otherDatabase }: Holder): Fin
 const LARGE_BYTES = 64 * 1024 ** 2;
 /** A page for each row: every page is at least half empty, because longer rows are stored out of line. */
 const BYTES_PER_ROW = 8_192;
-/** The longest entry is that of a text of 300 bytes or so; most have 60. */
-const BYTES_PER_ENTRY = 1_024;
+/** Ids and keys have at most 1,024 bytes; most entries have 60. */
+const BYTES_PER_ENTRY = 4_096;
 
 interface Relation {
   readonly name: string;
@@ -167,12 +168,14 @@ export const bloat: Check<StateContext> = {
   async run({ inspector }) {
     const relations = await inspector.query<Relation>(
       `select c.relname as name, c.relkind = 'i' as "isIndex", pg_relation_size(c.oid)::float8 as bytes,
-              greatest(s.n_live_tup, 0)::float8 as rows
+              -- statistics may have been reset, by a crash or a failover too
+              greatest(s.n_live_tup, t.reltuples, 0)::float8 as rows
        from pg_stat_user_tables s
+       join pg_class t on t.oid = s.relid
        left join pg_index i on i.indrelid = s.relid
        join pg_class c on c.oid in (s.relid, i.indexrelid)
        where s.schemaname = 'muster' and pg_relation_size(c.oid) > $1
-       group by c.oid, c.relname, c.relkind, s.n_live_tup order by 1`,
+       group by c.oid, c.relname, c.relkind, s.n_live_tup, t.reltuples order by 1`,
       [LARGE_BYTES],
     );
     const found = relations

@@ -3,15 +3,22 @@ import { ADVICE } from './reader.ts';
 import type { SourceContext } from './wal.ts';
 
 interface Failover {
+  readonly login: string;
+  /** Whether the login may see which sessions are those of standbys. */
+  readonly sees: boolean;
   readonly version: number;
   /** Whether the slot is copied; null if there is none. */
   readonly isCopied: boolean | null;
-  readonly hasStandby: boolean;
+  /** Number of standbys that are connected, with or without a slot. */
+  readonly connected: number;
   /** Names of slots of connected standbys. */
   readonly standbys: readonly string[];
   /** Names of slots in synchronized_standby_slots. */
   readonly waitsFor: readonly string[];
 }
+
+/** Programs that copy the log as a standby does, but are never promoted. */
+const RECEIVERS = ['pg_receivewal', 'pg_basebackup', 'barman_receive_wal'];
 
 /** Whether the slot, and all that was read from it, survives a failover. */
 export const failover: Check<SourceContext> = {
@@ -20,20 +27,29 @@ export const failover: Check<SourceContext> = {
   async run({ inspector, slot, reader }) {
     const advice = ADVICE[reader];
     const [found] = await inspector.query<Failover>(
-      `select current_setting('server_version_num')::int as version,
+      `with senders as (
+         select r.pid from pg_stat_replication r
+         where r.application_name <> all ($2) and r.state in ('streaming', 'catchup')
+           and not exists (select from pg_replication_slots s where s.slot_type = 'logical' and s.active_pid = r.pid)
+       )
+       select current_user as login, pg_has_role(current_user, 'pg_read_all_stats', 'usage') as sees,
+              current_setting('server_version_num')::int as version,
               (select (to_jsonb(s) ->> 'failover')::bool from pg_replication_slots s where slot_name = $1) as "isCopied",
-              exists (select from pg_stat_replication r
-                      where r.pid not in (select active_pid from pg_replication_slots
-                                          where slot_type = 'logical' and active_pid is not null)) as "hasStandby",
-              array(select slot_name::text from pg_replication_slots where slot_type = 'physical' and active) as standbys,
+              (select count(*)::int from senders) as connected,
+              array(select slot_name::text from pg_replication_slots
+                    where slot_type = 'physical' and active_pid in (select pid from senders)) as standbys,
               array(
                 select name
                 from regexp_split_to_table(current_setting('synchronized_standby_slots', true), '[ ,"]+') name
                 where name <> '') as "waitsFor"`,
-      [slot],
+      [slot, RECEIVERS],
     );
-    const { version, isCopied, hasStandby, standbys, waitsFor } = found!;
-    if (reader === 'connector' && !hasStandby) return [fine('no standby is connected')];
+    const { login, sees, version, isCopied, connected, standbys, waitsFor } = found!;
+    if (!sees) return [unchecked(`this login can't see standbys: grant pg_monitor to ${login}`)];
+    const away = waitsFor.filter((each) => !standbys.includes(each));
+    if (reader === 'connector' && connected === 0 && (isCopied !== true || away.length === 0)) {
+      return [fine('no standby is connected')];
+    }
     if (version < 170_000) {
       return [
         fine(
@@ -50,13 +66,12 @@ export const failover: Check<SourceContext> = {
         ),
       ];
     }
-    const away = waitsFor.filter((each) => !standbys.includes(each));
     if (away.length > 0) {
-      const connected = waitsFor.filter((each) => standbys.includes(each));
+      const present = waitsFor.filter((each) => standbys.includes(each));
       return [
         problem(
           `no change is sent before the standby of the slot ${away.join(', ')} has it, and that is not connected`,
-          `alter system set synchronized_standby_slots = '${connected.join(', ')}'; select pg_reload_conf();   -- or start the standby`,
+          `alter system set synchronized_standby_slots = '${present.join(', ')}'; select pg_reload_conf();   -- or start the standby`,
         ),
       ];
     }

@@ -40,7 +40,7 @@ export const ADVICE: Readonly<Record<SourceReader, Advice>> = {
     lost: (name) => `${WHEN_NEEDED}\nselect pg_drop_replication_slot('${name}');   -- ${AGAIN}`,
     again: 'it reads every row again, and rows deleted in between stay in their sets',
     copied: (name) =>
-      `psql "<source url>?replication=database" --command 'ALTER_REPLICATION_SLOT ${name} (FAILOVER true)'   # while the connector is stopped; and set slot.failover=true for it`,
+      `psql "<source url>?replication=database" --command 'ALTER_REPLICATION_SLOT "${name}" (FAILOVER true)'   # while the connector is stopped (& instead of ? after other parameters); and set slot.failover=true for it`,
     start: 'and start the connector',
     unread: `kubectl get kafkaconnector; or: ${RESTART}`,
     slow: [

@@ -30,18 +30,19 @@ export class Bodies {
   }
 
   /**
-   * Reads the request's body and counts its bytes until `use` has settled. Throws {@link HttpError}: 413 if the body
-   * is too large, 503 if too many bytes are held already. The rest of a refused body is discarded as it arrives:
+   * Reads the request's body and counts its bytes until `use` has settled, and those to which it grows when it is
+   * decoded. Throws {@link HttpError}: 413 if the body is too large, 503 if too many bytes are held already. The rest of a refused body is discarded as it arrives:
    * closing the connection would reset it while the sender is still writing, and the answer would be lost.
    */
   async hold<T>(
     request: IncomingMessage,
     response: ServerResponse,
-    use: (body: Buffer) => Promise<T>,
+    use: (body: Buffer, growTo: (bytes: number) => void) => Promise<T>,
   ): Promise<T> {
     const reservation = new Reservation(this.#take, headerBytes(request));
     try {
-      return await use(await readBody(request, response, this.#limits.body, reservation));
+      const body = await readBody(request, response, this.#limits.body, reservation);
+      return await use(body, (bytes) => reservation.growTo(bytes));
     } catch (error) {
       request.resume();
       throw error;

@@ -56,7 +56,9 @@ export function registerIntake(
     scope.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(WHAT));
 
     scope.post('/', (request, reply) =>
-      bodies.hold(request.raw, reply.raw, (body) => answerEvents(request, reply, body)),
+      bodies.hold(request.raw, reply.raw, (body, growTo) =>
+        answerEvents(request, reply, body, growTo),
+      ),
     );
     done();
   });
@@ -65,9 +67,10 @@ export function registerIntake(
     request: FastifyRequest,
     reply: FastifyReply,
     body: Buffer,
+    growTo: (bytes: number) => void,
   ): Promise<FastifyReply> {
     const { headers } = request;
-    const incoming = await read(headers, body, app.initialConfig.bodyLimit!);
+    const incoming = await read(headers, body, app.initialConfig.bodyLimit!, growTo);
     if (incoming.kind === 'none') throw new HttpError(400, incoming.why, 'not-a-cloudevent');
     const onFailed = (span: Span) => {
       request.log = request.log.child(logFields(span.spanContext())); // for the log line of the refusal
@@ -102,11 +105,18 @@ export function registerIntake(
 }
 
 /** Decodes the request's body and reads its events. */
-async function read(headers: IncomingHttpHeaders, body: Buffer, limit: number): Promise<Incoming> {
+async function read(
+  headers: IncomingHttpHeaders,
+  body: Buffer,
+  limit: number,
+  growTo: (bytes: number) => void,
+): Promise<Incoming> {
   const contentEncoding = headers['content-encoding'];
   if (!contentEncoding || body.length === 0) return readCloudEvents(headers, body);
   try {
-    return readCloudEvents(headers, await decoded(body, contentEncoding, limit));
+    const bytes = await decoded(body, contentEncoding, limit);
+    growTo(body.length + bytes.length);
+    return readCloudEvents(headers, bytes);
   } catch (error) {
     if (!(error instanceof NotDecoded)) throw error;
     const contentType = headers['content-type'] ?? null;

@@ -66,7 +66,7 @@ interface Wire {
   on(event: 'copyData', listener: (message: { readonly chunk: Buffer }) => void): void;
   once(event: 'replicationStart', listener: () => void): void;
   sendCopyFromChunk(chunk: Buffer): void;
-  readonly stream: { pause(): void; resume(): void };
+  readonly stream: { pause(): void; resume(): void; destroy(): void };
 }
 
 /** Replication is a connection over which the server streams a slot's changes. */
@@ -178,8 +178,14 @@ export class Replication {
     }
     this.#hasEnded = true;
     this.#ended.resolve(null);
-    await this.#client.end().catch(() => {});
+    await disconnect(this.#client);
   }
+}
+
+/** Ends a connection, even if the server does not answer any more. */
+export async function disconnect(client: pg.Client): Promise<void> {
+  await Promise.race([client.end().catch(() => {}), timeout(CONFIRM_MS)]);
+  (client as unknown as { connection: Wire }).connection.stream.destroy();
 }
 
 function timeout(ms: number): Promise<void> {

@@ -122,9 +122,11 @@ export function readImages({ bytes, op }: RowMessage, wanted: readonly boolean[]
   }
   if (tag !== 0x4e) throw new Error(`a row of kind ${tag} is unknown`);
   const after = reader.values(wanted);
-  // The row before has the unchanged TOASTed values.
-  if (before !== null && isWhole) {
-    for (let i = 0; i < after.length; i++) if (after[i] === undefined) after[i] = before[i];
+  // The row before has the unchanged TOASTed values: all of them, or those of its key, beside nulls.
+  if (before !== null) {
+    for (let i = 0; i < after.length; i++) {
+      if (after[i] === undefined && (isWhole || before[i] !== null)) after[i] = before[i];
+    }
   }
   return { before, isWhole, after };
 }

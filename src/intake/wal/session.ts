@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Log } from '../../function.ts';
 import { errorText } from '../../lib/error-text.ts';
+import { TIMED_OUT, withTimeout } from '../../lib/timeout.ts';
 import { capture, type CapturedTable } from './captured-table.ts';
-import { connect } from './connection.ts';
+import { connect, disconnect } from './connection.ts';
 import { Delivery, type Ingestor } from './delivery.ts';
 import { noteAllRead, preparePublication, publishes } from './publication.ts';
 import { dropSlot, enableFailover, readSlot, type Slot } from './slot.ts';
@@ -27,6 +28,8 @@ const SNAPSHOT_RETRY_MS = 600_000;
 const WATCH_MS = 1_000;
 /** How long a standby that the server waits for may be away, as it is during a restart, before that is reported. */
 const AWAITED_MS = 5_000;
+/** How long the source may take for a query of its catalog. */
+const ANSWER_MS = 15_000;
 
 /** What a session needs of the state, beside ingesting changes. */
 interface SourceState {
@@ -34,6 +37,8 @@ interface SourceState {
   ingestedUpTo(source: string): Promise<bigint | null>;
   /** Makes a source known. */
   registerSource(source: string): Promise<void>;
+  /** Notes that all rows were read once, at this time: rows that are read later are not history. */
+  noteSnapshot(source: string, at: number): Promise<void>;
 }
 
 /** What is measured of the reader of a slot. */
@@ -102,7 +107,7 @@ export class WalSession {
       await this.#follow(client, position, events);
       return 'stopped';
     } finally {
-      await client.end().catch(() => {});
+      await disconnect(client);
     }
   }
 
@@ -151,8 +156,9 @@ export class WalSession {
       const read = unread.map((each) => tables.get(each)!);
       log.info({ slot: name, tables: unread }, 'reading the rows of tables');
       await state.registerSource(this.#source);
-      await this.#readRows(client, read, isNew ? 'initial' : 'incremental');
+      const at = await this.#readRows(client, read, isNew ? 'initial' : 'incremental');
       await noteAllRead(client, name, functions);
+      await state.noteSnapshot(this.#source, at);
       log.info({ slot: name, tables: unread }, 'the rows of tables are read');
     }
     const ready = (await readSlot(client, name))!;
@@ -188,15 +194,23 @@ export class WalSession {
     if (slot !== null) await dropSlot(client, name);
   }
 
+  /** Returns the time of the reads. */
   async #readRows(
     client: pg.Client,
     tables: readonly CapturedTable[],
     kind: 'initial' | 'incremental',
-  ): Promise<void> {
+  ): Promise<number> {
     const { url, slot } = this.#options;
     const delivery = this.#deliver('read', SNAPSHOT_RETRY_MS);
     try {
-      await takeSnapshot(client, { url, slot, source: this.#source, tables, kind, delivery });
+      return await takeSnapshot(client, {
+        url,
+        slot,
+        source: this.#source,
+        tables,
+        kind,
+        delivery,
+      });
     } finally {
       delivery.stop(new Error('the snapshot has ended'));
     }
@@ -242,7 +256,7 @@ export class WalSession {
       await Promise.race([stream.run(() => events.started()), watch]);
     } finally {
       watching.abort();
-      await watch.catch(() => {});
+      watch.catch(() => {}); // not awaited: the source may not answer any more
       await stream.stop();
       delivery.stop(new Error('the stream has ended'));
     }
@@ -260,7 +274,8 @@ export class WalSession {
     let isHeldBack = false;
     for (;;) {
       await sleep(WATCH_MS, undefined, { signal });
-      const slot = await readSlot(client, name);
+      const slot = await withTimeout(readSlot(client, name), ANSWER_MS);
+      if (slot === TIMED_OUT) throw new Error('the source does not answer any more');
       if (slot === null) throw new SourceError('the slot was dropped');
       onProgress({ retained: slot.retained, behindSeconds: stream.behindSeconds });
       if (slot.lost !== null) throw new SourceError(`the slot is lost: ${slot.lost}`);

@@ -30,8 +30,10 @@ export interface SnapshotOptions {
  *
  * A logical slot begins where all transactions have ended that ran at its creation. So a table that was published
  * before has every later transaction's changes in the log, and the snapshot those of the earlier ones.
+ *
+ * Resolves with the time of the reads, epoch ms.
  */
-export async function takeSnapshot(client: pg.Client, options: SnapshotOptions): Promise<void> {
+export async function takeSnapshot(client: pg.Client, options: SnapshotOptions): Promise<number> {
   const { url, slot, tables, kind, delivery } = options;
   const temporary = `${slot}_${randomUUID().slice(0, 8)}`;
   const holder = await connect(url, `muster ${slot}`, true); // the temporary slot lives as long as this
@@ -43,11 +45,17 @@ export async function takeSnapshot(client: pg.Client, options: SnapshotOptions):
     const { consistent_point: lsn, snapshot_name: snapshot } = rows[0]!;
     await client.query('begin isolation level repeatable read read only');
     await client.query(`set transaction snapshot '${snapshot}'`);
-    for (const table of tables) await readTable(client, table, parseLsn(lsn), options);
+    const at = await placeOf(client, parseLsn(lsn), kind);
+    for (const table of tables) await readTable(client, table, at, options);
     await delivery.drained();
     await client.query('commit');
-    if (kind === 'incremental') return;
-    await client.query('select pg_copy_logical_replication_slot($1, $2, false)', [temporary, slot]);
+    if (kind === 'initial') {
+      await client.query('select pg_copy_logical_replication_slot($1, $2, false)', [
+        temporary,
+        slot,
+      ]);
+    }
+    return Number(at.at / 1000n);
   } finally {
     await holder.end().catch(() => {});
   }
@@ -56,10 +64,9 @@ export async function takeSnapshot(client: pg.Client, options: SnapshotOptions):
 async function readTable(
   client: pg.Client,
   table: CapturedTable,
-  lsn: bigint,
-  { source, kind, delivery }: SnapshotOptions,
+  at: LogPosition,
+  { source, delivery }: SnapshotOptions,
 ): Promise<void> {
-  const at = await placeOf(client, lsn, kind);
   await client.query(`declare captured no scroll cursor for ${selectOf(table)}`);
   const types = { getTypeParser: () => (text: string) => text };
   for (;;) {

@@ -107,7 +107,8 @@ export async function prepareSession(
     if (row.name === MARK) requireUnmarked(row.before);
     else if (row.after !== null) {
       const isChanged = requireApplied(row, settings[row.name]!);
-      // the server's default may be changed while the session lives
+      // A default may change while the session lives. Each setting costs time after every handler, so only the one
+      // that a promise depends on is applied although it was the default.
       if (isChanged || row.name === 'synchronous_commit') changed.push(row);
     }
   }

@@ -161,6 +161,15 @@ export class ChangeIngestor {
     }
   }
 
+  /** Notes that the rows of a source were read at this time, epoch ms. Throws {@link Unavailable}. */
+  async noteSnapshot(source: string, at: number): Promise<void> {
+    try {
+      await this.#positions.noteSnapshot(source, at);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
   /** Resolves once the event is parked; throws {@link Unavailable}. */
   async park(origin: Origin, reason: ParkReason, detail: string): Promise<void> {
     if (this.#closed !== null) throw this.#closed;

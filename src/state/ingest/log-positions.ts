@@ -164,6 +164,16 @@ export class LogPositions {
     }
   }
 
+  /** Notes that all rows of a source were read at this time: what is read later is no longer history. */
+  async noteSnapshot(source: string, at: number): Promise<void> {
+    const newest = this.#positions.get(source)!;
+    if (newest.streamedAt !== null) return;
+    newest.streamedAt = at;
+    newest.dirty = true;
+    this.#isUnsaved = true;
+    await this.save();
+  }
+
   /** Begins a new epoch with a change that has moved, unless another process has just done so. */
   async beginEpoch(change: RowChange | TruncateChange): Promise<void> {
     const { firstEpoch, boundaries } = this.#positions.get(change.source)!;

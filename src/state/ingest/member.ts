@@ -232,10 +232,10 @@ function keyOf(row: Row, { key }: PartSpecification): string | null {
 
 function idOf(row: Row, { id }: PartSpecification): string {
   for (const column of id) {
-    const value = known(row, column) ?? null;
-    if (value !== null) continue;
-    const what = Object.hasOwn(row, column) ? 'null' : 'absent';
-    throw new BadKey(`primary key column '${column}' is ${what}`);
+    const value = Object.hasOwn(row, column) ? row[column] : undefined;
+    if (value !== undefined && value !== null && value !== UNAVAILABLE) continue;
+    const what = value === undefined ? 'is absent' : value === null ? 'is null' : 'was not sent';
+    throw new BadKey(`primary key column '${column}' ${what}`);
   }
   return textOf(row, id, 'primary key');
 }

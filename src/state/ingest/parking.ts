@@ -37,11 +37,15 @@ export function toParking(origin: Origin, reason: string, detail: string): Parki
     digest,
     reason,
     detail: storable(detail).slice(0, 2000),
-    attributes: JSON.stringify(shortened(origin.attributes, origin.named), (_, value: unknown) =>
-      typeof value === 'string' ? storable(value) : value,
+    attributes: JSON.stringify(
+      Object.fromEntries(
+        Object.entries(shortened(origin.attributes, origin.named)).map((pair) =>
+          pair.map(storable),
+        ),
+      ),
     ),
-    contentType: origin.contentType === null ? null : cut(origin.contentType),
-    contentEncoding: origin.contentEncoding ?? null,
+    contentType: origin.contentType === null ? null : storable(cut(origin.contentType)),
+    contentEncoding: origin.contentEncoding == null ? null : storable(origin.contentEncoding),
     body: Buffer.from(origin.body),
   };
 }

@@ -52,7 +52,7 @@ async function requireServer(client: pg.Client): Promise<void> {
   }
   if (encoding !== 'UTF8') {
     throw new Error(
-      `the encoding of the database ${name} is ${encoding}, which can't store every text: create one with encoding 'UTF8' template template0`,
+      `the encoding of the database ${name} is ${encoding}, which can't store every text: create one with encoding 'UTF8' locale 'C' template template0`,
     );
   }
 }

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { expect, onTestFinished } from 'vitest';
 import type { Tokens } from '../../../src/intake/http/token.ts';
 import type { Outcome } from '../../../src/state/outcome.ts';
@@ -50,6 +51,21 @@ test('an event that waits for the database counts', async ({ serve }) => {
   intake.answer = () => (reached.resolve(), gate.promise);
   const server = await serve(intake, { maxBytes: MIB });
   const answer = speak(server.port, whole(change.padEnd(MIB)));
+  await reached.promise;
+  expect(await speak(server.port, whole(change))).toMatch(/^HTTP\/1.1 503 /);
+  gate.resolve({ kind: 'ingested' });
+  expect(await answer).toMatch(/^HTTP\/1.1 204 /);
+});
+
+test('a body counts with the bytes that it decodes to', async ({ serve }) => {
+  const gate = Promise.withResolvers<Outcome>();
+  const reached = Promise.withResolvers<void>();
+  const intake = new Recorder();
+  intake.answer = () => (reached.resolve(), gate.promise);
+  const server = await serve(intake, { maxBytes: MIB });
+  const zipped = gzipSync(change.padEnd(MIB));
+  const headers = `content-encoding: gzip\r\ncontent-length: ${zipped.length}\r\n\r\n`;
+  const answer = speak(server.port, `${last}${headers}`, zipped);
   await reached.promise;
   expect(await speak(server.port, whole(change))).toMatch(/^HTTP\/1.1 503 /);
   gate.resolve({ kind: 'ingested' });

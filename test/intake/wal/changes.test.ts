@@ -79,6 +79,20 @@ test('a value that was not sent, because it is large and unchanged, is kept', as
   expect(notes).toEqual([note]);
 });
 
+test('a key that is large and unchanged is known from the key that was sent', async ({ db }) => {
+  await db.query(
+    `create table item (id text, k text, kind text, note text, primary key (id));
+     alter table item alter column id set storage external; alter table item set (toast_tuple_target = 128)`,
+  );
+  const reader = await readerOn(db, [pairOf()]);
+  await reader.reading();
+  const id = 'i'.repeat(900);
+  await db.query(`insert into item values ($1, 'x', 'a', 'n')`, [id]);
+  await db.query(`update item set k = 'y'`);
+  await caughtUp(db, reader.slot);
+  expect(await members(db)).toEqual([{ id, key: 'y' }]);
+});
+
 test('rows of before are read once; sets that they complete are history', async ({ db }) => {
   await db.query(ITEM);
   await db.query(`insert into item values (1, 'x', 'a'), (2, 'x', 'b'), (3, 'y', 'a')`);

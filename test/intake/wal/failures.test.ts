@@ -11,6 +11,7 @@ import { startProxy } from '../../support/proxy.ts';
 import { install } from '../../support/server.ts';
 import { databaseAt, test, type TestDatabase } from '../../support/test.ts';
 import { until } from '../../support/until.ts';
+import { Proxy } from '../../stack/support/proxy.ts';
 import { caughtUp, dropSlot, newSlot, readerOn } from '../../support/wal.ts';
 
 const ITEM = 'create table item (id text primary key, k text, kind text)';
@@ -91,6 +92,43 @@ test('a slot that is dropped while it is read is reported, and all rows are read
   );
   await reader.reading();
 });
+
+test('rows that arrive while the slot is lost run, even if nothing was streamed before', async ({
+  db,
+}) => {
+  await db.query(ITEM);
+  await insertPairs(db, ['history']);
+  const reader = await readerOn(db, [pairOf()]);
+  await reader.reading();
+  await reader.stop();
+  await db.query('select pg_drop_replication_slot($1)', [reader.slot]);
+  await insertPairs(db, ['x']);
+  const next = await readerOn(db, [pairOf()], { slot: reader.slot });
+  await next.reading();
+  await until(async () => (await doneKeys(db)).includes('x'));
+  const runs = await db.query('select key, revision from muster.run order by key');
+  expect(runs).toEqual([
+    { key: 'history', revision: 0 },
+    { key: 'x', revision: 1 },
+  ]);
+});
+
+test(
+  'a source that vanishes without a word is connected to again',
+  { timeout: 60_000 },
+  async ({ db }) => {
+    await db.query(ITEM);
+    const url = new URL(db.url);
+    const proxy = await Proxy.to(Number(url.port));
+    onTestFinished(() => proxy.close());
+    url.port = String(proxy.port);
+    const reader = await readerOn(db, [pairOf()], { source: { ...db, url: url.href } });
+    await reader.reading();
+    proxy.vanish();
+    await insertPairs(db, ['x']);
+    await until(async () => (await doneKeys(db)).length === 1, 40_000);
+  },
+);
 
 test('a publication that was dropped makes all rows be read again', async ({ db }) => {
   await db.query(ITEM);

@@ -122,6 +122,28 @@ test('so does one that also lacks a deciding column', async ({ db }) => {
   expect(await db.query('select from muster.member where in_set')).toHaveLength(1);
 });
 
+test('a row whose id was not sent is parked, and blocks nothing', async ({ db }) => {
+  const worker = await workerOn(db, [pairOf()]);
+  for (const op of ['c', 'u', 'd'] as const) {
+    const outcome = await worker.ingestor.ingest(
+      change(op, 1, { id: UNAVAILABLE, k: 'x', kind: 'a' }),
+    );
+    expect(outcome).toEqual({
+      kind: 'parked',
+      reason: 'bad-key',
+      detail: "primary key column 'id' was not sent",
+    });
+  }
+});
+
+test('a row with a null in its key is in no set, whatever else the key has', async ({ db }) => {
+  const parts = { a: { table: 'public.item', key: ['j', 'k'] } } as const;
+  const worker = await workerOn(db, [pairOf({ parts })]);
+  const odd = change('c', 1, { id: 1, j: ['no', 'scalar'], k: null });
+  expect(await worker.ingestor.ingest(odd)).toEqual({ kind: 'ingested' });
+  expect(await db.query('select in_set from muster.member')).toEqual([{ in_set: false }]);
+});
+
 test('a row that no part accepts is not parked because of its key', async ({ db }) => {
   const worker = await workerOn(db, [pairOf()]);
   for (const op of ['c', 'u'] as const) {

@@ -44,6 +44,23 @@ test('an event keeps its identity if its attributes were cut', () => {
   expect(digestOf('a'.repeat(900))).not.toBe(digestOf(`${'a'.repeat(899)}b`));
 });
 
+test("what PostgreSQL can't store is replaced everywhere", async ({ db }) => {
+  const origin = {
+    attributes: { ...event, 'a\0b': 'c\0d', '\ud800': 'e' },
+    contentType: 'text/\0plain',
+    contentEncoding: 'gzip\0',
+    body: Buffer.alloc(0),
+  };
+  const { attributes, contentType, contentEncoding } = toParking(origin, 'bad-key', 'f\0');
+  expect(contentType).toBe('text/\\0plain');
+  expect(JSON.parse(attributes)).toEqual({ ...event, 'a\\0b': 'c\\0d', '\ufffd': 'e' });
+  await db.query('select $1::jsonb, $2::text, $3::text', [
+    attributes,
+    contentType,
+    contentEncoding,
+  ]);
+});
+
 function digestOf(id: string): string {
   const origin = { attributes: { ...event, id }, contentType: null, body: Buffer.alloc(0) };
   return toParking(origin, 'bad-key', 'why').digest.toString('hex');

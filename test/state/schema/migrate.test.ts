@@ -37,7 +37,7 @@ async function tablesOf(url: string): Promise<string[]> {
 test('a database whose encoding lacks characters is refused, with what creates another', async () => {
   const url = await emptyDatabase(`encoding 'LATIN1' locale 'C'`);
   await expect(migrate(url, [])).rejects.toThrow(
-    /^the encoding of the database empty_\w+ is LATIN1, which can't store every text: create one with encoding 'UTF8' template template0$/,
+    /^the encoding of the database empty_\w+ is LATIN1, which can't store every text: create one with encoding 'UTF8' locale 'C' template template0$/,
   );
   expect(await tablesOf(url)).toEqual([]);
 });
