@@ -50,13 +50,14 @@ export async function run(folder = '.', options: InitOptions = {}): Promise<void
   }
   const place = relative(process.cwd(), target);
   const enter =
-    place === '' ? '' : `cd ${/^[\w./-]+$/.test(place) ? place : quoteForShell(place)} && `;
+    place === '' ? null : `cd ${/^[\w./-]+$/.test(place) ? place : quoteForShell(place)}`;
   if (options.json === true) return;
   if (!created.has('package.json')) {
     process.stdout.write(needed(target, source, enter));
     return;
   }
-  process.stdout.write(`\nNext: ${enter}npm install && npm test && npm run dev\n`);
+  const next = [enter, 'npm install', 'npm test', 'npm run dev'].filter((each) => each !== null);
+  process.stdout.write(`\nNext: ${next.join(' && ')}\n`);
 }
 
 /** Writes a file unless something has its name, even a link that leads nowhere. */
@@ -83,7 +84,7 @@ function readManifest(path: string): Manifest {
 }
 
 /** What a package.json that was kept lacks, as commands that keep what it has. */
-function needed(target: string, source: string, enter: string): string {
+function needed(target: string, source: string, enter: string | null): string {
   const own = readManifest(join(target, 'package.json'));
   const ours = readManifest(join(TEMPLATE, '_package.json'));
   const has = { ...own.dependencies, ...own.devDependencies };
@@ -102,7 +103,7 @@ function needed(target: string, source: string, enter: string): string {
         ]),
   ];
   if (commands.length === 0) return '\npackage.json is kept, and lacks nothing.\n';
-  return `\npackage.json is kept. Add what it lacks:\n${commands.map((line) => `  ${enter}${line}\n`).join('')}`;
+  return `\npackage.json is kept. Add what it lacks:\n${[...(enter === null ? [] : [enter]), ...commands].map((line) => `  ${line}\n`).join('')}`;
 }
 
 async function isAgreed(target: string): Promise<boolean> {
