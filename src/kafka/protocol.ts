@@ -19,7 +19,6 @@ interface Cluster {
   findBroker(node: unknown): Promise<Broker>;
   findControllerBroker(): Promise<Broker>;
   refreshMetadataIfNecessary(): Promise<void>;
-  refreshMetadata(): Promise<void>;
 }
 
 type CreateCluster = (options: object) => Cluster;
@@ -64,11 +63,6 @@ function readCommitted(cluster: Cluster): Cluster {
     return broker;
   };
   return cluster;
-}
-
-/** Has the client ask for the partitions of its topics, which it does by itself every five minutes. */
-export async function refresh(admin: Admin): Promise<void> {
-  await clusters.get(admin)?.refreshMetadata();
 }
 
 /** A topic as a broker currently describes it. */

@@ -14,13 +14,6 @@ const UNIT = ['test/kafka/transactions.test.ts'];
 /** Guards of consuming from Kafka directly. */
 export const PULLING_MUTANTS: readonly Mutant[] = [
   {
-    name: 'pull: partitions that were added a moment ago stay unread',
-    file: 'src/intake/kafka/consumer.ts',
-    find: '    await refresh(admin);\n',
-    replace: '',
-    tests: ['test/stack/positions.test.ts'],
-  },
-  {
     name: 'pull: one aborted transaction begins with a record',
     file: TRANSACTIONS,
     find: 'while (begun < begins.length && begins[begun]!.first <= offset)',

@@ -1,29 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import { Broker } from '../../dev/stack/broker.ts';
-import { readKafkaConfig } from '../../src/config/config.ts';
-import { lookAt } from '../../src/intake/kafka/consumer.ts';
-import { connectKafka } from '../../src/kafka/client.ts';
 import { until } from '../support/until.ts';
 import { Proxy } from './support/proxy.ts';
 import { test } from './support/test.ts';
 
 const LIMIT = { timeout: 120_000 };
-
-test('partitions that were added a moment ago have their ranges', LIMIT, async ({ pull }) => {
-  await pull.start(1);
-  const { address } = await pull.stack.broker();
-  const log = { info() {}, warn() {}, error() {} };
-  const admin = connectKafka(readKafkaConfig({ KAFKA_BROKERS: address }), log).admin();
-  await admin.connect();
-  onTestFinished(() => admin.disconnect());
-  expect((await lookAt(admin, pull.topic, [0, 1])).ranges).toHaveLength(1);
-  const other = pull.kafka.admin();
-  await other.connect();
-  await other.createPartitions({ topicPartitions: [{ topic: pull.topic, count: 2 }] });
-  await other.disconnect();
-  await until(async () => (await lookAt(admin, pull.topic, [0, 1])).ranges.length === 2);
-});
 
 test(
   'records that were deleted before they were read are reported, and reading continues behind them',

@@ -1,5 +1,5 @@
 import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
-import { describeTopic, refresh } from '../../kafka/protocol.ts';
+import { describeTopic } from '../../kafka/protocol.ts';
 import type { Committed, Look } from './record-handler.ts';
 import type { Batch } from './owned-partition.ts';
 
@@ -89,15 +89,9 @@ export async function lookAt(
   partitions: readonly number[],
 ): Promise<Look> {
   const before = await describeTopic(admin, topic);
-  let offsets = await admin.fetchTopicOffsets(topic);
+  const offsets = await admin.fetchTopicOffsets(topic);
   const now = await describeTopic(admin, topic);
   if (before?.id !== now?.id) throw new Error(`${topic} is being recreated`);
-  const isMissing = (partition: number) => !offsets.some((each) => each.partition === partition);
-  if (now?.partitions.some((each) => partitions.includes(each) && isMissing(each))) {
-    // added since the admin last asked for them
-    await refresh(admin);
-    offsets = await admin.fetchTopicOffsets(topic);
-  }
   const ranges = offsets
     .filter((each) => partitions.includes(each.partition))
     .map(({ partition, low, high }) => ({ partition, low: Number(low), high: Number(high) }));
