@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { freePort } from '../../src/local/port.ts';
+import { need } from './need.ts';
 import { test as base, type TestDatabase } from './test.ts';
 import { until } from './until.ts';
 
@@ -16,8 +17,7 @@ const missing =
 export const test = base.extend<{ pooled: void }>({
   pooled: [
     async ({ skip }, use) => {
-      if (missing !== null && process.env['REQUIRE_STACK'] === '1') throw new Error(missing);
-      skip(missing !== null, missing ?? '');
+      need(missing, skip);
       await use();
     },
     { auto: true },

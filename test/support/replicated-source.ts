@@ -1,7 +1,10 @@
 /** A source with a standby, which a test kills and promotes. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
+import { failover } from '../../src/doctor/source/failover.ts';
+import type { SourceContext } from '../../src/doctor/source/wal.ts';
+import { remedies, reportOf } from '../doctor/examination.ts';
 import { startProxy } from './proxy.ts';
 import { install } from './server.ts';
 import { standbyOf } from './standby.ts';
@@ -59,10 +62,24 @@ export async function replicatedSource() {
   };
 }
 
-export type Replicated = Awaited<ReturnType<typeof replicatedSource>>;
+type Replicated = Awaited<ReturnType<typeof replicatedSource>>;
+
+/** Has both servers wait for each other, as the doctor suggests; resolves when the standby has its copy of the slot. */
+export async function readyToFailOver(source: Replicated, examined: SourceContext): Promise<void> {
+  expect(await reportOf(failover, examined)).toEqual([
+    '✗ a standby may lack changes that are ingested: after a failover, other changes would have their positions',
+  ]);
+  // Both servers have the same settings, and a slot for the other.
+  for (const statement of await remedies(failover, examined)) {
+    await source.primary.query(statement);
+    await source.survivor.query(statement);
+  }
+  await until(async () => (await reportOf(failover, examined))[0]!.startsWith('✓'));
+  await copied(source, examined.slot);
+}
 
 /** Resolves when the standby would keep its copy of the slot at a promotion. */
-export async function copied({ primary, survivor }: Replicated, slot: string): Promise<void> {
+async function copied({ primary, survivor }: Replicated, slot: string): Promise<void> {
   await until(async () => {
     await primary.query('select pg_log_standby_snapshot()'); // which happens every 15 s
     await survivor.query('select pg_reload_conf()'); // wakes the copying, which sleeps for up to 30 s

@@ -31,8 +31,9 @@ export class Bodies {
 
   /**
    * Reads the request's body and counts its bytes until `use` has settled, and those to which it grows when it is
-   * decoded. Throws {@link HttpError}: 413 if the body is too large, 503 if too many bytes are held already. The rest of a refused body is discarded as it arrives:
-   * closing the connection would reset it while the sender is still writing, and the answer would be lost.
+   * decoded. Throws {@link HttpError}: 413 if the body is too large, 503 if too many bytes are held already. The rest
+   * of a refused body is discarded as it arrives: closing the connection would reset it while the sender is still
+   * writing, and the answer would be lost.
    */
   async hold<T>(
     request: IncomingMessage,

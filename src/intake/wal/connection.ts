@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { withTimeout } from '../../lib/timeout.ts';
 
 /**
  * Settings of the sessions in the source. They make the server format values as column-values.ts expects, whatever the
@@ -184,7 +185,10 @@ export class Replication {
 
 /** Ends a connection, even if the server does not answer any more. */
 export async function disconnect(client: pg.Client): Promise<void> {
-  await Promise.race([client.end().catch(() => {}), timeout(CONFIRM_MS)]);
+  await withTimeout(
+    client.end().catch(() => {}),
+    CONFIRM_MS,
+  );
   (client as unknown as { connection: Wire }).connection.stream.destroy();
 }
 
